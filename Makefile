@@ -1,0 +1,43 @@
+# make run   serve the dashboard at http://127.0.0.1:8501 (PORT=... for another port)
+# make test  lint, type-check and run the whole test suite
+# Both create .venv and install the pinned packages first.
+
+PYTHON ?= python3
+VENV ?= .venv
+PORT ?= 8501
+# Tests share the cores: waiting threads should sleep, not spin.
+export OMP_WAIT_POLICY = passive
+BIN := $(VENV)/bin
+
+.PHONY: run test lint format clean
+
+run: $(VENV)/.run
+	$(BIN)/prunescope serve --port $(PORT)
+
+test: lint
+	$(BIN)/python -m pytest -n auto --dist loadfile
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache *.egg-info
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "PruneScope needs Python 3.11 or newer; name one with: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install -q -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.test: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/.run

@@ -1,0 +1,339 @@
+"""Adaptive sweeps: the largest ratio each curve tolerates, with as few samples as that takes.
+
+Each curve is bisected over its grid of ratios. A point is measured on piece after piece of the
+evaluation set until an anytime-valid test (`analysis.stopping`) decides whether its drop exceeds
+the tolerance. Points below one that is tolerated, and above one that exceeds, are implied: curves
+are taken to fall as more is removed.
+
+The chance of error is shared out: each point's test gets (1 - confidence) / points of its curve,
+so that a curve's answer equals the exhaustive one with the stated confidence, as far as the curve
+is monotone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from analysis.context import SubjectContext
+from analysis.evaluator import DEFAULT_MEMORY_LIMIT
+from analysis.grid import Item, group_points, plan_sweep, require_data
+from analysis.measure import Cancel, Measured, PointMeasurer, read_batches
+from analysis.records import PointKey, Sums, SweepSpec
+from analysis.stopping import Decision, DropTest, Piece
+from analysis.subject import Split
+from analysis.sweep_records import SweepState, SweepUpdate
+
+# The first look comes after so many samples: broken points are plain to see by then.
+FIRST_PIECE = 64
+
+
+@dataclass(slots=True, eq=False)
+class _Curve:
+    """The search on one curve.
+
+    Attributes:
+        keys: Its points in rising ratio, those that could be scored.
+        low: Position of the largest ratio known to be tolerated; -1 is the dense model.
+        high: Position of the smallest ratio known to exceed the tolerance.
+    """
+
+    keys: list[PointKey]
+    low: int
+    high: int
+
+    @property
+    def is_decided(self) -> bool:
+        return self.high - self.low <= 1
+
+    @property
+    def candidate(self) -> PointKey:
+        """The point that halves what is open."""
+        return self.keys[(self.low + self.high) // 2]
+
+    def settle(self, key: PointKey, decision: Decision) -> None:
+        position = self.keys.index(key)
+        if decision == "tolerated":
+            self.low = max(self.low, position)
+        else:
+            self.high = min(self.high, position)
+
+    def drop(self, key: PointKey) -> None:
+        """Go on without a point that failed."""
+        position = self.keys.index(key)
+        del self.keys[position]
+        self.high -= int(position < self.high)
+        self.low -= int(position <= self.low)
+
+
+@dataclass(slots=True, eq=False)
+class _Point:
+    """What is known of one mask.
+
+    Attributes:
+        test: The sequential test.
+        sums: Sums over the pieces so far.
+        piece: Number of the piece that comes next.
+    """
+
+    test: DropTest
+    sums: Sums = field(default_factory=Sums)
+    piece: int = 0
+
+
+def iter_adaptive(
+    context: SubjectContext, spec: SweepSpec, *, resume: SweepState, cancel: Cancel
+) -> Iterator[SweepUpdate]:
+    """Yield after each piece until every curve is decided; see `analysis.sweep.iter_sweep`."""
+    points = plan_sweep(context, spec)
+    require_data(context)
+    context.prepare(spec.criteria)
+    yield from _Adaptive(context, spec, points, resume).run(cancel)
+
+
+class _Adaptive:
+    def __init__(
+        self,
+        context: SubjectContext,
+        spec: SweepSpec,
+        points: Sequence[PointKey],
+        state: SweepState,
+    ) -> None:
+        self._context = context
+        self._spec = spec
+        self._start = time.perf_counter()
+        self._pieces = Pieces(require_data(context), spec.subject.batch_size)
+        self._population = len(require_data(context))
+        grid = group_points(context, spec, points)
+        self._failed = {**state.failed, **grid.failed}
+        self._dense_keys = set(grid.dense)
+        self._item_of = {key: item for item in grid.items for key in item.keys}
+        self._alpha = (1 - spec.confidence) / len(spec.ratios)
+        self._curves = self._built(points)
+        kept_bytes = context.evaluator.memory_limit or DEFAULT_MEMORY_LIMIT
+        self._measurer = PointMeasurer(context, spec, grid.items, keep_bytes=kept_bytes)
+        self._points: dict[Item, _Point] = {}
+        self._baseline = Sums()
+        self._baseline_pieces = 0
+        self._resume(state)
+
+    def _built(self, points: Sequence[PointKey]) -> list[_Curve]:
+        by_curve: dict[tuple[str, str | None, str], list[PointKey]] = {}
+        for key in points:
+            if key not in self._failed:
+                by_curve.setdefault((key.layer, key.group, key.criterion), []).append(key)
+        curves = []
+        for keys in by_curve.values():
+            curve = _Curve(keys, -1, len(keys))
+            for key in keys:
+                if key in self._dense_keys:
+                    curve.settle(key, "tolerated")
+            curves.append(curve)
+        return curves
+
+    def _resume(self, state: SweepState) -> None:
+        """Take over the points that were decided.
+
+        Others begin anew: a test is a matter of the pieces in their order, which sums do not tell,
+        and the final table must be that of an uninterrupted run.
+        """
+        for key, sums in state.sums.items():
+            item = self._item_of.get(key)
+            is_whole = sums.samples == self._population
+            if item is None or not (is_whole or key in state.inferred):
+                continue
+            point = self._point(item)
+            point.sums = sums
+            point.test.adopt(Piece(sums.lost, sums.gained, sums.samples))
+        piece = self._pieces.number_at(state.baseline.samples)
+        if piece is not None:
+            self._baseline, self._baseline_pieces = state.baseline, piece
+        self._settle()
+
+    def _point(self, item: Item) -> _Point:
+        if item not in self._points:
+            test = DropTest(
+                tolerance=self._spec.tolerance, population=self._population, alpha=self._alpha
+            )
+            self._points[item] = _Point(test)
+        return self._points[item]
+
+    # --- searching ---------------------------------------------------------------------------
+
+    def run(self, cancel: Cancel) -> Iterator[SweepUpdate]:
+        while waiting := self._waiting():
+            # Where most points wait, so that one dense pass serves many.
+            number = max(waiting, key=lambda piece: (len(waiting[piece]), -piece))
+            inputs, labels = self._pieces.read(number)
+            items = waiting[number]
+            while items:
+                measured = self._measurer.measure(
+                    inputs, labels, items, cancel=cancel, start=self._pieces.start(number)
+                )
+                if measured is None:
+                    self._context.evaluator.release()
+                    return
+                self._add(number, measured)
+                self._settle()
+                # Curves that moved on may need the piece that is at hand.
+                items = self._waiting().get(number, [])
+            yield self._update()
+        self._context.evaluator.release()
+        yield self._update()
+
+    def _waiting(self) -> dict[int, list[Item]]:
+        """Return the items that open curves need, by the piece that each needs next."""
+        found: dict[int, list[Item]] = {}
+        for curve in self._curves:
+            if curve.is_decided:
+                continue
+            item = self._item_of[curve.candidate]
+            items = found.setdefault(self._point(item).piece, [])
+            if item not in items:
+                items.append(item)
+        return found
+
+    def _add(self, number: int, measured: Measured) -> None:
+        if number == self._baseline_pieces:
+            self._baseline += measured.baseline
+            self._baseline_pieces += 1
+        for item, sums in measured.sums.items():
+            point = self._point(item)
+            point.sums += sums
+            point.piece = number + 1
+            point.test.update(Piece(sums.lost, sums.gained, sums.samples))
+        for item, reason in measured.failed.items():
+            self._failed.update(dict.fromkeys(item.keys, reason))
+            self._points.pop(item, None)
+            for curve in self._curves:
+                for key in item.keys:
+                    if key in curve.keys:
+                        curve.drop(key)
+
+    def _settle(self) -> None:
+        """Move every curve as far as the decisions that exist carry it."""
+        for curve in self._curves:
+            while not curve.is_decided:
+                point = self._points.get(self._item_of[curve.candidate])
+                decision = None if point is None else point.test.decision
+                if decision is None:
+                    break
+                curve.settle(curve.candidate, decision)
+
+    # --- reporting ---------------------------------------------------------------------------
+
+    def _update(self) -> SweepUpdate:
+        decided = sum(curve.is_decided for curve in self._curves)
+        is_done = decided == len(self._curves)
+        seconds = time.perf_counter() - self._start
+        share = decided / len(self._curves) if self._curves else 1.0
+        sums = {
+            key: point.sums
+            for item, point in self._points.items()
+            for key in item.keys
+            if point.sums.samples
+        }
+        sums |= dict.fromkeys(self._dense_keys, self._baseline) if self._baseline.samples else {}
+        return SweepUpdate(
+            batch=decided,
+            batches=len(self._curves),
+            # The whole set counts as seen only when every answer is there.
+            samples=self._population
+            if is_done
+            else min(self._baseline.samples, self._population - 1),
+            baseline=self._baseline,
+            sums=sums,
+            failed=dict(self._failed),
+            seconds=seconds,
+            eta_seconds=0.0 if is_done else seconds * (1 - share) / max(share, 0.02),
+            inferred=self._inferred(),
+        )
+
+    def _inferred(self) -> dict[PointKey, str]:
+        reasons: dict[PointKey, str] = {}
+        for curve in self._curves:
+            for position, key in enumerate(curve.keys):
+                if key in self._dense_keys:
+                    continue
+                point = self._points.get(self._item_of[key])
+                reason = self._reason(curve, position, point)
+                if reason:
+                    reasons[key] = reason
+        return reasons
+
+    def _reason(self, curve: _Curve, position: int, point: _Point | None) -> str:
+        """Say why a point needs no more samples than it has; empty if it has all or needs more."""
+        tolerance = f"{100 * self._spec.tolerance:g} pp"
+        if point is not None and point.sums.samples == self._population:
+            return ""
+        if point is not None and point.test.decision is not None:
+            verb = "is at most" if point.test.decision == "tolerated" else "exceeds"
+            return (
+                f"decided after {point.sums.samples} of {self._population} samples: the drop "
+                f"{verb} {tolerance} ({100 * self._spec.confidence:g} % confidence)"
+            )
+        if position < curve.low:
+            ratio = curve.keys[curve.low].ratio_requested
+            return f"implied: ratio {ratio:g} is tolerated at {tolerance}"
+        if position > curve.high:
+            ratio = curve.keys[curve.high].ratio_requested
+            return f"implied: ratio {ratio:g} already exceeds {tolerance}"
+        return ""
+
+
+class Pieces:
+    """The evaluation set in pieces: batches, the first of which is cut for early looks.
+
+    Args:
+        split: The evaluation set.
+        batch_size: Samples a batch.
+    """
+
+    def __init__(self, split: Split, batch_size: int) -> None:
+        self._split = split
+        self._size = batch_size
+        total = len(split)
+        first = min(batch_size, total)
+        ends = [end for end in (FIRST_PIECE, 2 * FIRST_PIECE) if end < first]
+        ends += [min(end, total) for end in range(first, total + batch_size, batch_size)]
+        self.ends = tuple(dict.fromkeys(ends))
+        self._read: tuple[int, tuple[Tensor, Tensor | None]] | None = None
+
+    def number_at(self, samples: int) -> int | None:
+        """Return the piece that comes after so many samples; None if none ends there."""
+        if samples == 0:
+            return 0
+        return self.ends.index(samples) + 1 if samples in self.ends else None
+
+    def start(self, number: int) -> int:
+        """Return the number of the first sample of a piece."""
+        return self.ends[number - 1] if number else 0
+
+    def read(self, number: int) -> tuple[Tensor, Tensor | None]:
+        """Return the inputs and labels of a piece."""
+        start = self.start(number)
+        batch = start // self._size
+        if self._read is None or self._read[0] != batch:
+            batches = read_batches(self._split, self._size)
+            self._read = (batch, next(item for at, item in enumerate(batches) if at == batch))
+        inputs, labels = self._read[1]
+        offset = batch * self._size
+        part = slice(start - offset, self.ends[number] - offset)
+        return inputs[part], None if labels is None else labels[part]
+
+
+def answers(update: SweepUpdate, *, tolerance: float) -> Mapping[tuple[str, str], float]:
+    """Return the largest tolerated ratio before the first crossing by (layer, criterion)."""
+    found: dict[tuple[str, str], float] = {}
+    crossed: set[tuple[str, str]] = set()
+    for key, sums in sorted(update.sums.items(), key=lambda item: item[0].ratio_requested):
+        curve = (key.layer, key.criterion)
+        found.setdefault(curve, 0.0)
+        if (sums.lost - sums.gained) / sums.samples > tolerance + 1e-12:
+            crossed.add(curve)
+        elif curve not in crossed:
+            found[curve] = key.ratio_requested
+    return found

@@ -1,0 +1,174 @@
+"""Model and data addresses: one line of text that says where a subject comes from.
+
+::
+
+    sample:resnet20                          path/file.py:factory#weights=PATH
+    torchvision:resnet18#weights=PATH        package.module:factory#weights=PATH
+    timm:NAME#weights=PATH
+
+    sample:fashion-mnist                     torchvision:CIFAR10#root=DIR
+    npz:FILE#mean=..&std=..                  path/file.py:factory
+    imagefolder:DIR#size=224&mean=..&std=..  package.module:factory
+
+Options follow ``#`` and are joined by ``&``; a list of numbers is joined by commas. A value may be
+percent-encoded (``%26`` for ``&``).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote
+
+from pruners.errors import AddressError
+
+MODEL_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "sample": ("weights",),
+    "torchvision": ("weights", "classes", "input"),
+    "timm": ("weights", "classes", "input"),
+    "file": ("weights", "input"),
+    "module": ("weights", "input"),
+}
+DATA_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "sample": (),
+    "npz": ("mean", "std"),
+    "imagefolder": ("size", "resize", "mean", "std"),
+    "torchvision": ("root", "split", "size", "resize", "mean", "std"),
+    "file": (),
+    "module": (),
+}
+_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_MODEL_EXAMPLE = "sample:resnet20, torchvision:resnet18#weights=FILE or path/file.py:factory"
+_DATA_EXAMPLE = "sample:fashion-mnist, npz:FILE, imagefolder:DIR or path/file.py:factory"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A parsed address.
+
+    Attributes:
+        text: The address as it was given.
+        scheme: ``sample``, ``torchvision``, ``timm``, ``npz``, ``imagefolder``, or for a factory
+            ``file`` or ``module``.
+        name: Name, path or dotted module, by scheme.
+        factory: Name of the function in a file or module; else empty.
+        options: What follows ``#``.
+    """
+
+    text: str
+    scheme: str
+    name: str
+    factory: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def path(self, option: str) -> Path | None:
+        """Return an option that names a file or folder, ``~`` expanded; None if not given."""
+        value = self.options.get(option)
+        return Path(value).expanduser() if value is not None else None
+
+    def number(self, option: str) -> int | None:
+        """Return an option that is a whole number above 0; None if not given.
+
+        Raises:
+            AddressError: It is none.
+        """
+        value = self.options.get(option)
+        if value is None:
+            return None
+        if not (value.isascii() and value.isdigit() and int(value) > 0):
+            raise AddressError(
+                f"{self.text!r}: option {option} must be a whole number above 0, found {value!r}"
+            )
+        return int(value)
+
+    def numbers(self, option: str) -> tuple[float, ...] | None:
+        """Return an option that is a list of finite numbers; None if not given.
+
+        Raises:
+            AddressError: It is none.
+        """
+        value = self.options.get(option)
+        if value is None:
+            return None
+        try:
+            found = tuple(float(part) for part in value.split(","))
+        except ValueError:
+            found = ()
+        if not found or not all(math.isfinite(item) for item in found):
+            raise AddressError(
+                f"{self.text!r}: option {option} must be numbers joined by commas, found {value!r}"
+            )
+        return found
+
+
+def parse_model(text: str) -> Address:
+    """Parse a model address.
+
+    Raises:
+        AddressError: It is malformed; the message gives the forms that are known.
+    """
+    return _parse(text, "model", MODEL_OPTIONS, _MODEL_EXAMPLE)
+
+
+def parse_data(text: str) -> Address:
+    """Parse a data address.
+
+    Raises:
+        AddressError: It is malformed; the message gives the forms that are known.
+    """
+    address = _parse(text, "data", DATA_OPTIONS, _DATA_EXAMPLE)
+    if address.scheme == "torchvision" and "root" not in address.options:
+        raise AddressError(
+            f"data address {text!r} needs the folder of the data set: "
+            f"torchvision:{address.name}#root=DIR"
+        )
+    return address
+
+
+def _parse(text: str, what: str, known: Mapping[str, tuple[str, ...]], example: str) -> Address:
+    if not isinstance(text, str) or not text.strip():
+        raise AddressError(f"the {what} address is empty; give for example {example}")
+    body, _, tail = text.strip().partition("#")
+    scheme, colon, rest = body.partition(":")
+    factory = ""
+    if not (colon and scheme in known and scheme not in ("file", "module")):
+        scheme, rest, factory = _factory(body, text, what, example)
+    if not rest.strip():
+        raise AddressError(f"{what} address {text!r} names nothing after {scheme!r}:")
+    return Address(
+        text=text.strip(),
+        scheme=scheme,
+        name=rest,
+        factory=factory,
+        options=_options(tail, text, what, known[scheme]),
+    )
+
+
+def _factory(body: str, text: str, what: str, example: str) -> tuple[str, str, str]:
+    """Split ``place:function`` where a Windows drive may bring a colon of its own."""
+    place, colon, factory = body.rpartition(":")
+    if colon and factory.isidentifier():
+        if place.endswith(".py"):
+            return "file", place, factory
+        if _MODULE.fullmatch(place):
+            return "module", place, factory
+    raise AddressError(f"{what} address {text!r} is of no known form; give for example {example}")
+
+
+def _options(tail: str, text: str, what: str, known: tuple[str, ...]) -> dict[str, str]:
+    options: dict[str, str] = {}
+    for part in tail.split("&") if tail else ():
+        name, equals, value = part.partition("=")
+        if not equals or not value or name in options:
+            raise AddressError(
+                f"{what} address {text!r}: after # come options name=value joined by &, each once; "
+                f"found {part!r}"
+            )
+        if name not in known:
+            listed = ", ".join(known) if known else "none"
+            raise AddressError(f"{what} address {text!r}: unknown option {name!r}; known: {listed}")
+        options[name] = unquote(value)
+    return options

@@ -1,0 +1,81 @@
+"""``prunescope evaluate``: a plan beside the dense model, masked and physically removed."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from analysis.cli.options import Json, open_context, read_plan
+from analysis.cli.output import print_json, print_table, progress_bar, say
+
+if TYPE_CHECKING:
+    from analysis.evaluation import Evaluation
+
+PlanFile = Annotated[Path, typer.Option("--plan", help="Plan file.", metavar="FILE")]
+
+
+def evaluate(
+    plan: PlanFile,
+    samples: Annotated[
+        int | None, typer.Option(help="Samples to evaluate.  [default: those of the plan]")
+    ] = None,
+    latency_seconds: Annotated[
+        float, typer.Option(help="Time for the latency measurement; 0 leaves it out.")
+    ] = 5.0,
+    device: Annotated[
+        str | None,
+        typer.Option(help="cpu, cuda, cuda:1 or mps.  [default: that of the plan]", metavar="NAME"),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a plan: dense, masked and physically removed side by side."""
+    from analysis.evaluate import evaluate_plan
+
+    chosen = read_plan(plan)
+    subject = chosen.subject
+    if samples is not None:
+        subject = dataclasses.replace(subject, samples=samples)
+    if device is not None:
+        subject = dataclasses.replace(subject, device=device)
+    context = open_context(subject)
+    with progress_bar() as bar:
+        task = bar.add_task("evaluating", total=None, eta="")
+        found = evaluate_plan(
+            context,
+            chosen,
+            latency_seconds=latency_seconds,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    if as_json:
+        print_json(found.to_dict())
+        return
+    _print(plan, found)
+
+
+def _print(path: Path, found: Evaluation) -> None:
+    variants = [item for item in (found.dense, found.masked, found.removed) if item is not None]
+    print_table(
+        f"Plan {path} on {found.samples:,} samples",
+        ("", "accuracy", "interval", "drop pp", "parameters", "MACs", "bytes", "latency ms"),
+        [
+            (
+                item.name,
+                f"{item.accuracy:.2%}",
+                f"{item.low:.2%} to {item.high:.2%}",
+                f"{100 * item.drop:.2f} ({100 * item.drop_low:.2f} to {100 * item.drop_high:.2f})",
+                f"{item.params:,}",
+                f"{item.macs:,}",
+                f"{item.file_bytes:,}",
+                "-" if item.latency is None else f"{1000 * item.latency.median:.2f}",
+            )
+            for item in variants
+        ],
+        right="accuracy,drop pp,parameters,MACs,bytes,latency ms",
+    )
+    if found.agrees is not None:
+        say(f"{found.same_answers} of {found.samples} answers of masked and removed are the same.")
+    for note in found.notes:
+        say(note)

@@ -1,0 +1,71 @@
+"""``prunescope export``: a plan for the tools that people train and deploy with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from analysis.cli.evaluate_command import PlanFile
+from analysis.cli.options import Json, Workspace, check_folder, open_context, open_store, read_plan
+from analysis.cli.output import print_json, print_table, say
+from pruners.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from analysis.records import Plan
+
+
+def export(
+    plan: PlanFile,
+    out: Annotated[Path, typer.Option(help="Folder to write to.", metavar="DIR")],
+    format: Annotated[
+        str, typer.Option("--format", help="What to write.", metavar="FORMAT")
+    ] = "zip",
+    evaluated: Annotated[
+        bool, typer.Option("--evaluate", help="Measure the plan first and put the result in.")
+    ] = False,
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """Write a plan, the smaller model or the points as files."""
+    from analysis import export as formats
+    from analysis.evaluate import evaluate_plan
+
+    formats.get(format)
+    chosen = read_plan(plan)
+    check_folder(out)
+    points = _points(chosen, workspace)
+    context = open_context(chosen.subject)
+    evaluation = evaluate_plan(context, chosen) if evaluated else None
+    found = formats.export(
+        format,
+        formats.ExportRequest(
+            context=context,
+            plan=chosen,
+            directory=out,
+            points=points,
+            evaluation=evaluation,
+            name=plan.stem,
+        ),
+    )
+    if as_json:
+        files = [{"path": str(path), "content": content} for path, content in found.files]
+        print_json({"format": format, "files": files, "notes": list(found.notes)})
+        return
+    print_table("Written", ("file", "content"), found.files)
+    for note in found.notes:
+        say(note)
+
+
+def _points(plan: Plan, workspace: Path | None) -> pd.DataFrame | None:
+    """Return the points of the run that the plan was chosen from, if this workspace has it."""
+    if plan.run is None:
+        return None
+    try:
+        return open_store(workspace).points(plan.run)
+    except UnknownNameError:
+        say(f"Run {plan.run}, which the plan was chosen from, is not in this workspace.")
+        return None

@@ -1,0 +1,85 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from analysis.store import Store
+from pruners.errors import InputError
+
+if TYPE_CHECKING:
+    from analysis.context import SubjectContext
+    from analysis.records import Plan, SubjectSpec
+
+WORKSPACE_VARIABLE = "PRUNESCOPE_WORKSPACE"
+DEFAULT_WORKSPACE = "~/.prunescope"
+
+Workspace = Annotated[
+    Path | None,
+    typer.Option(
+        help=f"Folder of runs and plans.  [default: ${WORKSPACE_VARIABLE} or {DEFAULT_WORKSPACE}]",
+        metavar="DIR",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object for machines.")]
+CriterionFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--criterion-file",
+        help="Python file with criteria of your own; repeatable. It is run: use what you trust.",
+        metavar="FILE",
+    ),
+]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or mps.", metavar="NAME")]
+
+
+def workspace_path(given: Path | None) -> Path:
+    """Return the workspace folder: the option, else the environment, else the default."""
+    return Path(given or os.environ.get(WORKSPACE_VARIABLE) or DEFAULT_WORKSPACE).expanduser()
+
+
+def open_store(given: Path | None) -> Store:
+    """Open the workspace that the option or the environment names.
+
+    Raises:
+        StoreError: It cannot be used.
+    """
+    return Store(workspace_path(given))
+
+
+def open_context(spec: SubjectSpec) -> SubjectContext:
+    """Load a subject and find its groups.
+
+    Raises:
+        InputError: It cannot be loaded; the message says why.
+    """
+    from analysis import context
+    from analysis.subject import load_subject
+
+    return context.open_context(load_subject(spec))
+
+
+def read_plan(path: Path) -> Plan:
+    """Read a plan file.
+
+    Raises:
+        InputError: It is missing or not a plan.
+    """
+    from analysis import plan
+
+    return plan.read_plan(path)
+
+
+def check_folder(path: Path) -> Path:
+    """Return a path for files to be written, if it is not a file already.
+
+    Raises:
+        InputError: It is a file.
+    """
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path} is a file; --out names a folder")
+    return path

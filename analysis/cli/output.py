@@ -1,0 +1,101 @@
+"""What commands print: tables for people, JSON for machines, progress and errors beside it."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+
+
+def say_error(error: object, *, code: int) -> int:
+    """Print one line to the standard error and return the exit code."""
+    line = " ".join(str(error).split())
+    print(f"prunescope: {line}", file=sys.stderr)
+    return code
+
+
+def say(text: str) -> None:
+    """Print a remark for people, beside what a machine may read."""
+    Console(stderr=True, highlight=False).print(text, markup=False, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON object; what is not a number becomes null."""
+    print(json.dumps(_finite(value), allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+def print_table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: str = ""
+) -> None:
+    """Print a table.
+
+    Args:
+        title: Above it.
+        columns: Headings.
+        rows: Cells.
+        right: Headings of right-aligned columns, joined by commas.
+    """
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    numbers = set(filter(None, right.split(",")))
+    for name in columns:
+        table.add_column(
+            name, justify="right" if name in numbers else "left", no_wrap=name in numbers
+        )
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row))
+    # In a pipe there is no width to fit in; cut names would be of no use to anyone.
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, markup=False, width=200)
+    console.print(table)
+
+
+def duration(seconds: float | None) -> str:
+    """Write a time: ``42 s``, ``3 min 05 s``, ``2 h 10 min``."""
+    if seconds is None or not math.isfinite(seconds):
+        return "unknown"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def progress_bar() -> Progress:
+    """Return a progress bar with the expected time left, drawn on terminals only."""
+    console = Console(stderr=True)
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[eta]}", markup=False),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )

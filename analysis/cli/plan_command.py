@@ -1,0 +1,164 @@
+"""``prunescope plan``: choose ratios per layer from a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from analysis.cli.options import Json, Workspace, open_context, open_store
+from analysis.cli.output import print_json, print_table, say
+from pruners.errors import InputError
+
+if TYPE_CHECKING:
+    from analysis.allocation import Allocation
+    from analysis.context import SubjectContext
+    from analysis.records import Plan
+
+
+def plan(
+    run: Annotated[str, typer.Option(help="Run to choose from, or last.", metavar="RUN")],
+    out: Annotated[Path, typer.Option(help="Plan file to write.", metavar="FILE")],
+    strategy: Annotated[
+        str,
+        typer.Option(
+            help="uniform, threshold or global (one threshold over the scores of all layers)."
+        ),
+    ] = "threshold",
+    budget: Annotated[
+        str | None,
+        typer.Option(help="macs=0.5, params=0.5 or drop=0.01: what may be left, or lost."),
+    ] = None,
+    ratio: Annotated[
+        float | None,
+        typer.Option(help="One ratio for all layers (uniform), or of all units together (global)."),
+    ] = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(help="Accepted drop of each layer alone (threshold); 0.01 is 1 pp."),
+    ] = None,
+    criterion: Annotated[
+        str | None,
+        typer.Option(
+            help="Criterion of all layers, or best for each layer's own.  [default: best]"
+        ),
+    ] = None,
+    layers: Annotated[
+        str, typer.Option(help="Only layers whose name fits are pruned.", metavar="GLOB")
+    ] = "*",
+    cautious: Annotated[
+        bool, typer.Option("--cautious", help="Read curves at the upper end of their intervals.")
+    ] = False,
+    normalizer: Annotated[
+        str,
+        typer.Option(help="How global ranking compares layers: mean, sum, max, l2, lamp or none."),
+    ] = "mean",
+    rounds: Annotated[
+        int, typer.Option(help="Choose the channels in this many rounds, scored anew in each.")
+    ] = 1,
+    round_to: Annotated[
+        int,
+        typer.Option(help="Round kept channels up to a multiple of this, such as 8.", min=1),
+    ] = 1,
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """Choose a ratio and a criterion per layer."""
+    from analysis import allocation, apply
+    from analysis.allocation import Request, parse_budget
+    from analysis.global_ranking import global_plan
+    from analysis.plan import write_plan
+    from analysis.rounding import rounded
+    from analysis.rounds import rescored_plan
+
+    limit = None if budget is None else parse_budget(budget)
+    allocation.get(strategy)
+    store = open_store(workspace)
+    row = store.run(run)
+    chosen = criterion if criterion not in (None, "best") else row.spec.criteria[0]
+    if chosen not in row.spec.criteria:
+        raise InputError(
+            f"run {row.run_id} did not measure criterion {chosen!r}; it measured "
+            f"{', '.join(row.spec.criteria)}"
+        )
+    points = store.points(row.run_id)
+    context = open_context(row.spec.subject)
+    start = apply.start_plan(
+        context,
+        criterion=chosen,
+        granularity=row.spec.granularity,
+        layers=layers,
+        run=row.run_id,
+        semantics=row.spec.semantics,
+        reduction=row.spec.reduction,
+    )
+    found = allocation.allocate(
+        strategy,
+        Request(
+            plan=start,
+            points=points,
+            meter=apply.meter(context),
+            budget=limit,
+            ratio=ratio,
+            tolerance=tolerance,
+            criteria="best" if criterion in (None, "best") else "fixed",
+            cautious=cautious,
+            rank=lambda start, ratio: global_plan(
+                context, start, ratio=ratio, normalizer=normalizer
+            ),
+        ),
+    )
+    if not found.feasible:
+        raise InputError(found.message or f"the budget {budget} cannot be met")
+    asked = found.plan
+    if round_to > 1:
+        asked = rounded(asked, context.require_structure(), multiple=round_to)
+    final = apply.resolve(context, asked)
+    if rounds > 1:
+        final = rescored_plan(context, final, rounds=rounds)
+    write_plan(final, out)
+    _report(context, final, found, out=out, as_json=as_json)
+
+
+def _report(
+    context: SubjectContext, plan: Plan, found: Allocation, *, out: Path, as_json: bool
+) -> None:
+    from analysis.plan import achieved, kept_counts
+
+    cost = None if context.cost is None else context.cost.predict(kept_counts(plan))
+    dense = None if context.cost is None else context.cost.predict({})
+    if as_json:
+        result: dict[str, Any] = {
+            "out": str(out),
+            "strategy": plan.strategy,
+            "plan": plan.to_dict(),
+        }
+        result |= {"level": found.level, "spent": found.spent, "message": found.message}
+        if cost is not None and dense is not None:
+            result |= {"params": cost.params, "macs": cost.macs}
+            result |= {"dense_params": dense.params, "dense_macs": dense.macs}
+        print_json(result)
+        return
+    print_table(
+        f"Plan {out}",
+        ("layer", "criterion", "ratio", "achieved", "kept"),
+        [
+            (
+                item.layer,
+                item.criterion,
+                f"{item.ratio:.2f}",
+                f"{achieved(item):.2f}",
+                f"{item.kept} of {item.total}",
+            )
+            for item in plan.entries
+        ],
+        right="ratio,achieved,kept",
+    )
+    if cost is not None and dense is not None:
+        say(
+            f"{cost.params:,} of {dense.params:,} parameters and {cost.macs:,} of {dense.macs:,} "
+            "MACs stay."
+        )
+    if found.message:
+        say(found.message)

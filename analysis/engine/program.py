@@ -1,0 +1,377 @@
+"""A captured graph compiled to steps, any part of which can be run again with other weights.
+
+Three things make a step cheaper than the nodes it came from, with the same result up to rounding:
+a batch norm that only reads a convolution is folded into its weights, an element-wise operator
+that is the only reader of a fresh value overwrites it, and images stay in channels-last layout.
+Folding works on the edited weights, so an edit of a folded layer needs no special care.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from analysis.engine.folding import conv_state, first_result, folded, following_norm
+from analysis.engine.narrowing import without_zero_columns
+from analysis.engine.operators import (
+    ADDITION,
+    BATCH_NORM,
+    CONVOLUTIONS,
+    FRESH,
+    IN_PLACE,
+    PLAIN_CONVOLUTIONS,
+    REPLACED,
+    STRIDED,
+)
+from pruners.errors import UnsupportedError
+from pruners.graph import Graph
+
+State = Mapping[str, Tensor]
+Values = dict[int, Any]
+Observer = Callable[[int, Any], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """One unit of computation: a node, or a node with those folded into it.
+
+    Attributes:
+        index: Position in the program; also the key of its value.
+        node: The node whose value the step yields.
+        body: The node that is computed: the convolution of a folded chain, else ``node``.
+        norm: A batch norm that is folded into the convolution.
+        tail: Element-wise nodes that overwrite the value, in order.
+        reads: Indices of the steps whose values it reads.
+        state: Names of the parameters and buffers it reads.
+        fresh: Whether its value is memory of its own.
+    """
+
+    index: int
+    node: fx.Node
+    body: fx.Node
+    norm: fx.Node | None
+    tail: tuple[fx.Node, ...]
+    reads: tuple[int, ...]
+    state: tuple[str, ...]
+    fresh: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The steps that an edit makes necessary, in order.
+
+    Attributes:
+        steps: Indices of the steps.
+        frees: For each step, the values that no later step reads.
+        border: Values of other steps that these steps read.
+    """
+
+    steps: tuple[int, ...]
+    frees: tuple[tuple[int, ...], ...]
+    border: frozenset[int]
+
+
+class Program:
+    """Steps in execution order, and the state they read.
+
+    Args:
+        graph: The captured model.
+        tensors: Its dense state by name; see `Graph.tensors`.
+        channels_last: Keep 4-d values in channels-last layout.
+        fold_batch_norm: Fold batch norms into the convolutions that they follow.
+        skip_zero_columns: Do not multiply by input columns that an edit has set to zero.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        tensors: State,
+        *,
+        channels_last: bool = True,
+        fold_batch_norm: bool = True,
+        skip_zero_columns: bool = True,
+    ) -> None:
+        self.skip_zero_columns = skip_zero_columns
+        nodes = list(graph.module.graph.nodes)
+        self.channels_last = channels_last and not any(node.target in STRIDED for node in nodes)
+        self._names = {
+            node: graph.state[node.name]
+            for node in nodes
+            if node.op == "placeholder" and node.name in graph.state
+        }
+        self.state: dict[str, Tensor] = {name: tensors[name] for name in self._names.values()}
+        self._index: dict[fx.Node, int] = {}
+        self.steps: list[Step] = []
+        self._readers: list[list[int]] = []
+        self._build(nodes, graph, fold_batch_norm)
+        self._parts: dict[frozenset[str], Part] = {}
+        self._dense_weights: dict[int, tuple[Tensor, Tensor | None]] = {}
+
+    # --- compiling -------------------------------------------------------------------------
+
+    def _build(self, nodes: list[fx.Node], graph: Graph, fold: bool) -> None:
+        input_node = next(node for node in nodes if node.name == graph.input)
+        self._index[input_node] = -1
+        absorbed: set[fx.Node] = set()
+        output_node: fx.Node | None = None
+        for node in nodes:
+            if node.name == graph.output:
+                output_node = node
+            if node.op == "get_attr":
+                raise UnsupportedError(f"the captured graph holds a sub-graph at {node.name}")
+            if node.op != "call_function" or node in absorbed:
+                continue
+            norm, covered, tail = self._chain(node, graph.output, fold)
+            absorbed.update(covered)
+            self._append(covered[-1] if covered else node, node, norm, tail)
+            for item in covered:
+                self._index[item] = len(self.steps) - 1
+        assert output_node is not None
+        self.output = self._index[output_node]
+
+    def _chain(
+        self, node: fx.Node, output: str, fold: bool
+    ) -> tuple[fx.Node | None, list[fx.Node], tuple[fx.Node, ...]]:
+        """Follow the single readers of a node as far as they can be computed with it.
+
+        Returns:
+            The norm that is folded in, all nodes that are covered in order, and the last of them
+            that overwrite the value.
+        """
+        norm: fx.Node | None = None
+        covered: list[fx.Node] = []
+        if node.target is BATCH_NORM and (getter := first_result(node)) is not None:
+            covered = [getter]
+        elif fold and node.target in CONVOLUTIONS:
+            norm = following_norm(node, output, self._names)
+            getter = None if norm is None else first_result(norm)
+            covered = [] if norm is None or getter is None else [norm, getter]
+        last = covered[-1] if covered else node
+        tail: list[fx.Node] = []
+        is_fresh = node.target in FRESH or (node.target is BATCH_NORM and bool(covered))
+        while is_fresh and last.name != output and len(last.users) == 1:
+            reader = next(iter(last.users))
+            if reader.target not in IN_PLACE or reader.args[0] is not last:
+                break
+            tail.append(reader)
+            covered.append(reader)
+            last = reader
+        return norm, covered, tuple(tail)
+
+    def _append(
+        self, node: fx.Node, body: fx.Node, norm: fx.Node | None, tail: tuple[fx.Node, ...]
+    ) -> None:
+        index = len(self.steps)
+        sources = [*body.all_input_nodes, *(norm.all_input_nodes if norm is not None else ())]
+        reads = sorted(
+            {self._index[item] for item in sources if item in self._index and item is not body}
+        )
+        state = tuple(dict.fromkeys(self._names[item] for item in sources if item in self._names))
+        fresh = body.target in FRESH or (body.target is BATCH_NORM and node is not body)
+        self.steps.append(Step(index, node, body, norm, tail, tuple(reads), state, fresh))
+        self._readers.append([])
+        self._index[node] = index
+        self._index[body] = index
+        for read in reads:
+            if read >= 0:
+                self._readers[read].append(index)
+
+    def part(self, names: Iterable[str]) -> Part:
+        """Return the steps downstream of some parameters or buffers; cached."""
+        key = frozenset(names)
+        if key not in self._parts:
+            dirty = [False] * len(self.steps)
+            for step in self.steps:
+                dirty[step.index] = not key.isdisjoint(step.state) or any(
+                    read >= 0 and dirty[read] for read in step.reads
+                )
+            self._parts[key] = self.part_of([i for i, found in enumerate(dirty) if found])
+        return self._parts[key]
+
+    def whole(self) -> Part:
+        """Return all steps."""
+        return self.part_of(range(len(self.steps)))
+
+    def part_of(self, steps: Iterable[int]) -> Part:
+        """Return a part of exactly these steps, in the order of the program."""
+        chosen = sorted(steps)
+        inside = set(chosen)
+        border = frozenset(
+            read for i in chosen for read in self.steps[i].reads if read not in inside
+        )
+        last: dict[int, int] = {}
+        for i in chosen:
+            for read in (*self.steps[i].reads, i):
+                if read in inside and read != self.output:
+                    last[read] = i
+        frees: dict[int, list[int]] = {i: [] for i in chosen}
+        for value, reader in last.items():
+            frees[reader].append(value)
+        return Part(tuple(chosen), tuple(tuple(frees[i]) for i in chosen), border)
+
+    # --- running ---------------------------------------------------------------------------
+
+    def prepare(self, inputs: Tensor) -> Values:
+        """Return the values before the first step."""
+        if self.channels_last and inputs.dim() == 4:
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        return {-1: inputs}
+
+    def run(
+        self,
+        part: Part,
+        known: Mapping[int, Any],
+        edit: State,
+        *,
+        keep: frozenset[int] | None = None,
+        observer: Observer | None = None,
+    ) -> Values:
+        """Run some steps.
+
+        Args:
+            part: The steps.
+            known: Values of the border.
+            edit: Tensors that replace the dense state, by name.
+            keep: Values to return besides the output; None returns all of them.
+            observer: Called after each step with its index and value.
+
+        Returns:
+            New values by step index; the output is among them if its step was run.
+        """
+        values: Values = {}
+        for i, frees in zip(part.steps, part.frees, strict=True):
+            step = self.steps[i]
+            unread = () if keep is None else tuple(free for free in frees if free not in keep)
+            values[i] = self._run_step(step, values, known, edit, unread)
+            if observer is not None:
+                observer(i, values[i])
+            for free in unread:
+                del values[free]
+        return values
+
+    def _run_step(
+        self,
+        step: Step,
+        values: Values,
+        known: Mapping[int, Any],
+        edit: State,
+        unread: tuple[int, ...],
+    ) -> Any:
+        names, index = self._names, self._index
+
+        def resolve(node: fx.Node) -> Any:
+            name = names.get(node)
+            if name is not None:
+                return edit[name] if name in edit else self.state[name]
+            position = index[node]
+            return values[position] if position in values else known[position]
+
+        body = step.body
+        if body.target in CONVOLUTIONS:
+            result = self._convolve(step, resolve, edit)
+        elif body.target is ADDITION:
+            result = _add(body, resolve, self._overwritable(body, values, unread))
+        elif step.fresh and body.target is BATCH_NORM:
+            value, gamma, beta, mean, var = _resolved(body.args[:5], resolve)
+            eps = body.args[6]
+            assert isinstance(eps, float)
+            result = torch.batch_norm(value, gamma, beta, mean, var, False, 0.0, eps, False)
+        else:
+            args = _resolved(body.args, resolve)
+            kwargs = _resolved(body.kwargs, resolve)
+            function = REPLACED.get(body.target, body.target)
+            assert callable(function)
+            result = function(*args, **kwargs)
+        for node in step.tail:
+            result = IN_PLACE[node.target](result, *node.args[1:], **node.kwargs)
+        return result
+
+    def _overwritable(
+        self, body: fx.Node, values: Values, unread: tuple[int, ...]
+    ) -> list[fx.Node]:
+        """Return the arguments of an addition that this very run made and no one reads later."""
+        found = []
+        for node in body.all_input_nodes:
+            position = self._index.get(node, -1)
+            if position in unread and position in values and self.steps[position].fresh:
+                found.append(node)
+        return found
+
+    def _convolve(self, step: Step, resolve: Callable[[fx.Node], Any], edit: State) -> Tensor:
+        body = step.body
+        inputs: Tensor = resolve(_node(body.args[0]))
+        weight, bias = self._weights(step, resolve, edit)
+        if self._can_narrow(step, inputs, weight, edit):
+            inputs, weight = without_zero_columns(inputs, weight)
+        rest = [inputs, weight, bias, *body.args[3:]]
+        function = body.target
+        assert callable(function)
+        result: Tensor = function(*rest, **body.kwargs)
+        if self.channels_last and result.dim() == 4:
+            # One input channel is in both layouts at once, so the layout is settled here.
+            result = result.contiguous(memory_format=torch.channels_last)
+        return result
+
+    def _can_narrow(self, step: Step, inputs: Tensor, weight: Tensor, edit: State) -> bool:
+        """Return whether skipping columns is possible and pays: not where it waits for a GPU."""
+        return (
+            self.skip_zero_columns
+            and self.channels_last
+            and inputs.device.type == "cpu"
+            and inputs.dim() == 4
+            and step.body.target in PLAIN_CONVOLUTIONS
+            and weight.shape[1] == inputs.shape[1]
+            and any(name in edit for name in step.state)
+        )
+
+    def _weights(
+        self, step: Step, resolve: Callable[[fx.Node], Any], edit: State
+    ) -> tuple[Tensor, Tensor | None]:
+        is_dense = not any(name in edit for name in step.state)
+        if is_dense and step.index in self._dense_weights:
+            return self._dense_weights[step.index]
+        bias_node = step.body.args[2] if len(step.body.args) > 2 else None
+        weight = resolve(_node(step.body.args[1]))
+        bias = resolve(bias_node) if isinstance(bias_node, fx.Node) else None
+        if step.norm is not None:
+            gamma, beta, mean, var = (
+                resolve(item) if isinstance(item, fx.Node) else None for item in step.norm.args[1:5]
+            )
+            eps = step.norm.args[6]
+            assert isinstance(eps, float)
+            weight, bias = folded(weight, bias, gamma, beta, mean, var, eps)
+        if self.channels_last and weight.dim() == 4:
+            weight = weight.contiguous(memory_format=torch.channels_last)
+        if is_dense and all(node in self._names for node in _state_nodes(step)):
+            self._dense_weights[step.index] = (weight, bias)
+        return weight, bias
+
+
+def _state_nodes(step: Step) -> list[fx.Node]:
+    norm = step.norm.args[1:5] if step.norm is not None else ()
+    return conv_state(step.body) + [item for item in norm if isinstance(item, fx.Node)]
+
+
+def _node(value: Any) -> fx.Node:
+    assert isinstance(value, fx.Node)
+    return value
+
+
+def _resolved(arguments: Any, resolve: Callable[[fx.Node], Any]) -> Any:
+    """Return arguments of a node, nested ones included, with values in the place of nodes."""
+    return fx.node.map_arg(arguments, resolve)
+
+
+def _add(body: fx.Node, resolve: Callable[[fx.Node], Any], overwritable: list[fx.Node]) -> Any:
+    left, right = _resolved(body.args[:2], resolve)
+    if not body.kwargs and isinstance(left, Tensor) and isinstance(right, Tensor):
+        same = left.shape == right.shape and left.dtype == right.dtype and left is not right
+        if same and body.args[0] in overwritable:
+            return left.add_(right)
+        if same and body.args[1] in overwritable:
+            return right.add_(left)
+    return torch.add(left, right, **_resolved(body.kwargs, resolve))

@@ -1,0 +1,159 @@
+"""The registry of export formats: one decorated function each.
+
+Command-line choices and page options are generated from the entries. A new format is one function
+in one file and one import in `analysis.export`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.context import SubjectContext
+from analysis.evaluation import Evaluation
+from analysis.plan import pruned_entries
+from analysis.records import Plan
+from pruners.errors import InputError, StoreError, UnknownNameError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ExportRequest:
+    """What is exported.
+
+    Attributes:
+        context: The subject.
+        plan: The plan.
+        directory: Where the files go; it is made if missing.
+        points: The points table of the plan's run; None where nothing was measured.
+        evaluation: What the plan was measured to give; None where it was not.
+        name: Start of the file names.
+    """
+
+    context: SubjectContext
+    plan: Plan
+    directory: Path
+    points: pd.DataFrame | None = None
+    evaluation: Evaluation | None = None
+    name: str = "plan"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """What an export wrote.
+
+    Attributes:
+        files: The files, each with what is inside.
+        notes: What the format cannot say, for the user.
+    """
+
+    files: tuple[tuple[Path, str], ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files alone."""
+        return tuple(path for path, _ in self.files)
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A registered format.
+
+    Attributes:
+        name: Short name, used in commands.
+        label: Name for people.
+        help: What it writes, one sentence.
+        fn: The function.
+    """
+
+    name: str
+    label: str
+    help: str
+    fn: Callable[[ExportRequest], Exported]
+
+
+_FORMATS: dict[str, Format] = {}
+
+
+def export_format(
+    name: str, *, label: str, help: str
+) -> Callable[[Callable[[ExportRequest], Exported]], Callable[[ExportRequest], Exported]]:
+    """Register a function as an export format.
+
+    Raises:
+        ValueError: The name is taken.
+    """
+
+    def register(fn: Callable[[ExportRequest], Exported]) -> Callable[[ExportRequest], Exported]:
+        if name in _FORMATS:
+            raise ValueError(f"two export formats are called {name!r}")
+        _FORMATS[name] = Format(name, label, help, fn)
+        return fn
+
+    return register
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all formats."""
+    return tuple(_FORMATS)
+
+
+def get(name: str) -> Format:
+    """Return a format.
+
+    Raises:
+        UnknownNameError: No such format.
+    """
+    if name not in _FORMATS:
+        raise UnknownNameError("export format", name, _FORMATS)
+    return _FORMATS[name]
+
+
+def export(name: str, request: ExportRequest) -> Exported:
+    """Write a plan in a format.
+
+    Raises:
+        UnknownNameError: No such format.
+        InputError: The plan does not fit, or the format needs what is missing.
+        StoreError: The files cannot be written.
+    """
+    chosen = get(name)
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", request.name):
+        raise InputError(
+            f"the name of an export is made of letters, digits, '.', '_' and '-', found "
+            f"{request.name!r}"
+        )
+    try:
+        request.directory.mkdir(parents=True, exist_ok=True)
+        return chosen.fn(request)
+    except OSError as error:
+        raise StoreError(f"cannot write to {request.directory}: {error}") from None
+
+
+def problems(request: ExportRequest) -> list[str]:
+    """Say what a user should know before exporting; empty if all is well."""
+    found = []
+    if not pruned_entries(request.plan):
+        found.append("the plan removes nothing: the exported model is the dense one")
+    if request.points is None or request.points.empty:
+        found.append("no points: the plan was not chosen from a run, so no points.csv is written")
+    elif (request.points["status"] == "failed").any():
+        found.append(f"{int((request.points['status'] == 'failed').sum())} points failed")
+    if request.evaluation is None:
+        found.append("the plan was not evaluated: the bundle says nothing of its accuracy")
+    return found
+
+
+def require_points(request: ExportRequest) -> pd.DataFrame:
+    """Return the points table.
+
+    Raises:
+        InputError: There is none.
+    """
+    if request.points is None or request.points.empty:
+        raise InputError("this export writes measured points, but the plan has no run with points")
+    return request.points

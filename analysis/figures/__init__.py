@@ -1,0 +1,54 @@
+"""Charts: pure functions from tables to Plotly figures.
+
+Each takes ``theme="light"`` or ``"dark"``, has a transparent background, carries ids for selection
+in ``customdata`` and a text alternative computed from its data (`alt`). Points and bars are drawn
+as traces that Streamlit can select: matrices are square markers, not heat maps.
+"""
+
+from analysis.figures.canvas import alt, blank
+from analysis.figures.cells import coverage_grid, sensitivity_matrix
+from analysis.figures.compare import (
+    agreement_chart,
+    criteria_chart,
+    layer_agreement_chart,
+    win_matrix_chart,
+)
+from analysis.figures.curves import focus_curves, sensitivity_curves, small_multiples
+from analysis.figures.layers import opportunity, ranking
+from analysis.figures.palettes import DARK, LIGHT, PALETTES, Palette, Style, palette, styles
+from analysis.figures.plan import (
+    class_change,
+    latency_chart,
+    plan_bars,
+    size_bars,
+)
+from analysis.figures.trade_offs import pareto, predicted_measured
+
+__all__ = [
+    "DARK",
+    "LIGHT",
+    "PALETTES",
+    "Palette",
+    "Style",
+    "agreement_chart",
+    "alt",
+    "blank",
+    "class_change",
+    "coverage_grid",
+    "criteria_chart",
+    "focus_curves",
+    "latency_chart",
+    "layer_agreement_chart",
+    "opportunity",
+    "palette",
+    "pareto",
+    "plan_bars",
+    "predicted_measured",
+    "ranking",
+    "sensitivity_curves",
+    "sensitivity_matrix",
+    "size_bars",
+    "small_multiples",
+    "styles",
+    "win_matrix_chart",
+]

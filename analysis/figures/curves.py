@@ -1,0 +1,352 @@
+"""Charts of sensitivity: curves with bands, one layer in focus, small multiples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from analysis.curves import (
+    METRICS,
+    Metric,
+    criteria_of,
+    curves,
+    envelope,
+    from_zero,
+    is_known,
+    layer_order,
+    metric,
+    tolerated,
+)
+from analysis.figures.canvas import (
+    blank,
+    canvas,
+    joined_by_gaps,
+    listed,
+    style_layout,
+    with_alt,
+)
+from analysis.figures.palettes import Palette, Style, fade, palette, styles
+
+MAX_HIGHLIGHTED = 8
+MAX_PANELS = 24
+NO_POINTS = "No measured points yet"
+CUSTOM = ["layer", "criterion", "ratio_requested", "ratio_achieved", "kept", "total", "samples"]
+
+
+def sensitivity_curves(
+    points: pd.DataFrame,
+    *,
+    criterion: str,
+    highlight: Sequence[str] = (),
+    metric_name: str = "drop",
+    tolerance: float | None = None,
+    x: str = "ratio_achieved",
+    show_envelope: bool = False,
+    bands: bool = True,
+    theme: str = "light",
+    height: int = 460,
+) -> go.Figure:
+    """Draw one curve a layer: grey context for all, colour, band and label for the chosen ones.
+
+    Args:
+        points: The points table.
+        criterion: Whose curves.
+        highlight: Layers in colour, at most `MAX_HIGHLIGHTED`; the rest is context.
+        metric_name: A key of `analysis.curves.METRICS`.
+        tolerance: Accuracy drop of the tolerance line, as a fraction; only drawn for drops.
+        x: ``ratio_achieved`` or ``ratio_requested``.
+        show_envelope: Also draw the monotone envelope of highlighted layers (drop only).
+        bands: Fill the intervals of highlighted layers.
+        theme: ``light`` or ``dark``.
+        height: In pixels.
+
+    Returns:
+        A figure; ``customdata`` of each point is ``[layer, criterion, ratio_requested,
+        ratio_achieved, kept, total, samples]``, also on context points.
+    """
+    colors, kind = palette(theme), metric(metric_name)
+    known = points[(points["criterion"] == criterion) & is_known(points)]
+    if known.empty:
+        return blank(colors=colors, message=NO_POINTS, height=height)
+    if show_envelope:
+        known = envelope(known)
+    chosen = [name for name in dict.fromkeys(highlight) if name in set(known["layer"])]
+    chosen = chosen[:MAX_HIGHLIGHTED]
+    by_layer = {key[2]: curve for key, curve in curves(from_zero(known))}
+    figure = canvas(
+        colors=colors, x_title=_x_title(x), y_title=_y_title(kind), height=height, legend=False
+    )
+    context = [curve for layer, curve in by_layer.items() if layer not in chosen]
+    _add_context(figure, context, kind, x=x, colors=colors)
+    look = styles(chosen, colors=colors)
+    for layer in chosen:
+        _add_curve(figure, by_layer[layer], kind, x=x, look=look[layer], name=layer, band=bands)
+        if show_envelope and metric_name == "drop":
+            _add_envelope(figure, by_layer[layer], x=x, look=look[layer], name=layer)
+        _label_end(figure, by_layer[layer], kind, x=x, look=look[layer], name=layer)
+    _finish(figure, kind, x=x, tolerance=tolerance, colors=colors)
+    return with_alt(figure, _curves_alt(known, criterion, tolerance))
+
+
+def focus_curves(
+    points: pd.DataFrame,
+    *,
+    layer: str,
+    metric_name: str = "drop",
+    tolerance: float | None = None,
+    x: str = "ratio_achieved",
+    criteria: Sequence[str] = (),
+    theme: str = "light",
+    height: int = 340,
+) -> go.Figure:
+    """Draw one layer by every criterion, with bands; see `sensitivity_curves`.
+
+    ``criteria`` are all criteria of the run in their order, for the same look in every chart; empty
+    takes those of the table.
+    """
+    colors, kind = palette(theme), metric(metric_name)
+    known = points[(points["layer"] == layer) & is_known(points)]
+    if known.empty:
+        return blank(colors=colors, message=f"{layer}: no measured points yet", height=height)
+    figure = canvas(colors=colors, x_title=_x_title(x), y_title=_y_title(kind), height=height)
+    look = styles(list(criteria) or criteria_of(points), colors=colors)
+    for (criterion, _, _), curve in curves(known):
+        _add_curve(figure, curve, kind, x=x, look=look[criterion], name=criterion)
+    _finish(figure, kind, x=x, tolerance=tolerance, colors=colors)
+    return with_alt(figure, _focus_alt(known, layer, tolerance))
+
+
+def small_multiples(
+    points: pd.DataFrame,
+    *,
+    layers: Sequence[str] = (),
+    metric_name: str = "drop",
+    tolerance: float | None = None,
+    columns: int = 4,
+    criteria: Sequence[str] = (),
+    theme: str = "light",
+) -> go.Figure:
+    """Draw a panel a layer with a shared y axis, a line a criterion; `MAX_PANELS` at most."""
+    colors, kind = palette(theme), metric(metric_name)
+    known = points[is_known(points)]
+    chosen = [name for name in (list(layers) or layer_order(known)) if name in set(known["layer"])]
+    chosen = chosen[:MAX_PANELS]
+    if not chosen:
+        return blank(colors=colors, message=NO_POINTS)
+    columns = min(columns, len(chosen))
+    rows = -(-len(chosen) // columns)
+    figure = make_subplots(
+        rows=rows,
+        cols=columns,
+        shared_xaxes=True,
+        shared_yaxes="all",
+        subplot_titles=chosen,
+        vertical_spacing=min(0.12, 0.35 / rows),
+        horizontal_spacing=0.02,
+    )
+    style_layout(figure, colors=colors, height=max(260, 190 * rows), legend=True)
+    figure.update_layout(margin_t=64)
+    figure.update_annotations(font={"size": 12, "color": colors.text})
+    look = styles(list(criteria) or criteria_of(points), colors=colors)
+    shown: set[str] = set()
+    for (criterion, _, layer), curve in curves(from_zero(known[known["layer"].isin(chosen)])):
+        place = chosen.index(layer)
+        trace = _line(curve, kind, x="ratio_achieved", look=look[criterion], name=criterion)
+        trace.update(legendgroup=criterion, showlegend=criterion not in shown)
+        shown.add(criterion)
+        figure.add_trace(trace, row=place // columns + 1, col=place % columns + 1)
+    if tolerance is not None and kind.column == "accuracy_drop":
+        figure.add_hline(y=tolerance * 100, line={"color": colors.tolerance, "dash": "dash"})
+    figure.update_xaxes(range=[0, 1.02], tickformat=".0%")
+    shown_points = known[known["layer"].isin(chosen)]
+    figure.update_yaxes(range=_common_range(shown_points[kind.column] * kind.scale, kind))
+    figure.update_yaxes(title_text=_y_title(kind), col=1)
+    return with_alt(
+        figure,
+        f"{len(chosen)} panels, one a layer, {_y_title(kind)} over the removed fraction for "
+        f"{listed(sorted(shown), most=6)}.",
+    )
+
+
+def _common_range(drawn: pd.Series, kind: Metric) -> list[float]:
+    """Return a y range for all panels.
+
+    Matched axes do not find one by themselves once a line is drawn over all of them.
+    """
+    margin = 0.06 * max(float(drawn.max() - drawn.min()), 1e-6)
+    low = float(drawn.min()) if kind.unit == "%" else min(0.0, float(drawn.min()))
+    return [low - margin, float(drawn.max()) + margin]
+
+
+def _line(
+    curve: pd.DataFrame, kind: Metric, *, x: str, look: Style, name: str, hover: bool = True
+) -> go.Scatter:
+    return go.Scatter(
+        x=curve[x],
+        y=curve[kind.column] * kind.scale,
+        mode="lines+markers",
+        name=name,
+        line={"color": look.color, "dash": look.dash, "width": 2.2},
+        marker={"symbol": look.marker, "size": 8, "color": look.color},
+        customdata=curve[CUSTOM].to_numpy(dtype=object),
+        hovertemplate=_hover(kind) if hover else None,
+        text=_interval_texts(curve, kind),
+    )
+
+
+def _hover(kind: Metric) -> str:
+    digits = ".2f" if kind.unit in ("pp", "%") else ".4f"
+    return (
+        "<b>%{customdata[0]}</b> by %{customdata[1]}<br>"
+        "removed %{customdata[3]:.1%} (asked %{customdata[2]:.1%}), "
+        "%{customdata[4]} of %{customdata[5]} stay<br>"
+        f"{kind.label} %{{y:{digits}}} {kind.unit}%{{text}}<br>"
+        "%{customdata[6]} samples<extra></extra>"
+    )
+
+
+def _interval_texts(curve: pd.DataFrame, kind: Metric) -> list[str]:
+    if not kind.low:
+        return [""] * len(curve)
+    return [
+        f" ({low * kind.scale:.2f} to {high * kind.scale:.2f})"
+        for low, high in zip(curve[kind.low], curve[kind.high], strict=True)
+    ]
+
+
+def _add_curve(
+    figure: go.Figure,
+    curve: pd.DataFrame,
+    kind: Metric,
+    *,
+    x: str,
+    look: Style,
+    name: str,
+    band: bool = True,
+) -> None:
+    if band and kind.low:
+        xs = curve[x].tolist()
+        high = (curve[kind.high] * kind.scale).tolist()
+        low = (curve[kind.low] * kind.scale).tolist()
+        figure.add_trace(
+            go.Scatter(
+                x=[*xs, *reversed(xs)],
+                y=[*high, *reversed(low)],
+                fill="toself",
+                fillcolor=fade(look.color, alpha=0.16),
+                line={"width": 0},
+                hoverinfo="skip",
+                showlegend=False,
+                name=f"{name} interval",
+                mode="lines",
+            )
+        )
+    figure.add_trace(_line(curve, kind, x=x, look=look, name=name))
+
+
+def _add_envelope(
+    figure: go.Figure, curve: pd.DataFrame, *, x: str, look: Style, name: str
+) -> None:
+    figure.add_trace(
+        go.Scatter(
+            x=curve[x],
+            y=curve["envelope"] * 100,
+            mode="lines",
+            name=f"{name} envelope",
+            line={"color": look.color, "width": 1, "dash": "dot", "shape": "hv"},
+            hoverinfo="skip",
+        )
+    )
+
+
+def _add_context(
+    figure: go.Figure, context: list[pd.DataFrame], kind: Metric, *, x: str, colors: Palette
+) -> None:
+    if not context:
+        return
+    customdata = joined_by_gaps(
+        [curve[CUSTOM].to_numpy(dtype=object).tolist() for curve in context]
+    )
+    figure.add_trace(
+        go.Scatter(
+            x=joined_by_gaps([curve[x].tolist() for curve in context]),
+            y=joined_by_gaps([(curve[kind.column] * kind.scale).tolist() for curve in context]),
+            customdata=[[None] * len(CUSTOM) if item is None else item for item in customdata],
+            mode="lines+markers",
+            name="other layers",
+            line={"color": fade(colors.muted, alpha=0.55), "width": 1.2},
+            marker={"size": 5, "color": fade(colors.muted, alpha=0.55)},
+            hovertemplate=_hover(kind).replace("%{text}", ""),
+        )
+    )
+
+
+def _label_end(
+    figure: go.Figure, curve: pd.DataFrame, kind: Metric, *, x: str, look: Style, name: str
+) -> None:
+    last = curve.iloc[-1]
+    figure.add_annotation(
+        x=last[x],
+        y=last[kind.column] * kind.scale,
+        text=name,
+        showarrow=False,
+        xanchor="left",
+        xshift=8,
+        font={"color": look.color, "size": 12},
+    )
+
+
+def _finish(
+    figure: go.Figure, kind: Metric, *, x: str, tolerance: float | None, colors: Palette
+) -> None:
+    figure.update_xaxes(tickformat=".0%", range=[0, 1.02])
+    if kind.unit == "%":
+        figure.update_yaxes(range=[None, 100.5])
+    if tolerance is not None and kind is METRICS["drop"]:
+        figure.add_hline(
+            y=tolerance * 100,
+            line={"color": colors.tolerance, "dash": "dash", "width": 1.5},
+            annotation_text=f"tolerance {tolerance * 100:g} pp",
+            annotation_position="top right",
+            annotation_font_color=colors.tolerance,
+        )
+
+
+def _x_title(x: str) -> str:
+    return "fraction removed (achieved)" if x == "ratio_achieved" else "fraction removed (asked)"
+
+
+def _y_title(kind: Metric) -> str:
+    return f"{kind.label} ({kind.unit})"
+
+
+def _curves_alt(known: pd.DataFrame, criterion: str, tolerance: float | None) -> str:
+    limit = 0.01 if tolerance is None else tolerance
+    table = tolerated(known, tolerance=limit)
+    table = table[table["tolerated"].notna()].sort_values("tolerated", kind="stable")
+    count = f"Sensitivity curves of {known['layer'].nunique()} layers by {criterion}."
+    if table.empty:
+        return count
+    rows = table.to_dict("records")
+    least, most = rows[0], rows[-1]
+    if most["low"] <= least["high"]:
+        return f"{count} Within {limit * 100:g} pp the intervals of all layers overlap."
+    return (
+        f"{count} Within {limit * 100:g} pp, {most['layer']} tolerates most "
+        f"({most['tolerated']:.0%} removed) and {least['layer']} least ({least['tolerated']:.0%})."
+    )
+
+
+def _focus_alt(known: pd.DataFrame, layer: str, tolerance: float | None) -> str:
+    limit = 0.01 if tolerance is None else tolerance
+    table = tolerated(known, tolerance=limit)
+    parts = [
+        f"{row['criterion']} {row['tolerated']:.0%} "
+        f"(between {row['low']:.0%} and {row['high']:.0%})"
+        for row in table[table["tolerated"].notna()].to_dict("records")
+    ]
+    said = "; ".join(parts) or "nothing could be removed"
+    return f"{layer}: removable within {limit * 100:g} pp: {said}."

@@ -1,0 +1,247 @@
+"""Charts of one plan and of its evaluation: ratios, sizes, classes, latency."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from analysis.figures.canvas import blank, canvas, listed, with_alt
+from analysis.figures.palettes import Palette, palette, styles
+
+
+def size_bars(
+    sizes: pd.DataFrame, *, value: str = "params", theme: str = "light", horizontal: bool = True
+) -> go.Figure:
+    """Draw parameters or MACs by layer, dense beside pruned.
+
+    Args:
+        sizes: One row a layer in execution order: ``layer``, ``params``, ``macs``, and for a plan
+            ``params_pruned``, ``macs_pruned``.
+        value: ``params`` or ``macs``.
+        theme: ``light`` or ``dark``.
+        horizontal: Layers on the y axis.
+
+    Returns:
+        A figure; ``customdata`` is ``[layer, exact value]``.
+    """
+    colors = palette(theme)
+    if sizes.empty:
+        return blank(colors=colors, message="No layers")
+    label = "parameters" if value == "params" else "MACs"
+    figure = canvas(
+        colors=colors,
+        height=140 + 24 * len(sizes) if horizontal else 360,
+        legend=f"{value}_pruned" in sizes,
+    )
+    series = [("dense", value, "")]
+    if f"{value}_pruned" in sizes:
+        series.append(("pruned", f"{value}_pruned", "/"))
+    for place, (name, column, pattern) in enumerate(series):
+        numbers, layers = sizes[column], sizes["layer"]
+        figure.add_trace(
+            go.Bar(
+                x=numbers if horizontal else layers,
+                y=layers if horizontal else numbers,
+                orientation="h" if horizontal else "v",
+                name=name,
+                marker={"color": colors.series[place], "pattern": {"shape": pattern}},
+                customdata=list(zip(layers, numbers, strict=True)),
+                hovertemplate="<b>%{customdata[0]}</b>: %{customdata[1]:,} "
+                + label
+                + f"<extra>{name}</extra>",
+            )
+        )
+    if horizontal:
+        figure.update_yaxes(type="category", autorange="reversed", tickfont_size=11)
+        figure.update_xaxes(title_text=label, tickformat="~s")
+    else:
+        figure.update_xaxes(type="category", tickfont_size=11)
+        figure.update_yaxes(title_text=label, tickformat="~s")
+    total = float(sizes[value].sum()) or 1.0
+    top = sizes.nlargest(1, value).iloc[0]
+    return with_alt(
+        figure,
+        f"{label} of {len(sizes)} layers: {top['layer']} has the most, "
+        f"{float(top[value]) / total:.0%} of them.",
+    )
+
+
+def class_change(
+    classes: pd.DataFrame, *, only_clear: bool = False, theme: str = "light"
+) -> go.Figure:
+    """Draw each class's accuracy, dense and pruned, as a dumbbell.
+
+    Classes whose change is clear (its interval excludes 0) are drawn solid, the others hollow.
+
+    Args:
+        classes: ``class_name, samples, dense, pruned`` (accuracies, fractions), ``change,
+            change_low, change_high`` (pruned - dense, fractions), ``clear``.
+        only_clear: Leave out classes whose change is not clear.
+        theme: ``light`` or ``dark``.
+    """
+    colors = palette(theme)
+    rows = classes[classes["clear"].astype(bool)] if only_clear else classes
+    if rows.empty:
+        return blank(colors=colors, message="No class changes clearly")
+    rows = rows.sort_values("change", kind="stable")
+    figure = canvas(colors=colors, x_title="accuracy", height=140 + 26 * len(rows))
+    figure.add_traces(_connections(rows, colors))
+    for place, (name, column) in enumerate((("dense", "dense"), ("pruned", "pruned"))):
+        marker = ("circle", "diamond")[place]
+        figure.add_trace(
+            go.Scatter(
+                x=rows[column],
+                y=rows["class_name"],
+                mode="markers",
+                name=name,
+                marker={
+                    "size": 11,
+                    "color": colors.series[place],
+                    "symbol": [marker if clear else f"{marker}-open" for clear in rows["clear"]],
+                },
+                customdata=_class_custom(rows),
+                hovertemplate="<b>%{customdata[0]}</b> " + name + " %{x:.2%}<br>change "
+                "%{customdata[1]:+.2f} pp (%{customdata[2]:+.2f} to %{customdata[3]:+.2f}), "
+                "%{customdata[4]} samples<extra></extra>",
+            )
+        )
+    figure.update_xaxes(tickformat=".0%")
+    figure.update_yaxes(
+        type="category", categoryorder="array", categoryarray=rows["class_name"].tolist()[::-1]
+    )
+    clear = rows[rows["clear"].astype(bool)]
+    said = f"clear changes: {listed(clear['class_name'])}" if len(clear) else "no change is clear"
+    worst = rows.iloc[0]
+    return with_alt(
+        figure,
+        f"Accuracy of {len(rows)} classes, dense and pruned; {said}; the largest loss is "
+        f"{worst['class_name']} with {float(worst['change']) * 100:+.1f} pp.",
+    )
+
+
+def _connections(rows: pd.DataFrame, colors: Palette) -> list[go.Scatter]:
+    return [
+        go.Scatter(
+            x=[row["dense"], row["pruned"]],
+            y=[row["class_name"]] * 2,
+            mode="lines",
+            line={
+                "color": colors.text if row["clear"] else colors.muted,
+                "width": 3 if row["clear"] else 1,
+            },
+            showlegend=False,
+            hoverinfo="skip",
+        )
+        for row in rows.to_dict("records")
+    ]
+
+
+def _class_custom(rows: pd.DataFrame) -> list[list[object]]:
+    return [
+        [
+            row["class_name"],
+            row["change"] * 100,
+            row["change_low"] * 100,
+            row["change_high"] * 100,
+            row["samples"],
+        ]
+        for row in rows.to_dict("records")
+    ]
+
+
+def latency_chart(
+    measured: Mapping[str, Sequence[float]], *, note: str = "", theme: str = "light"
+) -> go.Figure:
+    """Draw latency of each model: all repeats, the box of their quartiles, the median.
+
+    Args:
+        measured: Seconds per batch of each repeat, by model name.
+        note: How it was measured (batch, device, threads), for the axis.
+        theme: ``light`` or ``dark``.
+    """
+    colors = palette(theme)
+    known = {name: list(values) for name, values in measured.items() if len(values)}
+    if not known:
+        return blank(colors=colors, message="Latency was not measured")
+    look = styles(list(known), colors=colors)
+    title = "ms per batch" + (f" ({note})" if note else "")
+    figure = canvas(colors=colors, x_title=title, height=120 + 70 * len(known), legend=False)
+    medians = {}
+    for name, values in known.items():
+        medians[name] = float(pd.Series(values).median() * 1000)
+        figure.add_trace(
+            go.Box(
+                x=[value * 1000 for value in values],
+                name=name,
+                orientation="h",
+                boxpoints="all",
+                jitter=0.4,
+                pointpos=0,
+                line={"color": look[name].color},
+                marker={"color": look[name].color, "symbol": look[name].marker, "size": 5},
+                fillcolor="rgba(0,0,0,0)",
+            )
+        )
+    figure.update_xaxes(rangemode="tozero")
+    figure.update_yaxes(autorange="reversed")
+    said = ", ".join(f"{name} {value:.2f} ms" for name, value in medians.items())
+    return with_alt(figure, f"Median latency per batch: {said}.")
+
+
+def plan_bars(table: pd.DataFrame, *, theme: str = "light") -> go.Figure:
+    """Draw the plan's achieved ratios by layer, with what each layer tolerates as ticks.
+
+    Args:
+        table: What `analysis.prediction.plan_table` returned.
+        theme: ``light`` or ``dark``.
+
+    Returns:
+        A figure; ``customdata`` is ``[key]``.
+    """
+    colors = palette(theme)
+    if table.empty:
+        return blank(colors=colors, message="The plan has no entries")
+    figure = canvas(colors=colors, y_title="fraction removed", height=340)
+    figure.add_trace(
+        go.Bar(
+            x=table["layer"],
+            y=table["achieved"],
+            name="plan",
+            marker={
+                "color": colors.series[0],
+                "pattern": {"shape": ["x" if locked else "" for locked in table["locked"]]},
+            },
+            customdata=table[["key"]].to_numpy(dtype=object),
+            hovertemplate="<b>%{x}</b>: %{y:.1%} removed<extra></extra>",
+        )
+    )
+    figure.add_trace(_tolerated_marks(table, colors))
+    figure.update_xaxes(type="category", tickfont_size=11)
+    figure.update_yaxes(tickformat=".0%", range=[0, 1.02])
+    beyond = table[table["achieved"] > table["tolerated"] + 1e-9]["layer"]
+    pruned = int((table["achieved"] > 0).sum())
+    said = f"beyond what they tolerate: {listed(beyond)}" if len(beyond) else "none beyond it"
+    return with_alt(
+        figure,
+        f"Plan: {pruned} of {len(table)} layers pruned, most by "
+        f"{float(table['achieved'].max()):.0%}; {said}.",
+    )
+
+
+def _tolerated_marks(table: pd.DataFrame, colors: Palette) -> go.Scatter:
+    return go.Scatter(
+        x=table["layer"],
+        y=table["tolerated"],
+        mode="markers",
+        name="tolerated",
+        marker={
+            "symbol": "diamond-wide",
+            "size": 12,
+            "color": colors.series[1],
+            "line": {"color": colors.background, "width": 1.5},
+        },
+        customdata=table[["key"]].to_numpy(dtype=object),
+        hovertemplate="<b>%{x}</b> tolerates %{y:.1%}<extra></extra>",
+    )

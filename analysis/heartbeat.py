@@ -1,0 +1,84 @@
+"""A worker's sign of life, and its ear for cancellation."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+from analysis.store import Store
+from pruners.errors import StoreError
+
+BEAT_SECONDS = 1.0
+
+
+class Heartbeat:
+    """Writes a heartbeat from its own thread and learns whether the run should stop.
+
+    Args:
+        store: The workspace.
+        run_id: The run.
+        owner: The worker.
+    """
+
+    def __init__(self, store: Store, run_id: str, *, owner: str) -> None:
+        self._store = store
+        self._run_id = run_id
+        self._owner = owner
+        self._stop = threading.Event()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether someone asked the run to stop, or it is not this worker's any more."""
+        return self._stop.is_set()
+
+    def request_stop(self) -> None:
+        """Stop after the point at hand."""
+        self._stop.set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait, and return whether to stop; returns at once when asked to stop."""
+        return self._stop.wait(seconds)
+
+    def __enter__(self) -> Heartbeat:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _beat(self) -> None:
+        while not self._ended.wait(BEAT_SECONDS):
+            try:
+                if self._store.beat(self._run_id, owner=self._owner):
+                    self._stop.set()
+            except StoreError as error:
+                # A lock passes; losing the run does not.
+                if "locked" not in str(error):
+                    self._stop.set()
+                    return
+
+
+@contextlib.contextmanager
+def stop_on_signals(heartbeat: Heartbeat) -> Iterator[None]:
+    """Let SIGINT and SIGTERM stop the run cleanly; a second SIGINT is a KeyboardInterrupt."""
+
+    def asked(number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT and heartbeat.should_stop:
+            raise KeyboardInterrupt
+        heartbeat.request_stop()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {item: signal.signal(item, asked) for item in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for item, handler in before.items():
+            signal.signal(item, handler)

@@ -1,0 +1,86 @@
+"""What identifies a point by content, so that no point is ever measured twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from analysis.context import SubjectContext
+from analysis.grid import plan_sweep
+from analysis.records import PointKey, Sums, SweepSpec
+from analysis.run_record import PlannedPoint
+from pruners.criteria import registry
+
+if TYPE_CHECKING:
+    from analysis.store import Store
+
+# To be raised when a change of the program changes the numbers of a point.
+METHOD_VERSION = 1
+
+
+def planned_points(context: SubjectContext, spec: SweepSpec) -> tuple[PlannedPoint, ...]:
+    """Return a sweep's points with their fingerprints and their size after removal.
+
+    Raises:
+        InputError: The grid is empty or malformed.
+    """
+    return tuple(
+        PlannedPoint(key=key, cache_key=cache_key(context, spec, key), params=params, macs=macs)
+        for key in plan_sweep(context, spec)
+        for params, macs in [_size(context, key)]
+    )
+
+
+def cache_key(context: SubjectContext, spec: SweepSpec, key: PointKey) -> str:
+    """Return the SHA-256 of everything that a point's numbers depend on."""
+    subject = context.subject
+    criterion = registry.get(key.criterion)
+    reads_calibration = criterion.needs_data or spec.repair != "none"
+    content = {
+        "method": METHOD_VERSION,
+        "torch": torch.__version__,
+        "weights": subject.fingerprint,
+        "data": subject.data_fingerprint,
+        "calibration": subject.calibration_fingerprint if reads_calibration else "",
+        "seed": spec.subject.seed,
+        "criterion": [key.criterion, criterion.version],
+        "granularity": key.granularity,
+        "target": [key.layer, key.group, key.kept, key.total],
+        "semantics": spec.semantics,
+        "reduction": spec.reduction,
+        "repair": spec.repair,
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _size(context: SubjectContext, key: PointKey) -> tuple[int | None, int | None]:
+    if context.cost is None:
+        return sum(item.numel() for item in context.model.parameters()), None
+    cost = context.cost.predict({} if key.group is None else {key.group: key.kept})
+    return cost.params, cost.macs
+
+
+def known_points(store: Store, context: SubjectContext, spec: SweepSpec) -> Mapping[PointKey, Sums]:
+    """Return the points of a sweep that are measured on all samples, by any run.
+
+    This is what `analysis.grid.estimate_cost` takes as ``done``.
+    """
+    return complete(store, planned_points(context, spec), samples=_samples(context))
+
+
+def complete(store: Store, points: Sequence[PlannedPoint], *, samples: int) -> dict[PointKey, Sums]:
+    """Return the points that are known on all samples."""
+    found = store.measured(item.cache_key for item in points)
+    return {
+        item.key: found[item.cache_key]
+        for item in points
+        if item.cache_key in found and found[item.cache_key].samples == samples
+    }
+
+
+def _samples(context: SubjectContext) -> int:
+    return 0 if context.subject.evaluation is None else len(context.subject.evaluation)

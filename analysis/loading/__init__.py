@@ -1,0 +1,1 @@
+"""Turn model and data addresses into models and data sets."""

@@ -1,0 +1,152 @@
+"""Build the model that an address names, with its weights."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+import sample_models
+from analysis.address import Address
+from analysis.loading.factories import call_factory, one_line
+from analysis.loading.roots import Roots, check_path
+from analysis.loading.vision import torchvision
+from analysis.loading.weights import load_weights
+from pruners.errors import AddressError
+
+# Without weights a model still has structure and costs; the same ones each time.
+RANDOM_SEED = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedModel:
+    """A model with what is known of its input.
+
+    Attributes:
+        model: In eval mode, on the CPU, without gradients.
+        input_shape: Shape of one input, if the source knows it.
+        notes: What a person should know, such as that the weights are random.
+    """
+
+    model: nn.Module
+    input_shape: tuple[int, ...] | None
+    notes: tuple[str, ...] = ()
+
+
+def load_model(address: Address, *, roots: Roots = None) -> LoadedModel:
+    """Build a model and load its weights.
+
+    Args:
+        address: Parsed model address.
+        roots: Allowed folders; None allows everything.
+
+    Raises:
+        AddressError: What the address names is missing, raises, or does not fit the weights.
+    """
+    weights = address.path("weights")
+    if weights is not None:
+        weights = check_path(weights, roots=roots)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(RANDOM_SEED)
+        model, shape = _BUILDERS[address.scheme](address, roots)
+    if not isinstance(model, nn.Module):
+        raise AddressError(
+            f"{address.text!r}: a model factory returns an nn.Module, this one returned a "
+            f"{type(model).__name__}"
+        )
+    notes: tuple[str, ...] = ()
+    if weights is not None:
+        load_weights(model, weights)
+    elif address.scheme in ("torchvision", "timm"):
+        notes = ("The weights are random: the address names no #weights=FILE.",)
+    if not any(True for _ in model.parameters()):
+        raise AddressError(f"{address.text!r}: the model has no parameters")
+    asked = address.numbers("input")
+    if asked is not None:
+        shape = tuple(int(size) for size in asked)
+    return LoadedModel(model.eval().requires_grad_(False), shape, notes)
+
+
+def _sample(address: Address, roots: Roots) -> tuple[Any, tuple[int, ...] | None]:
+    names = sample_models.names()
+    if address.name not in names:
+        raise AddressError(f"unknown sample model {address.name!r}; known: {', '.join(names)}")
+    try:
+        own = "weights" in address.options
+        model = (sample_models.build if own else sample_models.load)(address.name)
+    except sample_models.CorruptFileError as error:
+        raise AddressError(str(error)) from None
+    return model, (1, 28, 28)
+
+
+def _torchvision(address: Address, roots: Roots) -> tuple[Any, tuple[int, ...] | None]:
+    models = torchvision().models
+    if address.name not in models.list_models(module=models):
+        raise _unknown("torchvision classifier", address.name, models.list_models(module=models))
+    more: dict[str, Any] = {}
+    if address.name in ("googlenet", "inception_v3"):
+        more["init_weights"] = False
+    model = _built(
+        address,
+        lambda: models.get_model(address.name, weights=None, **more, **_classes(address)),
+    )
+    size = 299 if address.name == "inception_v3" else 224
+    return model, (3, size, size)
+
+
+def _timm(address: Address, roots: Roots) -> tuple[Any, tuple[int, ...] | None]:
+    try:
+        timm = importlib.import_module("timm")
+    except (ImportError, RuntimeError):
+        # timm imports torchvision by itself, which needs the schemas of `vision` first.
+        torchvision()
+        try:
+            timm = importlib.import_module("timm")
+        except ImportError as error:
+            raise AddressError(
+                f"{address.text!r} needs timm ({error}): pip install 'prunescope[timm]'"
+            ) from None
+    if not timm.is_model(address.name):
+        raise _unknown("timm model", address.name, timm.list_models())
+    model = _built(
+        address,
+        lambda: timm.create_model(address.name, pretrained=False, **_classes(address)),
+    )
+    shape = getattr(model, "default_cfg", {}).get("input_size")
+    return model, tuple(shape) if shape else None
+
+
+def _factory(address: Address, roots: Roots) -> tuple[Any, tuple[int, ...] | None]:
+    return call_factory(address, roots=roots), None
+
+
+_BUILDERS: Mapping[str, Callable[[Address, Roots], tuple[Any, tuple[int, ...] | None]]] = {
+    "sample": _sample,
+    "torchvision": _torchvision,
+    "timm": _timm,
+    "file": _factory,
+    "module": _factory,
+}
+
+
+def _classes(address: Address) -> dict[str, int]:
+    classes = address.number("classes")
+    return {} if classes is None else {"num_classes": classes}
+
+
+def _built(address: Address, build: Callable[[], Any]) -> Any:
+    try:
+        return build()
+    except Exception as error:
+        raise AddressError(f"{address.text!r}: building it raised {one_line(error)}") from error
+
+
+def _unknown(kind: str, name: str, known: Iterable[str]) -> AddressError:
+    near = difflib.get_close_matches(name, list(known), n=3)
+    hint = f"; did you mean {', '.join(near)}?" if near else ""
+    return AddressError(f"unknown {kind} {name!r}{hint}")

@@ -1,0 +1,371 @@
+"""Plans: pruning configurations, edited by pure functions from plan to plan.
+
+A plan that is being edited lists an entry for every prunable group or layer, at ratio 0 where
+nothing is removed yet, so that every edit knows its totals. Edits clear the kept indices of the
+entries they change; `analysis.apply.resolve` fills them in from the criteria's scores.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from analysis.records import Plan, PlanEntry, SubjectSpec
+from pruners.errors import InputError, PlanError, UnknownNameError
+from pruners.granularity import parse
+from pruners.masks import num_kept
+
+
+def new_plan(
+    subject: SubjectSpec,
+    *,
+    fingerprint: str,
+    units: Iterable[tuple[str, str | None, int]],
+    criterion: str,
+    granularity: str = "channel",
+    run: str | None = None,
+    semantics: str = "removal",
+    reduction: str = "mean",
+) -> Plan:
+    """Return a plan that removes nothing yet.
+
+    Args:
+        subject: What it is for.
+        fingerprint: Content fingerprint of the model's weights.
+        units: (layer, group id or None, number of units) of each prunable target.
+        criterion: Criterion of each entry.
+        granularity: What one removal takes away.
+        run: The run whose points it will be chosen from.
+        semantics: ``removal`` or ``weights``.
+        reduction: How member layers' scores join in a coupled group.
+    """
+    entries = tuple(
+        PlanEntry(
+            layer=layer,
+            group=group,
+            criterion=criterion,
+            granularity=granularity,
+            ratio=0.0,
+            kept=total,
+            total=total,
+        )
+        for layer, group, total in units
+    )
+    return Plan(
+        subject=subject,
+        fingerprint=fingerprint,
+        entries=entries,
+        run=run,
+        semantics=semantics,
+        reduction=reduction,
+    )
+
+
+def achieved(entry: PlanEntry) -> float:
+    """Return the fraction of the entry's units that is removed after rounding."""
+    return (entry.total - entry.kept) / entry.total
+
+
+def key_of(entry: PlanEntry) -> str:
+    """Return what identifies an entry: its group's id, or its layer."""
+    return entry.group or entry.layer
+
+
+def find(plan: Plan, name: str) -> PlanEntry:
+    """Return the entry of a group id or layer name.
+
+    Raises:
+        UnknownNameError: The plan has no such entry.
+    """
+    for entry in plan.entries:
+        if key_of(entry) == name:
+            return entry
+    for entry in plan.entries:
+        if entry.layer == name:
+            return entry
+    raise UnknownNameError("layer of the plan", name, [entry.layer for entry in plan.entries])
+
+
+def set_ratio(plan: Plan, name: str, ratio: float) -> Plan:
+    """Ask for a ratio at one entry, locked or not.
+
+    N:M patterns have one ratio: anything above 0 asks for it.
+
+    Raises:
+        InputError: The ratio is not between 0 and 1.
+        UnknownNameError: The plan has no such entry.
+    """
+    entry = find(plan, name)
+    return _replace(plan, entry, _at_ratio(entry, ratio))
+
+
+def set_kept(plan: Plan, name: str, kept: int) -> Plan:
+    """Ask for a number of kept units at one entry.
+
+    Raises:
+        InputError: The number is out of range.
+    """
+    entry = find(plan, name)
+    least = 1 if parse(entry.granularity).keep_one else 0
+    if not least <= kept <= entry.total:
+        raise InputError(
+            f"{entry.layer}: {kept} kept asked for, possible are {least} to {entry.total}"
+        )
+    ratio = (entry.total - kept) / entry.total
+    return _replace(plan, entry, _changed(entry, ratio=ratio, kept=kept))
+
+
+def set_criterion(plan: Plan, name: str, criterion: str) -> Plan:
+    """Choose the criterion of one entry."""
+    entry = find(plan, name)
+    return _replace(plan, entry, _changed(entry, criterion=criterion))
+
+
+def lock(plan: Plan, name: str, *, locked: bool = True) -> Plan:
+    """Lock or unlock an entry: auto-fill and bulk edits leave locked entries alone."""
+    entry = find(plan, name)
+    return _replace(plan, entry, dataclasses.replace(entry, locked=locked))
+
+
+def exclude(plan: Plan, name: str) -> Plan:
+    """Keep an entry dense and locked."""
+    return lock(set_ratio(plan, name, 0.0), name)
+
+
+def bulk_set(plan: Plan, names: Iterable[str], ratio: float) -> Plan:
+    """Ask for one ratio at several entries; locked ones stay as they are."""
+    for name in names:
+        if not find(plan, name).locked:
+            plan = set_ratio(plan, name, ratio)
+    return plan
+
+
+def scale(plan: Plan, factor: float, *, most: float = 1.0) -> Plan:
+    """Multiply the ratio of every unlocked entry, up to ``most``.
+
+    Raises:
+        InputError: The factor is negative.
+    """
+    if not factor >= 0:
+        raise InputError(f"ratios are scaled by a factor of at least 0, found {factor}")
+    for entry in plan.entries:
+        if not entry.locked:
+            plan = set_ratio(plan, key_of(entry), min(entry.ratio * factor, most))
+    return plan
+
+
+def clear(plan: Plan) -> Plan:
+    """Make every unlocked entry dense."""
+    return scale(plan, 0.0)
+
+
+def _at_ratio(entry: PlanEntry, ratio: float) -> PlanEntry:
+    granularity = parse(entry.granularity)
+    kept = num_kept(ratio, entry.total, keep_one=granularity.keep_one)
+    if granularity.fixed_ratio is not None and ratio > 0:
+        ratio = granularity.fixed_ratio
+        kept = num_kept(ratio, entry.total, keep_one=False)
+    return _changed(entry, ratio=float(ratio), kept=kept)
+
+
+def _changed(entry: PlanEntry, **changes: Any) -> PlanEntry:
+    """Apply changes; kept indices survive only where criterion and count stay the same."""
+    after = dataclasses.replace(entry, **changes)
+    same = (after.criterion, after.kept) == (entry.criterion, entry.kept)
+    return after if same else dataclasses.replace(after, indices=None)
+
+
+def _replace(plan: Plan, old: PlanEntry, new: PlanEntry) -> Plan:
+    if old == new:
+        return plan
+    entries = tuple(new if entry is old else entry for entry in plan.entries)
+    return dataclasses.replace(plan, entries=entries)
+
+
+def from_requests(
+    plan: Plan, ratios: Mapping[str, float], *, group_of: Callable[[str], str | None]
+) -> Plan:
+    """Ask for ratios by layer name, also of layers that are not a group's first.
+
+    Args:
+        plan: The plan to start from.
+        ratios: Ratio by layer name or group id.
+        group_of: Group id of a layer; None where it has none.
+
+    Raises:
+        PlanError: Two layers of one group are asked for different ratios, or a layer has no entry.
+    """
+    asked: dict[str, tuple[str, float]] = {}
+    known = {key_of(entry) for entry in plan.entries}
+    for layer, ratio in ratios.items():
+        key = layer if layer in known else group_of(layer)
+        if key is None or key not in known:
+            raise PlanError(
+                f"{layer}: a ratio of {ratio:g} is asked for, but the plan has nothing to prune "
+                "there"
+            )
+        other, before = asked.setdefault(key, (layer, ratio))
+        if before != ratio:
+            raise PlanError(
+                f"{other} (ratio {before:g}) and {layer} (ratio {ratio:g}) belong to one group, "
+                f"{key}: their channels are removed together, so ask for one ratio"
+            )
+        plan = set_ratio(plan, key, ratio)
+    return plan
+
+
+def check(plan: Plan) -> Plan:
+    """Check a plan that came from outside; return it.
+
+    Raises:
+        PlanError: An entry contradicts itself, or two entries name one group.
+    """
+    seen: dict[tuple[str, str], PlanEntry] = {}
+    for entry in plan.entries:
+        _check_entry(entry)
+        # Weights of a layer may be masked as well as whole channels removed: two entries.
+        kind = "channel" if parse(entry.granularity).is_structured else "element"
+        other = seen.setdefault((kind, key_of(entry)), entry)
+        if other is not entry:
+            raise PlanError(
+                f"{other.layer} (keeps {other.kept}) and {entry.layer} (keeps {entry.kept}) "
+                f"are two entries of one group, {key_of(entry)}; a plan has one entry a group"
+            )
+    return plan
+
+
+def _check_entry(entry: PlanEntry) -> None:
+    least = 1 if parse(entry.granularity).keep_one else 0
+    if not least <= entry.kept <= entry.total:
+        raise PlanError(
+            f"{entry.layer}: keeps {entry.kept} of {entry.total}, possible are {least} to "
+            f"{entry.total}"
+        )
+    if entry.indices is None:
+        return
+    rising = sorted(set(entry.indices))
+    if len(rising) != entry.kept or list(entry.indices) != rising:
+        raise PlanError(
+            f"{entry.layer}: {len(entry.indices)} kept indices listed for a kept count of "
+            f"{entry.kept}; they must be different and rising"
+        )
+    if rising and not (rising[0] >= 0 and rising[-1] < entry.total):
+        raise PlanError(
+            f"{entry.layer}: kept indices must lie in 0..{entry.total - 1}, found "
+            f"{rising[0]}..{rising[-1]}"
+        )
+
+
+def check_fits(
+    plan: Plan, *, fingerprint: str, totals: Mapping[tuple[str, str], int] | None = None
+) -> Plan:
+    """Check that a plan belongs to these weights; return it.
+
+    Args:
+        plan: The plan.
+        fingerprint: Fingerprint of the weights at hand.
+        totals: Number of units by (granularity, group id or layer name).
+
+    Raises:
+        PlanError: It was made for other weights, or does not fit the groups.
+    """
+    if plan.fingerprint != fingerprint:
+        raise PlanError(
+            f"the plan was made for weights {plan.fingerprint[:12]}, but {plan.subject.model} as "
+            f"loaded has {fingerprint[:12]}; load the weights of the plan or make a new one"
+        )
+    for entry in plan.entries if totals is not None else ():
+        total = (totals or {}).get((entry.granularity, key_of(entry)))
+        if total is None:
+            raise PlanError(
+                f"the plan prunes {key_of(entry)!r}, which {plan.subject.model} as loaded does not "
+                f"have at granularity {entry.granularity}"
+            )
+        if total != entry.total:
+            raise PlanError(
+                f"the plan says {key_of(entry)} has {entry.total} units, the model has {total}"
+            )
+    return plan
+
+
+def pruned_entries(plan: Plan) -> tuple[PlanEntry, ...]:
+    """Return the entries that remove something."""
+    return tuple(entry for entry in plan.entries if entry.kept < entry.total)
+
+
+def compact(plan: Plan) -> Plan:
+    """Return the plan without entries that remove nothing and hold no lock."""
+    entries = tuple(item for item in plan.entries if item.kept < item.total or item.locked)
+    return dataclasses.replace(plan, entries=entries)
+
+
+def expand(plan: Plan, base: Plan) -> Plan:
+    """Return ``plan`` with the dense entries of ``base`` for what it does not list."""
+    own = {key_of(entry): entry for entry in plan.entries}
+    known = {key_of(entry) for entry in base.entries}
+    entries = [own.get(key_of(entry), entry) for entry in base.entries]
+    extra = [entry for key, entry in own.items() if key not in known]
+    return dataclasses.replace(plan, entries=(*entries, *extra))
+
+
+def kept_counts(plan: Plan) -> dict[str, int]:
+    """Return {group id: kept} of the entries whose units are physically removable."""
+    return {
+        key_of(entry): entry.kept
+        for entry in pruned_entries(plan)
+        if parse(entry.granularity).is_structured
+    }
+
+
+def to_json(plan: Plan) -> str:
+    """Return the plan as JSON text."""
+    return json.dumps(plan.to_dict(), indent=1) + "\n"
+
+
+def from_json(text: str, *, source: str = "the plan") -> Plan:
+    """Read a plan from JSON text.
+
+    Args:
+        text: JSON.
+        source: What to call it in messages, such as the file name.
+
+    Raises:
+        PlanError: It is not JSON, not a plan, of another schema version, or contradicts itself.
+    """
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise PlanError(f"{source} is not JSON: {error}") from None
+    if not isinstance(data, dict) or "entries" not in data or "subject" not in data:
+        raise PlanError(f"{source} is not a plan: fields 'subject' and 'entries' are needed")
+    try:
+        return check(Plan.from_dict(data))
+    except PlanError:
+        raise
+    except (InputError, TypeError, ValueError) as error:
+        raise PlanError(f"{source}: {error}") from None
+
+
+def write_plan(plan: Plan, path: Path) -> Path:
+    """Write a plan as JSON, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(to_json(plan), encoding="utf-8")
+    partial.replace(path)
+    return path
+
+
+def read_plan(path: Path) -> Plan:
+    """Read a plan file.
+
+    Raises:
+        PlanError: The file is missing or no valid plan.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlanError(f"cannot read the plan {path}: {error}") from None
+    return from_json(text, source=str(path))

@@ -1,0 +1,369 @@
+"""Recover accuracy of a plan without training: repair it and measure what that gains."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from analysis.context import SubjectContext
+from analysis.edits import Edit, Target, mask_of_entry, plan_edit
+from analysis.export.script import write_script
+from analysis.intervals import paired_drop, wilson
+from analysis.metrics import batch_vector, to_sums
+from analysis.plan import write_plan
+from analysis.records import Plan, PlanEntry, Record, Sums
+from analysis.repair import (
+    Batches,
+    calibration_batches,
+    check_repair,
+    is_visible,
+    tuned_edit,
+    weight_masks,
+)
+from analysis.runner import EditRunner, removed_model
+from pruners.batch_norm import batch_norm_buffers
+from pruners.errors import InputError, UnknownNameError
+from pruners.gates import input_gate_gradients
+from pruners.mask_search import search_mask, unit_gate_gradients
+from pruners.repair import METHOD_HELP, LayerRepair, repair_layers
+
+RECOVERY_HELP = {
+    "bn": "estimate batch-norm statistics anew",
+    **METHOD_HELP,
+    "tune": "mask tuning: a factor for each kept channel (Kwon et al.)",
+    "search": "mask search: other channels at the same counts, then mask tuning (Kwon et al.)",
+}
+METHODS = tuple(RECOVERY_HELP)
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured(Record):
+    """Accuracy of one version of the model on the evaluation subset.
+
+    Attributes:
+        correct: Right answers of ``samples``.
+        accuracy_low: Lower end of the Wilson interval.
+        accuracy_high: Its upper end.
+        drop: Accuracy lost against dense, as a fraction; paired.
+        drop_low: Lower end of its interval.
+        drop_high: Its upper end.
+        agreement: Fraction of answers equal to the dense model's.
+    """
+
+    samples: int
+    correct: int
+    accuracy: float
+    accuracy_low: float
+    accuracy_high: float
+    drop: float
+    drop_low: float
+    drop_high: float
+    agreement: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerError(Record):
+    """Mean squared error of a layer's outputs against the dense model's.
+
+    Attributes:
+        before: Of masking alone.
+        after: After the repair.
+    """
+
+    layer: str
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveryReport(Record):
+    """What a recovery gained.
+
+    Attributes:
+        method: One of `METHODS`.
+        dense: The dense model.
+        pruned: The plan as it is.
+        recovered: The plan after the recovery.
+        layers: Output errors on the calibration set, in the order of execution.
+        skipped: Layer name -> why it was not repaired.
+        seconds: Wall time of the recovery, without measuring.
+    """
+
+    method: str
+    dense: Measured
+    pruned: Measured
+    recovered: Measured
+    layers: tuple[LayerError, ...] = ()
+    skipped: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    schema_version: int = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recovery:
+    """A repaired plan.
+
+    Attributes:
+        plan: The plan; ``search`` lists other kept indices than the one that was asked.
+        edit: All tensors that differ from the dense model, and what is removed physically.
+        layers: Errors per layer.
+        skipped: Layers left as they were, with reasons.
+        seconds: Wall time.
+    """
+
+    plan: Plan
+    edit: Edit
+    layers: tuple[LayerRepair, ...] = ()
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def recover_plan(
+    context: SubjectContext, plan: Plan, *, method: str, progress: Progress | None = None
+) -> Recovery:
+    """Repair the model of a plan on the calibration set.
+
+    Args:
+        context: The subject; its model is left as found.
+        plan: What is pruned.
+        method: One of `METHODS`.
+        progress: Called with steps done and their number.
+
+    Raises:
+        UnknownNameError: No such method.
+        UnsupportedError: The method does not fit the plan's semantics.
+        InputError: There is no calibration data, or nothing is pruned.
+    """
+    if method not in METHODS:
+        raise UnknownNameError("recovery method", method, METHODS)
+    check_repair("tune" if method == "search" else method, semantics=plan.semantics)
+    if not any(entry.kept < entry.total for entry in plan.entries):
+        raise InputError("the plan prunes nothing, so there is nothing to recover")
+    batches = calibration_batches(context)
+    start = time.perf_counter()
+    if method == "search":
+        plan = _searched(context, plan, batches)
+    edit = plan_edit(context, plan)
+    with torch.inference_mode(mode=False):
+        recovery = _METHODS[method](context, plan, edit, batches, progress)
+    return dataclasses.replace(recovery, seconds=time.perf_counter() - start)
+
+
+def _batch_norm(
+    context: SubjectContext, plan: Plan, edit: Edit, batches: Batches, progress: Progress | None
+) -> Recovery:
+    done = _counted(progress, len(batches))
+    buffers = batch_norm_buffers(context.model, batches, edit=edit.tensors, progress=done)
+    if not buffers:
+        raise InputError("the model has no batch norm; recovery bn does nothing for it")
+    return Recovery(plan, dataclasses.replace(edit, tensors={**edit.tensors, **buffers}))
+
+
+def _fitted(method: str) -> Callable[..., Recovery]:
+    def fit(
+        context: SubjectContext, plan: Plan, edit: Edit, batches: Batches, progress: Progress | None
+    ) -> Recovery:
+        result = repair_layers(
+            context.model,
+            batches,
+            edit=edit.tensors,
+            masks=plan_masks(context, plan),
+            method=method,
+            progress=progress,
+        )
+        skipped = {
+            **result.skipped,
+            **dict.fromkeys(edit.kept, "evaluated by physical removal, which has no repair"),
+        }
+        new = dataclasses.replace(edit, tensors=result.edit)
+        return Recovery(plan, new, result.layers, skipped)
+
+    return fit
+
+
+def _tuned(
+    context: SubjectContext, plan: Plan, edit: Edit, batches: Batches, progress: Progress | None
+) -> Recovery:
+    tensors = dict(edit.tensors)
+    skipped = {}
+    pruned = list(_pruned(context, plan))
+    for done, (target, mask) in enumerate(pruned, start=1):
+        if target.group is None or target.group in edit.kept:
+            skipped[target.name] = "mask tuning works on groups of channels that masking evaluates"
+        else:
+            group = context.group(target.group)
+            tensors.update(tuned_edit(context, group, mask, edit=tensors, batches=batches))
+        if progress is not None:
+            progress(done, len(pruned))
+    return Recovery(plan, dataclasses.replace(edit, tensors=tensors), skipped=skipped)
+
+
+_METHODS: dict[str, Callable[..., Recovery]] = {
+    "bn": _batch_norm,
+    "lsq": _fitted("lsq"),
+    "obs": _fitted("obs"),
+    "tune": _tuned,
+    "search": _tuned,
+}
+
+
+def _counted(progress: Progress | None, total: int) -> Callable[[int], None] | None:
+    return None if progress is None else lambda done: progress(done, total)
+
+
+def _pruned(context: SubjectContext, plan: Plan) -> Iterable[tuple[Target, Tensor]]:
+    for entry in plan.entries:
+        if entry.kept < entry.total:
+            yield mask_of_entry(context, entry, reduction=plan.reduction)
+
+
+def plan_masks(context: SubjectContext, plan: Plan) -> dict[str, Tensor]:
+    """Return which weights a repair of a plan may fit: weight name -> mask, True = keep.
+
+    Groups that only physical removal evaluates exactly are left out.
+    """
+    masks: dict[str, Tensor] = {}
+    for target, mask in _pruned(context, plan):
+        if target.group is not None and not context.group(target.group).exact:
+            continue
+        for name, keep in weight_masks(context, target, mask).items():
+            masks[name] = masks[name] & keep if name in masks else keep
+    return masks
+
+
+def _searched(context: SubjectContext, plan: Plan, batches: Batches) -> Plan:
+    """Return the plan with the channels that mask search keeps at the same counts."""
+    wanted = {entry.group for entry in plan.entries if entry.group and entry.kept < entry.total}
+    members = [
+        member
+        for name in sorted(wanted)
+        for member in context.group(name).consumers
+        if member.name.endswith(".weight") and is_visible(context.model, member.layer)
+    ]
+    gradients = input_gate_gradients(
+        context.model,
+        batches,
+        layers=list(dict.fromkeys(member.layer for member in members)),
+        seed=plan.subject.seed,
+    )
+    entries = tuple(
+        _searched_entry(context, entry, gradients) if entry.group in wanted else entry
+        for entry in plan.entries
+    )
+    return dataclasses.replace(plan, entries=entries)
+
+
+def _searched_entry(
+    context: SubjectContext, entry: PlanEntry, gradients: Mapping[str, Tensor]
+) -> PlanEntry:
+    assert entry.group is not None
+    group = context.group(entry.group)
+    found = [
+        unit_gate_gradients(gradients[member.layer], member.index, group.units)
+        for member in group.consumers
+        if member.layer in gradients
+    ]
+    if not found:
+        raise InputError(f"group {group.id}: no layer that reads its channels can be watched")
+    mask = search_mask(torch.stack(found).sum(0), entry.kept)
+    indices = tuple(torch.nonzero(mask).flatten().tolist())
+    return dataclasses.replace(entry, indices=indices, criterion="fisher")
+
+
+def measure(context: SubjectContext, edits: Mapping[str, Edit]) -> dict[str, Sums]:
+    """Evaluate several edits on the evaluation subset, batch by batch.
+
+    Raises:
+        InputError: There is no evaluation data.
+    """
+    split = context.subject.evaluation
+    if split is None:
+        raise InputError("measuring needs evaluation data; give a data address")
+    runner = EditRunner(context)
+    total = {name: Sums() for name in edits}
+    for inputs, labels in split.batches(context.subject.spec.batch_size):
+        dense = context.evaluator.dense(inputs)
+        for name, edit in edits.items():
+            logits = dense if edit.is_dense else runner.logits(edit, inputs)
+            total[name] += to_sums(batch_vector(dense, logits, labels).tolist())
+    context.evaluator.release()
+    return total
+
+
+def measured(sums: Sums) -> Measured:
+    """Return accuracy and drop with their 95 % intervals."""
+    accuracy = wilson(sums.correct, sums.samples)
+    drop, interval = paired_drop(sums.lost, sums.gained, sums.samples)
+    return Measured(
+        samples=sums.samples,
+        correct=sums.correct,
+        accuracy=sums.correct / sums.samples,
+        accuracy_low=accuracy.low,
+        accuracy_high=accuracy.high,
+        drop=drop,
+        drop_low=interval.low,
+        drop_high=interval.high,
+        agreement=sums.agree / sums.samples,
+    )
+
+
+def report(
+    context: SubjectContext, plan: Plan, recovery: Recovery, *, method: str
+) -> RecoveryReport:
+    """Measure dense, pruned and recovered on the evaluation subset.
+
+    Args:
+        context: The subject.
+        plan: The plan as it was asked.
+        recovery: What `recover_plan` gave.
+        method: The method, for the record.
+    """
+    edits = {"dense": Edit(), "pruned": plan_edit(context, plan), "recovered": recovery.edit}
+    sums = measure(context, edits)
+    return RecoveryReport(
+        method=method,
+        dense=measured(sums["dense"]),
+        pruned=measured(sums["pruned"]),
+        recovered=measured(sums["recovered"]),
+        layers=tuple(
+            LayerError(layer=item.layer, before=item.error_before, after=item.error_after)
+            for item in recovery.layers
+        ),
+        skipped=dict(recovery.skipped),
+        seconds=recovery.seconds,
+    )
+
+
+def recovered_model(context: SubjectContext, recovery: Recovery) -> nn.Module:
+    """Return the repaired model with the plan's channels physically removed.
+
+    Weights of element-like granularities are zeros in it.
+    """
+    kept = dict(recovery.edit.kept)
+    for target, mask in _pruned(context, recovery.plan):
+        if target.group is not None:
+            kept[target.group] = tuple(torch.nonzero(mask).flatten().tolist())
+    return removed_model(context, dataclasses.replace(recovery.edit, kept=kept))
+
+
+def write_recovered(context: SubjectContext, recovery: Recovery, directory: Path) -> None:
+    """Write the repaired, physically smaller model with a script that rebuilds it, and the plan.
+
+    Args:
+        context: The subject.
+        recovery: What `recover_plan` gave.
+        directory: Where ``model.safetensors``, ``rebuild.py`` and ``plan.json`` go.
+
+    Raises:
+        CaptureError: The repaired model cannot be captured.
+        UnsupportedError: Its graph cannot be written as code.
+    """
+    write_script(recovered_model(context, recovery), context.subject.example, directory)
+    write_plan(recovery.plan, directory / "plan.json")

@@ -1,0 +1,135 @@
+"""What the store says of a run."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+
+from analysis.records import PointKey, Record, Sums, SweepSpec
+
+QUEUED, RUNNING, DONE = "queued", "running", "done"
+CANCELLED, FAILED, INTERRUPTED = "cancelled", "failed", "interrupted"
+LIVE_STATES = (QUEUED, RUNNING)
+RESUMABLE_STATES = (CANCELLED, FAILED, INTERRUPTED)
+
+# A worker writes a heartbeat every second. One that is silent for this long has died, or its
+# machine sleeps; loading a subject does not silence it.
+STALE_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress(Record):
+    """How far a run is.
+
+    Attributes:
+        batch: Complete batches, of ``batches``; both 0 before the subject is loaded.
+        batches: All batches.
+        samples: Samples evaluated, of ``total_samples``.
+        total_samples: Samples of the evaluation subset.
+        points: Points of the grid.
+    """
+
+    batch: int = 0
+    batches: int = 0
+    samples: int = 0
+    total_samples: int = 0
+    points: int = 0
+
+    @property
+    def fraction(self) -> float:
+        """Share that is done, 0..1."""
+        return self.samples / self.total_samples if self.total_samples else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow(Record):
+    """A run.
+
+    Attributes:
+        run_id: Short name, unique in the workspace.
+        created: Unix time.
+        spec: What it measures.
+        state: ``queued``, ``running``, ``done``, ``cancelled``, ``failed`` or ``interrupted``
+            (was queued or running, but its worker is silent).
+        progress: How far it is.
+        eta_seconds: Expected time that is left; None if unknown.
+        heartbeat: Unix time of the worker's last sign of life.
+        pid: The worker's process; None before one started.
+        error: Why it failed; empty otherwise.
+        cancel_requested: Whether somebody asked it to stop.
+        baseline: Sums of the dense model so far; None before the first batch.
+        seconds: Wall time of all its workers.
+        fingerprint: Of the model; empty before the subject is loaded.
+        data_fingerprint: Of the evaluation subset.
+        has_labels: Whether accuracy is against labels, not against the dense model.
+        queue_position: Runs ahead of it on its device, while queued.
+        versions: Versions of the programs that measured it.
+    """
+
+    run_id: str
+    created: float
+    spec: SweepSpec
+    state: str
+    progress: Progress
+    eta_seconds: float | None
+    heartbeat: float
+    pid: int | None
+    error: str
+    cancel_requested: bool
+    baseline: Sums | None
+    seconds: float
+    fingerprint: str = ""
+    data_fingerprint: str = ""
+    has_labels: bool = True
+    queue_position: int = 0
+    versions: dict[str, str] | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a worker is at it, or will be."""
+        return self.state in LIVE_STATES
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether it ended before its end."""
+        return self.state in RESUMABLE_STATES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedPoint:
+    """A point as it enters a run.
+
+    Attributes:
+        key: Its cell.
+        cache_key: Fingerprint of everything that its numbers depend on.
+        params: Parameters of the model with it removed physically; None if unknown.
+        macs: MACs, likewise.
+    """
+
+    key: PointKey
+    cache_key: str
+    params: int | None
+    macs: int | None
+
+
+def state_now(state: str, *, heartbeat: float, pid: int | None, host: str, now: float) -> str:
+    """Return the state that a reader should see: a dead worker's run is interrupted."""
+    if state not in LIVE_STATES:
+        return state
+    if now - heartbeat > STALE_SECONDS or not _is_alive(pid, host):
+        return INTERRUPTED
+    return state
+
+
+def _is_alive(pid: int | None, host: str) -> bool:
+    """Return False only where the process is known to be gone."""
+    if pid is None or host != socket.gethostname() or os.name != "posix":
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

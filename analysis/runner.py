@@ -1,0 +1,74 @@
+"""Run edits on the batch at hand: incrementally, or by removal where only that is exact."""
+
+from __future__ import annotations
+
+import copy
+from collections import OrderedDict
+
+import torch
+from torch import Tensor, nn
+
+from analysis.context import SubjectContext
+from analysis.edits import Edit
+from pruners.graph import named_state
+from pruners.removal import remove
+
+# Removed models are built again for each batch if they do not fit.
+REMOVED_MODELS_BYTES = 512 * 2**20
+
+
+class EditRunner:
+    """Evaluates edits on the evaluator's current batch.
+
+    Args:
+        context: The subject; its evaluator holds the batch.
+    """
+
+    def __init__(self, context: SubjectContext) -> None:
+        self._context = context
+        self._models: OrderedDict[tuple[tuple[str, tuple[int, ...]], ...], nn.Module] = (
+            OrderedDict()
+        )
+
+    def logits(self, edit: Edit, inputs: Tensor) -> Tensor:
+        """Return the logits ``(N, classes)`` of an edit.
+
+        Args:
+            edit: The edit.
+            inputs: The batch that `Evaluator.dense` was given last.
+        """
+        if not edit.kept:
+            return self._context.evaluator.evaluate(edit.tensors)
+        with torch.inference_mode():
+            result: Tensor = self._removed(edit)(inputs)
+        return result
+
+    def _removed(self, edit: Edit) -> nn.Module:
+        if edit.tensors:
+            return removed_model(self._context, edit)
+        key = tuple(sorted(edit.kept.items()))
+        if key not in self._models:
+            self._models[key] = removed_model(self._context, edit)
+            while len(self._models) > 1 and self._bytes() > REMOVED_MODELS_BYTES:
+                self._models.popitem(last=False)
+        self._models.move_to_end(key)
+        return self._models[key]
+
+    def _bytes(self) -> int:
+        return sum(
+            tensor.nbytes
+            for model in self._models.values()
+            for tensor in model.state_dict().values()
+        )
+
+
+def removed_model(context: SubjectContext, edit: Edit) -> nn.Module:
+    """Return a physically smaller copy of the model, the edit's tensors in place."""
+    model = context.model
+    if edit.tensors:
+        model = copy.deepcopy(model)
+        state = named_state(model)
+        with torch.no_grad():
+            for name, tensor in edit.tensors.items():
+                state[name].copy_(tensor)
+    return remove(model, context.require_structure(), edit.kept).eval()

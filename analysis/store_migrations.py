@@ -1,0 +1,132 @@
+"""The store's schema: numbered changes, applied once and in order, never edited afterwards."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Sequence
+
+from pruners.errors import StoreError
+
+_SUMS = """
+    samples INTEGER NOT NULL DEFAULT 0,
+    correct INTEGER NOT NULL DEFAULT 0,
+    gained INTEGER NOT NULL DEFAULT 0,
+    lost INTEGER NOT NULL DEFAULT 0,
+    agree INTEGER NOT NULL DEFAULT 0,
+    loss REAL NOT NULL DEFAULT 0,
+    kl REAL NOT NULL DEFAULT 0,
+    seconds REAL NOT NULL DEFAULT 0
+"""
+
+# Position in the tuple + 1 is the number. Add at the end; shipped ones stay as they are.
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """CREATE TABLE runs (
+            run_id TEXT PRIMARY KEY,
+            created REAL NOT NULL,
+            spec TEXT NOT NULL,
+            device TEXT NOT NULL,
+            state TEXT NOT NULL,
+            queued REAL NOT NULL,
+            owner TEXT NOT NULL DEFAULT '',
+            pid INTEGER,
+            host TEXT NOT NULL DEFAULT '',
+            heartbeat REAL NOT NULL,
+            cancel_requested INTEGER NOT NULL DEFAULT 0,
+            error TEXT NOT NULL DEFAULT '',
+            batch INTEGER NOT NULL DEFAULT 0,
+            batches INTEGER NOT NULL DEFAULT 0,
+            done_samples INTEGER NOT NULL DEFAULT 0,
+            total_samples INTEGER NOT NULL DEFAULT 0,
+            eta_seconds REAL,
+            seconds REAL NOT NULL DEFAULT 0,
+            fingerprint TEXT NOT NULL DEFAULT '',
+            data_fingerprint TEXT NOT NULL DEFAULT '',
+            has_labels INTEGER NOT NULL DEFAULT 1,
+            versions TEXT NOT NULL DEFAULT '{}'
+        )""",
+        f"""CREATE TABLE points (
+            run_id TEXT NOT NULL REFERENCES runs ON DELETE CASCADE,
+            position INTEGER NOT NULL,
+            criterion TEXT NOT NULL,
+            granularity TEXT NOT NULL,
+            layer TEXT NOT NULL,
+            "group" TEXT,
+            ratio_requested REAL NOT NULL,
+            kept INTEGER NOT NULL,
+            total INTEGER NOT NULL,
+            params INTEGER,
+            macs INTEGER,
+            status TEXT NOT NULL DEFAULT 'measured',
+            reason TEXT NOT NULL DEFAULT '',
+            cache_key TEXT NOT NULL,
+            {_SUMS},
+            PRIMARY KEY (run_id, position)
+        ) WITHOUT ROWID""",
+        f"""CREATE TABLE baselines (
+            run_id TEXT NOT NULL REFERENCES runs ON DELETE CASCADE,
+            {_SUMS},
+            PRIMARY KEY (run_id, samples)
+        ) WITHOUT ROWID""",
+        f"""CREATE TABLE measured (
+            cache_key TEXT PRIMARY KEY,
+            {_SUMS}
+        ) WITHOUT ROWID""",
+        """CREATE TABLE plans (
+            plan_id TEXT PRIMARY KEY,
+            created REAL NOT NULL,
+            changed REAL NOT NULL,
+            fingerprint TEXT NOT NULL,
+            plan TEXT NOT NULL
+        )""",
+        "CREATE INDEX runs_by_device ON runs (device, state, queued)",
+    ),
+)
+
+
+def migrate(
+    connection: sqlite3.Connection, migrations: Sequence[Sequence[str]] = MIGRATIONS
+) -> None:
+    """Bring the schema up to date. Each migration and its record are one transaction.
+
+    Raises:
+        StoreError: The database was written by a newer program.
+    """
+    applied = _applied(connection)
+    if applied > len(migrations):
+        raise StoreError(
+            f"the workspace has schema {applied}, this program knows {len(migrations)}; update it, "
+            "or use another workspace"
+        )
+    for number in range(applied + 1, len(migrations) + 1):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            # Another process may have applied it while this one waited for the lock.
+            if _applied(connection) < number:
+                _apply(connection, number, migrations[number - 1])
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+
+
+def _apply(connection: sqlite3.Connection, number: int, statements: Sequence[str]) -> None:
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY, applied REAL NOT NULL)"
+    )
+    for statement in statements:
+        connection.execute(statement)
+    connection.execute("INSERT INTO migrations VALUES (?, ?)", (number, time.time()))
+
+
+def _applied(connection: sqlite3.Connection) -> int:
+    """Return the number of the last migration that was applied; 0 for a new database."""
+    known = connection.execute(
+        "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'migrations'"
+    ).fetchone()
+    if known is None:
+        return 0
+    # The cursor's own rows may be tuples or dictionaries.
+    rows = connection.execute("SELECT number FROM migrations").fetchall()
+    return len(rows)

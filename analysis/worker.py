@@ -1,0 +1,275 @@
+"""The worker: measures one run of the store, in a process of its own.
+
+    python -m analysis.worker RUN --workspace DIR
+
+It waits until its device is free, loads the subject, and writes each batch to the store. Killed at
+any moment, it loses at most the batch in flight.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.metadata
+import os
+import platform
+import secrets
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from analysis import run_record
+from analysis.heartbeat import Heartbeat, stop_on_signals
+from analysis.loading.roots import roots_of_environment
+from analysis.run_record import RunRow
+from analysis.store import Store
+from pruners.errors import PruneScopeError, StoreError
+
+if TYPE_CHECKING:
+    # torch takes seconds to import and much memory: not while the run waits in the queue.
+    from analysis.context import SubjectContext
+    from analysis.sweep import SweepState, SweepUpdate
+
+QUEUE_SECONDS = 0.5
+# A database that other programs keep locked is tried again for this long.
+LOCKED_SECONDS = 300.0
+
+Progress = Callable[[RunRow], None]
+Opener = Callable[[RunRow], "SubjectContext"]
+
+
+def run_to_end(
+    store: Store,
+    run_id: str,
+    *,
+    roots: Sequence[Path] | None = None,
+    progress: Progress = lambda row: None,
+    open_subject: Opener | None = None,
+) -> RunRow:
+    """Work on a queued run until it is done, cancelled or failed.
+
+    Args:
+        store: The workspace.
+        run_id: A queued run that no worker has.
+        roots: Folders below which the subject's files may lie; None allows everything.
+        progress: Called with the run after each change.
+        open_subject: Loads the run's subject; the default reads its addresses.
+
+    Returns:
+        The run in its final state.
+
+    Raises:
+        StoreError: The store cannot be written, or another worker has the run. What was written
+            before stays, and the run can be resumed.
+    """
+    owner = secrets.token_hex(8)
+    store.attach(run_id, owner=owner, pid=os.getpid(), host=socket.gethostname())
+    start = time.perf_counter()
+    with Heartbeat(store, run_id, owner=owner) as heartbeat, stop_on_signals(heartbeat):
+        state, error = run_record.CANCELLED, ""
+        try:
+            if _has_turn(store, run_id, heartbeat, progress):
+                opener = open_subject or _opener(roots)
+                state = _measure(store, run_id, owner, heartbeat, progress, opener)
+        except StoreError as problem:
+            # Of a full disk this may be the first write that fits; of a lost run it is refused.
+            with contextlib.suppress(StoreError):
+                store.finish(
+                    run_id,
+                    run_record.FAILED,
+                    owner=owner,
+                    seconds=time.perf_counter() - start,
+                    error=str(problem),
+                )
+            raise
+        except PruneScopeError as problem:
+            state, error = run_record.FAILED, str(problem)
+        except KeyboardInterrupt:
+            heartbeat.request_stop()
+        except Exception as problem:
+            # A bug, or a library's; the log of the worker has the traceback.
+            state, error = run_record.FAILED, _one_line(problem)
+            _log_traceback(store, run_id)
+        seconds = time.perf_counter() - start
+        _retried(lambda: store.finish(run_id, state, owner=owner, seconds=seconds, error=error))
+    row = store.run(run_id)
+    progress(row)
+    return row
+
+
+def _has_turn(store: Store, run_id: str, heartbeat: Heartbeat, progress: Progress) -> bool:
+    """Wait in the queue of the device; False if asked to stop before."""
+    while not store.claim_device(run_id):
+        progress(store.run(run_id))
+        if heartbeat.wait(QUEUE_SECONDS):
+            return False
+    progress(store.run(run_id))
+    return not heartbeat.should_stop
+
+
+def _opener(roots: Sequence[Path] | None) -> Opener:
+    from analysis.context import open_context
+    from analysis.subject import load_subject
+
+    return lambda row: open_context(load_subject(row.spec.subject, roots=roots))
+
+
+def _measure(
+    store: Store,
+    run_id: str,
+    owner: str,
+    heartbeat: Heartbeat,
+    progress: Progress,
+    opener: Opener,
+) -> str:
+    from pruners.preserve import checksum
+
+    row = store.run(run_id)
+    context = opener(row)
+    context.use_cache(store.statistics_path)
+    before = checksum(context.model)
+    _enter(store, row, context)
+    for update in _updates(store, run_id, context, row, heartbeat):
+        _retried(partial(store.save_batch, run_id, update, owner=owner))
+        progress(store.run(run_id))
+    if checksum(context.model) != before:
+        raise PruneScopeError("the model was changed by its own sweep; the points are not valid")
+    row = store.run(run_id)
+    is_whole = row.progress.samples == row.progress.total_samples
+    # An adaptive sweep may end before the last batch, with every question answered.
+    is_done = is_whole or not heartbeat.should_stop
+    return run_record.DONE if is_done else run_record.CANCELLED
+
+
+def _enter(store: Store, row: RunRow, context: SubjectContext) -> None:
+    """Record the subject's identity and the points, with what is known of them."""
+    from analysis.grid import require_data
+    from analysis.known_points import planned_points
+
+    split = require_data(context)
+    store.describe(
+        row.run_id,
+        fingerprint=context.subject.fingerprint,
+        data_fingerprint=context.subject.data_fingerprint,
+        has_labels=context.subject.has_labels,
+        batches=-(-len(split) // row.spec.subject.batch_size),
+        total_samples=len(split),
+        versions=_versions(),
+    )
+    store.plan_points(row.run_id, planned_points(context, row.spec))
+
+
+def _versions() -> dict[str, str]:
+    import torch
+
+    try:
+        own = importlib.metadata.version("prunescope")
+    except importlib.metadata.PackageNotFoundError:
+        own = "source"
+    return {"prunescope": own, "torch": torch.__version__, "python": platform.python_version()}
+
+
+def _updates(
+    store: Store, run_id: str, context: SubjectContext, row: RunRow, heartbeat: Heartbeat
+) -> Iterator[SweepUpdate]:
+    from analysis.sweep import SweepUpdate, iter_sweep
+
+    progress = store.run(run_id).progress
+    state = start_state(
+        store.load_state(run_id),
+        batch_size=row.spec.subject.batch_size,
+        total_samples=progress.total_samples,
+    )
+    if _is_complete(state, progress):
+        yield SweepUpdate(
+            batch=progress.batches,
+            batches=progress.batches,
+            samples=progress.total_samples,
+            baseline=state.baseline,
+            sums=state.sums,
+            failed=state.failed,
+            seconds=0.0,
+            eta_seconds=0.0,
+        )
+        return
+    yield from iter_sweep(context, row.spec, resume=state, cancel=lambda: heartbeat.should_stop)
+
+
+def _is_complete(state: SweepState, progress: run_record.Progress) -> bool:
+    """Return whether earlier runs have measured everything."""
+    whole = [item for item in state.sums.values() if item.samples == progress.total_samples]
+    known = len(whole) + sum(key not in state.sums for key in state.failed)
+    return known == progress.points and state.baseline.samples == progress.total_samples
+
+
+def start_state(state: SweepState, *, batch_size: int, total_samples: int) -> SweepState:
+    """Return what a sweep may go on from.
+
+    Points of earlier runs with other batch sizes may end inside of a batch; such a partial sum
+    cannot be continued and is measured again, unless the point is complete.
+    """
+    kept = {
+        key: sums
+        for key, sums in state.sums.items()
+        if sums.samples % batch_size == 0 or sums.samples == total_samples or key in state.inferred
+    }
+    return replace(state, sums=kept)
+
+
+def _retried(write: Callable[[], None]) -> None:
+    """Write; while another program keeps the database locked, try again."""
+    deadline = time.monotonic() + LOCKED_SECONDS
+    while True:
+        try:
+            write()
+        except StoreError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+        else:
+            return
+
+
+def _one_line(error: Exception) -> str:
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason")
+    return f"{type(error).__name__}: {first}"
+
+
+def _log_traceback(store: Store, run_id: str) -> None:
+    import traceback
+
+    path = store.log_path(run_id)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as log:
+            log.write(traceback.format_exc())
+    except OSError as error:
+        print(f"the log {path} cannot be written: {error}", file=sys.stderr)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the worker; return the exit code: 0 done or cancelled, 1 failed."""
+    parser = argparse.ArgumentParser(prog="python -m analysis.worker", description=__doc__)
+    parser.add_argument("run", help="the run's id")
+    parser.add_argument("--workspace", type=Path, required=True, help="folder of the store")
+    parser.add_argument(
+        "--root", type=Path, action="append", help="folder below which files may lie; repeatable"
+    )
+    given = parser.parse_args(arguments)
+    try:
+        roots = given.root or roots_of_environment()
+        row = run_to_end(Store(given.workspace), given.run, roots=roots)
+    except PruneScopeError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if row.error:
+        print(row.error, file=sys.stderr)
+    return int(row.state == run_record.FAILED)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""Adaptive sweep against the exhaustive one and the plain loop: answers and time.
+
+The adaptive and the exhaustive sweep both run; the plain loop is timed on a few points of every
+layer and scaled. Prints a table and one JSON line.
+
+    python -m benchmarks.adaptive_sweep --subject sample:resnet20 --samples 10000
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import time
+
+import torch
+
+from analysis.adaptive import answers
+from analysis.edits import SubjectContext, open_context
+from analysis.ratios import parse_ratios
+from analysis.records import SubjectSpec, SweepSpec
+from analysis.subject import load_subject
+from analysis.sweep import SweepUpdate, iter_sweep, plan_sweep
+from benchmarks.exact_sweep import Plain, masks_of, plain_batch, removed_models
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--subject", default="sample:resnet20")
+    parser.add_argument("--data", default="sample:fashion-mnist")
+    parser.add_argument("--criteria", default="l1,fpgm,taylor")
+    parser.add_argument("--granularity", default="channel")
+    parser.add_argument("--ratios", default="0.1:0.9:0.1")
+    parser.add_argument("--layers", default="*")
+    parser.add_argument("--samples", type=int, default=10_000)
+    parser.add_argument("--batch-size", type=int, default=250)
+    parser.add_argument("--tolerance", type=float, default=0.01)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    return parser.parse_args()
+
+
+def timed(context: SubjectContext, spec: SweepSpec) -> tuple[SweepUpdate, float]:
+    start = time.perf_counter()
+    *_, update = iter_sweep(context, spec)
+    return update, time.perf_counter() - start
+
+
+def plain_seconds(context: SubjectContext, spec: SweepSpec) -> float:
+    """Time every ninth point of the plain loop on one batch, and scale to all points."""
+    points = plan_sweep(context, spec)
+    chosen = points[4::9]
+    masks = masks_of(context, chosen)
+    models = removed_models(context, masks)
+    assert context.subject.evaluation is not None
+    inputs, labels = next(context.subject.evaluation.batches(spec.subject.batch_size))
+    assert labels is not None
+    plain = Plain()
+    plain_batch(context, masks, inputs, labels, models, plain)
+    scale = len(points) / len(chosen) * len(context.subject.evaluation) / len(inputs)
+    return plain.seconds * scale
+
+
+def main() -> None:
+    options = arguments()
+    torch.set_num_threads(options.threads)
+    ratios = parse_ratios(options.ratios)
+    subject = SubjectSpec(
+        model=options.subject,
+        data=options.data,
+        samples=options.samples,
+        batch_size=options.batch_size,
+    )
+    spec = SweepSpec(
+        subject=subject,
+        criteria=tuple(options.criteria.split(",")),
+        granularity=options.granularity,
+        ratios=ratios,
+        layers=options.layers,
+        tolerance=options.tolerance,
+    )
+    context = open_context(load_subject(subject))
+    context.prepare(spec.criteria)
+    # Before, between and after the others, so that a machine's mood falls on all sides.
+    looks = [plain_seconds(context, spec)]
+    adaptive, adaptive_seconds = timed(context, dataclasses.replace(spec, mode="adaptive"))
+    looks.append(plain_seconds(context, spec))
+    whole, whole_seconds = timed(context, spec)
+    looks.append(plain_seconds(context, spec))
+    plain = sum(looks) / len(looks)
+    expected = answers(whole, tolerance=options.tolerance)
+    found = answers(adaptive, tolerance=options.tolerance)
+    position = {0.0: -1, **{ratio: at for at, ratio in enumerate(ratios)}}
+    steps = [abs(position[found[curve]] - position[expected[curve]]) for curve in expected]
+    samples = sum(sums.samples for sums in adaptive.sums.values())
+    result = {
+        "benchmark": "adaptive_sweep",
+        "subject": options.subject,
+        "samples": options.samples,
+        "tolerance": options.tolerance,
+        "curves": len(steps),
+        "answers_equal": round(sum(step == 0 for step in steps) / len(steps), 3),
+        "answers_within_one_step": round(sum(step <= 1 for step in steps) / len(steps), 3),
+        "share_of_samples": round(samples / sum(sums.samples for sums in whole.sums.values()), 4),
+        "adaptive_seconds": round(adaptive_seconds, 2),
+        "exhaustive_seconds": round(whole_seconds, 2),
+        "plain_seconds": round(plain, 2),
+        "speedup_to_exhaustive": round(whole_seconds / adaptive_seconds, 1),
+        "speedup_to_plain": round(plain / adaptive_seconds, 1),
+        "threads": options.threads,
+        "torch": torch.__version__,
+    }
+    for name, value in result.items():
+        print(f"{name:26} {value}")
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""Peak memory of a sweep: a torchvision model with random weights on random images.
+
+Prints a table and one JSON line.
+
+    python -m benchmarks.peak_memory --model torchvision:resnet50 --samples 64 --layers "layer3*"
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from analysis.edits import open_context
+from analysis.evaluator import DEFAULT_MEMORY_LIMIT
+from analysis.records import SubjectSpec, SweepSpec
+from analysis.subject import load_subject
+from analysis.sweep import iter_sweep
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="torchvision:resnet50")
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--classes", type=int, default=1000)
+    parser.add_argument("--samples", type=int, default=64)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--layers", default="*")
+    parser.add_argument("--memory-limit", type=int, default=DEFAULT_MEMORY_LIMIT)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    return parser.parse_args()
+
+
+def random_images(options: argparse.Namespace, folder: Path) -> str:
+    chance = np.random.default_rng(0)
+    shape = (options.samples + 8, options.size, options.size, 3)
+    np.savez(
+        folder / "images.npz",
+        images=chance.integers(0, 256, shape, dtype=np.uint8),
+        labels=chance.integers(0, options.classes, shape[0]),
+    )
+    return f"npz:{folder / 'images.npz'}#mean=0.5,0.5,0.5&std=0.25,0.25,0.25"
+
+
+def main() -> None:
+    options = arguments()
+    torch.set_num_threads(options.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        spec = SweepSpec(
+            subject=SubjectSpec(
+                model=options.model,
+                data=random_images(options, Path(folder)),
+                samples=options.samples,
+                calibration_samples=8,
+                batch_size=options.batch_size,
+            ),
+            criteria=("l1",),
+            ratios=(0.5,),
+            layers=options.layers,
+        )
+        context = open_context(load_subject(spec.subject), memory_limit=options.memory_limit)
+        start = time.perf_counter()
+        *_, update = iter_sweep(context, spec)
+        seconds = time.perf_counter() - start
+    result = {
+        "benchmark": "peak_memory",
+        "model": options.model,
+        "samples": update.samples,
+        "batch_size": options.batch_size,
+        "points": len(update.sums),
+        "failed": len(update.failed),
+        "memory_limit_mib": options.memory_limit // 2**20,
+        "samples_at_a_time": context.evaluator.max_samples(),
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 2**10,
+        "seconds": round(seconds, 1),
+        "threads": options.threads,
+    }
+    for name, value in result.items():
+        print(f"{name:26} {value}")
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

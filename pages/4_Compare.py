@@ -1,0 +1,22 @@
+"""Compare: criteria side by side, layer by layer."""
+
+from __future__ import annotations
+
+from pages.components import compare_view, run_state
+from pages.components.frame import frame
+from pages.components.states import empty, guarded
+
+session = frame("Compare")
+if run_state.has_points(session):
+    run_state.ribbons(session)
+    if len(session.run.spec.criteria) < 2:
+        empty(
+            "One criterion is nothing to compare",
+            "This run measured one criterion. Points that are known are not measured again.",
+            icon="compare",
+            action="Sweep with more criteria",
+            page="Sweep",
+        )
+    else:
+        with guarded("The criteria cannot be compared"):
+            compare_view.draw(session)

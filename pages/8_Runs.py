@@ -1,0 +1,20 @@
+"""Runs: what this workspace has measured."""
+
+from __future__ import annotations
+
+from pages.components import runs_view
+from pages.components.frame import frame
+from pages.components.states import empty, guarded
+
+session = frame("Runs")
+with guarded("The workspace cannot be read"):
+    if session.store.runs():
+        runs_view.draw(session)
+    else:
+        empty(
+            "No runs yet",
+            f"Sweeps are kept in `{session.store.workspace}` and listed here.",
+            icon="history",
+            action="Plan a sweep" if session.spec else "Go to setup",
+            page="Sweep" if session.spec else "Setup",
+        )

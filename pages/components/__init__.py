@@ -1,0 +1,1 @@
+"""Shared parts of the pages: frame, state, cached calls of analysis, charts, states."""

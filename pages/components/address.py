@@ -1,0 +1,149 @@
+"""What the page's address carries, so that every view can be shared as a link.
+
+Widgets come and go with their pages; what they choose lives under keys of its own in the session
+and in the query string. An address that a person edited or an old link may say anything: what
+cannot be read falls back to the default.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from analysis.curves import METRICS
+
+PREFIX = "address_"
+
+
+def _number(low: float, high: float) -> Callable[[str], float]:
+    def read(text: str) -> float:
+        value = float(text)
+        if not (math.isfinite(value) and low <= value <= high):
+            raise ValueError(text)
+        return value
+
+    return read
+
+
+def _one_of(names: Sequence[str]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in names:
+            raise ValueError(text)
+        return text
+
+    return read
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A value that links carry.
+
+    Attributes:
+        default: Its value when the address does not say; left out of links.
+        read: Parses it, ValueError on nonsense.
+    """
+
+    default: Any
+    read: Callable[[str], Any]
+
+
+PARAMETERS: Mapping[str, Parameter] = {
+    "run": Parameter(None, str),
+    "plan": Parameter(None, str),
+    "metric": Parameter("drop", _one_of(tuple(METRICS))),
+    "tolerance": Parameter(1.0, _number(0, 100)),
+    "criterion": Parameter(None, str),
+    "layer": Parameter(None, str),
+    "view": Parameter("Curves", _one_of(("Curves", "Matrix", "Ranking", "Opportunities"))),
+    "axis": Parameter("achieved", _one_of(("achieved", "asked"))),
+}
+
+
+def restore() -> None:
+    """Take over what the address says; call once at the start of each page."""
+    for name, parameter in PARAMETERS.items():
+        if name in st.query_params:
+            try:
+                st.session_state[PREFIX + name] = parameter.read(st.query_params[name])
+            except ValueError:
+                put(name, parameter.default)
+        elif value(name) != parameter.default:
+            st.query_params[name] = str(value(name))
+
+
+def value(name: str) -> Any:
+    """Return the present value of a parameter."""
+    return st.session_state.get(PREFIX + name, PARAMETERS[name].default)
+
+
+def put(name: str, chosen: Any) -> None:
+    """Choose a value: in the session and in the address."""
+    st.session_state[PREFIX + name] = chosen
+    if chosen == PARAMETERS[name].default:
+        st.query_params.pop(name, None)
+    else:
+        st.query_params[name] = str(chosen)
+
+
+def carried(**changes: Any) -> dict[str, str]:
+    """Return the query parameters that a link to another page needs."""
+    values = {name: value(name) for name in PARAMETERS} | changes
+    return {
+        name: str(chosen)
+        for name, chosen in values.items()
+        if chosen is not None and chosen != PARAMETERS[name].default
+    }
+
+
+def link() -> str:
+    """Return the full address of this view."""
+    base = (st.context.url or "").split("?")[0]
+    query = urlencode(carried())
+    return f"{base}?{query}" if query else base
+
+
+def _take(name: str, key: str) -> None:
+    chosen = st.session_state[key]
+    # A segmented control that is clicked twice gives None: the choice stays.
+    if chosen is not None:
+        put(name, chosen)
+    else:
+        st.session_state[key] = value(name)
+
+
+def _widget_key(name: str, options: Sequence[Any] | None = None) -> str:
+    key = f"choose_{name}"
+    current = value(name)
+    if options is not None and current not in options:
+        current = options[0]
+    st.session_state[key] = current
+    return key
+
+
+def number(name: str, label: str, **options: Any) -> float:
+    """Draw a number field for a parameter."""
+    key = _widget_key(name)
+    return float(st.number_input(label, key=key, on_change=_take, args=(name, key), **options))
+
+
+def choice(
+    name: str,
+    label: str,
+    options: Sequence[Any],
+    *,
+    kind: Literal["selectbox", "segmented"] = "selectbox",
+    **more: Any,
+) -> Any:
+    """Draw a choice for a parameter; an address that names no option means the first."""
+    key = _widget_key(name, options)
+    common = {"key": key, "on_change": _take, "args": (name, key), **more}
+    if kind == "selectbox":
+        chosen = st.selectbox(label, options, **common)
+    else:
+        chosen = st.segmented_control(label, options, **common)
+    return chosen if chosen is not None else value(name)

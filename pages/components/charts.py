@@ -1,0 +1,94 @@
+"""Charts on a page: theme, text alternative, image download, selection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from analysis.figures import alt, palette
+
+FONT = '"Source Sans", "Source Sans Pro", "Segoe UI", sans-serif'
+
+
+def theme() -> str:
+    """Return ``light`` or ``dark``: what the reader's browser shows."""
+    return "dark" if st.context.theme.type == "dark" else "light"
+
+
+@st.cache_resource(max_entries=128, show_spinner=False)
+def _kept(key: tuple[Hashable, ...], _build: Callable[[], go.Figure]) -> go.Figure:
+    return _build()
+
+
+def kept(build: Callable[[], go.Figure], *key: Hashable) -> go.Figure:
+    """Return a figure that was built before from the same data and choices, or build it.
+
+    Args:
+        build: Builds the figure.
+        key: Everything that it depends on.
+    """
+    return _kept((*key, theme()), build)
+
+
+def show(
+    figure: go.Figure,
+    *,
+    key: str,
+    on_pick: Callable[[Sequence[Any]], None] | None = None,
+    file_name: str = "chart",
+) -> None:
+    """Draw a figure; a click calls ``on_pick`` with the point's ``customdata``."""
+    config: dict[str, Any] = {
+        "displaylogo": False,
+        "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
+        "toImageButtonOptions": {"format": "svg", "filename": file_name},
+    }
+    figure.update_layout(
+        font_family=FONT, modebar={"bgcolor": "rgba(0,0,0,0)", "color": palette(theme()).muted}
+    )
+    figure.update_xaxes(title_font_size=13)
+    figure.update_yaxes(title_font_size=13)
+    common: dict[str, Any] = {"theme": None, "config": config, "alt": alt(figure) or None}
+    if on_pick is None:
+        st.plotly_chart(figure, key=key, **common)
+        return
+    st.plotly_chart(
+        figure,
+        key=key,
+        on_select=lambda: _picked(st.session_state[key], on_pick),
+        selection_mode="points",
+        **common,
+    )
+
+
+def _picked(state: Mapping[str, Any], on_pick: Callable[[Sequence[Any]], None]) -> None:
+    chosen = state["selection"]["points"]
+    if chosen and chosen[0].get("customdata"):
+        data = chosen[0]["customdata"]
+        # Streamlit hands lists over as dictionaries with the positions as keys.
+        values = list(data.values()) if isinstance(data, Mapping) else list(data)
+        if values and values[0] is not None:
+            on_pick(values)
+
+
+def as_table(table: pd.DataFrame, *, key: str, file_name: str, **options: Any) -> None:
+    """Offer the chart's numbers as a table and a CSV file."""
+    with st.expander(
+        "Show as table", icon=":material/table_rows:", key=key, on_change="rerun"
+    ) as box:
+        if not box.open:
+            return
+        st.dataframe(table, hide_index=True, **options)
+        st.download_button(
+            "Download CSV",
+            table.to_csv(index=False),
+            file_name=f"{file_name}.csv",
+            mime="text/csv",
+            icon=":material/download:",
+            on_click="ignore",
+            key=f"{key}_csv",
+        )

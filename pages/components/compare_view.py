@@ -1,0 +1,190 @@
+"""The Compare page: who is best or tied where, and do criteria remove the same channels?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from analysis import compare, figures
+from analysis.curves import layer_order
+from analysis.run_record import RunRow
+from pages.components import address, charts, job, loaded, semantics_switch, session, text
+from pages.components.session import Session
+from pages.components.states import guarded, refreshed, ribbon
+
+PANELS = 12
+
+
+def draw(current: Session) -> None:
+    """Draw the page."""
+    run = current.run
+    assert run is not None
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        address.number(
+            "tolerance",
+            "Tolerance (pp)",
+            min_value=0.0,
+            max_value=100.0,
+            step=0.25,
+            width=150,
+            help="Accuracy drop that you accept, in percentage points.",
+        )
+        view = st.segmented_control(
+            "View",
+            ["Best or tied", "Layer by layer", "Removed channels"],
+            default="Best or tied",
+            required=True,
+            key="compare_view",
+            persist_state="session",
+        )
+        semantics_switch.draw(current)
+    if view == "Removed channels":
+        with guarded("The agreement cannot be computed"):
+            _agreement(run)
+        return
+    refreshed(
+        _measured,
+        run.run_id,
+        current.is_live,
+        str(view),
+        every=2.0 if current.is_live else None,
+        title="The criteria cannot be compared",
+    )
+
+
+def _measured(run_id: str, was_live: bool, view: str) -> None:
+    run = session.store().run(run_id)
+    if was_live and not run.is_live:
+        st.rerun()
+    points = session.points(run)
+    if points.empty:
+        st.caption("The first batch is being measured; all criteria appear together.")
+        return
+    if was_live:
+        st.caption(f"{job.badge(run)} {job.line(run)}.")
+    reasons = compare.comparability(points)
+    if reasons:
+        ribbon(f"Not comparable yet: {'; '.join(reasons)}.", icon="balance")
+        return
+    if view == "Best or tied":
+        _wins(run, points)
+    else:
+        _panels(run, points)
+
+
+def _tolerance() -> float:
+    return float(address.value("tolerance")) / 100
+
+
+def _wins(run: RunRow, points: pd.DataFrame) -> None:
+    wins = compare.win_matrix(points, tolerance=_tolerance())
+    table = compare.summary(points, tolerance=_tolerance())
+    left, right = st.columns([4, 3], gap="medium")
+    with left:
+        st.subheader("Best or tied per layer", anchor=False)
+        charts.show(
+            figures.win_matrix_chart(wins, theme=charts.theme()),
+            key="compare_wins",
+            on_pick=_pick,
+            file_name=f"best-or-tied-{run.run_id}",
+        )
+        charts.as_table(wins, key="compare_wins_table", file_name=f"best-or-tied-{run.run_id}")
+    with right:
+        st.subheader("Summary", anchor=False)
+        charts.show(
+            figures.criteria_chart(table, theme=charts.theme()),
+            key="compare_summary",
+            file_name=f"criteria-{run.run_id}",
+        )
+        st.dataframe(
+            table.assign(mean_drop=table["mean_drop"] * 100),
+            hide_index=True,
+            key="compare_table",
+            column_config=SUMMARY,
+            column_order=["criterion", "mean_tolerated", "mean_drop", "seconds"],
+        )
+        st.caption(
+            "Best: surely more than every other. Tied: no other is surely more. "
+            "Mean drop: area under the curves, weighted by layer size; lower is better."
+        )
+
+
+SUMMARY: dict[str, Any] = {
+    "criterion": st.column_config.TextColumn("Criterion", pinned=True),
+    "layers": "Layers",
+    "mean_tolerated": st.column_config.NumberColumn("Mean tolerated", format="percent"),
+    "weighted_tolerated": st.column_config.NumberColumn("Weighted by size", format="percent"),
+    "mean_drop": st.column_config.NumberColumn("Mean drop", format="%.2f pp"),
+    "best": "Best",
+    "tied": "Tied",
+    "worse": "Worse",
+    "missing": "Not measured",
+    "seconds": st.column_config.NumberColumn("Seconds", format="%.1f"),
+}
+
+
+def _panels(run: RunRow, points: pd.DataFrame) -> None:
+    layers = layer_order(points)
+    chosen = st.multiselect(
+        "Layers",
+        layers,
+        default=layers[:PANELS],
+        key="compare_layers",
+        max_selections=24,
+        persist_state="session",
+    )
+    charts.show(
+        figures.small_multiples(
+            points,
+            layers=chosen or layers[:PANELS],
+            tolerance=_tolerance(),
+            criteria=run.spec.criteria,
+            theme=charts.theme(),
+        ),
+        key="compare_panels",
+        file_name=f"layers-{run.run_id}",
+    )
+    if len(layers) > len(chosen):
+        st.caption(f"{len(chosen)} of {text.plural(len(layers), 'layer')} shown.")
+
+
+def _pick(values: Sequence[Any]) -> None:
+    address.put("layer", str(values[0]))
+
+
+def _agreement(run: RunRow) -> None:
+    ratio = st.select_slider(
+        "Ratio removed",
+        list(run.spec.ratios),
+        value=run.spec.ratios[len(run.spec.ratios) // 2],
+        format_func=lambda value: text.percent(value, digits=0),
+        key="compare_ratio",
+        persist_state="session",
+    )
+    subject = session.loaded(run.spec.subject)
+    with st.spinner("Scoring every layer by every criterion"):
+        pairs = loaded.agreement(subject, run.spec, ratio=float(ratio))
+    if pairs.empty:
+        st.info("No layer was scored by two criteria.", icon=":material/info:")
+        return
+    left, right = st.columns([2, 3], gap="medium")
+    with left:
+        st.subheader("Same channels?", anchor=False)
+        charts.show(
+            figures.agreement_chart(compare.agreement_matrix(pairs), theme=charts.theme()),
+            key="compare_agreement",
+            file_name=f"agreement-{run.run_id}",
+        )
+        st.caption("1: both remove the same; 0: nothing in common. Mean over the layers.")
+    with right:
+        st.subheader("Layer by layer", anchor=False)
+        charts.show(
+            figures.layer_agreement_chart(pairs, theme=charts.theme()),
+            key="compare_agreement_layers",
+            on_pick=_pick,
+            file_name=f"agreement-layers-{run.run_id}",
+        )
+    charts.as_table(pairs, key="compare_pairs", file_name=f"agreement-{run.run_id}")

@@ -1,0 +1,320 @@
+"""The Curves page: one filter bar, four views of the same points, one layer in focus."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from analysis import figures
+from analysis.advice import Advice, advise
+from analysis.curves import (
+    METRICS,
+    add_not_prunable,
+    criteria_of,
+    layer_order,
+    resolution,
+    sparklines,
+)
+from analysis.run_record import RunRow
+from pages.components import address, charts, job, loaded, semantics_switch, session, text
+from pages.components.session import Session
+from pages.components.states import refreshed
+from pruners.criteria import registry
+
+VIEWS = ("Curves", "Matrix", "Ranking", "Opportunities")
+SHOWN = 6
+LABEL_ROOM = 84
+ADVICE = 3
+ADVICE_ICONS = {"first": "flag", "careful": "front_hand", "criterion": "compare"}
+
+
+def draw(current: Session) -> None:
+    """Draw the page; while the sweep runs it is redrawn when new batches arrive."""
+    run = current.run
+    assert run is not None
+    names = list(run.spec.criteria)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
+        address.choice("view", "View", list(VIEWS), kind="segmented")
+        semantics_switch.draw(current)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        address.choice(
+            "criterion",
+            "Criterion",
+            names,
+            kind="segmented",
+            format_func=lambda name: registry.get(name).label,
+        )
+        address.choice(
+            "metric",
+            "Metric",
+            list(METRICS),
+            format_func=lambda name: METRICS[name].label.capitalize(),
+            width=230,
+        )
+        address.number(
+            "tolerance",
+            "Tolerance (pp)",
+            min_value=0.0,
+            max_value=100.0,
+            step=0.25,
+            width=150,
+            help="Accuracy drop that you accept, in percentage points.",
+        )
+        st.text_input(
+            "Layers",
+            key="curves_filter",
+            placeholder="such as layer3.*",
+            width=180,
+            persist_state="session",
+        )
+    refreshed(
+        _views,
+        run.run_id,
+        current.is_live,
+        every=1.0 if current.is_live else None,
+        title="The curves cannot be drawn",
+    )
+
+
+def _views(run_id: str, was_live: bool) -> None:
+    run = session.store().run(run_id)
+    if was_live and not run.is_live:
+        st.rerun()
+    points = session.points(run)
+    if points.empty:
+        st.caption("The first batch is being measured; all curves appear together.")
+        st.skeleton(height=360)
+        return
+    if was_live:
+        st.caption(f"{job.badge(run)} {job.line(run)}. Curves sharpen with every batch.")
+    chosen = _filtered(points)
+    if chosen.empty:
+        pattern = st.session_state.get("curves_filter", "")
+        st.info(f"No layer matches `{pattern}`.", icon=":material/filter_list_off:")
+        st.button("Clear filter", on_click=_clear_filter)
+        return
+    _advice(run, chosen)
+    main, side = st.columns([3, 2], gap="medium")
+    table = session.tolerated(run, tolerance=_tolerance())
+    shown = table[table["layer"].isin(set(chosen["layer"]))]
+    with main:
+        _view(run, chosen, shown)
+    with side:
+        _focus(run, points, table)
+    _table(run, chosen, shown)
+
+
+def _filtered(points: pd.DataFrame) -> pd.DataFrame:
+    pattern = str(st.session_state.get("curves_filter", "") or "").strip()
+    if not pattern:
+        return points
+    wanted = pattern if any(mark in pattern for mark in "*?[") else f"*{pattern}*"
+    layers = [name for name in layer_order(points) if fnmatch.fnmatchcase(name, wanted)]
+    return points[points["layer"].isin(layers)]
+
+
+def _clear_filter() -> None:
+    st.session_state["curves_filter"] = ""
+
+
+def _criterion(points: pd.DataFrame) -> str:
+    names = criteria_of(points)
+    chosen = address.value("criterion")
+    return str(chosen if chosen in names else names[0])
+
+
+def _tolerance() -> float:
+    return float(address.value("tolerance")) / 100
+
+
+def focus_layer(points: pd.DataFrame) -> str:
+    """Return the layer in focus; the first one if none was picked."""
+    layers = layer_order(points)
+    return address.value("layer") if address.value("layer") in layers else layers[0]
+
+
+def _pick(values: Sequence[Any]) -> None:
+    address.put("layer", str(values[0]))
+
+
+def _highlighted(points: pd.DataFrame, table: pd.DataFrame, criterion: str) -> list[str]:
+    """Return the layer in focus and the most fragile ones, for colour."""
+    rows = table[table["criterion"] == criterion].sort_values("tolerated", kind="stable")
+    focus = focus_layer(points)
+    others = [str(name) for name in rows["layer"] if name != focus]
+    return [focus, *others[: SHOWN - 1]]
+
+
+def _view(run: RunRow, points: pd.DataFrame, table: pd.DataFrame) -> None:
+    view, criterion = str(address.value("view")), _criterion(points)
+    figure = charts.kept(
+        lambda: _figure(run, points, table),
+        "curves",
+        *session.stamp(run),
+        view,
+        criterion,
+        address.value("metric"),
+        _tolerance(),
+        focus_layer(points),
+        str(st.session_state.get("curves_filter")),
+        session.loaded_already(run.spec.subject),
+    )
+    charts.show(figure, key=f"curves_{view}", on_pick=_pick, file_name=f"{view}-{run.run_id}")
+    if view == "Curves":
+        st.caption(
+            f"Colour: the layer in focus and the {SHOWN - 1} most fragile; grey: all others. "
+            f"Bands are 95 % intervals; drops under about {text.size_of_drop(resolution(points))} "
+            "cannot be told from none."
+        )
+
+
+def _figure(run: RunRow, points: pd.DataFrame, table: pd.DataFrame) -> go.Figure:
+    criterion, theme, view = _criterion(points), charts.theme(), address.value("view")
+    metric, tolerance = address.value("metric"), _tolerance()
+    if view == "Curves":
+        figure = figures.sensitivity_curves(
+            points,
+            criterion=criterion,
+            highlight=_highlighted(points, table, criterion),
+            metric_name=metric,
+            tolerance=tolerance,
+            theme=theme,
+        )
+        # Room for the names at the ends of the curves.
+        return figure.update_layout(margin_r=LABEL_ROOM)
+    if view == "Matrix":
+        return figures.sensitivity_matrix(
+            points, criterion=criterion, metric_name=metric, tolerance=tolerance, theme=theme
+        )
+    if view == "Ranking":
+        complete = add_not_prunable(table, _reasons(run))
+        return figures.ranking(complete, criterion=criterion, theme=theme)
+    shares, sizes = _sizes(run)
+    return figures.opportunity(table, criterion=criterion, shares=shares, sizes=sizes, theme=theme)
+
+
+def _advice(run: RunRow, points: pd.DataFrame) -> None:
+    """Say what the curves say to do first, each sentence with its evidence."""
+    shares, _ = _sizes(run)
+    key = (*session.stamp(run), st.session_state.get("curves_filter"), bool(shares))
+    said = _advised(key, _tolerance(), points, shares)[:ADVICE]
+    if said:
+        with st.container(border=True, gap="xsmall"):
+            for item in said:
+                st.markdown(f":material/{ADVICE_ICONS.get(item.kind, 'lightbulb')}: {item.text}")
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _advised(
+    key: tuple[Hashable, ...], tolerance: float, _points: pd.DataFrame, _shares: dict[str, float]
+) -> list[Advice]:
+    return advise(_points, tolerance=tolerance, shares=_shares)
+
+
+def _reasons(run: RunRow) -> dict[str, str]:
+    return loaded.not_prunable(run.spec.subject, run.spec.granularity)
+
+
+def _sizes(run: RunRow) -> tuple[dict[str, float], dict[str, int]]:
+    return loaded.shares(run.spec.subject)
+
+
+def _focus(run: RunRow, points: pd.DataFrame, table: pd.DataFrame) -> None:
+    layers = layer_order(points)
+    with st.container(border=True):
+        address.choice("layer", "Layer in focus", layers)
+        layer = focus_layer(points)
+        metric, tolerance = str(address.value("metric")), _tolerance()
+        figure = charts.kept(
+            lambda: figures.focus_curves(
+                points,
+                layer=layer,
+                metric_name=metric,
+                tolerance=tolerance,
+                criteria=run.spec.criteria,
+                theme=charts.theme(),
+            ),
+            "focus",
+            *session.stamp(run),
+            layer,
+            metric,
+            tolerance,
+        )
+        charts.show(figure, key="curves_focus", file_name=f"{layer}-{run.run_id}")
+        for row in table[table["layer"] == layer].to_dict("records"):
+            st.markdown(_sentence(row))
+
+
+def _sentence(row: dict[Any, Any]) -> str:
+    label = registry.get(str(row["criterion"])).label
+    if row["status"] != "measured":
+        return f"**{label}**: {row['reason']}"
+    end = ", the end of the grid" if row["open_end"] else ""
+    return (
+        f"**{label}** tolerates **{text.percent(row['tolerated'], digits=1)}** "
+        f"({text.percent_range(row['low'], row['high'], digits=1)}){end}; "
+        f"{text.thousands(row['kept'])} of {text.thousands(row['total'])} stay"
+    )
+
+
+def _table(run: RunRow, points: pd.DataFrame, table: pd.DataFrame) -> None:
+    criterion = _criterion(points)
+    rows = table[table["criterion"] == criterion].reset_index(drop=True)
+    lines = sparklines(points, criterion=criterion)
+    shown = pd.DataFrame(
+        {
+            "layer": rows["layer"],
+            "curve": [lines.get(str(name), []) for name in rows["layer"]],
+            "tolerated": rows["tolerated"],
+            "interval": [
+                text.percent_range(low, high, digits=1)
+                for low, high in zip(rows["low"], rows["high"], strict=True)
+            ],
+            "rank": rows["rank"],
+            "drop at 50 %": rows["drop_half"] * 100,
+            "units": rows["total"],
+            "samples": rows["samples"],
+        }
+    )
+    st.subheader("Ranking", anchor=False)
+    st.caption("Layers with overlapping intervals are tied: they share a range of ranks.")
+    st.dataframe(
+        shown,
+        hide_index=True,
+        key="curves_table",
+        on_select=lambda: _pick_row(shown),
+        selection_mode="single-row",
+        column_config={
+            "layer": st.column_config.TextColumn("Layer", pinned=True),
+            "curve": st.column_config.LineChartColumn("Drop (pp) over ratio", width="small"),
+            "tolerated": st.column_config.ProgressColumn(
+                "Tolerated", format="percent", min_value=0, max_value=1
+            ),
+            "interval": "95 % interval",
+            "rank": "Rank",
+            "drop at 50 %": st.column_config.NumberColumn("Drop at 50 %", format="%.2f pp"),
+            "units": "Units",
+            "samples": st.column_config.NumberColumn("Samples", format="localized"),
+        },
+        alt=f"What each layer tolerates by {criterion}",
+    )
+    st.download_button(
+        "Download all points (CSV)",
+        lambda: points.to_csv(index=False),
+        file_name=f"points-{run.run_id}.csv",
+        mime="text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+        key="curves_csv",
+    )
+
+
+def _pick_row(shown: pd.DataFrame) -> None:
+    rows = st.session_state["curves_table"]["selection"]["rows"]
+    if rows:
+        address.put("layer", str(shown["layer"].iloc[rows[0]]))

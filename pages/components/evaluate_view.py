@@ -1,0 +1,249 @@
+"""The Evaluate page: dense and pruned side by side, on the same samples."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from analysis import figures
+from analysis.evaluate import evaluate_plan
+from analysis.evaluation import Evaluation, Variant
+from analysis.latency import Latency
+from analysis.prediction import predict
+from analysis.records import Plan
+from pages.components import charts, session, text
+from pages.components.plan_panel import EVALUATED, EVALUATIONS
+from pages.components.session import Session
+from pages.components.states import go, ribbon
+
+LATENCY_SECONDS = 3.0
+
+
+def draw(current: Session, plan: Plan) -> None:
+    """Draw the page."""
+    last: tuple[Plan, Evaluation] | None = st.session_state.get(EVALUATED)
+    if last is not None and last[0].subject != plan.subject:
+        last = None
+    label = "Evaluate the plan" if last is None or last[0] != plan else "Evaluate again"
+    with st.container(horizontal=True, vertical_alignment="center"):
+        sent = st.button(
+            label,
+            type="primary" if last is None or last[0] != plan else "secondary",
+            icon=":material/play_arrow:",
+            key="evaluate_start",
+        )
+        if (
+            last is not None
+            and last[0] == plan
+            and st.button(
+                "Go to export", icon=":material/ios_share:", type="primary", key="evaluate_export"
+            )
+        ):
+            go("Export")
+        st.caption("Your model stays as it is: the plan is applied to a copy.")
+    if sent:
+        last = (plan, _evaluate(current, plan))
+        st.session_state[EVALUATED] = last
+        st.session_state.setdefault(EVALUATIONS, {})[len(st.session_state.get(EVALUATIONS, {}))] = (
+            _record(current, plan, last[1])
+        )
+        st.rerun()
+    if last is None:
+        st.info(
+            "Accuracy of the masked and of the physically smaller model, change per class, "
+            "parameters, MACs, file size and latency: about ten seconds.",
+            icon=":material/info:",
+        )
+        return
+    if last[0] != plan:
+        ribbon("The plan has changed since this evaluation; the numbers are those of the old one.")
+    _report(last[1])
+    _history()
+
+
+def _evaluate(current: Session, plan: Plan) -> Evaluation:
+    assert current.spec is not None
+    with st.spinner("Loading the subject", show_time=True):
+        subject = session.loaded(current.spec)
+    bar = st.progress(0.0, text="Measuring dense, masked and removed on the same samples")
+    with subject.lock:
+        found = evaluate_plan(
+            subject.context,
+            plan,
+            latency_seconds=LATENCY_SECONDS,
+            progress=lambda done, total: _advance(bar, done, total),
+        )
+    bar.empty()
+    return found
+
+
+def _advance(bar: st.delta_generator.DeltaGenerator, done: int, total: int) -> None:
+    what = "Measuring latency" if done == total else "Measuring accuracy"
+    bar.progress(
+        done / total,
+        text=f"{what}: {text.thousands(done)} of {text.plural(total, 'sample')}",
+    )
+
+
+def _report(found: Evaluation) -> None:
+    dense, removed = found.dense, found.removed
+    word = "Accuracy" if found.labelled else "Same answer as dense"
+    with st.grid(4, min_column_width=200):
+        st.metric(
+            word,
+            text.percent(removed.accuracy),
+            **text.delta(text.points(-removed.drop), changed=removed.drop != 0),
+            delta_description=f"({text.points_range(-removed.drop_high, -removed.drop_low)})",
+            help=f"{text.thousands(removed.sums.correct)} of {text.thousands(found.samples)}, "
+            f"95 % interval {text.percent_range(removed.low, removed.high)}. "
+            f"Dense: {text.percent(dense.accuracy)}.",
+            border=True,
+            height="stretch",
+        )
+        _smaller("Parameters", dense.params, removed.params)
+        _smaller("MACs per sample", dense.macs, removed.macs)
+        _latency_card(dense.latency, removed.latency)
+    _agreement(found)
+    for note in found.notes:
+        st.caption(f":material/info: {note}.")
+    left, right = st.columns(2, gap="medium")
+    with left:
+        _classes(found)
+    with right:
+        st.subheader("Side by side", anchor=False)
+        variants = [item for item in (dense, found.masked, removed) if item is not None]
+        st.dataframe(_table(variants), key="evaluate_table", alt="Dense beside pruned")
+        _latency(dense.latency, removed.latency)
+
+
+def _smaller(label: str, dense: int, pruned: int) -> None:
+    st.metric(
+        label,
+        text.si(pruned),
+        **text.delta(text.change(dense, pruned), changed=pruned != dense, better_when="down"),
+        delta_description=f"of {text.si(dense)}",
+        help=f"Exactly {text.thousands(pruned)} of {text.thousands(dense)}.",
+        border=True,
+        height="stretch",
+    )
+
+
+def _latency_card(dense: Latency | None, removed: Latency | None) -> None:
+    if dense is None or removed is None:
+        st.metric("Latency, median", text.DASH, border=True, height="stretch")
+        return
+    st.metric(
+        "Latency, median",
+        text.milliseconds(removed.median),
+        **text.delta(text.change(dense.median, removed.median), changed=True, better_when="down"),
+        delta_description=f"of {text.milliseconds(dense.median)}",
+        help=f"Per pass: {removed.text}. 90 % of the passes took at most "
+        f"{text.milliseconds(removed.p90)} (dense {text.milliseconds(dense.p90)}).",
+        border=True,
+        height="stretch",
+    )
+
+
+def _agreement(found: Evaluation) -> None:
+    if found.agrees is None:
+        return
+    same = f"{text.thousands(found.same_answers or 0)} of {text.plural(found.samples, 'sample')}"
+    if found.agrees:
+        st.markdown(
+            f":green[:material/check_circle:] Masked and physically removed agree on {same}; "
+            f"largest relative difference of the logits {found.largest_difference:.1e}."
+        )
+    else:
+        ribbon(
+            f"Masked and physically removed agree on {same} only; the numbers above are those of "
+            "the removed model.",
+            icon="difference",
+        )
+
+
+def _classes(found: Evaluation) -> None:
+    st.subheader("Change per class", anchor=False)
+    table = found.class_table()
+    charts.show(
+        figures.class_change(table, theme=charts.theme()),
+        key="evaluate_classes",
+        file_name="change-per-class",
+    )
+    charts.as_table(table, key="evaluate_class_table", file_name="change-per-class")
+
+
+def _table(variants: list[Variant]) -> pd.DataFrame:
+    columns = {
+        item.name.capitalize(): {
+            "Accuracy": text.percent(item.accuracy),
+            "95 % interval": text.percent_range(item.low, item.high),
+            "Change": text.points(-item.drop),
+            "Parameters": text.thousands(item.params),
+            "Not zero": text.thousands(item.nonzero),
+            "MACs per sample": text.thousands(item.macs),
+            "Weights file": text.file_size(item.file_bytes),
+            "Loss": f"{item.sums.loss / item.sums.samples:.4f}",
+        }
+        for item in variants
+    }
+    return pd.DataFrame(columns)
+
+
+def _latency(dense: Latency | None, removed: Latency | None) -> None:
+    if dense is None or removed is None:
+        return
+    charts.show(
+        figures.latency_chart(
+            {"dense": dense.repeats, "pruned": removed.repeats},
+            note=f"batch {removed.batch}, {removed.device}",
+            theme=charts.theme(),
+        ),
+        key="evaluate_latency",
+        file_name="latency",
+    )
+
+
+def _record(current: Session, plan: Plan, found: Evaluation) -> dict[str, object]:
+    """Return the row that the plan gets in the charts over all evaluated plans."""
+    removed = found.removed
+    row: dict[str, object] = {
+        "drop": removed.drop,
+        "drop_low": removed.drop_low,
+        "drop_high": removed.drop_high,
+        "params": removed.params / found.dense.params,
+        "macs": removed.macs / max(found.dense.macs, 1),
+        "measured": removed.drop,
+        "measured_low": removed.drop_low,
+        "measured_high": removed.drop_high,
+        "predicted": float("nan"),
+        "predicted_low": float("nan"),
+        "predicted_high": float("nan"),
+    }
+    if current.run is not None and not current.is_stale:
+        foreseen = predict(plan, session.points(current.run))
+        if not foreseen.unmeasured:
+            row |= {
+                "predicted": foreseen.drop,
+                "predicted_low": foreseen.low,
+                "predicted_high": foreseen.high,
+            }
+    return row
+
+
+def _history() -> None:
+    rows = st.session_state.get(EVALUATIONS, {})
+    if len(rows) < 2:
+        return
+    table = pd.DataFrame([{"plan": f"#{number + 1}", **row} for number, row in rows.items()])
+    st.subheader("All evaluated plans of this session", anchor=False)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        charts.show(
+            figures.pareto(table, theme=charts.theme()), key="evaluate_pareto", file_name="plans"
+        )
+    with right:
+        charts.show(
+            figures.predicted_measured(table, theme=charts.theme()),
+            key="evaluate_predicted",
+            file_name="predicted-measured",
+        )

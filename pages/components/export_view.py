@@ -1,0 +1,196 @@
+"""The Export page: what will be written, notes, files to download, round-trip check."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from analysis import export
+from analysis.evaluation import Evaluation
+from analysis.export import Exported, ExportRequest, RoundTrip
+from analysis.records import Plan
+from pages.components import session, text
+from pages.components.plan_panel import EVALUATED
+from pages.components.session import Session
+from pages.components.states import go, ribbon
+
+BUILT = "exports"
+CHECKED = "round_trip"
+PREVIEW_BYTES = 20_000
+TEXT_TYPES = {".json": "json", ".py": "python", ".csv": None, ".md": "markdown", ".txt": None}
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """An exported file in memory.
+
+    Attributes:
+        name: File name.
+        about: What is inside.
+        content: Its bytes.
+    """
+
+    name: str
+    about: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """An export in memory: made for one plan."""
+
+    plan: Plan
+    files: tuple[File, ...]
+    notes: tuple[str, ...]
+
+
+def draw(current: Session, plan: Plan) -> None:
+    """Draw the page."""
+    request = _request(current, plan, Path())
+    _evaluation_hint(plan)
+    for note in export.problems(request):
+        st.caption(f":material/info: {note[0].upper()}{note[1:]}.")
+    name = st.segmented_control(
+        "Format",
+        export.names(),
+        default=export.names()[0],
+        required=True,
+        format_func=lambda item: export.get(item).label,
+        key="export_format",
+        persist_state="session",
+    )
+    assert name is not None
+    st.caption(export.get(name).help)
+    built: dict[str, Built] = st.session_state.setdefault(BUILT, {})
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button(
+            "Build the files", type="primary", icon=":material/build:", key="export_build"
+        ):
+            with st.spinner("Building and writing", show_time=True):
+                built[name] = _build(current, plan, name)
+        check = name in built and st.button(
+            "Check the round trip",
+            icon=":material/published_with_changes:",
+            key="export_check",
+            help="Exports, reads everything back, rebuilds the model in another process with "
+            "PyTorch alone, and compares.",
+        )
+    if check:
+        _check(current, plan)
+    _checked(plan)
+    if name in built:
+        if built[name].plan != plan:
+            ribbon("The plan has changed since these files were built; build them again.")
+        _files(built[name], name)
+    _command(current, name)
+
+
+def _request(current: Session, plan: Plan, directory: Path) -> ExportRequest:
+    assert current.spec is not None
+    with st.spinner("Loading the subject", show_time=True):
+        subject = session.loaded(current.spec)
+    points = (
+        None
+        if current.run is None or current.is_stale or plan.run != current.run.run_id
+        else session.points(current.run)
+    )
+    return ExportRequest(
+        context=subject.context,
+        plan=plan,
+        directory=directory,
+        points=points,
+        evaluation=_evaluation(plan),
+    )
+
+
+def _evaluation(plan: Plan) -> Evaluation | None:
+    last: tuple[Plan, Evaluation] | None = st.session_state.get(EVALUATED)
+    return last[1] if last is not None and last[0] == plan else None
+
+
+def _evaluation_hint(plan: Plan) -> None:
+    found = _evaluation(plan)
+    if found is not None:
+        removed = found.removed
+        st.markdown(
+            f":green[:material/check_circle:] Evaluated: **{text.percent(removed.accuracy)}** on "
+            f"{text.plural(found.samples, 'sample')}, {text.si(removed.params)} parameters, "
+            f"{text.si(removed.macs)} MACs. The files carry these numbers."
+        )
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(":orange[:material/warning:] This plan was not evaluated yet.")
+        if st.button("Evaluate first", key="export_evaluate", icon=":material/fact_check:"):
+            go("Evaluate")
+
+
+def _build(current: Session, plan: Plan, name: str) -> Built:
+    with tempfile.TemporaryDirectory(prefix="prunescope-") as folder:
+        done: Exported = export.export(name, _request(current, plan, Path(folder)))
+        files = tuple(File(path.name, about, path.read_bytes()) for path, about in done.files)
+    return Built(plan, files, done.notes)
+
+
+def _files(built: Built, name: str) -> None:
+    for place, file in enumerate(built.files):
+        with st.container(border=True):
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.markdown(
+                    f"**{file.name}** \N{MIDDLE DOT} {text.file_size(len(file.content))}  \n"
+                    f":small[{file.about}]",
+                    width="stretch",
+                )
+                st.download_button(
+                    "Download",
+                    file.content,
+                    file_name=file.name,
+                    icon=":material/download:",
+                    on_click="ignore",
+                    key=f"export_{name}_{place}",
+                )
+            _preview(file, f"export_preview_{name}_{place}")
+    for note in built.notes:
+        st.caption(f":material/info: {note}")
+
+
+def _preview(file: File, key: str) -> None:
+    suffix = Path(file.name).suffix
+    if suffix not in TEXT_TYPES:
+        return
+    with st.expander("Preview", key=key):
+        content = file.content[:PREVIEW_BYTES].decode("utf-8", "replace")
+        st.code(content, language=TEXT_TYPES[suffix], height=280)
+        if len(file.content) > PREVIEW_BYTES:
+            st.caption(f"The first {text.file_size(PREVIEW_BYTES)} are shown.")
+
+
+def _check(current: Session, plan: Plan) -> None:
+    assert current.spec is not None
+    with st.spinner("Exporting, reading back and comparing", show_time=True):
+        found = export.round_trip(session.loaded(current.spec).context, plan)
+    st.session_state[CHECKED] = (plan, found)
+
+
+def _checked(plan: Plan) -> None:
+    """Draw the last round trip, if it was this plan's."""
+    last: tuple[Plan, RoundTrip] | None = st.session_state.get(CHECKED)
+    if last is None or last[0] != plan:
+        return
+    with st.container(border=True, gap="xsmall"):
+        st.markdown("**Round trip**")
+        for check in last[1].checks:
+            icon = ":green[:material/check_circle:]" if check.passed else ":red[:material/cancel:]"
+            st.markdown(f"{icon} {check.text}")
+
+
+def _command(current: Session, name: str) -> None:
+    workspace = session.workspace()
+    st.caption("The same from the command line")
+    st.code(
+        f"prunescope export --plan plan.json --format {name} --out exported "
+        f"--workspace {workspace}",
+        language="bash",
+    )

@@ -1,0 +1,87 @@
+"""The home page: what this is for, the demo one click away, where the work stands."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from analysis.records import SubjectSpec
+from pages.components import address, job, session, text
+from pages.components.session import Session
+from pages.components.states import go
+
+DEMO = SubjectSpec(
+    model="sample:resnet20", data="sample:fashion-mnist", samples=2000, batch_size=100
+)
+STEPS = (
+    (
+        "show_chart",
+        "Measure",
+        "Every layer loses 10 to 90 % of its channels, by several criteria, on your data. "
+        "Curves sharpen while they are measured, each with its interval.",
+    ),
+    (
+        "tune",
+        "Decide",
+        "A ratio and a criterion per layer. Size is exact at once, accuracy is measured live, "
+        "beside what the curves predicted.",
+    ),
+    (
+        "ios_share",
+        "Deliver",
+        "A physically smaller model with a script that rebuilds it with PyTorch alone, "
+        "the plan as JSON, the points as CSV.",
+    ),
+)
+
+
+def draw(current: Session) -> None:
+    """Draw the page."""
+    st.title("Which layers can lose how much?", anchor=False)
+    st.markdown(
+        "PruneScope measures how each layer of a trained PyTorch network reacts to pruning, "
+        "compares pruning criteria, and lets you choose, check and export a smaller model.",
+        width=760,
+    )
+    with st.container(horizontal=True):
+        if st.button(
+            "Try the demo",
+            type="primary",
+            icon=":material/rocket_launch:",
+            key="home_demo",
+            help="ResNet-20 on 2,000 Fashion-MNIST images; both come with PruneScope.",
+        ):
+            session.start_fresh()
+            session.choose_subject(DEMO)
+            go("Setup")
+        if st.button("Set up your own model", icon=":material/deployed_code:", key="home_setup"):
+            go("Setup")
+    st.space("small")
+    with st.grid(3, min_column_width=260, gap="medium"):
+        for icon, title, about in STEPS:
+            with st.container(border=True, height="stretch"):
+                st.markdown(f"#### :material/{icon}: {title}")
+                st.markdown(about)
+    _recent(current)
+
+
+def _recent(current: Session) -> None:
+    rows = current.store.runs()[:5]
+    if not rows:
+        return
+    st.subheader("Recent runs", anchor=False)
+    for row in rows:
+        spec = row.spec
+        with st.container(border=True, horizontal=True, vertical_alignment="center"):
+            st.markdown(
+                f"**{text.title_of(spec.subject.model)}** "
+                f"on {text.title_of(spec.subject.data or 'no data')} "
+                f"\N{MIDDLE DOT} {', '.join(spec.criteria)} \N{MIDDLE DOT} {spec.granularity} "
+                f"{job.badge(row)}  \n"
+                f":small[`{row.run_id}` \N{MIDDLE DOT} {text.when(row.created)}]",
+                width="stretch",
+            )
+            if st.button("Open", key=f"home_open_{row.run_id}", icon=":material/folder_open:"):
+                address.put("plan", None)
+                session.open_run(row.run_id)
+                session.choose_subject(spec.subject)
+                go("Sweep" if row.is_live else "Curves")

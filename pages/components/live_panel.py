@@ -1,0 +1,69 @@
+"""Measured accuracy of the present plan, streamed into the page while it sharpens."""
+
+from __future__ import annotations
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from analysis.live import LiveResult
+from analysis.records import Plan
+from pages.components import text
+from pages.components.loaded import ATTEMPTS, LoadedSubject
+
+LABEL = "Measured accuracy"
+# Faster than this nobody reads, and each redraw takes time from the measurement.
+REDRAW_SECONDS = 0.15
+
+
+def draw(result: LiveResult | None) -> None:
+    """Draw one state of the measurement as a metric."""
+    if result is None:
+        st.metric(LABEL, "measuring", border=True, height="stretch")
+        return
+    low, high = -result.interval.high, -result.interval.low
+    st.metric(
+        LABEL,
+        text.percent(result.accuracy),
+        **text.delta(text.points(-result.drop), changed=result.drop != 0),
+        delta_description=f"({text.points_range(low, high)})",
+        help="Change against the dense model on the same samples, with its 95 % interval. "
+        + caption(result),
+        border=True,
+        height="stretch",
+    )
+
+
+def caption(result: LiveResult) -> str:
+    """Return the counts behind a result."""
+    count = f"{text.thousands(result.sums.correct)} of {text.thousands(result.samples)} right"
+    if result.is_final:
+        return f"{count} in {text.duration(result.seconds)}"
+    return f"{count}, {text.thousands(result.total - result.samples)} samples to go"
+
+
+def stream(subject: LoadedSubject, plan: Plan, slot: DeltaGenerator, note: DeltaGenerator) -> None:
+    """Measure a plan and redraw after each batch; call last on a page.
+
+    An edit that arrives meanwhile ends this at the next redraw. Another session's measurement may
+    end it too; then it starts again, with what is in memory already.
+    """
+    result = subject.known(plan)
+    for _ in range(ATTEMPTS):
+        if result is not None and result.is_final:
+            break
+        shown = -REDRAW_SECONDS
+        for result in subject.live.evaluate(plan):
+            if not result.is_final and result.seconds - shown >= REDRAW_SECONDS:
+                _redraw(result, slot, note)
+                shown = result.seconds
+    if result is None:
+        return
+    if result.is_final:
+        subject.remember(plan, result)
+    _redraw(result, slot, note)
+
+
+def _redraw(result: LiveResult, slot: DeltaGenerator, note: DeltaGenerator) -> None:
+    with slot.container(height="stretch"):
+        draw(result)
+    note.caption(f"Measured live: {caption(result)}.")

@@ -1,0 +1,41 @@
+"""What Evaluate and Export need: a plan of the present subject that removes something."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from analysis import plan as plans
+from analysis.records import Plan
+from pages.components import address, plan_state, session
+from pages.components.session import Session
+from pages.components.states import empty, guarded
+
+
+def pruning_plan(current: Session) -> Plan | None:
+    """Return the present plan; else draw what is missing and where to make it."""
+    if current.spec is None:
+        empty(
+            "No subject yet",
+            "Choose a model and data first, or take the demo.",
+            icon="deployed_code",
+            action="Go to setup",
+            page="Setup",
+        )
+        return None
+    plan = plan_state.present()
+    if (plan is None or plan.subject != current.spec) and address.value("plan"):
+        # A link or a reload: the plan is restored, which needs its subject.
+        with guarded("The plan of this link cannot be restored"):
+            with st.spinner("Loading the subject", show_time=True):
+                subject = session.loaded(current.spec)
+            plan = plan_state.ensure(current, subject.context)
+    if plan is None or plan.subject != current.spec or not plans.pruned_entries(plan):
+        empty(
+            "The plan removes nothing yet",
+            "Choose a ratio for at least one layer; a uniform fill is one click.",
+            icon="tune",
+            action="Go to the plan",
+            page="Plan",
+        )
+        return None
+    return plan

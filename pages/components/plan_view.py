@@ -1,0 +1,202 @@
+"""The Plan page: sizes and accuracy above, ways to fill, the table, one layer in focus."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from analysis import figures
+from analysis import plan as plans
+from analysis.intervals import wilson
+from analysis.points import COLUMNS
+from analysis.prediction import Prediction, plan_table, predict
+from analysis.records import Plan
+from pages.components import (
+    address,
+    charts,
+    live_panel,
+    plan_fill,
+    plan_state,
+    plan_table_editor,
+    session,
+    text,
+)
+from pages.components.loaded import LoadedSubject
+from pages.components.session import Session
+from pages.components.states import guarded
+
+NO_POINTS = pd.DataFrame(columns=list(COLUMNS))
+
+
+def draw(current: Session) -> None:
+    """Draw the page; the live measurement comes last, so that nothing waits for it."""
+    assert current.spec is not None
+    with st.spinner("Loading the subject", show_time=True):
+        subject = session.loaded(current.spec)
+    plan = plan_state.ensure(current, subject.context)
+    points = _points(current)
+    if not plan_state.is_for(plan, current):
+        _other_run(current, subject, plan)
+    slot, note = _cards(subject, plan, points)
+    plan_fill.draw(current, subject, plan, points)
+    table = plan_table(plan, points, tolerance=float(address.value("tolerance")) / 100)
+    plan_table_editor.draw(plan, table, points, current)
+    _details(subject, plan, points, table)
+    if subject.context.subject.evaluation is not None:
+        with guarded("The plan cannot be measured"):
+            live_panel.stream(subject, plan, slot, note)
+
+
+def _other_run(current: Session, subject: LoadedSubject, plan: Plan) -> None:
+    """Say that the plan was begun on another run, and offer to begin on this one."""
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        where = f"run `{plan.run}`" if plan.run else "no run"
+        st.markdown(
+            f":material/history: This plan was begun on {where}; the open run predicts it where "
+            "it measured the same.",
+            width="stretch",
+        )
+        st.button(
+            "Start over from the open run",
+            icon=":material/restart_alt:",
+            key="plan_start_over",
+            on_click=lambda: plan_state.start_over(plan_state.empty_plan(current, subject.context)),
+            help="Undo brings this plan back.",
+        )
+
+
+def _points(current: Session) -> pd.DataFrame:
+    """Return the points that the plan may be predicted from; none of another subject's."""
+    if current.run is None or current.is_stale:
+        return NO_POINTS
+    return session.points(current.run)
+
+
+def _cards(
+    subject: LoadedSubject, plan: Plan, points: pd.DataFrame
+) -> tuple[DeltaGenerator, DeltaGenerator]:
+    """Draw sizes and accuracies; return where the live measurement goes."""
+    (dense_params, dense_macs), (params, macs) = subject.dense_size, subject.size(plan)
+    with st.grid(4, min_column_width=200):
+        _size("Parameters", dense_params, params)
+        _size("MACs per sample", dense_macs, macs)
+        _predicted(subject, plan, points)
+        slot = st.empty()
+    note = st.empty()
+    if subject.context.subject.evaluation is None:
+        slot.metric(live_panel.LABEL, text.DASH, border=True, help="The subject has no data.")
+    else:
+        with slot.container(height="stretch"):
+            live_panel.draw(subject.known(plan))
+    return slot, note
+
+
+def _size(label: str, dense: int, pruned: int) -> None:
+    st.metric(
+        label,
+        text.si(pruned),
+        **text.delta(text.change(dense, pruned), changed=pruned != dense, better_when="down"),
+        delta_description=f"of {text.si(dense)}",
+        help=f"Exactly {text.thousands(pruned)} of {text.thousands(dense)}.",
+        border=True,
+        height="stretch",
+    )
+
+
+def _predicted(subject: LoadedSubject, plan: Plan, points: pd.DataFrame) -> None:
+    if points.empty:
+        st.metric(
+            "Predicted accuracy",
+            text.DASH,
+            help="Predictions come from a sweep's curves; there is no run for this subject.",
+            border=True,
+            height="stretch",
+        )
+        return
+    found = predict(plan, points)
+    dense = subject.baseline()
+    interval = wilson(dense.sums.correct, dense.samples)
+    st.metric(
+        "Predicted accuracy",
+        text.percent(dense.accuracy - found.drop),
+        **text.delta(text.points(-found.drop), changed=found.drop != 0),
+        delta_description=f"({text.points_range(-found.high, -found.low)})",
+        help=f"Assumes: {found.assumption}. Dense: {text.percent(dense.accuracy)} "
+        f"({text.percent_range(interval.low, interval.high)}). {_gaps(found)}",
+        border=True,
+        height="stretch",
+    )
+
+
+def _gaps(found: Prediction) -> str:
+    parts = []
+    if found.unmeasured:
+        parts.append(f"Not measured and left out: {text.listed(found.unmeasured)}.")
+    if found.extrapolated:
+        parts.append(f"Beyond the measured grid: {text.listed(found.extrapolated)}.")
+    return " ".join(parts)
+
+
+def _details(subject: LoadedSubject, plan: Plan, points: pd.DataFrame, table: pd.DataFrame) -> None:
+    layers = table["layer"].tolist()
+    if not layers:
+        return
+    left, right = st.columns([2, 3], gap="medium")
+    with left, st.container(border=True):
+        address.choice("layer", "Layer in focus", layers)
+        name = address.value("layer") if address.value("layer") in layers else layers[0]
+        row = table[table["layer"] == name].iloc[0]
+        _focus_slider(plan, str(row["key"]), float(row["ratio"]))
+        st.caption(_focus_line(row))
+    with right:
+        if points.empty or name not in set(points["layer"]):
+            charts.show(
+                figures.plan_bars(table, theme=charts.theme()), key="plan_bars", file_name="plan"
+            )
+        else:
+            charts.show(
+                figures.focus_curves(
+                    points,
+                    layer=name,
+                    tolerance=float(address.value("tolerance")) / 100,
+                    theme=charts.theme(),
+                    height=280,
+                ),
+                key="plan_focus",
+                file_name=f"{name}",
+            )
+
+
+def _focus_slider(plan: Plan, key: str, ratio: float) -> None:
+    # The revision lets fills and undo move the slider, which otherwise keeps its own value.
+    widget = f"plan_slider_{key}_{round(ratio * 1000)}_{plan_state.revision()}"
+    st.slider(
+        "Ratio removed (%)",
+        0.0,
+        100.0,
+        value=round(ratio * 100, 1),
+        step=0.5,
+        key=widget,
+        on_change=_slide,
+        args=(key, widget),
+    )
+
+
+def _slide(key: str, widget: str) -> None:
+    plan = plan_state.present()
+    assert plan is not None
+    ratio = float(st.session_state[widget]) / 100
+    plan_state.do(plans.set_ratio(plan, key, ratio), action=f"{key} to {text.percent(ratio)}")
+
+
+def _focus_line(row: pd.Series) -> str:
+    parts = [
+        f"Achieved {text.percent(row['achieved'], digits=1)}: "
+        f"{text.thousands(int(row['kept']))} of {text.thousands(int(row['total']))} stay."
+    ]
+    if pd.notna(row["tolerated"]):
+        parts.append(f"Tolerated {text.percent(row['tolerated'], digits=1)}.")
+    if row["note"]:
+        parts.append(f":orange[:material/warning:] {row['note']}.")
+    return " ".join(parts)

@@ -1,0 +1,47 @@
+"""What pages that read a run's points say when there is none, or when it is partial or stale."""
+
+from __future__ import annotations
+
+from pages.components import job, session, text
+from pages.components.session import Session
+from pages.components.states import empty, ribbon
+
+
+def has_points(current: Session) -> bool:
+    """Return whether the run has points; else draw why not and what to do."""
+    if current.run is None:
+        subject = current.spec is None
+        empty(
+            "No sweep yet",
+            "Choose a model and data first; the demo takes a minute."
+            if subject
+            else "Curves come from a sweep over the layers. It shows its cost before it starts.",
+            icon="speed",
+            action="Go to setup" if subject else "Plan a sweep",
+            page="Setup" if subject else "Sweep",
+        )
+        return False
+    if session.points(current.run).empty and not current.is_live:
+        job.resume_banner(current)
+        empty(
+            "Nothing measured",
+            f"Run {current.run.run_id} ended before its first batch was complete.",
+            icon="hourglass_disabled",
+            action="Open the sweep",
+            page="Sweep",
+        )
+        return False
+    return True
+
+
+def ribbons(current: Session) -> None:
+    """Say above the content that the run is partial or belongs to another subject."""
+    run = current.run
+    assert run is not None
+    if current.is_stale:
+        ribbon(
+            f"These points were measured on {text.title_of(run.spec.subject.model)} with other "
+            "settings than the subject on the Setup page. Run a sweep again, or open the run's "
+            "subject on the Runs page."
+        )
+    job.resume_banner(current)

@@ -1,0 +1,142 @@
+"""Numbers as people read them: units everywhere, intervals beside estimates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+SPACE = "\N{NO-BREAK SPACE}"
+MINUS = "\N{MINUS SIGN}"
+DASH = "\N{EN DASH}"
+PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def percent(fraction: float | None, *, digits: int = 2) -> str:
+    """Return a fraction as ``92.41 %``; a dash where it is not known."""
+    if fraction is None or math.isnan(fraction):
+        return DASH
+    return f"{fraction * 100:.{digits}f}{SPACE}%"
+
+
+def percent_range(low: float, high: float, *, digits: int = 2) -> str:
+    """Return an interval of fractions as ``91.17 to 93.50 %``."""
+    return f"{low * 100:.{digits}f} to {high * 100:.{digits}f}{SPACE}%"
+
+
+def points(fraction: float | None, *, digits: int = 2) -> str:
+    """Return a difference of fractions in percentage points, signed: ``+0.35 pp``."""
+    if fraction is None or math.isnan(fraction):
+        return DASH
+    return f"{signed(fraction * 100, digits=digits)}{SPACE}pp"
+
+
+def size_of_drop(fraction: float | None, *, digits: int = 2) -> str:
+    """Return an amount in percentage points without a sign: ``0.98 pp``."""
+    if fraction is None or math.isnan(fraction):
+        return DASH
+    return f"{fraction * 100:.{digits}f}{SPACE}pp"
+
+
+def points_range(low: float, high: float, *, digits: int = 2) -> str:
+    """Return an interval of differences in percentage points."""
+    first, last = signed(low * 100, digits=digits), signed(high * 100, digits=digits)
+    return f"{first} to {last}{SPACE}pp"
+
+
+def signed(value: float, *, digits: int = 2) -> str:
+    """Return a number with a true minus sign or a plus; zero has neither."""
+    if round(value, digits) == 0:
+        return f"{0:.{digits}f}"
+    return f"{'+' if value > 0 else MINUS}{abs(value):.{digits}f}"
+
+
+def si(count: float, unit: str = "") -> str:
+    """Return a count with an SI prefix and three digits: ``272 k``, ``41.2 M``."""
+    for size, prefix in PREFIXES:
+        if abs(count) >= size * 0.9995:
+            value = count / size
+            digits = 0 if value >= 99.95 else 1 if value >= 9.995 else 2
+            return f"{value:.{digits}f}{SPACE}{prefix}{unit}"
+    return f"{count:.0f}{SPACE + unit if unit else ''}"
+
+
+def file_size(size: float) -> str:
+    """Return bytes with an SI prefix."""
+    return si(size, "B")
+
+
+def duration(seconds: float | None) -> str:
+    """Return a time span: ``80 ms``, ``1.8 s``, ``43 s``, ``2 min 10 s``, ``1 h 5 min``."""
+    if seconds is None or math.isnan(seconds):
+        return "unknown"
+    if 0 < seconds < 0.095:
+        return f"{seconds * 1000:.0f}{SPACE}ms"
+    if seconds < 9.95:
+        return f"{seconds:.1f}{SPACE}s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}{SPACE}s"
+    if whole < 3600:
+        return f"{whole // 60}{SPACE}min {whole % 60}{SPACE}s"
+    return f"{whole // 3600}{SPACE}h {whole % 3600 // 60}{SPACE}min"
+
+
+def when(moment: float) -> str:
+    """Return a Unix time as the server's local date and time."""
+    return datetime.fromtimestamp(moment).strftime("%Y-%m-%d %H:%M")
+
+
+def milliseconds(seconds: float) -> str:
+    """Return a short time in milliseconds."""
+    return f"{seconds * 1000:.2f}{SPACE}ms"
+
+
+def thousands(count: int) -> str:
+    """Return an exact count with thin grouping: ``2,000``."""
+    return f"{count:,}"
+
+
+def plural(count: int, noun: str, many: str = "") -> str:
+    """Return ``1 layer``, ``3 layers``."""
+    return f"{thousands(count)} {noun if count == 1 else many or noun + 's'}"
+
+
+def listed(names: Sequence[str], *, most: int = 3) -> str:
+    """Join names for a sentence: the first few of many."""
+    shown = ", ".join(names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+
+
+def change(before: float, after: float) -> str:
+    """Return a relative change in percent, signed."""
+    if before == 0:
+        return DASH
+    return f"{signed((after - before) / before * 100, digits=1)}{SPACE}%"
+
+
+def delta(amount: str, *, changed: bool, better_when: str = "up") -> dict[str, Any]:
+    """Return the arguments that make a metric show a change, grey where there is none.
+
+    Args:
+        amount: The change, signed and with its unit.
+        changed: Whether there is one.
+        better_when: ``up`` or ``down``.
+    """
+    # Streamlit reads the direction from an ASCII sign.
+    amount = amount.replace(MINUS, "-")
+    if not changed:
+        return {"delta": amount, "delta_color": "off", "delta_arrow": "off"}
+    return {"delta": amount, "delta_color": "normal" if better_when == "up" else "inverse"}
+
+
+def code_list(names: Sequence[str], *, most: int = 3) -> str:
+    """Join names as Markdown code."""
+    return listed([f"`{name}`" for name in names], most=most)
+
+
+def title_of(spec_model: str) -> str:
+    """Return the short name of a model or data address: ``sample:resnet20`` -> ``resnet20``."""
+    head = spec_model.split("#")[0]
+    return head.rsplit("/", 1)[-1].removeprefix("sample:").removeprefix("torchvision:")

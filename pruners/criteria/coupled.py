@@ -1,0 +1,87 @@
+"""One score per unit of a group, from the scores of all layers that produce its channels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from pruners.errors import UnknownNameError, UnsupportedError
+
+if TYPE_CHECKING:
+    from pruners.groups import Group
+
+_REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "mean": lambda stacked: torch.nanmean(stacked, dim=0),
+    "sum": lambda stacked: torch.nansum(stacked, dim=0),
+    "max": lambda stacked: torch.nan_to_num(stacked, nan=-torch.inf).amax(0),
+    "min": lambda stacked: torch.nan_to_num(stacked, nan=torch.inf).amin(0),
+    "first": lambda stacked: _first(stacked),
+}
+REDUCTIONS = tuple(_REDUCTIONS)
+REDUCTION_HELP = {
+    "mean": "mean of the member layers, each divided by its own mean score (default)",
+    "sum": "sum of the member layers, each divided by its own mean score",
+    "max": "a channel counts as important if any member layer says so",
+    "min": "a channel counts as unimportant if any member layer says so",
+    "first": "only the first producing layer decides",
+}
+
+
+def group_scores(
+    group: Group, layer_scores: Mapping[str, Tensor], *, reduction: str = "mean"
+) -> Tensor:
+    """Score the units of a group.
+
+    For each producer, rows that share a unit are summed and the result is divided by the mean of
+    its magnitude, which makes layers of different scale comparable and keeps the order of scores
+    that may be negative. Then the producers are reduced. A producer that the criterion could not
+    score (absent from ``layer_scores``) is left out.
+
+    Args:
+        group: The group; its producers' ``index`` maps output channels to units.
+        layer_scores: Channel scores ``(O,)`` by layer name.
+        reduction: One of `REDUCTIONS`.
+
+    Returns:
+        Scores ``(units,)``, float32 or wider.
+
+    Raises:
+        UnknownNameError: No such reduction.
+        UnsupportedError: No producer of the group has scores, or a unit has none.
+    """
+    if reduction not in _REDUCTIONS:
+        raise UnknownNameError("reduction", reduction, _REDUCTIONS)
+    rows = [
+        _unit_scores(layer_scores[member.layer], member.index, group.units)
+        for member in group.producers
+        if member.layer in layer_scores
+    ]
+    if not rows:
+        raise UnsupportedError(f"group {group.id}: no layer that produces its channels has scores")
+    stacked = torch.stack(rows)
+    if bool(torch.isnan(stacked).all(0).any()):
+        raise UnsupportedError(f"group {group.id}: the layers with scores do not cover all units")
+    return _REDUCTIONS[reduction](stacked)
+
+
+def _unit_scores(scores: Tensor, index: Tensor, units: int) -> Tensor:
+    """Return ``(units,)`` with NaN for units that the layer does not produce."""
+    index = index.to(scores.device)
+    inside = index >= 0
+    wide = scores if scores.dtype == torch.float64 else scores.float()
+    total = wide.new_zeros(units).index_add_(0, index[inside], wide[inside])
+    covered = torch.zeros(units, dtype=torch.bool, device=scores.device)
+    covered[index[inside]] = True
+    scale = total[covered].abs().mean()
+    if float(scale) > 0:
+        total = total / scale
+    return torch.where(covered, total, torch.nan)
+
+
+def _first(stacked: Tensor) -> Tensor:
+    """Take each unit's score from the first producer that has one."""
+    order = torch.isnan(stacked).to(torch.int8).argmin(dim=0)
+    return stacked.gather(0, order[None])[0]

@@ -1,0 +1,236 @@
+"""The registry of criteria: one decorated pure function each, with what a user must know of it.
+
+CLI choices, page options, the table in docs/criteria.md and the conformance tests are generated
+from the entries. A new criterion is one function in one file and one import in `criteria`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from pruners.errors import InputError, UnknownNameError, UnsupportedError
+from pruners.layers import TYPE_NAMES
+
+Level = Literal["element", "channel"]
+Cost = Literal["weights", "forward", "backward", "second order"]
+
+ELEMENT = frozenset({"element", "block", "n:m"})
+CHANNEL = frozenset({"channel", "head"})
+ALL = ELEMENT | CHANNEL
+ALL_TYPES = frozenset(TYPE_NAMES)
+CONV_AND_LINEAR = ALL_TYPES - {"MultiheadAttention"}
+# What a criterion may ask for without any data; "seed" is the run's seed.
+DATA_FREE = frozenset({"seed", "bn_scale"})
+COSTS = ("weights", "forward", "backward", "second order")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LayerData:
+    """Everything that a criterion may look at for one layer.
+
+    Attributes:
+        name: Module name.
+        weight: ``(O, I/G, K...)``: output channels first, also for transposed convolutions.
+        type: Class of the layer, one of `pruners.layers.TYPE_NAMES`.
+        conv_groups: Convolution groups ``G``; 1 for other layers.
+        statistics: What `pruners.statistics.collect` gathered for this layer, by need.
+        reasons: Why a statistic is missing, by need.
+        seed: The run's seed; random criteria mix the layer's name into it.
+    """
+
+    name: str
+    weight: Tensor
+    type: str = "Conv2d"
+    conv_groups: int = 1
+    statistics: Mapping[str, Tensor] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    seed: int = 0
+
+    @property
+    def bn_scale(self) -> Tensor | None:
+        """Scale of the batch norm that follows the layer, ``(O,)``, if one does."""
+        return self.statistics.get("bn_scale")
+
+
+class ScoreFunction(Protocol):
+    """Maps a layer to importance scores; higher means more important."""
+
+    def __call__(self, data: LayerData, *, level: Level) -> Tensor:
+        """Return ``(O,)`` at level channel, the weight's shape at level element."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Criterion:
+    """A registered criterion.
+
+    Attributes:
+        name: Name on the command line, in tables and exports.
+        label: Name on pages.
+        citation: Authors, title, year, identifier and equation number.
+        formula: The score in one line of plain text.
+        help: What it does and when to use it, in plain words.
+        needs: The statistics that it reads, as named in `pruners.statistics`, and ``seed``.
+        granularities: Kinds of granularity it can score.
+        layer_types: Classes of layers it can score.
+        cost: What the statistics cost: ``weights`` (nothing to collect), ``forward``,
+            ``backward`` or ``second order``.
+        fn: The score function.
+        caution: When not to trust it; empty if there is nothing to say.
+        version: Digest of the user's file it comes from; empty for the built-in ones. What is
+            cached by a criterion's name must depend on it.
+    """
+
+    name: str
+    label: str
+    citation: str
+    formula: str
+    help: str
+    needs: frozenset[str]
+    granularities: frozenset[str]
+    layer_types: frozenset[str]
+    cost: Cost
+    fn: ScoreFunction
+    caution: str = ""
+    version: str = ""
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether the criterion reads statistics of calibration data."""
+        return bool(self.needs - DATA_FREE)
+
+    def supports(self, granularity_kind: str, layer_type: str) -> str:
+        """Return why the criterion cannot score such a layer; empty if it can."""
+        if granularity_kind not in self.granularities:
+            known = ", ".join(sorted(self.granularities))
+            return f"criterion {self.name} does not score {granularity_kind}s (it scores: {known})"
+        if layer_type not in self.layer_types:
+            known = ", ".join(sorted(self.layer_types))
+            return f"criterion {self.name} does not apply to {layer_type} layers (only {known})"
+        return ""
+
+
+_ENTRIES: dict[str, Criterion] = {}
+
+
+def criterion(
+    name: str,
+    *,
+    label: str,
+    citation: str,
+    formula: str,
+    help: str,
+    needs: Iterable[str] = (),
+    granularities: Iterable[str] = ALL,
+    layer_types: Iterable[str] = ALL_TYPES,
+    cost: Cost = "weights",
+    caution: str = "",
+) -> Callable[[ScoreFunction], ScoreFunction]:
+    """Register the decorated function as criterion ``name``; see `Criterion` for the fields.
+
+    Raises:
+        InputError: The name is taken or malformed, or a field is empty or unknown.
+    """
+    entry_needs, kinds, types = frozenset(needs), frozenset(granularities), frozenset(layer_types)
+    if name in _ENTRIES:
+        raise InputError(f"criterion {name!r} is registered already; known: {', '.join(names())}")
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise InputError(f"criterion {name!r}: a name is lower case letters, digits, underscores")
+    if not (label and citation and formula and help):
+        raise InputError(f"criterion {name!r} needs a label, a citation, a formula and a help text")
+    for found, allowed, what in (
+        (kinds, ALL, "granularity"),
+        (types, ALL_TYPES, "layer type"),
+        ({cost}, frozenset(COSTS), "cost"),
+    ):
+        if not found or not found <= allowed:
+            raise InputError(
+                f"criterion {name!r}: {what} {sorted(found - allowed)} unknown; "
+                f"known: {', '.join(sorted(allowed))}"
+            )
+
+    def register(fn: ScoreFunction) -> ScoreFunction:
+        _ENTRIES[name] = Criterion(
+            name=name,
+            label=label,
+            citation=citation,
+            formula=formula,
+            help=help,
+            needs=entry_needs,
+            granularities=kinds,
+            layer_types=types,
+            cost=cost,
+            fn=fn,
+            caution=caution,
+        )
+        return fn
+
+    return register
+
+
+def get(name: str) -> Criterion:
+    """Return a registered criterion.
+
+    Raises:
+        UnknownNameError: No criterion has that name; the message lists those that exist.
+    """
+    if name not in _ENTRIES:
+        raise UnknownNameError("criterion", name, _ENTRIES)
+    return _ENTRIES[name]
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all criteria: the cheap ones first, else in order of registration."""
+    return tuple(sorted(_ENTRIES, key=lambda name: COSTS.index(_ENTRIES[name].cost)))
+
+
+def set_version(name: str, version: str) -> None:
+    """Note which file content a user's criterion comes from."""
+    _ENTRIES[name] = dataclasses.replace(get(name), version=version)
+
+
+def unregister(name: str) -> None:
+    """Forget a criterion, such as one of a user's file that is loaded again."""
+    _ENTRIES.pop(get(name).name)
+
+
+def scores(name: str, data: LayerData, *, level: Level) -> Tensor:
+    """Score one layer, with checks of what goes in and what comes out.
+
+    Args:
+        name: Name of the criterion.
+        data: The layer.
+        level: ``element`` or ``channel``.
+
+    Returns:
+        Finite scores in float32 or wider: the weight's shape, or ``(O,)``; higher is kept.
+
+    Raises:
+        UnknownNameError: No such criterion.
+        UnsupportedError: The criterion does not apply to the layer, or a statistic is missing.
+        InputError: The function returned a wrong shape or a score that is not finite.
+    """
+    entry = get(name)
+    reason = entry.supports(level, data.type)
+    for need in sorted(entry.needs - {"seed"} - set(data.statistics)):
+        why = data.reasons.get(need, "it was not collected")
+        reason = reason or f"criterion {name} needs {need}: {why}"
+    if reason:
+        raise UnsupportedError(f"layer {data.name}: {reason}")
+    result = entry.fn(data, level=level)
+    expected = data.weight.shape if level == "element" else data.weight.shape[:1]
+    if result.shape != expected:
+        raise InputError(
+            f"layer {data.name}: criterion {name} returned scores of shape "
+            f"{tuple(result.shape)}, expected {tuple(expected)}"
+        )
+    if not bool(torch.isfinite(result).all()):
+        raise InputError(f"layer {data.name}: criterion {name} returned scores that are not finite")
+    # A copy: some scores are a statistic itself, which the caller must not change.
+    return result.clone()

@@ -1,0 +1,76 @@
+"""Load criteria of a user's own file; they register as the built-in ones do.
+
+A file imports the decorator and registers functions::
+
+    from pruners.criteria import LayerData, criterion
+
+    @criterion(
+        "sharpness",
+        label="Sharpness",
+        citation="own work",
+        formula="max |w| / mean |w|",
+        help="Keeps filters with one large weight.",
+    )
+    def sharpness(data: LayerData, *, level):
+        rows = data.weight.abs().flatten(1)
+        ratio = rows.amax(1) / rows.mean(1)
+        return ratio if level == "channel" else data.weight.abs()
+"""
+
+from __future__ import annotations
+
+import hashlib
+import runpy
+from pathlib import Path
+
+from pruners.criteria import registry
+from pruners.errors import InputError
+
+# Content digest and criteria of each file, so that loading it again replaces its own criteria.
+_LOADED: dict[Path, tuple[str, tuple[str, ...]]] = {}
+
+
+def load_criterion_file(path: str | Path) -> tuple[str, ...]:
+    """Run a Python file and return the names of the criteria that it registered.
+
+    The file is code: load only what you trust. A file that has changed since it was loaded replaces
+    its criteria; one that has not is not run again.
+
+    Raises:
+        InputError: The file is missing, fails, or registers nothing or a name that is taken; then
+            none of its criteria stay.
+    """
+    file = Path(path).expanduser().resolve()
+    if not file.is_file():
+        raise InputError(f"criterion file {path} does not exist")
+    version = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    old_version, old_names = _LOADED.pop(file, ("", ()))
+    known = [name for name in old_names if name in registry.names()]
+    if version == old_version and len(known) == len(old_names):
+        _LOADED[file] = (version, old_names)
+        return old_names
+    for name in known:
+        registry.unregister(name)
+    before = set(registry.names())
+    try:
+        runpy.run_path(str(file))
+    except InputError as error:
+        _forget(before)
+        raise InputError(f"criterion file {path}: {error}") from None
+    except Exception as error:
+        # Whatever a user's file raises is told in one line with its type.
+        _forget(before)
+        raise InputError(f"criterion file {path}: {type(error).__name__}: {error}") from error
+    added = tuple(name for name in registry.names() if name not in before)
+    if not added:
+        raise InputError(f"criterion file {path} registers no criterion; use @criterion(...)")
+    for name in added:
+        registry.set_version(name, version)
+    _LOADED[file] = (version, added)
+    return added
+
+
+def _forget(before: set[str]) -> None:
+    for name in registry.names():
+        if name not in before:
+            registry.unregister(name)

@@ -1,0 +1,64 @@
+"""Exceptions of the project, one tree.
+
+::
+
+    PruneScopeError
+    |-- InputError (also ValueError)     a user's request cannot be met: one clear line
+    |   |-- AddressError                 a model or data address
+    |   |-- UnknownNameError             a name that no registry knows
+    |   |-- PlanError                    a plan that does not fit its model
+    |   `-- UnsupportedError             what was asked is not supported there
+    |-- CaptureError                     torch.export cannot capture the model
+    |-- StoreError                       workspace, database or artifact trouble
+    `-- CancelledError                   the user stopped the work; partial results are kept
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class PruneScopeError(Exception):
+    """Base of all errors that the project raises on purpose."""
+
+
+class InputError(PruneScopeError, ValueError):
+    """A request cannot be met. The message says what was asked, what was found, what to do."""
+
+
+class AddressError(InputError):
+    """A model or data address is malformed, or what it names is missing or does not fit."""
+
+
+class UnknownNameError(InputError):
+    """A name that its registry does not know."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        """Build the message.
+
+        Args:
+            kind: What was looked up, in the singular, such as ``"criterion"``.
+            name: The name that was asked for.
+            known: The names that exist.
+        """
+        super().__init__(f"unknown {kind} {name!r}; known: {', '.join(sorted(known)) or 'none'}")
+
+
+class PlanError(InputError):
+    """A plan that does not fit the model it is applied to."""
+
+
+class UnsupportedError(InputError):
+    """A layer, group or method does not support what was asked of it."""
+
+
+class CaptureError(PruneScopeError):
+    """``torch.export`` cannot capture the model; incremental evaluation and groups need that."""
+
+
+class StoreError(PruneScopeError):
+    """The workspace, its database or an artifact cannot be read or written."""
+
+
+class CancelledError(PruneScopeError):
+    """The user stopped the work. What was measured so far is kept."""

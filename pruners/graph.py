@@ -1,0 +1,112 @@
+"""Capture a model once as a functional ATen graph with a dynamic batch dimension.
+
+The graph is what groups are found in and what the incremental evaluator runs. In-place operators
+are decomposed away, so every value of the graph may be cached.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, fx, nn
+
+from pruners.errors import CaptureError
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A captured model.
+
+    Attributes:
+        module: The functional graph. Its placeholders are the state (in any order) and one input;
+            its output is the logits.
+        input: Name of the placeholder that takes the input batch ``(N, ...)``.
+        output: Name of the node that yields the logits ``(N, classes)``.
+        state: Placeholder name -> fully qualified name of the parameter, buffer or constant; a
+            shared tensor has its first name everywhere.
+        constants: Tensors that the capture lifted out of the code, by fully qualified name.
+    """
+
+    module: fx.GraphModule
+    input: str
+    output: str
+    state: Mapping[str, str]
+    constants: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def tensors(self, model: nn.Module) -> dict[str, Tensor]:
+        """Return the state of ``model`` that the graph reads, by fully qualified name."""
+        own = named_state(model)
+        return {
+            name: own[name] if name in own else self.constants[name] for name in self.state.values()
+        }
+
+
+def named_state(model: nn.Module) -> dict[str, Tensor]:
+    """Return all parameters and buffers by name, shared ones under each of their names."""
+    state: dict[str, Tensor] = dict(model.named_parameters(remove_duplicate=False))
+    state.update(model.named_buffers(remove_duplicate=False))
+    return state
+
+
+def first_names(model: nn.Module) -> dict[str, str]:
+    """Return for each parameter and buffer name the first name of the same tensor."""
+    first: dict[int, str] = {}
+    return {name: first.setdefault(id(item), name) for name, item in named_state(model).items()}
+
+
+def capture(model: nn.Module, example: Tensor) -> Graph:
+    """Capture ``model`` in eval mode.
+
+    Args:
+        model: The model; it is left as found.
+        example: An input batch with at least two samples ``(N, ...)``.
+
+    Raises:
+        CaptureError: The model cannot be exported, or its output is not one logits tensor.
+    """
+    if any(module.training for module in model.modules()):
+        raise CaptureError("a model is captured in eval mode, but some modules are in train mode")
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            exported = torch.export.export(
+                model, (example,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},)
+            ).run_decompositions({})
+    except Exception as error:
+        # torch.export raises many unrelated types; the first line is the one a person can use.
+        reason = next((line for line in str(error).splitlines() if line.strip()), "no reason given")
+        raise CaptureError(
+            f"torch.export cannot capture {type(model).__name__}: {type(error).__name__}: {reason}"
+        ) from error
+    return _from_program(exported, first_names(model))
+
+
+def _from_program(exported: torch.export.ExportedProgram, first: Mapping[str, str]) -> Graph:
+    signature = exported.graph_signature
+    state = {
+        **signature.inputs_to_parameters,
+        **signature.inputs_to_buffers,
+        **signature.inputs_to_lifted_tensor_constants,
+    }
+    if len(signature.user_inputs) != 1 or len(signature.user_outputs) != 1:
+        raise CaptureError(
+            "a subject takes one input tensor and returns one logits tensor; this model takes "
+            f"{len(signature.user_inputs)} and returns {len(signature.user_outputs)}"
+        )
+    mutated = set(signature.buffers_to_mutate.values())
+    if mutated:
+        raise CaptureError(f"the forward pass changes buffers in eval mode: {sorted(mutated)}")
+    constants = {
+        name: exported.constants[name]
+        for name in signature.inputs_to_lifted_tensor_constants.values()
+    }
+    return Graph(
+        module=exported.graph_module,
+        input=str(signature.user_inputs[0]),
+        output=str(signature.user_outputs[0]),
+        state={holder: first.get(name, name) for holder, name in state.items()},
+        constants=constants,
+    )

@@ -1,0 +1,140 @@
+"""The weights of layers in one layout: output channels first, whatever the module's own layout.
+
+Shape suffixes: ``O`` output channels, ``I`` input channels, ``G`` convolution groups, ``K`` kernel
+positions (one or more dims).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pruners.errors import UnknownNameError, UnsupportedError
+
+CONV_TYPES = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+TRANSPOSED_TYPES = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+LAYER_TYPES = (*CONV_TYPES, *TRANSPOSED_TYPES, nn.Linear, nn.MultiheadAttention)
+TYPE_NAMES = tuple(kind.__name__ for kind in LAYER_TYPES)
+
+
+def find_layer(model: nn.Module, name: str) -> nn.Module:
+    """Return the layer ``name`` of a model.
+
+    Raises:
+        UnknownNameError: The model has no such module.
+        UnsupportedError: The module has no prunable weight.
+    """
+    modules: dict[str, nn.Module] = dict(model.named_modules())
+    if name not in modules:
+        raise UnknownNameError("layer", name, layer_names(model))
+    weight_name(modules[name], name=name)
+    return modules[name]
+
+
+def layer_names(model: nn.Module) -> tuple[str, ...]:
+    """Return the names of all modules that have a prunable weight, in definition order."""
+    return tuple(name for name, module in model.named_modules() if _is_layer(module))
+
+
+def _is_layer(module: nn.Module) -> bool:
+    if isinstance(module, nn.MultiheadAttention):
+        return module.in_proj_weight is not None
+    return isinstance(module, LAYER_TYPES)
+
+
+def weight_name(module: nn.Module, *, name: str = "") -> str:
+    """Return the attribute that holds the layer's weight.
+
+    Raises:
+        UnsupportedError: The module has no prunable weight.
+    """
+    if not _is_layer(module):
+        raise UnsupportedError(
+            f"layer {name!r} is a {type(module).__name__}; weights that can be pruned are those "
+            f"of {', '.join(TYPE_NAMES)}"
+        )
+    return "in_proj_weight" if isinstance(module, nn.MultiheadAttention) else "weight"
+
+
+def native_weight(module: nn.Module, *, name: str = "") -> nn.Parameter:
+    """Return the layer's weight parameter in the module's own layout."""
+    weight = getattr(module, weight_name(module, name=name))
+    assert isinstance(weight, nn.Parameter)
+    return weight
+
+
+def type_name(module: nn.Module) -> str:
+    """Return the torch class whose layout the layer follows, such as ``Conv2d``."""
+    for kind in LAYER_TYPES:
+        if isinstance(module, kind):
+            return kind.__name__
+    return type(module).__name__
+
+
+def conv_groups(module: nn.Module) -> int:
+    """Return the number of convolution groups; 1 for layers that are no convolution."""
+    return int(module.groups) if isinstance(module, CONV_TYPES + TRANSPOSED_TYPES) else 1
+
+
+def to_output_first(tensor: Tensor, module: nn.Module) -> Tensor:
+    """Bring a tensor of the weight's shape from the module's layout to ``(O, I/G, K...)``.
+
+    Only transposed convolutions are stored otherwise: ``(I, O/G, K...)``.
+    """
+    if not isinstance(module, TRANSPOSED_TYPES):
+        return tensor
+    inputs, outputs, *kernel = tensor.shape
+    groups = module.groups
+    grouped = tensor.reshape(groups, inputs // groups, outputs, *kernel)
+    return grouped.transpose(1, 2).reshape(groups * outputs, inputs // groups, *kernel)
+
+
+def to_native(tensor: Tensor, module: nn.Module) -> Tensor:
+    """Bring a tensor from ``(O, I/G, K...)`` back to the module's own layout."""
+    if not isinstance(module, TRANSPOSED_TYPES):
+        return tensor
+    outputs, inputs, *kernel = tensor.shape
+    groups = module.groups
+    grouped = tensor.reshape(groups, outputs // groups, inputs, *kernel)
+    return grouped.transpose(1, 2).reshape(groups * inputs, outputs // groups, *kernel)
+
+
+def output_first_weight(module: nn.Module, *, name: str = "") -> Tensor:
+    """Return the layer's weight as ``(O, I/G, K...)``, detached."""
+    return to_output_first(native_weight(module, name=name).detach(), module)
+
+
+def channels_last_dim(module: nn.Module) -> int:
+    """Return the dim of the output channels in the layer's activation: -1 linear, 1 conv."""
+    return 1 if isinstance(module, CONV_TYPES + TRANSPOSED_TYPES) else -1
+
+
+def to_samples_channels(activation: Tensor, *, dim: int, samples: int) -> Tensor:
+    """Reshape an activation to ``(samples, positions, channels)``.
+
+    Layers inside windows see more rows than the batch has samples; those rows are folded into
+    positions when the numbers divide.
+
+    Raises:
+        UnsupportedError: The activation's rows do not belong to samples.
+    """
+    moved = activation.movedim(dim, -1)
+    rows = moved.reshape(-1, moved.shape[-1])
+    if moved.dim() < 2 or rows.shape[0] % samples:
+        raise UnsupportedError(
+            f"an activation of shape {tuple(activation.shape)} has no batch of {samples} samples"
+        )
+    return rows.reshape(samples, -1, moved.shape[-1])
+
+
+def layer_weights(model: nn.Module, *, layers: Sequence[str]) -> dict[str, Tensor]:
+    """Return the weights of several layers as ``(O, I/G, K...)`` by layer name."""
+    return {name: output_first_weight(find_layer(model, name), name=name) for name in layers}
+
+
+def flat_rows(weight: Tensor) -> Tensor:
+    """Return a weight ``(O, I/G, K...)`` as the matrix ``(O, I/G*K)``, float32 or wider."""
+    wide = weight if weight.dtype == torch.float64 else weight.float()
+    return wide.reshape(weight.shape[0], -1)

@@ -1,0 +1,60 @@
+"""Masks with an exact number of kept entries. True means keep."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from pruners.errors import InputError
+
+
+def num_removed(ratio: float, total: int, *, keep_one: bool) -> int:
+    """Return how many of ``total`` units a ratio removes: ``floor(ratio * total + 0.5)``.
+
+    Args:
+        ratio: Fraction removed of the original, 0..1.
+        total: Number of units, at least 1.
+        keep_one: One unit always stays (channels and heads).
+
+    Raises:
+        InputError: The ratio is outside 0..1 or there are no units.
+    """
+    if not 0 <= ratio <= 1:
+        raise InputError(f"a ratio is a fraction removed between 0 and 1, found {ratio}")
+    if total < 1:
+        raise InputError(f"there is nothing to remove: {total} units")
+    return min(math.floor(ratio * total + 0.5), total - 1 if keep_one else total)
+
+
+def num_kept(ratio: float, total: int, *, keep_one: bool) -> int:
+    """Return how many of ``total`` units stay at a ratio; see `num_removed`."""
+    return total - num_removed(ratio, total, keep_one=keep_one)
+
+
+def keep_mask(scores: Tensor, kept: int) -> Tensor:
+    """Return the mask that keeps exactly ``kept`` entries: the highest scores.
+
+    Ties are removed in index order, so that a smaller ``kept`` always gives a subset.
+
+    Args:
+        scores: Importance, any shape; higher is kept. Must not contain NaN.
+        kept: Number of entries that stay, 0..numel.
+
+    Returns:
+        Boolean tensor of the scores' shape and device.
+
+    Raises:
+        InputError: ``kept`` is out of range or a score is NaN.
+    """
+    total = scores.numel()
+    if not 0 <= kept <= total:
+        raise InputError(f"cannot keep {kept} of {total} entries")
+    if bool(torch.isnan(scores).any()):
+        raise InputError("scores contain NaN, so no order of importance exists")
+    mask = torch.ones(total, dtype=torch.bool, device=scores.device)
+    if kept < total:
+        order = torch.argsort(scores.reshape(-1), stable=True)
+        mask[order[: total - kept]] = False
+    return mask.reshape(scores.shape)

@@ -1,0 +1,320 @@
+"""Structure trace: operators that move values, and elementwise ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from pruners.labels import compact, joined, support
+from pruners.structure_trace import Trace, handles
+from pruners.structure_values import Value, broadcast
+
+# fmt: off
+_ELEMENTWISE = (
+    "abs", "add", "addcdiv", "addcmul", "bitwise_and", "bitwise_not", "bitwise_or", "ceil",
+    "celu", "clamp", "clamp_max", "clamp_min", "clone", "contiguous", "cos", "detach", "div",
+    "dropout", "elu", "eq", "erf", "exp", "expm1", "floor", "ge", "gelu", "gt", "hardsigmoid",
+    "hardswish", "hardtanh", "isinf", "isnan", "leaky_relu", "le", "lerp", "lift_fresh_copy",
+    "log", "log1p", "log_sigmoid", "logical_and", "logical_not", "logical_or", "lt",
+    "masked_fill", "maximum", "minimum", "mish", "mul", "ne", "neg", "pow", "reciprocal", "relu",
+    "relu6", "remainder", "round", "rsqrt", "rsub", "selu", "sigmoid", "sign", "silu", "sin",
+    "softplus", "softsign", "sqrt", "square", "sub", "tanh", "threshold", "to", "where", "xlogy",
+    "_to_copy", "alias", "feature_dropout", "alpha_dropout", "hardshrink", "softshrink",
+    "tanhshrink", "_assert_tensor_metadata",
+)
+# fmt: on
+
+
+@handles(*_ELEMENTWISE)
+def elementwise(trace: Trace, node: fx.Node, *args: Any, **kwargs: Any) -> Value:
+    """Unite the channels of all operands, position by position."""
+    values = [item for item in (*args, *kwargs.values()) if isinstance(item, Value)]
+    shape = trace.shape(node)
+    operands = [broadcast(value, shape) for value in values]
+    planes = trace.meet(node, operands)
+    uniform = frozenset(range(len(shape))).difference(*(item.varying for item in operands))
+    first = values[0]
+    is_copy = len(values) == 1 and shape == first.shape
+    return Value(
+        shape,
+        planes,
+        uniform=uniform if is_copy else frozenset(),
+        reason=next((value.reason for value in values if not value.weight), first.reason),
+        weight=all(value.weight for value in values),
+        direct=first.direct and node.target in _COPIES,
+    )
+
+
+_COPIES = frozenset(
+    {
+        torch.ops.aten.clone.default,
+        torch.ops.aten.contiguous.default,
+        torch.ops.aten.detach.default,
+        torch.ops.aten.alias.default,
+    }
+)
+
+
+@handles("prelu", "_prelu_kernel")
+def prelu(trace: Trace, node: fx.Node, value: Value, weight: Value) -> Value:
+    """A slope for each channel, or one for all."""
+    slope = trace.axis(weight, -1) if weight.shape and max(weight.shape) > 1 else None
+    channels = trace.axis(value, 1)
+    if slope is not None and channels is not None:
+        trace.labels.unite(slope, channels)
+    elif slope is not None:
+        trace.labels.freeze(slope, f"meets {value.reason} in {trace.where(node)}")
+    return replace(value, direct=False, constant=None)
+
+
+@handles("zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full", "empty_like")
+@handles("zeros", "ones", "full", "arange", "rand", "randn", "scalar_tensor")
+def constant(trace: Trace, node: fx.Node, *args: Any, **kwargs: Any) -> Value:
+    """A value without channels, the same everywhere or made by the code."""
+    shape = trace.shape(node)
+    uniform = frozenset(range(len(shape)) if "_like" in str(node.target) else ())
+    return Value(shape, uniform=uniform, reason="a constant of the code")
+
+
+@handles("fill", "zero")
+def overwritten(trace: Trace, node: fx.Node, value: Value, *args: Any, **kwargs: Any) -> Value:
+    """Give every position the same value; the positions stay those of the channels."""
+    uniform = frozenset(range(len(value.shape)))
+    return replace(value, uniform=uniform, direct=False, constant=None)
+
+
+@handles("view", "_unsafe_view", "reshape", "flatten", "unflatten", "view_copy")
+def view(trace: Trace, node: fx.Node, value: Value, *args: Any, **kwargs: Any) -> Value:
+    """Reshape the labels as the data."""
+    shape = trace.shape(node)
+    return value.moved(lambda plane: plane.reshape(shape), shape)
+
+
+@handles("permute", "transpose", "t", "unsqueeze", "squeeze", "movedim", "flip", "numpy_T")
+@handles("slice", "repeat", "repeat_interleave", "narrow", "swapaxes", "squeeze_copy", "unfold")
+@handles("pixel_shuffle", "pixel_unshuffle", "channel_shuffle")
+def moving(trace: Trace, node: fx.Node, value: Value, *args: Any, **kwargs: Any) -> Value:
+    """Move or cut the labels as the data."""
+    target = node.target
+    assert isinstance(target, torch._ops.OpOverload)
+    return value.moved(lambda plane: target(plane, *args, **kwargs), trace.shape(node))
+
+
+@handles("select", "index_select")
+def select(trace: Trace, node: fx.Node, value: Value, dim: int, index: Any) -> Value:
+    """Take positions by number; along a channel dim the number fixes the channels taken."""
+    if isinstance(index, Value):
+        if index.constant is None:
+            return trace.refuse(node, [value], f"{trace.where(node)} takes computed positions")
+        index = index.constant
+        by_number: Any = torch.index_select
+    else:
+        by_number = torch.select
+    moved = value.moved(lambda plane: by_number(plane, dim, index), trace.shape(node))
+    dim %= len(value.shape)
+    for plane in value.planes:
+        if support(plane) == {dim}:
+            trace.labels.freeze(plane, f"{trace.where(node)} takes channels by number")
+    return moved
+
+
+@handles("expand", "expand_as")
+def expand(trace: Trace, node: fx.Node, value: Value, *args: Any, **kwargs: Any) -> Value:
+    """Repeat along dims of size 1."""
+    shape = trace.shape(node)
+    shift = len(shape) - len(value.shape)
+    old = (1,) * shift + value.shape
+    planes = tuple(plane.expand(shape) for plane in value.planes)
+    new = {dim for dim in range(len(shape)) if old[dim] == 1 and shape[dim] > 1}
+    uniform = new | {dim + shift for dim in value.uniform}
+    return replace(value, shape=shape, planes=planes, uniform=frozenset(uniform), constant=None)
+
+
+@handles("split", "split_with_sizes", "chunk", "unbind", "tensor_split")
+def split(trace: Trace, node: fx.Node, value: Value, *args: Any, **kwargs: Any) -> Any:
+    """Cut into several values; the labels are cut alike."""
+    target = node.target
+    assert isinstance(target, torch._ops.OpOverload)
+    shapes = trace.shape(node)
+    pieces = [target(plane, *args, **kwargs) for plane in value.planes]
+    results = []
+    for position, shape in enumerate(shapes):
+        planes = [compact(piece[position]) for piece in pieces]
+        kept = tuple(plane for plane in planes if support(plane))
+        results.append(replace(value, shape=shape, planes=kept, uniform=frozenset(), constant=None))
+    return tuple(results)
+
+
+@handles("cat", "stack")
+def cat(trace: Trace, node: fx.Node, values: Sequence[Value], dim: int = 0) -> Value:
+    """Join values; planes that describe the same channels are joined likewise."""
+    shape = trace.shape(node)
+    if "stack" in str(node.target):
+        dim %= len(shape)
+        values = [_unsqueezed(value, dim) for value in values]
+    dim %= len(shape)
+    planes = []
+    for family in _families(trace, values, dim):
+        parts = []
+        for value, plane in zip(values, family, strict=True):
+            if plane is None:
+                fixed = trace.labels.fixed(f"{value.reason} is joined in {trace.where(node)}")
+                plane = fixed.expand(value.shape)
+            parts.append(plane)
+        planes.append(_appended(trace, parts, dim))
+    return Value(
+        shape,
+        tuple(plane for plane in planes if support(plane)),
+        reason=values[0].reason,
+        weight=all(value.weight for value in values),
+    )
+
+
+def _unsqueezed(value: Value, dim: int) -> Value:
+    shape = (*value.shape[:dim], 1, *value.shape[dim:])
+    return value.moved(lambda plane: plane.unsqueeze(dim), shape)
+
+
+def _appended(trace: Trace, parts: Sequence[Tensor], dim: int) -> Tensor:
+    if any(dim in support(part) for part in parts) or max(map(_rank, parts)) == 0:
+        return compact(_joined_along(parts, dim))
+    # Tokens put behind tokens: whatever reads the channels reads those of all parts.
+    heads = [part.narrow(dim, 0, 1) for part in parts]
+    for other in heads[1:]:
+        trace.labels.unite(heads[0], other)
+    shape = list(parts[0].shape)
+    shape[dim] = sum(part.shape[dim] for part in parts)
+    widest = max(heads, key=_rank)
+    return widest.expand(shape)
+
+
+def _rank(plane: Tensor) -> int:
+    return len(support(plane))
+
+
+def _joined_along(parts: Sequence[Tensor], dim: int) -> Tensor:
+    """Concatenate compact planes without spelling out dims where none of them changes."""
+    keep = frozenset({dim}).union(*(support(part) for part in parts))
+    shape = list(parts[0].shape)
+    shape[dim] = sum(part.shape[dim] for part in parts)
+    cut = []
+    for part in parts:
+        for other in range(part.dim()):
+            if other not in keep and part.shape[other] > 1:
+                part = part.narrow(other, 0, 1)
+        cut.append(part)
+    return torch.cat(cut, dim).expand(shape)
+
+
+def _families(trace: Trace, values: Sequence[Value], dim: int) -> list[list[Tensor | None]]:
+    """Sort the planes of values that are joined: which describe the same set of channels."""
+    families: list[list[Tensor | None]] = []
+    for position, value in enumerate(values):
+        for plane in value.planes:
+            home = next((item for item in families if _related(item, plane, dim)), None)
+            if home is None:
+                home = [None] * len(values)
+                families.append(home)
+            old = home[position]
+            home[position] = plane if old is None else joined(trace.labels, [old, plane])
+    return families
+
+
+def _related(family: Sequence[Tensor | None], plane: Tensor, dim: int) -> bool:
+    touched = support(plane)
+    return any(
+        touched & support(other) or (touched <= {dim} and support(other) <= {dim})
+        for other in family
+        if other is not None
+    )
+
+
+@handles("pad", "constant_pad_nd")
+def pad(trace: Trace, node: fx.Node, value: Value, amounts: Sequence[int], *rest: Any) -> Value:
+    """Add constants at the borders; along a channel dim they are channels that always stay."""
+    shape = trace.shape(node)
+    padded = {len(shape) - 1 - i // 2 for i, amount in enumerate(amounts) if amount}
+    planes = []
+    for plane in value.planes:
+        if not support(plane) & padded:
+            planes.append(_resized(plane, shape))
+        elif rest and rest[0] not in ("constant", 0, 0.0):
+            trace.labels.freeze(plane, f"{trace.where(node)} reflects its channels")
+        else:
+            fixed = trace.labels.fixed(f"{trace.where(node)} adds a fixed number of channels")
+            filled = torch.nn.functional.pad(plane, tuple(amounts), value=int(fixed))
+            planes.append(compact(filled))
+    return replace(
+        value, shape=shape, planes=tuple(planes), uniform=frozenset(), direct=False, constant=None
+    )
+
+
+def _resized(plane: Tensor, shape: Sequence[int]) -> Tensor:
+    """Give a plane another size along dims where it does not change."""
+    keep = support(plane)
+    for dim in range(plane.dim()):
+        if dim not in keep and plane.shape[dim] > 1:
+            plane = plane.narrow(dim, 0, 1)
+    return plane.expand(tuple(shape))
+
+
+@handles("roll")
+def roll(trace: Trace, node: fx.Node, value: Value, shifts: Any, dims: Any = ()) -> Value:
+    """Rotate; along a channel dim the shift is a fixed number of channels."""
+    axes = [dims] if isinstance(dims, int) else list(dims)
+    rolled = {dim % len(value.shape) for dim in axes} or set(range(len(value.shape)))
+    reason = f"{trace.where(node)} shifts its channels"
+    for plane in value.planes:
+        if support(plane) & rolled:
+            trace.labels.freeze(plane, reason)
+    planes = tuple(plane for plane in value.planes if not support(plane) & rolled)
+    return replace(value, planes=planes, direct=False, constant=None)
+
+
+@handles("index")
+def index(trace: Trace, node: fx.Node, value: Value, indices: Sequence[Any]) -> Value:
+    """Take positions by constant index tensors."""
+    tensors = [item.constant if isinstance(item, Value) else item for item in indices]
+    unknown = [
+        1 for old, new in zip(indices, tensors, strict=True) if (old is None) != (new is None)
+    ]
+    if unknown:
+        return trace.refuse(node, [value], f"{trace.where(node)} takes computed positions")
+    touched = {dim for dim, item in enumerate(tensors) if item is not None}
+    for plane in value.planes:
+        if support(plane) & touched:
+            trace.labels.freeze(plane, f"{trace.where(node)} takes channels by number")
+    rest = replace(value, planes=tuple(p for p in value.planes if not support(p) & touched))
+    moved = rest.moved(lambda plane: torch.ops.aten.index.Tensor(plane, tensors), trace.shape(node))
+    return replace(moved, direct=False)
+
+
+@handles("slice_scatter", "select_scatter")
+def scatter(
+    trace: Trace,
+    node: fx.Node,
+    value: Value,
+    source: Value,
+    dim: int = 0,
+    *args: Any,
+    **kwargs: Any,
+) -> Value:
+    """Overwrite a part: its channels meet those of what is written there."""
+    is_slice = "slice" in str(node.target)
+    cut = torch.ops.aten.slice.Tensor if is_slice else torch.ops.aten.select.int
+    shape = source.shape
+    part = value.moved(lambda plane: cut(plane, dim, *args, **kwargs), shape)
+    trace.meet(node, [broadcast(part, shape), broadcast(source, shape)])
+    return replace(value, uniform=frozenset(), direct=False, constant=None)
+
+
+@handles("copy")
+def copied(trace: Trace, node: fx.Node, value: Value, source: Value, *args: Any) -> Value:
+    """Take the values of another tensor, in the shape of the first."""
+    shape = trace.shape(node)
+    planes = trace.meet(node, [broadcast(source, shape)])
+    return Value(shape, planes, reason=source.reason, weight=source.weight)

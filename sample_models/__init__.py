@@ -1,0 +1,33 @@
+"""Small trained classifiers and the images they are measured on.
+
+Each model classifies Fashion-MNIST images and stands for one topology that matters in pruning.
+
+    model = sample_models.load("resnet20")
+    images, labels = sample_models.load_images("test")
+    logits = model(sample_models.normalize(images[:100]))
+"""
+
+from __future__ import annotations
+
+from sample_models.fashion_mnist import CLASSES, MEAN, STD, normalize
+from sample_models.files import CorruptFileError
+from sample_models.images import SPLITS, Split, load_images
+from sample_models.model_card import Card
+from sample_models.zoo import build, card, load, names, weights_path
+
+__all__ = [
+    "CLASSES",
+    "MEAN",
+    "SPLITS",
+    "STD",
+    "Card",
+    "CorruptFileError",
+    "Split",
+    "build",
+    "card",
+    "load",
+    "load_images",
+    "names",
+    "normalize",
+    "weights_path",
+]

@@ -1,0 +1,35 @@
+"""Reading shipped files whose checksum is known."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+
+
+class CorruptFileError(ValueError):
+    """A shipped file is missing or is not the one its checksum was taken of."""
+
+
+def read_verified(path: Path, *, sha256: str) -> bytes:
+    """Return the content of a file if it has the given SHA-256 checksum.
+
+    Args:
+        path: File to read.
+        sha256: Expected checksum in lower-case hexadecimal digits.
+
+    Raises:
+        CorruptFileError: If the file cannot be read or its checksum differs.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CorruptFileError(f"cannot read {path}: {error.strerror}") from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise CorruptFileError(
+            f"{path} is damaged: its SHA-256 is {found[:12]}..., expected {sha256[:12]}...; "
+            "restore it from the repository"
+        )
+    return content

@@ -1,0 +1,44 @@
+"""Training hyper-parameters of each sample model, as used for the shipped weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How one model is trained.
+
+    Attributes:
+        epochs: Passes over the 60,000 training images.
+        optimizer: SGD with Nesterov momentum 0.9, or AdamW.
+        lr: Peak of the one-cycle schedule.
+        weight_decay: Applied to weights of two or more dimensions only.
+        batch_size: Images per step.
+        smoothing: Label smoothing.
+        shift: Largest random shift in pixels, in each direction.
+        bf16: Forward pass in bfloat16 autocast; chosen where it is faster on a CPU with
+            avx512_bf16. The weights stay float32.
+    """
+
+    epochs: int
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    lr: float = 0.1
+    weight_decay: float = 5e-4
+    batch_size: int = 128
+    smoothing: float = 0.05
+    shift: int = 2
+    bf16: bool = False
+
+
+RECIPES: dict[str, Recipe] = {
+    "lenet5": Recipe(
+        epochs=20, optimizer="adamw", lr=2e-3, weight_decay=0.01, smoothing=0.0, shift=1, bf16=True
+    ),
+    "vgg_small": Recipe(epochs=18, bf16=True),
+    "resnet20": Recipe(epochs=22, bf16=True),
+    "mobilenet_small": Recipe(epochs=18, weight_decay=1e-4),
+    "densenet_small": Recipe(epochs=18, bf16=True),
+    "vit_tiny": Recipe(epochs=14, optimizer="adamw", lr=2e-3, weight_decay=0.05, shift=1),
+}

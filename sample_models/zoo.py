@@ -1,0 +1,73 @@
+"""Building and loading the sample models by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import safetensors.torch
+from torch import nn
+
+from sample_models.architectures import ARCHITECTURES
+from sample_models.files import PACKAGE, read_verified
+from sample_models.model_card import Card, read_card
+
+WEIGHTS = PACKAGE / "weights"
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of the models."""
+    return tuple(ARCHITECTURES)
+
+
+def build(name: str) -> nn.Module:
+    """Return an untrained model; seed PyTorch before for the same weights each time.
+
+    Args:
+        name: One of `names()`.
+
+    Raises:
+        ValueError: If there is no such model.
+    """
+    _check(name)
+    return ARCHITECTURES[name]()
+
+
+def load(name: str) -> nn.Module:
+    """Return a trained model in eval mode.
+
+    Args:
+        name: One of `names()`.
+
+    Raises:
+        ValueError: If there is no such model.
+        CorruptFileError: If the weights are missing or not those of the card.
+    """
+    _check(name)
+    content = read_verified(weights_path(name), sha256=read_card(name).sha256)
+    model = ARCHITECTURES[name]()
+    model.load_state_dict(safetensors.torch.load(content))
+    return model.eval()
+
+
+def card(name: str) -> Card:
+    """Return the card of a model.
+
+    Args:
+        name: One of `names()`.
+
+    Raises:
+        ValueError: If there is no such model.
+        CorruptFileError: If the card is missing or damaged.
+    """
+    _check(name)
+    return read_card(name)
+
+
+def weights_path(name: str) -> Path:
+    """Return where the weights of a model are kept."""
+    return WEIGHTS / f"{name}.safetensors"
+
+
+def _check(name: str) -> None:
+    if name not in names():
+        raise ValueError(f"unknown sample model {name!r}, known are {', '.join(names())}")

@@ -1,0 +1,327 @@
+"""Charts: traces, ids for selection, text alternatives, both themes, empty data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+import torch
+
+from analysis import compare, curves, figures
+from analysis.figures.canvas import UIREVISION
+from analysis.figures.curves import MAX_HIGHLIGHTED, MAX_PANELS
+from tests.analysis.points_tables import curve, table
+
+RISING = [0.0, 0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3, 0.6]
+STEEP = [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.7, 0.7, 0.7]
+POINTS = table(
+    {
+        ("l1", "conv1"): STEEP,
+        ("l1", "conv2"): RISING,
+        ("l1", "fc1"): [0.0] * 9,
+        ("fpgm", "conv1"): STEEP,
+        ("fpgm", "conv2"): STEEP,
+    },
+    half_width=0.002,
+)
+TABLE = curves.tolerated(POINTS, tolerance=0.011)
+WINS = compare.win_matrix(POINTS, tolerance=0.011)
+PAIRS = compare.agreement(
+    {
+        "l1": {"conv1": torch.arange(8.0), "conv2": torch.arange(6.0)},
+        "fpgm": {"conv1": torch.arange(8.0).flip(0), "conv2": torch.arange(6.0)},
+    },
+    ratio=0.5,
+)
+SIZES = pd.DataFrame(
+    {
+        "layer": ["conv1", "fc1"],
+        "params": [100, 300],
+        "macs": [5000, 300],
+        "params_pruned": [50, 300],
+        "macs_pruned": [2500, 300],
+    }
+)
+CLASSES = pd.DataFrame(
+    {
+        "class_name": ["shirt", "boot"],
+        "samples": [200, 200],
+        "dense": [0.8, 0.95],
+        "pruned": [0.6, 0.95],
+        "change": [-0.2, 0.0],
+        "change_low": [-0.25, -0.02],
+        "change_high": [-0.15, 0.02],
+        "clear": [True, False],
+    }
+)
+EVALUATED = pd.DataFrame(
+    {
+        "plan": ["mild", "strong", "bad"],
+        "predicted": [0.01, 0.05, 0.05],
+        "predicted_low": [0.0, 0.04, 0.04],
+        "predicted_high": [0.02, 0.06, 0.06],
+        "measured": [0.01, 0.08, 0.2],
+        "measured_low": [0.0, 0.07, 0.19],
+        "measured_high": [0.02, 0.09, 0.21],
+        "drop": [0.01, 0.08, 0.2],
+        "drop_low": [0.0, 0.07, 0.19],
+        "drop_high": [0.02, 0.09, 0.21],
+        "macs": [0.8, 0.4, 0.6],
+        "params": [0.8, 0.4, 0.6],
+    }
+)
+PLAN = pd.DataFrame(
+    {
+        "key": ["conv1", "conv2"],
+        "layer": ["conv1", "conv2"],
+        "achieved": [0.5, 0.0],
+        "tolerated": [0.1, 0.4],
+        "locked": [False, True],
+    }
+)
+Draw = Callable[[str], go.Figure]
+CHARTS: dict[str, Draw] = {
+    "curves": lambda theme: figures.sensitivity_curves(
+        POINTS, criterion="l1", highlight=["conv2"], tolerance=0.011, theme=theme
+    ),
+    "focus": lambda theme: figures.focus_curves(
+        POINTS, layer="conv2", tolerance=0.011, theme=theme
+    ),
+    "multiples": lambda theme: figures.small_multiples(POINTS, tolerance=0.011, theme=theme),
+    "matrix": lambda theme: figures.sensitivity_matrix(
+        POINTS, criterion="l1", tolerance=0.011, theme=theme
+    ),
+    "ranking": lambda theme: figures.ranking(TABLE, criterion="l1", theme=theme),
+    "opportunity": lambda theme: figures.opportunity(
+        TABLE, criterion="l1", shares={"conv1": 0.1, "fc1": 0.6, "conv2": 0.3}, theme=theme
+    ),
+    "coverage": lambda theme: figures.coverage_grid(POINTS, criterion="fpgm", theme=theme),
+    "wins": lambda theme: figures.win_matrix_chart(WINS, theme=theme),
+    "agreement": lambda theme: figures.agreement_chart(
+        compare.agreement_matrix(PAIRS), theme=theme
+    ),
+    "layer agreement": lambda theme: figures.layer_agreement_chart(PAIRS, theme=theme),
+    "criteria": lambda theme: figures.criteria_chart(
+        compare.summary(POINTS, tolerance=0.011), theme=theme
+    ),
+    "sizes": lambda theme: figures.size_bars(SIZES, theme=theme),
+    "classes": lambda theme: figures.class_change(CLASSES, theme=theme),
+    "latency": lambda theme: figures.latency_chart(
+        {"dense": [0.02, 0.021], "removed": [0.01, 0.012]}, note="batch 1, cpu", theme=theme
+    ),
+    "predicted": lambda theme: figures.predicted_measured(EVALUATED, theme=theme),
+    "pareto": lambda theme: figures.pareto(EVALUATED, tolerance=0.02, theme=theme),
+    "plan": lambda theme: figures.plan_bars(PLAN, theme=theme),
+}
+ALTS = {
+    "curves": "Sensitivity curves of 3 layers by l1. Within 1.1 pp, fc1 tolerates most "
+    "(90% removed) and conv1 least (0%).",
+    "focus": "conv2: removable within 1.1 pp: l1 40% (between 30% and 40%); fpgm 0% (between 0% "
+    "and 0%).",
+    "multiples": "3 panels, one a layer, accuracy drop (pp) over the removed fraction for fpgm, "
+    "l1.",
+    "matrix": "Matrix of 3 layers by 9 ratios, accuracy drop by l1; 14 beyond 1.1 pp.",
+    "ranking": "What 3 layers tolerate by l1. Most tolerant or tied: fc1; least or tied: conv1.",
+    "opportunity": "Tolerated ratio against share of parameters of 3 layers by l1. Free wins: fc1.",
+    "coverage": "Coverage of the sweep by fpgm: 18 measured, 9 not started.",
+    "wins": "Which criterion lets 3 layers lose most: l1 best in 1, tied in 1; fpgm best in 0, "
+    "tied in 1.",
+    "agreement": "Jaccard index of removed channels of 2 criteria. l1 and fpgm: 0.50.",
+    "layer agreement": "Agreement of l1 and fpgm over 2 layers, on average 0.50.",
+    "criteria": "Layers won by each criterion: l1 1 best, 1 tied, 0 worse, fpgm 0 best, 1 tied, "
+    "1 worse.",
+    "sizes": "parameters of 2 layers: fc1 has the most, 75% of them.",
+    "classes": "Accuracy of 2 classes, dense and pruned; clear changes: shirt; the largest loss "
+    "is shirt with -20.0 pp.",
+    "latency": "Median latency per batch: dense 20.50 ms, removed 11.00 ms.",
+    "predicted": "Predicted and measured drop of 3 plans; measured minus predicted lies between "
+    "+0.0 and +15.0 pp.",
+    "pareto": "3 plans by MACs and accuracy drop; no other plan beats strong, mild.",
+    "plan": "Plan: 1 of 2 layers pruned, most by 50%; beyond what they tolerate: conv1.",
+}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("name", CHARTS)
+def test_every_chart(name: str, theme: str) -> None:
+    figure = CHARTS[name](theme)
+    assert figures.alt(figure) == ALTS[name]
+    layout = figure.layout
+    assert layout.uirevision == UIREVISION
+    assert layout.paper_bgcolor == layout.plot_bgcolor == "rgba(0,0,0,0)"
+    assert layout.hovermode == "closest"
+    assert layout.font.color == figures.palette(theme).text
+    assert len(figure.data) <= 30
+    assert len(figure.to_json()) > 100
+    # Streamlit reports no selection on these.
+    assert not {trace.type for trace in figure.data} & {"heatmap", "parcoords", "sankey"}
+
+
+def test_the_same_chart_differs_between_themes() -> None:
+    assert CHARTS["curves"]("light") != CHARTS["curves"]("dark")
+
+
+def traces(figure: go.Figure) -> list[str]:
+    return [trace.name for trace in figure.data]
+
+
+def test_curves_have_one_context_trace_and_a_band_and_line_a_layer() -> None:
+    figure = figures.sensitivity_curves(POINTS, criterion="l1", highlight=["conv2", "fc1"])
+    assert traces(figure) == [
+        "other layers",
+        "conv2 interval",
+        "conv2",
+        "fc1 interval",
+        "fc1",
+    ]
+    line = figure.data[2]
+    assert line.mode == "lines+markers"
+    assert list(line.customdata[1][:4]) == ["conv2", "l1", 0.1, 0.1]
+    assert line.y[0] == 0.0
+    assert list(line.y[1:]) == pytest.approx([drop * 100 for drop in RISING])
+    assert [note.text for note in figure.layout.annotations] == ["conv2", "fc1"]
+
+
+def test_context_curves_are_separated_by_gaps_and_carry_ids() -> None:
+    context = figures.sensitivity_curves(POINTS, criterion="l1").data[0]
+    assert sum(value is None for value in context.y) == 2
+    assert len(context.customdata) == len(context.y)
+    assert context.customdata[0][0] == "conv1"
+
+
+def test_highlights_are_limited_and_unknown_ones_ignored() -> None:
+    many = table({("l1", f"layer{place}"): RISING for place in range(12)})
+    chosen = [f"layer{place}" for place in range(12)] + ["nowhere"]
+    figure = figures.sensitivity_curves(many, criterion="l1", highlight=chosen, bands=False)
+    assert len(figure.data) == MAX_HIGHLIGHTED + 1
+
+
+def test_the_envelope_is_drawn_beside_the_raw_curve() -> None:
+    dented = curve([0.0, 0.02, 0.01, 0.02, 0.02, 0.02, 0.02, 0.02, 0.02])
+    figure = figures.sensitivity_curves(
+        dented, criterion="l1", highlight=["conv1"], show_envelope=True, bands=False
+    )
+    raw, lifted = figure.data
+    assert list(raw.y)[2:4] == pytest.approx([2.0, 1.0])
+    assert list(lifted.y)[2:4] == pytest.approx([2.0, 2.0])
+
+
+@pytest.mark.parametrize("name", curves.METRICS)
+def test_every_metric_can_be_drawn(name: str) -> None:
+    figure = figures.sensitivity_curves(
+        POINTS, criterion="l1", highlight=["conv2"], metric_name=name, tolerance=0.01
+    )
+    kind = curves.metric(name)
+    assert kind.unit in figure.layout.yaxis.title.text
+    lines = [shape for shape in figure.layout.shapes or () if shape.type == "line"]
+    assert len(lines) == (1 if name == "drop" else 0)
+    assert figures.sensitivity_matrix(POINTS, criterion="l1", metric_name=name).data
+
+
+def test_criteria_look_the_same_in_every_chart() -> None:
+    names = ["l1", "fpgm"]
+    focus = figures.focus_curves(POINTS, layer="conv1", criteria=names)
+    panels = figures.small_multiples(POINTS, criteria=names)
+    for name in names:
+        found = {
+            (trace.line.color, trace.line.dash, trace.marker.symbol)
+            for figure in (focus, panels)
+            for trace in figure.data
+            if trace.name == name
+        }
+        assert len(found) == 1
+
+
+def test_small_multiples_are_limited() -> None:
+    many = table({("l1", f"layer{place}"): RISING for place in range(30)})
+    figure = figures.small_multiples(many)
+    assert len(figure.data) == MAX_PANELS
+
+
+def test_matrix_marks_cells_beyond_the_tolerance_by_their_outline() -> None:
+    cells = figures.sensitivity_matrix(POINTS, criterion="l1", tolerance=0.011).data[0]
+    assert cells.marker.symbol == "square"
+    assert len(cells.x) == 27
+    assert list(cells.customdata[0][:3]) == ["conv1", "l1", 0.1]
+    assert set(cells.marker.line.width[:9]) == {2.5}
+    assert set(cells.marker.line.width[18:]) == {0.5}
+
+
+def test_not_prunable_layers_stand_apart_in_the_ranking() -> None:
+    table_with = curves.add_not_prunable(TABLE, {"head": "it makes the logits"})
+    figure = figures.ranking(table_with, criterion="l1")
+    ranked, _, fixed = figure.data
+    assert "head" not in list(ranked.y)
+    assert (list(fixed.y), fixed.name) == (["head"], "not prunable")
+    assert figures.alt(figure).endswith("1 cannot be pruned.")
+
+
+def test_partial_layers_have_hollow_markers() -> None:
+    points = pd.concat(
+        [curve(RISING[:3], layer="a", ratios=(0.1, 0.2, 0.3)), curve(RISING, layer="b")],
+        ignore_index=True,
+    )
+    figure = figures.ranking(curves.tolerated(points, tolerance=0.01), criterion="l1")
+    marks = dict(zip(figure.data[0].y, figure.data[0].marker.symbol, strict=True))
+    assert marks == {"a": "circle-open", "b": "circle"}
+
+
+def test_tied_layers_are_not_ordered_in_words() -> None:
+    points = table({("l1", "a"): RISING, ("l1", "b"): RISING})
+    found = curves.tolerated(points, tolerance=0.01)
+    assert "tied" in figures.alt(figures.ranking(found, criterion="l1"))
+    alt = figures.alt(figures.sensitivity_curves(points, criterion="l1"))
+    assert alt.endswith("the intervals of all layers overlap.")
+
+
+def test_coverage_states_differ_in_marker() -> None:
+    points = pd.concat(
+        [
+            curve([0.0, float("nan")], layer="a", ratios=(0.1, 0.2)),
+            curve([0.0], layer="b", ratios=(0.1,), samples=100),
+        ],
+        ignore_index=True,
+    )
+    figure = figures.coverage_grid(points, criterion="l1")
+    assert set(traces(figure)) == {"measured", "running", "failed", "not started"}
+    assert len({trace.marker.symbol for trace in figure.data}) == 4
+
+
+def test_classes_without_clear_change_can_be_left_out() -> None:
+    figure = figures.class_change(CLASSES, only_clear=True)
+    assert set(figure.data[-1].y) == {"shirt"}
+    hollow = figures.class_change(CLASSES).data[-1].marker.symbol
+    assert list(hollow) == ["diamond", "diamond-open"]
+
+
+EMPTY = POINTS.iloc[:0]
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        figures.sensitivity_curves(EMPTY, criterion="l1"),
+        figures.focus_curves(EMPTY, layer="conv1"),
+        figures.small_multiples(EMPTY),
+        figures.sensitivity_matrix(EMPTY, criterion="l1"),
+        figures.ranking(TABLE.iloc[:0], criterion="l1"),
+        figures.opportunity(TABLE.iloc[:0], criterion="l1", shares={}),
+        figures.coverage_grid(EMPTY, criterion="l1"),
+        figures.win_matrix_chart(WINS.iloc[:0]),
+        figures.agreement_chart(pd.DataFrame()),
+        figures.layer_agreement_chart(PAIRS.iloc[:0]),
+        figures.criteria_chart(pd.DataFrame()),
+        figures.size_bars(SIZES.iloc[:0]),
+        figures.class_change(CLASSES.iloc[:0]),
+        figures.latency_chart({"dense": []}),
+        figures.predicted_measured(EVALUATED.iloc[:0]),
+        figures.pareto(EVALUATED.iloc[:0]),
+        figures.plan_bars(PLAN.iloc[:0]),
+    ],
+)
+def test_without_data_a_chart_says_why(figure: go.Figure) -> None:
+    assert not figure.data
+    assert figures.alt(figure)
+    assert figure.layout.annotations[0].text == figures.alt(figure)

@@ -1,0 +1,170 @@
+"""Adaptive sweeps against exhaustive ones."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import pytest
+from torch import Tensor
+
+from analysis.adaptive import Pieces, answers
+from analysis.records import PointKey, Sums, SweepSpec
+from analysis.sweep import SweepUpdate, iter_sweep, plan_sweep
+from pruners.errors import UnknownNameError
+from tests.helpers.contexts import sample_context, sample_spec
+
+GRID = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+SAMPLES = 1200
+
+
+def spec_of(**changes: object) -> SweepSpec:
+    spec = SweepSpec(
+        subject=sample_spec("lenet5", samples=SAMPLES, batch_size=250),
+        criteria=("l1", "taylor"),
+        granularity="element",
+        ratios=GRID,
+        mode="adaptive",
+        tolerance=0.02,
+    )
+    return dataclasses.replace(spec, **changes)
+
+
+def last(updates: Iterator[SweepUpdate]) -> SweepUpdate:
+    return list(updates)[-1]
+
+
+def run(**changes: object) -> SweepUpdate:
+    context = sample_context("lenet5", samples=SAMPLES, batch_size=250)
+    return last(iter_sweep(context, spec_of(**changes)))
+
+
+@pytest.mark.parametrize("granularity", ["element", "channel"])
+def test_the_answers_are_those_of_the_exhaustive_sweep(granularity: str) -> None:
+    found = run(granularity=granularity)
+    whole = run(granularity=granularity, mode="exhaustive")
+    expected = answers(whole, tolerance=0.02)
+    given = answers(found, tolerance=0.02)
+    assert given.keys() == expected.keys()
+    steps = [abs(given[curve] - expected[curve]) / 0.1 for curve in expected]
+    assert sum(step <= 1.001 for step in steps) >= 0.95 * len(steps)
+    samples = sum(sums.samples for sums in found.sums.values())
+    assert samples < 0.5 * sum(sums.samples for sums in whole.sums.values())
+
+
+def test_every_point_is_measured_inferred_with_a_reason_or_failed() -> None:
+    found = run(criteria=("l1", "fpgm"))
+    points = plan_sweep(sample_context("lenet5", samples=SAMPLES, batch_size=250), spec_of())
+    assert {key.criterion for key in found.failed} == {"fpgm"}
+    for key in points:
+        if key.criterion != "l1":
+            continue
+        sums = found.sums.get(key)
+        if key not in found.inferred:
+            assert sums is not None
+            assert sums.samples == SAMPLES
+        elif sums is None:
+            assert found.inferred[key].startswith("implied: ratio")
+        else:
+            assert found.inferred[key].startswith(f"decided after {sums.samples} of {SAMPLES}")
+    assert (found.batch, found.samples, found.eta_seconds) == (found.batches, SAMPLES, 0)
+
+
+def test_what_is_implied_lies_beyond_a_decided_point() -> None:
+    found = run()
+    for curve in {(key.layer, key.criterion) for key in found.inferred}:
+        states = [
+            found.inferred.get(key, "measured")
+            for key in sorted({*found.sums, *found.inferred}, key=lambda item: item.ratio_requested)
+            if (key.layer, key.criterion) == curve
+        ]
+        words = "".join(
+            "<" if "is tolerated" in state else ">" if "already exceeds" in state else "o"
+            for state in states
+        )
+        assert words.rfind("<") < (words.find(">") + 1 or 10)
+        assert "<" not in words or "o" in words[words.rfind("<") :]
+        assert ">" not in words or "o" in words[: words.find(">")]
+
+
+def test_samples_before_the_end_never_count_as_the_whole_set() -> None:
+    context = sample_context("lenet5", samples=SAMPLES, batch_size=250)
+    updates = list(iter_sweep(context, spec_of()))
+    assert all(update.samples < SAMPLES for update in updates[:-1] if update.batch < update.batches)
+    baselines = {update.baseline.samples for update in updates}
+    used = {sums.samples for sums in updates[-1].sums.values()}
+    assert used <= baselines
+
+
+def test_resuming_asks_no_decided_point_again() -> None:
+    context = sample_context("lenet5", samples=SAMPLES, batch_size=250)
+    updates = list(iter_sweep(context, spec_of()))
+    again = list(iter_sweep(context, spec_of(), resume=updates[-1].state))
+    assert len(again) == 1
+    for position in (0, len(updates) // 2, -1):
+        resumed = last(iter_sweep(context, spec_of(), resume=updates[position].state))
+        assert without_seconds(resumed) == without_seconds(updates[-1])
+        assert resumed.inferred == updates[-1].inferred
+
+
+def without_seconds(update: SweepUpdate) -> dict[PointKey, Sums]:
+    return {key: dataclasses.replace(sums, seconds=0) for key, sums in update.sums.items()}
+
+
+def test_cancel_ends_without_a_final_update() -> None:
+    context = sample_context("lenet5", samples=SAMPLES, batch_size=250)
+    assert list(iter_sweep(context, spec_of(), cancel=lambda: True)) == []
+
+
+def test_a_point_that_fails_leaves_its_curve_to_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    context = sample_context("lenet5", samples=SAMPLES, batch_size=250)
+    evaluate = context.evaluator.evaluate
+
+    def broken(edit: dict[str, Tensor]) -> Tensor:
+        logits = evaluate(edit)
+        name, tensor = next(iter(edit.items()))
+        share = float((tensor == 0).float().mean())
+        return logits * float("nan") if name == "fc1.weight" and 0.45 < share < 0.55 else logits
+
+    monkeypatch.setattr(context.evaluator, "evaluate", broken)
+    found = last(iter_sweep(context, spec_of()))
+    assert {(key.layer, key.ratio_requested) for key in found.failed} == {("fc1", 0.5)}
+    assert found.batch == found.batches
+    assert not set(found.failed) & set(found.inferred)
+
+
+def test_pieces_cover_the_set_once() -> None:
+    context = sample_context("lenet5", samples=SAMPLES, batch_size=250)
+    assert context.subject.evaluation is not None
+    pieces = Pieces(context.subject.evaluation, 400)
+    assert pieces.ends == (64, 128, 400, 800, 1200)
+    sizes = [len(pieces.read(number)[0]) for number in range(len(pieces.ends))]
+    assert sizes == [64, 64, 272, 400, 400]
+    inputs, _ = next(context.subject.evaluation.batches(SAMPLES))
+    assert bool((pieces.read(2)[0] == inputs[128:400]).all())
+    assert pieces.number_at(0) == 0
+    assert pieces.number_at(800) == 4
+    assert pieces.number_at(801) is None
+    assert Pieces(context.subject.evaluation, 50).ends[:2] == (50, 100)
+
+
+def test_an_unknown_mode_is_refused() -> None:
+    with pytest.raises(UnknownNameError, match="unknown mode 'guess'"):
+        run(mode="guess")
+
+
+def test_without_room_for_dense_values_the_numbers_are_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expected = run()
+    context = sample_context("lenet5", samples=SAMPLES, batch_size=250)
+    monkeypatch.setattr(context.evaluator, "memory_limit", 2**20)
+    found = run()
+    assert without_seconds(found).keys() == without_seconds(expected).keys()
+    for key, sums in found.sums.items():
+        assert (sums.samples, sums.correct) == (
+            expected.sums[key].samples,
+            expected.sums[key].correct,
+        )

@@ -1,0 +1,362 @@
+"""Strategies against brute force on small models with a closed-form cost."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import random
+from collections.abc import Mapping
+
+import pandas as pd
+import pytest
+
+from analysis import allocation
+from analysis.allocation import Budget, Meter, Request, parse_budget
+from analysis.allocation.registry import strategy
+from analysis.plan import bulk_set, exclude, find, kept_counts, lock, new_plan, set_ratio
+from analysis.prediction import predict
+from analysis.records import Plan, SubjectSpec
+from pruners.errors import InputError, UnknownNameError, UnsupportedError
+from tests.analysis.points_tables import table
+
+UNITS = {"a": 4, "b": 6, "c": 10}
+POSITIONS = {"a": 64, "b": 16, "c": 4}
+
+
+def chain_sizes(kept: Mapping[str, int]) -> tuple[int, int]:
+    """A chain of three layers: each layer's weights are its inputs times its outputs."""
+    params = macs = 0
+    inputs = 3
+    for name, units in UNITS.items():
+        outputs = kept.get(name, units)
+        params += inputs * outputs
+        macs += inputs * outputs * POSITIONS[name]
+        inputs = outputs
+    return params, macs
+
+
+METER = Meter(chain_sizes, {"a": 12, "b": 24, "c": 60})
+
+
+def start(granularity: str = "channel") -> Plan:
+    return new_plan(
+        SubjectSpec(model="m"),
+        fingerprint="f",
+        units=[(name, name if granularity == "channel" else None, UNITS[name]) for name in UNITS],
+        criterion="l1",
+        granularity=granularity,
+    )
+
+
+def points(seed: int) -> pd.DataFrame:
+    source = random.Random(seed)
+    return pd.concat(
+        [
+            table(
+                {
+                    (criterion, name): [
+                        source.choice([0.0, 0.01, 0.02, 0.05]) + source.choice([0.0, 0.003]) * place
+                        for place in range(9)
+                    ]
+                },
+                total=total,
+                half_width=0.004,
+            )
+            for name, total in UNITS.items()
+            for criterion in ("l1", "fpgm")
+        ],
+        ignore_index=True,
+    )
+
+
+def reference_uniform(plan: Plan, budget: Budget) -> dict[str, int] | None:
+    """The mildest uniform plan within the budget, over a fine grid of ratios."""
+    for step in range(2001):
+        found = bulk_set(plan, UNITS, step / 2000)
+        if METER.share(found, budget.kind) <= budget.limit:
+            return kept_counts(found)
+    return None
+
+
+@pytest.mark.parametrize("kind", ["macs", "params"])
+@pytest.mark.parametrize("limit", [0.9, 0.5, 0.25, 0.1, 0.05])
+def test_uniform_finds_the_mildest_ratio(kind: str, limit: float) -> None:
+    budget = Budget(kind, limit)
+    found = allocation.allocate("uniform", Request(plan=start(), meter=METER, budget=budget))
+    expected = reference_uniform(start(), budget)
+    if expected is None:
+        assert not found.feasible
+        return
+    assert found.feasible
+    assert kept_counts(found.plan) == expected
+    assert found.spent is not None
+    assert found.spent <= limit
+    assert found.level is not None
+    assert kept_counts(bulk_set(start(), UNITS, found.level)) == expected
+    assert found.plan.strategy == "uniform"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_uniform_respects_locks(seed: int) -> None:
+    name = random.Random(seed).choice(list(UNITS))
+    plan = lock(set_ratio(start(), name, 0.5), name)
+    budget = Budget("macs", 0.4)
+    found = allocation.allocate("uniform", Request(plan=plan, meter=METER, budget=budget))
+    assert find(found.plan, name) == find(plan, name)
+    assert kept_counts(found.plan) == reference_uniform(plan, budget)
+
+
+def test_uniform_by_ratio_works_without_a_sweep() -> None:
+    found = allocation.allocate("uniform", Request(plan=start(), meter=METER, ratio=0.5))
+    assert kept_counts(found.plan) == {"a": 2, "b": 3, "c": 5}
+
+
+def test_uniform_with_the_best_criterion_per_layer() -> None:
+    curves = table({("l1", "a"): [0.1] * 9, ("fpgm", "a"): [0.0] * 9, ("l1", "b"): [0.1] * 9})
+    found = allocation.allocate(
+        "uniform",
+        Request(plan=start(), meter=METER, points=curves, ratio=0.5, criteria="best"),
+    )
+    assert [entry.criterion for entry in found.plan.entries] == ["fpgm", "l1", "l1"]
+
+
+def test_a_short_ratio_for_people() -> None:
+    found = allocation.allocate(
+        "uniform", Request(plan=start(), meter=METER, budget=Budget("macs", 0.5))
+    )
+    assert found.level == round(found.level or 0, 4)
+
+
+def reference_threshold(
+    plan: Plan, curves: pd.DataFrame, *, tolerance: float, best: bool, column: str
+) -> dict[str, int]:
+    """Walk every curve by hand: stop before the first running maximum beyond the tolerance."""
+    result = {}
+    for entry in plan.entries:
+        options = []
+        for criterion in ("l1", "fpgm"):
+            if not best and criterion != entry.criterion:
+                continue
+            own = curves[(curves["layer"] == entry.layer) & (curves["criterion"] == criterion)]
+            kept, highest = entry.total, 0.0
+            for row in own.sort_values("ratio_achieved", kind="stable").to_dict("records"):
+                highest = max(highest, row[column])
+                if highest > tolerance + 1e-9:
+                    break
+                kept = row["kept"]
+            options.append(kept)
+        kept = entry.kept if entry.locked else min(options)
+        if kept < entry.total:
+            result[entry.layer] = kept
+    return result
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("criteria", ["fixed", "best"])
+@pytest.mark.parametrize("cautious", [False, True])
+def test_threshold_by_tolerance(seed: int, criteria: str, cautious: bool) -> None:
+    curves = points(seed)
+    found = allocation.allocate(
+        "threshold",
+        Request(
+            plan=start(),
+            meter=METER,
+            points=curves,
+            tolerance=0.02,
+            criteria=criteria,
+            cautious=cautious,
+        ),
+    )
+    assert kept_counts(found.plan) == reference_threshold(
+        start(),
+        curves,
+        tolerance=0.02,
+        best=criteria == "best",
+        column="drop_high" if cautious else "accuracy_drop",
+    )
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("criteria", ["fixed", "best"])
+@pytest.mark.parametrize("kind", ["macs", "params"])
+def test_threshold_to_a_budget_takes_the_smallest_tolerance(
+    seed: int, criteria: str, kind: str
+) -> None:
+    curves = points(seed)
+    budget = Budget(kind, 0.45)
+    request = Request(plan=start(), meter=METER, points=curves, budget=budget, criteria=criteria)
+    found = allocation.allocate("threshold", request)
+    tolerances = sorted({0.0, *(max(drop, 0.0) for drop in curves["accuracy_drop"])})
+    expected = None
+    for tolerance in tolerances:
+        plan = reference_threshold(
+            start(), curves, tolerance=tolerance, best=criteria == "best", column="accuracy_drop"
+        )
+        sizes = chain_sizes(plan)[1 if kind == "macs" else 0]
+        if sizes / chain_sizes({})[1 if kind == "macs" else 0] <= budget.limit:
+            expected = (tolerance, plan)
+            break
+    assert expected is not None
+    assert found.feasible
+    assert found.level == pytest.approx(expected[0])
+    assert kept_counts(found.plan) == expected[1]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_threshold_to_a_predicted_drop_goes_as_far_as_it_may(seed: int) -> None:
+    curves = points(seed)
+    request = Request(plan=start(), meter=METER, points=curves, budget=Budget("drop", 0.06))
+    found = allocation.allocate("threshold", request)
+    reached = []
+    for tolerance in sorted({0.0, *(round(drop, 9) for drop in curves["accuracy_drop"])}):
+        plan = allocation.allocate(
+            "threshold", dataclasses.replace(request, budget=None, tolerance=tolerance)
+        ).plan
+        if predict(plan, curves).drop <= 0.06 + 1e-9:
+            reached.append(kept_counts(plan))
+    assert kept_counts(found.plan) == reached[-1]
+    assert found.spent is not None
+    assert found.spent <= 0.06 + 1e-9
+
+
+def test_threshold_leaves_layers_without_curves_and_says_so() -> None:
+    curves = table({("l1", "a"): [0.0] * 9}, total=4)
+    plan = set_ratio(start(), "b", 0.5)
+    request = Request(plan=plan, meter=METER, points=curves, tolerance=0.01)
+    found = allocation.allocate("threshold", request)
+    assert found.unmeasured == ("b", "c")
+    assert kept_counts(found.plan) == {"a": 1, "b": 3}
+
+
+def test_a_failed_point_stops_the_strategy() -> None:
+    curves = table({("l1", "c"): [0.0, float("nan"), 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]})
+    request = Request(plan=start(), meter=METER, points=curves, tolerance=0.01)
+    assert kept_counts(allocation.allocate("threshold", request).plan) == {"c": 9}
+
+
+def test_out_of_reach_names_the_lock_that_blocks() -> None:
+    plan = exclude(exclude(start(), "a"), "c")
+    request = Request(plan=plan, meter=METER, budget=Budget("macs", 0.3))
+    found = allocation.allocate("uniform", request)
+    assert not found.feasible
+    assert found.blocking == ("a",)
+    assert "unlocking a would be enough" in found.message
+    # The nearest plan: b at its strongest.
+    assert kept_counts(found.plan) == {"b": 1}
+    assert found.spent == pytest.approx(METER.share(found.plan, "macs"))
+
+
+def test_out_of_reach_by_two_locks_together() -> None:
+    plan = exclude(exclude(start(), "a"), "b")
+    request = Request(plan=plan, meter=METER, budget=Budget("macs", 0.2))
+    found = allocation.allocate("uniform", request)
+    assert found.blocking == ("a", "b")
+    assert "together" in found.message
+
+
+def test_out_of_reach_without_locks() -> None:
+    request = Request(plan=start(), meter=METER, budget=Budget("macs", 0.001))
+    found = allocation.allocate("uniform", request)
+    assert not found.feasible
+    assert found.blocking == ()
+    assert "all that the strategy can remove" in found.message
+    assert kept_counts(found.plan) == {"a": 1, "b": 1, "c": 1}
+
+
+def test_locked_drops_alone_beyond_the_budget() -> None:
+    curves = table({("l1", name): [0.2] * 9 for name in UNITS})
+    plan = lock(set_ratio(start(), "c", 0.5), "c")
+    request = Request(plan=plan, meter=METER, points=curves, budget=Budget("drop", 0.1))
+    found = allocation.allocate("threshold", request)
+    assert not found.feasible
+    assert found.blocking == ("c",)
+    assert "20.00 pp" in found.message
+
+
+def test_masked_weights_count_as_params_but_not_as_macs() -> None:
+    plan = bulk_set(start("element"), UNITS, 0.5)
+    assert METER.sizes(plan) == (96 - 48, chain_sizes({})[1])
+    request = Request(plan=start("element"), meter=METER, budget=Budget("params", 0.5))
+    found = allocation.allocate("uniform", request)
+    assert METER.sizes(found.plan)[0] == 48
+    with pytest.raises(UnsupportedError, match="give the budget in params"):
+        METER.share(plan, "macs")
+
+
+def test_budgets() -> None:
+    assert parse_budget("macs=0.5") == Budget("macs", 0.5)
+    assert str(parse_budget("drop=0.01")) == "drop=0.01"
+    for text in ("macs", "flops=0.5", "macs=half", "macs=0", "macs=50", "macs=nan"):
+        with pytest.raises(InputError, match="budget"):
+            parse_budget(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("uniform", {}, "exactly one of budget, ratio; found none"),
+        ("uniform", {"ratio": 0.5, "budget": Budget("macs", 0.5)}, "found budget and ratio"),
+        ("threshold", {"tolerance": 0.1}, "run a sweep first"),
+        ("uniform", {"budget": Budget("drop", 0.1)}, "run a sweep first"),
+        ("uniform", {"ratio": 0.5, "criteria": "worst"}, "known: best, fixed"),
+        ("uniform", {"ratio": 1.5}, "between 0 and 1"),
+    ],
+)
+def test_bad_requests(name: str, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        allocation.allocate(name, Request(plan=start(), meter=METER, **changes))  # type: ignore[arg-type]
+
+
+def test_registry() -> None:
+    assert {"uniform", "threshold"} <= set(allocation.names())
+    with pytest.raises(UnknownNameError, match="strategy 'magic'"):
+        allocation.get("magic")
+    with pytest.raises(ValueError, match="two strategies"):
+        strategy("uniform", label="", help="", needs=frozenset())(lambda request: None)  # type: ignore[arg-type,return-value]
+    for name in allocation.names():
+        entry = allocation.get(name)
+        assert entry.label
+        assert entry.help.endswith(".")
+        assert entry.needs - {"points"} <= {"ratio", "tolerance", "budget"}
+
+
+def ranked_by_hand(plan: Plan, ratio: float, seed: int) -> Plan:
+    """Remove units of unlocked entries in one random order; one of each entry stays."""
+    free = {entry.layer: entry for entry in plan.entries if not entry.locked}
+    order = [name for name, entry in free.items() for _ in range(entry.total - 1)]
+    random.Random(seed).shuffle(order)
+    total = sum(entry.total for entry in free.values())
+    gone = order[: int(ratio * total + 0.5)]
+    for name, entry in free.items():
+        plan = set_ratio(plan, name, gone.count(name) / entry.total)
+    return plan
+
+
+def test_global_strategy_fills_by_rank_and_needs_scores() -> None:
+    request = Request(plan=start(), meter=METER, ratio=0.5)
+    with pytest.raises(InputError, match="scores of a loaded model"):
+        allocation.allocate("global", request)
+    ranked = dataclasses.replace(request, rank=lambda plan, ratio: ranked_by_hand(plan, ratio, 0))
+    found = allocation.allocate("global", ranked).plan
+    assert found.strategy == "global"
+    assert sum(entry.kept for entry in found.entries) == 10
+
+
+@pytest.mark.parametrize("name", allocation.names())
+@pytest.mark.parametrize("seed", range(3))
+def test_every_strategy_keeps_budgets_and_locks(name: str, seed: int) -> None:
+    plan = lock(set_ratio(start(), "b", 0.3), "b")
+    for kind, limit in itertools.product(("macs", "params"), (0.8, 0.5)):
+        request = Request(
+            plan=plan,
+            meter=METER,
+            points=points(seed),
+            budget=Budget(kind, limit),
+            most=0.9,
+            rank=lambda start, ratio: ranked_by_hand(start, ratio, seed),
+        )
+        found = allocation.allocate(name, request)
+        assert find(found.plan, "b") == find(plan, "b")
+        assert len(found.plan.entries) == len(plan.entries)
+        assert found.feasible == (METER.share(found.plan, kind) <= limit + 1e-9)
+        assert all((entry.total - entry.kept) / entry.total <= 0.95 for entry in found.plan.entries)

@@ -1,0 +1,278 @@
+"""Plans applied to the sample models: indices, sizes, masked against physically removed."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from analysis import apply
+from analysis.allocation import Budget, Request, allocate
+from analysis.context import open_context
+from analysis.evaluate import evaluate_plan, file_bytes
+from analysis.evaluation import Evaluation
+from analysis.plan import bulk_set, find, kept_counts, key_of, set_ratio
+from analysis.records import Plan
+from analysis.subject import load_subject
+from pruners.errors import InputError, PlanError, UnsupportedError
+from pruners.preserve import checksum
+from sample_models import zoo
+from tests.helpers.contexts import sample_context
+
+NAMES = tuple(zoo.names())
+
+
+def some_plan(name: str, *, ratio: float = 0.3, criterion: str = "l1") -> Plan:
+    plan = apply.start_plan(sample_context(name), criterion=criterion)
+    return bulk_set(plan, [key_of(entry) for entry in plan.entries], ratio)
+
+
+def test_a_started_plan_lists_every_prunable_group() -> None:
+    context = sample_context("resnet20")
+    plan = apply.start_plan(context, criterion="l1")
+    structure = context.require_structure()
+    assert [key_of(entry) for entry in plan.entries] == [
+        group.id for group in structure.groups if group.kind == "channel" and group.prunable
+    ]
+    assert set(apply.not_prunable(context, "channel")) == {"fc"}
+    assert plan.fingerprint == context.subject.fingerprint
+
+
+def test_indices_are_the_highest_scores() -> None:
+    context = sample_context("lenet5")
+    plan = apply.resolve(context, set_ratio(some_plan("lenet5", ratio=0.0), "conv2", 0.5))
+    # Of a plain convolution the L1 norm of each filter decides.
+    norms = dict(context.model.named_modules())["conv2"].weight.detach().abs().sum((1, 2, 3))
+    expected = sorted(torch.argsort(norms, descending=True)[:8].tolist())
+    assert list(find(plan, "conv2").indices or ()) == expected
+    assert find(plan, "conv1").indices is None
+    assert apply.resolve(context, plan) == plan
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_meter_says_what_the_removed_model_has(name: str) -> None:
+    context = sample_context(name)
+    plan = some_plan(name)
+    params, _ = apply.meter(context).sizes(plan)
+    small = apply.removed_model(context, plan)
+    assert sum(item.numel() for item in small.parameters()) == params
+    assert params < apply.meter(context).sizes(some_plan(name, ratio=0.0))[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_masked_and_removed_give_the_same_answers(name: str) -> None:
+    context = sample_context(name)
+    before = checksum(context.model)
+    found = evaluate_plan(context, some_plan(name), latency_seconds=0)
+    assert checksum(context.model) == before
+    assert found.samples == found.dense.sums.samples == len(context.subject.evaluation or ())
+    if found.masked is not None:
+        assert found.agrees
+        assert found.masked.sums.correct == found.removed.sums.correct
+        assert (found.largest_difference or 0) < 1e-4
+    else:
+        assert "norm" in found.notes[0]
+    assert found.removed.params < found.dense.params
+    assert found.removed.macs < found.dense.macs
+    assert found.removed.file_bytes < found.dense.file_bytes
+    assert found.removed.latency is None
+
+
+def test_evaluation_against_a_plain_loop() -> None:
+    context = sample_context("lenet5")
+    plan = some_plan("lenet5", ratio=0.5)
+    found = evaluate_plan(context, plan, latency_seconds=0.05)
+    split = context.subject.evaluation
+    assert split is not None
+    inputs, labels = next(split.batches(len(split)))
+    assert labels is not None
+    with torch.no_grad():
+        dense = context.model(inputs).argmax(1) == labels
+        small = apply.removed_model(context, plan)(inputs).argmax(1) == labels
+    assert found.dense.sums.correct == int(dense.sum())
+    assert found.removed.sums.correct == int(small.sum())
+    assert found.removed.drop == pytest.approx(float(dense.sum() - small.sum()) / len(labels))
+    assert found.removed.drop_low <= found.removed.drop <= found.removed.drop_high
+    for place, change in enumerate(found.classes):
+        own = labels == place
+        assert change.samples == int(own.sum())
+        assert change.dense == pytest.approx(float(dense[own].float().mean()))
+        assert change.pruned == pytest.approx(float(small[own].float().mean()))
+        assert change.change == pytest.approx(change.pruned - change.dense)
+        assert change.change_low <= change.change <= change.change_high
+    assert found.removed.latency is not None
+    assert found.removed.latency.batch == 64
+    assert Evaluation.from_dict(found.to_dict()) == found
+    assert set(found.class_table()["class_name"]) == set(context.subject.class_names)
+
+
+def test_a_plan_that_removes_nothing_changes_nothing() -> None:
+    context = sample_context("lenet5")
+    found = evaluate_plan(context, some_plan("lenet5", ratio=0.0), latency_seconds=0)
+    assert found.removed.sums.correct == found.dense.sums.correct
+    assert found.removed.params == found.dense.params
+    assert not any(change.clear for change in found.classes)
+
+
+def test_masked_weights() -> None:
+    context = sample_context("lenet5")
+    plan = apply.start_plan(context, criterion="l1", granularity="element")
+    plan = bulk_set(plan, [key_of(entry) for entry in plan.entries], 0.5)
+    found = evaluate_plan(context, plan, latency_seconds=0)
+    assert found.agrees
+    assert found.removed.params == found.dense.params
+    assert found.removed.nonzero == apply.meter(context).sizes(plan)[0]
+    assert context.model is not apply.removed_model(context, plan)
+
+
+def test_masked_weights_and_removed_channels_together() -> None:
+    context = sample_context("lenet5")
+    channels = set_ratio(some_plan("lenet5", ratio=0.0), "conv2", 0.5)
+    weights = apply.start_plan(context, criterion="l1", granularity="element")
+    weights = set_ratio(weights, "fc1", 0.5)
+    plan = dataclasses.replace(channels, entries=(*channels.entries, *weights.entries))
+    found = evaluate_plan(context, plan, latency_seconds=0)
+    assert found.agrees
+    assert found.removed.params < found.dense.params
+    assert found.removed.nonzero < found.removed.params
+
+
+def test_a_pattern_gets_its_exact_count() -> None:
+    context = sample_context("lenet5")
+    plan = apply.start_plan(context, criterion="l1", granularity="2:4")
+    plan = apply.resolve(context, bulk_set(plan, [key_of(entry) for entry in plan.entries], 0.5))
+    model = apply.removed_model(context, plan)
+    for entry in plan.entries:
+        weight = dict(model.named_modules())[entry.layer].weight
+        assert int(torch.count_nonzero(weight)) == entry.kept
+
+
+def test_a_plan_for_other_weights_is_refused_in_one_line() -> None:
+    plan = dataclasses.replace(some_plan("lenet5"), fingerprint="0" * 64)
+    with pytest.raises(PlanError, match="made for weights 000000000000") as caught:
+        evaluate_plan(sample_context("lenet5"), plan)
+    assert "\n" not in str(caught.value)
+    context = sample_context("lenet5")
+    other = dataclasses.replace(some_plan("resnet20"), fingerprint=context.subject.fingerprint)
+    with pytest.raises(PlanError, match="units, the model has"):
+        apply.require_fit(context, other)
+
+
+def test_requests_reach_a_group_by_any_of_its_layers() -> None:
+    context = sample_context("resnet20")
+    find_group = apply.group_of(context)
+    structure = context.require_structure()
+    wide = max(structure.groups, key=lambda group: len(group.producers))
+    for member in wide.producers:
+        assert find_group(member.layer) == wide.id
+    assert find_group("nowhere") is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_uniform_to_a_budget_on_real_models(name: str) -> None:
+    context = sample_context(name)
+    request = Request(
+        plan=some_plan(name, ratio=0.0), meter=apply.meter(context), budget=Budget("macs", 0.7)
+    )
+    found = allocate("uniform", request)
+    assert found.feasible
+    assert found.spent is not None
+    assert 0.5 < found.spent <= 0.7
+    assert kept_counts(found.plan)
+
+
+def test_file_size_is_that_of_the_file() -> None:
+    model = sample_context("lenet5").model
+    floats = sum(item.numel() for item in model.state_dict().values())
+    assert 4 * floats < file_bytes(model) < 4 * floats + 2000
+
+
+BRANCHES = """
+import torch
+from torch import nn
+
+class Branches(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(784, 16), nn.Linear(16, 10)
+
+    def forward(self, x):
+        h = torch.relu(self.a(x.flatten(1)))
+        return self.b(h * 2 if h.sum() > 1e9 else h)
+
+def build():
+    torch.manual_seed(0)
+    return Branches()
+"""
+
+
+def test_a_model_without_graph_is_evaluated_with_masked_weights(tmp_path: Path) -> None:
+    (tmp_path / "branches.py").write_text(BRANCHES)
+    spec = dataclasses.replace(
+        sample_context("lenet5").subject.spec, model=f"{tmp_path / 'branches.py'}:build"
+    )
+    context = open_context(load_subject(spec))
+    assert context.graph is None
+    with pytest.raises(UnsupportedError, match="could not be captured"):
+        apply.start_plan(context, criterion="l1")
+    plan = apply.start_plan(context, criterion="l1", granularity="element")
+    plan = bulk_set(plan, ["a", "b"], 0.5)
+    found = evaluate_plan(context, plan, latency_seconds=0)
+    assert found.agrees
+    assert found.removed.nonzero == apply.meter(context).sizes(plan)[0]
+    request = Request(plan=plan, meter=apply.meter(context), budget=Budget("params", 0.4))
+    assert allocate("uniform", request).spent == pytest.approx(0.4, abs=0.01)
+
+
+def test_without_labels_accuracy_is_agreement_with_dense(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (64, 28, 28), dtype=np.uint8)
+    np.savez(tmp_path / "images.npz", images=images)
+    spec = dataclasses.replace(
+        sample_context("lenet5").subject.spec,
+        data=f"npz:{tmp_path / 'images.npz'}#mean=0.286&std=0.353",
+        samples=48,
+        calibration_samples=16,
+    )
+    context = open_context(load_subject(spec))
+    plan = apply.start_plan(context, criterion="l1")
+    plan = bulk_set(plan, [key_of(entry) for entry in plan.entries], 0.5)
+    found = evaluate_plan(context, plan, latency_seconds=0)
+    assert not found.labelled
+    assert found.dense.accuracy == 1.0
+    assert found.removed.sums.correct == found.removed.sums.agree
+    assert sum(change.samples for change in found.classes) == found.samples == 48
+
+
+def test_evaluation_needs_data() -> None:
+    spec = dataclasses.replace(sample_context("lenet5").subject.spec, data=None)
+    context = open_context(load_subject(spec))
+    with pytest.raises(InputError, match="give --data"):
+        evaluate_plan(context, apply.start_plan(context, criterion="l1"))
+
+
+def test_progress_is_told_batch_by_batch() -> None:
+    seen: list[tuple[int, int]] = []
+    evaluate_plan(
+        sample_context("lenet5"),
+        some_plan("lenet5"),
+        latency_seconds=0,
+        batch_size=100,
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert seen == [(100, 200), (200, 200)]
+
+
+def test_a_plan_chooses_the_channels_that_its_run_measured() -> None:
+    """The reduction over coupled layers is part of the choice."""
+    context = sample_context("resnet20")
+    wide = max(context.require_structure().groups, key=lambda group: len(group.producers))
+    for reduction in ("mean", "first", "max"):
+        plan = apply.start_plan(context, criterion="l1", reduction=reduction)
+        plan = apply.resolve(context, set_ratio(plan, wide.id, 0.5))
+        values = context.channel_scores(wide, "l1", reduction=reduction)
+        expected = sorted(torch.argsort(values, stable=True)[wide.units // 2 :].tolist())
+        assert list(find(plan, wide.id).indices or ()) == expected
+        assert Plan.from_dict(plan.to_dict()).reduction == reduction

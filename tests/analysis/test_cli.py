@@ -1,0 +1,403 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from analysis import context as contexts
+from analysis.cli import main, options, serve_command
+from analysis.points import COLUMNS
+from analysis.store import Store
+from analysis.subject import load_subject
+from pruners.errors import InputError
+from tests.helpers.tiny_subject import write_subject
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cli")
+
+
+@pytest.fixture(scope="module")
+def subject(folder: Path) -> list[str]:
+    """Options that name the subject, small enough for a test."""
+    spec = write_subject(folder)
+    assert spec.data is not None
+    given = ["--model", spec.model, "--data", spec.data, "--samples", "96"]
+    return [*given, "--batch-size", "16", "--calibration-samples", "32"]
+
+
+@pytest.fixture
+def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Call the program in this process; loaded subjects are opened once."""
+    monkeypatch.setenv(options.WORKSPACE_VARIABLE, str(folder / "workspace"))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(options, "open_context", opened)
+    for command in ("sweep", "plan", "evaluate", "export", "recover"):
+        monkeypatch.setattr(f"analysis.cli.{command}_command.open_context", opened)
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        code = main([str(item) for item in arguments])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+_open: dict[Any, Any] = {}
+
+
+def opened(spec: Any) -> Any:
+    if spec not in _open:
+        _open[spec] = contexts.open_context(load_subject(spec))
+    return _open[spec]
+
+
+@pytest.fixture(scope="module")
+def swept(folder: Path, subject: list[str]) -> str:
+    """A finished run."""
+    os.environ[options.WORKSPACE_VARIABLE] = str(folder / "workspace")
+    try:
+        code = main(["sweep", *subject, "--criteria", "l1,fpgm", "--ratios", "0.25:0.75:0.25"])
+        assert code == 0
+        store = Store(folder / "workspace")
+        run_id = store.run("last").run_id
+        store.close()
+    finally:
+        del os.environ[options.WORKSPACE_VARIABLE]
+    return run_id
+
+
+def assert_one_line(result: tuple[int, str, str], *, says: str = "", code: int = 2) -> None:
+    found, out, err = result
+    assert found == code, err
+    assert out == ""
+    assert err.startswith("prunescope: ")
+    assert err.count("\n") == 1
+    assert err.endswith("\n")
+    assert re.search(says, err), err
+
+
+# --- bad input ---------------------------------------------------------------------------------
+
+BAD: list[tuple[str, str]] = [
+    ("nonsense", "No such command 'nonsense'"),
+    ("sweep --nonsense", "No such option"),
+    ("sweep --samples many", "--samples"),
+    ("sweep", "needs --model and --data"),
+    ("sweep --model sample:lenet5", "needs --model and --data"),
+    ("sweep --model nonsense --data sample:fashion-mnist", "of no known form"),
+    ("sweep --model sample:nonsense --data sample:fashion-mnist", "unknown sample model"),
+    ("sweep --model sample:lenet5 --data sample:nonsense", "unknown sample data"),
+    ("sweep --model no.py:build --data sample:fashion-mnist", "there is no file no.py"),
+    ("sweep --model torchvision:resnet18#weights=no.pt --data npz:x", "no weights file"),
+    ("sweep --model sample:lenet5 --data npz:no.npz", "there is no file no.npz"),
+    ("sweep --model sample:lenet5 --data sample:fashion-mnist --criteria a,b", "unknown criterion"),
+    ("sweep --model sample:lenet5 --data sample:fashion-mnist --criteria ,", "--criteria"),
+    ("sweep --model sample:lenet5 --data sample:fashion-mnist --ratios 0.1:0.9", "three numbers"),
+    ("sweep --model sample:lenet5 --data sample:fashion-mnist --ratios 1.5", "between 0 and 1"),
+    ("sweep --model sample:lenet5 --data sample:fashion-mnist --granularity row", "granularity"),
+    ("sweep --model sample:lenet5 --data sample:fashion-mnist --samples 0", "at least 1"),
+    ("sweep --model sample:lenet5 --data sample:fashion-mnist --batch-size 0", "at least 1"),
+    ("sweep --model sample:lenet5 --data sample:fashion-mnist --seed -1", "seed"),
+    ("sweep --model sample:lenet5 --data sample:fashion-mnist --device warp", "'warp'"),
+    ("sweep --model sample:lenet5 --data sample:fashion-mnist --mode fast", "unknown mode 'fast'"),
+    ("sweep --model sample:lenet5 --data sample:fashion-mnist --repair all", "unknown repair"),
+    ("sweep --model sample:lenet5 --data sample:fashion-mnist --tolerance 2", "--tolerance"),
+    ("sweep --model sample:lenet5 --data sample:fashion-mnist --executor cloud", "executor"),
+    ("sweep --model sample:lenet5 --data sample:fashion-mnist --out points.xlsx", r"\.parquet"),
+    ("sweep --resume nothing", "unknown run 'nothing'"),
+    ("sweep --resume nothing --model sample:lenet5", "leave --model out"),
+    ("inspect", "Missing option '--model'"),
+    ("inspect --model sample:nonsense", "unknown sample model"),
+    ("plan --run nothing", "Missing option '--out'"),
+    ("plan --run nothing --out p.json", "unknown run 'nothing'"),
+    ("plan --run nothing --out p.json --strategy magic", "unknown strategy 'magic'"),
+    ("plan --run nothing --out p.json --budget half", "budget 'half'"),
+    ("evaluate", "Missing option '--plan'"),
+    ("evaluate --plan nothing.json", "nothing.json"),
+    ("export --plan nothing.json --out d --format model", "nothing.json"),
+    ("export --plan nothing.json --out d --format tar", "unknown export format 'tar'"),
+    ("runs show nothing", "unknown run 'nothing'"),
+    ("runs delete nothing", "unknown run 'nothing'"),
+    ("runs merge one two", "unknown run 'one'"),
+    ("runs nonsense", "No such command"),
+    ("serve --port 99999", "--port"),
+    ("serve --root no/such/folder", "is not a folder"),
+    ("serve --host 192.0.2.1", "cannot be listened on"),
+]
+
+
+@pytest.mark.parametrize(("line", "says"), BAD, ids=[line for line, _ in BAD])
+def test_bad_input_is_exit_code_2_and_one_line(run: Run, line: str, says: str) -> None:
+    assert_one_line(run(*line.split()), says=says)
+
+
+def test_bad_layers_leave_no_run_behind(run: Run, subject: list[str], folder: Path) -> None:
+    before = len(Store(folder / "workspace").runs())
+    assert_one_line(run("sweep", *subject, "--layers", "nope*"), says="no layer fits 'nope")
+    assert len(Store(folder / "workspace").runs()) == before
+
+
+def test_no_traceback_from_the_real_program() -> None:
+    found = subprocess.run(
+        [sys.executable, "-m", "analysis", "runs", "show", "nothing", "--workspace", "/dev/null/x"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert_one_line((found.returncode, found.stdout, found.stderr), says="cannot be made", code=1)
+
+
+def test_no_arguments_and_help(run: Run) -> None:
+    assert run()[0] == 0
+    code, out, err = run("sweep", "--help")
+    assert (code, err) == (0, "")
+    assert "--criteria" in out
+
+
+# --- inspect -------------------------------------------------------------------------------------
+
+
+def test_inspect_json_has_the_contract(run: Run) -> None:
+    code, out, _ = run("inspect", "--model", "sample:lenet5", "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert found["params"] == 61_706
+    layer = {"name", "type", "params", "macs", "output_shape", "group", "prunable", "reason"}
+    assert set(found["layers"][0]) >= layer
+    assert set(found["groups"][0]) >= {"id", "members", "channels", "prunable", "reason"}
+    assert set(found["groups"][0]["members"][0]) == {"name", "dim", "role"}
+
+
+def test_inspect_for_people(run: Run, subject: list[str]) -> None:
+    code, out, err = run("inspect", *subject[:4])
+    assert code == 0
+    assert "no: is the network's output" in out
+    assert "same data" in err
+
+
+# --- sweep ---------------------------------------------------------------------------------------
+
+
+def test_sweep_json_and_files(run: Run, subject: list[str], swept: str, folder: Path) -> None:
+    for suffix, read in ((".csv", pd.read_csv), (".parquet", pd.read_parquet)):
+        path = folder / f"points{suffix}"
+        code, out, err = run(
+            "sweep", *subject, "--criteria", "l1,fpgm", "--ratios", "0.25:0.75:0.25",
+            "--out", path, "--json",
+        )  # fmt: skip
+        assert code == 0, err
+        assert "0 points to measure, 12 known from earlier runs" in err
+        found = json.loads(out)
+        assert {"run_id", "points", "seconds", "baseline"} <= set(found)
+        assert set(found["baseline"]) == {"samples", "correct", "accuracy", "loss"}
+        assert found["points"] == 12
+        table = read(path)
+        assert list(table) == list(COLUMNS)
+        assert list(table["run_id"]) == [found["run_id"]] * 12
+        order = list(zip(table["layer"], table["criterion"], table["ratio_requested"], strict=True))
+        assert [str(item[0]) for item in order] == ["0"] * 6 + ["2"] * 6
+        assert [item[1] for item in order] == (["l1"] * 3 + ["fpgm"] * 3) * 2
+        assert [item[2] for item in order] == [0.25, 0.5, 0.75] * 4
+        assert set(table["samples"]) == {96}
+
+
+def test_ctrl_c_is_130_and_the_run_can_be_resumed(
+    run: Run, subject: list[str], swept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = Store.save_batch
+
+    def interrupted(self: Store, run_id: str, update: Any, *, owner: str = "") -> None:
+        save(self, run_id, update, owner=owner)
+        if update.batch == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    arguments = ["sweep", *subject, "--criteria", "l1", "--ratios", "0.1,0.9", "--json"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "save_batch", interrupted)
+        code, out, err = run(*arguments)
+    assert code == 130
+    stopped = json.loads(out)
+    assert stopped["state"] == "cancelled"
+    assert stopped["baseline"]["samples"] in (32, 96)
+    assert f"prunescope sweep --resume {stopped['run_id']}" in err
+
+    code, out, err = run("sweep", "--resume", stopped["run_id"], "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["run_id"] == stopped["run_id"]
+    assert (found["state"], found["points"], found["baseline"]["samples"]) == ("done", 4, 96)
+
+    code, out, _ = run("sweep", "--resume", stopped["run_id"])
+    assert (code, out.strip()) == (0, stopped["run_id"])
+
+
+def test_a_sweep_that_fails_is_one_line_more(
+    run: Run, subject: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object, **__: object) -> Any:
+        raise InputError("the data broke")
+        yield
+
+    monkeypatch.setattr("analysis.sweep.iter_sweep", failing)
+    code, out, err = run("sweep", *subject, "--criteria", "l2", "--ratios", "0.3")
+    assert (code, out) == (2, "")
+    last = err.splitlines()[-1]
+    assert last.startswith("prunescope: the data broke (run ")
+    assert "--resume" in last
+
+
+# --- plan, evaluate, export ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def plan_file(folder: Path) -> Path:
+    return folder / "plan.json"
+
+
+def test_plan_evaluate_and_export(run: Run, swept: str, plan_file: Path, folder: Path) -> None:
+    code, out, err = run(
+        "plan", "--run", swept, "--strategy", "uniform", "--budget", "macs=0.6",
+        "--out", plan_file, "--json",
+    )  # fmt: skip
+    assert code == 0, err
+    planned = json.loads(out)
+    assert planned["macs"] <= 0.6 * planned["dense_macs"]
+    assert planned["plan"]["run"] == swept
+
+    code, out, err = run("evaluate", "--plan", plan_file, "--latency-seconds", "0", "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["samples"] == 96
+    assert found["removed"]["macs"] == planned["macs"]
+    assert found["masked"]["accuracy"] == found["removed"]["accuracy"]
+
+    code, out, err = run("export", "--plan", plan_file, "--format", "model", "--out", folder / "m")
+    assert code == 0, err
+    assert (folder / "m" / "model.safetensors").is_file()
+    assert (folder / "m" / "rebuild.py").is_file()
+    assert "rebuild.py" in out
+
+
+def test_plan_and_evaluate_for_people(run: Run, swept: str, folder: Path) -> None:
+    path = folder / "threshold.json"
+    code, out, err = run("plan", "--run", swept, "--tolerance", "0.05", "--out", path)
+    assert code == 0, err
+    assert "criterion" in out
+    assert "MACs stay" in err
+    code, out, err = run("evaluate", "--plan", path, "--latency-seconds", "0", "--samples", "48")
+    assert code == 0, err
+    assert "removed" in out
+    assert "answers of masked and removed are the same" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--strategy", "uniform"], "ratio"),
+        (["--criterion", "taylor", "--tolerance", "0.01"], "did not measure criterion 'taylor'"),
+        (["--strategy", "uniform", "--budget", "macs=0.000001"], "."),
+        (["--strategy", "uniform", "--ratio", "0.5", "--layers", "nope"], "no layer fits"),
+    ],
+)
+def test_plans_that_cannot_be(
+    run: Run, swept: str, folder: Path, arguments: list[str], says: str
+) -> None:
+    path = folder / "never.json"
+    assert_one_line(run("plan", "--run", swept, "--out", path, *arguments), says=says)
+    assert not path.exists()
+
+
+def test_export_into_a_file_is_refused(run: Run, swept: str, plan_file: Path) -> None:
+    if not plan_file.exists():
+        run("plan", "--run", swept, "--strategy", "uniform", "--ratio", "0.5", "--out", plan_file)
+    assert_one_line(
+        run("export", "--plan", plan_file, "--format", "model", "--out", plan_file),
+        says="is a file",
+    )
+
+
+# --- runs ----------------------------------------------------------------------------------------
+
+
+def test_runs(run: Run, subject: list[str], swept: str, folder: Path) -> None:
+    code, out, _ = run("runs", "list", "--json")
+    assert code == 0
+    listed = {item["run_id"]: item for item in json.loads(out)["runs"]}
+    assert listed[swept]["state"] == "done"
+    assert swept in run("runs", "list")[1]
+
+    code, out, _ = run("runs", "show", swept, "--json")
+    assert code == 0
+    assert json.loads(out)["progress"]["points"] == 12
+    path = folder / "shown.csv"
+    code, out, _ = run("runs", "show", swept, "--out", path)
+    assert code == 0
+    assert "dense accuracy" in out
+    assert len(pd.read_csv(path)) == 12
+
+    code, out, err = run("sweep", *subject, "--criteria", "l2", "--ratios", "0.5", "--json")
+    assert code == 0, err
+    other = json.loads(out)["run_id"]
+    code, out, _ = run("runs", "merge", swept, other, "--json")
+    assert code == 0
+    merged = json.loads(out)
+    assert merged["spec"]["criteria"] == ["l1", "fpgm", "l2"]
+    assert merged["progress"]["points"] == 14
+
+    code, out, _ = run("runs", "delete", merged["run_id"], "--json")
+    assert json.loads(out) == {"deleted": merged["run_id"]}
+    assert_one_line(run("runs", "show", merged["run_id"]), says="unknown run")
+
+
+# --- serve ---------------------------------------------------------------------------------------
+
+
+def test_serve_passes_workspace_and_roots_to_the_dashboard(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    started: list[tuple[list[str], dict[str, str]]] = []
+
+    def call(command: list[str], *, env: dict[str, str]) -> int:
+        started.append((command, env))
+        return 0
+
+    monkeypatch.setattr(serve_command.subprocess, "call", call)
+    code, out, _ = run(
+        "serve", "--port", "0", "--workspace", tmp_path / "w", "--root", tmp_path, "--json"
+    )
+    assert code == 0
+    command, environment = started[0]
+    assert command[1:4] == ["-m", "streamlit", "run"]
+    assert Path(command[4]) == ROOT / "app.py"
+    assert command[command.index("--server.address") + 1] == "127.0.0.1"
+    port = command[command.index("--server.port") + 1]
+    assert json.loads(out) == {
+        "url": f"http://127.0.0.1:{port}",
+        "workspace": str(tmp_path / "w"),
+    }
+    assert environment["PRUNESCOPE_WORKSPACE"] == str(tmp_path / "w")
+    assert environment["PRUNESCOPE_ROOTS"] == str(tmp_path)
+    assert (tmp_path / "w").is_dir()
+
+
+def test_a_taken_port_is_one_line(run: Run) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert_one_line(run("serve", "--port", port), says="choose another --port")

@@ -1,0 +1,138 @@
+"""Commands about methods: recover, criteria, and the sweep options that choose methods."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from analysis.apply import start_plan
+from analysis.cli import main
+from analysis.context import open_context
+from analysis.plan import write_plan
+from analysis.records import SubjectSpec
+from analysis.subject import load_subject
+from pruners import criteria
+from pruners.criteria import registry
+
+SUBJECT = SubjectSpec(
+    model="sample:lenet5",
+    data="sample:fashion-mnist",
+    samples=60,
+    calibration_samples=64,
+    batch_size=30,
+)
+
+
+@pytest.fixture(scope="module")
+def plan_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    context = open_context(load_subject(SUBJECT))
+    plan = start_plan(context, criterion="l1")
+    entries = tuple(
+        dataclasses.replace(entry, ratio=0.5, kept=entry.total - entry.total // 2)
+        for entry in plan.entries
+    )
+    path = tmp_path_factory.mktemp("plan") / "plan.json"
+    write_plan(dataclasses.replace(plan, entries=entries), path)
+    return path
+
+
+def test_recover_prints_one_object_and_writes_the_model(
+    plan_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "repaired"
+    code = main(["recover", "--plan", str(plan_file), "--out", str(out), "--json"])
+    assert code == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["method"] == "lsq"
+    assert found["dense"]["samples"] == 60
+    assert found["recovered"]["agreement"] > found["pruned"]["agreement"]
+    assert [item["layer"] for item in found["layers"]] == ["conv2", "fc1", "fc2", "fc3"]
+    assert {item.name for item in out.iterdir()} == {"model.safetensors", "rebuild.py", "plan.json"}
+
+
+def test_recover_prints_a_table(plan_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recover", "--plan", str(plan_file), "--method", "tune", "--samples", "30"]) == 0
+    shown = capsys.readouterr()
+    assert "recovered" in shown.out
+    assert "30 samples" in shown.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--method", "magic"], "unknown recovery method 'magic'; known: bn, lsq"),
+        (["--method", "bn"], "no batch norm"),
+    ],
+)
+def test_recover_refuses_in_one_line(
+    plan_file: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["recover", "--plan", str(plan_file), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_criteria_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from pruners.criteria import criterion\n"
+        "@criterion('peak', label='Peak', citation='own', formula='max', help='Mine.',\n"
+        "           granularities={'channel'})\n"
+        "def peak(data, *, level):\n"
+        "    return data.weight.flatten(1).amax(1).double()\n"
+    )
+    try:
+        assert main(["criteria", "--json", "--criterion-file", str(path)]) == 0
+        found = json.loads(capsys.readouterr().out)["criteria"]
+        assert [item["name"] for item in found] == list(registry.names())
+        assert "peak" in registry.names()
+    finally:
+        registry.unregister("peak")
+    assert main(["criteria"]) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in criteria.names())
+
+
+def test_sweep_by_a_users_criterion_with_weights_semantics(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from pruners.criteria import criterion\n"
+        "@criterion('depth', label='Depth', citation='own', formula='var', help='Mine.',\n"
+        "           granularities={'channel'})\n"
+        "def depth(data, *, level):\n"
+        "    return data.weight.flatten(1).var(1)\n"
+    )
+    common = ["--model", SUBJECT.model, "--data", str(SUBJECT.data), "--samples", "60"]
+    common += ["--calibration-samples", "64", "--layers", "conv2", "--ratios", "0.5", "--json"]
+    common += ["--workspace", str(tmp_path / "store")]
+    try:
+        chosen = ["--criteria", "depth,l1", "--criterion-file", str(path), "--semantics", "weights"]
+        assert main(["sweep", *common, *chosen]) == 0
+        assert json.loads(capsys.readouterr().out.splitlines()[-1])["points"]
+        assert main(["sweep", *common, "--criteria", "all", "--granularity", "2:4"]) == 0
+        capsys.readouterr()
+    finally:
+        registry.unregister("depth")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--semantics", "mask"], "unknown semantics 'mask'"),
+        (["--reduction", "median"], "unknown reduction 'median'"),
+        (["--criterion-file", "none.py"], "criterion file none.py does not exist"),
+        (["--semantics", "weights", "--repair", "lsq"], "only bn applies"),
+    ],
+)
+def test_sweep_refuses_in_one_line(
+    tmp_path: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ["--model", SUBJECT.model, "--data", str(SUBJECT.data), "--samples", "30"]
+    assert main(["sweep", *common, "--workspace", str(tmp_path), *arguments]) == 2
+    assert message in capsys.readouterr().err

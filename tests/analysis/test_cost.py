@@ -1,0 +1,65 @@
+"""Predicted costs are those that are counted after removal."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from analysis.cost import Cost, CostModel, count_cost
+from pruners.errors import InputError
+from pruners.graph import capture
+from pruners.removal import remove
+from tests.pruners.test_groups import MODELS, prunable, traced
+
+
+def reference_cost(model: nn.Module, example: torch.Tensor) -> Cost:
+    """Count with torch's own counter, which knows the plain attention kernel only."""
+    counter = FlopCounterMode(display=False)
+    torch.backends.mha.set_fastpath_enabled(False)
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
+        model(example)
+    torch.backends.mha.set_fastpath_enabled(True)
+    params = sum(item.numel() for item in model.parameters())
+    return Cost(params=params, macs=counter.get_total_flops() // 2 // len(example))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_prediction_is_exact(name: str) -> None:
+    model, example, structure = traced(name)
+    costs = CostModel(structure)
+    assert costs.dense == reference_cost(model, example)
+    assert costs.dense == costs.predict({})
+    generator = torch.Generator().manual_seed(3)
+    kept = {
+        group.id: torch.randperm(group.units, generator=generator)[
+            : int(torch.randint(1, group.units + 1, (1,), generator=generator))
+        ].tolist()
+        for group in prunable(structure)
+    }
+    smaller = remove(model, structure, kept)
+    assert costs.predict(kept) == reference_cost(smaller, example)
+    assert costs.predict({name: len(units) for name, units in kept.items()}) == costs.predict(kept)
+
+
+def test_counting_a_removed_model_equals_the_prediction() -> None:
+    model, example, structure = traced("resnet20")
+    kept = {"layer2.1.conv1": range(10), "conv1": range(5)}
+    smaller = remove(model, structure, kept)
+    counted = count_cost(smaller, capture(smaller, example), example)
+    assert counted == CostModel(structure).predict(kept)
+
+
+def test_macs_of_layers_sum_to_the_whole() -> None:
+    _, _, structure = traced("mobilenet_small")
+    costs = CostModel(structure)
+    assert sum(costs.layers().values()) == costs.dense.macs
+    assert costs.layers()["stem.0"] == 16 * 9 * 14 * 14
+
+
+@pytest.mark.parametrize("kept", [{"conv1": 0}, {"conv1": 17}, {"none": 1}])
+def test_bad_requests_are_errors(kept: dict[str, int]) -> None:
+    with pytest.raises(InputError):
+        CostModel(traced("resnet20")[2]).predict(kept)

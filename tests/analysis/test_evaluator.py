@@ -1,0 +1,221 @@
+"""The incremental evaluator against full forward passes."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from analysis.evaluator import Evaluator
+from pruners.errors import UnsupportedError
+from pruners.graph import Graph, capture
+from pruners.preserve import checksum
+from sample_models.architectures import ARCHITECTURES
+
+
+def reference_forward(model: nn.Module, inputs: Tensor, edit: dict[str, Tensor]) -> Tensor:
+    with torch.no_grad():
+        return torch.func.functional_call(model, edit, (inputs,))
+
+
+def assert_same_logits(found: Tensor, expected: Tensor) -> None:
+    scale = expected.abs().max()
+    torch.testing.assert_close(found / scale, expected / scale, rtol=0, atol=2e-5)
+
+
+def randomised(model: nn.Module) -> nn.Module:
+    """Give norms statistics that a wrong fold would show."""
+    generator = torch.Generator().manual_seed(3)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for tensor, low in (
+                (module.weight.data, 0.5),
+                (module.bias.data, -0.5),
+                (module.running_mean, -0.5),
+                (module.running_var, 0.5),
+            ):
+                assert tensor is not None
+                tensor.copy_(torch.rand(tensor.shape, generator=generator) + low)
+    return model.eval().requires_grad_(False)
+
+
+Subject = tuple[nn.Module, Tensor, Graph]
+
+
+class Tricky(nn.Module):
+    """In-place operators, a tied weight, views, a residual sum read twice, an unused branch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(2, 8, 3, padding=1)
+        self.norm = nn.BatchNorm2d(8)
+        self.left = nn.Conv2d(8, 8, 3, padding=1, bias=False)
+        self.alone = nn.BatchNorm2d(8)
+        self.tied = nn.Linear(8, 8)
+        self.again = nn.Linear(8, 8)
+        self.again.weight = self.tied.weight
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        stem = F.relu_(self.norm(self.stem(x)))
+        left = self.left(stem)
+        total = stem.clone()
+        total += left
+        total = F.relu_(self.alone(total)) + stem + left
+        pooled = F.hardtanh_(total, 0.0, 6.0).mean((2, 3)).view(-1, 8)
+        hidden = self.again(F.silu(self.tied(pooled), inplace=True))
+        return self.head(torch.cat([hidden[:, :4], pooled[:, 4:]], 1))
+
+
+@functools.cache
+def graph_of(name: str) -> Graph:
+    """Capturing takes seconds, and the graph does not hold the weights."""
+    model, inputs = tricky() if name == "tricky" else sample(name)
+    return capture(model, inputs[:2])
+
+
+def tricky() -> tuple[nn.Module, Tensor]:
+    torch.manual_seed(0)
+    return randomised(Tricky()), torch.randn(5, 2, 6, 6)
+
+
+def sample(name: str) -> tuple[nn.Module, Tensor]:
+    torch.manual_seed(0)
+    return randomised(ARCHITECTURES[name]()), torch.randn(5, 1, 28, 28)
+
+
+@pytest.fixture(params=["tricky", *ARCHITECTURES])
+def subject(request: pytest.FixtureRequest) -> tuple[nn.Module, Tensor, Graph]:
+    model, inputs = tricky() if request.param == "tricky" else sample(request.param)
+    return model, inputs, graph_of(request.param)
+
+
+def edits_of(model: nn.Module) -> Iterator[dict[str, Tensor]]:
+    generator = torch.Generator().manual_seed(1)
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if tensor.is_floating_point():
+            kept = torch.rand(tensor.shape, generator=generator) < 0.6
+            yield {name: tensor * kept if "running_var" not in name else tensor * 2}
+
+
+def test_every_single_edit_gives_the_models_own_logits(
+    subject: Subject,
+) -> None:
+    model, inputs, graph = subject
+    before = checksum(model)
+    evaluator = Evaluator(model, graph, example=inputs[:2])
+    assert evaluator.is_incremental
+    assert not evaluator.fallback_reason
+    edits = list(edits_of(model))
+    dense = evaluator.dense(inputs)
+    assert_same_logits(dense, reference_forward(model, inputs, {}))
+    for edit, logits in zip(edits, evaluator.edited(edits), strict=True):
+        assert_same_logits(logits, reference_forward(model, inputs, edit))
+    # No edit left a trace in the cached values.
+    assert torch.equal(evaluator.evaluate({}), dense)
+    first = edits[0]
+    assert_same_logits(evaluator.evaluate(first), reference_forward(model, inputs, first))
+    assert checksum(model) == before
+
+
+def test_edits_of_several_tensors_and_batch_sizes(subject: Subject) -> None:
+    model, inputs, graph = subject
+    evaluator = Evaluator(model, graph, example=inputs[:2])
+    edits = list(edits_of(model))
+    together = {name: tensor for edit in edits[::3] for name, tensor in edit.items()}
+    for size in (1, 3, 5):
+        evaluator.dense(inputs[:size])
+        expected = reference_forward(model, inputs[:size], together)
+        assert_same_logits(evaluator.evaluate(together), expected)
+
+
+def test_values_that_were_not_kept_are_computed_again(
+    subject: Subject,
+) -> None:
+    model, inputs, graph = subject
+    evaluator = Evaluator(model, graph, example=inputs[:2])
+    edits = list(edits_of(model))
+    evaluator.dense(inputs, edits=[edits[-1]])
+    for edit in (edits[-1], edits[0], edits[len(edits) // 2]):
+        assert_same_logits(evaluator.evaluate(edit), reference_forward(model, inputs, edit))
+
+
+@pytest.mark.parametrize("options", [{"channels_last": False}, {"fold_batch_norm": False}])
+def test_options_change_speed_only(options: dict[str, bool]) -> None:
+    model, inputs = sample("mobilenet_small")
+    graph = graph_of("mobilenet_small")
+    evaluator = Evaluator(model, graph, example=inputs[:2], **options)
+    evaluator.dense(inputs)
+    for edit in list(edits_of(model))[::9]:
+        assert_same_logits(evaluator.evaluate(edit), reference_forward(model, inputs, edit))
+
+
+def test_without_a_graph_the_results_are_the_same() -> None:
+    model, inputs = tricky()
+    evaluator = Evaluator(model, None, fallback_reason="it has a data-dependent branch")
+    assert not evaluator.is_incremental
+    assert evaluator.fallback_reason == "it has a data-dependent branch"
+    evaluator.dense(inputs)
+    for edit in edits_of(model):
+        assert torch.equal(evaluator.evaluate(edit), reference_forward(model, inputs, edit))
+    assert evaluator.share(["head.weight"]) == 1.0
+
+
+def test_a_graph_that_does_not_fit_the_model_is_not_used() -> None:
+    model, inputs = tricky()
+    graph = graph_of("tricky")
+    model.register_forward_hook(lambda module, args, output: output + 1.0)
+    evaluator = Evaluator(model, graph, example=inputs[:2])
+    assert not evaluator.is_incremental
+    assert "own logits" in evaluator.fallback_reason
+
+
+def test_an_edit_that_fits_nothing_is_refused() -> None:
+    model, inputs = tricky()
+    evaluator = Evaluator(model, graph_of("tricky"), example=inputs[:2])
+    evaluator.dense(inputs)
+    with pytest.raises(UnsupportedError, match="nowhere"):
+        evaluator.evaluate({"nowhere.weight": torch.zeros(1)})
+    with pytest.raises(UnsupportedError, match=r"shape \(5, 7\)"):
+        evaluator.evaluate({"head.weight": torch.zeros(5, 7)})
+
+
+def test_less_is_computed_the_later_the_edit() -> None:
+    model, inputs = sample("resnet20")
+    evaluator = Evaluator(model, graph_of("resnet20"), example=inputs[:2])
+    program = evaluator.program
+    assert program is not None
+    sizes = [
+        len(program.part([f"{name}.weight"]).steps)
+        for name in ("conv1", "layer2.0.conv1", "layer3.2.conv2", "fc")
+    ]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[-1] == 1
+    assert 0 < evaluator.share(["fc.weight"]) < evaluator.share(["conv1.weight"]) <= 1
+
+
+def test_memory_limit_bounds_the_samples_of_a_batch() -> None:
+    model, inputs = sample("resnet20")
+    graph = graph_of("resnet20")
+    wide = Evaluator(model, graph, example=inputs[:2], memory_limit=64 * 2**20)
+    narrow = Evaluator(model, graph, example=inputs[:2], memory_limit=1)
+    assert narrow.max_samples() == 1
+    assert (wide.max_samples() or 0) > 50
+    assert (wide.max_samples(["fc.weight"]) or 0) > 2 * (wide.max_samples() or 0)
+    assert Evaluator(model, graph, example=inputs[:2], memory_limit=None).max_samples() is None
+
+
+def test_a_batch_can_be_come_back_to() -> None:
+    model, inputs = sample("resnet20")
+    evaluator = Evaluator(model, graph_of("resnet20"), example=inputs[:2])
+    edit = list(edits_of(model))[20]
+    dense = evaluator.dense(inputs[:3])
+    first, expected = evaluator.current(), evaluator.evaluate(edit)
+    evaluator.dense(inputs[3:])
+    assert torch.equal(evaluator.restore(first), dense)
+    assert torch.equal(evaluator.evaluate(edit), expected)
+    assert first.nbytes > inputs[:3].nbytes

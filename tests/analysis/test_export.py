@@ -1,0 +1,229 @@
+"""Exports: what is written reads back, and the exported script runs on its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from analysis import apply, export
+from analysis.evaluate import evaluate_plan
+from analysis.export import verify
+from analysis.export.files import sha256, write_zip
+from analysis.export.registry import export_format
+from analysis.plan import bulk_set, key_of, read_plan, set_ratio
+from analysis.records import Plan
+from pruners.errors import CaptureError, InputError, PlanError, StoreError, UnknownNameError
+from tests.analysis.points_tables import table
+from tests.helpers.contexts import sample_context
+
+POINTS = table({("l1", "conv1"): [0.0] * 9, ("l1", "conv2"): [0.1] * 9})
+
+
+def some_plan(*, ratio: float = 0.5) -> Plan:
+    plan = apply.start_plan(sample_context("lenet5"), criterion="l1")
+    return bulk_set(plan, [key_of(entry) for entry in plan.entries], ratio)
+
+
+def request(directory: Path, **changes: object) -> export.ExportRequest:
+    base = export.ExportRequest(
+        context=sample_context("lenet5"), plan=some_plan(), directory=directory, points=POINTS
+    )
+    return dataclasses.replace(base, **changes)  # type: ignore[arg-type]
+
+
+# Reads the exported model by the exported script alone; the tests' own data comes as plain JSON.
+ELSEWHERE = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import rebuild, torch
+model = rebuild.load()
+data = json.load(open(sys.argv[2]))
+with torch.no_grad():
+    answers = model(torch.tensor(data["inputs"])).argmax(1)
+right = int((answers == torch.tensor(data["labels"])).sum())
+print(json.dumps({"right": right, "modules": sorted({m.split(".")[0] for m in sys.modules})}))
+"""
+
+
+def test_the_exported_script_gives_the_same_accuracy_in_another_process(tmp_path: Path) -> None:
+    context = sample_context("lenet5")
+    found = evaluate_plan(context, some_plan(), latency_seconds=0)
+    export.export("model", request(tmp_path / "out", evaluation=found))
+    split = context.subject.evaluation
+    assert split is not None
+    inputs, labels = next(split.batches(len(split)))
+    assert labels is not None
+    data = tmp_path / "data.json"
+    data.write_text(json.dumps({"inputs": inputs.tolist(), "labels": labels.tolist()}))
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", ELSEWHERE, str(tmp_path / "out"), str(data)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        timeout=240,
+    )
+    answer = json.loads(done.stdout)
+    assert answer["right"] == found.removed.sums.correct
+    assert not set(answer["modules"]) & {"pruners", "analysis", "sample_models", "safetensors"}
+    card = json.loads((tmp_path / "out" / "model.json").read_text())
+    assert card["measured"]["correct"] == found.removed.sums.correct
+    assert card["params"] == found.removed.params
+    assert card["weights_sha256"] == sha256(tmp_path / "out" / "model.safetensors")
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    context = sample_context("lenet5")
+    found = export.round_trip(context, some_plan(), points=POINTS, directory=tmp_path)
+    assert [check.name for check in found.checks] == [
+        "plan",
+        "indices",
+        "weights",
+        "script",
+        "accuracy",
+        "points",
+    ]
+    assert found.passed, [check.text for check in found.checks]
+    measured = evaluate_plan(context, some_plan(), latency_seconds=0)
+    assert (found.samples, found.correct) == (measured.samples, measured.removed.sums.correct)
+    assert export.RoundTrip.from_dict(found.to_dict()) == found
+    assert not (tmp_path / "samples.safetensors").exists()
+
+
+def test_a_broken_script_fails_the_round_trip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify, "DRIVER", "raise SystemExit('no torch here')")
+    found = export.round_trip(sample_context("lenet5"), some_plan(), directory=tmp_path)
+    assert not found.passed
+    assert found.checks[-1].text == "script: failed: no torch here"
+    assert not (tmp_path / "samples.safetensors").exists()
+
+
+def test_a_model_that_cannot_be_written_as_code_still_exports_its_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(model: nn.Module, example: Tensor, directory: Path) -> None:
+        raise CaptureError("torch.export cannot capture this")
+
+    monkeypatch.setattr("analysis.export.model.write_script", refuse)
+    done = export.export("model", request(tmp_path))
+    assert [path.name for path in done.paths] == ["model.safetensors", "model.json"]
+    assert "torch.export cannot capture this" in done.notes[0]
+    assert json.loads((tmp_path / "model.json").read_text())["script"] is None
+    small = apply.removed_model(sample_context("lenet5"), some_plan())
+    weights = safetensors.torch.load_file(str(tmp_path / "model.safetensors"))
+    assert set(weights) == set(small.state_dict())
+    found = export.round_trip(sample_context("lenet5"), some_plan(), directory=tmp_path / "trip")
+    assert not found.passed
+
+
+def test_the_plan_lists_kept_indices_and_only_what_is_pruned(tmp_path: Path) -> None:
+    plan = set_ratio(some_plan(ratio=0.0), "conv2", 0.25)
+    (path,) = export.export("json", request(tmp_path, plan=plan)).paths
+    back = read_plan(path)
+    assert [entry.layer for entry in back.entries] == ["conv2"]
+    assert len(back.entries[0].indices or ()) == back.entries[0].kept == 12
+    assert back.fingerprint == sample_context("lenet5").subject.fingerprint
+
+
+def test_the_plan_carries_what_was_measured(tmp_path: Path) -> None:
+    found = evaluate_plan(sample_context("lenet5"), some_plan(), latency_seconds=0)
+    (path,) = export.export("json", request(tmp_path, evaluation=found)).paths
+    assert read_plan(path).extra["measured"]["correct"] == found.removed.sums.correct
+
+
+def test_points(tmp_path: Path) -> None:
+    (path,) = export.export("csv", request(tmp_path)).paths
+    pd.testing.assert_frame_equal(pd.read_csv(path), POINTS, check_exact=False)
+    with pytest.raises(InputError, match="no run with points"):
+        export.export("csv", request(tmp_path, points=None))
+
+
+def test_everything_in_one_zip(tmp_path: Path) -> None:
+    found = evaluate_plan(sample_context("lenet5"), some_plan(), latency_seconds=0)
+    done = export.export("zip", request(tmp_path, name="half", evaluation=found))
+    archive = zipfile.ZipFile(tmp_path / "half.zip")
+    assert sorted(archive.namelist()) == sorted(
+        f"half/{name}"
+        for name in (
+            "README.md",
+            "half.json",
+            "model.json",
+            "model.safetensors",
+            "points.csv",
+            "rebuild.py",
+        )
+    )
+    assert done.paths[0].name == "half.zip"
+    for path in done.paths[1:]:
+        assert archive.read(f"half/{path.name}") == path.read_bytes()
+    about = (tmp_path / "README.md").read_text()
+    assert f"{found.removed.sums.correct}/{found.samples}" in about
+    assert "| conv2 | l1 | channel | 8 | 16 | 50.0% |" in about
+    assert "samples.safetensors" not in about
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_equal_files_give_an_equal_zip(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    first = write_zip(tmp_path / "1.zip", [tmp_path / "a.txt"], folder="x")
+    (tmp_path / "a.txt").touch()
+    second = write_zip(tmp_path / "2.zip", [tmp_path / "a.txt"], folder="x")
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_problems_are_said_before(tmp_path: Path) -> None:
+    found = export.problems(request(tmp_path, plan=some_plan(ratio=0.0), points=None))
+    assert [line.split(":")[0] for line in found] == [
+        "the plan removes nothing",
+        "no points",
+        "the plan was not evaluated",
+    ]
+    failed = POINTS.assign(status="failed")
+    assert "18 points failed" in export.problems(request(tmp_path, points=failed))
+
+
+def test_bad_exports_give_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="export format 'onyx'"):
+        export.export("onyx", request(tmp_path))
+    with pytest.raises(InputError, match="letters, digits"):
+        export.export("json", request(tmp_path, name="../plan"))
+    other = dataclasses.replace(some_plan(), fingerprint="0" * 64)
+    with pytest.raises(PlanError, match="made for weights"):
+        export.export("json", request(tmp_path, plan=other))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="cannot write to"):
+        export.export("json", request(tmp_path / "file"))
+
+
+def test_registry() -> None:
+    assert {"json", "model", "csv", "zip"} <= set(export.names())
+    with pytest.raises(ValueError, match="two export formats"):
+        export_format("json", label="", help="")(lambda asked: None)  # type: ignore[arg-type,return-value]
+    for name in export.names():
+        assert export.get(name).label
+        assert export.get(name).help.endswith(".")
+
+
+def test_hand_chosen_indices_are_exported_as_they_are(tmp_path: Path) -> None:
+    plan = set_ratio(some_plan(ratio=0.0), "conv1", 0.5)
+    entries = tuple(
+        dataclasses.replace(entry, indices=(0, 1, 2)) if entry.layer == "conv1" else entry
+        for entry in plan.entries
+    )
+    plan = dataclasses.replace(plan, entries=entries)
+    export.export("model", request(tmp_path, plan=plan))
+    weight = safetensors.torch.load_file(str(tmp_path / "model.safetensors"))["conv1.weight"]
+    dense = dict(sample_context("lenet5").model.named_modules())["conv1"].weight
+    assert torch.equal(weight, dense[:3])

@@ -1,0 +1,98 @@
+"""The inventory is what `prunescope inspect` prints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from analysis.inventory import Inventory, inventory
+from sample_models.architectures import ARCHITECTURES
+from tests.helpers.topologies import build_topology
+
+
+@dataclass(frozen=True)
+class Subject:
+    model: nn.Module
+    example: Tensor
+
+
+def subject(name: str) -> Subject:
+    return Subject(ARCHITECTURES[name]().eval(), torch.randn(2, 1, 28, 28))
+
+
+def test_contract_of_the_json_object() -> None:
+    found = inventory(subject("resnet20")).to_dict()
+    assert {"params", "macs", "layers", "groups"} <= set(found)
+    layer_keys = {
+        "name", "type", "params", "macs", "output_shape", "group", "prunable", "reason",
+    }  # fmt: skip
+    assert all(set(row) == layer_keys for row in found["layers"])
+    assert all(
+        {"id", "members", "channels", "prunable", "reason"} <= set(g) for g in found["groups"]
+    )
+    assert all(set(m) == {"name", "dim", "role"} for g in found["groups"] for m in g["members"])
+    assert Inventory.from_dict(found).to_dict() == found
+
+
+def test_numbers_of_known_layers() -> None:
+    found = inventory(subject("lenet5"))
+    rows = {row.name: row for row in found.layers}
+    assert rows["conv1"].macs == 6 * 25 * 28 * 28
+    assert rows["conv1"].params == 6 * 25 + 6
+    assert rows["conv1"].output_shape == (6, 28, 28)
+    assert rows["fc1"].output_shape == (120,)
+    assert (rows["fc3"].prunable, rows["fc3"].reason) == (False, "is the network's output")
+    assert sum(row.params for row in found.layers) == found.params == 61706
+
+
+def test_every_layer_of_a_group_names_it() -> None:
+    found = inventory(subject("mobilenet_small"))
+    rows = {row.name: row for row in found.layers}
+    assert rows["blocks.0.depthwise"].group == rows["blocks.0.expand"].group == "blocks.0.expand"
+    assert all(row.prunable or row.reason for row in found.layers)
+
+
+def test_layer_that_never_runs_is_listed() -> None:
+    class Idle(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.used = nn.Linear(4, 3)
+            self.idle = nn.Linear(4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.used(x)
+
+    found = inventory(Subject(Idle().eval(), torch.randn(2, 4)))
+    assert found.layers[-1].name == "idle"
+    assert found.layers[-1].reason == "the forward pass does not run it"
+
+
+def test_refused_capture_keeps_the_layers() -> None:
+    class Branch(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+            self.out = nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.conv(x).mean((2, 3))
+            return self.out(x if float(x.sum()) > 0 else -x)
+
+    found = inventory(Subject(Branch().eval(), torch.randn(2, 3, 8, 8)))
+    assert "torch.export cannot capture Branch" in found.capture_error
+    assert not found.groups
+    row = found.layers[0]
+    assert (row.name, row.macs, row.output_shape) == ("conv", 4 * 27 * 36, (4, 6, 6))
+    assert (row.prunable, found.macs) == (False, 4 * 27 * 36 + 8)
+
+
+@pytest.mark.parametrize("name", ["attention", "group_normed", "untraced"])
+def test_what_does_not_hold_is_visible(name: str) -> None:
+    model, example = build_topology(name)
+    found = inventory(Subject(model, example))
+    assert any(not group.exact and group.note for group in found.groups if group.prunable) or any(
+        "not supported" in group.reason for group in found.groups
+    )

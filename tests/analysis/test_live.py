@@ -1,0 +1,133 @@
+"""Live evaluation: same numbers as a fresh evaluation, whatever was evaluated before."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from analysis.edits import Edit, kept_units, scores, targets
+from analysis.live import LiveEvaluator, LiveResult
+from analysis.metrics import batch_sums
+from analysis.records import Plan, PlanEntry
+from pruners.errors import InputError
+from pruners.preserve import checksum
+from tests.helpers.contexts import sample_context
+
+
+def plan_of(name: str, ratios: dict[str, float]) -> Plan:
+    context = sample_context(name)
+    entries = []
+    for target in targets(context, "channel"):
+        if target.layer not in ratios:
+            continue
+        kept = max(1, round(target.total * (1 - ratios[target.layer])))
+        mask = kept_units(scores(context, target, "l1"), kept)
+        entries.append(
+            PlanEntry(
+                layer=target.layer,
+                group=target.group,
+                criterion="l1",
+                granularity="channel",
+                ratio=ratios[target.layer],
+                kept=kept,
+                total=target.total,
+                indices=tuple(mask.nonzero().flatten().tolist()),
+            )
+        )
+    return Plan(subject=context.subject.spec, fingerprint="", entries=tuple(entries))
+
+
+def fresh(name: str, plan: Plan) -> LiveResult:
+    return list(LiveEvaluator(sample_context(name)).evaluate(plan))[-1]
+
+
+PLANS = [
+    {"conv1": 0.5},
+    {"conv1": 0.5, "layer2.0.conv1": 0.5},
+    {"layer3.1.conv1": 0.8},
+    {},
+    {"conv1": 0.2, "layer1.1.conv1": 0.6, "layer3.1.conv1": 0.8},
+]
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 25_000_000, 2**30])
+def test_a_chain_of_plans_gives_the_numbers_of_fresh_evaluations(cache_bytes: int) -> None:
+    context = sample_context("resnet20")
+    before = checksum(context.model)
+    live = LiveEvaluator(context, cache_bytes=cache_bytes, batch_size=60)
+    for ratios in PLANS:
+        plan = plan_of("resnet20", ratios)
+        results = list(live.evaluate(plan))
+        assert [item.samples for item in results] == [60, 120, 180, 200]
+        assert [item.is_final for item in results] == [False, False, False, True]
+        expected = fresh("resnet20", plan)
+        assert results[-1].sums.correct == expected.sums.correct
+        assert results[-1].sums.lost == expected.sums.lost
+        assert results[-1].sums.loss == pytest.approx(expected.sums.loss, rel=1e-4)
+        assert results[-1].accuracy == expected.accuracy
+        assert results[-1].interval.low <= results[-1].drop <= results[-1].interval.high
+    assert checksum(context.model) == before
+
+
+def test_the_numbers_are_those_of_the_removed_model() -> None:
+    context = sample_context("lenet5")
+    plan = plan_of("lenet5", {"conv1": 0.5, "fc1": 0.5})
+    found = fresh("lenet5", plan)
+    from pruners.removal import remove
+
+    kept = {item.group: item.indices for item in plan.entries if item.group and item.indices}
+    model = remove(context.model, context.require_structure(), kept)
+    assert context.subject.evaluation is not None
+    inputs, labels = next(context.subject.evaluation.batches(200))
+    with torch.no_grad():
+        expected = batch_sums(context.model(inputs), model(inputs), labels)
+    assert (found.sums.correct, found.sums.lost) == (expected.correct, expected.lost)
+    assert (
+        found.baseline.correct
+        == batch_sums(context.model(inputs), context.model(inputs), labels).correct
+    )
+
+
+def test_a_new_plan_ends_the_evaluation_of_the_old_one() -> None:
+    live = LiveEvaluator(sample_context("lenet5"), batch_size=50)
+    old = live.evaluate(plan_of("lenet5", {"conv1": 0.5}))
+    first = next(old)
+    new = live.evaluate(plan_of("lenet5", {"conv2": 0.5}))
+    assert list(old) == []
+    assert first.samples == 50
+    assert (
+        list(new)[-1].sums.correct
+        == fresh("lenet5", plan_of("lenet5", {"conv2": 0.5})).sums.correct
+    )
+
+
+def test_an_abandoned_evaluation_leaves_the_cache_right() -> None:
+    live = LiveEvaluator(sample_context("lenet5"), batch_size=50)
+    for ratios in ({"conv1": 0.5}, {"conv1": 0.8}, {"fc1": 0.5}, {"conv2": 0.3}):
+        results = live.evaluate(plan_of("lenet5", ratios))
+        next(results)
+        next(results)
+    plan = plan_of("lenet5", {"fc2": 0.5})
+    assert list(live.evaluate(plan))[-1].sums.correct == fresh("lenet5", plan).sums.correct
+
+
+def test_removal_where_a_norm_mixes_channels() -> None:
+    context = sample_context("vit_tiny")
+    inexact = next(
+        item.layer
+        for item in targets(context, "channel")
+        if item.prunable and item.group and not context.group(item.group).exact
+    )
+    plan = plan_of("vit_tiny", {inexact: 0.3})
+    found = fresh("vit_tiny", plan)
+    assert found.samples == 200
+    assert 0 < found.accuracy <= 1
+
+
+def test_logits_that_are_not_finite_are_reported() -> None:
+    live = LiveEvaluator(sample_context("lenet5"))
+    weight = sample_context("lenet5").evaluator.state["fc3.weight"]
+    with pytest.raises(InputError, match="not finite"):
+        next(live.evaluate_edit(Edit({"fc3.weight": weight * torch.nan})))
+    # The cache holds no trace of it.
+    assert list(live.evaluate_edit(Edit()))[-1].drop == 0

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from analysis.address import parse_model
+from analysis.loading.models import load_model
+from pruners.errors import AddressError
+from tests.helpers.tiny_subject import MODEL_SOURCE, seeded_state
+
+
+@pytest.fixture
+def factory(tmp_path: Path) -> str:
+    path = tmp_path / "tiny_model.py"
+    path.write_text(MODEL_SOURCE, encoding="utf-8")
+    return f"{path}:build"
+
+
+def load(text: str, **options: object) -> torch.nn.Module:
+    return load_model(parse_model(text), **options).model  # type: ignore[arg-type]
+
+
+def assert_same_state(model: torch.nn.Module, state: dict[str, torch.Tensor]) -> None:
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, state[name]), name
+
+
+def test_a_sample_model_is_in_eval_mode_without_gradients() -> None:
+    loaded = load_model(parse_model("sample:lenet5"))
+    assert loaded.input_shape == (1, 28, 28)
+    assert not any(module.training for module in loaded.model.modules())
+    assert not any(item.requires_grad for item in loaded.model.parameters())
+
+
+def test_a_factory_in_a_file(factory: str) -> None:
+    assert isinstance(load(factory), torch.nn.Sequential)
+
+
+def test_an_edited_file_gives_the_edited_model(factory: str, tmp_path: Path) -> None:
+    load(factory)
+    (tmp_path / "tiny_model.py").write_text(
+        "from torch import nn\ndef build():\n    return nn.Linear(3, 2)\n", encoding="utf-8"
+    )
+    assert isinstance(load(factory), torch.nn.Linear)
+
+
+def test_a_factory_in_a_module() -> None:
+    assert isinstance(load("tests.helpers.tiny_factories:mlp"), torch.nn.Sequential)
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod."])
+@pytest.mark.parametrize("nesting", [(), ("state_dict",), ("model",), ("state_dict", "model")])
+def test_state_dicts_of_many_trainers(
+    factory: str, tmp_path: Path, prefix: str, nesting: tuple[str, ...]
+) -> None:
+    state = seeded_state(load(factory))
+    content: object = {prefix + name: tensor for name, tensor in state.items()}
+    for name in nesting:
+        content = {name: content, "epoch": 3}
+    torch.save(content, tmp_path / "w.pt")
+    assert_same_state(load(f"{factory}#weights={tmp_path / 'w.pt'}"), state)
+
+
+def test_safetensors(factory: str, tmp_path: Path) -> None:
+    state = seeded_state(load(factory))
+    safetensors.torch.save_file(state, tmp_path / "w.safetensors")
+    assert_same_state(load(f"{factory}#weights={tmp_path / 'w.safetensors'}"), state)
+
+
+def test_keys_that_do_not_fit_are_listed(factory: str, tmp_path: Path) -> None:
+    state = seeded_state(load(factory))
+    state["head.weight"] = state.pop("5.weight")
+    state["0.bias"] = torch.zeros(7)
+    torch.save(state, tmp_path / "w.pt")
+    with pytest.raises(AddressError) as caught:
+        load(f"{factory}#weights={tmp_path / 'w.pt'}")
+    text = str(caught.value)
+    assert "missing: 5.weight" in text
+    assert "unexpected: head.weight" in text
+    assert "0.bias (7,) instead of (6,)" in text
+    assert "\n" not in text
+
+
+def test_a_pickle_is_refused_and_not_run(factory: str, tmp_path: Path) -> None:
+    import pickle  # the attacker's tool
+
+    class Attack:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return Path.touch, (tmp_path / "owned",)  # type: ignore[return-value]
+
+    (tmp_path / "w.pt").write_bytes(pickle.dumps(Attack()))
+    with pytest.raises(AddressError, match="weights_only=True"):
+        load(f"{factory}#weights={tmp_path / 'w.pt'}")
+    assert not (tmp_path / "owned").exists()
+
+
+def test_missing_and_damaged_weights(factory: str, tmp_path: Path) -> None:
+    with pytest.raises(AddressError, match="there is no weights file"):
+        load(f"{factory}#weights={tmp_path / 'no.pt'}")
+    (tmp_path / "bad.safetensors").write_bytes(b"nothing")
+    with pytest.raises(AddressError, match="not a safetensors file"):
+        load(f"{factory}#weights={tmp_path / 'bad.safetensors'}")
+    torch.save({"epoch": 3}, tmp_path / "empty.pt")
+    with pytest.raises(AddressError, match="holds no tensors"):
+        load(f"{factory}#weights={tmp_path / 'empty.pt'}")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("sample:resnet2000", "unknown sample model"),
+        ("torchvision:resnet19", "did you mean resnet18"),
+        ("torchvision:fasterrcnn_resnet50_fpn", "unknown torchvision classifier"),
+        ("no_such_package.models:build", "No module named"),
+        ("no/such/file.py:build", "there is no file"),
+        ("tests.helpers.tiny_factories:nowhere", "has no function"),
+    ],
+)
+def test_what_is_missing_is_named(text: str, says: str) -> None:
+    with pytest.raises(AddressError, match=says):
+        load(text)
+
+
+def test_factories_that_raise_or_return_nonsense(factory: str) -> None:
+    place = factory.removesuffix(":build")
+    with pytest.raises(AddressError, match=r"raised OSError: the factory is$"):
+        load(f"{place}:raising")
+    with pytest.raises(AddressError, match=r"returns an nn\.Module, this one returned a int"):
+        load(f"{place}:nothing")
+
+
+def test_random_weights_are_the_same_each_time_and_said_so() -> None:
+    state = torch.random.get_rng_state()
+    first = load_model(parse_model("torchvision:squeezenet1_1#classes=7"))
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert "random" in first.notes[0]
+    assert first.input_shape == (3, 224, 224)
+    assert_same_state(load("torchvision:squeezenet1_1#classes=7"), first.model.state_dict())
+
+
+class TestRoots:
+    def test_files_below_a_root_are_allowed(self, factory: str, tmp_path: Path) -> None:
+        assert load(factory, roots=[tmp_path])
+
+    def test_files_elsewhere_are_not(self, factory: str, tmp_path: Path) -> None:
+        with pytest.raises(AddressError, match="outside of the folders"):
+            load(factory, roots=[tmp_path / "sub"])
+
+    def test_weights_elsewhere_are_not(self, tmp_path: Path) -> None:
+        with pytest.raises(AddressError, match="outside of the folders"):
+            load("sample:lenet5#weights=/etc/hostname", roots=[tmp_path])
+
+    def test_a_link_out_of_the_root_is_followed(self, factory: str, tmp_path: Path) -> None:
+        inside = tmp_path / "inside"
+        inside.mkdir()
+        (inside / "link.py").symlink_to(factory.removesuffix(":build"))
+        with pytest.raises(AddressError, match="outside of the folders"):
+            load(f"{inside / 'link.py'}:build", roots=[inside])
+
+    @pytest.mark.parametrize("name", ["os:getcwd", "torch.hub:list", "no_such_thing:x", "sys:exit"])
+    def test_modules_elsewhere_are_refused_unimported(self, name: str, tmp_path: Path) -> None:
+        with pytest.raises(AddressError, match="folders that this server allows"):
+            load(name, roots=[tmp_path])
+
+    def test_installed_packages_are_refused_even_below_a_root(self) -> None:
+        with pytest.raises(AddressError, match="installed package"):
+            load("torch.nn:Identity", roots=[Path("/")])
+
+    def test_own_modules_below_a_root_are_allowed(self) -> None:
+        root = Path(__file__).resolve().parent.parent.parent
+        assert load("tests.helpers.tiny_factories:mlp", roots=[root])

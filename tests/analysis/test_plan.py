@@ -1,0 +1,279 @@
+"""Plans: pure edits, locks, conflicts, files, undo and redo, predictions."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from analysis import plan as plans
+from analysis.plan_history import MAX_STEPS, History
+from analysis.prediction import plan_table, predict
+from analysis.records import Plan, PlanEntry, SubjectSpec
+from pruners.errors import InputError, PlanError, UnknownNameError
+from tests.analysis.points_tables import GRID, curve, table
+
+RISING = [0.0, 0.01, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07]
+
+
+def start(granularity: str = "channel") -> Plan:
+    return plans.new_plan(
+        SubjectSpec(model="sample:lenet5"),
+        fingerprint="f" * 64,
+        units=[("conv1", "conv1", 6), ("conv2", "conv2", 16), ("fc1", "fc1", 120)],
+        criterion="l1",
+        granularity=granularity,
+    )
+
+
+def test_a_new_plan_removes_nothing() -> None:
+    assert plans.pruned_entries(start()) == ()
+    assert plans.kept_counts(start()) == {}
+
+
+def test_edits_are_pure() -> None:
+    before = start()
+    after = plans.set_ratio(before, "conv2", 0.5)
+    assert plans.find(before, "conv2").kept == 16
+    assert plans.find(after, "conv2").kept == 8
+    assert after.entries[0] is before.entries[0]
+
+
+def test_requested_and_achieved_ratio() -> None:
+    entry = plans.find(plans.set_ratio(start(), "conv1", 0.4), "conv1")
+    assert (entry.ratio, entry.kept) == (0.4, 4)
+    assert plans.achieved(entry) == pytest.approx(1 / 3)
+
+
+def test_one_channel_stays_but_every_weight_may_go() -> None:
+    assert plans.find(plans.set_ratio(start(), "conv1", 1.0), "conv1").kept == 1
+    assert plans.find(plans.set_ratio(start("element"), "conv1", 1.0), "conv1").kept == 0
+
+
+def test_a_pattern_has_one_ratio() -> None:
+    after = plans.set_ratio(start("2:4"), "conv2", 0.1)
+    assert plans.find(after, "conv2").ratio == 0.5
+    assert plans.find(plans.set_ratio(after, "conv2", 0.0), "conv2").kept == 16
+
+
+@pytest.mark.parametrize("ratio", [-0.1, 1.1, float("nan")])
+def test_ratios_outside_are_refused(ratio: float) -> None:
+    with pytest.raises(InputError, match="between 0 and 1"):
+        plans.set_ratio(start(), "conv1", ratio)
+
+
+def test_kept_outside_is_refused() -> None:
+    with pytest.raises(InputError, match="conv1: 0 kept asked for, possible are 1 to 6"):
+        plans.set_kept(start(), "conv1", 0)
+
+
+def test_unknown_layers_are_named() -> None:
+    with pytest.raises(UnknownNameError, match=r"conv9.*known: conv1, conv2, fc1"):
+        plans.set_ratio(start(), "conv9", 0.5)
+
+
+def test_indices_survive_only_what_keeps_them_true() -> None:
+    before = plans.set_ratio(start(), "conv1", 0.5)
+    entry = dataclasses.replace(plans.find(before, "conv1"), indices=(0, 1, 2))
+    before = dataclasses.replace(before, entries=(entry, *before.entries[1:]))
+    assert plans.find(plans.lock(before, "conv1"), "conv1").indices == (0, 1, 2)
+    assert plans.find(plans.set_ratio(before, "conv1", 0.45), "conv1").indices == (0, 1, 2)
+    assert plans.find(plans.set_ratio(before, "conv1", 0.2), "conv1").indices is None
+    assert plans.find(plans.set_criterion(before, "conv1", "fpgm"), "conv1").indices is None
+
+
+def test_bulk_edits_leave_locked_entries() -> None:
+    locked = plans.lock(plans.set_ratio(start(), "fc1", 0.2), "fc1")
+    after = plans.bulk_set(locked, ["conv1", "fc1"], 0.5)
+    assert [plans.achieved(entry) for entry in after.entries] == [0.5, 0.0, 0.2]
+    assert plans.scale(after, 0.5).entries[2].ratio == 0.2
+    assert plans.scale(after, 0.5).entries[0].ratio == 0.25
+    assert plans.scale(after, 9, most=0.8).entries[0].ratio == 0.8
+    assert [entry.ratio for entry in plans.clear(after).entries] == [0.0, 0.0, 0.2]
+
+
+def test_exclude_makes_dense_and_locks() -> None:
+    entry = plans.find(plans.exclude(plans.set_ratio(start(), "fc1", 0.5), "fc1"), "fc1")
+    assert (entry.kept, entry.locked) == (120, True)
+
+
+def test_conflicting_requests_in_one_group_name_both_layers() -> None:
+    groups = {"layer1.conv2": "conv1", "conv1": "conv1"}
+    with pytest.raises(PlanError) as caught:
+        plans.from_requests(start(), {"conv1": 0.5, "layer1.conv2": 0.3}, group_of=groups.get)
+    message = str(caught.value)
+    assert "conv1 (ratio 0.5)" in message
+    assert "layer1.conv2 (ratio 0.3)" in message
+    after = plans.from_requests(start(), {"layer1.conv2": 0.5, "conv1": 0.5}, group_of=groups.get)
+    assert plans.find(after, "conv1").kept == 3
+
+
+def test_requests_for_what_cannot_be_pruned() -> None:
+    with pytest.raises(PlanError, match=r"head: a ratio of 0\.5"):
+        plans.from_requests(start(), {"head": 0.5}, group_of={}.get)
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    plan = plans.lock(plans.set_ratio(start(), "conv2", 0.5), "conv1")
+    path = plans.write_plan(plan, tmp_path / "deep" / "plan.json")
+    assert plans.read_plan(path) == plan
+    assert json.loads(path.read_text())["schema_version"] == 1
+    assert [item.name for item in path.parent.iterdir()] == ["plan.json"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "is not a plan"),
+        ('{"subject": 1, "entries": []}', "JSON object"),
+        ('{"subject": {"model": "m"}, "entries": [], "fingerprint": "", "new": 1}', "unknown"),
+        (
+            '{"subject": {"model": "m"}, "entries": [], "fingerprint": "", "schema_version": 9}',
+            "schema version 9",
+        ),
+        ('{"subject": {"model": "m"}, "entries": [{"layer": "a"}], "fingerprint": ""}', "missing"),
+    ],
+)
+def test_bad_plans_give_one_line(text: str, message: str) -> None:
+    with pytest.raises(PlanError, match=message) as caught:
+        plans.from_json(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match="cannot read the plan"):
+        plans.read_plan(tmp_path / "none.json")
+
+
+def entry(**changes: object) -> PlanEntry:
+    values: dict[str, object] = {
+        "layer": "a",
+        "group": "a",
+        "criterion": "l1",
+        "granularity": "channel",
+        "ratio": 0.5,
+        "kept": 2,
+        "total": 4,
+    }
+    return PlanEntry(**{**values, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ([entry(kept=0)], "keeps 0 of 4"),
+        ([entry(kept=5)], "keeps 5 of 4"),
+        ([entry(indices=(0,))], "1 kept indices listed for a kept count of 2"),
+        ([entry(indices=(1, 0))], "different and rising"),
+        ([entry(indices=(1, 4))], r"must lie in 0\.\.3"),
+        ([entry(), entry(layer="b", kept=3)], "a .keeps 2. and b .keeps 3."),
+    ],
+)
+def test_plans_that_contradict_themselves(entries: list[PlanEntry], message: str) -> None:
+    plan = Plan(subject=SubjectSpec(model="m"), fingerprint="f", entries=tuple(entries))
+    with pytest.raises(PlanError, match=message):
+        plans.check(plan)
+
+
+def test_masked_weights_and_removed_channels_of_one_layer_go_together() -> None:
+    mixed = (entry(), entry(granularity="element", group=None))
+    plans.check(Plan(subject=SubjectSpec(model="m"), fingerprint="f", entries=mixed))
+
+
+def test_a_plan_for_other_weights_or_groups_is_refused() -> None:
+    plan = start()
+    totals = {("channel", "conv1"): 6, ("channel", "conv2"): 16, ("channel", "fc1"): 120}
+    assert plans.check_fits(plan, fingerprint="f" * 64, totals=totals) is plan
+    with pytest.raises(PlanError, match=r"made for weights ffffffffffff.*has 000000000000"):
+        plans.check_fits(plan, fingerprint="0" * 64, totals=totals)
+    with pytest.raises(PlanError, match="conv2 has 16 units, the model has 8"):
+        plans.check_fits(plan, fingerprint="f" * 64, totals={**totals, ("channel", "conv2"): 8})
+    with pytest.raises(PlanError, match="prunes 'conv2'"):
+        plans.check_fits(plan, fingerprint="f" * 64, totals={("channel", "conv1"): 6})
+
+
+def test_compact_and_expand_are_inverse() -> None:
+    plan = plans.set_ratio(start(), "conv2", 0.5)
+    small = plans.compact(plan)
+    assert [item.layer for item in small.entries] == ["conv2"]
+    assert plans.expand(small, start()) == plan
+
+
+def test_history() -> None:
+    one = start()
+    two = plans.set_ratio(one, "conv1", 0.5)
+    three = plans.set_ratio(two, "conv2", 0.5)
+    history = History.start(one).do(two, action="conv1 to 50 %").do(three, action="uniform")
+    assert history.plan == three
+    assert history.undo_action == "uniform"
+    back = history.undo()
+    assert back.plan == two
+    assert back.redo_action == "uniform"
+    assert back.redo() == history
+    assert back.undo().undo().plan == one
+    assert not back.undo().can_undo
+    assert history.redo() == history
+    other = back.do(one, action="clear")
+    assert not other.can_redo
+    assert other.undo().plan == two
+    assert history.do(three, action="nothing") is history
+
+
+def test_history_is_bounded() -> None:
+    history = History.start(start())
+    for step in range(MAX_STEPS + 20):
+        history = history.do(dataclasses.replace(start(), note=str(step)), action="note")
+    assert len(history.steps) == MAX_STEPS
+    assert history.plan.note == str(MAX_STEPS + 19)
+
+
+def measured() -> pd.DataFrame:
+    return pd.concat(
+        [
+            curve(RISING, layer="conv1", total=6, half_width=0.005),
+            curve(RISING[:5], layer="conv2", total=16, ratios=GRID[:5], half_width=0.005),
+        ],
+        ignore_index=True,
+    )
+
+
+def test_prediction_adds_single_drops() -> None:
+    plan = plans.set_ratio(plans.set_ratio(start(), "conv1", 0.5), "conv2", 0.5)
+    found = predict(plan, measured())
+    assert found.drop == pytest.approx(0.03 + 0.03)
+    assert found.low == pytest.approx(2 * 0.025)
+    assert found.high == pytest.approx(2 * 0.035)
+    assert found.unmeasured == found.extrapolated == ()
+    assert "assumed" in found.assumption
+
+
+def test_prediction_says_what_it_does_not_know() -> None:
+    plan = plans.bulk_set(start(), ["conv2", "fc1"], 0.8)
+    found = predict(plan, measured())
+    assert found.unmeasured == ("fc1",)
+    assert found.extrapolated == ("conv2",)
+    assert found.drop == pytest.approx(0.03)
+    assert predict(start(), measured()).drop == 0.0
+
+
+def test_plan_table() -> None:
+    plan = plans.bulk_set(start(), ["conv1", "conv2", "fc1"], 0.8)
+    found = plan_table(plan, measured(), tolerance=0.02).set_index("key")
+    assert found.loc["conv1", "note"] == "beyond the tolerance of 2 pp"
+    assert found.loc["conv2", "note"].endswith("the curve ends at 50%")
+    assert found.loc["fc1", "note"] == "not measured by l1"
+    # 0.8 and 0.9 of six channels are both five: the envelope takes the larger drop.
+    assert found.loc["conv1", "drop"] == pytest.approx(0.07)
+    tiny = plans.set_ratio(start(), "conv1", 0.05)
+    note = plan_table(tiny, measured(), tolerance=0.02).set_index("key").loc["conv1", "note"]
+    assert note == "nothing removed: the ratio rounds to 0"
+
+
+def test_plan_table_without_points() -> None:
+    empty = table({("l1", "conv1"): RISING}).iloc[:0]
+    found = plan_table(plans.set_ratio(start(), "conv1", 0.5), empty, tolerance=0.01)
+    assert found["tolerated"].isna().all()

@@ -1,0 +1,314 @@
+"""Repairs of points and plans, global ranking: on sample models, against the models themselves."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from analysis.apply import start_plan
+from analysis.context import SubjectContext, open_context
+from analysis.edits import Edit, edit_for, kept_at, kept_units, mask_of_entry, scores, targets
+from analysis.global_ranking import global_plan
+from analysis.records import Plan, PlanEntry, SubjectSpec, SweepSpec
+from analysis.recover import (
+    METHODS,
+    RECOVERY_HELP,
+    RecoveryReport,
+    measure,
+    plan_masks,
+    recover_plan,
+    recovered_model,
+    report,
+)
+from analysis.repair import REPAIRS, PointRepairer, calibration_batches, check_repair, weight_masks
+from analysis.rounds import rescored_plan
+from analysis.subject import load_subject
+from analysis.sweep import iter_sweep
+from pruners import schedules
+from pruners.batch_norm import batch_norm_buffers
+from pruners.criteria import registry
+from pruners.errors import InputError, UnknownNameError, UnsupportedError
+from pruners.gates import input_gate_gradients
+from pruners.mask_search import fisher_loss, unit_gate_gradients
+from pruners.moments import capture_moments
+from pruners.preserve import checksum
+
+SPEC = {"samples": 80, "calibration_samples": 64, "batch_size": 40}
+
+
+def make_context(model: str, data: str | None = "sample:fashion-mnist") -> SubjectContext:
+    return open_context(load_subject(SubjectSpec(model=f"sample:{model}", data=data, **SPEC)))
+
+
+@pytest.fixture(scope="module")
+def lenet() -> SubjectContext:
+    return make_context("lenet5")
+
+
+@pytest.fixture(scope="module")
+def resnet() -> SubjectContext:
+    return make_context("resnet20")
+
+
+def plan_of(context: SubjectContext, ratio: float, *, granularity: str = "channel") -> Plan:
+    """Prune the first five targets: a residual group and layers alone in theirs."""
+    plan = start_plan(context, criterion="l1", granularity=granularity)
+    by_name = {target.name: target for target in targets(context, granularity)}
+
+    def pruned(entry: PlanEntry) -> PlanEntry:
+        target = by_name[entry.group or entry.layer]
+        return dataclasses.replace(entry, ratio=ratio, kept=kept_at(context, target, ratio))
+
+    return dataclasses.replace(plan, entries=tuple(map(pruned, plan.entries[:5])))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_recovered_masked_model_equals_the_recovered_removed_model(
+    resnet: SubjectContext, method: str
+) -> None:
+    plan = plan_of(resnet, 0.3)
+    before = checksum(resnet.model)
+    recovery = recover_plan(resnet, plan, method=method)
+    assert checksum(resnet.model) == before
+    inputs = resnet.subject.example
+    masked = resnet.evaluator.forward(inputs, recovery.edit.tensors)
+    removed = recovered_model(resnet, recovery)(inputs)
+    torch.testing.assert_close(masked, removed, rtol=1e-3, atol=1e-3)
+    size = sum(item.numel() for item in recovered_model(resnet, recovery).parameters())
+    assert size < sum(item.numel() for item in resnet.model.parameters())
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "bn"])
+@pytest.mark.parametrize("granularity", ["channel", "element"])
+def test_recovery_brings_lenet_closer_to_dense(
+    lenet: SubjectContext, method: str, granularity: str
+) -> None:
+    plan = plan_of(lenet, 0.5, granularity=granularity)
+    if granularity == "element" and method in ("tune", "search"):
+        return
+    recovery = recover_plan(lenet, plan, method=method)
+    found = report(lenet, plan, recovery, method=method)
+    assert RecoveryReport.from_dict(found.to_dict()) == found
+    assert found.dense.drop == 0
+    assert found.recovered.agreement > found.pruned.agreement
+    assert found.recovered.accuracy_low <= found.recovered.accuracy <= found.recovered.accuracy_high
+    assert all(item.after <= item.before for item in found.layers)
+    if method in ("lsq", "obs"):
+        assert {item.layer for item in found.layers} == {
+            name.removesuffix(".weight") for name in plan_masks(lenet, plan)
+        }
+
+
+def test_search_keeps_counts_and_lowers_the_fisher_loss(resnet: SubjectContext) -> None:
+    plan = plan_of(resnet, 0.5)
+    found = recover_plan(resnet, plan, method="search").plan
+    batches = calibration_batches(resnet)
+    for old, new in zip(plan.entries, found.entries, strict=True):
+        assert old.group is not None
+        assert (new.kept, new.total) == (old.kept, old.total)
+        assert new.indices is not None
+        assert len(new.indices) == new.kept
+        group = resnet.group(old.group)
+        layers = [member.layer for member in group.consumers]
+        gradients = input_gate_gradients(resnet.model, batches, layers=layers)
+        units = torch.stack(
+            [
+                unit_gate_gradients(gradients[member.layer], member.index, group.units)
+                for member in group.consumers
+            ]
+        ).sum(0)
+        losses = [fisher_loss(units, mask_of_entry(resnet, entry)[1]) for entry in (new, old)]
+        assert losses[0] <= losses[1]
+
+
+def test_point_repair_lsq_lowers_the_consumers_error(lenet: SubjectContext) -> None:
+    repairer = PointRepairer(lenet, method="lsq")
+    batches = calibration_batches(lenet)
+    for target in targets(lenet, "channel"):
+        if not target.prunable:
+            continue
+        mask = kept_units(scores(lenet, target, "l1"), target.total // 2)
+        edit = edit_for(lenet, target, mask)
+        repaired = repairer.repaired(target, mask, edit, key=target.name)
+        assert repairer.repaired(target, mask, edit, key=target.name) is repaired
+        assert set(repaired.tensors) <= set(edit.tensors) | repairer.names(target, mask)
+        for name, keep in weight_masks(lenet, target, mask).items():
+            layer = name.removesuffix(".weight")
+            moments = capture_moments(lenet.model, batches, layers=[layer])[layer]
+            bias = lenet.evaluator.state[f"{layer}.bias"]
+            before = moments.error(edit.tensors[name], bias)
+            after = moments.error(repaired.tensors[name], repaired.tensors[f"{layer}.bias"])
+            assert after < before
+            assert bool((repaired.tensors[name][~keep] == 0).all())
+
+
+def test_point_repair_bn_is_the_estimate_under_the_edit(resnet: SubjectContext) -> None:
+    target = next(item for item in targets(resnet, "channel") if item.prunable)
+    mask = kept_units(scores(resnet, target, "l1"), target.total // 2)
+    edit = edit_for(resnet, target, mask)
+    repaired = PointRepairer(resnet, method="bn").repaired(target, mask, edit, key=0)
+    expected = batch_norm_buffers(resnet.model, calibration_batches(resnet), edit=edit.tensors)
+    assert set(repaired.tensors) == set(edit.tensors) | set(expected)
+    for name, value in expected.items():
+        torch.testing.assert_close(repaired.tensors[name], value)
+
+
+@pytest.mark.parametrize("repair", ["none", "bn", "lsq"])
+def test_sweep_measures_the_repaired_points(resnet: SubjectContext, repair: str) -> None:
+    spec = SweepSpec(
+        subject=resnet.subject.spec,
+        criteria=("l1",),
+        ratios=(0.5,),
+        layers="*.0.conv1",
+        repair=repair,
+    )
+    *_, last = iter_sweep(resnet, spec)
+    assert not last.failed
+    repairer = PointRepairer(resnet, method=repair)
+    for key, sums in last.sums.items():
+        target = next(item for item in targets(resnet, "channel") if item.name == key.group)
+        mask = kept_units(scores(resnet, target, "l1"), key.kept)
+        edit = repairer.repaired(target, mask, edit_for(resnet, target, mask), key=key)
+        assert measure(resnet, {"point": edit})["point"].correct == sums.correct
+
+
+def test_sweep_of_weights_semantics_equals_a_plain_loop(resnet: SubjectContext) -> None:
+    spec = SweepSpec(
+        subject=resnet.subject.spec, criteria=("l1",), ratios=(0.5,), semantics="weights"
+    )
+    *_, last = iter_sweep(resnet, spec)
+    assert resnet.subject.evaluation is not None
+    for key, sums in last.sums.items():
+        group = resnet.group(str(key.group))
+        mask = kept_units(resnet.channel_scores(group, "l1"), key.kept)
+        state = {}
+        for member in group.producers:
+            rows = resnet.evaluator.state[member.name].clone()
+            rows[~mask[member.index]] = 0
+            state[member.name] = rows
+        correct = sum(
+            int((resnet.evaluator.forward(inputs, state).argmax(1) == labels).sum())
+            for inputs, labels in resnet.subject.evaluation.batches(40)
+        )
+        assert sums.correct == correct
+
+
+def test_global_plan_ranks_all_units_together(resnet: SubjectContext) -> None:
+    plan = start_plan(resnet, criterion="taylor", granularity="channel")
+    locked = dataclasses.replace(plan.entries[0], locked=True)
+    plan = dataclasses.replace(plan, entries=(locked, *plan.entries[1:]))
+    found = global_plan(resnet, plan, ratio=0.4, normalizer="none")
+    free = found.entries[1:]
+    assert found.entries[0] == locked
+    total = sum(entry.total for entry in free)
+    assert total - sum(entry.kept for entry in free) == int(0.4 * total + 0.5)
+    assert len({entry.ratio for entry in free}) > 3
+    by_name = {target.name: target for target in targets(resnet, "channel")}
+    values = {e.group: scores(resnet, by_name[str(e.group)], "taylor") for e in free}
+    kept = [values[e.group][list(e.indices or ())] for e in free]
+    gone = [
+        values[e.group][[u for u in range(e.total) if u not in set(e.indices or ())]]
+        for e in free
+        if e.kept > 1
+    ]
+    assert torch.cat(gone).max() <= torch.cat(kept).min() + 1e-6
+
+
+def test_global_plan_of_elements_and_what_it_refuses(lenet: SubjectContext) -> None:
+    plan = start_plan(lenet, criterion="lamp", granularity="element")
+    found = global_plan(lenet, plan, ratio=0.9, normalizer="none")
+    total = sum(entry.total for entry in found.entries)
+    assert total - sum(entry.kept for entry in found.entries) == int(0.9 * total + 0.5)
+    assert not measure(lenet, {"dense": Edit()})["dense"].lost
+    mixed = dataclasses.replace(plan.entries[0], criterion="l1")
+    with pytest.raises(InputError, match="one criterion"):
+        global_plan(lenet, dataclasses.replace(plan, entries=(mixed, *plan.entries[1:])), ratio=0.5)
+    pattern = start_plan(lenet, criterion="l1", granularity="2:4")
+    with pytest.raises(InputError, match="one ratio"):
+        global_plan(lenet, pattern, ratio=0.5)
+
+
+def test_what_cannot_be_repaired_is_said(lenet: SubjectContext) -> None:
+    plan = plan_of(lenet, 0.5)
+    with pytest.raises(InputError, match="no batch norm"):
+        recover_plan(lenet, plan, method="bn")
+    with pytest.raises(UnknownNameError, match="recovery method"):
+        recover_plan(lenet, plan, method="magic")
+    with pytest.raises(InputError, match="prunes nothing"):
+        recover_plan(lenet, plan_of(lenet, 0.0), method="lsq")
+    with pytest.raises(UnsupportedError, match="semantics 'weights'"):
+        recover_plan(lenet, dataclasses.replace(plan, semantics="weights"), method="lsq")
+    with pytest.raises(UnknownNameError, match="repair"):
+        PointRepairer(lenet, method="obs")
+    no_data = make_context("lenet5", data=None)
+    with pytest.raises(InputError, match="calibration data"):
+        recover_plan(no_data, plan, method="lsq")
+    assert tuple(RECOVERY_HELP) == METHODS
+    assert all(check_repair(name) == name for name in REPAIRS)
+
+
+def test_a_users_criterion_file_is_swept_like_any_other(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from pruners.criteria import criterion\n"
+        "@criterion('spread', label='Spread', citation='own', formula='std', help='Mine.',\n"
+        "           granularities={'channel'})\n"
+        "def spread(data, *, level):\n"
+        "    return data.weight.flatten(1).std(1)\n"
+    )
+    spec = SubjectSpec(
+        model="sample:lenet5", data="sample:fashion-mnist", criterion_files=(str(path),), **SPEC
+    )
+    assert SubjectSpec.from_dict(spec.to_dict()) == spec
+    try:
+        context = open_context(load_subject(spec))
+        sweep = SweepSpec(subject=spec, criteria=("spread", "l1"), ratios=(0.5,), layers="conv1")
+        *_, last = iter_sweep(context, sweep)
+        assert {key.criterion for key in last.sums} == {"spread", "l1"}
+        with pytest.raises(InputError, match="outside"):
+            load_subject(spec, roots=[tmp_path / "other"])
+    finally:
+        registry.unregister("spread")
+
+
+def test_a_pattern_has_one_point_a_curve(lenet: SubjectContext) -> None:
+    spec = SweepSpec(
+        subject=lenet.subject.spec, criteria=("l1", "wanda"), granularity="2:4", ratios=(0.1, 0.9)
+    )
+    *_, last = iter_sweep(lenet, spec)
+    assert {(key.layer, key.criterion) for key in last.sums} == {
+        (layer, name) for layer in lenet.layers() for name in ("l1", "wanda")
+    }
+    assert len(last.sums) == 2 * len(lenet.layers())
+    assert {key.ratio_requested for key in last.sums} == {0.5}
+
+
+def test_rounds_keep_counts_nest_and_score_the_pruned_model(lenet: SubjectContext) -> None:
+    before = checksum(lenet.model)
+    plan = plan_of(lenet, 0.5)
+    once = rescored_plan(lenet, plan, rounds=1)
+    for entry in once.entries:
+        target, mask = mask_of_entry(lenet, dataclasses.replace(entry, indices=None))
+        assert entry.indices == tuple(torch.nonzero(mask).flatten().tolist()), target
+    seen: list[tuple[int, int]] = []
+    often = rescored_plan(lenet, plan, rounds=3, progress=lambda a, b: seen.append((a, b)))
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+    assert [entry.kept for entry in often.entries] == [entry.kept for entry in plan.entries]
+    assert all(len(entry.indices or ()) == entry.kept for entry in often.entries)
+    assert often != once
+    # What the first round of three removes never comes back.
+    third = [
+        dataclasses.replace(e, kept=e.total - int((e.total - e.kept) / 3 + 0.5))
+        for e in plan.entries
+    ]
+    first = rescored_plan(lenet, dataclasses.replace(plan, entries=tuple(third)), rounds=1)
+    for early, late in zip(first.entries, often.entries, strict=True):
+        assert set(late.indices or ()) <= set(early.indices or ())
+    assert checksum(lenet.model) == before
+    with pytest.raises(UnsupportedError, match="rounds choose channels"):
+        rescored_plan(lenet, plan_of(lenet, 0.5, granularity="element"), rounds=2)
+    with pytest.raises(InputError, match="round"):
+        schedules.round_ratios("iterative", 0, final=0.5)

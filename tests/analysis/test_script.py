@@ -1,0 +1,113 @@
+"""The standalone script runs in a process of its own and needs torch alone."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from analysis.export.onnx import write_onnx
+from analysis.export.script import reference_input, write_script
+from pruners.errors import CaptureError, UnsupportedError
+from pruners.graph import capture
+from pruners.groups import find_structure
+from pruners.removal import remove, removed_graph
+from tests.helpers.topologies import TOPOLOGIES, build_topology
+
+
+def smaller(name: str) -> tuple[torch.nn.Module, torch.Tensor]:
+    model, example = build_topology(name)
+    structure = find_structure(model, capture(model, example), example)
+    kept = {group.id: range(0, group.units, 2) for group in structure.groups if group.prunable}
+    return remove(model, structure, kept), example
+
+
+def loaded(script: Path) -> torch.nn.Module:
+    space: dict[str, object] = {"__name__": "rebuild", "__file__": str(script)}
+    exec(compile(script.read_text(encoding="utf-8"), str(script), "exec"), space)
+    load = space["load"]
+    assert callable(load)
+    return load()
+
+
+@pytest.mark.parametrize("name", TOPOLOGIES)
+def test_script_computes_the_same(name: str, tmp_path: Path) -> None:
+    model, example = smaller(name)
+    script, _ = write_script(model, example, tmp_path)
+    rebuilt = loaded(script)
+    inputs = torch.randn(5, *example.shape[1:])
+    with torch.no_grad():
+        assert torch.allclose(rebuilt(inputs), model(inputs), atol=1e-5)
+    assert sum(item.numel() for item in rebuilt.parameters()) == sum(
+        item.numel() for item in model.parameters()
+    )
+
+
+def test_script_checks_itself_without_the_project(tmp_path: Path) -> None:
+    model, example = smaller("concatenated")
+    script, weights = write_script(model, example, tmp_path)
+    imports = {
+        alias.name.split(".")[0]
+        for node in ast.walk(ast.parse(script.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in (node.names if isinstance(node, ast.Import) else [ast.alias(str(node.module))])
+    }
+    assert imports <= {"torch", *sys.stdlib_module_names}
+    assert not imports & {"pickle", "marshal", "shelve"}
+    command = [sys.executable, "-I", str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    params = sum(item.numel() for item in model.parameters())
+    assert f"parameters: {params:,}" in done.stdout
+    data = bytearray(weights.read_bytes())
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    start = 8 + length + header["head.2.bias"]["data_offsets"][0]
+    data[start : start + 4] = b"\x00\x00\x80\x41"
+    weights.write_bytes(data)
+    spoilt = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert spoilt.returncode == 1
+
+
+def test_reference_input_is_that_of_the_script() -> None:
+    assert reference_input((3, 2)).shape == (2, 3, 2)
+    assert torch.allclose(reference_input((2,)), torch.tensor([0, 1, 2, 3]).sin().reshape(2, 2))
+
+
+def test_removed_graph_can_be_captured_and_trained() -> None:
+    model, example = build_topology("multi_head")
+    structure = find_structure(model, capture(model, example), example)
+    graph = removed_graph(model, structure, {"attention": [0, 2]})
+    again = find_structure(graph, capture(graph.eval(), example), example)
+    assert next(group for group in again.groups if group.kind == "head").units == 2
+
+
+def test_refused_capture_says_so(tmp_path: Path) -> None:
+    class Branch(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x if float(x.sum()) > 0 else -x
+
+    with pytest.raises(CaptureError, match=r"torch\.export cannot capture Branch"):
+        write_script(Branch().eval(), torch.randn(2, 3), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["concatenated", "attention", "baked_in"])
+def test_onnx_computes_the_same(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    model, example = smaller(name)
+    path = tmp_path / "model.onnx"
+    assert write_onnx(model, example, path) < 1e-4
+    assert [item.name for item in tmp_path.iterdir()] == ["model.onnx"]
+
+
+def test_missing_onnx_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    model, example = build_topology("flattened")
+    with pytest.raises(UnsupportedError, match=r"prunescope\[onnx\]"):
+        write_onnx(model, example, tmp_path / "model.onnx")

@@ -1,0 +1,96 @@
+"""Calibration statistics are collected once, also by another process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from analysis import context as contexts
+from analysis.context import SubjectContext, open_context
+from analysis.records import SubjectSpec
+from analysis.subject import load_subject
+from pruners import criteria
+from pruners.errors import InputError
+
+
+def lenet(**changes: object) -> SubjectContext:
+    values = {"data": "sample:fashion-mnist", "samples": 20, "calibration_samples": 32, **changes}
+    return open_context(load_subject(SubjectSpec(model="sample:lenet5", **values)))
+
+
+def count_passes(monkeypatch: pytest.MonkeyPatch) -> list[frozenset[str]]:
+    """Record the needs of each calibration pass."""
+    passes: list[frozenset[str]] = []
+    collect = contexts.calibration.collect
+
+    def counted(*args: object, **options: object) -> object:
+        passes.append(options["needs"])
+        return collect(*args, **options)
+
+    monkeypatch.setattr(contexts.calibration, "collect", counted)
+    return passes
+
+
+def outcome(context: SubjectContext, layer: str, name: str, level: str) -> list[float] | str:
+    """Return the scores, or why there are none."""
+    try:
+        return context.layer_scores(layer, name, level).flatten().tolist()
+    except InputError as error:
+        return str(error)
+
+
+def test_one_pass_feeds_all_and_the_next_context_reads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes = count_passes(monkeypatch)
+    first, second = lenet(), lenet()
+    first.use_cache(tmp_path)
+    second.use_cache(tmp_path)
+    first.prepare(criteria.names())
+    first.prepare(criteria.names())
+    assert len(passes) == 1
+    second.prepare(criteria.names())
+    assert len(passes) == 1
+    for name in criteria.names():
+        level = "channel" if "channel" in criteria.get(name).granularities else "element"
+        for layer in first.layers():
+            assert outcome(second, layer, name, level) == outcome(first, layer, name, level)
+
+
+@pytest.mark.parametrize("changes", [{"seed": 1}, {"calibration_samples": 48}])
+def test_other_data_or_seed_is_another_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object]
+) -> None:
+    passes = count_passes(monkeypatch)
+    for context in (lenet(), lenet(**changes)):
+        context.use_cache(tmp_path)
+        context.prepare(["taylor"])
+    assert len(passes) == 2
+
+
+def test_damaged_and_unwritable_files_cost_time_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes = count_passes(monkeypatch)
+    first = lenet()
+    first.use_cache(tmp_path / "cache")
+    first.prepare(["wanda"])
+    for path in (tmp_path / "cache").iterdir():
+        path.write_bytes(b"not a tensor")
+    again = lenet()
+    again.use_cache(tmp_path / "cache")
+    again.prepare(["wanda"])
+    assert len(passes) == 2
+    (tmp_path / "file").write_text("in the way")
+    blocked = lenet()
+    blocked.use_cache(tmp_path / "file")
+    blocked.prepare(["wanda"])
+    assert len(passes) == 3
+
+
+def test_batch_norm_scales_need_no_data_and_others_say_so() -> None:
+    context = lenet(data=None)
+    context.prepare(["bn_scale", "l1"])
+    with pytest.raises(InputError, match="taylor need calibration data"):
+        context.prepare(["taylor", "l1"])

@@ -1,0 +1,124 @@
+"""Sequential decisions: how often they are wrong, by simulation, and how many samples they take."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from analysis.stopping import BETS, DropTest, Piece, anytime_paired
+from pruners.errors import InputError
+
+POPULATION = 2000
+SIZES = [64, 61, 125] + [250] * 7
+
+
+def pieces_of(lost: int, gained: int, seed: int) -> list[Piece]:
+    """Shuffle a set with these counts, and cut it into pieces."""
+    values = torch.zeros(POPULATION, dtype=torch.int64)
+    values[:lost] = 1
+    values[lost : lost + gained] = -1
+    order = torch.randperm(POPULATION, generator=torch.Generator().manual_seed(seed))
+    return [
+        Piece(int((part == 1).sum()), int((part == -1).sum()), len(part))
+        for part in torch.split(values[order], SIZES)
+    ]
+
+
+def decide(lost: int, gained: int, seed: int, alpha: float) -> tuple[str, int]:
+    test = DropTest(tolerance=0.01, population=POPULATION, alpha=alpha)
+    for piece in pieces_of(lost, gained, seed):
+        if test.update(piece) is not None:
+            break
+    assert test.decision is not None
+    return test.decision, test.samples
+
+
+@pytest.mark.parametrize(
+    ("lost", "gained"),
+    # Right at the tolerance of 20 of 2,000 on both sides, with few and with many flips.
+    [(20, 0), (21, 0), (60, 40), (61, 40), (220, 200), (221, 200), (25, 0), (14, 0)],
+)
+def test_wrong_decisions_are_at_most_as_many_as_stated(lost: int, gained: int) -> None:
+    right = "exceeds" if lost - gained > 20 else "tolerated"
+    wrong = sum(decide(lost, gained, seed, 0.05)[0] != right for seed in range(400))
+    # 400 trials at 5 % give 20, with a standard deviation of 4.4.
+    assert wrong / 400 <= 0.05 + 2 * 0.011
+
+
+def test_clear_cases_take_few_samples() -> None:
+    broken = [decide(1200, 20, seed, 0.05) for seed in range(50)]
+    harmless = [decide(0, 0, seed, 0.05) for seed in range(50)]
+    assert {decision for decision, _ in broken} == {"exceeds"}
+    assert {decision for decision, _ in harmless} == {"tolerated"}
+    assert max(samples for _, samples in broken) == 64
+    assert max(samples for _, samples in harmless) <= 1000
+
+
+def test_the_whole_set_decides_by_its_own_count() -> None:
+    for lost, expected in ((20, "tolerated"), (21, "exceeds")):
+        test = DropTest(tolerance=0.01, population=POPULATION, alpha=1e-12)
+        decisions = [test.update(piece) for piece in pieces_of(lost, 0, 0)]
+        assert decisions[-1] == expected
+
+
+def test_a_decision_stays() -> None:
+    test = DropTest(tolerance=0.01, population=POPULATION, alpha=0.05)
+    assert test.update(Piece(60, 0, 64)) == "exceeds"
+    assert test.update(Piece(0, 64, 64)) == "exceeds"
+    assert test.samples == 64
+
+
+@pytest.mark.parametrize("mean", [-0.9, -0.01, 0.0, 0.01, 0.5])
+@pytest.mark.parametrize("samples", [1, 2, 3])
+def test_the_expected_growth_of_a_piece_without_replacement_is_at_most_one(
+    mean: float, samples: int
+) -> None:
+    """The heart of the argument, by enumeration of all draws from a small set."""
+    for counts in itertools.product(range(4), repeat=3):
+        values = [1] * counts[0] + [0] * counts[1] + [-1] * counts[2]
+        if len(values) < samples or sum(values) / len(values) > mean:
+            continue
+        for bet in BETS:
+            bet = min(bet, 0.95 / (1 + mean))
+            draws = list(itertools.combinations(values, samples))
+            growth = [math.prod(1 + bet * (x - mean) for x in draw) for draw in draws]
+            assert min(growth) >= 0
+            assert sum(growth) / len(growth) <= 1 + 1e-12
+
+
+@pytest.mark.parametrize(("lost", "gained"), [(0, 0), (20, 0), (100, 60), (900, 30)])
+def test_the_anytime_interval_holds_at_all_looks_at_once(lost: int, gained: int) -> None:
+    truth = (lost - gained) / POPULATION
+    misses, trials = 0, 60
+    for seed in range(trials):
+        pieces = pieces_of(lost, gained, seed)
+        looks = [anytime_paired(pieces[:k], population=POPULATION) for k in (1, 3, 6)]
+        misses += not all(low <= truth <= high for low, high in looks)
+        widths = [high - low for low, high in looks]
+        assert widths == sorted(widths, reverse=True)
+    assert misses / trials <= 0.05 + 0.06
+    whole = anytime_paired(pieces_of(lost, gained, 0), population=POPULATION)
+    assert whole == (truth, truth)
+
+
+@pytest.mark.parametrize(("lost", "gained"), [(0, 0), (300, 20), (20, 0), (22, 0)])
+def test_an_adopted_decision_is_the_one_that_was_made(lost: int, gained: int) -> None:
+    for seed in range(20):
+        test = DropTest(tolerance=0.01, population=POPULATION, alpha=0.05)
+        seen = Piece(0, 0, 0)
+        for piece in pieces_of(lost, gained, seed):
+            seen = Piece(
+                seen.lost + piece.lost, seen.gained + piece.gained, seen.samples + piece.samples
+            )
+            if test.update(piece) is not None:
+                break
+        again = DropTest(tolerance=0.01, population=POPULATION, alpha=0.05)
+        assert again.adopt(seen) == test.decision
+
+
+def test_a_chance_of_error_outside_of_its_range_is_refused() -> None:
+    with pytest.raises(InputError):
+        DropTest(tolerance=0.01, population=10, alpha=0)

@@ -1,0 +1,539 @@
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import signal
+import socket
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from analysis import run_record
+from analysis.records import Plan, PlanEntry, PointKey, SweepSpec
+from analysis.run_record import PlannedPoint
+from analysis.store import Store
+from analysis.store_connection import FILE, Database
+from analysis.store_migrations import MIGRATIONS, migrate
+from pruners.errors import InputError, StoreError, UnknownNameError
+from tests.helpers.store_writer import (
+    SPEC,
+    Update,
+    keys,
+    open_and_close,
+    sums,
+    update,
+    write_batches,
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path / "workspace")
+    yield store
+    store.close()
+
+
+def planned(found: list[PointKey], *, salt: str = "") -> list[PlannedPoint]:
+    return [
+        PlannedPoint(
+            key=key,
+            cache_key=f"{salt}{key.layer}/{key.criterion}/{key.kept}",
+            params=1000 + key.kept,
+            macs=None,
+        )
+        for key in found
+    ]
+
+
+def started(store: Store, spec: SweepSpec = SPEC, *, found: list[PointKey] | None = None) -> str:
+    """Enter a run that the worker ``me`` works on."""
+    run_id = store.create_run(spec)
+    store.attach(run_id, owner="me", pid=os.getpid(), host=socket.gethostname())
+    assert store.claim_device(run_id)
+    store.describe(
+        run_id,
+        fingerprint="w",
+        data_fingerprint="d",
+        has_labels=True,
+        batches=4,
+        total_samples=40,
+        versions={"torch": "2"},
+    )
+    store.plan_points(run_id, planned(keys() if found is None else found))
+    return run_id
+
+
+def ended(store: Store, state: str = run_record.DONE, *, batches: int = 4) -> str:
+    run_id = started(store)
+    for batch in range(1, batches + 1):
+        store.save_batch(run_id, update(batch, keys()), owner="me")
+    store.finish(run_id, state, owner="me", seconds=2.0)
+    return run_id
+
+
+class TestRuns:
+    def test_a_new_run_is_queued(self, store: Store) -> None:
+        row = store.run(store.create_run(SPEC))
+        assert row.state == "queued"
+        assert row.is_live
+        assert row.spec == SPEC
+        assert row.baseline is None
+        assert row.progress.fraction == 0
+
+    def test_a_run_from_start_to_end(self, store: Store) -> None:
+        run_id = started(store)
+        store.save_batch(run_id, update(1, keys()), owner="me")
+        row = store.run(run_id)
+        assert row.state == "running"
+        assert (row.progress.batch, row.progress.batches) == (1, 4)
+        assert (row.progress.samples, row.progress.total_samples) == (10, 40)
+        assert row.progress.points == 8
+        assert row.progress.fraction == 0.25
+        assert row.eta_seconds == 3.0
+        assert row.baseline == sums(1)
+        store.finish(run_id, run_record.DONE, owner="me", seconds=2.5)
+        row = store.run(run_id)
+        assert (row.state, row.seconds, row.eta_seconds) == ("done", 2.5, None)
+        assert row.versions == {"torch": "2"}
+
+    def test_ids_beginnings_and_last(self, store: Store) -> None:
+        first, second = store.create_run(SPEC), store.create_run(SPEC)
+        assert store.run(first).run_id == first
+        assert store.run("last").run_id == second
+        assert [row.run_id for row in store.runs()] == [second, first]
+        assert store.run(second[:-1] if second[:-1] != first[:-1] else second).run_id == second
+        with pytest.raises(UnknownNameError, match="unknown run 'nothing'"):
+            store.run("nothing")
+        with pytest.raises(UnknownNameError):
+            store.run("")
+
+    def test_a_second_program_sees_the_same(self, store: Store) -> None:
+        run_id = started(store)
+        other = Store(store.workspace)
+        assert other.run(run_id) == store.run(run_id)
+        other.close()
+
+    def test_cancelling_reaches_the_worker(self, store: Store) -> None:
+        run_id = started(store)
+        assert not store.beat(run_id, owner="me")
+        store.request_cancel(run_id)
+        assert store.run(run_id).cancel_requested
+        assert store.beat(run_id, owner="me")
+
+    def test_cancelling_what_ended_does_nothing(self, store: Store) -> None:
+        run_id = ended(store)
+        store.request_cancel(run_id)
+        assert not store.run(run_id).cancel_requested
+
+    def test_a_silent_worker_is_interrupted(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run_id = started(store)
+        later = time.time() + run_record.STALE_SECONDS + 1
+        monkeypatch.setattr(time, "time", lambda: later)
+        assert store.run(run_id).state == "interrupted"
+        store.beat(run_id, owner="me")
+        assert store.run(run_id).state == "running"
+
+    def test_a_dead_worker_is_interrupted_at_once(self, store: Store) -> None:
+        run_id = store.create_run(SPEC)
+        child = multiprocessing.get_context("spawn").Process(target=int)
+        child.start()
+        child.join()
+        assert child.pid is not None
+        store.attach(run_id, owner="me", pid=child.pid, host=socket.gethostname())
+        assert store.run(run_id).state == "interrupted"
+
+    def test_a_worker_that_lost_its_run_cannot_write(self, store: Store) -> None:
+        run_id = started(store)
+        store.finish(run_id, run_record.CANCELLED, owner="me", seconds=1)
+        store.requeue(run_id)
+        store.attach(run_id, owner="other", pid=os.getpid(), host=socket.gethostname())
+        for write in (
+            lambda: store.save_batch(run_id, update(1, keys()), owner="me"),
+            lambda: store.finish(run_id, run_record.DONE, owner="me", seconds=1),
+            lambda: store.beat(run_id, owner="me"),
+        ):
+            with pytest.raises(StoreError, match="taken over by another worker"):
+                write()
+        assert store.points(run_id).empty
+
+    def test_two_workers_cannot_have_one_run(self, store: Store) -> None:
+        run_id = store.create_run(SPEC)
+        store.attach(run_id, owner="a", pid=1, host="x")
+        with pytest.raises(StoreError, match="not waiting for a worker"):
+            store.attach(run_id, owner="b", pid=2, host="x")
+
+    def test_only_what_stopped_can_be_resumed(self, store: Store) -> None:
+        done, cancelled = ended(store), ended(store, run_record.CANCELLED, batches=2)
+        with pytest.raises(InputError, match="is done; only a run that stopped"):
+            store.requeue(done)
+        store.requeue(cancelled)
+        row = store.run(cancelled)
+        assert (row.state, row.cancel_requested, row.error) == ("queued", False, "")
+        assert store.load_state(cancelled).batches == 2
+
+    def test_other_weights_or_data_do_not_join_a_run(self, store: Store) -> None:
+        run_id = ended(store, run_record.CANCELLED, batches=1)
+        for change, what in (
+            ({"fingerprint": "v"}, "weights"),
+            ({"data_fingerprint": "e"}, "data"),
+        ):
+            facts = {"fingerprint": "w", "data_fingerprint": "d"} | change
+            with pytest.raises(InputError, match=f"the {what} of run"):
+                store.describe(
+                    run_id, **facts, has_labels=True, batches=4, total_samples=40, versions={}
+                )
+
+    def test_deleting(self, store: Store) -> None:
+        done, running = ended(store), started(store)
+        with pytest.raises(InputError, match="cancel it before"):
+            store.delete(running)
+        store.delete(done)
+        assert [row.run_id for row in store.runs()] == [running]
+        with pytest.raises(UnknownNameError):
+            store.points(done)
+
+
+class TestQueue:
+    def test_one_run_at_a_time_on_a_device(self, store: Store) -> None:
+        first, second, third = (store.create_run(SPEC) for _ in range(3))
+        for run_id in (first, second, third):
+            store.attach(run_id, owner=run_id, pid=os.getpid(), host=socket.gethostname())
+        assert not store.claim_device(second)
+        assert store.claim_device(first)
+        assert not store.claim_device(second)
+        assert [store.run(item).queue_position for item in (first, second, third)] == [0, 1, 2]
+        store.finish(first, run_record.DONE, owner=first, seconds=0)
+        assert not store.claim_device(third)
+        assert store.claim_device(second)
+
+    def test_devices_do_not_wait_for_each_other(self, store: Store) -> None:
+        from dataclasses import replace
+
+        gpu = replace(SPEC, subject=replace(SPEC.subject, device="cuda"))
+        same = replace(SPEC, subject=replace(SPEC.subject, device="cuda:0"))
+        other = replace(SPEC, subject=replace(SPEC.subject, device="cuda:1"))
+        assert store.claim_device(store.create_run(SPEC))
+        assert store.claim_device(store.create_run(gpu))
+        assert not store.claim_device(store.create_run(same))
+        assert store.claim_device(store.create_run(other))
+
+    def test_a_dead_run_does_not_block_the_device(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        started(store)
+        later = time.time() + run_record.STALE_SECONDS + 1
+        monkeypatch.setattr(time, "time", lambda: later)
+        assert store.claim_device(store.create_run(SPEC))
+
+
+class TestPoints:
+    def test_table_and_state(self, store: Store) -> None:
+        found = keys()
+        run_id = started(store)
+        store.save_batch(run_id, update(1, found), owner="me")
+        store.save_batch(run_id, update(2, found), owner="me")
+        table = store.points(run_id)
+        assert list(table["layer"]) == [key.layer for key in found]
+        assert list(table["kept"]) == [key.kept for key in found]
+        assert set(table["samples"]) == {20}
+        assert table["correct"].tolist() == [16 - at for at in range(8)]
+        assert table["accuracy_drop"].tolist() == pytest.approx([at / 20 for at in range(8)])
+        assert table["loss"].tolist() == pytest.approx([0.05] * 8)
+        assert table["loss_delta"].tolist() == pytest.approx([0.0] * 8)
+        state = store.load_state(run_id)
+        assert state.batches == 2
+        assert state.baseline == sums(2)
+        assert state.sums == update(2, found).sums
+
+    def test_nothing_measured_yet(self, store: Store) -> None:
+        assert store.points(started(store)).empty
+
+    def test_failed_points_have_a_reason_and_no_numbers(self, store: Store) -> None:
+        found = keys()
+        run_id = started(store)
+        bad = update(1, found[1:], failed={found[0]: "it broke"})
+        store.save_batch(run_id, bad, owner="me")
+        table = store.points(run_id)
+        assert table["status"].tolist() == ["failed"] + ["measured"] * 7
+        assert table.loc[0, ["accuracy", "loss", "kl"]].isna().all()
+        assert store.reasons(run_id) == {found[0]: "it broke"}
+        assert store.load_state(run_id).failed == {found[0]: "it broke"}
+
+    def test_a_point_that_stopped_early_is_compared_on_its_own_samples(self, store: Store) -> None:
+        found = keys()
+        run_id = started(store)
+        store.save_batch(run_id, update(1, found), owner="me")
+        late = update(2, found)
+        early = {**late.sums, found[0]: sums(1, loss=0.75)}
+        mixed = Update(2, 4, 20, sums(2, loss=0.9), early)
+        store.save_batch(run_id, mixed, owner="me")
+        assert store.points(run_id)["loss_delta"][0] == pytest.approx((0.75 - 0.5) / 10)
+
+    def test_what_one_run_measured_the_next_one_knows(self, store: Store) -> None:
+        ended(store)
+        run_id = started(store)
+        state = store.load_state(run_id)
+        assert state.batches == 0
+        assert state.sums == update(4, keys()).sums
+
+    def test_deleting_a_run_keeps_the_knowledge(self, store: Store) -> None:
+        store.delete(ended(store))
+        assert len(store.measured([item.cache_key for item in planned(keys())])) == 8
+
+    def test_fewer_samples_never_replace_more(self, store: Store) -> None:
+        ended(store)
+        run_id = started(store)
+        store.save_batch(run_id, update(1, keys()), owner="me")
+        assert {item.samples for item in store.measured(["a/l1/6", "b/l2/4"]).values()} == {40}
+
+    def test_failed_points_are_not_remembered(self, store: Store) -> None:
+        found = keys()
+        run_id = started(store)
+        store.save_batch(run_id, update(1, found[1:], failed={found[0]: "x"}), owner="me")
+        assert "a/l1/6" not in store.measured(["a/l1/6", "a/l1/4"])
+
+    def test_planning_again_keeps_what_is_there(self, store: Store) -> None:
+        run_id = started(store)
+        store.save_batch(run_id, update(1, keys()), owner="me")
+        store.plan_points(run_id, planned(keys()))
+        assert set(store.points(run_id)["samples"]) == {10}
+
+    def test_many_cache_keys_at_once(self, store: Store) -> None:
+        assert store.measured(str(number) for number in range(5000)) == {}
+
+
+class TestMerge:
+    def test_points_are_joined_in_order(self, store: Store) -> None:
+        from dataclasses import replace
+
+        left = replace(SPEC, criteria=("l2",))
+        right = replace(SPEC, criteria=("l1",), ratios=(0.5, 0.75))
+        names = []
+        for spec in (left, right):
+            found = keys(("b", "a"), spec)
+            run_id = started(store, spec, found=found)
+            store.save_batch(run_id, update(1, found), owner="me")
+            store.finish(run_id, run_record.DONE, owner="me", seconds=2)
+            names.append(run_id)
+        merged = store.run(store.merge(names))
+        assert merged.state == "done"
+        assert merged.spec.criteria == ("l2", "l1")
+        assert merged.spec.ratios == (0.25, 0.5, 0.75)
+        assert merged.seconds == 4
+        assert merged.baseline == sums(1)
+        table = store.points(merged.run_id)
+        assert list(table["layer"]) == ["b"] * 4 + ["a"] * 4
+        assert list(table["criterion"]) == ["l2", "l2", "l1", "l1"] * 2
+        assert list(table["ratio_requested"]) == [0.25, 0.5, 0.5, 0.75] * 2
+        assert len(store.runs()) == 3
+
+    def test_the_better_measured_point_is_taken(self, store: Store) -> None:
+        few, many = ended(store, run_record.CANCELLED, batches=1), ended(store, batches=3)
+        for names in ([few, many], [many, few]):
+            assert set(store.points(store.merge(names))["samples"]) == {30}
+
+    def test_what_does_not_fit_is_refused(self, store: Store) -> None:
+        from dataclasses import replace
+
+        done = ended(store)
+        with pytest.raises(InputError, match="two different runs"):
+            store.merge([done, done])
+        running = started(store)
+        with pytest.raises(InputError, match="is running"):
+            store.merge([done, running])
+        store.finish(running, run_record.CANCELLED, owner="me", seconds=0)
+        other = started(store, replace(SPEC, granularity="element"))
+        store.finish(other, run_record.CANCELLED, owner="me", seconds=0)
+        with pytest.raises(InputError, match="differ in granularity: channel and element"):
+            store.merge([done, other])
+
+
+class TestPlans:
+    PLAN = Plan(
+        subject=SPEC.subject,
+        fingerprint="w",
+        entries=(
+            PlanEntry(
+                layer="a",
+                group="a",
+                criterion="l1",
+                granularity="channel",
+                ratio=0.5,
+                kept=2,
+                total=4,
+                indices=(1, 3),
+            ),
+        ),
+    )
+
+    def test_saved_changed_listed_deleted(self, store: Store) -> None:
+        from dataclasses import replace
+
+        first = store.save_plan(self.PLAN)
+        second = store.save_plan(replace(self.PLAN, note="two", fingerprint="v"))
+        assert store.plan(first) == self.PLAN
+        changed = replace(self.PLAN, note="changed")
+        assert store.save_plan(changed, plan_id=first) == first
+        assert store.plan(first) == changed
+        assert list(store.plans()) == [first, second]
+        assert list(store.plans(fingerprint="v")) == [second]
+        store.delete_plan(first)
+        with pytest.raises(UnknownNameError, match="unknown plan"):
+            store.plan(first)
+
+
+# --- the file ----------------------------------------------------------------------------------
+
+
+class TestMigrations:
+    def connect(self, path: Path) -> sqlite3.Connection:
+        return sqlite3.connect(path / FILE, isolation_level=None)
+
+    def test_every_older_schema_becomes_the_present_one(self, tmp_path: Path) -> None:
+        def schema(connection: sqlite3.Connection) -> set[str]:
+            return {str(row[0]) for row in connection.execute("SELECT sql FROM sqlite_master")}
+
+        fresh = self.connect(tmp_path)
+        migrate(fresh)
+        for known in range(len(MIGRATIONS)):
+            folder = tmp_path / str(known)
+            folder.mkdir()
+            old = self.connect(folder)
+            migrate(old, MIGRATIONS[:known])
+            migrate(old)
+            assert schema(old) == schema(fresh)
+            old.close()
+        fresh.close()
+
+    def test_a_migration_that_breaks_leaves_nothing_behind(self, tmp_path: Path) -> None:
+        connection = self.connect(tmp_path)
+        broken = (("CREATE TABLE a (x)",), ("CREATE TABLE b (x)", "CREATE TABLE b (x)"))
+        with pytest.raises(sqlite3.OperationalError):
+            migrate(connection, broken)
+        names = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
+        assert names == {"migrations", "a"}
+        migrate(connection, (broken[0], ("CREATE TABLE b (x)",)))
+        assert connection.execute("SELECT count(*) FROM migrations").fetchone() == (2,)
+        connection.close()
+
+    def test_data_survives_a_later_migration(self, store: Store) -> None:
+        run_id = ended(store)
+        connection = self.connect(store.workspace)
+        later = (*MIGRATIONS, ("ALTER TABLE runs ADD COLUMN note TEXT NOT NULL DEFAULT ''",))
+        migrate(connection, later)
+        connection.close()
+        with pytest.raises(StoreError, match=r"schema \d+, this program knows"):
+            Store(store.workspace)
+        assert store.run(run_id).state == "done"
+
+    def test_two_programs_that_start_at_once_migrate_once(self, tmp_path: Path) -> None:
+        context = multiprocessing.get_context("spawn")
+        children = [context.Process(target=open_and_close, args=(tmp_path,)) for _ in range(2)]
+        for child in children:
+            child.start()
+        for child in children:
+            child.join()
+            assert child.exitcode == 0
+        connection = self.connect(tmp_path)
+        count = connection.execute("SELECT count(*) FROM migrations").fetchone()[0]
+        connection.close()
+        assert count == len(MIGRATIONS)
+
+
+class TestProcesses:
+    def test_readers_see_whole_batches_while_another_process_writes(self, store: Store) -> None:
+        run_id = started(store)
+        context = multiprocessing.get_context("spawn")
+        writer = context.Process(target=write_batches, args=(store.workspace, run_id, 1, 60))
+        writer.start()
+        seen = set()
+        while writer.is_alive():
+            state = store.load_state(run_id)
+            samples = {item.samples for item in state.sums.values()}
+            assert samples <= {10 * state.batches}
+            assert state.baseline.samples == 10 * state.batches
+            seen.add(state.batches)
+        writer.join()
+        assert writer.exitcode == 0
+        assert store.load_state(run_id).batches == 59
+        assert seen
+
+    def test_kill_in_mid_write_loses_at_most_the_batch_in_flight(self, store: Store) -> None:
+        run_id = started(store)
+        context = multiprocessing.get_context("spawn")
+        writer = context.Process(target=write_batches, args=(store.workspace, run_id, 1, 100_000))
+        writer.start()
+        while store.load_state(run_id).batches < 5:
+            writer.join(0.01)
+        assert writer.pid is not None
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.join()
+        state = store.load_state(run_id)
+        assert {item.samples for item in state.sums.values()} == {10 * state.batches}
+        assert state.sums == update(state.batches, keys()).sums
+        check = store._database.read()
+        with check as db:
+            assert db.execute("PRAGMA integrity_check").fetchone() == {"integrity_check": "ok"}
+
+    def test_a_locked_database_is_one_line(self, store: Store) -> None:
+        run_id = started(store)
+        other = Store(store.workspace, busy_seconds=0.01)
+        locker = sqlite3.connect(store.workspace / FILE, isolation_level=None)
+        locker.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="is locked by another program"):
+            other.save_batch(run_id, update(1, keys()), owner="me")
+        assert other.run(run_id).state == "running"  # reading goes on
+        locker.execute("ROLLBACK")
+        locker.close()
+        other.save_batch(run_id, update(1, keys()), owner="me")
+        other.close()
+
+    def test_a_full_disk_is_one_line_and_loses_one_batch(self, store: Store) -> None:
+        run_id = started(store)
+        store.save_batch(run_id, update(1, keys()), owner="me")
+        with store._database.read() as db:
+            pages = db.execute("PRAGMA page_count").fetchone()["page_count"]
+        connection = store._database._connection()
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+        found = keys(tuple(f"layer{number}" for number in range(200)))
+        with pytest.raises(StoreError, match=r"disk of the workspace .* is full"):
+            store.plan_points(run_id, planned(found))
+        assert store.load_state(run_id).batches == 1
+        assert len(store.points(run_id)) == 8
+        connection.execute("PRAGMA max_page_count = 1000000")
+        store.save_batch(run_id, update(2, keys()), owner="me")
+        assert store.load_state(run_id).batches == 2
+
+    def test_a_foreign_file_is_one_line(self, tmp_path: Path) -> None:
+        (tmp_path / FILE).write_text("this is not a database" * 50, encoding="utf-8")
+        with pytest.raises(StoreError, match="damaged or not a PruneScope database"):
+            Store(tmp_path)
+
+    def test_a_workspace_that_is_a_file_is_one_line(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        with pytest.raises(StoreError, match="cannot be made"):
+            Store(tmp_path / "file")
+
+    def test_connections_end_with_their_threads(self, store: Store) -> None:
+        for _ in range(20):
+            thread = threading.Thread(target=store.runs)
+            thread.start()
+            thread.join()
+        gc.collect()
+        assert len(store._database._all) == 1
+
+    def test_an_error_in_a_transaction_undoes_all_of_it(self, tmp_path: Path) -> None:
+        database = Database(tmp_path)
+        twice = [("p", 0, 0, "w", "{}")] * 2
+        with pytest.raises(StoreError, match="UNIQUE"), database.write() as db:
+            db.executemany("INSERT INTO plans VALUES (?, ?, ?, ?, ?)", twice)
+        with database.read() as db:
+            assert db.execute("SELECT count(*) AS n FROM plans").fetchone() == {"n": 0}
+        database.close()

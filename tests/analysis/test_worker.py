@@ -1,0 +1,510 @@
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from analysis import jobs, worker
+from analysis.context import SubjectContext, open_context
+from analysis.known_points import known_points, planned_points
+from analysis.records import SweepSpec
+from analysis.run_record import RunRow
+from analysis.store import Store
+from analysis.subject import load_subject
+from analysis.sweep import SweepState, SweepUpdate
+from pruners.errors import InputError, StoreError
+from tests.helpers.tiny_subject import tiny_sweep, write_subject
+
+INTEGERS = ["kept", "total", "samples", "correct", "params", "macs"]
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory: pytest.TempPathFactory) -> SweepSpec:
+    return tiny_sweep(write_subject(tmp_path_factory.mktemp("tiny")))
+
+
+@pytest.fixture(scope="module")
+def context(spec: SweepSpec) -> SubjectContext:
+    return open_context(load_subject(spec.subject))
+
+
+@pytest.fixture(scope="module")
+def expected(
+    spec: SweepSpec, context: SubjectContext, tmp_path_factory: pytest.TempPathFactory
+) -> pd.DataFrame:
+    """The table of a sweep that nothing interrupted."""
+    store = Store(tmp_path_factory.mktemp("uninterrupted"))
+    run_id = store.create_run(spec)
+    assert run(store, run_id, context).state == "done"
+    table = store.points(run_id)
+    store.close()
+    return table
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path / "workspace")
+    yield store
+    store.close()
+
+
+def run(store: Store, run_id: str, context: SubjectContext, **options: object) -> RunRow:
+    return worker.run_to_end(store, run_id, open_subject=lambda _: context, **options)  # type: ignore[arg-type]
+
+
+def assert_same_points(found: pd.DataFrame, expected: pd.DataFrame) -> None:
+    """Equal byte for byte in the integer columns, and to the last digits elsewhere."""
+    assert found[INTEGERS].to_csv() == expected[INTEGERS].to_csv()
+    rest = [name for name in found if name not in ("run_id", "seconds")]
+    pd.testing.assert_frame_equal(found[rest], expected[rest], check_exact=False, rtol=1e-12)
+
+
+def wait_for_batches(store: Store, run_id: str, batches: int, process: threading.Event) -> None:
+    while store.run(run_id).progress.batch < batches:
+        assert not process.wait(0.02), "the worker ended before"
+
+
+class Ended(threading.Event):
+    """Set when a process has ended."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        super().__init__()
+
+        def wait() -> None:
+            process.wait()
+            self.set()
+
+        threading.Thread(target=wait, daemon=True).start()
+
+
+def start_worker(store: Store, run_id: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "analysis.worker", run_id, "--workspace", str(store.workspace)],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+    )
+
+
+def test_a_sweep_from_start_to_end(expected: pd.DataFrame, context: SubjectContext) -> None:
+    assert len(expected) == 2 * 2 * 4
+    assert set(expected["status"]) == {"measured"}
+    assert set(expected["samples"]) == {160}
+    dense = expected[expected["kept"] == expected["total"]]
+    assert (dense[["accuracy_drop", "loss_delta", "kl"]] == 0).all().all()
+    assert list(dict.fromkeys(expected["layer"])) == ["0", "2"]
+
+
+def test_kill_in_mid_sweep_then_resume_gives_the_uninterrupted_table(
+    store: Store, spec: SweepSpec, context: SubjectContext, expected: pd.DataFrame
+) -> None:
+    # Batches of one sample: the worker is killed in the middle for certain.
+    slow = replace(spec, subject=replace(spec.subject, batch_size=1))
+    run_id = store.create_run(slow)
+    process = start_worker(store, run_id)
+    wait_for_batches(store, run_id, 3, Ended(process))
+    process.kill()
+    process.wait()
+    assert process.stderr is not None
+    process.stderr.close()
+    row = store.run(run_id)
+    assert row.state == "interrupted"
+    assert 3 <= row.progress.batch < 160
+    state = store.load_state(run_id)
+    assert {item.samples for item in state.sums.values()} == {state.batches}
+
+    store.requeue(run_id)
+    small = open_context(load_subject(slow.subject))
+    assert run(store, run_id, small).state == "done"
+    found = store.points(run_id)
+    assert found[INTEGERS].to_csv() == expected[INTEGERS].to_csv()
+    assert found["correct"].tolist() == expected["correct"].tolist()
+
+
+def test_twenty_random_kills_change_nothing(
+    store: Store, spec: SweepSpec, context: SubjectContext, expected: pd.DataFrame
+) -> None:
+    random_time = random.Random(7)
+    run_id = store.create_run(spec)
+    store.close()
+    kills = 0
+    for _ in range(200):
+        child = forked(lambda: run(Store(store.workspace), run_id, context))
+        threading.Event().wait(random_time.uniform(0.0, 0.06))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        state = store.load_state(run_id)
+        assert {item.samples for item in state.sums.values()} <= {16 * state.batches}
+        if store.run(run_id).state == "done":
+            break
+        kills += 1
+        if kills == 20:
+            break
+        if store.run(run_id).state == "interrupted":
+            store.requeue(run_id)
+    if store.run(run_id).state != "done":
+        if store.run(run_id).state == "interrupted":
+            store.requeue(run_id)
+        assert run(store, run_id, context).state == "done"
+    assert kills >= 5
+    assert_same_points(store.points(run_id), expected)
+
+
+def forked(call: object) -> int:
+    """Run a function in a copy of this process; a worker would spend seconds on importing torch."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # newer Pythons warn of threads, which the child never uses
+        child = os.fork()
+    if child == 0:
+        try:
+            call()  # type: ignore[operator]
+        finally:
+            os._exit(0)
+    return child
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_signals_cancel_cleanly_and_resuming_goes_on(
+    store: Store,
+    spec: SweepSpec,
+    context: SubjectContext,
+    expected: pd.DataFrame,
+    kind: signal.Signals,
+) -> None:
+    run_id = store.create_run(spec)
+
+    def interrupt(row: RunRow) -> None:
+        if row.progress.batch == 4 and row.state == "running":
+            os.kill(os.getpid(), kind)
+
+    before = signal.getsignal(kind)
+    row = run(store, run_id, context, progress=interrupt)
+    assert signal.getsignal(kind) is before
+    assert row.state == "cancelled"
+    assert row.progress.batch == 4
+    store.requeue(run_id)
+    assert run(store, run_id, context).state == "done"
+    assert_same_points(store.points(run_id), expected)
+
+
+def test_an_adaptive_sweep_is_done_when_every_question_is_answered(
+    store: Store, spec: SweepSpec, context: SubjectContext
+) -> None:
+    adaptive = replace(spec, mode="adaptive", tolerance=0.2)
+    run_id = store.create_run(adaptive)
+    row = run(store, run_id, context)
+    assert (row.state, row.error) == ("done", "")
+    table = store.points(run_id)
+    assert len(table) == 16
+    assert set(table["status"]) <= {"measured", "inferred"}
+    assert row.progress.fraction == 1.0
+
+
+def test_cancelling_from_elsewhere(
+    store: Store, spec: SweepSpec, context: SubjectContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("analysis.heartbeat.BEAT_SECONDS", 0.001)
+    run_id = store.create_run(spec)
+    beaten = threading.Event()
+    beat = store.beat
+
+    def noted(run_id: str, *, owner: str) -> bool:
+        answer = beat(run_id, owner=owner)
+        if answer:
+            beaten.set()
+        return answer
+
+    monkeypatch.setattr(store, "beat", noted)
+
+    def cancel(row: RunRow) -> None:
+        if row.progress.batch == 2 and row.state == "running":
+            jobs.cancel(store, run_id)
+            assert beaten.wait(30)
+
+    row = run(store, run_id, context, progress=cancel)
+    assert row.state == "cancelled"
+    assert 2 <= row.progress.batch <= 3
+    assert not store.points(run_id).empty
+
+
+def test_cancelling_in_the_queue(store: Store, spec: SweepSpec, context: SubjectContext) -> None:
+    first = store.create_run(spec)
+    store.attach(first, owner="me", pid=os.getpid(), host="here")
+    assert store.claim_device(first)
+    waiting = store.create_run(spec)
+
+    def cancel(row: RunRow) -> None:
+        if row.state == "queued":
+            assert row.queue_position == 1
+            store.request_cancel(waiting)
+
+    assert run(store, waiting, context, progress=cancel).state == "cancelled"
+
+
+def test_no_point_is_measured_twice_across_runs(
+    store: Store, spec: SweepSpec, context: SubjectContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluated: list[object] = []
+    from analysis.runner import EditRunner
+
+    logits = EditRunner.logits
+
+    def counted(self: EditRunner, edit: object, inputs: object) -> object:
+        evaluated.append(edit)
+        return logits(self, edit, inputs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(EditRunner, "logits", counted)
+    part = replace(spec, ratios=(0.0, 0.25, 0.5))
+    assert known_points(store, context, spec) == {}
+    first = store.create_run(part)
+    run(store, first, context)
+    assert len(known_points(store, context, spec)) == 2 * 2 * 3
+    evaluated.clear()
+
+    again = store.create_run(part)
+    assert run(store, again, context).state == "done"
+    assert evaluated == []
+    columns = [name for name in store.points(first) if name != "run_id"]
+    pd.testing.assert_frame_equal(store.points(first)[columns], store.points(again)[columns])
+
+    more = store.create_run(spec)
+    run(store, more, context)
+    # One new ratio, two layers, two criteria, ten batches; equal masks are measured once.
+    assert 0 < len(evaluated) <= 2 * 2 * 10
+    assert set(store.points(more)["samples"]) == {160}
+
+
+def test_a_cancelled_run_is_no_loss_to_the_next_one(
+    store: Store, spec: SweepSpec, context: SubjectContext, expected: pd.DataFrame
+) -> None:
+    first = store.create_run(spec)
+
+    def stop(row: RunRow) -> None:
+        if row.progress.batch == 5 and row.state == "running":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    assert run(store, first, context, progress=stop).state == "cancelled"
+    second = store.create_run(spec)
+    store.attach(second, owner="x", pid=os.getpid(), host="h")
+    store.plan_points(second, planned_points(context, spec))
+    assert {item.samples for item in store.load_state(second).sums.values()} == {80}
+    store.finish(second, "cancelled", owner="x", seconds=0)
+    store.requeue(second)
+    assert run(store, second, context).state == "done"
+    assert_same_points(store.points(second), expected)
+
+
+def test_partial_sums_of_another_batch_size_are_not_continued() -> None:
+    from analysis.records import PointKey, Sums
+
+    def key(kept: int) -> PointKey:
+        return PointKey(
+            criterion="l1",
+            granularity="channel",
+            layer="a",
+            group="a",
+            ratio_requested=0.5,
+            kept=kept,
+            total=9,
+        )
+
+    state = SweepState(sums={key(n): Sums(samples=n) for n in (0, 10, 16, 32, 37)})
+    kept = worker.start_state(state, batch_size=16, total_samples=37)
+    assert sorted(item.samples for item in kept.sums.values()) == [0, 16, 32, 37]
+
+
+def test_a_subject_that_cannot_be_loaded_fails_with_one_line(store: Store, spec: SweepSpec) -> None:
+    wrong = replace(spec, subject=replace(spec.subject, model="sample:nothing"))
+    row = worker.run_to_end(store, store.create_run(wrong))
+    assert row.state == "failed"
+    assert row.error.startswith("unknown sample model 'nothing'")
+    assert row.is_resumable
+
+
+def test_data_that_raises_in_mid_sweep_keeps_what_was_measured(store: Store) -> None:
+    from analysis.records import SubjectSpec
+    from tests.helpers import tiny_factories
+
+    spec = SweepSpec(
+        subject=SubjectSpec(
+            model="tests.helpers.tiny_factories:mlp",
+            data="tests.helpers.tiny_factories:pairs",
+            samples=24,
+            calibration_samples=4,
+            batch_size=4,
+        ),
+        criteria=("l1",),
+        ratios=(0.5,),
+    )
+    context = open_context(load_subject(spec.subject))
+    split = context.subject.evaluation
+    assert split is not None
+    split._memory = None
+    split._preload_bytes = 0
+    split.is_small = False
+    read = split._read
+    healthy = [False]
+
+    def damaged(indices: object) -> object:
+        if not healthy[0] and split.indices[13] in indices:  # type: ignore[operator]
+            raise OSError("disk read error\nat sector 7")
+        return read(indices)  # type: ignore[arg-type]
+
+    split._read = damaged  # type: ignore[assignment, method-assign]
+    assert tiny_factories.pairs()
+    run_id = store.create_run(spec)
+    row = run(store, run_id, context)
+    assert row.state == "failed"
+    assert "raised in batch 4 of 6: OSError: disk read error" in row.error
+    assert row.progress.batch == 3
+    assert set(store.points(run_id)["samples"]) == {12}
+    healthy[0] = True
+    store.requeue(run_id)
+    assert run(store, run_id, context).state == "done"
+    assert set(store.points(run_id)["samples"]) == {24}
+
+
+def test_a_bug_is_logged_with_its_traceback(store: Store, spec: SweepSpec) -> None:
+    def broken(row: RunRow) -> SubjectContext:
+        raise KeyError("surprise")
+
+    row = worker.run_to_end(store, store.create_run(spec), open_subject=broken)
+    assert row.state == "failed"
+    assert "KeyError" in row.error
+    assert "Traceback" in store.log_path(row.run_id).read_text(encoding="utf-8")
+    store.delete(row.run_id)
+    assert not store.log_path(row.run_id).exists()
+
+
+def test_changed_weights_do_not_join_a_run(
+    store: Store, spec: SweepSpec, context: SubjectContext
+) -> None:
+    run_id = store.create_run(spec)
+
+    def stop(row: RunRow) -> None:
+        if row.progress.batch == 1 and row.state == "running":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    run(store, run_id, context, progress=stop)
+    store.requeue(run_id)
+    other = replace(context, subject=replace(context.subject, fingerprint="other"))
+    row = run(store, run_id, other)
+    assert (row.state, row.progress.batch) == ("failed", 1)
+    assert f"the weights of run {run_id} changed" in row.error
+
+
+def test_a_locked_database_is_waited_for(
+    store: Store, spec: SweepSpec, context: SubjectContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    impatient = Store(store.workspace, busy_seconds=0.01)
+    run_id = store.create_run(spec)
+    save = impatient.save_batch
+    tries: list[int] = []
+
+    def locked_at_first(*given: object, **options: object) -> None:
+        tries.append(1)
+        if len(tries) == 1:
+            with store._database.write():
+                save(*given, **options)  # type: ignore[arg-type]
+        save(*given, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(impatient, "save_batch", locked_at_first)
+    assert run(impatient, run_id, context).state == "done"
+    assert len(tries) == 11
+    impatient.close()
+
+
+def test_a_full_disk_ends_the_run_with_its_reason_and_resuming_goes_on(
+    store: Store,
+    spec: SweepSpec,
+    context: SubjectContext,
+    expected: pd.DataFrame,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    save = store.save_batch
+
+    def full(run_id: str, update: SweepUpdate, *, owner: str = "") -> None:
+        if update.batch == 4:
+            raise StoreError("the disk of the workspace is full; free space and resume")
+        save(run_id, update, owner=owner)
+
+    run_id = store.create_run(spec)
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "save_batch", full)
+        with pytest.raises(StoreError, match="is full"):
+            run(store, run_id, context)
+    row = store.run(run_id)
+    assert (row.state, row.progress.batch) == ("failed", 3)
+    assert "is full" in row.error
+    store.requeue(run_id)
+    assert run(store, run_id, context).state == "done"
+    assert_same_points(store.points(run_id), expected)
+
+
+class TestJobs:
+    def test_start_in_a_process_of_its_own(
+        self, store: Store, spec: SweepSpec, expected: pd.DataFrame
+    ) -> None:
+        run_id = jobs.start_sweep(store, spec)
+        while (row := store.run(run_id)).is_live:
+            threading.Event().wait(0.05)
+        assert (row.state, row.error) == ("done", "")
+        assert row.pid not in (None, os.getpid())
+        assert_same_points(store.points(run_id), expected)
+        with pytest.raises(InputError, match="is done"):
+            jobs.resume(store, run_id)
+
+    def test_the_roots_of_the_launcher_hold_in_the_worker(
+        self, store: Store, spec: SweepSpec, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setenv("PRUNESCOPE_ROOTS", str(tmp_path / "elsewhere"))
+        run_id = store.create_run(spec)
+        assert worker.main([run_id, "--workspace", str(store.workspace)]) == 1
+        assert "outside of the folders" in store.run(run_id).error
+
+    def test_roots_are_passed_on(
+        self, store: Store, spec: SweepSpec, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        commands: list[list[str]] = []
+
+        class NoProcess:
+            def __init__(self, command: list[str], **options: object) -> None:
+                assert options["start_new_session"] is True
+                commands.append(command)
+
+            def wait(self) -> None: ...
+
+        monkeypatch.setattr(subprocess, "Popen", NoProcess)
+        jobs.start_sweep(store, spec, roots=[tmp_path / "a", tmp_path / "b"])
+        assert commands[0][-4:] == ["--root", str(tmp_path / "a"), "--root", str(tmp_path / "b")]
+
+    def test_a_worker_that_cannot_start_is_told(
+        self, store: Store, spec: SweepSpec, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*_: object, **__: object) -> None:
+            raise OSError("out of processes")
+
+        monkeypatch.setattr(subprocess, "Popen", refuse)
+        with pytest.raises(StoreError, match="cannot be started: out of processes"):
+            jobs.start_sweep(store, spec)
+        row = store.run("last")
+        assert (row.state, row.error) == (
+            "failed",
+            "the worker cannot be started: out of processes",
+        )
+
+    def test_an_unknown_run_is_one_line(
+        self, store: Store, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert worker.main(["nothing", "--workspace", str(store.workspace)]) == 1
+        assert capsys.readouterr().err.count("\n") == 1

@@ -1,0 +1,229 @@
+"""The main job in a real browser, from an empty workspace to a script that runs elsewhere."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import textwrap
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import parse_qs, urlparse
+
+import pytest
+from playwright.sync_api import Page
+
+from analysis.store import RunRow, Store
+from tests.browser.conftest import Server
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
+
+# Builds the exported model with torch alone and counts its right answers on the shipped images.
+MEASURE = """
+import sys
+sys.path.insert(0, sys.argv[1])
+assert "pruners" not in sys.modules and "analysis" not in sys.modules
+import rebuild
+import torch
+model = rebuild.load()
+assert "pruners" not in sys.modules and "analysis" not in sys.modules
+data = torch.load(sys.argv[2], weights_only=True)
+with torch.inference_mode():
+    answers = torch.cat([model(part).argmax(1) for part in data["inputs"].split(250)])
+print(int((answers == data["labels"]).sum()))
+"""
+
+
+# Columns of the plan's table to the right of the layer's name.
+COLUMNS = {"ratio": 3, "criterion": 4}
+
+
+def wait_for(condition: Callable[[], bool], what: str, *, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain for: {what}"
+        time.sleep(0.1)
+
+
+def parameter(page: Page, name: str) -> str:
+    """Return a parameter of the address, which Streamlit writes a moment after the page."""
+    page.wait_for_url(re.compile(rf"[?&]{name}="))
+    return parse_qs(urlparse(page.url).query)[name][0]
+
+
+def open_page(page: Page, name: str) -> None:
+    page.get_by_role("link", name=re.compile(rf"^(\w+ )?{name}\b")).first.click()
+    page.get_by_role("heading", name=name, exact=True).wait_for()
+
+
+def metric(page: Page, label: str) -> str:
+    card = page.get_by_test_id("stMetric").filter(has_text=label).first
+    return card.get_by_test_id("stMetricValue").inner_text()
+
+
+def edit(page: Page, store: Store, plan_id: str, *, row: int, field: str, text: str) -> None:
+    """Edit a cell of the plan's table by keyboard until the plan has it; the grid is a canvas."""
+    wanted = float(text) / 100 if field == "ratio" else text
+
+    def arrived() -> bool:
+        return bool(getattr(store.plan(plan_id).entries[row], field) == wanted)
+
+    for _ in range(3):
+        box = page.get_by_test_id("stDataFrame").first.bounding_box()
+        assert box is not None
+        # The whole table is visible: a header, then rows of about the same height.
+        pitch = box["height"] / (len(store.plan(plan_id).entries) + 1)
+        page.mouse.click(box["x"] + 30, box["y"] + pitch * (row + 1.5))
+        for _ in range(COLUMNS[field]):
+            page.keyboard.press("ArrowRight")
+        page.keyboard.press("Enter")
+        # The cell's editor opens a moment later; what is typed before would be lost.
+        page.wait_for_timeout(500)
+        page.keyboard.press("ControlOrMeta+a")
+        page.keyboard.type(text)
+        page.keyboard.press("Enter")
+        try:
+            wait_for(arrived, f"{field} {text} in row {row}", seconds=10)
+        except AssertionError:
+            page.keyboard.press("Escape")
+            continue
+        measured(page)
+        return
+    raise AssertionError(f"{field} {text} never arrived in row {row}")
+
+
+def measured(page: Page) -> tuple[int, int]:
+    """Return right answers and samples of the live measurement, once it is complete."""
+    note = page.get_by_text(re.compile(r"Measured live: .* right in"))
+    note.wait_for()
+    found = re.search(r"([\d,]+) of ([\d,]+) right", note.inner_text())
+    assert found is not None
+    return int(found[1].replace(",", "")), int(found[2].replace(",", ""))
+
+
+def test_from_an_empty_workspace_to_a_model_that_runs_elsewhere(
+    page: Page, server: Server, tmp_path: Path
+) -> None:
+    store = Store(server.workspace)
+    page.goto(server.url)
+    page.get_by_role("button", name="Try the demo").click()
+    page.get_by_text("Baseline").first.wait_for()
+
+    open_page(page, "Sweep")
+    page.get_by_text("Quick look", exact=True).click()
+    page.get_by_text("108 new").wait_for()
+    page.get_by_role("button", name="Start sweep").click()
+    run_id = parameter(page, "run")
+
+    # Curves are there before the sweep ends.
+    open_page(page, "Curves")
+    page.locator(".js-plotly-plot").first.wait_for(timeout=120_000)
+    early = store.run(run_id)
+    assert early.state == "running"
+    assert 0 < early.progress.samples < early.progress.total_samples
+
+    page.get_by_role("button", name="Cancel").first.click()
+    wait_for(lambda: store.run(run_id).state == "cancelled", "the cancelled state")
+    kept = store.run(run_id).progress.samples
+    assert 0 < kept < early.progress.total_samples
+    assert set(store.points(run_id)["samples"]) == {kept}
+
+    page.get_by_role("button", name="Resume").first.click()
+    wait_for(lambda: store.run(run_id).state == "done", "the end of the sweep", seconds=300)
+    assert set(store.points(run_id)["samples"]) == {2000}
+
+    # Choose ratios and criteria for several layers; accuracy is measured live.
+    open_page(page, "Plan")
+    dense_correct, samples = measured(page)
+    assert samples == 2000
+    dense_size = metric(page, "Parameters")
+    plan_id = parameter(page, "plan")
+    choices = {1: ("50", "fpgm"), 5: ("25", "taylor"), 10: ("50", "l1")}
+    for row, (ratio, criterion) in choices.items():
+        edit(page, store, plan_id, row=row, field="ratio", text=ratio)
+        if criterion != "l1":
+            edit(page, store, plan_id, row=row, field="criterion", text=criterion)
+    pruned = [entry for entry in store.plan(plan_id).entries if entry.kept < entry.total]
+    assert [(entry.ratio, entry.criterion) for entry in pruned] == [
+        (0.5, "fpgm"),
+        (0.25, "taylor"),
+        (0.5, "l1"),
+    ]
+    assert metric(page, "Parameters") != dense_size
+    changed, _ = measured(page)
+    assert changed != dense_correct
+
+    # What the page measured is what the exported script gives elsewhere.
+    open_page(page, "Export")
+    page.get_by_text("Everything (zip)").click()
+    page.get_by_role("button", name="Build the files").click()
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Download").first.click()
+    archive = tmp_path / "plan.zip"
+    waiting.value.save_as(archive)
+    assert count_elsewhere(archive, tmp_path, store.run(run_id)) == changed
+
+
+def count_elsewhere(archive: Path, folder: Path, run: RunRow) -> int:
+    """Unpack an export and measure it in a process that knows torch alone."""
+    import torch
+
+    from analysis.subject import load_subject
+
+    with zipfile.ZipFile(archive) as packed:
+        packed.extractall(folder / "export")
+    script = next((folder / "export").rglob("rebuild.py"))
+    plan = json.loads(next((folder / "export").rglob("plan.json")).read_text())
+    assert plan["schema_version"] == 1
+    split = load_subject(run.spec.subject).evaluation
+    assert split is not None
+    batches = list(split.batches(500))
+    data = folder / "data.pt"
+    torch.save(
+        {
+            "inputs": torch.cat([inputs for inputs, _ in batches]),
+            "labels": torch.cat([labels for _, labels in batches if labels is not None]),
+        },
+        data,
+    )
+    measure = folder / "measure.py"
+    measure.write_text(textwrap.dedent(MEASURE))
+    done = subprocess.run(
+        [sys.executable, "-I", str(measure), str(script.parent), str(data)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout)
+
+
+def test_a_link_attaches_another_tab_and_a_restarted_dashboard(page: Page, server: Server) -> None:
+    store = Store(server.workspace)
+    run = store.runs()[0]
+    address = f"{server.url}/Curves?run={run.run_id}"
+    page.goto(address)
+    page.locator(".js-plotly-plot").first.wait_for()
+    server.stop()
+    server.start()
+    page.goto(address)
+    page.locator(".js-plotly-plot").first.wait_for()
+    assert parameter(page, "run") == run.run_id
+
+
+def test_an_unknown_run_is_one_clear_line(page: Page, server: Server) -> None:
+    page.goto(f"{server.url}/Curves?run=nosuch")
+    page.get_by_text("This link cannot be followed").wait_for()
+    page.get_by_role("button", name="Start fresh").wait_for()
+    assert page.get_by_text("Traceback").count() == 0
+
+
+def test_ending_serve_ends_the_server(server: Server) -> None:
+    assert server.process is not None
+    server.process.terminate()  # the command alone, not its process group
+    server.process.wait(timeout=20)
+    assert not server.is_listening()

@@ -1,0 +1,85 @@
+"""The plain loop that every other tool runs: prune, run the whole model, count, restore."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from analysis.edits import SubjectContext, scores, targets
+from analysis.records import PointKey
+from pruners.layers import find_layer, native_weight, to_native
+from pruners.removal import remove
+
+Batch = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Right answers of the pruned model, and where they differ from the dense model's."""
+
+    samples: int
+    correct: int
+    lost: int
+    gained: int
+
+
+def reference_plain_loop(
+    context: SubjectContext, points: Iterable[PointKey], batches: Sequence[Batch]
+) -> dict[PointKey, Counts]:
+    """Measure points one after another by full eager forward passes."""
+    dense = [_answers(context.model, inputs) for inputs, _ in batches]
+    return {key: _measure(context, key, batches, dense) for key in points}
+
+
+def _measure(
+    context: SubjectContext, key: PointKey, batches: Sequence[Batch], dense: Sequence[Tensor]
+) -> Counts:
+    samples = correct = lost = gained = 0
+    with pruned(context, key) as model:
+        for (inputs, labels), was in zip(batches, dense, strict=True):
+            now = _answers(model, inputs)
+            samples += len(labels)
+            correct += int((now == labels).sum())
+            lost += int(((was == labels) & (now != labels)).sum())
+            gained += int(((was != labels) & (now == labels)).sum())
+    return Counts(samples, correct, lost, gained)
+
+
+@torch.no_grad()
+def _answers(model: nn.Module, inputs: Tensor) -> Tensor:
+    return model(inputs).argmax(1)
+
+
+@contextmanager
+def pruned(context: SubjectContext, key: PointKey) -> Iterator[nn.Module]:
+    """Yield the pruned model: masked in place and restored, or physically smaller."""
+    target = next(
+        item
+        for item in targets(context, key.granularity)
+        if (item.layer, item.group) == (key.layer, key.group)
+    )
+    values = scores(context, target, key.criterion)
+    keep = _highest(values, key.kept)
+    if key.group is not None:
+        kept = {key.group: keep.nonzero().flatten().tolist()}
+        yield remove(context.model, context.require_structure(), kept).eval()
+        return
+    module = find_layer(context.model, key.layer)
+    weight = native_weight(module)
+    saved = weight.detach().clone()
+    weight.data.mul_(to_native(keep, module))
+    yield context.model
+    weight.data.copy_(saved)
+
+
+def _highest(values: Tensor, kept: int) -> Tensor:
+    """Keep the highest scores; of equal ones the later index stays."""
+    ranked = sorted(enumerate(values.flatten().tolist()), key=lambda item: (item[1], item[0]))
+    keep = torch.zeros(values.numel(), dtype=torch.bool)
+    for index, _ in ranked[len(ranked) - kept :]:
+        keep[index] = True
+    return keep.reshape(values.shape)

@@ -1,0 +1,119 @@
+"""Workspaces in every state a page can meet, and pages run without a browser."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from analysis.context import SubjectContext, open_context
+from analysis.known_points import planned_points
+from analysis.records import SubjectSpec, SweepSpec
+from analysis.store import Store
+from analysis.subject import load_subject
+from analysis.sweep import iter_sweep
+from pages.components.loaded import LoadedSubject, subjects
+from tests.pages.reading import ROOT, SUBJECT, SWEEP, Open
+
+OWNER = "test"
+
+
+@pytest.fixture(scope="session")
+def context() -> SubjectContext:
+    """The subject of all page tests, loaded once."""
+    return open_context(load_subject(SUBJECT))
+
+
+def measure(store: Store, context: SubjectContext, spec: SweepSpec, *, batches: int) -> str:
+    """Enter a run and measure its first batches, as a worker does, without a process."""
+    run_id = store.create_run(spec)
+    store.attach(run_id, owner=OWNER, pid=os.getpid(), host=socket.gethostname())
+    assert store.claim_device(run_id)
+    store.describe(
+        run_id,
+        fingerprint=context.subject.fingerprint,
+        data_fingerprint=context.subject.data_fingerprint,
+        has_labels=True,
+        batches=3,
+        total_samples=120,
+        versions={},
+    )
+    store.plan_points(run_id, planned_points(context, spec))
+    if batches:
+        for update in iter_sweep(context, spec):
+            store.save_batch(run_id, update, owner=OWNER)
+            if update.batch == batches:
+                break
+    return run_id
+
+
+@pytest.fixture(scope="session")
+def templates(
+    context: SubjectContext, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[Path, str]]:
+    """A workspace with one run in each state, and the run's id."""
+    found: dict[str, tuple[Path, str]] = {}
+    for state, batches in (("running", 1), ("cancelled", 2), ("failed", 0), ("done", 3)):
+        place = tmp_path_factory.mktemp(state)
+        store = Store(place)
+        run_id = measure(store, context, SWEEP, batches=batches)
+        if state != "running":
+            error = "the disk of the data is gone" if state == "failed" else ""
+            store.finish(run_id, state, owner=OWNER, seconds=1.0, error=error)
+        store.close()
+        found[state] = (place, run_id)
+    return found
+
+
+@pytest.fixture
+def workspace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, context: SubjectContext
+) -> Iterator[Path]:
+    """An empty workspace that the pages use; the subject is in memory already."""
+    place = tmp_path / "workspace"
+    monkeypatch.setenv("PRUNESCOPE_WORKSPACE", str(place))
+    monkeypatch.setenv("PRUNESCOPE_ROOTS", str(tmp_path))
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    subjects().put(SUBJECT, LoadedSubject(context))
+    yield place
+    st.cache_resource.clear()
+
+
+@pytest.fixture
+def open_page(workspace: Path, templates: dict[str, tuple[Path, str]]) -> Open:
+    """Open a page on a workspace with a run in some state: ``open_page("Curves", "done")``."""
+
+    def opened(
+        page: str, state: str | None = None, *, subject: SubjectSpec | None = None, **query: str
+    ) -> AppTest:
+        if state is not None:
+            source, run_id = templates[state]
+            shutil.copytree(source, workspace)
+            query = {"run": run_id, **query}
+            if state == "running":
+                # The worker's last sign of life is now.
+                Store(workspace).beat(run_id, owner=OWNER)
+        test = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+        for name, value in query.items():
+            test.query_params[name] = value
+        if subject is not None:
+            test.session_state["subject_spec"] = subject.to_dict()
+        if page != "Home":
+            test.switch_page(f"pages/{page}.py")
+        return test.run()
+
+    return opened
+
+
+@pytest.fixture
+def other_subject() -> SubjectSpec:
+    """The same model on other samples: runs of `SUBJECT` are stale for it."""
+    return dataclasses.replace(SUBJECT, seed=7)

@@ -1,0 +1,195 @@
+"""From a finished run to a plan, its live accuracy, its evaluation and its export."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from analysis import plan as plans
+from analysis.context import open_context
+from analysis.plan_history import History
+from analysis.records import SubjectSpec
+from analysis.store import Store
+from analysis.subject import load_subject
+from pages.components import plan_state
+from pages.components.loaded import LoadedSubject, subjects
+from tests.pages.reading import SUBJECT, Open, assert_no_bug, text_of
+
+
+def present(test: AppTest) -> History:
+    history = test.session_state["plan_history"]
+    assert isinstance(history, History)
+    return history
+
+
+def metric(test: AppTest, label: str) -> str:
+    return next(str(item.value) for item in test.metric if item.label == label)
+
+
+def fill_uniform(test: AppTest, percent: float) -> None:
+    test.selectbox(key="plan_strategy").select("uniform").run()
+    test.selectbox(key="plan_target_uniform").select("ratio").run()
+    test.number_input(key="plan_amount_ratio").set_value(percent).run()
+    test.button(key="plan_fill").click().run()
+    assert_no_bug(test)
+
+
+def test_a_plan_without_a_run_works_and_says_that_it_is_not_predicted(open_page: Open) -> None:
+    test = open_page("5_Plan", subject=SUBJECT)
+    assert_no_bug(test)
+    assert "No measured run" in text_of(test)
+    fill_uniform(test, 50)
+    assert {entry.ratio for entry in present(test).plan.entries} == {0.5}
+
+
+def test_fill_measures_at_once_and_undo_brings_everything_back(open_page: Open) -> None:
+    test = open_page("5_Plan", "done")
+    assert_no_bug(test)
+    dense = metric(test, "Measured accuracy")
+    assert dense.endswith("%")
+    fill_uniform(test, 75)
+    pruned = metric(test, "Measured accuracy")
+    assert pruned.endswith("%")
+    assert pruned != dense
+    assert "samples to go" not in text_of(test)
+    test.button(key="sidebar_undo").click().run()
+    assert metric(test, "Measured accuracy") == dense
+    test.button(key="sidebar_redo").click().run()
+    assert metric(test, "Measured accuracy") == pruned
+
+
+def test_measured_and_evaluated_accuracy_are_the_same(open_page: Open) -> None:
+    test = open_page("5_Plan", "done")
+    fill_uniform(test, 50)
+    live = metric(test, "Measured accuracy")
+    test.switch_page("pages/6_Evaluate.py").run()
+    test.button(key="evaluate_start").click().run()
+    assert_no_bug(test)
+    assert metric(test, "Accuracy") == live
+    assert "Masked and physically removed agree on 120 of 120 samples" in text_of(test)
+
+
+def test_an_evaluation_is_stale_after_an_edit(open_page: Open) -> None:
+    test = open_page("5_Plan", "done")
+    fill_uniform(test, 50)
+    test.switch_page("pages/6_Evaluate.py").run()
+    test.button(key="evaluate_start").click().run()
+    test.button(key="sidebar_undo").click().run()
+    assert "removes nothing yet" in text_of(test)
+    test.button(key="sidebar_redo").click().run()
+    test.switch_page("pages/5_Plan.py").run()
+    fill_uniform(test, 25)
+    test.switch_page("pages/6_Evaluate.py").run()
+    assert "has changed since this evaluation" in text_of(test)
+
+
+def test_export_builds_the_files_and_checks_the_round_trip(open_page: Open) -> None:
+    test = open_page("5_Plan", "done")
+    fill_uniform(test, 50)
+    test.switch_page("pages/7_Export.py").run()
+    assert "not evaluated yet" in text_of(test)
+    test.segmented_control(key="export_format").set_value("json").run()
+    test.button(key="export_build").click().run()
+    assert_no_bug(test)
+    built = test.session_state["exports"]["json"]
+    plan = json.loads(built.files[0].content)
+    assert {entry["ratio"] for entry in plan["entries"]} == {0.5}
+    assert all(len(entry["indices"]) == entry["kept"] for entry in plan["entries"])
+
+
+def test_a_link_to_a_plan_restores_it_and_an_edit_makes_a_copy(open_page: Open) -> None:
+    first = open_page("5_Plan", "done")
+    fill_uniform(first, 50)
+    name, run = first.query_params["plan"], first.query_params["run"]
+    second = AppTest.from_file(first._script_path, default_timeout=60)
+    second.query_params["plan"], second.query_params["run"] = name, run
+    second.switch_page("pages/5_Plan.py").run()
+    assert_no_bug(second)
+    assert {entry.ratio for entry in present(second).plan.entries} == {0.5}
+    fill_uniform(second, 25)
+    assert second.query_params["plan"] != name
+
+
+def test_a_link_to_an_unknown_plan_begins_a_new_one(open_page: Open) -> None:
+    test = open_page("5_Plan", "done", plan="p-gone")
+    assert_no_bug(test)
+    assert test.query_params["plan"] != "p-gone"
+
+
+def test_edits_of_the_table_become_one_step_each() -> None:
+    plan = plans.new_plan(
+        SUBJECT,
+        fingerprint="f",
+        units=[("a", "a", 8), ("b", "b", 16)],
+        criterion="l1",
+    )
+    edited = plan_state.edited(
+        plan, ["a", "b"], {1: {"ratio": 25.0, "criterion": "fpgm"}, 0: {"locked": True}}
+    )
+    assert [entry.ratio for entry in edited.entries] == [0.0, 0.25]
+    assert [entry.kept for entry in edited.entries] == [8, 12]
+    assert [entry.criterion for entry in edited.entries] == ["l1", "fpgm"]
+    assert [entry.locked for entry in edited.entries] == [True, False]
+    # The grid repeats all its edits with each event: the same ones change nothing.
+    again = plan_state.edited(edited, ["a", "b"], {1: {"ratio": 25.0}})
+    assert again == edited
+
+
+@pytest.mark.parametrize("cells", [{"ratio": None}, {"criterion": None}, {}])
+def test_an_emptied_cell_changes_nothing(cells: dict[str, object]) -> None:
+    plan = plans.new_plan(SUBJECT, fingerprint="f", units=[("a", "a", 8)], criterion="l1")
+    assert plan_state.edited(plan, ["a"], {0: cells}) == plan
+
+
+def test_the_demo_is_one_click_away(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pages.components.home.DEMO", SUBJECT)
+    test = open_page("Home")
+    test.button(key="home_demo").click().run()
+    assert_no_bug(test)
+    assert test.session_state["subject_spec"] == SUBJECT.to_dict()
+
+
+def test_a_wrong_address_is_one_clear_line(open_page: Open) -> None:
+    test = open_page("1_Setup")
+    test.segmented_control(key="setup_model_kind").set_value("Python factory").run()
+    test.text_input(key="setup_model_Python factory").set_value("/etc/passwd.py:build")
+    test.button(key="setup_check").click().run()
+    assert_no_bug(test)
+    assert "/etc/passwd.py" in test.error[0].value
+    assert "\n" not in test.error[0].value
+
+
+def test_starting_a_sweep_enters_a_run_and_attaches(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("analysis.jobs._spawn", lambda *_: None)
+    test = open_page("2_Sweep", subject=SUBJECT)
+    assert_no_bug(test)
+    test.segmented_control(key="sweep_grid").set_value("Quick look").run()
+    test.button(key="sweep_start").click().run()
+    assert_no_bug(test)
+    assert "run" in test.query_params
+    assert "Starting" in text_of(test) or any("Starting" in str(p.text) for p in test.progress)
+
+
+def test_a_plan_follows_the_subject_to_other_samples(
+    open_page: Open, other_subject: SubjectSpec
+) -> None:
+    test = open_page("5_Plan", "done")
+    fill_uniform(test, 50)
+    subjects().put(other_subject, LoadedSubject(open_context(load_subject(other_subject))))
+    test.session_state["subject_spec"] = other_subject.to_dict()
+    test.run()
+    assert_no_bug(test)
+    assert present(test).plan.subject == other_subject
+    test.switch_page("pages/6_Evaluate.py").run()
+    assert "Evaluate the plan" in text_of(test)
+
+
+def test_cancel_asks_the_worker_to_stop(open_page: Open, workspace: object) -> None:
+    test = open_page("2_Sweep", "running")
+    test.button(key="sweep_cancel").click().run()
+    assert_no_bug(test)
+    assert Store(workspace).run(test.query_params["run"]).cancel_requested  # type: ignore[arg-type]

@@ -1,0 +1,159 @@
+"""Each page in each state it can meet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from analysis.records import SubjectSpec
+from tests.pages.reading import Open, assert_no_bug, text_of
+
+PAGES = {
+    "1_Setup": "Setup",
+    "2_Sweep": "Sweep",
+    "3_Curves": "Curves",
+    "4_Compare": "Compare",
+    "5_Plan": "Plan",
+    "6_Evaluate": "Evaluate",
+    "7_Export": "Export",
+    "8_Runs": "Runs",
+}
+STATES = ("running", "cancelled", "failed", "done")
+
+
+def charts(test: object) -> int:
+    return len(test.get("plotly_chart"))  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("page", ["Home", *PAGES])
+def test_an_empty_workspace_offers_one_next_step(page: str, open_page: Open) -> None:
+    test = open_page(page)
+    assert_no_bug(test)
+    said = text_of(test)
+    if page == "Home":
+        assert "Try the demo" in said
+    elif page == "1_Setup":
+        assert "Use the demo subject" in said
+    else:
+        assert "Go to setup" in said
+        assert PAGES[page] in test.title[0].value
+
+
+@pytest.mark.parametrize("page", ["Home", *PAGES])
+@pytest.mark.parametrize("state", STATES)
+def test_every_page_in_every_state_of_a_run(page: str, state: str, open_page: Open) -> None:
+    test = open_page(page, state)
+    assert_no_bug(test)
+    assert test.title
+
+
+@pytest.mark.parametrize("page", list(PAGES))
+def test_a_link_to_an_unknown_run_says_so_and_offers_a_way_on(page: str, open_page: Open) -> None:
+    test = open_page(page, run="no-such-run")
+    assert_no_bug(test)
+    assert "no-such-run" in test.error[0].value
+    test.button(key="broken_fresh").click().run()
+    assert not test.error
+    assert "run" not in test.query_params
+
+
+def test_a_broken_link_lists_the_runs_that_exist(open_page: Open) -> None:
+    test = open_page("3_Curves", "done", run="no-such-run")
+    names = [item.label for item in test.button if item.label.startswith("Open ")]
+    assert len(names) == 1
+
+
+def test_a_link_with_nonsense_falls_back_to_defaults(open_page: Open) -> None:
+    test = open_page("3_Curves", "done", tolerance="lots", metric="vibes", view="Pie", layer="x")
+    assert_no_bug(test)
+    assert test.number_input(key="choose_tolerance").value == 1.0
+    assert charts(test) == 2
+
+
+@pytest.mark.parametrize("view", ["Curves", "Matrix", "Ranking", "Opportunities"])
+@pytest.mark.parametrize("metric", ["drop", "accuracy", "kl"])
+def test_each_view_of_the_curves(view: str, metric: str, open_page: Open) -> None:
+    test = open_page("3_Curves", "done", view=view, metric=metric)
+    assert_no_bug(test)
+    assert charts(test) == 2
+
+
+def test_curves_of_a_running_sweep_say_how_far_it_is(open_page: Open) -> None:
+    test = open_page("3_Curves", "running")
+    assert "40 of 120 samples" in text_of(test)
+    assert charts(test) == 2
+
+
+@pytest.mark.parametrize("page", ["2_Sweep", "3_Curves"])
+def test_a_cancelled_run_can_be_resumed_where_it_is_shown(page: str, open_page: Open) -> None:
+    test = open_page(page, "cancelled")
+    assert "Cancelled at 67" in text_of(test)
+    assert "Resume" in [item.label for item in test.button]
+
+
+@pytest.mark.parametrize("page", ["2_Sweep", "3_Curves"])
+def test_a_failed_run_says_why(page: str, open_page: Open) -> None:
+    assert "the disk of the data is gone" in text_of(open_page(page, "failed"))
+
+
+@pytest.mark.parametrize("page", ["3_Curves", "4_Compare"])
+def test_a_run_of_another_subject_is_marked_stale(
+    page: str, open_page: Open, other_subject: SubjectSpec
+) -> None:
+    test = open_page(page, "done", subject=other_subject)
+    assert_no_bug(test)
+    assert "other settings than the subject on the Setup page" in text_of(test)
+    assert charts(test) == 2
+
+
+def test_a_filter_that_fits_nothing_can_be_cleared(open_page: Open) -> None:
+    test = open_page("3_Curves", "done")
+    test.text_input(key="curves_filter").set_value("layer9").run()
+    assert "No layer matches" in text_of(test)
+    next(item for item in test.button if item.label == "Clear filter").click().run()
+    assert charts(test) == 2
+
+
+def test_picking_a_layer_goes_into_the_address(open_page: Open) -> None:
+    test = open_page("3_Curves", "done")
+    test.selectbox(key="choose_layer").select("fc1").run()
+    assert test.query_params["layer"] == "fc1"
+    again = test.switch_page("pages/5_Plan.py").run()
+    assert again.selectbox(key="choose_layer").value == "fc1"
+
+
+def test_the_sweep_page_tells_the_cost_and_what_is_known(open_page: Open) -> None:
+    test = open_page("2_Sweep", "done")
+    said = text_of(test)
+    assert "108 points" in said or "known already" in said
+    test.text_input(key="sweep_layers").set_value("nothing*").run()
+    assert_no_bug(test)
+    assert "no layer fits 'nothing*'" in test.error[0].value
+
+
+def test_compare_needs_two_criteria_on_equal_terms(open_page: Open) -> None:
+    test = open_page("4_Compare", "done")
+    for view, count in (("Best or tied", 2), ("Layer by layer", 1), ("Removed channels", 2)):
+        test.segmented_control(key="compare_view").set_value(view).run()
+        assert_no_bug(test)
+        assert charts(test) == count, view
+
+
+def test_the_runs_page_lists_what_the_workspace_has(open_page: Open, workspace: Path) -> None:
+    test = open_page("8_Runs", "done")
+    table = test.dataframe[0].value
+    assert table["state"].tolist() == ["done"]
+    assert table["progress"].tolist() == [1.0]
+
+
+def test_deleting_a_run_asks_first(open_page: Open) -> None:
+    test = open_page("8_Runs", "done")
+    run_id = test.dataframe[0].value["run"].iloc[0]
+    test.multiselect(key="runs_pick").select(run_id).run()
+    test.button(key="runs_delete").click().run()
+    assert_no_bug(test)
+    assert "cannot be undone" in text_of(test)
+    test.button(key="runs_delete_yes").click().run()
+    assert_no_bug(test)
+    assert "No runs yet" in text_of(test)

@@ -1,0 +1,46 @@
+"""Every criterion on every sample model: finite scores or a refusal that names the layer."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pruners import criteria
+from pruners.errors import UnsupportedError
+from pruners.layers import layer_names
+from pruners.preserve import checksum
+from pruners.statistics import NEEDS, collect
+from sample_models.architectures import ARCHITECTURES
+
+# Why a criterion may have nothing for a layer of a sample.
+EXPECTED_REASONS = ("no batch norm", "no ReLU", "does not apply", "does not score")
+
+
+@pytest.mark.parametrize("sample", sorted(ARCHITECTURES))
+def test_all_criteria_score_all_layers_from_one_pass(sample: str) -> None:
+    torch.manual_seed(0)
+    model = ARCHITECTURES[sample]().eval()
+    before = checksum(model)
+    layers = layer_names(model)
+    generator = torch.Generator().manual_seed(1)
+    batches = [
+        (torch.randn(4, 1, 28, 28, generator=generator), torch.randint(0, 10, (4,)))
+        for _ in range(2)
+    ]
+    statistics = collect(model, batches, layers=layers, needs=frozenset(NEEDS))
+    refusals: list[tuple[str, str]] = []
+    scored: dict[str, int] = dict.fromkeys(criteria.names(), 0)
+    for name in criteria.names():
+        level = "channel" if "channel" in criteria.get(name).granularities else "element"
+        for layer in layers:
+            try:
+                criteria.scores(name, statistics.layer_data(model, layer), level=level)
+                scored[name] += 1
+            except UnsupportedError as error:
+                refusals.append((layer, str(error)))
+    assert checksum(model) == before
+    for layer, message in refusals:
+        assert message.startswith(f"layer {layer}: ")
+        assert any(reason in message for reason in EXPECTED_REASONS), message
+    everywhere = {name for name, count in scored.items() if count == len(layers)}
+    assert everywhere >= set(criteria.names()) - {"bn_scale", "apoz"}

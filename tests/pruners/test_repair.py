@@ -1,0 +1,216 @@
+"""Whole models: repairs lower each layer's error, rounds re-score, user files register."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from pruners import criteria, granularity, iterative
+from pruners.criteria import registry
+from pruners.criteria.table import markdown
+from pruners.errors import InputError, UnknownNameError, UnsupportedError
+from pruners.layers import layer_names, native_weight
+from pruners.masks import keep_mask
+from pruners.preserve import checksum
+from pruners.repair import METHOD_HELP, METHODS, apply_edit, repair_layers
+from sample_models.architectures import ARCHITECTURES
+from tests.pruners.models import RESIDUAL_LAYERS, image_batches, small_residual
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def masked(model: nn.Module, ratio: float) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return an edit and the masks that remove the smallest weights of every layer."""
+    masks = {}
+    for name in layer_names(model):
+        module = model.get_submodule(name)
+        if not isinstance(module, nn.MultiheadAttention):
+            weight = native_weight(module).detach()
+            kept = weight.numel() - int(ratio * weight.numel())
+            masks[f"{name}.weight"] = keep_mask(weight.abs(), kept)
+    state = dict(model.named_parameters())
+    return {name: state[name].detach() * mask for name, mask in masks.items()}, masks
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("sample", sorted(ARCHITECTURES))
+def test_repair_lowers_the_error_of_every_layer_of_the_samples(sample: str, method: str) -> None:
+    torch.manual_seed(0)
+    model = ARCHITECTURES[sample]().eval()
+    before = checksum(model)
+    edit, masks = masked(model, 0.5)
+    batches = [(torch.randn(16, 1, 28, 28), None)]
+    result = repair_layers(model, batches, edit=edit, masks=masks, method=method)
+    assert checksum(model) == before
+    assert {item.layer for item in result.layers} | set(result.skipped) == {
+        name.removesuffix(".weight") for name in masks
+    }
+    for item in result.layers:
+        # Depthwise columns see the layer's whole error: none may get worse, most get better.
+        assert item.error_after <= item.error_before * (1 + 1e-6), item
+    better = [item for item in result.layers if item.error_after < 0.98 * item.error_before]
+    assert len(better) >= 0.8 * len(result.layers)
+    for name, mask in masks.items():
+        assert bool((result.edit[name][~mask] == 0).all())
+
+
+def test_later_layers_are_fitted_to_what_earlier_repairs_give() -> None:
+    model = small_residual()
+    edit, masks = masked(model, 0.4)
+    result = repair_layers(model, image_batches(), edit=edit, masks=masks)
+    assert [item.layer for item in result.layers] == list(RESIDUAL_LAYERS)
+    inputs = torch.cat([batch[0] for batch in image_batches()])
+    dense = model(inputs)
+    plain = (functional_call(model, edit, (inputs,)) - dense).square().mean()
+    repaired = (functional_call(model, result.edit, (inputs,)) - dense).square().mean()
+    assert float(repaired) < 0.5 * float(plain)
+    assert result.layers[-1].error_after == pytest.approx(float(repaired), rel=1e-2)
+
+
+def test_repair_reports_progress_and_refuses_bad_input() -> None:
+    model = small_residual()
+    edit, masks = masked(model, 0.4)
+    seen: list[tuple[int, int]] = []
+    repair_layers(
+        model, image_batches(), edit=edit, masks=masks, progress=lambda a, b: seen.append((a, b))
+    )
+    assert seen == [(i, 5) for i in range(1, 6)]
+    with pytest.raises(UnknownNameError, match="repair method"):
+        repair_layers(model, image_batches(), edit=edit, masks=masks, method="magic")
+    with pytest.raises(InputError, match="calibration data"):
+        repair_layers(model, [], edit=edit, masks=masks)
+    assert tuple(METHOD_HELP) == METHODS
+
+
+def test_layers_that_are_not_called_are_named() -> None:
+    model = nn.Sequential(nn.Linear(2, 2))
+    model.register_module("unused", None)
+    holder = nn.ModuleDict({"used": nn.Linear(2, 2)})
+    model.add_module("spare", holder)
+    model.forward = lambda inputs: model[0](inputs)
+    masks = {"spare.used.weight": torch.ones(2, 2, dtype=torch.bool)}
+    result = repair_layers(model, [(torch.ones(2, 2), None)], edit={}, masks=masks)
+    assert "does not call" in result.skipped["spare.used"]
+
+
+def test_apply_edit_writes_in_place() -> None:
+    model = nn.Linear(2, 2)
+    parameter = model.weight
+    apply_edit(model, {"weight": torch.zeros(2, 2)})
+    assert model.weight is parameter
+    assert not bool(model.weight.any())
+
+
+def test_rounds_nest_and_reach_the_last_count() -> None:
+    seen: list[int] = []
+
+    def rescore(mask: Tensor) -> Tensor:
+        seen.append(int(mask.sum()))
+        # The order turns round after the first round: what is gone must stay gone.
+        order = torch.arange(10.0)
+        return order if len(seen) == 1 else -order
+
+    mask = iterative.prune_in_rounds(rescore, 10, kept_counts=[8, 5])
+    assert seen == [10, 8]
+    assert mask.nonzero()[:, 0].tolist() == [2, 3, 4, 5, 6]
+    with pytest.raises(InputError, match="must fall"):
+        iterative.prune_in_rounds(rescore, 10, kept_counts=[5, 8])
+
+
+@pytest.mark.parametrize("text", ["element", "block:2x2"])
+def test_one_round_is_one_shot_and_data_criteria_rescore(text: str) -> None:
+    model = small_residual()
+    before = checksum(model)
+    kind = granularity.parse(text)
+    one = iterative.prune_layers_in_rounds(
+        model, [], criterion="l1", ratios={"conv": [0.5], "head": [0.3]}, granularity=kind
+    )
+    weight = model.conv.weight.detach()
+    pooled = granularity.unit_scores(kind, weight.abs())
+    kept = pooled.numel() - int(pooled.numel() * 0.5 + 0.5)
+    assert torch.equal(one["conv"], granularity.element_mask(kind, weight.abs(), kept=kept))
+    masks = [
+        iterative.prune_layers_in_rounds(
+            model,
+            image_batches(),
+            criterion="taylor",
+            ratios={"conv": rounds, "stem": rounds},
+            granularity=kind,
+        )
+        for rounds in ([0.6], [0.2, 0.4, 0.6])
+    ]
+    assert masks[0]["conv"].sum() == masks[1]["conv"].sum()
+    assert not torch.equal(masks[0]["conv"], masks[1]["conv"])
+    assert checksum(model) == before
+
+
+def test_rounds_refuse_what_they_cannot_do() -> None:
+    model = small_residual()
+    with pytest.raises(UnsupportedError, match="rounds"):
+        iterative.prune_layers_in_rounds(
+            model, [], criterion="l1", ratios={}, granularity=granularity.parse("2:4")
+        )
+    element = granularity.parse("element")
+    for ratios in ({"conv": [0.5, 0.4]}, {"conv": []}, {"conv": [0.1], "head": [0.1, 0.2]}):
+        with pytest.raises(InputError, match="round"):
+            iterative.prune_layers_in_rounds(
+                model, [], criterion="l1", ratios=ratios, granularity=element
+            )
+
+
+USER_FILE = """
+from pruners.criteria import LayerData, criterion
+
+@criterion("sharpness", label="Sharpness", citation="own", formula="max", help="Mine.",
+           granularities={"channel"})
+def sharpness(data: LayerData, *, level):
+    return data.weight.abs().flatten(1).amax(1)
+"""
+
+
+def test_user_file_registers_and_reloads(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(USER_FILE)
+    known = registry.names()
+    try:
+        assert criteria.load_criterion_file(path) == ("sharpness",)
+        entry = criteria.get("sharpness")
+        assert criteria.load_criterion_file(path) == ("sharpness",)
+        assert criteria.get("sharpness") is entry
+        path.write_text(USER_FILE + "# changed")
+        assert criteria.load_criterion_file(path) == ("sharpness",)
+        assert criteria.get("sharpness").version not in ("", entry.version)
+        data = registry.LayerData(name="l", weight=torch.tensor([[1.0, -3.0]]))
+        assert criteria.scores("sharpness", data, level="channel").tolist() == [3.0]
+    finally:
+        registry.unregister("sharpness")
+    assert registry.names() == known
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1", "registers no criterion"),
+        ("1 / 0", "ZeroDivisionError"),
+        (USER_FILE.replace("sharpness", "l1"), "registered already"),
+        (USER_FILE + "\nraise RuntimeError('late')", "RuntimeError: late"),
+    ],
+)
+def test_bad_user_files_leave_the_registry_alone(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    known = registry.names()
+    with pytest.raises(InputError, match=message):
+        criteria.load_criterion_file(path)
+    assert registry.names() == known
+    with pytest.raises(InputError, match="does not exist"):
+        criteria.load_criterion_file(tmp_path / "none.py")
+
+
+def test_docs_page_is_current() -> None:
+    page = (ROOT / "docs" / "criteria.md").read_text(encoding="utf-8")
+    assert page == markdown(), "run python -m pruners.criteria.table docs/criteria.md"
