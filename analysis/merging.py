@@ -11,7 +11,17 @@ from analysis.run_record import RunRow
 from pruners.errors import InputError
 
 # What may differ between runs that are joined; everything else changes what a point means.
-_FREE = ("subject", "criteria", "ratios", "layers", "mode", "tolerance", "confidence")
+_FREE = (
+    "subject",
+    "criteria",
+    "ratios",
+    "layers",
+    "mode",
+    "tolerance",
+    "confidence",
+    "executor",
+    "ray_address",
+)
 
 
 def merged_spec(runs: Sequence[RunRow]) -> SweepSpec:

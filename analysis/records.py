@@ -124,6 +124,8 @@ class SweepSpec(Record):
         repair: ``none``, ``bn`` or ``lsq``.
         semantics: ``removal`` (as if physically removed) or ``weights`` (weight and bias masked).
         reduction: How member layers' scores join in a coupled group.
+        executor: ``local``, or ``ray`` to share the batches among a cluster's workers.
+        ray_address: The cluster; ``auto`` takes ``RAY_ADDRESS`` or one on this machine.
     """
 
     subject: SubjectSpec
@@ -137,6 +139,8 @@ class SweepSpec(Record):
     repair: str = "none"
     semantics: str = "removal"
     reduction: str = "mean"
+    executor: str = "local"
+    ray_address: str = "auto"
     schema_version: int = SCHEMA_VERSION
 
 

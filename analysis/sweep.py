@@ -14,6 +14,7 @@ from torch import Tensor
 from analysis.adaptive import iter_adaptive
 from analysis.context import SubjectContext
 from analysis.grid import (
+    Item,
     SweepEstimate,
     estimate_cost,
     group_points,
@@ -24,7 +25,7 @@ from analysis.measure import Cancel, Measured, PointMeasurer, read_batches
 from analysis.records import PointKey, Sums, SweepSpec
 from analysis.subject import Split
 from analysis.sweep_records import SweepState, SweepUpdate
-from pruners.errors import UnknownNameError
+from pruners.errors import UnknownNameError, UnsupportedError
 
 __all__ = [
     "SweepEstimate",
@@ -61,6 +62,8 @@ def iter_sweep(
         InputError: The sweep cannot be done, or the data raises in a batch.
     """
     if spec.mode == "adaptive":
+        if spec.executor == "ray":
+            raise UnsupportedError("executor ray measures exhaustive sweeps only; use local")
         yield from iter_adaptive(context, spec, resume=resume or SweepState(), cancel=cancel)
         return
     if spec.mode != "exhaustive":
@@ -98,18 +101,46 @@ class _Sweep:
         self._measurer = PointMeasurer(context, spec, self._items)
 
     def run(self, cancel: Cancel) -> Iterator[SweepUpdate]:
+        return self._run_ray(cancel) if self._spec.executor == "ray" else self._run_local(cancel)
+
+    def _run_ray(self, cancel: Cancel) -> Iterator[SweepUpdate]:
+        """Measure rounds of batches on a cluster; add them in the order of a local run."""
+        from analysis.executors.ray import RayExecutor
+
+        subject = self._context.subject
+        identity = (subject.fingerprint, subject.data_fingerprint)
+        left = self._batches - self._first_batch
+        executor = RayExecutor(identity, self._spec, self._items, left)
+        try:
+            for first in range(self._first_batch, self._batches, executor.width):
+                numbers = range(first, min(first + executor.width, self._batches))
+                tasks = [(number, self._open_items(number)) for number in numbers]
+                found = None if cancel() else executor.measure(tasks, cancel)
+                if found is None:
+                    return
+                for number, measured in zip(numbers, found, strict=True):
+                    self._offset = number * self._size
+                    self._add(measured)
+                    yield self._update(number + 1)
+        finally:
+            executor.close()
+
+    def _open_items(self, number: int) -> list[Item]:
+        self._offset = number * self._size
+        return [item for item in self._items if any(self._is_open(key) for key in item.keys)]
+
+    def _run_local(self, cancel: Cancel) -> Iterator[SweepUpdate]:
         for number, (inputs, labels) in enumerate(read_batches(self._split, self._size)):
             if number < self._first_batch:
                 continue
-            self._offset = number * self._size
-            if cancel() or not self._measure(inputs, labels, cancel):
+            if cancel() or not self._measure(number, inputs, labels, cancel):
                 break
             yield self._update(number + 1)
         self._context.evaluator.release()
 
-    def _measure(self, inputs: Tensor, labels: Tensor | None, cancel: Cancel) -> bool:
+    def _measure(self, number: int, inputs: Tensor, labels: Tensor | None, cancel: Cancel) -> bool:
         """Add one batch to the sums; False if cancelled, with nothing added."""
-        open_items = [item for item in self._items if any(self._is_open(key) for key in item.keys)]
+        open_items = self._open_items(number)
         measured = self._measurer.measure(inputs, labels, open_items, cancel=cancel)
         if measured is None:
             return False

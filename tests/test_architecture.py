@@ -25,6 +25,7 @@ CONFINED = {
     "torchvision": ("analysis/loading/",),
     "timm": ("analysis/loading/",),
     "typer": ("analysis/cli/",),
+    "ray": ("analysis/executors/",),
     "onnx": ("analysis/export/",),
     "onnxruntime": ("analysis/export/",),
 }

@@ -77,8 +77,11 @@ def sweep(
     ] = "mean",
     criterion_file: CriterionFiles = None,
     executor: Annotated[
-        str, typer.Option(help="local; ray is not part of this version.")
+        str, typer.Option(help="local, or ray: share the batches among the workers of a cluster.")
     ] = "local",
+    ray_address: Annotated[
+        str, typer.Option(help="The Ray cluster; auto takes RAY_ADDRESS or one on this machine.")
+    ] = "auto",
     device: Device = "cpu",
     out: Annotated[
         Path | None, typer.Option(help="Write the points as .csv or .parquet.", metavar="FILE")
@@ -96,8 +99,8 @@ def sweep(
 
         check_format(out)
     check_choice("executor", executor, ("local", "ray"))
-    if executor == "ray":
-        raise UnsupportedError("executor ray is not part of this version; use --executor local")
+    if executor == "ray" and mode == "adaptive":
+        raise UnsupportedError("executor ray measures exhaustive sweeps only; use --executor local")
     given = {"model": model, "data": data}
     store = open_store(workspace)
     if resume is not None:
@@ -123,6 +126,8 @@ def sweep(
             reduction=reduction,
             criterion_files=criterion_file or (),
             device=device,
+            executor=executor,
+            ray_address=ray_address,
         )
         context = open_context(spec.subject)
         _check_and_announce(store, context, spec)

@@ -54,6 +54,8 @@ def spec_of_options(
     reduction: str,
     criterion_files: Sequence[Path],
     device: str,
+    executor: str,
+    ray_address: str,
 ) -> SweepSpec:
     """Return the sweep that the options ask for.
 
@@ -96,6 +98,8 @@ def spec_of_options(
         repair=repair,
         semantics=semantics,
         reduction=reduction,
+        executor=executor,
+        ray_address=ray_address,
     )
 
 

@@ -1,0 +1,1 @@
+"""Where the batches of a sweep are measured when it is not this process."""

@@ -1,0 +1,87 @@
+"""Sweeps on a real local Ray cluster with two workers."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from analysis.context import SubjectContext, open_context
+from analysis.records import SubjectSpec, SweepSpec
+from analysis.subject import load_subject
+from analysis.sweep import SweepUpdate, iter_sweep
+
+ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'prunescope[ray]'")
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+SPEC = SweepSpec(
+    subject=SubjectSpec(
+        model="sample:lenet5", data="sample:fashion-mnist", samples=300, batch_size=50
+    ),
+    criteria=("l1", "taylor"),
+    ratios=(0.0, 0.3, 0.6),
+)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="module")
+def context() -> SubjectContext:
+    return open_context(load_subject(SPEC.subject))
+
+
+def wait_for_cpus(count: int) -> None:
+    """Wait until the workers of the last sweep have left."""
+    for _ in range(200):
+        if ray.available_resources().get("CPU", 0) == count:
+            return
+        time.sleep(0.1)
+
+
+def table(update: SweepUpdate) -> dict[object, object]:
+    """All sums but the time that they took."""
+    sums = {key: dataclasses.replace(item, seconds=0.0) for key, item in update.sums.items()}
+    return {**sums, "dense": dataclasses.replace(update.baseline, seconds=0.0)}
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_the_table_is_the_local_one(
+    is_killed: bool, cluster: None, context: SubjectContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from analysis.executors.ray import RayExecutor
+
+    made: list[RayExecutor] = []
+    start = RayExecutor.__init__
+
+    def noted(self: RayExecutor, *given: object) -> None:
+        start(self, *given)  # type: ignore[arg-type]
+        made.append(self)
+
+    monkeypatch.setattr(RayExecutor, "__init__", noted)
+    *_, local = iter_sweep(context, SPEC)
+    wait_for_cpus(2)
+    updates = iter_sweep(context, dataclasses.replace(SPEC, executor="ray"))
+    found = next(updates)
+    pids = made[0].pids()
+    assert len(set(pids)) == 2
+    if is_killed:
+        os.kill(pids[1], signal.SIGKILL)
+    *_, found = updates
+    assert found.samples == 300
+    assert table(found) == table(local)
