@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Callable, Mapping
 
@@ -17,7 +16,6 @@ from analysis.plan import check_fits, kept_counts, key_of, new_plan, pruned_entr
 from analysis.records import Plan, PlanEntry
 from pruners.granularity import parse
 from pruners.layers import find_layer
-from pruners.repair import apply_edit
 
 
 def start_plan(
@@ -143,12 +141,7 @@ def removed_model(context: SubjectContext, plan: Plan) -> nn.Module:
     ]
     element_like = dataclasses.replace(resolved, entries=tuple(masked))
     tensors = edits.plan_edit(context, element_like).tensors
-    kept = kept_indices(context, resolved)
-    if kept:
-        return runner.removed_model(context, Edit(tensors, kept))
-    model = copy.deepcopy(context.model)
-    apply_edit(model, tensors)
-    return model
+    return runner.removed_model(context, Edit(tensors, kept_indices(context, resolved)))
 
 
 def meter(context: SubjectContext) -> Meter:

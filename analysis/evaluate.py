@@ -18,6 +18,7 @@ from analysis.latency import Latency, compare_latency
 from analysis.metrics import batch_sums
 from analysis.plan import kept_counts
 from analysis.records import Plan, Sums
+from analysis.recover import Recovery, recovered_model
 from pruners.errors import InputError
 
 
@@ -37,6 +38,7 @@ def evaluate_plan(
     context: SubjectContext,
     plan: Plan,
     *,
+    recovery: Recovery | None = None,
     batch_size: int | None = None,
     confidence: float = 0.95,
     latency_seconds: float = 5.0,
@@ -48,6 +50,7 @@ def evaluate_plan(
     Args:
         context: The subject.
         plan: The plan.
+        recovery: The plan repaired, from `analysis.recover.recover_plan`: then this is measured.
         batch_size: Samples per batch; that of the subject by default.
         confidence: Of all intervals.
         latency_seconds: Time for the latency measurement of both models; 0 leaves it out.
@@ -62,8 +65,10 @@ def evaluate_plan(
     split = context.subject.evaluation
     if split is None:
         raise InputError("a plan is evaluated on data, but the subject has none: give --data")
-    edit = masked_edit(context, plan)
-    small = removed_model(context, plan)
+    if recovery is None:
+        edit, small = masked_edit(context, plan), removed_model(context, plan)
+    else:
+        edit, small = recovery.edit, recovered_model(context, recovery)
     is_masked = not edit.kept
     size = batch_size or context.subject.spec.batch_size
     batches = _counted(split.batches(size), total=len(split), progress=progress)
@@ -88,7 +93,8 @@ def evaluate_plan(
         classes=_classes(tally.by_class, context.subject.class_names, confidence=confidence),
         same_answers=tally.same if is_masked else None,
         largest_difference=tally.difference if is_masked else None,
-        notes=_notes(plan, is_masked=is_masked),
+        notes=_notes(plan, recovery, is_masked=is_masked),
+        repair="none" if recovery is None else recovery.method,
     )
 
 
@@ -280,8 +286,11 @@ def _classes(counts: Tensor, names: Sequence[str], *, confidence: float) -> tupl
     return tuple(rows)
 
 
-def _notes(plan: Plan, *, is_masked: bool) -> tuple[str, ...]:
+def _notes(plan: Plan, recovery: Recovery | None, *, is_masked: bool) -> tuple[str, ...]:
     notes = []
+    if recovery is not None:
+        notes.append(f"masked and removed are repaired by {recovery.method}")
+        notes += [f"{name} was not repaired: {why}" for name, why in recovery.skipped.items()]
     if not is_masked:
         notes.append(
             "a norm mixes channels of a pruned group, so zeroing them is not the same as removing "

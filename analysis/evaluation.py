@@ -88,6 +88,7 @@ class Evaluation(Record):
             without a masked one.
         largest_difference: Largest difference of their logits, relative to the largest logit.
         notes: What a reader must know.
+        repair: How masked and removed were repaired; ``none`` if they were not.
     """
 
     samples: int
@@ -99,6 +100,7 @@ class Evaluation(Record):
     same_answers: int | None = None
     largest_difference: float | None = None
     notes: tuple[str, ...] = ()
+    repair: str = "none"
 
     @property
     def agrees(self) -> bool | None:

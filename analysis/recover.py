@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from analysis.apply import require_fit, resolve
 from analysis.context import SubjectContext
 from analysis.edits import Edit, Target, mask_of_entry, plan_edit
 from analysis.export.script import write_script
@@ -115,6 +116,7 @@ class Recovery:
         edit: All tensors that differ from the dense model, and what is removed physically.
         layers: Errors per layer.
         skipped: Layers left as they were, with reasons.
+        method: One of `METHODS`.
         seconds: Wall time.
     """
 
@@ -122,6 +124,7 @@ class Recovery:
     edit: Edit
     layers: tuple[LayerRepair, ...] = ()
     skipped: Mapping[str, str] = field(default_factory=dict)
+    method: str = ""
     seconds: float = 0.0
 
 
@@ -139,6 +142,7 @@ def recover_plan(
     Raises:
         UnknownNameError: No such method.
         UnsupportedError: The method does not fit the plan's semantics.
+        PlanError: The plan does not fit the subject.
         InputError: There is no calibration data, or nothing is pruned.
     """
     if method not in METHODS:
@@ -146,6 +150,7 @@ def recover_plan(
     check_repair("tune" if method == "search" else method, semantics=plan.semantics)
     if not any(entry.kept < entry.total for entry in plan.entries):
         raise InputError("the plan prunes nothing, so there is nothing to recover")
+    plan = resolve(context, require_fit(context, plan))
     batches = calibration_batches(context)
     start = time.perf_counter()
     if method == "search":
@@ -153,7 +158,7 @@ def recover_plan(
     edit = plan_edit(context, plan)
     with torch.inference_mode(mode=False):
         recovery = _METHODS[method](context, plan, edit, batches, progress)
-    return dataclasses.replace(recovery, seconds=time.perf_counter() - start)
+    return dataclasses.replace(recovery, method=method, seconds=time.perf_counter() - start)
 
 
 def _batch_norm(
@@ -314,21 +319,18 @@ def measured(sums: Sums) -> Measured:
     )
 
 
-def report(
-    context: SubjectContext, plan: Plan, recovery: Recovery, *, method: str
-) -> RecoveryReport:
+def report(context: SubjectContext, plan: Plan, recovery: Recovery) -> RecoveryReport:
     """Measure dense, pruned and recovered on the evaluation subset.
 
     Args:
         context: The subject.
         plan: The plan as it was asked.
         recovery: What `recover_plan` gave.
-        method: The method, for the record.
     """
     edits = {"dense": Edit(), "pruned": plan_edit(context, plan), "recovered": recovery.edit}
     sums = measure(context, edits)
     return RecoveryReport(
-        method=method,
+        method=recovery.method,
         dense=measured(sums["dense"]),
         pruned=measured(sums["pruned"]),
         recovered=measured(sums["recovered"]),

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from analysis.context import SubjectContext
 from analysis.edits import Edit
-from pruners.graph import named_state
 from pruners.removal import remove
+from pruners.repair import apply_edit
 
 # Removed models are built again for each batch if they do not fit.
 REMOVED_MODELS_BYTES = 512 * 2**20
@@ -63,12 +63,9 @@ class EditRunner:
 
 
 def removed_model(context: SubjectContext, edit: Edit) -> nn.Module:
-    """Return a physically smaller copy of the model, the edit's tensors in place."""
+    """Return a copy of the model with the edit's tensors, physically smaller where it says so."""
     model = context.model
-    if edit.tensors:
+    if edit.tensors or not edit.kept:
         model = copy.deepcopy(model)
-        state = named_state(model)
-        with torch.no_grad():
-            for name, tensor in edit.tensors.items():
-                state[name].copy_(tensor)
-    return remove(model, context.require_structure(), edit.kept).eval()
+        apply_edit(model, edit.tensors)
+    return remove(model, context.require_structure(), edit.kept).eval() if edit.kept else model

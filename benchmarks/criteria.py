@@ -1,11 +1,15 @@
 """Compare all criteria on the sample models: curves, tolerated ratios, time.
 
-For each sample and criterion one sweep at channel granularity, each group pruned alone. Printed:
+For each sample and criterion one sweep, each group pruned alone. Printed, as means over the groups
+that the criterion scores:
 
-* ``auc``: accuracy drop averaged over ratios and groups, in pp (smaller is better), with the
-  average of the points' 95 % intervals: wider than an interval of the average would be;
-* ``ratio``: largest ratio within the tolerance, averaged over groups, and the range that the
-  intervals allow; ``*`` marks criteria whose range overlaps that of the best: tied;
+* ``drop``: area under the curve of accuracy lost, divided by the width of its ratios: a mean drop
+  in pp (smaller is better); the interval is that of the curves of the points' 95 % interval ends,
+  wider than an interval of the mean would be;
+* ``ratio``: largest ratio before the first drop beyond the tolerance, and the range that the
+  intervals allow;
+* ``best``, ``tied``, ``worse``: in how many groups the criterion surely tolerates more than every
+  other, is surely beaten by none, is surely beaten by another;
 * ``seconds``: collecting statistics and scoring, without the sweep.
 
 Run ``python benchmarks/criteria.py --models resnet20 --samples 1000``.
@@ -16,21 +20,26 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections import defaultdict, deque
+from collections import deque
 
+import pandas as pd
 import torch
 
 import sample_models
+from analysis.compare import mean_drop, summary
 from analysis.context import SubjectContext, open_context
+from analysis.curves import curve_arrays, is_known, tolerated
 from analysis.edits import scores, targets
-from analysis.intervals import paired_drop
-from analysis.records import PointKey, SubjectSpec, Sums, SweepSpec
+from analysis.points import points_table
+from analysis.ratios import parse_ratios
+from analysis.records import SubjectSpec, SweepSpec
 from analysis.subject import load_subject
 from analysis.sweep import iter_sweep
+from analysis.sweep_records import SweepUpdate
 from pruners import criteria
 from pruners.errors import InputError
 
-RATIOS = tuple(round(0.1 * step, 1) for step in range(1, 10))
+DROPS = ("accuracy_drop", "drop_low", "drop_high")
 
 
 def timed_scores(context: SubjectContext, name: str, granularity: str) -> float:
@@ -47,39 +56,45 @@ def timed_scores(context: SubjectContext, name: str, granularity: str) -> float:
     return time.perf_counter() - start
 
 
-def crossing(curve: list[tuple[float, float]], tolerance: float) -> float:
-    """Return the largest ratio before the first drop beyond the tolerance."""
-    best = 0.0
-    for ratio, drop in sorted(curve):
-        if drop > tolerance:
-            break
-        best = ratio
-    return best
+def table_of(update: SweepUpdate) -> pd.DataFrame:
+    """Return the points table of a finished sweep."""
+    unknown = {"params": None, "macs": None}
+    measured = [
+        {**key.to_dict(), **sums.to_dict(), **unknown, "status": "measured"}
+        for key, sums in update.sums.items()
+    ]
+    return points_table("benchmark", measured, baselines={update.samples: update.baseline})
 
 
-def summary(sums: dict[PointKey, Sums], name: str, tolerance: float) -> dict[str, float | int]:
-    """Return the averages over groups of one criterion."""
-    curves: dict[str, list[tuple[float, float, float, float]]] = defaultdict(list)
-    for key, value in sums.items():
-        if key.criterion == name:
-            drop, interval = paired_drop(value.lost, value.gained, value.samples)
-            curves[str(key.group)].append((key.ratio_achieved, drop, interval.low, interval.high))
-    result: dict[str, float | int] = {"groups": len(curves)}
-    for place, label in ((1, ""), (2, "_low"), (3, "_high")):
-        drops = [point[place] for curve in curves.values() for point in curve]
-        found = [
-            crossing([(p[0], p[place]) for p in curve], tolerance) for curve in curves.values()
+def averages(points: pd.DataFrame, tolerance: float) -> dict[str, dict[str, float]]:
+    """Return the means over groups of each criterion, with the ends of their intervals."""
+    areas = pd.DataFrame(
+        [
+            {
+                "criterion": criterion,
+                **{name: mean_drop(curve["ratio_achieved"], curve[name]) for name in DROPS},
+            }
+            for (criterion, _, _), curve in curve_arrays(
+                points[is_known(points)], ["ratio_achieved", *DROPS]
+            )
         ]
-        result["auc" + label] = 100 * sum(drops) / max(len(drops), 1)
-        # A high drop gives a low ratio.
-        result["ratio" + {"": "", "_low": "_high", "_high": "_low"}[label]] = sum(found) / max(
-            len(found), 1
-        )
-    return result
+    )
+    ratios = tolerated(points, tolerance=tolerance)
+    joined = pd.concat(
+        [
+            100 * areas.groupby("criterion").mean(),
+            ratios.groupby("criterion")[["tolerated", "low", "high"]].mean(),
+            summary(points, tolerance=tolerance).set_index("criterion")[
+                ["layers", "best", "tied", "worse"]
+            ],
+        ],
+        axis=1,
+    )
+    return {str(name): row for name, row in joined.to_dict("index").items()}
 
 
 def measure(model: str, options: argparse.Namespace) -> list[dict[str, object]]:
-    """Sweep one sample with all criteria."""
+    """Sweep one sample with all criteria; return a row for each that scores some group."""
     names = options.criteria.split(",") if options.criteria else list(criteria.names())
     subject_spec = SubjectSpec(
         model=f"sample:{model}", data="sample:fashion-mnist", samples=options.samples
@@ -89,34 +104,39 @@ def measure(model: str, options: argparse.Namespace) -> list[dict[str, object]]:
         subject=subject_spec,
         criteria=tuple(names),
         granularity=options.granularity,
-        ratios=RATIOS,
+        ratios=parse_ratios(options.ratios),
     )
     start = time.perf_counter()
     last = deque(iter_sweep(context, spec), maxlen=1)[0]
     seconds = time.perf_counter() - start
-    rows: list[dict[str, object]] = []
-    for name in names:
-        row = summary(dict(last.sums), name, options.tolerance)
-        cost = timed_scores(context, name, options.granularity)
-        failed = sum(key.criterion == name for key in last.failed)
-        rows.append({"model": model, "criterion": name, **row, "failed": failed, "seconds": cost})
+    rows: list[dict[str, object]] = [
+        {
+            "model": model,
+            "criterion": name,
+            **row,
+            "seconds": timed_scores(context, name, options.granularity),
+        }
+        for name, row in averages(table_of(last), options.tolerance).items()
+    ]
     print(f"\n{model}: {len(last.sums)} points, {last.samples} images, {seconds:.1f} s")
+    for name in sorted(set(names) - {str(row["criterion"]) for row in rows}):
+        print(f"{name}: scores none of its groups")
     return rows
 
 
 def show(rows: list[dict[str, object]]) -> None:
-    """Print the table of one sample, the best criterion first."""
-    best = max((float(row["ratio_low"]) for row in rows), default=0.0)
-    print(f"{'criterion':16} {'groups':>6} {'auc pp':>7} {'95 %':>15} {'ratio':>7} {'range':>13} s")
-    for row in sorted(rows, key=lambda item: (item["groups"] == 0, float(item["auc"]))):
-        if not row["groups"]:
-            print(f"{row['criterion']:16} {0:6} applies to no group")
-            continue
-        tied = "*" if float(row["ratio_high"]) >= best else " "
+    """Print the table of one sample, the smallest mean drop first."""
+    print(
+        f"{'criterion':16} {'groups':>6} {'drop pp':>7} {'interval':>15} {'ratio':>5} "
+        f"{'range':>12} {'best':>4} {'tied':>4} {'worse':>5} seconds"
+    )
+    for row in sorted(rows, key=lambda item: float(str(item["accuracy_drop"]))):
         print(
-            f"{row['criterion']:16} {row['groups']:6} {row['auc']:7.2f} "
-            f"{row['auc_low']:7.2f}..{row['auc_high']:6.2f} {row['ratio']:6.2f}{tied} "
-            f"{row['ratio_low']:5.2f}..{row['ratio_high']:5.2f}  {row['seconds']:.2f}"
+            f"{row['criterion']:16} {row['layers']:6} {row['accuracy_drop']:7.2f} "
+            f"{row['drop_low']:7.2f}..{row['drop_high']:6.2f} {row['tolerated']:5.2f} "
+            f"{row['low']:5.2f}..{row['high']:5.2f} {row['best']:4} {row['tied']:4} "
+            f"{row['worse']:5} {row['seconds']:.2f}",
+            flush=True,
         )
 
 
@@ -126,6 +146,7 @@ def main() -> None:
     parser.add_argument("--models", default=",".join(sample_models.names()))
     parser.add_argument("--criteria", default="")
     parser.add_argument("--granularity", default="channel")
+    parser.add_argument("--ratios", default="0.1:0.9:0.1")
     parser.add_argument("--samples", type=int, default=1000)
     parser.add_argument("--tolerance", type=float, default=0.01)
     parser.add_argument("--threads", type=int, default=1)

@@ -74,7 +74,7 @@ def main() -> None:
                 except InputError as error:
                     print(f"{model:16} {ratio:5.1f} {method:7} {error}")
                     continue
-                result = report(context, plan, recovery, method=method)
+                result = report(context, plan, recovery)
                 parts = [item.after / item.before for item in result.layers if item.before > 0]
                 error = sum(parts) / len(parts) if parts else None
                 print(

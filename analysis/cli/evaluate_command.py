@@ -10,6 +10,7 @@ import typer
 
 from analysis.cli.options import Json, open_context, read_plan
 from analysis.cli.output import print_json, print_table, progress_bar, say
+from analysis.cli.sweep_options import check_choice
 
 if TYPE_CHECKING:
     from analysis.evaluation import Evaluation
@@ -22,6 +23,12 @@ def evaluate(
     samples: Annotated[
         int | None, typer.Option(help="Samples to evaluate.  [default: those of the plan]")
     ] = None,
+    repair: Annotated[
+        str,
+        typer.Option(
+            help="Repair without training: none, bn, lsq, obs, tune or search, as in recover."
+        ),
+    ] = "none",
     latency_seconds: Annotated[
         float, typer.Option(help="Time for the latency measurement; 0 leaves it out.")
     ] = 5.0,
@@ -33,7 +40,9 @@ def evaluate(
 ) -> None:
     """Measure a plan: dense, masked and physically removed side by side."""
     from analysis.evaluate import evaluate_plan
+    from analysis.recover import METHODS, recover_plan
 
+    check_choice("repair", repair, ("none", *METHODS))
     chosen = read_plan(plan)
     subject = chosen.subject
     if samples is not None:
@@ -42,12 +51,17 @@ def evaluate(
         subject = dataclasses.replace(subject, device=device)
     context = open_context(subject)
     with progress_bar() as bar:
-        task = bar.add_task("evaluating", total=None, eta="")
+        task = bar.add_task("repairing", total=None, eta="")
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        recovery = None
+        if repair != "none":
+            recovery = recover_plan(context, chosen, method=repair, progress=show)
+        bar.reset(task, description="evaluating", total=None)
         found = evaluate_plan(
-            context,
-            chosen,
-            latency_seconds=latency_seconds,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            context, chosen, recovery=recovery, latency_seconds=latency_seconds, progress=show
         )
     if as_json:
         print_json(found.to_dict())

@@ -67,7 +67,7 @@ def recover(
             method=method,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    found = report(context, chosen, recovery, method=method)
+    found = report(context, chosen, recovery)
     if out is not None:
         write_recovered(context, recovery, out)
     if as_json:

@@ -11,6 +11,7 @@ from analysis.evaluation import Evaluation, Variant
 from analysis.latency import Latency
 from analysis.prediction import predict
 from analysis.records import Plan
+from analysis.recover import RECOVERY_HELP, Recovery, recover_plan
 from pages.components import charts, session, text
 from pages.components.plan_panel import EVALUATED, EVALUATIONS
 from pages.components.session import Session
@@ -24,11 +25,12 @@ def draw(current: Session, plan: Plan) -> None:
     last: tuple[Plan, Evaluation] | None = st.session_state.get(EVALUATED)
     if last is not None and last[0].subject != plan.subject:
         last = None
-    label = "Evaluate the plan" if last is None or last[0] != plan else "Evaluate again"
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        repair = _repair(plan)
+        is_new = last is None or last[0] != plan or last[1].repair != repair
         sent = st.button(
-            label,
-            type="primary" if last is None or last[0] != plan else "secondary",
+            "Evaluate the plan" if is_new else "Evaluate again",
+            type="primary" if is_new else "secondary",
             icon=":material/play_arrow:",
             key="evaluate_start",
         )
@@ -40,9 +42,9 @@ def draw(current: Session, plan: Plan) -> None:
             )
         ):
             go("Export")
-        st.caption("Your model stays as it is: the plan is applied to a copy.")
+    st.caption("Your model stays as it is: the plan is applied to a copy.")
     if sent:
-        last = (plan, _evaluate(current, plan))
+        last = (plan, _evaluate(current, plan, repair))
         st.session_state[EVALUATED] = last
         st.session_state.setdefault(EVALUATIONS, {})[len(st.session_state.get(EVALUATIONS, {}))] = (
             _record(current, plan, last[1])
@@ -57,19 +59,48 @@ def draw(current: Session, plan: Plan) -> None:
         return
     if last[0] != plan:
         ribbon("The plan has changed since this evaluation; the numbers are those of the old one.")
+    elif last[1].repair != repair:
+        ribbon(f"These numbers are those with repair {last[1].repair}.")
     _report(last[1])
     _history()
 
 
-def _evaluate(current: Session, plan: Plan) -> Evaluation:
+def _repair(plan: Plan) -> str:
+    """Ask how the pruned model is repaired before it is measured."""
+    helps = {"none": "measure the plan as it is", **RECOVERY_HELP}
+    names = list(helps) if plan.semantics == "removal" else ["none", "bn"]
+    return st.selectbox(
+        "Repair without training",
+        names,
+        format_func=lambda name: f"{name}: {helps[name]}",
+        key=f"evaluate_repair_{plan.semantics}",
+        help="Makes up for what was removed, on the calibration set; takes seconds to minutes. "
+        "Exports write the plan as it is: `prunescope recover` writes a repaired model.",
+        persist_state="session",
+        width=380,
+    )
+
+
+def _evaluate(current: Session, plan: Plan, repair: str) -> Evaluation:
     assert current.spec is not None
     with st.spinner("Loading the subject", show_time=True):
         subject = session.loaded(current.spec)
     bar = st.progress(0.0, text="Measuring dense, masked and removed on the same samples")
     with subject.lock:
+        recovery: Recovery | None = None
+        if repair != "none":
+            recovery = recover_plan(
+                subject.context,
+                plan,
+                method=repair,
+                progress=lambda done, total: bar.progress(
+                    done / total, text=f"Repairing by {repair}: {done} of {total}"
+                ),
+            )
         found = evaluate_plan(
             subject.context,
             plan,
+            recovery=recovery,
             latency_seconds=LATENCY_SECONDS,
             progress=lambda done, total: _advance(bar, done, total),
         )

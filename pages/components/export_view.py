@@ -108,7 +108,10 @@ def _request(current: Session, plan: Plan, directory: Path) -> ExportRequest:
 
 def _evaluation(plan: Plan) -> Evaluation | None:
     last: tuple[Plan, Evaluation] | None = st.session_state.get(EVALUATED)
-    return last[1] if last is not None and last[0] == plan else None
+    if last is None or last[0] != plan or last[1].repair != "none":
+        # What is exported is the plan as it is; numbers of a repaired model are not its own.
+        return None
+    return last[1]
 
 
 def _evaluation_hint(plan: Plan) -> None:

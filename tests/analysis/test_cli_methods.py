@@ -76,6 +76,20 @@ def test_recover_refuses_in_one_line(
     assert error.count("\n") == 1
 
 
+def test_evaluate_repairs_like_recover(plan_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plain = ["evaluate", "--plan", str(plan_file), "--latency-seconds", "0"]
+    assert main(["recover", "--plan", str(plan_file), "--method", "lsq", "--json"]) == 0
+    recovered = json.loads(capsys.readouterr().out)["recovered"]
+    assert main([*plain, "--repair", "lsq", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["repair"] == "lsq"
+    assert found["removed"]["accuracy"] == recovered["accuracy"]
+    assert main([*plain, "--repair", "tune"]) == 0
+    assert "repaired by tune" in capsys.readouterr().err
+    assert main([*plain, "--repair", "magic"]) == 2
+    assert "unknown repair 'magic'; known: bn, lsq, none, obs" in capsys.readouterr().err
+
+
 def test_criteria_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "mine.py"
     path.write_text(

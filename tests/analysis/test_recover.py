@@ -11,6 +11,7 @@ import torch
 from analysis.apply import start_plan
 from analysis.context import SubjectContext, open_context
 from analysis.edits import Edit, edit_for, kept_at, kept_units, mask_of_entry, scores, targets
+from analysis.evaluate import evaluate_plan
 from analysis.global_ranking import global_plan
 from analysis.records import Plan, PlanEntry, SubjectSpec, SweepSpec
 from analysis.recover import (
@@ -30,7 +31,7 @@ from analysis.sweep import iter_sweep
 from pruners import schedules
 from pruners.batch_norm import batch_norm_buffers
 from pruners.criteria import registry
-from pruners.errors import InputError, UnknownNameError, UnsupportedError
+from pruners.errors import InputError, PlanError, UnknownNameError, UnsupportedError
 from pruners.gates import input_gate_gradients
 from pruners.mask_search import fisher_loss, unit_gate_gradients
 from pruners.moments import capture_moments
@@ -90,7 +91,7 @@ def test_recovery_brings_lenet_closer_to_dense(
     if granularity == "element" and method in ("tune", "search"):
         return
     recovery = recover_plan(lenet, plan, method=method)
-    found = report(lenet, plan, recovery, method=method)
+    found = report(lenet, plan, recovery)
     assert RecoveryReport.from_dict(found.to_dict()) == found
     assert found.dense.drop == 0
     assert found.recovered.agreement > found.pruned.agreement
@@ -100,6 +101,39 @@ def test_recovery_brings_lenet_closer_to_dense(
         assert {item.layer for item in found.layers} == {
             name.removesuffix(".weight") for name in plan_masks(lenet, plan)
         }
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_evaluate_measures_what_recover_reports(resnet: SubjectContext, method: str) -> None:
+    plan = plan_of(resnet, 0.3)
+    before = checksum(resnet.model)
+    recovery = recover_plan(resnet, plan, method=method)
+    expected = report(resnet, plan, recovery)
+    found = evaluate_plan(resnet, plan, recovery=recovery, latency_seconds=0)
+    assert checksum(resnet.model) == before
+    assert found.repair == method
+    assert f"repaired by {method}" in found.notes[0]
+    assert found.masked is not None
+    assert found.masked.sums.correct == expected.recovered.correct
+    assert found.agrees
+    assert found.removed.params == evaluate_plan(resnet, plan, latency_seconds=0).removed.params
+
+
+def test_evaluate_repairs_masked_weights_also_without_a_graph(lenet: SubjectContext) -> None:
+    plan = plan_of(lenet, 0.9, granularity="element")
+    plain = evaluate_plan(lenet, plan, latency_seconds=0)
+    for context in (lenet, dataclasses.replace(lenet, graph=None, structure=None, cost=None)):
+        recovery = recover_plan(context, plan, method="lsq")
+        found = evaluate_plan(context, plan, recovery=recovery, latency_seconds=0)
+        assert found.removed.accuracy > plain.removed.accuracy
+        assert found.removed.nonzero <= plain.removed.nonzero
+        assert found.agrees
+
+
+def test_a_plan_for_other_weights_is_not_repaired(lenet: SubjectContext) -> None:
+    other = dataclasses.replace(plan_of(lenet, 0.5), fingerprint="0" * 64)
+    with pytest.raises(PlanError, match="made for weights"):
+        recover_plan(lenet, other, method="lsq")
 
 
 def test_search_keeps_counts_and_lowers_the_fisher_loss(resnet: SubjectContext) -> None:

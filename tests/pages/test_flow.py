@@ -85,6 +85,26 @@ def test_an_evaluation_is_stale_after_an_edit(open_page: Open) -> None:
     assert "has changed since this evaluation" in text_of(test)
 
 
+def test_a_repaired_evaluation_is_labelled_and_not_exported(open_page: Open) -> None:
+    test = open_page("5_Plan", "done")
+    fill_uniform(test, 50)
+    test.switch_page("pages/6_Evaluate.py").run()
+    test.button(key="evaluate_start").click().run()
+    plain = metric(test, "Accuracy")
+    test.selectbox(key="evaluate_repair_removal").select("lsq").run()
+    assert "These numbers are those with repair none" in text_of(test)
+    test.button(key="evaluate_start").click().run()
+    assert_no_bug(test)
+    assert "repaired by lsq" in text_of(test)
+    assert float(metric(test, "Accuracy").strip("%\u2009 ")) > float(plain.strip("%\u2009 "))
+    test.switch_page("pages/7_Export.py").run()
+    assert "not evaluated yet" in text_of(test)
+    test.switch_page("pages/6_Evaluate.py").run()
+    test.selectbox(key="evaluate_repair_removal").select("bn").run()
+    test.button(key="evaluate_start").click().run()
+    assert "no batch norm" in text_of(test)
+
+
 def test_export_builds_the_files_and_checks_the_round_trip(open_page: Open) -> None:
     test = open_page("5_Plan", "done")
     fill_uniform(test, 50)
