@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import inspect
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -37,6 +39,7 @@ class SubjectContext:
         evaluator: The incremental evaluator, or its fall-back.
         cost: Parameters and MACs after removal; None without a graph.
         capture_reason: Why there is no graph.
+        program: Digest of what the model computes beside its weights, for keys of caches.
     """
 
     subject: Subject
@@ -45,6 +48,7 @@ class SubjectContext:
     evaluator: Evaluator
     cost: CostModel | None
     capture_reason: str = ""
+    program: str = ""
     _statistics: calibration.Statistics | None = None
     _collected: set[str] = field(default_factory=set)
     _cache: StatisticsCache | None = None
@@ -132,6 +136,7 @@ class SubjectContext:
                 folder,
                 {
                     "weights": subject.fingerprint,
+                    "program": self.program,
                     "calibration": subject.calibration_fingerprint,
                     "seed": subject.spec.seed,
                     "batch": CALIBRATION_BATCH,
@@ -202,8 +207,10 @@ class SubjectContext:
         except InputError as error:
             return error
 
-    def channel_scores(self, group: Group, criterion: str, *, reduction: str = "mean") -> Tensor:
-        """Return the scores ``(units,)`` of a group's units.
+    def channel_scores(
+        self, group: Group, criterion: str, *, reduction: str = "mean", scaled: bool = True
+    ) -> Tensor:
+        """Return the scores ``(units,)`` of a group's units; see `group_scores`.
 
         Raises:
             UnsupportedError: The criterion applies to none of the group's producers.
@@ -220,7 +227,26 @@ class SubjectContext:
                 reason = error
         if not found and reason is not None:
             raise UnsupportedError(str(reason))
-        return group_scores(group, found, reduction=reduction)
+        return group_scores(group, found, reduction=reduction, scaled=scaled)
+
+
+def _program(model: nn.Module, graph: Graph | None) -> str:
+    """Return a digest of what a model computes beside its weights.
+
+    Modules that print alike with equal weights may compute different things. A model that cannot be
+    captured is told by the source of its modules' classes.
+    """
+    if graph is not None:
+        return graph.digest
+    sources = sorted({_source(type(module)) for module in model.modules()})
+    return hashlib.sha256("".join(sources).encode()).hexdigest()
+
+
+def _source(kind: type) -> str:
+    try:
+        return inspect.getsource(kind)
+    except (OSError, TypeError):
+        return kind.__qualname__
 
 
 def _merged(
@@ -269,4 +295,5 @@ def open_context(
         evaluator=evaluator,
         cost=cost,
         capture_reason=reason,
+        program=_program(subject.model, graph),
     )

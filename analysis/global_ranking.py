@@ -11,6 +11,7 @@ from analysis.context import SubjectContext
 from analysis.edits import Target, scores, targets
 from analysis.records import Plan, PlanEntry
 from pruners import granularity as granularities
+from pruners.criteria import registry
 from pruners.errors import InputError
 from pruners.ranking import global_masks
 
@@ -20,7 +21,7 @@ def global_plan(
     plan: Plan,
     *,
     ratio: float,
-    normalizer: str = "mean",
+    normalizer: str | None = None,
 ) -> Plan:
     """Return the plan with the units of all its unlocked entries ranked together.
 
@@ -31,7 +32,8 @@ def global_plan(
         context: The subject.
         plan: Lists an entry for each target; locked entries stay as they are.
         ratio: Fraction removed of all units of the unlocked entries.
-        normalizer: How layers are made comparable, one of `pruners.ranking.NORMALIZERS`.
+        normalizer: How layers are made comparable, one of `pruners.ranking.NORMALIZERS`; None
+            takes the criterion's own.
 
     Raises:
         InputError: Mixed criteria or granularities, nothing to rank, or N:M patterns.
@@ -48,10 +50,13 @@ def global_plan(
     granularity = granularities.parse(text)
     if granularity.fixed_ratio is not None:
         raise InputError(f"{text} has one ratio everywhere, so there is nothing to rank globally")
+    normalizer = normalizer or registry.get(criterion).normalizer
+    # Without a normaliser the layers of a group must not be scaled one by one either.
+    scaled = normalizer != "none"
     by_name = {target.name: target for target in targets(context, text)}
     pooled = {
-        _name(entry): _unit_scores(context, by_name[_name(entry)], criterion, granularity)
-        for entry in free
+        target.name: _unit_scores(context, target, criterion, plan.reduction, scaled=scaled)
+        for target in map(by_name.__getitem__, map(_name, free))
     }
     masks = global_masks(pooled, ratio, normalizer=normalizer, keep_one=granularity.keep_one)
     entries = tuple(
@@ -69,12 +74,15 @@ def _unit_scores(
     context: SubjectContext,
     target: Target,
     criterion: str,
-    granularity: granularities.Granularity,
+    reduction: str,
+    *,
+    scaled: bool,
 ) -> Tensor:
-    values = scores(context, target, criterion)
-    if granularity.is_structured:
-        return values
-    return granularities.unit_scores(granularity, values)
+    if target.group is not None:
+        group = context.group(target.group)
+        return context.channel_scores(group, criterion, reduction=reduction, scaled=scaled)
+    granularity = granularities.parse(target.granularity)
+    return granularities.unit_scores(granularity, scores(context, target, criterion))
 
 
 def _filled(entry: PlanEntry, mask: Tensor, granularity: granularities.Granularity) -> PlanEntry:

@@ -44,6 +44,7 @@ def cache_key(context: SubjectContext, spec: SweepSpec, key: PointKey) -> str:
         "method": METHOD_VERSION,
         "torch": torch.__version__,
         "weights": subject.fingerprint,
+        "program": context.program,
         "data": subject.data_fingerprint,
         "calibration": subject.calibration_fingerprint if reads_calibration else "",
         "seed": spec.subject.seed,

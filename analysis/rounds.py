@@ -101,7 +101,7 @@ def _scores(
     masks: Mapping[str, Tensor],
 ) -> dict[str, Tensor]:
     """Score all entries' groups on a copy of the model without what the masks remove."""
-    model = _pruned_copy(context, found, masks)
+    model = _pruned_copy(context, found, masks, semantics=plan.semantics)
     needs = frozenset().union(*(registry.get(entry.criterion).needs for entry in entries))
     statistics: Statistics | None = None
     if needs - {"seed"}:
@@ -119,13 +119,18 @@ def _scores(
 
 
 def _pruned_copy(
-    context: SubjectContext, found: Mapping[str, Target], masks: Mapping[str, Tensor]
+    context: SubjectContext,
+    found: Mapping[str, Target],
+    masks: Mapping[str, Tensor],
+    *,
+    semantics: str,
 ) -> nn.Module:
     tensors: dict[str, Tensor] = {}
     for name, mask in masks.items():
         state = ChainMap(tensors, dict(context.evaluator.state))
         # Groups that only removal evaluates exactly stay as they are: their scores do not change.
-        tensors.update(edit_for(context, found[name], mask, state=state).tensors)
+        edit = edit_for(context, found[name], mask, semantics=semantics, state=state)
+        tensors.update(edit.tensors)
     model = copy.deepcopy(context.model)
     apply_edit(model, tensors)
     return model

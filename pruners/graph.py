@@ -6,6 +6,7 @@ are decomposed away, so every value of the graph may be cached.
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -35,6 +36,14 @@ class Graph:
     output: str
     state: Mapping[str, str]
     constants: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """What the model computes, as a SHA-256; weights do not count, constants do."""
+        content = hashlib.sha256(self.module.code.encode())
+        for name, tensor in sorted(self.constants.items()):
+            content.update(f"{name}{tensor.tolist()}".encode())
+        return content.hexdigest()
 
     def tensors(self, model: nn.Module) -> dict[str, Tensor]:
         """Return the state of ``model`` that the graph reads, by fully qualified name."""

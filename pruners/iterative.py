@@ -17,33 +17,6 @@ from pruners.preserve import preserved
 from pruners.statistics import Batch, Statistics, collect, layer_data
 
 
-def prune_in_rounds(
-    rescore: Callable[[Tensor], Tensor], total: int, *, kept_counts: Sequence[int]
-) -> Tensor:
-    """Remove units in rounds; what is removed stays removed.
-
-    Args:
-        rescore: Given the mask so far, ``(total,)``, True = keep, returns new scores ``(total,)``.
-        total: Number of units.
-        kept_counts: Units that stay after each round, falling.
-
-    Returns:
-        The final mask ``(total,)``.
-
-    Raises:
-        InputError: The counts rise.
-    """
-    if list(kept_counts) != sorted(kept_counts, reverse=True):
-        raise InputError(f"the kept counts of rounds must fall, found {list(kept_counts)}")
-    mask = torch.ones(total, dtype=torch.bool)
-    for kept in kept_counts:
-        scores = rescore(mask)
-        mask = mask.to(scores.device)
-        # What is gone ranks below everything else, so that it is removed first again.
-        mask = keep_mask(scores.masked_fill(~mask, -torch.inf), kept)
-    return mask
-
-
 def prune_layers_in_rounds(
     model: nn.Module,
     batches: Sequence[Batch],

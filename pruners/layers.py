@@ -6,8 +6,6 @@ positions (one or more dims).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
@@ -127,11 +125,6 @@ def to_samples_channels(activation: Tensor, *, dim: int, samples: int) -> Tensor
             f"an activation of shape {tuple(activation.shape)} has no batch of {samples} samples"
         )
     return rows.reshape(samples, -1, moved.shape[-1])
-
-
-def layer_weights(model: nn.Module, *, layers: Sequence[str]) -> dict[str, Tensor]:
-    """Return the weights of several layers as ``(O, I/G, K...)`` by layer name."""
-    return {name: output_first_weight(find_layer(model, name), name=name) for name in layers}
 
 
 def flat_rows(weight: Tensor) -> Tensor:

@@ -18,8 +18,7 @@ from torch.func import functional_call
 
 from pruners.columns import columns
 from pruners.errors import InputError, UnsupportedError
-from pruners.layers import CONV_TYPES, TRANSPOSED_TYPES, conv_groups, find_layer, native_weight
-from pruners.layers import to_output_first as output_first
+from pruners.layers import CONV_TYPES, TRANSPOSED_TYPES, conv_groups, find_layer
 
 Batches = Iterable[tuple[Tensor, Tensor | None]]
 
@@ -196,10 +195,3 @@ def execution_order(model: nn.Module, inputs: Tensor, *, layers: Sequence[str]) 
         for handle in handles:
             handle.remove()
     return order
-
-
-def first_weight(model: nn.Module, name: str, edit: Mapping[str, Tensor]) -> Tensor:
-    """Return a layer's weight, as edited, with output channels first."""
-    module = find_layer(model, name)
-    weight = edit.get(f"{name}.weight", native_weight(module, name=name))
-    return output_first(weight.detach(), module)

@@ -33,7 +33,8 @@ _NORMALIZERS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 NORMALIZERS = tuple(_NORMALIZERS)
 NORMALIZER_HELP = {
-    "none": "scores as they are: only for criteria that mean the same in each layer (Taylor, OBS)",
+    "none": "scores as they are, those of coupled layers too: for criteria that mean the same in "
+    "each layer (a change of the loss: Taylor, SNIP, Fisher, OBS) and for LAMP",
     "mean": "each layer's scores divided by their mean",
     "sum": "each layer's scores divided by their sum: large layers lose more",
     "max": "each layer's scores divided by the largest",

@@ -51,9 +51,12 @@ def plan(
         bool, typer.Option("--cautious", help="Read curves at the upper end of their intervals.")
     ] = False,
     normalizer: Annotated[
-        str,
-        typer.Option(help="How global ranking compares layers: mean, sum, max, l2, lamp or none."),
-    ] = "mean",
+        str | None,
+        typer.Option(
+            help="How global ranking compares layers: mean, sum, max, l2, lamp or none.  "
+            "[default: the criterion's own, see docs/criteria.md]"
+        ),
+    ] = None,
     rounds: Annotated[
         int, typer.Option(help="Choose the channels in this many rounds, scored anew in each.")
     ] = 1,

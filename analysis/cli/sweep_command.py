@@ -44,7 +44,10 @@ def sweep(
     ] = "l1,fpgm,taylor",
     granularity: Annotated[
         str,
-        typer.Option(help="channel, head, element, block:NxM or n:m such as 2:4."),
+        typer.Option(
+            help="channel, head, element, block:NxM (N output x M input channels) or N:M (N kept "
+            "of each M neighbouring input channels), such as 2:4."
+        ),
     ] = "channel",
     ratios: Annotated[
         str, typer.Option(help="first:last:step, or numbers joined by commas.")

@@ -31,7 +31,11 @@ REDUCTION_HELP = {
 
 
 def group_scores(
-    group: Group, layer_scores: Mapping[str, Tensor], *, reduction: str = "mean"
+    group: Group,
+    layer_scores: Mapping[str, Tensor],
+    *,
+    reduction: str = "mean",
+    scaled: bool = True,
 ) -> Tensor:
     """Score the units of a group.
 
@@ -44,6 +48,8 @@ def group_scores(
         group: The group; its producers' ``index`` maps output channels to units.
         layer_scores: Channel scores ``(O,)`` by layer name.
         reduction: One of `REDUCTIONS`.
+        scaled: False leaves the scores of the layers as they are: for criteria that mean the same
+            in each layer, whose groups are to be compared with each other.
 
     Returns:
         Scores ``(units,)``, float32 or wider.
@@ -55,7 +61,7 @@ def group_scores(
     if reduction not in _REDUCTIONS:
         raise UnknownNameError("reduction", reduction, _REDUCTIONS)
     rows = [
-        _unit_scores(layer_scores[member.layer], member.index, group.units)
+        _unit_scores(layer_scores[member.layer], member.index, group.units, scaled=scaled)
         for member in group.producers
         if member.layer in layer_scores
     ]
@@ -67,7 +73,7 @@ def group_scores(
     return _REDUCTIONS[reduction](stacked)
 
 
-def _unit_scores(scores: Tensor, index: Tensor, units: int) -> Tensor:
+def _unit_scores(scores: Tensor, index: Tensor, units: int, *, scaled: bool) -> Tensor:
     """Return ``(units,)`` with NaN for units that the layer does not produce."""
     index = index.to(scores.device)
     inside = index >= 0
@@ -76,7 +82,7 @@ def _unit_scores(scores: Tensor, index: Tensor, units: int) -> Tensor:
     covered = torch.zeros(units, dtype=torch.bool, device=scores.device)
     covered[index[inside]] = True
     scale = total[covered].abs().mean()
-    if float(scale) > 0:
+    if scaled and float(scale) > 0:
         total = total / scale
     return torch.where(covered, total, torch.nan)
 

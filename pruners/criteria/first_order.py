@@ -17,6 +17,7 @@ from pruners.criteria.registry import CHANNEL, LayerData, Level, criterion
     "calibration data; usually the best ranking when data is at hand.",
     needs={"squared_product"},
     cost="backward",
+    normalizer="none",
 )
 def taylor(data: LayerData, *, level: Level) -> Tensor:
     """Score by the squared first-order change of the loss, summed over weights."""
@@ -34,6 +35,7 @@ def taylor(data: LayerData, *, level: Level) -> Tensor:
     needs={"gate_square"},
     granularities=CHANNEL,
     cost="backward",
+    normalizer="none",
 )
 def taylor_gate(data: LayerData, *, level: Level) -> Tensor:
     """Score by the squared first-order change if the whole filter went."""
@@ -66,6 +68,7 @@ def gradient(data: LayerData, *, level: Level) -> Tensor:
     "the weight went. Made for networks before training, works on trained ones.",
     needs={"mean_gradient"},
     cost="backward",
+    normalizer="none",
 )
 def snip(data: LayerData, *, level: Level) -> Tensor:
     """Score by the absolute product of mean gradient and weight."""
@@ -82,6 +85,7 @@ def snip(data: LayerData, *, level: Level) -> Tensor:
     help="SNIP batch by batch with a fading memory, so signs do not cancel between batches.",
     needs={"product_momentum"},
     cost="backward",
+    normalizer="none",
     caution="Depends on the order of the batches: the last ones count most.",
 )
 def snip_momentum(data: LayerData, *, level: Level) -> Tensor:

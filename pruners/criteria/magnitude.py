@@ -104,6 +104,7 @@ def bn_scale(data: LayerData, *, level: Level) -> Tensor:
     formula="w^2 / sum of the w'^2 in the layer that are no smaller",
     help="Squared magnitude, rescaled so that one threshold over all layers picks sensible ratios "
     "per layer. Within one layer it ranks as L1 (elements) or L2 (channels) does. Needs no data.",
+    normalizer="none",
 )
 def lamp(data: LayerData, *, level: Level) -> Tensor:
     """Score by the squared magnitude relative to all that would outlive it."""

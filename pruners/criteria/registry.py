@@ -17,6 +17,7 @@ from torch import Tensor
 
 from pruners.errors import InputError, UnknownNameError, UnsupportedError
 from pruners.layers import TYPE_NAMES
+from pruners.ranking import NORMALIZERS
 
 Level = Literal["element", "channel"]
 Cost = Literal["weights", "forward", "backward", "second order"]
@@ -83,6 +84,8 @@ class Criterion:
             ``backward`` or ``second order``.
         fn: The score function.
         caution: When not to trust it; empty if there is nothing to say.
+        normalizer: How global ranking compares its scores across layers if nobody says otherwise,
+            one of `pruners.ranking.NORMALIZERS`.
         version: Digest of the user's file it comes from; empty for the built-in ones. What is
             cached by a criterion's name must depend on it.
     """
@@ -98,6 +101,7 @@ class Criterion:
     cost: Cost
     fn: ScoreFunction
     caution: str = ""
+    normalizer: str = "mean"
     version: str = ""
 
     @property
@@ -131,6 +135,7 @@ def criterion(
     layer_types: Iterable[str] = ALL_TYPES,
     cost: Cost = "weights",
     caution: str = "",
+    normalizer: str = "mean",
 ) -> Callable[[ScoreFunction], ScoreFunction]:
     """Register the decorated function as criterion ``name``; see `Criterion` for the fields.
 
@@ -148,6 +153,7 @@ def criterion(
         (kinds, ALL, "granularity"),
         (types, ALL_TYPES, "layer type"),
         ({cost}, frozenset(COSTS), "cost"),
+        ({normalizer}, frozenset(NORMALIZERS), "normalizer"),
     ):
         if not found or not found <= allowed:
             raise InputError(
@@ -168,6 +174,7 @@ def criterion(
             cost=cost,
             fn=fn,
             caution=caution,
+            normalizer=normalizer,
         )
         return fn
 

@@ -32,6 +32,7 @@ HESSIAN_DAMP = 0.01
     granularities=CHANNEL,
     layer_types=CONV_AND_LINEAR,
     cost="backward",
+    normalizer="none",
 )
 def fisher(data: LayerData, *, level: Level) -> Tensor:
     """Score by the diagonal Fisher information of the channel's gate."""
@@ -49,6 +50,7 @@ def fisher(data: LayerData, *, level: Level) -> Tensor:
     "for. Costs memory: one small matrix per block of weights.",
     needs={"fisher_blocks"},
     cost="second order",
+    normalizer="none",
     caution="One gradient per calibration batch: use many small batches.",
 )
 def obs(data: LayerData, *, level: Level) -> Tensor:

@@ -52,6 +52,7 @@ def _details(entry: Criterion) -> str:
     lines = [f"## `{entry.name}`: {entry.label}", "", entry.help, ""]
     if entry.caution:
         lines += [f"Caution: {entry.caution}", ""]
+    lines += [f"Global ranking: normalizer `{entry.normalizer}` by default.", ""]
     if entry.layer_types != ALL_TYPES:
         lines += [f"Layers: {', '.join(sorted(entry.layer_types))}.", ""]
     return "\n".join([*lines, f"Source: {entry.citation}.", ""])

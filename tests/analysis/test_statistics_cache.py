@@ -8,7 +8,8 @@ import pytest
 
 from analysis import context as contexts
 from analysis.context import SubjectContext, open_context
-from analysis.records import SubjectSpec
+from analysis.known_points import planned_points
+from analysis.records import SubjectSpec, SweepSpec
 from analysis.subject import load_subject
 from pruners import criteria
 from pruners.errors import InputError
@@ -67,6 +68,56 @@ def test_other_data_or_seed_is_another_entry(
         context.use_cache(tmp_path)
         context.prepare(["taylor"])
     assert len(passes) == 2
+
+
+FUNCTIONAL = """
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(784, 8), nn.Linear(8, 10)
+
+    def forward(self, x):
+        h = F.ACTIVATION(self.a(x.flatten(1)))
+        return self.b(BRANCH)
+
+def build():
+    torch.manual_seed(0)
+    return Net()
+"""
+
+
+@pytest.mark.parametrize("branch", ["h", "h * 2 if h.sum() > 1e9 else h"])
+def test_other_code_around_equal_weights_is_another_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, branch: str
+) -> None:
+    """With and without a graph: a functional activation is not among the modules."""
+    passes = count_passes(monkeypatch)
+    found = []
+    for number, activation in enumerate(("relu", "gelu", "gelu")):
+        path = tmp_path / f"net{number}.py"
+        path.write_text(FUNCTIONAL.replace("ACTIVATION", activation).replace("BRANCH", branch))
+        context = open_context(
+            load_subject(
+                SubjectSpec(
+                    model=f"{path}:build",
+                    data="sample:fashion-mnist",
+                    samples=20,
+                    calibration_samples=32,
+                )
+            )
+        )
+        assert (context.graph is None) == (branch != "h")
+        context.use_cache(tmp_path / "cache")
+        context.prepare(["taylor"])
+        sweep = SweepSpec(subject=context.subject.spec, granularity="element", ratios=(0.5,))
+        found.append([item.cache_key for item in planned_points(context, sweep)])
+    assert len(passes) == 2
+    assert found[1] == found[2]
+    assert not set(found[0]) & set(found[1])
 
 
 def test_damaged_and_unwritable_files_cost_time_only(

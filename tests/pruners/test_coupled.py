@@ -29,6 +29,14 @@ def test_each_layer_is_divided_by_its_mean() -> None:
     assert group_scores(two, scores, reduction="first").tolist() == pytest.approx([0.5, 1.0, 1.5])
 
 
+def test_unscaled_scores_are_those_of_the_layers() -> None:
+    scores = {"a": torch.tensor([1.0, 2.0, 3.0]), "b": torch.tensor([300.0, 200.0, 100.0])}
+    two = group(3, a=[0, 1, 2], b=[0, 1, 2])
+    assert group_scores(two, scores, scaled=False).tolist() == [150.5, 101.0, 51.5]
+    found = group_scores(two, scores, reduction="sum", scaled=False)
+    assert found.tolist() == [301.0, 202.0, 103.0]
+
+
 def test_rows_that_share_a_unit_are_summed() -> None:
     heads = group(2, qkv=[0, 0, 1, 1])
     found = group_scores(heads, {"qkv": torch.tensor([1.0, 2.0, 3.0, 6.0])})

@@ -218,6 +218,8 @@ def test_duplicates_and_incomplete_entries_are_refused() -> None:
         criteria.criterion("mine", **{**text, "label": ""})
     with pytest.raises(InputError, match="granularity"):
         criteria.criterion("mine", **text, granularities={"chanel"})
+    with pytest.raises(InputError, match="normalizer"):
+        criteria.criterion("mine", **text, normalizer="median")
     with pytest.raises(InputError, match="layer type"):
         criteria.criterion("mine", **text, layer_types={"Conv9d"})
 

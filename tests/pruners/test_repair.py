@@ -105,22 +105,6 @@ def test_apply_edit_writes_in_place() -> None:
     assert not bool(model.weight.any())
 
 
-def test_rounds_nest_and_reach_the_last_count() -> None:
-    seen: list[int] = []
-
-    def rescore(mask: Tensor) -> Tensor:
-        seen.append(int(mask.sum()))
-        # The order turns round after the first round: what is gone must stay gone.
-        order = torch.arange(10.0)
-        return order if len(seen) == 1 else -order
-
-    mask = iterative.prune_in_rounds(rescore, 10, kept_counts=[8, 5])
-    assert seen == [10, 8]
-    assert mask.nonzero()[:, 0].tolist() == [2, 3, 4, 5, 6]
-    with pytest.raises(InputError, match="must fall"):
-        iterative.prune_in_rounds(rescore, 10, kept_counts=[5, 8])
-
-
 @pytest.mark.parametrize("text", ["element", "block:2x2"])
 def test_one_round_is_one_shot_and_data_criteria_rescore(text: str) -> None:
     model = small_residual()

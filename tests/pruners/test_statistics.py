@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pruners.criteria import registry
 from pruners.errors import InputError, UnknownNameError
-from pruners.layers import conv_groups, layer_weights, native_weight, to_output_first
+from pruners.layers import conv_groups, native_weight, to_output_first
 from pruners.preserve import checksum
 from pruners.statistics import NEEDS, Statistics, collect
 from tests.pruners.models import (
@@ -258,4 +258,3 @@ def test_layer_data_is_output_first() -> None:
     assert data.weight.shape == (6, 4, 3, 3)
     assert torch.equal(data.weight, to_output_first(weight, model.layer))
     assert found.layers["layer"]["mean_gradient"].shape == (6, 4, 3, 3)
-    assert torch.equal(layer_weights(model, layers=["layer"])["layer"], data.weight)
