@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,21 +19,20 @@ from analysis.export.script import write_script
 from analysis.intervals import paired_drop, wilson
 from analysis.metrics import batch_vector, to_sums
 from analysis.plan import write_plan
-from analysis.records import Plan, PlanEntry, Record, Sums
+from analysis.records import Plan, Record, Sums
 from analysis.repair import (
     Batches,
     calibration_batches,
     check_repair,
-    is_visible,
+    searched_plan,
     tuned_edit,
     weight_masks,
 )
 from analysis.runner import EditRunner, removed_model
+from analysis.student import Student, open_student
 from pruners.batch_norm import batch_norm_buffers
 from pruners.errors import InputError, UnknownNameError
-from pruners.gates import input_gate_gradients
-from pruners.mask_search import search_mask, unit_gate_gradients
-from pruners.repair import METHOD_HELP, LayerRepair, repair_layers
+from pruners.repair import METHOD_HELP, LayerRepair, Repair, repair_layers
 
 RECOVERY_HELP = {
     "bn": "estimate batch-norm statistics anew",
@@ -154,73 +154,103 @@ def recover_plan(
     batches = calibration_batches(context)
     start = time.perf_counter()
     if method == "search":
-        plan = _searched(context, plan, batches)
-    edit = plan_edit(context, plan)
+        plan = searched_plan(context, plan, batches)
     with torch.inference_mode(mode=False):
-        recovery = _METHODS[method](context, plan, edit, batches, progress)
-    return dataclasses.replace(recovery, method=method, seconds=time.perf_counter() - start)
+        edit = plan_edit(context, plan)
+        work = _Work(context, plan, edit, open_student(context, edit.kept), batches, progress)
+        repaired = _METHODS[method](work)
+    dense = {**context.evaluator.state, **edit.tensors}
+    tensors = {**edit.tensors, **work.student.full(repaired.edit, dense)}
+    return Recovery(
+        plan,
+        dataclasses.replace(edit, tensors=tensors),
+        repaired.layers,
+        repaired.skipped,
+        method,
+        time.perf_counter() - start,
+    )
 
 
-def _batch_norm(
-    context: SubjectContext, plan: Plan, edit: Edit, batches: Batches, progress: Progress | None
-) -> Recovery:
-    done = _counted(progress, len(batches))
-    buffers = batch_norm_buffers(context.model, batches, edit=edit.tensors, progress=done)
+@dataclass(frozen=True, slots=True, eq=False)
+class _Work:
+    """What a method is given: the plan's edit, and the model that it repairs."""
+
+    context: SubjectContext
+    plan: Plan
+    edit: Edit
+    student: Student
+    batches: Batches
+    progress: Progress | None
+
+    @property
+    def start(self) -> dict[str, Tensor]:
+        """The tensors of the pruned model, as the student has them."""
+        return self.student.small(self.edit.tensors)
+
+    @property
+    def unseen(self) -> frozenset[str]:
+        """Groups whose removal the student does not show."""
+        return frozenset() if self.student.is_smaller else frozenset(self.edit.kept)
+
+    def count(self, done: int) -> None:
+        """Tell the progress over batches."""
+        if self.progress is not None:
+            self.progress(done, len(self.batches))
+
+
+def _batch_norm(work: _Work) -> Repair:
+    buffers = batch_norm_buffers(
+        work.student.model, work.batches, edit=work.start, progress=work.count
+    )
     if not buffers:
         raise InputError("the model has no batch norm; recovery bn does nothing for it")
-    return Recovery(plan, dataclasses.replace(edit, tensors={**edit.tensors, **buffers}))
+    return Repair(buffers, (), {})
 
 
-def _fitted(method: str) -> Callable[..., Recovery]:
-    def fit(
-        context: SubjectContext, plan: Plan, edit: Edit, batches: Batches, progress: Progress | None
-    ) -> Recovery:
-        result = repair_layers(
-            context.model,
-            batches,
-            edit=edit.tensors,
-            masks=plan_masks(context, plan),
-            method=method,
-            progress=progress,
-        )
-        skipped = {
-            **result.skipped,
-            **dict.fromkeys(edit.kept, "evaluated by physical removal, which has no repair"),
-        }
-        new = dataclasses.replace(edit, tensors=result.edit)
-        return Recovery(plan, new, result.layers, skipped)
-
-    return fit
+def _fitted(work: _Work, method: str) -> Repair:
+    masks = plan_masks(work.context, work.plan, leave=work.unseen)
+    result = repair_layers(
+        work.student.model,
+        work.batches,
+        edit=work.start,
+        masks=work.student.small(masks),
+        method=method,
+        teacher=work.context.model if work.student.is_smaller else None,
+        rows=work.student.rows,
+        progress=work.progress,
+    )
+    left = dict.fromkeys(work.unseen, "evaluated by physical removal, which has no repair")
+    return dataclasses.replace(result, skipped={**result.skipped, **left})
 
 
-def _tuned(
-    context: SubjectContext, plan: Plan, edit: Edit, batches: Batches, progress: Progress | None
-) -> Recovery:
-    tensors = dict(edit.tensors)
+def _tuned(work: _Work) -> Repair:
+    context, tensors = work.context, work.start
     skipped = {}
-    pruned = list(_pruned(context, plan))
+    pruned = list(_pruned(context, work.plan))
     for done, (target, mask) in enumerate(pruned, start=1):
-        if target.group is None or target.group in edit.kept:
+        if target.group is None or target.group in work.edit.kept:
             skipped[target.name] = "mask tuning works on groups of channels that masking evaluates"
         else:
-            group = context.group(target.group)
-            tensors.update(tuned_edit(context, group, mask, edit=tensors, batches=batches))
-        if progress is not None:
-            progress(done, len(pruned))
-    return Recovery(plan, dataclasses.replace(edit, tensors=tensors), skipped=skipped)
+            tensors |= tuned_edit(
+                work.student,
+                context.model,
+                context.group(target.group),
+                mask,
+                edit=tensors,
+                batches=work.batches,
+            )
+        if work.progress is not None:
+            work.progress(done, len(pruned))
+    return Repair(tensors, (), skipped)
 
 
-_METHODS: dict[str, Callable[..., Recovery]] = {
+_METHODS: dict[str, Callable[[_Work], Repair]] = {
     "bn": _batch_norm,
-    "lsq": _fitted("lsq"),
-    "obs": _fitted("obs"),
+    "lsq": partial(_fitted, method="lsq"),
+    "obs": partial(_fitted, method="obs"),
     "tune": _tuned,
     "search": _tuned,
 }
-
-
-def _counted(progress: Progress | None, total: int) -> Callable[[int], None] | None:
-    return None if progress is None else lambda done: progress(done, total)
 
 
 def _pruned(context: SubjectContext, plan: Plan) -> Iterable[tuple[Target, Tensor]]:
@@ -229,57 +259,23 @@ def _pruned(context: SubjectContext, plan: Plan) -> Iterable[tuple[Target, Tenso
             yield mask_of_entry(context, entry, reduction=plan.reduction)
 
 
-def plan_masks(context: SubjectContext, plan: Plan) -> dict[str, Tensor]:
+def plan_masks(
+    context: SubjectContext, plan: Plan, *, leave: Container[str] = ()
+) -> dict[str, Tensor]:
     """Return which weights a repair of a plan may fit: weight name -> mask, True = keep.
 
-    Groups that only physical removal evaluates exactly are left out.
+    Args:
+        context: The subject.
+        plan: The plan.
+        leave: Groups to leave out.
     """
     masks: dict[str, Tensor] = {}
     for target, mask in _pruned(context, plan):
-        if target.group is not None and not context.group(target.group).exact:
+        if target.group in leave:
             continue
         for name, keep in weight_masks(context, target, mask).items():
             masks[name] = masks[name] & keep if name in masks else keep
     return masks
-
-
-def _searched(context: SubjectContext, plan: Plan, batches: Batches) -> Plan:
-    """Return the plan with the channels that mask search keeps at the same counts."""
-    wanted = {entry.group for entry in plan.entries if entry.group and entry.kept < entry.total}
-    members = [
-        member
-        for name in sorted(wanted)
-        for member in context.group(name).consumers
-        if member.name.endswith(".weight") and is_visible(context.model, member.layer)
-    ]
-    gradients = input_gate_gradients(
-        context.model,
-        batches,
-        layers=list(dict.fromkeys(member.layer for member in members)),
-        seed=plan.subject.seed,
-    )
-    entries = tuple(
-        _searched_entry(context, entry, gradients) if entry.group in wanted else entry
-        for entry in plan.entries
-    )
-    return dataclasses.replace(plan, entries=entries)
-
-
-def _searched_entry(
-    context: SubjectContext, entry: PlanEntry, gradients: Mapping[str, Tensor]
-) -> PlanEntry:
-    assert entry.group is not None
-    group = context.group(entry.group)
-    found = [
-        unit_gate_gradients(gradients[member.layer], member.index, group.units)
-        for member in group.consumers
-        if member.layer in gradients
-    ]
-    if not found:
-        raise InputError(f"group {group.id}: no layer that reads its channels can be watched")
-    mask = search_mask(torch.stack(found).sum(0), entry.kept)
-    indices = tuple(torch.nonzero(mask).flatten().tolist())
-    return dataclasses.replace(entry, indices=indices, criterion="fisher")
 
 
 def measure(context: SubjectContext, edits: Mapping[str, Edit]) -> dict[str, Sums]:

@@ -15,9 +15,12 @@ from torch import Tensor, nn
 
 from analysis.context import CALIBRATION_BATCH, SubjectContext
 from analysis.edits import Edit, Target
+from analysis.records import Plan, PlanEntry
+from analysis.student import Student
 from pruners.batch_norm import batch_norm_buffers
 from pruners.columns import column_length
 from pruners.errors import InputError, UnknownNameError, UnsupportedError
+from pruners.gates import input_gate_gradients
 from pruners.groups import Group
 from pruners.layers import (
     TRANSPOSED_TYPES,
@@ -28,6 +31,7 @@ from pruners.layers import (
     to_output_first,
     weight_name,
 )
+from pruners.mask_search import search_mask, unit_gate_gradients
 from pruners.moments import Moments, capture_moments
 from pruners.reconstruct import unit_scales
 from pruners.repair import METHOD_HELP as LAYER_HELP
@@ -212,8 +216,48 @@ def is_visible(model: nn.Module, layer: str) -> bool:
     return not isinstance(parent, nn.MultiheadAttention)
 
 
+def searched_plan(context: SubjectContext, plan: Plan, batches: Batches) -> Plan:
+    """Return the plan with the channels that mask search keeps at the same counts."""
+    wanted = {entry.group for entry in plan.entries if entry.group and entry.kept < entry.total}
+    members = [
+        member
+        for name in sorted(wanted)
+        for member in context.group(name).consumers
+        if member.name.endswith(".weight") and is_visible(context.model, member.layer)
+    ]
+    gradients = input_gate_gradients(
+        context.model,
+        batches,
+        layers=list(dict.fromkeys(member.layer for member in members)),
+        seed=plan.subject.seed,
+    )
+    entries = tuple(
+        _searched_entry(context, entry, gradients) if entry.group in wanted else entry
+        for entry in plan.entries
+    )
+    return replace(plan, entries=entries)
+
+
+def _searched_entry(
+    context: SubjectContext, entry: PlanEntry, gradients: Mapping[str, Tensor]
+) -> PlanEntry:
+    assert entry.group is not None
+    group = context.group(entry.group)
+    found = [
+        unit_gate_gradients(gradients[member.layer], member.index, group.units)
+        for member in group.consumers
+        if member.layer in gradients
+    ]
+    if not found:
+        raise InputError(f"group {group.id}: no layer that reads its channels can be watched")
+    mask = search_mask(torch.stack(found).sum(0), entry.kept)
+    indices = tuple(torch.nonzero(mask).flatten().tolist())
+    return replace(entry, indices=indices, criterion="fisher")
+
+
 def tuned_edit(
-    context: SubjectContext,
+    student: Student,
+    teacher: nn.Module,
     group: Group,
     mask: Tensor,
     *,
@@ -224,32 +268,40 @@ def tuned_edit(
     """Return the consumers' weights with a factor for each kept unit that comes closest to dense.
 
     Args:
-        context: The subject.
+        student: The model that is repaired.
+        teacher: The dense model.
         group: A group that is pruned.
         mask: Boolean ``(units,)``, True = keep.
-        edit: Tensors of the pruned model.
+        edit: Tensors of the pruned model, as the student has them.
         batches: Calibration batches.
         progress: Called with the number of batches done.
     """
     members = {
         member.layer: member
         for member in group.consumers
-        if member.name.endswith(".weight") and is_visible(context.model, member.layer)
+        if member.name.endswith(".weight") and is_visible(teacher, member.layer)
     }
     moments = capture_moments(
-        context.model, batches, layers=list(members), edit=edit, progress=progress
+        student.model,
+        batches,
+        layers=list(members),
+        edit=edit,
+        teacher=teacher if student.is_smaller else None,
+        rows=student.rows,
+        progress=progress,
     )
-    state = context.evaluator.state
+    state = student.state
+    index = {layer: student.index(member) for layer, member in members.items()}
     parts = []
     for layer, member in members.items():
-        module = find_layer(context.model, layer)
+        module = find_layer(student.model, layer)
         weight = to_output_first(state[member.name], module)
-        units = _unit_of_inputs(module, member.index)
+        units = _unit_of_inputs(module, index[layer])
         parts.append((moments[layer], weight, units, state.get(f"{layer}.bias")))
     scales = unit_scales(parts, kept=mask)
     new = {}
-    for member in members.values():
-        factors = torch.where(member.index >= 0, scales[member.index.clamp_min(0)], 1.0)
+    for layer, member in members.items():
+        factors = torch.where(index[layer] >= 0, scales[index[layer].clamp_min(0)], 1.0)
         weight = edit.get(member.name, state[member.name])
         shape = [1] * weight.dim()
         shape[member.dim] = -1

@@ -74,6 +74,8 @@ class _Tap:
     """What the two passes of one batch leave behind for a layer, call by call."""
 
     module: nn.Module
+    dense: nn.Module
+    rows: Tensor | None
     outputs: list[Tensor] = field(default_factory=list)
     inputs: list[Tensor] = field(default_factory=list)
 
@@ -84,32 +86,42 @@ def capture_moments(
     *,
     layers: Sequence[str],
     edit: Mapping[str, Tensor] | None = None,
+    teacher: nn.Module | None = None,
+    rows: Mapping[str, Tensor] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, Moments]:
     """Run the dense and the edited model and gather moments of several layers.
 
     Args:
-        model: The dense model in eval mode; left as found.
+        model: The model that is pruned, in eval mode; left as found.
         batches: Calibration batches; labels are not used.
         layers: Names of convolution and linear layers.
         edit: Tensors of the pruned model by fully qualified name. None or empty: the layers read
             what they read in the dense model, which saves one pass.
+        teacher: The dense model if ``model`` is a smaller one with layers of the same names.
+        rows: Layer -> output channels of the teacher's layer that the smaller layer has; layers
+            that have all of them need not be listed.
         progress: Called with the number of batches done.
 
     Raises:
         UnsupportedError: A layer is neither convolution nor linear.
         InputError: There are no batches.
     """
-    taps = {name: _Tap(_supported(model, name)) for name in layers}
+    dense = model if teacher is None else teacher
+    taps = {
+        name: _Tap(_supported(model, name), _supported(dense, name), (rows or {}).get(name))
+        for name in layers
+    }
+    is_one_pass = not edit and teacher is None
     found: dict[str, Moments] = {}
     for done, (inputs, _) in enumerate(batches, start=1):
         for tap in taps.values():
             tap.inputs, tap.outputs = [], []
-        with torch.no_grad(), _tapping(taps.values(), outputs=True, inputs=not edit):
-            model(inputs)
-        if edit:
+        with torch.no_grad(), _tapping(taps.values(), outputs=True, inputs=is_one_pass):
+            dense(inputs)
+        if not is_one_pass:
             with torch.no_grad(), _tapping(taps.values(), outputs=False, inputs=True):
-                functional_call(model, dict(edit), (inputs,))
+                functional_call(model, dict(edit or {}), (inputs,))
         for name, tap in taps.items():
             for part in _of_calls(tap):
                 found[name] = found[name] + part if name in found else part
@@ -134,7 +146,7 @@ def _tapping(taps: Iterable[_Tap], *, outputs: bool, inputs: bool) -> Iterator[N
     try:
         for tap in taps:
             if outputs:
-                handles.append(tap.module.register_forward_hook(_output_hook(tap)))
+                handles.append(tap.dense.register_forward_hook(_output_hook(tap)))
             if inputs:
                 handles.append(tap.module.register_forward_pre_hook(_input_hook(tap)))
         yield
@@ -155,7 +167,7 @@ def _input_hook(tap: _Tap) -> Callable[[nn.Module, Any], None]:
 def _of_calls(tap: _Tap) -> Iterator[Moments]:
     groups = conv_groups(tap.module)
     for inputs, outputs in zip(tap.inputs, tap.outputs, strict=True):
-        targets = _output_columns(tap.module, outputs, groups)
+        targets = _output_columns(tap.module, outputs, groups, tap.rows)
         start = 0
         for part in columns(tap.module, inputs.float()):
             stop = start + part.shape[2]
@@ -163,10 +175,14 @@ def _of_calls(tap: _Tap) -> Iterator[Moments]:
             start = stop
 
 
-def _output_columns(module: nn.Module, outputs: Tensor, groups: int) -> Tensor:
+def _output_columns(
+    module: nn.Module, outputs: Tensor, groups: int, chosen: Tensor | None
+) -> Tensor:
     """Return outputs as ``(G, O, T)`` in the order of tokens that `columns` has."""
     dim = 1 if isinstance(module, CONV_TYPES + TRANSPOSED_TYPES) else -1
     rows = outputs.float().movedim(dim, 0)
+    if chosen is not None:
+        rows = rows[chosen.to(rows.device)]
     return rows.reshape(groups, rows.shape[0] // groups, -1)
 
 

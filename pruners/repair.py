@@ -63,18 +63,22 @@ def repair_layers(
     masks: Mapping[str, Tensor],
     method: str = "lsq",
     ridge: float = RIDGE,
+    teacher: nn.Module | None = None,
+    rows: Mapping[str, Tensor] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Repair:
     """Repair all layers whose weights are masked.
 
     Args:
-        model: The dense model in eval mode; left as found.
+        model: The model that is pruned, in eval mode; left as found.
         batches: Calibration batches that can be iterated again and again (a list).
         edit: Tensors of the pruned model by fully qualified name.
         masks: Weight name -> boolean mask of its shape in the module's layout, True = keep. A
             weight that is masked for several reasons has one mask with all of them.
         method: ``lsq`` or ``obs``.
         ridge: Pull of ``lsq`` to the old weights; see `pruners.reconstruct.least_squares`.
+        teacher: The dense model if ``model`` is a smaller one; see `capture_moments`.
+        rows: Output channels of the teacher's layers that the smaller ones have.
         progress: Called with layers done and their number.
 
     Raises:
@@ -87,7 +91,9 @@ def repair_layers(
     current = dict(edit)
     repaired = []
     for done, name in enumerate(order, start=1):
-        moments = capture_moments(model, batches, layers=[name], edit=current)[name]
+        moments = capture_moments(
+            model, batches, layers=[name], edit=current, teacher=teacher, rows=rows
+        )[name]
         mask = masks[f"{name}.weight"]
         new, result = repair_one(
             model, name, moments=moments, mask=mask, method=method, edit=current, ridge=ridge

@@ -13,6 +13,7 @@ from analysis.context import SubjectContext, open_context
 from analysis.edits import Edit, edit_for, kept_at, kept_units, mask_of_entry, scores, targets
 from analysis.evaluate import evaluate_plan
 from analysis.global_ranking import global_plan
+from analysis.plan import bulk_set, key_of
 from analysis.records import Plan, PlanEntry, SubjectSpec, SweepSpec
 from analysis.recover import (
     METHODS,
@@ -36,6 +37,9 @@ from pruners.gates import input_gate_gradients
 from pruners.mask_search import fisher_loss, unit_gate_gradients
 from pruners.moments import capture_moments
 from pruners.preserve import checksum
+from pruners.repair import repair_one
+from sample_models import zoo
+from tests.helpers.contexts import sample_context
 
 SPEC = {"samples": 80, "calibration_samples": 64, "batch_size": 40}
 
@@ -134,6 +138,78 @@ def test_a_plan_for_other_weights_is_not_repaired(lenet: SubjectContext) -> None
     other = dataclasses.replace(plan_of(lenet, 0.5), fingerprint="0" * 64)
     with pytest.raises(PlanError, match="made for weights"):
         recover_plan(lenet, other, method="lsq")
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_reconstruction_lowers_the_error_of_the_trained_samples(name: str) -> None:
+    """Half of every group's channels go; errors are those of layers, against mask-only."""
+    context = sample_context(name)
+    plan = start_plan(context, criterion="l1")
+    plan = bulk_set(plan, [key_of(entry) for entry in plan.entries], 0.5)
+    masks = {
+        weight.removesuffix(".weight"): mask
+        for weight, mask in plan_masks(context, plan).items()
+        if weight.endswith(".weight")
+    }
+    # Each layer alone, everything before it dense: what both methods promise.
+    moments = capture_moments(context.model, calibration_batches(context), layers=list(masks))
+    for method in ("lsq", "obs"):
+        alone = [
+            repair_one(context.model, layer, moments=moments[layer], mask=mask, method=method)[1]
+            for layer, mask in masks.items()
+        ]
+        assert all(item.error_after < item.error_before for item in alone)
+    # All together: later layers are fitted to what the earlier ones give.
+    together = recover_plan(context, plan, method="lsq").layers
+    assert {item.layer for item in together} == set(masks)
+    ratios = [item.error_after / item.error_before for item in together]
+    assert max(ratios) < 1
+    assert sum(ratios) / len(ratios) < 0.6
+
+
+@pytest.mark.parametrize("method", ["lsq", "tune"])
+def test_a_norm_that_mixes_channels_is_repaired_in_the_smaller_model(method: str) -> None:
+    """The residual stream of the transformer: layers learn from what the smaller model gives."""
+    context = sample_context("vit_tiny")
+    before = checksum(context.model)
+    plan = start_plan(context, criterion="l1")
+    plan = bulk_set(plan, [key_of(entry) for entry in plan.entries], 0.3)
+    recovery = recover_plan(context, plan, method=method)
+    assert checksum(context.model) == before
+    assert recovery.edit.kept
+    found = report(context, plan, recovery)
+    assert found.recovered.agreement > found.pruned.agreement + 0.1
+    evaluation = evaluate_plan(context, plan, recovery=recovery, latency_seconds=0)
+    assert evaluation.removed.sums.correct == found.recovered.correct
+
+
+def test_a_smaller_layer_learns_from_the_rows_that_it_keeps() -> None:
+    """One linear layer after layer norm, against least squares on explicitly sliced data."""
+    context = sample_context("vit_tiny")
+    plan = start_plan(context, criterion="l1")
+    stream = plan.entries[0]
+    plan = bulk_set(plan, [key_of(stream)], 0.5)
+    recovery = recover_plan(context, plan, method="lsq")
+    last = recovery.layers[-1]
+    assert last.layer == "head"
+    small = recovered_model(context, recovery)
+    seen: list[torch.Tensor] = []
+    handle = small.get_submodule("head").register_forward_pre_hook(
+        lambda _module, args: seen.append(args[0])
+    )
+    errors, tokens = 0.0, 0
+    for inputs, _ in calibration_batches(context):
+        gap = small(inputs) - context.model(inputs)
+        errors, tokens = errors + float(gap.square().sum()), tokens + gap.numel()
+    handle.remove()
+    assert last.error_after == pytest.approx(errors / tokens, rel=1e-3)
+    design = torch.cat(seen).double()
+    design = torch.cat([design, torch.ones(len(design), 1, dtype=torch.float64)], 1)
+    target = torch.cat([context.model(batch) for batch, _ in calibration_batches(context)])
+    best = torch.linalg.lstsq(design, target.double(), driver="gelsd").solution
+    least = float((design @ best - target).square().mean())
+    # The ridge costs a little; the gap to masking alone is much larger.
+    assert least <= last.error_after < least + 0.2 * (last.error_before - least)
 
 
 def test_search_keeps_counts_and_lowers_the_fisher_loss(resnet: SubjectContext) -> None:

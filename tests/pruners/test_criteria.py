@@ -141,24 +141,32 @@ def test_gradient_criteria_sum_over_the_filter(name: str, need: str, element: ob
     assert flat == pytest.approx([value for row in expected for value in row], rel=1e-5)
 
 
-def test_taylor_is_exact_where_the_loss_is_linear() -> None:
-    """For L = a . w the squared change by dropping one weight is (g w)^2, with g = a."""
+def test_taylor_is_leave_one_out_on_a_quadratic_but_for_the_curvature() -> None:
+    """L = a . w + 1/2 w' H w: dropping w_i costs -g_i w_i + 1/2 H_ii w_i^2 exactly."""
     data = layer(3, 4)
-    slope = torch.randn(3, 4, generator=torch.Generator().manual_seed(1))
-    total = (slope * data.weight).sum()
-    changes = torch.zeros(3, 4)
-    for o in range(3):
-        for i in range(4):
-            weight = data.weight.clone()
-            weight[o, i] = 0
-            changes[o, i] = (slope * weight).sum() - total
-    product = slope * data.weight
+    weight = data.weight.double()
+    slope = torch.randn(12, generator=torch.Generator().manual_seed(1)).double()
+    hessian = random_hessian(12, seed=2)
+
+    def loss(values: Tensor) -> Tensor:
+        flat = values.flatten()
+        return slope @ flat + 0.5 * flat @ hessian @ flat
+
+    def cost(dropped: list[int]) -> float:
+        """Return what zeroing the weights costs, without the part of the curvature."""
+        left = weight.flatten().clone()
+        left[dropped] = 0
+        gone = weight.flatten()[dropped]
+        curvature = 0.5 * gone @ hessian[dropped][:, dropped] @ gone
+        return float(loss(left) - loss(weight) - curvature)
+
+    gradient = torch.autograd.functional.jacobian(loss, weight)
+    product = gradient * weight
     scored = layer(3, 4, squared_product=product**2, gate_square=product.sum(1) ** 2)
-    torch.testing.assert_close(
-        score("taylor", scored, "element").float(), changes**2, rtol=1e-3, atol=1e-5
-    )
-    dropped_rows = (slope * data.weight).sum(1) ** 2
-    torch.testing.assert_close(score("taylor_gate", scored).float(), dropped_rows)
+    single = [cost([index]) ** 2 for index in range(12)]
+    assert score("taylor", scored, "element").flatten().tolist() == pytest.approx(single, rel=1e-5)
+    whole = [cost([4 * row + column for column in range(4)]) ** 2 for row in range(3)]
+    assert score("taylor_gate", scored).tolist() == pytest.approx(whole, rel=1e-5)
 
 
 def reference_leave_one_out(hessian: Tensor, weight: Tensor, dropped: int) -> float:

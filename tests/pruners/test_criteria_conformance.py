@@ -104,6 +104,8 @@ def test_shape_dtype_device_and_inputs_untouched(
         assert bool(torch.isfinite(result).all())
         if name != "movement":
             assert bool((result >= 0).all())
+        if name in ("apoz", "lamp", "random"):
+            assert bool((result <= 1 + 1e-12).all())
         before = {key: value.clone() for key, value in data.statistics.items()}
         weight = data.weight.clone()
         criteria.scores(name, data, level=level).mul_(2).add_(1)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 
 from pruners import criteria
+from pruners.criteria.registry import Level
 from pruners.errors import UnsupportedError
 from pruners.layers import layer_names
 from pruners.preserve import checksum
 from pruners.statistics import NEEDS, collect
 from sample_models.architectures import ARCHITECTURES
 
+LEVELS: tuple[Level, ...] = ("channel", "element")
 # Why a criterion may have nothing for a layer of a sample.
 EXPECTED_REASONS = ("no batch norm", "no ReLU", "does not apply", "does not score")
 
@@ -30,14 +34,16 @@ def test_all_criteria_score_all_layers_from_one_pass(sample: str) -> None:
     statistics = collect(model, batches, layers=layers, needs=frozenset(NEEDS))
     refusals: list[tuple[str, str]] = []
     scored: dict[str, int] = dict.fromkeys(criteria.names(), 0)
-    for name in criteria.names():
-        level = "channel" if "channel" in criteria.get(name).granularities else "element"
-        for layer in layers:
-            try:
-                criteria.scores(name, statistics.layer_data(model, layer), level=level)
-                scored[name] += 1
-            except UnsupportedError as error:
-                refusals.append((layer, str(error)))
+    for name, layer in itertools.product(criteria.names(), layers):
+        data = statistics.layer_data(model, layer)
+        levels = [level for level in LEVELS if level in criteria.get(name).granularities]
+        assert levels
+        try:
+            found = {level: criteria.scores(name, data, level=level) for level in levels}
+            assert all(len(item) == len(data.weight) for item in found.values())
+            scored[name] += 1
+        except UnsupportedError as error:
+            refusals.append((layer, str(error)))
     assert checksum(model) == before
     for layer, message in refusals:
         assert message.startswith(f"layer {layer}: ")
