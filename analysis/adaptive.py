@@ -5,9 +5,10 @@ evaluation set until an anytime-valid test (`analysis.stopping`) decides whether
 the tolerance. Points below one that is tolerated, and above one that exceeds, are implied: curves
 are taken to fall as more is removed.
 
-The chance of error is shared out: each point's test gets (1 - confidence) / points of its curve,
+The chance of error is shared out: each point's test gets (1 - confidence) / tests of a bisection,
 so that a curve's answer equals the exhaustive one with the stated confidence, as far as the curve
-is monotone.
+is monotone. That many are enough: an answer is wrong only if one of the points that an errorless
+bisection would visit is decided wrongly, and these do not depend on the order of the samples.
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ class _Adaptive:
         self._failed = {**state.failed, **grid.failed}
         self._dense_keys = set(grid.dense)
         self._item_of = {key: item for item in grid.items for key in item.keys}
-        self._alpha = (1 - spec.confidence) / len(spec.ratios)
+        self._alpha = (1 - spec.confidence) / max_tests(len(spec.ratios))
         self._curves = self._built(points)
         kept_bytes = context.evaluator.memory_limit or DEFAULT_MEMORY_LIMIT
         self._measurer = PointMeasurer(context, spec, grid.items, keep_bytes=kept_bytes)
@@ -323,6 +324,15 @@ class Pieces:
         offset = batch * self._size
         part = slice(start - offset, self.ends[number] - offset)
         return inputs[part], None if labels is None else labels[part]
+
+
+def max_tests(points: int) -> int:
+    """Return how many points a bisection of a curve visits at most.
+
+    >>> [max_tests(points) for points in (1, 2, 3, 4, 7, 9)]
+    [1, 2, 2, 3, 3, 4]
+    """
+    return points.bit_length()
 
 
 def answers(update: SweepUpdate, *, tolerance: float) -> Mapping[tuple[str, str], float]:

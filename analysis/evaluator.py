@@ -10,13 +10,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from analysis.engine.program import Program, State, Values
+from analysis.engine.program import Program, Values
+from analysis.engine.weights import State
 from pruners.errors import UnsupportedError
 from pruners.graph import Graph, named_state
 
 DEFAULT_MEMORY_LIMIT = 2**30
 # Relative to the largest logit; a wrong program is off by far more, rounding by far less.
 SELF_CHECK_TOLERANCE = 1e-3
+# On a CPU, a batch runs in tiles whose largest value stays in the cache of a core.
+TILE_BYTES = 5 * 2**20
+# Below this, the fixed cost of a call shows.
+FEWEST_SAMPLES = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,18 +31,22 @@ class DenseBatch:
     Attributes:
         inputs: The batch.
         logits: Dense logits.
-        known: Dense values that edits read, by step.
+        known: Dense values that edits read, by step, of each tile of the batch.
+        margin: What a reduced precision holds for a close answer; see `analysis.reduced`.
     """
 
     inputs: Tensor
     logits: Tensor
-    known: Values
+    known: tuple[Values, ...]
+    margin: float = 0.0
 
     @property
     def nbytes(self) -> int:
         """Bytes of the inputs and the kept values."""
-        kept = (value.nbytes for value in self.known.values() if isinstance(value, Tensor))
-        return self.inputs.nbytes + sum(kept)
+        values = (value for known in self.known for value in known.values())
+        return self.inputs.nbytes + sum(
+            value.nbytes for value in values if isinstance(value, Tensor)
+        )
 
 
 class Evaluator:
@@ -55,6 +64,9 @@ class Evaluator:
         channels_last: Keep images in channels-last layout.
         fold_batch_norm: Fold batch norms into convolutions.
         memory_limit: Bytes that the cached values of a batch may take; see `max_samples`.
+        dtype: Type that the values are computed in; None is the model's own.
+        tolerance: How far the program's logits may be from the model's own, relative to the
+            largest.
     """
 
     def __init__(
@@ -67,17 +79,20 @@ class Evaluator:
         channels_last: bool = True,
         fold_batch_norm: bool = True,
         memory_limit: int | None = DEFAULT_MEMORY_LIMIT,
+        dtype: torch.dtype | None = None,
+        tolerance: float = SELF_CHECK_TOLERANCE,
     ) -> None:
         self.model = model
+        self._dtype = dtype
+        self._tolerance = tolerance
         self.fallback_reason = fallback_reason
         self.memory_limit = memory_limit
         self.program: Program | None = None
         self.state: dict[str, Tensor] = dict(named_state(model))
         self._aliases = _aliases(self.state)
-        self._known: Values = {}
+        self._known: tuple[Values, ...] = ()
         self._inputs: Tensor | None = None
         self._logits: Tensor | None = None
-        self._needed: frozenset[int] = frozenset()
         self._example = example
         self._sample_bytes: dict[int, int] = {}
         if graph is not None:
@@ -93,7 +108,13 @@ class Evaluator:
         options = dict.fromkeys([(channels_last, fold), (False, fold), (False, False)])
         for layout, folding in options:
             try:
-                program = Program(graph, tensors, channels_last=layout, fold_batch_norm=folding)
+                program = Program(
+                    graph,
+                    tensors,
+                    channels_last=layout,
+                    fold_batch_norm=folding,
+                    dtype=self._dtype,
+                )
                 if example is None or self._agrees(program, example):
                     self.program = program
                     return
@@ -105,7 +126,7 @@ class Evaluator:
     def _agrees(self, program: Program, example: Tensor) -> bool:
         expected = self.model(example)
         known = program.prepare(example)
-        values = program.run(program.whole(), known, {})
+        values = program.run(program.whole(), known)
         self._sample_bytes = {
             index: value.nbytes // len(example)
             for index, value in values.items()
@@ -113,7 +134,7 @@ class Evaluator:
         }
         found = values[program.output]
         error = (found - expected).abs().max() / expected.abs().max().clamp_min(1e-12)
-        return bool(error < SELF_CHECK_TOLERANCE)
+        return bool(error < self._tolerance)
 
     @property
     def is_incremental(self) -> bool:
@@ -175,9 +196,7 @@ class Evaluator:
             last = now
 
         program = self.program
-        program.run(
-            program.whole(), program.prepare(inputs), {}, keep=frozenset(), observer=observe
-        )
+        program.run(program.whole(), program.prepare(inputs), keep=frozenset(), observer=observe)
         return seconds
 
     # --- running -----------------------------------------------------------------------------
@@ -199,13 +218,21 @@ class Evaluator:
         if self.program is None:
             self._logits = self.model(inputs)
             return self._logits
-        program = self.program
-        self._needed = self._border(edits)
-        start = program.prepare(inputs)
-        known = program.run(program.whole(), start, {}, keep=self._needed)
-        self._known = {**start, **known}
-        self._logits = known[program.output]
+        program, needed = self.program, self._border(edits)
+        known: list[Values] = []
+        for tile in self.tiles(inputs):
+            start = program.prepare(tile)
+            known.append({**start, **program.run(program.whole(), start, keep=needed)})
+        self._known = tuple(known)
+        self._logits = torch.cat([values[program.output] for values in known])
         return self._logits
+
+    def tiles(self, inputs: Tensor) -> Sequence[Tensor]:
+        """Cut a batch into tiles of about the same size that a CPU computes best."""
+        if self.program is None or inputs.device.type != "cpu" or not self._sample_bytes:
+            return (inputs,)
+        size = max(FEWEST_SAMPLES, TILE_BYTES // max(self._sample_bytes.values()))
+        return inputs.tensor_split(-(-len(inputs) // size))
 
     def _border(self, edits: Iterable[Iterable[str]] | None) -> frozenset[int]:
         assert self.program is not None
@@ -238,24 +265,46 @@ class Evaluator:
         if self.program.output not in part.steps:
             assert self._logits is not None
             return self._logits
-        missing = part.border - self._known.keys()
-        known = {**self._known, **self._recomputed(missing)} if missing else self._known
-        values = self.program.run(part, known, full, keep=frozenset())
-        logits: Tensor = values[self.program.output]
-        return logits
+        weights = self.program.edited(full)
+        results = []
+        for known in self._known:
+            missing = part.border - known.keys()
+            border = {**known, **self._recomputed(missing, known)} if missing else known
+            values = self.program.run(part, border, weights, keep=frozenset())
+            results.append(values[self.program.output])
+        return torch.cat(results)
 
-    def _recomputed(self, missing: frozenset[int]) -> Values:
-        """Return dense values of the current batch that were not kept."""
+    def _recomputed(self, missing: frozenset[int], known: Values) -> Values:
+        """Return dense values of a tile that were not kept."""
         assert self.program is not None
         wanted: set[int] = set()
         pending = list(missing)
         while pending:
             index = pending.pop()
-            if index not in wanted and index not in self._known:
+            if index not in wanted and index not in known:
                 wanted.add(index)
                 pending += self.program.steps[index].reads
-        part = self.program.part_of(wanted)
-        return self.program.run(part, self._known, {}, keep=missing)
+        return self.program.run(self.program.part_of(wanted), known, keep=missing)
+
+    @torch.inference_mode()
+    def logits(self, inputs: Tensor, edit: State) -> Tensor:
+        """Return the logits of one edit on any samples; nothing is kept.
+
+        Args:
+            inputs: ``(N, ...)``.
+            edit: The edit; empty for the dense model.
+        """
+        if self.program is None:
+            return self.forward(inputs, edit)
+        program, weights = self.program, self.program.edited(self.spread(edit))
+        return torch.cat(
+            [
+                program.run(program.whole(), program.prepare(tile), weights, keep=frozenset())[
+                    program.output
+                ]
+                for tile in self.tiles(inputs)
+            ]
+        )
 
     @torch.inference_mode()
     def forward(self, inputs: Tensor, edit: State) -> Tensor:
@@ -276,7 +325,7 @@ class Evaluator:
 
     def release(self) -> None:
         """Forget the current batch."""
-        self._known, self._inputs, self._logits = {}, None, None
+        self._known, self._inputs, self._logits = (), None, None
 
     @contextlib.contextmanager
     def batch(self, inputs: Tensor) -> Iterator[Tensor]:

@@ -189,7 +189,7 @@ class LiveEvaluator:
         changed = _changed(batch.edit, tensors)
         if changed:
             part = program.part(changed)
-            batch.values.update(program.run(part, batch.values, tensors))
+            batch.values.update(program.run(part, batch.values, program.edited(tensors)))
             batch.edit = tensors
         logits: Tensor = batch.values[program.output]
         return logits
@@ -203,7 +203,8 @@ class LiveEvaluator:
         size = self._context.evaluator.values_bytes(len(batch.inputs))
         keep = size is not None and self._cached_bytes + size <= self._cache_bytes
         known = program.prepare(batch.inputs)
-        values = program.run(program.whole(), known, tensors, keep=None if keep else frozenset())
+        weights = program.edited(tensors)
+        values = program.run(program.whole(), known, weights, keep=None if keep else frozenset())
         if keep and batch.values is None:
             assert size is not None
             self._cached_bytes += size

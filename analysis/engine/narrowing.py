@@ -11,24 +11,23 @@ MOST_KEPT = 0.8
 FEWEST_CHANNELS = 16
 
 
-def without_zero_columns(inputs: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Return inputs and weight of a 2-d convolution without the columns that are all zero.
-
-    Finite inputs times zero add nothing, so the convolution of the smaller pair is the same.
+def used_columns(weight: Tensor) -> Tensor | None:
+    """Return the input columns that are not all zero, int64; None where skipping does not pay.
 
     Args:
-        inputs: Channels-last images ``(N, I, H, W)``.
         weight: ``(O, I, kh, kw)``, no groups.
     """
-    samples, channels, height, width = inputs.shape
+    channels = weight.shape[1]
     if channels < FEWEST_CHANNELS:
-        return inputs, weight
-    is_used = weight.abs().amax((0, 2, 3)) > 0
-    kept = torch.nonzero(is_used).flatten()
-    if not 0 < len(kept) <= MOST_KEPT * channels:
-        return inputs, weight
+        return None
+    used = torch.nonzero(weight.abs().amax((0, 2, 3)) > 0).flatten()
+    return used if 0 < len(used) <= MOST_KEPT * channels else None
+
+
+def take_channels(images: Tensor, channels: Tensor) -> Tensor:
+    """Return some channels of channels-last images ``(N, C, H, W)``, channels-last as well."""
+    samples, count, height, width = images.shape
     # As a matrix of pixels: choosing columns of it is several times faster than along dim 1.
-    pixels = inputs.permute(0, 2, 3, 1).reshape(-1, channels)
-    narrow = pixels.index_select(1, kept).reshape(samples, height, width, len(kept))
-    smaller = weight.index_select(1, kept).contiguous(memory_format=torch.channels_last)
-    return narrow.permute(0, 3, 1, 2), smaller
+    pixels = images.permute(0, 2, 3, 1).reshape(-1, count)
+    taken = pixels.index_select(1, channels).reshape(samples, height, width, len(channels))
+    return taken.permute(0, 3, 1, 2)

@@ -9,70 +9,29 @@ Folding works on the edited weights, so an edit of a folded layer needs no speci
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
-from analysis.engine.folding import conv_state, first_result, folded, following_norm
-from analysis.engine.narrowing import without_zero_columns
+from analysis.engine.folding import first_result, following_norm
+from analysis.engine.narrowing import take_channels
 from analysis.engine.operators import (
     ADDITION,
     BATCH_NORM,
     CONVOLUTIONS,
     FRESH,
     IN_PLACE,
-    PLAIN_CONVOLUTIONS,
     REPLACED,
     STRIDED,
 )
+from analysis.engine.steps import Part, Step
+from analysis.engine.weights import State, Weights
 from pruners.errors import UnsupportedError
 from pruners.graph import Graph
 
-State = Mapping[str, Tensor]
 Values = dict[int, Any]
 Observer = Callable[[int, Any], None]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Step:
-    """One unit of computation: a node, or a node with those folded into it.
-
-    Attributes:
-        index: Position in the program; also the key of its value.
-        node: The node whose value the step yields.
-        body: The node that is computed: the convolution of a folded chain, else ``node``.
-        norm: A batch norm that is folded into the convolution.
-        tail: Element-wise nodes that overwrite the value, in order.
-        reads: Indices of the steps whose values it reads.
-        state: Names of the parameters and buffers it reads.
-        fresh: Whether its value is memory of its own.
-    """
-
-    index: int
-    node: fx.Node
-    body: fx.Node
-    norm: fx.Node | None
-    tail: tuple[fx.Node, ...]
-    reads: tuple[int, ...]
-    state: tuple[str, ...]
-    fresh: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """The steps that an edit makes necessary, in order.
-
-    Attributes:
-        steps: Indices of the steps.
-        frees: For each step, the values that no later step reads.
-        border: Values of other steps that these steps read.
-    """
-
-    steps: tuple[int, ...]
-    frees: tuple[tuple[int, ...], ...]
-    border: frozenset[int]
 
 
 class Program:
@@ -84,6 +43,7 @@ class Program:
         channels_last: Keep 4-d values in channels-last layout.
         fold_batch_norm: Fold batch norms into the convolutions that they follow.
         skip_zero_columns: Do not multiply by input columns that an edit has set to zero.
+        dtype: Type of all floating-point values; None leaves them as they are.
     """
 
     def __init__(
@@ -94,8 +54,9 @@ class Program:
         channels_last: bool = True,
         fold_batch_norm: bool = True,
         skip_zero_columns: bool = True,
+        dtype: torch.dtype | None = None,
     ) -> None:
-        self.skip_zero_columns = skip_zero_columns
+        self._dtype = dtype
         nodes = list(graph.module.graph.nodes)
         self.channels_last = channels_last and not any(node.target in STRIDED for node in nodes)
         self._names = {
@@ -103,13 +64,18 @@ class Program:
             for node in nodes
             if node.op == "placeholder" and node.name in graph.state
         }
-        self.state: dict[str, Tensor] = {name: tensors[name] for name in self._names.values()}
+        self._weights = Weights(
+            self._names,
+            {name: tensors[name] for name in self._names.values()},
+            channels_last=self.channels_last,
+            skip_zero_columns=skip_zero_columns,
+            dtype=dtype,
+        )
         self._index: dict[fx.Node, int] = {}
         self.steps: list[Step] = []
         self._readers: list[list[int]] = []
         self._build(nodes, graph, fold_batch_norm)
         self._parts: dict[frozenset[str], Part] = {}
-        self._dense_weights: dict[int, tuple[Tensor, Tensor | None]] = {}
 
     # --- compiling -------------------------------------------------------------------------
 
@@ -219,13 +185,17 @@ class Program:
         """Return the values before the first step."""
         if self.channels_last and inputs.dim() == 4:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
-        return {-1: inputs}
+        return {-1: self._weights.lowered(inputs)}
+
+    def edited(self, edit: State) -> Weights:
+        """Return the weights that an edit means, for `run` on several batches."""
+        return self._weights.edited(edit)
 
     def run(
         self,
         part: Part,
         known: Mapping[int, Any],
-        edit: State,
+        weights: Weights | None = None,
         *,
         keep: frozenset[int] | None = None,
         observer: Observer | None = None,
@@ -235,7 +205,7 @@ class Program:
         Args:
             part: The steps.
             known: Values of the border.
-            edit: Tensors that replace the dense state, by name.
+            weights: What `edited` returned; None is the dense state.
             keep: Values to return besides the output; None returns all of them.
             observer: Called after each step with its index and value.
 
@@ -243,10 +213,11 @@ class Program:
             New values by step index; the output is among them if its step was run.
         """
         values: Values = {}
+        weights = self._weights if weights is None else weights
         for i, frees in zip(part.steps, part.frees, strict=True):
             step = self.steps[i]
             unread = () if keep is None else tuple(free for free in frees if free not in keep)
-            values[i] = self._run_step(step, values, known, edit, unread)
+            values[i] = self._run_step(step, values, known, weights, unread)
             if observer is not None:
                 observer(i, values[i])
             for free in unread:
@@ -258,7 +229,7 @@ class Program:
         step: Step,
         values: Values,
         known: Mapping[int, Any],
-        edit: State,
+        weights: Weights,
         unread: tuple[int, ...],
     ) -> Any:
         names, index = self._names, self._index
@@ -266,17 +237,18 @@ class Program:
         def resolve(node: fx.Node) -> Any:
             name = names.get(node)
             if name is not None:
-                return edit[name] if name in edit else self.state[name]
+                return weights.tensor(name)
             position = index[node]
             return values[position] if position in values else known[position]
 
         body = step.body
         if body.target in CONVOLUTIONS:
-            result = self._convolve(step, resolve, edit)
+            result = self._convolve(step, resolve, weights)
         elif body.target is ADDITION:
             result = _add(body, resolve, self._overwritable(body, values, unread))
         elif step.fresh and body.target is BATCH_NORM:
-            value, gamma, beta, mean, var = _resolved(body.args[:5], resolve)
+            value = resolve(_node(body.args[0]))
+            gamma, beta, mean, var = weights.exact(body.args[1:5], resolve)
             eps = body.args[6]
             assert isinstance(eps, float)
             result = torch.batch_norm(value, gamma, beta, mean, var, False, 0.0, eps, False)
@@ -286,6 +258,9 @@ class Program:
             function = REPLACED.get(body.target, body.target)
             assert callable(function)
             result = function(*args, **kwargs)
+        if self._dtype is not None:
+            # Code that asks for float32 somewhere, and constants, would raise the type again.
+            result = weights.lowered(result)
         for node in step.tail:
             result = IN_PLACE[node.target](result, *node.args[1:], **node.kwargs)
         return result
@@ -301,59 +276,19 @@ class Program:
                 found.append(node)
         return found
 
-    def _convolve(self, step: Step, resolve: Callable[[fx.Node], Any], edit: State) -> Tensor:
+    def _convolve(self, step: Step, resolve: Callable[[fx.Node], Any], weights: Weights) -> Tensor:
         body = step.body
         inputs: Tensor = resolve(_node(body.args[0]))
-        weight, bias = self._weights(step, resolve, edit)
-        if self._can_narrow(step, inputs, weight, edit):
-            inputs, weight = without_zero_columns(inputs, weight)
-        rest = [inputs, weight, bias, *body.args[3:]]
+        kernel = weights.kernel(step, inputs, resolve)
+        if kernel.columns is not None:
+            inputs = take_channels(inputs, kernel.columns)
         function = body.target
         assert callable(function)
-        result: Tensor = function(*rest, **body.kwargs)
+        result: Tensor = function(inputs, kernel.weight, kernel.bias, *body.args[3:], **body.kwargs)
         if self.channels_last and result.dim() == 4:
             # One input channel is in both layouts at once, so the layout is settled here.
             result = result.contiguous(memory_format=torch.channels_last)
         return result
-
-    def _can_narrow(self, step: Step, inputs: Tensor, weight: Tensor, edit: State) -> bool:
-        """Return whether skipping columns is possible and pays: not where it waits for a GPU."""
-        return (
-            self.skip_zero_columns
-            and self.channels_last
-            and inputs.device.type == "cpu"
-            and inputs.dim() == 4
-            and step.body.target in PLAIN_CONVOLUTIONS
-            and weight.shape[1] == inputs.shape[1]
-            and any(name in edit for name in step.state)
-        )
-
-    def _weights(
-        self, step: Step, resolve: Callable[[fx.Node], Any], edit: State
-    ) -> tuple[Tensor, Tensor | None]:
-        is_dense = not any(name in edit for name in step.state)
-        if is_dense and step.index in self._dense_weights:
-            return self._dense_weights[step.index]
-        bias_node = step.body.args[2] if len(step.body.args) > 2 else None
-        weight = resolve(_node(step.body.args[1]))
-        bias = resolve(bias_node) if isinstance(bias_node, fx.Node) else None
-        if step.norm is not None:
-            gamma, beta, mean, var = (
-                resolve(item) if isinstance(item, fx.Node) else None for item in step.norm.args[1:5]
-            )
-            eps = step.norm.args[6]
-            assert isinstance(eps, float)
-            weight, bias = folded(weight, bias, gamma, beta, mean, var, eps)
-        if self.channels_last and weight.dim() == 4:
-            weight = weight.contiguous(memory_format=torch.channels_last)
-        if is_dense and all(node in self._names for node in _state_nodes(step)):
-            self._dense_weights[step.index] = (weight, bias)
-        return weight, bias
-
-
-def _state_nodes(step: Step) -> list[fx.Node]:
-    norm = step.norm.args[1:5] if step.norm is not None else ()
-    return conv_state(step.body) + [item for item in norm if isinstance(item, fx.Node)]
 
 
 def _node(value: Any) -> fx.Node:
