@@ -89,6 +89,24 @@ def best_or_tied(wins: pd.DataFrame) -> dict[str, list[str]]:
     return result
 
 
+def leading(table: pd.DataFrame, *, most: int, first: Sequence[str] = ()) -> list[str]:
+    """Return the criteria to show where not all fit.
+
+    Args:
+        table: Rows of what `analysis.curves.tolerated` returned.
+        most: How many.
+        first: Those to show in any case.
+
+    Returns:
+        ``first``, then those that tolerate most on average; in the order of the table.
+    """
+    means = table.groupby("criterion", sort=False)["tolerated"].mean()
+    ranked = means.sort_values(ascending=False, kind="stable").index
+    names = [name for name in (*first, *ranked) if name in means.index]
+    chosen = list(dict.fromkeys(names))[:most]
+    return [str(name) for name in means.index if name in chosen]
+
+
 def summary(
     points: pd.DataFrame, *, tolerance: float, weights: Mapping[str, int] | None = None
 ) -> pd.DataFrame:

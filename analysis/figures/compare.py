@@ -11,14 +11,18 @@ import plotly.graph_objects as go
 from analysis.figures.canvas import blank, canvas, listed, with_alt
 from analysis.figures.palettes import Palette, palette, readable_on, scale, styles
 
-OUTCOMES: Mapping[str, tuple[str, str]] = {
-    # Outcome -> (marker, what the cell says); text and marker tell them apart without colour.
-    "best": ("square", "best"),
-    "tied": ("square-open", "tied"),
-    "only": ("square-open-dot", "only one"),
-    "worse": ("x-thin-open", "worse"),
-    "n/a": ("circle-open", "n/a"),
+OUTCOMES: Mapping[str, tuple[str, str, int]] = {
+    # Outcome -> (symbol, what the legend says, width of the frame); the shape tells them apart
+    # without colour.
+    "best": ("square", "best", 2),
+    "tied": ("square-open", "tied", 2),
+    "only": ("circle-open", "only one", 2),
+    "worse": ("square-open", "worse", 0),
+    "n/a": ("line-ew-open", "n/a", 1),
 }
+CELL = 30
+# From here on names are turned and cells shrink.
+MANY = 6
 
 
 def win_matrix_chart(wins: pd.DataFrame, *, theme: str = "light") -> go.Figure:
@@ -36,21 +40,29 @@ def win_matrix_chart(wins: pd.DataFrame, *, theme: str = "light") -> go.Figure:
         return blank(colors=colors, message="No criteria to compare yet")
     layers = list(dict.fromkeys(wins["layer"]))
     look = styles(list(OUTCOMES), colors=colors)
-    figure = canvas(colors=colors, height=120 + 26 * len(layers))
-    for outcome, (marker, label) in OUTCOMES.items():
+    criteria = list(dict.fromkeys(wins["criterion"]))
+    room = 130 if len(criteria) <= MANY else 190
+    figure = canvas(colors=colors, height=room + CELL * len(layers))
+    for outcome in OUTCOMES:
         rows = wins[wins["outcome"] == outcome]
-        if rows.empty:
-            continue
-        figure.add_trace(_outcome_trace(rows, marker, label, look[outcome].color, colors))
+        if not rows.empty:
+            trace = _outcome_trace(rows, outcome, look[outcome].color, colors)
+            if len(criteria) > MANY:
+                trace.update(marker_size=CELL - 8, textfont_size=9)
+            figure.add_trace(trace)
     figure.update_xaxes(
         type="category",
         categoryorder="array",
-        categoryarray=list(dict.fromkeys(wins["criterion"])),
-        # Room for the numbers beside the last column.
-        range=[-0.4, wins["criterion"].nunique() - 0.4],
+        categoryarray=criteria,
+        range=[-0.6, len(criteria) - 0.4],
+        showgrid=False,
     )
     figure.update_yaxes(
-        type="category", categoryorder="array", categoryarray=layers[::-1], tickfont_size=11
+        type="category",
+        categoryorder="array",
+        categoryarray=layers[::-1],
+        tickfont_size=11,
+        showgrid=False,
     )
     said = "; ".join(
         f"{criterion} best in {int((rows['outcome'] == 'best').sum())}, tied in "
@@ -60,22 +72,23 @@ def win_matrix_chart(wins: pd.DataFrame, *, theme: str = "light") -> go.Figure:
     return with_alt(figure, f"Which criterion lets {len(layers)} layers lose most: {said}.")
 
 
-def _outcome_trace(
-    rows: pd.DataFrame, marker: str, label: str, color: str, colors: Palette
-) -> go.Scatter:
+def _outcome_trace(rows: pd.DataFrame, outcome: str, color: str, colors: Palette) -> go.Scatter:
+    symbol, label, width = OUTCOMES[outcome]
+    ink = readable_on(color) if outcome == "best" else colors.text
     return go.Scatter(
         x=rows["criterion"],
         y=rows["layer"],
         mode="markers+text",
         name=label,
-        text=["" if value != value else f"   {value:.0%}" for value in rows["tolerated"]],
-        textposition="middle right",
-        textfont={"size": 11, "color": colors.text},
+        text=["" if value != value else f"{value:.0%}" for value in rows["tolerated"]],
+        textposition="middle center",
+        textfont={"size": 10, "color": ink},
         marker={
-            "symbol": marker,
-            "size": 16,
-            "color": color,
-            "line": {"width": 2, "color": color},
+            "symbol": symbol,
+            "size": CELL - 4,
+            # Plotly gives an open symbol's line no less than one pixel; grey lets it recede.
+            "color": color if width else colors.grid,
+            "line": {"width": max(width, 1), "color": color if width else colors.grid},
         },
         customdata=rows[["layer", "criterion", "outcome"]].to_numpy(dtype=object),
         hovertemplate="<b>%{customdata[0]}</b> by %{customdata[1]}: %{customdata[2]}"
@@ -101,17 +114,21 @@ def agreement_chart(
     places = itertools.product(names, names)
     cells = [(row, column, value) for (row, column), value in zip(places, values, strict=True)]
     ramp = colors.sequential
-    figure = canvas(colors=colors, height=120 + 58 * len(names), legend=False)
+    cell = max(32, min(58, 600 // len(names)))
+    figure = canvas(colors=colors, height=120 + cell * len(names), legend=False)
     figure.add_trace(
         go.Scatter(
             x=[column for _, column, _ in cells],
             y=[row for row, _, _ in cells],
             mode="markers+text",
             text=["n/a" if value != value else f"{value:.2f}" for value in values],
-            textfont={"color": [_ink(value, ramp) for value in values]},
+            textfont={
+                "size": 13 if cell > 40 else 10,
+                "color": [_ink(value, ramp) for value in values],
+            },
             marker={
                 "symbol": "square",
-                "size": 46,
+                "size": cell - 8,
                 "color": values,
                 "colorscale": scale(ramp),
                 "cmin": 0,
@@ -227,7 +244,9 @@ def criteria_chart(table: pd.DataFrame, *, theme: str = "light") -> go.Figure:
     colors = palette(theme)
     if table.empty:
         return blank(colors=colors, message="No criteria to compare yet")
-    figure = canvas(colors=colors, x_title="layers", height=140 + 40 * len(table))
+    figure = canvas(
+        colors=colors, x_title="layers", height=140 + (40 if len(table) <= 8 else 26) * len(table)
+    )
     patterns = {"best": "", "tied": "/", "worse": ".", "missing": "x"}
     for place, (outcome, pattern) in enumerate(patterns.items()):
         figure.add_trace(
@@ -236,8 +255,19 @@ def criteria_chart(table: pd.DataFrame, *, theme: str = "light") -> go.Figure:
                 y=table["criterion"],
                 orientation="h",
                 name=outcome,
-                marker={"color": colors.series[place], "pattern": {"shape": pattern}},
-                text=table[outcome],
+                # A thin pattern leaves the number on it readable.
+                marker={
+                    "color": colors.series[place],
+                    "pattern": {"shape": pattern, "solidity": 0.15, "size": 9},
+                    "line": {"color": colors.series[place], "width": 1},
+                },
+                text=[str(count) if count else "" for count in table[outcome]],
+                textposition="inside",
+                insidetextanchor="middle",
+                textangle=0,
+                textfont={
+                    "color": readable_on(colors.series[place]) if not pattern else colors.text
+                },
                 customdata=table[["criterion"]].to_numpy(dtype=object),
             )
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -32,6 +33,11 @@ from analysis.figures.palettes import Palette, Style, fade, palette, styles
 
 MAX_HIGHLIGHTED = 8
 MAX_PANELS = 24
+# Pixels: of title, axis and margins beside the plot; from one label to the next.
+PLOT_MARGINS = 90
+LABEL_PITCH = 15
+# Characters.
+LONGEST_LABEL = 24
 NO_POINTS = "No measured points yet"
 CUSTOM = ["layer", "criterion", "ratio_requested", "ratio_achieved", "kept", "total", "samples"]
 
@@ -86,8 +92,17 @@ def sensitivity_curves(
         _add_curve(figure, by_layer[layer], kind, x=x, look=look[layer], name=layer, band=bands)
         if show_envelope and metric_name == "drop":
             _add_envelope(figure, by_layer[layer], x=x, look=look[layer], name=layer)
-        _label_end(figure, by_layer[layer], kind, x=x, look=look[layer], name=layer)
-    _finish(figure, kind, x=x, tolerance=tolerance, colors=colors)
+    ends = [
+        (name, float(by_layer[name][kind.column].iloc[-1]) * kind.scale, look[name].color)
+        for name in chosen
+    ]
+    if tolerance is not None and kind is METRICS["drop"]:
+        ends.append((f"tolerance {tolerance * 100:g} pp", tolerance * 100, colors.tolerance))
+    drawn = known[kind.column] * kind.scale
+    longest = max((len(_shortened(name)) for name, _, _ in ends), default=0)
+    figure.update_layout(margin_r=max(8, 12 + round(6.8 * longest)))
+    _label_ends(figure, ends, low=float(drawn.min()), high=float(drawn.max()), height=height)
+    _finish(figure, kind, tolerance=tolerance, colors=colors, label=False)
     return with_alt(figure, _curves_alt(known, criterion, tolerance))
 
 
@@ -115,7 +130,7 @@ def focus_curves(
     look = styles(list(criteria) or criteria_of(points), colors=colors)
     for (criterion, _, _), curve in curves(known):
         _add_curve(figure, curve, kind, x=x, look=look[criterion], name=criterion)
-    _finish(figure, kind, x=x, tolerance=tolerance, colors=colors)
+    _finish(figure, kind, tolerance=tolerance, colors=colors)
     return with_alt(figure, _focus_alt(known, layer, tolerance))
 
 
@@ -148,7 +163,8 @@ def small_multiples(
         horizontal_spacing=0.02,
     )
     style_layout(figure, colors=colors, height=max(260, 190 * rows), legend=True)
-    figure.update_layout(margin_t=64)
+    # Above the panels' titles, whatever the number of rows.
+    figure.update_layout(margin_t=64, legend={"yref": "container", "y": 1, "yanchor": "top"})
     figure.update_annotations(font={"size": 12, "color": colors.text})
     look = styles(list(criteria) or criteria_of(points), colors=colors)
     shown: set[str] = set()
@@ -160,7 +176,8 @@ def small_multiples(
         figure.add_trace(trace, row=place // columns + 1, col=place % columns + 1)
     if tolerance is not None and kind.column == "accuracy_drop":
         figure.add_hline(y=tolerance * 100, line={"color": colors.tolerance, "dash": "dash"})
-    figure.update_xaxes(range=[0, 1.02], tickformat=".0%")
+    # No tick at the ends: those of neighbours would run into each other.
+    figure.update_xaxes(range=[0, 1.02], tickformat=".0%", tickvals=[0.25, 0.5, 0.75])
     shown_points = known[known["layer"].isin(chosen)]
     figure.update_yaxes(range=_common_range(shown_points[kind.column] * kind.scale, kind))
     figure.update_yaxes(title_text=_y_title(kind), col=1)
@@ -284,35 +301,65 @@ def _add_context(
     )
 
 
-def _label_end(
-    figure: go.Figure, curve: pd.DataFrame, kind: Metric, *, x: str, look: Style, name: str
+def _label_ends(
+    figure: go.Figure,
+    ends: Sequence[tuple[str, float, str]],
+    *,
+    low: float,
+    high: float,
+    height: int,
 ) -> None:
-    last = curve.iloc[-1]
-    figure.add_annotation(
-        x=last[x],
-        y=last[kind.column] * kind.scale,
-        text=name,
-        showarrow=False,
-        xanchor="left",
-        xshift=8,
-        font={"color": look.color, "size": 12},
+    """Write names, each at a height with a colour, right of the plot and clear of each other."""
+    pixels = (height - PLOT_MARGINS) / max(high - low, 1e-9)
+    floor, shifts = -math.inf, {}
+    for name, y, _ in sorted(ends, key=lambda end: end[1]):
+        place = max((y - low) * pixels, floor)
+        floor = place + LABEL_PITCH
+        shifts[name] = place - (y - low) * pixels
+    for name, y, color in ends:
+        figure.add_annotation(
+            x=1,
+            xref="x domain",
+            y=y,
+            text=_shortened(name),
+            showarrow=False,
+            xanchor="left",
+            xshift=4,
+            yshift=shifts[name],
+            font={"color": color, "size": 12},
+        )
+
+
+def _shortened(name: str) -> str:
+    """Return a name that fits beside the plot; the end of a module's name says most."""
+    return (
+        name
+        if len(name) <= LONGEST_LABEL
+        else f"\N{HORIZONTAL ELLIPSIS}{name[1 - LONGEST_LABEL :]}"
     )
 
 
 def _finish(
-    figure: go.Figure, kind: Metric, *, x: str, tolerance: float | None, colors: Palette
+    figure: go.Figure,
+    kind: Metric,
+    *,
+    tolerance: float | None,
+    colors: Palette,
+    label: bool = True,
 ) -> None:
     figure.update_xaxes(tickformat=".0%", range=[0, 1.02])
     if kind.unit == "%":
         figure.update_yaxes(range=[None, 100.5])
     if tolerance is not None and kind is METRICS["drop"]:
-        figure.add_hline(
-            y=tolerance * 100,
-            line={"color": colors.tolerance, "dash": "dash", "width": 1.5},
-            annotation_text=f"tolerance {tolerance * 100:g} pp",
-            annotation_position="top right",
-            annotation_font_color=colors.tolerance,
-        )
+        note: dict[str, object] = {}
+        if label:
+            note = {
+                "annotation_text": f"tolerance {tolerance * 100:g} pp",
+                "annotation_position": "top right",
+                "annotation_font_color": colors.tolerance,
+            }
+        line = {"color": colors.tolerance, "dash": "dash", "width": 1.5}
+        figure.add_hline(y=tolerance * 100, line=line, **note)
 
 
 def _x_title(x: str) -> str:

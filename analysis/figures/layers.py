@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,12 +12,15 @@ from analysis.curves import NOT_PRUNABLE
 from analysis.figures.canvas import ROW_HEIGHT, blank, canvas, layer_axis, listed, with_alt
 from analysis.figures.palettes import DASHES, Palette, fade, palette
 
+# Bubbles with a name, and the room of a name as a share of the axes.
+NAMED = 6
+NAME_WIDTH, NAME_HEIGHT = 0.2, 0.08
 QUADRANTS = (
     # (x, y, text) in shares of the plot.
-    (0.98, 0.98, "free wins"),
-    (0.02, 0.98, "careful: large but sensitive"),
-    (0.98, 0.03, "small gain"),
-    (0.02, 0.03, "leave alone"),
+    (0.98, 1.0, "free wins"),
+    (0.02, 1.0, "careful: large but sensitive"),
+    (0.98, 0.01, "small gain"),
+    (0.02, 0.01, "leave alone"),
 )
 
 
@@ -183,6 +186,7 @@ def opportunity(
             y=y,
             xref="x domain",
             yref="y domain",
+            yanchor="bottom",
             text=text,
             showarrow=False,
             xanchor="left" if x < 0.5 else "right",
@@ -190,7 +194,7 @@ def opportunity(
         )
     figure.add_trace(_bubbles(rows, share, 10 + 28 * np.sqrt(area / biggest), share_label, colors))
     figure.update_xaxes(tickformat=".0%", range=[-0.05, 1.05])
-    figure.update_yaxes(tickformat=".0%", rangemode="tozero")
+    figure.update_yaxes(tickformat=".0%", range=[0, 1.2 * float(share.max())])
     wins = rows[(rows["low"] >= 0.5) & (share >= wide)]["layer"]
     return with_alt(
         figure,
@@ -199,13 +203,32 @@ def opportunity(
     )
 
 
+def _named(x: Sequence[float], y: Sequence[float]) -> list[int]:
+    """Return the places of bubbles with a name: most to gain first, none over another's name."""
+    height = NAME_HEIGHT * max(y)
+    named: list[int] = []
+    for place in sorted(range(len(x)), key=lambda place: -x[place] * y[place]):
+        clear = all(
+            abs(x[place] - x[other]) > NAME_WIDTH or abs(y[place] - y[other]) > height
+            for other in named
+        )
+        if clear and len(named) < NAMED:
+            named.append(place)
+    return named
+
+
 def _bubbles(
     rows: pd.DataFrame, share: pd.Series, sizes: np.ndarray, label: str, colors: Palette
 ) -> go.Scatter:
+    named = _named(rows["tolerated"].tolist(), share.tolist())
     return go.Scatter(
         x=rows["tolerated"],
         y=share,
-        mode="markers",
+        mode="markers+text",
+        text=[name if place in named else "" for place, name in enumerate(rows["layer"])],
+        textposition="top center",
+        textfont={"size": 11, "color": colors.text},
+        cliponaxis=False,
         error_x=_interval(rows)
         | {"color": fade(colors.series[0], alpha=0.5), "thickness": 1, "width": 0},
         marker={

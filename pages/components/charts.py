@@ -14,6 +14,21 @@ from analysis.figures import alt, palette
 FONT = '"Source Sans", "Source Sans Pro", "Segoe UI", sans-serif'
 
 
+# Lines that one chart can show apart: as many as the palette has colours.
+SERIES = 6
+# Choices that fit beside each other as segments; more become a list.
+SEGMENTS = 5
+
+
+def series(every: Sequence[str], shown: Sequence[str]) -> Sequence[str]:
+    """Return the criteria that give the lines their look.
+
+    All of the run, so that each looks the same in every chart; where they are more than there are
+    colours, those that are shown.
+    """
+    return every if len(every) <= SERIES else shown
+
+
 def theme() -> str:
     """Return ``light`` or ``dark``: what the reader's browser shows."""
     return "dark" if st.context.theme.type == "dark" else "light"

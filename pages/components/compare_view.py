@@ -15,6 +15,8 @@ from pages.components import address, charts, job, loaded, semantics_switch, ses
 from pages.components.session import Session
 from pages.components.states import guarded, refreshed, ribbon
 
+# Criteria whose pairs one chart can show apart.
+PAIRED = 4
 PANELS = 12
 
 
@@ -82,7 +84,9 @@ def _tolerance() -> float:
 def _wins(run: RunRow, points: pd.DataFrame) -> None:
     wins = compare.win_matrix(points, tolerance=_tolerance())
     table = compare.summary(points, tolerance=_tolerance())
-    left, right = st.columns([4, 3], gap="medium")
+    many = len(table) > charts.SERIES
+    # Many criteria need the whole width.
+    left, right = (st.container(), st.container()) if many else st.columns([4, 3], gap="medium")
     with left:
         st.subheader("Best or tied per layer", anchor=False)
         charts.show(
@@ -91,21 +95,26 @@ def _wins(run: RunRow, points: pd.DataFrame) -> None:
             on_pick=_pick,
             file_name=f"best-or-tied-{run.run_id}",
         )
+        st.caption("Each cell: the ratio that the layer tolerates by the criterion.")
         charts.as_table(wins, key="compare_wins_table", file_name=f"best-or-tied-{run.run_id}")
     with right:
         st.subheader("Summary", anchor=False)
-        charts.show(
-            figures.criteria_chart(table, theme=charts.theme()),
-            key="compare_summary",
-            file_name=f"criteria-{run.run_id}",
-        )
-        st.dataframe(
-            table.assign(mean_drop=table["mean_drop"] * 100),
-            hide_index=True,
-            key="compare_table",
-            column_config=SUMMARY,
-            column_order=["criterion", "mean_tolerated", "mean_drop", "seconds"],
-        )
+        bars, numbers = st.columns(2, gap="medium") if many else (st.container(), st.container())
+        with bars:
+            charts.show(
+                figures.criteria_chart(table, theme=charts.theme()),
+                key="compare_summary",
+                file_name=f"criteria-{run.run_id}",
+            )
+        with numbers:
+            st.dataframe(
+                table.assign(mean_drop=table["mean_drop"] * 100),
+                hide_index=True,
+                height="content",
+                key="compare_table",
+                column_config=SUMMARY,
+                column_order=["criterion", "mean_tolerated", "mean_drop", "seconds"],
+            )
         st.caption(
             "Best: surely more than every other. Tied: no other is surely more. "
             "Mean drop: area under the curves, weighted by layer size; lower is better."
@@ -113,7 +122,7 @@ def _wins(run: RunRow, points: pd.DataFrame) -> None:
 
 
 SUMMARY: dict[str, Any] = {
-    "criterion": st.column_config.TextColumn("Criterion", pinned=True),
+    "criterion": st.column_config.TextColumn("Criterion", pinned=True, width=140),
     "layers": "Layers",
     "mean_tolerated": st.column_config.NumberColumn("Mean tolerated", format="percent"),
     "weighted_tolerated": st.column_config.NumberColumn("Weighted by size", format="percent"),
@@ -136,12 +145,13 @@ def _panels(run: RunRow, points: pd.DataFrame) -> None:
         max_selections=24,
         persist_state="session",
     )
+    names = _criteria(run, most=charts.SERIES)
     charts.show(
         figures.small_multiples(
-            points,
+            points[points["criterion"].isin(names)],
             layers=chosen or layers[:PANELS],
             tolerance=_tolerance(),
-            criteria=run.spec.criteria,
+            criteria=charts.series(run.spec.criteria, names),
             theme=charts.theme(),
         ),
         key="compare_panels",
@@ -149,6 +159,25 @@ def _panels(run: RunRow, points: pd.DataFrame) -> None:
     )
     if len(layers) > len(chosen):
         st.caption(f"{len(chosen)} of {text.plural(len(layers), 'layer')} shown.")
+
+
+def _criteria(run: RunRow, *, most: int) -> list[str]:
+    """Ask which criteria to draw where a chart cannot show all of the run apart."""
+    names = list(run.spec.criteria)
+    if len(names) <= most:
+        return names
+    leaders = compare.leading(session.tolerated(run, tolerance=_tolerance()), most=most)
+    chosen = st.multiselect(
+        "Criteria",
+        names,
+        default=leaders or names[:most],
+        max_selections=most,
+        key=f"compare_criteria_{run.run_id}_{most}",
+        help=f"At most {most} of {len(names)} can be told apart in one chart. At first those that "
+        "tolerate most on average.",
+        persist_state="session",
+    )
+    return chosen or leaders
 
 
 def _pick(values: Sequence[Any]) -> None:
@@ -170,7 +199,8 @@ def _agreement(run: RunRow) -> None:
     if pairs.empty:
         st.info("No layer was scored by two criteria.", icon=":material/info:")
         return
-    left, right = st.columns([2, 3], gap="medium")
+    many = len(run.spec.criteria) > charts.SERIES
+    left, right = (st.container(), st.container()) if many else st.columns([2, 3], gap="medium")
     with left:
         st.subheader("Same channels?", anchor=False)
         charts.show(
@@ -181,8 +211,10 @@ def _agreement(run: RunRow) -> None:
         st.caption("1: both remove the same; 0: nothing in common. Mean over the layers.")
     with right:
         st.subheader("Layer by layer", anchor=False)
+        names = _criteria(run, most=PAIRED)
+        shown = pairs[pairs["first"].isin(names) & pairs["second"].isin(names)]
         charts.show(
-            figures.layer_agreement_chart(pairs, theme=charts.theme()),
+            figures.layer_agreement_chart(shown, theme=charts.theme()),
             key="compare_agreement_layers",
             on_pick=_pick,
             file_name=f"agreement-layers-{run.run_id}",

@@ -12,6 +12,7 @@ import streamlit as st
 
 from analysis import figures
 from analysis.advice import Advice, advise
+from analysis.compare import leading
 from analysis.curves import (
     METRICS,
     add_not_prunable,
@@ -28,7 +29,6 @@ from pruners.criteria import registry
 
 VIEWS = ("Curves", "Matrix", "Ranking", "Opportunities")
 SHOWN = 6
-LABEL_ROOM = 84
 ADVICE = 3
 ADVICE_ICONS = {"first": "flag", "careful": "front_hand", "criterion": "compare"}
 
@@ -46,8 +46,9 @@ def draw(current: Session) -> None:
             "criterion",
             "Criterion",
             names,
-            kind="segmented",
+            kind="segmented" if len(names) <= charts.SEGMENTS else "selectbox",
             format_func=lambda name: registry.get(name).label,
+            width="content" if len(names) <= charts.SEGMENTS else 260,
         )
         address.choice(
             "metric",
@@ -177,7 +178,7 @@ def _figure(run: RunRow, points: pd.DataFrame, table: pd.DataFrame) -> go.Figure
     criterion, theme, view = _criterion(points), charts.theme(), address.value("view")
     metric, tolerance = address.value("metric"), _tolerance()
     if view == "Curves":
-        figure = figures.sensitivity_curves(
+        return figures.sensitivity_curves(
             points,
             criterion=criterion,
             highlight=_highlighted(points, table, criterion),
@@ -185,8 +186,6 @@ def _figure(run: RunRow, points: pd.DataFrame, table: pd.DataFrame) -> go.Figure
             tolerance=tolerance,
             theme=theme,
         )
-        # Room for the names at the ends of the curves.
-        return figure.update_layout(margin_r=LABEL_ROOM)
     if view == "Matrix":
         return figures.sensitivity_matrix(
             points, criterion=criterion, metric_name=metric, tolerance=tolerance, theme=theme
@@ -230,13 +229,15 @@ def _focus(run: RunRow, points: pd.DataFrame, table: pd.DataFrame) -> None:
         address.choice("layer", "Layer in focus", layers)
         layer = focus_layer(points)
         metric, tolerance = str(address.value("metric")), _tolerance()
+        rows = table[table["layer"] == layer]
+        names = leading(rows, most=charts.SERIES, first=(_criterion(points),))
         figure = charts.kept(
             lambda: figures.focus_curves(
-                points,
+                points[points["criterion"].isin(names)],
                 layer=layer,
                 metric_name=metric,
                 tolerance=tolerance,
-                criteria=run.spec.criteria,
+                criteria=charts.series(run.spec.criteria, names),
                 theme=charts.theme(),
             ),
             "focus",
@@ -244,10 +245,16 @@ def _focus(run: RunRow, points: pd.DataFrame, table: pd.DataFrame) -> None:
             layer,
             metric,
             tolerance,
+            *names,
         )
         charts.show(figure, key="curves_focus", file_name=f"{layer}-{run.run_id}")
-        for row in table[table["layer"] == layer].to_dict("records"):
+        for row in rows[rows["criterion"].isin(names)].to_dict("records"):
             st.markdown(_sentence(row))
+        if len(names) < len(rows):
+            st.caption(
+                f"The chosen criterion and those that tolerate most here, of {len(rows)}; "
+                "Compare shows all."
+            )
 
 
 def _sentence(row: dict[Any, Any]) -> str:

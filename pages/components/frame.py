@@ -69,7 +69,7 @@ def _navigation(current: Session) -> None:
     st.page_link(PAGE_FILES["Home"], label="Home", icon=":material/home:", query_params=carried)
     for section, pages in SECTIONS.items():
         st.caption(section)
-        with st.container(gap="xxsmall"):
+        with st.container(gap="xsmall"):
             for page in pages:
                 st.page_link(
                     PAGE_FILES[page],

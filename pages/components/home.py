@@ -75,7 +75,7 @@ def _recent(current: Session) -> None:
             st.markdown(
                 f"**{text.title_of(spec.subject.model)}** "
                 f"on {text.title_of(spec.subject.data or 'no data')} "
-                f"\N{MIDDLE DOT} {', '.join(spec.criteria)} \N{MIDDLE DOT} {spec.granularity} "
+                f"\N{MIDDLE DOT} {text.listed(spec.criteria)} \N{MIDDLE DOT} {spec.granularity} "
                 f"{job.badge(row)}  \n"
                 f":small[`{row.run_id}` \N{MIDDLE DOT} {text.when(row.created)}]",
                 width="stretch",

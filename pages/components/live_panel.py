@@ -15,8 +15,18 @@ LABEL = "Measured accuracy"
 REDRAW_SECONDS = 0.15
 
 
-def draw(result: LiveResult | None) -> None:
-    """Draw one state of the measurement as a metric."""
+def show(result: LiveResult | None, slot: DeltaGenerator, note: DeltaGenerator) -> None:
+    """Draw one state of the measurement, None before the first batch.
+
+    The note always has its line: were it to come and go with each measurement, the table below
+    would move by a row, and a click that is under way would hit the wrong layer.
+    """
+    with slot.container(height="stretch"):
+        _metric(result)
+    note.caption("Measuring live." if result is None else f"Measured live: {caption(result)}.")
+
+
+def _metric(result: LiveResult | None) -> None:
     if result is None:
         st.metric(LABEL, "measuring", border=True, height="stretch")
         return
@@ -48,22 +58,21 @@ def stream(subject: LoadedSubject, plan: Plan, slot: DeltaGenerator, note: Delta
     end it too; then it starts again, with what is in memory already.
     """
     result = subject.known(plan)
-    for _ in range(ATTEMPTS):
-        if result is not None and result.is_final:
-            break
-        shown = -REDRAW_SECONDS
-        for result in subject.live.evaluate(plan):
-            if not result.is_final and result.seconds - shown >= REDRAW_SECONDS:
-                _redraw(result, slot, note)
-                shown = result.seconds
+    try:
+        for _ in range(ATTEMPTS):
+            if result is not None and result.is_final:
+                break
+            shown = -REDRAW_SECONDS
+            for result in subject.live.evaluate(plan):
+                if not result.is_final and result.seconds - shown >= REDRAW_SECONDS:
+                    show(result, slot, note)
+                    shown = result.seconds
+    except Exception:
+        slot.metric(LABEL, text.DASH, border=True, height="stretch")
+        note.caption("Not measured; the reason is at the end of this page.")
+        raise
     if result is None:
         return
     if result.is_final:
         subject.remember(plan, result)
-    _redraw(result, slot, note)
-
-
-def _redraw(result: LiveResult, slot: DeltaGenerator, note: DeltaGenerator) -> None:
-    with slot.container(height="stretch"):
-        draw(result)
-    note.caption(f"Measured live: {caption(result)}.")
+    show(result, slot, note)

@@ -82,7 +82,7 @@ def _columns(table: pd.DataFrame, current: Session) -> dict[str, Any]:
     offered = sorted(offered, key=lambda name: name not in measured)
     return {
         "locked": st.column_config.CheckboxColumn(
-            "Lock", help="Fills and bulk edits leave locked layers alone.", width=56
+            "Lock", help="Fills and bulk edits leave locked layers alone.", width=76
         ),
         "layer": st.column_config.TextColumn("Layer", pinned=True),
         "curve": st.column_config.LineChartColumn(

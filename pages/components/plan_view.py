@@ -85,10 +85,10 @@ def _cards(
         slot = st.empty()
     note = st.empty()
     if subject.context.subject.evaluation is None:
-        slot.metric(live_panel.LABEL, text.DASH, border=True, help="The subject has no data.")
+        slot.metric(live_panel.LABEL, text.DASH, border=True, height="stretch")
+        note.caption("Nothing is measured: the subject has no evaluation data.")
     else:
-        with slot.container(height="stretch"):
-            live_panel.draw(subject.known(plan))
+        live_panel.show(subject.known(plan), slot, note)
     return slot, note
 
 

@@ -71,7 +71,7 @@ def _row(row: RunRow) -> dict[str, object]:
         "progress": job.fraction(row),
         "model": text.title_of(spec.subject.model),
         "data": text.title_of(spec.subject.data or "no data"),
-        "criteria": ", ".join(spec.criteria),
+        "criteria": text.listed(spec.criteria),
         "granularity": spec.granularity,
         "points": row.progress.points,
         "samples": row.progress.samples,

@@ -140,7 +140,7 @@ def model_map(subject: LoadedSubject) -> None:
 
 SIZES = {"params": "Parameters", "macs": "MACs"}
 COLUMNS: dict[str, Any] = {
-    "layer": st.column_config.TextColumn("Layer", pinned=True),
+    "layer": st.column_config.TextColumn("Layer", pinned=True, width="medium"),
     "type": "Type",
     "params": st.column_config.NumberColumn("Parameters", format="localized"),
     "macs": st.column_config.NumberColumn("MACs", format="localized"),

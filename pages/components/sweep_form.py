@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import streamlit as st
 
@@ -26,6 +27,7 @@ GRIDS = {
     "Quick look": "0.25,0.5,0.75",
     "Own grid": "",
 }
+FEW = 4
 DEFAULTS = ("l1", "fpgm", "taylor")
 EFFORTS = {"exhaustive": "All points, all samples", "adaptive": "Up to the tolerance"}
 
@@ -87,9 +89,7 @@ def _spec(context: SubjectContext) -> SweepSpec:
         )
     mode = _mode()
     semantics, repair, reduction = _methods(granularities.parse(granularity).is_structured)
-    for name in criteria:
-        entry = registry.get(name)
-        st.caption(f"**{entry.label}**: {entry.help} {entry.caution}".strip())
+    _explain(criteria)
     return SweepSpec(
         subject=context.subject.spec,
         criteria=tuple(criteria),
@@ -102,6 +102,15 @@ def _spec(context: SubjectContext) -> SweepSpec:
         mode=mode,
         tolerance=float(address.value("tolerance")) / 100,
     )
+
+
+def _explain(criteria: Sequence[str]) -> None:
+    """Say what each chosen criterion does; out of the way where they are many."""
+    many = len(criteria) > FEW
+    with st.expander("What the criteria do", icon=":material/help:") if many else st.container():
+        for name in criteria:
+            entry = registry.get(name)
+            st.caption(f"**{entry.label}**: {entry.help} {entry.caution}".strip())
 
 
 def _mode() -> str:

@@ -39,18 +39,11 @@ def _monitor(run_id: str, was_live: bool) -> None:
         st.caption("The first batch is being measured; all layers appear together.")
         return
     names = criteria_of(table)
-    chosen = st.segmented_control(
-        "Coverage by criterion",
-        names,
-        default=names[0],
-        required=True,
-        format_func=lambda name: registry.get(name).label,
-        key="sweep_coverage",
-    )
+    chosen = _criterion(names)
     charts.show(
         figures.coverage_grid(
             table,
-            criterion=chosen or names[0],
+            criterion=chosen,
             samples=run.progress.total_samples,
             theme=charts.theme(),
         ),
@@ -60,13 +53,28 @@ def _monitor(run_id: str, was_live: bool) -> None:
     _failures(run_id, table)
 
 
+def _criterion(names: list[str]) -> str:
+    """Ask whose coverage is shown."""
+    label, key = "Coverage by criterion", "sweep_coverage"
+    if len(names) > charts.SEGMENTS:
+        return st.selectbox(label, names, format_func=_label, key=f"{key}_list", width=320)
+    chosen = st.segmented_control(
+        label, names, default=names[0], required=True, format_func=_label, key=key
+    )
+    return chosen or names[0]
+
+
+def _label(name: str) -> str:
+    return registry.get(name).label
+
+
 def _head(run: RunRow, live: bool) -> None:
     spec = run.spec
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(
                 f"**Run `{run.run_id}`** {job.badge(run)}  \n"
-                f":small[{', '.join(spec.criteria)} \N{MIDDLE DOT} {spec.granularity} "
+                f":small[{text.listed(spec.criteria, most=6)} \N{MIDDLE DOT} {spec.granularity} "
                 f"\N{MIDDLE DOT} {text.plural(len(spec.ratios), 'ratio')} \N{MIDDLE DOT} "
                 f"{text.plural(run.progress.points, 'point')}]",
                 width="stretch",

@@ -135,3 +135,16 @@ def test_agreement_by_hand() -> None:
 def test_agreement_needs_the_same_units() -> None:
     with pytest.raises(InputError, match="a: l1 scores 3 units, fpgm 4"):
         compare.agreement({"l1": {"a": torch.ones(3)}, "fpgm": {"a": torch.ones(4)}}, ratio=0.5)
+
+
+def test_leading_names_the_first_then_the_most_tolerant_in_the_order_of_the_table() -> None:
+    table = pd.DataFrame(
+        {
+            "criterion": ["l1", "fpgm", "taylor", "random"] * 2,
+            "tolerated": [0.1, 0.5, 0.3, 0.0, 0.3, 0.5, 0.5, float("nan")],
+        }
+    )
+    assert compare.leading(table, most=2) == ["fpgm", "taylor"]
+    assert compare.leading(table, most=2, first=("random",)) == ["fpgm", "random"]
+    assert compare.leading(table, most=9) == ["l1", "fpgm", "taylor", "random"]
+    assert compare.leading(table, most=2, first=("unknown",)) == ["fpgm", "taylor"]

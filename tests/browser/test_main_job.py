@@ -64,35 +64,50 @@ def metric(page: Page, label: str) -> str:
     return card.get_by_test_id("stMetricValue").inner_text()
 
 
+def idle(page: Page) -> None:
+    """Wait until the script of the page has ended, with all reruns that were asked for."""
+    page.locator('[data-test-script-state="notRunning"]').wait_for()
+
+
+def until_selected(page: Page, cell: str) -> None:
+    """Wait until column-row is the selected cell of the grid, as its accessible twin says."""
+    page.locator(f'[id="glide-cell-{cell}"][aria-selected="true"]').wait_for(state="attached")
+
+
+def breathe(page: Page) -> None:
+    """Let the browser work off its timers.
+
+    The grid closes its editor in a timer that each key starts. Enter pressed before the timer of
+    the last digit has fired closes the editor without its value; nobody types that fast.
+    """
+    page.evaluate("() => new Promise(done => setTimeout(() => setTimeout(done, 20), 20))")
+
+
 def edit(page: Page, store: Store, plan_id: str, *, row: int, field: str, text: str) -> None:
-    """Edit a cell of the plan's table by keyboard until the plan has it; the grid is a canvas."""
+    """Edit a cell of the plan's table by mouse and keyboard; the grid itself is a canvas."""
     wanted = float(text) / 100 if field == "ratio" else text
-
-    def arrived() -> bool:
-        return bool(getattr(store.plan(plan_id).entries[row], field) == wanted)
-
-    for _ in range(3):
-        box = page.get_by_test_id("stDataFrame").first.bounding_box()
-        assert box is not None
-        # The whole table is visible: a header, then rows of about the same height.
-        pitch = box["height"] / (len(store.plan(plan_id).entries) + 1)
-        page.mouse.click(box["x"] + 30, box["y"] + pitch * (row + 1.5))
-        for _ in range(COLUMNS[field]):
-            page.keyboard.press("ArrowRight")
-        page.keyboard.press("Enter")
-        # The cell's editor opens a moment later; what is typed before would be lost.
-        page.wait_for_timeout(500)
-        page.keyboard.press("ControlOrMeta+a")
-        page.keyboard.type(text)
-        page.keyboard.press("Enter")
-        try:
-            wait_for(arrived, f"{field} {text} in row {row}", seconds=10)
-        except AssertionError:
-            page.keyboard.press("Escape")
-            continue
-        measured(page)
-        return
-    raise AssertionError(f"{field} {text} never arrived in row {row}")
+    idle(page)
+    box = page.get_by_test_id("stDataFrame").first.bounding_box()
+    assert box is not None
+    # The whole table is visible: a header, then rows of about the same height.
+    pitch = box["height"] / (len(store.plan(plan_id).entries) + 1)
+    page.mouse.click(box["x"] + 30, box["y"] + pitch * (row + 1.5))
+    until_selected(page, f"0-{row}")
+    for column in range(1, COLUMNS[field] + 1):
+        page.keyboard.press("ArrowRight")
+        until_selected(page, f"{column}-{row}")
+    page.keyboard.press("Enter")
+    page.locator("#portal input").first.wait_for()
+    page.keyboard.press("ControlOrMeta+a")
+    for key in [*text, "Enter"]:
+        breathe(page)
+        page.keyboard.press(key)
+    wait_for(
+        lambda: bool(getattr(store.plan(plan_id).entries[row], field) == wanted),
+        f"{field} {text} in row {row}",
+        seconds=30,
+    )
+    idle(page)
 
 
 def measured(page: Page) -> tuple[int, int]:

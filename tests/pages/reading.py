@@ -8,6 +8,7 @@ from pathlib import Path
 from streamlit.testing.v1 import AppTest
 
 from analysis.records import SubjectSpec, SweepSpec
+from pruners.criteria import registry
 
 ROOT = Path(__file__).resolve().parents[2]
 SUBJECT = SubjectSpec(
@@ -18,6 +19,14 @@ SUBJECT = SubjectSpec(
     batch_size=40,
 )
 SWEEP = SweepSpec(subject=SUBJECT, criteria=("l1", "fpgm"), ratios=(0.25, 0.5, 0.75))
+# Every criterion that applies, and few ratios.
+MANY = SweepSpec(
+    subject=SUBJECT,
+    criteria=tuple(
+        name for name in registry.names() if "channel" in registry.get(name).granularities
+    ),
+    ratios=(0.25, 0.5),
+)
 Open = Callable[..., AppTest]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from analysis.records import SubjectSpec
-from tests.pages.reading import Open, assert_no_bug, text_of
+from tests.pages.reading import MANY, Open, assert_no_bug, text_of
 
 PAGES = {
     "1_Setup": "Setup",
@@ -138,6 +138,30 @@ def test_compare_needs_two_criteria_on_equal_terms(open_page: Open) -> None:
         test.segmented_control(key="compare_view").set_value(view).run()
         assert_no_bug(test)
         assert charts(test) == count, view
+
+
+def test_compare_draws_all_criteria_where_they_fit_and_the_leading_ones_elsewhere(
+    open_page: Open,
+) -> None:
+    test = open_page("4_Compare", "many")
+    assert_no_bug(test)
+    assert charts(test) == 2
+    assert len(MANY.criteria) in [len(item.value) for item in test.dataframe]
+    for view, most in (("Layer by layer", 6), ("Removed channels", 4)):
+        test.segmented_control(key="compare_view").set_value(view).run()
+        assert_no_bug(test)
+        chosen = next(item for item in test.multiselect if item.label == "Criteria")
+        assert len(chosen.value) == most
+        assert len(chosen.options) == len(MANY.criteria)
+
+
+def test_curves_of_many_criteria_show_the_chosen_and_the_leading_ones(open_page: Open) -> None:
+    test = open_page("3_Curves", "many", criterion="random")
+    assert_no_bug(test)
+    assert test.selectbox(key="choose_criterion").value == "random"
+    said = [str(item.value) for item in test.markdown if "** tolerates **" in str(item.value)]
+    assert len(said) == 6
+    assert any(line.startswith("**Random") for line in said)
 
 
 def test_the_runs_page_lists_what_the_workspace_has(open_page: Open, workspace: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import pandas as pd
@@ -165,6 +166,26 @@ def test_the_same_chart_differs_between_themes() -> None:
 
 def traces(figure: go.Figure) -> list[str]:
     return [trace.name for trace in figure.data]
+
+
+def test_bubbles_are_named_where_names_do_not_cover_each_other() -> None:
+    layers = ["near1", "near2", "far", "small"]
+    rows = pd.concat([TABLE[(TABLE["layer"] == "fc1") & (TABLE["criterion"] == "l1")]] * 4)
+    rows = rows.assign(layer=layers, tolerated=[0.5, 0.45, 0.9, 0.1])
+    shares = dict(zip(layers, [0.4, 0.4, 0.1, 0.01], strict=True))
+    figure = figures.opportunity(rows.reset_index(drop=True), criterion="l1", shares=shares)
+    assert list(figure.data[0].text) == ["near1", "", "far", "small"]
+
+
+def test_names_at_the_ends_of_curves_do_not_cover_each_other() -> None:
+    layers = [f"block{number}.conv" for number in range(5)]
+    same = pd.concat([POINTS[POINTS["layer"] == "fc1"].assign(layer=name) for name in layers])
+    figure = figures.sensitivity_curves(same, criterion="l1", highlight=layers, tolerance=0.01)
+    notes = figure.layout.annotations
+    assert [note.text for note in notes] == [*layers, "tolerance 1 pp"]
+    drawn = [note.yshift for note in notes if note.text != "tolerance 1 pp"]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(sorted(drawn))]
+    assert min(gaps) >= 12
 
 
 def test_curves_have_one_context_trace_and_a_band_and_line_a_layer() -> None:
