@@ -201,6 +201,12 @@ def _report(store: Store, row: RunRow, *, out: Path | None, as_json: bool) -> in
     if out is not None:
         write_points(table, out)
         say(f"{len(table)} points written to {out}")
+    failed = int((table["status"] == "failed").sum())
+    if failed:
+        say(
+            f"{failed} of {len(table)} points could not be measured; "
+            f"`prunescope runs show {row.run_id}` says why."
+        )
     if as_json:
         print_json(_result(row, points=len(table)))
     elif row.state == run_record.DONE:

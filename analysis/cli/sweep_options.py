@@ -112,6 +112,11 @@ def _criteria(text: str, kind: str) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     if not names:
         raise InputError("--criteria names none; known: all, " + ", ".join(registry.names()))
+    fitting = [name for name in registry.names() if kind in registry.get(name).granularities]
     for name in names:
-        registry.get(name)
+        if registry.get(name).name not in fitting:
+            raise InputError(
+                f"criterion {name} does not score granularity {kind}; these do: "
+                f"{', '.join(sorted(fitting))}"
+            )
     return names

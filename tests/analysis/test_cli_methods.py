@@ -135,10 +135,27 @@ def test_sweep_by_a_users_criterion_with_weights_semantics(
         registry.unregister("depth")
 
 
+def test_a_sweep_says_what_a_criterion_could_not_score(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ["--model", SUBJECT.model, "--data", str(SUBJECT.data), "--samples", "30"]
+    common += ["--criteria", "bn_scale,l1", "--ratios", "0.5", "--workspace", str(tmp_path)]
+    assert main(["sweep", *common]) == 0
+    assert "4 of 8 points could not be measured" in capsys.readouterr().err
+    assert main(["runs", "show", "last", "--workspace", str(tmp_path)]) == 0
+    assert "layer conv1: criterion bn_scale needs bn_scale: no batch norm" in str(
+        capsys.readouterr()
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--semantics", "mask"], "unknown semantics 'mask'"),
+        (
+            ["--criteria", "l1,fpgm", "--granularity", "2:4"],
+            "criterion fpgm does not score granularity n:m; these do: gradient, l1",
+        ),
         (["--reduction", "median"], "unknown reduction 'median'"),
         (["--criterion-file", "none.py"], "criterion file none.py does not exist"),
         (["--semantics", "weights", "--repair", "lsq"], "only bn applies"),

@@ -50,6 +50,17 @@ def test_within_a_layer_the_order_is_that_of_its_scores() -> None:
             assert torch.equal(ranked.argsort(), flat.argsort())
 
 
+def test_normalisers_divide_by_what_they_say() -> None:
+    values = torch.tensor([3.0, -4.0, 0.0, 5.0])
+    scales = {"none": 1, "mean": 3, "sum": 12, "max": 5, "l2": 50**0.5}
+    assert set(scales) == set(NORMALIZERS) - {"lamp"}
+    for name, scale in scales.items():
+        expected = [value / scale for value in values.tolist()]
+        assert normalize(values, normalizer=name).tolist() == pytest.approx(expected)
+    zeros = torch.zeros(3)
+    assert all(torch.equal(normalize(zeros, normalizer=n), zeros.double()) for n in NORMALIZERS)
+
+
 def test_lamp_normaliser_on_l1_is_the_lamp_criterion() -> None:
     weight = torch.randn(4, 3, generator=torch.Generator().manual_seed(1))
     data = LayerData(name="l", weight=weight)
