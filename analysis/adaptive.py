@@ -15,21 +15,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
-
-from torch import Tensor
+from itertools import accumulate
+from math import ceil, log2
 
 from analysis.context import SubjectContext
-from analysis.evaluator import DEFAULT_MEMORY_LIMIT
+from analysis.executors import Executor, measure_shared, open_executor
 from analysis.grid import Item, group_points, plan_sweep, require_data
-from analysis.measure import Cancel, Measured, PointMeasurer, read_batches
+from analysis.measure import Cancel, Measured
+from analysis.pace import Pace, Work
+from analysis.pieces import sweep_pieces
 from analysis.records import PointKey, Sums, SweepSpec
 from analysis.stopping import Decision, DropTest, Piece
-from analysis.subject import Split
 from analysis.sweep_records import SweepState, SweepUpdate
-
-# The first look comes after so many samples: broken points are plain to see by then.
-FIRST_PIECE = 64
 
 
 @dataclass(slots=True, eq=False)
@@ -77,12 +76,23 @@ class _Point:
     Attributes:
         test: The sequential test.
         sums: Sums over the pieces so far.
-        piece: Number of the piece that comes next.
+        looks: What each of the pieces showed.
     """
 
     test: DropTest
     sums: Sums = field(default_factory=Sums)
-    piece: int = 0
+    looks: list[Piece] = field(default_factory=list)
+
+    @property
+    def piece(self) -> int:
+        """Number of the piece that comes next."""
+        return len(self.looks)
+
+    def add(self, sums: Sums) -> None:
+        """Add the next piece."""
+        self.sums += sums
+        self.looks.append(Piece(sums.lost, sums.gained, sums.samples))
+        self.test.update(self.looks[-1])
 
 
 def iter_adaptive(
@@ -106,7 +116,7 @@ class _Adaptive:
         self._context = context
         self._spec = spec
         self._start = time.perf_counter()
-        self._pieces = Pieces(require_data(context), spec.subject.batch_size)
+        self._pieces = sweep_pieces(require_data(context), spec)
         self._population = len(require_data(context))
         grid = group_points(context, spec, points)
         self._failed = {**state.failed, **grid.failed}
@@ -114,8 +124,8 @@ class _Adaptive:
         self._item_of = {key: item for item in grid.items for key in item.keys}
         self._alpha = (1 - spec.confidence) / max_tests(len(spec.ratios))
         self._curves = self._built(points)
-        kept_bytes = context.evaluator.memory_limit or DEFAULT_MEMORY_LIMIT
-        self._measurer = PointMeasurer(context, spec, grid.items, keep_bytes=kept_bytes)
+        self._work = Work(context.evaluator, grid.items)
+        self._pace = Pace()
         self._points: dict[Item, _Point] = {}
         self._baseline = Sums()
         self._baseline_pieces = 0
@@ -136,23 +146,33 @@ class _Adaptive:
         return curves
 
     def _resume(self, state: SweepState) -> None:
-        """Take over the points that were decided.
+        """Take over the points that were decided, and go on with those whose looks are known.
 
-        Others begin anew: a test is a matter of the pieces in their order, which sums do not tell,
-        and the final table must be that of an uninterrupted run.
+        Others, of which an exhaustive sweep measured a part, begin anew.
         """
         for key, sums in state.sums.items():
             item = self._item_of.get(key)
-            is_whole = sums.samples == self._population
-            if item is None or not (is_whole or key in state.inferred):
+            if item is None or item in self._points:
                 continue
-            point = self._point(item)
-            point.sums = sums
-            point.test.adopt(Piece(sums.lost, sums.gained, sums.samples))
+            if sums.samples == self._population or key in state.inferred:
+                point = self._point(item)
+                point.sums = sums
+                point.test.adopt(Piece(sums.lost, sums.gained, sums.samples))
+            elif self._are_looks_of(state.looks.get(key, ()), sums):
+                point = self._point(item)
+                point.sums = sums
+                point.looks = list(state.looks[key])
+                for look in point.looks:
+                    point.test.update(look)
         piece = self._pieces.number_at(state.baseline.samples)
         if piece is not None:
             self._baseline, self._baseline_pieces = state.baseline, piece
         self._settle()
+
+    def _are_looks_of(self, looks: Sequence[Piece], sums: Sums) -> bool:
+        """Return whether looks are those of the first pieces of this sweep, and of these sums."""
+        ends = tuple(accumulate(look.samples for look in looks))
+        return bool(looks) and ends == self._pieces.ends[: len(looks)] and ends[-1] == sums.samples
 
     def _point(self, item: Item) -> _Point:
         if item not in self._points:
@@ -165,25 +185,30 @@ class _Adaptive:
     # --- searching ---------------------------------------------------------------------------
 
     def run(self, cancel: Cancel) -> Iterator[SweepUpdate]:
+        if self._waiting():
+            items = list(dict.fromkeys(self._item_of.values()))
+            executor = open_executor(self._context, self._spec, items, tasks=len(items))
+            with closing(executor):
+                yield from self._search(executor, cancel)
+        if not self._waiting():
+            yield self._update()
+
+    def _search(self, executor: Executor, cancel: Cancel) -> Iterator[SweepUpdate]:
         while waiting := self._waiting():
             # Where most points wait, so that one dense pass serves many.
             number = max(waiting, key=lambda piece: (len(waiting[piece]), -piece))
-            inputs, labels = self._pieces.read(number)
             items = waiting[number]
             while items:
-                measured = self._measurer.measure(
-                    inputs, labels, items, cancel=cancel, start=self._pieces.start(number)
-                )
+                start = time.perf_counter()
+                measured = measure_shared(executor, number, items, cancel)
                 if measured is None:
-                    self._context.evaluator.release()
                     return
+                self._pace.note(self._work_of(number, items), time.perf_counter() - start)
                 self._add(number, measured)
                 self._settle()
                 # Curves that moved on may need the piece that is at hand.
                 items = self._waiting().get(number, [])
             yield self._update()
-        self._context.evaluator.release()
-        yield self._update()
 
     def _waiting(self) -> dict[int, list[Item]]:
         """Return the items that open curves need, by the piece that each needs next."""
@@ -202,10 +227,7 @@ class _Adaptive:
             self._baseline += measured.baseline
             self._baseline_pieces += 1
         for item, sums in measured.sums.items():
-            point = self._point(item)
-            point.sums += sums
-            point.piece = number + 1
-            point.test.update(Piece(sums.lost, sums.gained, sums.samples))
+            self._point(item).add(sums)
         for item, reason in measured.failed.items():
             self._failed.update(dict.fromkeys(item.keys, reason))
             self._points.pop(item, None)
@@ -226,11 +248,35 @@ class _Adaptive:
 
     # --- reporting ---------------------------------------------------------------------------
 
+    def _work_of(self, number: int, items: Sequence[Item]) -> float:
+        samples = self._pieces.ends[number] - self._pieces.start(number)
+        is_first = number >= self._baseline_pieces
+        return self._work.of(dict.fromkeys(items, samples), dense=samples if is_first else 0)
+
+    def _work_left(self) -> float:
+        """Return the work of the decisions that are expected until all curves are decided.
+
+        A decision takes as many samples as those before it did on average; one that took more than
+        half of that already takes as many again.
+        """
+        decided = [
+            point.sums.samples for point in self._points.values() if point.test.decision is not None
+        ]
+        usual = sum(decided) / len(decided) if decided else self._population / 4
+        samples: dict[Item, float] = {}
+        for curve in self._curves:
+            if curve.is_decided:
+                continue
+            item = self._item_of[curve.candidate]
+            seen = self._points[item].sums.samples if item in self._points else 0
+            rest = min(max(usual - seen, seen), self._population - seen)
+            later = ceil(log2(curve.high - curve.low)) - 1
+            samples[item] = samples.get(item, 0.0) + rest + usual * later
+        return self._work.of(samples)
+
     def _update(self) -> SweepUpdate:
         decided = sum(curve.is_decided for curve in self._curves)
         is_done = decided == len(self._curves)
-        seconds = time.perf_counter() - self._start
-        share = decided / len(self._curves) if self._curves else 1.0
         sums = {
             key: point.sums
             for item, point in self._points.items()
@@ -248,9 +294,15 @@ class _Adaptive:
             baseline=self._baseline,
             sums=sums,
             failed=dict(self._failed),
-            seconds=seconds,
-            eta_seconds=0.0 if is_done else seconds * (1 - share) / max(share, 0.02),
+            seconds=time.perf_counter() - self._start,
+            eta_seconds=self._pace.seconds_left(self._work_left()),
             inferred=self._inferred(),
+            looks={
+                key: tuple(point.looks)
+                for item, point in self._points.items()
+                for key in item.keys
+                if point.test.decision is None
+            },
         )
 
     def _inferred(self) -> dict[PointKey, str]:
@@ -283,47 +335,6 @@ class _Adaptive:
             ratio = curve.keys[curve.high].ratio_requested
             return f"implied: ratio {ratio:g} already exceeds {tolerance}"
         return ""
-
-
-class Pieces:
-    """The evaluation set in pieces: batches, the first of which is cut for early looks.
-
-    Args:
-        split: The evaluation set.
-        batch_size: Samples a batch.
-    """
-
-    def __init__(self, split: Split, batch_size: int) -> None:
-        self._split = split
-        self._size = batch_size
-        total = len(split)
-        first = min(batch_size, total)
-        ends = [end for end in (FIRST_PIECE, 2 * FIRST_PIECE) if end < first]
-        ends += [min(end, total) for end in range(first, total + batch_size, batch_size)]
-        self.ends = tuple(dict.fromkeys(ends))
-        self._read: tuple[int, tuple[Tensor, Tensor | None]] | None = None
-
-    def number_at(self, samples: int) -> int | None:
-        """Return the piece that comes after so many samples; None if none ends there."""
-        if samples == 0:
-            return 0
-        return self.ends.index(samples) + 1 if samples in self.ends else None
-
-    def start(self, number: int) -> int:
-        """Return the number of the first sample of a piece."""
-        return self.ends[number - 1] if number else 0
-
-    def read(self, number: int) -> tuple[Tensor, Tensor | None]:
-        """Return the inputs and labels of a piece."""
-        start = self.start(number)
-        batch = start // self._size
-        if self._read is None or self._read[0] != batch:
-            batches = read_batches(self._split, self._size)
-            self._read = (batch, next(item for at, item in enumerate(batches) if at == batch))
-        inputs, labels = self._read[1]
-        offset = batch * self._size
-        part = slice(start - offset, self.ends[number] - offset)
-        return inputs[part], None if labels is None else labels[part]
 
 
 def max_tests(points: int) -> int:

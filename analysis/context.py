@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.cost import CostModel
-from analysis.evaluator import DEFAULT_MEMORY_LIMIT, Evaluator
+from analysis.evaluator import Evaluator
 from analysis.statistics_cache import StatisticsCache
 from analysis.subject import Subject
 from pruners import statistics as calibration
@@ -169,7 +169,13 @@ class SubjectContext:
             needs=needs,
             seed=self.subject.spec.seed,
             progress=progress,
+            max_samples=self._samples_at_a_time(),
         )
+
+    def _samples_at_a_time(self) -> int | None:
+        """Return how many samples' activations fit the memory limit; None if that is unknown."""
+        size, limit = self.evaluator.values_bytes(1), self.evaluator.memory_limit
+        return None if size is None or limit is None else max(1, limit // max(size, 1))
 
     def _note(self, found: calibration.Statistics, needs: frozenset[str]) -> None:
         self._statistics = _merged(self._statistics, found)
@@ -264,14 +270,11 @@ def _merged(
     )
 
 
-def open_context(
-    subject: Subject, *, memory_limit: int | None = DEFAULT_MEMORY_LIMIT
-) -> SubjectContext:
+def open_context(subject: Subject) -> SubjectContext:
     """Capture a subject's model, find its groups and build its evaluator.
 
     Args:
-        subject: The loaded subject.
-        memory_limit: Bytes that the evaluator's cached values may take.
+        subject: The loaded subject; its specification limits the evaluator's memory.
     """
     graph: Graph | None = None
     reason = ""
@@ -285,7 +288,7 @@ def open_context(
         graph,
         example=subject.example,
         fallback_reason=reason,
-        memory_limit=memory_limit,
+        memory_limit=subject.spec.memory_limit,
     )
     cost = None if structure is None else CostModel(structure)
     return SubjectContext(

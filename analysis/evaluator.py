@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from analysis.engine.program import Program, Values
 from analysis.engine.weights import State
+from analysis.records import DEFAULT_MEMORY_LIMIT
 from pruners.errors import UnsupportedError
 from pruners.graph import Graph, named_state
 
-DEFAULT_MEMORY_LIMIT = 2**30
 # Relative to the largest logit; a wrong program is off by far more, rounding by far less.
 SELF_CHECK_TOLERANCE = 1e-3
 # On a CPU, a batch runs in tiles whose largest value stays in the cache of a core.

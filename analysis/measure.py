@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -17,8 +17,6 @@ from analysis.metrics import batch_vector, is_finite, to_sums
 from analysis.records import Sums, SweepSpec
 from analysis.repair import PointRepairer
 from analysis.runner import EditRunner
-from analysis.subject import Split
-from pruners.errors import InputError
 
 Cancel = Callable[[], bool]
 NOT_FINITE = "the pruned model's logits are not finite"
@@ -159,28 +157,6 @@ class PointMeasurer:
             return edit
         mask = item.masks.mask(item.kept)
         return self._repairer.repaired(item.target, mask, edit, key=item)
-
-
-def read_batches(split: Split, size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Yield the batches of an evaluation set.
-
-    Raises:
-        InputError: The data raised; the message says where and what.
-    """
-    count = -(-len(split) // size)
-    batches = iter(split.batches(size))
-    for number in range(count):
-        try:
-            batch = next(batches)
-        except StopIteration:
-            return
-        except Exception as error:
-            # A user's data set may raise anything; one line says where.
-            raise InputError(
-                f"the evaluation data raised in batch {number + 1} of {count}: "
-                f"{type(error).__name__}: {error}"
-            ) from error
-        yield batch
 
 
 def _one_line(error: Exception) -> str:

@@ -11,6 +11,9 @@ from typing import Any, Literal, Self
 from pruners.errors import InputError
 
 SCHEMA_VERSION = 1
+# Least and usual bytes that cached values may take.
+LEAST_MEMORY = 2**20
+DEFAULT_MEMORY_LIMIT = 2**30
 
 Granularity = str
 Status = Literal["measured", "inferred", "failed"]
@@ -94,6 +97,8 @@ class SubjectSpec(Record):
         batch_size: Evaluation batch size.
         seed: Seed of the evaluation subset, the calibration choice and random criteria.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        memory_limit: Bytes that the values kept of a batch may take; what does not fit is measured
+            in parts. No number depends on it but for rounding.
         criterion_files: Python files with criteria of the user's own, loaded with the subject.
     """
 
@@ -104,6 +109,7 @@ class SubjectSpec(Record):
     batch_size: int = 250
     seed: int = 0
     device: str = "cpu"
+    memory_limit: int = DEFAULT_MEMORY_LIMIT
     criterion_files: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION
 

@@ -61,13 +61,14 @@ class Split:
 
     def batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Yield float32 inputs ``(n, ...)`` and int64 labels ``(n,)`` or None, always in order."""
-        self.preload()
         for first in range(0, len(self), batch_size):
-            inputs, labels = self._slice(first, first + batch_size)
-            yield (
-                inputs.to(self._device),
-                None if labels is None else labels.to(self._device),
-            )
+            yield self.part(first, first + batch_size)
+
+    def part(self, first: int, last: int) -> tuple[Tensor, Tensor | None]:
+        """Return inputs and labels of the samples ``first`` to ``last - 1``, as in `batches`."""
+        self.preload()
+        inputs, labels = self._slice(first, last)
+        return inputs.to(self._device), None if labels is None else labels.to(self._device)
 
     def _slice(self, first: int, last: int) -> tuple[Tensor, Tensor | None]:
         if self._memory is None:

@@ -82,6 +82,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )""",
         "CREATE INDEX runs_by_device ON runs (device, state, queued)",
     ),
+    # What each piece showed of a point in the middle of its test: JSON, empty for other points.
+    ("ALTER TABLE points ADD COLUMN looks TEXT NOT NULL DEFAULT ''",),
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from analysis.merging import merged_rows, merged_spec
@@ -15,6 +15,8 @@ from analysis.store_rows import (
     SUM_LIST,
     key_of,
     key_values,
+    looks_of,
+    looks_text,
     placeholders,
     sum_values,
     sums_of,
@@ -65,7 +67,6 @@ class PointStore(RunStore):
         Raises:
             StoreError: Another worker took the run over, or the disk is full.
         """
-        inferred: Mapping[PointKey, str] = getattr(update, "inferred", {})
         with self._database.write() as db:
             changed = db.execute(
                 "UPDATE runs SET batch = ?, batches = ?, done_samples = ?, eta_seconds = ?,"
@@ -90,14 +91,15 @@ class PointStore(RunStore):
             changes = []
             for row in rows:
                 key = key_of(row)
-                reason = update.failed.get(key) or inferred.get(key) or ""
+                reason = update.failed.get(key) or update.inferred.get(key) or ""
                 status = "failed" if key in update.failed else "measured"
-                status = "inferred" if key in inferred else status
-                sums = update.sums.get(key, Sums())
-                changes.append((status, reason, *sum_values(sums), run_id, row["position"]))
+                status = "inferred" if key in update.inferred else status
+                looks = looks_text(update.looks.get(key, ()))
+                values = sum_values(update.sums.get(key, Sums()))
+                changes.append((status, reason, looks, *values, run_id, row["position"]))
             assignments = ", ".join(f"{name} = ?" for name in SUM_COLUMNS)
             db.executemany(
-                f"UPDATE points SET status = ?, reason = ?, {assignments}"
+                f"UPDATE points SET status = ?, reason = ?, looks = ?, {assignments}"
                 " WHERE run_id = ? AND position = ?",
                 changes,
             )
@@ -134,6 +136,7 @@ class PointStore(RunStore):
             sums={key_of(row): sums_of(row) for row in rows if row["samples"]},
             failed={key_of(row): row["reason"] for row in rows if row["status"] == "failed"},
             inferred={key_of(row): row["reason"] for row in rows if row["status"] == "inferred"},
+            looks={key_of(row): looks_of(row) for row in rows if row["looks"]},
         )
 
     def points(self, run_id: str) -> pd.DataFrame:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analysis.records import PointKey, Sums
+from analysis.stopping import Piece
 
 Row = Mapping[str, Any]
 
@@ -66,3 +68,13 @@ def key_values(key: PointKey) -> tuple[str | float | None, ...]:
         key.kept,
         key.total,
     )
+
+
+def looks_text(looks: Sequence[Piece]) -> str:
+    """Return looks as JSON; empty without any."""
+    return json.dumps([[look.lost, look.gained, look.samples] for look in looks]) if looks else ""
+
+
+def looks_of(row: Row) -> tuple[Piece, ...]:
+    """Return the looks in a row."""
+    return tuple(Piece(*counts) for counts in json.loads(row["looks"] or "[]"))

@@ -16,7 +16,7 @@ from analysis.loading.factories import one_line
 from analysis.loading.models import LoadedModel, load_model
 from analysis.loading.roots import check_path
 from analysis.loading.sources import hash_bytes
-from analysis.records import SubjectSpec
+from analysis.records import LEAST_MEMORY, SubjectSpec
 from analysis.split import Split, choose, read_failure
 from pruners.criteria import load_criterion_file
 from pruners.errors import AddressError, InputError
@@ -181,6 +181,10 @@ def _check_spec(spec: SubjectSpec) -> None:
     if spec.calibration_samples < 1:
         raise InputError(
             f"calibration samples must be at least 1, found {spec.calibration_samples}"
+        )
+    if spec.memory_limit < LEAST_MEMORY:
+        raise InputError(
+            f"the memory limit must be at least 1 MiB, found {spec.memory_limit} bytes"
         )
     if not 0 <= spec.seed < 2**63:
         raise InputError(f"the seed must be a whole number from 0, found {spec.seed}")

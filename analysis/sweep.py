@@ -1,18 +1,19 @@
 """Sensitivity sweeps: every point of a grid, measured batch by batch.
 
 For each batch the dense model runs once, then every point as an edit. All curves appear after the
-first batch and sharpen together; whoever stops the generator keeps what was measured.
+first piece (`analysis.pieces`) and sharpen together; whoever stops the generator keeps what was
+measured.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-
-from torch import Tensor
+from contextlib import closing
 
 from analysis.adaptive import iter_adaptive
 from analysis.context import SubjectContext
+from analysis.executors import open_executor
 from analysis.grid import (
     Item,
     SweepEstimate,
@@ -21,11 +22,13 @@ from analysis.grid import (
     plan_sweep,
     require_data,
 )
-from analysis.measure import Cancel, Measured, PointMeasurer, read_batches
+from analysis.measure import Cancel, Measured
+from analysis.pace import Pace, Work
+from analysis.pieces import sweep_pieces
 from analysis.records import PointKey, Sums, SweepSpec
 from analysis.subject import Split
 from analysis.sweep_records import SweepState, SweepUpdate
-from pruners.errors import UnknownNameError, UnsupportedError
+from pruners.errors import UnknownNameError
 
 __all__ = [
     "SweepEstimate",
@@ -62,8 +65,6 @@ def iter_sweep(
         InputError: The sweep cannot be done, or the data raises in a batch.
     """
     if spec.mode == "adaptive":
-        if spec.executor == "ray":
-            raise UnsupportedError("executor ray measures exhaustive sweeps only; use local")
         yield from iter_adaptive(context, spec, resume=resume or SweepState(), cancel=cancel)
         return
     if spec.mode != "exhaustive":
@@ -85,12 +86,8 @@ class _Sweep:
     ) -> None:
         self._context = context
         self._spec = spec
-        self._split = split
-        self._size = spec.subject.batch_size
-        self._batches = -(-len(split) // self._size)
+        self._pieces = sweep_pieces(split, spec)
         self._start = time.perf_counter()
-        self._first_batch = state.batches
-        self._offset = 0
         self._baseline = state.baseline
         self._sums = dict(state.sums)
         self._failed = dict(state.failed)
@@ -98,83 +95,77 @@ class _Sweep:
         self._failed |= grid.failed
         self._dense_keys = grid.dense
         self._items = [item for item in grid.items if item.keys[0] not in self._failed]
-        self._measurer = PointMeasurer(context, spec, self._items)
+        self._work = Work(context.evaluator, self._items)
+        self._pace = Pace()
 
     def run(self, cancel: Cancel) -> Iterator[SweepUpdate]:
-        return self._run_ray(cancel) if self._spec.executor == "ray" else self._run_local(cancel)
-
-    def _run_ray(self, cancel: Cancel) -> Iterator[SweepUpdate]:
-        """Measure rounds of batches on a cluster; add them in the order of a local run."""
-        from analysis.executors.ray import RayExecutor
-
-        subject = self._context.subject
-        identity = (subject.fingerprint, subject.data_fingerprint)
-        left = self._batches - self._first_batch
-        executor = RayExecutor(identity, self._spec, self._items, left)
-        try:
-            for first in range(self._first_batch, self._batches, executor.width):
-                numbers = range(first, min(first + executor.width, self._batches))
-                tasks = [(number, self._open_items(number)) for number in numbers]
+        numbers = [number for number in range(len(self._pieces)) if self._is_needed(number)]
+        if not numbers:
+            yield self._update(len(self._pieces))
+            return
+        executor = open_executor(self._context, self._spec, self._items, tasks=len(numbers))
+        with closing(executor):
+            for first in range(0, len(numbers), executor.width):
+                tasks = [
+                    (number, self._open_items(number))
+                    for number in numbers[first : first + executor.width]
+                ]
+                start = time.perf_counter()
                 found = None if cancel() else executor.measure(tasks, cancel)
                 if found is None:
                     return
-                for number, measured in zip(numbers, found, strict=True):
-                    self._offset = number * self._size
-                    self._add(measured)
+                work = sum(self._work_of(*task) for task in tasks)
+                self._pace.note(work, time.perf_counter() - start)
+                for (number, _), measured in zip(tasks, found, strict=True):
+                    self._add(number, measured)
                     yield self._update(number + 1)
-        finally:
-            executor.close()
+
+    def _is_needed(self, number: int) -> bool:
+        start = self._pieces.start(number)
+        return (
+            self._baseline.samples <= start
+            or bool(self._open_items(number))
+            or any(self._is_open(key, number) for key in self._dense_keys)
+        )
 
     def _open_items(self, number: int) -> list[Item]:
-        self._offset = number * self._size
-        return [item for item in self._items if any(self._is_open(key) for key in item.keys)]
+        return [
+            item for item in self._items if any(self._is_open(key, number) for key in item.keys)
+        ]
 
-    def _run_local(self, cancel: Cancel) -> Iterator[SweepUpdate]:
-        for number, (inputs, labels) in enumerate(read_batches(self._split, self._size)):
-            if number < self._first_batch:
-                continue
-            if cancel() or not self._measure(number, inputs, labels, cancel):
-                break
-            yield self._update(number + 1)
-        self._context.evaluator.release()
+    def _is_open(self, key: PointKey, number: int) -> bool:
+        """Return whether a point lacks a piece."""
+        return key not in self._sums or self._sums[key].samples <= self._pieces.start(number)
 
-    def _measure(self, number: int, inputs: Tensor, labels: Tensor | None, cancel: Cancel) -> bool:
-        """Add one batch to the sums; False if cancelled, with nothing added."""
-        open_items = self._open_items(number)
-        measured = self._measurer.measure(inputs, labels, open_items, cancel=cancel)
-        if measured is None:
-            return False
-        self._add(measured)
-        return True
-
-    def _is_open(self, key: PointKey) -> bool:
-        """Return whether a point lacks the batch at hand."""
-        return key not in self._sums or self._sums[key].samples <= self._offset
-
-    def _add(self, measured: Measured) -> None:
-        if self._baseline.samples <= self._offset:
+    def _add(self, number: int, measured: Measured) -> None:
+        if self._baseline.samples <= self._pieces.start(number):
             self._baseline += measured.baseline
         for item in self._items:
             for key in item.keys:
                 if item in measured.failed:
                     self._failed[key] = measured.failed[item]
                     self._sums.pop(key, None)
-                elif self._is_open(key):
+                elif self._is_open(key, number):
                     self._sums[key] = self._sums.get(key, Sums()) + measured.sums[item]
-        for key in filter(self._is_open, self._dense_keys):
-            self._sums[key] = self._sums.get(key, Sums()) + measured.baseline
+        for key in self._dense_keys:
+            if self._is_open(key, number):
+                self._sums[key] = self._sums.get(key, Sums()) + measured.baseline
         self._items = [item for item in self._items if item not in measured.failed]
 
+    def _work_of(self, number: int, items: Sequence[Item]) -> float:
+        samples = self._pieces.ends[number] - self._pieces.start(number)
+        return self._work.of(dict.fromkeys(items, samples), dense=samples)
+
     def _update(self, done: int) -> SweepUpdate:
-        seconds = time.perf_counter() - self._start
-        pace = seconds / (done - self._first_batch)
+        rest = range(done, len(self._pieces))
+        work = sum(self._work_of(number, self._open_items(number)) for number in rest)
         return SweepUpdate(
             batch=done,
-            batches=self._batches,
-            samples=min(done * self._size, len(self._split)),
+            batches=len(self._pieces),
+            samples=self._pieces.start(done),
             baseline=self._baseline,
             sums=dict(self._sums),
             failed=dict(self._failed),
-            seconds=seconds,
-            eta_seconds=pace * (self._batches - done),
+            seconds=time.perf_counter() - self._start,
+            eta_seconds=self._pace.seconds_left(work),
         )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from analysis.records import PointKey, Sums
+from analysis.stopping import Piece
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,12 +14,14 @@ class SweepState:
     """What was measured before; a sweep goes on from it.
 
     Attributes:
-        batches: Batches that need not be run: every point has their samples.
+        batches: Complete pieces (adaptive mode: decided curves).
         baseline: Sums of the dense model.
-        sums: Sums by point. A point may have more samples than ``batches`` says, from an earlier
-            run that measured it: it is left out of the batches that it has.
+        sums: Sums by point, each over the first so many samples; a point is left out of the pieces
+            that it has, wherever it was measured.
         failed: Reasons by point.
         inferred: Why adaptive mode needs no more samples of a point.
+        looks: What each piece showed of a point that adaptive mode has not decided: a sequential
+            test is a matter of the pieces in their order, which sums do not tell.
     """
 
     batches: int = 0
@@ -26,15 +29,16 @@ class SweepState:
     sums: Mapping[PointKey, Sums] = field(default_factory=dict)
     failed: Mapping[PointKey, str] = field(default_factory=dict)
     inferred: Mapping[PointKey, str] = field(default_factory=dict)
+    looks: Mapping[PointKey, tuple[Piece, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class SweepUpdate:
-    """State of a sweep after one more batch; sums are cumulative.
+    """State of a sweep after one more piece; sums are cumulative.
 
     Attributes:
-        batch: Complete batches.
-        batches: All batches.
+        batch: Complete pieces (adaptive mode: decided curves).
+        batches: All pieces (all curves).
         samples: Samples evaluated so far.
         baseline: Sums of the dense model.
         sums: Sums by point; points without a sum were not measured yet, or failed.
@@ -43,6 +47,7 @@ class SweepUpdate:
         eta_seconds: Expected wall time that is left.
         inferred: Why a point was not measured on every sample, in adaptive mode. Some of them
             have sums of the samples that decided, some have none.
+        looks: What each piece showed of a point that is not decided, in adaptive mode.
     """
 
     batch: int
@@ -54,8 +59,11 @@ class SweepUpdate:
     seconds: float
     eta_seconds: float
     inferred: Mapping[PointKey, str] = field(default_factory=dict)
+    looks: Mapping[PointKey, tuple[Piece, ...]] = field(default_factory=dict)
 
     @property
     def state(self) -> SweepState:
         """What resuming needs."""
-        return SweepState(self.batch, self.baseline, self.sums, self.failed, self.inferred)
+        return SweepState(
+            self.batch, self.baseline, self.sums, self.failed, self.inferred, self.looks
+        )

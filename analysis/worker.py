@@ -33,6 +33,7 @@ from pruners.errors import PruneScopeError, StoreError
 if TYPE_CHECKING:
     # torch takes seconds to import and much memory: not while the run waits in the queue.
     from analysis.context import SubjectContext
+    from analysis.pieces import Pieces
     from analysis.sweep import SweepState, SweepUpdate
 
 QUEUE_SECONDS = 0.5
@@ -150,6 +151,7 @@ def _enter(store: Store, row: RunRow, context: SubjectContext) -> None:
     """Record the subject's identity and the points, with what is known of them."""
     from analysis.grid import require_data
     from analysis.known_points import planned_points
+    from analysis.pieces import sweep_pieces
 
     split = require_data(context)
     store.describe(
@@ -157,7 +159,7 @@ def _enter(store: Store, row: RunRow, context: SubjectContext) -> None:
         fingerprint=context.subject.fingerprint,
         data_fingerprint=context.subject.data_fingerprint,
         has_labels=context.subject.has_labels,
-        batches=-(-len(split) // row.spec.subject.batch_size),
+        batches=len(sweep_pieces(split, row.spec)),
         total_samples=len(split),
         versions=_versions(),
     )
@@ -177,46 +179,24 @@ def _versions() -> dict[str, str]:
 def _updates(
     store: Store, run_id: str, context: SubjectContext, row: RunRow, heartbeat: Heartbeat
 ) -> Iterator[SweepUpdate]:
-    from analysis.sweep import SweepUpdate, iter_sweep
+    from analysis.grid import require_data
+    from analysis.pieces import sweep_pieces
+    from analysis.sweep import iter_sweep
 
-    progress = store.run(run_id).progress
-    state = start_state(
-        store.load_state(run_id),
-        batch_size=row.spec.subject.batch_size,
-        total_samples=progress.total_samples,
-    )
-    if _is_complete(state, progress):
-        yield SweepUpdate(
-            batch=progress.batches,
-            batches=progress.batches,
-            samples=progress.total_samples,
-            baseline=state.baseline,
-            sums=state.sums,
-            failed=state.failed,
-            seconds=0.0,
-            eta_seconds=0.0,
-        )
-        return
+    state = start_state(store.load_state(run_id), sweep_pieces(require_data(context), row.spec))
     yield from iter_sweep(context, row.spec, resume=state, cancel=lambda: heartbeat.should_stop)
 
 
-def _is_complete(state: SweepState, progress: run_record.Progress) -> bool:
-    """Return whether earlier runs have measured everything."""
-    whole = [item for item in state.sums.values() if item.samples == progress.total_samples]
-    known = len(whole) + sum(key not in state.sums for key in state.failed)
-    return known == progress.points and state.baseline.samples == progress.total_samples
-
-
-def start_state(state: SweepState, *, batch_size: int, total_samples: int) -> SweepState:
+def start_state(state: SweepState, pieces: Pieces) -> SweepState:
     """Return what a sweep may go on from.
 
-    Points of earlier runs with other batch sizes may end inside of a batch; such a partial sum
-    cannot be continued and is measured again, unless the point is complete.
+    Points of earlier runs with other batch sizes may end inside of a piece; such a partial sum
+    cannot be continued and is measured again.
     """
     kept = {
         key: sums
         for key, sums in state.sums.items()
-        if sums.samples % batch_size == 0 or sums.samples == total_samples or key in state.inferred
+        if sums.samples in pieces.ends or key in state.inferred
     }
     return replace(state, sums=kept)
 

@@ -2,7 +2,7 @@
 
 Prints a table and one JSON line.
 
-    python -m benchmarks.peak_memory --model torchvision:resnet50 --samples 64 --layers "layer3*"
+    python -m benchmarks.peak_memory --model torchvision:resnet50 --samples 32
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ import numpy as np
 import torch
 
 from analysis.edits import open_context
-from analysis.evaluator import DEFAULT_MEMORY_LIMIT
-from analysis.records import SubjectSpec, SweepSpec
+from analysis.records import DEFAULT_MEMORY_LIMIT, SubjectSpec, SweepSpec
 from analysis.subject import load_subject
 from analysis.sweep import iter_sweep
 
@@ -32,14 +31,21 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--samples", type=int, default=64)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--layers", default="*")
+    parser.add_argument("--criteria", default="l1,fpgm,taylor")
+    parser.add_argument("--calibration-samples", type=int, default=128)
     parser.add_argument("--memory-limit", type=int, default=DEFAULT_MEMORY_LIMIT)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     return parser.parse_args()
 
 
+def peak_mib() -> int:
+    """Return the largest resident size of the process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 2**10
+
+
 def random_images(options: argparse.Namespace, folder: Path) -> str:
     chance = np.random.default_rng(0)
-    shape = (options.samples + 8, options.size, options.size, 3)
+    shape = (options.samples + options.calibration_samples, options.size, options.size, 3)
     np.savez(
         folder / "images.npz",
         images=chance.integers(0, 256, shape, dtype=np.uint8),
@@ -57,15 +63,18 @@ def main() -> None:
                 model=options.model,
                 data=random_images(options, Path(folder)),
                 samples=options.samples,
-                calibration_samples=8,
+                calibration_samples=options.calibration_samples,
                 batch_size=options.batch_size,
+                memory_limit=options.memory_limit,
             ),
-            criteria=("l1",),
+            criteria=tuple(options.criteria.split(",")),
             ratios=(0.5,),
             layers=options.layers,
         )
-        context = open_context(load_subject(spec.subject), memory_limit=options.memory_limit)
+        context = open_context(load_subject(spec.subject))
         start = time.perf_counter()
+        context.prepare(spec.criteria)
+        calibration_peak = peak_mib()
         *_, update = iter_sweep(context, spec)
         seconds = time.perf_counter() - start
     result = {
@@ -77,7 +86,10 @@ def main() -> None:
         "failed": len(update.failed),
         "memory_limit_mib": options.memory_limit // 2**20,
         "samples_at_a_time": context.evaluator.max_samples(),
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 2**10,
+        "criteria": options.criteria,
+        "calibration_samples": options.calibration_samples,
+        "peak_after_calibration_mib": calibration_peak,
+        "peak_mib": peak_mib(),
         "seconds": round(seconds, 1),
         "threads": options.threads,
     }

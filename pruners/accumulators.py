@@ -5,7 +5,7 @@ Shape suffixes: ``O`` output channels, ``D`` weights of one output channel, ``B`
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -94,3 +94,9 @@ GRADIENT_STATISTICS: dict[str, GradientStatistic] = {
         _fisher_blocks,
     ),
 }
+
+
+def added(old: Sequence[Tensor | None], new: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """Return sums of gradients, one a layer; None where no loss depends on it."""
+    pairs = zip(old, new, strict=True)
+    return [one if two is None else two if one is None else one + two for one, two in pairs]

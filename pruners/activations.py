@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
-from pruners.layers import channels_last_dim, find_layer
+from pruners.layers import channels_last_dim, find_layer, to_samples_channels
 
 # Activation functions that answer exactly 0 to a whole half-line, so zeros can be counted.
 RECTIFIERS = frozenset({"relu", "relu_", "relu6", "threshold", "threshold_"})
@@ -143,3 +143,18 @@ class ActivationTracer(TorchFunctionMode):
     def _report(self, tensor: Tensor, tag: _Tag, *, rectified: bool) -> None:
         setattr(tensor, _TAG, tag)
         self._on_value(ChannelValue(tag.layers, tensor, tag.dim, rectified))
+
+
+class GateSlot:
+    """Holds the derivative by a gate on each channel of a value once backward has run."""
+
+    def __init__(self, value: ChannelValue, samples: int) -> None:
+        self.gradient: Tensor | None = None
+        # A later in-place operation may overwrite the value before backward.
+        saved = value.tensor.detach().clone()
+
+        def hook(grad: Tensor) -> None:
+            product = (grad * saved).float()
+            self.gradient = to_samples_channels(product, dim=value.dim, samples=samples).sum(1)
+
+        self.handle: RemovableHandle = value.tensor.register_hook(hook)  # type: ignore[no-untyped-call]

@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from pruners.accumulators import GRADIENT_STATISTICS
-from pruners.activations import ActivationTracer, ChannelValue
+from pruners.accumulators import GRADIENT_STATISTICS, added
+from pruners.activations import ActivationTracer, ChannelValue, GateSlot
 from pruners.columns import column_length, columns
 from pruners.criteria.registry import LayerData
 from pruners.errors import InputError, UnknownNameError
@@ -116,6 +116,7 @@ def collect(
     seed: int = 0,
     progress: Progress | None = None,
     memory_limit: int = DEFAULT_MEMORY_LIMIT,
+    max_samples: int | None = None,
 ) -> Statistics:
     """Run the model once over the batches and gather all statistics in ``needs``.
 
@@ -128,6 +129,8 @@ def collect(
         progress: Called with batches done and their number, None if unknown.
         memory_limit: Bytes that matrix statistics may take. Layers that do not fit get none and a
             reason; Fisher blocks get shorter.
+        max_samples: Samples that run through the model at a time, for their activations must fit
+            in memory; None runs whole batches. A batch still gives one gradient.
 
     Raises:
         UnknownNameError: Unknown statistic or layer.
@@ -139,7 +142,7 @@ def collect(
             raise UnknownNameError("statistic", need, NEEDS)
     with preserved(model), ExitStack() as stack:
         model.eval()
-        collector = _Collector(model, layers, needs, seed, memory_limit)
+        collector = _Collector(model, layers, needs, seed, memory_limit, max_samples)
         stack.callback(collector.close)
         total = len(batches) if isinstance(batches, Sized) else None
         for done, (inputs, labels) in enumerate(batches, start=1):
@@ -168,7 +171,9 @@ class _Collector:
         needs: frozenset[str],
         seed: int,
         memory_limit: int,
+        max_samples: int | None,
     ) -> None:
+        self._max_samples = max_samples
         self._model = model
         self._needs = needs
         self._seed = seed
@@ -217,15 +222,21 @@ class _Collector:
                 _accumulate(state.sums, "input_gram", part @ part.transpose(1, 2))
 
     def batch(self, inputs: Tensor, labels: Tensor | None) -> None:
+        total, step = len(inputs), self._max_samples or len(inputs)
         needs_gradient = bool(self._gradient_needs) or "gate_gradients" in self._needs
-        self._slots: dict[str, _GateSlot] = {}
-        with torch.set_grad_enabled(needs_gradient):
-            logits = self._forward(inputs)
-            if needs_gradient:
-                self._backward(logits, labels)
-        self._finish_gates(len(inputs))
+        grads: list[Tensor | None] = [None] * len(self._states)
+        for first in range(0, total, step):
+            self._slots: dict[str, GateSlot] = {}
+            truth = None if labels is None else labels[first : first + step]
+            with torch.set_grad_enabled(needs_gradient):
+                logits = self._forward(inputs[first : first + step])
+                if needs_gradient:
+                    grads = added(grads, self._backward(logits, truth, total))
+            self._finish_gates(total)
+        if needs_gradient:
+            self._add_gradients(grads)
         self._labelled = self._labelled or labels is not None
-        self._samples += len(inputs)
+        self._samples += total
         self._batches += 1
 
     def _forward(self, inputs: Tensor) -> Tensor:
@@ -276,35 +287,39 @@ class _Collector:
             return
         if name in self._slots:
             self._slots[name].handle.remove()
-        self._slots[name] = _GateSlot(value, samples)
+        self._slots[name] = GateSlot(value, samples)
 
-    def _backward(self, logits: Tensor, labels: Tensor | None) -> None:
+    def _backward(
+        self, logits: Tensor, labels: Tensor | None, total: int
+    ) -> Sequence[Tensor | None]:
+        """Return the gradients of a part's share in the mean loss of ``total`` samples."""
         if labels is None:
             labels = drawn_labels(logits, self._generator)
-        loss = F.cross_entropy(logits.float(), labels.to(logits.device))
+        share = len(logits) / total
+        loss = F.cross_entropy(logits.float(), labels.to(logits.device)) * share
         if not bool(torch.isfinite(loss)):
             raise InputError(f"the calibration loss is {loss.item()}; check data and weights")
         weights = [native_weight(state.module) for state in self._states.values()]
-        grads: Sequence[Tensor | None] = torch.autograd.grad(loss, weights, allow_unused=True)
-        for state, weight, grad in zip(self._states.values(), weights, grads, strict=True):
+        return torch.autograd.grad(loss, weights, allow_unused=True)
+
+    def _add_gradients(self, grads: Sequence[Tensor | None]) -> None:
+        for state, grad in zip(self._states.values(), grads, strict=True):
             if grad is None:
                 for need in self._gradient_needs:
                     state.reasons[need] = "the loss does not depend on the layer"
                 continue
-            self._add_gradient(state, grad, weight.detach())
+            first = to_output_first(grad.float(), state.module)
+            weight = native_weight(state.module).detach()
+            values = to_output_first(weight.float(), state.module)
+            for need in self._gradient_needs:
+                update = GRADIENT_STATISTICS[need].update
+                state.sums[need] = update(state.sums.get(need), first, values, self._block)
 
-    def _add_gradient(self, state: _LayerState, grad: Tensor, weight: Tensor) -> None:
-        first = to_output_first(grad.float(), state.module)
-        values = to_output_first(weight.float(), state.module)
-        for need in self._gradient_needs:
-            statistic = GRADIENT_STATISTICS[need]
-            state.sums[need] = statistic.update(state.sums.get(need), first, values, self._block)
-
-    def _finish_gates(self, samples: int) -> None:
+    def _finish_gates(self, total: int) -> None:
         for name, slot in self._slots.items():
             if slot.gradient is not None:
-                # The loss is a mean: each sample's own derivative is `samples` times as large.
-                self._states[name].gates.append(slot.gradient * samples)
+                # The loss is a mean: each sample's own derivative is `total` times as large.
+                self._states[name].gates.append(slot.gradient * total)
 
     def result(self) -> Statistics:
         if not self._batches:
@@ -350,21 +365,6 @@ _MISSING = {
     "activation_square": "its output channels are not visible",
     "gate_gradients": "its output channels are not visible",
 }
-
-
-class _GateSlot:
-    """Holds the derivative by a gate on each channel of a value once backward has run."""
-
-    def __init__(self, value: ChannelValue, samples: int) -> None:
-        self.gradient: Tensor | None = None
-        # A later in-place operation may overwrite the value before backward.
-        saved = value.tensor.detach().clone()
-
-        def hook(grad: Tensor) -> None:
-            product = (grad * saved).float()
-            self.gradient = to_samples_channels(product, dim=value.dim, samples=samples).sum(1)
-
-        self.handle: RemovableHandle = value.tensor.register_hook(hook)  # type: ignore[no-untyped-call]
 
 
 def _accumulate(sums: dict[str, Tensor], name: str, term: Tensor) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -43,19 +42,18 @@ def serve(
     url = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{bound}"
     if as_json:
         print_json({"url": url, "workspace": folder})
-        sys.stdout.flush()
     else:
         say(f"PruneScope at {url} (workspace {folder}); stop with Ctrl-C.")
-    return _until_ended(command, environment)
+    return _become(command, environment)
 
 
-def _until_ended(command: list[str], environment: dict[str, str]) -> int:
-    """Run the server; whoever ends this process ends the server with it."""
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    try:
-        return subprocess.call(command, env=environment)
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _become(command: list[str], environment: dict[str, str]) -> int:
+    """Become the server: whoever ends or kills this process has ended the server."""
+    if os.name == "posix":
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.execve(command[0], command, environment)
+    return subprocess.call(command, env=environment)
 
 
 def launch(

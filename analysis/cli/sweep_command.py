@@ -25,7 +25,7 @@ from analysis.cli.sweep_options import (
 )
 from analysis.records import SweepSpec
 from analysis.run_record import RunRow
-from pruners.errors import CancelledError, InputError, PruneScopeError, UnsupportedError
+from pruners.errors import CancelledError, InputError, PruneScopeError
 
 if TYPE_CHECKING:
     from analysis.context import SubjectContext
@@ -86,6 +86,13 @@ def sweep(
         str, typer.Option(help="The Ray cluster; auto takes RAY_ADDRESS or one on this machine.")
     ] = "auto",
     device: Device = "cpu",
+    memory_limit: Annotated[
+        str,
+        typer.Option(
+            help="Memory for the values kept of a batch; what does not fit is measured in parts.",
+            metavar="SIZE",
+        ),
+    ] = "1GiB",
     out: Annotated[
         Path | None, typer.Option(help="Write the points as .csv or .parquet.", metavar="FILE")
     ] = None,
@@ -102,8 +109,6 @@ def sweep(
 
         check_format(out)
     check_choice("executor", executor, ("local", "ray"))
-    if executor == "ray" and mode == "adaptive":
-        raise UnsupportedError("executor ray measures exhaustive sweeps only; use --executor local")
     given = {"model": model, "data": data}
     store = open_store(workspace)
     if resume is not None:
@@ -129,6 +134,7 @@ def sweep(
             reduction=reduction,
             criterion_files=criterion_file or (),
             device=device,
+            memory_limit=memory_limit,
             executor=executor,
             ray_address=ray_address,
         )

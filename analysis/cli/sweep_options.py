@@ -7,6 +7,7 @@ from pathlib import Path
 
 from analysis.ratios import parse_ratios
 from analysis.records import SubjectSpec, SweepSpec
+from analysis.sizes import parse_bytes
 from pruners.errors import InputError, UnknownNameError
 
 MODES = ("exhaustive", "adaptive")
@@ -54,6 +55,7 @@ def spec_of_options(
     reduction: str,
     criterion_files: Sequence[Path],
     device: str,
+    memory_limit: str,
     executor: str,
     ray_address: str,
 ) -> SweepSpec:
@@ -87,6 +89,7 @@ def spec_of_options(
             batch_size=batch_size,
             seed=seed,
             device=device,
+            memory_limit=parse_bytes(memory_limit),
             criterion_files=tuple(str(path.expanduser().resolve()) for path in criterion_files),
         ),
         criteria=names,

@@ -1,8 +1,9 @@
-"""Batches of a sweep on the workers of an existing Ray cluster, in synchronous rounds.
+"""Pieces of a sweep on the workers of an existing Ray cluster, in synchronous rounds.
 
 Each worker loads the subject from its addresses; masks go out and sums come back as plain data. A
-round gives each worker one batch; the sums come back in batch order, so that the final table is the
-one of a single process. The batch of a worker that is lost is measured again by a new one.
+round gives each worker one task: in an exhaustive sweep a piece with all points, in an adaptive one
+a share of the points of one piece. Results come back in the order of the tasks, so that the final
+table is the one of a single process. The task of a worker that is lost is measured by a new one.
 """
 
 from __future__ import annotations
@@ -13,16 +14,17 @@ from typing import Any
 
 import torch
 
-from analysis.context import open_context
+from analysis.context import SubjectContext, open_context
 from analysis.edits import NestedMasks, targets
-from analysis.grid import Item, require_data
-from analysis.measure import Cancel, Measured, PointMeasurer
+from analysis.executors.local import LocalExecutor
+from analysis.grid import Item
+from analysis.measure import Cancel, Measured
 from analysis.records import Sums, SweepSpec
 from analysis.subject import load_subject
 from pruners.errors import InputError, PruneScopeError
 
 POLL_SECONDS = 0.5
-# A batch that takes this many workers down is to blame itself.
+# A task that takes this many workers down is to blame itself.
 MAX_LOSSES = 5
 
 
@@ -41,7 +43,7 @@ def packed(items: Sequence[Item]) -> list[dict[str, Any]]:
 
 
 class ShardWorker:
-    """Measures batches in a process of the cluster.
+    """Measures tasks in a process of the cluster.
 
     Args:
         spec: The sweep as a dictionary.
@@ -78,28 +80,23 @@ class ShardWorker:
             )
             for item in items
         ]
-        self._measurer = PointMeasurer(context, spec, self._items)
-        self._split = require_data(context)
-        self._size = spec.subject.batch_size
+        self._executor = LocalExecutor(context, spec, self._items)
 
     def pid(self) -> int:
         """Return the process."""
         return os.getpid()
 
     def measure(self, number: int, positions: Sequence[int]) -> dict[str, Any]:
-        """Measure items, given by their positions, on a batch; return plain data."""
+        """Measure items, given by their positions, on a piece; return plain data."""
         if self._error:
             return {"error": self._error}
-        try:
-            batches = self._split.batches(self._size)
-            inputs, labels = next(item for at, item in enumerate(batches) if at == number)
-        except Exception as error:
-            # A user's data set may raise anything; one line says where.
-            text = f"{type(error).__name__}: {error}"
-            return {"error": f"the evaluation data raised in batch {number + 1}: {text}"}
         chosen = [self._items[at] for at in positions]
-        found = self._measurer.measure(inputs, labels, chosen, cancel=lambda: False)
-        assert found is not None
+        try:
+            measured = self._executor.measure([(number, chosen)], lambda: False)
+        except InputError as error:
+            return {"error": str(error)}
+        assert measured is not None
+        found = measured[0]
         at = {id(item): position for position, item in zip(positions, chosen, strict=True)}
         return {
             "baseline": found.baseline.to_dict(),
@@ -112,28 +109,30 @@ class RayExecutor:
     """Workers on a Ray cluster, one a free CPU.
 
     Args:
-        context_identity: Fingerprints of the weights and the data.
+        context: The subject.
         spec: The sweep.
         items: All items that may be measured.
-        tasks: Number of batches; more workers than that are of no use.
+        tasks: Tasks of the largest round; more workers than that are of no use.
 
     Raises:
         InputError: Ray is not installed, or no cluster is found.
     """
 
     def __init__(
-        self, context_identity: tuple[str, str], spec: SweepSpec, items: Sequence[Item], tasks: int
+        self, context: SubjectContext, spec: SweepSpec, items: Sequence[Item], *, tasks: int
     ) -> None:
+        subject = context.subject
+        identity = (subject.fingerprint, subject.data_fingerprint)
         self._ray = _connected(spec.ray_address)
         self._items = list(items)
         self._position = {id(item): at for at, item in enumerate(items)}
-        self._given = (spec.to_dict(), self._ray.put(packed(items)), context_identity)
+        self._given = (spec.to_dict(), self._ray.put(packed(items)), identity)
         free = int(self._ray.available_resources().get("CPU", 1))
         self._workers = [self._new_worker() for _ in range(max(1, min(free, tasks)))]
 
     @property
     def width(self) -> int:
-        """Number of batches a round."""
+        """Number of tasks a round."""
         return len(self._workers)
 
     def _new_worker(self) -> Any:
@@ -147,10 +146,10 @@ class RayExecutor:
     def measure(
         self, tasks: Sequence[tuple[int, Sequence[Item]]], cancel: Cancel
     ) -> list[Measured] | None:
-        """Measure a round of at most `width` batches; None if cancelled.
+        """Measure a round of at most `width` tasks; None if cancelled.
 
         Args:
-            tasks: Batch numbers with the items to measure on them.
+            tasks: Numbers of pieces with the items to measure on them.
             cancel: Asked while waiting.
 
         Raises:

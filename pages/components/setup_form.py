@@ -175,6 +175,17 @@ def _advanced(start: SubjectSpec) -> dict[str, Any]:
                     help="Criteria that need data read these; never the evaluation subset.",
                 )
             ),
+            "memory_limit": int(
+                st.number_input(
+                    "Memory limit (MiB)",
+                    value=start.memory_limit // 2**20,
+                    min_value=1,
+                    step=256,
+                    key="setup_memory",
+                    help="For the values kept of a batch; what does not fit is measured in parts.",
+                )
+            )
+            * 2**20,
             "device": st.text_input(
                 "Device", value=start.device, key="setup_device", help="cpu, cuda, cuda:1 or mps."
             ),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from torch import Tensor
 
-from analysis.adaptive import Pieces, answers
+from analysis.adaptive import answers
 from analysis.records import PointKey, Sums, SweepSpec
 from analysis.sweep import SweepUpdate, iter_sweep, plan_sweep
 from pruners.errors import UnknownNameError
@@ -133,21 +133,6 @@ def test_a_point_that_fails_leaves_its_curve_to_the_others(
     assert {(key.layer, key.ratio_requested) for key in found.failed} == {("fc1", 0.5)}
     assert found.batch == found.batches
     assert not set(found.failed) & set(found.inferred)
-
-
-def test_pieces_cover_the_set_once() -> None:
-    context = sample_context("lenet5", samples=SAMPLES, batch_size=250)
-    assert context.subject.evaluation is not None
-    pieces = Pieces(context.subject.evaluation, 400)
-    assert pieces.ends == (64, 128, 400, 800, 1200)
-    sizes = [len(pieces.read(number)[0]) for number in range(len(pieces.ends))]
-    assert sizes == [64, 64, 272, 400, 400]
-    inputs, _ = next(context.subject.evaluation.batches(SAMPLES))
-    assert bool((pieces.read(2)[0] == inputs[128:400]).all())
-    assert pieces.number_at(0) == 0
-    assert pieces.number_at(800) == 4
-    assert pieces.number_at(801) is None
-    assert Pieces(context.subject.evaluation, 50).ends[:2] == (50, 100)
 
 
 def test_an_unknown_mode_is_refused() -> None:

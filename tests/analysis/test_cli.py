@@ -372,11 +372,12 @@ def test_serve_passes_workspace_and_roots_to_the_dashboard(
 ) -> None:
     started: list[tuple[list[str], dict[str, str]]] = []
 
-    def call(command: list[str], *, env: dict[str, str]) -> int:
+    def execve(path: str, command: list[str], env: dict[str, str]) -> None:
+        assert path == command[0]
         started.append((command, env))
-        return 0
 
-    monkeypatch.setattr(serve_command.subprocess, "call", call)
+    monkeypatch.setattr(serve_command.os, "execve", execve)
+    monkeypatch.setattr(serve_command.subprocess, "call", lambda *_, **__: 0)
     code, out, _ = run(
         "serve", "--port", "0", "--workspace", tmp_path / "w", "--root", tmp_path, "--json"
     )

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,6 +15,9 @@ from analysis.context import SubjectContext, open_context
 from analysis.records import SubjectSpec, SweepSpec
 from analysis.subject import load_subject
 from analysis.sweep import SweepUpdate, iter_sweep
+
+if TYPE_CHECKING:
+    from analysis.executors.ray import RayExecutor
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'prunescope[ray]'")
 
@@ -55,33 +59,56 @@ def wait_for_cpus(count: int) -> None:
 
 
 def table(update: SweepUpdate) -> dict[object, object]:
-    """All sums but the time that they took."""
+    """All sums but the time that they took, and the reasons of what was inferred."""
     sums = {key: dataclasses.replace(item, seconds=0.0) for key, item in update.sums.items()}
-    return {**sums, "dense": dataclasses.replace(update.baseline, seconds=0.0)}
+    dense = dataclasses.replace(update.baseline, seconds=0.0)
+    return {"sums": sums, "dense": dense, "inferred": dict(update.inferred)}
 
 
-@pytest.mark.parametrize("is_killed", [False, True])
-def test_the_table_is_the_local_one(
-    is_killed: bool, cluster: None, context: SubjectContext, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[RayExecutor]:
+    """The executors of the test's sweeps."""
     from analysis.executors.ray import RayExecutor
 
     made: list[RayExecutor] = []
     start = RayExecutor.__init__
 
-    def noted(self: RayExecutor, *given: object) -> None:
-        start(self, *given)  # type: ignore[arg-type]
+    def noted(self: RayExecutor, *given: Any, **options: Any) -> None:
+        start(self, *given, **options)
         made.append(self)
 
     monkeypatch.setattr(RayExecutor, "__init__", noted)
-    *_, local = iter_sweep(context, SPEC)
+    return made
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+@pytest.mark.parametrize("mode", ["exhaustive", "adaptive"])
+def test_the_table_is_the_local_one(
+    mode: str, is_killed: bool, cluster: None, context: SubjectContext, made: list[RayExecutor]
+) -> None:
+    spec = dataclasses.replace(SPEC, mode=mode, tolerance=0.1)
+    *_, local = iter_sweep(context, spec)
     wait_for_cpus(2)
-    updates = iter_sweep(context, dataclasses.replace(SPEC, executor="ray"))
+    updates = iter_sweep(context, dataclasses.replace(spec, executor="ray"))
     found = next(updates)
-    pids = made[0].pids()
+    pids, workers = made[0].pids(), list(made[0]._workers)
     assert len(set(pids)) == 2
+    assert os.getpid() not in pids
     if is_killed:
         os.kill(pids[1], signal.SIGKILL)
     *_, found = updates
+    assert (made[0]._workers == workers) is not is_killed
     assert found.samples == 300
+    assert table(found) == table(local)
+
+
+def test_an_adaptive_sweep_resumes_on_a_cluster_where_it_stopped_here(
+    cluster: None, context: SubjectContext
+) -> None:
+    spec = dataclasses.replace(SPEC, mode="adaptive", tolerance=0.1)
+    *_, local = iter_sweep(context, spec)
+    first = next(iter_sweep(context, spec))
+    assert first.looks
+    wait_for_cpus(2)
+    *_, found = iter_sweep(context, dataclasses.replace(spec, executor="ray"), resume=first.state)
     assert table(found) == table(local)

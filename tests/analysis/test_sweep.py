@@ -135,10 +135,10 @@ def test_equal_masks_are_measured_once_and_reported_for_each_point() -> None:
 def test_every_update_is_usable_and_sharpens() -> None:
     context = sample_context("lenet5")
     updates = list(iter_sweep(context, spec_of("lenet5")))
-    assert [update.batch for update in updates] == [1, 2, 3, 4]
-    assert [update.samples for update in updates] == [64, 128, 192, 200]
+    assert [update.batch for update in updates] == [1, 2, 3, 4, 5]
+    assert [update.samples for update in updates] == [12, 64, 128, 192, 200]
     for update in updates:
-        assert update.batches == 4
+        assert update.batches == 5
         assert len(update.sums) == len(plan_sweep(context, spec_of("lenet5")))
         assert all(sums.samples == update.samples for sums in update.sums.values())
         assert update.baseline.samples == update.samples
@@ -152,7 +152,7 @@ def test_resuming_gives_the_same_numbers() -> None:
     whole = last(iter_sweep(context, spec))
     first = next(iter_sweep(context, spec))
     resumed = list(iter_sweep(context, spec, resume=first.state))
-    assert [update.batch for update in resumed] == [2, 3, 4]
+    assert [update.batch for update in resumed] == [2, 3, 4, 5]
     assert without_seconds(dict(resumed[-1].sums)) == without_seconds(dict(whole.sums))
 
 
@@ -166,7 +166,7 @@ def test_cancelling_keeps_whole_batches_only() -> None:
         return asked > 40
 
     updates = list(iter_sweep(context, spec_of("lenet5"), cancel=cancel))
-    assert 1 <= len(updates) < 4
+    assert 1 <= len(updates) < 5
     assert all(sums.samples == updates[-1].samples for sums in updates[-1].sums.values())
 
 
@@ -203,23 +203,24 @@ def test_a_point_that_fails_is_recorded_and_the_rest_goes_on(
     assert len(found.sums) + len(found.failed) == len(plan_sweep(context, spec))
     assert not set(found.sums) & set(found.failed)
     monkeypatch.undo()
-    again = last(iter_sweep(context, spec, resume=dataclasses.replace(found.state, batches=3)))
+    again = last(iter_sweep(context, spec, resume=found.state))
     assert set(again.failed) == set(found.failed)
 
 
 def test_data_that_raises_ends_the_sweep_with_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     context = sample_context("lenet5")
     assert context.subject.evaluation is not None
-    batches = context.subject.evaluation.batches
+    part = context.subject.evaluation.part
 
-    def broken(batch_size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
-        yield next(batches(batch_size))
+    def broken(first: int, last: int) -> tuple[Tensor, Tensor | None]:
+        if first == 0:
+            return part(first, last)
         raise OSError("the disk is gone")
 
-    monkeypatch.setattr(context.subject.evaluation, "batches", broken)
+    monkeypatch.setattr(context.subject.evaluation, "part", broken)
     updates = iter_sweep(context, spec_of("lenet5", criteria=("l1",)))
     assert next(updates).batch == 1
-    with pytest.raises(InputError, match="batch 2 of 4: OSError: the disk is gone"):
+    with pytest.raises(InputError, match="batch 2 of 5: OSError: the disk is gone"):
         next(updates)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
 import signal
@@ -10,13 +11,16 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from analysis import jobs, worker
 from analysis.context import SubjectContext, open_context
+from analysis.executors.local import LocalExecutor
 from analysis.known_points import known_points, planned_points
+from analysis.pieces import Pieces
 from analysis.records import SweepSpec
 from analysis.run_record import RunRow
 from analysis.store import Store
@@ -131,33 +135,69 @@ def test_kill_in_mid_sweep_then_resume_gives_the_uninterrupted_table(
     assert found["correct"].tolist() == expected["correct"].tolist()
 
 
-def test_twenty_random_kills_change_nothing(
-    store: Store, spec: SweepSpec, context: SubjectContext, expected: pd.DataFrame
+@pytest.mark.parametrize("mode", ["exhaustive", "adaptive"])
+def test_twenty_random_kills_lose_at_most_the_batch_in_flight_each(
+    mode: str, store: Store, spec: SweepSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    random_time = random.Random(7)
+    # Batches of one sample, so that there is always another kill to come.
+    subject = replace(spec.subject, batch_size=1)
+    spec = replace(spec, subject=subject, mode=mode, tolerance=0.15)
+    context = open_context(load_subject(subject))
+    work = counted_work(monkeypatch)
+    calm = Store(tmp_path / "calm")
+    calm_id = calm.create_run(spec)
+    largest = [0]
+
+    def note(row: RunRow) -> None:
+        largest.append(work.value - sum(largest))
+
+    assert run(calm, calm_id, context, progress=note).state == "done"
+    undisturbed = work.value
+    work.value = 0
+
+    moments = random.Random(7)
     run_id = store.create_run(spec)
     store.close()
-    kills = 0
-    for _ in range(200):
+    for _ in range(20):
+        before = committed(store, run_id)
         child = forked(lambda: run(Store(store.workspace), run_id, context))
-        threading.Event().wait(random_time.uniform(0.0, 0.06))
+        wanted = before + moments.choice((0, 1, 20))
+        while committed(store, run_id) < wanted or store.run(run_id).pid is None:
+            threading.Event().wait(0.001)
+        threading.Event().wait(moments.uniform(0.0, 0.02))
         os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        state = store.load_state(run_id)
-        assert {item.samples for item in state.sums.values()} <= {16 * state.batches}
-        if store.run(run_id).state == "done":
-            break
-        kills += 1
-        if kills == 20:
-            break
-        if store.run(run_id).state == "interrupted":
-            store.requeue(run_id)
-    if store.run(run_id).state != "done":
-        if store.run(run_id).state == "interrupted":
-            store.requeue(run_id)
-        assert run(store, run_id, context).state == "done"
-    assert kills >= 5
-    assert_same_points(store.points(run_id), expected)
+        assert os.waitpid(child, 0)[1] == signal.SIGKILL, "the run ended before it was killed"
+        assert committed(store, run_id) >= wanted
+        assert store.run(run_id).state == "interrupted"
+        store.requeue(run_id)
+    assert run(store, run_id, context).state == "done"
+    assert undisturbed <= work.value <= undisturbed + 20 * max(largest)
+
+    found, expected = store.points(run_id), calm.points(calm_id)
+    columns = [name for name in found if name not in ("run_id", "seconds")]
+    pd.testing.assert_frame_equal(found[columns], expected[columns], check_exact=True)
+    assert store.reasons(run_id) == calm.reasons(calm_id)
+    calm.close()
+
+
+def counted_work(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Count the points that are measured on a piece, in this process and in forked ones."""
+    work = multiprocessing.Value("i", 0)
+    measure = LocalExecutor.measure
+
+    def counted(self: LocalExecutor, tasks: Any, cancel: Any) -> Any:
+        found = measure(self, tasks, cancel)
+        with work.get_lock():
+            work.value += sum(len(items) for _, items in tasks)
+        return found
+
+    monkeypatch.setattr(LocalExecutor, "measure", counted)
+    return work
+
+
+def committed(store: Store, run_id: str) -> int:
+    """Samples of all points that the store holds, so that what is done again would show."""
+    return sum(sums.samples for sums in store.load_state(run_id).sums.values())
 
 
 def forked(call: object) -> int:
@@ -304,7 +344,7 @@ def test_a_cancelled_run_is_no_loss_to_the_next_one(
     assert_same_points(store.points(second), expected)
 
 
-def test_partial_sums_of_another_batch_size_are_not_continued() -> None:
+def test_partial_sums_of_another_batch_size_are_not_continued(context: SubjectContext) -> None:
     from analysis.records import PointKey, Sums
 
     def key(kept: int) -> PointKey:
@@ -315,12 +355,14 @@ def test_partial_sums_of_another_batch_size_are_not_continued() -> None:
             group="a",
             ratio_requested=0.5,
             kept=kept,
-            total=9,
+            total=200,
         )
 
-    state = SweepState(sums={key(n): Sums(samples=n) for n in (0, 10, 16, 32, 37)})
-    kept = worker.start_state(state, batch_size=16, total_samples=37)
-    assert sorted(item.samples for item in kept.sums.values()) == [0, 16, 32, 37]
+    assert context.subject.evaluation is not None
+    pieces = Pieces(context.subject.evaluation, 64, looks=(10,))
+    state = SweepState(sums={key(n): Sums(samples=n) for n in (5, 10, 16, 64, 100, 160)})
+    kept = worker.start_state(state, pieces)
+    assert sorted(item.samples for item in kept.sums.values()) == [10, 64, 160]
 
 
 def test_a_subject_that_cannot_be_loaded_fails_with_one_line(store: Store, spec: SweepSpec) -> None:
@@ -365,8 +407,9 @@ def test_data_that_raises_in_mid_sweep_keeps_what_was_measured(store: Store) -> 
     run_id = store.create_run(spec)
     row = run(store, run_id, context)
     assert row.state == "failed"
-    assert "raised in batch 4 of 6: OSError: disk read error" in row.error
-    assert row.progress.batch == 3
+    assert "raised in batch 5 of 7: OSError: disk read error" in row.error
+    assert "\n" not in row.error
+    assert row.progress.batch == 4
     assert set(store.points(run_id)["samples"]) == {12}
     healthy[0] = True
     store.requeue(run_id)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from analysis.records import PointKey, SubjectSpec, Sums, SweepSpec
+from analysis.stopping import Piece
 from analysis.store import Store
 
 SPEC = SweepSpec(
@@ -26,6 +27,8 @@ class Update:
     sums: dict[PointKey, Sums]
     failed: dict[PointKey, str] = field(default_factory=dict)
     eta_seconds: float = 3.0
+    inferred: dict[PointKey, str] = field(default_factory=dict)
+    looks: dict[PointKey, tuple[Piece, ...]] = field(default_factory=dict)
 
 
 def keys(layers: tuple[str, ...] = ("a", "b"), spec: SweepSpec = SPEC) -> list[PointKey]:

@@ -175,6 +175,26 @@ def test_progress_counts_batches() -> None:
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
+@pytest.mark.parametrize("labelled", [True, False])
+def test_parts_that_fit_in_memory_give_the_statistics_of_whole_batches(labelled: bool) -> None:
+    needs = frozenset(NEEDS) - {"seed"}
+    whole, parts = (
+        collect(
+            small_residual(),
+            image_batches(labelled=labelled),
+            layers=["stem", "conv"],
+            needs=needs,
+            max_samples=at_a_time,
+        )
+        for at_a_time in (None, 3)
+    )
+    assert (whole.samples, whole.batches) == (parts.samples, parts.batches)
+    for layer, expected in whole.layers.items():
+        assert parts.layers[layer].keys() == expected.keys()
+        for name, tensor in expected.items():
+            torch.testing.assert_close(parts.layers[layer][name], tensor, msg=f"{layer} {name}")
+
+
 def test_without_labels_they_are_drawn_by_seed() -> None:
     batches = image_batches(labelled=False)
     runs = [

@@ -1,0 +1,80 @@
+"""The evaluation set in pieces."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from analysis.pieces import Pieces, sweep_pieces
+from analysis.records import SweepSpec
+from analysis.split import Split
+from pruners.errors import InputError
+from tests.helpers.contexts import sample_context, sample_spec
+
+SAMPLES = 1200
+
+
+def split_of(samples: int = SAMPLES) -> Split:
+    context = sample_context("lenet5", samples=samples, batch_size=250)
+    assert context.subject.evaluation is not None
+    return context.subject.evaluation
+
+
+def test_pieces_cover_the_set_once() -> None:
+    split = split_of()
+    pieces = Pieces(split, 400, looks=(64, 128))
+    assert pieces.ends == (64, 128, 400, 800, 1200)
+    sizes = [len(pieces.read(number)[0]) for number in range(len(pieces))]
+    assert sizes == [64, 64, 272, 400, 400]
+    inputs, labels = next(split.batches(SAMPLES))
+    found, truth = pieces.read(2)
+    assert bool((found == inputs[128:400]).all())
+    assert labels is not None
+    assert truth is not None
+    assert bool((truth == labels[128:400]).all())
+    assert pieces.number_at(0) == 0
+    assert pieces.number_at(800) == 4
+    assert pieces.number_at(801) is None
+    assert Pieces(split, 50, looks=(64, 128)).ends[:2] == (50, 100)
+    assert Pieces(split, 5000, looks=(64, 1200, 4000)).ends == (64, 1200)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "mode", "first"),
+    [
+        (250, "exhaustive", (75, 250)),
+        (120, "exhaustive", (120, 240)),
+        (5000, "adaptive", (64, 128)),
+    ],
+)
+def test_the_first_look_takes_less_than_a_tenth_of_the_samples(
+    batch_size: int, mode: str, first: tuple[int, ...]
+) -> None:
+    subject = dataclasses.replace(sample_spec("lenet5"), batch_size=batch_size)
+    pieces = sweep_pieces(split_of(), SweepSpec(subject=subject, mode=mode))
+    assert pieces.ends[:2] == first
+    assert pieces.ends[0] <= SAMPLES / 10
+    assert pieces.ends[-1] == SAMPLES
+
+
+def test_a_piece_reads_its_own_samples_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    split = split_of()
+    lazy = Split(split._source, split.indices, num_classes=10, preload_bytes=0)
+    read = lazy._read
+    monkeypatch.setattr(lazy, "_read", lambda indices: asked.append(len(indices)) or read(indices))
+    inputs, _ = Pieces(lazy, 400).read(2)
+    assert asked == [400]
+    assert bool((inputs == split.part(800, 1200)[0]).all())
+
+
+def test_data_that_raises_is_one_line_that_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    split = split_of()
+
+    def broken(first: int, last: int) -> object:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(split, "part", broken)
+    with pytest.raises(InputError, match="batch 2 of 3: OSError: the disk is gone"):
+        Pieces(split, 400).read(1)

@@ -1,0 +1,47 @@
+"""The dashboard is killed while a sweep runs that one of its pages started."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import time
+
+import pytest
+from playwright.sync_api import Page
+
+from analysis.store import Store
+from tests.browser.conftest import Server
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+def test_a_sweep_outlives_the_server_and_a_new_one_shows_it(page: Page, server: Server) -> None:
+    store = Store(server.workspace)
+    page.goto(server.url)
+    page.get_by_role("button", name="Try the demo").click()
+    page.get_by_text("Baseline").first.wait_for()
+    page.get_by_role("link", name=re.compile(r"^(\w+ )?Sweep\b")).first.click()
+    page.get_by_text("Quick look", exact=True).click()
+    page.get_by_text("108 new").wait_for()
+    page.get_by_role("button", name="Start sweep").click()
+    while not store.runs() or not store.runs()[0].progress.batch:
+        time.sleep(0.05)
+    run_id = store.runs()[0].run_id
+
+    assert server.process is not None
+    os.kill(server.process.pid, signal.SIGKILL)
+    server.process.wait(timeout=20)
+    while server.is_listening():
+        time.sleep(0.05)
+    batch = store.run(run_id).progress.batch
+    assert store.run(run_id).state == "running"
+    server.start()
+    page.goto(f"{server.url}/Sweep?run={run_id}")
+    page.get_by_text(f"Run {run_id}").first.wait_for()
+    while (row := store.run(run_id)).is_live:
+        time.sleep(0.2)
+    assert (row.state, row.error) == ("done", "")
+    assert row.progress.batch == row.progress.batches > batch
+    page.goto(f"{server.url}/Curves?run={run_id}")
+    page.locator(".js-plotly-plot").first.wait_for()
