@@ -256,20 +256,21 @@ class _Adaptive:
     def _work_left(self) -> float:
         """Return the work of the decisions that are expected until all curves are decided.
 
-        A decision takes as many samples as those before it did on average; one that took more than
-        half of that already takes as many again.
+        A decision takes the samples that one took so far, those of points in mid-test included;
+        one decision a curve of half of the set is added, for the easy ones come first.
         """
-        decided = [
-            point.sums.samples for point in self._points.values() if point.test.decision is not None
-        ]
-        usual = sum(decided) / len(decided) if decided else self._population / 4
+        tested = [point for point in self._points.values() if point.sums.samples]
+        decided = sum(point.test.decision is not None for point in tested)
+        count = decided + len(self._curves)
+        spent = sum(point.sums.samples for point in tested)
+        usual = (spent + len(self._curves) * self._population / 2) / max(count, 1)
         samples: dict[Item, float] = {}
         for curve in self._curves:
             if curve.is_decided:
                 continue
             item = self._item_of[curve.candidate]
             seen = self._points[item].sums.samples if item in self._points else 0
-            rest = min(max(usual - seen, seen), self._population - seen)
+            rest = min(max(usual - seen, usual / 2), self._population - seen)
             later = ceil(log2(curve.high - curve.low)) - 1
             samples[item] = samples.get(item, 0.0) + rest + usual * later
         return self._work.of(samples)

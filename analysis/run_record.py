@@ -23,8 +23,9 @@ class Progress(Record):
     """How far a run is.
 
     Attributes:
-        batch: Complete batches, of ``batches``; both 0 before the subject is loaded.
-        batches: All batches.
+        batch: Complete batches (adaptive mode: decided curves), of ``batches``; both 0 before the
+            subject is loaded.
+        batches: All batches (all curves).
         samples: Samples evaluated, of ``total_samples``.
         total_samples: Samples of the evaluation subset.
         points: Points of the grid.
@@ -84,6 +85,18 @@ class RunRow(Record):
     has_labels: bool = True
     queue_position: int = 0
     versions: dict[str, str] | None = None
+
+    @property
+    def counts_curves(self) -> bool:
+        """Whether the batches of its progress are curves that are decided: in adaptive mode."""
+        return self.spec.mode == "adaptive"
+
+    @property
+    def fraction(self) -> float:
+        """Share that is done, 0..1: of the samples, or of the curves."""
+        if self.counts_curves:
+            return self.progress.batch / max(self.progress.batches, 1)
+        return self.progress.fraction
 
     @property
     def is_live(self) -> bool:

@@ -32,7 +32,7 @@ def list_runs(workspace: Workspace = None, as_json: Json = False) -> None:
                 row.run_id,
                 _date(row.created),
                 row.state,
-                f"{row.progress.fraction:.0%}",
+                f"{row.fraction:.0%}",
                 row.progress.points,
                 row.spec.subject.model,
                 row.spec.subject.data,

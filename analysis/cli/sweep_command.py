@@ -185,15 +185,13 @@ def _measure(store: Store, row: RunRow, context: SubjectContext, *, is_resumed: 
         def show(now: RunRow) -> None:
             left = f"{duration(now.eta_seconds)} left" if now.eta_seconds is not None else ""
             what = "waiting for the device" if now.state == run_record.QUEUED else "scores"
-            if now.progress.batch:
-                what = f"{now.progress.samples} of {now.progress.total_samples} samples"
-            bar.update(
-                task,
-                description=what,
-                completed=now.progress.samples,
-                total=now.progress.total_samples or None,
-                eta=left,
-            )
+            progress = now.progress
+            done, total = progress.samples, progress.total_samples
+            if now.counts_curves:
+                done, total = progress.batch, progress.batches
+            if progress.samples:
+                what = f"{done} of {total} {'curves' if now.counts_curves else 'samples'}"
+            bar.update(task, description=what, completed=done, total=total or None, eta=left)
 
         row = run_to_end(store, row.run_id, progress=show, open_subject=lambda _: context)
     say(f"Run {row.run_id}: {row.state} after {duration(time.perf_counter() - start)}.")

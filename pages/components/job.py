@@ -23,7 +23,7 @@ STATES = {
 
 def fraction(run: RunRow) -> float:
     """Return how much of a run is done, 0..1."""
-    return run.progress.fraction
+    return run.fraction
 
 
 def badge(run: RunRow, *, share: bool = True) -> str:
@@ -38,6 +38,8 @@ def line(run: RunRow) -> str:
     """Return the run's progress in one line."""
     progress = run.progress
     done = f"{text.thousands(progress.samples)} of {text.plural(progress.total_samples, 'sample')}"
+    if run.counts_curves:
+        done = f"{progress.batch} of {text.plural(progress.batches, 'curve')} decided"
     if run.is_live and not progress.total_samples:
         if run.queue_position:
             return f"Waiting for {text.plural(run.queue_position, 'sweep')} on the same device"

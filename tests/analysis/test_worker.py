@@ -242,12 +242,16 @@ def test_an_adaptive_sweep_is_done_when_every_question_is_answered(
 ) -> None:
     adaptive = replace(spec, mode="adaptive", tolerance=0.2)
     run_id = store.create_run(adaptive)
-    row = run(store, run_id, context)
+    seen: list[float] = []
+    row = run(store, run_id, context, progress=lambda row: seen.append(row.fraction))
     assert (row.state, row.error) == ("done", "")
     table = store.points(run_id)
     assert len(table) == 16
     assert set(table["status"]) <= {"measured", "inferred"}
-    assert row.progress.fraction == 1.0
+    assert row.fraction == 1.0
+    assert seen == sorted(seen)
+    assert seen[0] == 0.0
+    assert row.progress.batches == 2 * 2
 
 
 def test_cancelling_from_elsewhere(

@@ -1,0 +1,42 @@
+"""The expected time of a sweep, from made-up costs."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from analysis.context import SubjectContext
+from analysis.grid import Item, group_points, plan_sweep
+from analysis.pace import Pace, Work
+from analysis.records import SweepSpec
+from tests.helpers.contexts import sample_context, sample_spec
+
+
+def items_of(context: SubjectContext) -> list[Item]:
+    spec = SweepSpec(subject=sample_spec("lenet5"), criteria=("l1",), ratios=(0.5,))
+    return group_points(context, spec, plan_sweep(context, spec)).items
+
+
+def test_work_counts_the_share_of_a_pass_that_each_point_costs() -> None:
+    context = sample_context("lenet5")
+    items = items_of(context)
+    work = Work(context.evaluator, items)
+    shares = [context.evaluator.share(item.names) for item in items]
+    assert work.of({items[0]: 10.0}) == pytest.approx(10 * shares[0])
+    samples = dict.fromkeys(items, 1.0)
+    assert work.of(samples, dense=3.0) == pytest.approx(3 + sum(shares))
+    removed = dataclasses.replace(items[0], names=frozenset())
+    assert Work(context.evaluator, [removed]).of({removed: 5.0}) == 5.0
+
+
+def test_the_first_round_counts_until_there_is_another_one() -> None:
+    pace = Pace()
+    assert pace.seconds_left(10) == 0
+    pace.note(work=2, seconds=8)
+    assert pace.seconds_left(10) == 40
+    pace.note(work=4, seconds=4)
+    assert pace.seconds_left(10) == 10
+    pace.note(work=4, seconds=12)
+    assert pace.seconds_left(10) == 20
+    assert pace.seconds_left(0) == 0
