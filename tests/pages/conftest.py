@@ -31,8 +31,8 @@ def context() -> SubjectContext:
     return open_context(load_subject(SUBJECT))
 
 
-def measure(store: Store, context: SubjectContext, spec: SweepSpec, *, batches: int) -> str:
-    """Enter a run and measure its first batches, as a worker does, without a process."""
+def measure(store: Store, context: SubjectContext, spec: SweepSpec, *, samples: int) -> str:
+    """Enter a run and measure its first samples, as a worker does, without a process."""
     run_id = store.create_run(spec)
     store.attach(run_id, owner=OWNER, pid=os.getpid(), host=socket.gethostname())
     assert store.claim_device(run_id)
@@ -46,10 +46,10 @@ def measure(store: Store, context: SubjectContext, spec: SweepSpec, *, batches: 
         versions={},
     )
     store.plan_points(run_id, planned_points(context, spec))
-    if batches:
+    if samples:
         for update in iter_sweep(context, spec):
             store.save_batch(run_id, update, owner=OWNER)
-            if update.batch == batches:
+            if update.samples == samples:
                 break
     return run_id
 
@@ -60,11 +60,11 @@ def templates(
 ) -> dict[str, tuple[Path, str]]:
     """A workspace with one run in each state, and the run's id; "many" is done, by 19 criteria."""
     found: dict[str, tuple[Path, str]] = {}
-    states = {"running": 1, "cancelled": 2, "failed": 0, "done": 3, "many": 3}
-    for state, batches in states.items():
+    states = {"running": 40, "cancelled": 80, "failed": 0, "done": 120, "many": 120}
+    for state, samples in states.items():
         place = tmp_path_factory.mktemp(state)
         store = Store(place)
-        run_id = measure(store, context, MANY if state == "many" else SWEEP, batches=batches)
+        run_id = measure(store, context, MANY if state == "many" else SWEEP, samples=samples)
         if state != "running":
             error = "the disk of the data is gone" if state == "failed" else ""
             end = "done" if state == "many" else state
