@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
+import signal
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -18,6 +21,7 @@ from torch import Tensor
 
 from analysis import worker
 from analysis.context import SubjectContext, open_context
+from analysis.measure import PointMeasurer
 from analysis.records import SweepSpec
 from analysis.run_record import RunRow
 from analysis.store import Store
@@ -206,6 +210,48 @@ def test_data_that_raises_ends_the_run_and_resuming_goes_on(
     store.requeue(run_id)
     assert run(store, run_id, context).state == "done"
     assert_same(store.points(run_id), calm_table(spec, context, tmp_path))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_ctrl_c_twice_stops_at_once_and_resuming_goes_on(
+    mode: str,
+    store: Store,
+    spec: SweepSpec,
+    context: SubjectContext,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spec = replace(spec, mode=mode)
+    evaluate = context.evaluator.evaluate
+    calls: list[int] = []
+
+    def impatient(edit: dict[str, Tensor]) -> Tensor:
+        calls.append(1)
+        if len(calls) in (30, 31):
+            os.kill(os.getpid(), signal.SIGINT)
+        return evaluate(edit)
+
+    run_id = store.create_run(spec)
+    with monkeypatch.context() as patch:
+        # The sweep does not ask whether to stop: the second Ctrl-C must be enough.
+        patch.setattr("analysis.measure.PointMeasurer._measure_part", unasking(PointMeasurer))
+        patch.setattr(context.evaluator, "evaluate", impatient)
+        row = run(store, run_id, context)
+    assert len(calls) == 31
+    assert (row.state, row.error) == ("cancelled", "")
+    assert samples(store, run_id) > 0
+    store.requeue(run_id)
+    assert run(store, run_id, context).state == "done"
+    assert_same(store.points(run_id), calm_table(spec, context, tmp_path))
+
+
+def unasking(measurer: type[PointMeasurer]) -> Any:
+    measure = measurer._measure_part
+
+    def measured(self: PointMeasurer, *given: Any) -> bool:
+        return measure(self, *given[:-1], lambda: False)
+
+    return measured
 
 
 def test_two_runs_at_once_measure_no_point_twice(
