@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from analysis.cost import CostModel
 from analysis.evaluator import Evaluator
+from analysis.reduced import ReducedEvaluator, check_precision
 from analysis.statistics_cache import StatisticsCache
 from analysis.subject import Subject
 from pruners import statistics as calibration
@@ -53,12 +54,27 @@ class SubjectContext:
     _collected: set[str] = field(default_factory=set)
     _cache: StatisticsCache | None = None
     _scores: dict[tuple[str, ...], Tensor | InputError] = field(default_factory=dict)
+    _reduced: ReducedEvaluator | None = None
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     @property
     def model(self) -> nn.Module:
         """The dense model."""
         return self.subject.model
+
+    def evaluator_at(self, precision: str) -> Evaluator:
+        """Return the evaluator for a precision of `analysis.reduced`; built when first asked for.
+
+        Raises:
+            UnknownNameError: No such precision.
+            UnsupportedError: The model does not run in it.
+        """
+        if check_precision(precision) == "float32":
+            return self.evaluator
+        with self._lock:
+            if self._reduced is None:
+                self._reduced = ReducedEvaluator(self.evaluator, self.graph, self.subject.example)
+            return self._reduced
 
     def layers(self) -> tuple[str, ...]:
         """Return the names of the layers with a prunable weight, in execution order if known."""

@@ -54,6 +54,7 @@ def cache_key(context: SubjectContext, spec: SweepSpec, key: PointKey) -> str:
         "semantics": spec.semantics,
         "reduction": spec.reduction,
         "repair": spec.repair,
+        "precision": spec.precision,
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

@@ -59,13 +59,14 @@ class PointMeasurer:
         self._kept: dict[int, DenseBatch] = {}
         self._context = context
         self._spec = spec
-        self._runner = EditRunner(context)
+        self._evaluator = context.evaluator_at(spec.precision)
+        self._runner = EditRunner(context, self._evaluator)
         self._repairer = PointRepairer(context, method=spec.repair, semantics=spec.semantics)
         self._names = {
             item: item.names | self._repairer.names(item.target, item.masks.mask(item.kept))
             for item in items
         }
-        self._max_samples = context.evaluator.max_samples(
+        self._max_samples = self._evaluator.max_samples(
             {name for names in self._names.values() for name in names}
         )
 
@@ -102,9 +103,13 @@ class PointMeasurer:
             measured.sums.pop(item, None)
         return measured
 
+    def release(self) -> None:
+        """Forget the batch at hand."""
+        self._evaluator.release()
+
     def _dense(self, inputs: Tensor, items: Sequence[Item], start: int | None) -> Tensor:
         """Make a batch the evaluator's current one; return its dense logits."""
-        evaluator = self._context.evaluator
+        evaluator = self._evaluator
         if start is None or not self._keep_bytes:
             return evaluator.dense(inputs, edits={self._names[item] for item in items})
         if start in self._kept:

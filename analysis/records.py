@@ -130,6 +130,7 @@ class SweepSpec(Record):
         repair: ``none``, ``bn`` or ``lsq``.
         semantics: ``removal`` (as if physically removed) or ``weights`` (weight and bias masked).
         reduction: How member layers' scores join in a coupled group.
+        precision: ``float32``, or ``bf16`` with close answers done again exactly.
         executor: ``local``, or ``ray`` to share the batches among a cluster's workers.
         ray_address: The cluster; ``auto`` takes ``RAY_ADDRESS`` or one on this machine.
     """
@@ -145,6 +146,7 @@ class SweepSpec(Record):
     repair: str = "none"
     semantics: str = "removal"
     reduction: str = "mean"
+    precision: str = "float32"
     executor: str = "local"
     ray_address: str = "auto"
     schema_version: int = SCHEMA_VERSION

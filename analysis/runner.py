@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from analysis.context import SubjectContext
 from analysis.edits import Edit
+from analysis.evaluator import Evaluator
 from pruners.removal import remove
 from pruners.repair import apply_edit
 
@@ -21,11 +22,13 @@ class EditRunner:
     """Evaluates edits on the evaluator's current batch.
 
     Args:
-        context: The subject; its evaluator holds the batch.
+        context: The subject.
+        evaluator: Holds the batch; the context's own by default.
     """
 
-    def __init__(self, context: SubjectContext) -> None:
+    def __init__(self, context: SubjectContext, evaluator: Evaluator | None = None) -> None:
         self._context = context
+        self._evaluator = context.evaluator if evaluator is None else evaluator
         self._models: OrderedDict[tuple[tuple[str, tuple[int, ...]], ...], nn.Module] = (
             OrderedDict()
         )
@@ -38,7 +41,7 @@ class EditRunner:
             inputs: The batch that `Evaluator.dense` was given last.
         """
         if not edit.kept:
-            return self._context.evaluator.evaluate(edit.tensors)
+            return self._evaluator.evaluate(edit.tensors)
         with torch.inference_mode():
             result: Tensor = self._removed(edit)(inputs)
         return result

@@ -1,7 +1,8 @@
 """Adaptive sweep against the exhaustive one and the plain loop: answers and time.
 
-The adaptive and the exhaustive sweep both run; the plain loop is timed on a few points of every
-layer and scaled. Prints a table and one JSON line.
+The adaptive and the exhaustive sweep both run; the plain loop (`benchmarks.exact_sweep`) is timed
+on every ninth point and scaled, before, between and after them. Speed-ups are given by the wall
+clock and by processor time. Prints a table and one JSON line.
 
     python -m benchmarks.adaptive_sweep --subject sample:resnet20 --samples 10000
 """
@@ -11,7 +12,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import time
 
 import torch
 
@@ -21,7 +21,7 @@ from analysis.ratios import parse_ratios
 from analysis.records import SubjectSpec, SweepSpec
 from analysis.subject import load_subject
 from analysis.sweep import SweepUpdate, iter_sweep, plan_sweep
-from benchmarks.exact_sweep import Plain, masks_of, plain_batch, removed_models
+from benchmarks.exact_sweep import Clock, PlainLoop, masks_of
 
 
 def arguments() -> argparse.Namespace:
@@ -35,29 +35,29 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--samples", type=int, default=10_000)
     parser.add_argument("--batch-size", type=int, default=250)
     parser.add_argument("--tolerance", type=float, default=0.01)
+    parser.add_argument("--precision", default="float32")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     return parser.parse_args()
 
 
-def timed(context: SubjectContext, spec: SweepSpec) -> tuple[SweepUpdate, float]:
-    start = time.perf_counter()
-    *_, update = iter_sweep(context, spec)
-    return update, time.perf_counter() - start
+def timed(context: SubjectContext, spec: SweepSpec) -> tuple[SweepUpdate, Clock]:
+    clock, updates = Clock(), list[SweepUpdate]()
+    clock.add(lambda: updates.extend(iter_sweep(context, spec)))
+    return updates[-1], clock
 
 
-def plain_seconds(context: SubjectContext, spec: SweepSpec) -> float:
+def plain_clock(context: SubjectContext, spec: SweepSpec) -> Clock:
     """Time every ninth point of the plain loop on one batch, and scale to all points."""
     points = plan_sweep(context, spec)
     chosen = points[4::9]
-    masks = masks_of(context, chosen)
-    models = removed_models(context, masks)
+    loop = PlainLoop(context, masks_of(context, chosen), removes=False)
     assert context.subject.evaluation is not None
     inputs, labels = next(context.subject.evaluation.batches(spec.subject.batch_size))
     assert labels is not None
-    plain = Plain()
-    plain_batch(context, masks, inputs, labels, models, plain)
+    loop.batch(inputs, labels)
     scale = len(points) / len(chosen) * len(context.subject.evaluation) / len(inputs)
-    return plain.seconds * scale
+    clock = loop.result.clock
+    return Clock(clock.wall * scale, clock.cpu * scale)
 
 
 def main() -> None:
@@ -77,16 +77,19 @@ def main() -> None:
         ratios=ratios,
         layers=options.layers,
         tolerance=options.tolerance,
+        precision=options.precision,
     )
     context = open_context(load_subject(subject))
     context.prepare(spec.criteria)
     # Before, between and after the others, so that a machine's mood falls on all sides.
-    looks = [plain_seconds(context, spec)]
-    adaptive, adaptive_seconds = timed(context, dataclasses.replace(spec, mode="adaptive"))
-    looks.append(plain_seconds(context, spec))
-    whole, whole_seconds = timed(context, spec)
-    looks.append(plain_seconds(context, spec))
-    plain = sum(looks) / len(looks)
+    looks = [plain_clock(context, spec)]
+    adaptive, adaptive_clock = timed(context, dataclasses.replace(spec, mode="adaptive"))
+    looks.append(plain_clock(context, spec))
+    whole, whole_clock = timed(context, spec)
+    looks.append(plain_clock(context, spec))
+    plain = Clock(
+        *(sum(each) / len(looks) for each in zip(*map(dataclasses.astuple, looks), strict=True))
+    )
     expected = answers(whole, tolerance=options.tolerance)
     found = answers(adaptive, tolerance=options.tolerance)
     position = {0.0: -1, **{ratio: at for at, ratio in enumerate(ratios)}}
@@ -101,11 +104,20 @@ def main() -> None:
         "answers_equal": round(sum(step == 0 for step in steps) / len(steps), 3),
         "answers_within_one_step": round(sum(step <= 1 for step in steps) / len(steps), 3),
         "share_of_samples": round(samples / sum(sums.samples for sums in whole.sums.values()), 4),
-        "adaptive_seconds": round(adaptive_seconds, 2),
-        "exhaustive_seconds": round(whole_seconds, 2),
-        "plain_seconds": round(plain, 2),
-        "speedup_to_exhaustive": round(whole_seconds / adaptive_seconds, 1),
-        "speedup_to_plain": round(plain / adaptive_seconds, 1),
+        **{
+            f"{side}_{name}_seconds": round(value, 2)
+            for side, clock in (
+                ("adaptive", adaptive_clock),
+                ("exhaustive", whole_clock),
+                ("plain", plain),
+            )
+            for name, value in dataclasses.asdict(clock).items()
+        },
+        "speedup_to_exhaustive_wall": round(whole_clock.wall / adaptive_clock.wall, 1),
+        "speedup_to_exhaustive_cpu": round(whole_clock.cpu / adaptive_clock.cpu, 1),
+        "speedup_to_plain_wall": round(plain.wall / adaptive_clock.wall, 1),
+        "speedup_to_plain_cpu": round(plain.cpu / adaptive_clock.cpu, 1),
+        "precision": options.precision,
         "threads": options.threads,
         "torch": torch.__version__,
     }

@@ -1,9 +1,17 @@
 """Exact sweep against the plain loop: prune, run the whole eager model, restore, point by point.
 
 Both sides run in this process with the same threads, batch by batch in turns, over the same points
-of the same evaluation subset. Prints a table and one JSON line.
+of the same evaluation subset. ``--plain masked`` is the loop of every known tool: pruned weights
+are zeroed in place (at channel granularity the columns of the layers that read the channels), the
+whole model runs, the weights are put back. ``--plain removed`` runs models from which the channels
+were removed before the clock starts: the harder rival, and the oracle of the counts.
+
+Speed-ups are given by the wall clock and by processor time; on a machine with other work the second
+is the one to trust. The ideal is the arithmetic downstream of the edits alone, at the throughput of
+this machine's best convolution.
 
     python -m benchmarks.exact_sweep --subject sample:resnet20 --samples 2000
+    python -m benchmarks.exact_sweep --subject torchvision:mobilenet_v2 --criteria l1 --samples 16
 """
 
 from __future__ import annotations
@@ -11,19 +19,47 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from analysis.edits import SubjectContext, kept_units, open_context, scores, targets
+from analysis.edits import (
+    SubjectContext,
+    edit_for,
+    kept_units,
+    open_context,
+    scores,
+    targets,
+)
+from analysis.grid import group_points
 from analysis.ratios import parse_ratios
 from analysis.records import PointKey, SubjectSpec, Sums, SweepSpec
 from analysis.subject import load_subject
 from analysis.sweep import SweepUpdate, iter_sweep, plan_sweep
-from pruners.layers import find_layer, native_weight, to_native
+from benchmarks.images import random_images
+from pruners.graph import named_state
 from pruners.removal import remove
+
+
+@dataclass
+class Clock:
+    """Wall and processor time of one side."""
+
+    wall: float = 0.0
+    cpu: float = 0.0
+
+    def add(self, work: Callable[[], object]) -> None:
+        """Do some work and add what it took."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        work()
+        self.wall += time.perf_counter() - wall
+        self.cpu += time.process_time() - cpu
 
 
 @dataclass
@@ -32,13 +68,13 @@ class Plain:
 
     correct: dict[PointKey, int] = field(default_factory=dict)
     samples: int = 0
-    seconds: float = 0.0
+    clock: Clock = field(default_factory=Clock)
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--subject", default="sample:resnet20")
-    parser.add_argument("--data", default="sample:fashion-mnist")
+    parser.add_argument("--data", default=None, help="default: the samples' own, or random images")
     parser.add_argument("--criteria", default="l1,fpgm,taylor")
     parser.add_argument("--granularity", default="channel")
     parser.add_argument("--ratios", default="0.1:0.9:0.1")
@@ -47,6 +83,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=250)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", default="float32")
+    parser.add_argument("--plain", choices=("masked", "removed"), default="masked")
     parser.add_argument(
         "--plain-batches",
         type=int,
@@ -69,113 +107,189 @@ def masks_of(context: SubjectContext, points: tuple[PointKey, ...]) -> dict[Poin
     }
 
 
-@torch.no_grad()
-def plain_batch(
-    context: SubjectContext,
-    masks: dict[PointKey, Tensor],
-    inputs: Tensor,
-    labels: Tensor,
-    models: dict[PointKey, nn.Module],
-    plain: Plain,
-) -> None:
-    """Add one batch of every point; removed models are made before the clock starts."""
-    start = time.perf_counter()
-    for key, mask in masks.items():
-        if key.group is not None:
-            right = (models[key](inputs).argmax(1) == labels).sum()
+class PlainLoop:
+    """Runs the whole eager model once a point and batch.
+
+    Args:
+        context: The subject; its model is masked in place and restored.
+        masks: What each point keeps.
+        removes: Whether channels are removed instead of masked. Where a norm mixes the channels
+            they are removed in any case: nothing else gives the answer.
+    """
+
+    def __init__(
+        self, context: SubjectContext, masks: dict[PointKey, Tensor], *, removes: bool
+    ) -> None:
+        self._context = context
+        self._state = named_state(context.model)
+        found = {
+            (item.layer, item.group): item
+            for item in targets(context, next(iter(masks)).granularity)
+        }
+        self._edits = {
+            key: edit_for(context, found[key.layer, key.group], mask) for key, mask in masks.items()
+        }
+        self._models: dict[PointKey, nn.Module] = {
+            key: self._removed(key, mask)
+            for key, mask in masks.items()
+            if key.group is not None and (removes or self._edits[key].kept)
+        }
+        self.result = Plain()
+
+    def _removed(self, key: PointKey, mask: Tensor) -> nn.Module:
+        structure = self._context.require_structure()
+        kept = {str(key.group): mask.nonzero().flatten().tolist()}
+        return remove(self._context.model, structure, kept).eval()
+
+    @torch.no_grad()
+    def batch(self, inputs: Tensor, labels: Tensor) -> None:
+        """Add one batch of every point."""
+        for key in self._edits:
+            self.result.clock.add(lambda key=key: self._point(key, inputs, labels))
+        self.result.samples += len(labels)
+
+    def _point(self, key: PointKey, inputs: Tensor, labels: Tensor) -> None:
+        if key in self._models:
+            logits = self._models[key](inputs)
         else:
-            module = find_layer(context.model, key.layer)
-            weight = native_weight(module)
-            saved = weight.detach().clone()
-            weight.data.mul_(to_native(mask, module))
-            right = (context.model(inputs).argmax(1) == labels).sum()
-            weight.data.copy_(saved)
-        plain.correct[key] = plain.correct.get(key, 0) + int(right)
-    plain.seconds += time.perf_counter() - start
-    plain.samples += len(labels)
+            edit = self._edits[key].tensors
+            saved = {name: self._state[name].detach().clone() for name in edit}
+            for name, tensor in edit.items():
+                self._state[name].data.copy_(tensor)
+            logits = self._context.model(inputs)
+            for name, tensor in saved.items():
+                self._state[name].data.copy_(tensor)
+        right = int((logits.argmax(1) == labels).sum())
+        self.result.correct[key] = self.result.correct.get(key, 0) + right
 
 
-def removed_models(
-    context: SubjectContext, masks: dict[PointKey, Tensor]
-) -> dict[PointKey, nn.Module]:
-    structure = context.require_structure()
-    return {
-        key: remove(context.model, structure, {key.group: mask.nonzero().flatten().tolist()}).eval()
-        for key, mask in masks.items()
-        if key.group is not None
-    }
+def best_throughput() -> float:
+    """Return the FLOP a second of processor time of the best convolution found here."""
+    best = 0.0
+    with torch.inference_mode():
+        for channels, size, samples in ((64, 14, 64), (128, 14, 32), (256, 14, 16)):
+            images = torch.randn(samples, channels, size, size).to(
+                memory_format=torch.channels_last
+            )
+            weight = torch.randn(channels, channels, 3, 3).to(memory_format=torch.channels_last)
+            flop = 2 * images.numel() * channels * 9
+            for _ in range(12):
+                clock = Clock()
+                clock.add(lambda i=images, w=weight: torch.conv2d(i, w, padding=1))
+                best = max(best, flop / clock.cpu)
+    return best
 
 
-def compare(context: SubjectContext, spec: SweepSpec, limit: int | None) -> dict[str, object]:
+def downstream_flop(
+    context: SubjectContext, spec: SweepSpec, points: tuple[PointKey, ...]
+) -> float:
+    """Return the FLOP a sample downstream of the points' edits, equal masks counted once."""
+    program = context.evaluator.program
+    assert program is not None
+    example = context.subject.example
+    total = 0.0
+    by_part: dict[tuple[int, ...], float] = {}
+    with torch.inference_mode():
+        start = program.prepare(example)
+        known = {**start, **program.run(program.whole(), start)}
+        for item in group_points(context, spec, points).items:
+            part = program.part(item.names) if item.names else program.whole()
+            if part.steps not in by_part:
+                with FlopCounterMode(display=False) as counter:
+                    program.run(part, known)
+                by_part[part.steps] = counter.get_total_flops() / len(example)
+            total += by_part[part.steps]
+    return total
+
+
+def compare(
+    context: SubjectContext, spec: SweepSpec, *, limit: int | None, removes: bool
+) -> dict[str, object]:
     points = plan_sweep(context, spec)
     context.prepare(spec.criteria)
-    masks = masks_of(context, points)
-    models = removed_models(context, masks)
-    plain = Plain()
-    counts: dict[PointKey, int] = {}
-    before: dict[PointKey, Sums] = {}
-    update: SweepUpdate | None = None
-    engine = 0.0
+    loop = PlainLoop(context, masks_of(context, points), removes=removes)
+    engine, before = Clock(), dict[PointKey, Sums]()
     updates = iter_sweep(context, spec)
+    latest: list[SweepUpdate] = []
     assert context.subject.evaluation is not None
-    for number, (inputs, labels) in enumerate(
-        context.subject.evaluation.batches(spec.subject.batch_size)
-    ):
-        start = time.perf_counter()
-        update = next(updates)
-        engine += time.perf_counter() - start
+    batches = context.subject.evaluation.batches(spec.subject.batch_size)
+    for number, (inputs, labels) in enumerate(batches):
+        seen = loop.result.samples + len(inputs)
+        while not latest or latest[-1].samples < min(
+            (number + 1) * spec.subject.batch_size, len(context.subject.evaluation)
+        ):
+            engine.add(lambda: latest.append(next(updates)))
         if limit is None or number < limit:
             assert labels is not None
-            plain_batch(context, masks, inputs, labels, models, plain)
-            before = dict(update.sums)
-            counts = {key: sums.correct for key, sums in before.items()}
-    assert update is not None
-    differing = sum(counts[key] != plain.correct[key] for key in counts)
-    flips = sum(abs(counts[key] - plain.correct[key]) for key in counts)
+            loop.batch(inputs, labels)
+            before = dict(latest[-1].sums)
+            assert all(sums.samples == seen for sums in before.values())
+    plain, update = loop.result, latest[-1]
+    differences = [abs(before[key].correct - plain.correct[key]) for key in before]
     scale = update.samples / plain.samples
+    ideal = downstream_flop(context, spec, points) * update.samples / best_throughput()
     return {
         "points": len(points),
         "failed": len(update.failed),
         "samples": update.samples,
         "plain_samples": plain.samples,
-        "engine_seconds": round(engine, 2),
-        "plain_seconds": round(plain.seconds * scale, 2),
-        "speedup": round(plain.seconds * scale / engine, 2),
-        "points_with_other_counts": differing,
-        "flips": flips,
-        "answers": plain.samples * len(counts),
+        "engine_seconds": round(engine.wall, 2),
+        "plain_seconds": round(plain.clock.wall * scale, 2),
+        "speedup_wall": round(plain.clock.wall * scale / engine.wall, 2),
+        "engine_cpu_seconds": round(engine.cpu, 2),
+        "plain_cpu_seconds": round(plain.clock.cpu * scale, 2),
+        "speedup_cpu": round(plain.clock.cpu * scale / engine.cpu, 2),
+        "ideal_cpu_seconds": round(ideal, 2),
+        "share_of_ideal": round(ideal / engine.cpu, 2),
+        "points_with_other_counts": sum(item > 0 for item in differences),
+        "flips": sum(differences),
+        "answers": plain.samples * len(before),
     }
 
 
 def main() -> None:
     options = arguments()
     torch.set_num_threads(options.threads)
-    subject = SubjectSpec(
-        model=options.subject,
-        data=options.data,
-        samples=options.samples,
-        batch_size=options.batch_size,
-        device=options.device,
-    )
-    spec = SweepSpec(
-        subject=subject,
-        criteria=tuple(options.criteria.split(",")),
-        granularity=options.granularity,
-        ratios=parse_ratios(options.ratios),
-        layers=options.layers,
-    )
-    start = time.perf_counter()
-    context = open_context(load_subject(subject))
-    opened = time.perf_counter() - start
+    with tempfile.TemporaryDirectory() as folder:
+        data = options.data or (
+            "sample:fashion-mnist"
+            if options.subject.startswith("sample:")
+            else random_images(Path(folder), samples=options.samples)
+        )
+        subject = SubjectSpec(
+            model=options.subject,
+            data=data,
+            samples=options.samples,
+            batch_size=min(options.batch_size, options.samples),
+            device=options.device,
+            calibration_samples=512 if data == "sample:fashion-mnist" else 8,
+        )
+        spec = SweepSpec(
+            subject=subject,
+            criteria=tuple(options.criteria.split(",")),
+            granularity=options.granularity,
+            ratios=parse_ratios(options.ratios),
+            layers=options.layers,
+            precision=options.precision,
+        )
+        start = time.perf_counter()
+        context = open_context(load_subject(subject))
+        opened = time.perf_counter() - start
+        found = compare(
+            context, spec, limit=options.plain_batches, removes=options.plain == "removed"
+        )
     result = {
         "benchmark": "exact_sweep",
         "subject": options.subject,
         "criteria": options.criteria,
         "granularity": options.granularity,
         "ratios": options.ratios,
-        **compare(context, spec, options.plain_batches),
+        "precision": options.precision,
+        "plain": options.plain,
+        **found,
         "open_seconds": round(opened, 2),
         "incremental": context.evaluator.is_incremental,
+        "batch_size": subject.batch_size,
         "threads": options.threads,
         "device": options.device,
         "machine": platform.processor() or platform.machine(),

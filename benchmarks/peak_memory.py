@@ -14,13 +14,13 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from analysis.edits import open_context
 from analysis.records import DEFAULT_MEMORY_LIMIT, SubjectSpec, SweepSpec
 from analysis.subject import load_subject
 from analysis.sweep import iter_sweep
+from benchmarks.images import random_images
 
 
 def arguments() -> argparse.Namespace:
@@ -43,17 +43,6 @@ def peak_mib() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 2**10
 
 
-def random_images(options: argparse.Namespace, folder: Path) -> str:
-    chance = np.random.default_rng(0)
-    shape = (options.samples + options.calibration_samples, options.size, options.size, 3)
-    np.savez(
-        folder / "images.npz",
-        images=chance.integers(0, 256, shape, dtype=np.uint8),
-        labels=chance.integers(0, options.classes, shape[0]),
-    )
-    return f"npz:{folder / 'images.npz'}#mean=0.5,0.5,0.5&std=0.25,0.25,0.25"
-
-
 def main() -> None:
     options = arguments()
     torch.set_num_threads(options.threads)
@@ -61,7 +50,13 @@ def main() -> None:
         spec = SweepSpec(
             subject=SubjectSpec(
                 model=options.model,
-                data=random_images(options, Path(folder)),
+                data=random_images(
+                    Path(folder),
+                    samples=options.samples,
+                    calibration=options.calibration_samples,
+                    size=options.size,
+                    classes=options.classes,
+                ),
                 samples=options.samples,
                 calibration_samples=options.calibration_samples,
                 batch_size=options.batch_size,

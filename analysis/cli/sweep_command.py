@@ -67,6 +67,9 @@ def sweep(
     tolerance: Annotated[
         float, typer.Option(help="Accuracy drop that adaptive mode decides on; 0.01 is 1 pp.")
     ] = 0.01,
+    confidence: Annotated[
+        float, typer.Option(help="Confidence of adaptive decisions and of the intervals.")
+    ] = 0.95,
     repair: Annotated[str, typer.Option(help="Repair of each point: none, bn or lsq.")] = "none",
     semantics: Annotated[
         str,
@@ -78,6 +81,13 @@ def sweep(
     reduction: Annotated[
         str, typer.Option(help="How the layers of a group join: mean, sum, max, min or first.")
     ] = "mean",
+    precision: Annotated[
+        str,
+        typer.Option(
+            help="float32, or bf16: faster on processors that have it; close answers are done "
+            "again in float32."
+        ),
+    ] = "float32",
     criterion_file: CriterionFiles = None,
     executor: Annotated[
         str, typer.Option(help="local, or ray: share the batches among the workers of a cluster.")
@@ -129,9 +139,11 @@ def sweep(
             seed=seed,
             mode=mode,
             tolerance=tolerance,
+            confidence=confidence,
             repair=repair,
             semantics=semantics,
             reduction=reduction,
+            precision=precision,
             criterion_files=criterion_file or (),
             device=device,
             memory_limit=memory_limit,

@@ -50,9 +50,11 @@ def spec_of_options(
     seed: int,
     mode: str,
     tolerance: float,
+    confidence: float,
     repair: str,
     semantics: str,
     reduction: str,
+    precision: str,
     criterion_files: Sequence[Path],
     device: str,
     memory_limit: str,
@@ -64,6 +66,7 @@ def spec_of_options(
     Raises:
         InputError: An option is missing or makes no sense; the message says which.
     """
+    from analysis.reduced import check_precision
     from pruners import granularity as granularities
     from pruners.criteria import load_criterion_file
     from pruners.criteria.coupled import REDUCTIONS
@@ -78,8 +81,13 @@ def spec_of_options(
     check_choice("reduction", reduction, REDUCTIONS)
     check_choice("mode", mode, MODES)
     check_choice("repair", repair, REPAIRS)
+    check_precision(precision)
     if not 0 < tolerance < 1:
         raise InputError(f"--tolerance is a fraction between 0 and 1, found {tolerance:g}")
+    if not 0.5 <= confidence < 1:
+        raise InputError(
+            f"--confidence is a fraction from 0.5 up to but not 1, found {confidence:g}"
+        )
     return SweepSpec(
         subject=SubjectSpec(
             model=model,
@@ -98,9 +106,11 @@ def spec_of_options(
         layers=layers,
         mode=mode,
         tolerance=tolerance,
+        confidence=confidence,
         repair=repair,
         semantics=semantics,
         reduction=reduction,
+        precision=precision,
         executor=executor,
         ray_address=ray_address,
     )

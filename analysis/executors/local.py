@@ -25,7 +25,6 @@ class LocalExecutor:
     width = 1
 
     def __init__(self, context: SubjectContext, spec: SweepSpec, items: Sequence[Item]) -> None:
-        self._context = context
         self._pieces = sweep_pieces(require_data(context), spec)
         # Adaptive sweeps come back to a piece, exhaustive ones do not.
         limit = context.evaluator.memory_limit or DEFAULT_MEMORY_LIMIT
@@ -58,4 +57,4 @@ class LocalExecutor:
 
     def close(self) -> None:
         """Forget the batch at hand."""
-        self._context.evaluator.release()
+        self._measurer.release()

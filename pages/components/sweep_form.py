@@ -13,6 +13,7 @@ from analysis.grid import SweepEstimate, estimate_cost
 from analysis.known_points import known_points
 from analysis.ratios import parse_ratios
 from analysis.records import SweepSpec
+from analysis.reduced import PRECISION_HELP, PRECISIONS
 from analysis.repair import REPAIR_HELP, SWEEP_REPAIRS
 from pages.components import address, session, text
 from pages.components.loaded import LoadedSubject
@@ -87,7 +88,7 @@ def _spec(context: SubjectContext) -> SweepSpec:
             help="A pattern over layer names, such as layer3.*; * takes all.",
             persist_state="session",
         )
-    mode = _mode()
+    mode, precision = _mode()
     semantics, repair, reduction = _methods(granularities.parse(granularity).is_structured)
     _explain(criteria)
     return SweepSpec(
@@ -100,6 +101,7 @@ def _spec(context: SubjectContext) -> SweepSpec:
         repair=repair,
         reduction=reduction,
         mode=mode,
+        precision=precision,
         tolerance=float(address.value("tolerance")) / 100,
     )
 
@@ -113,8 +115,8 @@ def _explain(criteria: Sequence[str]) -> None:
             st.caption(f"**{entry.label}**: {entry.help} {entry.caution}".strip())
 
 
-def _mode() -> str:
-    """Ask how much is measured."""
+def _mode() -> tuple[str, str]:
+    """Ask how much is measured, and in which precision."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         mode = st.segmented_control(
             "Effort",
@@ -137,7 +139,16 @@ def _mode() -> str:
                 width=150,
                 help="Accuracy drop that the sweep decides on.",
             )
-    return mode or "exhaustive"
+        precision = st.segmented_control(
+            "Precision",
+            PRECISIONS,
+            default=PRECISIONS[0],
+            required=True,
+            key="sweep_precision",
+            help="  \n".join(f"**{name}**: {PRECISION_HELP[name]}" for name in PRECISIONS),
+            persist_state="session",
+        )
+    return mode or "exhaustive", precision or PRECISIONS[0]
 
 
 def _methods(is_structured: bool) -> tuple[str, str, str]:
