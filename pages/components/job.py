@@ -60,7 +60,8 @@ def chip(current: Session) -> None:
         _offer(current)
         return
     st.caption("Job")
-    refreshed(_chip, current.run.run_id, every=1.0, title="The run cannot be read")
+    run = current.run
+    refreshed(_chip, run.run_id, run.state, every=1.0, title="The run cannot be read")
 
 
 def _offer(current: Session) -> None:
@@ -79,10 +80,11 @@ def _offer(current: Session) -> None:
     )
 
 
-def _chip(run_id: str) -> None:
+def _chip(run_id: str, state: str) -> None:
     run = session.store().run(run_id)
-    if not run.is_live:
-        # The page around this fragment shows the end, and the timer stops with it.
+    if run.state != state:
+        # The page around this fragment, its badges too, shows the state; at the end the timer
+        # stops with it.
         st.rerun()
     st.progress(fraction(run), text=f"Sweep `{run_id}`")
     st.caption(line(run))

@@ -10,7 +10,7 @@ import streamlit as st
 
 from analysis.curves import sparklines
 from analysis.records import Plan
-from pages.components import plan_state, text
+from pages.components import address, plan_state, text
 from pages.components.session import Session
 from pruners import granularity as granularities
 from pruners.criteria import registry
@@ -131,3 +131,6 @@ def _edited(key: str, keys: list[str]) -> None:
         if entry != old
     ]
     plan_state.do(changed, action=f"edit {text.listed(names)}", from_table=True)
+    if len(names) == 1:
+        # What is below the table follows the hand.
+        address.put("layer", names[0])
