@@ -229,10 +229,16 @@ class Evaluator:
 
     def tiles(self, inputs: Tensor) -> Sequence[Tensor]:
         """Cut a batch into tiles of about the same size that a CPU computes best."""
-        if self.program is None or inputs.device.type != "cpu" or not self._sample_bytes:
+        if self.tile_samples is None or inputs.device.type != "cpu":
             return (inputs,)
-        size = max(FEWEST_SAMPLES, TILE_BYTES // max(self._sample_bytes.values()))
-        return inputs.tensor_split(-(-len(inputs) // size))
+        return inputs.tensor_split(-(-len(inputs) // self.tile_samples))
+
+    @property
+    def tile_samples(self) -> int | None:
+        """Samples whose values a CPU core keeps in its cache; None where that is not known."""
+        if self.program is None or not self._sample_bytes:
+            return None
+        return max(FEWEST_SAMPLES, TILE_BYTES // max(self._sample_bytes.values()))
 
     def _border(self, edits: Iterable[Iterable[str]] | None) -> frozenset[int]:
         assert self.program is not None

@@ -84,7 +84,7 @@ class LiveEvaluator:
 
     Args:
         context: The subject.
-        batch_size: Samples a step; the first estimate comes after one step.
+        batch_size: Samples a step, at most; the first estimate comes after one step.
         cache_bytes: Memory for the values of the last plan.
         confidence: Of the interval.
     """
@@ -105,8 +105,8 @@ class LiveEvaluator:
         self._cache_bytes = cache_bytes
         self._cached_bytes = 0
         self._lock = threading.Lock()
-        limit = context.evaluator.max_samples()
-        size = min(batch_size, limit or batch_size)
+        limits = (context.evaluator.max_samples(), context.evaluator.tile_samples)
+        size = min(batch_size, *(limit for limit in limits if limit is not None))
         self._total = len(split)
         self._source = split.batches(size)
         self._batches: list[_Batch] = []

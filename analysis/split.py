@@ -88,11 +88,11 @@ class Split:
             return
         bad = torch.nonzero((labels < 0) | (labels >= self._num_classes)).flatten()
         if len(bad):
-            at = int(bad[0])
+            at, many = int(bad[0]), len(labels) > 1
             raise InputError(
                 f"{self._source.name!r}: sample {indices[at]} has label {int(labels[at])}, but the "
-                f"model gives {self._num_classes} logits (labels 0..{self._num_classes - 1}); "
-                f"{len(bad)} of {len(labels)} labels are out of range"
+                f"model gives {self._num_classes} logits (labels 0..{self._num_classes - 1})"
+                + (f"; {len(bad)} of {len(labels)} labels are out of range" if many else "")
             )
 
 

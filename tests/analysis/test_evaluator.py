@@ -209,6 +209,23 @@ def test_memory_limit_bounds_the_samples_of_a_batch() -> None:
     assert Evaluator(model, graph, example=inputs[:2], memory_limit=None).max_samples() is None
 
 
+def test_tiles_change_speed_only(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, inputs, graph = subject
+    evaluator = Evaluator(model, graph, example=inputs[:2])
+    monkeypatch.setattr("analysis.evaluator.TILE_BYTES", 1)
+    monkeypatch.setattr("analysis.evaluator.FEWEST_SAMPLES", 2)
+    assert [len(tile) for tile in evaluator.tiles(inputs)] == [2, 2, 1]
+    edits = list(edits_of(model))[::4]
+    # Values that were not kept are computed again in each tile, too.
+    assert_same_logits(
+        evaluator.dense(inputs, edits=[edits[-1]]), reference_forward(model, inputs, {})
+    )
+    for edit in edits:
+        expected = reference_forward(model, inputs, edit)
+        assert_same_logits(evaluator.evaluate(edit), expected)
+        assert_same_logits(evaluator.logits(inputs, edit), expected)
+
+
 def test_a_batch_can_be_come_back_to() -> None:
     model, inputs = sample("resnet20")
     evaluator = Evaluator(model, graph_of("resnet20"), example=inputs[:2])

@@ -8,6 +8,7 @@ import math
 import pytest
 import torch
 
+from analysis.adaptive import max_tests
 from analysis.stopping import BETS, DropTest, Piece, anytime_paired
 from pruners.errors import InputError
 
@@ -46,6 +47,39 @@ def test_wrong_decisions_are_at_most_as_many_as_stated(lost: int, gained: int) -
     wrong = sum(decide(lost, gained, seed, 0.05)[0] != right for seed in range(400))
     # 400 trials at 5 % give 20, with a standard deviation of 4.4.
     assert wrong / 400 <= 0.05 + 2 * 0.011
+
+
+@pytest.mark.parametrize("middle", [(20, 21), (19, 22), (20, 40)])
+def test_answers_of_whole_curves_are_wrong_at_most_as_often_as_stated(
+    middle: tuple[int, int],
+) -> None:
+    # Nine points, the fifth and sixth right at the tolerance of 20 of 2,000.
+    drops = (0, 5, 12, min(18, middle[0]), *middle, max(44, middle[1]), 90, 400)
+    assert list(drops) == sorted(drops)
+    alpha = 0.05 / max_tests(len(drops))
+    trials, wrong = 300, 0
+    for trial in range(trials):
+        low, high, tests = -1, len(drops), 0
+        while high - low > 1:
+            at = (low + high) // 2
+            tests += 1
+            decision, _ = decide(drops[at] + 30, 30, trial * len(drops) + at, alpha)
+            low, high = (at, high) if decision == "tolerated" else (low, at)
+        assert tests <= max_tests(len(drops))
+        wrong += low != 4
+    # 300 trials at 5 % have a standard deviation of 1.3 %.
+    assert wrong / trials <= 0.05 + 2 * 0.013
+
+
+@pytest.mark.parametrize("points", range(1, 40))
+def test_the_number_of_tests_is_that_of_the_longest_bisection(points: int) -> None:
+    def longest(low: int, high: int) -> int:
+        if high - low <= 1:
+            return 0
+        at = (low + high) // 2
+        return 1 + max(longest(low, at), longest(at, high))
+
+    assert max_tests(points) == longest(-1, points)
 
 
 def test_clear_cases_take_few_samples() -> None:
