@@ -37,18 +37,38 @@ class Cost(Record):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Factor:
-    """A size that shrinks: ``size`` minus, for each group, positions times removed units."""
+    """A size that shrinks: ``size`` minus, for each group, positions times removed units.
+
+    Attributes:
+        size: The size before.
+        positions: Group, and how many positions each of its units has.
+        lines: Where each position belongs to several groups, as a flattened pair of channel dims
+            does: group and unit of each position, for each of them.
+    """
 
     size: int
     positions: tuple[tuple[int, Tensor], ...] = ()
+    lines: tuple[tuple[Tensor, Tensor], ...] = ()
 
     def left(self, removed: Sequence[_Removed | None]) -> int:
+        if len(self.lines) > 1:
+            return self._left_of_all(removed)
         left = self.size
         for group, counts in self.positions:
             gone = removed[group]
             if gone is not None:
                 left -= gone.count(counts)
         return left
+
+    def _left_of_all(self, removed: Sequence[_Removed | None]) -> int:
+        lost = torch.zeros(self.size, dtype=torch.bool)
+        for groups, units in self.lines:
+            for group, counts in self.positions:
+                gone = removed[group]
+                if gone is not None:
+                    inside = groups == group
+                    lost[inside] |= gone.lost(len(counts))[units[inside]]
+        return self.size - int(lost.sum())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,8 +81,12 @@ class _Removed:
     def count(self, counts: Tensor) -> int:
         if self.mask is not None:
             return int(counts[self.mask].sum())
-        # Units of one group nearly always cover equally many positions, so any will do.
+        # Units of one group cover equally many positions, so any will do.
         return int(counts.sum()) * self.number // len(counts)
+
+    def lost(self, units: int) -> Tensor:
+        """Return which units are removed ``(units,)``."""
+        return torch.arange(units) < self.number if self.mask is None else self.mask
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -183,30 +207,35 @@ class CostModel:
             factors = []
             for dim, size in enumerate(shape):
                 line = lines.get((name, dim))
-                axis = Axis(size, line, 0) if line is not None else Axis(size)
+                axis = Axis(size, (line,), 0) if line is not None else Axis(size)
                 factors.append(self._factor(axis, structure))
             terms.append(_Term(layer_of(name), tuple(factors)))
         return terms
 
     def _factor(self, axis: Axis, structure: Structure) -> _Factor:
         """Return how a size depends on the groups."""
-        if axis.plane is None:
-            return _Factor(axis.size)
-        plane = structure.units.root[narrowed(axis.plane)]
-        line = plane.movedim(axis.dim, 0).reshape(plane.shape[axis.dim], -1)
+        found = [self._line(plane, axis.dim, structure) for plane in axis.planes]
+        lines = tuple(line for line in found if line is not None)
+        positions = []
+        for groups, units in lines:
+            for group in sorted(set(groups[groups >= 0].tolist())):
+                total = structure.groups[group].units
+                counts = torch.bincount(units[groups == group], minlength=total)
+                positions.append((group, counts))
+        return _Factor(axis.size, tuple(positions), lines)
+
+    def _line(self, plane: Tensor, dim: int, structure: Structure) -> tuple[Tensor, Tensor] | None:
+        """Return group and unit of each position along a dim; None if it does not shrink."""
+        small = structure.units.root[narrowed(plane)]
+        line = small.movedim(dim, 0).reshape(small.shape[dim], -1)
         if line.shape[1] > 1 and not bool((line == line[:, :1]).all()):
             # Another dim of the plane is the one that shrinks.
-            return _Factor(axis.size)
+            return None
         roots = line[:, 0]
         if len(roots) > 1 and bool((roots == roots[0]).all()):
-            return _Factor(axis.size)
+            return None
         groups, units = self._units[0][roots], self._units[1][roots]
-        positions = []
-        for group in sorted(set(groups[groups >= 0].tolist())):
-            total = structure.groups[group].units
-            counts = torch.bincount(units[groups == group], minlength=total)
-            positions.append((group, counts))
-        return _Factor(axis.size, tuple(positions))
+        return (groups, units) if bool((groups >= 0).any()) else None
 
 
 def _layer(weight: str) -> str:

@@ -3,9 +3,10 @@
 For each model, untrained with random norm statistics: groups, share of the parameters that can be
 pruned, largest difference between masked and removed logits (each group alone at 0.5, all together
 at 0.3 and 0.5), whether the predicted parameters and multiply-adds are those counted after
-removal, seconds, and Torch-Pruning on the same model. Prints a table and one JSON line.
+removal, seconds, and Torch-Pruning on the same model. Prints a table and one JSON line. With
+``--out`` each model is a line of that file as soon as it is measured, and is not measured again.
 
-    python -m benchmarks.groups_zoo --models resnet18,vit_b_16 --threads 2
+    python -m benchmarks.groups_zoo --models resnet18,vit_b_16 --threads 2 --out zoo.jsonl
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -53,6 +55,9 @@ TIMM = (
 )
 # fmt: on
 
+FIXED_SIZE = ("maxvit_t",)
+TOLD_SIZE = ("vit_b_16", "mixer_s32_224", "deit_tiny_patch16_224")
+
 PEER_SECONDS, PEER_BYTES = 60, 12 * 2**30
 
 
@@ -66,6 +71,7 @@ class Row:
     heads: int
     by_removal: int
     prunable_share: float
+    alone: int
     difference: float
     predicted_right: bool
     own_class: bool
@@ -76,20 +82,28 @@ class Row:
     torch_pruning: str
 
 
-def build(name: str, *, seed: int = 0) -> tuple[nn.Module, Tensor]:
-    """Return a model in eval mode with random norms, and an input batch."""
+def build(name: str, *, size: int | None = None, seed: int = 0) -> tuple[nn.Module, Tensor]:
+    """Return a model in eval mode with random norms, and an input batch.
+
+    Args:
+        name: Name of the model.
+        size: Pixels a side where the model can be built for any; by default the usual ones.
+        seed: Seed of parameters and inputs.
+    """
     torch.manual_seed(seed)
     vision = torchvision()  # before timm, which imports it without the cure
+    usual = 299 if name == "inception_v3" else 224
+    size = usual if size is None or name in FIXED_SIZE else size
     if name in TIMM:
         import timm
 
-        model = timm.create_model(name, pretrained=False)
+        options = {"img_size": size} if name in TOLD_SIZE else {}
+        model = timm.create_model(name, pretrained=False, **options)
     else:
-        extra = {"aux_logits": False, "init_weights": False}
-        is_inception = name in ("googlenet", "inception_v3")
-        options = extra if is_inception else {}
+        options = {"image_size": size} if name in TOLD_SIZE else {}
+        if name in ("googlenet", "inception_v3"):
+            options = {"aux_logits": False, "init_weights": False}
         model = vision.models.get_model(name, weights=None, **options)
-    size = 299 if name == "inception_v3" else 224
     return randomized(model.eval()).requires_grad_(False), torch.randn(2, 3, size, size)
 
 
@@ -129,30 +143,60 @@ def run(model: nn.Module, example: Tensor) -> Tensor:
         return model(example)
 
 
-def largest_difference(model: nn.Module, structure: Structure, *, singles: bool = True) -> float:
-    """Compare masked and removed logits over the groups where both are the same by design."""
-    requests = [kept_units(structure, ratio, exact=True) for ratio in (0.3, 0.5)]
-    if singles:
-        requests += [{name: units} for name, units in requests[1].items()]
-    worst = 0.0
-    for kept in requests:
-        if kept:
-            removed = run(removed_graph(model, structure, kept), structure.example)
-            masked = edited_outputs(model, structure, kept)
-            worst = max(worst, difference(removed, masked))
-    return worst
+def all_together(model: nn.Module, structure: Structure, costs: CostModel) -> tuple[Findings, bool]:
+    """Remove from all groups at once at 0.3 and 0.5; say as well whether the class stayed."""
+    found, own = Findings(), True
+    for ratio in (0.3, 0.5):
+        kept = kept_units(structure, ratio, exact=False)
+        smaller = remove(model, structure, kept)
+        own &= isinstance(smaller, type(model))
+        cost, _ = counted(smaller, structure.example)
+        found.note(predicted_right=costs.predict(kept) == cost)
+        exact = kept_units(structure, ratio, exact=True)
+        if exact:
+            removed = run(removed_graph(model, structure, exact), structure.example)
+            found.note(distance=difference(removed, edited_outputs(model, structure, exact)))
+    return found, own
 
 
-def counted(model: nn.Module, example: Tensor) -> Cost:
-    """Count parameters and, with torch's own counter, multiply-adds of one sample."""
+def one_at_a_time(model: nn.Module, structure: Structure, costs: CostModel) -> Findings:
+    """Remove half of each group alone."""
+    found = Findings()
+    for group_id, units in kept_units(structure, 0.5, exact=False).items():
+        kept = {group_id: units}
+        cost, removed = counted(removed_graph(model, structure, kept), structure.example)
+        found.note(predicted_right=costs.predict(kept) == cost)
+        if structure.group(group_id).exact:
+            found.note(distance=difference(removed, edited_outputs(model, structure, kept)))
+        found.alone += 1
+    return found
+
+
+@dataclass
+class Findings:
+    """Largest difference of masked and removed logits, and whether all predictions were right."""
+
+    distance: float = 0.0
+    predicted_right: bool = True
+    alone: int = 0
+
+    def note(self, *, distance: float = 0.0, predicted_right: bool = True) -> None:
+        """Add one finding."""
+        # A difference that is not a number must not pass for a small one.
+        self.distance = max(self.distance, distance if distance == distance else float("inf"))
+        self.predicted_right &= predicted_right
+
+
+def counted(model: nn.Module, example: Tensor) -> tuple[Cost, Tensor]:
+    """Count parameters and, with torch's own counter, multiply-adds of one sample; and run."""
     counter = FlopCounterMode(display=False)
     # The counter knows the plain attention kernel only.
     torch.backends.mha.set_fastpath_enabled(False)
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
-        model(example)
+        logits = model(example)
     torch.backends.mha.set_fastpath_enabled(True)
     params = sum(item.numel() for item in model.parameters())
-    return Cost(params=params, macs=counter.get_total_flops() // 2 // len(example))
+    return Cost(params=params, macs=counter.get_total_flops() // 2 // len(example)), logits
 
 
 def prunable_share(model: nn.Module, structure: Structure) -> float:
@@ -227,20 +271,15 @@ def timed(function: Callable[[], Any]) -> tuple[Any, float, float]:
     return result, time.perf_counter() - wall, time.process_time() - cpu
 
 
-def measure(name: str, *, singles: bool = True, peer: bool = True) -> Row:
+def measure(name: str, *, size: int | None = None, singles: bool = True, peer: bool = True) -> Row:
     """Measure one model."""
-    model, example = build(name)
+    model, example = build(name, size=size)
     graph, capture_seconds, _ = timed(lambda: capture(model, example))
     structure, wall, cpu = timed(lambda: find_structure(model, graph, example))
     costs = CostModel(structure)
-    right = costs.dense == counted(model, example)
-    own = True
-    for ratio in (0.3, 0.5):
-        kept = kept_units(structure, ratio, exact=False)
-        smaller = remove(model, structure, kept)
-        own &= isinstance(smaller, type(model))
-        right &= costs.predict(kept) == counted(smaller, example)
-    worst = largest_difference(model, structure, singles=singles)
+    right = costs.dense == counted(model, example)[0]
+    found, own = all_together(model, structure, costs)
+    alone = one_at_a_time(model, structure, costs) if singles else Findings()
     prunable = [group for group in structure.groups if group.prunable]
     share = prunable_share(model, structure)
     seconds, verdict = peer_in_own_process(name) if peer else (None, "not run")
@@ -251,8 +290,9 @@ def measure(name: str, *, singles: bool = True, peer: bool = True) -> Row:
         heads=sum(group.kind == "head" for group in prunable),
         by_removal=sum(not group.exact for group in prunable),
         prunable_share=round(share, 4),
-        difference=worst,
-        predicted_right=right,
+        alone=alone.alone,
+        difference=max(found.distance, alone.distance),
+        predicted_right=right and found.predicted_right and alone.predicted_right,
         own_class=own,
         capture_seconds=round(capture_seconds, 2),
         find_seconds=round(wall, 2),
@@ -263,7 +303,7 @@ def measure(name: str, *, singles: bool = True, peer: bool = True) -> Row:
 
 
 HEAD = (
-    f"{'model':24}{'groups':>7}{'prunable':>9}{'heads':>6}{'norm':>5}{'params':>8}"
+    f"{'model':24}{'groups':>7}{'prunable':>9}{'heads':>6}{'norm':>5}{'params':>8}{'alone':>6}"
     f"{'difference':>11}{'cost':>6}{'class':>6}{'capture':>8}{'find':>6}{'cpu':>6}{'TP':>7}  TP"
 )
 
@@ -272,19 +312,34 @@ def line(row: Row) -> str:
     peer = "-" if row.torch_pruning_seconds is None else f"{row.torch_pruning_seconds:.1f}"
     return (
         f"{row.model:24}{row.groups:7}{row.prunable:9}{row.heads:6}{row.by_removal:5}"
-        f"{row.prunable_share:8.1%}{row.difference:11.1e}"
+        f"{row.prunable_share:8.1%}{row.alone:6}{row.difference:11.1e}"
         f"{'ok' if row.predicted_right else 'WRONG':>6}{'own' if row.own_class else 'graph':>6}"
         f"{row.capture_seconds:8.1f}{row.find_seconds:6.1f}{row.find_cpu_seconds:6.1f}{peer:>7}"
         f"  {row.torch_pruning}"
     )
 
 
+def earlier(path: Path | None) -> list[Row]:
+    """Read the models that an earlier, perhaps interrupted, run measured."""
+    if path is None or not path.exists():
+        return []
+    return [Row(**json.loads(item)) for item in path.read_text().splitlines()]
+
+
+def append(path: Path | None, row: Row) -> None:
+    if path is not None:
+        with path.open("a") as file:
+            print(json.dumps(asdict(row)), file=file)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", default=",".join((*TORCHVISION, *TIMM)))
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--size", type=int, help="pixels a side, for models that take any")
     parser.add_argument("--no-singles", action="store_true", help="all groups together only")
     parser.add_argument("--no-peer", action="store_true", help="leave Torch-Pruning out")
+    parser.add_argument("--out", type=Path, help="JSON lines: measured models are kept and skipped")
     parser.add_argument("--peer", help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -292,12 +347,19 @@ def main() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (PEER_BYTES, PEER_BYTES))
         print(json.dumps(torch_pruning(*build(options.peer))))
         return
-    rows, failed = [], {}
+    rows, failed = {row.model: row for row in earlier(options.out)}, {}
     print(HEAD, flush=True)
     for name in options.models.split(","):
         try:
-            rows.append(measure(name, singles=not options.no_singles, peer=not options.no_peer))
-            print(line(rows[-1]), flush=True)
+            if name not in rows:
+                rows[name] = measure(
+                    name,
+                    size=options.size,
+                    singles=not options.no_singles,
+                    peer=not options.no_peer,
+                )
+                append(options.out, rows[name])
+            print(line(rows[name]), flush=True)
         except Exception as error:
             failed[name] = f"{type(error).__name__}: {error}".splitlines()[0]
             print(f"{name:24}{failed[name]}", flush=True)
@@ -306,9 +368,9 @@ def main() -> None:
         "benchmark": "groups_zoo",
         "models": len(rows),
         "failed": failed,
-        "largest_difference": max((row.difference for row in rows), default=None),
-        "largest_find_seconds": max((row.find_seconds for row in rows), default=None),
-        "rows": [asdict(row) for row in rows],
+        "largest_difference": max((row.difference for row in rows.values()), default=None),
+        "largest_find_seconds": max((row.find_seconds for row in rows.values()), default=None),
+        "rows": [asdict(row) for row in rows.values()],
     }
     print(json.dumps(summary))
 

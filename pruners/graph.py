@@ -6,10 +6,16 @@ are decomposed away, so every value of the graph may be cached.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
+import itertools
+import logging
+import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor, fx, nn
@@ -79,18 +85,42 @@ def capture(model: nn.Module, example: Tensor) -> Graph:
     if any(module.training for module in model.modules()):
         raise CaptureError("a model is captured in eval mode, but some modules are in train mode")
     try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")
+        with _quiet(), torch.no_grad():
             exported = torch.export.export(
                 model, (example,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},)
             ).run_decompositions({})
     except Exception as error:
         # torch.export raises many unrelated types; the first line is the one a person can use.
-        reason = next((line for line in str(error).splitlines() if line.strip()), "no reason given")
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = lines[0] if lines else "no reason given"
         raise CaptureError(
             f"torch.export cannot capture {type(model).__name__}: {type(error).__name__}: {reason}"
+            f"{_culprit(lines)}"
         ) from error
     return _from_program(exported, first_names(model))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep torch.export from printing what it tried; the error that it raises says enough."""
+    logger = logging.getLogger("torch.fx.experimental.symbolic_shapes")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _culprit(lines: Sequence[str]) -> str:
+    """Return the line of the model's code that torch.export's message quotes, if it does."""
+    for place, code in itertools.pairwise(lines):
+        found = re.fullmatch(r'File "(.+)", line (\d+), in .+', place)
+        if found:
+            return f" ({Path(found[1]).name}, line {found[2]}: {code})"
+    return ""
 
 
 def _from_program(exported: torch.export.ExportedProgram, first: Mapping[str, str]) -> Graph:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pruners.errors import UnknownNameError
-from pruners.graph import Graph, named_state
+from pruners.graph import Graph
 from pruners.structure_trace import Trace, operator_name, run_trace
 from pruners.structure_units import Units, resolve, units_of
 
@@ -146,8 +147,12 @@ class Structure:
 
 
 def layer_of(name: str) -> str:
-    """Return the module name of a parameter; a parameter of the model itself is its own layer."""
-    return name.rpartition(".")[0] or name
+    """Return the module name of a parameter; a parameter of the model itself is its own layer.
+
+    What ``torch.nn.utils.parametrize`` keeps in modules of its own belongs to the module that it
+    makes a weight for.
+    """
+    return name.rpartition(".")[0].partition(".parametrizations.")[0] or name
 
 
 def find_structure(model: nn.Module, graph: Graph, example: Tensor) -> Structure:
@@ -167,15 +172,17 @@ def find_structure(model: nn.Module, graph: Graph, example: Tensor) -> Structure
 
 def _groups(trace: Trace, units: Units) -> tuple[Group, ...]:
     dims = units_of(trace.labels, units)
-    touches: dict[int, set[int]] = {}
+    # Which dims a unit touches, and at how many positions: units of one group cost the same.
+    touches: dict[int, list[tuple[int, int]]] = {}
     for position, (_, _, line) in enumerate(dims):
-        for unit in set(line.tolist()):
-            touches.setdefault(unit, set()).add(position)
+        found, counts = torch.unique(line, return_counts=True)
+        for unit, count in zip(found.tolist(), counts.tolist(), strict=True):
+            touches.setdefault(unit, []).append((position, count))
     producers = [
         key for key, roles in trace.roles.items() if {"producer", "depthwise"} & set(roles)
     ]
     places = {(name, dim): position for position, (name, dim, _) in enumerate(dims)}
-    families: dict[tuple[int, frozenset[int], bool, bool, bool], list[int]] = {}
+    families: dict[Any, list[int]] = {}
     done: set[int] = set()
     for key in producers:
         if "producer" not in trace.roles[key]:
@@ -185,7 +192,7 @@ def _groups(trace: Trace, units: Units) -> tuple[Group, ...]:
                 done.add(unit)
                 signature = (
                     places[key],
-                    frozenset(touches[unit]),
+                    tuple(touches[unit]),
                     unit in units.frozen,
                     unit in units.mixed,
                     unit in units.heads,
@@ -197,7 +204,7 @@ def _groups(trace: Trace, units: Units) -> tuple[Group, ...]:
         layer = layer_of(dims[signature[0]][0])
         taken[layer] = taken.get(layer, 0) + 1
         suffix = f"#{taken[layer]}" if taken[layer] > 1 else ""
-        touched = [dims[position] for position in sorted(touches[family[0]])]
+        touched = [dims[position] for position, _ in touches[family[0]]]
         members = tuple(_members(trace, units, family, touched))
         groups.append(_group(units, family, layer + suffix, layer, members))
     return tuple(groups)
@@ -238,9 +245,16 @@ def _group(
     )
 
 
+def _first_shape(shape: Any) -> tuple[int, ...]:
+    """Return the shape of the first output of an operator that may have several."""
+    return _first_shape(shape[0]) if shape and isinstance(shape[0], tuple) else shape
+
+
 def _layers(model: nn.Module, trace: Trace) -> tuple[Layer, ...]:
     modules = dict(model.named_modules())
-    state = named_state(model)
+    params: dict[str, int] = {}
+    for name, item in model.named_parameters(remove_duplicate=False):
+        params[layer_of(name)] = params.get(layer_of(name), 0) + item.numel()
     layers: dict[str, Layer] = {}
     for product in trace.products:
         if not product.weight or layer_of(product.weight) in layers:
@@ -248,7 +262,6 @@ def _layers(model: nn.Module, trace: Trace) -> tuple[Layer, ...]:
         name = layer_of(product.weight)
         module = modules.get(name, model)
         is_transposed = operator_name(product.node).startswith("conv_transpose")
-        own = module.parameters(recurse=False) if name in modules else [state[product.weight]]
         layers[name] = Layer(
             name=name,
             type=type(module).__name__ if name in modules else "Parameter",
@@ -256,7 +269,7 @@ def _layers(model: nn.Module, trace: Trace) -> tuple[Layer, ...]:
             out_dim=1 if is_transposed else 0,
             in_dim=0 if is_transposed else 1,
             groups=int(getattr(module, "groups", 1)),
-            params=sum(item.numel() for item in own),
-            output_shape=tuple(trace.shape(product.node)[1:]),
+            params=params.get(name, 0),
+            output_shape=_first_shape(trace.shape(product.node))[1:],
         )
     return tuple(layers.values())

@@ -12,7 +12,6 @@ other dims.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -63,6 +62,8 @@ class Labels:
         self._ranges: dict[tuple[str, int], Tensor] = {}
         self._pairs: list[Tensor] = []
         self.frozen: list[tuple[Tensor, str]] = []
+        self.frozen_along: list[tuple[Tensor, frozenset[int], str]] = []
+        self.whole: list[tuple[Tensor, str]] = []
         self.mixed: list[tuple[Tensor, frozenset[int], str]] = []
         self.partial: list[tuple[Tensor, Tensor]] = []
         self.heads: list[Tensor] = []
@@ -79,13 +80,19 @@ class Labels:
 
     def fixed(self, reason: str) -> Tensor:
         """Return a new label ``()`` that can never be removed."""
-        label = self.of(f"#{self.count}", 0, 1)[0]
+        label = self.free(1)[0]
         self.freeze(label, reason)
         return label
 
-    def owner(self, label: int) -> tuple[str, int]:
-        """Return the parameter name and dim that a label belongs to."""
-        return self._owners[bisect_right(self._starts, label) - 1]
+    def free(self, size: int) -> Tensor:
+        """Return new labels ``(size,)`` that no parameter has."""
+        return self.of(f"#{self.count}", 0, size)
+
+    def owners_of(self, labels: Tensor) -> list[tuple[str, int]]:
+        """Return the parameter names and dims that some labels belong to."""
+        starts = torch.tensor(self._starts)
+        places = torch.unique(torch.bucketize(labels.reshape(-1), starts, right=True)) - 1
+        return [self._owners[place] for place in places.tolist()]
 
     def owners(self) -> Iterable[tuple[str, int, Tensor]]:
         """Yield name, dim and labels ``(size,)`` of all labelled dims of parameters."""
@@ -114,6 +121,14 @@ class Labels:
     def freeze(self, plane: Tensor, reason: str) -> None:
         """Note that labels cannot be removed, and why."""
         self.frozen.append((narrowed(plane).reshape(-1), reason))
+
+    def freeze_along(self, plane: Tensor, dims: Iterable[int], reason: str) -> None:
+        """Note that labels cannot be removed if units turn out to change along some dims."""
+        self.frozen_along.append((narrowed(plane), support(plane) & frozenset(dims), reason))
+
+    def freeze_whole(self, plane: Tensor, reason: str) -> None:
+        """Note that labels cannot be removed if all turn out to be one unit."""
+        self.whole.append((narrowed(plane), reason))
 
     def mix(self, plane: Tensor, dims: Iterable[int], reason: str) -> None:
         """Note that something else than a convolution or linear layer mixes labels along dims."""

@@ -39,7 +39,8 @@ def layer_names(model: nn.Module) -> tuple[str, ...]:
 def _is_layer(module: nn.Module) -> bool:
     if isinstance(module, nn.MultiheadAttention):
         return module.in_proj_weight is not None
-    return isinstance(module, LAYER_TYPES)
+    # A weight that a parametrization computes is no tensor that could be masked.
+    return isinstance(module, LAYER_TYPES) and isinstance(module.weight, nn.Parameter)
 
 
 def weight_name(module: nn.Module, *, name: str = "") -> str:
@@ -48,6 +49,11 @@ def weight_name(module: nn.Module, *, name: str = "") -> str:
     Raises:
         UnsupportedError: The module has no prunable weight.
     """
+    if isinstance(module, LAYER_TYPES) and not _is_layer(module):
+        raise UnsupportedError(
+            f"layer {name!r} computes its weight from other parameters; remove the "
+            "parametrization first (torch.nn.utils.parametrize.remove_parametrizations)"
+        )
     if not _is_layer(module):
         raise UnsupportedError(
             f"layer {name!r} is a {type(module).__name__}; weights that can be pruned are those "

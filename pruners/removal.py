@@ -134,7 +134,7 @@ def remove(
         _check(model, structure, kept, reference)
     own = _sliced_copy(model, structure, gone)
     training = {name: module.training for name, module in model.named_modules()}
-    if own is not None and _agrees(own, structure.example, reference):
+    if own is not None and _agrees(own, smaller, structure.example, reference):
         return own
     for name, module in smaller.named_modules():
         module.training = training.get(name, model.training)
@@ -178,14 +178,34 @@ def _sliced_copy(model: nn.Module, structure: Structure, gone: Tensor) -> nn.Mod
     return own
 
 
-def _agrees(model: nn.Module, example: Tensor, reference: Tensor) -> bool:
+def _agrees(own: nn.Module, graph: nn.Module, example: Tensor, reference: Tensor) -> bool:
+    """Compare two removed models: as they are, and with parameters at which each branch matters.
+
+    A branch whose scale is still zero, or nearly so, would hide that its code is wrong.
+    """
+    other = _perturbed(own)
     try:
         with torch.no_grad():
-            output = model(example)
+            output = own(example)
+            moved = torch.func.functional_call(own, other, (example,))
     except Exception:
         # Sizes that the code holds show as errors of any kind; the graph is used instead.
         return False
-    return isinstance(output, Tensor) and difference(output, reference) < TOLERANCE
+    with torch.no_grad():
+        expected: Tensor = torch.func.functional_call(graph, other, (example,))
+    pairs = ((output, reference), (moved, expected))
+    return all(isinstance(a, Tensor) and difference(a, b) < TOLERANCE for a, b in pairs)
+
+
+def _perturbed(model: nn.Module, *, seed: int = 0) -> dict[str, Tensor]:
+    """Return parameters by name with noise added that keeps activations in their range."""
+    generator = torch.Generator().manual_seed(seed)
+    found = {}
+    for name, item in model.named_parameters():
+        fan_in = max(1, item.numel() // max(1, item.shape[0])) if item.dim() > 1 else 1
+        noise = torch.randn(item.shape, generator=generator) * 0.3 * fan_in**-0.5
+        found[name] = item.detach() + noise.to(item)
+    return found
 
 
 def difference(output: Tensor, reference: Tensor) -> float:

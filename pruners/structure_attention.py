@@ -49,6 +49,7 @@ def _head(trace: Trace, node: fx.Node, value: Value, shape: Sequence[int]) -> Op
     for plane in value.planes:
         touched = support(plane)
         trace.labels.unite_along(plane, touched & {last})
+        trace.labels.freeze_whole(plane, f"is summed as a whole in {trace.where(node)}")
         if last - 1 in touched:
             trace.labels.freeze(plane, f"{trace.where(node)} mixes its channels as tokens")
         planes.append(plane)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -161,11 +162,13 @@ def _depthwise(
     channel_dim: int,
 ) -> Tensor | None:
     """Return the output labels of a convolution where each channel has its own filters."""
-    rows = trace.axis(weight, 0)
-    assert rows is not None
+    rows, channels = trace.axis(weight, 0), trace.axis(value, channel_dim)
+    if rows is None:
+        if channels is not None:
+            trace.labels.freeze(channels, f"meets {weight.reason} in {trace.where(node)}")
+        return None
     trace.role(rows, "depthwise")
     multiplier = weight.shape[1] if transposed else weight.shape[0] // groups
-    channels = trace.axis(value, channel_dim)
     own = rows if transposed else rows.reshape(groups, multiplier)
     if channels is None:
         trace.labels.freeze(rows, f"reads {value.reason} channel by channel")
@@ -194,7 +197,7 @@ def _passing(
 def axis_of(value: Value, dim: int) -> Axis:
     """Return a dim of a value as an axis of a product: its size and who shares it."""
     found = value.along(dim)
-    return Axis(value.shape[dim], found[0] if found else None, dim)
+    return Axis(value.shape[dim], tuple(found), dim)
 
 
 def _count_convolution(
@@ -208,18 +211,30 @@ def _count_convolution(
     # Each weight element is used once for each position of the output (of the input, where the
     # convolution is transposed) and sample.
     positions = value.shape if transposed else shape
-    rank = len(weight.shape) - 2
-    sizes = [*positions[: len(positions) - rank - 1], *positions[len(positions) - rank :]]
+    channel_dim = len(positions) - len(weight.shape) + 1
     axes = [axis_of(weight, dim) for dim in range(len(weight.shape))]
-    axes += [Axis(size) for size in sizes]
+    for dim, size in enumerate(positions):
+        if dim != channel_dim:
+            axes.append(axis_of(value, dim) if dim < channel_dim else Axis(size))
     trace.products.append(Product(node, _name(node, trace), tuple(axes)))
 
 
 def _name(node: fx.Node, trace: Trace) -> str:
-    """Return the name of the parameter that is the second argument, if it is one."""
-    item = node.args[1] if len(node.args) > 1 else None
-    name = trace.graph.state.get(item.name) if isinstance(item, fx.Node) else None
-    return name or ""
+    """Return the name of the parameter that the second argument is, or is computed from.
+
+    A standardized or normalized weight is computed from several; the largest is the weight.
+    """
+    names: dict[str, int] = {}
+    todo = [item for item in node.args[1:2] if isinstance(item, fx.Node)]
+    for item in todo:
+        value = trace.values[item]
+        if not isinstance(value, Value) or not value.weight:
+            todo += [other for other in item.all_input_nodes if isinstance(value, tuple)]
+        elif item.name in trace.graph.state:
+            names[trace.graph.state[item.name]] = math.prod(value.shape)
+        else:
+            todo += item.all_input_nodes
+    return max(names, key=lambda name: names[name], default="")
 
 
 @handles("linear")
@@ -330,6 +345,7 @@ def _tie(
     ):
         for plane in planes:
             trace.labels.unite_along(plane, [dim])
+            trace.labels.freeze_whole(plane, f"is summed as a whole in {trace.where(node)}")
             if not others:
                 reason = other.reason or "values without channels"
                 trace.labels.freeze(plane, f"is summed with {reason} in {trace.where(node)}")
@@ -382,7 +398,7 @@ def _count_product(
         if letter not in one:
             axes.append(axis_of(second, dim))
         elif first.shape[one.index(letter)] == 1 or (
-            axes[one.index(letter)].plane is None and second.along(dim)
+            not axes[one.index(letter)].planes and second.along(dim)
         ):
             axes[one.index(letter)] = axis_of(second, dim)
     trace.products.append(Product(node, _name(node, trace), tuple(axes)))

@@ -97,6 +97,17 @@ def mix(trace: Trace, node: fx.Node, value: Value, dims: Sequence[int] | range) 
             trace.labels.mix(plane, touched, f"its channels are mixed by {trace.where(node)}")
 
 
+@handles("_weight_norm")
+def weight_norm(
+    trace: Trace, node: fx.Node, direction: Value, length: Value, dim: int = 0
+) -> Value:
+    """Scale each row of a weight to a length that is a parameter."""
+    shape = direction.shape
+    mix(trace, node, direction, [other for other in range(len(shape)) if other != dim])
+    planes = trace.meet(node, [broadcast(direction, shape), broadcast(length, shape)])
+    return Value(shape, planes, reason=direction.reason, weight=True)
+
+
 @handles("softmax", "_softmax", "log_softmax", "_log_softmax", "softmin", "cumsum")
 def softmax(
     trace: Trace, node: fx.Node, value: Value, dim: int, *args: Any, **kwargs: Any
@@ -145,7 +156,10 @@ def _reduced(node: fx.Node, rank: int) -> tuple[set[int], bool]:
 @handles(
     "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "_adaptive_avg_pool2d"
 )
-@handles("adaptive_max_pool1d", "adaptive_max_pool2d", "max_pool2d_with_indices", "lp_pool2d")
+@handles("adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d", "lp_pool2d")
+@handles("max_pool2d_with_indices", "max_pool3d_with_indices", "reflection_pad3d")
+@handles("upsample_trilinear3d", "replication_pad3d", "_upsample_nearest_exact1d")
+@handles("_upsample_nearest_exact2d", "_upsample_nearest_exact3d")
 @handles("upsample_nearest1d", "upsample_nearest2d", "upsample_bilinear2d", "upsample_bicubic2d")
 @handles("reflection_pad1d", "reflection_pad2d", "replication_pad1d", "replication_pad2d")
 @handles(

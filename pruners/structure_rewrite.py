@@ -90,8 +90,8 @@ def rewritten(model: nn.Module, graph: Graph, trace: Trace, gone: Tensor) -> fx.
     Raises:
         UnsupportedError: A size in the graph cannot be changed.
     """
-    tensors = graph.tensors(model)
-    state = {**tensors, **sliced_state(trace, gone, {**named_state(model), **tensors})}
+    own, tensors = named_state(model), graph.tensors(model)
+    state = {**tensors, **sliced_state(trace, gone, {**own, **tensors})}
     sizes = Sizes(trace, gone)
     new = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
@@ -99,7 +99,7 @@ def rewritten(model: nn.Module, graph: Graph, trace: Trace, gone: Tensor) -> fx.
     for node in graph.module.graph.nodes:
         if node.op == "placeholder" and node.name in graph.state:
             name = graph.state[node.name]
-            _register(root, name, state[name], named_state(model).get(name))
+            _register(root, name, state[name], own.get(name))
             copies[node] = new.get_attr(name)
         elif node.op == "output":
             copies[node] = new.output(copies[_output(node)])

@@ -71,16 +71,26 @@ def prelu(trace: Trace, node: fx.Node, value: Value, weight: Value) -> Value:
     return replace(value, direct=False, constant=None)
 
 
-@handles("zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full", "empty_like")
-@handles("zeros", "ones", "full", "arange", "rand", "randn", "scalar_tensor")
+@handles(
+    "new_zeros",
+    "new_ones",
+    "new_full",
+    "new_empty",
+    "empty",
+    "zeros",
+    "ones",
+    "full",
+    "arange",
+    "rand",
+    "randn",
+    "scalar_tensor",
+)
 def constant(trace: Trace, node: fx.Node, *args: Any, **kwargs: Any) -> Value:
-    """A value without channels, the same everywhere or made by the code."""
-    shape = trace.shape(node)
-    uniform = frozenset(range(len(shape)) if "_like" in str(node.target) else ())
-    return Value(shape, uniform=uniform, reason="a constant of the code")
+    """A value without channels, of a size that the code tells."""
+    return Value(trace.shape(node), reason="a constant of the code")
 
 
-@handles("fill", "zero")
+@handles("fill", "zero", "zeros_like", "ones_like", "full_like", "empty_like")
 def overwritten(trace: Trace, node: fx.Node, value: Value, *args: Any, **kwargs: Any) -> Value:
     """Give every position the same value; the positions stay those of the channels."""
     uniform = frozenset(range(len(value.shape)))
@@ -95,13 +105,57 @@ def view(trace: Trace, node: fx.Node, value: Value, *args: Any, **kwargs: Any) -
 
 
 @handles("permute", "transpose", "t", "unsqueeze", "squeeze", "movedim", "flip", "numpy_T")
-@handles("slice", "repeat", "repeat_interleave", "narrow", "swapaxes", "squeeze_copy", "unfold")
+@handles("repeat", "narrow", "swapaxes", "squeeze_copy")
 @handles("pixel_shuffle", "pixel_unshuffle", "channel_shuffle")
 def moving(trace: Trace, node: fx.Node, value: Value, *args: Any, **kwargs: Any) -> Value:
     """Move or cut the labels as the data."""
+    return _moved(trace, node, value, *args, **kwargs)
+
+
+def _moved(trace: Trace, node: fx.Node, value: Value, *args: Any, **kwargs: Any) -> Value:
     target = node.target
     assert isinstance(target, torch._ops.OpOverload)
     return value.moved(lambda plane: target(plane, *args, **kwargs), trace.shape(node))
+
+
+@handles("repeat_interleave")
+def repeat_interleave(
+    trace: Trace, node: fx.Node, value: Value, repeats: Any, *args: Any, **kwargs: Any
+) -> Value:
+    """Repeat each position equally often."""
+    if isinstance(repeats, Value):
+        return trace.refuse(node, [value], f"{trace.where(node)} repeats by numbers of the code")
+    return _moved(trace, node, value, repeats, *args, **kwargs)
+
+
+@handles("slice")
+def sliced(
+    trace: Trace,
+    node: fx.Node,
+    value: Value,
+    dim: int = 0,
+    start: Any = None,
+    end: Any = None,
+    step: int = 1,
+) -> Value:
+    """Cut out a range; every n-th position is no longer the n-th after removal."""
+    if step != 1:
+        _by_number(trace, node, value, dim)
+    return _moved(trace, node, value, dim, start, end, step)
+
+
+@handles("unfold")
+def unfold(trace: Trace, node: fx.Node, value: Value, dim: int, size: int, step: int) -> Value:
+    """Cut into windows, which have a fixed number of positions."""
+    _by_number(trace, node, value, dim)
+    return _moved(trace, node, value, dim, size, step)
+
+
+def _by_number(trace: Trace, node: fx.Node, value: Value, dim: int) -> None:
+    """Note that the code counts positions along a dim, so that none of them may go."""
+    for plane in value.planes:
+        reason = f"{trace.where(node)} takes channels by number"
+        trace.labels.freeze_along(plane, {dim % len(value.shape)}, reason)
 
 
 @handles("select", "index_select")
@@ -114,27 +168,51 @@ def select(trace: Trace, node: fx.Node, value: Value, dim: int, index: Any) -> V
         by_number: Any = torch.index_select
     else:
         by_number = torch.select
-    moved = value.moved(lambda plane: by_number(plane, dim, index), trace.shape(node))
-    dim %= len(value.shape)
-    for plane in value.planes:
-        if support(plane) == {dim}:
-            trace.labels.freeze(plane, f"{trace.where(node)} takes channels by number")
-    return moved
+    _by_number(trace, node, value, dim)
+    return value.moved(lambda plane: by_number(plane, dim, index), trace.shape(node))
 
 
 @handles("expand", "expand_as")
 def expand(trace: Trace, node: fx.Node, value: Value, *args: Any, **kwargs: Any) -> Value:
-    """Repeat along dims of size 1."""
+    """Repeat along dims of size 1; how often follows from what the result meets."""
     shape = trace.shape(node)
     shift = len(shape) - len(value.shape)
     old = (1,) * shift + value.shape
-    planes = tuple(plane.expand(shape) for plane in value.planes)
+    planes = [plane.expand(shape) for plane in value.planes]
     new = {dim for dim in range(len(shape)) if old[dim] == 1 and shape[dim] > 1}
+    asked = node.args[1]
+    for dim in new:
+        # A size that is a node follows the batch.
+        if isinstance(asked, list | tuple) and isinstance(asked[dim], int):
+            line = trace.labels.free(shape[dim])
+            form = [-1 if other == dim else 1 for other in range(len(shape))]
+            planes.append(line.reshape(form).expand(shape))
     uniform = new | {dim + shift for dim in value.uniform}
-    return replace(value, shape=shape, planes=planes, uniform=frozenset(uniform), constant=None)
+    return replace(
+        value, shape=shape, planes=tuple(planes), uniform=frozenset(uniform), constant=None
+    )
 
 
-@handles("split", "split_with_sizes", "chunk", "unbind", "tensor_split")
+@handles("unbind")
+def unbind(trace: Trace, node: fx.Node, value: Value, dim: int = 0) -> Any:
+    """Cut into single positions, each of which the code takes by number."""
+    _by_number(trace, node, value, dim)
+    return split(trace, node, value, dim)
+
+
+@handles("glu")
+def glu(trace: Trace, node: fx.Node, value: Value, dim: int = -1) -> Value:
+    """Gate the first half of the channels by the second."""
+    shape = trace.shape(node)
+    dim %= len(shape)
+    half = shape[dim]
+    data = value.moved(lambda plane: plane.narrow(dim, 0, half), shape)
+    gate = value.moved(lambda plane: plane.narrow(dim, half, half), shape)
+    planes = trace.meet(node, [broadcast(data, shape), broadcast(gate, shape)])
+    return Value(shape, planes, reason=value.reason)
+
+
+@handles("split", "split_with_sizes", "chunk", "tensor_split")
 def split(trace: Trace, node: fx.Node, value: Value, *args: Any, **kwargs: Any) -> Any:
     """Cut into several values; the labels are cut alike."""
     target = node.target
@@ -305,6 +383,8 @@ def scatter(
 ) -> Value:
     """Overwrite a part: its channels meet those of what is written there."""
     is_slice = "slice" in str(node.target)
+    if not is_slice or (len(args) > 2 and args[2] != 1):
+        _by_number(trace, node, value, dim)
     cut = torch.ops.aten.slice.Tensor if is_slice else torch.ops.aten.select.int
     shape = source.shape
     part = value.moved(lambda plane: cut(plane, dim, *args, **kwargs), shape)

@@ -1,9 +1,9 @@
 """Run a captured graph on labels instead of data.
 
 Handlers of operators live in `pruners.structure_shapes` (moving and elementwise),
-`pruners.structure_reductions` (norms, sums, pooling) and `pruners.structure_products`
-(convolutions, linear layers, attention). An operator without handler is named as the reason why
-the channels that reach it cannot be removed.
+`pruners.structure_reductions` (norms, sums, pooling), `pruners.structure_products` (convolutions,
+linear layers, matrix products), `pruners.structure_attention` and `pruners.structure_recurrent`. An
+operator without handler is named as the reason why the channels that reach it cannot be removed.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ def handles(*names: str) -> Callable[[Handler], Handler]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Axis:
-    """One factor of a product's cost: a size, and the plane whose removal shrinks it."""
+    """One factor of a product's cost: a size, and the planes whose removal shrinks it."""
 
     size: int
-    plane: Tensor | None = None
+    planes: tuple[Tensor, ...] = ()
     dim: int = 0
 
 
@@ -108,8 +108,7 @@ class Trace:
         """Note what the dims that some labels belong to are used as."""
         if labels is None or not labels.numel():
             return
-        first, last = int(labels.reshape(-1)[0]), int(labels.reshape(-1)[-1])
-        for key in dict.fromkeys((self.labels.owner(first), self.labels.owner(last))):
+        for key in self.labels.owners_of(labels):
             if not key[0].startswith("#"):
                 self.roles.setdefault(key, {}).setdefault(role)
 
@@ -118,13 +117,15 @@ class Trace:
         for value in values:
             for plane in value.planes:
                 self.labels.freeze(plane, reason)
-        return Value(self.shape(node), reason=reason)
+        is_weight = bool(values) and all(value.weight for value in values)
+        return Value(self.shape(node), reason=reason, weight=is_weight)
 
 
 def run_trace(model: nn.Module, graph: Graph) -> Trace:
     """Run the graph of ``model`` on labels."""
     import pruners.structure_attention
     import pruners.structure_products
+    import pruners.structure_recurrent
     import pruners.structure_reductions
     import pruners.structure_shapes  # noqa: F401  (importing registers the handlers)
 
@@ -181,15 +182,21 @@ def _call(trace: Trace, node: fx.Node) -> Any:
     if handler is None:
         reason = f"operator {trace.where(node)} is not supported"
         refused = trace.refuse(node, list(values_in(node, trace)), reason)
-        return _spread(refused, trace.shape(node))
+        return spread(refused, trace.shape(node))
     args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda item: trace.values[item])
-    result = handler(trace, node, *args, **kwargs)
+    try:
+        result = handler(trace, node, *args, **kwargs)
+    except Exception as error:
+        # A form of the operator that the handler does not know. The channels stay.
+        reason = f"{trace.where(node)} cannot be followed ({type(error).__name__})"
+        refused = trace.refuse(node, list(values_in(node, trace)), reason)
+        return spread(refused, trace.shape(node))
     for value in result if isinstance(result, tuple) else (result,):
         trace.splits += [plane for plane in value.planes if len(support(plane)) > 1]
     return result
 
 
-def _spread(value: Value, shape: Any) -> Any:
+def spread(value: Value, shape: Any) -> Any:
     """Turn the refused result of an operator with several outputs into several values."""
     if shape and isinstance(shape[0], tuple):
         return tuple(Value(item, reason=value.reason) for item in shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -35,16 +36,29 @@ def resolve(trace: Trace) -> Units:
     for plane, reason in labels.frozen:
         for unit in set(root[plane].reshape(-1).tolist()):
             frozen.setdefault(unit, reason)
-    mixed: dict[int, str] = {}
-    for plane, dims, reason in labels.mixed:
+    frozen = {**_varying_along(root, labels.frozen_along), **frozen}
+    for plane, reason in labels.whole:
         units = root[plane]
-        if any(dim in dims for dim in varying(units)):
-            for unit in set(units.reshape(-1).tolist()):
-                mixed.setdefault(unit, reason)
+        if not varying(units):
+            frozen.setdefault(int(units.reshape(-1)[0]), reason)
+    mixed = _varying_along(root, labels.mixed)
     heads: set[int] = set()
     for plane in labels.heads:
         heads.update(set(root[plane].reshape(-1).tolist()))
     return Units(root, frozen, mixed, frozenset(heads))
+
+
+def _varying_along(
+    root: Tensor, notes: Iterable[tuple[Tensor, frozenset[int], str]]
+) -> dict[int, str]:
+    """Return the units of planes where they change along the noted dims, and the reason."""
+    found: dict[int, str] = {}
+    for plane, dims, reason in notes:
+        units = root[plane]
+        if dims & set(varying(units)):
+            for unit in set(units.reshape(-1).tolist()):
+                found.setdefault(unit, reason)
+    return found
 
 
 def varying(units: Tensor) -> list[int]:

@@ -11,7 +11,7 @@ from analysis.cli.output import print_json, print_table, say
 from analysis.records import SubjectSpec
 
 if TYPE_CHECKING:
-    from analysis.inventory import Inventory
+    from analysis.inventory import GroupRow, Inventory
 
 
 def inspect(
@@ -61,15 +61,21 @@ def _print(model: str, found: Inventory) -> None:
         say(found.capture_error)
     print_table(
         f"\n{len(found.groups)} groups",
-        ("group", "channels", "members", "prunable"),
+        ("group", "units", "members", "prunable"),
         [
             (
                 group.id,
-                group.channels,
+                f"{group.channels} {group.kind}{'s' if group.channels > 1 else ''}",
                 ", ".join(f"{item.name}[{item.dim}]" for item in group.members),
-                "yes" if group.prunable else f"no: {group.reason}",
+                _prunable(group),
             )
             for group in found.groups
         ],
-        right="channels",
+        right="units",
     )
+
+
+def _prunable(group: GroupRow) -> str:
+    if not group.prunable:
+        return f"no: {group.reason}"
+    return "yes" if group.exact else f"yes, evaluated by physical removal: {group.note}"

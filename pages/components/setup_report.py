@@ -90,6 +90,10 @@ def _traced(context: SubjectContext) -> None:
         names = text.code_list([group.layer for group in fixed])
         reason = f": {fixed[0].reason}" if len(fixed) == 1 else ", reasons below"
         tick(f"{len(fixed)} not prunable ({names}{reason})", fine=False)
+    mixed = [group.id for group in groups if group.prunable and not group.exact]
+    if mixed:
+        names = text.code_list(mixed)
+        tick(f"{len(mixed)} mixed by a norm or mean, evaluated by physical removal ({names})")
     if not context.evaluator.is_incremental:
         tick(f"Full forward passes: {context.evaluator.fallback_reason}", fine=False)
 

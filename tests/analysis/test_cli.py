@@ -190,6 +190,17 @@ def test_inspect_for_people(run: Run, subject: list[str]) -> None:
     assert "same data" in err
 
 
+def test_inspect_tells_heads_and_groups_that_a_norm_mixes(run: Run) -> None:
+    code, out, _ = run("inspect", "--model", "sample:vit_tiny")
+    assert code == 0
+    lines = [" ".join(line.split()) for line in out.splitlines()]
+    assert any("4 heads" in line and line.endswith(" yes") for line in lines)
+    mixed = [line for line in lines if "evaluated by physical removal: its channels are" in line]
+    assert len(mixed) == 1
+    assert mixed[0].startswith("patch_embed ")
+    assert "layer_norm" in mixed[0]
+
+
 # --- sweep ---------------------------------------------------------------------------------------
 
 

@@ -14,17 +14,19 @@ from pruners.graph import capture
 from pruners.groups import Group, Structure, find_structure
 from pruners.labels import Labels, compact, support
 from pruners.removal import consumer_edit
+from pruners.structure_trace import HANDLERS
 from sample_models.architectures import ARCHITECTURES
 from tests.helpers.dead_positions import reference_influence
+from tests.helpers.oddities import ODDITIES
 from tests.helpers.topologies import TOPOLOGIES, build_topology, randomize
 
 SAMPLES = tuple(ARCHITECTURES)
-MODELS = (*TOPOLOGIES, *SAMPLES)
+MODELS = (*TOPOLOGIES, *ODDITIES, *SAMPLES)
 
 
 @functools.cache
 def traced(name: str) -> tuple[nn.Module, Tensor, Structure]:
-    if name in TOPOLOGIES:
+    if name not in SAMPLES:
         model, example = build_topology(name)
     else:
         torch.manual_seed(0)
@@ -202,6 +204,60 @@ def test_padded_channels_stay() -> None:
     structure = traced("baked_in")[2]
     groups = structure.of_layer("next")
     assert any("fixed number of channels" in group.reason for group in groups)
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "reason"),
+    [
+        ("parametrized", "spectral", "operator mv of spectral.parametrizations.weight.0"),
+        ("one_key", "shared", "is summed as a whole in scaled_dot_product_attention"),
+        ("numbered", "second", "slice takes channels by number"),
+        ("numbered", "single", "unbind takes channels by number"),
+        ("numbered", "listed", "repeat_interleave repeats by numbers of the code"),
+        ("recurrent", "gru", "operator gru of gru is not supported"),
+        ("recurrent", "embed", "operator gru of gru is not supported"),
+    ],
+)
+def test_what_cannot_be_removed_is_named(name: str, layer: str, reason: str) -> None:
+    structure = traced(name)[2]
+    groups = structure.of_layer(layer)
+    assert groups
+    assert all(reason in group.reason for group in groups)
+    assert layer in {item.name for item in structure.layers}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("branches_grouped", {"a": 4, "a#2": 2, "grouped": 3}),
+        ("partly_repeated", {"first": 4, "first#2": 4, "second": 6}),
+        ("joined_weights", {"embed": 8, "query": 6, "key": 5, "value": 4}),
+        ("in_place", {"first": 4, "first#2": 4, "third": 6}),
+        ("blurred", {"first": 8, "second": 6, "third": 6}),
+        ("gated", {"embed": 8, "wide": 10, "halves": 6}),
+        ("parametrized", {"first": 8}),
+    ],
+)
+def test_units_of_one_group_touch_equally_many_positions(
+    name: str, expected: dict[str, int]
+) -> None:
+    structure = traced(name)[2]
+    assert units(structure) == expected
+    for group in structure.groups:
+        for member in group.members:
+            counts = torch.bincount(member.index[member.index >= 0])
+            assert bool((counts == counts[0]).all()), f"{group.id}: {member.name}"
+
+
+def test_an_operator_in_a_form_that_is_not_known_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> object:
+        raise IndexError("no such dim")
+
+    model, example, _ = traced("flattened")
+    monkeypatch.setitem(HANDLERS, "sigmoid", broken)
+    structure = find_structure(model, capture(model, example), example)
+    assert structure.group("conv").prunable
+    assert structure.group("fc1").reason == "sigmoid cannot be followed (IndexError)"
 
 
 def test_unknown_group_is_an_error() -> None:

@@ -24,7 +24,8 @@ from pruners.removal import (
 from tests.pruners.test_groups import MODELS, SAMPLES, prunable, traced
 
 # Models whose Python code holds sizes that no attribute tells: they come back as graphs.
-AS_GRAPH = ("split", "multi_head", "baked_in")
+AS_GRAPH = ("split", "multi_head", "baked_in", "key_widths", "hidden_heads", "in_place")
+AS_GRAPH += ("one_key", "partly_repeated")
 
 
 def keep_share(
