@@ -8,8 +8,7 @@ from typing import Any
 from torch import fx
 
 from pruners.labels import narrowed, support
-from pruners.structure_products import axis_of
-from pruners.structure_trace import Axis, Product, Trace, handles
+from pruners.structure_trace import Axis, Product, Trace, axis_of, handles
 from pruners.structure_values import Operand, Value
 
 

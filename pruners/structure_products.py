@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, fx
 
 from pruners.labels import narrowed, support
-from pruners.structure_trace import Axis, Product, Trace, handles
+from pruners.structure_trace import Axis, Product, Trace, axis_of, handles
 from pruners.structure_values import Operand, Value
 
 
@@ -192,12 +192,6 @@ def _passing(
         else:
             planes.append(narrowed(plane).expand(tuple(shape)))
     return planes
-
-
-def axis_of(value: Value, dim: int) -> Axis:
-    """Return a dim of a value as an axis of a product: its size and who shares it."""
-    found = value.along(dim)
-    return Axis(value.shape[dim], tuple(found), dim)
 
 
 def _count_convolution(

@@ -7,8 +7,7 @@ from typing import Any
 
 from torch import fx
 
-from pruners.structure_products import axis_of
-from pruners.structure_trace import Axis, Product, Trace, handles, spread, values_in
+from pruners.structure_trace import Axis, Product, Trace, axis_of, handles, spread, values_in
 from pruners.structure_values import Value
 
 

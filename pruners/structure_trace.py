@@ -49,6 +49,12 @@ class Axis:
     dim: int = 0
 
 
+def axis_of(value: Value, dim: int) -> Axis:
+    """Return a dim of a value as an axis of a product: its size and who shares it."""
+    found = value.along(dim)
+    return Axis(value.shape[dim], tuple(found), dim)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Product:
     """A convolution, linear layer or matrix product; its MACs are the product of its axes."""
