@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.curves import curve_arrays, drop_at, envelope, is_known, tolerated
+from analysis.intervals import Interval
 from analysis.plan import achieved, key_of, pruned_entries
 from analysis.records import Plan, PlanEntry
 
@@ -41,6 +42,13 @@ class Prediction:
     high: float
     unmeasured: tuple[str, ...] = ()
     extrapolated: tuple[str, ...] = ()
+
+    def is_contradicted(self, measured: Interval) -> bool:
+        """Return whether a measured interval of the drop lies wholly outside of the predicted one.
+
+        Then the layers interact: together they lose more, or less, than the sum of their parts.
+        """
+        return measured.low > self.high or measured.high < self.low
 
     @property
     def assumption(self) -> str:

@@ -55,9 +55,11 @@ class Split:
         return len(self.indices)
 
     def preload(self) -> None:
-        """Read a small subset into memory now, so that what is wrong with it shows at once."""
+        """Read a small subset into the device's memory now: what is wrong shows at once."""
         if self.is_small and self._memory is None:
-            self._memory = self._read(self.indices)
+            inputs, labels = self._read(self.indices)
+            on_device = None if labels is None else labels.to(self._device)
+            self._memory = (inputs.to(self._device), on_device)
 
     def batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Yield float32 inputs ``(n, ...)`` and int64 labels ``(n,)`` or None, always in order."""

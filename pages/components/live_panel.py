@@ -6,6 +6,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from analysis.live import LiveResult
+from analysis.prediction import Prediction
 from analysis.records import Plan
 from pages.components import text
 from pages.components.loaded import ATTEMPTS, LoadedSubject
@@ -15,7 +16,12 @@ LABEL = "Measured accuracy"
 REDRAW_SECONDS = 0.15
 
 
-def show(result: LiveResult | None, slot: DeltaGenerator, note: DeltaGenerator) -> None:
+def show(
+    result: LiveResult | None,
+    slot: DeltaGenerator,
+    note: DeltaGenerator,
+    predicted: Prediction | None = None,
+) -> None:
     """Draw one state of the measurement, None before the first batch.
 
     The note always has its line: were it to come and go with each measurement, the table below
@@ -23,7 +29,16 @@ def show(result: LiveResult | None, slot: DeltaGenerator, note: DeltaGenerator) 
     """
     with slot.container(height="stretch"):
         _metric(result)
-    note.caption("Measuring live." if result is None else f"Measured live: {caption(result)}.")
+    if result is None:
+        note.caption("Measuring live.")
+        return
+    surprise = ""
+    if predicted is not None and result.is_final and predicted.is_contradicted(result.interval):
+        surprise = (
+            " :orange[:material/warning:] Outside of what the curves predict: these layers do not "
+            "add up. Trust the measurement."
+        )
+    note.caption(f"Measured live: {caption(result)}.{surprise}")
 
 
 def _metric(result: LiveResult | None) -> None:
@@ -51,7 +66,13 @@ def caption(result: LiveResult) -> str:
     return f"{count}, {text.thousands(result.total - result.samples)} samples to go"
 
 
-def stream(subject: LoadedSubject, plan: Plan, slot: DeltaGenerator, note: DeltaGenerator) -> None:
+def stream(
+    subject: LoadedSubject,
+    plan: Plan,
+    slot: DeltaGenerator,
+    note: DeltaGenerator,
+    predicted: Prediction | None = None,
+) -> None:
     """Measure a plan and redraw after each batch; call last on a page.
 
     An edit that arrives meanwhile ends this at the next redraw. Another session's measurement may
@@ -65,7 +86,7 @@ def stream(subject: LoadedSubject, plan: Plan, slot: DeltaGenerator, note: Delta
             shown = -REDRAW_SECONDS
             for result in subject.live.evaluate(plan):
                 if not result.is_final and result.seconds - shown >= REDRAW_SECONDS:
-                    show(result, slot, note)
+                    show(result, slot, note, predicted)
                     shown = result.seconds
     except Exception:
         slot.metric(LABEL, text.DASH, border=True, height="stretch")
@@ -75,4 +96,4 @@ def stream(subject: LoadedSubject, plan: Plan, slot: DeltaGenerator, note: Delta
         return
     if result.is_final:
         subject.remember(plan, result)
-    show(result, slot, note)
+    show(result, slot, note, predicted)

@@ -38,14 +38,15 @@ def draw(current: Session) -> None:
     points = _points(current)
     if not plan_state.is_for(plan, current):
         _other_run(current, subject, plan)
-    slot, note = _cards(subject, plan, points)
+    predicted = None if points.empty else predict(plan, points)
+    slot, note = _cards(subject, plan, predicted)
     plan_fill.draw(current, subject, plan, points)
     table = plan_table(plan, points, tolerance=float(address.value("tolerance")) / 100)
     plan_table_editor.draw(plan, table, points, current)
     _details(subject, plan, points, table)
     if subject.context.subject.evaluation is not None:
         with guarded("The plan cannot be measured"):
-            live_panel.stream(subject, plan, slot, note)
+            live_panel.stream(subject, plan, slot, note, predicted)
 
 
 def _other_run(current: Session, subject: LoadedSubject, plan: Plan) -> None:
@@ -74,21 +75,21 @@ def _points(current: Session) -> pd.DataFrame:
 
 
 def _cards(
-    subject: LoadedSubject, plan: Plan, points: pd.DataFrame
+    subject: LoadedSubject, plan: Plan, predicted: Prediction | None
 ) -> tuple[DeltaGenerator, DeltaGenerator]:
     """Draw sizes and accuracies; return where the live measurement goes."""
     (dense_params, dense_macs), (params, macs) = subject.dense_size, subject.size(plan)
     with st.grid(4, min_column_width=200):
         _size("Parameters", dense_params, params)
         _size("MACs per sample", dense_macs, macs)
-        _predicted(subject, plan, points)
+        _predicted(subject, predicted)
         slot = st.empty()
     note = st.empty()
     if subject.context.subject.evaluation is None:
         slot.metric(live_panel.LABEL, text.DASH, border=True, height="stretch")
         note.caption("Nothing is measured: the subject has no evaluation data.")
     else:
-        live_panel.show(subject.known(plan), slot, note)
+        live_panel.show(subject.known(plan), slot, note, predicted)
     return slot, note
 
 
@@ -104,8 +105,8 @@ def _size(label: str, dense: int, pruned: int) -> None:
     )
 
 
-def _predicted(subject: LoadedSubject, plan: Plan, points: pd.DataFrame) -> None:
-    if points.empty:
+def _predicted(subject: LoadedSubject, found: Prediction | None) -> None:
+    if found is None:
         st.metric(
             "Predicted accuracy",
             text.DASH,
@@ -114,7 +115,6 @@ def _predicted(subject: LoadedSubject, plan: Plan, points: pd.DataFrame) -> None
             height="stretch",
         )
         return
-    found = predict(plan, points)
     dense = subject.baseline()
     interval = wilson(dense.sums.correct, dense.samples)
     st.metric(

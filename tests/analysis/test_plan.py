@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from analysis import plan as plans
+from analysis.intervals import Interval
 from analysis.plan_history import MAX_STEPS, History
-from analysis.prediction import plan_table, predict
+from analysis.prediction import Prediction, plan_table, predict
 from analysis.records import Plan, PlanEntry, SubjectSpec
 from pruners.errors import InputError, PlanError, UnknownNameError
 from tests.analysis.points_tables import GRID, curve, table
@@ -258,6 +259,14 @@ def test_prediction_says_what_it_does_not_know() -> None:
     assert found.extrapolated == ("conv2",)
     assert found.drop == pytest.approx(0.03)
     assert predict(start(), measured()).drop == 0.0
+
+
+def test_a_measurement_outside_of_the_predicted_interval_contradicts_it() -> None:
+    found = Prediction(drop=0.03, low=0.02, high=0.04)
+    assert found.is_contradicted(Interval(0.05, 0.07, "paired", 100))
+    assert found.is_contradicted(Interval(0.0, 0.01, "paired", 100))
+    assert not found.is_contradicted(Interval(0.035, 0.07, "paired", 100))
+    assert not found.is_contradicted(Interval(0.0, 0.02, "paired", 100))
 
 
 def test_plan_table() -> None:
