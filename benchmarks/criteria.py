@@ -10,7 +10,7 @@ that the criterion scores:
   intervals allow;
 * ``best``, ``tied``, ``worse``: in how many groups the criterion surely tolerates more than every
   other, is surely beaten by none, is surely beaten by another;
-* ``seconds``: collecting statistics and scoring, without the sweep.
+* ``seconds``: processor time of collecting statistics and scoring, without the sweep.
 
 Run ``python benchmarks/criteria.py --models resnet20 --samples 1000``.
 """
@@ -43,9 +43,9 @@ DROPS = ("accuracy_drop", "drop_low", "drop_high")
 
 
 def timed_scores(context: SubjectContext, name: str, granularity: str) -> float:
-    """Return seconds to collect what one criterion needs and to score every target."""
+    """Return processor seconds to collect what one criterion needs and to score every target."""
     fresh = open_context(context.subject)
-    start = time.perf_counter()
+    start = time.process_time()
     fresh.prepare([name])
     for target in targets(fresh, granularity):
         if target.prunable:
@@ -53,7 +53,7 @@ def timed_scores(context: SubjectContext, name: str, granularity: str) -> float:
                 scores(fresh, target, name)
             except InputError:
                 continue
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def table_of(update: SweepUpdate) -> pd.DataFrame:
