@@ -12,7 +12,7 @@ from analysis import edits, runner
 from analysis.allocation.budget import Meter
 from analysis.context import SubjectContext
 from analysis.edits import Edit, Target
-from analysis.plan import check_fits, kept_counts, key_of, new_plan, pruned_entries
+from analysis.plan import check, check_fits, kept_counts, key_of, new_plan, pruned_entries
 from analysis.records import Plan, PlanEntry
 from pruners.granularity import parse
 from pruners.layers import find_layer
@@ -83,15 +83,19 @@ def require_fit(context: SubjectContext, plan: Plan) -> Plan:
         for granularity in {entry.granularity for entry in plan.entries}
         for target in edits.targets(context, granularity)
     }
-    return check_fits(plan, fingerprint=context.subject.fingerprint, totals=totals)
+    find_group = (lambda layer: None) if context.structure is None else group_of(context)
+    return check_fits(
+        plan, fingerprint=context.subject.fingerprint, totals=totals, group_of=find_group
+    )
 
 
 def resolve(context: SubjectContext, plan: Plan) -> Plan:
     """Fill in the kept indices of channels and heads, and the exact counts of N:M patterns.
 
     Raises:
-        PlanError: The plan does not fit the model.
+        PlanError: The plan contradicts itself, or does not fit the model.
     """
+    check(plan)
     entries = tuple(_resolved(context, entry, plan.reduction) for entry in plan.entries)
     return dataclasses.replace(plan, entries=entries)
 
@@ -154,13 +158,9 @@ def meter(context: SubjectContext) -> Meter:
         )
         for name in context.layers()
     }
-    cost = context.cost
-    if cost is None:
-        params = sum(item.numel() for item in context.model.parameters())
-        return Meter(lambda kept: (params, 0), weights)
 
     def predict(kept: Mapping[str, int]) -> tuple[int, int]:
-        found = cost.predict(dict(kept))
+        found = context.cost.predict(kept)
         return found.params, found.macs
 
     return Meter(predict, weights)

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from analysis.cost import CostModel
+from analysis.cost import CostModel, WholeCost
 from analysis.evaluator import Evaluator
 from analysis.reduced import ReducedEvaluator, check_precision
 from analysis.statistics_cache import StatisticsCache
@@ -38,7 +38,7 @@ class SubjectContext:
         graph: The captured model; None where it cannot be captured.
         structure: Layers and groups; None without a graph.
         evaluator: The incremental evaluator, or its fall-back.
-        cost: Parameters and MACs after removal; None without a graph.
+        cost: Parameters and MACs after removal; without a graph, those of the dense model.
         capture_reason: Why there is no graph.
         program: Digest of what the model computes beside its weights, for keys of caches.
     """
@@ -47,7 +47,7 @@ class SubjectContext:
     graph: Graph | None
     structure: Structure | None
     evaluator: Evaluator
-    cost: CostModel | None
+    cost: CostModel | WholeCost
     capture_reason: str = ""
     program: str = ""
     _statistics: calibration.Statistics | None = None
@@ -306,7 +306,7 @@ def open_context(subject: Subject) -> SubjectContext:
         fallback_reason=reason,
         memory_limit=subject.spec.memory_limit,
     )
-    cost = None if structure is None else CostModel(structure)
+    cost = WholeCost(subject.model, subject.example) if structure is None else CostModel(structure)
     return SubjectContext(
         subject=subject,
         graph=graph,

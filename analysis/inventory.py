@@ -8,9 +8,8 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
-from analysis.cost import CostModel
+from analysis.cost import CostModel, WholeCost
 from analysis.records import Record
 from pruners.errors import CaptureError
 from pruners.graph import capture
@@ -180,21 +179,16 @@ def _idle(model: nn.Module, name: str, reason: str) -> LayerRow:
 def _without_graph(model: nn.Module, example: Tensor, error: str) -> Inventory:
     names = layer_names(model)
     shapes = _output_shapes(model, example, names)
-    counter = FlopCounterMode(display=False)
-    with torch.no_grad(), counter:
-        model(example)
-    flops: dict[str, dict[Any, int]] = counter.get_flop_counts()
-    root = type(model).__name__
+    cost = WholeCost(model, example)
+    macs = cost.layers()
     rows = []
     for name in names:
         row = _idle(model, name, f"no groups: {error}")
-        macs = sum(flops.get(f"{root}.{name}", {}).values()) // 2 // len(example)
-        rows.append(
-            LayerRow(**{**_fields(row), "macs": macs, "output_shape": shapes.get(name, ())})
-        )
+        known = {"macs": macs.get(name, 0), "output_shape": shapes.get(name, ())}
+        rows.append(LayerRow(**{**_fields(row), **known}))
     return Inventory(
-        params=sum(item.numel() for item in model.parameters()),
-        macs=counter.get_total_flops() // 2 // len(example),
+        params=cost.dense.params,
+        macs=cost.dense.macs,
         layers=tuple(rows),
         groups=(),
         capture_error=error,

@@ -59,9 +59,7 @@ def cache_key(context: SubjectContext, spec: SweepSpec, key: PointKey) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _size(context: SubjectContext, key: PointKey) -> tuple[int | None, int | None]:
-    if context.cost is None:
-        return sum(item.numel() for item in context.model.parameters()), None
+def _size(context: SubjectContext, key: PointKey) -> tuple[int, int]:
     cost = context.cost.predict({} if key.group is None else {key.group: key.kept})
     return cost.params, cost.macs
 

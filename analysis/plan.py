@@ -260,18 +260,24 @@ def _check_entry(entry: PlanEntry) -> None:
 
 
 def check_fits(
-    plan: Plan, *, fingerprint: str, totals: Mapping[tuple[str, str], int] | None = None
+    plan: Plan,
+    *,
+    fingerprint: str,
+    totals: Mapping[tuple[str, str], int] | None = None,
+    group_of: Callable[[str], str | None] = lambda layer: None,
 ) -> Plan:
-    """Check that a plan belongs to these weights; return it.
+    """Check that a plan holds together and belongs to these weights; return it.
 
     Args:
         plan: The plan.
         fingerprint: Fingerprint of the weights at hand.
         totals: Number of units by (granularity, group id or layer name).
+        group_of: Group id of a layer; None where it has none.
 
     Raises:
-        PlanError: It was made for other weights, or does not fit the groups.
+        PlanError: It contradicts itself, was made for other weights, or does not fit the groups.
     """
+    check(plan)
     if plan.fingerprint != fingerprint:
         raise PlanError(
             f"the plan was made for weights {plan.fingerprint[:12]}, but {plan.subject.model} as "
@@ -280,15 +286,25 @@ def check_fits(
     for entry in plan.entries if totals is not None else ():
         total = (totals or {}).get((entry.granularity, key_of(entry)))
         if total is None:
-            raise PlanError(
-                f"the plan prunes {key_of(entry)!r}, which {plan.subject.model} as loaded does not "
-                f"have at granularity {entry.granularity}"
-            )
+            raise PlanError(_why_unknown(plan, entry, group_of(key_of(entry))))
         if total != entry.total:
             raise PlanError(
                 f"the plan says {key_of(entry)} has {entry.total} units, the model has {total}"
             )
     return plan
+
+
+def _why_unknown(plan: Plan, entry: PlanEntry, group: str | None) -> str:
+    if group is None:
+        return (
+            f"the plan prunes {key_of(entry)!r}, which {plan.subject.model} as loaded does not "
+            f"have at granularity {entry.granularity}"
+        )
+    text = f"{entry.layer} (keeps {entry.kept})"
+    others = [item for item in plan.entries if key_of(item) == group]
+    if others:
+        text += f" and {others[0].layer} (keeps {others[0].kept})"
+    return f"{text}: one entry for the group {group} stands for all its layers"
 
 
 def pruned_entries(plan: Plan) -> tuple[PlanEntry, ...]:

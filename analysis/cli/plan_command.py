@@ -129,8 +129,7 @@ def _report(
 ) -> None:
     from analysis.plan import achieved, kept_counts
 
-    cost = None if context.cost is None else context.cost.predict(kept_counts(plan))
-    dense = None if context.cost is None else context.cost.predict({})
+    cost, dense = context.cost.predict(kept_counts(plan)), context.cost.dense
     if as_json:
         result: dict[str, Any] = {
             "out": str(out),
@@ -138,9 +137,8 @@ def _report(
             "plan": plan.to_dict(),
         }
         result |= {"level": found.level, "spent": found.spent, "message": found.message}
-        if cost is not None and dense is not None:
-            result |= {"params": cost.params, "macs": cost.macs}
-            result |= {"dense_params": dense.params, "dense_macs": dense.macs}
+        result |= {"params": cost.params, "macs": cost.macs}
+        result |= {"dense_params": dense.params, "dense_macs": dense.macs}
         print_json(result)
         return
     print_table(
@@ -158,10 +156,9 @@ def _report(
         ],
         right="ratio,achieved,kept",
     )
-    if cost is not None and dense is not None:
-        say(
-            f"{cost.params:,} of {dense.params:,} parameters and {cost.macs:,} of {dense.macs:,} "
-            "MACs stay."
-        )
+    say(
+        f"{cost.params:,} of {dense.params:,} parameters and {cost.macs:,} of {dense.macs:,} "
+        "MACs stay."
+    )
     if found.message:
         say(found.message)

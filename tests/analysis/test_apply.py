@@ -14,8 +14,10 @@ from analysis.allocation import Budget, Request, allocate
 from analysis.context import open_context
 from analysis.evaluate import evaluate_plan, file_bytes
 from analysis.evaluation import Evaluation
-from analysis.plan import bulk_set, find, kept_counts, key_of, set_ratio
-from analysis.records import Plan
+from analysis.inventory import inventory
+from analysis.known_points import planned_points
+from analysis.plan import bulk_set, find, kept_counts, key_of, set_kept, set_ratio
+from analysis.records import Plan, SweepSpec
 from analysis.subject import load_subject
 from pruners.errors import InputError, PlanError, UnsupportedError
 from pruners.preserve import checksum
@@ -161,6 +163,37 @@ def test_a_plan_for_other_weights_is_refused_in_one_line() -> None:
         apply.require_fit(context, other)
 
 
+def conflicting(group: str | None) -> Plan:
+    """Two requests for one group of ResNet-20: 12 channels, and by another of its layers 9."""
+    plan = set_kept(some_plan("resnet20", ratio=0.0), "conv1", 12)
+    second = dataclasses.replace(find(plan, "conv1"), layer="layer1.2.conv2", group=group, kept=9)
+    return dataclasses.replace(plan, entries=(*plan.entries, second))
+
+
+@pytest.mark.parametrize("group", ["conv1", None])
+def test_conflicts_inside_a_group_name_both_layers(group: str | None) -> None:
+    context = sample_context("resnet20")
+    plan = conflicting(group)
+    says = r"^conv1 \(keeps 12\) and layer1.2.conv2 \(keeps 9\) .*group, conv1"
+    if group is None:
+        says = r"^layer1.2.conv2 \(keeps 9\) and conv1 \(keeps 12\): one entry for .* conv1"
+    with pytest.raises(PlanError, match=says):
+        apply.require_fit(context, plan)
+    with pytest.raises(PlanError, match=says):
+        evaluate_plan(context, plan)
+    if group is not None:
+        for use in (apply.resolve, apply.masked_edit, apply.removed_model):
+            with pytest.raises(PlanError, match=says):
+                use(context, plan)
+
+
+def test_a_layer_that_is_not_its_groups_first_is_told_so() -> None:
+    plan = conflicting(None)
+    plan = dataclasses.replace(plan, entries=plan.entries[-1:])
+    with pytest.raises(PlanError, match=r"^layer1.2.conv2 \(keeps 9\): one entry for the group"):
+        apply.require_fit(sample_context("resnet20"), plan)
+
+
 def test_requests_reach_a_group_by_any_of_its_layers() -> None:
     context = sample_context("resnet20")
     find_group = apply.group_of(context)
@@ -222,6 +255,10 @@ def test_a_model_without_graph_is_evaluated_with_masked_weights(tmp_path: Path) 
     plan = bulk_set(plan, ["a", "b"], 0.5)
     found = evaluate_plan(context, plan, latency_seconds=0)
     assert found.agrees
+    macs = inventory(context.subject).macs
+    assert {found.dense.macs, found.removed.macs, macs} == {784 * 16 + 16 * 10}
+    sweep = SweepSpec(subject=spec, criteria=("l1",), granularity="element", ratios=(0.5,))
+    assert {point.macs for point in planned_points(context, sweep)} == {macs}
     assert found.removed.nonzero == apply.meter(context).sizes(plan)[0]
     request = Request(plan=plan, meter=apply.meter(context), budget=Budget("params", 0.4))
     assert allocate("uniform", request).spent == pytest.approx(0.4, abs=0.01)

@@ -7,11 +7,12 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from analysis.apply import start_plan
 from analysis.cli import main
 from analysis.context import open_context
-from analysis.plan import write_plan
+from analysis.plan import set_ratio, write_plan
 from analysis.records import SubjectSpec
 from analysis.subject import load_subject
 from pruners import criteria
@@ -88,6 +89,60 @@ def test_evaluate_repairs_like_recover(plan_file: Path, capsys: pytest.CaptureFi
     assert "repaired by tune" in capsys.readouterr().err
     assert main([*plain, "--repair", "magic"]) == 2
     assert "unknown repair 'magic'; known: bn, lsq, none, obs" in capsys.readouterr().err
+
+
+BRANCHING = """
+import torch
+from torch import nn
+
+class Branching(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(784, 8), nn.Linear(8, 10)
+
+    def forward(self, x):
+        h = torch.relu(self.a(x.flatten(1)))
+        return self.b(h * 2 if h.sum() > 1e9 else h)
+"""
+
+
+def test_macs_of_a_model_without_graph_are_those_of_inspect(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "branching.py").write_text(BRANCHING)
+    spec = dataclasses.replace(SUBJECT, model=f"{tmp_path / 'branching.py'}:Branching")
+    spec = dataclasses.replace(spec, seed=0, calibration_samples=16)
+    assert main(["inspect", "--model", spec.model, "--data", str(spec.data), "--json"]) == 0
+    inspected = json.loads(capsys.readouterr().out)
+    torch.manual_seed(0)
+    plan = start_plan(open_context(load_subject(spec)), criterion="l1", granularity="element")
+    path = write_plan(set_ratio(plan, "a", 0.5), tmp_path / "plan.json")
+    torch.manual_seed(0)
+    assert main(["evaluate", "--plan", str(path), "--latency-seconds", "0", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert inspected["macs"] == 784 * 8 + 8 * 10
+    assert {found[name]["macs"] for name in ("dense", "masked", "removed")} == {inspected["macs"]}
+
+
+@pytest.mark.parametrize("group", ["conv1", None])
+def test_two_requests_for_one_group_are_refused_in_one_line(
+    tmp_path: Path, group: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = dataclasses.replace(SUBJECT, model="sample:resnet20")
+    plan = start_plan(open_context(load_subject(spec)), criterion="l1")
+    first = next(entry for entry in plan.entries if entry.layer == "conv1")
+    first = dataclasses.replace(first, ratio=0.25, kept=12)
+    second = dataclasses.replace(first, layer="layer1.2.conv2", group=group, kept=9)
+    path = tmp_path / "plan.json"
+    write_plan(dataclasses.replace(plan, entries=(first, second)), path)
+    export = ["export", "--format", "model", "--out", str(tmp_path / "out")]
+    for command in (["evaluate"], ["recover"], export):
+        assert main([*command, "--plan", str(path)]) == 2
+        error = capsys.readouterr().err
+        assert "conv1 (keeps 12)" in error
+        assert "layer1.2.conv2 (keeps 9)" in error
+        assert error.count("\n") == 1
+    assert not list(tmp_path.glob("out/*"))
 
 
 def test_criteria_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from analysis.cost import Cost, CostModel, count_cost
+from analysis.cost import Cost, CostModel, WholeCost, count_cost
 from pruners.errors import InputError
 from pruners.graph import capture
 from pruners.removal import remove
@@ -50,6 +50,36 @@ def test_counting_a_removed_model_equals_the_prediction() -> None:
     smaller = remove(model, structure, kept)
     counted = count_cost(smaller, capture(smaller, example), example)
     assert counted == CostModel(structure).predict(kept)
+
+
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(6, 8, batch_first=True)
+        self.out = nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.out(self.lstm(x)[0][:, -1])
+
+
+def test_a_model_without_graph_costs_what_its_graph_would_say() -> None:
+    attention = nn.Sequential(
+        nn.TransformerEncoderLayer(16, 4, 32, batch_first=True), nn.Flatten(), nn.Linear(80, 3)
+    )
+    for model, example in (
+        traced("mobilenet_small")[:2],
+        (Recurrent().eval(), torch.randn(2, 5, 6)),
+        (attention.eval(), torch.randn(2, 5, 16)),
+    ):
+        found = WholeCost(model, example)
+        assert (
+            found.dense == found.predict({}) == count_cost(model, capture(model, example), example)
+        )
+    with pytest.raises(InputError, match="no groups"):
+        found.predict({"0": 3})
+    assert torch.backends.mkldnn.enabled
+    assert torch.backends.mha.get_fastpath_enabled()
+    assert WholeCost(Recurrent().eval(), torch.randn(2, 5, 6)).layers()["out"] == 24
 
 
 def test_macs_of_layers_sum_to_the_whole() -> None:
