@@ -37,6 +37,7 @@ from analysis.edits import (
     scores,
     targets,
 )
+from analysis.engine.steps import Part
 from analysis.grid import group_points
 from analysis.ratios import parse_ratios
 from analysis.records import PointKey, SubjectSpec, Sums, SweepSpec
@@ -182,24 +183,30 @@ def best_throughput() -> float:
 
 def downstream_flop(
     context: SubjectContext, spec: SweepSpec, points: tuple[PointKey, ...]
-) -> float:
-    """Return the FLOP a sample downstream of the points' edits, equal masks counted once."""
+) -> tuple[float, float]:
+    """Return the FLOP a sample downstream of the edits, equal masks counted once, and their share.
+
+    The share is the mean over the edits of what lies downstream, of a dense pass. What is no
+    convolution, linear layer or matrix product is not counted.
+    """
     program = context.evaluator.program
     assert program is not None
     example = context.subject.example
-    total = 0.0
     by_part: dict[tuple[int, ...], float] = {}
     with torch.inference_mode():
         start = program.prepare(example)
         known = {**start, **program.run(program.whole(), start)}
-        for item in group_points(context, spec, points).items:
-            part = program.part(item.names) if item.names else program.whole()
+
+        def flop(part: Part) -> float:
             if part.steps not in by_part:
                 with FlopCounterMode(display=False) as counter:
                     program.run(part, known)
                 by_part[part.steps] = counter.get_total_flops() / len(example)
-            total += by_part[part.steps]
-    return total
+            return by_part[part.steps]
+
+        items = group_points(context, spec, points).items
+        total = sum(flop(program.part(i.names) if i.names else program.whole()) for i in items)
+        return total, total / len(items) / flop(program.whole())
 
 
 def compare(
@@ -227,7 +234,8 @@ def compare(
     plain, update = loop.result, latest[-1]
     differences = [abs(before[key].correct - plain.correct[key]) for key in before]
     scale = update.samples / plain.samples
-    ideal = downstream_flop(context, spec, points) * update.samples / best_throughput()
+    flop, share = downstream_flop(context, spec, points)
+    ideal = flop * update.samples / best_throughput()
     return {
         "points": len(points),
         "failed": len(update.failed),
@@ -239,6 +247,7 @@ def compare(
         "engine_cpu_seconds": round(engine.cpu, 2),
         "plain_cpu_seconds": round(plain.clock.cpu * scale, 2),
         "speedup_cpu": round(plain.clock.cpu * scale / engine.cpu, 2),
+        "downstream_share": round(share, 3),
         "ideal_cpu_seconds": round(ideal, 2),
         "share_of_ideal": round(ideal / engine.cpu, 2),
         "points_with_other_counts": sum(item > 0 for item in differences),

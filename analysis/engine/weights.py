@@ -137,16 +137,15 @@ class Weights:
         arguments = step.body.args
         bias_node = arguments[2] if len(arguments) > 2 else None
         weight, bias = self.exact((arguments[1], bias_node), resolve)
+        skips = is_edited and self._may_skip(step, inputs, weight)
+        columns = used_columns(weight) if skips else None
+        if columns is not None:
+            weight = weight.index_select(1, columns)
         if step.norm is not None:
             gamma, beta, mean, var = self.exact(step.norm.args[1:5], resolve)
             eps = step.norm.args[6]
             assert isinstance(eps, float)
             weight, bias = folded(weight, bias, gamma, beta, mean, var, eps)
-        columns = (
-            used_columns(weight) if is_edited and self._may_skip(step, inputs, weight) else None
-        )
-        if columns is not None:
-            weight = weight.index_select(1, columns)
         weight, bias = self.lowered(weight), self.lowered(bias)
         if self._channels_last and weight.dim() == 4:
             weight = weight.contiguous(memory_format=torch.channels_last)
