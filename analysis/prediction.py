@@ -165,7 +165,7 @@ def plan_table(plan: Plan, points: pd.DataFrame, *, tolerance: float) -> pd.Data
 
 def _note(entry: PlanEntry, *, last: float | None, drop: float, tolerance: float) -> str:
     if entry.kept == entry.total:
-        return "nothing removed: the ratio rounds to 0" if entry.ratio > 0 else ""
+        return f"nothing removed: rounding keeps all {entry.total}" if entry.ratio > 0 else ""
     if last is None:
         return f"not measured by {entry.criterion}"
     if achieved(entry) > last + 1e-9:

@@ -7,11 +7,14 @@ import math
 
 from analysis.plan import key_of
 from analysis.records import Plan, PlanEntry
-from pruners.errors import InputError
+from pruners.errors import InputError, UnsupportedError
 from pruners.groups import Group, Structure
 
+# What hardware likes: vectors of 4 and 8, tiles of 16 and 32.
+USUAL = (1, 4, 8, 16, 32)
 
-def rounded(plan: Plan, structure: Structure, *, multiple: int) -> Plan:
+
+def rounded(plan: Plan, structure: Structure | None, *, multiple: int) -> Plan:
     """Return the plan with kept channel counts rounded up to a multiple.
 
     As in AIMET, counts are rounded up, so that rounding never costs accuracy. The requested
@@ -21,14 +24,22 @@ def rounded(plan: Plan, structure: Structure, *, multiple: int) -> Plan:
     Args:
         plan: The plan.
         structure: Structure of its model; where a unit is several channels (grouped
-            convolutions), the channels are what is rounded.
-        multiple: Such as 8; at least 1.
+            convolutions), the channels are what is rounded. None without a graph.
+        multiple: Such as 8; at least 1, which changes nothing.
 
     Raises:
         InputError: The multiple is less than 1.
+        UnsupportedError: The plan is not of channels, but of heads or single weights.
     """
     if multiple < 1:
         raise InputError(f"kept channels are rounded to a multiple of at least 1, found {multiple}")
+    if multiple == 1 or not plan.entries:
+        return plan
+    kinds = sorted({entry.granularity for entry in plan.entries})
+    if structure is None or "channel" not in kinds:
+        raise UnsupportedError(
+            f"kept channels can be rounded, but this plan has granularity {' and '.join(kinds)}"
+        )
     entries = tuple(
         _rounded_entry(entry, structure, multiple)
         if entry.granularity == "channel" and not entry.locked and entry.kept < entry.total

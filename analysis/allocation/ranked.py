@@ -29,7 +29,8 @@ def ranked(request: Request) -> Allocation:
 def _fill(request: Request, ratio: float) -> Plan:
     if request.rank is None:
         raise InputError("global ranking needs the scores of a loaded model; none is at hand")
-    return dataclasses.replace(request.rank(request.plan, ratio), strategy="global")
+    plan = request.finish(request.rank(request.plan, ratio))
+    return dataclasses.replace(plan, strategy="global")
 
 
 def _levels(request: Request) -> list[float]:

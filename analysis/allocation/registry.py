@@ -33,6 +33,9 @@ class Request:
         cautious: Read curves at the upper end of their intervals.
         most: Largest ratio that is given to any entry.
         rank: Fills a plan by global ranking at a ratio (`analysis.global_ranking.global_plan`).
+        finish: Applied to every plan that a strategy tries, before its cost is asked for: rounding
+            of kept counts, so that a budget holds after it. It must not reverse an order: what
+            removes more before it removes no less after it.
     """
 
     plan: Plan
@@ -45,6 +48,7 @@ class Request:
     cautious: bool = False
     most: float = 1.0
     rank: Callable[[Plan, float], Plan] | None = None
+    finish: Callable[[Plan], Plan] = lambda plan: plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -133,4 +133,4 @@ def _fill(request: Request, tolerance: float, readings: _Readings) -> Plan:
         criterion, _, kept, _ = max(read, key=lambda item: (item[1], -item[3]))
         plan = set_criterion(plan, key_of(entry), criterion)
         plan = set_kept(plan, key_of(entry), entry.total if kept is None else kept)
-    return plan
+    return request.finish(plan)

@@ -41,7 +41,7 @@ def fill(request: Request, ratio: float) -> Plan:
     for entry in plan.entries:
         if not entry.locked:
             plan = set_ratio(plan, key_of(entry), ratio)
-    return plan
+    return request.finish(plan)
 
 
 def levels(request: Request) -> list[float]:

@@ -62,7 +62,10 @@ def plan(
     ] = 1,
     round_to: Annotated[
         int,
-        typer.Option(help="Round kept channels up to a multiple of this, such as 8.", min=1),
+        typer.Option(
+            help="Round kept channels up to a multiple of this, such as 8; budgets hold after it.",
+            min=1,
+        ),
     ] = 1,
     workspace: Workspace = None,
     as_json: Json = False,
@@ -110,14 +113,12 @@ def plan(
             rank=lambda start, ratio: global_plan(
                 context, start, ratio=ratio, normalizer=normalizer
             ),
+            finish=lambda plan: rounded(plan, context.structure, multiple=round_to),
         ),
     )
     if not found.feasible:
         raise InputError(found.message or f"the budget {budget} cannot be met")
-    asked = found.plan
-    if round_to > 1:
-        asked = rounded(asked, context.require_structure(), multiple=round_to)
-    final = apply.resolve(context, asked)
+    final = apply.resolve(context, found.plan)
     if rounds > 1:
         final = rescored_plan(context, final, rounds=rounds)
     write_plan(final, out)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import pandas as pd
 import streamlit as st
 
@@ -10,6 +13,7 @@ from analysis import plan as plans
 from analysis.apply import require_fit
 from analysis.global_ranking import global_plan
 from analysis.records import Plan
+from analysis.rounding import USUAL, rounded
 from pages.components import address, plan_state, text
 from pages.components.loaded import LoadedSubject
 from pages.components.session import Session
@@ -37,7 +41,7 @@ def draw(current: Session, subject: LoadedSubject, plan: Plan, points: pd.DataFr
                 min_value=0.0,
                 max_value=100.0,
                 step=0.25,
-                width=120,
+                width=108,
                 help="Accuracy drop per layer that the table marks as tolerated.",
             )
             name = st.selectbox(
@@ -53,6 +57,7 @@ def draw(current: Session, subject: LoadedSubject, plan: Plan, points: pd.DataFr
                 persist_state="session",
             )
             target, amount = _target(name)
+            multiple = _multiple(plan)
             best = st.toggle(
                 "Best criteria",
                 key="plan_best",
@@ -62,8 +67,12 @@ def draw(current: Session, subject: LoadedSubject, plan: Plan, points: pd.DataFr
                 width="content",
             )
             if st.button("Fill", icon=":material/auto_fix_high:", key="plan_fill", type="primary"):
-                _fill(name, subject, plan, points, target=target, amount=amount, best=best)
-            _more(subject, plan)
+                finish = partial(rounded, structure=subject.context.structure, multiple=multiple)
+                request = _request(
+                    subject, plan, points, target=target, amount=amount, best=best, finish=finish
+                )
+                _fill(name, request)
+            _more(subject, plan, multiple)
         _message()
     if points.empty:
         st.caption(
@@ -103,14 +112,30 @@ def _target(strategy: str) -> tuple[str, float]:
         value={"ratio": 30.0, "tolerance": 1.0, "drop": 2.0}.get(target, 50.0),
         step=0.25 if small else 5.0,
         key=f"plan_amount_{target}",
-        width=105,
+        width=95,
         persist_state="session",
     )
     return target, float(amount) / 100
 
 
-def _fill(
-    name: str,
+def _multiple(plan: Plan) -> int:
+    """Ask what kept channels are rounded to; 1 where the plan removes something else."""
+    possible = any(entry.granularity == "channel" for entry in plan.entries)
+    chosen = st.selectbox(
+        "Round to",
+        USUAL,
+        format_func=lambda multiple: "no" if multiple == 1 else str(multiple),
+        key="plan_multiple",
+        disabled=not possible,
+        width=84,
+        help="Fills round the channels that stay up to a multiple of this, which many processors "
+        "run faster; budgets hold after it. To round the plan as it is: More.",
+        persist_state="session",
+    )
+    return int(chosen) if possible else 1
+
+
+def _request(
     subject: LoadedSubject,
     plan: Plan,
     points: pd.DataFrame,
@@ -118,8 +143,9 @@ def _fill(
     target: str,
     amount: float,
     best: bool,
-) -> None:
-    request = allocation.Request(
+    finish: Callable[[Plan], Plan],
+) -> allocation.Request:
+    return allocation.Request(
         plan=plan,
         meter=subject.meter,
         points=points if not points.empty else None,
@@ -128,7 +154,11 @@ def _fill(
         budget=allocation.Budget(target, amount) if target in allocation.KINDS else None,
         criteria=allocation.BEST if best else allocation.FIXED,
         rank=lambda start, ratio: global_plan(subject.context, start, ratio=ratio),
+        finish=finish,
     )
+
+
+def _fill(name: str, request: allocation.Request) -> None:
     try:
         found = allocation.allocate(name, request)
     except PruneScopeError as error:
@@ -153,7 +183,7 @@ def _message() -> None:
         st.caption(f"No curve, left as they were: {text.code_list(list(unmeasured))}")
 
 
-def _more(subject: LoadedSubject, plan: Plan) -> None:
+def _more(subject: LoadedSubject, plan: Plan, multiple: int) -> None:
     with st.popover("More", icon=":material/more_horiz:"):
         factor = st.number_input(
             "Scale all ratios by",
@@ -171,6 +201,18 @@ def _more(subject: LoadedSubject, plan: Plan) -> None:
                 plans.scale(plan, float(factor)), action=f"scale by {factor:g}"
             ),
             key="plan_scale",
+        )
+        st.button(
+            "Round kept channels" if multiple == 1 else f"Round kept channels to {multiple}s",
+            icon=":material/straighten:",
+            width="stretch",
+            disabled=multiple == 1,
+            on_click=lambda: plan_state.do(
+                rounded(plan, subject.context.structure, multiple=multiple),
+                action=f"round to {multiple}s",
+            ),
+            help="Up to a multiple of what Round to says. Requested ratios and locked layers stay.",
+            key="plan_round",
         )
         st.button(
             "Clear all ratios",

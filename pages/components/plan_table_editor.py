@@ -101,7 +101,9 @@ def _columns(table: pd.DataFrame, current: Session) -> dict[str, Any]:
             "Criterion", options=offered, required=True, help="Which channels go first."
         ),
         "achieved": st.column_config.NumberColumn(
-            "Achieved", format="percent", help="After rounding to whole units."
+            "Achieved",
+            format="percent",
+            help="Of the units, after rounding to whole ones or to a multiple.",
         ),
         "tolerated": st.column_config.ProgressColumn(
             "Tolerated",

@@ -342,6 +342,39 @@ def test_global_strategy_fills_by_rank_and_needs_scores() -> None:
     assert sum(entry.kept for entry in found.entries) == 10
 
 
+def in_twos(plan: Plan) -> Plan:
+    """Round the kept counts of unlocked entries up to even numbers."""
+    entries = (
+        entry if entry.locked else dataclasses.replace(entry, kept=entry.kept + entry.kept % 2)
+        for entry in plan.entries
+    )
+    return dataclasses.replace(plan, entries=tuple(entries))
+
+
+@pytest.mark.parametrize("name", allocation.names())
+@pytest.mark.parametrize(
+    "budget", [Budget("macs", 0.5), Budget("params", 0.7), Budget("drop", 0.1)]
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_budget_holds_after_rounding(name: str, budget: Budget, seed: int) -> None:
+    plain = Request(
+        plan=lock(set_ratio(start(), "b", 0.5), "b"),
+        meter=METER,
+        points=points(seed),
+        budget=budget,
+        rank=lambda start, ratio: ranked_by_hand(start, ratio, seed),
+    )
+    found = allocation.allocate(name, dataclasses.replace(plain, finish=in_twos))
+    assert [entry.kept % 2 for entry in found.plan.entries] == [0, 1, 0]
+    assert found.feasible
+    assert found.spent is not None
+    assert found.spent <= budget.limit + 1e-9
+    # The search goes no further than it must: a plan that was rounded afterwards costs no less.
+    if budget.kind != "drop":
+        afterwards = in_twos(allocation.allocate(name, plain).plan)
+        assert found.spent <= METER.share(afterwards, budget.kind) + 1e-9
+
+
 @pytest.mark.parametrize("name", allocation.names())
 @pytest.mark.parametrize("seed", range(3))
 def test_every_strategy_keeps_budgets_and_locks(name: str, seed: int) -> None:

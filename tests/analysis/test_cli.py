@@ -304,6 +304,22 @@ def test_plan_evaluate_and_export(run: Run, swept: str, plan_file: Path, folder:
     assert "rebuild.py" in out
 
 
+def test_a_budget_is_met_after_rounding(run: Run, swept: str, folder: Path) -> None:
+    path = folder / "rounded.json"
+    asked = ["plan", "--run", swept, "--strategy", "uniform", "--budget", "macs=0.6", "--out", path]
+    code, out, err = run(*asked, "--round-to", "4", "--json")
+    assert code == 0, err
+    planned = json.loads(out)
+    assert planned["macs"] <= 0.6 * planned["dense_macs"]
+    kept = {item["layer"]: (item["kept"], item["total"]) for item in planned["plan"]["entries"]}
+    assert set(kept.values()) <= {(4, 6), (6, 6), (4, 8), (8, 8)}
+    code, out, err = run("evaluate", "--plan", path, "--latency-seconds", "0", "--json")
+    assert code == 0, err
+    assert json.loads(out)["removed"]["macs"] == planned["macs"]
+    assert_one_line(run(*asked, "--round-to", "8"), says="out of reach")
+    assert_one_line(run(*asked, "--round-to", "0"), says="--round-to")
+
+
 def test_plan_and_evaluate_for_people(run: Run, swept: str, folder: Path) -> None:
     path = folder / "threshold.json"
     code, out, err = run("plan", "--run", swept, "--tolerance", "0.05", "--out", path)

@@ -279,7 +279,7 @@ def test_plan_table() -> None:
     assert found.loc["conv1", "drop"] == pytest.approx(0.07)
     tiny = plans.set_ratio(start(), "conv1", 0.05)
     note = plan_table(tiny, measured(), tolerance=0.02).set_index("key").loc["conv1", "note"]
-    assert note == "nothing removed: the ratio rounds to 0"
+    assert note == "nothing removed: rounding keeps all 6"
 
 
 def test_plan_table_without_points() -> None:

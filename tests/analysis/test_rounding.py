@@ -7,7 +7,7 @@ import pytest
 from analysis.plan import achieved
 from analysis.records import Plan, PlanEntry, SubjectSpec
 from analysis.rounding import channels_per_unit, rounded
-from pruners.errors import InputError
+from pruners.errors import InputError, UnsupportedError
 from tests.pruners.test_groups import traced
 
 
@@ -59,6 +59,16 @@ def test_changed_counts_lose_their_indices() -> None:
     plan = plan_of(entry("conv1", 3, 16, indices=(0, 1, 2)))
     assert rounded(plan, structure, multiple=4).entries[0].indices is None
     assert rounded(plan, structure, multiple=3).entries[0].indices == (0, 1, 2)
+
+
+def test_plans_without_channels_are_refused() -> None:
+    heads = plan_of(entry("blocks.0.query", 2, 4, granularity="head"))
+    with pytest.raises(UnsupportedError, match="this plan has granularity head"):
+        rounded(heads, traced("attention")[2], multiple=8)
+    weights = plan_of(entry("conv1", 40, 144, granularity="element", group=None))
+    with pytest.raises(UnsupportedError, match="this plan has granularity element"):
+        rounded(weights, None, multiple=8)
+    assert rounded(weights, None, multiple=1) == weights
 
 
 def test_bad_multiple_is_an_error() -> None:

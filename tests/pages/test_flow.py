@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -58,6 +59,72 @@ def test_fill_measures_at_once_and_undo_brings_everything_back(open_page: Open) 
     assert metric(test, "Measured accuracy") == dense
     test.button(key="sidebar_redo").click().run()
     assert metric(test, "Measured accuracy") == pruned
+
+
+def counts(test: AppTest) -> dict[str, tuple[float, int, int]]:
+    """Return requested ratio, kept and total of each layer of the plan."""
+    return {item.layer: (item.ratio, item.kept, item.total) for item in present(test).plan.entries}
+
+
+def test_kept_channels_are_rounded_by_fills_and_by_an_action(open_page: Open) -> None:
+    test = open_page("5_Plan", "done")
+    fill_uniform(test, 40)
+    plain = counts(test)
+    assert plain["conv2"] == (0.4, 10, 16)
+    test.selectbox(key="plan_multiple").select(4).run()
+    assert counts(test) == plain
+    test.button(key="plan_round").click().run()
+    assert_no_bug(test)
+    expected = {
+        name: (ratio, min(-(-kept // 4) * 4, total), total)
+        for name, (ratio, kept, total) in plain.items()
+    }
+    assert counts(test) == expected
+    assert expected["conv2"] == (0.4, 12, 16)
+    row = test.dataframe[0].value.set_index("layer").loc["conv2"]
+    assert (row["ratio"], row["achieved"], row["stay"]) == (40.0, 0.25, "12 of 16")
+    test.button(key="sidebar_undo").click().run()
+    assert counts(test) == plain
+    fill_uniform(test, 40)
+    assert counts(test) == expected
+
+
+@pytest.mark.parametrize(("multiple", "reached"), [(4, True), (8, False)])
+def test_budgets_count_after_rounding_and_locked_rows_stay(
+    open_page: Open, multiple: int, reached: bool
+) -> None:
+    test = open_page("5_Plan", "done")
+    plan = plans.lock(plans.set_kept(present(test).plan, "fc1", 117), "fc1")
+    test.session_state["plan_history"] = present(test).do(plan, action="lock")
+    test.selectbox(key="plan_multiple").select(multiple).run()
+    test.selectbox(key="plan_strategy").select("uniform").run()
+    test.selectbox(key="plan_target_uniform").select("macs").run()
+    test.button(key="plan_fill").click().run()
+    assert_no_bug(test)
+    found = counts(test)
+    assert found.pop("fc1")[1] == 117
+    assert all(kept % multiple == 0 or kept == total for _, kept, total in found.values())
+    subject = subjects().peek(SUBJECT)
+    assert subject is not None
+    assert (subject.meter.share(present(test).plan, "macs") <= 0.5) == reached
+    # Six channels of the first layer cannot become fewer eights than one.
+    assert ("out of reach" in text_of(test)) != reached
+
+
+def test_rounding_is_of_channels_only(open_page: Open) -> None:
+    test = open_page("5_Plan", "done")
+    test.selectbox(key="plan_multiple").select(8).run()
+    entries = [
+        dataclasses.replace(entry, granularity="element", group=None, kept=total, total=total)
+        for entry in present(test).plan.entries
+        for total in [1000]
+    ]
+    plan = dataclasses.replace(present(test).plan, entries=tuple(entries))
+    test.session_state["plan_history"] = present(test).do(plan, action="elements")
+    test.run()
+    assert test.selectbox(key="plan_multiple").disabled
+    fill_uniform(test, 50)
+    assert {entry.kept for entry in present(test).plan.entries} == {500}
 
 
 def test_measured_and_evaluated_accuracy_are_the_same(open_page: Open) -> None:
