@@ -25,6 +25,11 @@ MAX_BYTES = 256 * 2**20
 _SEPARATOR = "|"
 
 
+def folder_in(workspace: Path) -> Path:
+    """Return where a workspace keeps its calibration statistics."""
+    return workspace / "statistics"
+
+
 class StatisticsCache:
     """A folder of statistics of one subject.
 

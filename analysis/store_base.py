@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from analysis.statistics_cache import folder_in
 from analysis.store_connection import BUSY_SECONDS, Database
 
 
@@ -25,7 +26,7 @@ class WorkspaceStore:
     @property
     def statistics_path(self) -> Path:
         """Folder of calibration statistics."""
-        return self.workspace / "statistics"
+        return folder_in(self.workspace)
 
     def close(self) -> None:
         """Close the database connections."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from analysis.cli.options import Json, open_context, read_plan
+from analysis.cli.options import Json, Workspace, open_context, read_plan
 from analysis.cli.output import print_json, print_table, progress_bar, say
 from analysis.cli.sweep_options import check_choice
 
@@ -36,6 +36,7 @@ def evaluate(
         str | None,
         typer.Option(help="cpu, cuda, cuda:1 or mps.  [default: that of the plan]", metavar="NAME"),
     ] = None,
+    workspace: Workspace = None,
     as_json: Json = False,
 ) -> None:
     """Measure a plan: dense, masked and physically removed side by side."""
@@ -49,7 +50,7 @@ def evaluate(
         subject = dataclasses.replace(subject, samples=samples)
     if device is not None:
         subject = dataclasses.replace(subject, device=device)
-    context = open_context(subject)
+    context = open_context(subject, workspace)
     with progress_bar() as bar:
         task = bar.add_task("repairing", total=None, eta="")
 

@@ -38,7 +38,7 @@ def export(
     chosen = read_plan(plan)
     check_folder(out)
     points = _points(chosen, workspace)
-    context = open_context(chosen.subject)
+    context = open_context(chosen.subject, workspace)
     evaluation = evaluate_plan(context, chosen) if evaluated else None
     found = formats.export(
         format,

@@ -51,16 +51,24 @@ def open_store(given: Path | None) -> Store:
     return Store(workspace_path(given))
 
 
-def open_context(spec: SubjectSpec) -> SubjectContext:
+def open_context(spec: SubjectSpec, workspace: Path | None) -> SubjectContext:
     """Load a subject and find its groups.
+
+    Args:
+        spec: The subject.
+        workspace: The option; calibration statistics that this workspace has are read, and kept
+            there.
 
     Raises:
         InputError: It cannot be loaded; the message says why.
     """
     from analysis import context
+    from analysis.statistics_cache import folder_in
     from analysis.subject import load_subject
 
-    return context.open_context(load_subject(spec))
+    found = context.open_context(load_subject(spec))
+    found.use_cache(folder_in(workspace_path(workspace)))
+    return found
 
 
 def read_plan(path: Path) -> Plan:

@@ -89,7 +89,7 @@ def plan(
             f"{', '.join(row.spec.criteria)}"
         )
     points = store.points(row.run_id)
-    context = open_context(row.spec.subject)
+    context = open_context(row.spec.subject, workspace)
     start = apply.start_plan(
         context,
         criterion=chosen,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from analysis.cli.evaluate_command import PlanFile
-from analysis.cli.options import Json, check_folder, open_context, read_plan
+from analysis.cli.options import Json, Workspace, check_folder, open_context, read_plan
 from analysis.cli.output import duration, print_json, print_table, progress_bar, say
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def recover(
             metavar="DIR",
         ),
     ] = None,
+    workspace: Workspace = None,
     as_json: Json = False,
 ) -> None:
     """Repair a pruned model without training: dense, pruned and recovered side by side."""
@@ -58,7 +59,7 @@ def recover(
         subject = dataclasses.replace(subject, device=device)
     if out is not None:
         check_folder(out)
-    context = open_context(subject)
+    context = open_context(subject, workspace)
     with progress_bar() as bar:
         task = bar.add_task(f"recovering by {method}", total=None, eta="")
         recovery = recover_plan(

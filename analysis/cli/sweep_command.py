@@ -124,7 +124,9 @@ def sweep(
     if resume is not None:
         check_resume(given)
         row = store.run(resume)
-        context = None if row.state == run_record.DONE else open_context(row.spec.subject)
+        context = (
+            None if row.state == run_record.DONE else open_context(row.spec.subject, workspace)
+        )
     else:
         spec = spec_of_options(
             model=model,
@@ -150,11 +152,11 @@ def sweep(
             executor=executor,
             ray_address=ray_address,
         )
-        context = open_context(spec.subject)
+        context = open_context(spec.subject, workspace)
         _check_and_announce(store, context, spec)
         row = store.run(store.create_run(spec))
     if context is not None:
-        _collect(store, context, row.spec)
+        _collect(context, row.spec)
         row = _measure(store, row, context, is_resumed=resume is not None)
     return _report(store, row, out=out, as_json=as_json)
 
@@ -174,9 +176,8 @@ def _check_and_announce(store: Store, context: SubjectContext, spec: SweepSpec) 
     say(f"{len(points) - len(known)} points to measure, {len(known)} known from earlier runs.")
 
 
-def _collect(store: Store, context: SubjectContext, spec: SweepSpec) -> None:
+def _collect(context: SubjectContext, spec: SweepSpec) -> None:
     """Collect the calibration statistics in sight of the user; the workspace keeps them."""
-    context.use_cache(store.statistics_path)
     with progress_bar() as bar:
         task = bar.add_task("calibration", total=None, eta="")
         context.prepare(

@@ -119,8 +119,13 @@ class Subjects:
         self._held: OrderedDict[str, LoadedSubject] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, spec: SubjectSpec, roots: Sequence[Path]) -> LoadedSubject:
+    def get(self, spec: SubjectSpec, roots: Sequence[Path], cache: Path) -> LoadedSubject:
         """Return a subject, loaded now if it is not in memory.
+
+        Args:
+            spec: The subject.
+            roots: Folders below which files and factories may lie.
+            cache: Folder of calibration statistics.
 
         Raises:
             PruneScopeError: It cannot be loaded.
@@ -128,7 +133,9 @@ class Subjects:
         key = json.dumps(spec.to_dict())
         with self._lock:
             if key not in self._held:
-                self._held[key] = LoadedSubject(open_context(load_subject(spec, roots=roots)))
+                context = open_context(load_subject(spec, roots=roots))
+                context.use_cache(cache)
+                self._held[key] = LoadedSubject(context)
                 while len(self._held) > MOST_SUBJECTS:
                     self._held.popitem(last=False)
             self._held.move_to_end(key)

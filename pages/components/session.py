@@ -78,7 +78,7 @@ def loaded(spec: SubjectSpec) -> LoadedSubject:
     Raises:
         PruneScopeError: It cannot be loaded.
     """
-    return subjects().get(spec, roots())
+    return subjects().get(spec, roots(), store().statistics_path)
 
 
 def loaded_already(spec: SubjectSpec) -> bool:

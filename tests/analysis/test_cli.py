@@ -59,7 +59,7 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 _open: dict[Any, Any] = {}
 
 
-def opened(spec: Any) -> Any:
+def opened(spec: Any, workspace: Path | None) -> Any:
     if spec not in _open:
         _open[spec] = contexts.open_context(load_subject(spec))
     return _open[spec]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from analysis import context as contexts
 from analysis.apply import start_plan
 from analysis.cli import main
 from analysis.context import open_context
@@ -89,6 +90,43 @@ def test_evaluate_repairs_like_recover(plan_file: Path, capsys: pytest.CaptureFi
     assert "repaired by tune" in capsys.readouterr().err
     assert main([*plain, "--repair", "magic"]) == 2
     assert "unknown repair 'magic'; known: bn, lsq, none, obs" in capsys.readouterr().err
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[frozenset[str]]:
+    """The needs of each calibration pass, as they are made."""
+    found: list[frozenset[str]] = []
+    collect = contexts.calibration.collect
+
+    def counted(*args: object, **options: object) -> object:
+        found.append(options["needs"])
+        return collect(*args, **options)
+
+    monkeypatch.setattr(contexts.calibration, "collect", counted)
+    return found
+
+
+def test_commands_read_the_statistics_that_a_sweep_left(
+    tmp_path: Path, passes: list[frozenset[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = ["--workspace", str(tmp_path / "first")]
+    sweep = ["sweep", "--model", SUBJECT.model, "--data", str(SUBJECT.data), "--samples", "60"]
+    sweep += ["--calibration-samples", "64", "--criteria", "taylor", "--granularity", "element"]
+    assert main([*sweep, "--ratios", "0.5", *space]) == 0
+    path = str(tmp_path / "plan.json")
+    plan = ["plan", "--run", "last", "--strategy", "uniform", "--ratio", "0.5", "--out", path]
+    assert main([*plan, *space]) == 0
+    # Plans of single weights list no indices: each command scores the weights.
+    measured = []
+    for folder, expected in ((tmp_path / "first", 1), (tmp_path / "second", 2)):
+        space = ["--workspace", str(folder)]
+        capsys.readouterr()
+        assert main(["evaluate", "--plan", path, "--latency-seconds", "0", "--json", *space]) == 0
+        measured.append(json.loads(capsys.readouterr().out)["masked"]["accuracy"])
+        assert main(["recover", "--plan", path, "--method", "lsq", *space]) == 0
+        assert main(["export", "--plan", path, "--out", str(tmp_path / "out"), *space]) == 0
+        assert len(passes) == expected
+    assert measured[0] == measured[1]
 
 
 BRANCHING = """
