@@ -126,7 +126,7 @@ def test_evaluate_measures_what_recover_reports(resnet: SubjectContext, method: 
 def test_evaluate_repairs_masked_weights_also_without_a_graph(lenet: SubjectContext) -> None:
     plan = plan_of(lenet, 0.9, granularity="element")
     plain = evaluate_plan(lenet, plan, latency_seconds=0)
-    for context in (lenet, dataclasses.replace(lenet, graph=None, structure=None, cost=None)):
+    for context in (lenet, dataclasses.replace(lenet, graph=None, structure=None)):
         recovery = recover_plan(context, plan, method="lsq")
         found = evaluate_plan(context, plan, recovery=recovery, latency_seconds=0)
         assert found.removed.accuracy > plain.removed.accuracy
