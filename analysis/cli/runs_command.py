@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from analysis.cli.gain import say_gain
 from analysis.cli.options import Json, Workspace, open_store
 from analysis.cli.output import duration, print_json, print_table, say
 from analysis.run_record import RunRow
@@ -85,6 +86,7 @@ def show(
     print_table(f"Run {row.run_id}", ("", ""), [(name, _plain(facts[name])) for name in facts])
     for key, reason in reasons.items():
         say(f"{key.layer} {key.criterion} {key.ratio_requested:g}: {reason}")
+    say_gain(store, row)
 
 
 @app.command("delete")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from analysis import run_record
+from analysis.cli.gain import say_gain
 from analysis.cli.options import (
     CriterionFiles,
     Device,
@@ -224,6 +225,8 @@ def _report(store: Store, row: RunRow, *, out: Path | None, as_json: bool) -> in
             f"{failed} of {len(table)} points could not be measured; "
             f"`prunescope runs show {row.run_id}` says why."
         )
+    if row.state == run_record.DONE:
+        say_gain(store, row)
     if as_json:
         print_json(_result(row, points=len(table)))
     elif row.state == run_record.DONE:

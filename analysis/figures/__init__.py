@@ -13,6 +13,7 @@ from analysis.figures.compare import (
     layer_agreement_chart,
     win_matrix_chart,
 )
+from analysis.figures.curve_traces import Beside
 from analysis.figures.curves import focus_curves, sensitivity_curves, small_multiples
 from analysis.figures.layers import opportunity, ranking
 from analysis.figures.palettes import DARK, LIGHT, PALETTES, Palette, Style, palette, styles
@@ -28,6 +29,7 @@ __all__ = [
     "DARK",
     "LIGHT",
     "PALETTES",
+    "Beside",
     "Palette",
     "Style",
     "agreement_chart",

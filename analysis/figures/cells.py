@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from analysis.curves import coverage, is_known, layer_order, metric
 from analysis.figures.canvas import ROW_HEIGHT, blank, canvas, layer_axis, with_alt
-from analysis.figures.curves import CUSTOM
+from analysis.figures.curve_traces import CUSTOM
 from analysis.figures.palettes import palette, readable_on, scale, styles
 
 STATES: Mapping[str, tuple[str, str]] = {

@@ -24,22 +24,30 @@ from analysis.curves import (
 from analysis.figures.canvas import (
     blank,
     canvas,
-    joined_by_gaps,
     listed,
     style_layout,
     with_alt,
 )
-from analysis.figures.palettes import Palette, Style, fade, palette, styles
+from analysis.figures.curve_traces import (
+    Beside,
+    Drawn,
+    add_context,
+    add_curve,
+    add_envelope,
+    line,
+)
+from analysis.figures.palettes import Palette, behind, palette, styles
 
 MAX_HIGHLIGHTED = 8
 MAX_PANELS = 24
 # Pixels: of title, axis and margins beside the plot; from one label to the next.
 PLOT_MARGINS = 90
 LABEL_PITCH = 15
+# How much longer an axis is than what is drawn along it.
+AUTORANGE = 1.1
 # Characters.
 LONGEST_LABEL = 24
 NO_POINTS = "No measured points yet"
-CUSTOM = ["layer", "criterion", "ratio_requested", "ratio_achieved", "kept", "total", "samples"]
 
 
 def sensitivity_curves(
@@ -52,6 +60,7 @@ def sensitivity_curves(
     x: str = "ratio_achieved",
     show_envelope: bool = False,
     bands: bool = True,
+    beside: Beside | None = None,
     theme: str = "light",
     height: int = 460,
 ) -> go.Figure:
@@ -66,6 +75,7 @@ def sensitivity_curves(
         x: ``ratio_achieved`` or ``ratio_requested``.
         show_envelope: Also draw the monotone envelope of highlighted layers (drop only).
         bands: Fill the intervals of highlighted layers.
+        beside: Another variant; its curves of highlighted layers are drawn, thin and hollow.
         theme: ``light`` or ``dark``.
         height: In pixels.
 
@@ -86,24 +96,32 @@ def sensitivity_curves(
         colors=colors, x_title=_x_title(x), y_title=_y_title(kind), height=height, legend=False
     )
     context = [curve for layer, curve in by_layer.items() if layer not in chosen]
-    _add_context(figure, context, kind, x=x, colors=colors)
+    add_context(figure, context, kind, x=x, colors=colors)
     look = styles(chosen, colors=colors)
-    for layer in chosen:
-        _add_curve(figure, by_layer[layer], kind, x=x, look=look[layer], name=layer, band=bands)
-        if show_envelope and metric_name == "drop":
-            _add_envelope(figure, by_layer[layer], x=x, look=look[layer], name=layer)
+    drawn = []
+    if beside is not None:
+        drawn = [
+            Drawn(from_zero(curve), behind(look[layer]), f"{layer}, {beside.name}", beside.name)
+            for layer, curve in beside.curves_of(criterion, chosen).items()
+        ]
+    drawn += [Drawn(by_layer[layer], look[layer], layer) for layer in chosen]
+    for item in drawn:
+        add_curve(figure, item, kind, x=x, band=bands)
+        if show_envelope and metric_name == "drop" and not item.variant:
+            add_envelope(figure, item, x=x)
     ends = [
-        (name, float(by_layer[name][kind.column].iloc[-1]) * kind.scale, look[name].color)
-        for name in chosen
+        (item.name, float(item.curve[kind.column].iloc[-1]) * kind.scale, item.look.color)
+        for item in drawn
     ]
     if tolerance is not None and kind is METRICS["drop"]:
         ends.append((f"tolerance {tolerance * 100:g} pp", tolerance * 100, colors.tolerance))
-    drawn = known[kind.column] * kind.scale
+    heights = [known[kind.column], *(_heights(item.curve, kind, band=bands) for item in drawn)]
+    extent = pd.concat(heights) * kind.scale
     longest = max((len(_shortened(name)) for name, _, _ in ends), default=0)
     figure.update_layout(margin_r=max(8, 12 + round(6.8 * longest)))
-    _label_ends(figure, ends, low=float(drawn.min()), high=float(drawn.max()), height=height)
+    _label_ends(figure, ends, low=float(extent.min()), high=float(extent.max()), height=height)
     _finish(figure, kind, tolerance=tolerance, colors=colors, label=False)
-    return with_alt(figure, _curves_alt(known, criterion, tolerance))
+    return with_alt(figure, _curves_alt(known, criterion, tolerance, beside, chosen))
 
 
 def focus_curves(
@@ -114,13 +132,14 @@ def focus_curves(
     tolerance: float | None = None,
     x: str = "ratio_achieved",
     criteria: Sequence[str] = (),
+    beside: Beside | None = None,
     theme: str = "light",
     height: int = 340,
 ) -> go.Figure:
     """Draw one layer by every criterion, with bands; see `sensitivity_curves`.
 
     ``criteria`` are all criteria of the run in their order, for the same look in every chart; empty
-    takes those of the table.
+    takes those of the table. Of ``beside`` every criterion that it has is drawn as well.
     """
     colors, kind = palette(theme), metric(metric_name)
     known = points[(points["layer"] == layer) & is_known(points)]
@@ -128,10 +147,15 @@ def focus_curves(
         return blank(colors=colors, message=f"{layer}: no measured points yet", height=height)
     figure = canvas(colors=colors, x_title=_x_title(x), y_title=_y_title(kind), height=height)
     look = styles(list(criteria) or criteria_of(points), colors=colors)
+    if beside is not None:
+        for (criterion, _, _), curve in curves(beside.known([layer])):
+            name = f"{criterion}, {beside.name}"
+            add_curve(figure, Drawn(curve, behind(look[criterion]), name, beside.name), kind, x=x)
     for (criterion, _, _), curve in curves(known):
-        _add_curve(figure, curve, kind, x=x, look=look[criterion], name=criterion)
+        name = f"{criterion}, {beside.present}" if beside else criterion
+        add_curve(figure, Drawn(curve, look[criterion], name), kind, x=x)
     _finish(figure, kind, tolerance=tolerance, colors=colors)
-    return with_alt(figure, _focus_alt(known, layer, tolerance))
+    return with_alt(figure, _focus_alt(known, layer, tolerance, beside))
 
 
 def small_multiples(
@@ -170,7 +194,7 @@ def small_multiples(
     shown: set[str] = set()
     for (criterion, _, layer), curve in curves(from_zero(known[known["layer"].isin(chosen)])):
         place = chosen.index(layer)
-        trace = _line(curve, kind, x="ratio_achieved", look=look[criterion], name=criterion)
+        trace = line(Drawn(curve, look[criterion], criterion), kind, x="ratio_achieved")
         trace.update(legendgroup=criterion, showlegend=criterion not in shown)
         shown.add(criterion)
         figure.add_trace(trace, row=place // columns + 1, col=place % columns + 1)
@@ -198,107 +222,11 @@ def _common_range(drawn: pd.Series, kind: Metric) -> list[float]:
     return [low - margin, float(drawn.max()) + margin]
 
 
-def _line(
-    curve: pd.DataFrame, kind: Metric, *, x: str, look: Style, name: str, hover: bool = True
-) -> go.Scatter:
-    return go.Scatter(
-        x=curve[x],
-        y=curve[kind.column] * kind.scale,
-        mode="lines+markers",
-        name=name,
-        line={"color": look.color, "dash": look.dash, "width": 2.2},
-        marker={"symbol": look.marker, "size": 8, "color": look.color},
-        customdata=curve[CUSTOM].to_numpy(dtype=object),
-        hovertemplate=_hover(kind) if hover else None,
-        text=_interval_texts(curve, kind),
-    )
-
-
-def _hover(kind: Metric) -> str:
-    digits = ".2f" if kind.unit in ("pp", "%") else ".4f"
-    return (
-        "<b>%{customdata[0]}</b> by %{customdata[1]}<br>"
-        "removed %{customdata[3]:.1%} (asked %{customdata[2]:.1%}), "
-        "%{customdata[4]} of %{customdata[5]} stay<br>"
-        f"{kind.label} %{{y:{digits}}} {kind.unit}%{{text}}<br>"
-        "%{customdata[6]} samples<extra></extra>"
-    )
-
-
-def _interval_texts(curve: pd.DataFrame, kind: Metric) -> list[str]:
-    if not kind.low:
-        return [""] * len(curve)
-    return [
-        f" ({low * kind.scale:.2f} to {high * kind.scale:.2f})"
-        for low, high in zip(curve[kind.low], curve[kind.high], strict=True)
-    ]
-
-
-def _add_curve(
-    figure: go.Figure,
-    curve: pd.DataFrame,
-    kind: Metric,
-    *,
-    x: str,
-    look: Style,
-    name: str,
-    band: bool = True,
-) -> None:
-    if band and kind.low:
-        xs = curve[x].tolist()
-        high = (curve[kind.high] * kind.scale).tolist()
-        low = (curve[kind.low] * kind.scale).tolist()
-        figure.add_trace(
-            go.Scatter(
-                x=[*xs, *reversed(xs)],
-                y=[*high, *reversed(low)],
-                fill="toself",
-                fillcolor=fade(look.color, alpha=0.16),
-                line={"width": 0},
-                hoverinfo="skip",
-                showlegend=False,
-                name=f"{name} interval",
-                mode="lines",
-            )
-        )
-    figure.add_trace(_line(curve, kind, x=x, look=look, name=name))
-
-
-def _add_envelope(
-    figure: go.Figure, curve: pd.DataFrame, *, x: str, look: Style, name: str
-) -> None:
-    figure.add_trace(
-        go.Scatter(
-            x=curve[x],
-            y=curve["envelope"] * 100,
-            mode="lines",
-            name=f"{name} envelope",
-            line={"color": look.color, "width": 1, "dash": "dot", "shape": "hv"},
-            hoverinfo="skip",
-        )
-    )
-
-
-def _add_context(
-    figure: go.Figure, context: list[pd.DataFrame], kind: Metric, *, x: str, colors: Palette
-) -> None:
-    if not context:
-        return
-    customdata = joined_by_gaps(
-        [curve[CUSTOM].to_numpy(dtype=object).tolist() for curve in context]
-    )
-    figure.add_trace(
-        go.Scatter(
-            x=joined_by_gaps([curve[x].tolist() for curve in context]),
-            y=joined_by_gaps([(curve[kind.column] * kind.scale).tolist() for curve in context]),
-            customdata=[[None] * len(CUSTOM) if item is None else item for item in customdata],
-            mode="lines+markers",
-            name="other layers",
-            line={"color": fade(colors.muted, alpha=0.55), "width": 1.2},
-            marker={"size": 5, "color": fade(colors.muted, alpha=0.55)},
-            hovertemplate=_hover(kind).replace("%{text}", ""),
-        )
-    )
+def _heights(curve: pd.DataFrame, kind: Metric, *, band: bool) -> pd.Series:
+    """Return all heights that drawing a curve takes, unscaled."""
+    names = [kind.column, *((kind.low, kind.high) if band and kind.low else ())]
+    heights: pd.Series = pd.concat([curve[name] for name in names])
+    return heights
 
 
 def _label_ends(
@@ -310,7 +238,7 @@ def _label_ends(
     height: int,
 ) -> None:
     """Write names, each at a height with a colour, right of the plot and clear of each other."""
-    pixels = (height - PLOT_MARGINS) / max(high - low, 1e-9)
+    pixels = (height - PLOT_MARGINS) / max(AUTORANGE * (high - low), 1e-9)
     floor, shifts = -math.inf, {}
     for name, y, _ in sorted(ends, key=lambda end: end[1]):
         place = max((y - low) * pixels, floor)
@@ -370,30 +298,56 @@ def _y_title(kind: Metric) -> str:
     return f"{kind.label} ({kind.unit})"
 
 
-def _curves_alt(known: pd.DataFrame, criterion: str, tolerance: float | None) -> str:
+def _curves_alt(
+    known: pd.DataFrame,
+    criterion: str,
+    tolerance: float | None,
+    beside: Beside | None,
+    chosen: Sequence[str],
+) -> str:
     limit = 0.01 if tolerance is None else tolerance
     table = tolerated(known, tolerance=limit)
     table = table[table["tolerated"].notna()].sort_values("tolerated", kind="stable")
-    count = f"Sensitivity curves of {known['layer'].nunique()} layers by {criterion}."
-    if table.empty:
-        return count
-    rows = table.to_dict("records")
-    least, most = rows[0], rows[-1]
-    if most["low"] <= least["high"]:
-        return f"{count} Within {limit * 100:g} pp the intervals of all layers overlap."
-    return (
-        f"{count} Within {limit * 100:g} pp, {most['layer']} tolerates most "
-        f"({most['tolerated']:.0%} removed) and {least['layer']} least ({least['tolerated']:.0%})."
+    text = f"Sensitivity curves of {known['layer'].nunique()} layers by {criterion}."
+    if len(table):
+        rows = table.to_dict("records")
+        least, most = rows[0], rows[-1]
+        if most["low"] <= least["high"]:
+            text += f" Within {limit * 100:g} pp the intervals of all layers overlap."
+        else:
+            text += (
+                f" Within {limit * 100:g} pp, {most['layer']} tolerates most "
+                f"({most['tolerated']:.0%} removed) and {least['layer']} least "
+                f"({least['tolerated']:.0%})."
+            )
+    if beside is None:
+        return text
+    others = beside.curves_of(criterion, chosen)
+    said = "; ".join(
+        f"{layer} {_removable(known[known['layer'] == layer], limit)} {beside.present}, "
+        f"{_removable(curve, limit)} {beside.name}"
+        for layer, curve in others.items()
     )
+    return f"{text} Removable: {said}." if said else text
 
 
-def _focus_alt(known: pd.DataFrame, layer: str, tolerance: float | None) -> str:
+def _focus_alt(
+    known: pd.DataFrame, layer: str, tolerance: float | None, beside: Beside | None
+) -> str:
     limit = 0.01 if tolerance is None else tolerance
+    said = _removable(known, limit, named=True)
+    if beside is not None:
+        other = _removable(beside.known([layer]), limit, named=True)
+        said = f"{beside.present} {said}. {beside.name.capitalize()} {other}"
+    return f"{layer}: removable within {limit * 100:g} pp: {said}."
+
+
+def _removable(known: pd.DataFrame, limit: float, *, named: bool = False) -> str:
+    """Return what one layer tolerates by each criterion."""
     table = tolerated(known, tolerance=limit)
     parts = [
-        f"{row['criterion']} {row['tolerated']:.0%} "
+        f"{row['criterion'] + ' ' if named else ''}{row['tolerated']:.0%} "
         f"(between {row['low']:.0%} and {row['high']:.0%})"
         for row in table[table["tolerated"].notna()].to_dict("records")
     ]
-    said = "; ".join(parts) or "nothing could be removed"
-    return f"{layer}: removable within {limit * 100:g} pp: {said}."
+    return "; ".join(parts) or "nothing could be removed"

@@ -9,7 +9,7 @@ its marker.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pruners.errors import UnknownNameError
 
@@ -71,11 +71,21 @@ MARKERS = ("circle", "square", "diamond", "triangle-up", "x", "star")
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How one series is drawn: three redundant cues."""
+    """How one series is drawn: three redundant cues.
+
+    Attributes:
+        color: As ``#rrggbb``.
+        dash: Of the line.
+        marker: Symbol of the points.
+        width: Of the line, in pixels.
+        band: Opacity of the interval band, 0..1.
+    """
 
     color: str
     dash: str
     marker: str
+    width: float = 2.2
+    band: float = 0.16
 
 
 def palette(theme: str) -> Palette:
@@ -104,6 +114,17 @@ def styles(names: Sequence[str], *, colors: Palette) -> dict[str, Style]:
         )
         for place, name in enumerate(dict.fromkeys(names))
     }
+
+
+def behind(style: Style) -> Style:
+    """Return the look of a series in another variant: same colour, thin, other dash, hollow."""
+    return replace(
+        style,
+        dash="dot" if style.dash != "dot" else "solid",
+        marker=f"{style.marker}-open",
+        width=1.6,
+        band=0.08,
+    )
 
 
 def fade(color: str, *, alpha: float) -> str:

@@ -59,6 +59,7 @@ PARAMETERS: Mapping[str, Parameter] = {
     "tolerance": Parameter(1.0, _number(0, 100)),
     "criterion": Parameter(None, str),
     "layer": Parameter(None, str),
+    "beside": Parameter(None, str),
     "view": Parameter("Curves", _one_of(("Curves", "Matrix", "Ranking", "Opportunities"))),
     "axis": Parameter("achieved", _one_of(("achieved", "asked"))),
 }

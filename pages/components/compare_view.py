@@ -11,7 +11,7 @@ import streamlit as st
 from analysis import compare, figures
 from analysis.curves import layer_order
 from analysis.run_record import RunRow
-from pages.components import address, charts, job, loaded, semantics_switch, session, text
+from pages.components import address, charts, job, loaded, session, text, variant_switch
 from pages.components.session import Session
 from pages.components.states import guarded, refreshed, ribbon
 
@@ -42,7 +42,8 @@ def draw(current: Session) -> None:
             key="compare_view",
             persist_state="session",
         )
-        semantics_switch.draw(current)
+        found = variant_switch.draw(current)
+    variant_switch.say_gaps(run, found)
     if view == "Removed channels":
         with guarded("The agreement cannot be computed"):
             _agreement(run)

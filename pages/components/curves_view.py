@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from analysis import figures
+from analysis import figures, variants
 from analysis.advice import Advice, advise
 from analysis.compare import leading
 from analysis.curves import (
@@ -19,10 +19,19 @@ from analysis.curves import (
     criteria_of,
     layer_order,
     resolution,
-    sparklines,
 )
 from analysis.run_record import RunRow
-from pages.components import address, charts, job, loaded, semantics_switch, session, text
+from analysis.variants import Variant
+from pages.components import (
+    address,
+    charts,
+    curves_table,
+    job,
+    loaded,
+    session,
+    text,
+    variant_switch,
+)
 from pages.components.session import Session
 from pages.components.states import refreshed
 from pruners.criteria import registry
@@ -40,7 +49,7 @@ def draw(current: Session) -> None:
     names = list(run.spec.criteria)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
         address.choice("view", "View", list(VIEWS), kind="segmented")
-        semantics_switch.draw(current)
+        found = variant_switch.draw(current)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         address.choice(
             "criterion",
@@ -73,25 +82,29 @@ def draw(current: Session) -> None:
             width=180,
             persist_state="session",
         )
+    variant_switch.say_gaps(run, found)
+    is_live = current.is_live or variant_switch.is_live(found)
     refreshed(
         _views,
         run.run_id,
-        current.is_live,
-        every=1.0 if current.is_live else None,
+        found,
+        is_live,
+        every=1.0 if is_live else None,
         title="The curves cannot be drawn",
     )
 
 
-def _views(run_id: str, was_live: bool) -> None:
+def _views(run_id: str, found: Sequence[Variant], was_live: bool) -> None:
     run = session.store().run(run_id)
-    if was_live and not run.is_live:
+    other = variant_switch.beside(found)
+    if was_live and not (run.is_live or variant_switch.is_live(found)):
         st.rerun()
     points = session.points(run)
     if points.empty:
         st.caption("The first batch is being measured; all curves appear together.")
         st.skeleton(height=360)
         return
-    if was_live:
+    if run.is_live:
         st.caption(f"{job.badge(run)} {job.line(run)}. Curves sharpen with every batch.")
     chosen = _filtered(points)
     if chosen.empty:
@@ -104,10 +117,10 @@ def _views(run_id: str, was_live: bool) -> None:
     table = session.tolerated(run, tolerance=_tolerance())
     shown = table[table["layer"].isin(set(chosen["layer"]))]
     with main:
-        _view(run, chosen, shown)
+        _view(run, chosen, shown, other)
     with side:
-        _focus(run, points, table)
-    _table(run, chosen, shown)
+        _focus(run, points, table, found)
+    curves_table.draw(run, chosen, shown, criterion=_criterion(chosen), other=other)
 
 
 def _filtered(points: pd.DataFrame) -> pd.DataFrame:
@@ -151,10 +164,10 @@ def _highlighted(points: pd.DataFrame, table: pd.DataFrame, criterion: str) -> l
     return [focus, *others[: SHOWN - 1]]
 
 
-def _view(run: RunRow, points: pd.DataFrame, table: pd.DataFrame) -> None:
+def _view(run: RunRow, points: pd.DataFrame, table: pd.DataFrame, other: Variant | None) -> None:
     view, criterion = str(address.value("view")), _criterion(points)
     figure = charts.kept(
-        lambda: _figure(run, points, table),
+        lambda: _figure(run, points, table, other),
         "curves",
         *session.stamp(run),
         view,
@@ -164,6 +177,7 @@ def _view(run: RunRow, points: pd.DataFrame, table: pd.DataFrame) -> None:
         focus_layer(points),
         str(st.session_state.get("curves_filter")),
         session.loaded_already(run.spec.subject),
+        _stamp(other),
     )
     charts.show(figure, key=f"curves_{view}", on_pick=_pick, file_name=f"{view}-{run.run_id}")
     if view == "Curves":
@@ -171,10 +185,31 @@ def _view(run: RunRow, points: pd.DataFrame, table: pd.DataFrame) -> None:
             f"Colour: the layer in focus and the {SHOWN - 1} most fragile; grey: all others. "
             f"Bands are 95 % intervals; drops under about {text.size_of_drop(resolution(points))} "
             "cannot be told from none."
+            + (f" Thin, with hollow marks: {focus_layer(points)}, {other.name}." if other else "")
         )
 
 
-def _figure(run: RunRow, points: pd.DataFrame, table: pd.DataFrame) -> go.Figure:
+def _stamp(other: Variant | None) -> Hashable:
+    return other and (other.name, *session.stamp(other.run))
+
+
+def _beside(
+    run: RunRow, other: Variant | None, *, layer: str, criterion: str
+) -> figures.Beside | None:
+    """Return the curve that is drawn beside: more than one of a chart would be a tangle."""
+    if other is None:
+        return None
+    points = session.points(other.run)
+    return figures.Beside(
+        points[(points["layer"] == layer) & (points["criterion"] == criterion)],
+        name=other.name,
+        present=variants.label(run.spec, other.field),
+    )
+
+
+def _figure(
+    run: RunRow, points: pd.DataFrame, table: pd.DataFrame, other: Variant | None
+) -> go.Figure:
     criterion, theme, view = _criterion(points), charts.theme(), address.value("view")
     metric, tolerance = address.value("metric"), _tolerance()
     if view == "Curves":
@@ -184,6 +219,7 @@ def _figure(run: RunRow, points: pd.DataFrame, table: pd.DataFrame) -> go.Figure
             highlight=_highlighted(points, table, criterion),
             metric_name=metric,
             tolerance=tolerance,
+            beside=_beside(run, other, layer=focus_layer(points), criterion=criterion),
             theme=theme,
         )
     if view == "Matrix":
@@ -223,14 +259,20 @@ def _sizes(run: RunRow) -> tuple[dict[str, float], dict[str, int]]:
     return loaded.shares(run.spec.subject)
 
 
-def _focus(run: RunRow, points: pd.DataFrame, table: pd.DataFrame) -> None:
+def _focus(
+    run: RunRow, points: pd.DataFrame, table: pd.DataFrame, found: Sequence[Variant]
+) -> None:
     layers = layer_order(points)
     with st.container(border=True):
-        address.choice("layer", "Layer in focus", layers)
+        with st.container(horizontal=True):
+            address.choice("layer", "Layer in focus", layers)
+            variant_switch.choose_beside(found)
+        other = variant_switch.beside(found)
         layer = focus_layer(points)
         metric, tolerance = str(address.value("metric")), _tolerance()
         rows = table[table["layer"] == layer]
         names = leading(rows, most=charts.SERIES, first=(_criterion(points),))
+        beside = _beside(run, other, layer=layer, criterion=_criterion(points))
         figure = charts.kept(
             lambda: figures.focus_curves(
                 points[points["criterion"].isin(names)],
@@ -238,6 +280,7 @@ def _focus(run: RunRow, points: pd.DataFrame, table: pd.DataFrame) -> None:
                 metric_name=metric,
                 tolerance=tolerance,
                 criteria=charts.series(run.spec.criteria, names),
+                beside=beside,
                 theme=charts.theme(),
             ),
             "focus",
@@ -246,10 +289,13 @@ def _focus(run: RunRow, points: pd.DataFrame, table: pd.DataFrame) -> None:
             metric,
             tolerance,
             *names,
+            _stamp(other),
         )
         charts.show(figure, key="curves_focus", file_name=f"{layer}-{run.run_id}")
         for row in rows[rows["criterion"].isin(names)].to_dict("records"):
-            st.markdown(_sentence(row))
+            st.markdown(_sentence(row, beside.present if beside else ""))
+        if other is not None:
+            _say_beside(run, points[points["layer"] == layer], _criterion(points), other)
         if len(names) < len(rows):
             st.caption(
                 f"The chosen criterion and those that tolerate most here, of {len(rows)}; "
@@ -257,71 +303,23 @@ def _focus(run: RunRow, points: pd.DataFrame, table: pd.DataFrame) -> None:
             )
 
 
-def _sentence(row: dict[Any, Any]) -> str:
-    label = registry.get(str(row["criterion"])).label
+def _say_beside(run: RunRow, points: pd.DataFrame, criterion: str, other: Variant) -> None:
+    """Say what the layer in focus tolerates in the variant, and offer both point by point."""
+    table = session.tolerated(other.run, tolerance=_tolerance())
+    same = table["layer"].isin(points["layer"]) & (table["criterion"] == criterion)
+    for row in table[same].to_dict("records"):
+        st.markdown(_sentence(row, other.name))
+    curves_table.twin(run, points[points["criterion"] == criterion], other)
+
+
+def _sentence(row: dict[Any, Any], which: str) -> str:
+    name = f"**{registry.get(str(row['criterion'])).label}**"
     if row["status"] != "measured":
-        return f"**{label}**: {row['reason']}"
+        return f"{name}: {row['reason']}"
     end = ", the end of the grid" if row["open_end"] else ""
     return (
-        f"**{label}** tolerates **{text.percent(row['tolerated'], digits=1)}** "
+        f"{name}{which and f', {which},'} tolerates "
+        f"**{text.percent(row['tolerated'], digits=1)}** "
         f"({text.percent_range(row['low'], row['high'], digits=1)}){end}; "
         f"{text.thousands(row['kept'])} of {text.thousands(row['total'])} stay"
     )
-
-
-def _table(run: RunRow, points: pd.DataFrame, table: pd.DataFrame) -> None:
-    criterion = _criterion(points)
-    rows = table[table["criterion"] == criterion].reset_index(drop=True)
-    lines = sparklines(points, criterion=criterion)
-    shown = pd.DataFrame(
-        {
-            "layer": rows["layer"],
-            "curve": [lines.get(str(name), []) for name in rows["layer"]],
-            "tolerated": rows["tolerated"],
-            "interval": [
-                text.percent_range(low, high, digits=1)
-                for low, high in zip(rows["low"], rows["high"], strict=True)
-            ],
-            "rank": rows["rank"],
-            "drop at 50 %": rows["drop_half"] * 100,
-            "units": rows["total"],
-            "samples": rows["samples"],
-        }
-    )
-    st.subheader("Ranking", anchor=False)
-    st.caption("Layers with overlapping intervals are tied: they share a range of ranks.")
-    st.dataframe(
-        shown,
-        hide_index=True,
-        key="curves_table",
-        on_select=lambda: _pick_row(shown),
-        selection_mode="single-row",
-        column_config={
-            "layer": st.column_config.TextColumn("Layer", pinned=True),
-            "curve": st.column_config.LineChartColumn("Drop (pp) over ratio", width="small"),
-            "tolerated": st.column_config.ProgressColumn(
-                "Tolerated", format="percent", min_value=0, max_value=1
-            ),
-            "interval": "95 % interval",
-            "rank": "Rank",
-            "drop at 50 %": st.column_config.NumberColumn("Drop at 50 %", format="%.2f pp"),
-            "units": "Units",
-            "samples": st.column_config.NumberColumn("Samples", format="localized"),
-        },
-        alt=f"What each layer tolerates by {criterion}",
-    )
-    st.download_button(
-        "Download all points (CSV)",
-        lambda: points.to_csv(index=False),
-        file_name=f"points-{run.run_id}.csv",
-        mime="text/csv",
-        icon=":material/download:",
-        on_click="ignore",
-        key="curves_csv",
-    )
-
-
-def _pick_row(shown: pd.DataFrame) -> None:
-    rows = st.session_state["curves_table"]["selection"]["rows"]
-    if rows:
-        address.put("layer", str(shown["layer"].iloc[rows[0]]))

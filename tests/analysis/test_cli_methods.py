@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,14 @@ import torch
 from analysis import context as contexts
 from analysis.apply import start_plan
 from analysis.cli import main
+from analysis.cli.gain import command_of
 from analysis.context import open_context
 from analysis.plan import set_ratio, write_plan
-from analysis.records import SubjectSpec
+from analysis.records import SubjectSpec, SweepSpec
 from analysis.subject import load_subject
 from pruners import criteria
 from pruners.criteria import registry
+from pruners.errors import InputError
 
 SUBJECT = SubjectSpec(
     model="sample:lenet5",
@@ -204,17 +207,20 @@ def test_criteria_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert all(name in shown for name in criteria.names())
 
 
+DEPTH = """
+from pruners.criteria import criterion
+@criterion("depth", label="Depth", citation="own", formula="var", help="Mine.",
+           granularities={"channel"})
+def depth(data, *, level):
+    return data.weight.flatten(1).var(1)
+"""
+
+
 def test_sweep_by_a_users_criterion_with_weights_semantics(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "mine.py"
-    path.write_text(
-        "from pruners.criteria import criterion\n"
-        "@criterion('depth', label='Depth', citation='own', formula='var', help='Mine.',\n"
-        "           granularities={'channel'})\n"
-        "def depth(data, *, level):\n"
-        "    return data.weight.flatten(1).var(1)\n"
-    )
+    path.write_text(DEPTH)
     common = ["--model", SUBJECT.model, "--data", str(SUBJECT.data), "--samples", "60"]
     common += ["--calibration-samples", "64", "--layers", "conv2", "--ratios", "0.5", "--json"]
     common += ["--workspace", str(tmp_path / "store")]
@@ -260,3 +266,65 @@ def test_sweep_refuses_in_one_line(
     common = ["--model", SUBJECT.model, "--data", str(SUBJECT.data), "--samples", "30"]
     assert main(["sweep", *common, "--workspace", str(tmp_path), *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_repaired_sweep_says_what_it_gains_or_how_to_measure_the_raw_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRUNESCOPE_WORKSPACE", str(tmp_path / "my runs"))
+    common = ["sweep", "--model", SUBJECT.model, "--data", str(SUBJECT.data), "--samples", "60"]
+    common += ["--calibration-samples", "64", "--criteria", "l1", "--ratios", "0.5:0.9:0.2"]
+    common += ["--layers", "conv*"]
+    assert main([*common, "--repair", "lsq"]) == 0
+    said = capsys.readouterr().err.splitlines()[-1]
+    before, _, command = said.partition(": ")
+    assert before == "The raw curves to compare with"
+    words = shlex.split(command)
+    assert words[0] == "prunescope"
+    assert main(words[1:]) == 0
+    raw = capsys.readouterr()
+    assert "The raw curves" not in raw.err
+    assert main(["runs", "show", "last"]) == 0
+    assert "accuracy is" not in capsys.readouterr().err
+    assert main([*common, "--repair", "lsq"]) == 0
+    out, err = capsys.readouterr()
+    said = err.splitlines()[-1]
+    assert said.startswith("After lsq, accuracy is ")
+    assert said.endswith(f"Raw: run {raw.out.strip()}.")
+    assert "over 6 points" in said
+    assert main(["runs", "show", out.strip()]) == 0
+    assert capsys.readouterr().err.splitlines()[-1] == said
+
+
+def test_the_command_of_a_sweep_measures_the_same_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = tmp_path / "my criteria.py"
+    mine.write_text(DEPTH)
+    spec = SweepSpec(
+        subject=dataclasses.replace(SUBJECT, seed=3, criterion_files=(str(mine),)),
+        criteria=("l1", "linf"),
+        granularity="2:4",
+        ratios=(0.125, 0.5),
+        layers="conv[12]",
+        mode="adaptive",
+        tolerance=0.02,
+        confidence=0.9,
+        repair="bn",
+        reduction="max",
+        precision="bf16",
+    )
+    asked: list[SweepSpec] = []
+
+    def stop(store: object, context: object, spec: SweepSpec) -> None:
+        asked.append(spec)
+        raise InputError("far enough")
+
+    monkeypatch.setattr("analysis.cli.sweep_command.open_context", lambda subject: None)
+    monkeypatch.setattr("analysis.cli.sweep_command._check_and_announce", stop)
+    words = shlex.split(command_of(spec))
+    try:
+        assert main([*words[1:], "--workspace", str(tmp_path)]) == 2
+    finally:
+        registry.unregister("depth")
+    assert asked == [spec]

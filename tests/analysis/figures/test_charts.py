@@ -317,6 +317,58 @@ def test_classes_without_clear_change_can_be_left_out() -> None:
     assert list(hollow) == ["diamond", "diamond-open"]
 
 
+BESIDE = figures.Beside(
+    table({("l1", "conv2"): STEEP, ("fpgm", "conv2"): STEEP}, half_width=0.002),
+    name="raw",
+    present="after lsq",
+)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_variant_beside_has_its_colour_but_no_other_cue(theme: str) -> None:
+    figure = figures.focus_curves(
+        POINTS, layer="conv2", tolerance=0.011, beside=BESIDE, theme=theme
+    )
+    by_name = {trace.name: trace for trace in figure.data}
+    assert list(by_name) == [
+        "l1, raw interval",
+        "l1, raw",
+        "fpgm, raw interval",
+        "fpgm, raw",
+        "l1, after lsq interval",
+        "l1, after lsq",
+        "fpgm, after lsq interval",
+        "fpgm, after lsq",
+    ]
+    for name in ("l1", "fpgm"):
+        raw, mine = by_name[f"{name}, raw"], by_name[f"{name}, after lsq"]
+        assert raw.line.color == mine.line.color
+        assert raw.line.dash != mine.line.dash
+        assert raw.marker.symbol == f"{mine.marker.symbol}-open"
+        assert ", raw<br>" in raw.hovertemplate
+        assert ", raw" not in mine.hovertemplate
+    assert list(by_name["l1, raw"].y) == pytest.approx([drop * 100 for drop in STEEP])
+    assert figures.alt(figure) == (
+        "conv2: removable within 1.1 pp: after lsq l1 40% (between 30% and 40%); fpgm 0% (between "
+        "0% and 0%). Raw l1 0% (between 0% and 0%); fpgm 0% (between 0% and 0%)."
+    )
+
+
+def test_a_variant_beside_is_drawn_for_highlighted_layers_it_has() -> None:
+    figure = figures.sensitivity_curves(
+        POINTS, criterion="l1", highlight=["conv2", "fc1"], tolerance=0.011, beside=BESIDE
+    )
+    assert traces(figure)[1:3] == ["conv2, raw interval", "conv2, raw"]
+    assert figure.data[2].y[0] == 0.0
+    assert "conv2, raw" in [note.text for note in figure.layout.annotations]
+    assert figures.alt(figure).endswith(
+        "Removable: conv2 40% (between 30% and 40%) after lsq, 0% (between 0% and 0%) raw."
+    )
+    alone = figures.sensitivity_curves(POINTS, criterion="l1", highlight=["fc1"], beside=BESIDE)
+    assert "Removable" not in figures.alt(alone)
+    assert traces(alone) == ["other layers", "fc1 interval", "fc1"]
+
+
 EMPTY = POINTS.iloc[:0]
 
 

@@ -1,0 +1,132 @@
+"""The switch between variants of a sweep on Curves and Compare, and the curve drawn beside."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from analysis.context import SubjectContext
+from analysis.records import SweepSpec
+from analysis.store import Store
+from tests.pages.conftest import OWNER, measure
+from tests.pages.reading import SWEEP, Open, assert_no_bug, text_of
+
+OTHERS = {"semantics": "weights", "repair": "lsq"}
+
+
+def variant(field: str) -> SweepSpec:
+    """The sweep of the page tests with another value of a setting, measured in other batches."""
+    subject = dataclasses.replace(SWEEP.subject, memory_limit=2**28)
+    return dataclasses.replace(SWEEP, subject=subject, **{field: OTHERS[field]})  # type: ignore[arg-type]
+
+
+def add_sibling(workspace: Path, context: SubjectContext, field: str, *, samples: int = 120) -> str:
+    """Enter a variant of the run, measured so far."""
+    store = Store(workspace)
+    run_id = measure(store, context, variant(field), samples=samples)
+    if samples == 120:
+        store.finish(run_id, "done", owner=OWNER, seconds=1.0, error="")
+    store.close()
+    return run_id
+
+
+def lines(test: AppTest) -> list[list[str]]:
+    """Names of the lines of each chart."""
+    specs = [json.loads(item.proto.spec) for item in test.get("plotly_chart")]
+    names = [[str(trace["name"]) for trace in spec["data"]] for spec in specs]
+    return [[name for name in chart if not name.endswith("interval")] for chart in names]
+
+
+@pytest.mark.parametrize("field", list(OTHERS))
+@pytest.mark.parametrize("page", ["3_Curves", "4_Compare"])
+def test_the_switch_offers_to_measure_and_goes_to_the_other_run(
+    page: str, field: str, open_page: Open, workspace: Path, context: SubjectContext
+) -> None:
+    test = open_page(page, "done")
+    run_id = str(test.query_params["run"])
+    switch = test.segmented_control(key=f"{field}_{run_id}")
+    switch.set_value(OTHERS[field]).run()
+    assert_no_bug(test)
+    assert "No run of this sweep yet" in text_of(test)
+    assert "Measure it" in [item.label for item in test.button]
+    other = add_sibling(workspace, context, field)
+    test.run()
+    assert_no_bug(test)
+    assert test.query_params["run"] == other
+    said = text_of(test)
+    if field == "repair":
+        assert "After lsq, accuracy is" in said
+        assert "raw on average over 24 points" in said
+    else:
+        assert "Weights masked and removal differ by" in said
+    assert run_id != other
+
+
+def test_a_repair_that_does_not_fit_the_semantics_is_not_offered(
+    open_page: Open, workspace: Path, context: SubjectContext
+) -> None:
+    test = open_page("3_Curves", "done")
+    repairs = test.segmented_control(key=f"repair_{test.query_params['run']}")
+    assert repairs.options == ["Raw", "After bn", "After lsq"]
+    masked = add_sibling(workspace, context, "semantics")
+    test = AppTest.from_file(str(Path(__file__).parents[2] / "app.py"), default_timeout=60)
+    test.query_params["run"] = masked
+    test.switch_page("pages/3_Curves.py").run()
+    assert test.segmented_control(key=f"repair_{masked}").options == ["Raw", "After bn"]
+
+
+def test_without_a_sibling_the_run_is_drawn_alone(open_page: Open) -> None:
+    test = open_page("3_Curves", "done")
+    assert lines(test)[1] == ["l1", "fpgm"]
+    assert not [item for item in test.selectbox if item.label == "Drawn beside"]
+
+
+def test_both_curves_are_drawn_with_their_numbers(
+    open_page: Open, workspace: Path, context: SubjectContext
+) -> None:
+    test = open_page("3_Curves", "done", layer="conv2", criterion="fpgm")
+    add_sibling(workspace, context, "repair")
+    test.run()
+    assert_no_bug(test)
+    assert test.selectbox(key="choose_beside").value == "after lsq"
+    main, focus = lines(test)
+    assert focus == ["fpgm, after lsq", "l1, raw", "fpgm, raw"]
+    assert "conv2, after lsq" in main
+    assert len([name for name in main if "after lsq" in name]) == 1
+    assert "after lsq, tolerates" in text_of(test)
+    ranking = test.dataframe[-1].value
+    assert ranking["tolerated beside"].notna().all()
+    assert "After lsq" in json.dumps([str(item.proto) for item in test.get("plotly_chart")])
+    test.selectbox(key="choose_beside").set_value("nothing").run()
+    assert_no_bug(test)
+    assert test.query_params["beside"] == "nothing"
+    assert lines(test)[1] == ["l1", "fpgm"]
+
+
+def test_a_sibling_that_is_being_measured_is_drawn_without_a_verdict(
+    open_page: Open, workspace: Path, context: SubjectContext
+) -> None:
+    test = open_page("3_Curves", "done")
+    add_sibling(workspace, context, "repair", samples=40)
+    test.run()
+    assert_no_bug(test)
+    assert "l1, after lsq" in lines(test)[1]
+    # 40 samples say nothing beside 120 others.
+    assert "accuracy is" not in text_of(test)
+
+
+def test_the_table_twin_has_both_curves(
+    open_page: Open, workspace: Path, context: SubjectContext
+) -> None:
+    test = open_page("3_Curves", "done")
+    add_sibling(workspace, context, "repair")
+    test.session_state["curves_twin"] = True
+    test.run()
+    assert_no_bug(test)
+    shown = next(item.value for item in test.dataframe if "removed" in item.value)
+    assert {"drop, raw", "low, raw", "high, raw", "drop, after lsq"} <= set(shown)
+    assert len(shown) == 3
