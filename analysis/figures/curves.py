@@ -139,7 +139,7 @@ def focus_curves(
     """Draw one layer by every criterion, with bands; see `sensitivity_curves`.
 
     ``criteria`` are all criteria of the run in their order, for the same look in every chart; empty
-    takes those of the table. Of ``beside`` every criterion that it has is drawn as well.
+    takes those of the table. Of ``beside`` those of these criteria that it has are drawn as well.
     """
     colors, kind = palette(theme), metric(metric_name)
     known = points[(points["layer"] == layer) & is_known(points)]
@@ -148,7 +148,8 @@ def focus_curves(
     figure = canvas(colors=colors, x_title=_x_title(x), y_title=_y_title(kind), height=height)
     look = styles(list(criteria) or criteria_of(points), colors=colors)
     if beside is not None:
-        for (criterion, _, _), curve in curves(beside.known([layer])):
+        others = beside.known([layer])
+        for (criterion, _, _), curve in curves(others[others["criterion"].isin(look)]):
             name = f"{criterion}, {beside.name}"
             add_curve(figure, Drawn(curve, behind(look[criterion]), name, beside.name), kind, x=x)
     for (criterion, _, _), curve in curves(known):

@@ -188,6 +188,17 @@ def test_names_at_the_ends_of_curves_do_not_cover_each_other() -> None:
     assert min(gaps) >= 12
 
 
+def test_names_do_not_cover_each_other_where_wide_bands_stretch_the_axis() -> None:
+    drops = {("l1", f"block{number}"): [0.01 * number] * 9 for number in range(4)}
+    figure = figures.sensitivity_curves(
+        table(drops, half_width=0.3), criterion="l1", highlight=[name for _, name in drops]
+    )
+    drawn = [value for trace in figure.data for value in trace.y]
+    pixels = (figure.layout.height - 90) / (1.1 * (max(drawn) - min(drawn)))
+    places = [note.y * pixels + note.yshift for note in figure.layout.annotations]
+    assert min(later - earlier for earlier, later in itertools.pairwise(sorted(places))) >= 12
+
+
 def test_curves_have_one_context_trace_and_a_band_and_line_a_layer() -> None:
     figure = figures.sensitivity_curves(POINTS, criterion="l1", highlight=["conv2", "fc1"])
     assert traces(figure) == [
@@ -352,6 +363,16 @@ def test_a_variant_beside_has_its_colour_but_no_other_cue(theme: str) -> None:
         "conv2: removable within 1.1 pp: after lsq l1 40% (between 30% and 40%); fpgm 0% (between "
         "0% and 0%). Raw l1 0% (between 0% and 0%); fpgm 0% (between 0% and 0%)."
     )
+
+
+def test_a_variant_beside_shows_no_criterion_that_the_chart_lacks() -> None:
+    figure = figures.focus_curves(
+        POINTS[POINTS["criterion"] == "l1"], layer="conv2", criteria=["l1"], beside=BESIDE
+    )
+    assert [name for name in traces(figure) if "interval" not in name] == [
+        "l1, raw",
+        "l1, after lsq",
+    ]
 
 
 def test_a_variant_beside_is_drawn_for_highlighted_layers_it_has() -> None:
