@@ -320,7 +320,7 @@ def test_the_command_of_a_sweep_measures_the_same_sweep(
         asked.append(spec)
         raise InputError("far enough")
 
-    monkeypatch.setattr("analysis.cli.sweep_command.open_context", lambda subject: None)
+    monkeypatch.setattr("analysis.cli.sweep_command.open_context", lambda *_: None)
     monkeypatch.setattr("analysis.cli.sweep_command._check_and_announce", stop)
     words = shlex.split(command_of(spec))
     try:
