@@ -6,7 +6,7 @@ import json
 
 import safetensors.torch
 
-from analysis.apply import removed_model, require_fit
+from analysis.apply import removed_model
 from analysis.export.files import sha256, write_text
 from analysis.export.registry import Exported, ExportRequest, export_format
 from analysis.export.script import SCRIPT, WEIGHTS, write_script
@@ -25,7 +25,6 @@ CARD_VERSION = 1
 )
 def export_model(request: ExportRequest) -> Exported:
     """Write ``model.safetensors``, ``rebuild.py`` and ``model.json``."""
-    require_fit(request.context, request.plan)
     model = removed_model(request.context, request.plan)
     example = request.context.subject.example
     params = sum(item.numel() for item in model.parameters())

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from analysis.apply import require_fit
 from analysis.context import SubjectContext
 from analysis.evaluation import Evaluation
 from analysis.plan import pruned_entries
@@ -127,6 +128,8 @@ def export(name: str, request: ExportRequest) -> Exported:
             f"the name of an export is made of letters, digits, '.', '_' and '-', found "
             f"{request.name!r}"
         )
+    # Before anything is written: a plan that is refused leaves no folder behind.
+    require_fit(request.context, request.plan)
     try:
         request.directory.mkdir(parents=True, exist_ok=True)
         return chosen.fn(request)
