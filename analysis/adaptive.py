@@ -203,7 +203,8 @@ class _Adaptive:
                 measured = measure_shared(executor, number, items, cancel)
                 if measured is None:
                     return
-                self._pace.note(self._work_of(number, items), time.perf_counter() - start)
+                seconds = time.perf_counter() - start - measured.setup_seconds
+                self._pace.note(self._work_of(number, items), seconds)
                 self._add(number, measured)
                 self._settle()
                 # Curves that moved on may need the piece that is at hand.

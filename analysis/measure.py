@@ -30,11 +30,13 @@ class Measured:
         baseline: Sums of the dense model.
         sums: Sums by item.
         failed: Reasons by item; a failed item has no sums.
+        setup_seconds: Wall time that later batches will not take again.
     """
 
     baseline: Sums = field(default_factory=Sums)
     sums: dict[Item, Sums] = field(default_factory=dict)
     failed: dict[Item, str] = field(default_factory=dict)
+    setup_seconds: float = 0.0
 
 
 class PointMeasurer:
@@ -88,7 +90,7 @@ class PointMeasurer:
             cancel: Asked before each item.
             start: Number of the batch's first sample, if the batch may come back.
         """
-        measured = Measured()
+        measured, setup = Measured(), self._runner.setup_seconds
         step = self._max_samples or len(inputs)
         for first in range(0, len(inputs), step):
             part = inputs[first : first + step]
@@ -101,6 +103,7 @@ class PointMeasurer:
                 return None
         for item in measured.failed:
             measured.sums.pop(item, None)
+        measured.setup_seconds = self._runner.setup_seconds - setup
         return measured
 
     def release(self) -> None:

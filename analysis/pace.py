@@ -33,8 +33,8 @@ class Work:
 class Pace:
     """Wall time per work.
 
-    The first round is slow (kernels are chosen, removed models are built): it counts only until
-    there is another one.
+    The first round is slow (kernels are chosen): it counts only until there is another one. What
+    is set up once and for all, such as removed models, is no part of it.
     """
 
     def __init__(self) -> None:

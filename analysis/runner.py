@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections import OrderedDict
 
 import torch
@@ -24,6 +25,10 @@ class EditRunner:
     Args:
         context: The subject.
         evaluator: Holds the batch; the context's own by default.
+
+    Attributes:
+        setup_seconds: Wall time spent on building models for the first time: later batches find
+            them built.
     """
 
     def __init__(self, context: SubjectContext, evaluator: Evaluator | None = None) -> None:
@@ -32,6 +37,8 @@ class EditRunner:
         self._models: OrderedDict[tuple[tuple[str, tuple[int, ...]], ...], nn.Module] = (
             OrderedDict()
         )
+        self.setup_seconds = 0.0
+        self._built: set[tuple[tuple[str, tuple[int, ...]], ...]] = set()
 
     def logits(self, edit: Edit, inputs: Tensor) -> Tensor:
         """Return the logits ``(N, classes)`` of an edit.
@@ -51,7 +58,11 @@ class EditRunner:
             return removed_model(self._context, edit)
         key = tuple(sorted(edit.kept.items()))
         if key not in self._models:
+            start = time.perf_counter()
             self._models[key] = removed_model(self._context, edit)
+            if key not in self._built:
+                self._built.add(key)
+                self.setup_seconds += time.perf_counter() - start
             while len(self._models) > 1 and self._bytes() > REMOVED_MODELS_BYTES:
                 self._models.popitem(last=False)
         self._models.move_to_end(key)

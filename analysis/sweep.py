@@ -115,7 +115,8 @@ class _Sweep:
                 if found is None:
                     return
                 work = sum(self._work_of(*task) for task in tasks)
-                self._pace.note(work, time.perf_counter() - start)
+                setup = sum(measured.setup_seconds for measured in found)
+                self._pace.note(work, time.perf_counter() - start - setup)
                 for (number, _), measured in zip(tasks, found, strict=True):
                     self._add(number, measured)
                     yield self._update(number + 1)

@@ -66,4 +66,5 @@ def measure_shared(
     for measured in found:
         joined.sums |= measured.sums
         joined.failed |= measured.failed
+        joined.setup_seconds += measured.setup_seconds
     return joined
