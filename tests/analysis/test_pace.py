@@ -1,34 +1,42 @@
-"""What is set up once is no part of a sweep's pace."""
+"""The expected time of a sweep, from made-up costs."""
 
 from __future__ import annotations
 
-from analysis.grid import group_points, plan_sweep
-from analysis.measure import PointMeasurer
-from analysis.pace import Pace
+import dataclasses
+
+import pytest
+
+from analysis.context import SubjectContext
+from analysis.grid import Item, group_points, plan_sweep
+from analysis.pace import Pace, Work
 from analysis.records import SweepSpec
-from tests.helpers.contexts import sample_context
+from tests.helpers.contexts import sample_context, sample_spec
 
 
-def test_models_are_built_once_and_told_apart_from_measuring() -> None:
-    context = sample_context("vit_tiny")
-    spec = SweepSpec(subject=context.subject.spec, criteria=("l1",), ratios=(0.5,))
-    items = group_points(context, spec, plan_sweep(context, spec)).items
-    assert any(not item.names for item in items), "no group needs physical removal"
-    measurer = PointMeasurer(context, spec, items)
-    assert context.subject.evaluation is not None
-    found = []
-    for inputs, labels in context.subject.evaluation.batches(20):
-        measured = measurer.measure(inputs, labels, items, cancel=lambda: False)
-        assert measured is not None
-        found.append(measured.setup_seconds)
-    assert found[0] > 0
-    assert set(found[1:]) == {0.0}
+def items_of(context: SubjectContext) -> list[Item]:
+    spec = SweepSpec(subject=sample_spec("lenet5"), criteria=("l1",), ratios=(0.5,))
+    return group_points(context, spec, plan_sweep(context, spec)).items
 
 
-def test_the_first_round_counts_until_there_is_another() -> None:
+def test_work_counts_the_share_of_a_pass_that_each_point_costs() -> None:
+    context = sample_context("lenet5")
+    items = items_of(context)
+    work = Work(context.evaluator, items)
+    shares = [context.evaluator.share(item.names) for item in items]
+    assert work.of({items[0]: 10.0}) == pytest.approx(10 * shares[0])
+    samples = dict.fromkeys(items, 1.0)
+    assert work.of(samples, dense=3.0) == pytest.approx(3 + sum(shares))
+    removed = dataclasses.replace(items[0], names=frozenset())
+    assert Work(context.evaluator, [removed]).of({removed: 5.0}) == 5.0
+
+
+def test_the_first_round_counts_until_there_is_another_one() -> None:
     pace = Pace()
-    assert pace.seconds_left(10) == 0.0
-    pace.note(1.0, 5.0)
-    assert pace.seconds_left(10) == 50.0
-    pace.note(2.0, 2.0)
-    assert pace.seconds_left(10) == 10.0
+    assert pace.seconds_left(10) == 0
+    pace.note(work=2, seconds=8)
+    assert pace.seconds_left(10) == 40
+    pace.note(work=4, seconds=4)
+    assert pace.seconds_left(10) == 10
+    pace.note(work=4, seconds=12)
+    assert pace.seconds_left(10) == 20
+    assert pace.seconds_left(0) == 0
