@@ -14,7 +14,7 @@ from analysis.engine.program import Program, Values
 from analysis.engine.weights import State
 from analysis.records import DEFAULT_MEMORY_LIMIT
 from pruners.errors import UnsupportedError
-from pruners.graph import Graph, named_state
+from pruners.graph import Graph, device_of, named_state
 
 # Relative to the largest logit; a wrong program is off by far more, rounding by far less.
 SELF_CHECK_TOLERANCE = 1e-3
@@ -104,6 +104,7 @@ class Evaluator:
         self, graph: Graph, example: Tensor | None, channels_last: bool, fold: bool
     ) -> None:
         """Take the fastest program that gives the model's own logits on the example."""
+        graph = graph.on(device_of(self.model))
         tensors = graph.tensors(self.model)
         options = dict.fromkeys([(channels_last, fold), (False, fold), (False, False)])
         for layout, folding in options:

@@ -105,8 +105,8 @@ class LiveEvaluator:
         self._cache_bytes = cache_bytes
         self._cached_bytes = 0
         self._lock = threading.Lock()
-        limits = (context.evaluator.max_samples(), context.evaluator.tile_samples)
-        size = min(batch_size, *(limit for limit in limits if limit is not None))
+        limits = (batch_size, context.evaluator.max_samples(), context.evaluator.tile_samples)
+        size = min(limit for limit in limits if limit is not None)
         self._total = len(split)
         self._source = split.batches(size)
         self._batches: list[_Batch] = []

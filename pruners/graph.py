@@ -1,12 +1,15 @@
 """Capture a model once as a functional ATen graph with a dynamic batch dimension.
 
 The graph is what groups are found in and what the incremental evaluator runs. In-place operators
-are decomposed away, so every value of the graph may be cached.
+are decomposed away, so every value of the graph may be cached. Whatever the model's device, it is
+captured on the CPU: there, no kernel adds a bound on the batch. `Graph.on` gives the graph for
+another device.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import hashlib
 import io
 import itertools
@@ -14,8 +17,9 @@ import logging
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -34,7 +38,8 @@ class Graph:
         output: Name of the node that yields the logits ``(N, classes)``.
         state: Placeholder name -> fully qualified name of the parameter, buffer or constant; a
             shared tensor has its first name everywhere.
-        constants: Tensors that the capture lifted out of the code, by fully qualified name.
+        constants: Tensors that the capture lifted out of the code, by fully qualified name; on the
+            CPU.
     """
 
     module: fx.GraphModule
@@ -51,11 +56,25 @@ class Graph:
             content.update(f"{name}{tensor.tolist()}".encode())
         return content.hexdigest()
 
+    def on(self, device: torch.device | str) -> Graph:
+        """Return the graph with all tensors that it makes on a device."""
+        device = torch.device(device)
+        if device.type == "cpu":
+            return self
+        module = copy.deepcopy(self.module)
+        make_on(module.graph, device)
+        module.recompile()
+        return replace(self, module=module)
+
     def tensors(self, model: nn.Module) -> dict[str, Tensor]:
-        """Return the state of ``model`` that the graph reads, by fully qualified name."""
-        own = named_state(model)
+        """Return the state of ``model`` that the graph reads, by fully qualified name.
+
+        All of it is on the model's device.
+        """
+        own, device = named_state(model), device_of(model)
         return {
-            name: own[name] if name in own else self.constants[name] for name in self.state.values()
+            name: own[name] if name in own else self.constants[name].to(device)
+            for name in self.state.values()
         }
 
 
@@ -76,14 +95,18 @@ def capture(model: nn.Module, example: Tensor) -> Graph:
     """Capture ``model`` in eval mode.
 
     Args:
-        model: The model; it is left as found.
+        model: The model, on any device; it is left as found.
         example: An input batch with at least two samples ``(N, ...)``.
+
+    Returns:
+        The graph, on the CPU.
 
     Raises:
         CaptureError: The model cannot be exported, or its output is not one logits tensor.
     """
     if any(module.training for module in model.modules()):
         raise CaptureError("a model is captured in eval mode, but some modules are in train mode")
+    model, example = on_cpu(model), example.cpu()
     try:
         with _quiet(), torch.no_grad():
             exported = torch.export.export(
@@ -98,6 +121,33 @@ def capture(model: nn.Module, example: Tensor) -> Graph:
             f"{_culprit(lines)}"
         ) from error
     return _from_program(exported, first_names(model))
+
+
+def on_cpu(model: nn.Module) -> nn.Module:
+    """Return a model on the CPU: itself if it is there already, else a copy."""
+    if all(item.device.type == "cpu" for item in named_state(model).values()):
+        return model
+    copied = copy.deepcopy(model).cpu()
+    for module in copied.modules():
+        if isinstance(module, fx.GraphModule):
+            make_on(module.graph, torch.device("cpu"))
+            module.recompile()
+    return copied
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Return the device of a model's first parameter or buffer; the CPU if it has none."""
+    return next((item.device for item in named_state(model).values()), torch.device("cpu"))
+
+
+def make_on(graph: fx.Graph, device: torch.device) -> None:
+    """Let a graph make its tensors on a device; in place."""
+
+    def moved(item: Any) -> Any:
+        return device if isinstance(item, torch.device) else item
+
+    for node in graph.nodes:
+        node.args, node.kwargs = fx.node.map_aggregate((node.args, node.kwargs), moved)
 
 
 @contextlib.contextmanager
@@ -142,6 +192,7 @@ def _from_program(exported: torch.export.ExportedProgram, first: Mapping[str, st
         name: exported.constants[name]
         for name in signature.inputs_to_lifted_tensor_constants.values()
     }
+    _drop_checks(exported.graph_module)
     return Graph(
         module=exported.graph_module,
         input=str(signature.user_inputs[0]),
@@ -149,3 +200,21 @@ def _from_program(exported: torch.export.ExportedProgram, first: Mapping[str, st
         state={holder: first.get(name, name) for holder, name in state.items()},
         constants=constants,
     )
+
+
+def _drop_checks(module: fx.GraphModule) -> None:
+    """Take out operators that yield nothing; in place.
+
+    In a functional graph they only check: that a tensor has the type that a cast expects, for
+    example, which is no longer so where the evaluator computes in another precision.
+    """
+    checks = [node for node in module.graph.nodes if _yields_nothing(node)]
+    for node in checks:
+        module.graph.erase_node(node)
+    if checks:
+        module.recompile()
+
+
+def _yields_nothing(node: fx.Node) -> bool:
+    target = node.target
+    return isinstance(target, torch._ops.OpOverload) and not target._schema.returns

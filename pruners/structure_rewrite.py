@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from pruners.errors import UnsupportedError
-from pruners.graph import Graph, named_state
+from pruners.graph import Graph, device_of, make_on, named_state
 from pruners.labels import narrowed
 from pruners.structure_trace import Trace, operator_name
 from pruners.structure_values import Value
@@ -101,6 +101,10 @@ def rewritten(model: nn.Module, graph: Graph, trace: Trace, gone: Tensor) -> fx.
             name = graph.state[node.name]
             _register(root, name, state[name], own.get(name))
             copies[node] = new.get_attr(name)
+        elif node.op == "get_attr":
+            # A graph within the graph; the channels that it reads stay.
+            root.add_module(str(node.target), getattr(graph.module, str(node.target)))
+            copies[node] = new.get_attr(str(node.target))
         elif node.op == "output":
             copies[node] = new.output(copies[_output(node)])
         else:
@@ -109,6 +113,7 @@ def rewritten(model: nn.Module, graph: Graph, trace: Trace, gone: Tensor) -> fx.
             if rewrite is not None:
                 rewrite(sizes, node, copies[node])
     new.eliminate_dead_code()
+    make_on(new, device_of(model))
     return fx.GraphModule(root, new, type(model).__name__)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx
 
 from pruners.labels import compact, joined, support
-from pruners.structure_trace import Trace, handles
+from pruners.structure_trace import Trace, handles, operator_name
 from pruners.structure_values import Value, broadcast
 
 # fmt: off
@@ -24,7 +24,7 @@ _ELEMENTWISE = (
     "relu6", "remainder", "round", "rsqrt", "rsub", "selu", "sigmoid", "sign", "silu", "sin",
     "softplus", "softsign", "sqrt", "square", "sub", "tanh", "threshold", "to", "where", "xlogy",
     "_to_copy", "alias", "feature_dropout", "alpha_dropout", "hardshrink", "softshrink",
-    "tanhshrink", "_assert_tensor_metadata",
+    "tanhshrink",
 )
 # fmt: on
 
@@ -45,18 +45,18 @@ def elementwise(trace: Trace, node: fx.Node, *args: Any, **kwargs: Any) -> Value
         uniform=uniform if is_copy else frozenset(),
         reason=next((value.reason for value in values if not value.weight), first.reason),
         weight=all(value.weight for value in values),
-        direct=first.direct and node.target in _COPIES,
+        direct=first.direct and operator_name(node) in _COPIES,
     )
 
 
-_COPIES = frozenset(
-    {
-        torch.ops.aten.clone.default,
-        torch.ops.aten.contiguous.default,
-        torch.ops.aten.detach.default,
-        torch.ops.aten.alias.default,
-    }
-)
+# What these do to a weight, they do to each of its elements alone, and 0 stays 0.
+_COPIES = frozenset({"clone", "contiguous", "detach", "alias", "to", "_to_copy", "type_as"})
+
+
+@handles("type_as")
+def type_as(trace: Trace, node: fx.Node, value: Value, other: Value) -> Value:
+    """Cast to the type of another tensor, of which nothing else is read."""
+    return replace(value, constant=None)
 
 
 @handles("prelu", "_prelu_kernel")

@@ -85,8 +85,8 @@ class Trace:
     splits: list[Tensor] = field(default_factory=list)
 
     def shape(self, node: fx.Node) -> Any:
-        """Return the shape of a node's value, or a list of shapes."""
-        return _shape(node.meta["val"])
+        """Return the shape of a node's value, or a tuple of shapes."""
+        return _shape(node.meta.get("val"))
 
     def where(self, node: fx.Node) -> str:
         """Name an operator and its module for people."""
@@ -157,10 +157,11 @@ def _placeholder(trace: Trace, node: fx.Node, tensors: Mapping[str, Tensor]) -> 
         return Value(shape, reason="the network's input")
     name = graph.state[node.name]
     tensor = tensors[name]
+    # Labels are on the CPU, and so is what they are indexed by.
     if name in graph.constants:
-        return Value(shape, reason="a constant of the code", constant=tensor)
+        return Value(shape, reason="a constant of the code", constant=tensor.cpu())
     if not tensor.is_floating_point():
-        return Value(shape, reason=f"the buffer {name}", constant=tensor, weight=True)
+        return Value(shape, reason=f"the buffer {name}", constant=tensor.cpu(), weight=True)
     planes = []
     for dim, size in enumerate(shape):
         if size > 1:
@@ -179,33 +180,36 @@ def _call(trace: Trace, node: fx.Node) -> Any:
         return whole[index] if isinstance(whole, tuple) else whole
     if _is_number(node.meta.get("val")):
         return _hint(node.meta["val"])
-    if not isinstance(node.target, torch._ops.OpOverload):
-        return trace.refuse(node, list(values_in(node, trace)), f"{node.target} is not supported")
-    constant = _constant(trace, node)
-    if constant is not None:
-        return Value(trace.shape(node), reason="a constant of the code", constant=constant)
     handler = HANDLERS.get(operator_name(node))
-    if handler is None:
-        reason = f"operator {trace.where(node)} is not supported"
-        refused = trace.refuse(node, list(values_in(node, trace)), reason)
-        return spread(refused, trace.shape(node))
-    args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda item: trace.values[item])
+    if not isinstance(node.target, torch._ops.OpOverload) or "val" not in node.meta:
+        return _refused(trace, node, f"{operator_name(node)} is not supported")
     try:
+        constant = _constant(trace, node)
+        if constant is not None:
+            return Value(trace.shape(node), reason="a constant of the code", constant=constant)
+        if handler is None:
+            return _refused(trace, node, f"operator {trace.where(node)} is not supported")
+        args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda item: trace.values[item])
         result = handler(trace, node, *args, **kwargs)
     except Exception as error:
         # A form of the operator that the handler does not know. The channels stay.
         reason = f"{trace.where(node)} cannot be followed ({type(error).__name__})"
-        refused = trace.refuse(node, list(values_in(node, trace)), reason)
-        return spread(refused, trace.shape(node))
+        return _refused(trace, node, reason)
     for value in result if isinstance(result, tuple) else (result,):
         trace.splits += [plane for plane in value.planes if len(support(plane)) > 1]
     return result
 
 
+def _refused(trace: Trace, node: fx.Node, reason: str) -> Any:
+    """Freeze all channels that an operator reads; return what it yields, without channels."""
+    refused = trace.refuse(node, list(values_in(node, trace)), reason)
+    return spread(refused, trace.shape(node))
+
+
 def spread(value: Value, shape: Any) -> Any:
     """Turn the refused result of an operator with several outputs into several values."""
     if shape and isinstance(shape[0], tuple):
-        return tuple(Value(item, reason=value.reason) for item in shape)
+        return tuple(spread(Value(item, reason=value.reason), item) for item in shape)
     return value
 
 
@@ -236,11 +240,15 @@ _RANDOM = frozenset({torch.ops.aten.rand.default, torch.ops.aten.randn.default})
 def values_in(node: fx.Node, trace: Trace) -> Iterator[Value]:
     """Yield the tensor arguments of a node."""
     for item in node.all_input_nodes:
-        value = trace.values[item]
-        if isinstance(value, Value):
-            yield value
-        elif isinstance(value, tuple):
-            yield from value
+        yield from _tensors_of(trace.values[item])
+
+
+def _tensors_of(value: Any) -> Iterator[Value]:
+    if isinstance(value, Value):
+        yield value
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _tensors_of(item)
 
 
 def operator_name(node: fx.Node) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 import sample_models
 from analysis.address import Address
@@ -66,10 +67,25 @@ def load_model(address: Address, *, roots: Roots = None) -> LoadedModel:
         notes = ("The weights are random: the address names no #weights=FILE.",)
     if not any(True for _ in model.parameters()):
         raise AddressError(f"{address.text!r}: the model has no parameters")
+    notes += _permanent_masks(model)
     asked = address.numbers("input")
     if asked is not None:
         shape = tuple(int(size) for size in asked)
     return LoadedModel(model.eval().requires_grad_(False), shape, notes)
+
+
+def _permanent_masks(model: nn.Module) -> tuple[str, ...]:
+    """Make the masks of ``torch.nn.utils.prune`` permanent: weights are weights again.
+
+    Its hooks compute each weight from two tensors in every pass. The outputs stay the same.
+    """
+    done = 0
+    for module in model.modules():
+        for hook in list(module._forward_pre_hooks.values()):
+            if isinstance(hook, prune.BasePruningMethod):
+                prune.remove(module, hook._tensor_name)  # type: ignore[no-untyped-call]
+                done += 1
+    return (f"The masks of torch.nn.utils.prune on {done} tensors are kept as zeros.",) * bool(done)
 
 
 def _sample(address: Address, roots: Roots) -> tuple[Any, tuple[int, ...] | None]:

@@ -16,6 +16,7 @@ from pruners.errors import AddressError
 
 NESTINGS = ("state_dict", "model")
 PREFIXES = ("module.", "_orig_mod.")
+MAX_NESTING = 8
 LISTED = 8
 
 
@@ -47,11 +48,19 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _flat(content: Any, path: Path) -> dict[str, Tensor]:
-    while isinstance(content, Mapping):
+    for _ in range(MAX_NESTING + 1):
+        if not isinstance(content, Mapping):
+            break
         nested = next((n for n in NESTINGS if isinstance(content.get(n), Mapping)), None)
         if nested is None:
             break
         content = content[nested]
+    else:
+        # A file may even hold a dict that contains itself.
+        raise AddressError(
+            f"{path} nests {' or '.join(NESTINGS)} more than {MAX_NESTING} deep; save the model's "
+            "state_dict() itself"
+        )
     if not isinstance(content, Mapping):
         raise AddressError(f"{path} holds a {type(content).__name__}, not a state dict")
     state = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
 from analysis.edits import Edit, kept_units, scores, targets
+from analysis.evaluator import Evaluator
 from analysis.live import LiveEvaluator, LiveResult
 from analysis.metrics import batch_sums
 from analysis.records import Plan, PlanEntry
@@ -131,3 +134,18 @@ def test_logits_that_are_not_finite_are_reported() -> None:
         next(live.evaluate_edit(Edit({"fc3.weight": weight * torch.nan})))
     # The cache holds no trace of it.
     assert list(live.evaluate_edit(Edit()))[-1].drop == 0
+
+
+def test_a_model_without_graph_is_measured_in_batches_that_were_asked_for() -> None:
+    """Found on a GPU, where nothing else limits a batch: the smallest of one number."""
+    known = sample_context("lenet5")
+    whole = Evaluator(known.model, None, fallback_reason="it has a data-dependent branch")
+    context = dataclasses.replace(known, graph=None, evaluator=whole)
+    plan = plan_of("lenet5", {"conv1": 0.5})
+    results = list(LiveEvaluator(context, batch_size=80).evaluate(plan))
+    assert [item.samples for item in results] == [80, 160, 200]
+    expected = fresh("lenet5", plan)
+    assert (results[-1].sums.correct, results[-1].sums.lost) == (
+        expected.sums.correct,
+        expected.sums.lost,
+    )

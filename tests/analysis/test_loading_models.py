@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
@@ -172,3 +173,53 @@ class TestRoots:
     def test_own_modules_below_a_root_are_allowed(self) -> None:
         root = Path(__file__).resolve().parent.parent.parent
         assert load("tests.helpers.tiny_factories:mlp", roots=[root])
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("name", ["state_dict", "model"])
+def test_a_state_dict_that_holds_itself_is_refused(factory: str, tmp_path: Path, name: str) -> None:
+    """Found under attack (B1): it passed ``weights_only`` and was followed for ever."""
+    content: dict[str, object] = {"weight": torch.zeros(2)}
+    content[name] = content
+    torch.save(content, tmp_path / "endless.pt")
+    with pytest.raises(AddressError, match="nests state_dict or model more than 8 deep"):
+        load(f"{factory}#weights={tmp_path / 'endless.pt'}")
+
+
+def test_a_deeply_nested_state_dict_is_refused(factory: str, tmp_path: Path) -> None:
+    content: object = seeded_state(load(factory))
+    for _ in range(9):
+        content = {"model": content}
+    torch.save(content, tmp_path / "deep.pt")
+    with pytest.raises(AddressError, match="more than 8 deep"):
+        load(f"{factory}#weights={tmp_path / 'deep.pt'}")
+
+
+HOOKED_SOURCE = """
+from torch import nn
+from torch.nn.utils import prune
+
+
+def build():
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))
+    prune.l1_unstructured(model[0], "weight", 0.5)
+    prune.random_unstructured(model[0], "weight", 0.2)
+    prune.ln_structured(model[3], "weight", 0.25, n=1, dim=1)
+    return model
+"""
+
+
+def test_masks_of_torch_prune_become_zeros(tmp_path: Path) -> None:
+    path = tmp_path / "hooked.py"
+    path.write_text(HOOKED_SOURCE, encoding="utf-8")
+    torch.manual_seed(0)
+    namespace: dict[str, Any] = {}
+    exec(HOOKED_SOURCE, namespace)
+    own = namespace["build"]().eval()
+    safetensors.torch.save_file(own.state_dict(), str(tmp_path / "own.safetensors"))
+    loaded = load_model(parse_model(f"{path}:build#weights={tmp_path / 'own.safetensors'}"))
+    assert set(loaded.model.state_dict()) == {"0.weight", "0.bias", "3.weight", "3.bias"}
+    assert "masks of torch.nn.utils.prune on 2 tensors" in " ".join(loaded.notes)
+    inputs = torch.randn(3, 1, 8, 8)
+    with torch.no_grad():
+        assert torch.equal(loaded.model(inputs), own(inputs))

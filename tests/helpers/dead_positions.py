@@ -16,7 +16,8 @@ def reference_influence(
     """Return how much the outputs depend on each element of each parameter.
 
     The summed magnitudes of the gradients of two random projections of the outputs, divided by
-    the largest of all; 0 is no influence.
+    the largest of all; 0 is no influence. Positions within a kernel are taken together: which of
+    them a max pooling reads depends on the data, which of the channels does not.
 
     Args:
         model: The model in eval mode.
@@ -45,6 +46,8 @@ def reference_influence(
         )
         for name, gradient in zip(leaves, gradients, strict=True):
             if gradient is not None:
-                total[name] += gradient.abs()
+                kernel = tuple(range(2, gradient.dim()))
+                size = gradient.abs().sum(kernel, keepdim=True) if kernel else gradient.abs()
+                total[name] += size.expand_as(gradient)
     largest = max(float(tensor.max()) for tensor in total.values())
     return {name: tensor / largest for name, tensor in total.items()}

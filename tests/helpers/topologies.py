@@ -326,8 +326,9 @@ def randomize(model: nn.Module, *, seed: int = 0) -> nn.Module:
 
 def build_topology(name: str, *, seed: int = 0) -> tuple[nn.Module, Tensor]:
     """Return a model in eval mode and an input batch."""
+    from tests.helpers.casts import CASTS, OTHER_CASTS
     from tests.helpers.oddities import ODDITIES
 
     torch.manual_seed(seed)
-    factory, shape = {**TOPOLOGIES, **ODDITIES}[name]
+    factory, shape = {**TOPOLOGIES, **ODDITIES, **CASTS, **OTHER_CASTS}[name]
     return randomize(factory(), seed=seed), torch.randn(shape)

@@ -16,12 +16,13 @@ from pruners.labels import Labels, compact, support
 from pruners.removal import consumer_edit
 from pruners.structure_trace import HANDLERS
 from sample_models.architectures import ARCHITECTURES
+from tests.helpers.casts import CASTS
 from tests.helpers.dead_positions import reference_influence
 from tests.helpers.oddities import ODDITIES
 from tests.helpers.topologies import TOPOLOGIES, build_topology, randomize
 
 SAMPLES = tuple(ARCHITECTURES)
-MODELS = (*TOPOLOGIES, *ODDITIES, *SAMPLES)
+MODELS = (*TOPOLOGIES, *ODDITIES, *CASTS, *SAMPLES)
 
 
 @functools.cache
@@ -73,9 +74,10 @@ def test_members_are_what_the_gradient_says(name: str) -> None:
     inputs = torch.randn(6, *example.shape[1:], generator=torch.Generator().manual_seed(5))
     dense = reference_influence(model, inputs, {})
     state = dict(model.named_parameters())
+    generator = torch.Generator().manual_seed(1)
     for group in [item for item in prunable(structure) if item.exact][:3]:
         removed = torch.zeros(group.units, dtype=torch.bool)
-        removed[torch.randperm(group.units)[: group.units // 2]] = True
+        removed[torch.randperm(group.units, generator=generator)[: group.units // 2]] = True
         left = reference_influence(model, inputs, consumer_edit(group, removed, state))
         expected = {item: torch.zeros_like(old, dtype=torch.bool) for item, old in dense.items()}
         for member in group.members:

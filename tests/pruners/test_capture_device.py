@@ -1,0 +1,86 @@
+"""A model is captured on the CPU wherever it is, and its graph runs wherever the model is."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from analysis.engine.program import Program
+from analysis.evaluator import Evaluator
+from pruners.graph import capture, on_cpu
+from pruners.groups import find_structure
+from pruners.removal import difference, remove
+from tests.helpers.topologies import CLASSES, build_topology
+
+
+class MakesTensors(nn.Module):
+    """Batch norm, tensors made in the forward pass, a constant, and an index."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, padding=1)
+        self.norm = nn.BatchNorm2d(8)
+        self.fc = nn.Linear(8, CLASSES)
+        self.register_buffer("order", torch.tensor([2, 0, 1]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x[:, self.order] * torch.tensor([1.0, 2.0, 3.0], device=x.device).reshape(3, 1, 1)
+        x = torch.relu(self.norm(self.conv(x)))
+        x = x + torch.arange(x.shape[-1], device=x.device) * torch.ones(1, device=x.device)
+        return self.fc(x.mean((2, 3)))
+
+
+def makes_tensors() -> tuple[nn.Module, Tensor]:
+    torch.manual_seed(0)
+    return MakesTensors().eval().requires_grad_(False), torch.randn(2, 3, 8, 8)
+
+
+def test_a_model_on_the_cpu_is_captured_as_it_is() -> None:
+    model, _ = makes_tensors()
+    assert on_cpu(model) is model
+
+
+@pytest.mark.parametrize("name", ["makes_tensors", "flattened"])
+def test_capture_never_sees_the_models_device(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The meta device stands for any other: what would run there has no values."""
+    model, example = makes_tensors() if name == "makes_tensors" else build_topology(name)
+    expected = capture(model, example)
+    monkeypatch.setattr(nn.Module, "cpu", lambda self: self.to_empty(device="cpu"))
+    monkeypatch.setattr(Tensor, "cpu", lambda self: torch.zeros(self.shape, dtype=self.dtype))
+    model.to("meta")
+    found = capture(model, example.to("meta"))
+    assert found.digest == expected.digest
+    assert {item.device.type for item in model.parameters()} == {"meta"}
+    batch = next(node for node in found.module.graph.nodes if node.name == found.input)
+    assert not isinstance(batch.meta["val"].shape[0], int)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7])
+def test_the_graph_makes_its_tensors_on_the_models_device(size: int) -> None:
+    model, example = makes_tensors()
+    graph = capture(model, example)
+    assert graph.on("cpu") is graph
+    model.to("meta")
+    moved = graph.on("meta")
+    program = Program(moved, moved.tensors(model))
+    values = program.run(program.whole(), program.prepare(torch.empty(size, 3, 8, 8).to("meta")))
+    devices = {item.device.type for item in values.values() if isinstance(item, Tensor)}
+    assert devices == {"meta"}
+    assert values[program.output].shape == (size, CLASSES)
+    # The graph that it was made from is left as it was.
+    assert "meta" not in graph.module.code
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_batch_norm_on_cuda() -> None:
+    model, example = makes_tensors()
+    expected = model(example)
+    model, example = model.cuda(), example.cuda()
+    graph = capture(model, example)
+    structure = find_structure(model, graph, example)
+    evaluator = Evaluator(model, graph, example=example)
+    assert evaluator.is_incremental
+    assert difference(evaluator.dense(example[:1]).cpu(), expected[:1]) < 1e-4
+    smaller = remove(model, structure, {"conv": range(4)})
+    assert next(smaller.parameters()).device.type == "cuda"

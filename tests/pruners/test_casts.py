@@ -1,0 +1,100 @@
+"""Casts, checks and unread values in a forward pass: found, computed, removed as anything else."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from analysis.evaluator import Evaluator
+from analysis.reduced import ReducedEvaluator
+from pruners.graph import Graph, capture
+from pruners.groups import Structure, find_structure
+from pruners.removal import difference, edited_outputs, remove
+from tests.helpers.casts import CASTS, OTHER_CASTS
+from tests.helpers.topologies import build_topology
+
+MODELS = (*CASTS, *OTHER_CASTS)
+# What a bfloat16 has of a float32's digits.
+BF16 = 2e-2
+
+
+def opened(name: str) -> tuple[torch.nn.Module, torch.Tensor, Graph, Structure]:
+    model, example = build_topology(name)
+    graph = capture(model, example)
+    return model, example, graph, find_structure(model, graph, example)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_an_edit_gives_what_the_model_itself_gives(name: str) -> None:
+    model, example, graph, structure = opened(name)
+    evaluator = Evaluator(model, graph, example=example)
+    assert evaluator.is_incremental == (name != "branches")
+    inputs = torch.randn(5, *example.shape[1:], generator=torch.Generator().manual_seed(3))
+    tolerance = BF16 if name in OTHER_CASTS else 1e-5
+    assert difference(evaluator.dense(inputs), model(inputs)) < tolerance
+    halves = {
+        item.name: item.tensor * (torch.rand(item.tensor.shape) > 0.5)
+        for item in (_named(model, "first"), _named(model, "second"))
+    }
+    assert difference(evaluator.evaluate(halves), evaluator.forward(inputs, halves)) < tolerance
+    assert structure.layers
+
+
+class _Weight:
+    def __init__(self, name: str, tensor: torch.Tensor) -> None:
+        self.name, self.tensor = name, tensor
+
+
+def _named(model: torch.nn.Module, layer: str) -> _Weight:
+    found = [(n, t) for n, t in model.named_parameters() if n.startswith(f"{layer}.weight")]
+    return _Weight(*found[0])
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "branches"])
+def test_bf16_runs_and_answers_alike(name: str) -> None:
+    model, example, graph, _ = opened(name)
+    exact = Evaluator(model, graph, example=example)
+    reduced = ReducedEvaluator(exact, graph, example)
+    inputs = torch.randn(40, *example.shape[1:], generator=torch.Generator().manual_seed(3))
+    assert torch.equal(reduced.dense(inputs).argmax(1), model(inputs).argmax(1))
+
+
+@pytest.mark.parametrize("name", OTHER_CASTS)
+def test_removed_equals_masked(name: str) -> None:
+    model, example, _, structure = opened(name)
+    kept = {
+        group.id: range(group.units // 2)
+        for group in structure.groups
+        if group.prunable and group.exact
+    }
+    assert kept
+    smaller = remove(model, structure, kept)
+    masked = edited_outputs(model, structure, kept)
+    assert difference(smaller(example), masked) < (1e-5 if name == "branches" else BF16)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("by_value", "operator topk is not supported"),
+        ("branches", "cond is not supported"),
+    ],
+)
+def test_what_cannot_be_followed_is_named(name: str, reason: str) -> None:
+    structure = opened(name)[3]
+    assert structure.group("first").reason == reason
+    assert structure.group("second").prunable
+
+
+@pytest.mark.parametrize("name", ["to_float", "through_double", "type_as", "autocast"])
+def test_a_cast_leaves_channels_exact(name: str) -> None:
+    structure = opened(name)[3]
+    assert {item.id for item in structure.groups if item.prunable and item.exact} == {
+        "first",
+        "second",
+    }
+
+
+def test_checks_are_not_part_of_the_graph() -> None:
+    graph = opened("to_float")[2]
+    assert not any("assert" in str(node.target) for node in graph.module.graph.nodes)
