@@ -2,11 +2,13 @@
 
 The prediction adds the drops that each pruned layer shows alone, read from the monotone envelope of
 its curve. Adding single drops is an assumption (layers interact), so a prediction is always shown
-as one, and beside it the measured drop.
+as one, and beside it the measured drop. A sum that no accuracy could show ends where accuracy does:
+at 0 and at 100 %.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -42,6 +44,19 @@ class Prediction:
     high: float
     unmeasured: tuple[str, ...] = ()
     extrapolated: tuple[str, ...] = ()
+
+    def within(self, dense: float) -> Prediction:
+        """Return the prediction for a model of a dense accuracy: it stays between 0 and 1.
+
+        Args:
+            dense: Accuracy of the dense model, a fraction.
+        """
+
+        def bounded(drop: float) -> float:
+            return min(max(drop, dense - 1), dense)
+
+        drop, low, high = (bounded(item) for item in (self.drop, self.low, self.high))
+        return dataclasses.replace(self, drop=drop, low=low, high=high)
 
     def is_contradicted(self, measured: Interval) -> bool:
         """Return whether a measured interval of the drop lies wholly outside of the predicted one.
@@ -93,8 +108,13 @@ def entry_drop(entry: PlanEntry, by_curve: Curves) -> tuple[float, float, float]
 
 
 def predict(plan: Plan, points: pd.DataFrame) -> Prediction:
-    """Predict the accuracy drop of a plan from the points of a run."""
-    return predict_from(plan, envelopes(points))
+    """Predict the accuracy drop of a plan from the points of a run; see `Prediction.within`."""
+    found = predict_from(plan, envelopes(points))
+    known = points.dropna(subset=["accuracy", "accuracy_drop"])
+    if known.empty:
+        return found
+    fullest = known.nlargest(1, "samples")
+    return found.within(float((fullest["accuracy"] + fullest["accuracy_drop"]).iloc[0]))
 
 
 def predict_from(plan: Plan, by_curve: Curves) -> Prediction:

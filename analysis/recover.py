@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -15,10 +14,8 @@ from torch import Tensor, nn
 from analysis.apply import require_fit, resolve
 from analysis.context import SubjectContext
 from analysis.edits import Edit, Target, mask_of_entry, plan_edit
-from analysis.export.script import write_script
 from analysis.intervals import paired_drop, wilson
 from analysis.metrics import batch_vector, to_sums
-from analysis.plan import write_plan
 from analysis.records import Plan, Record, Sums
 from analysis.repair import (
     Batches,
@@ -349,19 +346,3 @@ def recovered_model(context: SubjectContext, recovery: Recovery) -> nn.Module:
         if target.group is not None:
             kept[target.group] = tuple(torch.nonzero(mask).flatten().tolist())
     return removed_model(context, dataclasses.replace(recovery.edit, kept=kept))
-
-
-def write_recovered(context: SubjectContext, recovery: Recovery, directory: Path) -> None:
-    """Write the repaired, physically smaller model with a script that rebuilds it, and the plan.
-
-    Args:
-        context: The subject.
-        recovery: What `recover_plan` gave.
-        directory: Where ``model.safetensors``, ``rebuild.py`` and ``plan.json`` go.
-
-    Raises:
-        CaptureError: The repaired model cannot be captured.
-        UnsupportedError: Its graph cannot be written as code.
-    """
-    write_script(recovered_model(context, recovery), context.subject.example, directory)
-    write_plan(recovery.plan, directory / "plan.json")

@@ -7,6 +7,7 @@ import socket
 from dataclasses import dataclass
 
 from analysis.records import PointKey, Record, Sums, SweepSpec
+from pruners.errors import InputError
 
 QUEUED, RUNNING, DONE = "queued", "running", "done"
 CANCELLED, FAILED, INTERRUPTED = "cancelled", "failed", "interrupted"
@@ -85,6 +86,32 @@ class RunRow(Record):
     has_labels: bool = True
     queue_position: int = 0
     versions: dict[str, str] | None = None
+
+    def is_of(self, identity: tuple[str, str]) -> bool:
+        """Return whether the run measured a subject of these fingerprints, of weights and data.
+
+        A run that has measured nothing yet is of any.
+        """
+        return self.fingerprint == "" or (self.fingerprint, self.data_fingerprint) == identity
+
+    def require(self, identity: tuple[str, str]) -> None:
+        """Check that the run measured a subject of these fingerprints; see `is_of`.
+
+        Raises:
+            InputError: It measured other weights or other data.
+        """
+        if self.is_of(identity):
+            return
+        what, address = "weights", self.spec.subject.model
+        then, now = self.fingerprint, identity[0]
+        if then == now:
+            what, address = "data", self.spec.subject.data or "no data"
+            then, now = self.data_fingerprint, identity[1]
+        raise InputError(
+            f"run {self.run_id} measured {what} {then[:12]}, but {address} as loaded has "
+            f"{now[:12]}: its curves say nothing of them; run the sweep again, or bring back the "
+            f"{what} that it measured"
+        )
 
     @property
     def counts_curves(self) -> bool:

@@ -60,6 +60,11 @@ class Subject:
     notes: tuple[str, ...] = ()
 
     @property
+    def identity(self) -> tuple[str, str]:
+        """Fingerprints of weights and evaluation data: what numbers of the subject depend on."""
+        return self.fingerprint, self.data_fingerprint
+
+    @property
     def has_labels(self) -> bool:
         """Whether accuracy is measured; without labels it is agreement with the dense model."""
         return self.evaluation is not None and self.evaluation.has_labels

@@ -10,6 +10,7 @@ import typer
 from analysis.cli.evaluate_command import PlanFile
 from analysis.cli.options import Json, Workspace, check_folder, open_context, open_store, read_plan
 from analysis.cli.output import print_json, print_table, say
+from analysis.cli.sweep_options import check_choice
 from pruners.errors import UnknownNameError
 
 if TYPE_CHECKING:
@@ -24,6 +25,13 @@ def export(
     format: Annotated[
         str, typer.Option("--format", help="What to write.", metavar="FORMAT")
     ] = "zip",
+    repair: Annotated[
+        str,
+        typer.Option(
+            help="Export the model repaired without training: none, bn, lsq, obs, tune or search, "
+            "as in evaluate."
+        ),
+    ] = "none",
     evaluated: Annotated[
         bool, typer.Option("--evaluate", help="Measure the plan first and put the result in.")
     ] = False,
@@ -33,18 +41,22 @@ def export(
     """Write a plan, the smaller model or the points as files."""
     from analysis import export as formats
     from analysis.evaluate import evaluate_plan
+    from analysis.recover import METHODS, recover_plan
 
     formats.get(format)
+    check_choice("repair", repair, ("none", *METHODS))
     chosen = read_plan(plan)
     check_folder(out)
     points = _points(chosen, workspace)
     context = open_context(chosen.subject, workspace)
-    evaluation = evaluate_plan(context, chosen) if evaluated else None
+    recovery = None if repair == "none" else recover_plan(context, chosen, method=repair)
+    evaluation = evaluate_plan(context, chosen, recovery=recovery) if evaluated else None
     found = formats.export(
         format,
         formats.ExportRequest(
             context=context,
             plan=chosen,
+            recovery=recovery,
             directory=out,
             points=points,
             evaluation=evaluation,

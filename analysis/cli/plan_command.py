@@ -90,6 +90,7 @@ def plan(
         )
     points = store.points(row.run_id)
     context = open_context(row.spec.subject, workspace)
+    row.require(context.subject.identity)
     start = apply.start_plan(
         context,
         criterion=chosen,

@@ -47,7 +47,8 @@ def recover(
     as_json: Json = False,
 ) -> None:
     """Repair a pruned model without training: dense, pruned and recovered side by side."""
-    from analysis.recover import recover_plan, report, write_recovered
+    from analysis.export import write_recovered
+    from analysis.recover import recover_plan, report
 
     chosen = read_plan(plan)
     subject = chosen.subject

@@ -1,6 +1,7 @@
 """Exports of a plan: neutral files, the smaller model, one bundle. See `registry`."""
 
 from analysis.export import bundle, model, tables  # noqa: F401  (importing registers them)
+from analysis.export.model import write_recovered
 from analysis.export.registry import (
     Exported,
     ExportRequest,
@@ -23,4 +24,5 @@ __all__ = [
     "names",
     "problems",
     "round_trip",
+    "write_recovered",
 ]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import safetensors.torch
 
-from analysis.apply import removed_model
+from analysis.context import SubjectContext
 from analysis.export.files import sha256, write_text
 from analysis.export.registry import Exported, ExportRequest, export_format
 from analysis.export.script import SCRIPT, WEIGHTS, write_script
-from analysis.records import Plan
+from analysis.plan import write_plan
+from analysis.recover import Recovery, recovered_model
 from pruners.errors import CaptureError, UnsupportedError
 
 CARD = "model.json"
@@ -25,11 +27,11 @@ CARD_VERSION = 1
 )
 def export_model(request: ExportRequest) -> Exported:
     """Write ``model.safetensors``, ``rebuild.py`` and ``model.json``."""
-    model = removed_model(request.context, request.plan)
+    model = request.model()
     example = request.context.subject.example
     params = sum(item.numel() for item in model.parameters())
     files = [(request.directory / WEIGHTS, f"the weights: {params:,} parameters")]
-    notes = _notes(request.plan)
+    notes = _notes(request)
     script = request.directory / SCRIPT
     try:
         write_script(model, example, request.directory)
@@ -57,6 +59,7 @@ def _card(request: ExportRequest, *, params: int, is_scripted: bool) -> dict[str
         "input_shape": list(subject.example.shape[1:]),
         "class_names": list(subject.class_names),
         "params": params,
+        "repair": request.repair,
         "weights": WEIGHTS,
         "weights_sha256": sha256(request.directory / WEIGHTS),
         "script": SCRIPT if is_scripted else None,
@@ -78,10 +81,32 @@ def _card(request: ExportRequest, *, params: int, is_scripted: bool) -> dict[str
     return card
 
 
-def _notes(plan: Plan) -> tuple[str, ...]:
-    if plan.semantics == "weights":
-        return (
+def _notes(request: ExportRequest) -> tuple[str, ...]:
+    notes = []
+    if request.plan.semantics == "weights":
+        notes.append(
             "the plan was measured with masked weights; the exported model has the channels "
-            "removed, which is not the same",
+            "removed, which is not the same"
         )
-    return ()
+    if request.recovery is not None:
+        count = len(request.context.subject.calibration or ())
+        notes.append(f"the weights are repaired by {request.repair} on {count} calibration samples")
+        skipped = request.recovery.skipped.items()
+        notes += [f"{name} was not repaired: {reason}" for name, reason in skipped]
+    return tuple(notes)
+
+
+def write_recovered(context: SubjectContext, recovery: Recovery, directory: Path) -> None:
+    """Write the repaired, physically smaller model with a script that rebuilds it, and the plan.
+
+    Args:
+        context: The subject.
+        recovery: What `analysis.recover.recover_plan` gave.
+        directory: Where ``model.safetensors``, ``rebuild.py`` and ``plan.json`` go.
+
+    Raises:
+        CaptureError: The repaired model cannot be captured.
+        UnsupportedError: Its graph cannot be written as code.
+    """
+    write_script(recovered_model(context, recovery), context.subject.example, directory)
+    write_plan(recovery.plan, directory / "plan.json")

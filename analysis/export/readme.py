@@ -13,7 +13,8 @@ from analysis.plan import achieved, pruned_entries
 def readme(request: ExportRequest, files: Sequence[tuple[Path, str]], notes: Sequence[str]) -> str:
     """Return the README of a bundle, in Markdown."""
     subject = request.context.subject.spec
-    plan = request.plan
+    plan = request.chosen
+    repair = "" if request.recovery is None else f" --repair {request.repair}"
     lines = [
         f"# {request.name}",
         "",
@@ -28,7 +29,7 @@ def readme(request: ExportRequest, files: Sequence[tuple[Path, str]], notes: Seq
         "## Use",
         "",
         "    python rebuild.py          # rebuilds the smaller model and checks it",
-        f"    prunescope evaluate --plan {request.name}.json",
+        f"    prunescope evaluate --plan {request.name}.json{repair}",
         "",
         *_measured(request.evaluation),
         "## What is pruned",

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from torch import nn
 
-from analysis.apply import require_fit
+from analysis.apply import removed_model, require_fit
 from analysis.context import SubjectContext
 from analysis.evaluation import Evaluation
 from analysis.plan import pruned_entries
 from analysis.records import Plan
+from analysis.recover import Recovery, recovered_model
 from pruners.errors import InputError, StoreError, UnknownNameError
 
 
@@ -28,6 +30,7 @@ class ExportRequest:
     Attributes:
         context: The subject.
         plan: The plan.
+        recovery: The plan repaired: then the repaired model is exported; None where it was not.
         directory: Where the files go; it is made if missing.
         points: The points table of the plan's run; None where nothing was measured.
         evaluation: What the plan was measured to give; None where it was not.
@@ -37,9 +40,30 @@ class ExportRequest:
     context: SubjectContext
     plan: Plan
     directory: Path
+    recovery: Recovery | None = None
     points: pd.DataFrame | None = None
     evaluation: Evaluation | None = None
     name: str = "plan"
+
+    @property
+    def repair(self) -> str:
+        """How the exported model is repaired; ``none`` if it is not."""
+        return "none" if self.recovery is None else self.recovery.method
+
+    @property
+    def chosen(self) -> Plan:
+        """The plan as it is exported: a mask search chooses other channels than were asked for."""
+        return self.plan if self.recovery is None else self.recovery.plan
+
+    def model(self) -> nn.Module:
+        """Return the physically smaller model that is exported.
+
+        Raises:
+            PlanError: The plan does not fit the subject.
+        """
+        if self.recovery is not None:
+            return recovered_model(self.context, self.recovery)
+        return removed_model(self.context, self.plan)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,11 +154,21 @@ def export(name: str, request: ExportRequest) -> Exported:
         )
     # Before anything is written: a plan that is refused leaves no folder behind.
     require_fit(request.context, request.plan)
+    _check_evaluation(request)
     try:
         request.directory.mkdir(parents=True, exist_ok=True)
         return chosen.fn(request)
     except OSError as error:
         raise StoreError(f"cannot write to {request.directory}: {error}") from None
+
+
+def _check_evaluation(request: ExportRequest) -> None:
+    """Refuse numbers of another model than the one that is exported."""
+    if request.evaluation is not None and request.evaluation.repair != request.repair:
+        raise InputError(
+            f"the evaluation is that of the model with repair {request.evaluation.repair}, but "
+            f"what is exported has repair {request.repair}; evaluate the model that you export"
+        )
 
 
 def problems(request: ExportRequest) -> list[str]:

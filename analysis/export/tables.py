@@ -29,13 +29,14 @@ def final_plan(request: ExportRequest) -> Plan:
     Raises:
         PlanError: It does not fit the subject.
     """
-    plan = resolve(request.context, compact(require_fit(request.context, request.plan)))
+    plan = resolve(request.context, compact(require_fit(request.context, request.chosen)))
     if request.evaluation is None:
         return plan
     measured = request.evaluation.removed
     extra = {
         **plan.extra,
         "measured": {
+            "repair": request.repair,
             "samples": request.evaluation.samples,
             "correct": measured.sums.correct,
             "accuracy": measured.accuracy,

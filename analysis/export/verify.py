@@ -17,7 +17,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from analysis.apply import meter, removed_model, resolve
+from analysis.apply import meter, resolve
 from analysis.context import SubjectContext
 from analysis.export.model import export_model
 from analysis.export.registry import ExportRequest
@@ -25,6 +25,7 @@ from analysis.export.script import SCRIPT, WEIGHTS
 from analysis.export.tables import export_csv, export_json
 from analysis.plan import compact, pruned_entries, read_plan
 from analysis.records import Plan, Record
+from analysis.recover import Recovery
 from pruners.granularity import parse
 
 # The other process gets its samples as a file; large subjects are compared on fewer samples.
@@ -89,6 +90,7 @@ def round_trip(
     context: SubjectContext,
     plan: Plan,
     *,
+    recovery: Recovery | None = None,
     points: pd.DataFrame | None = None,
     directory: Path | None = None,
 ) -> RoundTrip:
@@ -97,6 +99,7 @@ def round_trip(
     Args:
         context: The subject.
         plan: The plan.
+        recovery: The plan repaired: then the repaired model is exported.
         points: The points table, to be compared as well.
         directory: Where the files go; by default a temporary folder that is removed.
 
@@ -105,15 +108,19 @@ def round_trip(
     """
     if directory is None:
         with tempfile.TemporaryDirectory(prefix="prunescope-") as folder:
-            return round_trip(context, plan, points=points, directory=Path(folder))
-    request = ExportRequest(context=context, plan=plan, directory=directory, points=points)
+            return round_trip(
+                context, plan, recovery=recovery, points=points, directory=Path(folder)
+            )
+    request = ExportRequest(
+        context=context, plan=plan, recovery=recovery, directory=directory, points=points
+    )
     directory.mkdir(parents=True, exist_ok=True)
     export_json(request)
     notes = export_model(request).notes
     back = read_plan(directory / f"{request.name}.json")
-    small = removed_model(context, back)
+    small = dataclasses.replace(request, plan=back).model()
     checks = [
-        *_plan_checks(context, plan, back),
+        *_plan_checks(context, request.chosen, back),
         _weights_check(context, back, directory / WEIGHTS),
     ]
     samples, correct = 0, None

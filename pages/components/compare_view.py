@@ -195,6 +195,7 @@ def _agreement(run: RunRow) -> None:
         persist_state="session",
     )
     subject = session.loaded(run.spec.subject)
+    run.require(subject.identity)
     with st.spinner("Scoring every layer by every criterion"):
         pairs = loaded.agreement(subject, run.spec, ratio=float(ratio))
     if pairs.empty:

@@ -176,7 +176,7 @@ def _view(run: RunRow, points: pd.DataFrame, table: pd.DataFrame, other: Variant
         _tolerance(),
         focus_layer(points),
         str(st.session_state.get("curves_filter")),
-        session.loaded_already(run.spec.subject),
+        session.identity(run.spec.subject),
         _stamp(other),
     )
     charts.show(figure, key=f"curves_{view}", on_pick=_pick, file_name=f"{view}-{run.run_id}")

@@ -13,7 +13,7 @@ from analysis.prediction import predict
 from analysis.records import Plan
 from analysis.recover import RECOVERY_HELP, Recovery, recover_plan
 from pages.components import charts, session, text
-from pages.components.plan_panel import EVALUATED, EVALUATIONS
+from pages.components.plan_panel import EVALUATED, EVALUATIONS, Evaluated, evaluated
 from pages.components.session import Session
 from pages.components.states import go, ribbon
 
@@ -22,12 +22,12 @@ LATENCY_SECONDS = 3.0
 
 def draw(current: Session, plan: Plan) -> None:
     """Draw the page."""
-    last: tuple[Plan, Evaluation] | None = st.session_state.get(EVALUATED)
-    if last is not None and last[0].subject != plan.subject:
+    last = evaluated()
+    if last is not None and last.plan.subject != plan.subject:
         last = None
     with st.container(horizontal=True, vertical_alignment="bottom"):
         repair = _repair(plan)
-        is_new = last is None or last[0] != plan or last[1].repair != repair
+        is_new = last is None or last.plan != plan or last.evaluation.repair != repair
         sent = st.button(
             "Evaluate the plan" if is_new else "Evaluate again",
             type="primary" if is_new else "secondary",
@@ -36,7 +36,7 @@ def draw(current: Session, plan: Plan) -> None:
         )
         if (
             last is not None
-            and last[0] == plan
+            and last.plan == plan
             and st.button(
                 "Go to export", icon=":material/ios_share:", type="primary", key="evaluate_export"
             )
@@ -44,10 +44,10 @@ def draw(current: Session, plan: Plan) -> None:
             go("Export")
     st.caption("Your model stays as it is: the plan is applied to a copy.")
     if sent:
-        last = (plan, _evaluate(current, plan, repair))
+        last = _evaluate(current, plan, repair)
         st.session_state[EVALUATED] = last
         st.session_state.setdefault(EVALUATIONS, {})[len(st.session_state.get(EVALUATIONS, {}))] = (
-            _record(current, plan, last[1])
+            _record(current, plan, last.evaluation)
         )
         st.rerun()
     if last is None:
@@ -57,11 +57,11 @@ def draw(current: Session, plan: Plan) -> None:
             icon=":material/info:",
         )
         return
-    if last[0] != plan:
+    if last.plan != plan:
         ribbon("The plan has changed since this evaluation; the numbers are those of the old one.")
-    elif last[1].repair != repair:
-        ribbon(f"These numbers are those with repair {last[1].repair}.")
-    _report(last[1])
+    elif last.evaluation.repair != repair:
+        ribbon(f"These numbers are those with repair {last.evaluation.repair}.")
+    _report(last.evaluation)
     _history()
 
 
@@ -75,13 +75,13 @@ def _repair(plan: Plan) -> str:
         format_func=lambda name: f"{name}: {helps[name]}",
         key=f"evaluate_repair_{plan.semantics}",
         help="Makes up for what was removed, on the calibration set; takes seconds to minutes. "
-        "Exports write the plan as it is: `prunescope recover` writes a repaired model.",
+        "Export writes the very weights that were evaluated here.",
         persist_state="session",
         width=380,
     )
 
 
-def _evaluate(current: Session, plan: Plan, repair: str) -> Evaluation:
+def _evaluate(current: Session, plan: Plan, repair: str) -> Evaluated:
     assert current.spec is not None
     with st.spinner("Loading the subject", show_time=True):
         subject = session.loaded(current.spec)
@@ -105,7 +105,7 @@ def _evaluate(current: Session, plan: Plan, repair: str) -> Evaluation:
             progress=lambda done, total: _advance(bar, done, total),
         )
     bar.empty()
-    return found
+    return Evaluated(plan, found, recovery)
 
 
 def _advance(bar: st.delta_generator.DeltaGenerator, done: int, total: int) -> None:

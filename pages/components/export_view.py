@@ -9,11 +9,10 @@ from pathlib import Path
 import streamlit as st
 
 from analysis import export
-from analysis.evaluation import Evaluation
 from analysis.export import Exported, ExportRequest, RoundTrip
 from analysis.records import Plan
 from pages.components import session, text
-from pages.components.plan_panel import EVALUATED
+from pages.components.plan_panel import Evaluated, evaluated
 from pages.components.session import Session
 from pages.components.states import go, ribbon
 
@@ -40,9 +39,10 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """An export in memory: made for one plan."""
+    """An export in memory: made for one plan, repaired in one way."""
 
     plan: Plan
+    repair: str
     files: tuple[File, ...]
     notes: tuple[str, ...]
 
@@ -50,7 +50,7 @@ class Built:
 def draw(current: Session, plan: Plan) -> None:
     """Draw the page."""
     request = _request(current, plan, Path())
-    _evaluation_hint(plan)
+    _evaluation_hint(_measured(plan))
     for note in export.problems(request):
         st.caption(f":material/info: {note[0].upper()}{note[1:]}.")
     name = st.segmented_control(
@@ -79,13 +79,13 @@ def draw(current: Session, plan: Plan) -> None:
             "PyTorch alone, and compares.",
         )
     if check:
-        _check(current, plan)
-    _checked(plan)
+        _check(request)
+    _checked(request)
     if name in built:
-        if built[name].plan != plan:
-            ribbon("The plan has changed since these files were built; build them again.")
+        if (built[name].plan, built[name].repair) != (plan, request.repair):
+            ribbon("The plan or its repair has changed since these files were built; build again.")
         _files(built[name], name)
-    _command(current, name)
+    _command(request, name)
 
 
 def _request(current: Session, plan: Plan, directory: Path) -> ExportRequest:
@@ -97,44 +97,49 @@ def _request(current: Session, plan: Plan, directory: Path) -> ExportRequest:
         if current.run is None or current.is_stale or plan.run != current.run.run_id
         else session.points(current.run)
     )
+    last = _measured(plan)
     return ExportRequest(
         context=subject.context,
         plan=plan,
         directory=directory,
         points=points,
-        evaluation=_evaluation(plan),
+        evaluation=None if last is None else last.evaluation,
+        recovery=None if last is None else last.recovery,
     )
 
 
-def _evaluation(plan: Plan) -> Evaluation | None:
-    last: tuple[Plan, Evaluation] | None = st.session_state.get(EVALUATED)
-    if last is None or last[0] != plan or last[1].repair != "none":
-        # What is exported is the plan as it is; numbers of a repaired model are not its own.
-        return None
-    return last[1]
+def _measured(plan: Plan) -> Evaluated | None:
+    """Return what Evaluate showed of this plan: that very model is exported."""
+    last = evaluated()
+    return last if last is not None and last.plan == plan else None
 
 
-def _evaluation_hint(plan: Plan) -> None:
-    found = _evaluation(plan)
-    if found is not None:
-        removed = found.removed
+def _evaluation_hint(last: Evaluated | None) -> None:
+    if last is not None:
+        found, removed = last.evaluation, last.evaluation.removed
+        repair = "without repair" if found.repair == "none" else f"repaired by {found.repair}"
         st.markdown(
-            f":green[:material/check_circle:] Evaluated: **{text.percent(removed.accuracy)}** on "
-            f"{text.plural(found.samples, 'sample')}, {text.si(removed.params)} parameters, "
-            f"{text.si(removed.macs)} MACs. The files carry these numbers."
+            f":green[:material/check_circle:] Evaluated {repair}: "
+            f"**{text.percent(removed.accuracy)}** on {text.plural(found.samples, 'sample')}, "
+            f"{text.si(removed.params)} parameters, {text.si(removed.macs)} MACs. The files carry "
+            "these weights and these numbers."
         )
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(":orange[:material/warning:] This plan was not evaluated yet.")
+        st.markdown(
+            ":orange[:material/warning:] This plan was not evaluated yet; its weights are exported "
+            "without repair."
+        )
         if st.button("Evaluate first", key="export_evaluate", icon=":material/fact_check:"):
             go("Evaluate")
 
 
 def _build(current: Session, plan: Plan, name: str) -> Built:
     with tempfile.TemporaryDirectory(prefix="prunescope-") as folder:
-        done: Exported = export.export(name, _request(current, plan, Path(folder)))
+        request = _request(current, plan, Path(folder))
+        done: Exported = export.export(name, request)
         files = tuple(File(path.name, about, path.read_bytes()) for path, about in done.files)
-    return Built(plan, files, done.notes)
+    return Built(plan, request.repair, files, done.notes)
 
 
 def _files(built: Built, name: str) -> None:
@@ -170,30 +175,30 @@ def _preview(file: File, key: str) -> None:
             st.caption(f"The first {text.file_size(PREVIEW_BYTES)} are shown.")
 
 
-def _check(current: Session, plan: Plan) -> None:
-    assert current.spec is not None
+def _check(request: ExportRequest) -> None:
     with st.spinner("Exporting, reading back and comparing", show_time=True):
-        found = export.round_trip(session.loaded(current.spec).context, plan)
-    st.session_state[CHECKED] = (plan, found)
+        found = export.round_trip(request.context, request.plan, recovery=request.recovery)
+    st.session_state[CHECKED] = (request.plan, request.repair, found)
 
 
-def _checked(plan: Plan) -> None:
-    """Draw the last round trip, if it was this plan's."""
-    last: tuple[Plan, RoundTrip] | None = st.session_state.get(CHECKED)
-    if last is None or last[0] != plan:
+def _checked(request: ExportRequest) -> None:
+    """Draw the last round trip, if it was that of this model."""
+    last: tuple[Plan, str, RoundTrip] | None = st.session_state.get(CHECKED)
+    if last is None or last[:2] != (request.plan, request.repair):
         return
     with st.container(border=True, gap="xsmall"):
         st.markdown("**Round trip**")
-        for check in last[1].checks:
+        for check in last[2].checks:
             icon = ":green[:material/check_circle:]" if check.passed else ":red[:material/cancel:]"
             st.markdown(f"{icon} {check.text}")
 
 
-def _command(current: Session, name: str) -> None:
+def _command(request: ExportRequest, name: str) -> None:
     workspace = session.workspace()
+    repair = "" if request.recovery is None else f"--repair {request.repair} "
     st.caption("The same from the command line")
     st.code(
-        f"prunescope export --plan plan.json --format {name} --out exported "
+        f"prunescope export --plan plan.json --format {name} {repair}--out exported "
         f"--workspace {workspace}",
         language="bash",
     )

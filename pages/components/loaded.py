@@ -10,6 +10,7 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -23,8 +24,10 @@ from analysis.apply import meter, start_plan
 from analysis.edits import SubjectContext, open_context
 from analysis.inventory import Inventory, build_inventory, inventory
 from analysis.live import LiveEvaluator, LiveResult
+from analysis.loading.stamps import Stamp, stamp
 from analysis.plan import key_of, pruned_entries
 from analysis.records import Plan, SubjectSpec, SweepSpec
+from analysis.run_record import RunRow
 from analysis.subject import load_subject
 
 MOST_SUBJECTS = 2
@@ -47,6 +50,15 @@ class LoadedSubject:
         self.lock = threading.RLock()
         self._results: OrderedDict[Hashable, LiveResult] = OrderedDict()
         self._results_lock = threading.Lock()
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """Fingerprints of weights and evaluation data."""
+        return self.context.subject.identity
+
+    def is_of(self, run: RunRow) -> bool:
+        """Return whether a run measured these weights on these data."""
+        return run.is_of(self.identity)
 
     @cached_property
     def meter(self) -> Meter:
@@ -112,15 +124,28 @@ def identity(plan: Plan) -> Hashable:
     return (*subject, plan.semantics, plan.reduction, entries)
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A subject, and the files that it was loaded from."""
+
+    subject: LoadedSubject
+    stamp: Stamp
+
+
 class Subjects:
-    """The subjects in memory, most recently used last."""
+    """The subjects in memory, most recently used last.
+
+    A subject whose files have changed is loaded again. Loading takes one subject at a time (a
+    capture changes state of the whole process); whoever works on a loaded one does not wait for it.
+    """
 
     def __init__(self) -> None:
-        self._held: OrderedDict[str, LoadedSubject] = OrderedDict()
+        self._held: OrderedDict[str, _Held] = OrderedDict()
         self._lock = threading.Lock()
+        self._loading = threading.Lock()
 
     def get(self, spec: SubjectSpec, roots: Sequence[Path], cache: Path) -> LoadedSubject:
-        """Return a subject, loaded now if it is not in memory.
+        """Return a subject, loaded now if it is not in memory as its files are.
 
         Args:
             spec: The subject.
@@ -130,25 +155,40 @@ class Subjects:
         Raises:
             PruneScopeError: It cannot be loaded.
         """
+        found = self.peek(spec)
+        if found is not None:
+            return found
+        with self._loading:
+            found = self.peek(spec)
+            if found is not None:
+                return found
+            # Taken before the files are read: what is written meanwhile counts as a change.
+            before = stamp(spec)
+            context = open_context(load_subject(spec, roots=roots))
+            context.use_cache(cache)
+            return self._keep(spec, _Held(LoadedSubject(context), before))
+
+    def _keep(self, spec: SubjectSpec, held: _Held) -> LoadedSubject:
         key = json.dumps(spec.to_dict())
         with self._lock:
-            if key not in self._held:
-                context = open_context(load_subject(spec, roots=roots))
-                context.use_cache(cache)
-                self._held[key] = LoadedSubject(context)
-                while len(self._held) > MOST_SUBJECTS:
-                    self._held.popitem(last=False)
+            self._held[key] = held
             self._held.move_to_end(key)
-            return self._held[key]
+            while len(self._held) > MOST_SUBJECTS:
+                self._held.popitem(last=False)
+        return held.subject
 
     def put(self, spec: SubjectSpec, subject: LoadedSubject) -> None:
         """Hold a subject that was loaded elsewhere."""
-        with self._lock:
-            self._held[json.dumps(spec.to_dict())] = subject
+        self._keep(spec, _Held(subject, stamp(spec)))
 
     def peek(self, spec: SubjectSpec) -> LoadedSubject | None:
-        """Return a subject if it is in memory."""
-        return self._held.get(json.dumps(spec.to_dict()))
+        """Return a subject if it is in memory as its files are."""
+        key = json.dumps(spec.to_dict())
+        with self._lock:
+            held = self._held.get(key)
+            if held is not None:
+                self._held.move_to_end(key)
+        return held.subject if held is not None and held.stamp == stamp(spec) else None
 
 
 @st.cache_resource(show_spinner=False)
@@ -178,11 +218,13 @@ def shares(spec: SubjectSpec) -> tuple[dict[str, float], dict[str, int]]:
 
 def agreement(subject: LoadedSubject, spec: SweepSpec, *, ratio: float) -> pd.DataFrame:
     """Return how far the criteria of a sweep remove the same; computed once."""
-    return _agreement(subject, json.dumps(spec.to_dict()), ratio)
+    return _agreement(subject, subject.identity, json.dumps(spec.to_dict()), ratio)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
-def _agreement(_subject: LoadedSubject, spec_json: str, ratio: float) -> pd.DataFrame:
+def _agreement(
+    _subject: LoadedSubject, identity: tuple[str, str], spec_json: str, ratio: float
+) -> pd.DataFrame:
     spec = SweepSpec.from_dict(json.loads(spec_json))
     with _subject.lock:
         return removed_agreement(_subject.context, spec, ratio=ratio)

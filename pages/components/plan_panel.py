@@ -2,15 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import streamlit as st
 
 from analysis import plan as plans
+from analysis.evaluation import Evaluation
+from analysis.records import Plan
+from analysis.recover import Recovery
 from pages.components import plan_state, text
 from pages.components.loaded import subjects
 from pages.components.session import Session
 
 EVALUATED = "evaluation_last"
 EVALUATIONS = "evaluations"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluated:
+    """What was measured last: a plan, and the very model that Evaluate showed.
+
+    Attributes:
+        plan: The plan.
+        evaluation: Its numbers.
+        recovery: The repair behind them; None without one.
+    """
+
+    plan: Plan
+    evaluation: Evaluation
+    recovery: Recovery | None
+
+
+def evaluated() -> Evaluated | None:
+    """Return what was measured last in this session."""
+    found: Evaluated | None = st.session_state.get(EVALUATED)
+    return found
 
 
 def badges(current: Session) -> dict[str, str]:
@@ -22,9 +48,9 @@ def badges(current: Session) -> dict[str, str]:
     if not pruned:
         return {}
     found = {"Plan": f":violet-badge[{text.plural(len(pruned), 'layer')}]"}
-    evaluated = st.session_state.get(EVALUATED)
-    if evaluated is not None:
-        fresh = evaluated[0] == plan
+    last = evaluated()
+    if last is not None:
+        fresh = last.plan == plan
         found["Evaluate"] = (
             ":green-badge[:material/check: done]"
             if fresh
@@ -40,7 +66,7 @@ def totals(current: Session) -> None:
         return
     st.caption("Plan")
     subject = subjects().peek(current.spec)
-    if subject is not None:
+    if subject is not None and subject.identity[0] == plan.fingerprint:
         (dense_params, dense_macs), (params, macs) = subject.dense_size, subject.size(plan)
         st.markdown(
             f"**{text.si(params)}** of {text.si(dense_params)} parameters  \n"

@@ -130,7 +130,15 @@ def _saved(context: SubjectContext) -> Plan | None:
     except PruneScopeError as error:
         st.toast(f"{error}. A new plan was begun.", icon=":material/link_off:")
         return None
-    return plan if plan.fingerprint == context.subject.fingerprint else None
+    if plan.fingerprint == context.subject.fingerprint:
+        return plan
+    st.toast(
+        f"Plan {name} was made for other weights than the subject has now. A new plan was begun; "
+        "the old one stays in the workspace.",
+        icon=":material/sync_problem:",
+        duration="long",
+    )
+    return None
 
 
 def empty_plan(current: Session, context: SubjectContext) -> Plan:

@@ -24,7 +24,7 @@ from pages.components import (
 )
 from pages.components.loaded import LoadedSubject
 from pages.components.session import Session
-from pages.components.states import guarded
+from pages.components.states import guarded, ribbon
 
 NO_POINTS = pd.DataFrame(columns=list(COLUMNS))
 
@@ -36,6 +36,11 @@ def draw(current: Session) -> None:
         subject = session.loaded(current.spec)
     plan = plan_state.ensure(current, subject.context)
     points = _points(current)
+    if current.has_changed:
+        ribbon(
+            "The weights or data of this subject have changed since the open run: its curves say "
+            "nothing of them and are left out. Run a sweep again."
+        )
     if not plan_state.is_for(plan, current):
         _other_run(current, subject, plan)
     predicted = None if points.empty else predict(plan, points)
@@ -116,6 +121,7 @@ def _predicted(subject: LoadedSubject, found: Prediction | None) -> None:
         )
         return
     dense = subject.baseline()
+    found = found.within(dense.accuracy)
     interval = wilson(dense.sums.correct, dense.samples)
     st.metric(
         "Predicted accuracy",

@@ -38,7 +38,12 @@ def ribbons(current: Session) -> None:
     """Say above the content that the run is partial or belongs to another subject."""
     run = current.run
     assert run is not None
-    if current.is_stale:
+    if current.has_changed:
+        ribbon(
+            f"The weights or data of {text.title_of(run.spec.subject.model)} have changed since "
+            "these points were measured. Run a sweep again."
+        )
+    elif current.is_stale:
         ribbon(
             f"These points were measured on {text.title_of(run.spec.subject.model)} with other "
             "settings than the subject on the Setup page. Run a sweep again, or open the run's "

@@ -6,6 +6,7 @@ in the session. Nothing here is written from another thread.
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from pages.components.loaded import LoadedSubject, subjects
 from pruners.errors import PruneScopeError
 
 SUBJECT = "subject_spec"
+IDENTITIES = "subject_identities"
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,18 @@ class Session:
 
     @property
     def is_stale(self) -> bool:
-        """Whether the run was made for another subject than the one on the Setup page."""
-        return self.run is not None and self.spec is not None and self.run.spec.subject != self.spec
+        """Whether the run was made for another subject than the one that is worked on."""
+        if self.run is None or self.spec is None:
+            return False
+        return self.run.spec.subject != self.spec or self.has_changed
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether the subject in memory has other weights or data than the run measured."""
+        if self.run is None or self.spec is None or self.run.spec.subject != self.spec:
+            return False
+        subject = subjects().peek(self.spec)
+        return subject is not None and not subject.is_of(self.run)
 
 
 def workspace() -> Path:
@@ -73,17 +85,30 @@ def store() -> Store:
 
 
 def loaded(spec: SubjectSpec) -> LoadedSubject:
-    """Return a subject, loaded now if it is not in memory.
+    """Return a subject, loaded now if it is not in memory as its files are.
+
+    A session that worked with the files as they were before is told.
 
     Raises:
         PruneScopeError: It cannot be loaded.
     """
-    return subjects().get(spec, roots(), store().statistics_path)
+    found = subjects().get(spec, roots(), store().statistics_path)
+    key = json.dumps(spec.to_dict())
+    known: dict[str, tuple[str, str]] = st.session_state.setdefault(IDENTITIES, {})
+    if known.setdefault(key, found.identity) != found.identity:
+        known[key] = found.identity
+        st.toast(
+            "The files of this subject have changed since it was loaded. It was loaded again.",
+            icon=":material/sync_problem:",
+            duration="long",
+        )
+    return found
 
 
-def loaded_already(spec: SubjectSpec) -> bool:
-    """Return whether a subject is in memory."""
-    return subjects().peek(spec) is not None
+def identity(spec: SubjectSpec) -> tuple[str, str] | None:
+    """Return the fingerprints of a subject that is in memory."""
+    subject = subjects().peek(spec)
+    return None if subject is None else subject.identity
 
 
 def points(run: RunRow) -> pd.DataFrame:

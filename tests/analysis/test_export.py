@@ -22,6 +22,7 @@ from analysis.export.files import sha256, write_zip
 from analysis.export.registry import export_format
 from analysis.plan import bulk_set, key_of, read_plan, set_ratio
 from analysis.records import Plan
+from analysis.recover import recover_plan, recovered_model
 from pruners.errors import CaptureError, InputError, PlanError, StoreError, UnknownNameError
 from tests.analysis.points_tables import table
 from tests.helpers.contexts import sample_context
@@ -227,3 +228,39 @@ def test_hand_chosen_indices_are_exported_as_they_are(tmp_path: Path) -> None:
     weight = safetensors.torch.load_file(str(tmp_path / "model.safetensors"))["conv1.weight"]
     dense = dict(sample_context("lenet5").model.named_modules())["conv1"].weight
     assert torch.equal(weight, dense[:3])
+
+
+@pytest.mark.parametrize("method", ["lsq", "search"])
+def test_a_repaired_model_is_exported_as_it_was_evaluated(tmp_path: Path, method: str) -> None:
+    context = sample_context("lenet5")
+    recovery = recover_plan(context, some_plan(), method=method)
+    found = evaluate_plan(context, some_plan(), recovery=recovery, latency_seconds=0)
+    done = export.export("zip", request(tmp_path / "zip", recovery=recovery, evaluation=found))
+    assert any(f"repaired by {method} on 64 calibration samples" in note for note in done.notes)
+    weights = safetensors.torch.load_file(str(tmp_path / "zip" / "model.safetensors"))
+    for name, tensor in recovered_model(context, recovery).state_dict().items():
+        assert torch.equal(weights[name], tensor), name
+    card = json.loads((tmp_path / "zip" / "model.json").read_text())
+    assert (card["repair"], card["measured"]["correct"]) == (method, found.removed.sums.correct)
+    plan = read_plan(tmp_path / "zip" / "plan.json")
+    assert plan.extra["measured"]["repair"] == method
+    indices = {entry.layer: entry.indices for entry in recovery.plan.entries}
+    assert {entry.layer: entry.indices for entry in plan.entries} == {
+        entry.layer: indices[entry.layer] for entry in plan.entries
+    }
+    assert f"--repair {method}" in (tmp_path / "zip" / "README.md").read_text()
+    back = export.round_trip(context, some_plan(), recovery=recovery, directory=tmp_path / "trip")
+    assert back.passed, [check.text for check in back.checks]
+    assert (back.samples, back.correct) == (found.samples, found.removed.sums.correct)
+
+
+@pytest.mark.parametrize("repaired", ["evaluation", "export"])
+def test_numbers_of_another_model_are_not_exported(tmp_path: Path, repaired: str) -> None:
+    context = sample_context("lenet5")
+    recovery = recover_plan(context, some_plan(), method="lsq")
+    by = {"evaluation": recovery, "export": None}
+    found = evaluate_plan(context, some_plan(), recovery=by[repaired], latency_seconds=0)
+    exported = recovery if repaired == "export" else None
+    with pytest.raises(InputError, match="evaluate the model that you export"):
+        export.export("model", request(tmp_path / "out", recovery=exported, evaluation=found))
+    assert not (tmp_path / "out").exists()

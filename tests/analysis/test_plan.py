@@ -12,7 +12,7 @@ import pytest
 from analysis import plan as plans
 from analysis.intervals import Interval
 from analysis.plan_history import MAX_STEPS, History
-from analysis.prediction import Prediction, plan_table, predict
+from analysis.prediction import Prediction, envelopes, plan_table, predict, predict_from
 from analysis.records import Plan, PlanEntry, SubjectSpec
 from pruners.errors import InputError, PlanError, UnknownNameError
 from tests.analysis.points_tables import GRID, curve, table
@@ -259,6 +259,29 @@ def test_prediction_says_what_it_does_not_know() -> None:
     assert found.extrapolated == ("conv2",)
     assert found.drop == pytest.approx(0.03)
     assert predict(start(), measured()).drop == 0.0
+
+
+@pytest.mark.parametrize("dense", [0.0, 0.4, 0.9385, 1.0])
+@pytest.mark.parametrize("drop", [-3.1, -0.2, 0.0, 0.3, 3.1535])
+def test_a_predicted_accuracy_is_an_accuracy(dense: float, drop: float) -> None:
+    """Found in the browser (2): sums of single drops came to -221.5 % accuracy."""
+    found = Prediction(drop=drop, low=drop - 0.1, high=drop + 0.1).within(dense)
+    assert found.low <= found.drop <= found.high
+    for end in (found.low, found.drop, found.high):
+        assert -1e-12 <= dense - end <= 1 + 1e-12
+    if 0.1 <= dense - drop <= 0.9:
+        assert (found.drop, found.low, found.high) == (drop, drop - 0.1, drop + 0.1)
+
+
+def test_a_prediction_ends_at_no_accuracy_at_all() -> None:
+    points = pd.concat(
+        [curve([0.7] * 9, layer=name, total=16, dense=0.9) for name in ("conv2", "fc1")],
+        ignore_index=True,
+    )
+    plan = plans.bulk_set(start(), ["conv2", "fc1"], 0.5)
+    found = predict(plan, points)
+    assert found.drop == found.high == pytest.approx(0.9)
+    assert found.low == pytest.approx(min(0.9, predict_from(plan, envelopes(points)).low))
 
 
 def test_a_measurement_outside_of_the_predicted_interval_contradicts_it() -> None:

@@ -18,6 +18,8 @@ from pages.components import plan_state
 from pages.components.loaded import LoadedSubject, subjects
 from tests.pages.reading import SUBJECT, Open, assert_no_bug, text_of
 
+SPACES = "%\N{NO-BREAK SPACE}\N{THIN SPACE} "
+
 
 def present(test: AppTest) -> History:
     history = test.session_state["plan_history"]
@@ -152,7 +154,8 @@ def test_an_evaluation_is_stale_after_an_edit(open_page: Open) -> None:
     assert "has changed since this evaluation" in text_of(test)
 
 
-def test_a_repaired_evaluation_is_labelled_and_not_exported(open_page: Open) -> None:
+def test_the_model_that_was_evaluated_is_the_one_that_is_exported(open_page: Open) -> None:
+    """Found in the browser (1): Export delivered the unrepaired weights after a repair."""
     test = open_page("5_Plan", "done")
     fill_uniform(test, 50)
     test.switch_page("pages/6_Evaluate.py").run()
@@ -163,9 +166,20 @@ def test_a_repaired_evaluation_is_labelled_and_not_exported(open_page: Open) -> 
     test.button(key="evaluate_start").click().run()
     assert_no_bug(test)
     assert "repaired by lsq" in text_of(test)
-    assert float(metric(test, "Accuracy").strip("%\u2009 ")) > float(plain.strip("%\u2009 "))
+    assert float(metric(test, "Accuracy").strip(SPACES)) > float(plain.strip(SPACES))
+    repaired = metric(test, "Accuracy")
     test.switch_page("pages/7_Export.py").run()
-    assert "not evaluated yet" in text_of(test)
+    assert f"Evaluated repaired by lsq: **{repaired}**" in text_of(test)
+    assert "--repair lsq --out" in text_of(test)
+    test.segmented_control(key="export_format").set_value("model").run()
+    test.button(key="export_build").click().run()
+    assert_no_bug(test)
+    built = {file.name: file.content for file in test.session_state["exports"]["model"].files}
+    assert json.loads(built["model.json"])["repair"] == "lsq"
+    assert f"{json.loads(built['model.json'])['measured']['accuracy']:.2%}"[:-1] in repaired
+    test.button(key="export_check").click().run()
+    assert_no_bug(test)
+    assert f"({float(repaired.strip(SPACES)):.2f}%)" in text_of(test)
     test.switch_page("pages/6_Evaluate.py").run()
     test.selectbox(key="evaluate_repair_removal").select("bn").run()
     test.button(key="evaluate_start").click().run()

@@ -1,0 +1,128 @@
+"""A subject whose files are written again while the dashboard runs."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+import streamlit as st
+
+from analysis.records import SubjectSpec
+from pages.components import text
+from pages.components.loaded import Subjects, subjects
+from pruners.errors import AddressError
+from tests.analysis.test_changed_files import write_weights
+from tests.helpers.tiny_subject import write_subject
+from tests.pages.reading import Open, assert_no_bug, text_of
+from tests.pages.test_flow import fill_uniform, metric, present
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> SubjectSpec:
+    """A subject of files, with weights of its own."""
+    spec = write_subject(tmp_path)
+    return SubjectSpec(
+        model=write_weights(spec, tmp_path, seed=1),
+        data=spec.data,
+        samples=96,
+        calibration_samples=32,
+        batch_size=32,
+    )
+
+
+def test_new_weights_are_measured_and_said(
+    open_page: Open, own: SubjectSpec, tmp_path: Path
+) -> None:
+    """Found under attack (A2): accuracy of the old weights was shown for the new ones."""
+    test = open_page("5_Plan", subject=own)
+    assert_no_bug(test)
+    before = metric(test, "Measured accuracy")
+    fill_uniform(test, 50)
+    old = present(test).plan
+    first = subjects().peek(own)
+    assert first is not None
+    write_weights(write_subject(tmp_path), tmp_path, seed=2)
+    assert subjects().peek(own) is None
+    test.run()
+    assert_no_bug(test)
+    said = " ".join(str(item.value) for item in test.toast)
+    assert "have changed since it was loaded" in said
+    assert "was made for other weights" in said
+    after = present(test).plan
+    assert after.fingerprint != old.fingerprint
+    second = subjects().peek(own)
+    assert second is not None
+    assert second is not first
+    assert metric(test, "Measured accuracy") != before
+    assert metric(test, "Measured accuracy") == text.percent(second.baseline().accuracy)
+
+
+def test_a_run_of_the_old_weights_is_stale(
+    open_page: Open, own: SubjectSpec, tmp_path: Path
+) -> None:
+    from analysis.context import open_context
+    from analysis.records import SweepSpec
+    from analysis.store import Store
+    from analysis.subject import load_subject
+    from tests.pages.conftest import measure
+
+    place = tmp_path / "workspace"
+    place.mkdir()
+    store = Store(place)
+    context = open_context(load_subject(own))
+    run_id = measure(store, context, SweepSpec(subject=own, criteria=("l1",)), samples=96)
+    store.finish(run_id, "done", owner="test", seconds=1.0, error="")
+    store.close()
+    test = open_page("5_Plan", subject=own, run=run_id)
+    assert_no_bug(test)
+    assert "have changed since the open run" not in text_of(test)
+    assert metric(test, "Predicted accuracy") != "\N{EN DASH}"
+    write_weights(write_subject(tmp_path), tmp_path, seed=2)
+    test.run()
+    assert_no_bug(test)
+    assert "have changed since the open run" in text_of(test)
+    assert not any(character.isdigit() for character in metric(test, "Predicted accuracy"))
+    test.switch_page("pages/3_Curves.py").run()
+    assert_no_bug(test)
+    assert "have changed since these points were measured" in text_of(test)
+
+
+def test_whoever_works_on_a_loaded_subject_does_not_wait_for_another(
+    workspace: Path, own: SubjectSpec, tmp_path: Path
+) -> None:
+    """Found under attack (B1, B2): one slow factory held up every session."""
+    held = Subjects()
+    roots = [tmp_path]
+    loaded = held.get(own, roots, tmp_path / "cache")
+    entered, go = threading.Event(), threading.Event()
+    st.slow_factory = (entered, go)  # type: ignore[attr-defined]
+    slow = tmp_path / "slow.py"
+    slow.write_text(
+        "import streamlit as st\n"
+        "def build():\n"
+        "    entered, go = st.slow_factory\n"
+        "    entered.set()\n"
+        "    go.wait(60)\n"
+        "    raise RuntimeError('enough')\n",
+        encoding="utf-8",
+    )
+    failed: list[BaseException] = []
+
+    def load() -> None:
+        try:
+            held.get(SubjectSpec(model=f"{slow}:build", data=own.data), roots, tmp_path / "cache")
+        except AddressError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    try:
+        assert entered.wait(30)
+        assert held.get(own, roots, tmp_path / "cache") is loaded
+        assert held.peek(own) is loaded
+    finally:
+        go.set()
+        thread.join()
+        del st.slow_factory  # type: ignore[attr-defined]
+    assert "enough" in str(failed[0])
