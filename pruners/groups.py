@@ -155,15 +155,19 @@ def layer_of(name: str) -> str:
     return name.rpartition(".")[0].partition(".parametrizations.")[0] or name
 
 
-def find_structure(model: nn.Module, graph: Graph, example: Tensor) -> Structure:
+def find_structure(
+    model: nn.Module, graph: Graph, example: Tensor, *, strict: bool = False
+) -> Structure:
     """Find the groups and layers of a model.
 
     Args:
         model: The model that was captured.
         graph: Its graph.
         example: An input batch; the graph was captured with its shape.
+        strict: Raise what the handler of an operator raises; by default, channels that it reads
+            cannot be removed, and the operator is named as the reason.
     """
-    trace = run_trace(model, graph)
+    trace = run_trace(model, graph, strict=strict)
     units = resolve(trace)
     parameters = {name: tuple(item.shape) for name, item in model.named_parameters()}
     groups = _groups(trace, units)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from pruners.errors import UnsupportedError
-from pruners.graph import Graph, device_of, make_on, named_state
+from pruners.graph import Graph, device_of, first_names, make_on, named_state
 from pruners.labels import narrowed
 from pruners.structure_trace import Trace, operator_name
 from pruners.structure_values import Value
@@ -114,7 +114,17 @@ def rewritten(model: nn.Module, graph: Graph, trace: Trace, gone: Tensor) -> fx.
                 rewrite(sizes, node, copies[node])
     new.eliminate_dead_code()
     make_on(new, device_of(model))
-    return fx.GraphModule(root, new, type(model).__name__)
+    smaller = fx.GraphModule(root, new, type(model).__name__)
+    _keep_unread(smaller, model)
+    return smaller
+
+
+def _keep_unread(smaller: nn.Module, model: nn.Module) -> None:
+    """Register what the graph never reads: it is part of the model all the same."""
+    own, read = named_state(model), named_state(smaller)
+    for name, first in first_names(model).items():
+        if name == first and name not in read:
+            _register(smaller, name, own[name], own[name])
 
 
 def _output(node: fx.Node) -> fx.Node:

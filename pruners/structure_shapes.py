@@ -106,10 +106,28 @@ def view(trace: Trace, node: fx.Node, value: Value, *args: Any, **kwargs: Any) -
 
 @handles("permute", "transpose", "t", "unsqueeze", "squeeze", "movedim", "flip", "numpy_T")
 @handles("repeat", "narrow", "swapaxes", "squeeze_copy")
-@handles("pixel_shuffle", "pixel_unshuffle", "channel_shuffle")
+@handles("pixel_unshuffle")
 def moving(trace: Trace, node: fx.Node, value: Value, *args: Any, **kwargs: Any) -> Value:
     """Move or cut the labels as the data."""
     return _moved(trace, node, value, *args, **kwargs)
+
+
+@handles("pixel_shuffle")
+def pixel_shuffle(trace: Trace, node: fx.Node, value: Value, factor: int) -> Value:
+    """Make squares of positions from channels: those of one square stay together."""
+    channels = trace.axis(value, -3)
+    if channels is not None:
+        trace.labels.unite_along(channels.reshape(-1, factor**2), [1])
+    return _moved(trace, node, value, factor)
+
+
+@handles("channel_shuffle", "native_channel_shuffle")
+def channel_shuffle(trace: Trace, node: fx.Node, value: Value, groups: int) -> Value:
+    """Interleave the channels of several groups, each of which keeps as many as the others."""
+    channels = trace.axis(value, 1)
+    if channels is not None:
+        trace.labels.unite_along(channels.reshape(groups, -1), [0])
+    return _moved(trace, node, value, groups)
 
 
 def _moved(trace: Trace, node: fx.Node, value: Value, *args: Any, **kwargs: Any) -> Value:

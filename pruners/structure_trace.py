@@ -75,6 +75,7 @@ class Trace:
         roles: What each dim of a parameter is used as, in execution order.
         products: The products in execution order.
         splits: Planes that change along several dims; see `pruners.structure_units`.
+        strict: Raise what a handler raises, instead of keeping the channels that it was given.
     """
 
     graph: Graph
@@ -83,6 +84,7 @@ class Trace:
     roles: dict[tuple[str, int], dict[str, None]] = field(default_factory=dict)
     products: list[Product] = field(default_factory=list)
     splits: list[Tensor] = field(default_factory=list)
+    strict: bool = False
 
     def shape(self, node: fx.Node) -> Any:
         """Return the shape of a node's value, or a tuple of shapes."""
@@ -127,15 +129,15 @@ class Trace:
         return Value(self.shape(node), reason=reason, weight=is_weight)
 
 
-def run_trace(model: nn.Module, graph: Graph) -> Trace:
-    """Run the graph of ``model`` on labels."""
+def run_trace(model: nn.Module, graph: Graph, *, strict: bool = False) -> Trace:
+    """Run the graph of ``model`` on labels; see `Trace.strict`."""
     import pruners.structure_attention
     import pruners.structure_products
     import pruners.structure_recurrent
     import pruners.structure_reductions
     import pruners.structure_shapes  # noqa: F401  (importing registers the handlers)
 
-    trace = Trace(graph)
+    trace = Trace(graph, strict=strict)
     tensors = graph.tensors(model)
     for node in graph.module.graph.nodes:
         if node.op == "placeholder":
@@ -193,6 +195,8 @@ def _call(trace: Trace, node: fx.Node) -> Any:
         result = handler(trace, node, *args, **kwargs)
     except Exception as error:
         # A form of the operator that the handler does not know. The channels stay.
+        if trace.strict:
+            raise
         reason = f"{trace.where(node)} cannot be followed ({type(error).__name__})"
         return _refused(trace, node, reason)
     for value in result if isinstance(result, tuple) else (result,):

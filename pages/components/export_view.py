@@ -161,7 +161,7 @@ def _files(built: Built, name: str) -> None:
                 )
             _preview(file, f"export_preview_{name}_{place}")
     for note in built.notes:
-        st.caption(f":material/info: {note}")
+        st.caption(f":material/info: {note[0].upper()}{note[1:]}.")
 
 
 def _preview(file: File, key: str) -> None:

@@ -1,0 +1,72 @@
+"""No model that runs ends in a traceback, and what is said to be removable is."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+
+from analysis.cost import CostModel
+from analysis.evaluator import Evaluator
+from pruners.errors import CaptureError, UnsupportedError
+from pruners.graph import capture
+from pruners.groups import find_structure
+from pruners.removal import difference, edited_outputs, remove
+from tests.helpers.random_graphs import RandomModel
+from tests.helpers.topologies import randomize
+
+# ``PRUNESCOPE_GRAPHS=2000 pytest tests/pruners/test_random_graphs.py`` looks further.
+COUNT = int(os.environ.get("PRUNESCOPE_GRAPHS", "60"))
+BATCHES = 6
+
+
+@pytest.mark.parametrize("batch", range(BATCHES))
+def test_random_models(batch: int) -> None:
+    for seed in range(batch, COUNT, BATCHES):
+        torch.manual_seed(seed)
+        model = RandomModel(seed)
+        try:
+            check(model)
+        except Exception as error:
+            error.add_note(f"seed {seed}: {', '.join(model.said)}")
+            raise
+
+
+def check(model: RandomModel) -> None:
+    randomize(model)
+    example = model.example
+    try:
+        graph = capture(model, example)
+    except CaptureError:
+        return
+    structure = find_structure(model, graph, example, strict=True)
+    inputs = torch.randn(5, *example.shape[1:], generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        expected = model(inputs)
+    evaluator = Evaluator(model, graph, example=example)
+    scale = 1e-3 if "bfloat16" in model.said else 1e-4
+    assert difference(evaluator.dense(inputs), expected) < scale
+    costs = CostModel(structure)
+    for group in structure.groups:
+        if not group.prunable:
+            continue
+        kept = {group.id: range(0, group.units, 2)}
+        try:
+            smaller = remove(model, structure, kept, verify=False)
+        except UnsupportedError:
+            # Sizes in the code that cannot be changed: refused in one line.
+            continue
+        with torch.no_grad():
+            found = smaller(inputs)
+        if group.exact and is_smooth(model):
+            masked = edited_outputs(model, structure, kept)
+            assert difference(smaller(example), masked) < scale, group.id
+        assert found.shape == expected.shape
+        params = sum(item.numel() for item in smaller.parameters())
+        assert costs.predict(kept).params == params, group.id
+
+
+def is_smooth(model: RandomModel) -> bool:
+    """Whether rounding cannot decide what is computed."""
+    return not {"bucketized", "bfloat16", "gathered", "sorted", "topk"} & set(model.said)
