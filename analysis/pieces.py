@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from analysis.loading.factories import one_line
 from analysis.records import SweepSpec
 from analysis.subject import Split
-from pruners.errors import InputError
+from pruners.errors import InputError, one_line
 
 # Adaptive: broken points are plain to see by then.
 ADAPTIVE_LOOKS = (64, 128)

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from analysis.loading.factories import one_line
 from analysis.loading.sources import Source
-from pruners.errors import InputError
+from pruners.errors import InputError, one_line
 
 # Subsets up to this size stay in memory as float32.
 PRELOAD_BYTES = 512 * 2**20

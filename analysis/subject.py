@@ -12,20 +12,23 @@ from torch import Tensor, nn
 
 from analysis.address import parse_data, parse_model
 from analysis.loading.data import LoadedData, load_data
-from analysis.loading.factories import one_line
 from analysis.loading.models import LoadedModel, load_model
 from analysis.loading.roots import check_path
 from analysis.loading.sources import hash_bytes
 from analysis.records import LEAST_MEMORY, SubjectSpec
 from analysis.split import Split, choose, read_failure
 from pruners.criteria import load_criterion_file
-from pruners.errors import AddressError, InputError
+from pruners.errors import AddressError, InputError, one_line
 
 __all__ = ["Split", "Subject", "load_subject"]
 
 # Inputs of which the dense logits are looked at before anything else.
 PROBE_SAMPLES = 32
 GUESSED_SIZES = (224, 32, 28)
+# Relative to the largest logit: far above rounding, also in bfloat16, and far below dropout.
+REPEATS = 0.02
+# Sizes of batches whose answers must be those of the probe.
+FEW = (1, 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +106,7 @@ def load_subject(spec: SubjectSpec, *, roots: Sequence[Path] | None = None) -> S
             example=example,
             fingerprint=fingerprint,
             data_fingerprint="",
-            notes=loaded.notes,
+            notes=loaded.notes + _output_notes(logits),
         )
     data = load_data(parse_data(spec.data), roots=roots)
     return _with_data(spec, loaded, data, device, fingerprint)
@@ -152,7 +155,7 @@ def _with_data(
         fingerprint=fingerprint,
         data_fingerprint=data_fingerprint,
         calibration_fingerprint=calibration_fingerprint,
-        notes=loaded.notes + _notes(spec, data, evaluation, calibrating),
+        notes=loaded.notes + _output_notes(logits) + _notes(spec, data, evaluation, calibrating),
     )
 
 
@@ -241,14 +244,24 @@ def _logits(model: nn.Module, inputs: Tensor, spec: SubjectSpec) -> Tensor:
             logits = model(inputs)
     except Exception as error:
         # Which exception a wrong shape raises depends on the layer that meets it.
+        types = {item.dtype for item in model.parameters() if item.is_floating_point()}
+        hint = ""
+        if types and inputs.dtype not in types:
+            listed = ", ".join(sorted(str(item).removeprefix("torch.") for item in types))
+            hint = f"; its weights are {listed}, inputs are float32: convert it with .float()"
         raise InputError(
             f"the model {spec.model!r} does not take inputs of shape {shape}: {one_line(error)}"
+            f"{hint}"
         ) from error
     if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(inputs):
         found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise InputError(
             f"the model {spec.model!r} must return logits (samples, classes); for "
             f"{len(inputs)} samples it returned {found}"
+        )
+    if not logits.is_floating_point():
+        raise InputError(
+            f"the model {spec.model!r} must return real logits; it returned {logits.dtype}"
         )
     if not bool(torch.isfinite(logits).all()):
         raise InputError(
@@ -257,7 +270,50 @@ def _logits(model: nn.Module, inputs: Tensor, spec: SubjectSpec) -> Tensor:
         )
     if logits.shape[1] < 2:
         raise AddressError(f"the model {spec.model!r} has {logits.shape[1]} class; 2 are needed")
+    _check_repeats(model, inputs, logits, spec)
     return logits
+
+
+def _output_notes(logits: Tensor) -> tuple[str, ...]:
+    """Say where outputs look like probabilities: loss and divergence take them for logits."""
+    logits = logits.float()
+    if not bool(((logits >= 0) & (logits <= 1)).all()) or bool((logits == 0).all()):
+        return ()
+    return (
+        "The outputs look like probabilities; the loss and the divergence take a softmax of them "
+        "once more. Let the model return what goes into its last softmax or sigmoid.",
+    )
+
+
+def _check_repeats(model: nn.Module, inputs: Tensor, logits: Tensor, spec: SubjectSpec) -> None:
+    """Refuse models whose answer to a sample depends on chance, or on the rest of the batch."""
+    scale = logits.abs().max().clamp_min(1e-12)
+    with torch.inference_mode():
+        again = model(inputs)
+    if float((again - logits).abs().max() / scale) > REPEATS:
+        raise InputError(
+            f"the model {spec.model!r} answers the same inputs differently each time: dropout is "
+            "left on in eval mode, or the forward pass draws random numbers; nothing could be "
+            "told from its answers"
+        )
+    for size in FEW:
+        few = _answers(model, inputs[:size])
+        if few is not None and float((few - logits[:size]).abs().max() / scale) > REPEATS:
+            raise InputError(
+                f"the model {spec.model!r} answers a sample differently in a batch of {size} than "
+                f"in one of {len(inputs)}: a norm uses the statistics of the batch, or something "
+                "is computed over it; what is measured would depend on the batch size"
+            )
+
+
+@torch.inference_mode()
+def _answers(model: nn.Module, inputs: Tensor) -> Tensor | None:
+    try:
+        found: Tensor = model(inputs)
+    except Exception:
+        # Not every model takes a single sample; then there is nothing to compare.
+        return None
+    return found if found.dim() == 2 else None
 
 
 # --- identity --------------------------------------------------------------------------------

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pruners.errors import UnsupportedError, one_line
+
 MOMENTUM = 0.9
 
 
@@ -28,6 +30,21 @@ class GradientStatistic:
     description: str
     update: Callable[[Tensor | None, Tensor, Tensor, int], Tensor]
     is_mean: bool = True
+
+
+def gradients(loss: Tensor, tensors: Sequence[Tensor]) -> Sequence[Tensor | None]:
+    """Return the gradients of a loss by some tensors; None for those that it does not depend on.
+
+    Raises:
+        UnsupportedError: The model gives none.
+    """
+    try:
+        return torch.autograd.grad(loss, tensors, allow_unused=True)
+    except RuntimeError as error:
+        raise UnsupportedError(
+            f"the model gives no gradients ({one_line(error)}); leave out the criteria and repairs "
+            "that need them, or write its forward pass without what stands in the way"
+        ) from error
 
 
 def _add(state: Tensor | None, term: Tensor) -> Tensor:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from pruners.calls import call_with
 from pruners.errors import InputError
 from pruners.moments import Batches
 
@@ -54,7 +54,7 @@ def batch_norm_buffers(
             module.momentum = None
         with torch.no_grad():
             for done, (inputs, _) in enumerate(batches, start=1):
-                functional_call(model, {**(edit or {}), **buffers}, (inputs,))
+                call_with(model, {**(edit or {}), **buffers}, inputs)
                 if progress is not None:
                     progress(done)
     finally:

@@ -18,6 +18,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 
+def one_line(error: BaseException) -> str:
+    """Return an exception's type and the first line of its message."""
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason")
+    return f"{type(error).__name__}: {first}"
+
+
 class PruneScopeError(Exception):
     """Base of all errors that the project raises on purpose."""
 

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pruners.accumulators import gradients
 from pruners.errors import InputError, UnsupportedError
 from pruners.layers import (
     CONV_TYPES,
@@ -58,7 +59,7 @@ def input_gate_gradients(
             target = drawn_labels(logits, generator) if labels is None else labels
             loss = F.cross_entropy(logits.float(), target.to(logits.device), reduction="sum")
             gated = [value for watch in watches for value in watch.gated]
-            grads = iter(torch.autograd.grad(loss, gated, allow_unused=True) if gated else ())
+            grads = iter(gradients(loss, gated) if gated else ())
             for watch in watches:
                 if (part := watch.derivative(grads, len(inputs))) is not None:
                     rows[watch.name].append(part)

@@ -62,8 +62,7 @@ class Graph:
         if device.type == "cpu":
             return self
         module = copy.deepcopy(self.module)
-        make_on(module.graph, device)
-        module.recompile()
+        make_on(module, device)
         return replace(self, module=module)
 
     def tensors(self, model: nn.Module) -> dict[str, Tensor]:
@@ -106,21 +105,35 @@ def capture(model: nn.Module, example: Tensor) -> Graph:
     """
     if any(module.training for module in model.modules()):
         raise CaptureError("a model is captured in eval mode, but some modules are in train mode")
-    model, example = on_cpu(model), example.cpu()
     try:
-        with _quiet(), torch.no_grad():
-            exported = torch.export.export(
-                model, (example,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},)
-            ).run_decompositions({})
+        exported = _exported(on_cpu(model), example.cpu())
     except Exception as error:
-        # torch.export raises many unrelated types; the first line is the one a person can use.
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        reason = lines[0] if lines else "no reason given"
-        raise CaptureError(
-            f"torch.export cannot capture {type(model).__name__}: {type(error).__name__}: {reason}"
-            f"{_culprit(lines)}"
-        ) from error
+        if device_of(model).type == "cpu":
+            raise _refusal(model, error) from error
+        # Code that names the device, or keeps tensors there that no copy moves, runs only there.
+        try:
+            exported = _exported(model, example)
+        except Exception as other:
+            raise _refusal(model, other) from other
     return _from_program(exported, first_names(model))
+
+
+def _exported(model: nn.Module, example: Tensor) -> torch.export.ExportedProgram:
+    with _quiet(), torch.no_grad():
+        found: torch.export.ExportedProgram = torch.export.export(
+            model, (example,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},)
+        ).run_decompositions({})
+    return found
+
+
+def _refusal(model: nn.Module, error: Exception) -> CaptureError:
+    # torch.export raises many unrelated types; the first line is the one a person can use.
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reason = lines[0] if lines else "no reason given"
+    return CaptureError(
+        f"torch.export cannot capture {type(model).__name__}: {type(error).__name__}: {reason}"
+        f"{_culprit(lines)}"
+    )
 
 
 def on_cpu(model: nn.Module) -> nn.Module:
@@ -128,10 +141,7 @@ def on_cpu(model: nn.Module) -> nn.Module:
     if all(item.device.type == "cpu" for item in named_state(model).values()):
         return model
     copied = copy.deepcopy(model).cpu()
-    for module in copied.modules():
-        if isinstance(module, fx.GraphModule):
-            make_on(module.graph, torch.device("cpu"))
-            module.recompile()
+    make_on(copied, torch.device("cpu"))
     return copied
 
 
@@ -140,14 +150,17 @@ def device_of(model: nn.Module) -> torch.device:
     return next((item.device for item in named_state(model).values()), torch.device("cpu"))
 
 
-def make_on(graph: fx.Graph, device: torch.device) -> None:
-    """Let a graph make its tensors on a device; in place."""
+def make_on(model: nn.Module, device: torch.device) -> None:
+    """Let the graphs in a model and those within them make their tensors on a device; in place."""
 
     def moved(item: Any) -> Any:
         return device if isinstance(item, torch.device) else item
 
-    for node in graph.nodes:
-        node.args, node.kwargs = fx.node.map_aggregate((node.args, node.kwargs), moved)
+    for module in model.modules():
+        if isinstance(module, fx.GraphModule):
+            for node in module.graph.nodes:
+                node.args, node.kwargs = fx.node.map_aggregate((node.args, node.kwargs), moved)
+            module.recompile()
 
 
 @contextlib.contextmanager

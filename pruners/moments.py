@@ -14,8 +14,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.func import functional_call
 
+from pruners.calls import call_with
 from pruners.columns import columns
 from pruners.errors import InputError, UnsupportedError
 from pruners.layers import CONV_TYPES, TRANSPOSED_TYPES, conv_groups, find_layer
@@ -121,7 +121,7 @@ def capture_moments(
             dense(inputs)
         if not is_one_pass:
             with torch.no_grad(), _tapping(taps.values(), outputs=False, inputs=True):
-                functional_call(model, dict(edit or {}), (inputs,))
+                call_with(model, edit or {}, inputs)
         for name, tap in taps.items():
             for part in _of_calls(tap):
                 found[name] = found[name] + part if name in found else part

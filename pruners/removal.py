@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from pruners.calls import call_with
 from pruners.errors import InputError, PruneScopeError, UnsupportedError
 from pruners.graph import named_state
 from pruners.groups import Group, Structure
@@ -187,7 +188,7 @@ def _agrees(own: nn.Module, graph: nn.Module, example: Tensor, reference: Tensor
     try:
         with torch.no_grad():
             output = own(example)
-            moved = torch.func.functional_call(own, other, (example,))
+            moved = call_with(own, other, example)
     except Exception:
         # Sizes that the code holds show as errors of any kind; the graph is used instead.
         return False
@@ -195,7 +196,7 @@ def _agrees(own: nn.Module, graph: nn.Module, example: Tensor, reference: Tensor
     known = named_state(graph)
     read = {name: tensor for name, tensor in other.items() if name in known}
     with torch.no_grad():
-        expected: Tensor = torch.func.functional_call(graph, read, (example,))
+        expected: Tensor = call_with(graph, read, example)
     pairs = ((output, reference), (moved, expected))
     return all(isinstance(a, Tensor) and difference(a, b) < TOLERANCE for a, b in pairs)
 
@@ -230,7 +231,7 @@ def edited_outputs(
         if bool(gone.any()):
             edit |= consumer_edit(structure.group(group_id), gone, {**state, **edit})
     with torch.no_grad():
-        result: Tensor = torch.func.functional_call(model, edit, (structure.example,))
+        result: Tensor = call_with(model, edit, structure.example)
     return result
 
 

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from pruners.accumulators import GRADIENT_STATISTICS, added
+from pruners.accumulators import GRADIENT_STATISTICS, added, gradients
 from pruners.activations import ActivationTracer, ChannelValue, GateSlot
 from pruners.columns import column_length, columns
 from pruners.criteria.registry import LayerData
@@ -300,7 +300,7 @@ class _Collector:
         if not bool(torch.isfinite(loss)):
             raise InputError(f"the calibration loss is {loss.item()}; check data and weights")
         weights = [native_weight(state.module) for state in self._states.values()]
-        return torch.autograd.grad(loss, weights, allow_unused=True)
+        return gradients(loss, weights)
 
     def _add_gradients(self, grads: Sequence[Tensor | None]) -> None:
         for state, grad in zip(self._states.values(), grads, strict=True):

@@ -7,6 +7,7 @@ depthwise convolutions. All of them follow from which positions stay along each 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -103,7 +104,8 @@ def rewritten(model: nn.Module, graph: Graph, trace: Trace, gone: Tensor) -> fx.
             copies[node] = new.get_attr(name)
         elif node.op == "get_attr":
             # A graph within the graph; the channels that it reads stay.
-            root.add_module(str(node.target), getattr(graph.module, str(node.target)))
+            part = getattr(graph.module, str(node.target))
+            root.add_module(str(node.target), deepcopy(part))
             copies[node] = new.get_attr(str(node.target))
         elif node.op == "output":
             copies[node] = new.output(copies[_output(node)])
@@ -113,8 +115,8 @@ def rewritten(model: nn.Module, graph: Graph, trace: Trace, gone: Tensor) -> fx.
             if rewrite is not None:
                 rewrite(sizes, node, copies[node])
     new.eliminate_dead_code()
-    make_on(new, device_of(model))
     smaller = fx.GraphModule(root, new, type(model).__name__)
+    make_on(smaller, device_of(model))
     _keep_unread(smaller, model)
     return smaller
 

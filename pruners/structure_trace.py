@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -185,6 +185,9 @@ def _call(trace: Trace, node: fx.Node) -> Any:
     handler = HANDLERS.get(operator_name(node))
     if not isinstance(node.target, torch._ops.OpOverload) or "val" not in node.meta:
         return _refused(trace, node, f"{operator_name(node)} is not supported")
+    if _depends_on_data(node.meta["val"]):
+        reason = f"{trace.where(node)} yields as much as the data says"
+        return _refused(trace, node, reason)
     try:
         constant = _constant(trace, node)
         if constant is not None:
@@ -225,7 +228,7 @@ def _constant(trace: Trace, node: fx.Node) -> Tensor | None:
     shape = trace.shape(node)
     if not isinstance(node.meta["val"], Tensor) or math.prod(shape) > CONSTANT_LIMIT:
         return None
-    if not values and node.target in _RANDOM:
+    if _is_random(node):
         return None
 
     def resolve(item: fx.Node) -> Any:
@@ -235,10 +238,15 @@ def _constant(trace: Trace, node: fx.Node) -> Tensor | None:
     args, kwargs = fx.node.map_arg((node.args, node.kwargs), resolve)
     assert callable(node.target)
     result = node.target(*args, **kwargs)
-    return result if isinstance(result, Tensor) else None
+    return result.cpu() if isinstance(result, Tensor) else None
 
 
-_RANDOM = frozenset({torch.ops.aten.rand.default, torch.ops.aten.randn.default})
+def _is_random(node: fx.Node) -> bool:
+    target = node.target
+    return (
+        isinstance(target, torch._ops.OpOverload)
+        and torch.Tag.nondeterministic_seeded in target.tags
+    )
 
 
 def values_in(node: fx.Node, trace: Trace) -> Iterator[Value]:
@@ -275,8 +283,18 @@ def _is_number(value: Any) -> bool:
 
 
 def _hint(value: Any) -> Any:
-    """Return the number that a symbolic one has for the example batch."""
-    return value if isinstance(value, int | float | bool) else value.node.hint
+    """Return the number that a symbolic one has for the example batch; 1 where data decides it."""
+    if isinstance(value, int | float | bool):
+        return value
+    return 1 if value.node.hint is None else value.node.hint
+
+
+def _depends_on_data(value: Any) -> bool:
+    """Return whether the size of a value is known only when the model is run."""
+    if isinstance(value, list | tuple):
+        return any(_depends_on_data(item) for item in value)
+    sizes: Sequence[Any] = value.shape if isinstance(value, Tensor) else ()
+    return any(isinstance(size, torch.SymInt) and size.node.hint is None for size in sizes)
 
 
 def _shape(value: Any) -> Any:

@@ -37,7 +37,16 @@ FRESH = CONVOLUTIONS | frozenset(
         aten.mm.default,
         aten.bmm.default,
         aten.mul.Tensor,
+        aten.sub.Tensor,
+        aten.div.Tensor,
         aten.cat.default,
+        aten.relu.default,
+        aten.gelu.default,
+        aten.silu.default,
+        aten.hardswish.default,
+        aten.hardtanh.default,
+        aten.sigmoid.default,
+        aten.layer_norm.default,
     }
 )
 

@@ -268,11 +268,15 @@ class Program:
     def _overwritable(
         self, body: fx.Node, values: Values, unread: tuple[int, ...]
     ) -> list[fx.Node]:
-        """Return the arguments of an addition that this very run made and no one reads later."""
+        """Return the arguments of an addition that this very run made and no one reads later.
+
+        Neither the value nor a view of it: every step that reads it makes memory of its own.
+        """
         found = []
         for node in body.all_input_nodes:
             position = self._index.get(node, -1)
-            if position in unread and position in values and self.steps[position].fresh:
+            is_own = position in unread and position in values and self.steps[position].fresh
+            if is_own and all(self.steps[reader].fresh for reader in self._readers[position]):
                 found.append(node)
         return found
 

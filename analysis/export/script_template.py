@@ -28,7 +28,7 @@ WEIGHTS = Path(__file__).with_name("model.safetensors")
 DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
     "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8,
-    "U8": torch.uint8, "BOOL": torch.bool,
+    "U8": torch.uint8, "BOOL": torch.bool, "C64": torch.complex64,
 }  # fmt: skip
 INPUT_SHAPE = $shape
 PARAMETERS = {
@@ -66,7 +66,8 @@ class PrunedModel(nn.Module):
                     holder.add_module(part, nn.Module())
                 holder = holder._modules[part]
             if name in PARAMETERS:
-                holder.register_parameter(last, nn.Parameter(tensor))
+                real = tensor.is_floating_point() or tensor.is_complex()
+                holder.register_parameter(last, nn.Parameter(tensor, requires_grad=real))
             else:
                 holder.register_buffer(last, tensor)
 

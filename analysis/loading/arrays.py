@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from analysis.address import Address
-from analysis.loading.factories import one_line
 from analysis.loading.roots import Roots, check_path
 from analysis.loading.sources import ArraySource
-from pruners.errors import AddressError
+from pruners.errors import AddressError, one_line
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

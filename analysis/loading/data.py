@@ -14,11 +14,11 @@ from torch import Tensor
 import sample_models
 from analysis.address import Address
 from analysis.loading.arrays import open_npz
-from analysis.loading.factories import call_factory, one_line
+from analysis.loading.factories import call_factory
 from analysis.loading.roots import Roots, check_path
 from analysis.loading.sources import ArraySource, MapSource, Source
 from analysis.loading.vision import torchvision
-from pruners.errors import AddressError
+from pruners.errors import AddressError, one_line
 
 # The usual evaluation transform of ImageNet models: the crop is 87.5 % of the shorter side.
 CROP_SHARE = 0.875

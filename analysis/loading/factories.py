@@ -12,7 +12,7 @@ from typing import Any
 
 from analysis.address import Address
 from analysis.loading.roots import Roots, check_module, check_path
-from pruners.errors import AddressError
+from pruners.errors import AddressError, one_line
 
 
 def call_factory(address: Address, *, roots: Roots = None) -> Any:
@@ -32,12 +32,6 @@ def call_factory(address: Address, *, roots: Roots = None) -> Any:
         raise AddressError(
             f"{address.text!r}: {address.factory}() raised {one_line(error)}"
         ) from error
-
-
-def one_line(error: BaseException) -> str:
-    """Return an exception's type and the first line of its message."""
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason")
-    return f"{type(error).__name__}: {first}"
 
 
 def _from_file(address: Address, roots: Roots) -> ModuleType:

@@ -10,15 +10,15 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.utils import prune
 
 import sample_models
 from analysis.address import Address
-from analysis.loading.factories import call_factory, one_line
+from analysis.loading.factories import call_factory
 from analysis.loading.roots import Roots, check_path
 from analysis.loading.vision import torchvision
 from analysis.loading.weights import load_weights
-from pruners.errors import AddressError
+from analysis.loading.wrapped import check_plain, permanent_masks, unwrapped
+from pruners.errors import AddressError, UnsupportedError, one_line
 
 # Without weights a model still has structure and costs; the same ones each time.
 RANDOM_SEED = 0
@@ -60,6 +60,11 @@ def load_model(address: Address, *, roots: Roots = None) -> LoadedModel:
             f"{address.text!r}: a model factory returns an nn.Module, this one returned a "
             f"{type(model).__name__}"
         )
+    model = unwrapped(model)
+    try:
+        check_plain(model)
+    except UnsupportedError as error:
+        raise AddressError(f"{address.text!r}: {error}") from None
     notes: tuple[str, ...] = ()
     if weights is not None:
         load_weights(model, weights)
@@ -67,25 +72,23 @@ def load_model(address: Address, *, roots: Roots = None) -> LoadedModel:
         notes = ("The weights are random: the address names no #weights=FILE.",)
     if not any(True for _ in model.parameters()):
         raise AddressError(f"{address.text!r}: the model has no parameters")
-    notes += _permanent_masks(model)
+    notes += permanent_masks(model)
     asked = address.numbers("input")
     if asked is not None:
         shape = tuple(int(size) for size in asked)
-    return LoadedModel(model.eval().requires_grad_(False), shape, notes)
-
-
-def _permanent_masks(model: nn.Module) -> tuple[str, ...]:
-    """Make the masks of ``torch.nn.utils.prune`` permanent: weights are weights again.
-
-    Its hooks compute each weight from two tensors in every pass. The outputs stay the same.
-    """
-    done = 0
-    for module in model.modules():
-        for hook in list(module._forward_pre_hooks.values()):
-            if isinstance(hook, prune.BasePruningMethod):
-                prune.remove(module, hook._tensor_name)  # type: ignore[no-untyped-call]
-                done += 1
-    return (f"The masks of torch.nn.utils.prune on {done} tensors are kept as zeros.",) * bool(done)
+    try:
+        model = model.eval().requires_grad_(False)
+    except Exception as error:
+        # What torch.export returns, for example, has one mode only.
+        raise AddressError(
+            f"{address.text!r}: the model cannot be put into eval mode: {one_line(error)}"
+        ) from error
+    if training := [name or "the model" for name, item in model.named_modules() if item.training]:
+        raise AddressError(
+            f"{address.text!r}: {', '.join(training[:3])} stays in train mode when the model is "
+            "put into eval mode; what is measured would depend on the batch or on chance"
+        )
+    return LoadedModel(model, shape, notes)
 
 
 def _sample(address: Address, roots: Roots) -> tuple[Any, tuple[int, ...] | None]:

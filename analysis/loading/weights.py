@@ -11,8 +11,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from analysis.loading.factories import one_line
-from pruners.errors import AddressError
+from pruners.errors import AddressError, one_line
 
 NESTINGS = ("state_dict", "model")
 PREFIXES = ("module.", "_orig_mod.")

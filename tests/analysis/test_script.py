@@ -111,3 +111,29 @@ def test_missing_onnx_names_the_extra(tmp_path: Path, monkeypatch: pytest.Monkey
     model, example = build_topology("flattened")
     with pytest.raises(UnsupportedError, match=r"prunescope\[onnx\]"):
         write_onnx(model, example, tmp_path / "model.onnx")
+
+
+class OddTypes(torch.nn.Module):
+    """A complex buffer, as rotary positions have it, and a parameter of whole numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter = torch.nn.Linear(4, 8)
+        self.fc = torch.nn.Linear(8, 3)
+        self.register_buffer("turn", torch.polar(torch.ones(4), torch.arange(4.0)))
+        self.order = torch.nn.Parameter(torch.tensor([1, 0, 2]), requires_grad=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        pairs = torch.view_as_complex(self.enter(x).unflatten(1, (4, 2))) * self.turn
+        return self.fc(torch.view_as_real(pairs).flatten(1))[:, self.order]
+
+
+def test_odd_types_come_back(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = OddTypes().eval().requires_grad_(False)
+    script, _ = write_script(model, torch.randn(2, 4), tmp_path)
+    rebuilt = loaded(script)
+    inputs = torch.randn(5, 4)
+    assert torch.allclose(rebuilt(inputs), model(inputs), atol=1e-6)
+    assert rebuilt.get_parameter("order").dtype == torch.int64
+    assert rebuilt.get_buffer("turn").dtype == torch.complex64

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from analysis.engine.program import Program
 from analysis.evaluator import Evaluator
+from pruners.errors import CaptureError
 from pruners.graph import capture, on_cpu
 from pruners.groups import find_structure
 from pruners.removal import difference, remove
@@ -70,6 +71,41 @@ def test_the_graph_makes_its_tensors_on_the_models_device(size: int) -> None:
     assert values[program.output].shape == (size, CLASSES)
     # The graph that it was made from is left as it was.
     assert "meta" not in graph.module.code
+
+
+class MakesInBranches(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3)
+        self.fc = nn.Linear(8, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        def scaled(y: Tensor) -> Tensor:
+            return y * torch.arange(8.0, device=y.device)
+
+        x = self.conv(x).mean((2, 3))
+        return self.fc(torch.cond(x.sum() > 0, scaled, lambda y: y * 2, (x,)))
+
+
+def test_graphs_within_the_graph_make_their_tensors_there_too() -> None:
+    model = MakesInBranches().eval().requires_grad_(False)
+    graph = capture(model, torch.randn(2, 3, 8, 8))
+    parts = [item for item in graph.module.modules() if isinstance(item, fx.GraphModule)]
+    assert any("cpu" in item.code for item in parts)
+    moved = graph.on("meta").module
+    parts = [item for item in moved.modules() if isinstance(item, fx.GraphModule)]
+    assert len(parts) > 1
+    assert not any("cpu" in item.code for item in parts)
+
+
+def test_a_model_that_cannot_be_copied_is_refused_in_one_line() -> None:
+    class Stuck(MakesTensors):
+        def __deepcopy__(self, memo: object) -> object:
+            raise RuntimeError("only leaves can be copied\nand this is none")
+
+    model = Stuck().eval().requires_grad_(False).to("meta")
+    with pytest.raises(CaptureError, match="cannot capture Stuck"):
+        capture(model, torch.randn(2, 3, 8, 8).to("cpu")[:, :2])
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from analysis.evaluator import Evaluator
 from analysis.reduced import ReducedEvaluator
@@ -98,3 +99,45 @@ def test_a_cast_leaves_channels_exact(name: str) -> None:
 def test_checks_are_not_part_of_the_graph() -> None:
     graph = opened("to_float")[2]
     assert not any("assert" in str(node.target) for node in graph.module.graph.nodes)
+
+
+class ByMask(nn.Module):
+    """Channels taken by a mask: how many they are, the data says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3, padding=1)
+        self.register_buffer("mask", torch.arange(8) % 2 == 0)
+        self.fc = nn.Linear(4, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.first(x)[:, self.mask].mean((2, 3)))
+
+
+def test_sizes_that_depend_on_data_are_named() -> None:
+    torch.manual_seed(0)
+    model, example = ByMask().eval().requires_grad_(False), torch.randn(2, 3, 8, 8)
+    graph = capture(model, example)
+    structure = find_structure(model, graph, example, strict=True)
+    assert "yields as much as the data says" in structure.group("first").reason
+    evaluator = Evaluator(model, graph, example=example)
+    inputs = torch.randn(5, 3, 8, 8)
+    assert difference(evaluator.dense(inputs), model(inputs)) < 1e-5
+
+
+class Shuffled(nn.Module):
+    """Random numbers in the forward pass are no constants of the code."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3, padding=1)
+        self.fc = nn.Linear(8, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.first(x)[:, torch.randperm(8)].mean((2, 3)))
+
+
+def test_random_positions_are_not_followed() -> None:
+    model, example = Shuffled().eval().requires_grad_(False), torch.randn(2, 3, 8, 8)
+    structure = find_structure(model, capture(model, example), example)
+    assert "takes computed positions" in structure.group("first").reason

@@ -44,6 +44,8 @@ def check(model: RandomModel) -> None:
     inputs = torch.randn(5, *example.shape[1:], generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         expected = model(inputs)
+    if not bool(torch.isfinite(expected).all()):
+        return
     evaluator = Evaluator(model, graph, example=example)
     scale = 1e-3 if "bfloat16" in model.said else 1e-4
     assert difference(evaluator.dense(inputs), expected) < scale

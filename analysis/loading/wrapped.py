@@ -1,0 +1,89 @@
+"""Models as users hand them over: taken out of wrappers, or refused in one line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch._dynamo import OptimizedModule
+from torch.jit import ScriptModule
+from torch.nn.parallel import DistributedDataParallel
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
+from torch.nn.utils import prune
+
+from pruners.errors import UnsupportedError
+
+# Where wrappers that compute the same hold the module itself.
+WRAPPERS: dict[type[nn.Module], str] = {
+    nn.DataParallel: "module",
+    DistributedDataParallel: "module",
+    OptimizedModule: "_orig_mod",
+}
+
+
+def unwrapped(model: nn.Module) -> nn.Module:
+    """Return a model without wrappers that compute the same, as a whole or in parts.
+
+    Args:
+        model: The model; modules in it that are wrapped are replaced.
+    """
+    model = _inner(model)
+    for module in list(model.modules()):
+        for name, child in list(module._modules.items()):
+            if child is not None and (inner := _inner(child)) is not child:
+                module._modules[name] = inner
+    return model
+
+
+def _inner(module: nn.Module) -> nn.Module:
+    while attribute := next((WRAPPERS[kind] for kind in WRAPPERS if isinstance(module, kind)), ""):
+        module = getattr(module, attribute)
+    return module
+
+
+def check_plain(model: nn.Module) -> None:
+    """Check that a model is made of modules with tensors that can be read and replaced.
+
+    Raises:
+        UnsupportedError: It is not; the message names the module and what to hand over instead.
+    """
+    for name, module in model.named_modules():
+        reason = _reason(module)
+        if reason:
+            where = f"{name} ({type(module).__name__})" if name else type(module).__name__
+            raise UnsupportedError(f"{where} {reason}")
+
+
+def _reason(module: nn.Module) -> str:
+    if isinstance(module, ScriptModule):
+        return "is compiled by torch.jit; hand over the module that it was compiled from"
+    tensors: list[Any] = [*module._parameters.values(), *module._buffers.values()]
+    tensors = [item for item in tensors if item is not None]
+    if any(isinstance(item, UninitializedParameter | UninitializedBuffer) for item in tensors):
+        return "has no sizes yet; run the model once on an input in the factory"
+    is_packed = "quantized" in type(module).__module__
+    if is_packed or any(item.is_quantized for item in tensors):
+        return "is quantised; prune the float model, and quantise what comes out"
+    if any(item.layout is not torch.strided for item in tensors):
+        return "holds sparse tensors; hand over dense ones"
+    if any(item.is_meta for item in tensors):
+        return "is on the meta device, without values; load its weights in the factory"
+    return ""
+
+
+def permanent_masks(model: nn.Module) -> tuple[str, ...]:
+    """Make the masks of ``torch.nn.utils.prune`` permanent: weights are weights again.
+
+    Its hooks compute each weight from two tensors in every pass. The outputs stay the same.
+
+    Returns:
+        What a person should know of it.
+    """
+    done = 0
+    for module in model.modules():
+        for hook in list(module._forward_pre_hooks.values()):
+            if isinstance(hook, prune.BasePruningMethod):
+                prune.remove(module, hook._tensor_name)  # type: ignore[no-untyped-call]
+                done += 1
+    return (f"The masks of torch.nn.utils.prune on {done} tensors are kept as zeros.",) * bool(done)

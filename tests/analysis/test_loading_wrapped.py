@@ -1,0 +1,147 @@
+"""Models as users hand them over: unwrapped, or refused in one line that says what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from analysis.address import parse_model
+from analysis.loading.models import load_model
+from analysis.records import SubjectSpec
+from analysis.subject import load_subject
+from pruners.errors import AddressError, InputError
+
+SOURCE = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, end=lambda y: y, middle=lambda x: x):
+        super().__init__()
+        self.conv, self.norm, self.fc = nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.Linear(8, 10)
+        self.end, self.middle = end, middle
+
+    def forward(self, x):
+        x = self.middle(torch.relu(self.norm(self.conv(x))))
+        return self.end(self.fc(x.mean((2, 3))))
+
+
+def made(*args):
+    torch.manual_seed(0)
+    return Net(*args)
+
+
+def plain(): return made()
+def parallel(): return nn.DataParallel(made())
+def compiled(): return torch.compile(made())
+def parts():
+    model = made()
+    model.conv = nn.DataParallel(torch.compile(model.conv))
+    return model
+def scripted(): return torch.jit.trace(made().eval(), torch.zeros(2, 1, 28, 28))
+def script_inside():
+    model = made()
+    model.norm = torch.jit.trace(model.norm.eval(), torch.zeros(2, 8, 26, 26))
+    return model
+def quantised(): return torch.ao.quantization.quantize_dynamic(made(), {nn.Linear})
+def lazy(): return nn.Sequential(nn.LazyConv2d(8, 3), nn.Flatten(), nn.LazyLinear(10))
+def exported(): return torch.export.export(made().eval(), (torch.zeros(2, 1, 28, 28),)).module()
+def meta(): return made().to("meta")
+def sparse():
+    model = made()
+    model.fc.weight = nn.Parameter(model.fc.weight.detach().to_sparse())
+    return model
+def half(): return made().half()
+def double(): return made().double()
+def probable(): return made(lambda y: y.softmax(1))
+def bounded(): return made(torch.sigmoid)
+def whole(): return made(lambda y: (y * 10).long())
+def complex(): return made(lambda y: y * 1j)
+def noisy(): return made(lambda y: y, lambda x: x + torch.randn_like(x))
+def dropping(): return made(lambda y: y, lambda x: nn.functional.dropout(x, 0.5, training=True))
+def by_batch(): return made(lambda y: y.softmax(0) * 5)
+def batch_norm():
+    model = made()
+    model.norm = nn.BatchNorm2d(8, track_running_stats=False)
+    return nn.Sequential(model, nn.BatchNorm1d(10, track_running_stats=False))
+class Stays(Net):
+    def train(self, mode=True):
+        super().train(mode)
+        self.norm.train(True)
+        return self
+def stays():
+    torch.manual_seed(0)
+    return Stays()
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "handed_over.py"
+    path.write_text(SOURCE, encoding="utf-8")
+    return path
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["parallel", "compiled", "parts"])
+def test_wrappers_are_taken_off(file: Path, name: str) -> None:
+    plain = load_model(parse_model(f"{file}:plain")).model
+    found = load_model(parse_model(f"{file}:{name}")).model
+    assert type(found).__name__ == "Net"
+    assert found.state_dict().keys() == plain.state_dict().keys()
+    inputs = torch.randn(2, 1, 28, 28)
+    assert torch.equal(found(inputs), plain(inputs))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("scripted", "is compiled by torch.jit; hand over the module"),
+        ("script_inside", r"norm \(.*\) is compiled by torch.jit"),
+        ("quantised", r"fc \(Linear\) is quantised; prune the float model"),
+        ("lazy", r"0 \(LazyConv2d\) has no sizes yet; run the model once"),
+        ("exported", "cannot be put into eval mode"),
+        ("meta", "is on the meta device"),
+        ("sparse", "holds sparse tensors"),
+        ("stays", "norm stays in train mode"),
+    ],
+)
+def test_what_cannot_be_studied_is_refused(file: Path, name: str, reason: str) -> None:
+    with pytest.raises(AddressError, match=reason) as caught:
+        load_model(parse_model(f"{file}:{name}"))
+    assert "\n" not in str(caught.value)
+
+
+def subject(file: Path, name: str) -> SubjectSpec:
+    return SubjectSpec(
+        model=f"{file}:{name}", data="sample:fashion-mnist", samples=40, calibration_samples=16
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("half", "its weights are float16, inputs are float32"),
+        ("double", "its weights are float64, inputs are float32"),
+        ("whole", "must return real logits; it returned torch.int64"),
+        ("complex", "must return real logits; it returned torch.complex64"),
+        ("noisy", "answers the same inputs differently each time"),
+        ("dropping", "answers the same inputs differently each time"),
+        ("by_batch", "differently in a batch of 1 than in one of 32"),
+        ("batch_norm", "differently in a batch of 2 than in one of 32"),
+    ],
+)
+def test_answers_that_tell_nothing_are_refused(file: Path, name: str, reason: str) -> None:
+    with pytest.raises(InputError, match=reason) as caught:
+        load_subject(subject(file, name))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("name", "count"), [("plain", 0), ("probable", 1), ("bounded", 1)])
+def test_outputs_that_look_like_probabilities_are_said(file: Path, name: str, count: int) -> None:
+    notes = load_subject(subject(file, name)).notes
+    assert sum("look like probabilities" in note for note in notes) == count
