@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from analysis.store import Store
 
 # To be raised when a change of the program changes the numbers of a point.
-METHOD_VERSION = 1
+METHOD_VERSION = 2
 
 
 def planned_points(context: SubjectContext, spec: SweepSpec) -> tuple[PlannedPoint, ...]:

@@ -1,9 +1,10 @@
 """Run a captured graph on labels instead of data.
 
 Handlers of operators live in `pruners.structure_shapes` (moving and elementwise),
-`pruners.structure_reductions` (norms, sums, pooling), `pruners.structure_products` (convolutions,
-linear layers, matrix products), `pruners.structure_attention` and `pruners.structure_recurrent`. An
-operator without handler is named as the reason why the channels that reach it cannot be removed.
+`pruners.structure_joins` (joining), `pruners.structure_reductions` (norms, sums, pooling),
+`pruners.structure_products` (convolutions, linear layers, matrix products),
+`pruners.structure_attention` and `pruners.structure_recurrent`. An operator without handler is
+named as the reason why the channels that reach it cannot be removed.
 """
 
 from __future__ import annotations
@@ -132,6 +133,7 @@ class Trace:
 def run_trace(model: nn.Module, graph: Graph, *, strict: bool = False) -> Trace:
     """Run the graph of ``model`` on labels; see `Trace.strict`."""
     import pruners.structure_attention
+    import pruners.structure_joins
     import pruners.structure_products
     import pruners.structure_recurrent
     import pruners.structure_reductions
