@@ -109,16 +109,20 @@ def entry_drop(entry: PlanEntry, by_curve: Curves) -> tuple[float, float, float]
 
 def predict(plan: Plan, points: pd.DataFrame) -> Prediction:
     """Predict the accuracy drop of a plan from the points of a run; see `Prediction.within`."""
-    found = predict_from(plan, envelopes(points))
+    return predict_from(plan, envelopes(points)).within(dense_accuracy(points))
+
+
+def dense_accuracy(points: pd.DataFrame) -> float:
+    """Return the dense accuracy on the most samples that a point has; 1 without any."""
     known = points.dropna(subset=["accuracy", "accuracy_drop"])
     if known.empty:
-        return found
+        return 1.0
     fullest = known.nlargest(1, "samples")
-    return found.within(float((fullest["accuracy"] + fullest["accuracy_drop"]).iloc[0]))
+    return float((fullest["accuracy"] + fullest["accuracy_drop"]).iloc[0])
 
 
 def predict_from(plan: Plan, by_curve: Curves) -> Prediction:
-    """Predict the accuracy drop of a plan from envelopes; see `predict`."""
+    """Add the single drops of a plan from envelopes; see `predict`."""
     sums = np.zeros(3)
     unmeasured, extrapolated = [], []
     for entry in pruned_entries(plan):

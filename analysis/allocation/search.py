@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from analysis.allocation.budget import Budget
 from analysis.allocation.registry import Allocation, Request
 from analysis.plan import find, key_of, lock
-from analysis.prediction import envelopes, predict_from
+from analysis.prediction import dense_accuracy, envelopes, predict_from
 from analysis.records import Plan
 from pruners.errors import InputError
 
@@ -27,8 +27,8 @@ def spender(request: Request, budget: Budget) -> Spent:
         return lambda plan: request.meter.share(plan, budget.kind)
     if request.points is None:
         raise InputError("a budget in drop is predicted from measured curves: run a sweep first")
-    by_curve = envelopes(request.points)
-    return lambda plan: predict_from(plan, by_curve).drop
+    by_curve, dense = envelopes(request.points), dense_accuracy(request.points)
+    return lambda plan: predict_from(plan, by_curve).within(dense).drop
 
 
 def to_budget(
