@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from analysis.cost import CostModel, WholeCost
 from analysis.evaluator import Evaluator
 from analysis.reduced import ReducedEvaluator, check_precision
+from analysis.run_record import Identity
 from analysis.statistics_cache import StatisticsCache
 from analysis.subject import Subject
 from pruners import statistics as calibration
@@ -61,6 +62,15 @@ class SubjectContext:
     def model(self) -> nn.Module:
         """The dense model."""
         return self.subject.model
+
+    @property
+    def identity(self) -> Identity:
+        """What all numbers of the subject depend on."""
+        return Identity(
+            weights=self.subject.fingerprint,
+            data=self.subject.data_fingerprint,
+            program=f"{torch.__version__}:{self.program}",
+        )
 
     def evaluator_at(self, precision: str) -> Evaluator:
         """Return the evaluator for a precision of `analysis.reduced`; built when first asked for.

@@ -46,6 +46,8 @@ def merged_spec(runs: Sequence[RunRow]) -> SweepSpec:
             raise InputError(
                 f"runs {first.run_id} and {run.run_id} were evaluated on different samples"
             )
+        if run.identity.change(first.identity):
+            raise InputError(f"runs {first.run_id} and {run.run_id} ran different code")
         _check_same(first, run)
     return dataclasses.replace(
         first.spec,

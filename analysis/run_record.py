@@ -45,6 +45,36 @@ class Progress(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What all numbers of a subject depend on.
+
+    Attributes:
+        weights: Fingerprint of architecture and weights; empty before the subject is loaded.
+        data: Fingerprint of the evaluation subset.
+        program: Version of torch and, after a colon, fingerprint of what the forward pass computes;
+            empty in runs of programs that did not record it.
+    """
+
+    weights: str
+    data: str
+    program: str = ""
+
+    def change(self, other: Identity) -> str:
+        """Return what differs: ``weights``, ``data`` or ``forward pass``; empty if nothing does.
+
+        Forward passes that different versions of torch captured cannot be compared.
+        """
+        if self.weights != other.weights:
+            return "weights"
+        if self.data != other.data:
+            return "data"
+        (version, _, digest), (known, _, found) = (
+            item.program.partition(":") for item in (self, other)
+        )
+        return "forward pass" if version == known and digest != found else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRow(Record):
     """A run.
 
@@ -64,6 +94,7 @@ class RunRow(Record):
         seconds: Wall time of all its workers.
         fingerprint: Of the model; empty before the subject is loaded.
         data_fingerprint: Of the evaluation subset.
+        program: Of the forward pass; see `Identity`.
         has_labels: Whether accuracy is against labels, not against the dense model.
         queue_position: Runs ahead of it on its device, while queued.
         versions: Versions of the programs that measured it.
@@ -83,34 +114,33 @@ class RunRow(Record):
     seconds: float
     fingerprint: str = ""
     data_fingerprint: str = ""
+    program: str = ""
     has_labels: bool = True
     queue_position: int = 0
     versions: dict[str, str] | None = None
 
-    def is_of(self, identity: tuple[str, str]) -> bool:
-        """Return whether the run measured a subject of these fingerprints, of weights and data.
+    @property
+    def identity(self) -> Identity:
+        """What its numbers depend on; its weights are empty before the subject is loaded."""
+        return Identity(weights=self.fingerprint, data=self.data_fingerprint, program=self.program)
 
-        A run that has measured nothing yet is of any.
-        """
-        return self.fingerprint == "" or (self.fingerprint, self.data_fingerprint) == identity
+    def is_of(self, identity: Identity) -> bool:
+        """Return whether the run measured this subject; a run that began nothing is of any."""
+        return not self.fingerprint or not self.identity.change(identity)
 
-    def require(self, identity: tuple[str, str]) -> None:
-        """Check that the run measured a subject of these fingerprints; see `is_of`.
+    def require(self, identity: Identity) -> None:
+        """Check that the run measured this subject; see `is_of`.
 
         Raises:
-            InputError: It measured other weights or other data.
+            InputError: It measured other weights, other data or another forward pass.
         """
         if self.is_of(identity):
             return
-        what, address = "weights", self.spec.subject.model
-        then, now = self.fingerprint, identity[0]
-        if then == now:
-            what, address = "data", self.spec.subject.data or "no data"
-            then, now = self.data_fingerprint, identity[1]
+        what = self.identity.change(identity)
+        address = self.spec.subject.data if what == "data" else self.spec.subject.model
         raise InputError(
-            f"run {self.run_id} measured {what} {then[:12]}, but {address} as loaded has "
-            f"{now[:12]}: its curves say nothing of them; run the sweep again, or bring back the "
-            f"{what} that it measured"
+            f"the {what} of {address} changed since run {self.run_id} was measured, so its curves "
+            f"say nothing of it; run the sweep again, or bring back the {what} that it measured"
         )
 
     @property

@@ -84,6 +84,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
     # What each piece showed of a point in the middle of its test: JSON, empty for other points.
     ("ALTER TABLE points ADD COLUMN looks TEXT NOT NULL DEFAULT ''",),
+    # What the forward pass computed: weights alone do not tell.
+    ("ALTER TABLE runs ADD COLUMN program TEXT NOT NULL DEFAULT ''",),
 )
 
 

@@ -204,10 +204,11 @@ class PointStore(RunStore):
                     (run_id, run.run_id),
                 )
             db.execute(
-                "UPDATE runs SET (state, fingerprint, data_fingerprint, has_labels, batch, batches,"
-                " done_samples, total_samples, versions) = (SELECT 'done', fingerprint,"
-                " data_fingerprint, has_labels, batch, batches, done_samples, total_samples,"
-                " versions FROM runs WHERE run_id = ?), seconds = ? WHERE run_id = ?",
+                "UPDATE runs SET (state, fingerprint, data_fingerprint, program, has_labels, batch,"
+                " batches, done_samples, total_samples, versions) = (SELECT 'done', fingerprint,"
+                " data_fingerprint, program, has_labels, batch, batches, done_samples,"
+                " total_samples, versions FROM runs WHERE run_id = ?), seconds = ?"
+                " WHERE run_id = ?",
                 (
                     max(runs, key=lambda run: run.progress.samples).run_id,
                     sum(run.seconds for run in runs),

@@ -11,7 +11,7 @@ from typing import Any
 
 from analysis import run_record
 from analysis.records import Sums, SweepSpec
-from analysis.run_record import Progress, RunRow, state_now
+from analysis.run_record import Identity, Progress, RunRow, state_now
 from analysis.store_base import WorkspaceStore
 from analysis.store_rows import SUM_LIST, Row, sums_of
 from pruners.errors import InputError, StoreError, UnknownNameError
@@ -188,8 +188,7 @@ class RunStore(WorkspaceStore):
         self,
         run_id: str,
         *,
-        fingerprint: str,
-        data_fingerprint: str,
+        identity: Identity,
         has_labels: bool,
         batches: int,
         total_samples: int,
@@ -198,22 +197,20 @@ class RunStore(WorkspaceStore):
         """Record what a run's subject turned out to be.
 
         Raises:
-            InputError: The run began with other weights or other data: its points do not join.
+            InputError: The run began with other weights, data or code: its points do not join.
         """
         row = self.run(run_id)
-        if row.fingerprint not in ("", fingerprint) or row.data_fingerprint not in (
-            "",
-            data_fingerprint,
-        ):
-            what = "weights" if row.fingerprint != fingerprint else "data"
+        if not row.is_of(identity):
+            what = row.identity.change(identity)
             raise InputError(f"the {what} of run {run_id} changed since it began; start a new run")
         with self._database.write() as db:
             db.execute(
-                "UPDATE runs SET fingerprint = ?, data_fingerprint = ?, has_labels = ?,"
-                " batches = ?, total_samples = ?, versions = ? WHERE run_id = ?",
+                "UPDATE runs SET fingerprint = ?, data_fingerprint = ?, program = ?,"
+                " has_labels = ?, batches = ?, total_samples = ?, versions = ? WHERE run_id = ?",
                 (
-                    fingerprint,
-                    data_fingerprint,
+                    identity.weights,
+                    identity.data,
+                    identity.program,
                     int(has_labels),
                     batches,
                     total_samples,
@@ -225,8 +222,8 @@ class RunStore(WorkspaceStore):
             db.execute(
                 f"INSERT OR IGNORE INTO baselines (run_id, {SUM_LIST}) SELECT ?, {SUM_LIST}"
                 " FROM baselines WHERE run_id IN (SELECT run_id FROM runs"
-                " WHERE fingerprint = ? AND data_fingerprint = ?)",
-                (run_id, fingerprint, data_fingerprint),
+                " WHERE fingerprint = ? AND data_fingerprint = ? AND program = ?)",
+                (run_id, identity.weights, identity.data, identity.program),
             )
 
     def finish(
@@ -303,6 +300,7 @@ def _run_row(row: Row, *, baseline: Sums | None, live: Sequence[Row], now: float
         seconds=row["seconds"],
         fingerprint=row["fingerprint"],
         data_fingerprint=row["data_fingerprint"],
+        program=row["program"],
         has_labels=bool(row["has_labels"]),
         queue_position=sum(_is_ahead(other, row, now) for other in live) if waiting else 0,
         versions=json.loads(row["versions"]),

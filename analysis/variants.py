@@ -119,11 +119,7 @@ def siblings(run: RunRow, runs: Iterable[RunRow]) -> list[Variant]:
 
 def _is_of_other_content(run: RunRow, other: RunRow) -> bool:
     """Say whether the addresses led to other weights or samples; not known before loading."""
-    pairs = [
-        (run.fingerprint, other.fingerprint),
-        (run.data_fingerprint, other.data_fingerprint),
-    ]
-    return any(one and two and one != two for one, two in pairs)
+    return bool(other.fingerprint) and not run.is_of(other.identity)
 
 
 def _numbers(spec: SweepSpec) -> SweepSpec:

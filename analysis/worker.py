@@ -156,8 +156,7 @@ def _enter(store: Store, row: RunRow, context: SubjectContext) -> None:
     split = require_data(context)
     store.describe(
         row.run_id,
-        fingerprint=context.subject.fingerprint,
-        data_fingerprint=context.subject.data_fingerprint,
+        identity=context.identity,
         has_labels=context.subject.has_labels,
         batches=len(sweep_pieces(split, row.spec)),
         total_samples=len(split),

@@ -90,7 +90,7 @@ def plan(
         )
     points = store.points(row.run_id)
     context = open_context(row.spec.subject, workspace)
-    row.require(context.subject.identity)
+    row.require(context.identity)
     start = apply.start_plan(
         context,
         criterion=chosen,

@@ -20,6 +20,7 @@ from analysis.executors.local import LocalExecutor
 from analysis.grid import Item
 from analysis.measure import Cancel, Measured
 from analysis.records import Sums, SweepSpec
+from analysis.run_record import Identity
 from analysis.subject import load_subject
 from pruners.errors import InputError, PruneScopeError
 
@@ -52,7 +53,7 @@ class ShardWorker:
     """
 
     def __init__(
-        self, spec: dict[str, Any], items: Sequence[dict[str, Any]], identity: tuple[str, str]
+        self, spec: dict[str, Any], items: Sequence[dict[str, Any]], identity: Identity
     ) -> None:
         torch.set_num_threads(1)
         self._error = ""
@@ -61,13 +62,11 @@ class ShardWorker:
         except PruneScopeError as error:
             self._error = str(error)
 
-    def _open(
-        self, spec: SweepSpec, items: Sequence[dict[str, Any]], identity: tuple[str, str]
-    ) -> None:
+    def _open(self, spec: SweepSpec, items: Sequence[dict[str, Any]], identity: Identity) -> None:
         context = open_context(load_subject(spec.subject))
         subject = context.subject
-        if (subject.fingerprint, subject.data_fingerprint) != identity:
-            raise InputError("a Ray worker finds other weights or data at the same addresses")
+        if what := identity.change(context.identity):
+            raise InputError(f"a Ray worker finds another {what} at the same addresses")
         by_name = {item.name: item for item in targets(context, spec.granularity, spec.layers)}
         device = subject.example.device
         self._items = [
@@ -121,8 +120,7 @@ class RayExecutor:
     def __init__(
         self, context: SubjectContext, spec: SweepSpec, items: Sequence[Item], *, tasks: int
     ) -> None:
-        subject = context.subject
-        identity = (subject.fingerprint, subject.data_fingerprint)
+        identity = context.identity
         self._ray = _connected(spec.ray_address)
         self._items = list(items)
         self._position = {id(item): at for at, item in enumerate(items)}

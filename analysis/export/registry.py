@@ -177,7 +177,7 @@ def problems(request: ExportRequest) -> list[str]:
     if not pruned_entries(request.plan):
         found.append("the plan removes nothing: the exported model is the dense one")
     if request.points is None or request.points.empty:
-        found.append("no points: the plan was not chosen from a run, so no points.csv is written")
+        found.append("no points: no run of this subject is the plan's, so no points.csv is written")
     elif (request.points["status"] == "failed").any():
         found.append(f"{int((request.points['status'] == 'failed').sum())} points failed")
     if request.evaluation is None:

@@ -77,7 +77,9 @@ def load_model(address: Address, *, roots: Roots = None) -> LoadedModel:
     if asked is not None:
         shape = tuple(int(size) for size in asked)
     try:
-        model = model.eval().requires_grad_(False)
+        # Not chained: overridden methods may return nothing.
+        model.eval()
+        model.requires_grad_(False)
     except Exception as error:
         # What torch.export returns, for example, has one mode only.
         raise AddressError(

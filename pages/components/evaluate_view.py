@@ -27,7 +27,7 @@ def draw(current: Session, plan: Plan) -> None:
         last = None
     with st.container(horizontal=True, vertical_alignment="bottom"):
         repair = _repair(plan)
-        is_new = last is None or last.plan != plan or last.evaluation.repair != repair
+        is_new = last is None or not last.is_of(plan) or last.evaluation.repair != repair
         sent = st.button(
             "Evaluate the plan" if is_new else "Evaluate again",
             type="primary" if is_new else "secondary",
@@ -36,7 +36,7 @@ def draw(current: Session, plan: Plan) -> None:
         )
         if (
             last is not None
-            and last.plan == plan
+            and last.is_of(plan)
             and st.button(
                 "Go to export", icon=":material/ios_share:", type="primary", key="evaluate_export"
             )
@@ -57,7 +57,12 @@ def draw(current: Session, plan: Plan) -> None:
             icon=":material/info:",
         )
         return
-    if last.plan != plan:
+    if last.plan == plan and not last.is_of(plan):
+        ribbon(
+            "The files of the subject have changed since this evaluation; the numbers are those of "
+            "the old ones."
+        )
+    elif last.plan != plan:
         ribbon("The plan has changed since this evaluation; the numbers are those of the old one.")
     elif last.evaluation.repair != repair:
         ribbon(f"These numbers are those with repair {last.evaluation.repair}.")
@@ -105,7 +110,7 @@ def _evaluate(current: Session, plan: Plan, repair: str) -> Evaluated:
             progress=lambda done, total: _advance(bar, done, total),
         )
     bar.empty()
-    return Evaluated(plan, found, recovery)
+    return Evaluated(plan, subject.identity, found, recovery)
 
 
 def _advance(bar: st.delta_generator.DeltaGenerator, done: int, total: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import streamlit as st
 
 from analysis import export
 from analysis.export import Exported, ExportRequest, RoundTrip
+from analysis.plan import to_json
 from analysis.records import Plan
 from pages.components import session, text
 from pages.components.plan_panel import Evaluated, evaluated
@@ -39,10 +41,9 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """An export in memory: made for one plan, repaired in one way."""
+    """An export in memory, and which model it holds; see `_model`."""
 
-    plan: Plan
-    repair: str
+    model: Hashable
     files: tuple[File, ...]
     notes: tuple[str, ...]
 
@@ -82,8 +83,8 @@ def draw(current: Session, plan: Plan) -> None:
         _check(request)
     _checked(request)
     if name in built:
-        if (built[name].plan, built[name].repair) != (plan, request.repair):
-            ribbon("The plan or its repair has changed since these files were built; build again.")
+        if built[name].model != _model(request):
+            ribbon("The plan, its repair or the subject has changed since; build the files again.")
         _files(built[name], name)
     _command(request, name)
 
@@ -111,7 +112,12 @@ def _request(current: Session, plan: Plan, directory: Path) -> ExportRequest:
 def _measured(plan: Plan) -> Evaluated | None:
     """Return what Evaluate showed of this plan: that very model is exported."""
     last = evaluated()
-    return last if last is not None and last.plan == plan else None
+    return last if last is not None and last.is_of(plan) else None
+
+
+def _model(request: ExportRequest) -> Hashable:
+    """Return what tells the exported model from others: subject, plan and repair."""
+    return request.context.identity, to_json(request.plan), request.repair
 
 
 def _evaluation_hint(last: Evaluated | None) -> None:
@@ -139,7 +145,7 @@ def _build(current: Session, plan: Plan, name: str) -> Built:
         request = _request(current, plan, Path(folder))
         done: Exported = export.export(name, request)
         files = tuple(File(path.name, about, path.read_bytes()) for path, about in done.files)
-    return Built(plan, request.repair, files, done.notes)
+    return Built(_model(request), files, done.notes)
 
 
 def _files(built: Built, name: str) -> None:
@@ -178,17 +184,17 @@ def _preview(file: File, key: str) -> None:
 def _check(request: ExportRequest) -> None:
     with st.spinner("Exporting, reading back and comparing", show_time=True):
         found = export.round_trip(request.context, request.plan, recovery=request.recovery)
-    st.session_state[CHECKED] = (request.plan, request.repair, found)
+    st.session_state[CHECKED] = (_model(request), found)
 
 
 def _checked(request: ExportRequest) -> None:
     """Draw the last round trip, if it was that of this model."""
-    last: tuple[Plan, str, RoundTrip] | None = st.session_state.get(CHECKED)
-    if last is None or last[:2] != (request.plan, request.repair):
+    last: tuple[Hashable, RoundTrip] | None = st.session_state.get(CHECKED)
+    if last is None or last[0] != _model(request):
         return
     with st.container(border=True, gap="xsmall"):
         st.markdown("**Round trip**")
-        for check in last[2].checks:
+        for check in last[1].checks:
             icon = ":green[:material/check_circle:]" if check.passed else ":red[:material/cancel:]"
             st.markdown(f"{icon} {check.text}")
 

@@ -27,7 +27,7 @@ from analysis.live import LiveEvaluator, LiveResult
 from analysis.loading.stamps import Stamp, stamp
 from analysis.plan import key_of, pruned_entries
 from analysis.records import Plan, SubjectSpec, SweepSpec
-from analysis.run_record import RunRow
+from analysis.run_record import Identity, RunRow
 from analysis.subject import load_subject
 
 MOST_SUBJECTS = 2
@@ -52,12 +52,12 @@ class LoadedSubject:
         self._results_lock = threading.Lock()
 
     @property
-    def identity(self) -> tuple[str, str]:
-        """Fingerprints of weights and evaluation data."""
-        return self.context.subject.identity
+    def identity(self) -> Identity:
+        """What all numbers of the subject depend on."""
+        return self.context.identity
 
     def is_of(self, run: RunRow) -> bool:
-        """Return whether a run measured these weights on these data."""
+        """Return whether a run measured this subject."""
         return run.is_of(self.identity)
 
     @cached_property
@@ -223,7 +223,7 @@ def agreement(subject: LoadedSubject, spec: SweepSpec, *, ratio: float) -> pd.Da
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def _agreement(
-    _subject: LoadedSubject, identity: tuple[str, str], spec_json: str, ratio: float
+    _subject: LoadedSubject, identity: Identity, spec_json: str, ratio: float
 ) -> pd.DataFrame:
     spec = SweepSpec.from_dict(json.loads(spec_json))
     with _subject.lock:

@@ -23,8 +23,11 @@ def pruning_plan(current: Session) -> Plan | None:
         )
         return None
     plan = plan_state.present()
-    if (plan is None or plan.subject != current.spec) and address.value("plan"):
-        # A link or a reload: the plan is restored, which needs its subject.
+    is_other = plan is None or plan.subject != current.spec
+    known = session.identity(current.spec)
+    has_changed = plan is not None and (known is None or known.weights != plan.fingerprint)
+    if (is_other and address.value("plan")) or (has_changed and not is_other):
+        # A link, a reload, or files that were written again: the plan needs its subject.
         with guarded("The plan of this link cannot be restored"):
             with st.spinner("Loading the subject", show_time=True):
                 subject = session.loaded(current.spec)

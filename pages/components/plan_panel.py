@@ -10,6 +10,7 @@ from analysis import plan as plans
 from analysis.evaluation import Evaluation
 from analysis.records import Plan
 from analysis.recover import Recovery
+from analysis.run_record import Identity
 from pages.components import plan_state, text
 from pages.components.loaded import subjects
 from pages.components.session import Session
@@ -24,13 +25,20 @@ class Evaluated:
 
     Attributes:
         plan: The plan.
+        identity: The subject that it was measured on.
         evaluation: Its numbers.
         recovery: The repair behind them; None without one.
     """
 
     plan: Plan
+    identity: Identity
     evaluation: Evaluation
     recovery: Recovery | None
+
+    def is_of(self, plan: Plan) -> bool:
+        """Return whether these are numbers of a plan on its subject as the files are now."""
+        subject = subjects().peek(plan.subject)
+        return self.plan == plan and subject is not None and subject.identity == self.identity
 
 
 def evaluated() -> Evaluated | None:
@@ -50,7 +58,7 @@ def badges(current: Session) -> dict[str, str]:
     found = {"Plan": f":violet-badge[{text.plural(len(pruned), 'layer')}]"}
     last = evaluated()
     if last is not None:
-        fresh = last.plan == plan
+        fresh = last.is_of(plan)
         found["Evaluate"] = (
             ":green-badge[:material/check: done]"
             if fresh
@@ -66,7 +74,7 @@ def totals(current: Session) -> None:
         return
     st.caption("Plan")
     subject = subjects().peek(current.spec)
-    if subject is not None and subject.identity[0] == plan.fingerprint:
+    if subject is not None and subject.identity.weights == plan.fingerprint:
         (dense_params, dense_macs), (params, macs) = subject.dense_size, subject.size(plan)
         st.markdown(
             f"**{text.si(params)}** of {text.si(dense_params)} parameters  \n"

@@ -17,7 +17,7 @@ import streamlit as st
 from analysis import curves
 from analysis.loading.roots import roots_of_environment
 from analysis.records import SubjectSpec
-from analysis.run_record import RunRow
+from analysis.run_record import Identity, RunRow
 from analysis.store import Store
 from pages.components import address
 from pages.components.loaded import LoadedSubject, subjects
@@ -94,7 +94,7 @@ def loaded(spec: SubjectSpec) -> LoadedSubject:
     """
     found = subjects().get(spec, roots(), store().statistics_path)
     key = json.dumps(spec.to_dict())
-    known: dict[str, tuple[str, str]] = st.session_state.setdefault(IDENTITIES, {})
+    known: dict[str, Identity] = st.session_state.setdefault(IDENTITIES, {})
     if known.setdefault(key, found.identity) != found.identity:
         known[key] = found.identity
         st.toast(
@@ -105,8 +105,8 @@ def loaded(spec: SubjectSpec) -> LoadedSubject:
     return found
 
 
-def identity(spec: SubjectSpec) -> tuple[str, str] | None:
-    """Return the fingerprints of a subject that is in memory."""
+def identity(spec: SubjectSpec) -> Identity | None:
+    """Return what the numbers of a subject in memory depend on; None if it is not in memory."""
     subject = subjects().peek(spec)
     return None if subject is None else subject.identity
 

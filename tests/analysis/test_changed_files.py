@@ -19,6 +19,18 @@ from tests.helpers.tiny_subject import seeded_state, write_images, write_subject
 Run = Callable[..., tuple[int, str, str]]
 
 
+CHANGED_FORWARD = """
+
+plain = build
+
+
+def build():
+    model = plain()
+    model[1].forward = torch.tanh
+    return model
+"""
+
+
 def write_weights(spec: SubjectSpec, folder: Path, *, seed: int) -> str:
     """Write weights for the tiny model; return the model's address with them."""
     path = folder / "weights.safetensors"
@@ -39,7 +51,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     return call
 
 
-@pytest.mark.parametrize("what", ["weights", "data"])
+@pytest.mark.parametrize("what", ["weights", "data", "forward pass"])
 def test_a_plan_from_curves_of_another_content_is_refused(
     run: Run, tmp_path: Path, what: str
 ) -> None:
@@ -66,13 +78,17 @@ def test_a_plan_from_curves_of_another_content_is_refused(
     out.unlink()
     if what == "weights":
         write_weights(spec, tmp_path, seed=2)
+    elif what == "forward pass":
+        # The modules print themselves as before.
+        path = tmp_path / "tiny_model.py"
+        path.write_text(path.read_text() + CHANGED_FORWARD, encoding="utf-8")
     else:
         write_images(tmp_path / "tiny.npz", count=241)
     code, printed, err = run(*choose)
     assert code == 2
     assert printed == ""
-    assert err.startswith("prunescope: run ")
-    assert f"measured {what} " in err
+    assert err.startswith(f"prunescope: the {what} of ")
+    assert "changed since run" in err
     assert err.count("\n") == 1
     assert not out.exists()
 

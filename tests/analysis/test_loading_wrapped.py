@@ -63,6 +63,41 @@ def complex(): return made(lambda y: y * 1j)
 def noisy(): return made(lambda y: y, lambda x: x + torch.randn_like(x))
 def dropping(): return made(lambda y: y, lambda x: nn.functional.dropout(x, 0.5, training=True))
 def by_batch(): return made(lambda y: y.softmax(0) * 5)
+class Recurrent(nn.Module):
+    # The batch is taken for a sequence: batch_first is missing.
+    def __init__(self):
+        super().__init__()
+        self.lstm, self.fc = nn.LSTM(28, 8), nn.Linear(8, 10)
+    def forward(self, x):
+        return self.fc(self.lstm(x.squeeze(1))[0][:, -1])
+def sequence():
+    torch.manual_seed(0)
+    return Recurrent()
+class Masked(Net):
+    def forward(self, x):
+        y = super().forward(nn.functional.dropout(x, 0.5, training=True))
+        return y + torch.tensor([0.0] * 9 + [-1e9])
+def masked_noisy():
+    torch.manual_seed(0)
+    return Masked()
+def dead_class(): return made(lambda y: y * torch.tensor([1.0] * 9 + [0.0]))
+class Counts(Net):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(1))
+    def forward(self, x):
+        self.calls += 1
+        return super().forward(x)
+def counts():
+    torch.manual_seed(0)
+    return Counts()
+class Frozen(Net):
+    def train(self, mode=True):
+        super().train(mode)
+        self.norm.eval()
+def returns_nothing():
+    torch.manual_seed(0)
+    return Frozen()
 def batch_norm():
     model = made()
     model.norm = nn.BatchNorm2d(8, track_running_stats=False)
@@ -133,6 +168,9 @@ def subject(file: Path, name: str) -> SubjectSpec:
         ("dropping", "answers the same inputs differently each time"),
         ("by_batch", "differently in a batch of 1 than in one of 32"),
         ("batch_norm", "differently in a batch of 2 than in one of 32"),
+        ("sequence", "differently after others than in one of 32"),
+        ("masked_noisy", "answers the same inputs differently each time"),
+        ("counts", "changes calls in each pass"),
     ],
 )
 def test_answers_that_tell_nothing_are_refused(file: Path, name: str, reason: str) -> None:
@@ -141,7 +179,10 @@ def test_answers_that_tell_nothing_are_refused(file: Path, name: str, reason: st
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("name", "count"), [("plain", 0), ("probable", 1), ("bounded", 1)])
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("plain", 0), ("probable", 1), ("bounded", 1), ("dead_class", 0), ("returns_nothing", 0)],
+)
 def test_outputs_that_look_like_probabilities_are_said(file: Path, name: str, count: int) -> None:
     notes = load_subject(subject(file, name)).notes
     assert sum("look like probabilities" in note for note in notes) == count

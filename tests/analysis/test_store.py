@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import gc
 import multiprocessing
 import os
@@ -15,7 +16,7 @@ import pytest
 
 from analysis import run_record
 from analysis.records import Plan, PlanEntry, PointKey, SweepSpec
-from analysis.run_record import PlannedPoint
+from analysis.run_record import Identity, PlannedPoint
 from analysis.store import Store
 from analysis.store_connection import FILE, Database
 from analysis.store_migrations import MIGRATIONS, migrate
@@ -50,6 +51,9 @@ def planned(found: list[PointKey], *, salt: str = "") -> list[PlannedPoint]:
     ]
 
 
+IDENTITY = Identity(weights="w", data="d", program="2:p")
+
+
 def started(store: Store, spec: SweepSpec = SPEC, *, found: list[PointKey] | None = None) -> str:
     """Enter a run that the worker ``me`` works on."""
     run_id = store.create_run(spec)
@@ -57,8 +61,7 @@ def started(store: Store, spec: SweepSpec = SPEC, *, found: list[PointKey] | Non
     assert store.claim_device(run_id)
     store.describe(
         run_id,
-        fingerprint="w",
-        data_fingerprint="d",
+        identity=IDENTITY,
         has_labels=True,
         batches=4,
         total_samples=40,
@@ -181,13 +184,19 @@ class TestRuns:
     def test_other_weights_or_data_do_not_join_a_run(self, store: Store) -> None:
         run_id = ended(store, run_record.CANCELLED, batches=1)
         for change, what in (
-            ({"fingerprint": "v"}, "weights"),
-            ({"data_fingerprint": "e"}, "data"),
+            ({"weights": "v"}, "weights"),
+            ({"data": "e"}, "data"),
+            ({"program": "2:q"}, "forward pass"),
         ):
-            facts = {"fingerprint": "w", "data_fingerprint": "d"} | change
+            other = dataclasses.replace(IDENTITY, **change)
             with pytest.raises(InputError, match=f"the {what} of run"):
                 store.describe(
-                    run_id, **facts, has_labels=True, batches=4, total_samples=40, versions={}
+                    run_id,
+                    identity=other,
+                    has_labels=True,
+                    batches=4,
+                    total_samples=40,
+                    versions={},
                 )
 
     def test_deleting(self, store: Store) -> None:

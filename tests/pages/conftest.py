@@ -38,8 +38,7 @@ def measure(store: Store, context: SubjectContext, spec: SweepSpec, *, samples: 
     assert store.claim_device(run_id)
     store.describe(
         run_id,
-        fingerprint=context.subject.fingerprint,
-        data_fingerprint=context.subject.data_fingerprint,
+        identity=context.identity,
         has_labels=True,
         batches=3,
         total_samples=120,

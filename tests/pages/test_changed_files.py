@@ -13,7 +13,7 @@ from pages.components import text
 from pages.components.loaded import Subjects, subjects
 from pruners.errors import AddressError
 from tests.analysis.test_changed_files import write_weights
-from tests.helpers.tiny_subject import write_subject
+from tests.helpers.tiny_subject import write_images, write_subject
 from tests.pages.reading import Open, assert_no_bug, text_of
 from tests.pages.test_flow import fill_uniform, metric, present
 
@@ -86,6 +86,43 @@ def test_a_run_of_the_old_weights_is_stale(
     test.switch_page("pages/3_Curves.py").run()
     assert_no_bug(test)
     assert "have changed since these points were measured" in text_of(test)
+
+
+@pytest.mark.parametrize("what", ["weights", "data"])
+def test_an_evaluation_of_the_old_files_is_never_shown_as_new(
+    open_page: Open, own: SubjectSpec, tmp_path: Path, what: str
+) -> None:
+    """Found by a newcomer: Export said that its files carry numbers of overwritten weights."""
+    test = open_page("5_Plan", subject=own)
+    fill_uniform(test, 50)
+    test.switch_page("pages/6_Evaluate.py").run()
+    test.button(key="evaluate_start").click().run()
+    assert_no_bug(test)
+    test.switch_page("pages/7_Export.py").run()
+    assert "Evaluated without repair" in text_of(test)
+    test.button(key="export_build").click().run()
+    test.button(key="export_check").click().run()
+    assert "Round trip" in text_of(test)
+    if what == "weights":
+        write_weights(write_subject(tmp_path), tmp_path, seed=2)
+    else:
+        write_images(tmp_path / "tiny.npz", count=241)
+    test.run()
+    assert_no_bug(test)
+    said = text_of(test)
+    assert "Evaluated without repair" not in said
+    assert "Round trip" not in said
+    assert any("have changed since" in str(item.value) for item in test.toast)
+    if what == "weights":
+        assert "removes nothing yet" in said
+        return
+    assert "not evaluated yet" in said
+    assert "subject has changed since; build the files again" in said
+    test.switch_page("pages/6_Evaluate.py").run()
+    assert "have changed since this evaluation" in text_of(test)
+    test.button(key="evaluate_start").click().run()
+    assert_no_bug(test)
+    assert "have changed since this evaluation" not in text_of(test)
 
 
 def test_whoever_works_on_a_loaded_subject_does_not_wait_for_another(
