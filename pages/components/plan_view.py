@@ -38,8 +38,8 @@ def draw(current: Session) -> None:
     points = _points(current)
     if current.has_changed:
         ribbon(
-            "The weights or data of this subject have changed since the open run: its curves say "
-            "nothing of them and are left out. Run a sweep again."
+            "The weights, data or code of this subject have changed since the open run: its curves "
+            "say nothing of them and are left out. Run a sweep again."
         )
     if not plan_state.is_for(plan, current):
         _other_run(current, subject, plan)

@@ -40,8 +40,8 @@ def ribbons(current: Session) -> None:
     assert run is not None
     if current.has_changed:
         ribbon(
-            f"The weights or data of {text.title_of(run.spec.subject.model)} have changed since "
-            "these points were measured. Run a sweep again."
+            f"The weights, data or code of {text.title_of(run.spec.subject.model)} have changed "
+            "since these points were measured. Run a sweep again."
         )
     elif current.is_stale:
         ribbon(

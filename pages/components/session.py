@@ -57,7 +57,7 @@ class Session:
 
     @property
     def has_changed(self) -> bool:
-        """Whether the subject in memory has other weights or data than the run measured."""
+        """Whether the subject in memory is another one than the run measured."""
         if self.run is None or self.spec is None or self.run.spec.subject != self.spec:
             return False
         subject = subjects().peek(self.spec)
