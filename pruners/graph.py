@@ -98,7 +98,7 @@ def capture(model: nn.Module, example: Tensor) -> Graph:
         example: An input batch with at least two samples ``(N, ...)``.
 
     Returns:
-        The graph, on the CPU.
+        The graph; on the CPU, unless the model runs on its own device only.
 
     Raises:
         CaptureError: The model cannot be exported, or its output is not one logits tensor.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +15,10 @@ from analysis.cli.output import print_json, print_table, progress_bar, say
 from analysis.cli.sweep_options import check_choice
 
 if TYPE_CHECKING:
+    from analysis.context import SubjectContext
     from analysis.evaluation import Evaluation
+    from analysis.records import Plan
+    from analysis.recover import Recovery
 
 PlanFile = Annotated[Path, typer.Option("--plan", help="Plan file.", metavar="FILE")]
 
@@ -40,10 +45,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure a plan: dense, masked and physically removed side by side."""
-    from analysis.evaluate import evaluate_plan
-    from analysis.recover import METHODS, recover_plan
-
-    check_choice("repair", repair, ("none", *METHODS))
+    check_repair(repair)
     chosen = read_plan(plan)
     subject = chosen.subject
     if samples is not None:
@@ -51,23 +53,52 @@ def evaluate(
     if device is not None:
         subject = dataclasses.replace(subject, device=device)
     context = open_context(subject, workspace)
-    with progress_bar() as bar:
-        task = bar.add_task("repairing", total=None, eta="")
-
-        def show(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        recovery = None
-        if repair != "none":
-            recovery = recover_plan(context, chosen, method=repair, progress=show)
-        bar.reset(task, description="evaluating", total=None)
-        found = evaluate_plan(
-            context, chosen, recovery=recovery, latency_seconds=latency_seconds, progress=show
-        )
+    recovery = repaired(context, chosen, repair)
+    found = evaluated(context, chosen, recovery, latency_seconds=latency_seconds)
     if as_json:
         print_json(found.to_dict())
         return
     _print(plan, found)
+
+
+def check_repair(name: str) -> None:
+    """Check the name of a repair before anything is loaded.
+
+    Raises:
+        UnknownNameError: No such repair.
+    """
+    from analysis.recover import METHODS
+
+    check_choice("repair", name, ("none", *METHODS))
+
+
+def repaired(context: SubjectContext, plan: Plan, method: str) -> Recovery | None:
+    """Repair a plan's model under a progress bar; None for ``none``."""
+    from analysis.recover import recover_plan
+
+    if method == "none":
+        return None
+    with _progress("repairing") as show:
+        return recover_plan(context, plan, method=method, progress=show)
+
+
+def evaluated(
+    context: SubjectContext, plan: Plan, recovery: Recovery | None, *, latency_seconds: float = 5.0
+) -> Evaluation:
+    """Measure a plan's model, repaired or not, under a progress bar."""
+    from analysis.evaluate import evaluate_plan
+
+    with _progress("evaluating") as show:
+        return evaluate_plan(
+            context, plan, recovery=recovery, latency_seconds=latency_seconds, progress=show
+        )
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    with progress_bar() as bar:
+        task = bar.add_task(what, total=None, eta="")
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _print(path: Path, found: Evaluation) -> None:

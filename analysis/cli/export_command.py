@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from analysis.cli.evaluate_command import PlanFile
+from analysis.cli.evaluate_command import PlanFile, check_repair, evaluated, repaired
 from analysis.cli.options import Json, Workspace, check_folder, open_context, open_store, read_plan
 from analysis.cli.output import print_json, print_table, say
-from analysis.cli.sweep_options import check_choice
 from pruners.errors import UnknownNameError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from analysis.context import SubjectContext
     from analysis.records import Plan
 
 
@@ -32,7 +32,7 @@ def export(
             "as in evaluate."
         ),
     ] = "none",
-    evaluated: Annotated[
+    measures: Annotated[
         bool, typer.Option("--evaluate", help="Measure the plan first and put the result in.")
     ] = False,
     workspace: Workspace = None,
@@ -40,17 +40,15 @@ def export(
 ) -> None:
     """Write a plan, the smaller model or the points as files."""
     from analysis import export as formats
-    from analysis.evaluate import evaluate_plan
-    from analysis.recover import METHODS, recover_plan
 
     formats.get(format)
-    check_choice("repair", repair, ("none", *METHODS))
+    check_repair(repair)
     chosen = read_plan(plan)
     check_folder(out)
-    points = _points(chosen, workspace)
     context = open_context(chosen.subject, workspace)
-    recovery = None if repair == "none" else recover_plan(context, chosen, method=repair)
-    evaluation = evaluate_plan(context, chosen, recovery=recovery) if evaluated else None
+    points = _points(chosen, context, workspace)
+    recovery = repaired(context, chosen, repair)
+    evaluation = evaluated(context, chosen, recovery) if measures else None
     found = formats.export(
         format,
         formats.ExportRequest(
@@ -72,12 +70,17 @@ def export(
         say(note)
 
 
-def _points(plan: Plan, workspace: Path | None) -> pd.DataFrame | None:
-    """Return the points of the run that the plan was chosen from, if this workspace has it."""
+def _points(plan: Plan, context: SubjectContext, workspace: Path | None) -> pd.DataFrame | None:
+    """Return the points of the run that the plan was chosen from, if they are of this subject."""
     if plan.run is None:
         return None
+    store = open_store(workspace)
     try:
-        return open_store(workspace).points(plan.run)
+        row = store.run(plan.run)
     except UnknownNameError:
         say(f"Run {plan.run}, which the plan was chosen from, is not in this workspace.")
         return None
+    if not row.is_of(context.identity):
+        say(f"Run {plan.run} measured another content of the subject; its points are left out.")
+        return None
+    return store.points(row.run_id)

@@ -93,6 +93,23 @@ def test_a_plan_from_curves_of_another_content_is_refused(
     assert not out.exists()
 
 
+def test_points_of_another_content_are_not_exported(run: Run, tmp_path: Path) -> None:
+    spec = write_subject(tmp_path)
+    subject = ["--model", spec.model, "--data", spec.data, "--samples", "64", "--criteria", "l1"]
+    assert run("sweep", *subject, "--ratios", "0.5", "--calibration-samples", "16")[0] == 0
+    plan = tmp_path / "plan.json"
+    assert run("plan", "--run", "last", "--tolerance", "0.5", "--out", plan)[0] == 0
+    export = ("export", "--plan", plan, "--out", tmp_path / "out", "--format")
+    assert run(*export, "csv")[0] == 0
+    write_images(tmp_path / "tiny.npz", count=241)
+    code, _, err = run(*export, "csv")
+    assert code == 2
+    assert "measured another content of the subject; its points are left out" in err
+    (tmp_path / "out" / "points.csv").unlink()
+    assert run(*export, "zip")[0] == 0
+    assert not (tmp_path / "out" / "points.csv").exists()
+
+
 def test_a_stamp_changes_with_each_file_that_is_written_again(tmp_path: Path) -> None:
     spec = write_subject(tmp_path)
     spec = SubjectSpec(

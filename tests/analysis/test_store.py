@@ -54,14 +54,20 @@ def planned(found: list[PointKey], *, salt: str = "") -> list[PlannedPoint]:
 IDENTITY = Identity(weights="w", data="d", program="2:p")
 
 
-def started(store: Store, spec: SweepSpec = SPEC, *, found: list[PointKey] | None = None) -> str:
+def started(
+    store: Store,
+    spec: SweepSpec = SPEC,
+    *,
+    found: list[PointKey] | None = None,
+    identity: Identity = IDENTITY,
+) -> str:
     """Enter a run that the worker ``me`` works on."""
     run_id = store.create_run(spec)
     store.attach(run_id, owner="me", pid=os.getpid(), host=socket.gethostname())
     assert store.claim_device(run_id)
     store.describe(
         run_id,
-        identity=IDENTITY,
+        identity=identity,
         has_labels=True,
         batches=4,
         total_samples=40,
@@ -354,6 +360,15 @@ class TestMerge:
         done = ended(store)
         with pytest.raises(InputError, match="two different runs"):
             store.merge([done, done])
+        for change, what in (
+            ({"weights": "v"}, "different weights"),
+            ({"data": "e"}, "different samples"),
+            ({"program": "2:q"}, "different code"),
+        ):
+            foreign = started(store, identity=replace(IDENTITY, **change))
+            store.finish(foreign, run_record.CANCELLED, owner="me", seconds=0)
+            with pytest.raises(InputError, match=what):
+                store.merge([done, foreign])
         running = started(store)
         with pytest.raises(InputError, match="is running"):
             store.merge([done, running])
