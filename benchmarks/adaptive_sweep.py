@@ -15,12 +15,14 @@ import json
 
 import torch
 
-from analysis.adaptive import answers
-from analysis.edits import SubjectContext, open_context
-from analysis.ratios import parse_ratios
-from analysis.records import SubjectSpec, SweepSpec
-from analysis.subject import load_subject
-from analysis.sweep import SweepUpdate, iter_sweep, plan_sweep
+from analysis.edits.prepared import SubjectContext, open_context
+from analysis.records.subject import SubjectSpec
+from analysis.records.sweep import SweepSpec, SweepUpdate
+from analysis.subjects.subject import load_subject
+from analysis.sweeps.adaptive import answers
+from analysis.sweeps.grid import plan_sweep
+from analysis.sweeps.ratios import parse_ratios
+from analysis.sweeps.sweep import iter_sweep
 from benchmarks.exact_sweep import Clock, PlainLoop, masks_of
 
 

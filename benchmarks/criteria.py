@@ -26,16 +26,18 @@ import pandas as pd
 import torch
 
 import sample_models
-from analysis.compare import mean_drop, summary
-from analysis.context import SubjectContext, open_context
-from analysis.curves import curve_arrays, is_known, tolerated
-from analysis.edits import scores, targets
-from analysis.points import points_table
-from analysis.ratios import parse_ratios
-from analysis.records import SubjectSpec, SweepSpec
-from analysis.subject import load_subject
-from analysis.sweep import iter_sweep
-from analysis.sweep_records import SweepUpdate
+from analysis.comparison.criteria import mean_drop, summary
+from analysis.curves.points import points_table
+from analysis.curves.reading import curve_arrays, is_known
+from analysis.curves.tolerance import tolerated
+from analysis.edits.masks import scores
+from analysis.edits.prepared import SubjectContext, open_context
+from analysis.edits.target import targets
+from analysis.records.subject import SubjectSpec
+from analysis.records.sweep import SweepSpec, SweepUpdate
+from analysis.subjects.subject import load_subject
+from analysis.sweeps.ratios import parse_ratios
+from analysis.sweeps.sweep import iter_sweep
 from pruners import criteria
 from pruners.errors import InputError
 

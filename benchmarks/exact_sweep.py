@@ -29,23 +29,21 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from analysis.edits import (
-    SubjectContext,
-    edit_for,
-    kept_units,
-    open_context,
-    scores,
-    targets,
-)
+from analysis.edits.edit import edit_for
+from analysis.edits.masks import kept_units, scores
+from analysis.edits.prepared import SubjectContext, open_context
+from analysis.edits.target import targets
 from analysis.engine.steps import Part
-from analysis.grid import group_points
-from analysis.ratios import parse_ratios
-from analysis.records import PointKey, SubjectSpec, Sums, SweepSpec
-from analysis.subject import load_subject
-from analysis.sweep import SweepUpdate, iter_sweep, plan_sweep
+from analysis.records.subject import SubjectSpec
+from analysis.records.sums import Sums
+from analysis.records.sweep import PointKey, SweepSpec, SweepUpdate
+from analysis.subjects.subject import load_subject
+from analysis.sweeps.grid import group_points, plan_sweep
+from analysis.sweeps.ratios import parse_ratios
+from analysis.sweeps.sweep import iter_sweep
 from benchmarks.images import random_images
-from pruners.graph import named_state
-from pruners.removal import remove
+from pruners.capture import named_state
+from pruners.groups.removal import remove
 
 
 @dataclass

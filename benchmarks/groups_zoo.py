@@ -32,12 +32,12 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from analysis.cost import Cost, CostModel
-from analysis.loading.vision import torchvision
-from pruners.graph import capture
-from pruners.groups import Structure, find_structure
-from pruners.masks import num_kept
-from pruners.removal import difference, edited_outputs, remove, removed_graph
+from analysis.subjects.torchvision_import import torchvision
+from pruners.capture import capture
+from pruners.groups.cost import Cost, CostModel
+from pruners.groups.groups import Structure, find_structure
+from pruners.groups.removal import difference, edited_outputs, remove, removed_graph
+from pruners.selection.masks import num_kept
 
 # fmt: off
 TORCHVISION = (

@@ -2,9 +2,9 @@
 
     python -m benchmarks.kill_dashboard [--kills 20]
 
-A process starts the sweep as the dashboard's button does (`analysis.jobs.start_sweep`) and is
-killed with its whole process group. The worker must go on to the end, with the table of a run that
-nothing disturbed.
+A process starts the sweep as the dashboard's button does (`analysis.worker.launch.start_sweep`)
+and is killed with its whole process group. The worker must go on to the end, with the table of a
+run that nothing disturbed.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis import jobs
-from analysis.records import SubjectSpec, SweepSpec
-from analysis.run_record import RunRow
-from analysis.store import Store
+from analysis.records.run import RunRow
+from analysis.records.subject import SubjectSpec
+from analysis.records.sweep import SweepSpec
+from analysis.store.store import Store
+from analysis.worker import launch
 
 SPEC = SweepSpec(
     subject=SubjectSpec(
@@ -83,7 +84,7 @@ def main() -> None:
     moments = random.Random(7)
     with tempfile.TemporaryDirectory() as name:
         store = Store(Path(name) / "undisturbed")
-        run_id = jobs.start_sweep(store, SPEC)
+        run_id = launch.start_sweep(store, SPEC)
         ended(store, run_id)
         expected = store.points(run_id)[COLUMNS]
         rows = [

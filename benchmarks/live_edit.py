@@ -16,10 +16,13 @@ import time
 
 import torch
 
-from analysis.edits import SubjectContext, kept_at, kept_units, open_context, scores, targets
-from analysis.live import LiveEvaluator
-from analysis.records import Plan, PlanEntry, SubjectSpec
-from analysis.subject import load_subject
+from analysis.edits.masks import kept_units, scores
+from analysis.edits.prepared import SubjectContext, open_context
+from analysis.edits.target import kept_at, targets
+from analysis.evaluation.live import LiveEvaluator
+from analysis.records.plan import Plan, PlanEntry
+from analysis.records.subject import SubjectSpec
+from analysis.subjects.subject import load_subject
 
 
 def arguments() -> argparse.Namespace:

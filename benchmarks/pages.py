@@ -43,9 +43,10 @@ def prepare(folder: Path) -> str:
     """Write data and factory, run the sweep and return the run's id."""
     import numpy as np
 
-    from analysis.records import SubjectSpec, SweepSpec
-    from analysis.store import Store
-    from analysis.worker import run_to_end
+    from analysis.records.subject import SubjectSpec
+    from analysis.records.sweep import SweepSpec
+    from analysis.store.store import Store
+    from analysis.worker.run import run_to_end
 
     numbers = np.random.default_rng(0)
     np.savez(

@@ -16,10 +16,12 @@ from pathlib import Path
 
 import torch
 
-from analysis.edits import open_context
-from analysis.records import DEFAULT_MEMORY_LIMIT, SubjectSpec, SweepSpec
-from analysis.subject import load_subject
-from analysis.sweep import iter_sweep
+from analysis.edits.prepared import open_context
+from analysis.memory import DEFAULT_MEMORY_LIMIT
+from analysis.records.subject import SubjectSpec
+from analysis.records.sweep import SweepSpec
+from analysis.subjects.subject import load_subject
+from analysis.sweeps.sweep import iter_sweep
 from benchmarks.images import random_images
 
 

@@ -17,10 +17,11 @@ from dataclasses import dataclass
 
 import torch
 
-from analysis.context import open_context
-from analysis.records import SubjectSpec, SweepSpec
-from analysis.subject import load_subject
-from analysis.sweep import iter_sweep
+from analysis.edits.prepared import open_context
+from analysis.records.subject import SubjectSpec
+from analysis.records.sweep import SweepSpec
+from analysis.subjects.subject import load_subject
+from analysis.sweeps.sweep import iter_sweep
 
 
 @dataclass(frozen=True)

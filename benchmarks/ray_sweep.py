@@ -16,10 +16,11 @@ import time
 
 os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0")
 
-from analysis.context import SubjectContext, open_context
-from analysis.records import SubjectSpec, SweepSpec
-from analysis.subject import load_subject
-from analysis.sweep import iter_sweep
+from analysis.edits.prepared import SubjectContext, open_context
+from analysis.records.subject import SubjectSpec
+from analysis.records.sweep import SweepSpec
+from analysis.subjects.subject import load_subject
+from analysis.sweeps.sweep import iter_sweep
 
 
 def timed(context: SubjectContext, spec: SweepSpec, workers: int) -> dict[str, float]:

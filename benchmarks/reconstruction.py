@@ -15,11 +15,13 @@ import json
 import torch
 
 import sample_models
-from analysis.context import SubjectContext, open_context
-from analysis.edits import kept_at, targets
-from analysis.records import Plan, PlanEntry, SubjectSpec
-from analysis.recover import METHODS, recover_plan, report
-from analysis.subject import load_subject
+from analysis.edits.prepared import SubjectContext, open_context
+from analysis.edits.target import kept_at, targets
+from analysis.records.plan import Plan, PlanEntry
+from analysis.records.subject import SubjectSpec
+from analysis.recovery.outcome import report
+from analysis.recovery.plan_repair import METHODS, recover_plan
+from analysis.subjects.subject import load_subject
 from pruners.errors import InputError
 
 

@@ -17,10 +17,12 @@ from collections import defaultdict, deque
 import torch
 
 import sample_models
-from analysis.context import open_context
-from analysis.records import PointKey, SubjectSpec, Sums, SweepSpec
-from analysis.subject import load_subject
-from analysis.sweep import iter_sweep
+from analysis.edits.prepared import open_context
+from analysis.records.subject import SubjectSpec
+from analysis.records.sums import Sums
+from analysis.records.sweep import PointKey, SweepSpec
+from analysis.subjects.subject import load_subject
+from analysis.sweeps.sweep import iter_sweep
 
 RATIOS = tuple(round(0.1 * step, 1) for step in range(1, 10))
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pages.components import job, sweep_form, sweep_monitor
 from pages.components.frame import frame
-from pages.components.session import loaded
-from pages.components.states import empty, guarded
+from pages.components.state import loaded
+from pages.components.sweep import form, monitor
+from pages.components.widgets import empty, guarded, job
 
 session = frame("Sweep")
 if session.spec is None:
@@ -19,7 +19,7 @@ if session.spec is None:
 else:
     job.resume_banner(session)
     if session.run is not None and not session.is_stale:
-        sweep_monitor.draw(session)
+        monitor.draw(session)
     with guarded("This sweep cannot be started"):
         if not session.is_live:
-            sweep_form.draw(session, loaded(session.spec))
+            form.draw(session, loaded(session.spec))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pages.components import curves_view, run_state
+from pages.components.curves import view
 from pages.components.frame import frame
-from pages.components.states import guarded
+from pages.components.widgets import guarded, run_state
 
 session = frame("Curves")
 if run_state.has_points(session):
     run_state.ribbons(session)
     with guarded("The curves cannot be drawn"):
-        curves_view.draw(session)
+        view.draw(session)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pages.components import compare_view, run_state
+from pages.components import compare
 from pages.components.frame import frame
-from pages.components.states import empty, guarded
+from pages.components.widgets import empty, guarded, run_state
 
 session = frame("Compare")
 if run_state.has_points(session):
@@ -19,4 +19,4 @@ if run_state.has_points(session):
         )
     else:
         with guarded("The criteria cannot be compared"):
-            compare_view.draw(session)
+            compare.draw(session)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pages.components import plan_view
 from pages.components.frame import frame
-from pages.components.states import empty, guarded
+from pages.components.plan import view
+from pages.components.widgets import empty, guarded
 
 session = frame("Plan")
 if session.spec is None:
@@ -17,4 +17,4 @@ if session.spec is None:
     )
 else:
     with guarded("The plan cannot be shown"):
-        plan_view.draw(session)
+        view.draw(session)

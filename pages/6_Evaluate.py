@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from pages.components import evaluate_view, plan_gate
+from pages.components import evaluate
 from pages.components.frame import frame
-from pages.components.states import guarded
+from pages.components.plan import gate
+from pages.components.widgets import guarded
 
 session = frame("Evaluate")
-plan = plan_gate.pruning_plan(session)
+plan = gate.pruning_plan(session)
 if plan is not None:
     with guarded("The plan cannot be evaluated"):
-        evaluate_view.draw(session, plan)
+        evaluate.draw(session, plan)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from pages.components import export_view, plan_gate
+from pages.components import export
 from pages.components.frame import frame
-from pages.components.states import guarded
+from pages.components.plan import gate
+from pages.components.widgets import guarded
 
 session = frame("Export")
-plan = plan_gate.pruning_plan(session)
+plan = gate.pruning_plan(session)
 if plan is not None:
     with guarded("The plan cannot be exported"):
-        export_view.draw(session, plan)
+        export.draw(session, plan)

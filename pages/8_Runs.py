@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pages.components import runs_view
+from pages.components import runs
 from pages.components.frame import frame
-from pages.components.states import empty, guarded
+from pages.components.widgets import empty, guarded
 
 session = frame("Runs")
 with guarded("The workspace cannot be read"):
     if session.store.runs():
-        runs_view.draw(session)
+        runs.draw(session)
     else:
         empty(
             "No runs yet",

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from pruners.graph import named_state
+from pruners.capture import named_state
 
 
 def call_with(model: nn.Module, tensors: Mapping[str, Tensor], inputs: Tensor) -> Any:

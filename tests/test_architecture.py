@@ -22,12 +22,12 @@ CONFINED = {
     "streamlit": ("app.py", "pages/"),
     "plotly": ("analysis/figures", "pages/"),
     "sqlite3": ("analysis/store",),
-    "torchvision": ("analysis/loading/",),
-    "timm": ("analysis/loading/",),
+    "torchvision": ("analysis/subjects/",),
+    "timm": ("analysis/subjects/",),
     "typer": ("analysis/cli/",),
-    "ray": ("analysis/executors/",),
-    "onnx": ("analysis/export/",),
-    "onnxruntime": ("analysis/export/",),
+    "ray": ("analysis/sweeps/executors/",),
+    "onnx": ("analysis/interop/",),
+    "onnxruntime": ("analysis/interop/",),
 }
 PRUNERS_MAY_IMPORT = {"torch", "pruners"}
 MAX_LINES = 400

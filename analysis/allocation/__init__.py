@@ -2,6 +2,7 @@
 
 from analysis.allocation import ranked, threshold, uniform  # noqa: F401  (importing registers them)
 from analysis.allocation.budget import KINDS, Budget, Meter, parse_budget
+from analysis.allocation.global_ranking import global_plan
 from analysis.allocation.registry import (
     BEST,
     FIXED,
@@ -11,19 +12,22 @@ from analysis.allocation.registry import (
     allocate,
     get,
     names,
+    strategy,
 )
 
 __all__ = [
+    "Allocation",
     "BEST",
+    "Budget",
     "FIXED",
     "KINDS",
-    "Allocation",
-    "Budget",
     "Meter",
     "Request",
     "Strategy",
     "allocate",
     "get",
+    "global_plan",
     "names",
     "parse_budget",
+    "strategy",
 ]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from analysis.plan import kept_counts, pruned_entries
+from analysis.plans import kept_counts, pruned_entries
 from analysis.records import Plan
 from pruners.errors import InputError, UnsupportedError
-from pruners.granularity import parse as parse_granularity
+from pruners.selection import parse as parse_granularity
 
 KINDS: Mapping[str, str] = {
     "macs": "MACs left, as a fraction of dense",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from analysis.allocation.bisection import to_budget
 from analysis.allocation.registry import Allocation, Request, strategy
-from analysis.allocation.search import to_budget
 from analysis.records import Plan
 from pruners.errors import InputError
 

@@ -32,8 +32,9 @@ class Request:
         criteria: ``fixed`` keeps each entry's criterion, ``best`` chooses one per layer.
         cautious: Read curves at the upper end of their intervals.
         most: Largest ratio that is given to any entry.
-        rank: Fills a plan by global ranking at a ratio (`analysis.global_ranking.global_plan`).
-        finish: Applied to every plan that a strategy tries, before its cost is asked for: rounding
+        rank: Fills a plan by global ranking at a ratio
+        (`analysis.allocation.global_ranking.global_plan`). finish: Applied to every plan that a
+        strategy tries, before its cost is asked for: rounding
             of kept counts, so that a budget holds after it. It must not reverse an order: what
             removes more before it removes no less after it.
     """

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.allocation.bisection import to_budget
 from analysis.allocation.registry import BEST, Allocation, Request, strategy
-from analysis.allocation.search import to_budget
 from analysis.curves import curve_arrays, envelope, first_crossing, in_curve_order, is_known
-from analysis.plan import key_of, set_criterion, set_kept
+from analysis.plans import key_of, set_criterion, set_kept
 from analysis.records import Plan, PlanEntry
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 import math
 
+from analysis.allocation.bisection import to_budget
 from analysis.allocation.registry import BEST, Allocation, Request, strategy
-from analysis.allocation.search import to_budget
-from analysis.plan import key_of, set_criterion, set_ratio
-from analysis.prediction import Curve, envelopes
+from analysis.plans import Curve, envelopes, key_of, set_criterion, set_ratio
 from analysis.records import Plan, PlanEntry
-from pruners.granularity import parse
+from pruners.selection import parse
 
 _GRID = 10_000
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from analysis.cli.program import main
+from analysis.cli.app import main
 
 __all__ = ["main"]

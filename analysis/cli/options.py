@@ -12,7 +12,7 @@ from analysis.store import Store
 from pruners.errors import InputError
 
 if TYPE_CHECKING:
-    from analysis.context import SubjectContext
+    from analysis.edits import SubjectContext
     from analysis.records import Plan, SubjectSpec
 
 WORKSPACE_VARIABLE = "PRUNESCOPE_WORKSPACE"
@@ -62,11 +62,11 @@ def open_context(spec: SubjectSpec, workspace: Path | None) -> SubjectContext:
     Raises:
         InputError: It cannot be loaded; the message says why.
     """
-    from analysis import context
-    from analysis.statistics_cache import folder_in
-    from analysis.subject import load_subject
+    from analysis import edits
+    from analysis.store import folder_in
+    from analysis.subjects import load_subject
 
-    found = context.open_context(load_subject(spec))
+    found = edits.open_context(load_subject(spec))
     found.use_cache(folder_in(workspace_path(workspace)))
     return found
 
@@ -77,9 +77,9 @@ def read_plan(path: Path) -> Plan:
     Raises:
         InputError: It is missing or not a plan.
     """
-    from analysis import plan
+    from analysis import plans
 
-    return plan.read_plan(path)
+    return plans.read_plan(path)
 
 
 def check_folder(path: Path) -> Path:

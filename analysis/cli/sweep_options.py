@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from analysis.ratios import parse_ratios
+from analysis.memory import parse_bytes
 from analysis.records import SubjectSpec, SweepSpec
-from analysis.sizes import parse_bytes
+from analysis.sweeps import parse_ratios
 from pruners.errors import InputError, UnknownNameError
 
 MODES = ("exhaustive", "adaptive")
@@ -66,11 +66,10 @@ def spec_of_options(
     Raises:
         InputError: An option is missing or makes no sense; the message says which.
     """
-    from analysis.reduced import check_precision
-    from pruners import granularity as granularities
-    from pruners.criteria import load_criterion_file
-    from pruners.criteria.coupled import REDUCTIONS
-    from pruners.semantics import check_semantics
+    from analysis.engine import check_precision
+    from pruners.criteria import REDUCTIONS, load_criterion_file
+    from pruners.groups import check_semantics
+    from pruners.selection import granularity as granularities
 
     if model is None or data is None:
         raise InputError("a sweep needs --model and --data (or --resume RUN)")

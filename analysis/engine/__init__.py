@@ -1,1 +1,5 @@
 """The incremental engine: a captured graph compiled to steps that can be run in part."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from analysis.engine.column_skipping import take_channels
 from analysis.engine.folding import first_result, following_norm
-from analysis.engine.narrowing import take_channels
 from analysis.engine.operators import (
     ADDITION,
     BATCH_NORM,
@@ -27,8 +27,8 @@ from analysis.engine.operators import (
 )
 from analysis.engine.steps import Part, Step
 from analysis.engine.weights import State, Weights
+from pruners.capture import Graph
 from pruners.errors import UnsupportedError
-from pruners.graph import Graph
 
 Values = dict[int, Any]
 Observer = Callable[[int, Any], None]

@@ -5,33 +5,43 @@ in ``customdata`` and a text alternative computed from its data (`alt`). Points 
 as traces that Streamlit can select: matrices are square markers, not heat maps.
 """
 
-from analysis.figures.canvas import alt, blank
-from analysis.figures.cells import coverage_grid, sensitivity_matrix
+from analysis.figures import palettes
 from analysis.figures.compare import (
     agreement_chart,
     criteria_chart,
     layer_agreement_chart,
     win_matrix_chart,
 )
-from analysis.figures.curve_traces import Beside
-from analysis.figures.curves import focus_curves, sensitivity_curves, small_multiples
-from analysis.figures.layers import opportunity, ranking
+from analysis.figures.curves import (
+    MAX_HIGHLIGHTED,
+    MAX_PANELS,
+    focus_curves,
+    sensitivity_curves,
+    small_multiples,
+)
+from analysis.figures.heatmaps import coverage_grid, sensitivity_matrix
+from analysis.figures.layout import UIREVISION, alt, blank
 from analysis.figures.palettes import DARK, LIGHT, PALETTES, Palette, Style, palette, styles
+from analysis.figures.pareto import pareto, predicted_measured
 from analysis.figures.plan import (
     class_change,
     latency_chart,
     plan_bars,
     size_bars,
 )
-from analysis.figures.trade_offs import pareto, predicted_measured
+from analysis.figures.ranking import opportunity, ranking
+from analysis.figures.traces import Beside
 
 __all__ = [
+    "Beside",
     "DARK",
     "LIGHT",
+    "MAX_HIGHLIGHTED",
+    "MAX_PANELS",
     "PALETTES",
-    "Beside",
     "Palette",
     "Style",
+    "UIREVISION",
     "agreement_chart",
     "alt",
     "blank",
@@ -43,6 +53,7 @@ __all__ = [
     "layer_agreement_chart",
     "opportunity",
     "palette",
+    "palettes",
     "pareto",
     "plan_bars",
     "predicted_measured",

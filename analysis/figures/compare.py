@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.figures.canvas import blank, canvas, listed, with_alt
+from analysis.figures.layout import blank, canvas, listed, with_alt
 from analysis.figures.palettes import Palette, palette, readable_on, scale, styles
 
 OUTCOMES: Mapping[str, tuple[str, str, int]] = {
@@ -29,7 +29,7 @@ def win_matrix_chart(wins: pd.DataFrame, *, theme: str = "light") -> go.Figure:
     """Draw layer x criterion: best, tied, worse, each with its own marker.
 
     Args:
-        wins: What `analysis.compare.win_matrix` returned.
+        wins: What `analysis.comparison.criteria.win_matrix` returned.
         theme: ``light`` or ``dark``.
 
     Returns:
@@ -102,7 +102,7 @@ def agreement_chart(
     """Draw a criterion x criterion table as square markers; ``customdata`` is the pair.
 
     Args:
-        matrix: What `analysis.compare.agreement_matrix` returned.
+        matrix: What `analysis.comparison.agreement.agreement_matrix` returned.
         label: What the numbers are.
         theme: ``light`` or ``dark``.
     """
@@ -180,7 +180,7 @@ def layer_agreement_chart(
     """Draw the agreement of each pair of criteria by layer, beside what chance would give.
 
     Args:
-        pairs: What `analysis.compare.agreement` returned.
+        pairs: What `analysis.comparison.agreement.agreement` returned.
         value: ``jaccard`` or ``spearman``.
         theme: ``light`` or ``dark``.
     """
@@ -238,7 +238,7 @@ def criteria_chart(table: pd.DataFrame, *, theme: str = "light") -> go.Figure:
     """Draw each criterion's numbers of layers where it is best, tied, worse or not measured.
 
     Args:
-        table: What `analysis.compare.summary` returned.
+        table: What `analysis.comparison.criteria.summary` returned.
         theme: ``light`` or ``dark``.
     """
     colors = palette(theme)

@@ -21,22 +21,9 @@ from analysis.curves import (
     metric,
     tolerated,
 )
-from analysis.figures.canvas import (
-    blank,
-    canvas,
-    listed,
-    style_layout,
-    with_alt,
-)
-from analysis.figures.curve_traces import (
-    Beside,
-    Drawn,
-    add_context,
-    add_curve,
-    add_envelope,
-    line,
-)
+from analysis.figures.layout import blank, canvas, listed, style_layout, with_alt
 from analysis.figures.palettes import Palette, behind, palette, styles
+from analysis.figures.traces import Beside, Drawn, add_context, add_curve, add_envelope, line
 
 MAX_HIGHLIGHTED = 8
 MAX_PANELS = 24

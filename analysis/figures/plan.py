@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.figures.canvas import blank, canvas, listed, with_alt
+from analysis.figures.layout import blank, canvas, listed, with_alt
 from analysis.figures.palettes import Palette, palette, styles
 
 
@@ -194,7 +194,7 @@ def plan_bars(table: pd.DataFrame, *, theme: str = "light") -> go.Figure:
     """Draw the plan's achieved ratios by layer, with what each layer tolerates as ticks.
 
     Args:
-        table: What `analysis.prediction.plan_table` returned.
+        table: What `analysis.plans.prediction.plan_table` returned.
         theme: ``light`` or ``dark``.
 
     Returns:

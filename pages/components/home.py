@@ -5,9 +5,8 @@ from __future__ import annotations
 import streamlit as st
 
 from analysis.records import SubjectSpec
-from pages.components import address, job, session, text
-from pages.components.session import Session
-from pages.components.states import go
+from pages.components.state import Session, session, url_state
+from pages.components.widgets import formatting, go, job
 
 DEMO = SubjectSpec(
     model="sample:resnet20", data="sample:fashion-mnist", samples=2000, batch_size=100
@@ -73,15 +72,16 @@ def _recent(current: Session) -> None:
         spec = row.spec
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             st.markdown(
-                f"**{text.title_of(spec.subject.model)}** "
-                f"on {text.title_of(spec.subject.data or 'no data')} "
-                f"\N{MIDDLE DOT} {text.listed(spec.criteria)} \N{MIDDLE DOT} {spec.granularity} "
+                f"**{formatting.title_of(spec.subject.model)}** "
+                f"on {formatting.title_of(spec.subject.data or 'no data')} "
+                f"\N{MIDDLE DOT} {formatting.listed(spec.criteria)} "
+                f"\N{MIDDLE DOT} {spec.granularity} "
                 f"{job.badge(row)}  \n"
-                f":small[`{row.run_id}` \N{MIDDLE DOT} {text.when(row.created)}]",
+                f":small[`{row.run_id}` \N{MIDDLE DOT} {formatting.when(row.created)}]",
                 width="stretch",
             )
             if st.button("Open", key=f"home_open_{row.run_id}", icon=":material/folder_open:"):
-                address.put("plan", None)
+                url_state.put("plan", None)
                 session.open_run(row.run_id)
                 session.choose_subject(spec.subject)
                 go("Sweep" if row.is_live else "Curves")

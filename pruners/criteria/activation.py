@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pruners.criteria.registry import CHANNEL, CONV_AND_LINEAR, LayerData, Level, criterion
+from pruners.criteria.registry import CHANNEL, CONV_AND_LINEAR, Level, criterion
 from pruners.layers import flat_rows
+from pruners.statistics import LayerData
 
 
 @criterion(

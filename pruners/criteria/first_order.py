@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from pruners.criteria.registry import CHANNEL, LayerData, Level, criterion
+from pruners.criteria.registry import CHANNEL, Level, criterion
+from pruners.statistics import LayerData
 
 
 @criterion(

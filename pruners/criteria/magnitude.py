@@ -7,8 +7,9 @@ import hashlib
 import torch
 from torch import Tensor
 
-from pruners.criteria.registry import CHANNEL, CONV_AND_LINEAR, LayerData, Level, criterion
+from pruners.criteria.registry import CHANNEL, CONV_AND_LINEAR, Level, criterion
 from pruners.layers import flat_rows
+from pruners.statistics import LayerData
 
 
 def _wide(weight: Tensor) -> Tensor:

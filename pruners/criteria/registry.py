@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import torch
@@ -17,7 +17,8 @@ from torch import Tensor
 
 from pruners.errors import InputError, UnknownNameError, UnsupportedError
 from pruners.layers import TYPE_NAMES
-from pruners.ranking import NORMALIZERS
+from pruners.selection import NORMALIZERS
+from pruners.statistics import LayerData
 
 Level = Literal["element", "channel"]
 Cost = Literal["weights", "forward", "backward", "second order"]
@@ -30,34 +31,6 @@ CONV_AND_LINEAR = ALL_TYPES - {"MultiheadAttention"}
 # What a criterion may ask for without any data; "seed" is the run's seed.
 DATA_FREE = frozenset({"seed", "bn_scale"})
 COSTS = ("weights", "forward", "backward", "second order")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class LayerData:
-    """Everything that a criterion may look at for one layer.
-
-    Attributes:
-        name: Module name.
-        weight: ``(O, I/G, K...)``: output channels first, also for transposed convolutions.
-        type: Class of the layer, one of `pruners.layers.TYPE_NAMES`.
-        conv_groups: Convolution groups ``G``; 1 for other layers.
-        statistics: What `pruners.statistics.collect` gathered for this layer, by need.
-        reasons: Why a statistic is missing, by need.
-        seed: The run's seed; random criteria mix the layer's name into it.
-    """
-
-    name: str
-    weight: Tensor
-    type: str = "Conv2d"
-    conv_groups: int = 1
-    statistics: Mapping[str, Tensor] = field(default_factory=dict)
-    reasons: Mapping[str, str] = field(default_factory=dict)
-    seed: int = 0
-
-    @property
-    def bn_scale(self) -> Tensor | None:
-        """Scale of the batch norm that follows the layer, ``(O,)``, if one does."""
-        return self.statistics.get("bn_scale")
 
 
 class ScoreFunction(Protocol):
@@ -77,15 +50,15 @@ class Criterion:
         citation: Authors, title, year, identifier and equation number.
         formula: The score in one line of plain text.
         help: What it does and when to use it, in plain words.
-        needs: The statistics that it reads, as named in `pruners.statistics`, and ``seed``.
-        granularities: Kinds of granularity it can score.
+        needs: The statistics that it reads, as named in `pruners.statistics.calibration`, and
+        ``seed``. granularities: Kinds of granularity it can score.
         layer_types: Classes of layers it can score.
         cost: What the statistics cost: ``weights`` (nothing to collect), ``forward``,
             ``backward`` or ``second order``.
         fn: The score function.
         caution: When not to trust it; empty if there is nothing to say.
         normalizer: How global ranking compares its scores across layers if nobody says otherwise,
-            one of `pruners.ranking.NORMALIZERS`.
+            one of `pruners.selection.normalizers.NORMALIZERS`.
         version: Digest of the user's file it comes from; empty for the built-in ones. What is
             cached by a criterion's name must depend on it.
     """

@@ -9,9 +9,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pruners.accumulators import in_blocks
-from pruners.criteria.registry import CHANNEL, CONV_AND_LINEAR, LayerData, Level, criterion
+from pruners.criteria.registry import CHANNEL, CONV_AND_LINEAR, Level, criterion
 from pruners.layers import flat_rows
+from pruners.statistics import LayerData, in_blocks
 
 # Damping of the empirical Fisher, as in the reference implementation of oBERT.
 FISHER_DAMP = 1e-7

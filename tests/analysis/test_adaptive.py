@@ -8,9 +8,11 @@ from collections.abc import Iterator
 import pytest
 from torch import Tensor
 
-from analysis.adaptive import answers
-from analysis.records import PointKey, Sums, SweepSpec
-from analysis.sweep import SweepUpdate, iter_sweep, plan_sweep
+from analysis.records.sums import Sums
+from analysis.records.sweep import PointKey, SweepSpec, SweepUpdate
+from analysis.sweeps.adaptive import answers
+from analysis.sweeps.grid import plan_sweep
+from analysis.sweeps.sweep import iter_sweep
 from pruners.errors import UnknownNameError
 from tests.helpers.contexts import sample_context, sample_spec
 

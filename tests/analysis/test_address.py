@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.address import Address, parse_data, parse_model
+from analysis.subjects.address import Address, parse_data, parse_model
 from pruners.errors import AddressError
 
 

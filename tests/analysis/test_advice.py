@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analysis.advice import advise
+from analysis.comparison.advice import advise
 from tests.analysis.points_tables import GRID, curve, table
 
 EASY = [0.0] * 7 + [0.5] * 2

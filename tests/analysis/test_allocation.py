@@ -13,9 +13,11 @@ import pytest
 from analysis import allocation
 from analysis.allocation import Budget, Meter, Request, parse_budget
 from analysis.allocation.registry import strategy
-from analysis.plan import bulk_set, exclude, find, kept_counts, lock, new_plan, set_ratio
-from analysis.prediction import predict
-from analysis.records import Plan, SubjectSpec
+from analysis.plans.editing import bulk_set, exclude, lock, new_plan, set_ratio
+from analysis.plans.entries import find, kept_counts
+from analysis.plans.prediction import predict
+from analysis.records.plan import Plan
+from analysis.records.subject import SubjectSpec
 from pruners.errors import InputError, UnknownNameError, UnsupportedError
 from tests.analysis.points_tables import table
 

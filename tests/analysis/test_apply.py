@@ -9,16 +9,18 @@ import numpy as np
 import pytest
 import torch
 
-from analysis import apply
+from analysis import plans
 from analysis.allocation import Budget, Request, allocate
-from analysis.context import open_context
-from analysis.evaluate import evaluate_plan, file_bytes
-from analysis.evaluation import Evaluation
-from analysis.inventory import inventory
-from analysis.known_points import planned_points
-from analysis.plan import bulk_set, find, kept_counts, key_of, set_kept, set_ratio
-from analysis.records import Plan, SweepSpec
-from analysis.subject import load_subject
+from analysis.edits.prepared import open_context
+from analysis.evaluation.evaluate import evaluate_plan, file_bytes
+from analysis.evaluation.report import Evaluation
+from analysis.plans.editing import bulk_set, set_kept, set_ratio
+from analysis.plans.entries import find, kept_counts, key_of
+from analysis.records.plan import Plan
+from analysis.records.sweep import SweepSpec
+from analysis.subjects.overview import inventory
+from analysis.subjects.subject import load_subject
+from analysis.sweeps.fingerprints import planned_points
 from pruners.errors import InputError, PlanError, UnsupportedError
 from pruners.preserve import checksum
 from sample_models import zoo
@@ -28,40 +30,40 @@ NAMES = tuple(zoo.names())
 
 
 def some_plan(name: str, *, ratio: float = 0.3, criterion: str = "l1") -> Plan:
-    plan = apply.start_plan(sample_context(name), criterion=criterion)
+    plan = plans.start_plan(sample_context(name), criterion=criterion)
     return bulk_set(plan, [key_of(entry) for entry in plan.entries], ratio)
 
 
 def test_a_started_plan_lists_every_prunable_group() -> None:
     context = sample_context("resnet20")
-    plan = apply.start_plan(context, criterion="l1")
+    plan = plans.start_plan(context, criterion="l1")
     structure = context.require_structure()
     assert [key_of(entry) for entry in plan.entries] == [
         group.id for group in structure.groups if group.kind == "channel" and group.prunable
     ]
-    assert set(apply.not_prunable(context, "channel")) == {"fc"}
+    assert set(plans.not_prunable(context, "channel")) == {"fc"}
     assert plan.fingerprint == context.subject.fingerprint
 
 
 def test_indices_are_the_highest_scores() -> None:
     context = sample_context("lenet5")
-    plan = apply.resolve(context, set_ratio(some_plan("lenet5", ratio=0.0), "conv2", 0.5))
+    plan = plans.resolve(context, set_ratio(some_plan("lenet5", ratio=0.0), "conv2", 0.5))
     # Of a plain convolution the L1 norm of each filter decides.
     norms = dict(context.model.named_modules())["conv2"].weight.detach().abs().sum((1, 2, 3))
     expected = sorted(torch.argsort(norms, descending=True)[:8].tolist())
     assert list(find(plan, "conv2").indices or ()) == expected
     assert find(plan, "conv1").indices is None
-    assert apply.resolve(context, plan) == plan
+    assert plans.resolve(context, plan) == plan
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_meter_says_what_the_removed_model_has(name: str) -> None:
     context = sample_context(name)
     plan = some_plan(name)
-    params, _ = apply.meter(context).sizes(plan)
-    small = apply.removed_model(context, plan)
+    params, _ = plans.meter(context).sizes(plan)
+    small = plans.removed_model(context, plan)
     assert sum(item.numel() for item in small.parameters()) == params
-    assert params < apply.meter(context).sizes(some_plan(name, ratio=0.0))[0]
+    assert params < plans.meter(context).sizes(some_plan(name, ratio=0.0))[0]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -93,7 +95,7 @@ def test_evaluation_against_a_plain_loop() -> None:
     assert labels is not None
     with torch.no_grad():
         dense = context.model(inputs).argmax(1) == labels
-        small = apply.removed_model(context, plan)(inputs).argmax(1) == labels
+        small = plans.removed_model(context, plan)(inputs).argmax(1) == labels
     assert found.dense.sums.correct == int(dense.sum())
     assert found.removed.sums.correct == int(small.sum())
     assert found.removed.drop == pytest.approx(float(dense.sum() - small.sum()) / len(labels))
@@ -121,19 +123,19 @@ def test_a_plan_that_removes_nothing_changes_nothing() -> None:
 
 def test_masked_weights() -> None:
     context = sample_context("lenet5")
-    plan = apply.start_plan(context, criterion="l1", granularity="element")
+    plan = plans.start_plan(context, criterion="l1", granularity="element")
     plan = bulk_set(plan, [key_of(entry) for entry in plan.entries], 0.5)
     found = evaluate_plan(context, plan, latency_seconds=0)
     assert found.agrees
     assert found.removed.params == found.dense.params
-    assert found.removed.nonzero == apply.meter(context).sizes(plan)[0]
-    assert context.model is not apply.removed_model(context, plan)
+    assert found.removed.nonzero == plans.meter(context).sizes(plan)[0]
+    assert context.model is not plans.removed_model(context, plan)
 
 
 def test_masked_weights_and_removed_channels_together() -> None:
     context = sample_context("lenet5")
     channels = set_ratio(some_plan("lenet5", ratio=0.0), "conv2", 0.5)
-    weights = apply.start_plan(context, criterion="l1", granularity="element")
+    weights = plans.start_plan(context, criterion="l1", granularity="element")
     weights = set_ratio(weights, "fc1", 0.5)
     plan = dataclasses.replace(channels, entries=(*channels.entries, *weights.entries))
     found = evaluate_plan(context, plan, latency_seconds=0)
@@ -144,9 +146,9 @@ def test_masked_weights_and_removed_channels_together() -> None:
 
 def test_a_pattern_gets_its_exact_count() -> None:
     context = sample_context("lenet5")
-    plan = apply.start_plan(context, criterion="l1", granularity="2:4")
-    plan = apply.resolve(context, bulk_set(plan, [key_of(entry) for entry in plan.entries], 0.5))
-    model = apply.removed_model(context, plan)
+    plan = plans.start_plan(context, criterion="l1", granularity="2:4")
+    plan = plans.resolve(context, bulk_set(plan, [key_of(entry) for entry in plan.entries], 0.5))
+    model = plans.removed_model(context, plan)
     for entry in plan.entries:
         weight = dict(model.named_modules())[entry.layer].weight
         assert int(torch.count_nonzero(weight)) == entry.kept
@@ -160,7 +162,7 @@ def test_a_plan_for_other_weights_is_refused_in_one_line() -> None:
     context = sample_context("lenet5")
     other = dataclasses.replace(some_plan("resnet20"), fingerprint=context.subject.fingerprint)
     with pytest.raises(PlanError, match="units, the model has"):
-        apply.require_fit(context, other)
+        plans.require_fit(context, other)
 
 
 def conflicting(group: str | None) -> Plan:
@@ -178,11 +180,11 @@ def test_conflicts_inside_a_group_name_both_layers(group: str | None) -> None:
     if group is None:
         says = r"^layer1.2.conv2 \(keeps 9\) and conv1 \(keeps 12\): one entry for .* conv1"
     with pytest.raises(PlanError, match=says):
-        apply.require_fit(context, plan)
+        plans.require_fit(context, plan)
     with pytest.raises(PlanError, match=says):
         evaluate_plan(context, plan)
     if group is not None:
-        for use in (apply.resolve, apply.masked_edit, apply.removed_model):
+        for use in (plans.resolve, plans.masked_edit, plans.removed_model):
             with pytest.raises(PlanError, match=says):
                 use(context, plan)
 
@@ -191,12 +193,12 @@ def test_a_layer_that_is_not_its_groups_first_is_told_so() -> None:
     plan = conflicting(None)
     plan = dataclasses.replace(plan, entries=plan.entries[-1:])
     with pytest.raises(PlanError, match=r"^layer1.2.conv2 \(keeps 9\): one entry for the group"):
-        apply.require_fit(sample_context("resnet20"), plan)
+        plans.require_fit(sample_context("resnet20"), plan)
 
 
 def test_requests_reach_a_group_by_any_of_its_layers() -> None:
     context = sample_context("resnet20")
-    find_group = apply.group_of(context)
+    find_group = plans.group_of(context)
     structure = context.require_structure()
     wide = max(structure.groups, key=lambda group: len(group.producers))
     for member in wide.producers:
@@ -208,7 +210,7 @@ def test_requests_reach_a_group_by_any_of_its_layers() -> None:
 def test_uniform_to_a_budget_on_real_models(name: str) -> None:
     context = sample_context(name)
     request = Request(
-        plan=some_plan(name, ratio=0.0), meter=apply.meter(context), budget=Budget("macs", 0.7)
+        plan=some_plan(name, ratio=0.0), meter=plans.meter(context), budget=Budget("macs", 0.7)
     )
     found = allocate("uniform", request)
     assert found.feasible
@@ -250,8 +252,8 @@ def test_a_model_without_graph_is_evaluated_with_masked_weights(tmp_path: Path) 
     context = open_context(load_subject(spec))
     assert context.graph is None
     with pytest.raises(UnsupportedError, match="could not be captured"):
-        apply.start_plan(context, criterion="l1")
-    plan = apply.start_plan(context, criterion="l1", granularity="element")
+        plans.start_plan(context, criterion="l1")
+    plan = plans.start_plan(context, criterion="l1", granularity="element")
     plan = bulk_set(plan, ["a", "b"], 0.5)
     found = evaluate_plan(context, plan, latency_seconds=0)
     assert found.agrees
@@ -259,8 +261,8 @@ def test_a_model_without_graph_is_evaluated_with_masked_weights(tmp_path: Path) 
     assert {found.dense.macs, found.removed.macs, macs} == {784 * 16 + 16 * 10}
     sweep = SweepSpec(subject=spec, criteria=("l1",), granularity="element", ratios=(0.5,))
     assert {point.macs for point in planned_points(context, sweep)} == {macs}
-    assert found.removed.nonzero == apply.meter(context).sizes(plan)[0]
-    request = Request(plan=plan, meter=apply.meter(context), budget=Budget("params", 0.4))
+    assert found.removed.nonzero == plans.meter(context).sizes(plan)[0]
+    request = Request(plan=plan, meter=plans.meter(context), budget=Budget("params", 0.4))
     assert allocate("uniform", request).spent == pytest.approx(0.4, abs=0.01)
 
 
@@ -274,7 +276,7 @@ def test_without_labels_accuracy_is_agreement_with_dense(tmp_path: Path) -> None
         calibration_samples=16,
     )
     context = open_context(load_subject(spec))
-    plan = apply.start_plan(context, criterion="l1")
+    plan = plans.start_plan(context, criterion="l1")
     plan = bulk_set(plan, [key_of(entry) for entry in plan.entries], 0.5)
     found = evaluate_plan(context, plan, latency_seconds=0)
     assert not found.labelled
@@ -287,7 +289,7 @@ def test_evaluation_needs_data() -> None:
     spec = dataclasses.replace(sample_context("lenet5").subject.spec, data=None)
     context = open_context(load_subject(spec))
     with pytest.raises(InputError, match="give --data"):
-        evaluate_plan(context, apply.start_plan(context, criterion="l1"))
+        evaluate_plan(context, plans.start_plan(context, criterion="l1"))
 
 
 def test_progress_is_told_batch_by_batch() -> None:
@@ -307,8 +309,8 @@ def test_a_plan_chooses_the_channels_that_its_run_measured() -> None:
     context = sample_context("resnet20")
     wide = max(context.require_structure().groups, key=lambda group: len(group.producers))
     for reduction in ("mean", "first", "max"):
-        plan = apply.start_plan(context, criterion="l1", reduction=reduction)
-        plan = apply.resolve(context, set_ratio(plan, wide.id, 0.5))
+        plan = plans.start_plan(context, criterion="l1", reduction=reduction)
+        plan = plans.resolve(context, set_ratio(plan, wide.id, 0.5))
         values = context.channel_scores(wide, "l1", reduction=reduction)
         expected = sorted(torch.argsort(values, stable=True)[wide.units // 2 :].tolist())
         assert list(find(plan, wide.id).indices or ()) == expected

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 
-from analysis.address import parse_model
 from analysis.cli import main
-from analysis.loading.models import load_model
-from analysis.loading.stamps import stamp
-from analysis.records import SubjectSpec
+from analysis.records.subject import SubjectSpec
+from analysis.subjects.address import parse_model
+from analysis.subjects.models import load_model
+from analysis.subjects.stamps import stamp
 from tests.helpers.tiny_subject import seeded_state, write_images, write_subject
 
 Run = Callable[..., tuple[int, str, str]]

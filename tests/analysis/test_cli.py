@@ -13,11 +13,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis import context as contexts
-from analysis.cli import main, options, serve_command
-from analysis.points import COLUMNS
-from analysis.store import Store
-from analysis.subject import load_subject
+from analysis import edits as contexts
+from analysis.cli import main, options
+from analysis.cli.commands import serve
+from analysis.curves.points import COLUMNS
+from analysis.store.store import Store
+from analysis.subjects.subject import load_subject
 from pruners.errors import InputError
 from tests.helpers.tiny_subject import write_subject
 
@@ -46,7 +47,7 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(options, "open_context", opened)
     for command in ("sweep", "plan", "evaluate", "export", "recover"):
-        monkeypatch.setattr(f"analysis.cli.{command}_command.open_context", opened)
+        monkeypatch.setattr(f"analysis.cli.commands.{command}.open_context", opened)
 
     def call(*arguments: object) -> tuple[int, str, str]:
         code = main([str(item) for item in arguments])
@@ -264,7 +265,7 @@ def test_a_sweep_that_fails_is_one_line_more(
         raise InputError("the data broke")
         yield
 
-    monkeypatch.setattr("analysis.sweep.iter_sweep", failing)
+    monkeypatch.setattr("analysis.sweeps.sweep.iter_sweep", failing)
     code, out, err = run("sweep", *subject, "--criteria", "l2", "--ratios", "0.3")
     assert (code, out) == (2, "")
     last = err.splitlines()[-1]
@@ -403,8 +404,8 @@ def test_serve_passes_workspace_and_roots_to_the_dashboard(
         assert path == command[0]
         started.append((command, env))
 
-    monkeypatch.setattr(serve_command.os, "execve", execve)
-    monkeypatch.setattr(serve_command.subprocess, "call", lambda *_, **__: 0)
+    monkeypatch.setattr(serve.os, "execve", execve)
+    monkeypatch.setattr(serve.subprocess, "call", lambda *_, **__: 0)
     code, out, _ = run(
         "serve", "--port", "0", "--workspace", tmp_path / "w", "--root", tmp_path, "--json"
     )

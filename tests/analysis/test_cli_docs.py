@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import typer
 
-from analysis.address import DATA_OPTIONS, MODEL_OPTIONS
-from analysis.cli.program import app
+from analysis.cli.app import app
+from analysis.subjects.address import DATA_OPTIONS, MODEL_OPTIONS
 
 TEXT = (Path(__file__).resolve().parent.parent.parent / "docs" / "cli.md").read_text("utf-8")
 

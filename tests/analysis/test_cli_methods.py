@@ -10,14 +10,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from analysis import context as contexts
-from analysis.apply import start_plan
+from analysis import edits as contexts
 from analysis.cli import main
-from analysis.cli.gain import command_of
-from analysis.context import open_context
-from analysis.plan import set_ratio, write_plan
-from analysis.records import SubjectSpec, SweepSpec
-from analysis.subject import load_subject
+from analysis.cli.variant_hints import command_of
+from analysis.edits.prepared import open_context
+from analysis.plans.apply import start_plan
+from analysis.plans.editing import set_ratio
+from analysis.plans.files import write_plan
+from analysis.records.subject import SubjectSpec
+from analysis.records.sweep import SweepSpec
+from analysis.subjects.subject import load_subject
 from pruners import criteria
 from pruners.criteria import registry
 from pruners.errors import InputError
@@ -320,8 +322,8 @@ def test_the_command_of_a_sweep_measures_the_same_sweep(
         asked.append(spec)
         raise InputError("far enough")
 
-    monkeypatch.setattr("analysis.cli.sweep_command.open_context", lambda *_: None)
-    monkeypatch.setattr("analysis.cli.sweep_command._check_and_announce", stop)
+    monkeypatch.setattr("analysis.cli.commands.sweep.open_context", lambda *_: None)
+    monkeypatch.setattr("analysis.cli.commands.sweep._check_and_announce", stop)
     words = shlex.split(command_of(spec))
     try:
         assert main([*words[1:], "--workspace", str(tmp_path)]) == 2

@@ -8,10 +8,10 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from analysis.cost import Cost, CostModel, WholeCost, count_cost
+from pruners.capture import capture
 from pruners.errors import InputError
-from pruners.graph import capture
-from pruners.removal import remove
+from pruners.groups.cost import Cost, CostModel, WholeCost, count_cost
+from pruners.groups.removal import remove
 from tests.pruners.test_groups import MODELS, prunable, traced
 
 

@@ -20,13 +20,13 @@ import torch
 from torch import Tensor
 
 from analysis import worker
-from analysis.context import SubjectContext, open_context
-from analysis.measure import PointMeasurer
-from analysis.records import SweepSpec
-from analysis.run_record import RunRow
-from analysis.store import Store
-from analysis.store_connection import FILE
-from analysis.subject import load_subject
+from analysis.edits.prepared import SubjectContext, open_context
+from analysis.records.run import RunRow
+from analysis.records.sweep import SweepSpec
+from analysis.store.connection import FILE
+from analysis.store.store import Store
+from analysis.subjects.subject import load_subject
+from analysis.sweeps.measuring import PointMeasurer
 from pruners.errors import StoreError
 from tests.helpers.tiny_subject import tiny_sweep, write_subject
 
@@ -234,7 +234,9 @@ def test_ctrl_c_twice_stops_at_once_and_resuming_goes_on(
     run_id = store.create_run(spec)
     with monkeypatch.context() as patch:
         # The sweep does not ask whether to stop: the second Ctrl-C must be enough.
-        patch.setattr("analysis.measure.PointMeasurer._measure_part", unasking(PointMeasurer))
+        patch.setattr(
+            "analysis.sweeps.measuring.PointMeasurer._measure_part", unasking(PointMeasurer)
+        )
         patch.setattr(context.evaluator, "evaluate", impatient)
         row = run(store, run_id, context)
     assert len(calls) == 31
@@ -258,7 +260,7 @@ def test_two_runs_at_once_measure_no_point_twice(
     store: Store, spec: SweepSpec, context: SubjectContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both are entered before either begins; the second takes what the first measured."""
-    from analysis.executors.local import LocalExecutor
+    from analysis.sweeps.executors.local import LocalExecutor
 
     measured: list[tuple[int, frozenset[object]]] = []
     measure = LocalExecutor.measure

@@ -5,20 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from analysis.edits import (
-    NestedMasks,
-    Target,
-    edit_for,
-    kept_at,
-    kept_units,
-    plan_edit,
-    scores,
-    targets,
-)
-from analysis.records import Plan, PlanEntry
-from pruners import granularity as granularities
+from analysis.edits.edit import edit_for
+from analysis.edits.masks import NestedMasks, kept_units, scores
+from analysis.edits.target import Target, kept_at, targets
+from analysis.plans.apply import plan_edit
+from analysis.records.plan import Plan, PlanEntry
 from pruners.errors import InputError, PlanError
-from pruners.masks import keep_mask
+from pruners.selection import granularity as granularities
+from pruners.selection.masks import keep_mask
 from tests.helpers.contexts import sample_context, sample_spec
 
 

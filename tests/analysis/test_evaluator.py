@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from analysis.evaluator import Evaluator
+from analysis.engine.evaluator import Evaluator
+from pruners.capture import Graph, capture
 from pruners.errors import UnsupportedError
-from pruners.graph import Graph, capture
 from pruners.preserve import checksum
 from sample_models.architectures import ARCHITECTURES
 
@@ -212,8 +212,8 @@ def test_memory_limit_bounds_the_samples_of_a_batch() -> None:
 def test_tiles_change_speed_only(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     model, inputs, graph = subject
     evaluator = Evaluator(model, graph, example=inputs[:2])
-    monkeypatch.setattr("analysis.evaluator.TILE_BYTES", 1)
-    monkeypatch.setattr("analysis.evaluator.FEWEST_SAMPLES", 2)
+    monkeypatch.setattr("analysis.engine.evaluator.TILE_BYTES", 1)
+    monkeypatch.setattr("analysis.engine.evaluator.FEWEST_SAMPLES", 2)
     assert [len(tile) for tile in evaluator.tiles(inputs)] == [2, 2, 1]
     edits = list(edits_of(model))[::4]
     # Values that were not kept are computed again in each tile, too.

@@ -15,14 +15,16 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from analysis import apply, export
-from analysis.evaluate import evaluate_plan
-from analysis.export import verify
-from analysis.export.files import sha256, write_zip
-from analysis.export.registry import export_format
-from analysis.plan import bulk_set, key_of, read_plan, set_ratio
-from analysis.records import Plan
-from analysis.recover import recover_plan, recovered_model
+from analysis import interop, plans
+from analysis.evaluation.evaluate import evaluate_plan
+from analysis.files import sha256, write_zip
+from analysis.interop import round_trip
+from analysis.interop.registry import export_format
+from analysis.plans.editing import bulk_set, set_ratio
+from analysis.plans.entries import key_of
+from analysis.plans.files import read_plan
+from analysis.records.plan import Plan
+from analysis.recovery.plan_repair import recover_plan, recovered_model
 from pruners.errors import CaptureError, InputError, PlanError, StoreError, UnknownNameError
 from tests.analysis.points_tables import table
 from tests.helpers.contexts import sample_context
@@ -31,12 +33,12 @@ POINTS = table({("l1", "conv1"): [0.0] * 9, ("l1", "conv2"): [0.1] * 9})
 
 
 def some_plan(*, ratio: float = 0.5) -> Plan:
-    plan = apply.start_plan(sample_context("lenet5"), criterion="l1")
+    plan = plans.start_plan(sample_context("lenet5"), criterion="l1")
     return bulk_set(plan, [key_of(entry) for entry in plan.entries], ratio)
 
 
-def request(directory: Path, **changes: object) -> export.ExportRequest:
-    base = export.ExportRequest(
+def request(directory: Path, **changes: object) -> interop.ExportRequest:
+    base = interop.ExportRequest(
         context=sample_context("lenet5"), plan=some_plan(), directory=directory, points=POINTS
     )
     return dataclasses.replace(base, **changes)  # type: ignore[arg-type]
@@ -59,7 +61,7 @@ print(json.dumps({"right": right, "modules": sorted({m.split(".")[0] for m in sy
 def test_the_exported_script_gives_the_same_accuracy_in_another_process(tmp_path: Path) -> None:
     context = sample_context("lenet5")
     found = evaluate_plan(context, some_plan(), latency_seconds=0)
-    export.export("model", request(tmp_path / "out", evaluation=found))
+    interop.export("model", request(tmp_path / "out", evaluation=found))
     split = context.subject.evaluation
     assert split is not None
     inputs, labels = next(split.batches(len(split)))
@@ -85,7 +87,7 @@ def test_the_exported_script_gives_the_same_accuracy_in_another_process(tmp_path
 
 def test_round_trip(tmp_path: Path) -> None:
     context = sample_context("lenet5")
-    found = export.round_trip(context, some_plan(), points=POINTS, directory=tmp_path)
+    found = interop.round_trip(context, some_plan(), points=POINTS, directory=tmp_path)
     assert [check.name for check in found.checks] == [
         "plan",
         "indices",
@@ -97,15 +99,15 @@ def test_round_trip(tmp_path: Path) -> None:
     assert found.passed, [check.text for check in found.checks]
     measured = evaluate_plan(context, some_plan(), latency_seconds=0)
     assert (found.samples, found.correct) == (measured.samples, measured.removed.sums.correct)
-    assert export.RoundTrip.from_dict(found.to_dict()) == found
+    assert interop.RoundTrip.from_dict(found.to_dict()) == found
     assert not (tmp_path / "samples.safetensors").exists()
 
 
 def test_a_broken_script_fails_the_round_trip(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verify, "DRIVER", "raise SystemExit('no torch here')")
-    found = export.round_trip(sample_context("lenet5"), some_plan(), directory=tmp_path)
+    monkeypatch.setattr(round_trip, "DRIVER", "raise SystemExit('no torch here')")
+    found = interop.round_trip(sample_context("lenet5"), some_plan(), directory=tmp_path)
     assert not found.passed
     assert found.checks[-1].text == "script: failed: no torch here"
     assert not (tmp_path / "samples.safetensors").exists()
@@ -117,21 +119,21 @@ def test_a_model_that_cannot_be_written_as_code_still_exports_its_weights(
     def refuse(model: nn.Module, example: Tensor, directory: Path) -> None:
         raise CaptureError("torch.export cannot capture this")
 
-    monkeypatch.setattr("analysis.export.model.write_script", refuse)
-    done = export.export("model", request(tmp_path))
+    monkeypatch.setattr("analysis.interop.formats.smaller_model.write_script", refuse)
+    done = interop.export("model", request(tmp_path))
     assert [path.name for path in done.paths] == ["model.safetensors", "model.json"]
     assert "torch.export cannot capture this" in done.notes[0]
     assert json.loads((tmp_path / "model.json").read_text())["script"] is None
-    small = apply.removed_model(sample_context("lenet5"), some_plan())
+    small = plans.removed_model(sample_context("lenet5"), some_plan())
     weights = safetensors.torch.load_file(str(tmp_path / "model.safetensors"))
     assert set(weights) == set(small.state_dict())
-    found = export.round_trip(sample_context("lenet5"), some_plan(), directory=tmp_path / "trip")
+    found = interop.round_trip(sample_context("lenet5"), some_plan(), directory=tmp_path / "trip")
     assert not found.passed
 
 
 def test_the_plan_lists_kept_indices_and_only_what_is_pruned(tmp_path: Path) -> None:
     plan = set_ratio(some_plan(ratio=0.0), "conv2", 0.25)
-    (path,) = export.export("json", request(tmp_path, plan=plan)).paths
+    (path,) = interop.export("json", request(tmp_path, plan=plan)).paths
     back = read_plan(path)
     assert [entry.layer for entry in back.entries] == ["conv2"]
     assert len(back.entries[0].indices or ()) == back.entries[0].kept == 12
@@ -140,20 +142,20 @@ def test_the_plan_lists_kept_indices_and_only_what_is_pruned(tmp_path: Path) -> 
 
 def test_the_plan_carries_what_was_measured(tmp_path: Path) -> None:
     found = evaluate_plan(sample_context("lenet5"), some_plan(), latency_seconds=0)
-    (path,) = export.export("json", request(tmp_path, evaluation=found)).paths
+    (path,) = interop.export("json", request(tmp_path, evaluation=found)).paths
     assert read_plan(path).extra["measured"]["correct"] == found.removed.sums.correct
 
 
 def test_points(tmp_path: Path) -> None:
-    (path,) = export.export("csv", request(tmp_path)).paths
+    (path,) = interop.export("csv", request(tmp_path)).paths
     pd.testing.assert_frame_equal(pd.read_csv(path), POINTS, check_exact=False)
     with pytest.raises(InputError, match="no run with points"):
-        export.export("csv", request(tmp_path, points=None))
+        interop.export("csv", request(tmp_path, points=None))
 
 
 def test_everything_in_one_zip(tmp_path: Path) -> None:
     found = evaluate_plan(sample_context("lenet5"), some_plan(), latency_seconds=0)
-    done = export.export("zip", request(tmp_path, name="half", evaluation=found))
+    done = interop.export("zip", request(tmp_path, name="half", evaluation=found))
     archive = zipfile.ZipFile(tmp_path / "half.zip")
     assert sorted(archive.namelist()) == sorted(
         f"half/{name}"
@@ -185,36 +187,36 @@ def test_equal_files_give_an_equal_zip(tmp_path: Path) -> None:
 
 
 def test_problems_are_said_before(tmp_path: Path) -> None:
-    found = export.problems(request(tmp_path, plan=some_plan(ratio=0.0), points=None))
+    found = interop.problems(request(tmp_path, plan=some_plan(ratio=0.0), points=None))
     assert [line.split(":")[0] for line in found] == [
         "the plan removes nothing",
         "no points",
         "the plan was not evaluated",
     ]
     failed = POINTS.assign(status="failed")
-    assert "18 points failed" in export.problems(request(tmp_path, points=failed))
+    assert "18 points failed" in interop.problems(request(tmp_path, points=failed))
 
 
 def test_bad_exports_give_one_line(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="export format 'onyx'"):
-        export.export("onyx", request(tmp_path))
+        interop.export("onyx", request(tmp_path))
     with pytest.raises(InputError, match="letters, digits"):
-        export.export("json", request(tmp_path, name="../plan"))
+        interop.export("json", request(tmp_path, name="../plan"))
     other = dataclasses.replace(some_plan(), fingerprint="0" * 64)
     with pytest.raises(PlanError, match="made for weights"):
-        export.export("json", request(tmp_path, plan=other))
+        interop.export("json", request(tmp_path, plan=other))
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot write to"):
-        export.export("json", request(tmp_path / "file"))
+        interop.export("json", request(tmp_path / "file"))
 
 
 def test_registry() -> None:
-    assert {"json", "model", "csv", "zip"} <= set(export.names())
+    assert {"json", "model", "csv", "zip"} <= set(interop.names())
     with pytest.raises(ValueError, match="two export formats"):
         export_format("json", label="", help="")(lambda asked: None)  # type: ignore[arg-type,return-value]
-    for name in export.names():
-        assert export.get(name).label
-        assert export.get(name).help.endswith(".")
+    for name in interop.names():
+        assert interop.get(name).label
+        assert interop.get(name).help.endswith(".")
 
 
 def test_hand_chosen_indices_are_exported_as_they_are(tmp_path: Path) -> None:
@@ -224,7 +226,7 @@ def test_hand_chosen_indices_are_exported_as_they_are(tmp_path: Path) -> None:
         for entry in plan.entries
     )
     plan = dataclasses.replace(plan, entries=entries)
-    export.export("model", request(tmp_path, plan=plan))
+    interop.export("model", request(tmp_path, plan=plan))
     weight = safetensors.torch.load_file(str(tmp_path / "model.safetensors"))["conv1.weight"]
     dense = dict(sample_context("lenet5").model.named_modules())["conv1"].weight
     assert torch.equal(weight, dense[:3])
@@ -235,7 +237,7 @@ def test_a_repaired_model_is_exported_as_it_was_evaluated(tmp_path: Path, method
     context = sample_context("lenet5")
     recovery = recover_plan(context, some_plan(), method=method)
     found = evaluate_plan(context, some_plan(), recovery=recovery, latency_seconds=0)
-    done = export.export("zip", request(tmp_path / "zip", recovery=recovery, evaluation=found))
+    done = interop.export("zip", request(tmp_path / "zip", recovery=recovery, evaluation=found))
     assert any(f"repaired by {method} on 64 calibration samples" in note for note in done.notes)
     weights = safetensors.torch.load_file(str(tmp_path / "zip" / "model.safetensors"))
     for name, tensor in recovered_model(context, recovery).state_dict().items():
@@ -249,7 +251,7 @@ def test_a_repaired_model_is_exported_as_it_was_evaluated(tmp_path: Path, method
         entry.layer: indices[entry.layer] for entry in plan.entries
     }
     assert f"--repair {method}" in (tmp_path / "zip" / "README.md").read_text()
-    back = export.round_trip(context, some_plan(), recovery=recovery, directory=tmp_path / "trip")
+    back = interop.round_trip(context, some_plan(), recovery=recovery, directory=tmp_path / "trip")
     assert back.passed, [check.text for check in back.checks]
     assert (back.samples, back.correct) == (found.samples, found.removed.sums.correct)
 
@@ -262,5 +264,5 @@ def test_numbers_of_another_model_are_not_exported(tmp_path: Path, repaired: str
     found = evaluate_plan(context, some_plan(), recovery=by[repaired], latency_seconds=0)
     exported = recovery if repaired == "export" else None
     with pytest.raises(InputError, match="evaluate the model that you export"):
-        export.export("model", request(tmp_path / "out", recovery=exported, evaluation=found))
+        interop.export("model", request(tmp_path / "out", recovery=exported, evaluation=found))
     assert not (tmp_path / "out").exists()

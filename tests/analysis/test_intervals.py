@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.stats import binomtest
 
-from analysis.intervals import paired_drop, wilson
+from analysis.uncertainty.intervals import paired_drop, wilson
 from pruners.errors import InputError
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from analysis.inventory import Inventory, inventory
+from analysis.subjects.overview import Inventory, inventory
 from sample_models.architectures import ARCHITECTURES
 from tests.helpers.topologies import build_topology
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from analysis.latency import LEAST, Latency, compare_latency, percentile
+from analysis.evaluation.latency import LEAST, Latency, compare_latency, percentile
 
 
 class Recorder(nn.Module):

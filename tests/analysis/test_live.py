@@ -7,11 +7,13 @@ import dataclasses
 import pytest
 import torch
 
-from analysis.edits import Edit, kept_units, scores, targets
-from analysis.evaluator import Evaluator
-from analysis.live import LiveEvaluator, LiveResult
-from analysis.metrics import batch_sums
-from analysis.records import Plan, PlanEntry
+from analysis.edits.edit import Edit
+from analysis.edits.masks import kept_units, scores
+from analysis.edits.target import targets
+from analysis.engine.evaluator import Evaluator
+from analysis.evaluation.live import LiveEvaluator, LiveResult
+from analysis.records.plan import Plan, PlanEntry
+from analysis.tasks.classification import batch_sums
 from pruners.errors import InputError
 from pruners.preserve import checksum
 from tests.helpers.contexts import sample_context
@@ -76,7 +78,7 @@ def test_the_numbers_are_those_of_the_removed_model() -> None:
     context = sample_context("lenet5")
     plan = plan_of("lenet5", {"conv1": 0.5, "fc1": 0.5})
     found = fresh("lenet5", plan)
-    from pruners.removal import remove
+    from pruners.groups.removal import remove
 
     kept = {item.group: item.indices for item in plan.entries if item.group and item.indices}
     model = remove(context.model, context.require_structure(), kept)

@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from analysis.address import parse_data
-from analysis.loading.data import LoadedData, load_data
-from analysis.loading.sources import Source
+from analysis.subjects.address import parse_data
+from analysis.subjects.data.datasets import LoadedData, load_data
+from analysis.subjects.data.sources import Source
 from pruners.errors import AddressError
 
 FACTORIES = "tests.helpers.tiny_factories"

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from analysis.address import parse_model
-from analysis.loading.models import load_model
-from analysis.records import SubjectSpec
-from analysis.subject import load_subject
+from analysis.records.subject import SubjectSpec
+from analysis.subjects.address import parse_model
+from analysis.subjects.models import load_model
+from analysis.subjects.subject import load_subject
 from pruners.errors import AddressError, InputError
 
 SOURCE = """

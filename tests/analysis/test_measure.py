@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from analysis.grid import group_points, plan_sweep
-from analysis.measure import PointMeasurer
-from analysis.records import SweepSpec
+from analysis.records.sweep import SweepSpec
+from analysis.sweeps.grid import group_points, plan_sweep
+from analysis.sweeps.measuring import PointMeasurer
 from tests.helpers.contexts import sample_context
 
 

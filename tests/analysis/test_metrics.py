@@ -8,8 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from analysis.metrics import accuracy, batch_sums, batch_vector, drop, is_finite, to_sums
-from analysis.records import Sums
+from analysis.records.sums import Sums
+from analysis.tasks.classification import (
+    accuracy,
+    batch_sums,
+    batch_vector,
+    drop,
+    is_finite,
+    to_sums,
+)
 
 
 def reference_sums(dense: Tensor, logits: Tensor, labels: Tensor | None) -> dict[str, float]:

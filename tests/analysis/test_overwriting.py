@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from analysis.evaluator import Evaluator
-from pruners.graph import capture
-from pruners.removal import difference
+from analysis.engine.evaluator import Evaluator
+from pruners.capture import capture
+from pruners.groups.removal import difference
 
 VIEWS = ("view", "reshape", "transpose", "slice", "select", "chunk", "unsqueeze", "expand", "flip")
 

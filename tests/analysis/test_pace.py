@@ -6,10 +6,10 @@ import dataclasses
 
 import pytest
 
-from analysis.context import SubjectContext
-from analysis.grid import Item, group_points, plan_sweep
-from analysis.pace import Pace, Work
-from analysis.records import SweepSpec
+from analysis.edits.prepared import SubjectContext
+from analysis.records.sweep import SweepSpec
+from analysis.sweeps.grid import Item, group_points, plan_sweep
+from analysis.sweeps.timing import Pace, Work
 from tests.helpers.contexts import sample_context, sample_spec
 
 

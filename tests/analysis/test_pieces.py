@@ -6,9 +6,9 @@ import dataclasses
 
 import pytest
 
-from analysis.pieces import Pieces, sweep_pieces
-from analysis.records import SweepSpec
-from analysis.split import Split
+from analysis.records.sweep import SweepSpec
+from analysis.subjects.data.split import Split
+from analysis.sweeps.slices import Pieces, sweep_pieces
 from pruners.errors import InputError
 from tests.helpers.contexts import sample_context, sample_spec
 

@@ -9,11 +9,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis import plan as plans
-from analysis.intervals import Interval
-from analysis.plan_history import MAX_STEPS, History
-from analysis.prediction import Prediction, envelopes, plan_table, predict, predict_from
-from analysis.records import Plan, PlanEntry, SubjectSpec
+from analysis import plans
+from analysis.plans.history import MAX_STEPS, History
+from analysis.plans.prediction import Prediction, envelopes, plan_table, predict, predict_from
+from analysis.records.plan import Plan, PlanEntry
+from analysis.records.subject import SubjectSpec
+from analysis.uncertainty.intervals import Interval
 from pruners.errors import InputError, PlanError, UnknownNameError
 from tests.analysis.points_tables import GRID, curve, table
 

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.intervals import paired_drop
-from analysis.paired_intervals import paired_drops
-from analysis.points import COLUMNS, points_table, read_points, write_points
-from analysis.records import Sums
+from analysis.curves.points import COLUMNS, points_table, read_points, write_points
+from analysis.records.sums import Sums
+from analysis.uncertainty.intervals import paired_drop
+from analysis.uncertainty.paired import paired_drops
 from pruners.errors import InputError
 
 DENSE = {100: Sums(samples=100, correct=90, agree=100, loss=30.0)}

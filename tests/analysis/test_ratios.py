@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.ratios import MOST, parse_ratios
+from analysis.sweeps.ratios import MOST, parse_ratios
 from pruners.errors import InputError
 
 

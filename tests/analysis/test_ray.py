@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from analysis.context import SubjectContext, open_context
-from analysis.records import SubjectSpec, SweepSpec
-from analysis.subject import load_subject
-from analysis.sweep import SweepUpdate, iter_sweep
+from analysis.edits.prepared import SubjectContext, open_context
+from analysis.records.subject import SubjectSpec
+from analysis.records.sweep import SweepSpec, SweepUpdate
+from analysis.subjects.subject import load_subject
+from analysis.sweeps.sweep import iter_sweep
 
 if TYPE_CHECKING:
-    from analysis.executors.ray import RayExecutor
+    from analysis.sweeps.executors.ray import RayExecutor
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'prunescope[ray]'")
 
@@ -68,7 +69,7 @@ def table(update: SweepUpdate) -> dict[object, object]:
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[RayExecutor]:
     """The executors of the test's sweeps."""
-    from analysis.executors.ray import RayExecutor
+    from analysis.sweeps.executors.ray import RayExecutor
 
     made: list[RayExecutor] = []
     start = RayExecutor.__init__

@@ -8,36 +8,45 @@ from pathlib import Path
 import pytest
 import torch
 
-from analysis.apply import start_plan
-from analysis.context import SubjectContext, open_context
-from analysis.edits import Edit, edit_for, kept_at, kept_units, mask_of_entry, scores, targets
-from analysis.evaluate import evaluate_plan
-from analysis.global_ranking import global_plan
-from analysis.plan import bulk_set, key_of
-from analysis.records import Plan, PlanEntry, SubjectSpec, SweepSpec
-from analysis.recover import (
+from analysis.allocation.global_ranking import global_plan
+from analysis.edits.edit import Edit, edit_for
+from analysis.edits.masks import kept_units, scores
+from analysis.edits.prepared import SubjectContext, open_context
+from analysis.edits.repair import (
+    REPAIRS,
+    PointRepairer,
+    calibration_batches,
+    check_repair,
+    weight_masks,
+)
+from analysis.edits.target import kept_at, targets
+from analysis.evaluation.evaluate import evaluate_plan
+from analysis.plans.apply import mask_of_entry, start_plan
+from analysis.plans.editing import bulk_set
+from analysis.plans.entries import key_of
+from analysis.plans.rescoring import rescored_plan
+from analysis.records.plan import Plan, PlanEntry
+from analysis.records.subject import SubjectSpec
+from analysis.records.sweep import SweepSpec
+from analysis.recovery.outcome import RecoveryReport, measure, report
+from analysis.recovery.plan_repair import (
     METHODS,
     RECOVERY_HELP,
-    RecoveryReport,
-    measure,
     plan_masks,
     recover_plan,
     recovered_model,
-    report,
 )
-from analysis.repair import REPAIRS, PointRepairer, calibration_batches, check_repair, weight_masks
-from analysis.rounds import rescored_plan
-from analysis.subject import load_subject
-from analysis.sweep import iter_sweep
+from analysis.subjects.subject import load_subject
+from analysis.sweeps.sweep import iter_sweep
 from pruners import schedules
-from pruners.batch_norm import batch_norm_buffers
 from pruners.criteria import registry
 from pruners.errors import InputError, PlanError, UnknownNameError, UnsupportedError
-from pruners.gates import input_gate_gradients
-from pruners.mask_search import fisher_loss, unit_gate_gradients
-from pruners.moments import capture_moments
 from pruners.preserve import checksum
-from pruners.repair import repair_one
+from pruners.reconstruction.batch_norm import batch_norm_buffers
+from pruners.reconstruction.layerwise import repair_one
+from pruners.reconstruction.mask_search import fisher_loss, unit_gate_gradients
+from pruners.reconstruction.moments import capture_moments
+from pruners.statistics.gates import input_gate_gradients
 from sample_models import zoo
 from tests.helpers.contexts import sample_context
 

@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from analysis.edits import SubjectContext
-from analysis.evaluator import Evaluator
-from analysis.grid import Grid, group_points, plan_sweep
-from analysis.records import SweepSpec
-from analysis.reduced import ReducedEvaluator, check_precision
-from analysis.sweep import iter_sweep
+from analysis.edits.prepared import SubjectContext
+from analysis.engine.bf16 import ReducedEvaluator, check_precision
+from analysis.engine.evaluator import Evaluator
+from analysis.records.sweep import SweepSpec
+from analysis.sweeps.grid import Grid, group_points, plan_sweep
+from analysis.sweeps.sweep import iter_sweep
+from pruners.capture import capture
 from pruners.errors import UnknownNameError, UnsupportedError
-from pruners.graph import capture
 from tests.helpers.contexts import sample_context, sample_spec
 
 NAMES = ("lenet5", "vgg_small", "resnet20", "mobilenet_small", "densenet_small", "vit_tiny")

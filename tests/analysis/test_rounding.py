@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.plan import achieved
-from analysis.records import Plan, PlanEntry, SubjectSpec
-from analysis.rounding import channels_per_unit, rounded
+from analysis.plans.entries import achieved
+from analysis.plans.rounding import channels_per_unit, rounded
+from analysis.records.plan import Plan, PlanEntry
+from analysis.records.subject import SubjectSpec
 from pruners.errors import InputError, UnsupportedError
 from tests.pruners.test_groups import traced
 

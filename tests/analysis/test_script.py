@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from analysis.export.onnx import write_onnx
-from analysis.export.script import reference_input, write_script
+from analysis.interop.formats.onnx import write_onnx
+from analysis.interop.formats.script import reference_input, write_script
+from pruners.capture import capture
 from pruners.errors import CaptureError, UnsupportedError
-from pruners.graph import capture
-from pruners.groups import find_structure
-from pruners.removal import remove, removed_graph
+from pruners.groups.groups import find_structure
+from pruners.groups.removal import remove, removed_graph
 from tests.helpers.topologies import TOPOLOGIES, build_topology
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.sizes import parse_bytes
+from analysis.memory import parse_bytes
 from pruners.errors import InputError
 
 

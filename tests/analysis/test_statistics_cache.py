@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from analysis import context as contexts
-from analysis.context import SubjectContext, open_context
-from analysis.known_points import planned_points
-from analysis.records import SubjectSpec, SweepSpec
-from analysis.subject import load_subject
+from analysis import edits as contexts
+from analysis.edits.prepared import SubjectContext, open_context
+from analysis.records.subject import SubjectSpec
+from analysis.records.sweep import SweepSpec
+from analysis.subjects.subject import load_subject
+from analysis.sweeps.fingerprints import planned_points
 from pruners import criteria
 from pruners.errors import InputError
 

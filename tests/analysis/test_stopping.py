@@ -8,8 +8,9 @@ import math
 import pytest
 import torch
 
-from analysis.adaptive import max_tests
-from analysis.stopping import BETS, DropTest, Piece, anytime_paired
+from analysis.records.sums import Piece
+from analysis.sweeps.adaptive import max_tests
+from analysis.uncertainty.sequential import BETS, DropTest, anytime_paired
 from pruners.errors import InputError
 
 POPULATION = 2000

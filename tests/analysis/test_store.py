@@ -14,12 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from analysis import run_record
-from analysis.records import Plan, PlanEntry, PointKey, SweepSpec
-from analysis.run_record import Identity, PlannedPoint
-from analysis.store import Store
-from analysis.store_connection import FILE, Database
-from analysis.store_migrations import MIGRATIONS, migrate
+from analysis import records
+from analysis.records.plan import Plan, PlanEntry
+from analysis.records.run import Identity
+from analysis.records.sweep import PlannedPoint, PointKey, SweepSpec
+from analysis.store.connection import FILE, Database
+from analysis.store.migrations import MIGRATIONS, migrate
+from analysis.store.store import Store
 from pruners.errors import InputError, StoreError, UnknownNameError
 from tests.helpers.store_writer import (
     SPEC,
@@ -77,7 +78,7 @@ def started(
     return run_id
 
 
-def ended(store: Store, state: str = run_record.DONE, *, batches: int = 4) -> str:
+def ended(store: Store, state: str = records.DONE, *, batches: int = 4) -> str:
     run_id = started(store)
     for batch in range(1, batches + 1):
         store.save_batch(run_id, update(batch, keys()), owner="me")
@@ -105,7 +106,7 @@ class TestRuns:
         assert row.progress.fraction == 0.25
         assert row.eta_seconds == 3.0
         assert row.baseline == sums(1)
-        store.finish(run_id, run_record.DONE, owner="me", seconds=2.5)
+        store.finish(run_id, records.DONE, owner="me", seconds=2.5)
         row = store.run(run_id)
         assert (row.state, row.seconds, row.eta_seconds) == ("done", 2.5, None)
         assert row.versions == {"torch": "2"}
@@ -143,7 +144,7 @@ class TestRuns:
         self, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         run_id = started(store)
-        later = time.time() + run_record.STALE_SECONDS + 1
+        later = time.time() + records.STALE_SECONDS + 1
         monkeypatch.setattr(time, "time", lambda: later)
         assert store.run(run_id).state == "interrupted"
         store.beat(run_id, owner="me")
@@ -160,12 +161,12 @@ class TestRuns:
 
     def test_a_worker_that_lost_its_run_cannot_write(self, store: Store) -> None:
         run_id = started(store)
-        store.finish(run_id, run_record.CANCELLED, owner="me", seconds=1)
+        store.finish(run_id, records.CANCELLED, owner="me", seconds=1)
         store.requeue(run_id)
         store.attach(run_id, owner="other", pid=os.getpid(), host=socket.gethostname())
         for write in (
             lambda: store.save_batch(run_id, update(1, keys()), owner="me"),
-            lambda: store.finish(run_id, run_record.DONE, owner="me", seconds=1),
+            lambda: store.finish(run_id, records.DONE, owner="me", seconds=1),
             lambda: store.beat(run_id, owner="me"),
         ):
             with pytest.raises(StoreError, match="taken over by another worker"):
@@ -179,7 +180,7 @@ class TestRuns:
             store.attach(run_id, owner="b", pid=2, host="x")
 
     def test_only_what_stopped_can_be_resumed(self, store: Store) -> None:
-        done, cancelled = ended(store), ended(store, run_record.CANCELLED, batches=2)
+        done, cancelled = ended(store), ended(store, records.CANCELLED, batches=2)
         with pytest.raises(InputError, match="is done; only a run that stopped"):
             store.requeue(done)
         store.requeue(cancelled)
@@ -188,7 +189,7 @@ class TestRuns:
         assert store.load_state(cancelled).batches == 2
 
     def test_other_weights_or_data_do_not_join_a_run(self, store: Store) -> None:
-        run_id = ended(store, run_record.CANCELLED, batches=1)
+        run_id = ended(store, records.CANCELLED, batches=1)
         for change, what in (
             ({"weights": "v"}, "weights"),
             ({"data": "e"}, "data"),
@@ -224,7 +225,7 @@ class TestQueue:
         assert store.claim_device(first)
         assert not store.claim_device(second)
         assert [store.run(item).queue_position for item in (first, second, third)] == [0, 1, 2]
-        store.finish(first, run_record.DONE, owner=first, seconds=0)
+        store.finish(first, records.DONE, owner=first, seconds=0)
         assert not store.claim_device(third)
         assert store.claim_device(second)
 
@@ -243,7 +244,7 @@ class TestQueue:
         self, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         started(store)
-        later = time.time() + run_record.STALE_SECONDS + 1
+        later = time.time() + records.STALE_SECONDS + 1
         monkeypatch.setattr(time, "time", lambda: later)
         assert store.claim_device(store.create_run(SPEC))
 
@@ -335,7 +336,7 @@ class TestMerge:
             found = keys(("b", "a"), spec)
             run_id = started(store, spec, found=found)
             store.save_batch(run_id, update(1, found), owner="me")
-            store.finish(run_id, run_record.DONE, owner="me", seconds=2)
+            store.finish(run_id, records.DONE, owner="me", seconds=2)
             names.append(run_id)
         merged = store.run(store.merge(names))
         assert merged.state == "done"
@@ -350,7 +351,7 @@ class TestMerge:
         assert len(store.runs()) == 3
 
     def test_the_better_measured_point_is_taken(self, store: Store) -> None:
-        few, many = ended(store, run_record.CANCELLED, batches=1), ended(store, batches=3)
+        few, many = ended(store, records.CANCELLED, batches=1), ended(store, batches=3)
         for names in ([few, many], [many, few]):
             assert set(store.points(store.merge(names))["samples"]) == {30}
 
@@ -366,15 +367,15 @@ class TestMerge:
             ({"program": "2:q"}, "different code"),
         ):
             foreign = started(store, identity=replace(IDENTITY, **change))
-            store.finish(foreign, run_record.CANCELLED, owner="me", seconds=0)
+            store.finish(foreign, records.CANCELLED, owner="me", seconds=0)
             with pytest.raises(InputError, match=what):
                 store.merge([done, foreign])
         running = started(store)
         with pytest.raises(InputError, match="is running"):
             store.merge([done, running])
-        store.finish(running, run_record.CANCELLED, owner="me", seconds=0)
+        store.finish(running, records.CANCELLED, owner="me", seconds=0)
         other = started(store, replace(SPEC, granularity="element"))
-        store.finish(other, run_record.CANCELLED, owner="me", seconds=0)
+        store.finish(other, records.CANCELLED, owner="me", seconds=0)
         with pytest.raises(InputError, match="differ in granularity: channel and element"):
             store.merge([done, other])
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from analysis.loading.sources import MapSource
-from analysis.records import SubjectSpec
-from analysis.split import Split, choose
-from analysis.subject import load_subject
+from analysis.records.subject import SubjectSpec
+from analysis.subjects.data.sources import MapSource
+from analysis.subjects.data.split import Split, choose
+from analysis.subjects.subject import load_subject
 from pruners.errors import AddressError, InputError
 from tests.helpers.tiny_subject import write_subject
 

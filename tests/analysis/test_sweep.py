@@ -9,11 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from analysis import sweep as sweeps
-from analysis.edits import open_context
-from analysis.grid import coarse_to_fine
-from analysis.records import PointKey, Sums, SweepSpec
-from analysis.sweep import SweepState, SweepUpdate, estimate_cost, iter_sweep, plan_sweep
+from analysis import sweeps
+from analysis.edits.prepared import open_context
+from analysis.records.sums import Sums
+from analysis.records.sweep import PointKey, SweepSpec, SweepState, SweepUpdate
+from analysis.sweeps.grid import coarse_to_fine, plan_sweep
+from analysis.sweeps.sweep import iter_sweep
+from analysis.sweeps.timing import estimate_cost
 from pruners.errors import InputError, UnknownNameError, UnsupportedError
 from pruners.preserve import checksum
 from tests.helpers.contexts import sample_context, sample_spec

@@ -7,10 +7,11 @@ import dataclasses
 import pandas as pd
 import pytest
 
-from analysis import variants
-from analysis.records import SubjectSpec, SweepSpec
-from analysis.run_record import Progress, RunRow
-from analysis.variants import Variant, choices, gap, gap_sentence, siblings, side_by_side
+from analysis import comparison
+from analysis.comparison.variants import Variant, choices, gap, gap_sentence, siblings, side_by_side
+from analysis.records.run import Progress, RunRow
+from analysis.records.subject import SubjectSpec
+from analysis.records.sweep import SweepSpec
 from tests.analysis.points_tables import curve
 
 SPEC = SweepSpec(subject=SubjectSpec(model="sample:lenet5", data="sample:fashion-mnist"))
@@ -155,5 +156,5 @@ def test_semantics_differ_without_a_better_one() -> None:
 
 
 def test_every_value_of_a_setting_has_its_help() -> None:
-    for setting in variants.SETTINGS.values():
+    for setting in comparison.SETTINGS.values():
         assert set(setting.labels) == set(setting.help)

@@ -16,16 +16,17 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis import jobs, worker
-from analysis.context import SubjectContext, open_context
-from analysis.executors.local import LocalExecutor
-from analysis.known_points import known_points, planned_points
-from analysis.pieces import Pieces
-from analysis.records import SweepSpec
-from analysis.run_record import RunRow
-from analysis.store import Store
-from analysis.subject import load_subject
-from analysis.sweep import SweepState, SweepUpdate
+from analysis import worker
+from analysis.edits.prepared import SubjectContext, open_context
+from analysis.records.run import RunRow
+from analysis.records.sweep import SweepSpec, SweepState, SweepUpdate
+from analysis.store.store import Store
+from analysis.subjects.subject import load_subject
+from analysis.sweeps.executors.local import LocalExecutor
+from analysis.sweeps.fingerprints import planned_points
+from analysis.sweeps.slices import Pieces
+from analysis.worker import launch
+from analysis.worker.cached_points import known_points
 from pruners.errors import InputError, StoreError
 from tests.helpers.tiny_subject import tiny_sweep, write_subject
 
@@ -257,7 +258,7 @@ def test_an_adaptive_sweep_is_done_when_every_question_is_answered(
 def test_cancelling_from_elsewhere(
     store: Store, spec: SweepSpec, context: SubjectContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("analysis.heartbeat.BEAT_SECONDS", 0.001)
+    monkeypatch.setattr("analysis.worker.heartbeat.BEAT_SECONDS", 0.001)
     run_id = store.create_run(spec)
     beaten = threading.Event()
     beat = store.beat
@@ -272,7 +273,7 @@ def test_cancelling_from_elsewhere(
 
     def cancel(row: RunRow) -> None:
         if row.progress.batch == 2 and row.state == "running":
-            jobs.cancel(store, run_id)
+            launch.cancel(store, run_id)
             assert beaten.wait(30)
 
     row = run(store, run_id, context, progress=cancel)
@@ -299,7 +300,7 @@ def test_no_point_is_measured_twice_across_runs(
     store: Store, spec: SweepSpec, context: SubjectContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evaluated: list[object] = []
-    from analysis.runner import EditRunner
+    from analysis.edits.runner import EditRunner
 
     logits = EditRunner.logits
 
@@ -349,7 +350,8 @@ def test_a_cancelled_run_is_no_loss_to_the_next_one(
 
 
 def test_partial_sums_of_another_batch_size_are_not_continued(context: SubjectContext) -> None:
-    from analysis.records import PointKey, Sums
+    from analysis.records.sums import Sums
+    from analysis.records.sweep import PointKey
 
     def key(kept: int) -> PointKey:
         return PointKey(
@@ -378,7 +380,7 @@ def test_a_subject_that_cannot_be_loaded_fails_with_one_line(store: Store, spec:
 
 
 def test_data_that_raises_in_mid_sweep_keeps_what_was_measured(store: Store) -> None:
-    from analysis.records import SubjectSpec
+    from analysis.records.subject import SubjectSpec
     from tests.helpers import tiny_factories
 
     spec = SweepSpec(
@@ -502,14 +504,14 @@ class TestJobs:
     def test_start_in_a_process_of_its_own(
         self, store: Store, spec: SweepSpec, expected: pd.DataFrame
     ) -> None:
-        run_id = jobs.start_sweep(store, spec)
+        run_id = launch.start_sweep(store, spec)
         while (row := store.run(run_id)).is_live:
             threading.Event().wait(0.05)
         assert (row.state, row.error) == ("done", "")
         assert row.pid not in (None, os.getpid())
         assert_same_points(store.points(run_id), expected)
         with pytest.raises(InputError, match="is done"):
-            jobs.resume(store, run_id)
+            launch.resume(store, run_id)
 
     def test_the_roots_of_the_launcher_hold_in_the_worker(
         self, store: Store, spec: SweepSpec, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -532,7 +534,7 @@ class TestJobs:
             def wait(self) -> None: ...
 
         monkeypatch.setattr(subprocess, "Popen", NoProcess)
-        jobs.start_sweep(store, spec, roots=[tmp_path / "a", tmp_path / "b"])
+        launch.start_sweep(store, spec, roots=[tmp_path / "a", tmp_path / "b"])
         assert commands[0][-4:] == ["--root", str(tmp_path / "a"), "--root", str(tmp_path / "b")]
 
     def test_a_worker_that_cannot_start_is_told(
@@ -543,7 +545,7 @@ class TestJobs:
 
         monkeypatch.setattr(subprocess, "Popen", refuse)
         with pytest.raises(StoreError, match="cannot be started: out of processes"):
-            jobs.start_sweep(store, spec)
+            launch.start_sweep(store, spec)
         row = store.run("last")
         assert (row.state, row.error) == (
             "failed",

@@ -10,7 +10,7 @@ import time
 import pytest
 from playwright.sync_api import Page
 
-from analysis.store import Store
+from analysis.store.store import Store
 from tests.browser.conftest import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]

@@ -16,7 +16,8 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 from playwright.sync_api import Page
 
-from analysis.store import RunRow, Store
+from analysis.records.run import RunRow
+from analysis.store.store import Store
 from tests.browser.conftest import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -186,7 +187,7 @@ def count_elsewhere(archive: Path, folder: Path, run: RunRow) -> int:
     """Unpack an export and measure it in a process that knows torch alone."""
     import torch
 
-    from analysis.subject import load_subject
+    from analysis.subjects.subject import load_subject
 
     with zipfile.ZipFile(archive) as packed:
         packed.extractall(folder / "export")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 
-from analysis.edits import SubjectContext, open_context
-from analysis.records import SubjectSpec
-from analysis.subject import load_subject
+from analysis.edits.prepared import SubjectContext, open_context
+from analysis.records.subject import SubjectSpec
+from analysis.subjects.subject import load_subject
 
 
 def sample_spec(name: str, *, samples: int = 200, batch_size: int = 64) -> SubjectSpec:

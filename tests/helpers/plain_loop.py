@@ -9,10 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from analysis.edits import SubjectContext, scores, targets
-from analysis.records import PointKey
+from analysis.edits.masks import scores
+from analysis.edits.prepared import SubjectContext
+from analysis.edits.target import targets
+from analysis.records.sweep import PointKey
+from pruners.groups.removal import remove
 from pruners.layers import find_layer, native_weight, to_native
-from pruners.removal import remove
 
 Batch = tuple[Tensor, Tensor]
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from analysis.records import PointKey, SubjectSpec, Sums, SweepSpec
-from analysis.stopping import Piece
-from analysis.store import Store
+from analysis.records.subject import SubjectSpec
+from analysis.records.sums import Piece, Sums
+from analysis.records.sweep import PointKey, SweepSpec
+from analysis.store.store import Store
 
 SPEC = SweepSpec(
     subject=SubjectSpec(model="sample:lenet5", data="sample:fashion-mnist", batch_size=10),
@@ -18,7 +19,7 @@ SPEC = SweepSpec(
 
 @dataclass(frozen=True)
 class Update:
-    """What the store reads of a `analysis.sweep.SweepUpdate`."""
+    """What the store reads of a `analysis.sweeps.sweep.SweepUpdate`."""
 
     batch: int
     batches: int

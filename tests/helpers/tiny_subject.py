@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from analysis.records import SubjectSpec, SweepSpec
+from analysis.records.subject import SubjectSpec
+from analysis.records.sweep import SweepSpec
 
 MODEL_SOURCE = """
 import torch

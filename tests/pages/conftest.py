@@ -13,13 +13,14 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from analysis.context import SubjectContext, open_context
-from analysis.known_points import planned_points
-from analysis.records import SubjectSpec, SweepSpec
-from analysis.store import Store
-from analysis.subject import load_subject
-from analysis.sweep import iter_sweep
-from pages.components.loaded import LoadedSubject, subjects
+from analysis.edits.prepared import SubjectContext, open_context
+from analysis.records.subject import SubjectSpec
+from analysis.records.sweep import SweepSpec
+from analysis.store.store import Store
+from analysis.subjects.subject import load_subject
+from analysis.sweeps.fingerprints import planned_points
+from analysis.sweeps.sweep import iter_sweep
+from pages.components.state.subject_cache import LoadedSubject, subjects
 from tests.pages.reading import MANY, ROOT, SUBJECT, SWEEP, Open
 
 OWNER = "test"

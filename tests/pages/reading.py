@@ -7,7 +7,8 @@ from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
 
-from analysis.records import SubjectSpec, SweepSpec
+from analysis.records.subject import SubjectSpec
+from analysis.records.sweep import SweepSpec
 from pruners.criteria import registry
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import streamlit as st
 
-from analysis.records import SubjectSpec
-from pages.components import text
-from pages.components.loaded import Subjects, subjects
+from analysis.records.subject import SubjectSpec
+from pages.components.state.subject_cache import Subjects, subjects
+from pages.components.widgets import formatting
 from pruners.errors import AddressError
 from tests.analysis.test_changed_files import write_weights
 from tests.helpers.tiny_subject import write_images, write_subject
@@ -55,16 +55,16 @@ def test_new_weights_are_measured_and_said(
     assert second is not None
     assert second is not first
     assert metric(test, "Measured accuracy") != before
-    assert metric(test, "Measured accuracy") == text.percent(second.baseline().accuracy)
+    assert metric(test, "Measured accuracy") == formatting.percent(second.baseline().accuracy)
 
 
 def test_a_run_of_the_old_weights_is_stale(
     open_page: Open, own: SubjectSpec, tmp_path: Path
 ) -> None:
-    from analysis.context import open_context
-    from analysis.records import SweepSpec
-    from analysis.store import Store
-    from analysis.subject import load_subject
+    from analysis.edits.prepared import open_context
+    from analysis.records.sweep import SweepSpec
+    from analysis.store.store import Store
+    from analysis.subjects.subject import load_subject
     from tests.pages.conftest import measure
 
     place = tmp_path / "workspace"

@@ -8,14 +8,14 @@ import json
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from analysis import plan as plans
-from analysis.context import open_context
-from analysis.plan_history import History
-from analysis.records import SubjectSpec
-from analysis.store import Store
-from analysis.subject import load_subject
-from pages.components import plan_state
-from pages.components.loaded import LoadedSubject, subjects
+from analysis import plans
+from analysis.edits.prepared import open_context
+from analysis.plans.history import History
+from analysis.records.subject import SubjectSpec
+from analysis.store.store import Store
+from analysis.subjects.subject import load_subject
+from pages.components.state import plan_state
+from pages.components.state.subject_cache import LoadedSubject, subjects
 from tests.pages.reading import SUBJECT, Open, assert_no_bug, text_of
 
 SPACES = "%\N{NO-BREAK SPACE}\N{THIN SPACE} "
@@ -265,7 +265,7 @@ def test_a_wrong_address_is_one_clear_line(open_page: Open) -> None:
 def test_starting_a_sweep_enters_a_run_and_attaches(
     open_page: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("analysis.jobs._spawn", lambda *_: None)
+    monkeypatch.setattr("analysis.worker.launch._spawn", lambda *_: None)
     test = open_page("2_Sweep", subject=SUBJECT)
     assert_no_bug(test)
     test.segmented_control(key="sweep_grid").set_value("Quick look").run()

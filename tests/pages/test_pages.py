@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.records import SubjectSpec
+from analysis.records.subject import SubjectSpec
 from tests.pages.reading import MANY, Open, assert_no_bug, text_of
 
 PAGES = {

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from pages.components import text
+from pages.components.widgets import formatting
 
 NBSP = "\N{NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
@@ -17,12 +17,12 @@ MINUS = "\N{MINUS SIGN}"
     [(0, "0"), (7, "7"), (999, "999"), (1000, "1.00 k"), (272_186, "272 k"), (8_523_968, "8.52 M")],
 )
 def test_counts_have_si_prefixes(count: int, expected: str) -> None:
-    assert text.si(count) == expected.replace(" ", NBSP)
+    assert formatting.si(count) == expected.replace(" ", NBSP)
 
 
 @pytest.mark.parametrize("count", [999.4, 999.6, 99_949, 99_951, 999_499, 999_501, 1e9 - 1])
 def test_a_prefix_never_shows_a_thousand(count: float) -> None:
-    number = float(text.si(count).split(NBSP)[0])
+    number = float(formatting.si(count).split(NBSP)[0])
     assert number < 1000
 
 
@@ -41,30 +41,30 @@ def test_a_prefix_never_shows_a_thousand(count: float) -> None:
     ],
 )
 def test_durations(seconds: float | None, expected: str) -> None:
-    assert text.duration(seconds).replace(NBSP, " ") == expected
+    assert formatting.duration(seconds).replace(NBSP, " ") == expected
 
 
 def test_accuracy_and_differences_have_two_decimals_and_a_true_minus() -> None:
-    assert text.percent(0.92345) == f"92.34{NBSP}%"
-    assert text.points(-0.0035) == f"{MINUS}0.35{NBSP}pp"
-    assert text.points(0.0035) == f"+0.35{NBSP}pp"
-    assert text.points(-0.00001) == f"0.00{NBSP}pp"
-    assert text.points(math.nan) == text.DASH
-    assert text.change(200, 100) == f"{MINUS}50.0{NBSP}%"
-    assert text.change(0, 1) == text.DASH
+    assert formatting.percent(0.92345) == f"92.34{NBSP}%"
+    assert formatting.points(-0.0035) == f"{MINUS}0.35{NBSP}pp"
+    assert formatting.points(0.0035) == f"+0.35{NBSP}pp"
+    assert formatting.points(-0.00001) == f"0.00{NBSP}pp"
+    assert formatting.points(math.nan) == formatting.DASH
+    assert formatting.change(200, 100) == f"{MINUS}50.0{NBSP}%"
+    assert formatting.change(0, 1) == formatting.DASH
 
 
 def test_a_metric_gets_a_sign_that_it_can_read() -> None:
-    worse = text.delta(text.points(-0.01), changed=True)
+    worse = formatting.delta(formatting.points(-0.01), changed=True)
     assert worse == {"delta": f"-1.00{NBSP}pp", "delta_color": "normal"}
-    smaller = text.delta(text.change(2, 1), changed=True, better_when="down")
+    smaller = formatting.delta(formatting.change(2, 1), changed=True, better_when="down")
     assert smaller["delta_color"] == "inverse"
-    assert text.delta(text.points(0), changed=False)["delta_arrow"] == "off"
+    assert formatting.delta(formatting.points(0), changed=False)["delta_arrow"] == "off"
 
 
 def test_long_lists_are_shortened() -> None:
-    assert text.listed(["a", "b"]) == "a, b"
-    assert text.code_list(list("abcde")) == "`a`, `b`, `c` and 2 more"
+    assert formatting.listed(["a", "b"]) == "a, b"
+    assert formatting.code_list(list("abcde")) == "`a`, `b`, `c` and 2 more"
 
 
 @pytest.mark.parametrize(
@@ -77,4 +77,4 @@ def test_long_lists_are_shortened() -> None:
     ],
 )
 def test_addresses_have_short_titles(address: str, title: str) -> None:
-    assert text.title_of(address) == title
+    assert formatting.title_of(address) == title

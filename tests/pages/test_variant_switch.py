@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from analysis.context import SubjectContext
-from analysis.records import SweepSpec
-from analysis.store import Store
+from analysis.edits.prepared import SubjectContext
+from analysis.records.sweep import SweepSpec
+from analysis.store.store import Store
 from tests.pages.conftest import OWNER, measure
 from tests.pages.reading import SWEEP, Open, assert_no_bug, text_of
 

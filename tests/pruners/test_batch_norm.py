@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from pruners.batch_norm import batch_norm_buffers
 from pruners.errors import InputError
 from pruners.preserve import checksum
+from pruners.reconstruction.batch_norm import batch_norm_buffers
 from tests.pruners.models import image_batches, small_residual
 
 

@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from analysis.evaluator import Evaluator
+from analysis.engine.evaluator import Evaluator
 from pruners.calls import call_with
-from pruners.graph import capture
-from pruners.groups import find_structure
+from pruners.capture import capture
+from pruners.groups.groups import find_structure
+from pruners.groups.removal import difference, edited_outputs, remove
 from pruners.preserve import checksum
-from pruners.removal import difference, edited_outputs, remove
 from tests.helpers.topologies import randomize
 
 

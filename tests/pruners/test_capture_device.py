@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor, fx, nn
 
+from analysis.engine.evaluator import Evaluator
 from analysis.engine.program import Program
-from analysis.evaluator import Evaluator
+from pruners.capture import capture, on_cpu
 from pruners.errors import CaptureError
-from pruners.graph import capture, on_cpu
-from pruners.groups import find_structure
-from pruners.removal import difference, remove
+from pruners.groups.groups import find_structure
+from pruners.groups.removal import difference, remove
 from tests.helpers.topologies import CLASSES, build_topology
 
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from analysis.evaluator import Evaluator
-from analysis.reduced import ReducedEvaluator
-from pruners.graph import Graph, capture
-from pruners.groups import Structure, find_structure
-from pruners.removal import difference, edited_outputs, remove
+from analysis.engine.bf16 import ReducedEvaluator
+from analysis.engine.evaluator import Evaluator
+from pruners.capture import Graph, capture
+from pruners.groups.groups import Structure, find_structure
+from pruners.groups.removal import difference, edited_outputs, remove
 from tests.helpers.casts import CASTS, OTHER_CASTS
 from tests.helpers.topologies import build_topology
 

@@ -6,8 +6,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pruners import columns as columns_module
-from pruners.columns import column_length, columns
 from pruners.errors import UnknownNameError, UnsupportedError
 from pruners.layers import (
     conv_groups,
@@ -17,6 +15,8 @@ from pruners.layers import (
     to_native,
     to_output_first,
 )
+from pruners.statistics import unfolding as columns_module
+from pruners.statistics.unfolding import column_length, columns
 
 LAYERS = [
     (nn.Conv2d(6, 8, 3, stride=2, padding=1, groups=2, dilation=2), (6, 11, 12)),

@@ -17,9 +17,10 @@ from torch.nn.utils import prune
 
 from pruners import criteria
 from pruners.criteria import registry
-from pruners.criteria.registry import LayerData, Level
+from pruners.criteria.registry import Level
 from pruners.criteria.second_order import FISHER_DAMP, damped_hessian
-from pruners.masks import keep_mask
+from pruners.selection.masks import keep_mask
+from pruners.statistics.layer import LayerData
 
 
 def layer(*shape: int, seed: int = 0, **statistics: Tensor) -> LayerData:

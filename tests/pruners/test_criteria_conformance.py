@@ -10,10 +10,11 @@ from torch import Tensor
 
 from pruners import criteria
 from pruners.criteria import registry
-from pruners.criteria.registry import DATA_FREE, LayerData, Level
+from pruners.criteria.registry import DATA_FREE, Level
 from pruners.errors import InputError, UnknownNameError, UnsupportedError
 from pruners.preserve import checksum
-from pruners.statistics import NEEDS, Statistics, collect
+from pruners.statistics.calibration import NEEDS, Statistics, collect
+from pruners.statistics.layer import LayerData
 from tests.pruners.models import (
     RESIDUAL_LAYERS,
     SmallResidual,

@@ -12,7 +12,7 @@ from pruners.criteria.registry import Level
 from pruners.errors import UnsupportedError
 from pruners.layers import layer_names
 from pruners.preserve import checksum
-from pruners.statistics import NEEDS, collect
+from pruners.statistics.calibration import NEEDS, collect
 from sample_models.architectures import ARCHITECTURES
 
 LEVELS: tuple[Level, ...] = ("channel", "element")

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pruners.errors import InputError, UnsupportedError
-from pruners.gates import input_gate_gradients
 from pruners.preserve import checksum
+from pruners.statistics.gates import input_gate_gradients
 from tests.pruners.models import SmallResidual, image_batches, small_residual
 
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from pruners import granularity
 from pruners.errors import InputError, UnsupportedError
+from pruners.selection import granularity
 
 
 def reference_blocks(scores: Tensor, rows: int, columns: int) -> dict[tuple[int, ...], float]:

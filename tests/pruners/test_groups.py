@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pruners.capture import capture
 from pruners.errors import UnknownNameError
-from pruners.graph import capture
-from pruners.groups import Group, Structure, find_structure
-from pruners.labels import Labels, compact, support
-from pruners.removal import consumer_edit
-from pruners.structure_trace import HANDLERS
+from pruners.groups.edits import consumer_edit
+from pruners.groups.groups import Group, Structure, find_structure
+from pruners.tracing.labels import Labels, compact, support
+from pruners.tracing.trace import HANDLERS
 from sample_models.architectures import ARCHITECTURES
 from tests.helpers.casts import CASTS
 from tests.helpers.dead_positions import reference_influence

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from pruners.errors import InputError
-from pruners.mask_search import fisher_loss, search_mask, unit_gate_gradients
-from pruners.masks import keep_mask
+from pruners.reconstruction.mask_search import fisher_loss, search_mask, unit_gate_gradients
+from pruners.selection.masks import keep_mask
 
 
 def gradients(seed: int, units: int = 8) -> Tensor:

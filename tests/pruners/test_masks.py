@@ -7,7 +7,7 @@ import torch
 from torch.nn.utils import prune
 
 from pruners.errors import InputError
-from pruners.masks import keep_mask, num_kept, num_removed
+from pruners.selection.masks import keep_mask, num_kept, num_removed
 
 
 def reference_mask(scores: list[float], kept: int) -> list[bool]:

@@ -7,12 +7,12 @@ import os
 import pytest
 import torch
 
-from analysis.cost import CostModel
-from analysis.evaluator import Evaluator
+from analysis.engine.evaluator import Evaluator
+from pruners.capture import capture
 from pruners.errors import CaptureError, UnsupportedError
-from pruners.graph import capture
-from pruners.groups import find_structure
-from pruners.removal import difference, edited_outputs, remove
+from pruners.groups.cost import CostModel
+from pruners.groups.groups import find_structure
+from pruners.groups.removal import difference, edited_outputs, remove
 from tests.helpers.random_graphs import RandomModel
 from tests.helpers.topologies import randomize
 

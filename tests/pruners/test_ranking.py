@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from pruners import criteria
-from pruners.criteria.registry import LayerData
 from pruners.errors import InputError, UnknownNameError
-from pruners.ranking import NORMALIZER_HELP, NORMALIZERS, global_masks, normalize
+from pruners.selection.normalizers import NORMALIZER_HELP, NORMALIZERS, global_masks, normalize
+from pruners.statistics.layer import LayerData
 
 
 def scores() -> dict[str, torch.Tensor]:

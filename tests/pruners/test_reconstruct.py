@@ -8,13 +8,15 @@ import scipy.linalg
 import torch
 from torch import Tensor, nn
 
-from pruners.columns import columns
 from pruners.errors import InputError, UnsupportedError
 from pruners.layers import conv_groups, output_first_weight, to_native
-from pruners.masks import keep_mask
-from pruners.moments import Moments, capture_moments, execution_order
 from pruners.preserve import checksum
-from pruners.reconstruct import least_squares, obs_update, sparsegpt, unit_scales
+from pruners.reconstruction.lsq import least_squares
+from pruners.reconstruction.moments import Moments, capture_moments, execution_order
+from pruners.reconstruction.obs import obs_update, sparsegpt
+from pruners.reconstruction.scaling import unit_scales
+from pruners.selection.masks import keep_mask
+from pruners.statistics.unfolding import columns
 from tests.pruners.models import image_batches, small_residual
 
 LAYERS = [

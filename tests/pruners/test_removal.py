@@ -9,18 +9,12 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from pruners.capture import capture, named_state
 from pruners.errors import InputError, PruneScopeError, UnsupportedError
-from pruners.graph import capture, named_state
-from pruners.groups import Structure
+from pruners.groups.edits import consumer_edit
+from pruners.groups.groups import Structure
+from pruners.groups.removal import difference, edited_outputs, remove, removed_graph, removed_state
 from pruners.preserve import checksum
-from pruners.removal import (
-    consumer_edit,
-    difference,
-    edited_outputs,
-    remove,
-    removed_graph,
-    removed_state,
-)
 from tests.pruners.test_groups import MODELS, SAMPLES, prunable, traced
 
 # Models whose Python code holds sizes that no attribute tells: they come back as graphs.
@@ -186,6 +180,8 @@ def test_mask_of_a_group_that_cannot_be_pruned_is_an_error() -> None:
 
 def test_wrong_removal_does_not_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     model, _, structure = traced("flattened")
-    monkeypatch.setattr("pruners.removal.edited_outputs", lambda *_: torch.ones(2, 5), raising=True)
+    monkeypatch.setattr(
+        "pruners.groups.removal.edited_outputs", lambda *_: torch.ones(2, 5), raising=True
+    )
     with pytest.raises(PruneScopeError, match="changes the outputs"):
         remove(model, structure, {"conv": [0, 1]})

@@ -9,14 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from pruners import criteria, granularity, iterative
-from pruners.criteria import registry
-from pruners.criteria.table import markdown
+from pruners import criteria
+from pruners.criteria import iterative, registry
+from pruners.criteria.docs_table import markdown
 from pruners.errors import InputError, UnknownNameError, UnsupportedError
+from pruners.groups.edits import apply_edit
 from pruners.layers import layer_names, native_weight
-from pruners.masks import keep_mask
 from pruners.preserve import checksum
-from pruners.repair import METHOD_HELP, METHODS, apply_edit, repair_layers
+from pruners.reconstruction.layerwise import METHOD_HELP, METHODS, repair_layers
+from pruners.selection import granularity
+from pruners.selection.masks import keep_mask
 from sample_models.architectures import ARCHITECTURES
 from tests.pruners.models import RESIDUAL_LAYERS, image_batches, small_residual
 
@@ -197,4 +199,4 @@ def test_bad_user_files_leave_the_registry_alone(tmp_path: Path, text: str, mess
 
 def test_docs_page_is_current() -> None:
     page = (ROOT / "docs" / "criteria.md").read_text(encoding="utf-8")
-    assert page == markdown(), "run python -m pruners.criteria.table docs/criteria.md"
+    assert page == markdown(), "run python -m pruners.criteria.docs_table docs/criteria.md"

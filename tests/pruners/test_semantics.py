@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import nn
 from torch.func import functional_call
 
+from pruners.capture import named_state
 from pruners.errors import UnknownNameError
-from pruners.graph import named_state
-from pruners.semantics import (
+from pruners.groups.edits import (
     SEMANTICS,
     SEMANTICS_HELP,
     SEMANTICS_LABEL,

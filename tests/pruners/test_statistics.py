@@ -11,7 +11,7 @@ from pruners.criteria import registry
 from pruners.errors import InputError, UnknownNameError
 from pruners.layers import conv_groups, native_weight, to_output_first
 from pruners.preserve import checksum
-from pruners.statistics import NEEDS, Statistics, collect
+from pruners.statistics.calibration import NEEDS, Statistics, collect
 from tests.pruners.models import (
     RESIDUAL_LAYERS,
     SmallResidual,

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 import sample_models
-from sample_models import fashion_mnist, images, make_data
+from sample_models import fashion_mnist, images
+from sample_models.tools import make_data
 
 
 @pytest.mark.parametrize(("split", "count"), [("test", 10_000), ("calibration", 2_000)])

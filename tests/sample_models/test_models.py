@@ -10,8 +10,9 @@ import pytest
 import torch
 
 import sample_models
-from sample_models import make_cards, model_card, zoo
+from sample_models import model_card, zoo
 from sample_models.architectures import ARCHITECTURES
+from sample_models.tools import make_cards
 
 REQUIRED = {
     "lenet5": 0.89,

@@ -11,9 +11,9 @@ import pytest
 import safetensors.torch
 import torch
 
-from sample_models import train
 from sample_models.architectures import ARCHITECTURES
-from sample_models.recipes import RECIPES
+from sample_models.tools import train
+from sample_models.tools.recipes import RECIPES
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import plotly.graph_objects as go
 import pytest
 import torch
 
-from analysis import compare, curves, figures
-from analysis.figures.canvas import UIREVISION
+from analysis import comparison, curves, figures
 from analysis.figures.curves import MAX_HIGHLIGHTED, MAX_PANELS
+from analysis.figures.layout import UIREVISION
 from tests.analysis.points_tables import curve, table
 
 RISING = [0.0, 0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3, 0.6]
@@ -28,8 +28,8 @@ POINTS = table(
     half_width=0.002,
 )
 TABLE = curves.tolerated(POINTS, tolerance=0.011)
-WINS = compare.win_matrix(POINTS, tolerance=0.011)
-PAIRS = compare.agreement(
+WINS = comparison.win_matrix(POINTS, tolerance=0.011)
+PAIRS = comparison.agreement(
     {
         "l1": {"conv1": torch.arange(8.0), "conv2": torch.arange(6.0)},
         "fpgm": {"conv1": torch.arange(8.0).flip(0), "conv2": torch.arange(6.0)},
@@ -101,11 +101,11 @@ CHARTS: dict[str, Draw] = {
     "coverage": lambda theme: figures.coverage_grid(POINTS, criterion="fpgm", theme=theme),
     "wins": lambda theme: figures.win_matrix_chart(WINS, theme=theme),
     "agreement": lambda theme: figures.agreement_chart(
-        compare.agreement_matrix(PAIRS), theme=theme
+        comparison.agreement_matrix(PAIRS), theme=theme
     ),
     "layer agreement": lambda theme: figures.layer_agreement_chart(PAIRS, theme=theme),
     "criteria": lambda theme: figures.criteria_chart(
-        compare.summary(POINTS, tolerance=0.011), theme=theme
+        comparison.summary(POINTS, tolerance=0.011), theme=theme
     ),
     "sizes": lambda theme: figures.size_bars(SIZES, theme=theme),
     "classes": lambda theme: figures.class_change(CLASSES, theme=theme),

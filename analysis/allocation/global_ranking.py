@@ -1,0 +1,95 @@
+"""Fill a plan by one threshold over all layers or groups: the ratios follow from the scores."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from analysis.edits import SubjectContext, Target, scores, targets
+from analysis.records import Plan, PlanEntry
+from pruners.criteria import registry
+from pruners.errors import InputError
+from pruners.selection import global_masks
+from pruners.selection import granularity as granularities
+
+
+def global_plan(
+    context: SubjectContext,
+    plan: Plan,
+    *,
+    ratio: float,
+    normalizer: str | None = None,
+) -> Plan:
+    """Return the plan with the units of all its unlocked entries ranked together.
+
+    Exactly ``floor(ratio * total + 0.5)`` of the units of the unlocked entries go. All of these
+    need one criterion and one granularity: scores of different criteria do not compare.
+
+    Args:
+        context: The subject.
+        plan: Lists an entry for each target; locked entries stay as they are.
+        ratio: Fraction removed of all units of the unlocked entries.
+        normalizer: How layers are made comparable, one of
+        `pruners.selection.normalizers.NORMALIZERS`; None
+            takes the criterion's own.
+
+    Raises:
+        InputError: Mixed criteria or granularities, nothing to rank, or N:M patterns.
+        UnsupportedError: The criterion does not apply to a target; the message names it.
+    """
+    free = [entry for entry in plan.entries if not entry.locked]
+    kinds = {(entry.criterion, entry.granularity) for entry in free}
+    if len(kinds) != 1:
+        found = ", ".join(sorted(f"{name} at {kind}" for name, kind in kinds)) or "no free entry"
+        raise InputError(
+            f"global ranking needs one criterion and one granularity for all entries, found {found}"
+        )
+    criterion, text = kinds.pop()
+    granularity = granularities.parse(text)
+    if granularity.fixed_ratio is not None:
+        raise InputError(f"{text} has one ratio everywhere, so there is nothing to rank globally")
+    normalizer = normalizer or registry.get(criterion).normalizer
+    # Without a normaliser the layers of a group must not be scaled one by one either.
+    scaled = normalizer != "none"
+    by_name = {target.name: target for target in targets(context, text)}
+    pooled = {
+        target.name: _unit_scores(context, target, criterion, plan.reduction, scaled=scaled)
+        for target in map(by_name.__getitem__, map(_name, free))
+    }
+    masks = global_masks(pooled, ratio, normalizer=normalizer, keep_one=granularity.keep_one)
+    entries = tuple(
+        entry if entry.locked else _filled(entry, masks[_name(entry)], granularity)
+        for entry in plan.entries
+    )
+    return dataclasses.replace(plan, entries=entries, strategy=f"global ({normalizer})")
+
+
+def _name(entry: PlanEntry) -> str:
+    return entry.layer if entry.group is None else entry.group
+
+
+def _unit_scores(
+    context: SubjectContext,
+    target: Target,
+    criterion: str,
+    reduction: str,
+    *,
+    scaled: bool,
+) -> Tensor:
+    if target.group is not None:
+        group = context.group(target.group)
+        return context.channel_scores(group, criterion, reduction=reduction, scaled=scaled)
+    granularity = granularities.parse(target.granularity)
+    return granularities.unit_scores(granularity, scores(context, target, criterion))
+
+
+def _filled(entry: PlanEntry, mask: Tensor, granularity: granularities.Granularity) -> PlanEntry:
+    kept = int(mask.sum())
+    indices = None
+    if granularity.is_structured:
+        indices = tuple(int(unit) for unit in torch.nonzero(mask).flatten().tolist())
+    return dataclasses.replace(
+        entry, ratio=(entry.total - kept) / entry.total, kept=kept, indices=indices
+    )

@@ -1,0 +1,83 @@
+"""The program: its commands, and how errors leave it.
+
+Exit codes: 0 done, 1 something failed, 2 bad input (one line says what), 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+import typer
+
+from analysis.cli.commands import (
+    criteria,
+    evaluate,
+    export,
+    inspect,
+    plan,
+    recover,
+    runs,
+    serve,
+    sweep,
+)
+from analysis.cli.output import say_error
+from pruners.errors import InputError, PruneScopeError
+
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+
+app = typer.Typer(
+    name="prunescope",
+    help="Which layers of a network can lose how much, by which pruning method, and what for.",
+    no_args_is_help=False,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command("serve")(serve.serve)
+app.command("inspect")(inspect.inspect)
+app.command("sweep")(sweep.sweep)
+app.command("plan")(plan.plan)
+app.command("evaluate")(evaluate.evaluate)
+app.command("recover")(recover.recover)
+app.command("export")(export.export)
+app.command("criteria")(criteria.criteria)
+app.add_typer(runs.app, name="runs")
+
+# The base of typer's own errors (a missing option, an unknown command); typer keeps it private.
+_UsageProblem: type[Exception] = next(
+    kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Args:
+        arguments: What follows the program's name; that of the process by default.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    command = typer.main.get_command(app)
+    return run_guarded(
+        lambda: command.main(given or ["--help"], "prunescope", standalone_mode=False)
+    )
+
+
+def run_guarded(call: Callable[[], object]) -> int:
+    """Call a command; turn its errors into one line and an exit code."""
+    try:
+        result = call()
+    except InputError as error:
+        return say_error(error, code=BAD_INPUT)
+    except PruneScopeError as error:
+        return say_error(error, code=FAILED)
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader (`| head`) went away; Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except _UsageProblem as error:
+        return say_error(error.format_message(), code=BAD_INPUT)  # type: ignore[attr-defined]
+    return result if isinstance(result, int) else 0

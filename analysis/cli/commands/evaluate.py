@@ -1,0 +1,127 @@
+"""``prunescope evaluate``: a plan beside the dense model, masked and physically removed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from analysis.cli.options import Json, Workspace, open_context, read_plan
+from analysis.cli.output import print_json, print_table, progress_bar, say
+from analysis.cli.sweep_options import check_choice
+
+if TYPE_CHECKING:
+    from analysis.edits import SubjectContext
+    from analysis.evaluation import Evaluation
+    from analysis.records import Plan
+    from analysis.recovery import Recovery
+
+PlanFile = Annotated[Path, typer.Option("--plan", help="Plan file.", metavar="FILE")]
+
+
+def evaluate(
+    plan: PlanFile,
+    samples: Annotated[
+        int | None, typer.Option(help="Samples to evaluate.  [default: those of the plan]")
+    ] = None,
+    repair: Annotated[
+        str,
+        typer.Option(
+            help="Repair without training: none, bn, lsq, obs, tune or search, as in recover."
+        ),
+    ] = "none",
+    latency_seconds: Annotated[
+        float, typer.Option(help="Time for the latency measurement; 0 leaves it out.")
+    ] = 5.0,
+    device: Annotated[
+        str | None,
+        typer.Option(help="cpu, cuda, cuda:1 or mps.  [default: that of the plan]", metavar="NAME"),
+    ] = None,
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a plan: dense, masked and physically removed side by side."""
+    check_repair(repair)
+    chosen = read_plan(plan)
+    subject = chosen.subject
+    if samples is not None:
+        subject = dataclasses.replace(subject, samples=samples)
+    if device is not None:
+        subject = dataclasses.replace(subject, device=device)
+    context = open_context(subject, workspace)
+    recovery = repaired(context, chosen, repair)
+    found = evaluated(context, chosen, recovery, latency_seconds=latency_seconds)
+    if as_json:
+        print_json(found.to_dict())
+        return
+    _print(plan, found)
+
+
+def check_repair(name: str) -> None:
+    """Check the name of a repair before anything is loaded.
+
+    Raises:
+        UnknownNameError: No such repair.
+    """
+    from analysis.recovery import METHODS
+
+    check_choice("repair", name, ("none", *METHODS))
+
+
+def repaired(context: SubjectContext, plan: Plan, method: str) -> Recovery | None:
+    """Repair a plan's model under a progress bar; None for ``none``."""
+    from analysis.recovery import recover_plan
+
+    if method == "none":
+        return None
+    with _progress("repairing") as show:
+        return recover_plan(context, plan, method=method, progress=show)
+
+
+def evaluated(
+    context: SubjectContext, plan: Plan, recovery: Recovery | None, *, latency_seconds: float = 5.0
+) -> Evaluation:
+    """Measure a plan's model, repaired or not, under a progress bar."""
+    from analysis.evaluation import evaluate_plan
+
+    with _progress("evaluating") as show:
+        return evaluate_plan(
+            context, plan, recovery=recovery, latency_seconds=latency_seconds, progress=show
+        )
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    with progress_bar() as bar:
+        task = bar.add_task(what, total=None, eta="")
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _print(path: Path, found: Evaluation) -> None:
+    variants = [item for item in (found.dense, found.masked, found.removed) if item is not None]
+    print_table(
+        f"Plan {path} on {found.samples:,} samples",
+        ("", "accuracy", "interval", "drop pp", "parameters", "MACs", "bytes", "latency ms"),
+        [
+            (
+                item.name,
+                f"{item.accuracy:.2%}",
+                f"{item.low:.2%} to {item.high:.2%}",
+                f"{100 * item.drop:.2f} ({100 * item.drop_low:.2f} to {100 * item.drop_high:.2f})",
+                f"{item.params:,}",
+                f"{item.macs:,}",
+                f"{item.file_bytes:,}",
+                "-" if item.latency is None else f"{1000 * item.latency.median:.2f}",
+            )
+            for item in variants
+        ],
+        right="accuracy,drop pp,parameters,MACs,bytes,latency ms",
+    )
+    if found.agrees is not None:
+        say(f"{found.same_answers} of {found.samples} answers of masked and removed are the same.")
+    for note in found.notes:
+        say(note)

@@ -1,0 +1,86 @@
+"""``prunescope export``: a plan for the tools that people train and deploy with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from analysis.cli.commands.evaluate import PlanFile, check_repair, evaluated, repaired
+from analysis.cli.options import Json, Workspace, check_folder, open_context, open_store, read_plan
+from analysis.cli.output import print_json, print_table, say
+from pruners.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from analysis.edits import SubjectContext
+    from analysis.records import Plan
+
+
+def export(
+    plan: PlanFile,
+    out: Annotated[Path, typer.Option(help="Folder to write to.", metavar="DIR")],
+    format: Annotated[
+        str, typer.Option("--format", help="What to write.", metavar="FORMAT")
+    ] = "zip",
+    repair: Annotated[
+        str,
+        typer.Option(
+            help="Export the model repaired without training: none, bn, lsq, obs, tune or search, "
+            "as in evaluate."
+        ),
+    ] = "none",
+    measures: Annotated[
+        bool, typer.Option("--evaluate", help="Measure the plan first and put the result in.")
+    ] = False,
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """Write a plan, the smaller model or the points as files."""
+    from analysis import interop as formats
+
+    formats.get(format)
+    check_repair(repair)
+    chosen = read_plan(plan)
+    check_folder(out)
+    context = open_context(chosen.subject, workspace)
+    points = _points(chosen, context, workspace)
+    recovery = repaired(context, chosen, repair)
+    evaluation = evaluated(context, chosen, recovery) if measures else None
+    found = formats.export(
+        format,
+        formats.ExportRequest(
+            context=context,
+            plan=chosen,
+            recovery=recovery,
+            directory=out,
+            points=points,
+            evaluation=evaluation,
+            name=plan.stem,
+        ),
+    )
+    if as_json:
+        files = [{"path": str(path), "content": content} for path, content in found.files]
+        print_json({"format": format, "files": files, "notes": list(found.notes)})
+        return
+    print_table("Written", ("file", "content"), found.files)
+    for note in found.notes:
+        say(note)
+
+
+def _points(plan: Plan, context: SubjectContext, workspace: Path | None) -> pd.DataFrame | None:
+    """Return the points of the run that the plan was chosen from, if they are of this subject."""
+    if plan.run is None:
+        return None
+    store = open_store(workspace)
+    try:
+        row = store.run(plan.run)
+    except UnknownNameError:
+        say(f"Run {plan.run}, which the plan was chosen from, is not in this workspace.")
+        return None
+    if not row.is_of(context.identity):
+        say(f"Run {plan.run} measured another content of the subject; its points are left out.")
+        return None
+    return store.points(row.run_id)

@@ -1,0 +1,80 @@
+"""``prunescope inspect``: layers, groups, sizes, and what can be pruned."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from analysis.cli.options import Device, Json
+from analysis.cli.output import print_json, print_table, say
+from analysis.records import SubjectSpec
+
+if TYPE_CHECKING:
+    from analysis.subjects import GroupRow, Inventory
+
+
+def inspect(
+    model: Annotated[str, typer.Option(help="Model address.", metavar="ADDRESS")],
+    data: Annotated[
+        str | None,
+        typer.Option(help="Data address; tells the input shape.", metavar="ADDRESS"),
+    ] = None,
+    device: Device = "cpu",
+    as_json: Json = False,
+) -> None:
+    """List layers and groups with parameters and MACs: prunable, or why not."""
+    from analysis.subjects import inventory, load_subject
+
+    subject = load_subject(
+        SubjectSpec(model=model, data=data, samples=32, calibration_samples=1, device=device)
+    )
+    found = inventory(subject)
+    if as_json:
+        print_json(found.to_dict())
+        return
+    _print(model, found)
+    for note in subject.notes:
+        say(note)
+
+
+def _print(model: str, found: Inventory) -> None:
+    print_table(
+        f"{model}: {found.params:,} parameters, {found.macs:,} MACs per sample",
+        ("layer", "type", "parameters", "MACs", "output", "group", "prunable"),
+        [
+            (
+                row.name,
+                row.type,
+                f"{row.params:,}",
+                f"{row.macs:,}",
+                "x".join(str(size) for size in row.output_shape),
+                row.group or "-",
+                "yes" if row.prunable else f"no: {row.reason}",
+            )
+            for row in found.layers
+        ],
+        right="parameters,MACs",
+    )
+    if found.capture_error:
+        say(found.capture_error)
+    print_table(
+        f"\n{len(found.groups)} groups",
+        ("group", "units", "members", "prunable"),
+        [
+            (
+                group.id,
+                f"{group.channels} {group.kind}{'s' if group.channels > 1 else ''}",
+                ", ".join(f"{item.name}[{item.dim}]" for item in group.members),
+                _prunable(group),
+            )
+            for group in found.groups
+        ],
+        right="units",
+    )
+
+
+def _prunable(group: GroupRow) -> str:
+    if not group.prunable:
+        return f"no: {group.reason}"
+    return "yes" if group.exact else f"yes, evaluated by physical removal: {group.note}"

@@ -1,0 +1,110 @@
+"""``prunescope recover``: repair a plan's model without training, and measure what that gains."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from analysis.cli.commands.evaluate import PlanFile
+from analysis.cli.options import Json, Workspace, check_folder, open_context, read_plan
+from analysis.cli.output import duration, print_json, print_table, progress_bar, say
+
+if TYPE_CHECKING:
+    from analysis.recovery import RecoveryReport
+
+
+def recover(
+    plan: PlanFile,
+    method: Annotated[
+        str,
+        typer.Option(
+            help="bn: batch norm estimated anew; lsq: least squares; obs: OBS update; tune: a "
+            "factor per channel; search: other channels at the same counts, then tune."
+        ),
+    ] = "lsq",
+    samples: Annotated[
+        int | None, typer.Option(help="Samples to evaluate.  [default: those of the plan]")
+    ] = None,
+    calibration_samples: Annotated[
+        int | None,
+        typer.Option(help="Samples to repair on.  [default: those of the plan]"),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="cpu, cuda, cuda:1 or mps.  [default: that of the plan]", metavar="NAME"),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the repaired model here: model.safetensors and a script that rebuilds it.",
+            metavar="DIR",
+        ),
+    ] = None,
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """Repair a pruned model without training: dense, pruned and recovered side by side."""
+    from analysis.interop import write_recovered
+    from analysis.recovery import recover_plan, report
+
+    chosen = read_plan(plan)
+    subject = chosen.subject
+    if samples is not None:
+        subject = dataclasses.replace(subject, samples=samples)
+    if calibration_samples is not None:
+        subject = dataclasses.replace(subject, calibration_samples=calibration_samples)
+    if device is not None:
+        subject = dataclasses.replace(subject, device=device)
+    if out is not None:
+        check_folder(out)
+    context = open_context(subject, workspace)
+    with progress_bar() as bar:
+        task = bar.add_task(f"recovering by {method}", total=None, eta="")
+        recovery = recover_plan(
+            context,
+            chosen,
+            method=method,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    found = report(context, chosen, recovery)
+    if out is not None:
+        write_recovered(context, recovery, out)
+    if as_json:
+        print_json({**found.to_dict(), "out": None if out is None else str(out)})
+        return
+    _print(found, out)
+
+
+def _print(found: RecoveryReport, out: Path | None) -> None:
+    print_table(
+        f"Recovery by {found.method} in {duration(found.seconds)}, {found.dense.samples:,} samples",
+        ("", "accuracy", "interval", "drop pp", "agreement"),
+        [
+            (
+                name,
+                f"{item.accuracy:.2%}",
+                f"{item.accuracy_low:.2%} to {item.accuracy_high:.2%}",
+                f"{100 * item.drop:.2f} ({100 * item.drop_low:.2f} to {100 * item.drop_high:.2f})",
+                f"{item.agreement:.2%}",
+            )
+            for name, item in (
+                ("dense", found.dense),
+                ("pruned", found.pruned),
+                ("recovered", found.recovered),
+            )
+        ],
+        right="accuracy,drop pp,agreement",
+    )
+    if found.layers:
+        ratio = sum(item.after / item.before for item in found.layers if item.before > 0)
+        say(
+            f"Output error of {len(found.layers)} layers: {ratio / len(found.layers):.0%} of "
+            "that of masking alone, on average."
+        )
+    for name, reason in found.skipped.items():
+        say(f"{name} was left as it is: {reason}.")
+    if out is not None:
+        say(f"The repaired model is in {out}.")

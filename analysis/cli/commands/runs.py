@@ -1,0 +1,138 @@
+"""``prunescope runs``: list, show, delete and merge runs."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from analysis.cli.options import Json, Workspace, open_store
+from analysis.cli.output import duration, print_json, print_table, say
+from analysis.cli.variant_hints import say_gain
+from analysis.records import RunRow
+
+app = typer.Typer(help="List, show, delete and merge runs.", rich_markup_mode=None)
+
+Run = Annotated[str, typer.Argument(help="A run's id, its beginning, or last.", metavar="RUN")]
+
+
+@app.command("list")
+def list_runs(workspace: Workspace = None, as_json: Json = False) -> None:
+    """List the runs of the workspace, the newest first."""
+    rows = open_store(workspace).runs()
+    if as_json:
+        print_json({"runs": [_summary(row) for row in rows]})
+        return
+    print_table(
+        f"{len(rows)} runs",
+        ("run", "created", "state", "done", "points", "model", "data", "criteria", "granularity"),
+        [
+            (
+                row.run_id,
+                _date(row.created),
+                row.state,
+                f"{row.fraction:.0%}",
+                row.progress.points,
+                row.spec.subject.model,
+                row.spec.subject.data,
+                ",".join(row.spec.criteria),
+                row.spec.granularity,
+            )
+            for row in rows
+        ],
+        right="done,points",
+    )
+
+
+@app.command("show")
+def show(
+    run: Run,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the points as .csv or .parquet.", metavar="FILE")
+    ] = None,
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """Show a run: what was measured, how far, and what failed."""
+    store = open_store(workspace)
+    row = store.run(run)
+    if out is not None:
+        from analysis.curves import write_points
+
+        write_points(store.points(row.run_id), out)
+        say(f"Points written to {out}")
+    reasons = store.reasons(row.run_id)
+    if as_json:
+        failed = [{**key.to_dict(), "reason": reason} for key, reason in reasons.items()]
+        print_json({**row.to_dict(), "reasons": failed})
+        return
+    facts = {
+        "state": row.state + (f": {row.error}" if row.error else ""),
+        "created": _date(row.created),
+        "seconds": duration(row.seconds),
+        "samples": f"{row.progress.samples} of {row.progress.total_samples}",
+        "points": row.progress.points,
+        **{name: value for name, value in row.spec.subject.to_dict().items() if value is not None},
+        **{name: value for name, value in row.spec.to_dict().items() if name != "subject"},
+        "weights": row.fingerprint[:16],
+        "evaluated": row.data_fingerprint[:16],
+        "versions": ", ".join(f"{name} {value}" for name, value in (row.versions or {}).items()),
+    }
+    facts.pop("schema_version")
+    if row.baseline is not None and row.baseline.samples:
+        facts["dense accuracy"] = f"{row.baseline.correct / row.baseline.samples:.2%}"
+    print_table(f"Run {row.run_id}", ("", ""), [(name, _plain(facts[name])) for name in facts])
+    for key, reason in reasons.items():
+        say(f"{key.layer} {key.criterion} {key.ratio_requested:g}: {reason}")
+    say_gain(store, row)
+
+
+@app.command("delete")
+def delete(run: Run, workspace: Workspace = None, as_json: Json = False) -> None:
+    """Delete a run and its points; later runs still know what was measured."""
+    store = open_store(workspace)
+    row = store.run(run)
+    store.delete(row.run_id)
+    if as_json:
+        print_json({"deleted": row.run_id})
+    else:
+        say(f"Run {row.run_id} was deleted.")
+
+
+@app.command("merge")
+def merge(
+    runs: Annotated[list[str], typer.Argument(help="Two runs or more.", metavar="RUN RUN")],
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """Join the points of runs of one subject in a new run."""
+    store = open_store(workspace)
+    run_id = store.merge(runs)
+    if as_json:
+        print_json(_summary(store.run(run_id)))
+    else:
+        print(run_id)
+
+
+def _summary(row: RunRow) -> dict[str, Any]:
+    return {
+        "run_id": row.run_id,
+        "created": row.created,
+        "state": row.state,
+        "progress": row.progress.to_dict(),
+        "error": row.error,
+        "seconds": row.seconds,
+        "spec": row.spec.to_dict(),
+    }
+
+
+def _date(moment: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(str(item) for item in value)
+    return str(value)

@@ -1,0 +1,60 @@
+"""What a repaired run says of its raw sibling: the gain, or how to measure it."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from analysis.cli.options import workspace_path
+from analysis.cli.output import say
+from analysis.records import RunRow
+
+if TYPE_CHECKING:
+    from analysis.records import SweepSpec
+    from analysis.store import Store
+
+# Numbers do not depend on it, and a number of bytes is no size that the option takes.
+_LEFT_OUT = ("schema_version", "subject", "memory_limit")
+_NAMES = {"criterion_files": "criterion-file"}
+
+
+def say_gain(store: Store, row: RunRow) -> None:
+    """Say what the repair of a run gains over the raw run of the workspace, else how to get one."""
+    if row.spec.repair == "none":
+        return
+    from analysis import comparison
+
+    for variant in comparison.siblings(row, store.runs()):
+        if variant.field == "repair" and variant.run.spec.repair == "none":
+            points, raw = store.points(row.run_id), store.points(variant.run.run_id)
+            said = comparison.gap_sentence(row.spec, points, variant, raw)
+            say(f"{said} Raw: run {variant.run.run_id}." if said else _not_yet(variant.run))
+            return
+    raw_spec = comparison.with_value(row.spec, "repair", "none")
+    command = command_of(raw_spec)
+    if store.workspace != workspace_path(None):
+        command += f" --workspace {shlex.quote(str(store.workspace))}"
+    say(f"The raw curves to compare with: {command}")
+
+
+def _not_yet(raw: RunRow) -> str:
+    return f"The raw run {raw.run_id} is {raw.state}; it shares no finished point with this one."
+
+
+def command_of(spec: SweepSpec) -> str:
+    """Return the command that measures a sweep without what is usual."""
+    words = ["prunescope", "sweep"]
+    usual = type(spec)(subject=type(spec.subject)(model=""))
+    for record, default in ((spec.subject, usual.subject), (spec, usual)):
+        given = record.to_dict()
+        for name, value in default.to_dict().items():
+            if name not in _LEFT_OUT and given[name] != value:
+                words += _option(name, given[name])
+    return shlex.join(words)
+
+
+def _option(name: str, value: Any) -> list[str]:
+    option = f"--{_NAMES.get(name, name).replace('_', '-')}"
+    if name == "criterion_files":
+        return [word for path in value for word in (option, path)]
+    return [option, ",".join(map(str, value)) if isinstance(value, list) else str(value)]

@@ -1,0 +1,40 @@
+from . import agreement
+from .advice import Advice, advise
+from .agreement import agreement_matrix, expected_jaccard, rank_correlation, removed_agreement
+from .criteria import best_or_tied, comparability, leading, mean_drop, summary, win_matrix
+from .variants import (
+    SETTINGS,
+    Variant,
+    choices,
+    gap,
+    gap_sentence,
+    label,
+    siblings,
+    side_by_side,
+    with_value,
+)
+
+__all__ = [
+    "Advice",
+    "SETTINGS",
+    "Variant",
+    "advise",
+    "agreement",
+    "agreement_matrix",
+    "best_or_tied",
+    "choices",
+    "comparability",
+    "expected_jaccard",
+    "gap",
+    "gap_sentence",
+    "label",
+    "leading",
+    "mean_drop",
+    "rank_correlation",
+    "removed_agreement",
+    "siblings",
+    "side_by_side",
+    "summary",
+    "win_matrix",
+    "with_value",
+]

@@ -1,0 +1,172 @@
+"""Advice with its evidence: what the measured curves say to do first, in plain sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis.comparison.criteria import comparability, win_matrix
+from analysis.curves import NOT_PRUNABLE, criteria_of, resolution, tolerated
+
+EASY = 0.5
+FRAGILE = 0.1
+LARGE = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """One sentence and the layers that it is about.
+
+    Attributes:
+        kind: ``first``, ``careful``, ``criterion``, ``samples`` or ``partial``.
+        text: What to do, and why.
+        layers: The layers, for a selection.
+    """
+
+    kind: str
+    text: str
+    layers: tuple[str, ...] = ()
+
+
+def advise(
+    points: pd.DataFrame, *, tolerance: float, shares: Mapping[str, float] | None = None
+) -> list[Advice]:
+    """Read the curves of a run for a person.
+
+    Args:
+        points: The points table.
+        tolerance: Largest accepted drop, as a fraction.
+        shares: Share of the model's parameters by layer, 0..1.
+
+    Returns:
+        Advice, most useful first; empty without points.
+    """
+    if points.empty:
+        return []
+    table = tolerated(points, tolerance=tolerance)
+    known = table[(table["status"] != NOT_PRUNABLE) & (table["measured"] > 0)]
+    if known.empty:
+        return []
+    # Of each layer what its best criterion tolerates.
+    best = known.sort_values("low", ascending=False, kind="stable").drop_duplicates("layer")
+    found = [
+        *_first(best, shares or {}, tolerance=tolerance),
+        *_careful(known, tolerance=tolerance),
+        *_criterion(points, tolerance=tolerance),
+        *_samples(points, tolerance=tolerance),
+    ]
+    partial = tuple(dict.fromkeys(known.loc[known["partial"].astype(bool), "layer"]))
+    if partial:
+        found.append(
+            Advice("partial", f"{len(partial)} layers are measured in part only.", partial)
+        )
+    return found
+
+
+def _first(best: pd.DataFrame, shares: Mapping[str, float], *, tolerance: float) -> list[Advice]:
+    easy = best[best["low"] >= EASY - 1e-9]
+    large = [name for name in easy["layer"] if shares.get(name, 0.0) >= LARGE]
+    if large:
+        total = sum(shares[name] for name in large)
+        return [
+            Advice(
+                "first",
+                f"{_names(large)} {_hold(large)} {total:.0%} of the parameters and "
+                f"{_tolerate(large)} at least {EASY:.0%} within {tolerance * 100:g} pp: "
+                "start there.",
+                tuple(large),
+            )
+        ]
+    if len(easy):
+        names = list(easy["layer"])
+        return [
+            Advice(
+                "first",
+                f"{_names(names)} {_tolerate(names)} at least {EASY:.0%} within "
+                f"{tolerance * 100:g} pp.",
+                tuple(names),
+            )
+        ]
+    return []
+
+
+def _careful(known: pd.DataFrame, *, tolerance: float) -> list[Advice]:
+    most = known.groupby("layer", sort=False)["high"].max()
+    fragile = [str(name) for name, high in most.items() if high < FRAGILE - 1e-9]
+    if not fragile:
+        return []
+    they = "it does" if len(fragile) == 1 else "they do"
+    return [
+        Advice(
+            "careful",
+            f"Leave {_names(fragile)} alone: {they} not tolerate {FRAGILE:.0%} within "
+            f"{tolerance * 100:g} pp by any criterion.",
+            tuple(fragile),
+        )
+    ]
+
+
+def _criterion(points: pd.DataFrame, *, tolerance: float) -> list[Advice]:
+    criteria = criteria_of(points)
+    if len(criteria) < 2 or comparability(points):
+        return []
+    wins = win_matrix(points, tolerance=tolerance)
+    contested = wins[wins["outcome"].isin(["best", "tied", "worse"])]
+    if contested.empty:
+        return []
+    worse = contested[contested["outcome"] == "worse"]
+    if worse.empty:
+        return [
+            Advice(
+                "criterion",
+                f"No criterion is surely better in any layer: {_names(criteria)} are tied, so take "
+                "the cheapest.",
+            )
+        ]
+    losers = set(worse["criterion"])
+    winners = [name for name in criteria if name not in losers]
+    if winners:
+        return [
+            Advice("criterion", f"{_names(winners)} is best or tied in every layer.")
+            if len(winners) == 1
+            else Advice("criterion", f"{_names(winners)} are best or tied in every layer.")
+        ]
+    layers = tuple(dict.fromkeys(worse["layer"]))
+    return [
+        Advice(
+            "criterion",
+            f"No criterion is best everywhere: choosing one per layer matters in {_names(layers)}.",
+            layers,
+        )
+    ]
+
+
+def _samples(points: pd.DataFrame, *, tolerance: float) -> list[Advice]:
+    smallest = resolution(points)
+    if not smallest > tolerance:
+        return []
+    return [
+        Advice(
+            "samples",
+            f"Drops under {smallest * 100:.1f} pp cannot be told from none with "
+            f"{int(points['samples'].max())} samples; the tolerance is {tolerance * 100:g} pp, so "
+            "measure more.",
+        )
+    ]
+
+
+def _names(names: Sequence[str]) -> str:
+    names = list(names)
+    if len(names) > 4:
+        return f"{', '.join(names[:3])} and {len(names) - 3} more"
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _hold(names: Sequence[str]) -> str:
+    return "holds" if len(names) == 1 else "hold"
+
+
+def _tolerate(names: Sequence[str]) -> str:
+    return "tolerates" if len(names) == 1 else "tolerate"

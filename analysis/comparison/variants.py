@@ -1,0 +1,266 @@
+"""Variants of one sweep: runs that differ in one setting of the method, and how far they are apart.
+
+A sweep after a repair has the raw one as its variant, and a sweep under one semantics that under
+the other. Everything else that decides the numbers is the same.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from analysis import records
+from analysis.curves import is_known
+from analysis.edits import REPAIR_HELP, SWEEP_REPAIRS, check_repair
+from analysis.records import RunRow, SubjectSpec, SweepSpec
+from pruners.errors import UnsupportedError
+from pruners.groups import SEMANTICS_HELP, SEMANTICS_LABEL
+from pruners.selection import granularity as granularities
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A field of `SweepSpec` whose values make variants of a sweep.
+
+    Attributes:
+        question: What a control asks.
+        labels: Name of each variant.
+        help: What each one is.
+    """
+
+    question: str
+    labels: Mapping[str, str]
+    help: Mapping[str, str]
+
+
+_RAW = {"none": "Raw"}
+SETTINGS: Mapping[str, Setting] = {
+    "repair": Setting(
+        "Repair of each point",
+        {name: _RAW.get(name, f"After {name}") for name in SWEEP_REPAIRS},
+        {name: REPAIR_HELP[name] for name in SWEEP_REPAIRS},
+    ),
+    "semantics": Setting("A pruned channel is", SEMANTICS_LABEL, SEMANTICS_HELP),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A run that differs from another one in a single setting.
+
+    Attributes:
+        field: Which, a key of `SETTINGS`.
+        run: The run.
+    """
+
+    field: str
+    run: RunRow
+
+    @property
+    def name(self) -> str:
+        """What the variant is called in a sentence or a legend."""
+        return label(self.run.spec, self.field)
+
+
+def label(spec: SweepSpec, field: str) -> str:
+    """Return what a sweep is called among its variants: ``raw``, ``after lsq``, ``removal``."""
+    return SETTINGS[field].labels[getattr(spec, field)].lower()
+
+
+def with_value(spec: SweepSpec, field: str, value: str) -> SweepSpec:
+    """Return the sweep with another value of a setting."""
+    change: dict[str, Any] = {field: value}
+    return dataclasses.replace(spec, **change)
+
+
+def choices(spec: SweepSpec, field: str) -> list[str]:
+    """Return the values of a setting that are possible with the rest of the sweep."""
+    return [name for name in SETTINGS[field].labels if _is_possible(with_value(spec, field, name))]
+
+
+def _is_possible(spec: SweepSpec) -> bool:
+    if spec.semantics != "removal" and not granularities.parse(spec.granularity).is_structured:
+        return False
+    try:
+        check_repair(spec.repair, semantics=spec.semantics)
+    except UnsupportedError:
+        return False
+    return True
+
+
+def siblings(run: RunRow, runs: Iterable[RunRow]) -> list[Variant]:
+    """Return the run's variants, the repairs first; of equal ones a finished and new one.
+
+    Args:
+        run: A run.
+        runs: Where to look.
+    """
+    best: dict[tuple[str, str], RunRow] = {}
+    for row in sorted(runs, key=lambda row: (row.state == records.DONE, row.created)):
+        if _is_of_other_content(run, row):
+            continue
+        for field in SETTINGS:
+            value = getattr(row.spec, field)
+            same = with_value(run.spec, field, value)
+            if value != getattr(run.spec, field) and _numbers(row.spec) == _numbers(same):
+                best[field, value] = row
+    return [
+        Variant(field, best[field, value])
+        for field, setting in SETTINGS.items()
+        for value in setting.labels
+        if (field, value) in best
+    ]
+
+
+def _is_of_other_content(run: RunRow, other: RunRow) -> bool:
+    """Say whether the addresses led to other weights or samples; not known before loading."""
+    return bool(other.fingerprint) and not run.is_of(other.identity)
+
+
+def _numbers(spec: SweepSpec) -> SweepSpec:
+    """Return the sweep without what only says where and in which parts it is computed."""
+    usual = SubjectSpec(model="")
+    subject = dataclasses.replace(
+        spec.subject,
+        batch_size=usual.batch_size,
+        device=usual.device,
+        memory_limit=usual.memory_limit,
+    )
+    return dataclasses.replace(spec, subject=subject, executor="local", ray_address="auto")
+
+
+_POINT = ["criterion", "granularity", "layer", "group", "kept", "samples"]
+_SHARED = ["total", "ratio_requested", "ratio_achieved"]
+_VALUES = ["accuracy", "accuracy_drop", "drop_low", "drop_high"]
+
+
+def side_by_side(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+    """Join two points tables at the points that both measured on equally many samples.
+
+    Args:
+        first: Points of one run.
+        second: Points of a variant.
+
+    Returns:
+        One row a point, in the order of ``first``: criterion, granularity, layer, group, kept,
+        samples, total, ratios; ``accuracy, accuracy_drop, drop_low, drop_high`` of the first run
+        and, with the suffix ``_beside``, of the second; ``gain``, the first accuracy minus the
+        second. All are fractions.
+    """
+    ours = first[is_known(first)].drop_duplicates(_POINT)[[*_POINT, *_SHARED, *_VALUES]]
+    theirs = second[is_known(second)].drop_duplicates(_POINT)[[*_POINT, *_VALUES]]
+    both = ours.merge(theirs, on=_POINT, suffixes=("", "_beside"))
+    return both.assign(gain=both["accuracy"] - both["accuracy_beside"])
+
+
+@dataclass(frozen=True, slots=True)
+class Extreme:
+    """The largest or smallest gain and where it is; gain and achieved ratio are fractions."""
+
+    gain: float
+    layer: str
+    criterion: str
+    ratio: float
+
+    def __str__(self) -> str:
+        size = f"{100 * abs(self.gain):.1f} pp"
+        return f"{size} ({self.layer} by {self.criterion} at {self.ratio:.2f})"
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Differences in accuracy over the points of `side_by_side`, as fractions.
+
+    Attributes:
+        points: Number of these points.
+        mean: Mean gain of the first run over the second.
+        apart: Mean absolute difference.
+        most: Largest gain.
+        least: Smallest one.
+        worse: Number of points at which the first run is less accurate.
+    """
+
+    points: int
+    mean: float
+    apart: float
+    most: Extreme
+    least: Extreme
+    worse: int
+
+
+def gap(both: pd.DataFrame) -> Gap | None:
+    """Sum up what `side_by_side` returned; None without points."""
+    if both.empty:
+        return None
+    gain = both["gain"]
+    return Gap(
+        points=len(both),
+        mean=float(gain.mean()),
+        apart=float(gain.abs().mean()),
+        most=_extreme(both, int(gain.argmax())),
+        least=_extreme(both, int(gain.argmin())),
+        worse=int((gain < 0).sum()),
+    )
+
+
+def _extreme(both: pd.DataFrame, place: int) -> Extreme:
+    row = both.iloc[place]
+    return Extreme(
+        gain=float(row["gain"]),
+        layer=str(row["layer"]),
+        criterion=str(row["criterion"]),
+        ratio=float(row["ratio_achieved"]),
+    )
+
+
+def gap_sentence(
+    spec: SweepSpec, points: pd.DataFrame, other: Variant, others: pd.DataFrame
+) -> str:
+    """Say how far a run and its variant are apart; empty without common points.
+
+    Args:
+        spec: The run's sweep.
+        points: Its points.
+        other: The variant.
+        others: Its points.
+    """
+    field = other.field
+    names = list(SETTINGS[field].labels)
+    mine, its = getattr(spec, field), getattr(other.run.spec, field)
+    # The repaired run is compared with the raw one, whichever of them is open.
+    if field == "repair" and names.index(mine) < names.index(its):
+        first, second = other.name, label(spec, field)
+        found = gap(side_by_side(others, points))
+    else:
+        first, second = label(spec, field), other.name
+        found = gap(side_by_side(points, others))
+    if found is None:
+        return ""
+    if field == "repair":
+        return _gain_sentence(first, second, found)
+    largest = max(found.most, found.least, key=lambda end: abs(end.gain))
+    return (
+        f"{first.capitalize()} and {second} differ by {100 * found.apart:.1f} pp of accuracy on "
+        f"average over {_count(found.points)}, at most by {largest}."
+    )
+
+
+def _gain_sentence(repaired: str, raw: str, found: Gap) -> str:
+    side = "above" if found.mean >= 0 else "below"
+    text = (
+        f"{repaired.capitalize()}, accuracy is {100 * abs(found.mean):.1f} pp {side} {raw} on "
+        f"average over {_count(found.points)}"
+    )
+    if found.most.gain > 0:
+        text += f", at most {found.most}"
+    if found.worse:
+        text += f"; at {_count(found.worse)} it is below, by at most {found.least}"
+    return f"{text}."
+
+
+def _count(points: int) -> str:
+    return f"{points:,} point{'s' if points != 1 else ''}"

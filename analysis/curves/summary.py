@@ -1,0 +1,64 @@
+"""What a run covers: measured points, small curves, the smallest drop that it can see."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from analysis.curves.reading import (
+    criteria_of,
+    curves,
+    is_known,
+    layer_order,
+)
+
+
+def coverage(points: pd.DataFrame, *, samples: int | None = None) -> pd.DataFrame:
+    """Say for each cell of the sweep's grid how far it is.
+
+    Args:
+        points: The points table, complete or not.
+        samples: Samples that a finished point has; None takes the largest number in the table.
+
+    Returns:
+        One row per criterion, layer and requested ratio of the grid: ``criterion, layer,
+        ratio_requested, state, samples, done`` with state ``measured``, ``running`` (fewer samples
+        than full), ``inferred``, ``failed`` or ``missing``, and done = share of the samples, 0..1.
+    """
+    full = samples or int(points["samples"].max() or 0)
+    grid = pd.MultiIndex.from_product(
+        [
+            criteria_of(points),
+            layer_order(points),
+            sorted(points["ratio_requested"].unique()),
+        ],
+        names=["criterion", "layer", "ratio_requested"],
+    ).to_frame(index=False)
+    cells = points[["criterion", "layer", "ratio_requested", "status", "samples"]]
+    joined = grid.merge(cells, how="left", on=["criterion", "layer", "ratio_requested"])
+    joined["samples"] = joined["samples"].fillna(0).astype(int)
+    running = (joined["status"] == "measured") & (joined["samples"] < full)
+    joined["state"] = joined["status"].fillna("missing").mask(running, "running")
+    joined["done"] = (joined["samples"] / full).clip(upper=1.0) if full else 0.0
+    return joined.drop(columns="status")
+
+
+def sparklines(points: pd.DataFrame, *, criterion: str) -> dict[str, list[float]]:
+    """Return the drops of each layer's curve in pp, from ratio 0, for a small inline chart."""
+    chosen = points[(points["criterion"] == criterion) & is_known(points)]
+    return {
+        key[2]: [0.0, *(curve["accuracy_drop"] * 100).round(3).tolist()]
+        for key, curve in curves(chosen)
+    }
+
+
+def resolution(points: pd.DataFrame) -> float:
+    """Return the smallest drop that this run can tell from none, as a fraction.
+
+    The median half-width of the intervals of the points that removed little (the lower half of the
+    measured drops): drops under it are not distinguishable from no drop.
+    """
+    known = points[is_known(points)]
+    if known.empty:
+        return float("nan")
+    mild = known[known["accuracy_drop"] <= known["accuracy_drop"].median()]
+    return float(((mild["drop_high"] - mild["drop_low"]) / 2).median())

@@ -1,0 +1,5 @@
+"""A prepared subject; target and ratio -> scores -> mask -> edit; one edit run and repaired."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

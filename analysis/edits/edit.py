@@ -1,0 +1,78 @@
+"""From (criterion, granularity, ratio) to masks, and from masks to edits of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from analysis.edits.prepared import SubjectContext
+from analysis.edits.target import Target
+from pruners.groups import check_semantics, consumer_edit, weights_edit
+from pruners.layers import find_layer, to_native, weight_name
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Edit:
+    """A change of a model.
+
+    Attributes:
+        tensors: Replacing tensors by name.
+        kept: Kept units by group id, for what only physical removal evaluates exactly because a
+            norm mixes channels between producer and consumer. To be done after ``tensors``.
+    """
+
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    kept: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether it changes nothing."""
+        return not self.tensors and not self.kept
+
+
+def edit_for(
+    context: SubjectContext,
+    target: Target,
+    mask: Tensor,
+    *,
+    semantics: str = "removal",
+    state: Mapping[str, Tensor] | None = None,
+) -> Edit:
+    """Return the edit that a mask means.
+
+    Args:
+        context: The subject.
+        target: What the mask is of.
+        mask: True = keep: ``(units,)``, or the weight's output-first shape.
+        semantics: ``removal`` or ``weights``; only channels and heads know the difference.
+        state: Tensors to start from; the dense model's by default.
+    """
+    base = context.evaluator.state if state is None else state
+    if bool(mask.all()):
+        return Edit()
+    if target.group is None:
+        name = _weight_fqn(context, target.layer)
+        return Edit({name: _masked(context, target.layer, base[name], mask)})
+    group = context.group(target.group)
+    if check_semantics(semantics) == "weights":
+        return Edit(weights_edit(group, ~mask, base))
+    if not group.exact:
+        return Edit(kept={group.id: tuple(torch.nonzero(mask).flatten().tolist())})
+    return Edit(consumer_edit(group, ~mask, base))
+
+
+def _weight_fqn(context: SubjectContext, layer: str) -> str:
+    attribute = weight_name(find_layer(context.model, layer), name=layer)
+    return f"{layer}.{attribute}" if layer else attribute
+
+
+def _masked(context: SubjectContext, layer: str, weight: Tensor, mask: Tensor) -> Tensor:
+    module = find_layer(context.model, layer)
+    native = to_native(mask, module).to(weight.device)
+    return torch.where(native, weight, torch.zeros((), dtype=weight.dtype, device=weight.device))
+
+
+# --- plans -----------------------------------------------------------------------------------

@@ -1,0 +1,88 @@
+"""From scores to masks that are nested over the ratios."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from analysis.edits.prepared import SubjectContext
+from analysis.edits.target import Target
+from pruners.errors import InputError
+from pruners.selection import granularity as granularities
+
+
+def scores(
+    context: SubjectContext, target: Target, criterion: str, *, reduction: str = "mean"
+) -> Tensor:
+    """Return importance scores: ``(units,)`` of a group, or ``(O, I/G, K...)`` of a weight.
+
+    Raises:
+        UnsupportedError: The criterion does not apply there.
+    """
+    if target.group is not None:
+        group = context.group(target.group)
+        return context.channel_scores(group, criterion, reduction=reduction)
+    return context.layer_scores(target.layer, criterion, "element")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NestedMasks:
+    """The masks of one target and criterion at several kept counts, in one byte a unit.
+
+    A smaller kept count always keeps a subset, so the position where a unit is first removed says
+    all.
+
+    Attributes:
+        levels: For each weight or unit, how many of the masks keep it; uint8.
+        kept: The kept counts, falling.
+    """
+
+    levels: Tensor
+    kept: tuple[int, ...]
+
+    @classmethod
+    def of(cls, values: Tensor, kept: Sequence[int], *, granularity: str) -> NestedMasks:
+        """Rank the scores once and cut at every kept count.
+
+        Args:
+            values: Scores as `scores` returns them.
+            kept: Distinct kept counts, at most 255.
+            granularity: As in `SweepSpec`.
+        """
+        parsed = granularities.parse(granularity)
+        counts = tuple(sorted(set(kept), reverse=True))
+        if len(counts) > 255:
+            raise InputError(f"at most 255 ratios a curve, found {len(counts)}")
+        if parsed.kind == "n:m":
+            masks = [granularities.element_mask(parsed, values, kept=item) for item in counts]
+            return cls(torch.stack(masks).sum(0).to(torch.uint8), counts)
+        pooled = values if parsed.is_structured else granularities.unit_scores(parsed, values)
+        total = pooled.numel()
+        levels = torch.full((total,), len(counts), dtype=torch.uint8, device=values.device)
+        order = torch.argsort(pooled.reshape(-1), stable=True)
+        for position in reversed(range(len(counts))):
+            levels[order[: total - counts[position]]] = position
+        levels = levels.reshape(pooled.shape)
+        if parsed.kind == "block":
+            levels = granularities.expand(parsed, levels, values.shape)
+        return cls(levels, counts)
+
+    def mask(self, kept: int) -> Tensor:
+        """Return the mask at one of the kept counts, True = keep."""
+        return self.levels > self.kept.index(kept)
+
+
+def kept_units(values: Tensor, kept: int, *, granularity: str = "channel") -> Tensor:
+    """Return the mask (True = keep) of the ``kept`` highest scores, as sweeps use it."""
+    return NestedMasks.of(values, [kept], granularity=granularity).mask(kept)
+
+
+def digest(target: Target, mask: Tensor) -> bytes:
+    """Return what identifies a mask of a target: equal masks are measured once."""
+    content = hashlib.blake2b(target.name.encode() + b"|", digest_size=16)
+    content.update(mask.to("cpu", torch.bool).contiguous().numpy().tobytes())
+    return content.digest()

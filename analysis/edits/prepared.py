@@ -1,0 +1,325 @@
+"""A loaded subject with everything that is computed from it once: graph, groups, scores."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import inspect
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from analysis.edits.statistics_cache import StatisticsCache
+from analysis.engine import Evaluator, ReducedEvaluator, check_precision
+from analysis.records import Identity
+from analysis.subjects import Subject
+from pruners import statistics as calibration
+from pruners.capture import Graph, capture
+from pruners.criteria import group_scores, registry
+from pruners.errors import CaptureError, InputError, UnsupportedError
+from pruners.groups import CostModel, Group, Structure, WholeCost, find_structure
+from pruners.layers import find_layer, layer_names, output_first_weight
+
+CALIBRATION_BATCH = 64
+
+
+@dataclass(eq=False)
+class SubjectContext:
+    """What sweep, live evaluation and plans share. Safe to use from several threads.
+
+    Attributes:
+        subject: The loaded subject; its model is never changed.
+        graph: The captured model; None where it cannot be captured.
+        structure: Layers and groups; None without a graph.
+        evaluator: The incremental evaluator, or its fall-back.
+        cost: Parameters and MACs after removal; without a graph, those of the dense model.
+        capture_reason: Why there is no graph.
+        program: Digest of what the model computes beside its weights, for keys of caches.
+    """
+
+    subject: Subject
+    graph: Graph | None
+    structure: Structure | None
+    evaluator: Evaluator
+    cost: CostModel | WholeCost
+    capture_reason: str = ""
+    program: str = ""
+    _statistics: calibration.Statistics | None = None
+    _collected: set[str] = field(default_factory=set)
+    _cache: StatisticsCache | None = None
+    _scores: dict[tuple[str, ...], Tensor | InputError] = field(default_factory=dict)
+    _reduced: ReducedEvaluator | None = None
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    @property
+    def model(self) -> nn.Module:
+        """The dense model."""
+        return self.subject.model
+
+    @property
+    def identity(self) -> Identity:
+        """What all numbers of the subject depend on."""
+        return Identity(
+            weights=self.subject.fingerprint,
+            data=self.subject.data_fingerprint,
+            program=f"{torch.__version__}:{self.program}",
+        )
+
+    def evaluator_at(self, precision: str) -> Evaluator:
+        """Return the evaluator for a precision (`analysis.engine.bf16`), built when first used.
+
+        Raises:
+            UnknownNameError: No such precision.
+            UnsupportedError: The model does not run in it.
+        """
+        if check_precision(precision) == "float32":
+            return self.evaluator
+        with self._lock:
+            if self._reduced is None:
+                self._reduced = ReducedEvaluator(self.evaluator, self.graph, self.subject.example)
+            return self._reduced
+
+    def layers(self) -> tuple[str, ...]:
+        """Return the names of the layers with a prunable weight, in execution order if known."""
+        known = layer_names(self.model)
+        if self.structure is None:
+            return known
+        ordered = [layer.name for layer in self.structure.layers if layer.executed]
+        return tuple(name for name in ordered if name in set(known))
+
+    def layer_shape(self, layer: str) -> torch.Size:
+        """Return the shape of a layer's weight, output channels first."""
+        return output_first_weight(find_layer(self.model, layer), name=layer).shape
+
+    def group(self, name: str) -> Group:
+        """Return a group by its id.
+
+        Raises:
+            UnsupportedError: The model could not be captured, so it has no groups.
+        """
+        return self.require_structure().group(name)
+
+    def require_structure(self) -> Structure:
+        """Return layers and groups.
+
+        Raises:
+            UnsupportedError: The model could not be captured.
+        """
+        if self.structure is None:
+            raise UnsupportedError(
+                "channels and heads need the model's graph, which could not be captured "
+                f"({self.capture_reason}); granularity element works without it"
+            )
+        return self.structure
+
+    def prepare(
+        self, criteria: Iterable[str], *, progress: Callable[[int, int | None], None] | None = None
+    ) -> None:
+        """Collect the calibration statistics of several criteria in one pass.
+
+        What was collected before is not collected again.
+
+        Raises:
+            UnknownNameError: No such criterion.
+            InputError: A criterion needs calibration data and the subject has none.
+        """
+        entries = [registry.get(name) for name in criteria]
+        needs = frozenset().union(*(entry.needs for entry in entries)) - {"seed"}
+        with self._lock:
+            missing = self._not_cached(frozenset(needs - self._collected))
+            if not missing:
+                return
+            split = self.subject.calibration
+            if split is None and missing <= registry.DATA_FREE:
+                self._note(
+                    self._collect([(self.subject.example, None)], missing, progress), missing
+                )
+                return
+            if split is None:
+                asked = ", ".join(sorted(item.name for item in entries if item.needs & missing))
+                raise InputError(
+                    f"criteria {asked} need calibration data; give a data address, or choose "
+                    "criteria that read weights only"
+                )
+            found = self._collect(list(split.batches(CALIBRATION_BATCH)), missing, progress)
+            self._note(found, missing)
+            if self._cache is not None:
+                for need in sorted(missing):
+                    self._cache.save(need, found)
+
+    def use_cache(self, folder: Path) -> None:
+        """Keep calibration statistics in a folder, and take them from there."""
+        subject = self.subject
+        if subject.calibration is not None:
+            self._cache = StatisticsCache(
+                folder,
+                {
+                    "weights": subject.fingerprint,
+                    "program": self.program,
+                    "calibration": subject.calibration_fingerprint,
+                    "seed": subject.spec.seed,
+                    "batch": CALIBRATION_BATCH,
+                },
+            )
+
+    def _not_cached(self, needs: frozenset[str]) -> frozenset[str]:
+        """Take statistics from the cache; return those that it does not have."""
+        if self._cache is None:
+            return needs
+        missing = set()
+        for need in sorted(needs):
+            found = self._cache.load(need, device=self.subject.example.device)
+            if found is None or not set(self.layers()) <= set(found.layers):
+                missing.add(need)
+            else:
+                self._note(found, frozenset({need}))
+        return frozenset(missing)
+
+    def _collect(
+        self,
+        batches: list[calibration.Batch],
+        needs: frozenset[str],
+        progress: Callable[[int, int | None], None] | None,
+    ) -> calibration.Statistics:
+        return calibration.collect(
+            self.model,
+            batches,
+            layers=self.layers(),
+            needs=needs,
+            seed=self.subject.spec.seed,
+            progress=progress,
+            max_samples=self._samples_at_a_time(),
+        )
+
+    def _samples_at_a_time(self) -> int | None:
+        """Return how many samples' activations fit the memory limit; None if that is unknown."""
+        size, limit = self.evaluator.values_bytes(1), self.evaluator.memory_limit
+        return None if size is None or limit is None else max(1, limit // max(size, 1))
+
+    def _note(self, found: calibration.Statistics, needs: frozenset[str]) -> None:
+        self._statistics = _merged(self._statistics, found)
+        self._collected |= needs
+
+    def layer_scores(self, layer: str, criterion: str, level: registry.Level) -> Tensor:
+        """Return the scores of one layer, computed once.
+
+        Args:
+            layer: Module name.
+            criterion: Registered name.
+            level: ``element`` (shape of the output-first weight) or ``channel`` (``(O,)``).
+
+        Raises:
+            UnsupportedError: The criterion does not apply to the layer.
+            InputError: The scores are not finite, or data is missing.
+        """
+        self.prepare([criterion])
+        key = (level, layer, criterion)
+        with self._lock:
+            if key not in self._scores:
+                self._scores[key] = self._computed(layer, criterion, level)
+            found = self._scores[key]
+        if isinstance(found, InputError):
+            raise found
+        return found
+
+    def _computed(self, layer: str, criterion: str, level: registry.Level) -> Tensor | InputError:
+        data = calibration.layer_data(
+            self.model, layer, statistics=self._statistics, seed=self.subject.spec.seed
+        )
+        try:
+            with torch.no_grad():
+                return registry.scores(criterion, data, level=level)
+        except InputError as error:
+            return error
+
+    def channel_scores(
+        self, group: Group, criterion: str, *, reduction: str = "mean", scaled: bool = True
+    ) -> Tensor:
+        """Return the scores ``(units,)`` of a group's units; see `group_scores`.
+
+        Raises:
+            UnsupportedError: The criterion applies to none of the group's producers.
+        """
+        found: dict[str, Tensor] = {}
+        reason: InputError | None = None
+        known = set(layer_names(self.model))
+        for layer in dict.fromkeys(member.layer for member in group.producers):
+            if layer not in known:
+                continue
+            try:
+                found[layer] = self.layer_scores(layer, criterion, "channel")
+            except UnsupportedError as error:
+                reason = error
+        if not found and reason is not None:
+            raise UnsupportedError(str(reason))
+        return group_scores(group, found, reduction=reduction, scaled=scaled)
+
+
+def _program(model: nn.Module, graph: Graph | None) -> str:
+    """Return a digest of what a model computes beside its weights.
+
+    Modules that print alike with equal weights may compute different things. A model that cannot be
+    captured is told by the source of its modules' classes.
+    """
+    if graph is not None:
+        return graph.digest
+    sources = sorted({_source(type(module)) for module in model.modules()})
+    return hashlib.sha256("".join(sources).encode()).hexdigest()
+
+
+def _source(kind: type) -> str:
+    try:
+        return inspect.getsource(kind)
+    except (OSError, TypeError):
+        return kind.__qualname__
+
+
+def _merged(
+    old: calibration.Statistics | None, new: calibration.Statistics
+) -> calibration.Statistics:
+    if old is None:
+        return new
+    return dataclasses.replace(
+        new,
+        layers={name: {**old.layers.get(name, {}), **new.layers[name]} for name in new.layers},
+        reasons={
+            name: {**old.reasons.get(name, {}), **new.reasons.get(name, {})}
+            for name in {**old.reasons, **new.reasons}
+        },
+    )
+
+
+def open_context(subject: Subject) -> SubjectContext:
+    """Capture a subject's model, find its groups and build its evaluator.
+
+    Args:
+        subject: The loaded subject; its specification limits the evaluator's memory.
+    """
+    graph: Graph | None = None
+    reason = ""
+    try:
+        graph = capture(subject.model, subject.example)
+    except CaptureError as error:
+        reason = str(error)
+    structure = None if graph is None else find_structure(subject.model, graph, subject.example)
+    evaluator = Evaluator(
+        subject.model,
+        graph,
+        example=subject.example,
+        fallback_reason=reason,
+        memory_limit=subject.spec.memory_limit,
+    )
+    cost = WholeCost(subject.model, subject.example) if structure is None else CostModel(structure)
+    return SubjectContext(
+        subject=subject,
+        graph=graph,
+        structure=structure,
+        evaluator=evaluator,
+        cost=cost,
+        capture_reason=reason,
+        program=_program(subject.model, graph),
+    )

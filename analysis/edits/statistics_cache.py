@@ -1,0 +1,105 @@
+"""Calibration statistics on disk, so that another process need not collect them again.
+
+One safetensors file per statistic, named by everything that it depends on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from pruners.statistics import Statistics
+
+# To be raised when a change of the program changes what is collected.
+VERSION = 1
+# Larger statistics (Gram matrices of large models) cost more to read than to collect again.
+MAX_BYTES = 256 * 2**20
+_SEPARATOR = "|"
+
+
+class StatisticsCache:
+    """A folder of statistics of one subject.
+
+    Args:
+        folder: Where the files lie; made when the first is written.
+        identity: What the statistics depend on beside their name: fingerprints, seed, batch size.
+    """
+
+    def __init__(self, folder: Path, identity: dict[str, str | int]) -> None:
+        self._folder = folder
+        self._identity = {**identity, "torch": torch.__version__, "version": VERSION}
+
+    def path(self, need: str) -> Path:
+        """Return the file of a statistic."""
+        content = json.dumps({**self._identity, "need": need}, sort_keys=True)
+        return self._folder / f"{hashlib.sha256(content.encode()).hexdigest()[:32]}.safetensors"
+
+    def save(self, need: str, statistics: Statistics) -> None:
+        """Write one statistic of all layers, unless it is very large.
+
+        A folder that cannot be written only means that it is collected again another time.
+        """
+        tensors = {
+            f"{layer}{_SEPARATOR}{need}": found[need].detach().cpu().contiguous()
+            for layer, found in statistics.layers.items()
+            if need in found
+        }
+        if sum(item.nbytes for item in tensors.values()) > MAX_BYTES:
+            return
+        metadata = {
+            "statistics": json.dumps(
+                {
+                    "layers": list(statistics.layers),
+                    "reasons": {
+                        layer: found[need]
+                        for layer, found in statistics.reasons.items()
+                        if need in found
+                    },
+                    "samples": statistics.samples,
+                    "batches": statistics.batches,
+                    "seed": statistics.seed,
+                    "labelled": statistics.labelled,
+                    "fisher_block": statistics.fisher_block,
+                }
+            )
+        }
+        path = self.path(need)
+        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+        with contextlib.suppress(OSError, safetensors.SafetensorError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            safetensors.torch.save_file(tensors, str(partial), metadata=metadata)
+            partial.replace(path)
+
+    def load(self, need: str, *, device: torch.device) -> Statistics | None:
+        """Return one statistic of all layers; None if it is not there or cannot be read."""
+        path = self.path(need)
+        if not path.is_file():
+            return None
+        try:
+            with safetensors.safe_open(str(path), framework="pt", device="cpu") as file:
+                facts = json.loads(file.metadata()["statistics"])
+                tensors = {name: file.get_tensor(name).to(device) for name in file.keys()}  # noqa: SIM118
+        except (OSError, safetensors.SafetensorError, ValueError, KeyError, TypeError):
+            # A damaged file is no more than a missing one: it is collected and written again.
+            return None
+        layers: dict[str, dict[str, Tensor]] = {name: {} for name in facts["layers"]}
+        for name, tensor in tensors.items():
+            layer, _, found = name.rpartition(_SEPARATOR)
+            layers[layer][found] = tensor
+        return Statistics(
+            layers=layers,
+            reasons={name: {need: why} for name, why in facts["reasons"].items()},
+            samples=facts["samples"],
+            batches=facts["batches"],
+            seed=facts["seed"],
+            labelled=facts["labelled"],
+            fisher_block=facts["fisher_block"],
+        )

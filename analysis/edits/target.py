@@ -1,0 +1,89 @@
+"""What can be pruned in one piece: a group of channels, or elements of one layer."""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass
+
+from analysis.edits.prepared import SubjectContext
+from pruners.errors import InputError, UnsupportedError
+from pruners.selection import granularity as granularities
+from pruners.selection import num_kept
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What one pruning decision is about: a group's units, or one layer's weights.
+
+    Attributes:
+        layer: Module name; at channel and head granularity the group's first producer.
+        group: The group's id; None where the granularity has no groups.
+        total: Number of units.
+        granularity: As in `SweepSpec`.
+        prunable: Whether it can be pruned.
+        reason: Why not.
+    """
+
+    layer: str
+    group: str | None
+    total: int
+    granularity: str
+    prunable: bool = True
+    reason: str = ""
+
+    @property
+    def name(self) -> str:
+        """The group's id where there is one, else the layer's name."""
+        return self.layer if self.group is None else self.group
+
+
+def targets(
+    context: SubjectContext, granularity: str, layers_glob: str = "*"
+) -> tuple[Target, ...]:
+    """Return what can and cannot be pruned at a granularity, in execution order.
+
+    Args:
+        context: The subject.
+        granularity: As in `SweepSpec`.
+        layers_glob: Glob over layer names and group ids.
+
+    Raises:
+        InputError: The glob fits nothing, or the granularity is malformed.
+        UnsupportedError: Groups are needed and the model could not be captured.
+    """
+    parsed = granularities.parse(granularity)
+    if parsed.is_structured:
+        found = [
+            Target(group.layer, group.id, group.units, granularity, group.prunable, group.reason)
+            for group in context.require_structure().groups
+            if group.kind == parsed.kind
+        ]
+    else:
+        found = [_layer_target(context, name, parsed) for name in context.layers()]
+    chosen = tuple(
+        item
+        for item in found
+        if fnmatch.fnmatchcase(item.layer, layers_glob)
+        or fnmatch.fnmatchcase(item.name, layers_glob)
+    )
+    if not chosen and found:
+        names = ", ".join(item.layer for item in found[:8]) + (", ..." if len(found) > 8 else "")
+        raise InputError(f"no layer fits {layers_glob!r}; layers: {names}")
+    if not chosen:
+        raise UnsupportedError(f"the model has nothing to prune at granularity {granularity}")
+    return chosen
+
+
+def _layer_target(
+    context: SubjectContext, name: str, granularity: granularities.Granularity
+) -> Target:
+    shape = context.layer_shape(name)
+    return Target(name, None, granularities.num_units(granularity, shape), str(granularity))
+
+
+def kept_at(context: SubjectContext, target: Target, ratio: float) -> int:
+    """Return how many units of a target stay at a ratio; N:M has one ratio beside 0."""
+    parsed = granularities.parse(target.granularity)
+    if parsed.kind == "n:m" and ratio > 0:
+        return granularities.num_kept_fixed(parsed, context.layer_shape(target.layer))
+    return num_kept(ratio, target.total, keep_one=parsed.keep_one)

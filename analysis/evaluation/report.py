@@ -1,0 +1,112 @@
+"""What the evaluation of a plan says: records for pages, command line and export."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis.evaluation.latency import Latency
+from analysis.records import Record, Sums
+
+DENSE, MASKED, REMOVED = "dense", "masked", "removed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant(Record):
+    """One form of the model, measured.
+
+    Attributes:
+        name: ``dense``, ``masked`` or ``removed``.
+        sums: Counts and sums over the evaluated samples.
+        accuracy: Fraction right (without labels: same answer as dense).
+        low: Lower end of its Wilson interval.
+        high: Upper end.
+        drop: Accuracy lost against dense on the same samples, as a fraction.
+        drop_low: Lower end of its paired interval.
+        drop_high: Upper end.
+        params: Parameters of the model as stored.
+        nonzero: Parameters that are not zero.
+        macs: MACs per sample.
+        file_bytes: Size of the weights as a safetensors file.
+        latency: Measured latency; None where it was not measured.
+    """
+
+    name: str
+    sums: Sums
+    accuracy: float
+    low: float
+    high: float
+    drop: float
+    drop_low: float
+    drop_high: float
+    params: int
+    nonzero: int
+    macs: int
+    file_bytes: int
+    latency: Latency | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassChange(Record):
+    """What pruning does to one class.
+
+    Attributes:
+        class_name: Its name.
+        samples: Samples of the class (without labels: that dense answers so).
+        dense: Accuracy of the dense model.
+        pruned: Accuracy of the pruned model.
+        change: pruned - dense, as a fraction.
+        change_low: Lower end of its paired interval.
+        change_high: Upper end.
+        clear: The interval excludes 0.
+    """
+
+    class_name: str
+    samples: int
+    dense: float
+    pruned: float
+    change: float
+    change_low: float
+    change_high: float
+    clear: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation(Record):
+    """A plan, measured.
+
+    Attributes:
+        samples: Samples evaluated.
+        labelled: Whether labels exist; without them answers are compared with dense.
+        dense: The model as it was.
+        masked: The model with what the plan removes set to zero; None where zeroing is not the
+            same as removing (a norm mixes the channels).
+        removed: The physically smaller model.
+        classes: Change of each class, of the removed model.
+        same_answers: Samples with the same answer from the masked and the removed model; None
+            without a masked one.
+        largest_difference: Largest difference of their logits, relative to the largest logit.
+        notes: What a reader must know.
+        repair: How masked and removed were repaired; ``none`` if they were not.
+    """
+
+    samples: int
+    labelled: bool
+    dense: Variant
+    removed: Variant
+    masked: Variant | None = None
+    classes: tuple[ClassChange, ...] = ()
+    same_answers: int | None = None
+    largest_difference: float | None = None
+    notes: tuple[str, ...] = ()
+    repair: str = "none"
+
+    @property
+    def agrees(self) -> bool | None:
+        """Whether masked and removed give the same answer to every sample; None if unknown."""
+        return None if self.same_answers is None else self.same_answers == self.samples
+
+    def class_table(self) -> pd.DataFrame:
+        """Return the classes as a table, for the chart."""
+        return pd.DataFrame([item.to_dict() for item in self.classes])

@@ -1,0 +1,147 @@
+"""Charts of several evaluated plans: predicted against measured, accuracy against size."""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from analysis.figures.layout import blank, canvas, listed, with_alt
+from analysis.figures.palettes import Palette, palette
+
+
+def predicted_measured(plans: pd.DataFrame, *, theme: str = "light") -> go.Figure:
+    """Draw predicted against measured drops of evaluated plans; on the line, predictions hold.
+
+    Args:
+        plans: ``plan, predicted, predicted_low, predicted_high, measured, measured_low,
+            measured_high`` (drops, fractions).
+        theme: ``light`` or ``dark``.
+
+    Returns:
+        A figure; ``customdata`` is ``[plan]``.
+    """
+    colors = palette(theme)
+    rows = plans.dropna(subset=["predicted", "measured"])
+    if rows.empty:
+        return blank(colors=colors, message="No plan was both predicted and measured yet")
+    reach = float(rows[["predicted_high", "measured_high"]].max().max() * 100)
+    least = min(0.0, float(rows[["predicted_low", "measured_low"]].min().min() * 100))
+    figure = canvas(
+        colors=colors,
+        x_title="predicted drop (pp, sum of single drops)",
+        y_title="measured drop (pp)",
+        legend=False,
+    )
+    figure.add_trace(_diagonal(least, reach, colors))
+    figure.add_trace(
+        go.Scatter(
+            x=rows["predicted"] * 100,
+            y=rows["measured"] * 100,
+            mode="markers+text",
+            text=rows["plan"],
+            textposition="top center",
+            error_x=_error(rows, "predicted", colors),
+            error_y=_error(rows, "measured", colors),
+            marker={"size": 10, "color": colors.series[0], "symbol": "diamond"},
+            customdata=rows[["plan"]].to_numpy(dtype=object),
+            hovertemplate="<b>%{customdata[0]}</b><br>predicted %{x:.2f} pp, measured %{y:.2f} pp"
+            "<extra></extra>",
+        )
+    )
+    gap = (rows["measured"] - rows["predicted"]) * 100
+    return with_alt(
+        figure,
+        f"Predicted and measured drop of {len(rows)} plans; measured minus predicted lies between "
+        f"{gap.min():+.1f} and {gap.max():+.1f} pp.",
+    )
+
+
+def _diagonal(least: float, reach: float, colors: Palette) -> go.Scatter:
+    return go.Scatter(
+        x=[least, reach],
+        y=[least, reach],
+        mode="lines",
+        line={"color": colors.tolerance, "dash": "dash"},
+        hoverinfo="skip",
+    )
+
+
+def _error(rows: pd.DataFrame, name: str, colors: Palette) -> dict[str, object]:
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": (rows[f"{name}_high"] - rows[name]) * 100,
+        "arrayminus": (rows[name] - rows[f"{name}_low"]) * 100,
+        "color": colors.muted,
+        "thickness": 1.2,
+    }
+
+
+def pareto(
+    plans: pd.DataFrame, *, size: str = "macs", tolerance: float | None = None, theme: str = "light"
+) -> go.Figure:
+    """Draw accuracy drop against size of plans; those that no other beats are joined.
+
+    Args:
+        plans: ``plan, drop, drop_low, drop_high`` (fractions) and ``params, macs`` as fractions of
+            the dense model.
+        size: ``params`` or ``macs``.
+        tolerance: Largest accepted drop, as a fraction; plans within it are the sweet spot.
+        theme: ``light`` or ``dark``.
+    """
+    colors = palette(theme)
+    rows = plans.dropna(subset=["drop", size]).sort_values([size, "drop"], kind="stable")
+    if rows.empty:
+        return blank(colors=colors, message="No evaluated plans yet")
+    front = rows[rows["drop"].cummin().eq(rows["drop"]) & ~rows["drop"].cummin().duplicated()]
+    label = "parameters" if size == "params" else "MACs"
+    figure = canvas(
+        colors=colors, x_title=f"{label} left", y_title="accuracy drop (pp)", legend=False
+    )
+    figure.add_trace(
+        go.Scatter(
+            x=front[size],
+            y=front["drop"] * 100,
+            mode="lines",
+            line={"color": colors.series[0], "shape": "hv", "dash": "dot"},
+            hoverinfo="skip",
+        )
+    )
+    figure.add_trace(_plan_marks(rows, set(front["plan"]), size=size, label=label, colors=colors))
+    if tolerance is not None:
+        figure.add_hrect(
+            y0=min(0.0, float(rows["drop_low"].min() * 100)),
+            y1=tolerance * 100,
+            fillcolor=colors.series[2],
+            opacity=0.12,
+            line_width=0,
+            annotation_text="within tolerance",
+            annotation_position="top left",
+        )
+    figure.update_xaxes(tickformat=".0%")
+    return with_alt(
+        figure,
+        f"{len(rows)} plans by {label} and accuracy drop; no other plan beats "
+        f"{listed(front['plan'])}.",
+    )
+
+
+def _plan_marks(
+    rows: pd.DataFrame, best: set[str], *, size: str, label: str, colors: Palette
+) -> go.Scatter:
+    return go.Scatter(
+        x=rows[size],
+        y=rows["drop"] * 100,
+        mode="markers+text",
+        text=rows["plan"],
+        textposition="top center",
+        error_y=_error(rows, "drop", colors),
+        marker={
+            "size": 11,
+            "color": colors.series[0],
+            "symbol": ["diamond" if name in best else "diamond-open" for name in rows["plan"]],
+        },
+        customdata=rows[["plan"]].to_numpy(dtype=object),
+        hovertemplate="<b>%{customdata[0]}</b><br>%{x:.1%} " + label + " left, drop %{y:.2f} pp"
+        "<extra></extra>",
+    )

@@ -1,0 +1,152 @@
+"""Traces of sensitivity curves: lines, interval bands, grey context."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from analysis.curves import Metric, curves, is_known
+from analysis.figures.layout import joined_by_gaps
+from analysis.figures.palettes import Palette, Style, fade
+
+CUSTOM = ["layer", "criterion", "ratio_requested", "ratio_achieved", "kept", "total", "samples"]
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Curves of another variant of the sweep, drawn beside those of a chart.
+
+    Attributes:
+        points: Its points table; all that it has of what the chart shows is drawn.
+        name: What it is called, such as ``raw``.
+        present: What the chart's own curves are called then, such as ``after lsq``.
+    """
+
+    points: pd.DataFrame
+    name: str
+    present: str
+
+    def known(self, layers: Sequence[str]) -> pd.DataFrame:
+        """Return the known points of these layers."""
+        return self.points[is_known(self.points) & self.points["layer"].isin(layers)]
+
+    def curves_of(self, criterion: str, layers: Sequence[str]) -> dict[str, pd.DataFrame]:
+        """Return the known points of these layers' curves by a criterion, by layer."""
+        known = self.known(layers)
+        return {key[2]: curve for key, curve in curves(known[known["criterion"] == criterion])}
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A curve and how it is drawn.
+
+    Attributes:
+        curve: Its points, rising in ratio.
+        look: Its style.
+        name: In the legend.
+        variant: Which variant of the sweep it is, said when hovered; empty for the run's own.
+    """
+
+    curve: pd.DataFrame
+    look: Style
+    name: str
+    variant: str = ""
+
+
+def line(drawn: Drawn, kind: Metric, *, x: str) -> go.Scatter:
+    """Return a curve with its markers; ``x`` names the column of the x axis."""
+    curve, look = drawn.curve, drawn.look
+    return go.Scatter(
+        x=curve[x],
+        y=curve[kind.column] * kind.scale,
+        mode="lines+markers",
+        name=drawn.name,
+        line={"color": look.color, "dash": look.dash, "width": look.width},
+        marker={"symbol": look.marker, "size": 8, "color": look.color},
+        customdata=curve[CUSTOM].to_numpy(dtype=object),
+        hovertemplate=_hover(kind, drawn.variant),
+        text=_interval_texts(curve, kind),
+    )
+
+
+def _hover(kind: Metric, variant: str = "") -> str:
+    digits = ".2f" if kind.unit in ("pp", "%") else ".4f"
+    return (
+        f"<b>%{{customdata[0]}}</b> by %{{customdata[1]}}{variant and ', ' + variant}<br>"
+        "removed %{customdata[3]:.1%} (asked %{customdata[2]:.1%}), "
+        "%{customdata[4]} of %{customdata[5]} stay<br>"
+        f"{kind.label} %{{y:{digits}}} {kind.unit}%{{text}}<br>"
+        "%{customdata[6]} samples<extra></extra>"
+    )
+
+
+def _interval_texts(curve: pd.DataFrame, kind: Metric) -> list[str]:
+    if not kind.low:
+        return [""] * len(curve)
+    return [
+        f" ({low * kind.scale:.2f} to {high * kind.scale:.2f})"
+        for low, high in zip(curve[kind.low], curve[kind.high], strict=True)
+    ]
+
+
+def add_curve(figure: go.Figure, drawn: Drawn, kind: Metric, *, x: str, band: bool = True) -> None:
+    """Add a curve over the band of its intervals."""
+    curve = drawn.curve
+    if band and kind.low:
+        xs = curve[x].tolist()
+        high = (curve[kind.high] * kind.scale).tolist()
+        low = (curve[kind.low] * kind.scale).tolist()
+        figure.add_trace(
+            go.Scatter(
+                x=[*xs, *reversed(xs)],
+                y=[*high, *reversed(low)],
+                fill="toself",
+                fillcolor=fade(drawn.look.color, alpha=drawn.look.band),
+                line={"width": 0},
+                hoverinfo="skip",
+                showlegend=False,
+                name=f"{drawn.name} interval",
+                mode="lines",
+            )
+        )
+    figure.add_trace(line(drawn, kind, x=x))
+
+
+def add_envelope(figure: go.Figure, drawn: Drawn, *, x: str) -> None:
+    """Add the monotone envelope of a curve as a thin line."""
+    figure.add_trace(
+        go.Scatter(
+            x=drawn.curve[x],
+            y=drawn.curve["envelope"] * 100,
+            mode="lines",
+            name=f"{drawn.name} envelope",
+            line={"color": drawn.look.color, "width": 1, "dash": "dot", "shape": "hv"},
+            hoverinfo="skip",
+        )
+    )
+
+
+def add_context(
+    figure: go.Figure, context: list[pd.DataFrame], kind: Metric, *, x: str, colors: Palette
+) -> None:
+    """Add curves that are not chosen as one grey trace."""
+    if not context:
+        return
+    customdata = joined_by_gaps(
+        [curve[CUSTOM].to_numpy(dtype=object).tolist() for curve in context]
+    )
+    figure.add_trace(
+        go.Scatter(
+            x=joined_by_gaps([curve[x].tolist() for curve in context]),
+            y=joined_by_gaps([(curve[kind.column] * kind.scale).tolist() for curve in context]),
+            customdata=[[None] * len(CUSTOM) if item is None else item for item in customdata],
+            mode="lines+markers",
+            name="other layers",
+            line={"color": fade(colors.muted, alpha=0.55), "width": 1.2},
+            marker={"size": 5, "color": fade(colors.muted, alpha=0.55)},
+            hovertemplate=_hover(kind).replace("%{text}", ""),
+        )
+    )

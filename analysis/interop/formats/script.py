@@ -1,0 +1,215 @@
+"""A model as a script that needs torch alone: generated code and a safetensors file.
+
+The model is captured, and each node of its graph becomes one line of Python. The script reads the
+weights with a few lines of its own, without pickle and without the safetensors package.
+"""
+
+from __future__ import annotations
+
+import json
+import keyword
+import operator
+import re
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor, fx, nn
+
+from analysis.interop.formats.script_template import TEMPLATE
+from pruners.capture import Graph, capture, first_names, named_state
+from pruners.errors import UnsupportedError
+from pruners.tracing import module_of
+
+SCRIPT = "rebuild.py"
+WEIGHTS = "model.safetensors"
+LINE = 100
+_SYMBOLS = {
+    operator.add: "+",
+    operator.sub: "-",
+    operator.mul: "*",
+    operator.floordiv: "//",
+    operator.truediv: "/",
+    operator.mod: "%",
+}
+
+
+def write_script(model: nn.Module, example: Tensor, directory: Path) -> tuple[Path, Path]:
+    """Write ``rebuild.py`` and ``model.safetensors``.
+
+    Args:
+        model: The model in eval mode; it is left as found.
+        example: An input batch of at least two samples; its batch size may change later.
+        directory: Where the files go; it is made if it is missing.
+
+    Returns:
+        Paths of the script and the weights.
+
+    Raises:
+        CaptureError: ``torch.export`` refuses the model.
+        UnsupportedError: The graph holds something that cannot be written as code.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    graph = capture(model, example)
+    body = "\n".join(_Writer(graph).lines())
+    reference = reference_input(tuple(example.shape[1:]))
+    with torch.no_grad():
+        output = model(reference.to(example)).float().cpu()
+    script, weights = directory / SCRIPT, directory / WEIGHTS
+    _write_weights(weights, model, graph, output)
+    text = Template(TEMPLATE).substitute(
+        model=type(model).__name__,
+        shape=repr(tuple(example.shape[1:])),
+        parameters=f"{sum(item.numel() for item in model.parameters()):,}",
+        trainable=_wrapped([name for name, _ in model.named_parameters()]),
+        forward=textwrap.indent(body, " " * 8),
+    )
+    partial = script.with_name(script.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(script)
+    return script, weights
+
+
+def reference_input(shape: tuple[int, ...]) -> Tensor:
+    """Return the two samples that the script checks itself on ``(2, *shape)``."""
+    count = 2
+    for size in shape:
+        count *= size
+    return torch.sin(torch.arange(count, dtype=torch.float64)).float().reshape(2, *shape)
+
+
+def _wrapped(names: list[str]) -> str:
+    return "\n".join(f"    {name!r}," for name in names)
+
+
+def _write_weights(path: Path, model: nn.Module, graph: Graph, output: Tensor) -> None:
+    """Write all tensors of the model, shared ones once, and what the script checks."""
+    first = first_names(model)
+    tensors = {
+        name: tensor.detach().cpu().contiguous()
+        for name, tensor in {**named_state(model), **graph.constants}.items()
+        if first.get(name, name) == name
+    }
+    metadata = {
+        "format": "pt",
+        "reference_output": json.dumps(output.tolist()),
+    }
+    partial = path.with_name(path.name + ".partial")
+    safetensors.torch.save_file(tensors, str(partial), metadata=metadata)
+    partial.replace(path)
+
+
+class _Writer:
+    """Turns the nodes of a graph into lines of Python."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self._names: dict[fx.Node, str] = {}
+        self._nodes = [node for node in graph.module.graph.nodes if _is_needed(node)]
+        self._last = self._last_uses()
+
+    def _last_uses(self) -> dict[fx.Node, list[fx.Node]]:
+        """Return for each node the values that it is the last to read."""
+        seen: set[fx.Node] = set()
+        last: dict[fx.Node, list[fx.Node]] = {}
+        for node in reversed(self._nodes):
+            for item in node.all_input_nodes:
+                if item not in seen:
+                    seen.add(item)
+                    last.setdefault(node, []).append(item)
+        return last
+
+    def lines(self) -> Iterator[str]:
+        place = ""
+        for node in self._nodes:
+            if node.op == "placeholder":
+                self._name_placeholder(node)
+            elif node.op == "call_function":
+                if (here := module_of(node)) != place:
+                    place = here
+                    yield f"# {place or 'the model itself'}"
+                self._names[node] = _identifier(node.name)
+                yield from self._assignment(node)
+            elif node.op != "output":
+                raise UnsupportedError(f"the graph holds a sub-graph at {node.name}")
+        output = next(node for node in self._nodes if node.name == self.graph.output)
+        yield f"return {self._names[output]}"
+
+    def _name_placeholder(self, node: fx.Node) -> None:
+        if node.name in self.graph.state:
+            self._names[node] = f"w[{self.graph.state[node.name]!r}]"
+        else:
+            self._names[node] = "x"
+
+    def _assignment(self, node: fx.Node) -> Iterator[str]:
+        yield f"{self._names[node]} = {self._call(node)}"
+        done = [
+            self._names[item]
+            for item in self._last.get(node, [])
+            if item.op == "call_function" and item.name != self.graph.output
+        ]
+        if done:
+            yield f"del {', '.join(sorted(done))}"
+
+    def _call(self, node: fx.Node) -> str:
+        target = node.target
+        if target is operator.getitem:
+            return f"{self._text(node.args[0])}[{self._text(node.args[1])}]"
+        if target is torch.ops.aten.sym_size.int:
+            return f"{self._text(node.args[0])}.shape[{self._text(node.args[1])}]"
+        if target in _SYMBOLS:
+            left, right = (self._text(item) for item in node.args)
+            return f"{left} {_SYMBOLS[target]} {right}"
+        arguments = [self._text(item) for item in node.args]
+        arguments += [f"{name}={self._text(item)}" for name, item in node.kwargs.items()]
+        return f"{_function(node)}({', '.join(arguments)})"
+
+    def _text(self, item: Any) -> str:
+        if isinstance(item, fx.Node):
+            return self._names[item]
+        if isinstance(item, list | tuple):
+            return f"[{', '.join(self._text(part) for part in item)}]"
+        if isinstance(item, torch.device):
+            return "x.device"
+        if isinstance(item, float) and not -1e300 < item < 1e300:
+            return f'float("{item}")'
+        if item is None or isinstance(item, int | float | str):
+            return repr(item)
+        if isinstance(item, torch.dtype | torch.memory_format | torch.layout):
+            return str(item)
+        raise UnsupportedError(f"an argument of type {type(item).__name__} cannot be written")
+
+
+def _function(node: fx.Node) -> str:
+    target = node.target
+    if target in (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default):
+        # Whether a view can be taken depends on the attention kernel that ran before.
+        target = torch.ops.aten.reshape.default
+    if isinstance(target, torch._ops.OpOverload):
+        space, _, rest = str(target).partition(".")
+        if space != "aten":
+            raise UnsupportedError(f"the operator {target} is not part of torch")
+        return f"aten.{rest}"
+    module = getattr(target, "__module__", "")
+    name = getattr(target, "__name__", "")
+    if module in ("torch", "math", "_operator", "operator") and name:
+        return f"{module.lstrip('_')}.{name}"
+    raise UnsupportedError(f"{target} cannot be written as code")
+
+
+def _is_needed(node: fx.Node) -> bool:
+    """Leave out state that nothing reads and checks of sizes."""
+    if node.op == "call_function" and not node.users:
+        name = str(node.target)
+        return "_assert" not in name and "sym_constrain" not in name and "sym_size" not in name
+    return True
+
+
+def _identifier(name: str) -> str:
+    clean = re.sub(r"\W", "_", name)
+    reserved = {"x", "w", "aten", "torch", "math", "operator", "self"}
+    return f"{clean}_" if keyword.iskeyword(clean) or clean in reserved else clean

@@ -1,0 +1,92 @@
+"""The physically smaller model: weights as safetensors, a script that rebuilds it, a card."""
+
+from __future__ import annotations
+
+import json
+
+import safetensors.torch
+
+from analysis.files import sha256, write_text
+from analysis.interop.formats.script import SCRIPT, WEIGHTS, write_script
+from analysis.interop.registry import Exported, ExportRequest, export_format
+from pruners.errors import CaptureError, UnsupportedError
+
+CARD = "model.json"
+CARD_VERSION = 1
+
+
+@export_format(
+    "model",
+    label="Smaller model",
+    help="The physically smaller model: safetensors, a script that rebuilds it with torch alone, "
+    "and a card.",
+)
+def export_model(request: ExportRequest) -> Exported:
+    """Write ``model.safetensors``, ``rebuild.py`` and ``model.json``."""
+    model = request.model()
+    example = request.context.subject.example
+    params = sum(item.numel() for item in model.parameters())
+    files = [(request.directory / WEIGHTS, f"the weights: {params:,} parameters")]
+    notes = _notes(request)
+    script = request.directory / SCRIPT
+    try:
+        write_script(model, example, request.directory)
+        files.append((script, "rebuilds and runs the model; needs torch alone"))
+    except (CaptureError, UnsupportedError) as error:
+        script.unlink(missing_ok=True)
+        safetensors.torch.save_model(model, str(request.directory / WEIGHTS))
+        notes += (f"no script that rebuilds the model, load the weights in your own code: {error}",)
+    card = request.directory / CARD
+    text = json.dumps(_card(request, params=params, is_scripted=len(files) == 2), indent=1)
+    write_text(card, text + "\n")
+    # safetensors writes files that only their owner may read.
+    (request.directory / WEIGHTS).chmod(card.stat().st_mode & 0o777)
+    files.append((card, "what the model is and what it was measured to do"))
+    return Exported(files=tuple(files), notes=notes)
+
+
+def _card(request: ExportRequest, *, params: int, is_scripted: bool) -> dict[str, object]:
+    subject = request.context.subject
+    card: dict[str, object] = {
+        "schema_version": CARD_VERSION,
+        "model": subject.spec.model,
+        "data": subject.spec.data,
+        "fingerprint_of_dense": subject.fingerprint,
+        "input_shape": list(subject.example.shape[1:]),
+        "class_names": list(subject.class_names),
+        "params": params,
+        "repair": request.repair,
+        "weights": WEIGHTS,
+        "weights_sha256": sha256(request.directory / WEIGHTS),
+        "script": SCRIPT if is_scripted else None,
+    }
+    if request.evaluation is not None:
+        removed, dense = request.evaluation.removed, request.evaluation.dense
+        card["measured"] = {
+            "samples": request.evaluation.samples,
+            "labelled": request.evaluation.labelled,
+            "correct": removed.sums.correct,
+            "accuracy": removed.accuracy,
+            "accuracy_low": removed.low,
+            "accuracy_high": removed.high,
+            "dense_correct": dense.sums.correct,
+            "macs": removed.macs,
+            "dense_params": dense.params,
+            "dense_macs": dense.macs,
+        }
+    return card
+
+
+def _notes(request: ExportRequest) -> tuple[str, ...]:
+    notes = []
+    if request.plan.semantics == "weights":
+        notes.append(
+            "the plan was measured with masked weights; the exported model has the channels "
+            "removed, which is not the same"
+        )
+    if request.recovery is not None:
+        count = len(request.context.subject.calibration or ())
+        notes.append(f"the weights are repaired by {request.repair} on {count} calibration samples")
+        skipped = request.recovery.skipped.items()
+        notes += [f"{name} was not repaired: {reason}" for name, reason in skipped]
+    return tuple(notes)

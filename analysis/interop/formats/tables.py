@@ -1,0 +1,54 @@
+"""The neutral formats: the plan as JSON with kept indices, the points as CSV."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from analysis.files import write_text
+from analysis.interop.registry import Exported, ExportRequest, export_format, require_points
+from analysis.plans import compact, require_fit, resolve, to_json
+from analysis.records import Plan
+
+
+@export_format(
+    "json",
+    label="Plan (JSON)",
+    help="The plan with schema version, counts and kept indices; PruneScope reads it back.",
+)
+def export_json(request: ExportRequest) -> Exported:
+    """Write ``NAME.json``."""
+    plan = final_plan(request)
+    path = write_text(request.directory / f"{request.name}.json", to_json(plan))
+    return Exported(files=((path, "the plan: what is kept of each group, with indices"),))
+
+
+def final_plan(request: ExportRequest) -> Plan:
+    """Return the plan as it is exported: only what is pruned or locked, with kept indices.
+
+    Raises:
+        PlanError: It does not fit the subject.
+    """
+    plan = resolve(request.context, compact(require_fit(request.context, request.chosen)))
+    if request.evaluation is None:
+        return plan
+    measured = request.evaluation.removed
+    extra = {
+        **plan.extra,
+        "measured": {
+            "repair": request.repair,
+            "samples": request.evaluation.samples,
+            "correct": measured.sums.correct,
+            "accuracy": measured.accuracy,
+            "params": measured.params,
+            "macs": measured.macs,
+        },
+    }
+    return dataclasses.replace(plan, extra=extra)
+
+
+@export_format("csv", label="Points (CSV)", help="Every measured point of the plan's run.")
+def export_csv(request: ExportRequest) -> Exported:
+    """Write ``points.csv``."""
+    points = require_points(request)
+    path = write_text(request.directory / "points.csv", points.to_csv(index=False))
+    return Exported(files=((path, f"{len(points)} measured points of the run"),))

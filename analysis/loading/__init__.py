@@ -1,1 +1,0 @@
-"""Turn model and data addresses into models and data sets."""

@@ -1,0 +1,211 @@
+"""Plans applied to a subject: kept indices, the masked model, the physically smaller model."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import ChainMap
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from analysis import edits
+from analysis.edits import Edit, SubjectContext, Target, edit_for, kept_units, scores, targets
+from analysis.plans.checks import check, check_fits
+from analysis.plans.editing import new_plan
+from analysis.plans.entries import kept_counts, key_of, pruned_entries
+from analysis.records import Plan, PlanEntry
+from pruners.errors import PlanError
+from pruners.selection import parse
+
+
+def start_plan(
+    context: SubjectContext,
+    *,
+    criterion: str,
+    granularity: str = "channel",
+    layers: str = "*",
+    run: str | None = None,
+    semantics: str = "removal",
+    reduction: str = "mean",
+) -> Plan:
+    """Return a plan that removes nothing yet, with an entry for each prunable target.
+
+    Args:
+        context: The subject.
+        criterion: Criterion of each entry.
+        granularity: As in a sweep.
+        layers: Glob over layer names.
+        run: The run whose points it will be chosen from.
+        semantics: ``removal`` or ``weights``.
+        reduction: How member layers' scores join in a coupled group.
+    """
+    prunable = [item for item in edits.targets(context, granularity, layers) if item.prunable]
+    return new_plan(
+        context.subject.spec,
+        fingerprint=context.subject.fingerprint,
+        units=[(item.layer, item.group, item.total) for item in prunable],
+        criterion=criterion,
+        granularity=granularity,
+        run=run,
+        semantics=semantics,
+        reduction=reduction,
+    )
+
+
+def not_prunable(context: SubjectContext, granularity: str) -> dict[str, str]:
+    """Return the reason by layer of what cannot be pruned at a granularity."""
+    return {
+        item.layer: item.reason for item in edits.targets(context, granularity) if not item.prunable
+    }
+
+
+def group_of(context: SubjectContext) -> Callable[[str], str | None]:
+    """Return a function from a layer's name to the id of the group that its channels are in."""
+    structure = context.require_structure()
+
+    def find_group(layer: str) -> str | None:
+        for group in structure.groups:
+            if layer == group.id or layer in {member.layer for member in group.producers}:
+                return str(group.id)
+        return None
+
+    return find_group
+
+
+def require_fit(context: SubjectContext, plan: Plan) -> Plan:
+    """Check that a plan belongs to the subject at hand; return it.
+
+    Raises:
+        PlanError: Other weights, or groups that this model does not have or that differ.
+    """
+    totals = {
+        (granularity, target.name): target.total
+        for granularity in {entry.granularity for entry in plan.entries}
+        for target in edits.targets(context, granularity)
+    }
+    find_group = (lambda layer: None) if context.structure is None else group_of(context)
+    return check_fits(
+        plan, fingerprint=context.subject.fingerprint, totals=totals, group_of=find_group
+    )
+
+
+def resolve(context: SubjectContext, plan: Plan) -> Plan:
+    """Fill in the kept indices of channels and heads, and the exact counts of N:M patterns.
+
+    Raises:
+        PlanError: The plan contradicts itself, or does not fit the model.
+    """
+    check(plan)
+    entries = tuple(_resolved(context, entry, plan.reduction) for entry in plan.entries)
+    return dataclasses.replace(plan, entries=entries)
+
+
+def _resolved(context: SubjectContext, entry: PlanEntry, reduction: str) -> PlanEntry:
+    granularity = parse(entry.granularity)
+    if granularity.kind == "n:m" and entry.kept < entry.total:
+        target = Target(entry.layer, entry.group, entry.total, entry.granularity)
+        return dataclasses.replace(entry, kept=edits.kept_at(context, target, entry.ratio))
+    if not granularity.is_structured or entry.indices is not None or entry.kept == entry.total:
+        return entry
+    _, mask = mask_of_entry(context, entry, reduction=reduction)
+    indices = tuple(int(unit) for unit in torch.nonzero(mask).flatten().tolist())
+    return dataclasses.replace(entry, indices=indices)
+
+
+def kept_indices(context: SubjectContext, plan: Plan) -> dict[str, tuple[int, ...]]:
+    """Return {group id: kept units} of what a plan removes physically."""
+    counts = kept_counts(plan)
+    return {
+        key_of(entry): entry.indices
+        for entry in resolve(context, plan).entries
+        if entry.indices is not None and key_of(entry) in counts
+    }
+
+
+def masked_edit(context: SubjectContext, plan: Plan) -> Edit:
+    """Return the plan as an edit for the evaluator; see `analysis.plans.apply.plan_edit`.
+
+    Raises:
+        PlanError: The plan does not fit the model.
+    """
+    return plan_edit(context, resolve(context, plan))
+
+
+def removed_model(context: SubjectContext, plan: Plan) -> nn.Module:
+    """Return the physically smaller model; the subject's model stays as it is.
+
+    Channels and heads are cut out; weights that element-like entries remove are zero.
+
+    Raises:
+        PlanError: The plan does not fit the model.
+    """
+    resolved = resolve(context, plan)
+    masked = [
+        entry for entry in pruned_entries(resolved) if not parse(entry.granularity).is_structured
+    ]
+    element_like = dataclasses.replace(resolved, entries=tuple(masked))
+    tensors = plan_edit(context, element_like).tensors
+    return edits.removed_model(context, Edit(tensors, kept_indices(context, resolved)))
+
+
+def mask_of_entry(
+    context: SubjectContext, entry: PlanEntry, *, reduction: str = "mean"
+) -> tuple[Target, Tensor]:
+    """Return what a plan's entry is about, and its mask.
+
+    Listed indices are taken as they are; else the mask follows from criterion and kept count.
+
+    Raises:
+        PlanError: The entry does not fit the model.
+    """
+    target = _target_of_entry(context, entry)
+    if not 0 <= entry.kept <= target.total or entry.total != target.total:
+        raise PlanError(
+            f"the plan keeps {entry.kept} of {entry.total} at {target.name}, which has "
+            f"{target.total} units"
+        )
+    if entry.indices is None or target.group is None:
+        values = scores(context, target, entry.criterion, reduction=reduction)
+        return target, kept_units(values, entry.kept, granularity=entry.granularity)
+    indices = torch.tensor(entry.indices, dtype=torch.int64)
+    if len(set(entry.indices)) != entry.kept or not all(
+        0 <= item < target.total for item in entry.indices
+    ):
+        raise PlanError(
+            f"the plan lists {len(entry.indices)} indices at {target.name}; it needs {entry.kept} "
+            f"different ones below {target.total}"
+        )
+    mask = torch.zeros(target.total, dtype=torch.bool)
+    mask[indices] = True
+    return target, mask
+
+
+def _target_of_entry(context: SubjectContext, entry: PlanEntry) -> Target:
+    name = entry.layer if entry.group is None else entry.group
+    for target in targets(context, entry.granularity):
+        if target.name == name:
+            if not target.prunable and entry.kept != target.total:
+                raise PlanError(f"the plan prunes {name}, which is not prunable: {target.reason}")
+            return target
+    raise PlanError(f"the plan names {name}, which this model does not have")
+
+
+def plan_edit(context: SubjectContext, plan: Plan) -> Edit:
+    """Return the edit of a whole plan.
+
+    Raises:
+        PlanError: The plan does not fit the model.
+    """
+    tensors: dict[str, Tensor] = {}
+    kept: dict[str, tuple[int, ...]] = {}
+    for entry in plan.entries:
+        if entry.kept == entry.total:
+            continue
+        target, mask = mask_of_entry(context, entry, reduction=plan.reduction)
+        # Several entries may edit one weight: each starts from what the others left.
+        state = ChainMap(tensors, dict(context.evaluator.state))
+        edit = edit_for(context, target, mask, semantics=plan.semantics, state=state)
+        tensors.update(edit.tensors)
+        kept.update(edit.kept)
+    return Edit(tensors, kept)

@@ -1,0 +1,61 @@
+"""Plans as JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from analysis.plans.checks import check
+from analysis.records import Plan
+from pruners.errors import InputError, PlanError
+
+
+def to_json(plan: Plan) -> str:
+    """Return the plan as JSON text."""
+    return json.dumps(plan.to_dict(), indent=1) + "\n"
+
+
+def from_json(text: str, *, source: str = "the plan") -> Plan:
+    """Read a plan from JSON text.
+
+    Args:
+        text: JSON.
+        source: What to call it in messages, such as the file name.
+
+    Raises:
+        PlanError: It is not JSON, not a plan, of another schema version, or contradicts itself.
+    """
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise PlanError(f"{source} is not JSON: {error}") from None
+    if not isinstance(data, dict) or "entries" not in data or "subject" not in data:
+        raise PlanError(f"{source} is not a plan: fields 'subject' and 'entries' are needed")
+    try:
+        return check(Plan.from_dict(data))
+    except PlanError:
+        raise
+    except (InputError, TypeError, ValueError) as error:
+        raise PlanError(f"{source}: {error}") from None
+
+
+def write_plan(plan: Plan, path: Path) -> Path:
+    """Write a plan as JSON, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(to_json(plan), encoding="utf-8")
+    partial.replace(path)
+    return path
+
+
+def read_plan(path: Path) -> Plan:
+    """Read a plan file.
+
+    Raises:
+        PlanError: The file is missing or no valid plan.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlanError(f"cannot read the plan {path}: {error}") from None
+    return from_json(text, source=str(path))

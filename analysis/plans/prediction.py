@@ -1,0 +1,197 @@
+"""What a plan is expected to cost in accuracy, before it is measured.
+
+The prediction adds the drops that each pruned layer shows alone, read from the monotone envelope of
+its curve. Adding single drops is an assumption (layers interact), so a prediction is always shown
+as one, and beside it the measured drop. A sum that no accuracy could show ends where accuracy does:
+at 0 and at 100 %.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis.curves import curve_arrays, drop_at, envelope, is_known, tolerated
+from analysis.plans.entries import achieved, key_of, pruned_entries
+from analysis.records import Plan, PlanEntry
+from analysis.uncertainty import Interval
+
+ASSUMPTION = "sum of the single drops; layers are assumed not to interact"
+_ENDS = ("envelope", "envelope_low", "envelope_high")
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A predicted accuracy drop.
+
+    Attributes:
+        drop: Sum of single drops, as a fraction.
+        low: Sum of the lower ends of their intervals.
+        high: Sum of the upper ends. The error of a sum is at most the sum of the errors, however
+            they depend on each other, so the interval covers measurement noise; it does not cover
+            the assumption.
+        unmeasured: Layers whose criterion has no curve: they are left out of the sum.
+        extrapolated: Layers asked beyond their last measured ratio: their last drop is taken, so
+            the prediction is too low.
+    """
+
+    drop: float
+    low: float
+    high: float
+    unmeasured: tuple[str, ...] = ()
+    extrapolated: tuple[str, ...] = ()
+
+    def within(self, dense: float) -> Prediction:
+        """Return the prediction for a model of a dense accuracy: it stays between 0 and 1.
+
+        Args:
+            dense: Accuracy of the dense model, a fraction.
+        """
+
+        def bounded(drop: float) -> float:
+            return min(max(drop, dense - 1), dense)
+
+        drop, low, high = (bounded(item) for item in (self.drop, self.low, self.high))
+        return dataclasses.replace(self, drop=drop, low=low, high=high)
+
+    def is_contradicted(self, measured: Interval) -> bool:
+        """Return whether a measured interval of the drop lies wholly outside of the predicted one.
+
+        Then the layers interact: together they lose more, or less, than the sum of their parts.
+        """
+        return measured.low > self.high or measured.high < self.low
+
+    @property
+    def assumption(self) -> str:
+        """What the prediction assumes, for display."""
+        return ASSUMPTION
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One envelope: achieved ratios and drops, rising."""
+
+    ratios: np.ndarray
+    envelope: np.ndarray
+    envelope_low: np.ndarray
+    envelope_high: np.ndarray
+
+    def at(self, ratio: float) -> tuple[float, float, float]:
+        """Return drop, low and high at a ratio; beyond the end, those of the end."""
+        inside = min(ratio, float(self.ratios[-1]))
+        drop, low, high = (
+            drop_at(self.ratios, getattr(self, name), ratio=inside) for name in _ENDS
+        )
+        return drop, low, high
+
+
+Curves = Mapping[tuple[str, str, str], Curve]
+
+
+def envelopes(points: pd.DataFrame) -> Curves:
+    """Return the envelope of every curve by (criterion, granularity, layer)."""
+    known = envelope(points[is_known(points)]) if len(points) else points
+    return {
+        key: Curve(arrays["ratio_achieved"], *(arrays[name] for name in _ENDS))
+        for key, arrays in curve_arrays(known, ["ratio_achieved", *_ENDS])
+    }
+
+
+def entry_drop(entry: PlanEntry, by_curve: Curves) -> tuple[float, float, float] | None:
+    """Return the single drop of an entry with its interval; None where it was not measured."""
+    curve = by_curve.get((entry.criterion, entry.granularity, entry.layer))
+    return None if curve is None else curve.at(achieved(entry))
+
+
+def predict(plan: Plan, points: pd.DataFrame) -> Prediction:
+    """Predict the accuracy drop of a plan from the points of a run; see `Prediction.within`."""
+    return predict_from(plan, envelopes(points)).within(dense_accuracy(points))
+
+
+def dense_accuracy(points: pd.DataFrame) -> float:
+    """Return the dense accuracy on the most samples that a point has; 1 without any."""
+    known = points.dropna(subset=["accuracy", "accuracy_drop"])
+    if known.empty:
+        return 1.0
+    fullest = known.nlargest(1, "samples")
+    return float((fullest["accuracy"] + fullest["accuracy_drop"]).iloc[0])
+
+
+def predict_from(plan: Plan, by_curve: Curves) -> Prediction:
+    """Add the single drops of a plan from envelopes; see `predict`."""
+    sums = np.zeros(3)
+    unmeasured, extrapolated = [], []
+    for entry in pruned_entries(plan):
+        single = entry_drop(entry, by_curve)
+        if single is None:
+            unmeasured.append(entry.layer)
+            continue
+        sums += single
+        curve = by_curve[entry.criterion, entry.granularity, entry.layer]
+        if achieved(entry) > curve.ratios[-1] + 1e-9:
+            extrapolated.append(entry.layer)
+    return Prediction(
+        float(sums[0]), float(sums[1]), float(sums[2]), tuple(unmeasured), tuple(extrapolated)
+    )
+
+
+def plan_table(plan: Plan, points: pd.DataFrame, *, tolerance: float) -> pd.DataFrame:
+    """Lay a plan beside what was measured, a row an entry.
+
+    Args:
+        plan: The plan.
+        points: The points table of its run; may be empty.
+        tolerance: Largest accepted drop, as a fraction.
+
+    Returns:
+        ``key, layer, group, criterion, granularity, ratio, achieved, kept, total, locked,
+        tolerated, tolerated_low, tolerated_high, drop, drop_low, drop_high, note``.
+    """
+    by_curve = envelopes(points)
+    limits = {
+        (row["criterion"], row["granularity"], row["layer"]): row
+        for row in tolerated(points, tolerance=tolerance).to_dict("records")
+    }
+    rows = []
+    for entry in plan.entries:
+        name = (entry.criterion, entry.granularity, entry.layer)
+        limit = limits.get(name)
+        single = (0.0, 0.0, 0.0) if entry.kept == entry.total else entry_drop(entry, by_curve)
+        drop = single if single is not None else (np.nan, np.nan, np.nan)
+        last = float(by_curve[name].ratios[-1]) if name in by_curve else None
+        rows.append(
+            {
+                "key": key_of(entry),
+                "layer": entry.layer,
+                "group": entry.group,
+                "criterion": entry.criterion,
+                "granularity": entry.granularity,
+                "ratio": entry.ratio,
+                "achieved": achieved(entry),
+                "kept": entry.kept,
+                "total": entry.total,
+                "locked": entry.locked,
+                "tolerated": limit["tolerated"] if limit else np.nan,
+                "tolerated_low": limit["low"] if limit else np.nan,
+                "tolerated_high": limit["high"] if limit else np.nan,
+                "drop": drop[0],
+                "drop_low": drop[1],
+                "drop_high": drop[2],
+                "note": _note(entry, last=last, drop=drop[0], tolerance=tolerance),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _note(entry: PlanEntry, *, last: float | None, drop: float, tolerance: float) -> str:
+    if entry.kept == entry.total:
+        return f"nothing removed: rounding keeps all {entry.total}" if entry.ratio > 0 else ""
+    if last is None:
+        return f"not measured by {entry.criterion}"
+    if achieved(entry) > last + 1e-9:
+        return f"{achieved(entry):.0%} not measured; the curve ends at {last:.0%}"
+    return f"beyond the tolerance of {tolerance * 100:g} pp" if drop > tolerance + 1e-9 else ""

@@ -1,0 +1,156 @@
+"""Iterative one-shot pruning of a plan: remove a part, score what is left anew, go on."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections import ChainMap
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from analysis.edits import SubjectContext, Target, calibration_batches, edit_for, targets
+from analysis.records import Plan, PlanEntry
+from pruners import schedules
+from pruners.criteria import group_scores, registry
+from pruners.errors import InputError, UnsupportedError
+from pruners.groups import apply_edit
+from pruners.layers import layer_names
+from pruners.selection import granularity as granularities
+from pruners.selection import keep_mask, num_kept
+from pruners.statistics import Statistics, collect, layer_data
+
+
+def rescored_plan(
+    context: SubjectContext,
+    plan: Plan,
+    *,
+    rounds: int,
+    schedule: str = "iterative",
+    progress: Callable[[int, int], None] | None = None,
+) -> Plan:
+    """Return the plan with units chosen in rounds; the kept counts stay as they are.
+
+    Each round removes a part of every entry's units by the schedule, then all criteria see the
+    model without them: weights that read removed channels no longer count, and statistics come
+    from the pruned model. What is removed stays removed. Locked entries keep their units.
+
+    Args:
+        context: The subject; its model is left as found.
+        plan: Entries of channels or heads.
+        rounds: Number of rounds, at least 1; one is one-shot.
+        schedule: How the ratio grows, one of `pruners.schedules`.
+        progress: Called with rounds done and their number.
+
+    Raises:
+        UnsupportedError: An entry is neither channels nor heads: a plan cannot list other masks.
+        InputError: No rounds, or the criteria need data that the subject has not.
+    """
+    free = [entry for entry in plan.entries if not entry.locked and entry.kept < entry.total]
+    for entry in free:
+        if not granularities.parse(entry.granularity).is_structured:
+            raise UnsupportedError(
+                f"rounds choose channels and heads; {entry.layer} has {entry.granularity}"
+            )
+    found = {
+        target.name: target
+        for granularity in {entry.granularity for entry in free}
+        for target in targets(context, granularity)
+    }
+    masks = {str(entry.group): torch.ones(entry.total, dtype=torch.bool) for entry in free}
+    for done in range(rounds):
+        scores = _scores(context, plan, free, found, masks)
+        for entry in free:
+            name = str(entry.group)
+            kept = _kept(entry, schedule, rounds, done)
+            gone = ~masks[name]
+            masks[name] = keep_mask(scores[name].cpu().masked_fill(gone, -torch.inf), kept)
+        if progress is not None:
+            progress(done + 1, rounds)
+    entries = tuple(
+        dataclasses.replace(entry, indices=_indices(masks[str(entry.group)]))
+        if entry in free
+        else entry
+        for entry in plan.entries
+    )
+    return dataclasses.replace(plan, entries=entries)
+
+
+def _indices(mask: Tensor) -> tuple[int, ...]:
+    return tuple(int(unit) for unit in torch.nonzero(mask).flatten().tolist())
+
+
+def _kept(entry: PlanEntry, schedule: str, rounds: int, done: int) -> int:
+    """Return an entry's kept count after a round; after the last it is the plan's own."""
+    ratio = (entry.total - entry.kept) / entry.total
+    ratios = schedules.round_ratios(schedule, rounds, final=ratio)
+    if done == rounds - 1:
+        return entry.kept
+    return max(num_kept(ratios[done], entry.total, keep_one=True), entry.kept)
+
+
+def _scores(
+    context: SubjectContext,
+    plan: Plan,
+    entries: list[PlanEntry],
+    found: Mapping[str, Target],
+    masks: Mapping[str, Tensor],
+) -> dict[str, Tensor]:
+    """Score all entries' groups on a copy of the model without what the masks remove."""
+    model = _pruned_copy(context, found, masks, semantics=plan.semantics)
+    needs = frozenset().union(*(registry.get(entry.criterion).needs for entry in entries))
+    statistics: Statistics | None = None
+    if needs - {"seed"}:
+        statistics = collect(
+            model,
+            calibration_batches(context),
+            layers=context.layers(),
+            needs=needs - {"seed"},
+            seed=plan.subject.seed,
+        )
+    return {
+        str(entry.group): _group_scores(context, model, entry, statistics, plan)
+        for entry in entries
+    }
+
+
+def _pruned_copy(
+    context: SubjectContext,
+    found: Mapping[str, Target],
+    masks: Mapping[str, Tensor],
+    *,
+    semantics: str,
+) -> nn.Module:
+    tensors: dict[str, Tensor] = {}
+    for name, mask in masks.items():
+        state = ChainMap(tensors, dict(context.evaluator.state))
+        # Groups that only removal evaluates exactly stay as they are: their scores do not change.
+        edit = edit_for(context, found[name], mask, semantics=semantics, state=state)
+        tensors.update(edit.tensors)
+    model = copy.deepcopy(context.model)
+    apply_edit(model, tensors)
+    return model
+
+
+def _group_scores(
+    context: SubjectContext,
+    model: nn.Module,
+    entry: PlanEntry,
+    statistics: Statistics | None,
+    plan: Plan,
+) -> Tensor:
+    group = context.group(str(entry.group))
+    known = set(layer_names(model))
+    scores: dict[str, Tensor] = {}
+    reason: InputError | None = None
+    for layer in dict.fromkeys(member.layer for member in group.producers):
+        if layer in known:
+            data = layer_data(model, layer, statistics=statistics, seed=plan.subject.seed)
+            try:
+                scores[layer] = registry.scores(entry.criterion, data, level="channel")
+            except UnsupportedError as error:
+                reason = error
+    if not scores and reason is not None:
+        raise reason
+    return group_scores(group, scores, reduction=plan.reduction)

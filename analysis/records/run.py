@@ -1,0 +1,190 @@
+"""What the store says of a run."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+
+from analysis.records.record import Record
+from analysis.records.sums import Sums
+from analysis.records.sweep import SweepSpec
+from pruners.errors import InputError
+
+QUEUED, RUNNING, DONE = "queued", "running", "done"
+CANCELLED, FAILED, INTERRUPTED = "cancelled", "failed", "interrupted"
+LIVE_STATES = (QUEUED, RUNNING)
+RESUMABLE_STATES = (CANCELLED, FAILED, INTERRUPTED)
+
+# A worker writes a heartbeat every second. One that is silent for this long has died, or its
+# machine sleeps; loading a subject does not silence it.
+STALE_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress(Record):
+    """How far a run is.
+
+    Attributes:
+        batch: Complete batches (adaptive mode: decided curves), of ``batches``; both 0 before the
+            subject is loaded.
+        batches: All batches (all curves).
+        samples: Samples evaluated, of ``total_samples``.
+        total_samples: Samples of the evaluation subset.
+        points: Points of the grid.
+    """
+
+    batch: int = 0
+    batches: int = 0
+    samples: int = 0
+    total_samples: int = 0
+    points: int = 0
+
+    @property
+    def fraction(self) -> float:
+        """Share that is done, 0..1."""
+        return self.samples / self.total_samples if self.total_samples else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What all numbers of a subject depend on.
+
+    Attributes:
+        weights: Fingerprint of architecture and weights; empty before the subject is loaded.
+        data: Fingerprint of the evaluation subset.
+        program: Version of torch and, after a colon, fingerprint of what the forward pass computes;
+            empty in runs of programs that did not record it.
+    """
+
+    weights: str
+    data: str
+    program: str = ""
+
+    def change(self, other: Identity) -> str:
+        """Return what differs: ``weights``, ``data`` or ``forward pass``; empty if nothing does.
+
+        Forward passes that different versions of torch captured cannot be compared.
+        """
+        if self.weights != other.weights:
+            return "weights"
+        if self.data != other.data:
+            return "data"
+        (version, _, digest), (known, _, found) = (
+            item.program.partition(":") for item in (self, other)
+        )
+        return "forward pass" if version == known and digest != found else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow(Record):
+    """A run.
+
+    Attributes:
+        run_id: Short name, unique in the workspace.
+        created: Unix time.
+        spec: What it measures.
+        state: ``queued``, ``running``, ``done``, ``cancelled``, ``failed`` or ``interrupted``
+            (was queued or running, but its worker is silent).
+        progress: How far it is.
+        eta_seconds: Expected time that is left; None if unknown.
+        heartbeat: Unix time of the worker's last sign of life.
+        pid: The worker's process; None before one started.
+        error: Why it failed; empty otherwise.
+        cancel_requested: Whether somebody asked it to stop.
+        baseline: Sums of the dense model so far; None before the first batch.
+        seconds: Wall time of all its workers.
+        fingerprint: Of the model; empty before the subject is loaded.
+        data_fingerprint: Of the evaluation subset.
+        program: Of the forward pass; see `Identity`.
+        has_labels: Whether accuracy is against labels, not against the dense model.
+        queue_position: Runs ahead of it on its device, while queued.
+        versions: Versions of the programs that measured it.
+    """
+
+    run_id: str
+    created: float
+    spec: SweepSpec
+    state: str
+    progress: Progress
+    eta_seconds: float | None
+    heartbeat: float
+    pid: int | None
+    error: str
+    cancel_requested: bool
+    baseline: Sums | None
+    seconds: float
+    fingerprint: str = ""
+    data_fingerprint: str = ""
+    program: str = ""
+    has_labels: bool = True
+    queue_position: int = 0
+    versions: dict[str, str] | None = None
+
+    @property
+    def identity(self) -> Identity:
+        """What its numbers depend on; its weights are empty before the subject is loaded."""
+        return Identity(weights=self.fingerprint, data=self.data_fingerprint, program=self.program)
+
+    def is_of(self, identity: Identity) -> bool:
+        """Return whether the run measured this subject; a run that began nothing is of any."""
+        return not self.fingerprint or not self.identity.change(identity)
+
+    def require(self, identity: Identity) -> None:
+        """Check that the run measured this subject; see `is_of`.
+
+        Raises:
+            InputError: It measured other weights, other data or another forward pass.
+        """
+        if self.is_of(identity):
+            return
+        what = self.identity.change(identity)
+        address = self.spec.subject.data if what == "data" else self.spec.subject.model
+        raise InputError(
+            f"the {what} of {address} changed since run {self.run_id} was measured, so its curves "
+            f"say nothing of it; run the sweep again, or bring back the {what} that it measured"
+        )
+
+    @property
+    def counts_curves(self) -> bool:
+        """Whether the batches of its progress are curves that are decided: in adaptive mode."""
+        return self.spec.mode == "adaptive"
+
+    @property
+    def fraction(self) -> float:
+        """Share that is done, 0..1: of the samples, or of the curves."""
+        if self.counts_curves:
+            return self.progress.batch / max(self.progress.batches, 1)
+        return self.progress.fraction
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a worker is at it, or will be."""
+        return self.state in LIVE_STATES
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether it ended before its end."""
+        return self.state in RESUMABLE_STATES
+
+
+def state_now(state: str, *, heartbeat: float, pid: int | None, host: str, now: float) -> str:
+    """Return the state that a reader should see: a dead worker's run is interrupted."""
+    if state not in LIVE_STATES:
+        return state
+    if now - heartbeat > STALE_SECONDS or not _is_alive(pid, host):
+        return INTERRUPTED
+    return state
+
+
+def _is_alive(pid: int | None, host: str) -> bool:
+    """Return False only where the process is known to be gone."""
+    if pid is None or host != socket.gethostname() or os.name != "posix":
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,155 @@
+"""What a sweep is: its options, its points, and what it passes on while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from analysis.records.record import SCHEMA_VERSION, Record
+from analysis.records.subject import SubjectSpec
+from analysis.records.sums import Piece, Sums
+
+Granularity = str
+
+
+Status = Literal["measured", "inferred", "failed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepSpec(Record):
+    """A sweep that can be repeated: the subject and the grid of points.
+
+    Attributes:
+        subject: What is studied.
+        criteria: Names of the criteria.
+        granularity: ``element``, ``channel``, ``head``, ``block:NxM`` or ``n:m``.
+        ratios: Requested ratios in [0, 1), rising.
+        layers: Glob over layer names; ``*`` takes all.
+        mode: ``exhaustive`` measures every point on every sample; ``adaptive`` stops early.
+        tolerance: Accuracy drop that the adaptive mode decides on, as a fraction (0.01 = 1 pp).
+        confidence: Confidence of the intervals and of adaptive decisions.
+        repair: ``none``, ``bn`` or ``lsq``.
+        semantics: ``removal`` (as if physically removed) or ``weights`` (weight and bias masked).
+        reduction: How member layers' scores join in a coupled group.
+        precision: ``float32``, or ``bf16`` with close answers done again exactly.
+        executor: ``local``, or ``ray`` to share the batches among a cluster's workers.
+        ray_address: The cluster; ``auto`` takes ``RAY_ADDRESS`` or one on this machine.
+    """
+
+    subject: SubjectSpec
+    criteria: tuple[str, ...] = ("l1", "fpgm", "taylor")
+    granularity: Granularity = "channel"
+    ratios: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+    layers: str = "*"
+    mode: str = "exhaustive"
+    tolerance: float = 0.01
+    confidence: float = 0.95
+    repair: str = "none"
+    semantics: str = "removal"
+    reduction: str = "mean"
+    precision: str = "float32"
+    executor: str = "local"
+    ray_address: str = "auto"
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointKey(Record):
+    """One cell of a sweep's grid.
+
+    Attributes:
+        layer: Module name; at channel granularity that of the group's first producer.
+        group: The group's id; None where the granularity has no groups.
+        kept: Number of units that stay; ``total`` of them exist.
+    """
+
+    criterion: str
+    granularity: Granularity
+    layer: str
+    group: str | None
+    ratio_requested: float
+    kept: int
+    total: int
+
+    @property
+    def ratio_achieved(self) -> float:
+        """Fraction of the units that is removed."""
+        return (self.total - self.kept) / self.total
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedPoint:
+    """A point as it enters a run.
+
+    Attributes:
+        key: Its cell.
+        cache_key: Fingerprint of everything that its numbers depend on.
+        params: Parameters of the model with it removed physically; None if unknown.
+        macs: MACs, likewise.
+    """
+
+    key: PointKey
+    cache_key: str
+    params: int | None
+    macs: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SweepState:
+    """What was measured before; a sweep goes on from it.
+
+    Attributes:
+        batches: Complete pieces (adaptive mode: decided curves).
+        baseline: Sums of the dense model.
+        sums: Sums by point, each over the first so many samples; a point is left out of the pieces
+            that it has, wherever it was measured.
+        failed: Reasons by point.
+        inferred: Why adaptive mode needs no more samples of a point.
+        looks: What each piece showed of a point that adaptive mode has not decided: a sequential
+            test is a matter of the pieces in their order, which sums do not tell.
+    """
+
+    batches: int = 0
+    baseline: Sums = field(default_factory=Sums)
+    sums: Mapping[PointKey, Sums] = field(default_factory=dict)
+    failed: Mapping[PointKey, str] = field(default_factory=dict)
+    inferred: Mapping[PointKey, str] = field(default_factory=dict)
+    looks: Mapping[PointKey, tuple[Piece, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SweepUpdate:
+    """State of a sweep after one more piece; sums are cumulative.
+
+    Attributes:
+        batch: Complete pieces (adaptive mode: decided curves).
+        batches: All pieces (all curves).
+        samples: Samples evaluated so far.
+        baseline: Sums of the dense model.
+        sums: Sums by point; points without a sum were not measured yet, or failed.
+        failed: Reasons by point.
+        seconds: Wall time of this call so far.
+        eta_seconds: Expected wall time that is left.
+        inferred: Why a point was not measured on every sample, in adaptive mode. Some of them
+            have sums of the samples that decided, some have none.
+        looks: What each piece showed of a point that is not decided, in adaptive mode.
+    """
+
+    batch: int
+    batches: int
+    samples: int
+    baseline: Sums
+    sums: Mapping[PointKey, Sums]
+    failed: Mapping[PointKey, str]
+    seconds: float
+    eta_seconds: float
+    inferred: Mapping[PointKey, str] = field(default_factory=dict)
+    looks: Mapping[PointKey, tuple[Piece, ...]] = field(default_factory=dict)
+
+    @property
+    def state(self) -> SweepState:
+        """What resuming needs."""
+        return SweepState(
+            self.batch, self.baseline, self.sums, self.failed, self.inferred, self.looks
+        )

@@ -1,0 +1,14 @@
+from .outcome import RecoveryReport, measure, report
+from .plan_repair import METHODS, RECOVERY_HELP, Recovery, plan_masks, recover_plan, recovered_model
+
+__all__ = [
+    "METHODS",
+    "RECOVERY_HELP",
+    "Recovery",
+    "RecoveryReport",
+    "measure",
+    "plan_masks",
+    "recover_plan",
+    "recovered_model",
+    "report",
+]

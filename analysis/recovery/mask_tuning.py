@@ -1,0 +1,130 @@
+"""Masks chosen by search, and mask values tuned, on calibration data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from analysis.edits import Batches, SubjectContext, is_visible
+from analysis.records import Plan, PlanEntry
+from analysis.recovery.student import Student
+from pruners.errors import InputError
+from pruners.groups import Group
+from pruners.layers import (
+    TRANSPOSED_TYPES,
+    conv_groups,
+    find_layer,
+    to_output_first,
+)
+from pruners.reconstruction import capture_moments, search_mask, unit_gate_gradients, unit_scales
+from pruners.statistics import input_gate_gradients
+
+
+def searched_plan(context: SubjectContext, plan: Plan, batches: Batches) -> Plan:
+    """Return the plan with the channels that mask search keeps at the same counts."""
+    wanted = {entry.group for entry in plan.entries if entry.group and entry.kept < entry.total}
+    members = [
+        member
+        for name in sorted(wanted)
+        for member in context.group(name).consumers
+        if member.name.endswith(".weight") and is_visible(context.model, member.layer)
+    ]
+    gradients = input_gate_gradients(
+        context.model,
+        batches,
+        layers=list(dict.fromkeys(member.layer for member in members)),
+        seed=plan.subject.seed,
+    )
+    entries = tuple(
+        _searched_entry(context, entry, gradients) if entry.group in wanted else entry
+        for entry in plan.entries
+    )
+    return replace(plan, entries=entries)
+
+
+def _searched_entry(
+    context: SubjectContext, entry: PlanEntry, gradients: Mapping[str, Tensor]
+) -> PlanEntry:
+    assert entry.group is not None
+    group = context.group(entry.group)
+    found = [
+        unit_gate_gradients(gradients[member.layer], member.index, group.units)
+        for member in group.consumers
+        if member.layer in gradients
+    ]
+    if not found:
+        raise InputError(f"group {group.id}: no layer that reads its channels can be watched")
+    mask = search_mask(torch.stack(found).sum(0), entry.kept)
+    indices = tuple(torch.nonzero(mask).flatten().tolist())
+    return replace(entry, indices=indices, criterion="fisher")
+
+
+def tuned_edit(
+    student: Student,
+    teacher: nn.Module,
+    group: Group,
+    mask: Tensor,
+    *,
+    edit: Mapping[str, Tensor],
+    batches: Batches,
+    progress: Callable[[int], None] | None = None,
+) -> dict[str, Tensor]:
+    """Return the consumers' weights with a factor for each kept unit that comes closest to dense.
+
+    Args:
+        student: The model that is repaired.
+        teacher: The dense model.
+        group: A group that is pruned.
+        mask: Boolean ``(units,)``, True = keep.
+        edit: Tensors of the pruned model, as the student has them.
+        batches: Calibration batches.
+        progress: Called with the number of batches done.
+    """
+    members = {
+        member.layer: member
+        for member in group.consumers
+        if member.name.endswith(".weight") and is_visible(teacher, member.layer)
+    }
+    moments = capture_moments(
+        student.model,
+        batches,
+        layers=list(members),
+        edit=edit,
+        teacher=teacher if student.is_smaller else None,
+        rows=student.rows,
+        progress=progress,
+    )
+    state = student.state
+    index = {layer: student.index(member) for layer, member in members.items()}
+    parts = []
+    for layer, member in members.items():
+        module = find_layer(student.model, layer)
+        weight = to_output_first(state[member.name], module)
+        units = _unit_of_inputs(module, index[layer])
+        parts.append((moments[layer], weight, units, state.get(f"{layer}.bias")))
+    scales = unit_scales(parts, kept=mask)
+    new = {}
+    for layer, member in members.items():
+        factors = torch.where(index[layer] >= 0, scales[index[layer].clamp_min(0)], 1.0)
+        weight = edit.get(member.name, state[member.name])
+        shape = [1] * weight.dim()
+        shape[member.dim] = -1
+        new[member.name] = weight * factors.reshape(shape).to(weight.dtype)
+    return new
+
+
+def _unit_of_inputs(module: nn.Module, index: Tensor) -> Tensor:
+    """Return the unit of each weight of one output, ``(G, D)``, from the consumer's index."""
+    groups = conv_groups(module)
+    if isinstance(module, TRANSPOSED_TYPES):
+        rows = index.reshape(groups, -1)
+    else:
+        rows = index[None].expand(groups, -1)
+    kernel = getattr(module, "kernel_size", ())
+    positions = 1
+    for size in kernel:
+        positions *= size
+    return rows.repeat_interleave(positions, 1)

@@ -1,0 +1,138 @@
+"""What a repair brought, as measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from analysis.edits import Edit, EditRunner, SubjectContext
+from analysis.plans import plan_edit
+from analysis.records import Plan, Record, Sums
+from analysis.recovery.plan_repair import Recovery
+from analysis.tasks import batch_vector, to_sums
+from analysis.uncertainty import paired_drop, wilson
+from pruners.errors import InputError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured(Record):
+    """Accuracy of one version of the model on the evaluation subset.
+
+    Attributes:
+        correct: Right answers of ``samples``.
+        accuracy_low: Lower end of the Wilson interval.
+        accuracy_high: Its upper end.
+        drop: Accuracy lost against dense, as a fraction; paired.
+        drop_low: Lower end of its interval.
+        drop_high: Its upper end.
+        agreement: Fraction of answers equal to the dense model's.
+    """
+
+    samples: int
+    correct: int
+    accuracy: float
+    accuracy_low: float
+    accuracy_high: float
+    drop: float
+    drop_low: float
+    drop_high: float
+    agreement: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerError(Record):
+    """Mean squared error of a layer's outputs against the dense model's.
+
+    Attributes:
+        before: Of masking alone.
+        after: After the repair.
+    """
+
+    layer: str
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveryReport(Record):
+    """What a recovery gained.
+
+    Attributes:
+        method: One of `METHODS`.
+        dense: The dense model.
+        pruned: The plan as it is.
+        recovered: The plan after the recovery.
+        layers: Output errors on the calibration set, in the order of execution.
+        skipped: Layer name -> why it was not repaired.
+        seconds: Wall time of the recovery, without measuring.
+    """
+
+    method: str
+    dense: Measured
+    pruned: Measured
+    recovered: Measured
+    layers: tuple[LayerError, ...] = ()
+    skipped: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    schema_version: int = 1
+
+
+def measure(context: SubjectContext, edits: Mapping[str, Edit]) -> dict[str, Sums]:
+    """Evaluate several edits on the evaluation subset, batch by batch.
+
+    Raises:
+        InputError: There is no evaluation data.
+    """
+    split = context.subject.evaluation
+    if split is None:
+        raise InputError("measuring needs evaluation data; give a data address")
+    runner = EditRunner(context)
+    total = {name: Sums() for name in edits}
+    for inputs, labels in split.batches(context.subject.spec.batch_size):
+        dense = context.evaluator.dense(inputs)
+        for name, edit in edits.items():
+            logits = dense if edit.is_dense else runner.logits(edit, inputs)
+            total[name] += to_sums(batch_vector(dense, logits, labels).tolist())
+    context.evaluator.release()
+    return total
+
+
+def measured(sums: Sums) -> Measured:
+    """Return accuracy and drop with their 95 % intervals."""
+    accuracy = wilson(sums.correct, sums.samples)
+    drop, interval = paired_drop(sums.lost, sums.gained, sums.samples)
+    return Measured(
+        samples=sums.samples,
+        correct=sums.correct,
+        accuracy=sums.correct / sums.samples,
+        accuracy_low=accuracy.low,
+        accuracy_high=accuracy.high,
+        drop=drop,
+        drop_low=interval.low,
+        drop_high=interval.high,
+        agreement=sums.agree / sums.samples,
+    )
+
+
+def report(context: SubjectContext, plan: Plan, recovery: Recovery) -> RecoveryReport:
+    """Measure dense, pruned and recovered on the evaluation subset.
+
+    Args:
+        context: The subject.
+        plan: The plan as it was asked.
+        recovery: What `recover_plan` gave.
+    """
+    edits = {"dense": Edit(), "pruned": plan_edit(context, plan), "recovered": recovery.edit}
+    sums = measure(context, edits)
+    return RecoveryReport(
+        method=recovery.method,
+        dense=measured(sums["dense"]),
+        pruned=measured(sums["pruned"]),
+        recovered=measured(sums["recovered"]),
+        layers=tuple(
+            LayerError(layer=item.layer, before=item.error_before, after=item.error_after)
+            for item in recovery.layers
+        ),
+        skipped=dict(recovery.skipped),
+        seconds=recovery.seconds,
+    )

@@ -1,0 +1,139 @@
+"""Connections to the workspace's SQLite file: short transactions that survive other processes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from analysis.store.migrations import migrate
+from pruners.errors import StoreError
+
+FILE = "prunescope.sqlite"
+BUSY_SECONDS = 20.0
+
+
+class _Held:
+    """A thread's connection; closed with the thread, for a web server starts thousands of them."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self.pid = os.getpid()
+
+    def __del__(self) -> None:
+        # In a forked process, closing it would drop the locks of the process that opened it.
+        if self.pid == os.getpid():
+            self.connection.close()
+
+
+class Database:
+    """One SQLite file, one connection a thread.
+
+    Args:
+        workspace: Folder of the file; made if missing.
+        busy_seconds: How long to wait for another process that is writing.
+
+    Raises:
+        StoreError: The folder or the file cannot be used.
+    """
+
+    def __init__(self, workspace: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
+        self.path = workspace / FILE
+        self._busy_seconds = busy_seconds
+        self._local = threading.local()
+        self._all: weakref.WeakSet[_Held] = weakref.WeakSet()
+        self._lock = threading.Lock()
+        try:
+            workspace.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"the workspace {workspace} cannot be made: {error.strerror}"
+            ) from None
+        with self._told():
+            migrate(self._connection())
+
+    def _connection(self) -> sqlite3.Connection:
+        # A connection must not be carried over into a forked process.
+        mine: _Held | None = getattr(self._local, "mine", None)
+        if mine is None or mine.pid != os.getpid():
+            connection = sqlite3.connect(
+                self.path,
+                timeout=self._busy_seconds,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            connection.row_factory = _named
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            # With WAL this survives a killed process; only a power cut may lose the last batch.
+            connection.execute("PRAGMA synchronous = NORMAL")
+            mine = _Held(connection)
+            self._local.mine = mine
+            with self._lock:
+                self._all.add(mine)
+        return mine.connection
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn SQLite's errors into one line."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise StoreError(_explained(error, self.path)) from error
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """Read a consistent state: all statements see the same moment."""
+        with self._told():
+            connection = self._connection()
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                connection.execute("ROLLBACK")
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """Write everything of the block, or on any error nothing of it."""
+        with self._told():
+            connection = self._connection()
+            # The write lock is taken at once: a transaction that reads first may not get it later.
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                # A full disk makes SQLite roll back by itself.
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    def close(self) -> None:
+        """Close the connections of all threads."""
+        with self._lock:
+            for held in self._all:
+                held.connection.close()
+            self._all.clear()
+        self._local = threading.local()
+
+
+def _named(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> dict[str, Any]:
+    return {column[0]: value for column, value in zip(cursor.description, row, strict=True)}
+
+
+def _explained(error: sqlite3.Error, path: Path) -> str:
+    text = str(error)
+    if "locked" in text or "busy" in text:
+        return f"the workspace database {path} is locked by another program; try again"
+    if "full" in text:
+        return f"the disk of the workspace {path.parent} is full; free space and resume"
+    if "not a database" in text or "malformed" in text:
+        return f"{path} is damaged or not a PruneScope database ({text}); use another workspace"
+    if "readonly" in text or "unable to open" in text:
+        return f"the workspace database {path} cannot be written ({text}); check its permissions"
+    return f"the workspace database {path} failed: {text}"

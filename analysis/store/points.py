@@ -1,0 +1,233 @@
+"""Points in the store: what a run measured, and what every run of the workspace measured."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from analysis.records import PlannedPoint, PointKey, Sums
+from analysis.store.merging import merged_rows, merged_spec
+from analysis.store.rows import (
+    POINT_COLUMNS,
+    SUM_COLUMNS,
+    SUM_LIST,
+    key_of,
+    key_values,
+    looks_of,
+    looks_text,
+    placeholders,
+    sum_values,
+    sums_of,
+)
+from analysis.store.runs import RunStore, check_owned
+
+if TYPE_CHECKING:
+    # pandas and torch take seconds to import; `prunescope runs list` needs neither.
+    import pandas as pd
+
+    from analysis.records import SweepState, SweepUpdate
+
+
+class PointStore(RunStore):
+    """Runs with their points."""
+
+    def plan_points(self, run_id: str, points: Sequence[PlannedPoint]) -> None:
+        """Enter a run's points, with what earlier runs measured of them. Done again, it is kept."""
+        known = self.measured([item.cache_key for item in points])
+        columns = (*POINT_COLUMNS, *SUM_COLUMNS)
+        rows = [
+            (
+                run_id,
+                position,
+                *key_values(item.key),
+                item.params,
+                item.macs,
+                item.cache_key,
+                *sum_values(known.get(item.cache_key, Sums())),
+            )
+            for position, item in enumerate(points)
+        ]
+        with self._database.write() as db:
+            db.executemany(
+                f"INSERT OR IGNORE INTO points ({', '.join(columns)})"
+                f" VALUES ({placeholders(len(columns))})",
+                rows,
+            )
+
+    def save_batch(self, run_id: str, update: SweepUpdate, *, owner: str = "") -> None:
+        """Write the state after a batch in one transaction.
+
+        Args:
+            run_id: The run.
+            update: What the sweep yielded; sums are cumulative.
+            owner: The worker; it must still own the run.
+
+        Raises:
+            StoreError: Another worker took the run over, or the disk is full.
+        """
+        with self._database.write() as db:
+            changed = db.execute(
+                "UPDATE runs SET batch = ?, batches = ?, done_samples = ?, eta_seconds = ?,"
+                " heartbeat = ? WHERE run_id = ? AND owner = ?",
+                (
+                    update.batch,
+                    update.batches,
+                    update.samples,
+                    update.eta_seconds,
+                    time.time(),
+                    run_id,
+                    owner,
+                ),
+            ).rowcount
+            check_owned(changed, run_id)
+            db.execute(
+                f"INSERT OR REPLACE INTO baselines (run_id, {', '.join(SUM_COLUMNS)})"
+                f" VALUES ({placeholders(1 + len(SUM_COLUMNS))})",
+                (run_id, *sum_values(update.baseline)),
+            )
+            rows = db.execute("SELECT * FROM points WHERE run_id = ?", (run_id,)).fetchall()
+            changes = []
+            for row in rows:
+                key = key_of(row)
+                reason = update.failed.get(key) or update.inferred.get(key) or ""
+                status = "failed" if key in update.failed else "measured"
+                status = "inferred" if key in update.inferred else status
+                looks = looks_text(update.looks.get(key, ()))
+                values = sum_values(update.sums.get(key, Sums()))
+                changes.append((status, reason, looks, *values, run_id, row["position"]))
+            assignments = ", ".join(f"{name} = ?" for name in SUM_COLUMNS)
+            db.executemany(
+                f"UPDATE points SET status = ?, reason = ?, looks = ?, {assignments}"
+                " WHERE run_id = ? AND position = ?",
+                changes,
+            )
+            _remember(db, run_id)
+
+    def measured(self, cache_keys: Iterable[str]) -> dict[str, Sums]:
+        """Return what any run measured, by cache key."""
+        wanted = list(dict.fromkeys(cache_keys))
+        found: dict[str, Sums] = {}
+        with self._database.read() as db:
+            for first in range(0, len(wanted), 500):
+                part = wanted[first : first + 500]
+                rows = db.execute(
+                    f"SELECT * FROM measured WHERE cache_key IN ({placeholders(len(part))})", part
+                )
+                found.update({row["cache_key"]: sums_of(row) for row in rows})
+        return found
+
+    def load_state(self, run_id: str) -> SweepState:
+        """Return what a run knows already, for `analysis.sweeps.sweep.iter_sweep`."""
+        from analysis.records import SweepState
+
+        with self._database.read() as db:
+            rows = db.execute(
+                "SELECT * FROM points WHERE run_id = ? ORDER BY position", (run_id,)
+            ).fetchall()
+            run = db.execute("SELECT batch FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+            last = db.execute(
+                "SELECT * FROM baselines WHERE run_id = ? ORDER BY samples DESC", (run_id,)
+            ).fetchone()
+        return SweepState(
+            batches=int(run["batch"]) if run else 0,
+            baseline=sums_of(last) if last else Sums(),
+            sums={key_of(row): sums_of(row) for row in rows if row["samples"]},
+            failed={key_of(row): row["reason"] for row in rows if row["status"] == "failed"},
+            inferred={key_of(row): row["reason"] for row in rows if row["status"] == "inferred"},
+            looks={key_of(row): looks_of(row) for row in rows if row["looks"]},
+        )
+
+    def points(self, run_id: str) -> pd.DataFrame:
+        """Return the points table of a run, as far as it is measured."""
+        from analysis.curves import points_table
+
+        row = self.run(run_id)
+        with self._database.read() as db:
+            rows = db.execute(
+                "SELECT * FROM points WHERE run_id = ? ORDER BY position", (row.run_id,)
+            ).fetchall()
+            baselines = db.execute(
+                "SELECT * FROM baselines WHERE run_id = ?", (row.run_id,)
+            ).fetchall()
+        return points_table(
+            row.run_id,
+            [dict(item) for item in rows],
+            baselines={item["samples"]: sums_of(item) for item in baselines},
+            confidence=row.spec.confidence,
+            has_labels=row.has_labels,
+        )
+
+    def reasons(self, run_id: str) -> dict[PointKey, str]:
+        """Return why points failed or were inferred."""
+        with self._database.read() as db:
+            rows = db.execute(
+                "SELECT * FROM points WHERE run_id = ? AND reason <> '' ORDER BY position",
+                (run_id,),
+            ).fetchall()
+        return {key_of(row): row["reason"] for row in rows}
+
+    def merge(self, run_ids: Sequence[str]) -> str:
+        """Join the points of several runs of one subject in a new run and return its id.
+
+        Of a point that several runs have, the one with the most samples is taken.
+
+        Raises:
+            InputError: The runs are fewer than two, still worked on, or do not fit each other.
+        """
+        runs = [self.run(name) for name in run_ids]
+        spec = merged_spec(runs)
+        run_id = self.create_run(spec)
+        with self._database.write() as db:
+            rows = [
+                row
+                for run in runs
+                for row in db.execute(
+                    "SELECT * FROM points WHERE run_id = ? ORDER BY position", (run.run_id,)
+                )
+            ]
+            columns = (*POINT_COLUMNS, "status", "reason", *SUM_COLUMNS)
+            db.executemany(
+                f"INSERT INTO points ({', '.join(columns)}) VALUES ({placeholders(len(columns))})",
+                [
+                    tuple(
+                        {**row, "run_id": run_id, "position": at}[_bare(name)] for name in columns
+                    )
+                    for at, row in enumerate(merged_rows(rows, spec))
+                ],
+            )
+            for run in runs:
+                db.execute(
+                    f"INSERT OR IGNORE INTO baselines (run_id, {SUM_LIST})"
+                    f" SELECT ?, {SUM_LIST} FROM baselines WHERE run_id = ?",
+                    (run_id, run.run_id),
+                )
+            db.execute(
+                "UPDATE runs SET (state, fingerprint, data_fingerprint, program, has_labels, batch,"
+                " batches, done_samples, total_samples, versions) = (SELECT 'done', fingerprint,"
+                " data_fingerprint, program, has_labels, batch, batches, done_samples,"
+                " total_samples, versions FROM runs WHERE run_id = ?), seconds = ?"
+                " WHERE run_id = ?",
+                (
+                    max(runs, key=lambda run: run.progress.samples).run_id,
+                    sum(run.seconds for run in runs),
+                    run_id,
+                ),
+            )
+        return run_id
+
+
+def _bare(column: str) -> str:
+    return column.strip('"')
+
+
+def _remember(db: Any, run_id: str) -> None:
+    """Keep what was measured for other runs: the largest number of samples of each point."""
+    db.execute(
+        f"INSERT INTO measured (cache_key, {SUM_LIST}) SELECT cache_key, {SUM_LIST} FROM points"
+        " WHERE run_id = ? AND status = 'measured' AND samples > 0"
+        " ON CONFLICT (cache_key) DO UPDATE SET "
+        + ", ".join(f"{name} = excluded.{name}" for name in SUM_COLUMNS)
+        + " WHERE excluded.samples > measured.samples",
+        (run_id,),
+    )

@@ -1,0 +1,79 @@
+"""Between database rows and records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from analysis.records import Piece, PointKey, Sums
+
+Row = Mapping[str, Any]
+
+SUM_COLUMNS = ("samples", "correct", "gained", "lost", "agree", "loss", "kl", "seconds")
+SUM_LIST = ", ".join(SUM_COLUMNS)
+POINT_COLUMNS = (
+    "run_id",
+    "position",
+    "criterion",
+    "granularity",
+    "layer",
+    '"group"',
+    "ratio_requested",
+    "kept",
+    "total",
+    "params",
+    "macs",
+    "cache_key",
+)
+
+
+def placeholders(count: int) -> str:
+    """Return ``?, ?, ...``."""
+    return ", ".join("?" * count)
+
+
+def sums_of(row: Row) -> Sums:
+    """Return the sums in a row."""
+    return Sums(**{name: row[name] for name in SUM_COLUMNS})
+
+
+def sum_values(sums: Sums) -> tuple[float, ...]:
+    """Return sums in the order of `SUM_COLUMNS`."""
+    return tuple(getattr(sums, name) for name in SUM_COLUMNS)
+
+
+def key_of(row: Row) -> PointKey:
+    """Return the point that a row is about."""
+    return PointKey(
+        criterion=row["criterion"],
+        granularity=row["granularity"],
+        layer=row["layer"],
+        group=row["group"],
+        ratio_requested=row["ratio_requested"],
+        kept=row["kept"],
+        total=row["total"],
+    )
+
+
+def key_values(key: PointKey) -> tuple[str | float | None, ...]:
+    """Return a point's cell in the order of `POINT_COLUMNS`, criterion to total."""
+    return (
+        key.criterion,
+        key.granularity,
+        key.layer,
+        key.group,
+        key.ratio_requested,
+        key.kept,
+        key.total,
+    )
+
+
+def looks_text(looks: Sequence[Piece]) -> str:
+    """Return looks as JSON; empty without any."""
+    return json.dumps([[look.lost, look.gained, look.samples] for look in looks]) if looks else ""
+
+
+def looks_of(row: Row) -> tuple[Piece, ...]:
+    """Return the looks in a row."""
+    return tuple(Piece(*counts) for counts in json.loads(row["looks"] or "[]"))

@@ -1,0 +1,74 @@
+"""The workspace: runs, their points, plans. Several processes use it at once.
+
+A worker writes each batch in one transaction, so whatever kills it, the store holds complete
+batches only, and a resumed run goes on from the last one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+import time
+
+from analysis.records import Plan, PlannedPoint, Progress, RunRow
+from analysis.store.points import PointStore
+from pruners.errors import InputError, UnknownNameError
+
+__all__ = ["PlannedPoint", "Progress", "RunRow", "Store"]
+
+
+class Store(PointStore):
+    """Runs, points and plans of a workspace."""
+
+    def save_plan(self, plan: Plan, *, plan_id: str | None = None) -> str:
+        """Write a plan and return its id.
+
+        Args:
+            plan: The plan.
+            plan_id: The plan to overwrite; None makes a new one.
+        """
+        now = time.time()
+        name = plan_id or f"p-{secrets.token_hex(3)}"
+        text = json.dumps(plan.to_dict())
+        with self._database.write() as db:
+            db.execute(
+                "INSERT INTO plans VALUES (?, ?, ?, ?, ?) ON CONFLICT (plan_id) DO UPDATE SET"
+                " changed = excluded.changed, fingerprint = excluded.fingerprint,"
+                " plan = excluded.plan",
+                (name, now, now, plan.fingerprint, text),
+            )
+        return name
+
+    def plan(self, plan_id: str) -> Plan:
+        """Return a saved plan.
+
+        Raises:
+            UnknownNameError: There is none of that id.
+        """
+        with self._database.read() as db:
+            row = db.execute("SELECT plan FROM plans WHERE plan_id = ?", (plan_id,)).fetchone()
+        if row is None:
+            raise UnknownNameError("plan", plan_id, self.plans())
+        return Plan.from_dict(json.loads(row["plan"]))
+
+    def plans(self, *, fingerprint: str | None = None) -> dict[str, Plan]:
+        """Return the saved plans by id, the one changed last first.
+
+        Args:
+            fingerprint: Only plans of this model.
+        """
+        with self._database.read() as db:
+            rows = db.execute("SELECT * FROM plans ORDER BY changed DESC, plan_id").fetchall()
+        found = {}
+        for row in rows:
+            if fingerprint in (None, row["fingerprint"]):
+                # A plan that a newer program wrote is not this program's to show.
+                with contextlib.suppress(InputError):
+                    found[row["plan_id"]] = Plan.from_dict(json.loads(row["plan"]))
+        return found
+
+    def delete_plan(self, plan_id: str) -> None:
+        """Delete a plan."""
+        with self._database.write() as db:
+            db.execute("DELETE FROM plans WHERE plan_id = ?", (plan_id,))

@@ -1,0 +1,29 @@
+from . import allowed_paths
+from .address import DATA_OPTIONS, MODEL_OPTIONS, Address, parse_data, parse_model
+from .allowed_paths import roots_of_environment
+from .models import load_model, sample_names
+from .overview import GroupRow, Inventory, build_inventory, inventory
+from .stamps import Stamp, stamp
+from .subject import Subject, load_subject
+from .torchvision_import import torchvision
+
+__all__ = [
+    "Address",
+    "DATA_OPTIONS",
+    "GroupRow",
+    "Inventory",
+    "MODEL_OPTIONS",
+    "Stamp",
+    "Subject",
+    "allowed_paths",
+    "build_inventory",
+    "inventory",
+    "load_model",
+    "load_subject",
+    "parse_data",
+    "parse_model",
+    "roots_of_environment",
+    "sample_names",
+    "stamp",
+    "torchvision",
+]

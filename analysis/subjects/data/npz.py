@@ -1,0 +1,97 @@
+"""Data sets in NumPy files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from analysis.subjects.address import Address
+from analysis.subjects.allowed_paths import Roots, check_path
+from analysis.subjects.data.sources import ArraySource
+from pruners.errors import AddressError, one_line
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def open_npz(address: Address, *, roots: Roots = None) -> ArraySource:
+    """Open ``images`` (N,H,W[,C] uint8 or N,C,H,W float) and optional ``labels`` (N,).
+
+    uint8 images are scaled to 0..1; then ``mean`` and ``std`` are applied if given.
+
+    Raises:
+        AddressError: The file or an array is missing or not as described.
+    """
+    path = check_path(Path(address.name), roots=roots)
+    arrays = _arrays(address, path)
+    inputs = _inputs(address, arrays["images"])
+    labels = _labels(address, arrays["labels"], len(inputs)) if "labels" in arrays else None
+    scale = 255.0 if arrays["images"].dtype == np.uint8 else 1.0
+    mean = _per_channel(address, "mean", inputs)
+    std = _per_channel(address, "std", inputs)
+    if std is not None and bool((std == 0).any()):
+        raise AddressError(f"{address.text!r}: std must not be 0")
+
+    def prepare(batch: Tensor) -> Tensor:
+        result = batch.to(torch.float32, copy=True).div_(scale)
+        if mean is not None:
+            result.sub_(mean)
+        return result.div_(std) if std is not None else result
+
+    recipe = f"scale {scale} mean {address.options.get('mean')} std {address.options.get('std')}"
+    return ArraySource(address.text, inputs=inputs, labels=labels, prepare=prepare, recipe=recipe)
+
+
+def _arrays(address: Address, path: Path) -> dict[str, Array]:
+    if not path.is_file():
+        raise AddressError(f"{address.text!r}: there is no file {address.name}")
+    try:
+        with np.load(path, allow_pickle=False) as found:
+            arrays = {name: found[name] for name in ("images", "labels") if name in found}
+            names = list(found)
+    except Exception as error:
+        raise AddressError(
+            f"{address.text!r}: not an npz file of plain arrays ({one_line(error)})"
+        ) from None
+    if "images" not in arrays:
+        raise AddressError(
+            f"{address.text!r}: no array 'images' in the file; found {', '.join(names) or 'none'}"
+        )
+    return arrays
+
+
+def _inputs(address: Address, images: Array) -> Tensor:
+    if images.dtype == np.uint8 and images.ndim in (3, 4):
+        tensor = torch.from_numpy(images)
+        return tensor[:, None] if images.ndim == 3 else tensor.permute(0, 3, 1, 2)
+    if np.issubdtype(images.dtype, np.floating) and images.ndim >= 2:
+        tensor = torch.from_numpy(images.astype(np.float32, copy=False))
+        return tensor[:, None] if images.ndim == 3 else tensor
+    raise AddressError(
+        f"{address.text!r}: images must be uint8 (N,H,W[,C]) or float (N,C,H,W); found "
+        f"{images.dtype} {images.shape}"
+    )
+
+
+def _labels(address: Address, labels: Array, count: int) -> Tensor:
+    if labels.shape != (count,) or not np.issubdtype(labels.dtype, np.integer):
+        raise AddressError(
+            f"{address.text!r}: labels must be {count} class numbers; found {labels.dtype} "
+            f"{labels.shape}"
+        )
+    return torch.from_numpy(labels.astype(np.int64))
+
+
+def _per_channel(address: Address, option: str, inputs: Tensor) -> Tensor | None:
+    values = address.numbers(option)
+    if values is None:
+        return None
+    channels = inputs.shape[1]
+    if len(values) not in (1, channels):
+        raise AddressError(
+            f"{address.text!r}: {option} has {len(values)} numbers for {channels} channels"
+        )
+    return torch.tensor(values).reshape(-1, *[1] * (inputs.dim() - 2))

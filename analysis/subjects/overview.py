@@ -1,0 +1,221 @@
+"""What a model consists of: layers, groups, parameters, multiply-adds, and what can be pruned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from analysis.records import Record
+from pruners.capture import capture
+from pruners.errors import CaptureError
+from pruners.groups import CostModel, Group, Layer, Structure, WholeCost, find_structure
+from pruners.layers import layer_names
+
+
+class HasModel(Protocol):
+    """A subject, as far as its inventory needs it."""
+
+    @property
+    def model(self) -> nn.Module:
+        """The model in eval mode."""
+
+    @property
+    def example(self) -> Tensor:
+        """An input batch of at least two samples."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerRow(Record):
+    """One layer.
+
+    Attributes:
+        params: Parameters of the module itself.
+        macs: Multiply-adds for one sample.
+        output_shape: Without the batch.
+        group: Id of the group that its channels belong to.
+        prunable: Whether its channels can be removed.
+        reason: Why not.
+    """
+
+    name: str
+    type: str
+    params: int
+    macs: int
+    output_shape: tuple[int, ...]
+    group: str | None
+    prunable: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberRow(Record):
+    """One dim of one parameter that a group touches."""
+
+    name: str
+    dim: int
+    role: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupRow(Record):
+    """One group.
+
+    Attributes:
+        kind: ``channel`` or ``head``.
+        channels: Number of units that are removed as a whole.
+        exact: Whether masking equals removal; else it is evaluated by physical removal.
+        note: What mixes the channels, if it is not exact.
+    """
+
+    id: str
+    members: tuple[MemberRow, ...]
+    channels: int
+    prunable: bool
+    reason: str
+    kind: str = "channel"
+    exact: bool = True
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory(Record):
+    """Everything that `prunescope inspect` prints.
+
+    Attributes:
+        capture_error: Why ``torch.export`` refuses the model; empty where it does not.
+    """
+
+    params: int
+    macs: int
+    layers: tuple[LayerRow, ...]
+    groups: tuple[GroupRow, ...]
+    capture_error: str = ""
+
+
+def inventory(subject: HasModel) -> Inventory:
+    """Take the inventory of a subject.
+
+    A model that cannot be captured has layers, but no groups.
+    """
+    try:
+        graph = capture(subject.model, subject.example)
+    except CaptureError as error:
+        return _without_graph(subject.model, subject.example, str(error))
+    structure = find_structure(subject.model, graph, subject.example)
+    return build_inventory(subject.model, structure)
+
+
+def build_inventory(model: nn.Module, structure: Structure) -> Inventory:
+    """Take the inventory of a model whose structure is known."""
+    costs = CostModel(structure)
+    macs = costs.layers()
+    executed = {layer.name: layer for layer in structure.layers}
+    rows = [_row(layer, macs, structure) for layer in structure.layers]
+    rows += [
+        _idle(model, name, "the forward pass does not run it")
+        for name in layer_names(model)
+        if name not in executed
+    ]
+    return Inventory(
+        params=costs.dense.params,
+        macs=costs.dense.macs,
+        layers=tuple(rows),
+        groups=tuple(group_row(group) for group in structure.groups),
+    )
+
+
+def group_row(group: Group) -> GroupRow:
+    """Return a group as a record."""
+    return GroupRow(
+        id=group.id,
+        members=tuple(
+            MemberRow(name=member.name, dim=member.dim, role=member.role)
+            for member in group.members
+        ),
+        channels=group.units,
+        prunable=group.prunable,
+        reason=group.reason,
+        kind=group.kind,
+        exact=group.exact,
+        note=group.note,
+    )
+
+
+def _row(layer: Layer, macs: Mapping[str, int], structure: Structure) -> LayerRow:
+    groups = structure.of_layer(layer.name)
+    group = next((item for item in groups if item.prunable), groups[0] if groups else None)
+    reason = "its output channels could not be traced" if group is None else group.reason
+    return LayerRow(
+        name=layer.name,
+        type=layer.type,
+        params=layer.params,
+        macs=macs.get(layer.name, 0),
+        output_shape=layer.output_shape,
+        group=None if group is None else group.id,
+        prunable=group is not None and group.prunable,
+        reason=reason,
+    )
+
+
+def _idle(model: nn.Module, name: str, reason: str) -> LayerRow:
+    module = model.get_submodule(name)
+    return LayerRow(
+        name=name,
+        type=type(module).__name__,
+        params=sum(item.numel() for item in module.parameters(recurse=False)),
+        macs=0,
+        output_shape=(),
+        group=None,
+        prunable=False,
+        reason=reason,
+    )
+
+
+def _without_graph(model: nn.Module, example: Tensor, error: str) -> Inventory:
+    names = layer_names(model)
+    shapes = _output_shapes(model, example, names)
+    cost = WholeCost(model, example)
+    macs = cost.layers()
+    rows = []
+    for name in names:
+        row = _idle(model, name, f"no groups: {error}")
+        known = {"macs": macs.get(name, 0), "output_shape": shapes.get(name, ())}
+        rows.append(LayerRow(**{**_fields(row), **known}))
+    return Inventory(
+        params=cost.dense.params,
+        macs=cost.dense.macs,
+        layers=tuple(rows),
+        groups=(),
+        capture_error=error,
+    )
+
+
+def _fields(row: LayerRow) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in LayerRow.__dataclass_fields__}
+
+
+def _output_shapes(
+    model: nn.Module, example: Tensor, names: tuple[str, ...]
+) -> dict[str, tuple[int, ...]]:
+    """Run the model once and note the output shapes of some layers, without the batch."""
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def note(name: str) -> Any:
+        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+            first = output[0] if isinstance(output, tuple) else output
+            shapes.setdefault(name, tuple(first.shape[1:]))
+
+        return hook
+
+    handles = [model.get_submodule(name).register_forward_hook(note(name)) for name in names]
+    try:
+        with torch.no_grad():
+            model(example)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return shapes

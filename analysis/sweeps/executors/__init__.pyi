@@ -1,0 +1,7 @@
+from .local import LocalExecutor
+from .ray import RayExecutor
+
+__all__ = [
+    "LocalExecutor",
+    "RayExecutor",
+]

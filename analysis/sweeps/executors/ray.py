@@ -1,0 +1,207 @@
+"""Pieces of a sweep on the workers of an existing Ray cluster, in synchronous rounds.
+
+Each worker loads the subject from its addresses; masks go out and sums come back as plain data. A
+round gives each worker one task: in an exhaustive sweep a piece with all points, in an adaptive one
+a share of the points of one piece. Results come back in the order of the tasks, so that the final
+table is the one of a single process. The task of a worker that is lost is measured by a new one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from analysis.edits import NestedMasks, SubjectContext, open_context, targets
+from analysis.records import Identity, Sums, SweepSpec
+from analysis.subjects import load_subject
+from analysis.sweeps.executors.local import LocalExecutor
+from analysis.sweeps.grid import Item
+from analysis.sweeps.measuring import Cancel, Measured
+from pruners.errors import InputError, PruneScopeError
+
+POLL_SECONDS = 0.5
+# A task that takes this many workers down is to blame itself.
+MAX_LOSSES = 5
+
+
+def packed(items: Sequence[Item]) -> list[dict[str, Any]]:
+    """Return items as plain data."""
+    return [
+        {
+            "target": item.target.name,
+            "levels": item.masks.levels.cpu().numpy(),
+            "counts": item.masks.kept,
+            "kept": item.kept,
+            "names": sorted(item.names),
+        }
+        for item in items
+    ]
+
+
+class ShardWorker:
+    """Measures tasks in a process of the cluster.
+
+    Args:
+        spec: The sweep as a dictionary.
+        items: What `packed` returned.
+        identity: Fingerprints of the weights and the data.
+    """
+
+    def __init__(
+        self, spec: dict[str, Any], items: Sequence[dict[str, Any]], identity: Identity
+    ) -> None:
+        torch.set_num_threads(1)
+        self._error = ""
+        try:
+            self._open(SweepSpec.from_dict(spec), items, identity)
+        except PruneScopeError as error:
+            self._error = str(error)
+
+    def _open(self, spec: SweepSpec, items: Sequence[dict[str, Any]], identity: Identity) -> None:
+        context = open_context(load_subject(spec.subject))
+        subject = context.subject
+        if what := identity.change(context.identity):
+            raise InputError(f"a Ray worker finds another {what} at the same addresses")
+        by_name = {item.name: item for item in targets(context, spec.granularity, spec.layers)}
+        device = subject.example.device
+        self._items = [
+            Item(
+                by_name[item["target"]],
+                NestedMasks(torch.tensor(item["levels"], device=device), tuple(item["counts"])),
+                item["kept"],
+                [],
+                frozenset(item["names"]),
+            )
+            for item in items
+        ]
+        self._executor = LocalExecutor(context, spec, self._items)
+
+    def pid(self) -> int:
+        """Return the process."""
+        return os.getpid()
+
+    def measure(self, number: int, positions: Sequence[int]) -> dict[str, Any]:
+        """Measure items, given by their positions, on a piece; return plain data."""
+        if self._error:
+            return {"error": self._error}
+        chosen = [self._items[at] for at in positions]
+        try:
+            measured = self._executor.measure([(number, chosen)], lambda: False)
+        except InputError as error:
+            return {"error": str(error)}
+        assert measured is not None
+        found = measured[0]
+        at = {id(item): position for position, item in zip(positions, chosen, strict=True)}
+        return {
+            "baseline": found.baseline.to_dict(),
+            "sums": {at[id(item)]: sums.to_dict() for item, sums in found.sums.items()},
+            "failed": {at[id(item)]: reason for item, reason in found.failed.items()},
+        }
+
+
+class RayExecutor:
+    """Workers on a Ray cluster, one a free CPU.
+
+    Args:
+        context: The subject.
+        spec: The sweep.
+        items: All items that may be measured.
+        tasks: Tasks of the largest round; more workers than that are of no use.
+
+    Raises:
+        InputError: Ray is not installed, or no cluster is found.
+    """
+
+    def __init__(
+        self, context: SubjectContext, spec: SweepSpec, items: Sequence[Item], *, tasks: int
+    ) -> None:
+        identity = context.identity
+        self._ray = _connected(spec.ray_address)
+        self._items = list(items)
+        self._position = {id(item): at for at, item in enumerate(items)}
+        self._given = (spec.to_dict(), self._ray.put(packed(items)), identity)
+        free = int(self._ray.available_resources().get("CPU", 1))
+        self._workers = [self._new_worker() for _ in range(max(1, min(free, tasks)))]
+
+    @property
+    def width(self) -> int:
+        """Number of tasks a round."""
+        return len(self._workers)
+
+    def _new_worker(self) -> Any:
+        return self._ray.remote(ShardWorker).options(num_cpus=1).remote(*self._given)
+
+    def pids(self) -> list[int]:
+        """Return the processes of the workers."""
+        found: list[int] = self._ray.get([worker.pid.remote() for worker in self._workers])
+        return found
+
+    def measure(
+        self, tasks: Sequence[tuple[int, Sequence[Item]]], cancel: Cancel
+    ) -> list[Measured] | None:
+        """Measure a round of at most `width` tasks; None if cancelled.
+
+        Args:
+            tasks: Numbers of pieces with the items to measure on them.
+            cancel: Asked while waiting.
+
+        Raises:
+            InputError: The data raised, or workers are lost again and again.
+        """
+        jobs = [(number, [self._position[id(item)] for item in items]) for number, items in tasks]
+        results: dict[int, dict[str, Any]] = {}
+        pending = {self._submit(at, jobs[at]): at for at in range(len(jobs))}
+        losses = 0
+        while pending:
+            ready, _ = self._ray.wait(list(pending), timeout=POLL_SECONDS)
+            if cancel():
+                return None
+            for reference in ready:
+                at = pending.pop(reference)
+                try:
+                    results[at] = self._ray.get(reference)
+                except self._ray.exceptions.RayActorError as error:
+                    losses += 1
+                    if losses > MAX_LOSSES:
+                        raise InputError(f"Ray workers are lost again and again: {error}") from None
+                    self._workers[at] = self._new_worker()
+                    pending[self._submit(at, jobs[at])] = at
+        return [self._unpacked(results[at]) for at in range(len(jobs))]
+
+    def _submit(self, at: int, job: tuple[int, list[int]]) -> Any:
+        return self._workers[at].measure.remote(*job)
+
+    def _unpacked(self, result: dict[str, Any]) -> Measured:
+        if "error" in result:
+            raise InputError(result["error"])
+        return Measured(
+            Sums.from_dict(result["baseline"]),
+            {self._items[at]: Sums.from_dict(sums) for at, sums in result["sums"].items()},
+            {self._items[at]: reason for at, reason in result["failed"].items()},
+        )
+
+    def close(self) -> None:
+        """Give the workers back to the cluster."""
+        for worker in self._workers:
+            self._ray.kill(worker)
+
+
+def _connected(address: str) -> Any:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+    except ImportError:
+        raise InputError("--executor ray needs Ray: pip install 'prunescope[ray]'") from None
+    if not ray.is_initialized():
+        try:
+            ray.init(address=address, log_to_driver=False)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            first = str(error).strip().splitlines()[0]
+            raise InputError(
+                f"no Ray cluster at address {address!r} ({first}); start one with: ray start --head"
+            ) from None
+    return ray

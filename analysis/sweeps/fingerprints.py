@@ -1,0 +1,63 @@
+"""What identifies a point by content, so that no point is ever measured twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+import torch
+
+from analysis.edits import SubjectContext
+from analysis.records import PlannedPoint, PointKey, SweepSpec
+from analysis.sweeps.grid import plan_sweep
+from pruners.criteria import registry
+
+if TYPE_CHECKING:
+    pass
+
+
+# To be raised when a change of the program changes the numbers of a point.
+METHOD_VERSION = 2
+
+
+def planned_points(context: SubjectContext, spec: SweepSpec) -> tuple[PlannedPoint, ...]:
+    """Return a sweep's points with their fingerprints and their size after removal.
+
+    Raises:
+        InputError: The grid is empty or malformed.
+    """
+    return tuple(
+        PlannedPoint(key=key, cache_key=cache_key(context, spec, key), params=params, macs=macs)
+        for key in plan_sweep(context, spec)
+        for params, macs in [_size(context, key)]
+    )
+
+
+def cache_key(context: SubjectContext, spec: SweepSpec, key: PointKey) -> str:
+    """Return the SHA-256 of everything that a point's numbers depend on."""
+    subject = context.subject
+    criterion = registry.get(key.criterion)
+    reads_calibration = criterion.needs_data or spec.repair != "none"
+    content = {
+        "method": METHOD_VERSION,
+        "torch": torch.__version__,
+        "weights": subject.fingerprint,
+        "program": context.program,
+        "data": subject.data_fingerprint,
+        "calibration": subject.calibration_fingerprint if reads_calibration else "",
+        "seed": spec.subject.seed,
+        "criterion": [key.criterion, criterion.version],
+        "granularity": key.granularity,
+        "target": [key.layer, key.group, key.kept, key.total],
+        "semantics": spec.semantics,
+        "reduction": spec.reduction,
+        "repair": spec.repair,
+        "precision": spec.precision,
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _size(context: SubjectContext, key: PointKey) -> tuple[int, int]:
+    cost = context.cost.predict({} if key.group is None else {key.group: key.kept})
+    return cost.params, cost.macs

@@ -1,0 +1,191 @@
+"""The grid of a sweep: its points, what they will cost, and which of them are one and the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from analysis.edits import (
+    Edit,
+    NestedMasks,
+    SubjectContext,
+    Target,
+    digest,
+    edit_for,
+    kept_at,
+    scores,
+    targets,
+)
+from analysis.records import PointKey, SweepSpec
+from analysis.subjects.data import Split
+from pruners.errors import InputError
+from pruners.selection import granularity as granularities
+
+
+@dataclass(slots=True, eq=False)
+class Item:
+    """Points with equal masks: measured once.
+
+    Attributes:
+        target: What is pruned.
+        masks: Masks of the curve that the points are on.
+        kept: Which of them.
+        keys: The points.
+        names: State names that the edit changes; empty without a change.
+    """
+
+    target: Target
+    masks: NestedMasks
+    kept: int
+    keys: list[PointKey]
+    names: frozenset[str] = frozenset()
+
+    def edit(self, context: SubjectContext, *, semantics: str = "removal") -> Edit:
+        """Return the edit of the points."""
+        return edit_for(context, self.target, self.masks.mask(self.kept), semantics=semantics)
+
+
+@dataclass(slots=True, eq=False)
+class Grid:
+    """The points of a sweep by what measuring them takes.
+
+    Attributes:
+        items: Edits to measure, from coarse to fine in ratio over all layers.
+        dense: Points that remove nothing: the dense model's numbers are theirs.
+        failed: Points whose criterion does not apply, with the reason.
+    """
+
+    items: list[Item]
+    dense: list[PointKey]
+    failed: dict[PointKey, str]
+
+
+def plan_sweep(context: SubjectContext, spec: SweepSpec) -> tuple[PointKey, ...]:
+    """Return the points of a sweep by layer (execution order), criterion and ratio.
+
+    Raises:
+        InputError: The grid is empty or malformed; the message says why.
+    """
+    _check(spec)
+    # An N:M pattern has one ratio: one point a curve, whatever grid was asked for.
+    fixed = granularities.parse(spec.granularity).fixed_ratio
+    ratios = spec.ratios if fixed is None else (fixed,)
+    points = [
+        PointKey(
+            criterion=criterion,
+            granularity=spec.granularity,
+            layer=target.layer,
+            group=target.group,
+            ratio_requested=ratio,
+            kept=kept_at(context, target, ratio),
+            total=target.total,
+        )
+        for target in targets(context, spec.granularity, spec.layers)
+        if target.prunable
+        for criterion in spec.criteria
+        for ratio in ratios
+    ]
+    if not points:
+        raise InputError(
+            f"nothing can be pruned: no layer that fits {spec.layers!r} is prunable at "
+            f"granularity {spec.granularity}"
+        )
+    return tuple(points)
+
+
+def _check(spec: SweepSpec) -> None:
+    if not spec.criteria or not spec.ratios:
+        raise InputError("a sweep needs at least one criterion and one ratio")
+    if list(spec.ratios) != sorted(set(spec.ratios)):
+        raise InputError(f"ratios must rise without repeats, found {list(spec.ratios)}")
+    if len(set(spec.criteria)) != len(spec.criteria):
+        raise InputError(f"criteria must differ, found {', '.join(spec.criteria)}")
+
+
+def require_data(context: SubjectContext) -> Split:
+    """Return the evaluation data.
+
+    Raises:
+        InputError: There is none.
+    """
+    if context.subject.evaluation is None:
+        raise InputError("a sweep needs evaluation data; give a data address")
+    return context.subject.evaluation
+
+
+def edited_names(context: SubjectContext, target: Target, semantics: str) -> frozenset[str]:
+    """Return which tensors pruning a target edits; none where it is removed physically."""
+    mask = torch.ones(_mask_shape(context, target), dtype=torch.bool)
+    mask.reshape(-1)[0] = False
+    return frozenset(edit_for(context, target, mask, semantics=semantics).tensors)
+
+
+def _mask_shape(context: SubjectContext, target: Target) -> tuple[int, ...]:
+    if target.group is not None:
+        return (target.total,)
+    return tuple(context.layer_shape(target.layer))
+
+
+def group_points(context: SubjectContext, spec: SweepSpec, points: Sequence[PointKey]) -> Grid:
+    """Find out which points have equal masks, so that each mask is measured once."""
+    by_target: dict[str, dict[str, list[PointKey]]] = {}
+    for key in points:
+        name = key.layer if key.group is None else key.group
+        by_target.setdefault(name, {}).setdefault(key.criterion, []).append(key)
+    items: dict[bytes, Item] = {}
+    grid = Grid([], [], {})
+    for target in targets(context, spec.granularity, spec.layers):
+        for criterion, keys in by_target.get(target.name, {}).items():
+            try:
+                masks = _curve_masks(context, spec, target, criterion, keys)
+            except InputError as error:
+                grid.failed.update(dict.fromkeys(keys, str(error)))
+                continue
+            names = edited_names(context, target, spec.semantics)
+            for key in keys:
+                _add_point(grid, items, key, Item(target, masks, key.kept, [], names))
+    requested = sorted({key.ratio_requested for key in points})
+    rank = {ratio: at for at, ratio in enumerate(coarse_to_fine(requested))}
+    grid.items = sorted(
+        items.values(), key=lambda item: min(rank[key.ratio_requested] for key in item.keys)
+    )
+    return grid
+
+
+def _curve_masks(
+    context: SubjectContext,
+    spec: SweepSpec,
+    target: Target,
+    criterion: str,
+    keys: Sequence[PointKey],
+) -> NestedMasks:
+    values = scores(context, target, criterion, reduction=spec.reduction)
+    return NestedMasks.of(values, [key.kept for key in keys], granularity=spec.granularity)
+
+
+def _add_point(grid: Grid, items: dict[bytes, Item], key: PointKey, item: Item) -> None:
+    if key.kept == key.total:
+        grid.dense.append(key)
+        return
+    identity = digest(item.target, item.masks.mask(key.kept))
+    items.setdefault(identity, item).keys.append(key)
+
+
+def coarse_to_fine(ratios: Sequence[float]) -> tuple[float, ...]:
+    """Order ratios so that each prefix spreads over the whole range: middle, quarters, ...
+
+    >>> coarse_to_fine((0.1, 0.2, 0.3, 0.4, 0.5))
+    (0.3, 0.1, 0.4, 0.2, 0.5)
+    """
+    ordered: list[float] = []
+    spans = [(0, len(ratios))]
+    while spans:
+        first, last = spans.pop(0)
+        if first == last:
+            continue
+        middle = (first + last) // 2
+        ordered.append(ratios[middle])
+        spans += [(first, middle), (middle + 1, last)]
+    return tuple(ordered)

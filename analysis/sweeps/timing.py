@@ -1,0 +1,118 @@
+"""How long a sweep takes: before it starts, and while it runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from analysis.edits import SubjectContext, Target, targets
+from analysis.engine import Evaluator
+from analysis.records import PointKey, SweepSpec
+from analysis.subjects.data import Split
+from analysis.sweeps.grid import Item, edited_names, plan_sweep, require_data
+
+
+@dataclass(frozen=True, slots=True)
+class SweepEstimate:
+    """What a sweep will cost.
+
+    Attributes:
+        points_new: Points to measure.
+        points_cached: Points of the grid that are known already.
+        seconds: Expected wall time, from one timed pass of the dense model.
+    """
+
+    points_new: int
+    points_cached: int
+    seconds: float
+
+
+def estimate_cost(
+    context: SubjectContext, spec: SweepSpec, done: Mapping[PointKey, object] | None = None
+) -> SweepEstimate:
+    """Estimate a sweep before it starts.
+
+    Args:
+        context: The subject.
+        spec: The sweep.
+        done: Points that need no measuring.
+    """
+    points = plan_sweep(context, spec)
+    new = [key for key in points if key not in (done or {})]
+    split = require_data(context)
+    pass_seconds = _seconds_per_sample(context, split, spec.subject.batch_size) * len(split)
+    by_target: dict[str, int] = {}
+    for key in new:
+        if key.kept != key.total:
+            name = key.layer if key.group is None else key.group
+            by_target[name] = by_target.get(name, 0) + 1
+    passes = 1.0 + sum(
+        count * _share(context, target, spec.semantics)
+        for target in targets(context, spec.granularity, spec.layers)
+        if (count := by_target.get(target.name, 0))
+    )
+    return SweepEstimate(len(new), len(points) - len(new), passes * pass_seconds)
+
+
+def _share(context: SubjectContext, target: Target, semantics: str) -> float:
+    """Return the share of a dense pass that one edit of a target costs."""
+    names = edited_names(context, target, semantics)
+    return context.evaluator.share(names) if names else 1.0
+
+
+def _seconds_per_sample(context: SubjectContext, split: Split, batch_size: int) -> float:
+    inputs, _ = next(iter(split.batches(batch_size)))
+    evaluator = context.evaluator
+    limit = evaluator.max_samples()
+    part = inputs[: limit or len(inputs)]
+    best = float("inf")
+    for _ in range(2):
+        start = time.perf_counter()
+        evaluator.dense(part)
+        best = min(best, time.perf_counter() - start)
+    evaluator.release()
+    return best / len(part)
+
+
+class Work:
+    """The work of a sweep in passes of one sample through the dense model.
+
+    Args:
+        evaluator: Knows what share of a pass an edit costs.
+        items: What may be measured.
+    """
+
+    def __init__(self, evaluator: Evaluator, items: Iterable[Item]) -> None:
+        # An edit without names is a removed model: a whole pass.
+        self._share = {item: evaluator.share(item.names) if item.names else 1.0 for item in items}
+
+    def of(self, samples: Mapping[Item, float], *, dense: float = 0.0) -> float:
+        """Return the work of measuring items on so many samples each.
+
+        Args:
+            samples: Samples by item.
+            dense: Samples of the dense model.
+        """
+        return dense + sum(self._share[item] * count for item, count in samples.items())
+
+
+class Pace:
+    """Wall time per work.
+
+    The first round is slow (kernels are chosen): it counts only until there is another one. What
+    is set up once and for all, such as removed models, is no part of it.
+    """
+
+    def __init__(self) -> None:
+        self._rounds: list[tuple[float, float]] = []
+
+    def note(self, work: float, seconds: float) -> None:
+        """Add a round of some work and its wall time."""
+        self._rounds.append((work, seconds))
+
+    def seconds_left(self, work: float) -> float:
+        """Return the expected wall time of what is left; 0 before the first round."""
+        counted = self._rounds[1:] or self._rounds
+        done = sum(item for item, _ in counted)
+        return work * sum(seconds for _, seconds in counted) / done if done else 0.0

@@ -1,0 +1,14 @@
+from .intervals import Interval, paired_drop, wilson
+from .paired import paired_drops
+from .sequential import BETS, Decision, DropTest, anytime_paired
+
+__all__ = [
+    "BETS",
+    "Decision",
+    "DropTest",
+    "Interval",
+    "anytime_paired",
+    "paired_drop",
+    "paired_drops",
+    "wilson",
+]

@@ -1,0 +1,10 @@
+"""``python -m analysis.worker RUN --workspace DIR`` measures one run of a workspace."""
+
+from __future__ import annotations
+
+import sys
+
+from analysis.worker.run import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""Start, resume and cancel sweeps that run in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from analysis import records
+from analysis.records import SweepSpec
+from analysis.store import Store
+from pruners.errors import StoreError
+
+
+def start_sweep(store: Store, spec: SweepSpec, *, roots: Sequence[Path] | None = None) -> str:
+    """Enter a run and start its worker.
+
+    Args:
+        store: The workspace.
+        spec: What to measure.
+        roots: Folders below which the subject's files may lie; None allows everything.
+
+    Returns:
+        The run's id; the run is queued until its device is free.
+
+    Raises:
+        StoreError: The store cannot be written, or no process can be started.
+    """
+    run_id = store.create_run(spec)
+    _spawn(store, run_id, roots)
+    return run_id
+
+
+def resume(store: Store, run_id: str, *, roots: Sequence[Path] | None = None) -> str:
+    """Go on with a run that stopped; only what is missing is measured.
+
+    Raises:
+        InputError: The run is done or still worked on.
+        StoreError: The store cannot be written, or no process can be started.
+    """
+    row = store.run(run_id)
+    store.requeue(row.run_id)
+    _spawn(store, row.run_id, roots)
+    return row.run_id
+
+
+def cancel(store: Store, run_id: str) -> None:
+    """Ask a run to stop; what was measured stays, and the run can be resumed."""
+    store.request_cancel(store.run(run_id).run_id)
+
+
+def _spawn(store: Store, run_id: str, roots: Sequence[Path] | None) -> None:
+    log = store.log_path(run_id)
+    command = [sys.executable, "-m", "analysis.worker", run_id, "--workspace", str(store.workspace)]
+    for root in roots or ():
+        command += ["--root", str(root)]
+    # The packages are found wherever the launcher was started.
+    path = [str(Path(__file__).resolve().parent.parent), os.environ.get("PYTHONPATH", "")]
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))},
+                # Its own session: neither Ctrl-C in the launcher's terminal nor the end of the
+                # dashboard reaches it.
+                start_new_session=True,
+            )
+    except OSError as error:
+        reason = f"the worker cannot be started: {error}"
+        store.finish(run_id, records.FAILED, owner="", seconds=0.0, error=reason)
+        raise StoreError(reason) from None
+    # Collects the exit status, or a dead worker would look alive as long as the launcher lives.
+    threading.Thread(target=process.wait, name=f"wait-{run_id}", daemon=True).start()

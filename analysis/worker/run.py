@@ -1,0 +1,246 @@
+"""The worker: measures one run of the store, in a process of its own.
+
+    python -m analysis.worker RUN --workspace DIR
+
+It waits until its device is free, loads the subject, and writes each batch to the store. Killed at
+any moment, it loses at most the batch in flight.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.metadata
+import os
+import platform
+import secrets
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from analysis import records
+from analysis.records import RunRow
+from analysis.store import Store
+from analysis.subjects import roots_of_environment
+from analysis.worker.heartbeat import Heartbeat, stop_on_signals
+from pruners.errors import PruneScopeError, StoreError
+
+if TYPE_CHECKING:
+    # torch takes seconds to import and much memory: not while the run waits in the queue.
+    from analysis.edits import SubjectContext
+    from analysis.records import SweepState, SweepUpdate
+    from analysis.sweeps import Pieces
+
+QUEUE_SECONDS = 0.5
+# A database that other programs keep locked is tried again for this long.
+LOCKED_SECONDS = 300.0
+
+Progress = Callable[[RunRow], None]
+Opener = Callable[[RunRow], "SubjectContext"]
+
+
+def run_to_end(
+    store: Store,
+    run_id: str,
+    *,
+    roots: Sequence[Path] | None = None,
+    progress: Progress = lambda row: None,
+    open_subject: Opener | None = None,
+) -> RunRow:
+    """Work on a queued run until it is done, cancelled or failed.
+
+    Args:
+        store: The workspace.
+        run_id: A queued run that no worker has.
+        roots: Folders below which the subject's files may lie; None allows everything.
+        progress: Called with the run after each change.
+        open_subject: Loads the run's subject; the default reads its addresses.
+
+    Returns:
+        The run in its final state.
+
+    Raises:
+        StoreError: The store cannot be written, or another worker has the run. What was written
+            before stays, and the run can be resumed.
+    """
+    owner = secrets.token_hex(8)
+    store.attach(run_id, owner=owner, pid=os.getpid(), host=socket.gethostname())
+    start = time.perf_counter()
+    with Heartbeat(store, run_id, owner=owner) as heartbeat, stop_on_signals(heartbeat):
+        state, error = records.CANCELLED, ""
+        try:
+            if _has_turn(store, run_id, heartbeat, progress):
+                opener = open_subject or _opener(roots)
+                state = _measure(store, run_id, owner, heartbeat, progress, opener)
+        except StoreError as problem:
+            # Of a full disk this may be the first write that fits; of a lost run it is refused.
+            with contextlib.suppress(StoreError):
+                store.finish(
+                    run_id,
+                    records.FAILED,
+                    owner=owner,
+                    seconds=time.perf_counter() - start,
+                    error=str(problem),
+                )
+            raise
+        except PruneScopeError as problem:
+            state, error = records.FAILED, str(problem)
+        except KeyboardInterrupt:
+            heartbeat.request_stop()
+        except Exception as problem:
+            # A bug, or a library's; the log of the worker has the traceback.
+            state, error = records.FAILED, _one_line(problem)
+            _log_traceback(store, run_id)
+        seconds = time.perf_counter() - start
+        _retried(lambda: store.finish(run_id, state, owner=owner, seconds=seconds, error=error))
+    row = store.run(run_id)
+    progress(row)
+    return row
+
+
+def _has_turn(store: Store, run_id: str, heartbeat: Heartbeat, progress: Progress) -> bool:
+    """Wait in the queue of the device; False if asked to stop before."""
+    while not store.claim_device(run_id):
+        progress(store.run(run_id))
+        if heartbeat.wait(QUEUE_SECONDS):
+            return False
+    progress(store.run(run_id))
+    return not heartbeat.should_stop
+
+
+def _opener(roots: Sequence[Path] | None) -> Opener:
+    from analysis.edits import open_context
+    from analysis.subjects import load_subject
+
+    return lambda row: open_context(load_subject(row.spec.subject, roots=roots))
+
+
+def _measure(
+    store: Store,
+    run_id: str,
+    owner: str,
+    heartbeat: Heartbeat,
+    progress: Progress,
+    opener: Opener,
+) -> str:
+    from pruners.preserve import checksum
+
+    row = store.run(run_id)
+    context = opener(row)
+    context.use_cache(store.statistics_path)
+    before = checksum(context.model)
+    _enter(store, row, context)
+    for update in _updates(store, run_id, context, row, heartbeat):
+        _retried(partial(store.save_batch, run_id, update, owner=owner))
+        progress(store.run(run_id))
+    if checksum(context.model) != before:
+        raise PruneScopeError("the model was changed by its own sweep; the points are not valid")
+    row = store.run(run_id)
+    is_whole = row.progress.samples == row.progress.total_samples
+    # An adaptive sweep may end before the last batch, with every question answered.
+    is_done = is_whole or not heartbeat.should_stop
+    return records.DONE if is_done else records.CANCELLED
+
+
+def _enter(store: Store, row: RunRow, context: SubjectContext) -> None:
+    """Record the subject's identity and the points, with what is known of them."""
+    from analysis.sweeps import planned_points, require_data, sweep_pieces
+
+    split = require_data(context)
+    store.describe(
+        row.run_id,
+        identity=context.identity,
+        has_labels=context.subject.has_labels,
+        batches=len(sweep_pieces(split, row.spec)),
+        total_samples=len(split),
+        versions=_versions(),
+    )
+    store.plan_points(row.run_id, planned_points(context, row.spec))
+
+
+def _versions() -> dict[str, str]:
+    import torch
+
+    try:
+        own = importlib.metadata.version("prunescope")
+    except importlib.metadata.PackageNotFoundError:
+        own = "source"
+    return {"prunescope": own, "torch": torch.__version__, "python": platform.python_version()}
+
+
+def _updates(
+    store: Store, run_id: str, context: SubjectContext, row: RunRow, heartbeat: Heartbeat
+) -> Iterator[SweepUpdate]:
+    from analysis.sweeps import iter_sweep, require_data, sweep_pieces
+
+    state = start_state(store.load_state(run_id), sweep_pieces(require_data(context), row.spec))
+    yield from iter_sweep(context, row.spec, resume=state, cancel=lambda: heartbeat.should_stop)
+
+
+def start_state(state: SweepState, pieces: Pieces) -> SweepState:
+    """Return what a sweep may go on from.
+
+    Points of earlier runs with other batch sizes may end inside of a piece; such a partial sum
+    cannot be continued and is measured again.
+    """
+    kept = {
+        key: sums
+        for key, sums in state.sums.items()
+        if sums.samples in pieces.ends or key in state.inferred
+    }
+    return replace(state, sums=kept)
+
+
+def _retried(write: Callable[[], None]) -> None:
+    """Write; while another program keeps the database locked, try again."""
+    deadline = time.monotonic() + LOCKED_SECONDS
+    while True:
+        try:
+            write()
+        except StoreError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+        else:
+            return
+
+
+def _one_line(error: Exception) -> str:
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason")
+    return f"{type(error).__name__}: {first}"
+
+
+def _log_traceback(store: Store, run_id: str) -> None:
+    import traceback
+
+    path = store.log_path(run_id)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as log:
+            log.write(traceback.format_exc())
+    except OSError as error:
+        print(f"the log {path} cannot be written: {error}", file=sys.stderr)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the worker; return the exit code: 0 done or cancelled, 1 failed."""
+    parser = argparse.ArgumentParser(prog="python -m analysis.worker", description=__doc__)
+    parser.add_argument("run", help="the run's id")
+    parser.add_argument("--workspace", type=Path, required=True, help="folder of the store")
+    parser.add_argument(
+        "--root", type=Path, action="append", help="folder below which files may lie; repeatable"
+    )
+    given = parser.parse_args(arguments)
+    try:
+        roots = given.root or roots_of_environment()
+        row = run_to_end(Store(given.workspace), given.run, roots=roots)
+    except PruneScopeError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if row.error:
+        print(row.error, file=sys.stderr)
+    return int(row.state == records.FAILED)

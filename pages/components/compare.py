@@ -1,0 +1,231 @@
+"""The Compare page: who is best or tied where, and do criteria remove the same channels?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from analysis import comparison, figures
+from analysis.curves import layer_order
+from analysis.records import RunRow
+from pages.components.state import Session, session, subject_cache, url_state
+from pages.components.widgets import (
+    charts,
+    formatting,
+    guarded,
+    job,
+    refreshed,
+    ribbon,
+    variant_switch,
+)
+
+# Criteria whose pairs one chart can show apart.
+PAIRED = 4
+PANELS = 12
+
+
+def draw(current: Session) -> None:
+    """Draw the page."""
+    run = current.run
+    assert run is not None
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        url_state.number(
+            "tolerance",
+            "Tolerance (pp)",
+            min_value=0.0,
+            max_value=100.0,
+            step=0.25,
+            width=150,
+            help="Accuracy drop that you accept, in percentage points.",
+        )
+        view = st.segmented_control(
+            "View",
+            ["Best or tied", "Layer by layer", "Removed channels"],
+            default="Best or tied",
+            required=True,
+            key="compare_view",
+            persist_state="session",
+        )
+        found = variant_switch.draw(current)
+    variant_switch.say_gaps(run, found)
+    if view == "Removed channels":
+        with guarded("The agreement cannot be computed"):
+            _agreement(run)
+        return
+    refreshed(
+        _measured,
+        run.run_id,
+        current.is_live,
+        str(view),
+        every=2.0 if current.is_live else None,
+        title="The criteria cannot be compared",
+    )
+
+
+def _measured(run_id: str, was_live: bool, view: str) -> None:
+    run = session.store().run(run_id)
+    if was_live and not run.is_live:
+        st.rerun()
+    points = session.points(run)
+    if points.empty:
+        st.caption("The first batch is being measured; all criteria appear together.")
+        return
+    if was_live:
+        st.caption(f"{job.badge(run)} {job.line(run)}.")
+    reasons = comparison.comparability(points)
+    if reasons:
+        ribbon(f"Not comparable yet: {'; '.join(reasons)}.", icon="balance")
+        return
+    if view == "Best or tied":
+        _wins(run, points)
+    else:
+        _panels(run, points)
+
+
+def _tolerance() -> float:
+    return float(url_state.value("tolerance")) / 100
+
+
+def _wins(run: RunRow, points: pd.DataFrame) -> None:
+    wins = comparison.win_matrix(points, tolerance=_tolerance())
+    table = comparison.summary(points, tolerance=_tolerance())
+    many = len(table) > charts.SERIES
+    # Many criteria need the whole width.
+    left, right = (st.container(), st.container()) if many else st.columns([4, 3], gap="medium")
+    with left:
+        st.subheader("Best or tied per layer", anchor=False)
+        charts.show(
+            figures.win_matrix_chart(wins, theme=charts.theme()),
+            key="compare_wins",
+            on_pick=_pick,
+            file_name=f"best-or-tied-{run.run_id}",
+        )
+        st.caption("Each cell: the ratio that the layer tolerates by the criterion.")
+        charts.as_table(wins, key="compare_wins_table", file_name=f"best-or-tied-{run.run_id}")
+    with right:
+        st.subheader("Summary", anchor=False)
+        bars, numbers = st.columns(2, gap="medium") if many else (st.container(), st.container())
+        with bars:
+            charts.show(
+                figures.criteria_chart(table, theme=charts.theme()),
+                key="compare_summary",
+                file_name=f"criteria-{run.run_id}",
+            )
+        with numbers:
+            st.dataframe(
+                table.assign(mean_drop=table["mean_drop"] * 100),
+                hide_index=True,
+                height="content",
+                key="compare_table",
+                column_config=SUMMARY,
+                column_order=["criterion", "mean_tolerated", "mean_drop", "seconds"],
+            )
+        st.caption(
+            "Best: surely more than every other. Tied: no other is surely more. "
+            "Mean drop: area under the curves, weighted by layer size; lower is better."
+        )
+
+
+SUMMARY: dict[str, Any] = {
+    "criterion": st.column_config.TextColumn("Criterion", pinned=True, width=140),
+    "layers": "Layers",
+    "mean_tolerated": st.column_config.NumberColumn("Mean tolerated", format="percent"),
+    "weighted_tolerated": st.column_config.NumberColumn("Weighted by size", format="percent"),
+    "mean_drop": st.column_config.NumberColumn("Mean drop", format="%.2f pp"),
+    "best": "Best",
+    "tied": "Tied",
+    "worse": "Worse",
+    "missing": "Not measured",
+    "seconds": st.column_config.NumberColumn("Seconds", format="%.1f"),
+}
+
+
+def _panels(run: RunRow, points: pd.DataFrame) -> None:
+    layers = layer_order(points)
+    chosen = st.multiselect(
+        "Layers",
+        layers,
+        default=layers[:PANELS],
+        key="compare_layers",
+        max_selections=24,
+        persist_state="session",
+    )
+    names = _criteria(run, most=charts.SERIES)
+    charts.show(
+        figures.small_multiples(
+            points[points["criterion"].isin(names)],
+            layers=chosen or layers[:PANELS],
+            tolerance=_tolerance(),
+            criteria=charts.series(run.spec.criteria, names),
+            theme=charts.theme(),
+        ),
+        key="compare_panels",
+        file_name=f"layers-{run.run_id}",
+    )
+    if len(layers) > len(chosen):
+        st.caption(f"{len(chosen)} of {formatting.plural(len(layers), 'layer')} shown.")
+
+
+def _criteria(run: RunRow, *, most: int) -> list[str]:
+    """Ask which criteria to draw where a chart cannot show all of the run apart."""
+    names = list(run.spec.criteria)
+    if len(names) <= most:
+        return names
+    leaders = comparison.leading(session.tolerated(run, tolerance=_tolerance()), most=most)
+    chosen = st.multiselect(
+        "Criteria",
+        names,
+        default=leaders or names[:most],
+        max_selections=most,
+        key=f"compare_criteria_{run.run_id}_{most}",
+        help=f"At most {most} of {len(names)} can be told apart in one chart. At first those that "
+        "tolerate most on average.",
+        persist_state="session",
+    )
+    return chosen or leaders
+
+
+def _pick(values: Sequence[Any]) -> None:
+    url_state.put("layer", str(values[0]))
+
+
+def _agreement(run: RunRow) -> None:
+    ratio = st.select_slider(
+        "Ratio removed",
+        list(run.spec.ratios),
+        value=run.spec.ratios[len(run.spec.ratios) // 2],
+        format_func=lambda value: formatting.percent(value, digits=0),
+        key="compare_ratio",
+        persist_state="session",
+    )
+    subject = session.loaded(run.spec.subject)
+    run.require(subject.identity)
+    with st.spinner("Scoring every layer by every criterion"):
+        pairs = subject_cache.agreement(subject, run.spec, ratio=float(ratio))
+    if pairs.empty:
+        st.info("No layer was scored by two criteria.", icon=":material/info:")
+        return
+    many = len(run.spec.criteria) > charts.SERIES
+    left, right = (st.container(), st.container()) if many else st.columns([2, 3], gap="medium")
+    with left:
+        st.subheader("Same channels?", anchor=False)
+        charts.show(
+            figures.agreement_chart(comparison.agreement_matrix(pairs), theme=charts.theme()),
+            key="compare_agreement",
+            file_name=f"agreement-{run.run_id}",
+        )
+        st.caption("1: both remove the same; 0: nothing in common. Mean over the layers.")
+    with right:
+        st.subheader("Layer by layer", anchor=False)
+        names = _criteria(run, most=PAIRED)
+        shown = pairs[pairs["first"].isin(names) & pairs["second"].isin(names)]
+        charts.show(
+            figures.layer_agreement_chart(shown, theme=charts.theme()),
+            key="compare_agreement_layers",
+            on_pick=_pick,
+            file_name=f"agreement-layers-{run.run_id}",
+        )
+    charts.as_table(pairs, key="compare_pairs", file_name=f"agreement-{run.run_id}")

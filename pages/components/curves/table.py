@@ -1,0 +1,144 @@
+"""The tables of the Curves page: all layers, and two variants point by point."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from analysis.comparison import Variant, label, side_by_side
+from analysis.curves import CURVE, sparklines
+from analysis.records import RunRow
+from pages.components.state import session, url_state
+from pages.components.widgets import charts, formatting
+
+# Columns of the variant beside.
+TOLERATED, HALF = "tolerated beside", "drop at 50 % beside"
+NAMES = {"accuracy_drop": "drop", "drop_low": "low", "drop_high": "high"}
+
+
+def draw(
+    run: RunRow,
+    points: pd.DataFrame,
+    table: pd.DataFrame,
+    *,
+    criterion: str,
+    other: Variant | None,
+) -> None:
+    """Draw what each layer tolerates by a criterion, and by the variant beside it.
+
+    Args:
+        run: The run.
+        points: Its points.
+        table: What its layers tolerate.
+        criterion: Whose rows.
+        other: The variant beside, if any.
+    """
+    rows = table[table["criterion"] == criterion].reset_index(drop=True)
+    lines = sparklines(points, criterion=criterion)
+    shown = pd.DataFrame(
+        {
+            "layer": rows["layer"],
+            "curve": [lines.get(str(name), []) for name in rows["layer"]],
+            "tolerated": rows["tolerated"],
+            "interval": [
+                formatting.percent_range(low, high, digits=1)
+                for low, high in zip(rows["low"], rows["high"], strict=True)
+            ],
+            "rank": rows["rank"],
+            "drop at 50 %": rows["drop_half"] * 100,
+            "units": rows["total"],
+            "samples": rows["samples"],
+        }
+    )
+    config = _config()
+    if other is not None:
+        beside = _beside(rows, other)
+        shown.insert(4, TOLERATED, beside["tolerated"])
+        shown.insert(7, HALF, beside["drop_half"] * 100)
+        config |= _config_beside(other.name)
+    st.subheader("Ranking", anchor=False)
+    st.caption("Layers with overlapping intervals are tied: they share a range of ranks.")
+    st.dataframe(
+        shown,
+        hide_index=True,
+        key="curves_table",
+        on_select=lambda: _pick_row(shown),
+        selection_mode="single-row",
+        column_config=config,
+        alt=f"What each layer tolerates by {criterion}",
+    )
+    st.download_button(
+        "Download all points (CSV)",
+        lambda: points.to_csv(index=False),
+        file_name=f"points-{run.run_id}.csv",
+        mime="text/csv",
+        icon=":material/download:",
+        on_click="ignore",
+        key="curves_csv",
+    )
+
+
+def _config() -> dict[str, Any]:
+    return {
+        "layer": st.column_config.TextColumn("Layer", pinned=True),
+        "curve": st.column_config.LineChartColumn("Drop (pp) over ratio", width="small"),
+        "tolerated": st.column_config.ProgressColumn(
+            "Tolerated", format="percent", min_value=0, max_value=1
+        ),
+        "interval": "95 % interval",
+        "rank": "Rank",
+        "drop at 50 %": st.column_config.NumberColumn("Drop at 50 %", format="%.2f pp"),
+        "units": "Units",
+        "samples": st.column_config.NumberColumn("Samples", format="localized"),
+    }
+
+
+def _config_beside(name: str) -> dict[str, Any]:
+    return {
+        TOLERATED: st.column_config.ProgressColumn(
+            f"Tolerated, {name}", format="percent", min_value=0, max_value=1
+        ),
+        HALF: st.column_config.NumberColumn(f"Drop at 50 %, {name}", format="%.2f pp"),
+    }
+
+
+def _beside(rows: pd.DataFrame, other: Variant) -> pd.DataFrame:
+    """Return the variant's rows of the same curves, in their order."""
+    tolerance = float(url_state.value("tolerance")) / 100
+    theirs = session.tolerated(other.run, tolerance=tolerance)
+    return rows[CURVE].merge(theirs, on=CURVE, how="left")
+
+
+def twin(run: RunRow, points: pd.DataFrame, other: Variant) -> None:
+    """Offer the numbers of two curves, point by point.
+
+    Args:
+        run: The run.
+        points: Its points of one curve.
+        other: The variant beside.
+    """
+    both = side_by_side(points, session.points(other.run))
+    mine = label(run.spec, other.field)
+    shown = pd.DataFrame({"removed": both["ratio_achieved"], "kept": both["kept"]})
+    ends = ((mine, ""), (other.name, "_beside"))
+    for what in ("accuracy_drop", "drop_low", "drop_high"):
+        for name, end in ends:
+            shown[f"{NAMES[what]}, {name}"] = both[f"{what}{end}"] * 100
+    pp = st.column_config.NumberColumn(format="%.2f pp")
+    charts.as_table(
+        shown,
+        key="curves_twin",
+        file_name=f"beside-{run.run_id}",
+        column_config={
+            "removed": st.column_config.NumberColumn(format="percent"),
+            **dict.fromkeys(shown.columns[2:], pp),
+        },
+    )
+
+
+def _pick_row(shown: pd.DataFrame) -> None:
+    rows = st.session_state["curves_table"]["selection"]["rows"]
+    if rows:
+        url_state.put("layer", str(shown["layer"].iloc[rows[0]]))

@@ -1,0 +1,309 @@
+"""The Curves page: one filter bar, four views of the same points, one layer in focus."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from analysis import comparison, figures
+from analysis.comparison import Advice, Variant, advise, leading
+from analysis.curves import METRICS, add_not_prunable, criteria_of, layer_order, resolution
+from analysis.records import RunRow
+from pages.components.curves import table as curves_table
+from pages.components.state import Session, session, subject_cache, url_state
+from pages.components.widgets import charts, formatting, job, refreshed, variant_switch
+from pruners.criteria import registry
+
+VIEWS = ("Curves", "Matrix", "Ranking", "Opportunities")
+SHOWN = 6
+ADVICE = 3
+ADVICE_ICONS = {"first": "flag", "careful": "front_hand", "criterion": "compare"}
+
+
+def draw(current: Session) -> None:
+    """Draw the page; while the sweep runs it is redrawn when new batches arrive."""
+    run = current.run
+    assert run is not None
+    names = list(run.spec.criteria)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
+        url_state.choice("view", "View", list(VIEWS), kind="segmented")
+        found = variant_switch.draw(current)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        url_state.choice(
+            "criterion",
+            "Criterion",
+            names,
+            kind="segmented" if len(names) <= charts.SEGMENTS else "selectbox",
+            format_func=lambda name: registry.get(name).label,
+            width="content" if len(names) <= charts.SEGMENTS else 260,
+        )
+        url_state.choice(
+            "metric",
+            "Metric",
+            list(METRICS),
+            format_func=lambda name: METRICS[name].label.capitalize(),
+            width=230,
+        )
+        url_state.number(
+            "tolerance",
+            "Tolerance (pp)",
+            min_value=0.0,
+            max_value=100.0,
+            step=0.25,
+            width=150,
+            help="Accuracy drop that you accept, in percentage points.",
+        )
+        st.text_input(
+            "Layers",
+            key="curves_filter",
+            placeholder="such as layer3.*",
+            width=180,
+            persist_state="session",
+        )
+    variant_switch.say_gaps(run, found)
+    is_live = current.is_live or variant_switch.is_live(found)
+    refreshed(
+        _views,
+        run.run_id,
+        found,
+        is_live,
+        every=1.0 if is_live else None,
+        title="The curves cannot be drawn",
+    )
+
+
+def _views(run_id: str, found: Sequence[Variant], was_live: bool) -> None:
+    run = session.store().run(run_id)
+    other = variant_switch.beside(found)
+    if was_live and not (run.is_live or variant_switch.is_live(found)):
+        st.rerun()
+    points = session.points(run)
+    if points.empty:
+        st.caption("The first batch is being measured; all curves appear together.")
+        st.skeleton(height=360)
+        return
+    if run.is_live:
+        st.caption(f"{job.badge(run)} {job.line(run)}. Curves sharpen with every batch.")
+    chosen = _filtered(points)
+    if chosen.empty:
+        pattern = st.session_state.get("curves_filter", "")
+        st.info(f"No layer matches `{pattern}`.", icon=":material/filter_list_off:")
+        st.button("Clear filter", on_click=_clear_filter)
+        return
+    _advice(run, chosen)
+    main, side = st.columns([3, 2], gap="medium")
+    table = session.tolerated(run, tolerance=_tolerance())
+    shown = table[table["layer"].isin(set(chosen["layer"]))]
+    with main:
+        _view(run, chosen, shown, other)
+    with side:
+        _focus(run, points, table, found)
+    curves_table.draw(run, chosen, shown, criterion=_criterion(chosen), other=other)
+
+
+def _filtered(points: pd.DataFrame) -> pd.DataFrame:
+    pattern = str(st.session_state.get("curves_filter", "") or "").strip()
+    if not pattern:
+        return points
+    wanted = pattern if any(mark in pattern for mark in "*?[") else f"*{pattern}*"
+    layers = [name for name in layer_order(points) if fnmatch.fnmatchcase(name, wanted)]
+    return points[points["layer"].isin(layers)]
+
+
+def _clear_filter() -> None:
+    st.session_state["curves_filter"] = ""
+
+
+def _criterion(points: pd.DataFrame) -> str:
+    names = criteria_of(points)
+    chosen = url_state.value("criterion")
+    return str(chosen if chosen in names else names[0])
+
+
+def _tolerance() -> float:
+    return float(url_state.value("tolerance")) / 100
+
+
+def focus_layer(points: pd.DataFrame) -> str:
+    """Return the layer in focus; the first one if none was picked."""
+    layers = layer_order(points)
+    return url_state.value("layer") if url_state.value("layer") in layers else layers[0]
+
+
+def _pick(values: Sequence[Any]) -> None:
+    url_state.put("layer", str(values[0]))
+
+
+def _highlighted(points: pd.DataFrame, table: pd.DataFrame, criterion: str) -> list[str]:
+    """Return the layer in focus and the most fragile ones, for colour."""
+    rows = table[table["criterion"] == criterion].sort_values("tolerated", kind="stable")
+    focus = focus_layer(points)
+    others = [str(name) for name in rows["layer"] if name != focus]
+    return [focus, *others[: SHOWN - 1]]
+
+
+def _view(run: RunRow, points: pd.DataFrame, table: pd.DataFrame, other: Variant | None) -> None:
+    view, criterion = str(url_state.value("view")), _criterion(points)
+    figure = charts.kept(
+        lambda: _figure(run, points, table, other),
+        "curves",
+        *session.stamp(run),
+        view,
+        criterion,
+        url_state.value("metric"),
+        _tolerance(),
+        focus_layer(points),
+        str(st.session_state.get("curves_filter")),
+        session.identity(run.spec.subject),
+        _stamp(other),
+    )
+    charts.show(figure, key=f"curves_{view}", on_pick=_pick, file_name=f"{view}-{run.run_id}")
+    if view == "Curves":
+        st.caption(
+            f"Colour: the layer in focus and the {SHOWN - 1} most fragile; grey: all others. "
+            f"Bands are 95 % intervals; drops under about "
+            f"{formatting.size_of_drop(resolution(points))} "
+            "cannot be told from none."
+            + (f" Thin, with hollow marks: {focus_layer(points)}, {other.name}." if other else "")
+        )
+
+
+def _stamp(other: Variant | None) -> Hashable:
+    return other and (other.name, *session.stamp(other.run))
+
+
+def _beside(
+    run: RunRow, other: Variant | None, *, layer: str, criterion: str
+) -> figures.Beside | None:
+    """Return the curve that is drawn beside: more than one of a chart would be a tangle."""
+    if other is None:
+        return None
+    points = session.points(other.run)
+    return figures.Beside(
+        points[(points["layer"] == layer) & (points["criterion"] == criterion)],
+        name=other.name,
+        present=comparison.label(run.spec, other.field),
+    )
+
+
+def _figure(
+    run: RunRow, points: pd.DataFrame, table: pd.DataFrame, other: Variant | None
+) -> go.Figure:
+    criterion, theme, view = _criterion(points), charts.theme(), url_state.value("view")
+    metric, tolerance = url_state.value("metric"), _tolerance()
+    if view == "Curves":
+        return figures.sensitivity_curves(
+            points,
+            criterion=criterion,
+            highlight=_highlighted(points, table, criterion),
+            metric_name=metric,
+            tolerance=tolerance,
+            beside=_beside(run, other, layer=focus_layer(points), criterion=criterion),
+            theme=theme,
+        )
+    if view == "Matrix":
+        return figures.sensitivity_matrix(
+            points, criterion=criterion, metric_name=metric, tolerance=tolerance, theme=theme
+        )
+    if view == "Ranking":
+        complete = add_not_prunable(table, _reasons(run))
+        return figures.ranking(complete, criterion=criterion, theme=theme)
+    shares, sizes = _sizes(run)
+    return figures.opportunity(table, criterion=criterion, shares=shares, sizes=sizes, theme=theme)
+
+
+def _advice(run: RunRow, points: pd.DataFrame) -> None:
+    """Say what the curves say to do first, each sentence with its evidence."""
+    shares, _ = _sizes(run)
+    key = (*session.stamp(run), st.session_state.get("curves_filter"), bool(shares))
+    said = _advised(key, _tolerance(), points, shares)[:ADVICE]
+    if said:
+        with st.container(border=True, gap="xsmall"):
+            for item in said:
+                st.markdown(f":material/{ADVICE_ICONS.get(item.kind, 'lightbulb')}: {item.text}")
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _advised(
+    key: tuple[Hashable, ...], tolerance: float, _points: pd.DataFrame, _shares: dict[str, float]
+) -> list[Advice]:
+    return advise(_points, tolerance=tolerance, shares=_shares)
+
+
+def _reasons(run: RunRow) -> dict[str, str]:
+    return subject_cache.not_prunable(run.spec.subject, run.spec.granularity)
+
+
+def _sizes(run: RunRow) -> tuple[dict[str, float], dict[str, int]]:
+    return subject_cache.shares(run.spec.subject)
+
+
+def _focus(
+    run: RunRow, points: pd.DataFrame, table: pd.DataFrame, found: Sequence[Variant]
+) -> None:
+    layers = layer_order(points)
+    with st.container(border=True):
+        with st.container(horizontal=True):
+            url_state.choice("layer", "Layer in focus", layers)
+            variant_switch.choose_beside(found)
+        other = variant_switch.beside(found)
+        layer = focus_layer(points)
+        metric, tolerance = str(url_state.value("metric")), _tolerance()
+        rows = table[table["layer"] == layer]
+        names = leading(rows, most=charts.SERIES, first=(_criterion(points),))
+        beside = _beside(run, other, layer=layer, criterion=_criterion(points))
+        figure = charts.kept(
+            lambda: figures.focus_curves(
+                points[points["criterion"].isin(names)],
+                layer=layer,
+                metric_name=metric,
+                tolerance=tolerance,
+                criteria=charts.series(run.spec.criteria, names),
+                beside=beside,
+                theme=charts.theme(),
+            ),
+            "focus",
+            *session.stamp(run),
+            layer,
+            metric,
+            tolerance,
+            *names,
+            _stamp(other),
+        )
+        charts.show(figure, key="curves_focus", file_name=f"{layer}-{run.run_id}")
+        for row in rows[rows["criterion"].isin(names)].to_dict("records"):
+            st.markdown(_sentence(row, beside.present if beside else ""))
+        if other is not None:
+            _say_beside(run, points[points["layer"] == layer], _criterion(points), other)
+        if len(names) < len(rows):
+            st.caption(
+                f"The chosen criterion and those that tolerate most here, of {len(rows)}; "
+                "Compare shows all."
+            )
+
+
+def _say_beside(run: RunRow, points: pd.DataFrame, criterion: str, other: Variant) -> None:
+    """Say what the layer in focus tolerates in the variant, and offer both point by point."""
+    table = session.tolerated(other.run, tolerance=_tolerance())
+    same = table["layer"].isin(points["layer"]) & (table["criterion"] == criterion)
+    for row in table[same].to_dict("records"):
+        st.markdown(_sentence(row, other.name))
+    curves_table.twin(run, points[points["criterion"] == criterion], other)
+
+
+def _sentence(row: dict[Any, Any], which: str) -> str:
+    name = f"**{registry.get(str(row['criterion'])).label}**"
+    if row["status"] != "measured":
+        return f"{name}: {row['reason']}"
+    end = ", the end of the grid" if row["open_end"] else ""
+    return (
+        f"{name}{which and f', {which},'} tolerates "
+        f"**{formatting.percent(row['tolerated'], digits=1)}** "
+        f"({formatting.percent_range(row['low'], row['high'], digits=1)}){end}; "
+        f"{formatting.thousands(row['kept'])} of {formatting.thousands(row['total'])} stay"
+    )

@@ -1,0 +1,290 @@
+"""The Evaluate page: dense and pruned side by side, on the same samples."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from analysis import figures
+from analysis.evaluation import Evaluation, Latency, Variant, evaluate_plan
+from analysis.plans import predict
+from analysis.records import Plan
+from analysis.recovery import RECOVERY_HELP, Recovery, recover_plan
+from pages.components.plan import Evaluated, evaluated
+from pages.components.state import EVALUATED, EVALUATIONS, Session, session
+from pages.components.widgets import charts, formatting, go, ribbon
+
+LATENCY_SECONDS = 3.0
+
+
+def draw(current: Session, plan: Plan) -> None:
+    """Draw the page."""
+    last = evaluated()
+    if last is not None and last.plan.subject != plan.subject:
+        last = None
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        repair = _repair(plan)
+        is_new = last is None or not last.is_of(plan) or last.evaluation.repair != repair
+        sent = st.button(
+            "Evaluate the plan" if is_new else "Evaluate again",
+            type="primary" if is_new else "secondary",
+            icon=":material/play_arrow:",
+            key="evaluate_start",
+        )
+        if (
+            last is not None
+            and last.is_of(plan)
+            and st.button(
+                "Go to export", icon=":material/ios_share:", type="primary", key="evaluate_export"
+            )
+        ):
+            go("Export")
+    st.caption("Your model stays as it is: the plan is applied to a copy.")
+    if sent:
+        last = _evaluate(current, plan, repair)
+        st.session_state[EVALUATED] = last
+        st.session_state.setdefault(EVALUATIONS, {})[len(st.session_state.get(EVALUATIONS, {}))] = (
+            _record(current, plan, last.evaluation)
+        )
+        st.rerun()
+    if last is None:
+        st.info(
+            "Accuracy of the masked and of the physically smaller model, change per class, "
+            "parameters, MACs, file size and latency: about ten seconds.",
+            icon=":material/info:",
+        )
+        return
+    if last.plan == plan and not last.is_of(plan):
+        ribbon(
+            "The files of the subject have changed since this evaluation; the numbers are those of "
+            "the old ones."
+        )
+    elif last.plan != plan:
+        ribbon("The plan has changed since this evaluation; the numbers are those of the old one.")
+    elif last.evaluation.repair != repair:
+        ribbon(f"These numbers are those with repair {last.evaluation.repair}.")
+    _report(last.evaluation)
+    _history()
+
+
+def _repair(plan: Plan) -> str:
+    """Ask how the pruned model is repaired before it is measured."""
+    helps = {"none": "measure the plan as it is", **RECOVERY_HELP}
+    names = list(helps) if plan.semantics == "removal" else ["none", "bn"]
+    return st.selectbox(
+        "Repair without training",
+        names,
+        format_func=lambda name: f"{name}: {helps[name]}",
+        key=f"evaluate_repair_{plan.semantics}",
+        help="Makes up for what was removed, on the calibration set; takes seconds to minutes. "
+        "Export writes the very weights that were evaluated here.",
+        persist_state="session",
+        width=380,
+    )
+
+
+def _evaluate(current: Session, plan: Plan, repair: str) -> Evaluated:
+    assert current.spec is not None
+    with st.spinner("Loading the subject", show_time=True):
+        subject = session.loaded(current.spec)
+    bar = st.progress(0.0, text="Measuring dense, masked and removed on the same samples")
+    with subject.lock:
+        recovery: Recovery | None = None
+        if repair != "none":
+            recovery = recover_plan(
+                subject.context,
+                plan,
+                method=repair,
+                progress=lambda done, total: bar.progress(
+                    done / total, text=f"Repairing by {repair}: {done} of {total}"
+                ),
+            )
+        found = evaluate_plan(
+            subject.context,
+            plan,
+            recovery=recovery,
+            latency_seconds=LATENCY_SECONDS,
+            progress=lambda done, total: _advance(bar, done, total),
+        )
+    bar.empty()
+    return Evaluated(plan, subject.identity, found, recovery)
+
+
+def _advance(bar: st.delta_generator.DeltaGenerator, done: int, total: int) -> None:
+    what = "Measuring latency" if done == total else "Measuring accuracy"
+    bar.progress(
+        done / total,
+        text=f"{what}: {formatting.thousands(done)} of {formatting.plural(total, 'sample')}",
+    )
+
+
+def _report(found: Evaluation) -> None:
+    dense, removed = found.dense, found.removed
+    word = "Accuracy" if found.labelled else "Same answer as dense"
+    with st.grid(4, min_column_width=200):
+        st.metric(
+            word,
+            formatting.percent(removed.accuracy),
+            **formatting.delta(formatting.points(-removed.drop), changed=removed.drop != 0),
+            delta_description=f"({formatting.points_range(-removed.drop_high, -removed.drop_low)})",
+            help=f"{formatting.thousands(removed.sums.correct)} of "
+            f"{formatting.thousands(found.samples)}, "
+            f"95 % interval {formatting.percent_range(removed.low, removed.high)}. "
+            f"Dense: {formatting.percent(dense.accuracy)}.",
+            border=True,
+            height="stretch",
+        )
+        _smaller("Parameters", dense.params, removed.params)
+        _smaller("MACs per sample", dense.macs, removed.macs)
+        _latency_card(dense.latency, removed.latency)
+    _agreement(found)
+    for note in found.notes:
+        st.caption(f":material/info: {note}.")
+    left, right = st.columns(2, gap="medium")
+    with left:
+        _classes(found)
+    with right:
+        st.subheader("Side by side", anchor=False)
+        variants = [item for item in (dense, found.masked, removed) if item is not None]
+        st.dataframe(_table(variants), key="evaluate_table", alt="Dense beside pruned")
+        _latency(dense.latency, removed.latency)
+
+
+def _smaller(label: str, dense: int, pruned: int) -> None:
+    st.metric(
+        label,
+        formatting.si(pruned),
+        **formatting.delta(
+            formatting.change(dense, pruned), changed=pruned != dense, better_when="down"
+        ),
+        delta_description=f"of {formatting.si(dense)}",
+        help=f"Exactly {formatting.thousands(pruned)} of {formatting.thousands(dense)}.",
+        border=True,
+        height="stretch",
+    )
+
+
+def _latency_card(dense: Latency | None, removed: Latency | None) -> None:
+    if dense is None or removed is None:
+        st.metric("Latency, median", formatting.DASH, border=True, height="stretch")
+        return
+    st.metric(
+        "Latency, median",
+        formatting.milliseconds(removed.median),
+        **formatting.delta(
+            formatting.change(dense.median, removed.median), changed=True, better_when="down"
+        ),
+        delta_description=f"of {formatting.milliseconds(dense.median)}",
+        help=f"Per pass: {removed.text}. 90 % of the passes took at most "
+        f"{formatting.milliseconds(removed.p90)} (dense {formatting.milliseconds(dense.p90)}).",
+        border=True,
+        height="stretch",
+    )
+
+
+def _agreement(found: Evaluation) -> None:
+    if found.agrees is None:
+        return
+    same = (
+        f"{formatting.thousands(found.same_answers or 0)} of "
+        f"{formatting.plural(found.samples, 'sample')}"
+    )
+    if found.agrees:
+        st.markdown(
+            f":green[:material/check_circle:] Masked and physically removed agree on {same}; "
+            f"largest relative difference of the logits {found.largest_difference:.1e}."
+        )
+    else:
+        ribbon(
+            f"Masked and physically removed agree on {same} only; the numbers above are those of "
+            "the removed model.",
+            icon="difference",
+        )
+
+
+def _classes(found: Evaluation) -> None:
+    st.subheader("Change per class", anchor=False)
+    table = found.class_table()
+    charts.show(
+        figures.class_change(table, theme=charts.theme()),
+        key="evaluate_classes",
+        file_name="change-per-class",
+    )
+    charts.as_table(table, key="evaluate_class_table", file_name="change-per-class")
+
+
+def _table(variants: list[Variant]) -> pd.DataFrame:
+    columns = {
+        item.name.capitalize(): {
+            "Accuracy": formatting.percent(item.accuracy),
+            "95 % interval": formatting.percent_range(item.low, item.high),
+            "Change": formatting.points(-item.drop),
+            "Parameters": formatting.thousands(item.params),
+            "Not zero": formatting.thousands(item.nonzero),
+            "MACs per sample": formatting.thousands(item.macs),
+            "Weights file": formatting.file_size(item.file_bytes),
+            "Loss": f"{item.sums.loss / item.sums.samples:.4f}",
+        }
+        for item in variants
+    }
+    return pd.DataFrame(columns)
+
+
+def _latency(dense: Latency | None, removed: Latency | None) -> None:
+    if dense is None or removed is None:
+        return
+    charts.show(
+        figures.latency_chart(
+            {"dense": dense.repeats, "pruned": removed.repeats},
+            note=f"batch {removed.batch}, {removed.device}",
+            theme=charts.theme(),
+        ),
+        key="evaluate_latency",
+        file_name="latency",
+    )
+
+
+def _record(current: Session, plan: Plan, found: Evaluation) -> dict[str, object]:
+    """Return the row that the plan gets in the charts over all evaluated plans."""
+    removed = found.removed
+    row: dict[str, object] = {
+        "drop": removed.drop,
+        "drop_low": removed.drop_low,
+        "drop_high": removed.drop_high,
+        "params": removed.params / found.dense.params,
+        "macs": removed.macs / max(found.dense.macs, 1),
+        "measured": removed.drop,
+        "measured_low": removed.drop_low,
+        "measured_high": removed.drop_high,
+        "predicted": float("nan"),
+        "predicted_low": float("nan"),
+        "predicted_high": float("nan"),
+    }
+    if current.run is not None and not current.is_stale:
+        foreseen = predict(plan, session.points(current.run))
+        if not foreseen.unmeasured:
+            row |= {
+                "predicted": foreseen.drop,
+                "predicted_low": foreseen.low,
+                "predicted_high": foreseen.high,
+            }
+    return row
+
+
+def _history() -> None:
+    rows = st.session_state.get(EVALUATIONS, {})
+    if len(rows) < 2:
+        return
+    table = pd.DataFrame([{"plan": f"#{number + 1}", **row} for number, row in rows.items()])
+    st.subheader("All evaluated plans of this session", anchor=False)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        charts.show(
+            figures.pareto(table, theme=charts.theme()), key="evaluate_pareto", file_name="plans"
+        )
+    with right:
+        charts.show(
+            figures.predicted_measured(table, theme=charts.theme()),
+            key="evaluate_predicted",
+            file_name="predicted-measured",
+        )

@@ -1,0 +1,211 @@
+"""The Export page: what will be written, notes, files to download, round-trip check."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Hashable
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from analysis import interop
+from analysis.interop import Exported, ExportRequest, RoundTrip
+from analysis.plans import to_json
+from analysis.records import Plan
+from pages.components.plan import Evaluated, evaluated
+from pages.components.state import Session, session
+from pages.components.widgets import formatting, go, ribbon
+
+BUILT = "exports"
+CHECKED = "round_trip"
+PREVIEW_BYTES = 20_000
+TEXT_TYPES = {".json": "json", ".py": "python", ".csv": None, ".md": "markdown", ".txt": None}
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """An exported file in memory.
+
+    Attributes:
+        name: File name.
+        about: What is inside.
+        content: Its bytes.
+    """
+
+    name: str
+    about: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """An export in memory, and which model it holds; see `_model`."""
+
+    model: Hashable
+    files: tuple[File, ...]
+    notes: tuple[str, ...]
+
+
+def draw(current: Session, plan: Plan) -> None:
+    """Draw the page."""
+    request = _request(current, plan, Path())
+    _evaluation_hint(_measured(plan))
+    for note in interop.problems(request):
+        st.caption(f":material/info: {note[0].upper()}{note[1:]}.")
+    name = st.segmented_control(
+        "Format",
+        interop.names(),
+        default=interop.names()[0],
+        required=True,
+        format_func=lambda item: interop.get(item).label,
+        key="export_format",
+        persist_state="session",
+    )
+    assert name is not None
+    st.caption(interop.get(name).help)
+    built: dict[str, Built] = st.session_state.setdefault(BUILT, {})
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button(
+            "Build the files", type="primary", icon=":material/build:", key="export_build"
+        ):
+            with st.spinner("Building and writing", show_time=True):
+                built[name] = _build(current, plan, name)
+        check = name in built and st.button(
+            "Check the round trip",
+            icon=":material/published_with_changes:",
+            key="export_check",
+            help="Exports, reads everything back, rebuilds the model in another process with "
+            "PyTorch alone, and compares.",
+        )
+    if check:
+        _check(request)
+    _checked(request)
+    if name in built:
+        if built[name].model != _model(request):
+            ribbon("The plan, its repair or the subject has changed since; build the files again.")
+        _files(built[name], name)
+    _command(request, name)
+
+
+def _request(current: Session, plan: Plan, directory: Path) -> ExportRequest:
+    assert current.spec is not None
+    with st.spinner("Loading the subject", show_time=True):
+        subject = session.loaded(current.spec)
+    points = (
+        None
+        if current.run is None or current.is_stale or plan.run != current.run.run_id
+        else session.points(current.run)
+    )
+    last = _measured(plan)
+    return ExportRequest(
+        context=subject.context,
+        plan=plan,
+        directory=directory,
+        points=points,
+        evaluation=None if last is None else last.evaluation,
+        recovery=None if last is None else last.recovery,
+    )
+
+
+def _measured(plan: Plan) -> Evaluated | None:
+    """Return what Evaluate showed of this plan: that very model is exported."""
+    last = evaluated()
+    return last if last is not None and last.is_of(plan) else None
+
+
+def _model(request: ExportRequest) -> Hashable:
+    """Return what tells the exported model from others: subject, plan and repair."""
+    return request.context.identity, to_json(request.plan), request.repair
+
+
+def _evaluation_hint(last: Evaluated | None) -> None:
+    if last is not None:
+        found, removed = last.evaluation, last.evaluation.removed
+        repair = "without repair" if found.repair == "none" else f"repaired by {found.repair}"
+        st.markdown(
+            f":green[:material/check_circle:] Evaluated {repair}: "
+            f"**{formatting.percent(removed.accuracy)}** on "
+            f"{formatting.plural(found.samples, 'sample')}, "
+            f"{formatting.si(removed.params)} parameters, "
+            f"{formatting.si(removed.macs)} MACs. The files carry "
+            "these weights and these numbers."
+        )
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(
+            ":orange[:material/warning:] This plan was not evaluated yet; its weights are exported "
+            "without repair."
+        )
+        if st.button("Evaluate first", key="export_evaluate", icon=":material/fact_check:"):
+            go("Evaluate")
+
+
+def _build(current: Session, plan: Plan, name: str) -> Built:
+    with tempfile.TemporaryDirectory(prefix="prunescope-") as folder:
+        request = _request(current, plan, Path(folder))
+        done: Exported = interop.export(name, request)
+        files = tuple(File(path.name, about, path.read_bytes()) for path, about in done.files)
+    return Built(_model(request), files, done.notes)
+
+
+def _files(built: Built, name: str) -> None:
+    for place, file in enumerate(built.files):
+        with st.container(border=True):
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.markdown(
+                    f"**{file.name}** \N{MIDDLE DOT} {formatting.file_size(len(file.content))}  \n"
+                    f":small[{file.about}]",
+                    width="stretch",
+                )
+                st.download_button(
+                    "Download",
+                    file.content,
+                    file_name=file.name,
+                    icon=":material/download:",
+                    on_click="ignore",
+                    key=f"export_{name}_{place}",
+                )
+            _preview(file, f"export_preview_{name}_{place}")
+    for note in built.notes:
+        st.caption(f":material/info: {note[0].upper()}{note[1:]}.")
+
+
+def _preview(file: File, key: str) -> None:
+    suffix = Path(file.name).suffix
+    if suffix not in TEXT_TYPES:
+        return
+    with st.expander("Preview", key=key):
+        content = file.content[:PREVIEW_BYTES].decode("utf-8", "replace")
+        st.code(content, language=TEXT_TYPES[suffix], height=280)
+        if len(file.content) > PREVIEW_BYTES:
+            st.caption(f"The first {formatting.file_size(PREVIEW_BYTES)} are shown.")
+
+
+def _check(request: ExportRequest) -> None:
+    with st.spinner("Exporting, reading back and comparing", show_time=True):
+        found = interop.round_trip(request.context, request.plan, recovery=request.recovery)
+    st.session_state[CHECKED] = (_model(request), found)
+
+
+def _checked(request: ExportRequest) -> None:
+    """Draw the last round trip, if it was that of this model."""
+    last: tuple[Hashable, RoundTrip] | None = st.session_state.get(CHECKED)
+    if last is None or last[0] != _model(request):
+        return
+    with st.container(border=True, gap="xsmall"):
+        st.markdown("**Round trip**")
+        for check in last[1].checks:
+            icon = ":green[:material/check_circle:]" if check.passed else ":red[:material/cancel:]"
+            st.markdown(f"{icon} {check.text}")
+
+
+def _command(request: ExportRequest, name: str) -> None:
+    workspace = session.workspace()
+    repair = "" if request.recovery is None else f"--repair {request.repair} "
+    st.caption("The same from the command line")
+    st.code(
+        f"prunescope export --plan plan.json --format {name} {repair}--out exported "
+        f"--workspace {workspace}",
+        language="bash",
+    )

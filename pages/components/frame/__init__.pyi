@@ -1,0 +1,5 @@
+from .shell import frame
+
+__all__ = [
+    "frame",
+]

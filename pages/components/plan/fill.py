@@ -1,0 +1,246 @@
+"""Ways to fill a plan at once: a strategy, a bulk edit, a start from scratch, a saved plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import pandas as pd
+import streamlit as st
+
+from analysis import allocation, plans
+from analysis.allocation import global_plan
+from analysis.plans import USUAL, require_fit, rounded
+from analysis.records import Plan
+from pages.components.state import LoadedSubject, Session, plan_state, url_state
+from pages.components.widgets import formatting, problem
+from pruners.errors import PruneScopeError
+
+MESSAGE = "plan_message"
+FIRST = ("threshold", "uniform")
+TARGETS = {
+    "ratio": "One ratio",
+    "tolerance": "Drop per layer",
+    "macs": "MACs left",
+    "params": "Parameters left",
+    "drop": "Predicted drop",
+}
+
+
+def draw(current: Session, subject: LoadedSubject, plan: Plan, points: pd.DataFrame) -> None:
+    """Draw the bar of actions above the table."""
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            url_state.number(
+                "tolerance",
+                "Tolerance (pp)",
+                min_value=0.0,
+                max_value=100.0,
+                step=0.25,
+                width=108,
+                help="Accuracy drop per layer that the table marks as tolerated.",
+            )
+            name = st.selectbox(
+                "Fill by",
+                _strategies(points),
+                format_func=lambda item: allocation.get(item).label,
+                key="plan_strategy",
+                width=140,
+                help="\n\n".join(
+                    f"**{allocation.get(item).label}**: {allocation.get(item).help}"
+                    for item in allocation.names()
+                ),
+                persist_state="session",
+            )
+            target, amount = _target(name)
+            multiple = _multiple(plan)
+            best = st.toggle(
+                "Best criteria",
+                key="plan_best",
+                disabled=points.empty,
+                help="Choose, per layer, the measured criterion that loses least.",
+                persist_state="session",
+                width="content",
+            )
+            if st.button("Fill", icon=":material/auto_fix_high:", key="plan_fill", type="primary"):
+                finish = partial(rounded, structure=subject.context.structure, multiple=multiple)
+                request = _request(
+                    subject, plan, points, target=target, amount=amount, best=best, finish=finish
+                )
+                _fill(name, request)
+            _more(subject, plan, multiple)
+        _message()
+    if points.empty:
+        st.caption(
+            ":material/info: No measured run for this subject: a uniform plan works, "
+            "marked as not predicted. Live accuracy is measured all the same."
+        )
+
+
+def _strategies(points: pd.DataFrame) -> list[str]:
+    possible = [
+        name
+        for name in allocation.names()
+        if not points.empty or "points" not in allocation.get(name).needs
+    ]
+    # The two that need no explanation first; sorting is stable.
+    return sorted(possible, key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
+
+
+def _target(strategy: str) -> tuple[str, float]:
+    needs = allocation.get(strategy).needs
+    options: list[str] = [name for name in ("ratio", "tolerance") if name in needs]
+    if "budget" in needs:
+        options += ["macs", "params", "drop"] if "points" in needs else ["macs", "params"]
+    target = st.selectbox(
+        "To reach",
+        options,
+        format_func=lambda name: TARGETS[name],
+        key=f"plan_target_{strategy}",
+        width=155,
+        persist_state="session",
+    )
+    small = target in ("tolerance", "drop")
+    amount = st.number_input(
+        "pp" if small else "%",
+        min_value=0.0,
+        max_value=100.0,
+        value={"ratio": 30.0, "tolerance": 1.0, "drop": 2.0}.get(target, 50.0),
+        step=0.25 if small else 5.0,
+        key=f"plan_amount_{target}",
+        width=95,
+        persist_state="session",
+    )
+    return target, float(amount) / 100
+
+
+def _multiple(plan: Plan) -> int:
+    """Ask what kept channels are rounded to; 1 where the plan removes something else."""
+    possible = any(entry.granularity == "channel" for entry in plan.entries)
+    chosen = st.selectbox(
+        "Round to",
+        USUAL,
+        format_func=lambda multiple: "no" if multiple == 1 else str(multiple),
+        key="plan_multiple",
+        disabled=not possible,
+        width=84,
+        help="Fills round the channels that stay up to a multiple of this, which many processors "
+        "run faster; budgets hold after it. To round the plan as it is: More.",
+        persist_state="session",
+    )
+    return int(chosen) if possible else 1
+
+
+def _request(
+    subject: LoadedSubject,
+    plan: Plan,
+    points: pd.DataFrame,
+    *,
+    target: str,
+    amount: float,
+    best: bool,
+    finish: Callable[[Plan], Plan],
+) -> allocation.Request:
+    return allocation.Request(
+        plan=plan,
+        meter=subject.meter,
+        points=points if not points.empty else None,
+        ratio=amount if target == "ratio" else None,
+        tolerance=amount if target == "tolerance" else None,
+        budget=allocation.Budget(target, amount) if target in allocation.KINDS else None,
+        criteria=allocation.BEST if best else allocation.FIXED,
+        rank=lambda start, ratio: global_plan(subject.context, start, ratio=ratio),
+        finish=finish,
+    )
+
+
+def _fill(name: str, request: allocation.Request) -> None:
+    try:
+        found = allocation.allocate(name, request)
+    except PruneScopeError as error:
+        problem(error, title="The plan cannot be filled that way")
+        return
+    plan_state.do(found.plan, action=f"fill: {allocation.get(name).label.lower()}")
+    st.session_state[MESSAGE] = (found.feasible, found.message, found.unmeasured)
+    st.rerun()
+
+
+def _message() -> None:
+    """Say how the last fill came out, once."""
+    said = st.session_state.pop(MESSAGE, None)
+    if said is None:
+        return
+    feasible, message, unmeasured = said
+    if message and not feasible:
+        st.warning(message, icon=":material/warning:")
+    elif message:
+        st.caption(f":material/check: {message}")
+    if unmeasured:
+        st.caption(f"No curve, left as they were: {formatting.code_list(list(unmeasured))}")
+
+
+def _more(subject: LoadedSubject, plan: Plan, multiple: int) -> None:
+    with st.popover("More", icon=":material/more_horiz:"):
+        factor = st.number_input(
+            "Scale all ratios by",
+            min_value=0.0,
+            max_value=5.0,
+            value=0.9,
+            step=0.1,
+            key="plan_factor",
+        )
+        st.button(
+            "Scale",
+            icon=":material/percent:",
+            width="stretch",
+            on_click=lambda: plan_state.do(
+                plans.scale(plan, float(factor)), action=f"scale by {factor:g}"
+            ),
+            key="plan_scale",
+        )
+        st.button(
+            "Round kept channels" if multiple == 1 else f"Round kept channels to {multiple}s",
+            icon=":material/straighten:",
+            width="stretch",
+            disabled=multiple == 1,
+            on_click=lambda: plan_state.do(
+                rounded(plan, subject.context.structure, multiple=multiple),
+                action=f"round to {multiple}s",
+            ),
+            help="Up to a multiple of what Round to says. Requested ratios and locked layers stay.",
+            key="plan_round",
+        )
+        st.button(
+            "Clear all ratios",
+            icon=":material/backspace:",
+            width="stretch",
+            on_click=lambda: plan_state.do(plans.clear(plan), action="clear"),
+            help="Locked layers stay; undo brings the rest back.",
+            key="plan_clear",
+        )
+        st.download_button(
+            "Download plan (JSON)",
+            plans.to_json(plans.compact(plan)),
+            file_name="plan.json",
+            mime="application/json",
+            icon=":material/download:",
+            on_click="ignore",
+            width="stretch",
+            key="plan_json",
+        )
+        sent = st.file_uploader(
+            "Open a plan file", type="json", max_upload_size=50, key="plan_file"
+        )
+        if sent is not None and st.button("Use this plan", key="plan_use", width="stretch"):
+            _open(subject, plan, sent.getvalue(), sent.name)
+
+
+def _open(subject: LoadedSubject, plan: Plan, content: bytes, name: str) -> None:
+    try:
+        opened = plans.from_json(content.decode("utf-8", "replace"), source=name)
+        require_fit(subject.context, opened)
+    except PruneScopeError as error:
+        problem(error, title="This plan cannot be used")
+        return
+    plan_state.do(plans.expand(opened, plan), action=f"open {name}")
+    st.rerun()

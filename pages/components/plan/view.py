@@ -1,0 +1,200 @@
+"""The Plan page: sizes and accuracy above, ways to fill, the table, one layer in focus."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from analysis import figures, plans
+from analysis.curves import COLUMNS
+from analysis.plans import Prediction, plan_table, predict
+from analysis.records import Plan
+from analysis.uncertainty import wilson
+from pages.components.plan import fill, live, table_editor
+from pages.components.state import LoadedSubject, Session, plan_state, session, url_state
+from pages.components.widgets import charts, formatting, guarded, ribbon
+
+NO_POINTS = pd.DataFrame(columns=list(COLUMNS))
+
+
+def draw(current: Session) -> None:
+    """Draw the page; the live measurement comes last, so that nothing waits for it."""
+    assert current.spec is not None
+    with st.spinner("Loading the subject", show_time=True):
+        subject = session.loaded(current.spec)
+    plan = plan_state.ensure(current, subject.context)
+    points = _points(current)
+    if current.has_changed:
+        ribbon(
+            "The weights, data or code of this subject have changed since the open run: its curves "
+            "say nothing of them and are left out. Run a sweep again."
+        )
+    if not plan_state.is_for(plan, current):
+        _other_run(current, subject, plan)
+    predicted = None if points.empty else predict(plan, points)
+    slot, note = _cards(subject, plan, predicted)
+    fill.draw(current, subject, plan, points)
+    table = plan_table(plan, points, tolerance=float(url_state.value("tolerance")) / 100)
+    table_editor.draw(plan, table, points, current)
+    _details(subject, plan, points, table)
+    if subject.context.subject.evaluation is not None:
+        with guarded("The plan cannot be measured"):
+            live.stream(subject, plan, slot, note, predicted)
+
+
+def _other_run(current: Session, subject: LoadedSubject, plan: Plan) -> None:
+    """Say that the plan was begun on another run, and offer to begin on this one."""
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        where = f"run `{plan.run}`" if plan.run else "no run"
+        st.markdown(
+            f":material/history: This plan was begun on {where}; the open run predicts it where "
+            "it measured the same.",
+            width="stretch",
+        )
+        st.button(
+            "Start over from the open run",
+            icon=":material/restart_alt:",
+            key="plan_start_over",
+            on_click=lambda: plan_state.start_over(plan_state.empty_plan(current, subject.context)),
+            help="Undo brings this plan back.",
+        )
+
+
+def _points(current: Session) -> pd.DataFrame:
+    """Return the points that the plan may be predicted from; none of another subject's."""
+    if current.run is None or current.is_stale:
+        return NO_POINTS
+    return session.points(current.run)
+
+
+def _cards(
+    subject: LoadedSubject, plan: Plan, predicted: Prediction | None
+) -> tuple[DeltaGenerator, DeltaGenerator]:
+    """Draw sizes and accuracies; return where the live measurement goes."""
+    (dense_params, dense_macs), (params, macs) = subject.dense_size, subject.size(plan)
+    with st.grid(4, min_column_width=200):
+        _size("Parameters", dense_params, params)
+        _size("MACs per sample", dense_macs, macs)
+        _predicted(subject, predicted)
+        slot = st.empty()
+    note = st.empty()
+    if subject.context.subject.evaluation is None:
+        slot.metric(live.LABEL, formatting.DASH, border=True, height="stretch")
+        note.caption("Nothing is measured: the subject has no evaluation data.")
+    else:
+        live.show(subject.known(plan), slot, note, predicted)
+    return slot, note
+
+
+def _size(label: str, dense: int, pruned: int) -> None:
+    st.metric(
+        label,
+        formatting.si(pruned),
+        **formatting.delta(
+            formatting.change(dense, pruned), changed=pruned != dense, better_when="down"
+        ),
+        delta_description=f"of {formatting.si(dense)}",
+        help=f"Exactly {formatting.thousands(pruned)} of {formatting.thousands(dense)}.",
+        border=True,
+        height="stretch",
+    )
+
+
+def _predicted(subject: LoadedSubject, found: Prediction | None) -> None:
+    if found is None:
+        st.metric(
+            "Predicted accuracy",
+            formatting.DASH,
+            help="Predictions come from a sweep's curves; there is no run for this subject.",
+            border=True,
+            height="stretch",
+        )
+        return
+    dense = subject.baseline()
+    found = found.within(dense.accuracy)
+    interval = wilson(dense.sums.correct, dense.samples)
+    st.metric(
+        "Predicted accuracy",
+        formatting.percent(dense.accuracy - found.drop),
+        **formatting.delta(formatting.points(-found.drop), changed=found.drop != 0),
+        delta_description=f"({formatting.points_range(-found.high, -found.low)})",
+        help=f"Assumes: {found.assumption}. Dense: {formatting.percent(dense.accuracy)} "
+        f"({formatting.percent_range(interval.low, interval.high)}). {_gaps(found)}",
+        border=True,
+        height="stretch",
+    )
+
+
+def _gaps(found: Prediction) -> str:
+    parts = []
+    if found.unmeasured:
+        parts.append(f"Not measured and left out: {formatting.listed(found.unmeasured)}.")
+    if found.extrapolated:
+        parts.append(f"Beyond the measured grid: {formatting.listed(found.extrapolated)}.")
+    return " ".join(parts)
+
+
+def _details(subject: LoadedSubject, plan: Plan, points: pd.DataFrame, table: pd.DataFrame) -> None:
+    layers = table["layer"].tolist()
+    if not layers:
+        return
+    left, right = st.columns([2, 3], gap="medium")
+    with left, st.container(border=True):
+        url_state.choice("layer", "Layer in focus", layers)
+        name = url_state.value("layer") if url_state.value("layer") in layers else layers[0]
+        row = table[table["layer"] == name].iloc[0]
+        _focus_slider(plan, str(row["key"]), float(row["ratio"]))
+        st.caption(_focus_line(row))
+    with right:
+        if points.empty or name not in set(points["layer"]):
+            charts.show(
+                figures.plan_bars(table, theme=charts.theme()), key="plan_bars", file_name="plan"
+            )
+        else:
+            charts.show(
+                figures.focus_curves(
+                    points,
+                    layer=name,
+                    tolerance=float(url_state.value("tolerance")) / 100,
+                    theme=charts.theme(),
+                    height=280,
+                ),
+                key="plan_focus",
+                file_name=f"{name}",
+            )
+
+
+def _focus_slider(plan: Plan, key: str, ratio: float) -> None:
+    # The revision lets fills and undo move the slider, which otherwise keeps its own value.
+    widget = f"plan_slider_{key}_{round(ratio * 1000)}_{plan_state.revision()}"
+    st.slider(
+        "Ratio removed (%)",
+        0.0,
+        100.0,
+        value=round(ratio * 100, 1),
+        step=0.5,
+        key=widget,
+        on_change=_slide,
+        args=(key, widget),
+    )
+
+
+def _slide(key: str, widget: str) -> None:
+    plan = plan_state.present()
+    assert plan is not None
+    ratio = float(st.session_state[widget]) / 100
+    plan_state.do(plans.set_ratio(plan, key, ratio), action=f"{key} to {formatting.percent(ratio)}")
+
+
+def _focus_line(row: pd.Series) -> str:
+    parts = [
+        f"Achieved {formatting.percent(row['achieved'], digits=1)}: "
+        f"{formatting.thousands(int(row['kept']))} of "
+        f"{formatting.thousands(int(row['total']))} stay."
+    ]
+    if pd.notna(row["tolerated"]):
+        parts.append(f"Tolerated {formatting.percent(row['tolerated'], digits=1)}.")
+    if row["note"]:
+        parts.append(f":orange[:material/warning:] {row['note']}.")
+    return " ".join(parts)

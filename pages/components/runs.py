@@ -1,0 +1,164 @@
+"""The Runs page: list, open, resume, delete with a question, merge."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pandas as pd
+import streamlit as st
+
+from analysis.records import RunRow
+from pages.components.state import Session, session, url_state
+from pages.components.widgets import formatting, go, guarded, job, refreshed
+from pruners.errors import PruneScopeError
+
+
+def draw(current: Session) -> None:
+    """Draw the page."""
+    rows = current.store.runs()
+    live = any(row.is_live for row in rows)
+    refreshed(_list, live, every=2.0 if live else None, title="The runs cannot be read")
+
+
+def _list(was_live: bool) -> None:
+    rows = session.store().runs()
+    if was_live and not any(row.is_live for row in rows):
+        st.rerun()
+    st.dataframe(
+        pd.DataFrame([_row(row) for row in rows]),
+        hide_index=True,
+        key="runs_table",
+        on_select="rerun",
+        selection_mode="multi-row",
+        column_config={
+            "run": st.column_config.TextColumn("Run", pinned=True),
+            "state": "State",
+            "progress": st.column_config.ProgressColumn(
+                "Progress", format="percent", min_value=0, max_value=1
+            ),
+            "model": "Model",
+            "data": "Data",
+            "criteria": "Criteria",
+            "granularity": "Granularity",
+            "points": st.column_config.NumberColumn("Points", format="localized"),
+            "samples": st.column_config.NumberColumn("Samples", format="localized"),
+            "created": st.column_config.DatetimeColumn("Started", format="YYYY-MM-DD HH:mm"),
+            "error": "Reason",
+        },
+        alt="Runs of this workspace, newest first",
+    )
+    picked = [
+        rows[place]
+        for place in st.session_state["runs_table"]["selection"]["rows"]
+        if place < len(rows)
+    ]
+    names = [row.run_id for row in rows]
+    if not picked:
+        # The grid is a canvas: the same choice for keyboards and screen readers.
+        chosen = st.multiselect(
+            "Select runs", names, key="runs_pick", placeholder="in the table or here"
+        )
+        picked = [row for row in rows if row.run_id in chosen]
+    _actions(picked)
+
+
+def _row(row: RunRow) -> dict[str, object]:
+    spec = row.spec
+    return {
+        "run": row.run_id,
+        "state": job.STATES[row.state][2],
+        "progress": job.fraction(row),
+        "model": formatting.title_of(spec.subject.model),
+        "data": formatting.title_of(spec.subject.data or "no data"),
+        "criteria": formatting.listed(spec.criteria),
+        "granularity": spec.granularity,
+        "points": row.progress.points,
+        "samples": row.progress.samples,
+        "created": datetime.fromtimestamp(row.created),
+        "error": row.error or "",
+    }
+
+
+def _actions(picked: list[RunRow]) -> None:
+    one = picked[0] if len(picked) == 1 else None
+    with st.container(horizontal=True):
+        if st.button(
+            "Open",
+            icon=":material/folder_open:",
+            type="primary",
+            disabled=one is None,
+            key="runs_open",
+        ):
+            assert one is not None
+            session.open_run(one.run_id)
+            go("Sweep" if one.is_live else "Curves")
+        if st.button(
+            "Resume",
+            icon=":material/play_arrow:",
+            disabled=one is None or not one.is_resumable,
+            key="runs_resume",
+        ):
+            assert one is not None
+            job.resume(one.run_id)
+            session.open_run(one.run_id)
+            go("Sweep")
+        if st.button(
+            "Cancel",
+            icon=":material/stop_circle:",
+            disabled=one is None or not one.is_live,
+            key="runs_cancel",
+        ):
+            assert one is not None
+            job.cancel(one.run_id)
+        if st.button(
+            "Merge",
+            icon=":material/merge:",
+            disabled=len(picked) != 2,
+            key="runs_merge",
+            help="Joins the points of two runs of one subject into a new run.",
+        ):
+            _merge(picked)
+        if st.button("Delete", icon=":material/delete:", disabled=not picked, key="runs_delete"):
+            _confirm([row.run_id for row in picked])
+    if not picked:
+        st.caption("Select one run to open it, two to merge them.")
+
+
+def _merge(picked: list[RunRow]) -> None:
+    with guarded("These runs cannot be merged"):
+        merged = session.store().merge([row.run_id for row in picked])
+        session.open_run(merged)
+        go("Curves")
+
+
+@st.dialog("Delete for good?", icon=":material/delete:")
+def _confirm(run_ids: list[str]) -> None:
+    st.markdown(
+        f"{formatting.plural(len(run_ids), 'run')} with all points: "
+        f"{formatting.code_list(run_ids, most=6)}. "
+        "This cannot be undone."
+    )
+    with st.container(horizontal=True):
+        st.button(
+            "Delete",
+            type="primary",
+            icon=":material/delete:",
+            key="runs_delete_yes",
+            on_click=_delete,
+            args=(run_ids,),
+        )
+        if st.button("Keep", key="runs_delete_no"):
+            st.rerun()
+
+
+def _delete(run_ids: list[str]) -> None:
+    for run_id in run_ids:
+        try:
+            session.store().delete(run_id)
+        except PruneScopeError as error:
+            st.toast(str(error), icon=":material/error:")
+            continue
+        if url_state.value("run") == run_id:
+            url_state.put("run", None)
+    # Closes the dialog and reads the list again.
+    st.rerun()

@@ -1,0 +1,6 @@
+from . import form, report
+
+__all__ = [
+    "form",
+    "report",
+]

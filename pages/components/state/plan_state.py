@@ -1,0 +1,190 @@
+"""The plan that a session edits: history with undo, kept in the session and saved by id.
+
+A table editor keeps a person's pending edits over new data. Its key therefore carries a revision
+that rises with every change that did not come from the table itself: fills, undo, another plan.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from analysis import plans
+from analysis.edits import SubjectContext, targets
+from analysis.plans import History
+from analysis.records import Plan
+from pages.components.state.session import Session, store
+from pages.components.state.url_state import put, value
+from pruners.errors import PruneScopeError
+
+HISTORY = "plan_history"
+REVISION = "plan_revision"
+OWN = "plan_own"
+
+
+def history() -> History | None:
+    """Return the session's history, if a plan was begun."""
+    return st.session_state.get(HISTORY)
+
+
+def present() -> Plan | None:
+    """Return the present plan."""
+    past = history()
+    return None if past is None else past.plan
+
+
+def revision() -> int:
+    """Return the number of changes that did not come from the table."""
+    return int(st.session_state.get(REVISION, 0))
+
+
+def begin(plan: Plan, *, action: str = "start") -> None:
+    """Start a history with a plan."""
+    _store(History.start(plan, action=action), from_table=False)
+
+
+def do(plan: Plan, *, action: str, from_table: bool = False) -> None:
+    """Make a plan the present one, undoable."""
+    past = history()
+    if past is None:
+        begin(plan, action=action)
+    else:
+        _store(past.do(plan, action=action), from_table=from_table)
+
+
+def undo() -> None:
+    """Take the last action back."""
+    past = history()
+    if past is not None:
+        _store(past.undo(), from_table=False)
+
+
+def redo() -> None:
+    """Bring back what was taken back."""
+    past = history()
+    if past is not None:
+        _store(past.redo(), from_table=False)
+
+
+def _store(new: History, *, from_table: bool) -> None:
+    st.session_state[HISTORY] = new
+    if not from_table:
+        st.session_state[REVISION] = revision() + 1
+    # A plan that came by link belongs to somebody else: the first edit makes a plan of one's own.
+    own = value("plan") if st.session_state.get(OWN) == value("plan") else None
+    saved = store().save_plan(new.plan, plan_id=own)
+    st.session_state[OWN] = saved
+    put("plan", saved)
+
+
+def ensure(current: Session, context: SubjectContext) -> Plan:
+    """Return the present plan of this subject; restore or begin one if there is none.
+
+    A plan that was saved under the address's id is restored, so that a link and a reload lead to
+    the same plan.
+    """
+    plan = present()
+    if plan is not None and plan.fingerprint == context.subject.fingerprint:
+        return _carried_over(plan, current, context)
+    fresh = empty_plan(current, context)
+    saved = _saved(context)
+    if saved is not None:
+        fresh = plans.expand(saved, fresh)
+        st.session_state[HISTORY] = History.start(fresh)
+        st.session_state[REVISION] = revision() + 1
+    else:
+        put("plan", None)
+        begin(fresh)
+    return fresh
+
+
+def _carried_over(plan: Plan, current: Session, context: SubjectContext) -> Plan:
+    """Return a plan of the same weights for what the session looks at now.
+
+    A plan that removes nothing follows the run that is open; any other plan stays what it is, and
+    is measured on the samples of the present subject.
+    """
+    if not plans.pruned_entries(plan) and not is_for(plan, current):
+        plan = empty_plan(current, context)
+        begin(plan)
+    elif plan.subject != context.subject.spec:
+        plan = dataclasses.replace(plan, subject=context.subject.spec)
+        do(plan, action="other samples")
+    return plan
+
+
+def start_over(plan: Plan) -> None:
+    """Replace the present plan by one that removes nothing; undo brings it back."""
+    do(plan, action="start from the open run")
+
+
+def _saved(context: SubjectContext) -> Plan | None:
+    name = value("plan")
+    if name is None:
+        return None
+    try:
+        plan = store().plan(name)
+    except PruneScopeError as error:
+        st.toast(f"{error}. A new plan was begun.", icon=":material/link_off:")
+        return None
+    if plan.fingerprint == context.subject.fingerprint:
+        return plan
+    st.toast(
+        f"Plan {name} was made for other weights than the subject has now. A new plan was begun; "
+        "the old one stays in the workspace.",
+        icon=":material/sync_problem:",
+        duration="long",
+    )
+    return None
+
+
+def empty_plan(current: Session, context: SubjectContext) -> Plan:
+    """Return a plan that removes nothing, at the run's granularity and first criterion."""
+    spec = current.run.spec if current.run is not None and not current.is_stale else None
+    granularity = spec.granularity if spec else _default_granularity(context)
+    units = [
+        (target.layer, target.group, target.total)
+        for target in targets(context, granularity)
+        if target.prunable
+    ]
+    return plans.new_plan(
+        context.subject.spec,
+        fingerprint=context.subject.fingerprint,
+        units=units,
+        criterion=spec.criteria[0] if spec else "l1",
+        granularity=granularity,
+        run=current.run.run_id if spec and current.run is not None else None,
+        semantics=spec.semantics if spec else "removal",
+        reduction=spec.reduction if spec else "mean",
+    )
+
+
+def _default_granularity(context: SubjectContext) -> str:
+    return "channel" if context.structure is not None else "element"
+
+
+def edited(plan: Plan, keys: list[str], rows: Mapping[int, Mapping[str, Any]]) -> Plan:
+    """Apply what the table's editor reports to a plan.
+
+    Args:
+        plan: The present plan.
+        keys: Entry of each row.
+        rows: Changed cells by row number and column.
+    """
+    for number, cells in rows.items():
+        key = keys[int(number)]
+        if cells.get("ratio") is not None:
+            plan = plans.set_ratio(plan, key, float(cells["ratio"]) / 100)
+        if cells.get("criterion") is not None:
+            plan = plans.set_criterion(plan, key, str(cells["criterion"]))
+        if cells.get("locked") is not None:
+            plan = plans.lock(plan, key, locked=bool(cells["locked"]))
+    return plan
+
+
+def is_for(plan: Plan, current: Session) -> bool:
+    """Say whether a plan was made from the run that is open."""
+    return current.run is None or current.is_stale or plan.run == current.run.run_id

@@ -1,0 +1,169 @@
+"""What a page works on: workspace, subject and run.
+
+Heavy objects live once per server process and are read-only for pages; what one person chose lives
+in the session. Nothing here is written from another thread.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from analysis import curves
+from analysis.records import Identity, RunRow, SubjectSpec
+from analysis.store import Store
+from analysis.subjects import roots_of_environment
+from pages.components.state.subject_cache import LoadedSubject, subjects
+from pages.components.state.url_state import PARAMETERS, put, value
+from pruners.errors import PruneScopeError
+
+SUBJECT = "subject_spec"
+IDENTITIES = "subject_identities"
+
+
+@dataclass(frozen=True)
+class Session:
+    """What the present page shows.
+
+    Attributes:
+        store: The workspace.
+        spec: The subject, if one was chosen.
+        run: The run that the address names, if any.
+        broken: Why the address cannot be followed; empty if it can.
+    """
+
+    store: Store
+    spec: SubjectSpec | None
+    run: RunRow | None
+    broken: str = ""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the run is still being worked on."""
+        return self.run is not None and self.run.is_live
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the run was made for another subject than the one that is worked on."""
+        if self.run is None or self.spec is None:
+            return False
+        return self.run.spec.subject != self.spec or self.has_changed
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether the subject in memory is another one than the run measured."""
+        if self.run is None or self.spec is None or self.run.spec.subject != self.spec:
+            return False
+        subject = subjects().peek(self.spec)
+        return subject is not None and not subject.is_of(self.run)
+
+
+def workspace() -> Path:
+    """Return the workspace folder that the launcher chose."""
+    return Path(os.environ.get("PRUNESCOPE_WORKSPACE") or "~/.prunescope").expanduser()
+
+
+def roots() -> tuple[Path, ...]:
+    """Return the folders below which paths and factories typed into a page may lie."""
+    return roots_of_environment() or (Path.cwd(),)
+
+
+@st.cache_resource(show_spinner=False)
+def _store(path: str) -> Store:
+    return Store(Path(path))
+
+
+def store() -> Store:
+    """Return the workspace's store, one per server process."""
+    return _store(str(workspace()))
+
+
+def loaded(spec: SubjectSpec) -> LoadedSubject:
+    """Return a subject, loaded now if it is not in memory as its files are.
+
+    A session that worked with the files as they were before is told.
+
+    Raises:
+        PruneScopeError: It cannot be loaded.
+    """
+    found = subjects().get(spec, roots(), store().statistics_path)
+    key = json.dumps(spec.to_dict())
+    known: dict[str, Identity] = st.session_state.setdefault(IDENTITIES, {})
+    if known.setdefault(key, found.identity) != found.identity:
+        known[key] = found.identity
+        st.toast(
+            "The files of this subject have changed since it was loaded. It was loaded again.",
+            icon=":material/sync_problem:",
+            duration="long",
+        )
+    return found
+
+
+def identity(spec: SubjectSpec) -> Identity | None:
+    """Return what the numbers of a subject in memory depend on; None if it is not in memory."""
+    subject = subjects().peek(spec)
+    return None if subject is None else subject.identity
+
+
+def points(run: RunRow) -> pd.DataFrame:
+    """Return a run's points table, read again only when the run has moved on."""
+    return _points(str(workspace()), *stamp(run))
+
+
+def stamp(run: RunRow) -> tuple[str, int, str]:
+    """Return what changes whenever a run's points do."""
+    return (run.run_id, run.progress.batch, run.state)
+
+
+def tolerated(run: RunRow, *, tolerance: float) -> pd.DataFrame:
+    """Return what each layer tolerates by each criterion, computed once a batch."""
+    return _tolerated(str(workspace()), *stamp(run), tolerance)
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _tolerated(path: str, run_id: str, batch: int, state: str, tolerance: float) -> pd.DataFrame:
+    return curves.tolerated(_points(path, run_id, batch, state), tolerance=tolerance)
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _points(path: str, run_id: str, batch: int, state: str) -> pd.DataFrame:
+    return _store(path).points(run_id)
+
+
+def choose_subject(spec: SubjectSpec) -> None:
+    """Make a subject the one that this session studies."""
+    st.session_state[SUBJECT] = spec.to_dict()
+
+
+def open_run(run_id: str) -> None:
+    """Attach the session to a run and to its subject."""
+    put("run", run_id)
+    put("plan", None)
+    choose_subject(store().run(run_id).spec.subject)
+
+
+def start_fresh() -> None:
+    """Forget run, plan and choices of the address; the subject stays."""
+    for name, parameter in PARAMETERS.items():
+        put(name, parameter.default)
+
+
+def open_session() -> Session:
+    """Read the session: subject of its own, else that of the run in the address."""
+    run, broken = None, ""
+    run_id = value("run")
+    if run_id:
+        try:
+            run = store().run(run_id)
+        except PruneScopeError as error:
+            broken = str(error)
+    if run is not None and SUBJECT not in st.session_state:
+        choose_subject(run.spec.subject)
+    chosen = st.session_state.get(SUBJECT)
+    spec = SubjectSpec.from_dict(chosen) if chosen else None
+    return Session(store=store(), spec=spec, run=run, broken=broken)

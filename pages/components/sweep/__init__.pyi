@@ -1,0 +1,6 @@
+from . import form, monitor
+
+__all__ = [
+    "form",
+    "monitor",
+]

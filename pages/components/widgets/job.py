@@ -1,0 +1,136 @@
+"""A sweep that runs in its own process, seen from the pages: chip, progress, cancel, resume."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from analysis.records import RunRow
+from analysis.worker import launch
+from pages.components.state import Session, session, url_state
+from pages.components.widgets.formatting import duration, percent, plural, thousands, title_of
+from pages.components.widgets.states import guarded, refreshed
+
+# State -> (icon, colour of the badge, word). The word tells it without the colour.
+STATES = {
+    "queued": ("hourglass_empty", "blue", "queued"),
+    "running": ("sync", "blue", "running"),
+    "done": ("check", "green", "done"),
+    "cancelled": ("pause_circle", "orange", "cancelled"),
+    "interrupted": ("power_off", "orange", "interrupted"),
+    "failed": ("error", "red", "failed"),
+}
+
+
+def fraction(run: RunRow) -> float:
+    """Return how much of a run is done, 0..1."""
+    return run.fraction
+
+
+def badge(run: RunRow, *, share: bool = True) -> str:
+    """Return the run's state as a Markdown badge, with the share that is done while it runs."""
+    icon, color, word = STATES[run.state]
+    if run.state == "running" and share:
+        word = percent(fraction(run), digits=0)
+    return f":{color}-badge[:material/{icon}: {word}]"
+
+
+def line(run: RunRow) -> str:
+    """Return the run's progress in one line."""
+    progress = run.progress
+    done = f"{thousands(progress.samples)} of {plural(progress.total_samples, 'sample')}"
+    if run.counts_curves:
+        done = f"{progress.batch} of {plural(progress.batches, 'curve')} decided"
+    if run.is_live and not progress.total_samples:
+        if run.queue_position:
+            return f"Waiting for {plural(run.queue_position, 'sweep')} on the same device"
+        return "Starting: the model is loaded and scored"
+    if run.is_live and run.eta_seconds is None:
+        return f"{done} \N{MIDDLE DOT} measuring"
+    if run.is_live:
+        return f"{done} \N{MIDDLE DOT} about {duration(run.eta_seconds)} left"
+    return done
+
+
+def chip(current: Session) -> None:
+    """Draw the running sweep in the sidebar, refreshed each second while it runs.
+
+    A sweep that another tab started is offered, so that its tab need not be found.
+    """
+    if current.run is None or not current.is_live:
+        _offer(current)
+        return
+    st.caption("Job")
+    run = current.run
+    refreshed(_chip, run.run_id, run.state, every=1.0, title="The run cannot be read")
+
+
+def _offer(current: Session) -> None:
+    running = next((row for row in current.store.runs() if row.is_live), None)
+    if running is None:
+        return
+    st.caption("Job")
+    st.button(
+        f"Attach to {running.run_id}",
+        key="chip_attach",
+        icon=":material/sync:",
+        on_click=session.open_run,
+        args=(running.run_id,),
+        width="stretch",
+        help=f"A sweep of {title_of(running.spec.subject.model)} is running.",
+    )
+
+
+def _chip(run_id: str, state: str) -> None:
+    run = session.store().run(run_id)
+    if run.state != state:
+        # The page around this fragment, its badges too, shows the state; at the end the timer
+        # stops with it.
+        st.rerun()
+    st.progress(fraction(run), text=f"Sweep `{run_id}`")
+    st.caption(line(run))
+    st.button(
+        "Cancel",
+        key="chip_cancel",
+        icon=":material/stop_circle:",
+        on_click=cancel,
+        args=(run_id,),
+        disabled=run.cancel_requested,
+        width="stretch",
+        help="Stops after the batch in flight; what was measured stays.",
+    )
+
+
+def cancel(run_id: str) -> None:
+    """Ask the worker to stop."""
+    launch.cancel(session.store(), run_id)
+    st.toast("Stopping after the batch in flight; what was measured stays.")
+
+
+def resume(run_id: str) -> None:
+    """Continue a run that did not end; only what is missing is measured."""
+    with guarded("The run cannot be resumed"):
+        launch.resume(session.store(), run_id, roots=session.roots())
+        url_state.put("run", run_id)
+
+
+def resume_banner(current: Session) -> None:
+    """Say that a run stopped before its end, why, and offer to go on."""
+    run, place = current.run, st.container()
+    if run is None or not run.is_resumable:
+        return
+    share = percent(fraction(run), digits=0)
+    what = {
+        "cancelled": f"Cancelled at {share}. What was measured is kept.",
+        "interrupted": f"The worker stopped answering at {share}. What was measured is kept.",
+        "failed": f"Stopped at {share}: {run.error or 'no reason was recorded'}",
+    }[run.state]
+    with place, st.container(border=True, horizontal=True, vertical_alignment="center"):
+        st.markdown(f"{badge(run)} {what}", width="stretch")
+        st.button(
+            "Resume",
+            icon=":material/play_arrow:",
+            on_click=resume,
+            args=(run.run_id,),
+            type="primary",
+            key=f"resume_{run.run_id}",
+        )

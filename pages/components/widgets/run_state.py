@@ -1,0 +1,53 @@
+"""What pages that read a run's points say when there is none, or when it is partial or stale."""
+
+from __future__ import annotations
+
+from pages.components.state import Session, session
+from pages.components.widgets.formatting import title_of
+from pages.components.widgets.job import resume_banner
+from pages.components.widgets.states import empty, ribbon
+
+
+def has_points(current: Session) -> bool:
+    """Return whether the run has points; else draw why not and what to do."""
+    if current.run is None:
+        subject = current.spec is None
+        empty(
+            "No sweep yet",
+            "Choose a model and data first; the demo takes a minute."
+            if subject
+            else "Curves come from a sweep over the layers. It shows its cost before it starts.",
+            icon="speed",
+            action="Go to setup" if subject else "Plan a sweep",
+            page="Setup" if subject else "Sweep",
+        )
+        return False
+    if session.points(current.run).empty and not current.is_live:
+        resume_banner(current)
+        empty(
+            "Nothing measured",
+            f"Run {current.run.run_id} ended before its first batch was complete.",
+            icon="hourglass_disabled",
+            action="Open the sweep",
+            page="Sweep",
+        )
+        return False
+    return True
+
+
+def ribbons(current: Session) -> None:
+    """Say above the content that the run is partial or belongs to another subject."""
+    run = current.run
+    assert run is not None
+    if current.has_changed:
+        ribbon(
+            f"The weights, data or code of {title_of(run.spec.subject.model)} have changed "
+            "since these points were measured. Run a sweep again."
+        )
+    elif current.is_stale:
+        ribbon(
+            f"These points were measured on {title_of(run.spec.subject.model)} with other "
+            "settings than the subject on the Setup page. Run a sweep again, or open the run's "
+            "subject on the Runs page."
+        )
+    resume_banner(current)

@@ -1,0 +1,89 @@
+"""Empty, stale and error states: one line, one next step."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+from pages.components.widgets.page_registry import go
+from pruners.errors import CaptureError, PruneScopeError, StoreError
+
+LOG = logging.getLogger(__name__)
+
+
+def empty(title: str, text: str, *, icon: str, action: str = "", page: str = "") -> None:
+    """Say that there is nothing here yet, why, and offer the one thing to do."""
+    with st.container(border=True, horizontal_alignment="center", gap="small"):
+        st.space("small")
+        st.markdown(f"### :material/{icon}: {title}", text_alignment="center")
+        st.markdown(text, text_alignment="center")
+        if action and st.button(action, type="primary", icon=":material/arrow_forward:"):
+            go(page)
+        st.space("small")
+
+
+def problem(error: Exception, *, title: str = "This did not work") -> None:
+    """Show an error of the project as what was found and what to do."""
+    text = str(error) or type(error).__name__
+    st.error(text, title=title, icon=":material/error:")
+    if isinstance(error, MemoryError) or "out of memory" in text.lower():
+        st.caption("A smaller batch size or fewer samples on the Setup page need less memory.")
+    elif isinstance(error, StoreError):
+        st.caption("Check that the workspace folder exists, has space and may be written to.")
+    elif isinstance(error, CaptureError):
+        st.caption("The model still works without groups: choose the granularity element.")
+
+
+@contextmanager
+def guarded(title: str = "This did not work") -> Iterator[None]:
+    """Turn errors of the block into one clear line; what went before stays on the page.
+
+    What the program did not foresee is shown as what it is: a bug, with what to report.
+    """
+    try:
+        yield
+    except (PruneScopeError, MemoryError) as error:
+        problem(error, title=title)
+    except Exception as error:
+        # PyTorch reports lack of memory, also of the processor's, as a RuntimeError.
+        if "memory" in str(error).lower():
+            problem(error, title=title)
+            return
+        LOG.exception("page failed")
+        st.error(
+            f"{type(error).__name__}: {error}",
+            title="This is a bug of PruneScope",
+            icon=":material/bug_report:",
+        )
+        with st.expander("Details to report"):
+            st.code(traceback.format_exc(), language="python")
+
+
+def refreshed(
+    body: Callable[..., None], *arguments: object, every: float | None, title: str
+) -> None:
+    """Draw a part of the page on its own, again every so many seconds.
+
+    Args:
+        body: Draws the part.
+        arguments: What it is called with.
+        every: Seconds; None draws it once, and again when a widget in it changes.
+        title: What to say when it fails.
+    """
+
+    def guarded_body() -> None:
+        # Streamlit shows what a fragment raises as a traceback, so nothing may leave it.
+        with guarded(title):
+            body(*arguments)
+
+    guarded_body.__qualname__ = body.__qualname__
+    st.fragment(guarded_body, run_every=every)()
+
+
+def ribbon(text: str, *, icon: str = "history") -> None:
+    """Say above the content that it is partial, stale or from elsewhere."""
+    st.warning(text, icon=f":material/{icon}:")

@@ -1,0 +1,83 @@
+"""Write the table of criteria for the docs from the registry.
+
+Run ``python -m pruners.criteria.docs_table docs/criteria.md``; a test fails when the page is old.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from pruners import schedules
+from pruners.criteria import registry
+from pruners.criteria.coupled import REDUCTION_HELP
+from pruners.criteria.registry import ALL_TYPES, Criterion
+from pruners.groups import edits
+from pruners.selection import PRESETS, normalizers, parse
+from pruners.statistics import NEEDS
+
+_KINDS = ("element", "block", "n:m", "channel", "head")
+_HEAD = """\
+# Criteria
+
+Generated from the registry by `python -m pruners.criteria.docs_table docs/criteria.md`; do not
+edit.
+
+A criterion gives each unit a score; the lowest scores go first. Scores that need data use the
+calibration set, never the evaluation subset, in eval mode. Where the data has no labels, labels are
+drawn from the dense model's own predictions (seeded): the gradient of the divergence from these
+predictions is zero at the dense model, and the mean squared gradient of drawn labels is its
+curvature. What a criterion cannot score is refused with the name of the layer.
+
+Cost: `weights` needs nothing but the weights; `forward` one forward pass over the calibration set;
+`backward` one forward and backward pass; `second order` a pass and matrices per layer.
+All requested criteria share one pass.
+"""
+
+
+def markdown() -> str:
+    """Return the page, ending with a newline."""
+    entries = [registry.get(name) for name in registry.names()]
+    rows = ["| criterion | score | granularities | cost | needs |", "|---|---|---|---|---|"]
+    rows += [_row(entry) for entry in entries]
+    details = [_details(entry) for entry in entries]
+    return "\n".join([_HEAD, *rows, "", *details, *_lists()]) + "\n"
+
+
+def _row(entry: Criterion) -> str:
+    kinds = ", ".join(kind for kind in _KINDS if kind in entry.granularities)
+    needs = ", ".join(f"`{need}`" for need in sorted(entry.needs)) or "nothing"
+    formula = entry.formula.replace("|", "\\|")
+    return f"| `{entry.name}` | {formula} | {kinds} | {entry.cost} | {needs} |"
+
+
+def _details(entry: Criterion) -> str:
+    lines = [f"## `{entry.name}`: {entry.label}", "", entry.help, ""]
+    if entry.caution:
+        lines += [f"Caution: {entry.caution}", ""]
+    lines += [f"Global ranking: normalizer `{entry.normalizer}` by default.", ""]
+    if entry.layer_types != ALL_TYPES:
+        lines += [f"Layers: {', '.join(sorted(entry.layer_types))}.", ""]
+    return "\n".join([*lines, f"Source: {entry.citation}.", ""])
+
+
+def _lists() -> list[str]:
+    lines = ["# Around the criteria", "", "## Statistics", ""]
+    lines += [f"* `{name}`: {text}" for name, text in NEEDS.items()]
+    lines += ["", "## Granularities", ""]
+    lines += [f"* `{text}`: {parse(text).description}" for text in PRESETS]
+    lines += ["", "## How the layers of a group join (reduction)", ""]
+    lines += [f"* `{name}`: {text}" for name, text in REDUCTION_HELP.items()]
+    lines += ["", "## Global ranking: how layers are made comparable (normalizer)", ""]
+    lines += [f"* `{name}`: {text}" for name, text in normalizers.NORMALIZER_HELP.items()]
+    lines += ["", "## Semantics of a pruned channel", ""]
+    lines += [f"* `{name}`: {text}" for name, text in edits.SEMANTICS_HELP.items()]
+    lines += ["", "## Schedules", ""]
+    for name in schedules.names():
+        entry = schedules.get(name)
+        lines.append(f"* `{name}`: {entry.help} Source: {entry.citation}.")
+    return lines
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(markdown(), encoding="utf-8")

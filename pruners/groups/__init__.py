@@ -1,0 +1,52 @@
+"""Coupled groups of channels: found, edited, removed, counted."""
+
+from pruners.groups import edits
+from pruners.groups.cost import Cost, CostModel, WholeCost, count_cost
+from pruners.groups.edits import (
+    SEMANTICS,
+    SEMANTICS_HELP,
+    SEMANTICS_LABEL,
+    apply_edit,
+    check_semantics,
+    consumer_edit,
+    consumer_masks,
+    weights_edit,
+)
+from pruners.groups.graph_rewrite import sliced_state
+from pruners.groups.groups import Group, Layer, Member, Structure, find_structure
+from pruners.groups.removal import (
+    difference,
+    edited_outputs,
+    remove,
+    removed_graph,
+    removed_labels,
+    removed_state,
+)
+
+__all__ = [
+    "Cost",
+    "CostModel",
+    "Group",
+    "Layer",
+    "Member",
+    "SEMANTICS",
+    "SEMANTICS_HELP",
+    "SEMANTICS_LABEL",
+    "Structure",
+    "WholeCost",
+    "apply_edit",
+    "check_semantics",
+    "consumer_edit",
+    "consumer_masks",
+    "count_cost",
+    "difference",
+    "edited_outputs",
+    "edits",
+    "find_structure",
+    "remove",
+    "removed_graph",
+    "removed_labels",
+    "removed_state",
+    "sliced_state",
+    "weights_edit",
+]

@@ -1,0 +1,328 @@
+"""Parameters and multiply-adds, counted and predicted.
+
+1 MAC = one multiply-add of a convolution, linear layer, matrix product or attention; bias and norm
+are not counted. Costs are those of one sample.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from pruners.capture import Graph
+from pruners.errors import InputError
+from pruners.groups.groups import Group, Structure, find_structure, layer_of
+from pruners.tracing import Axis, narrowed
+
+Kept = Mapping[str, int | Sequence[int]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What a model costs.
+
+    Attributes:
+        params: Number of parameters; shared ones count once.
+        macs: Multiply-adds for one sample.
+    """
+
+    params: int
+    macs: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Factor:
+    """A size that shrinks: ``size`` minus, for each group, positions times removed units.
+
+    Attributes:
+        size: The size before.
+        positions: Group, and how many positions each of its units has.
+        lines: Where each position belongs to several groups, as a flattened pair of channel dims
+            does: group and unit of each position, for each of them.
+    """
+
+    size: int
+    positions: tuple[tuple[int, Tensor], ...] = ()
+    lines: tuple[tuple[Tensor, Tensor], ...] = ()
+
+    def left(self, removed: Sequence[_Removed | None]) -> int:
+        if len(self.lines) > 1:
+            return self._left_of_all(removed)
+        left = self.size
+        for group, counts in self.positions:
+            gone = removed[group]
+            if gone is not None:
+                left -= gone.count(counts)
+        return left
+
+    def _left_of_all(self, removed: Sequence[_Removed | None]) -> int:
+        lost = torch.zeros(self.size, dtype=torch.bool)
+        for groups, units in self.lines:
+            for group, counts in self.positions:
+                gone = removed[group]
+                if gone is not None:
+                    inside = groups == group
+                    lost[inside] |= gone.lost(len(counts))[units[inside]]
+        return self.size - int(lost.sum())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Removed:
+    """Units of one group that are removed: how many, or which."""
+
+    number: int
+    mask: Tensor | None
+
+    def count(self, counts: Tensor) -> int:
+        if self.mask is not None:
+            return int(counts[self.mask].sum())
+        # Units of one group cover equally many positions, so any will do.
+        return int(counts.sum()) * self.number // len(counts)
+
+    def lost(self, units: int) -> Tensor:
+        """Return which units are removed ``(units,)``."""
+        return torch.arange(units) < self.number if self.mask is None else self.mask
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Term:
+    """A product of factors, counted towards one layer."""
+
+    layer: str
+    factors: tuple[_Factor, ...]
+    divisor: int = 1
+
+    def value(self, removed: Sequence[_Removed | None]) -> int:
+        product = 1
+        for factor in self.factors:
+            product *= factor.left(removed) if factor.positions else factor.size
+        return product // self.divisor
+
+
+def count_cost(model: nn.Module, graph: Graph, example: Tensor) -> Cost:
+    """Count a model's parameters and multiply-adds.
+
+    Args:
+        model: The model that was captured.
+        graph: Its graph.
+        example: An input batch.
+    """
+    return CostModel(find_structure(model, graph, example)).dense
+
+
+class CostModel:
+    """Predicts the cost after removal exactly, without removing anything.
+
+    Args:
+        structure: Structure of the dense model.
+    """
+
+    def __init__(self, structure: Structure) -> None:
+        self._groups: dict[str, tuple[int, Group]] = {
+            group.id: (number, group) for number, group in enumerate(structure.groups)
+        }
+        self._units = _units(structure)
+        self._params = self._parameter_terms(structure)
+        batch = len(structure.example)
+        self._macs = [
+            _Term(
+                _layer(product.weight),
+                tuple(self._factor(axis, structure) for axis in product.axes),
+                batch,
+            )
+            for product in structure.trace.products
+        ]
+        self._touching = _touching(self._params + self._macs, len(structure.groups))
+        nothing: list[_Removed | None] = [None] * len(structure.groups)
+        self._dense = Cost(
+            params=sum(term.value(nothing) for term in self._params),
+            macs=sum(term.value(nothing) for term in self._macs),
+        )
+        self._dense_terms = [term.value(nothing) for term in self._params + self._macs]
+        self._nothing = nothing
+
+    @property
+    def dense(self) -> Cost:
+        """Cost of the dense model."""
+        return self._dense
+
+    def predict(self, kept: Kept) -> Cost:
+        """Return the cost after removal.
+
+        Args:
+            kept: Group id -> how many units stay, or their numbers; other groups stay whole.
+
+        Raises:
+            InputError: No such group, or a count that the group does not have.
+        """
+        removed = list(self._nothing)
+        changed: set[int] = set()
+        for group_id, asked in kept.items():
+            number, gone = self._removed(group_id, asked)
+            if gone is not None:
+                removed[number] = gone
+                changed |= self._touching[number]
+        params, macs = self._dense.params, self._dense.macs
+        border = len(self._params)
+        for position in changed:
+            is_params = position < border
+            term = self._params[position] if is_params else self._macs[position - border]
+            change = term.value(removed) - self._dense_terms[position]
+            params, macs = (params + change, macs) if is_params else (params, macs + change)
+        return Cost(params=params, macs=macs)
+
+    def layers(self) -> dict[str, int]:
+        """Return the dense multiply-adds of each layer; ``""`` are products without weight."""
+        macs: dict[str, int] = {}
+        for term in self._macs:
+            macs[term.layer] = macs.get(term.layer, 0) + term.value(self._nothing)
+        return macs
+
+    def _removed(self, group_id: str, asked: int | Sequence[int]) -> tuple[int, _Removed | None]:
+        if group_id not in self._groups:
+            raise InputError(f"unknown group {group_id!r}")
+        number, group = self._groups[group_id]
+        count = asked if isinstance(asked, int) else len(asked)
+        if not 0 < count <= group.units:
+            raise InputError(f"group {group_id} has {group.units} units; {count} cannot be kept")
+        if count == group.units:
+            return number, None
+        mask = None
+        if not isinstance(asked, int):
+            mask = torch.ones(group.units, dtype=torch.bool)
+            mask[torch.as_tensor(list(asked))] = False
+        return number, _Removed(group.units - count, mask)
+
+    def _parameter_terms(self, structure: Structure) -> list[_Term]:
+        lines: dict[tuple[str, int], Tensor] = {
+            (name, dim): line for name, dim, line in structure.trace.labels.owners()
+        }
+        terms = []
+        for name, shape in structure.parameters.items():
+            factors = []
+            for dim, size in enumerate(shape):
+                line = lines.get((name, dim))
+                axis = Axis(size, (line,), 0) if line is not None else Axis(size)
+                factors.append(self._factor(axis, structure))
+            terms.append(_Term(layer_of(name), tuple(factors)))
+        return terms
+
+    def _factor(self, axis: Axis, structure: Structure) -> _Factor:
+        """Return how a size depends on the groups."""
+        found = [self._line(plane, axis.dim, structure) for plane in axis.planes]
+        lines = tuple(line for line in found if line is not None)
+        positions = []
+        for groups, units in lines:
+            for group in sorted(set(groups[groups >= 0].tolist())):
+                total = structure.groups[group].units
+                counts = torch.bincount(units[groups == group], minlength=total)
+                positions.append((group, counts))
+        return _Factor(axis.size, tuple(positions), lines)
+
+    def _line(self, plane: Tensor, dim: int, structure: Structure) -> tuple[Tensor, Tensor] | None:
+        """Return group and unit of each position along a dim; None if it does not shrink."""
+        small = structure.units.root[narrowed(plane)]
+        line = small.movedim(dim, 0).reshape(small.shape[dim], -1)
+        if line.shape[1] > 1 and not bool((line == line[:, :1]).all()):
+            # Another dim of the plane is the one that shrinks.
+            return None
+        roots = line[:, 0]
+        if len(roots) > 1 and bool((roots == roots[0]).all()):
+            return None
+        groups, units = self._units[0][roots], self._units[1][roots]
+        return (groups, units) if bool((groups >= 0).any()) else None
+
+
+class WholeCost:
+    """The cost of a model without a graph, counted in one forward pass; nothing is removed from it.
+
+    Args:
+        model: The model in eval mode.
+        example: An input batch.
+    """
+
+    def __init__(self, model: nn.Module, example: Tensor) -> None:
+        counter = FlopCounterMode(display=False)
+        with _plain_operators(), torch.no_grad(), counter:
+            model(example)
+        prefix = f"{type(model).__name__}."
+        self._layers = {
+            str(name).removeprefix(prefix): sum(flops.values()) // 2 // len(example)
+            for name, flops in counter.get_flop_counts().items()
+        }
+        self._dense = Cost(
+            params=sum(item.numel() for item in model.parameters()),
+            macs=counter.get_total_flops() // 2 // len(example),
+        )
+
+    @property
+    def dense(self) -> Cost:
+        """Cost of the model."""
+        return self._dense
+
+    def predict(self, kept: Kept) -> Cost:
+        """Return the model's cost.
+
+        Args:
+            kept: Empty: there are no groups.
+
+        Raises:
+            InputError: A group is named.
+        """
+        if kept:
+            raise InputError(f"unknown group {next(iter(kept))!r}: the model has no groups")
+        return self._dense
+
+    def layers(self) -> dict[str, int]:
+        """Return the multiply-adds of each module that was run, its children's included."""
+        return self._layers
+
+
+@contextlib.contextmanager
+def _plain_operators() -> Iterator[None]:
+    """Let torch run attention and recurrent layers as the products that its counter knows."""
+    mha, mkldnn = torch.backends.mha, torch.backends.mkldnn
+    before = mha.get_fastpath_enabled(), mkldnn.enabled
+    mha.set_fastpath_enabled(False)
+    # Its own context manager warns about a flag of other processors.
+    mkldnn.enabled = False  # type: ignore[assignment]
+    try:
+        with sdpa_kernel(SDPBackend.MATH), torch.backends.cudnn.flags(enabled=False):
+            yield
+    finally:
+        mha.set_fastpath_enabled(before[0])
+        mkldnn.enabled = before[1]
+
+
+def _layer(weight: str) -> str:
+    return layer_of(weight) if weight else ""
+
+
+def _units(structure: Structure) -> tuple[Tensor, Tensor]:
+    """Return group number and unit number for each label that stands for a unit; -1 is none."""
+    root = structure.units.root
+    groups = torch.full((len(root),), -1)
+    units = torch.full((len(root),), -1)
+    for number, group in enumerate(structure.groups):
+        member = group.producers[0]
+        line = root[structure.trace.labels.of(member.name, member.dim, len(member.index))]
+        inside = member.index >= 0
+        groups[line[inside]] = number
+        units[line[inside]] = member.index[inside]
+    return groups, units
+
+
+def _touching(terms: Sequence[_Term], groups: int) -> list[set[int]]:
+    """Return for each group which terms depend on it."""
+    touching: list[set[int]] = [set() for _ in range(groups)]
+    for position, term in enumerate(terms):
+        for factor in term.factors:
+            for group, _ in factor.positions:
+                touching[group].add(position)
+    return touching

@@ -1,0 +1,158 @@
+"""What it means that a channel is pruned: two answers, as edits of tensors.
+
+* ``removal``: what physically removing it does. The next layers stop reading it: their input
+  columns become zero (`pruners.groups.edits.consumer_edit`). Nothing of the channel gets through.
+* ``weights``: the producing layer's weight and bias rows become zero and batch norm is left alone,
+  as in the sensitivity tools of NNI and Distiller. After batch norm the channel still sends the
+  constant ``beta - gamma * mean / sqrt(var + eps)``, and a residual sum still adds its other
+  branch, so curves differ from removal, often by much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from pruners.capture import named_state
+from pruners.errors import UnknownNameError, UnsupportedError
+from pruners.groups.groups import Group
+
+if TYPE_CHECKING:
+    from pruners.groups.groups import Group, Member
+
+SEMANTICS = ("removal", "weights")
+SEMANTICS_LABEL = {"removal": "Removal", "weights": "Weights masked"}
+SEMANTICS_HELP = {
+    "removal": "as if the channel were physically removed: the next layers no longer read it",
+    "weights": "the layer's weight and bias are set to zero, batch norm is left alone, as NNI and "
+    "Distiller do: the channel still sends a constant, so this is not what removal gives",
+}
+
+
+def check_semantics(name: str) -> str:
+    """Return ``name`` if it is one of the two semantics.
+
+    Raises:
+        UnknownNameError: It is not.
+    """
+    if name not in SEMANTICS:
+        raise UnknownNameError("semantics", name, SEMANTICS)
+    return name
+
+
+def removed_units(group: Group, removed: Tensor) -> Tensor:
+    """Return removed units as a boolean tensor ``(units,)``, from that or from unit numbers."""
+    if removed.dtype == torch.bool:
+        return removed
+    mask = torch.zeros(group.units, dtype=torch.bool, device=removed.device)
+    mask[removed] = True
+    return mask
+
+
+def member_mask(member: Member, removed: Tensor) -> Tensor:
+    """Return which positions along the member's dim stay.
+
+    Args:
+        member: A member of the group.
+        removed: Boolean ``(units,)``, True = removed.
+
+    Returns:
+        Boolean ``(size of the dim,)``, True = keep; positions outside the group stay.
+    """
+    index = member.index.to(removed.device)
+    gone: Tensor = (index >= 0) & removed[index.clamp_min(0)]
+    return ~gone
+
+
+def weights_edit(group: Group, removed: Tensor, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the edit of the ``weights`` semantics: producers' weight and bias rows zeroed.
+
+    Args:
+        group: The group.
+        removed: Boolean ``(units,)`` or int64 unit numbers.
+        state: Tensors by fully qualified name; those of the group's producers are read.
+
+    Returns:
+        New tensors by fully qualified name.
+    """
+    gone = removed_units(group, removed)
+    edit: dict[str, Tensor] = {}
+    for member in group.members:
+        if member.role in ("producer", "bias"):
+            masked = edit.get(member.name, state[member.name].detach())
+            edit[member.name] = zeroed(masked, member_mask(member, gone), dim=member.dim)
+    return edit
+
+
+def consumer_masks(group: Group, removed: Tensor, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return, for each consumer weight, which elements stay when units are removed.
+
+    Args:
+        group: The group.
+        removed: Boolean ``(units,)`` or int64 unit numbers.
+        state: Tensors by fully qualified name.
+
+    Returns:
+        Boolean masks of the weights' shapes, in the modules' own layout, True = keep.
+    """
+    gone = removed_units(group, removed)
+    masks: dict[str, Tensor] = {}
+    for member in group.consumers:
+        whole = torch.ones_like(state[member.name], dtype=torch.bool)
+        mask = zeroed(whole, member_mask(member, gone), dim=member.dim)
+        masks[member.name] = masks[member.name] & mask if member.name in masks else mask
+    return masks
+
+
+def zeroed(tensor: Tensor, keep: Tensor, *, dim: int) -> Tensor:
+    """Return a copy of ``tensor`` with the positions along ``dim`` that are not kept set to 0."""
+    shape = [1] * tensor.dim()
+    shape[dim] = -1
+    return tensor.masked_fill(~keep.to(tensor.device).reshape(shape), 0)
+
+
+def removed_mask(group: Group, removed: Tensor) -> Tensor:
+    """Return removed units as a boolean tensor ``(units,)``, from that or from unit numbers."""
+    if removed.dtype == torch.bool:
+        return removed
+    mask = torch.zeros(group.units, dtype=torch.bool, device=removed.device)
+    mask[removed] = True
+    return mask
+
+
+def consumer_edit(group: Group, removed: Tensor, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Zero the input columns of a group's consumers.
+
+    Args:
+        group: The group; this equals removal where it is ``exact``.
+        removed: Boolean ``(units,)`` or int64 unit numbers.
+        state: Tensors by fully qualified name.
+
+    Returns:
+        New tensors by fully qualified name.
+
+    Raises:
+        UnsupportedError: The group cannot be pruned.
+    """
+    if not group.prunable:
+        raise UnsupportedError(f"group {group.id} cannot be pruned: {group.reason}")
+    gone = removed_mask(group, removed)
+    edit: dict[str, Tensor] = {}
+    for member in group.consumers:
+        tensor = edit.get(member.name, state[member.name].detach())
+        index = member.index.to(gone.device)
+        lost = ((index >= 0) & gone[index.clamp_min(0)]).to(tensor.device)
+        shape = [-1 if dim == member.dim else 1 for dim in range(tensor.dim())]
+        edit[member.name] = tensor.masked_fill(lost.reshape(shape), 0)
+    return edit
+
+
+def apply_edit(model: nn.Module, edit: Mapping[str, Tensor]) -> None:
+    """Write the tensors of an edit into a model, in place."""
+    state = named_state(model)
+    with torch.no_grad():
+        for name, value in edit.items():
+            state[name].copy_(value)

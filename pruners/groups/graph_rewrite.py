@@ -1,0 +1,277 @@
+"""Write a captured graph anew for fewer channels.
+
+The graph holds sizes that Python code computed: shapes of views, sizes of splits, groups of
+depthwise convolutions. All of them follow from which positions stay along each dim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from pruners.capture import Graph, device_of, first_names, make_on, named_state
+from pruners.errors import UnsupportedError
+from pruners.tracing import Trace, Value, narrowed, operator_name
+
+Rewrite = Callable[["Sizes", fx.Node, fx.Node], None]
+_REWRITES: dict[str, Rewrite] = {}
+aten = torch.ops.aten
+
+
+def _rewrites(*names: str) -> Callable[[Rewrite], Rewrite]:
+    def register(rewrite: Rewrite) -> Rewrite:
+        for name in names:
+            _REWRITES[name] = rewrite
+        return rewrite
+
+    return register
+
+
+class Sizes:
+    """How many positions stay along the dims of the graph's values.
+
+    Args:
+        trace: The traced graph.
+        gone: Which labels are removed, ``(labels,)``.
+    """
+
+    def __init__(self, trace: Trace, gone: Tensor) -> None:
+        self.trace = trace
+        self.gone = gone
+
+    def keep(self, value: Value, dim: int) -> Tensor | None:
+        """Return which positions stay along a dim ``(size,)``; None if all do."""
+        lost: Tensor | None = None
+        for plane in value.along(dim):
+            small = narrowed(plane)
+            gone = self.gone[small].movedim(dim, 0).reshape(small.shape[dim], -1).all(1)
+            lost = gone if lost is None else lost | gone
+        return None if lost is None or not bool(lost.any()) else ~lost
+
+    def size(self, value: Value, dim: int) -> int:
+        """Return the number of positions that stay along a dim."""
+        keep = self.keep(value, dim)
+        return value.shape[dim] if keep is None else int(keep.sum())
+
+    def shape(self, value: Value) -> tuple[int, ...]:
+        """Return the shape that a value has after removal, with the example's batch."""
+        return tuple(self.size(value, dim) for dim in range(len(value.shape)))
+
+    def before(self, value: Value, dim: int, position: int) -> int:
+        """Return how many positions stay before a position."""
+        keep = self.keep(value, dim)
+        size = value.shape[dim]
+        position = min(max(position + size if position < 0 else position, 0), size)
+        return position if keep is None else int(keep[:position].sum())
+
+
+def sliced_state(trace: Trace, gone: Tensor, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the parameters and buffers that removal changes, by first name, sliced."""
+    sliced: dict[str, Tensor] = {}
+    for name, dim, line in trace.labels.owners():
+        lost = gone[line]
+        if bool(lost.any()):
+            tensor = sliced.get(name, tensors[name].detach())
+            kept = torch.nonzero(~lost).reshape(-1).to(tensor.device)
+            sliced[name] = tensor.index_select(dim, kept)
+    return sliced
+
+
+def rewritten(model: nn.Module, graph: Graph, trace: Trace, gone: Tensor) -> fx.GraphModule:
+    """Return a module that computes the graph with fewer channels.
+
+    Its parameters and buffers have the names that they have in ``model``.
+
+    Raises:
+        UnsupportedError: A size in the graph cannot be changed.
+    """
+    own, tensors = named_state(model), graph.tensors(model)
+    state = {**tensors, **sliced_state(trace, gone, {**own, **tensors})}
+    sizes = Sizes(trace, gone)
+    new = fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    root = nn.Module()
+    for node in graph.module.graph.nodes:
+        if node.op == "placeholder" and node.name in graph.state:
+            name = graph.state[node.name]
+            _register(root, name, state[name], own.get(name))
+            copies[node] = new.get_attr(name)
+        elif node.op == "get_attr":
+            # A graph within the graph; the channels that it reads stay.
+            part = getattr(graph.module, str(node.target))
+            root.add_module(str(node.target), deepcopy(part))
+            copies[node] = new.get_attr(str(node.target))
+        elif node.op == "output":
+            copies[node] = new.output(copies[_output(node)])
+        else:
+            copies[node] = new.node_copy(node, lambda item: copies[item])
+            rewrite = _REWRITES.get(operator_name(node)) if node.op == "call_function" else None
+            if rewrite is not None:
+                rewrite(sizes, node, copies[node])
+    new.eliminate_dead_code()
+    smaller = fx.GraphModule(root, new, type(model).__name__)
+    make_on(smaller, device_of(model))
+    _keep_unread(smaller, model)
+    return smaller
+
+
+def _keep_unread(smaller: nn.Module, model: nn.Module) -> None:
+    """Register what the graph never reads: it is part of the model all the same."""
+    own, read = named_state(model), named_state(smaller)
+    for name, first in first_names(model).items():
+        if name == first and name not in read:
+            _register(smaller, name, own[name], own[name])
+
+
+def _output(node: fx.Node) -> fx.Node:
+    item: Any = node.args[0]
+    while isinstance(item, list | tuple):
+        item = item[0]
+    assert isinstance(item, fx.Node)
+    return item
+
+
+def _register(root: nn.Module, name: str, tensor: Tensor, original: Tensor | None) -> None:
+    *path, last = name.split(".")
+    holder = root
+    for part in path:
+        if part not in holder._modules:
+            holder.add_module(part, nn.Module())
+        holder = holder.get_submodule(part)
+    if isinstance(original, nn.Parameter):
+        copy = nn.Parameter(tensor.detach().clone(), requires_grad=original.requires_grad)
+        holder.register_parameter(last, copy)
+    else:
+        holder.register_buffer(last, tensor.detach().clone())
+
+
+def _value(sizes: Sizes, node: fx.Node) -> Value:
+    value = sizes.trace.values[node]
+    assert isinstance(value, Value)
+    return value
+
+
+def _source(sizes: Sizes, node: fx.Node) -> Value:
+    source = node.args[0]
+    assert isinstance(source, fx.Node)
+    return _value(sizes, source)
+
+
+def _set(copy: fx.Node, position: int, argument: Any) -> None:
+    copy.args = (*copy.args[:position], argument, *copy.args[position + 1 :])
+
+
+@_rewrites("view", "_unsafe_view", "reshape", "expand")
+def _view(sizes: Sizes, node: fx.Node, copy: fx.Node) -> None:
+    value = _value(sizes, node)
+    if operator_name(node) in ("view", "_unsafe_view"):
+        # Whether a view can be taken depends on the attention kernel that ran before.
+        copy.target = aten.reshape.default
+    old = list(copy.args[1])  # type: ignore[arg-type]
+    new: list[Any] = []
+    for dim, (asked, size) in enumerate(zip(old, sizes.shape(value), strict=True)):
+        if size == value.shape[dim] or asked == -1:
+            new.append(asked)
+        elif isinstance(asked, int):
+            new.append(size)
+        else:
+            new.append(-1)
+    if new.count(-1) > 1 and operator_name(node) != "expand":
+        raise UnsupportedError(f"{sizes.trace.where(node)}: two sizes depend on what is removed")
+    _set(copy, 1, new)
+
+
+@_rewrites("split", "split_with_sizes", "chunk")
+def _split(sizes: Sizes, node: fx.Node, copy: fx.Node) -> None:
+    dim = node.args[2] if len(node.args) > 2 else node.kwargs.get("dim", 0)
+    assert isinstance(dim, int)
+    source = _source(sizes, node)
+    dim %= len(source.shape)
+    keep = sizes.keep(source, dim)
+    if keep is None:
+        return
+    widths = [shape[dim] for shape in sizes.trace.shape(node)]
+    counts = [int(piece.sum()) for piece in torch.split(keep, widths)]
+    copy.target = aten.split_with_sizes.default
+    copy.args = (copy.args[0], counts, dim)
+    copy.kwargs = {}
+
+
+@_rewrites("slice", "narrow")
+def _slice(sizes: Sizes, node: fx.Node, copy: fx.Node) -> None:
+    names = ("self", "dim", "start", "end", "step")
+    given: dict[str, Any] = {**dict(zip(names, copy.args, strict=False)), **copy.kwargs}
+    source = _source(sizes, node)
+    dim = int(given.get("dim", 0)) % len(source.shape)
+    if sizes.keep(source, dim) is None:
+        return
+    start, end = given.get("start") or 0, given.get("end")
+    end = source.shape[dim] if end is None else end
+    if given.get("step", 1) != 1 or not isinstance(start, int) or not isinstance(end, int):
+        raise UnsupportedError(f"{sizes.trace.where(node)} takes every n-th channel")
+    first, last = sizes.before(source, dim, start), sizes.before(source, dim, end)
+    copy.args, copy.kwargs = (copy.args[0], dim, first, last), {}
+
+
+@_rewrites("slice_scatter")
+def _slice_scatter(sizes: Sizes, node: fx.Node, copy: fx.Node) -> None:
+    given: dict[str, Any] = dict(zip(("dim", "start", "end", "step"), copy.args[2:], strict=False))
+    given |= copy.kwargs
+    source = _source(sizes, node)
+    dim = int(given.get("dim", 0)) % len(source.shape)
+    if sizes.keep(source, dim) is None:
+        return
+    start, end = given.get("start") or 0, given.get("end")
+    end = source.shape[dim] if end is None else end
+    if given.get("step", 1) != 1 or not isinstance(start, int) or not isinstance(end, int):
+        raise UnsupportedError(f"{sizes.trace.where(node)} overwrites every n-th channel")
+    first, last = sizes.before(source, dim, start), sizes.before(source, dim, end)
+    copy.args, copy.kwargs = (*copy.args[:2], dim, first, last), {}
+
+
+@_rewrites("select")
+def _select(sizes: Sizes, node: fx.Node, copy: fx.Node) -> None:
+    source = _source(sizes, node)
+    dim, position = copy.args[1], copy.args[2]
+    if isinstance(dim, int) and isinstance(position, int):
+        dim %= len(source.shape)
+        if sizes.keep(source, dim) is not None:
+            _set(copy, 2, sizes.before(source, dim, position))
+
+
+@_rewrites("layer_norm", "native_layer_norm", "rms_norm")
+def _layer_norm(sizes: Sizes, node: fx.Node, copy: fx.Node) -> None:
+    source = _source(sizes, node)
+    count = len(copy.args[1])  # type: ignore[arg-type]
+    _set(copy, 1, list(sizes.shape(source)[-count:]))
+
+
+@_rewrites("conv1d", "conv2d", "conv3d")
+def _conv(sizes: Sizes, node: fx.Node, copy: fx.Node) -> None:
+    _depthwise_groups(sizes, node, copy, 6)
+
+
+@_rewrites("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+def _conv_transpose(sizes: Sizes, node: fx.Node, copy: fx.Node) -> None:
+    _depthwise_groups(sizes, node, copy, 6)
+
+
+@_rewrites("convolution")
+def _convolution(sizes: Sizes, node: fx.Node, copy: fx.Node) -> None:
+    _depthwise_groups(sizes, node, copy, 8)
+
+
+def _depthwise_groups(sizes: Sizes, node: fx.Node, copy: fx.Node, position: int) -> None:
+    """Give a depthwise convolution as many groups as channels; others keep theirs."""
+    if len(copy.args) <= position or copy.args[position] == 1:
+        return
+    source = _source(sizes, node)
+    weight = node.args[1]
+    assert isinstance(weight, fx.Node)
+    channel_dim = len(source.shape) - len(_value(sizes, weight).shape) + 1
+    if source.shape[channel_dim] == copy.args[position]:
+        _set(copy, position, sizes.size(source, channel_dim))

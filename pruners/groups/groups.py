@@ -1,0 +1,278 @@
+"""Groups: channels of several layers that can only be removed together.
+
+Groups are read off the captured graph; see `pruners.tracing.labels` for the method. A group lists,
+for each dim of each parameter that it touches, which of its units each position belongs to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pruners.capture import Graph
+from pruners.errors import UnknownNameError
+from pruners.tracing import Trace, Units, operator_name, resolve, run_trace, units_of
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Member:
+    """One dim of one parameter or buffer that a group touches.
+
+    Attributes:
+        name: Fully qualified name, such as ``layer1.0.conv1.weight``.
+        dim: The dim.
+        role: ``producer``, ``consumer``, ``bias``, ``norm``, ``depthwise`` or ``parameter``.
+        index: Unit of each position along the dim ``(size,)``, int64; -1 is outside the group.
+    """
+
+    name: str
+    dim: int
+    role: str
+    index: Tensor
+
+    @property
+    def layer(self) -> str:
+        """Name of the module that holds the parameter."""
+        return layer_of(self.name)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Group:
+    """Channels that go together.
+
+    Attributes:
+        id: Name of the first producing layer; ``#2``, ... follow if it makes several groups.
+        layer: That layer.
+        kind: ``channel`` or ``head``.
+        units: Number of units, each removed or kept as a whole.
+        members: What removal slices.
+        prunable: Whether units can be removed.
+        reason: Why not.
+        exact: Whether zeroing the consumers' input columns equals removal. Where a norm mixes the
+            channels it does not.
+        note: What mixes the channels, if the group is not exact.
+    """
+
+    id: str
+    layer: str
+    kind: str
+    units: int
+    members: tuple[Member, ...]
+    prunable: bool
+    reason: str
+    exact: bool
+    note: str = ""
+
+    @property
+    def producers(self) -> tuple[Member, ...]:
+        """Members whose rows make the channels."""
+        return tuple(member for member in self.members if member.role == "producer")
+
+    @property
+    def consumers(self) -> tuple[Member, ...]:
+        """Members whose columns read the channels."""
+        return tuple(member for member in self.members if member.role == "consumer")
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A module with a weight that the graph multiplies by.
+
+    Attributes:
+        name: Module name.
+        type: Class name of the module.
+        weight: Fully qualified name of the weight.
+        out_dim: Dim of the weight that makes channels.
+        in_dim: Dim of the weight that reads channels.
+        groups: Convolution groups.
+        params: Number of parameters of the module itself.
+        output_shape: Shape of the (first) output without the batch.
+        executed: Whether the graph runs it.
+    """
+
+    name: str
+    type: str
+    weight: str
+    out_dim: int
+    in_dim: int
+    groups: int
+    params: int
+    output_shape: tuple[int, ...]
+    executed: bool = True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Structure:
+    """All groups and layers of a model, in execution order.
+
+    Attributes:
+        groups: Groups, prunable or not.
+        layers: Layers.
+        trace: The labels of every value of the graph.
+        units: Which labels go together.
+        example: The input batch that removal is verified on.
+        parameters: Shape of every parameter, shared ones once.
+    """
+
+    groups: tuple[Group, ...]
+    layers: tuple[Layer, ...]
+    trace: Trace
+    units: Units
+    example: Tensor
+    parameters: Mapping[str, tuple[int, ...]]
+
+    def group(self, group_id: str) -> Group:
+        """Return the group of that id.
+
+        Raises:
+            UnknownNameError: There is none.
+        """
+        for group in self.groups:
+            if group.id == group_id:
+                return group
+        raise UnknownNameError("group", group_id, [group.id for group in self.groups])
+
+    def of_layer(self, name: str) -> tuple[Group, ...]:
+        """Return the groups that a layer makes channels of."""
+        return tuple(
+            group
+            for group in self.groups
+            if any(m.layer == name and m.role in ("producer", "depthwise") for m in group.members)
+        )
+
+
+def layer_of(name: str) -> str:
+    """Return the module name of a parameter; a parameter of the model itself is its own layer.
+
+    What ``torch.nn.utils.parametrize`` keeps in modules of its own belongs to the module that it
+    makes a weight for.
+    """
+    return name.rpartition(".")[0].partition(".parametrizations.")[0] or name
+
+
+def find_structure(
+    model: nn.Module, graph: Graph, example: Tensor, *, strict: bool = False
+) -> Structure:
+    """Find the groups and layers of a model.
+
+    Args:
+        model: The model that was captured.
+        graph: Its graph.
+        example: An input batch; the graph was captured with its shape.
+        strict: Raise what the handler of an operator raises; by default, channels that it reads
+            cannot be removed, and the operator is named as the reason.
+    """
+    trace = run_trace(model, graph, strict=strict)
+    units = resolve(trace)
+    parameters = {name: tuple(item.shape) for name, item in model.named_parameters()}
+    groups = _groups(trace, units)
+    return Structure(groups, _layers(model, trace), trace, units, example, parameters)
+
+
+def _groups(trace: Trace, units: Units) -> tuple[Group, ...]:
+    dims = units_of(trace.labels, units)
+    # Which dims a unit touches, and at how many positions: units of one group cost the same.
+    touches: dict[int, list[tuple[int, int]]] = {}
+    for position, (_, _, line) in enumerate(dims):
+        found, counts = torch.unique(line, return_counts=True)
+        for unit, count in zip(found.tolist(), counts.tolist(), strict=True):
+            touches.setdefault(unit, []).append((position, count))
+    producers = [
+        key for key, roles in trace.roles.items() if {"producer", "depthwise"} & set(roles)
+    ]
+    places = {(name, dim): position for position, (name, dim, _) in enumerate(dims)}
+    families: dict[Any, list[int]] = {}
+    done: set[int] = set()
+    for key in producers:
+        if "producer" not in trace.roles[key]:
+            continue
+        for unit in dict.fromkeys(dims[places[key]][2].tolist()):
+            if unit not in done:
+                done.add(unit)
+                signature = (
+                    places[key],
+                    tuple(touches[unit]),
+                    unit in units.frozen,
+                    unit in units.mixed,
+                    unit in units.heads,
+                )
+                families.setdefault(signature, []).append(unit)
+    groups: list[Group] = []
+    taken: dict[str, int] = {}
+    for signature, family in families.items():
+        layer = layer_of(dims[signature[0]][0])
+        taken[layer] = taken.get(layer, 0) + 1
+        suffix = f"#{taken[layer]}" if taken[layer] > 1 else ""
+        touched = [dims[position] for position, _ in touches[family[0]]]
+        members = tuple(_members(trace, units, family, touched))
+        groups.append(_group(units, family, layer + suffix, layer, members))
+    return tuple(groups)
+
+
+def _members(
+    trace: Trace, units: Units, family: list[int], touched: Iterable[tuple[str, int, Tensor]]
+) -> Iterable[Member]:
+    number = torch.full((len(units.root),), -1)
+    number[torch.tensor(family)] = torch.arange(len(family))
+    order = {key: position for position, key in enumerate(trace.roles)}
+    found = [
+        Member(name, dim, role, number[line])
+        for name, dim, line in touched
+        for role in trace.roles.get((name, dim), {"parameter": None})
+    ]
+    last = len(order)
+    return sorted(found, key=lambda member: order.get((member.name, member.dim), last))
+
+
+def _group(
+    units: Units, family: list[int], group_id: str, layer: str, members: tuple[Member, ...]
+) -> Group:
+    first = family[0]
+    reason = units.frozen.get(first, "")
+    if not reason and len(family) == 1:
+        reason = "has one unit only, and one always stays"
+    return Group(
+        id=group_id,
+        layer=layer,
+        kind="head" if first in units.heads else "channel",
+        units=len(family),
+        members=members,
+        prunable=not reason,
+        reason=reason,
+        exact=first not in units.mixed,
+        note=units.mixed.get(first, ""),
+    )
+
+
+def _first_shape(shape: Any) -> tuple[int, ...]:
+    """Return the shape of the first output of an operator that may have several."""
+    return _first_shape(shape[0]) if shape and isinstance(shape[0], tuple) else shape
+
+
+def _layers(model: nn.Module, trace: Trace) -> tuple[Layer, ...]:
+    modules = dict(model.named_modules())
+    params: dict[str, int] = {}
+    for name, item in model.named_parameters(remove_duplicate=False):
+        params[layer_of(name)] = params.get(layer_of(name), 0) + item.numel()
+    layers: dict[str, Layer] = {}
+    for product in trace.products:
+        if not product.weight or layer_of(product.weight) in layers:
+            continue
+        name = layer_of(product.weight)
+        module = modules.get(name, model)
+        is_transposed = operator_name(product.node).startswith("conv_transpose")
+        layers[name] = Layer(
+            name=name,
+            type=type(module).__name__ if name in modules else "Parameter",
+            weight=product.weight,
+            out_dim=1 if is_transposed else 0,
+            in_dim=0 if is_transposed else 1,
+            groups=int(getattr(module, "groups", 1)),
+            params=params.get(name, 0),
+            output_shape=_first_shape(trace.shape(product.node))[1:],
+        )
+    return tuple(layers.values())

@@ -1,0 +1,36 @@
+"""Repairs of weights without training."""
+
+from pruners.reconstruction.batch_norm import batch_norm_buffers
+from pruners.reconstruction.layerwise import (
+    METHOD_HELP,
+    METHODS,
+    LayerRepair,
+    Repair,
+    repair_layers,
+    repair_one,
+)
+from pruners.reconstruction.lsq import least_squares
+from pruners.reconstruction.mask_search import fisher_loss, search_mask, unit_gate_gradients
+from pruners.reconstruction.moments import Moments, capture_moments, execution_order
+from pruners.reconstruction.obs import obs_update, sparsegpt
+from pruners.reconstruction.scaling import unit_scales
+
+__all__ = [
+    "LayerRepair",
+    "METHODS",
+    "METHOD_HELP",
+    "Moments",
+    "Repair",
+    "batch_norm_buffers",
+    "capture_moments",
+    "execution_order",
+    "fisher_loss",
+    "least_squares",
+    "obs_update",
+    "repair_layers",
+    "repair_one",
+    "search_mask",
+    "sparsegpt",
+    "unit_gate_gradients",
+    "unit_scales",
+]

@@ -1,0 +1,173 @@
+"""Repair a pruned model layer by layer, in the order of execution, without training.
+
+Each layer is fitted on the inputs that the model gives with everything before it already repaired,
+towards the outputs of the dense model, so that errors do not pile up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from pruners.errors import InputError, UnknownNameError
+from pruners.layers import find_layer, to_native, to_output_first
+from pruners.reconstruction.lsq import RIDGE, least_squares
+from pruners.reconstruction.moments import Batches, Moments, capture_moments, execution_order
+from pruners.reconstruction.obs import obs_update
+
+METHODS = ("lsq", "obs")
+METHOD_HELP = {
+    "lsq": "least squares: the kept weights are fitted to the dense layer's outputs (AIMET)",
+    "obs": "OBS update: each removed weight is made up for by later ones (SparseGPT)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRepair:
+    """What a repair did for one layer.
+
+    Attributes:
+        layer: Module name.
+        error_before: Mean squared output error of masking alone, per token and channel.
+        error_after: The same after the repair, on the same calibration data.
+    """
+
+    layer: str
+    error_before: float
+    error_after: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Repair:
+    """A repaired edit.
+
+    Attributes:
+        edit: All tensors of the pruned and repaired model that differ from the dense one.
+        layers: What changed, in the order of execution.
+        skipped: Layer name -> why it was not repaired.
+    """
+
+    edit: dict[str, Tensor]
+    layers: tuple[LayerRepair, ...]
+    skipped: dict[str, str]
+
+
+def repair_layers(
+    model: nn.Module,
+    batches: Batches,
+    *,
+    edit: Mapping[str, Tensor],
+    masks: Mapping[str, Tensor],
+    method: str = "lsq",
+    ridge: float = RIDGE,
+    teacher: nn.Module | None = None,
+    rows: Mapping[str, Tensor] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Repair:
+    """Repair all layers whose weights are masked.
+
+    Args:
+        model: The model that is pruned, in eval mode; left as found.
+        batches: Calibration batches that can be iterated again and again (a list).
+        edit: Tensors of the pruned model by fully qualified name.
+        masks: Weight name -> boolean mask of its shape in the module's layout, True = keep. A
+            weight that is masked for several reasons has one mask with all of them.
+        method: ``lsq`` or ``obs``.
+        ridge: Pull of ``lsq`` to the old weights; see `pruners.reconstruction.lsq.least_squares`.
+        teacher: The dense model if ``model`` is a smaller one; see `capture_moments`.
+        rows: Output channels of the teacher's layers that the smaller ones have.
+        progress: Called with layers done and their number.
+
+    Raises:
+        UnknownNameError: No such method.
+        InputError: There are no batches.
+    """
+    if method not in METHODS:
+        raise UnknownNameError("repair method", method, METHODS)
+    order, skipped = _repairable(model, batches, list(masks))
+    current = dict(edit)
+    repaired = []
+    for done, name in enumerate(order, start=1):
+        moments = capture_moments(
+            model, batches, layers=[name], edit=current, teacher=teacher, rows=rows
+        )[name]
+        mask = masks[f"{name}.weight"]
+        new, result = repair_one(
+            model, name, moments=moments, mask=mask, method=method, edit=current, ridge=ridge
+        )
+        current.update(new)
+        repaired.append(result)
+        if progress is not None:
+            progress(done, len(order))
+    return Repair(edit=current, layers=tuple(repaired), skipped=skipped)
+
+
+def repair_one(
+    model: nn.Module,
+    name: str,
+    *,
+    moments: Moments,
+    mask: Tensor,
+    method: str,
+    edit: Mapping[str, Tensor] | None = None,
+    ridge: float = RIDGE,
+) -> tuple[dict[str, Tensor], LayerRepair]:
+    """Repair one layer from moments that may serve many masks.
+
+    Args:
+        model: The dense model.
+        name: The layer.
+        moments: Its moments.
+        mask: Boolean mask of the weight in the module's layout, True = keep.
+        method: ``lsq`` or ``obs``.
+        edit: Tensors of the pruned model; the layer's bias is taken from it if it is there.
+        ridge: See `pruners.reconstruction.lsq.least_squares`.
+
+    Returns:
+        The layer's new tensors by fully qualified name, and the errors before and after.
+    """
+    module = find_layer(model, name)
+    parameter = module.get_parameter("weight").detach()
+    weight = to_output_first(parameter, module)
+    keep = to_output_first(mask, module)
+    bias = _bias(module, name, edit or {})
+    before = moments.error(weight * keep, bias)
+    new_bias = bias
+    if method == "lsq":
+        new_weight, new_bias = least_squares(moments, weight, bias, mask=keep, ridge=ridge)
+    else:
+        new_weight = obs_update(weight, moments.gram[:, :-1, :-1], mask=keep)
+    new = {f"{name}.weight": to_native(new_weight, module)}
+    if new_bias is not None and method == "lsq":
+        new[f"{name}.bias"] = new_bias
+    return new, LayerRepair(name, before, moments.error(new_weight, new_bias))
+
+
+def _bias(module: nn.Module, name: str, edit: Mapping[str, Tensor]) -> Tensor | None:
+    own = dict(module.named_parameters(recurse=False)).get("bias")
+    return None if own is None else edit.get(f"{name}.bias", own).detach()
+
+
+def _repairable(
+    model: nn.Module, batches: Batches, weights: Sequence[str]
+) -> tuple[list[str], dict[str, str]]:
+    """Return the layers to repair in the order of execution, and why others are left."""
+    first = next(iter(batches), None)
+    if first is None:
+        raise InputError("a repair needs calibration data; there is none")
+    skipped = {}
+    candidates = []
+    for weight in weights:
+        name, _, attribute = weight.rpartition(".")
+        module = model.get_submodule(name)
+        if attribute != "weight" or isinstance(module, nn.MultiheadAttention):
+            skipped[name] = "its outputs inside of the attention are not visible"
+        else:
+            candidates.append(name)
+    order = execution_order(model, first[0], layers=candidates)
+    for name in candidates:
+        if name not in order:
+            skipped[name] = "the model does not call it as a module"
+    return order, skipped

@@ -1,0 +1,22 @@
+"""One calibration pass: activations, gradients, moments."""
+
+from pruners.statistics import unfolding
+from pruners.statistics.calibration import NEEDS, Batch, Statistics, collect, layer_data
+from pruners.statistics.gates import input_gate_gradients
+from pruners.statistics.gradients import in_blocks
+from pruners.statistics.layer import LayerData
+from pruners.statistics.unfolding import column_length, columns
+
+__all__ = [
+    "Batch",
+    "LayerData",
+    "NEEDS",
+    "Statistics",
+    "collect",
+    "column_length",
+    "columns",
+    "in_blocks",
+    "input_gate_gradients",
+    "layer_data",
+    "unfolding",
+]

@@ -1,0 +1,24 @@
+"""A captured graph run on labels: which positions belong together."""
+
+from pruners.tracing.labels import Labels, compact, narrowed, support
+from pruners.tracing.run import run_trace
+from pruners.tracing.trace import HANDLERS, Axis, Trace, module_of, operator_name
+from pruners.tracing.units import Units, resolve, units_of
+from pruners.tracing.values import Value
+
+__all__ = [
+    "Axis",
+    "HANDLERS",
+    "Labels",
+    "Trace",
+    "Units",
+    "Value",
+    "compact",
+    "module_of",
+    "narrowed",
+    "operator_name",
+    "resolve",
+    "run_trace",
+    "support",
+    "units_of",
+]

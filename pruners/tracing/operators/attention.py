@@ -1,0 +1,60 @@
+"""Structure trace: scaled dot product attention."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import fx
+
+from pruners.tracing.labels import narrowed, support
+from pruners.tracing.trace import Axis, Product, Trace, axis_of, handles
+from pruners.tracing.values import Operand, Value
+
+
+@handles("scaled_dot_product_attention")
+def attention(
+    trace: Trace,
+    node: fx.Node,
+    query: Value,
+    key: Value,
+    value: Value,
+    mask: Value | None = None,
+    *args: Any,
+    **kwargs: Any,
+) -> Value:
+    """Tie the channels of each head; heads go together in query, key, value and mask."""
+    shape = trace.shape(node)
+    if query.shape[:-2] != value.shape[:-2]:
+        reason = f"{trace.where(node)}: query and value have different numbers of heads"
+        return trace.refuse(node, [query, key, value], reason)
+    tied = [_head(trace, node, item, shape) for item in (query, key, value)]
+    if mask is not None:
+        tied.append(_head(trace, node, mask, shape))
+    planes = trace.meet(node, tied)
+    for plane in planes:
+        trace.labels.mark_heads(plane)
+    for other, width in ((key, query.shape[-1]), (value, value.shape[-1])):
+        axes = [axis_of(query, dim) for dim in range(len(shape) - 1)]
+        axes += [Axis(other.shape[-2]), Axis(width)]
+        trace.products.append(Product(node, "", tuple(axes)))
+    return Value(shape, planes, reason=query.reason)
+
+
+def _head(trace: Trace, node: fx.Node, value: Value, shape: Sequence[int]) -> Operand:
+    """Return query, key, value or mask as an operand over the leading dims."""
+    last = len(value.shape) - 1
+    planes = []
+    for plane in value.planes:
+        touched = support(plane)
+        trace.labels.unite_along(plane, touched & {last})
+        trace.labels.freeze_whole(plane, f"is summed as a whole in {trace.where(node)}")
+        if last - 1 in touched:
+            trace.labels.freeze(plane, f"{trace.where(node)} mixes its channels as tokens")
+        planes.append(plane)
+    lead = len(shape) - 2
+    shift = len(shape) - len(value.shape)
+    varying = frozenset(dim + shift for dim in value.varying if dim + shift < lead)
+    flat = [narrowed(p, keep=support(p) - {last, last - 1}) for p in planes]
+    leading = tuple(p.expand(tuple(shape)) for p in flat if support(p))
+    return Operand(leading, varying, value.reason)

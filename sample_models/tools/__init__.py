@@ -1,0 +1,1 @@
+"""How the samples were made; not part of the installed program."""

@@ -1,0 +1,175 @@
+"""Train one sample model: `python -m sample_models.tools.train NAME`.
+
+Only the 60,000 training images are read; the weights written are those of the last step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from sample_models.architectures import ARCHITECTURES
+from sample_models.fashion_mnist import DEFAULT_DIR, normalize, read_raw
+from sample_models.tools.recipes import RECIPES, Recipe
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+def augment(images: Tensor, *, shift: int, generator: torch.Generator) -> Tensor:
+    """Shift each image by up to `shift` pixels and mirror half of them.
+
+    Args:
+        images: uint8 images (N, 1, H, W).
+        shift: Largest shift in each direction; what is uncovered becomes black.
+        generator: Source of the random numbers.
+
+    Returns:
+        New images of the same shape.
+    """
+    count, _, height, width = images.shape
+    padded = F.pad(images, (shift, shift, shift, shift))[:, 0]
+
+    def offsets() -> Tensor:
+        return torch.randint(0, 2 * shift + 1, (count, 1), generator=generator)
+
+    rows = offsets() + torch.arange(height)
+    columns = offsets() + torch.arange(width)
+    mirror = torch.rand(count, generator=generator) < 0.5
+    columns = torch.where(mirror[:, None], columns.flip(1), columns)
+    index = torch.arange(count)[:, None, None]
+    return padded[index, rows[:, :, None], columns[:, None, :]].unsqueeze(1)
+
+
+def make_optimizer(
+    model: nn.Module, recipe: Recipe, *, steps: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.OneCycleLR]:
+    """Return the recipe's optimizer and its one-cycle schedule over `steps` steps."""
+    groups = [
+        {
+            "params": [p for p in model.parameters() if p.ndim > 1],
+            "weight_decay": recipe.weight_decay,
+        },
+        {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    optimizer: torch.optim.Optimizer
+    if recipe.optimizer == "sgd":
+        optimizer = torch.optim.SGD(groups, lr=recipe.lr, momentum=0.9, nesterov=True)
+    else:
+        optimizer = torch.optim.AdamW(groups, lr=recipe.lr)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=recipe.lr, total_steps=steps, pct_start=0.2, cycle_momentum=False
+    )
+    return optimizer, schedule
+
+
+def batches(
+    images: Tensor, labels: Tensor, recipe: Recipe, *, generator: torch.Generator
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield one epoch of augmented, normalized batches in random order."""
+    order = torch.randperm(len(images), generator=generator)
+    # A shorter last batch would have noisier statistics, so it is left out.
+    for start in range(0, len(order) - recipe.batch_size + 1, recipe.batch_size):
+        chosen = order[start : start + recipe.batch_size]
+        batch = augment(images[chosen], shift=recipe.shift, generator=generator)
+        yield normalize(batch).contiguous(memory_format=torch.channels_last), labels[chosen]
+
+
+def train(name: str, *, recipe: Recipe, data_dir: Path, seed: int) -> nn.Module:
+    """Train a fresh model and return it in eval mode.
+
+    Args:
+        name: Name of the architecture.
+        recipe: Hyper-parameters.
+        data_dir: Folder with the original Fashion-MNIST files.
+        seed: Seed of initialization, order and augmentation.
+    """
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    images, labels = read_raw(data_dir, split="train")
+    model = ARCHITECTURES[name]()
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    steps = len(images) // recipe.batch_size * recipe.epochs
+    optimizer, schedule = make_optimizer(model, recipe, steps=steps)
+    start = time.monotonic()
+    for epoch in range(1, recipe.epochs + 1):
+        total_loss, correct, seen = 0.0, 0, 0
+        for inputs, targets in batches(images, labels, recipe, generator=generator):
+            with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bf16):
+                logits = model(inputs)
+            loss = F.cross_entropy(logits.float(), targets, label_smoothing=recipe.smoothing)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            schedule.step()
+            total_loss += loss.item() * len(targets)
+            correct += int((logits.argmax(1) == targets).sum())
+            seen += len(targets)
+        _report(name, epoch, recipe.epochs, total_loss / seen, correct / seen, start)
+    return model.eval()
+
+
+def _report(name: str, epoch: int, epochs: int, loss: float, accuracy: float, start: float) -> None:
+    spent = time.monotonic() - start
+    left = spent / epoch * (epochs - epoch)
+    print(
+        f"{name} epoch {epoch}/{epochs} train loss {loss:.4f} train accuracy {accuracy:.4f} "
+        f"{spent / 60:.1f} min, {left / 60:.1f} min left",
+        flush=True,
+    )
+
+
+def save(model: nn.Module, path: Path, *, name: str, recipe: Recipe, seed: int) -> None:
+    """Write the weights as safetensors, with how they were made in the header."""
+    tensors = {key: value.contiguous() for key, value in model.state_dict().items()}
+    made = {
+        "name": name,
+        "seed": seed,
+        "recipe": dataclasses.asdict(recipe),
+        "torch": torch.__version__,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, path, metadata={"training": json.dumps(made, sort_keys=True)})
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m sample_models.tools.train", description=__doc__
+    )
+    parser.add_argument("name", choices=sorted(ARCHITECTURES))
+    parser.add_argument("--data-dir", type=Path, default=DEFAULT_DIR, help="(default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
+    parser.add_argument(
+        "--epochs", type=int, help="(default: as in sample_models/tools/recipes.py)"
+    )
+    parser.add_argument("--out", type=Path, help="(default: the package's weights folder)")
+    parser.add_argument("--threads", type=int, default=1, help="(default: %(default)s)")
+    options = parser.parse_args(argv)
+    # Sums depend on the number of threads; one thread is what the shipped weights were made with.
+    torch.set_num_threads(options.threads)
+    recipe = RECIPES[options.name]
+    if options.epochs is not None:
+        recipe = dataclasses.replace(recipe, epochs=options.epochs)
+    try:
+        model = train(options.name, recipe=recipe, data_dir=options.data_dir, seed=options.seed)
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    out = options.out or WEIGHTS / f"{options.name}.safetensors"
+    save(model, out, name=options.name, recipe=recipe, seed=options.seed)
+    print(f"wrote {out}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
