@@ -17,11 +17,11 @@ from sample_models.zoo import build, card, load, names, weights_path
 
 __all__ = [
     "CLASSES",
+    "Card",
+    "CorruptFileError",
     "MEAN",
     "SPLITS",
     "STD",
-    "Card",
-    "CorruptFileError",
     "Split",
     "build",
     "card",

@@ -1,8 +1,11 @@
-"""The layout of DESIGN: imports go one way, and each outside library stays in its place."""
+"""The layout: rooms, imports that go one way, and each outside library in its place."""
 
 from __future__ import annotations
 
 import ast
+import importlib
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +13,23 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 OWN = ("pruners", "analysis", "sample_models", "pages", "app")
+# Room -> what it may import of the rooms of its own package, from the ground up. A room may import
+# all that stand before it; other packages are in ALLOWED.
+FLOORS = {
+    "pruners": (
+        *("errors", "layers", "preserve", "capture", "calls", "schedules"),
+        *("selection", "statistics", "tracing", "groups", "criteria", "reconstruction"),
+    ),
+    "analysis": (
+        *("memory", "files", "records", "tasks", "uncertainty", "engine", "subjects", "edits"),
+        *("curves", "sweeps", "plans", "allocation", "recovery", "store", "worker"),
+        *("evaluation", "comparison", "interop", "figures", "cli", "__main__"),
+    ),
+    "pages.components": (
+        *("state", "widgets", "setup", "sweep", "curves", "plan", "home", "compare", "evaluate"),
+        *("export", "runs", "frame"),
+    ),
+}
 ALLOWED = {
     "pruners": {"pruners"},
     "sample_models": {"sample_models"},
@@ -31,23 +51,83 @@ CONFINED = {
 }
 PRUNERS_MAY_IMPORT = {"torch", "pruners"}
 MAX_LINES = 400
+MAX_MODULES = 12
+# What takes seconds to import and much memory: not for a list of runs or a job in the queue.
+HEAVY = {"torch", "pandas", "streamlit"}
 
 
 def sources() -> list[Path]:
-    found = [ROOT / "app.py"] if (ROOT / "app.py").exists() else []
-    for package in OWN:
+    found = [ROOT / "app.py"]
+    for package in OWN[:-1]:
         found += sorted((ROOT / package).rglob("*.py"))
     return found
 
 
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {name_of(path): path for path in sources()}
+PACKAGES = sorted(name for name, path in MODULES.items() if path.name == "__init__.py")
+
+
+def statements(path: Path) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Yield all imports of a file, also inside functions, but not those for type checkers."""
+    todo: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield node
+        elif not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+            todo += ast.iter_child_nodes(node)
+
+
 def imported(path: Path) -> Iterator[str]:
-    """Yield the dotted names that a file imports, also inside functions."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    """Yield the dotted names of the modules that a file imports from."""
+    for node in statements(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
+        else:
             assert node.level == 0, f"{path}: relative import"
             yield str(node.module)
+
+
+def definition(package: str, name: str) -> str:
+    """Return the module that a name of a package comes from."""
+    if f"{package}.{name}" in MODULES:
+        return f"{package}.{name}"
+    path = MODULES[package]
+    stub = path.with_suffix(".pyi")
+    for node in ast.parse((stub if stub.exists() else path).read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and name in {alias.name for alias in node.names}:
+            source = f"{package}.{node.module}" if node.level else str(node.module)
+            return definition(source, name) if source in PACKAGES else source
+    return package
+
+
+def used_modules(path: Path) -> set[str]:
+    """Return the own modules that a file needs, each name followed to where it is defined."""
+    found: set[str] = set()
+    for node in statements(path):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name in MODULES}
+        elif node.module in PACKAGES:
+            found |= {definition(str(node.module), alias.name) for alias in node.names}
+        elif node.module in MODULES:
+            found.add(str(node.module))
+    return found
+
+
+def package_of(name: str) -> str:
+    return name if name in PACKAGES else name.rpartition(".")[0]
+
+
+def room_of(name: str) -> tuple[str, str]:
+    """Return the package whose floors count and the room in it; an empty room is the package."""
+    for package in sorted(FLOORS, key=len, reverse=True):
+        if name == package or name.startswith(f"{package}."):
+            return package, name.removeprefix(package).lstrip(".").split(".")[0]
+    return name.split(".")[0], ""
 
 
 @pytest.fixture(params=sources(), ids=lambda path: str(path.relative_to(ROOT)))
@@ -59,6 +139,90 @@ def test_imports_go_one_way(source: Path) -> None:
     package = source.relative_to(ROOT).parts[0].removesuffix(".py")
     tops = {name.split(".")[0] for name in imported(source)} & set(OWN)
     assert tops <= ALLOWED[package]
+
+
+def test_rooms_import_from_the_rooms_below_them(source: Path) -> None:
+    package, room = room_of(name_of(source))
+    if not room:
+        return
+    floors = FLOORS[package]
+    below = set(floors[: floors.index(room) + 1])
+    for name in imported(source):
+        other, used = room_of(name)
+        if other != package:
+            continue
+        names = {used} if used else _rooms_imported(source, package)
+        assert names <= below, f"{name_of(source)} imports {names - below}"
+
+
+def _rooms_imported(source: Path, package: str) -> set[str]:
+    """Return the rooms in ``from analysis import plans, sweeps``."""
+    return {
+        alias.name
+        for node in statements(source)
+        if isinstance(node, ast.ImportFrom) and node.module == package
+        for alias in node.names
+    }
+
+
+def test_no_module_imports_itself_in_a_circle() -> None:
+    needs = {name: used_modules(path) - {name} for name, path in MODULES.items()}
+    done: set[str] = set()
+
+    def visit(name: str, trail: tuple[str, ...]) -> None:
+        assert name not in trail, " -> ".join((*trail[trail.index(name) :], name))
+        if name in done:
+            return
+        for used in sorted(needs[name]):
+            visit(used, (*trail, name))
+        done.add(name)
+
+    for name in sorted(needs):
+        visit(name, ())
+
+
+def test_between_packages_one_imports_from_the_package(source: Path) -> None:
+    mine = room_of(name_of(source))
+    for name in imported(source):
+        if name not in MODULES or name in PACKAGES or room_of(name) == mine:
+            continue
+        assert package_of(name) in FLOORS, f"import from {package_of(name)}, not from {name}"
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_says_what_it_offers(package: str) -> None:
+    module = importlib.import_module(package)
+    offered = list(module.__all__)
+    assert offered == sorted(offered)
+    for name in offered:
+        assert getattr(module, name) is not None
+        # The import of a module of this name would put it in the place of what is offered.
+        assert (
+            f"{package}.{name}" == definition(package, name) or f"{package}.{name}" not in MODULES
+        )
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_folder_is_small_and_needs_no_prefixes(package: str) -> None:
+    modules = [
+        path.stem
+        for path in sorted(MODULES[package].parent.glob("*.py"))
+        if not path.stem.startswith("__")
+    ]
+    assert len(modules) <= MAX_MODULES
+    prefixes = [name.split("_")[0] for name in modules]
+    assert len(set(prefixes)) == len(prefixes), modules
+
+
+@pytest.mark.parametrize(
+    "module", ["analysis.store", "analysis.cli", "analysis.worker", "analysis.worker.run"]
+)
+def test_what_starts_often_is_light(module: str) -> None:
+    code = f"import sys, {module}\nprint(*{{name.split('.')[0] for name in sys.modules}})"
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert not HEAVY & set(run.stdout.split())
 
 
 def test_libraries_stay_in_their_place(source: Path) -> None:
@@ -88,8 +252,6 @@ def test_module_is_small(source: Path) -> None:
 
 
 def test_pruners_import_torch_and_the_standard_library_only() -> None:
-    import sys
-
     for path in sorted((ROOT / "pruners").rglob("*.py")):
         tops = {name.split(".")[0] for name in imported(path)}
         assert tops <= PRUNERS_MAY_IMPORT | set(sys.stdlib_module_names), path

@@ -1,7 +1,7 @@
 """Strategies that fill a plan. See `analysis.allocation.registry`."""
 
 from analysis.allocation import ranked, threshold, uniform  # noqa: F401  (importing registers them)
-from analysis.allocation.budget import KINDS, Budget, Meter, parse_budget
+from analysis.allocation.budget import KINDS, Budget, parse_budget
 from analysis.allocation.global_ranking import global_plan
 from analysis.allocation.registry import (
     BEST,
@@ -21,7 +21,6 @@ __all__ = [
     "Budget",
     "FIXED",
     "KINDS",
-    "Meter",
     "Request",
     "Strategy",
     "allocate",

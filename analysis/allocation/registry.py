@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.allocation.budget import Budget, Meter
+from analysis.allocation.budget import Budget
+from analysis.plans import Meter
 from analysis.records import Plan
 from pruners.errors import InputError, UnknownNameError
 

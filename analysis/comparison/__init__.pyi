@@ -1,7 +1,12 @@
-from . import agreement
 from .advice import Advice, advise
-from .agreement import agreement_matrix, expected_jaccard, rank_correlation, removed_agreement
 from .criteria import best_or_tied, comparability, leading, mean_drop, summary, win_matrix
+from .overlap import (
+    agreement,
+    agreement_matrix,
+    expected_jaccard,
+    rank_correlation,
+    removed_agreement,
+)
 from .variants import (
     SETTINGS,
     Variant,

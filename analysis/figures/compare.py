@@ -102,7 +102,7 @@ def agreement_chart(
     """Draw a criterion x criterion table as square markers; ``customdata`` is the pair.
 
     Args:
-        matrix: What `analysis.comparison.agreement.agreement_matrix` returned.
+        matrix: What `analysis.comparison.agreement_matrix` returned.
         label: What the numbers are.
         theme: ``light`` or ``dark``.
     """
@@ -180,7 +180,7 @@ def layer_agreement_chart(
     """Draw the agreement of each pair of criteria by layer, beside what chance would give.
 
     Args:
-        pairs: What `analysis.comparison.agreement.agreement` returned.
+        pairs: What `analysis.comparison.agreement` returned.
         value: ``jaccard`` or ``spearman``.
         theme: ``light`` or ``dark``.
     """

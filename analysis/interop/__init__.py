@@ -15,7 +15,7 @@ from analysis.interop.registry import (
     problems,
     require_points,
 )
-from analysis.interop.round_trip import Check, RoundTrip, round_trip
+from analysis.interop.verify import Check, RoundTrip, round_trip
 
 __all__ = [
     "Check",

@@ -38,12 +38,13 @@ from .prediction import (
 )
 from .rescoring import rescored_plan
 from .rounding import USUAL, channels_per_unit, rounded
-from .size import meter
+from .size import Meter, meter
 
 __all__ = [
     "Curve",
     "History",
     "MAX_STEPS",
+    "Meter",
     "Prediction",
     "USUAL",
     "achieved",

@@ -58,7 +58,7 @@ def _spawn(store: Store, run_id: str, roots: Sequence[Path] | None) -> None:
     for root in roots or ():
         command += ["--root", str(root)]
     # The packages are found wherever the launcher was started.
-    path = [str(Path(__file__).resolve().parent.parent), os.environ.get("PYTHONPATH", "")]
+    path = [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")]
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from analysis.records import SubjectSpec
-from pages.components.state import Session, session, url_state
+from pages.components.state import DEMO, Session, session, url_state
 from pages.components.widgets import formatting, go, job
 
-DEMO = SubjectSpec(
-    model="sample:resnet20", data="sample:fashion-mnist", samples=2000, batch_size=100
-)
 STEPS = (
     (
         "show_chart",

@@ -22,4 +22,6 @@ ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
     "vit_tiny": ViTTiny,
 }
 
-__all__ = ["ARCHITECTURES"]
+__all__ = [
+    "ARCHITECTURES",
+]

@@ -1,1 +1,3 @@
 """How the samples were made; not part of the installed program."""
+
+__all__: list[str] = []

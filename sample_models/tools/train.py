@@ -20,9 +20,10 @@ from torch import Tensor, nn
 
 from sample_models.architectures import ARCHITECTURES
 from sample_models.fashion_mnist import DEFAULT_DIR, normalize, read_raw
+from sample_models.files import PACKAGE
 from sample_models.tools.recipes import RECIPES, Recipe
 
-WEIGHTS = Path(__file__).parent / "weights"
+WEIGHTS = PACKAGE / "weights"
 
 
 def augment(images: Tensor, *, shift: int, generator: torch.Generator) -> Tensor:

@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from analysis import allocation
-from analysis.allocation import Budget, Meter, Request, parse_budget
+from analysis.allocation import Budget, Request, parse_budget
 from analysis.allocation.registry import strategy
+from analysis.plans import Meter
 from analysis.plans.editing import bulk_set, exclude, lock, new_plan, set_ratio
 from analysis.plans.entries import find, kept_counts
 from analysis.plans.prediction import predict

@@ -265,7 +265,7 @@ def test_a_sweep_that_fails_is_one_line_more(
         raise InputError("the data broke")
         yield
 
-    monkeypatch.setattr("analysis.sweeps.sweep.iter_sweep", failing)
+    monkeypatch.setattr("analysis.sweeps.iter_sweep", failing)
     code, out, err = run("sweep", *subject, "--criteria", "l2", "--ratios", "0.3")
     assert (code, out) == (2, "")
     last = err.splitlines()[-1]

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from analysis import edits as contexts
 from analysis.cli import main
 from analysis.cli.variant_hints import command_of
+from analysis.edits import prepared
 from analysis.edits.prepared import open_context
 from analysis.plans.apply import start_plan
 from analysis.plans.editing import set_ratio
@@ -101,13 +101,13 @@ def test_evaluate_repairs_like_recover(plan_file: Path, capsys: pytest.CaptureFi
 def passes(monkeypatch: pytest.MonkeyPatch) -> list[frozenset[str]]:
     """The needs of each calibration pass, as they are made."""
     found: list[frozenset[str]] = []
-    collect = contexts.calibration.collect
+    collect = prepared.calibration.collect
 
     def counted(*args: object, **options: object) -> object:
         found.append(options["needs"])
         return collect(*args, **options)
 
-    monkeypatch.setattr(contexts.calibration, "collect", counted)
+    monkeypatch.setattr(prepared.calibration, "collect", counted)
     return found
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from analysis import interop, plans
 from analysis.evaluation.evaluate import evaluate_plan
 from analysis.files import sha256, write_zip
-from analysis.interop import round_trip
+from analysis.interop import verify
 from analysis.interop.registry import export_format
 from analysis.plans.editing import bulk_set, set_ratio
 from analysis.plans.entries import key_of
@@ -106,7 +106,7 @@ def test_round_trip(tmp_path: Path) -> None:
 def test_a_broken_script_fails_the_round_trip(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(round_trip, "DRIVER", "raise SystemExit('no torch here')")
+    monkeypatch.setattr(verify, "DRIVER", "raise SystemExit('no torch here')")
     found = interop.round_trip(sample_context("lenet5"), some_plan(), directory=tmp_path)
     assert not found.passed
     assert found.checks[-1].text == "script: failed: no torch here"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis import edits as contexts
+from analysis.edits import prepared
 from analysis.edits.prepared import SubjectContext, open_context
 from analysis.records.subject import SubjectSpec
 from analysis.records.sweep import SweepSpec
@@ -24,13 +24,13 @@ def lenet(**changes: object) -> SubjectContext:
 def count_passes(monkeypatch: pytest.MonkeyPatch) -> list[frozenset[str]]:
     """Record the needs of each calibration pass."""
     passes: list[frozenset[str]] = []
-    collect = contexts.calibration.collect
+    collect = prepared.calibration.collect
 
     def counted(*args: object, **options: object) -> object:
         passes.append(options["needs"])
         return collect(*args, **options)
 
-    monkeypatch.setattr(contexts.calibration, "collect", counted)
+    monkeypatch.setattr(prepared.calibration, "collect", counted)
     return passes
 
 

@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from analysis import sweeps
 from analysis.edits.prepared import open_context
 from analysis.records.sums import Sums
 from analysis.records.sweep import PointKey, SweepSpec, SweepState, SweepUpdate
@@ -311,6 +310,5 @@ def test_a_model_that_cannot_be_captured_gives_the_same_results() -> None:
 
 def test_state_is_what_resuming_needs() -> None:
     assert SweepState().batches == 0
-    assert sweeps.SweepState is SweepState
     cancel: Callable[[], bool] = lambda: True  # noqa: E731
     assert list(iter_sweep(sample_context("lenet5"), spec_of("lenet5"), cancel=cancel)) == []

@@ -11,7 +11,7 @@ import torch
 
 import sample_models
 from sample_models import fashion_mnist, images
-from sample_models.tools import make_data
+from sample_models.tools import data
 
 
 @pytest.mark.parametrize(("split", "count"), [("test", 10_000), ("calibration", 2_000)])
@@ -76,9 +76,9 @@ def test_damaged_checksum(content: str, tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_choose_balanced_repeats_and_is_balanced() -> None:
     labels = torch.arange(1000) % 10
-    first = make_data.choose_balanced(labels, per_class=7, seed=1)
-    assert torch.equal(first, make_data.choose_balanced(labels, per_class=7, seed=1))
-    assert not torch.equal(first, make_data.choose_balanced(labels, per_class=7, seed=2))
+    first = data.choose_balanced(labels, per_class=7, seed=1)
+    assert torch.equal(first, data.choose_balanced(labels, per_class=7, seed=1))
+    assert not torch.equal(first, data.choose_balanced(labels, per_class=7, seed=2))
     assert labels[first].bincount().tolist() == [7] * 10
     assert len(first.unique()) == 70
 
@@ -97,7 +97,7 @@ def write_raw(folder: Path, *, train: int, test: int) -> None:
 def test_make_data_from_raw_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_raw(tmp_path, train=2500, test=30)
     out, facts = tmp_path / "made.npz", tmp_path / "made.json"
-    make_data.make(tmp_path, out=out, facts=facts)
+    data.make(tmp_path, out=out, facts=facts)
     monkeypatch.setattr(images, "DATA_FILE", out)
     monkeypatch.setattr(images, "DATA_FACTS", facts)
     pictures, labels = sample_models.load_images("test")
@@ -114,5 +114,5 @@ def test_file_that_is_not_idx(tmp_path: Path) -> None:
 
 
 def test_missing_raw_files_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert make_data.main(["--data-dir", str(tmp_path)]) == 2
+    assert data.main(["--data-dir", str(tmp_path)]) == 2
     assert capsys.readouterr().err.count("\n") == 1

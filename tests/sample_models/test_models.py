@@ -12,7 +12,7 @@ import torch
 import sample_models
 from sample_models import model_card, zoo
 from sample_models.architectures import ARCHITECTURES
-from sample_models.tools import make_cards
+from sample_models.tools import cards
 
 REQUIRED = {
     "lenet5": 0.89,
@@ -28,7 +28,7 @@ NAMES = sample_models.names()
 @pytest.mark.parametrize("name", NAMES)
 def test_accuracy_is_that_of_the_card_and_enough(name: str) -> None:
     card = sample_models.card(name)
-    correct, total = make_cards.count_correct(sample_models.load(name))
+    correct, total = cards.count_correct(sample_models.load(name))
     assert total == card.total == 10_000
     # Another CPU may round a tie of two logits the other way.
     assert abs(correct - card.correct) <= 3
@@ -41,7 +41,7 @@ def test_card_counts_parameters_and_macs(name: str) -> None:
     model = sample_models.load(name)
     assert card.name == name
     assert card.parameters == sum(p.numel() for p in model.parameters())
-    assert card.macs == make_cards.count_macs(model)
+    assert card.macs == cards.count_macs(model)
     assert card.macs <= 10_000_000
     assert f"train {name} --seed {card.seed} --epochs {card.epochs}" in card.command
 
@@ -49,7 +49,7 @@ def test_card_counts_parameters_and_macs(name: str) -> None:
 def test_macs_of_lenet5_by_hand() -> None:
     convolutions = 28 * 28 * 6 * 25 + 10 * 10 * 16 * 6 * 25
     linear = 400 * 120 + 120 * 84 + 84 * 10
-    assert make_cards.count_macs(sample_models.build("lenet5")) == convolutions + linear
+    assert cards.count_macs(sample_models.build("lenet5")) == convolutions + linear
 
 
 def test_macs_include_the_products_of_attention() -> None:
@@ -57,7 +57,7 @@ def test_macs_include_the_products_of_attention() -> None:
     linear = tokens * dim * (3 * dim + dim + 2 * dim + 2 * dim)
     attention = 2 * tokens * tokens * dim
     expected = tokens * 16 * dim + depth * (linear + attention) + dim * 10
-    assert make_cards.count_macs(ARCHITECTURES["vit_tiny"]()) == expected
+    assert cards.count_macs(ARCHITECTURES["vit_tiny"]()) == expected
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -157,12 +157,10 @@ def test_card_round_trip() -> None:
 
 
 def test_readme_table_is_that_of_the_cards() -> None:
-    table = make_cards.table([sample_models.card(name) for name in NAMES])
-    assert f"{make_cards.BEGIN}\n{table}\n{make_cards.END}" in make_cards.README.read_text(
-        encoding="utf-8"
-    )
+    table = cards.table([sample_models.card(name) for name in NAMES])
+    assert f"{cards.BEGIN}\n{table}\n{cards.END}" in cards.README.read_text(encoding="utf-8")
 
 
 def test_package_is_small() -> None:
-    files = [path for path in make_cards.PACKAGE.rglob("*") if path.is_file()]
+    files = [path for path in cards.PACKAGE.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 15_000_000

@@ -16,7 +16,7 @@ from analysis.cli.output import print_json, say
 from analysis.subjects import allowed_paths as loading_roots
 from pruners.errors import InputError, PruneScopeError
 
-APP = Path(__file__).resolve().parent.parent.parent / "app.py"
+APP = Path(__file__).resolve().parents[3] / "app.py"
 
 
 def serve(

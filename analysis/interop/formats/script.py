@@ -20,7 +20,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, fx, nn
 
-from analysis.interop.formats.script_template import TEMPLATE
+from analysis.interop.formats.template import TEMPLATE
 from pruners.capture import Graph, capture, first_names, named_state
 from pruners.errors import UnsupportedError
 from pruners.tracing import module_of

@@ -11,8 +11,7 @@ from analysis import figures
 from analysis.edits import SubjectContext
 from analysis.records import SubjectSpec
 from analysis.uncertainty import wilson
-from pages.components.home import DEMO
-from pages.components.state import LoadedSubject, Session, session
+from pages.components.state import DEMO, LoadedSubject, Session, session
 from pages.components.widgets import charts, formatting, go
 from pruners.errors import PruneScopeError
 

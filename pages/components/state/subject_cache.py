@@ -18,11 +18,10 @@ import pandas as pd
 import streamlit as st
 
 from analysis import plans
-from analysis.allocation import Meter
 from analysis.comparison import removed_agreement
 from analysis.edits import SubjectContext, open_context
 from analysis.evaluation import LiveEvaluator, LiveResult
-from analysis.plans import key_of, meter, pruned_entries, start_plan
+from analysis.plans import Meter, key_of, meter, pruned_entries, start_plan
 from analysis.records import Identity, Plan, RunRow, SubjectSpec, SweepSpec
 from analysis.subjects import Inventory, Stamp, build_inventory, inventory, load_subject, stamp
 

@@ -2,4 +2,11 @@
 
 from pruners.tracing.operators import attention, joins, products, recurrent, reductions, shapes
 
-__all__ = ["attention", "joins", "products", "recurrent", "reductions", "shapes"]
+__all__ = [
+    "attention",
+    "joins",
+    "products",
+    "recurrent",
+    "reductions",
+    "shapes",
+]

@@ -1,4 +1,4 @@
-"""Measure models and write their cards: `python -m sample_models.tools.make_cards [NAME ...]`.
+"""Measure models and write their cards: `python -m sample_models.tools.cards [NAME ...]`.
 
 Without names no model is measured. The table in the README is rewritten from the cards.
 """
@@ -122,7 +122,7 @@ def write_table(readme: Path) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m sample_models.tools.make_cards", description=__doc__
+        prog="python -m sample_models.tools.cards", description=__doc__
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="model to measure")
     options = parser.parse_args(argv)

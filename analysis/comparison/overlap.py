@@ -26,7 +26,7 @@ def removed_agreement(context: SubjectContext, spec: SweepSpec, *, ratio: float)
         ratio: Fraction removed, 0..1.
 
     Returns:
-        As `analysis.comparison.agreement.agreement`. Layers that a criterion does not score are
+        As `analysis.comparison.agreement`. Layers that a criterion does not score are
         left out of its pairs.
 
     Raises:

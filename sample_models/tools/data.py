@@ -1,4 +1,4 @@
-"""Make the shipped data file from the original one: `python -m sample_models.tools.make_data`."""
+"""Make the shipped data file from the original one: `python -m sample_models.tools.data`."""
 
 from __future__ import annotations
 
@@ -66,9 +66,7 @@ def make(data_dir: Path, *, out: Path, facts: Path) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m sample_models.tools.make_data", description=__doc__
-    )
+    parser = argparse.ArgumentParser(prog="python -m sample_models.tools.data", description=__doc__)
     parser.add_argument("--data-dir", type=Path, default=DEFAULT_DIR, help="(default: %(default)s)")
     options = parser.parse_args(argv)
     try:
