@@ -7,7 +7,7 @@ import re
 from pruners.errors import InputError
 
 # Least and usual bytes that cached values may take.
-LEAST_MEMORY = 2**20
+MIN_MEMORY = 2**20
 
 
 DEFAULT_MEMORY_LIMIT = 2**30

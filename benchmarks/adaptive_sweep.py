@@ -15,7 +15,7 @@ import json
 
 import torch
 
-from analysis.edits.prepared import SubjectContext, open_context
+from analysis.edits.prepared import PreparedSubject, prepare
 from analysis.records.subject import SubjectSpec
 from analysis.records.sweep import SweepSpec, SweepUpdate
 from analysis.subjects.subject import load_subject
@@ -42,22 +42,22 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def timed(context: SubjectContext, spec: SweepSpec) -> tuple[SweepUpdate, Clock]:
+def timed(prepared: PreparedSubject, spec: SweepSpec) -> tuple[SweepUpdate, Clock]:
     clock, updates = Clock(), list[SweepUpdate]()
-    clock.add(lambda: updates.extend(iter_sweep(context, spec)))
+    clock.add(lambda: updates.extend(iter_sweep(prepared, spec)))
     return updates[-1], clock
 
 
-def plain_clock(context: SubjectContext, spec: SweepSpec) -> Clock:
+def plain_clock(prepared: PreparedSubject, spec: SweepSpec) -> Clock:
     """Time every ninth point of the plain loop on one batch, and scale to all points."""
-    points = plan_sweep(context, spec)
+    points = plan_sweep(prepared, spec)
     chosen = points[4::9]
-    loop = PlainLoop(context, masks_of(context, chosen), removes=False)
-    assert context.subject.evaluation is not None
-    inputs, labels = next(context.subject.evaluation.batches(spec.subject.batch_size))
+    loop = PlainLoop(prepared, masks_of(prepared, chosen), removes=False)
+    assert prepared.subject.evaluation is not None
+    inputs, labels = next(prepared.subject.evaluation.batches(spec.subject.batch_size))
     assert labels is not None
     loop.batch(inputs, labels)
-    scale = len(points) / len(chosen) * len(context.subject.evaluation) / len(inputs)
+    scale = len(points) / len(chosen) * len(prepared.subject.evaluation) / len(inputs)
     clock = loop.result.clock
     return Clock(clock.wall * scale, clock.cpu * scale)
 
@@ -81,14 +81,14 @@ def main() -> None:
         tolerance=options.tolerance,
         precision=options.precision,
     )
-    context = open_context(load_subject(subject))
-    context.prepare(spec.criteria)
+    prepared = prepare(load_subject(subject))
+    prepared.prepare(spec.criteria)
     # Before, between and after the others, so that a machine's mood falls on all sides.
-    looks = [plain_clock(context, spec)]
-    adaptive, adaptive_clock = timed(context, dataclasses.replace(spec, mode="adaptive"))
-    looks.append(plain_clock(context, spec))
-    whole, whole_clock = timed(context, spec)
-    looks.append(plain_clock(context, spec))
+    looks = [plain_clock(prepared, spec)]
+    adaptive, adaptive_clock = timed(prepared, dataclasses.replace(spec, mode="adaptive"))
+    looks.append(plain_clock(prepared, spec))
+    whole, whole_clock = timed(prepared, spec)
+    looks.append(plain_clock(prepared, spec))
     plain = Clock(
         *(sum(each) / len(looks) for each in zip(*map(dataclasses.astuple, looks), strict=True))
     )

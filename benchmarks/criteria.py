@@ -31,7 +31,7 @@ from analysis.curves.points import points_table
 from analysis.curves.reading import curve_arrays, is_known
 from analysis.curves.tolerance import tolerated
 from analysis.edits.masks import scores
-from analysis.edits.prepared import SubjectContext, open_context
+from analysis.edits.prepared import PreparedSubject, prepare
 from analysis.edits.target import targets
 from analysis.records.subject import SubjectSpec
 from analysis.records.sweep import SweepSpec, SweepUpdate
@@ -44,9 +44,9 @@ from pruners.errors import InputError
 DROPS = ("accuracy_drop", "drop_low", "drop_high")
 
 
-def timed_scores(context: SubjectContext, name: str, granularity: str) -> float:
+def timed_scores(prepared: PreparedSubject, name: str, granularity: str) -> float:
     """Return processor seconds to collect what one criterion needs and to score every target."""
-    fresh = open_context(context.subject)
+    fresh = prepare(prepared.subject)
     start = time.process_time()
     fresh.prepare([name])
     for target in targets(fresh, granularity):
@@ -101,7 +101,7 @@ def measure(model: str, options: argparse.Namespace) -> list[dict[str, object]]:
     subject_spec = SubjectSpec(
         model=f"sample:{model}", data="sample:fashion-mnist", samples=options.samples
     )
-    context = open_context(load_subject(subject_spec))
+    prepared = prepare(load_subject(subject_spec))
     spec = SweepSpec(
         subject=subject_spec,
         criteria=tuple(names),
@@ -109,14 +109,14 @@ def measure(model: str, options: argparse.Namespace) -> list[dict[str, object]]:
         ratios=parse_ratios(options.ratios),
     )
     start = time.perf_counter()
-    last = deque(iter_sweep(context, spec), maxlen=1)[0]
+    last = deque(iter_sweep(prepared, spec), maxlen=1)[0]
     seconds = time.perf_counter() - start
     rows: list[dict[str, object]] = [
         {
             "model": model,
             "criterion": name,
             **row,
-            "seconds": timed_scores(context, name, options.granularity),
+            "seconds": timed_scores(prepared, name, options.granularity),
         }
         for name, row in averages(table_of(last), options.tolerance).items()
     ]

@@ -31,7 +31,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from analysis.edits.edit import edit_for
 from analysis.edits.masks import kept_units, scores
-from analysis.edits.prepared import SubjectContext, open_context
+from analysis.edits.prepared import PreparedSubject, prepare
 from analysis.edits.target import targets
 from analysis.engine.steps import Part
 from analysis.records.subject import SubjectSpec
@@ -93,12 +93,12 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def masks_of(context: SubjectContext, points: tuple[PointKey, ...]) -> dict[PointKey, Tensor]:
+def masks_of(prepared: PreparedSubject, points: tuple[PointKey, ...]) -> dict[PointKey, Tensor]:
     """Choose what each point keeps; both sides are handed their masks, so this is not timed."""
-    found = {(item.layer, item.group): item for item in targets(context, points[0].granularity)}
+    found = {(item.layer, item.group): item for item in targets(prepared, points[0].granularity)}
     return {
         key: kept_units(
-            scores(context, found[key.layer, key.group], key.criterion),
+            scores(prepared, found[key.layer, key.group], key.criterion),
             key.kept,
             granularity=key.granularity,
         )
@@ -110,23 +110,24 @@ class PlainLoop:
     """Runs the whole eager model once a point and batch.
 
     Args:
-        context: The subject; its model is masked in place and restored.
+        prepared: The subject; its model is masked in place and restored.
         masks: What each point keeps.
         removes: Whether channels are removed instead of masked. Where a norm mixes the channels
             they are removed in any case: nothing else gives the answer.
     """
 
     def __init__(
-        self, context: SubjectContext, masks: dict[PointKey, Tensor], *, removes: bool
+        self, prepared: PreparedSubject, masks: dict[PointKey, Tensor], *, removes: bool
     ) -> None:
-        self._context = context
-        self._state = named_state(context.model)
+        self._prepared = prepared
+        self._state = named_state(prepared.model)
         found = {
             (item.layer, item.group): item
-            for item in targets(context, next(iter(masks)).granularity)
+            for item in targets(prepared, next(iter(masks)).granularity)
         }
         self._edits = {
-            key: edit_for(context, found[key.layer, key.group], mask) for key, mask in masks.items()
+            key: edit_for(prepared, found[key.layer, key.group], mask)
+            for key, mask in masks.items()
         }
         self._models: dict[PointKey, nn.Module] = {
             key: self._removed(key, mask)
@@ -136,9 +137,9 @@ class PlainLoop:
         self.result = Plain()
 
     def _removed(self, key: PointKey, mask: Tensor) -> nn.Module:
-        structure = self._context.require_structure()
+        structure = self._prepared.require_structure()
         kept = {str(key.group): mask.nonzero().flatten().tolist()}
-        return remove(self._context.model, structure, kept).eval()
+        return remove(self._prepared.model, structure, kept).eval()
 
     @torch.no_grad()
     def batch(self, inputs: Tensor, labels: Tensor) -> None:
@@ -155,7 +156,7 @@ class PlainLoop:
             saved = {name: self._state[name].detach().clone() for name in edit}
             for name, tensor in edit.items():
                 self._state[name].data.copy_(tensor)
-            logits = self._context.model(inputs)
+            logits = self._prepared.model(inputs)
             for name, tensor in saved.items():
                 self._state[name].data.copy_(tensor)
         right = int((logits.argmax(1) == labels).sum())
@@ -180,16 +181,16 @@ def best_throughput() -> float:
 
 
 def downstream_flop(
-    context: SubjectContext, spec: SweepSpec, points: tuple[PointKey, ...]
+    prepared: PreparedSubject, spec: SweepSpec, points: tuple[PointKey, ...]
 ) -> tuple[float, float]:
     """Return the FLOP a sample downstream of the edits, equal masks counted once, and their share.
 
     The share is the mean over the edits of what lies downstream, of a dense pass. What is no
     convolution, linear layer or matrix product is not counted.
     """
-    program = context.evaluator.program
+    program = prepared.evaluator.program
     assert program is not None
-    example = context.subject.example
+    example = prepared.subject.example
     by_part: dict[tuple[int, ...], float] = {}
     with torch.inference_mode():
         start = program.prepare(example)
@@ -202,26 +203,26 @@ def downstream_flop(
                 by_part[part.steps] = counter.get_total_flops() / len(example)
             return by_part[part.steps]
 
-        items = group_points(context, spec, points).items
+        items = group_points(prepared, spec, points).items
         total = sum(flop(program.part(i.names) if i.names else program.whole()) for i in items)
         return total, total / len(items) / flop(program.whole())
 
 
 def compare(
-    context: SubjectContext, spec: SweepSpec, *, limit: int | None, removes: bool
+    prepared: PreparedSubject, spec: SweepSpec, *, limit: int | None, removes: bool
 ) -> dict[str, object]:
-    points = plan_sweep(context, spec)
-    context.prepare(spec.criteria)
-    loop = PlainLoop(context, masks_of(context, points), removes=removes)
+    points = plan_sweep(prepared, spec)
+    prepared.prepare(spec.criteria)
+    loop = PlainLoop(prepared, masks_of(prepared, points), removes=removes)
     engine, before = Clock(), dict[PointKey, Sums]()
-    updates = iter_sweep(context, spec)
+    updates = iter_sweep(prepared, spec)
     latest: list[SweepUpdate] = []
-    assert context.subject.evaluation is not None
-    batches = context.subject.evaluation.batches(spec.subject.batch_size)
+    assert prepared.subject.evaluation is not None
+    batches = prepared.subject.evaluation.batches(spec.subject.batch_size)
     for number, (inputs, labels) in enumerate(batches):
         seen = loop.result.samples + len(inputs)
         while not latest or latest[-1].samples < min(
-            (number + 1) * spec.subject.batch_size, len(context.subject.evaluation)
+            (number + 1) * spec.subject.batch_size, len(prepared.subject.evaluation)
         ):
             engine.add(lambda: latest.append(next(updates)))
         if limit is None or number < limit:
@@ -232,7 +233,7 @@ def compare(
     plain, update = loop.result, latest[-1]
     differences = [abs(before[key].correct - plain.correct[key]) for key in before]
     scale = update.samples / plain.samples
-    flop, share = downstream_flop(context, spec, points)
+    flop, share = downstream_flop(prepared, spec, points)
     ideal = flop * update.samples / best_throughput()
     return {
         "points": len(points),
@@ -280,10 +281,10 @@ def main() -> None:
             precision=options.precision,
         )
         start = time.perf_counter()
-        context = open_context(load_subject(subject))
+        prepared = prepare(load_subject(subject))
         opened = time.perf_counter() - start
         found = compare(
-            context, spec, limit=options.plain_batches, removes=options.plain == "removed"
+            prepared, spec, limit=options.plain_batches, removes=options.plain == "removed"
         )
     result = {
         "benchmark": "exact_sweep",
@@ -295,7 +296,7 @@ def main() -> None:
         "plain": options.plain,
         **found,
         "open_seconds": round(opened, 2),
-        "incremental": context.evaluator.is_incremental,
+        "incremental": prepared.evaluator.is_incremental,
         "batch_size": subject.batch_size,
         "threads": options.threads,
         "device": options.device,

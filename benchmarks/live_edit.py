@@ -17,7 +17,7 @@ import time
 import torch
 
 from analysis.edits.masks import kept_units, scores
-from analysis.edits.prepared import SubjectContext, open_context
+from analysis.edits.prepared import PreparedSubject, prepare
 from analysis.edits.target import kept_at, targets
 from analysis.evaluation.live import LiveEvaluator
 from analysis.records.plan import Plan, PlanEntry
@@ -37,17 +37,17 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def random_edits(context: SubjectContext, rounds: int, seed: int) -> list[Plan]:
+def random_edits(prepared: PreparedSubject, rounds: int, seed: int) -> list[Plan]:
     """Return plans, each of which differs from the one before in one group."""
     chance = random.Random(seed)
-    groups = [item for item in targets(context, "channel") if item.prunable] * rounds
+    groups = [item for item in targets(prepared, "channel") if item.prunable] * rounds
     chance.shuffle(groups)
     entries: dict[str, PlanEntry] = {}
     plans = []
     for target in groups:
         ratio = chance.choice([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7])
-        kept = kept_at(context, target, ratio)
-        mask = kept_units(scores(context, target, "l1"), kept)
+        kept = kept_at(prepared, target, ratio)
+        mask = kept_units(scores(prepared, target, "l1"), kept)
         entries[target.name] = PlanEntry(
             layer=target.layer,
             group=target.group,
@@ -59,20 +59,20 @@ def random_edits(context: SubjectContext, rounds: int, seed: int) -> list[Plan]:
             indices=tuple(mask.nonzero().flatten().tolist()),
         )
         plans.append(
-            Plan(subject=context.subject.spec, fingerprint="", entries=(*entries.values(),))
+            Plan(subject=prepared.subject.spec, fingerprint="", entries=(*entries.values(),))
         )
     return plans
 
 
-def full_forward(context: SubjectContext) -> float:
+def full_forward(prepared: PreparedSubject) -> float:
     """Return the seconds of one eager pass over the evaluation set."""
-    assert context.subject.evaluation is not None
+    assert prepared.subject.evaluation is not None
     best = float("inf")
     for _ in range(3):
         start = time.perf_counter()
         with torch.inference_mode():
-            for inputs, _ in context.subject.evaluation.batches(250):
-                context.model(inputs)
+            for inputs, _ in prepared.subject.evaluation.batches(250):
+                prepared.model(inputs)
         best = min(best, time.perf_counter() - start)
     return best
 
@@ -87,18 +87,18 @@ def main() -> None:
     spec = SubjectSpec(
         model=options.subject, data=options.data, samples=options.samples, device=options.device
     )
-    context = open_context(load_subject(spec))
-    live = LiveEvaluator(context)
+    prepared = prepare(load_subject(spec))
+    live = LiveEvaluator(prepared)
     start = time.perf_counter()
     list(live.evaluate(Plan(subject=spec, fingerprint="")))
     warm = time.perf_counter() - start
     first: list[float] = []
     full: list[float] = []
-    for plan in random_edits(context, options.rounds, options.seed):
+    for plan in random_edits(prepared, options.rounds, options.seed):
         results = list(live.evaluate(plan))
         first.append(results[0].seconds)
         full.append(results[-1].seconds)
-    eager = full_forward(context)
+    eager = full_forward(prepared)
     result = {
         "benchmark": "live_edit",
         "subject": options.subject,

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from analysis.edits.prepared import open_context
+from analysis.edits.prepared import prepare
 from analysis.memory import DEFAULT_MEMORY_LIMIT
 from analysis.records.subject import SubjectSpec
 from analysis.records.sweep import SweepSpec
@@ -68,11 +68,11 @@ def main() -> None:
             ratios=(0.5,),
             layers=options.layers,
         )
-        context = open_context(load_subject(spec.subject))
+        prepared = prepare(load_subject(spec.subject))
         start = time.perf_counter()
-        context.prepare(spec.criteria)
+        prepared.prepare(spec.criteria)
         calibration_peak = peak_mib()
-        *_, update = iter_sweep(context, spec)
+        *_, update = iter_sweep(prepared, spec)
         seconds = time.perf_counter() - start
     result = {
         "benchmark": "peak_memory",
@@ -82,7 +82,7 @@ def main() -> None:
         "points": len(update.sums),
         "failed": len(update.failed),
         "memory_limit_mib": options.memory_limit // 2**20,
-        "samples_at_a_time": context.evaluator.max_samples(),
+        "samples_at_a_time": prepared.evaluator.max_samples(),
         "criteria": options.criteria,
         "calibration_samples": options.calibration_samples,
         "peak_after_calibration_mib": calibration_peak,

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import torch
 
-from analysis.edits.prepared import open_context
+from analysis.edits.prepared import prepare
 from analysis.records.subject import SubjectSpec
 from analysis.records.sweep import SweepSpec
 from analysis.subjects.subject import load_subject
@@ -49,11 +49,11 @@ def spec_of(name: str, mode: str, given: argparse.Namespace) -> SweepSpec:
 
 def marks_of(spec: SweepSpec) -> list[Mark]:
     """Return the updates of a sweep, from the moment that the subject is loaded."""
-    context = open_context(load_subject(spec.subject))
+    prepared = prepare(load_subject(spec.subject))
     start = time.perf_counter()
     return [
         Mark(time.perf_counter() - start, update.baseline.samples, update.eta_seconds)
-        for update in iter_sweep(context, spec)
+        for update in iter_sweep(prepared, spec)
     ]
 
 

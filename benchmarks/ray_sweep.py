@@ -16,21 +16,21 @@ import time
 
 os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0")
 
-from analysis.edits.prepared import SubjectContext, open_context
+from analysis.edits.prepared import PreparedSubject, prepare
 from analysis.records.subject import SubjectSpec
 from analysis.records.sweep import SweepSpec
 from analysis.subjects.subject import load_subject
 from analysis.sweeps.sweep import iter_sweep
 
 
-def timed(context: SubjectContext, spec: SweepSpec, workers: int) -> dict[str, float]:
+def timed(prepared: PreparedSubject, spec: SweepSpec, workers: int) -> dict[str, float]:
     """Return seconds of the whole sweep, and what is measured a second after the first round."""
     import ray
 
     ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False)
     start = time.perf_counter()
     try:
-        updates = iter_sweep(context, dataclasses.replace(spec, executor="ray"))
+        updates = iter_sweep(prepared, dataclasses.replace(spec, executor="ray"))
         marks = [
             (time.perf_counter() - start, sum(item.samples for item in update.sums.values()))
             for update in updates
@@ -62,9 +62,9 @@ def main() -> None:
         ratios=(0.3, 0.6),
         mode=given.mode,
     )
-    context = open_context(load_subject(spec.subject))
+    prepared = prepare(load_subject(spec.subject))
     load = os.getloadavg()[0]
-    found = {workers: timed(context, spec, workers) for workers in (1, 2)}
+    found = {workers: timed(prepared, spec, workers) for workers in (1, 2)}
     print(f"{'workers':>8}{'whole s':>10}{'point samples/s':>17}")
     for workers, row in found.items():
         print(f"{workers:>8}{row['seconds']:>10.1f}{row['point_samples_per_second']:>17.0f}")

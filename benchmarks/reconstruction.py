@@ -15,7 +15,7 @@ import json
 import torch
 
 import sample_models
-from analysis.edits.prepared import SubjectContext, open_context
+from analysis.edits.prepared import PreparedSubject, prepare
 from analysis.edits.target import kept_at, targets
 from analysis.records.plan import Plan, PlanEntry
 from analysis.records.subject import SubjectSpec
@@ -26,7 +26,7 @@ from pruners.errors import InputError
 
 
 def uniform(
-    context: SubjectContext, spec: SubjectSpec, ratio: float, options: argparse.Namespace
+    prepared: PreparedSubject, spec: SubjectSpec, ratio: float, options: argparse.Namespace
 ) -> Plan:
     """Return a plan with one ratio for every prunable target."""
     entries = [
@@ -36,13 +36,13 @@ def uniform(
             criterion=options.criterion,
             granularity=options.granularity,
             ratio=ratio,
-            kept=kept_at(context, target, ratio),
+            kept=kept_at(prepared, target, ratio),
             total=target.total,
         )
-        for target in targets(context, options.granularity)
+        for target in targets(prepared, options.granularity)
         if target.prunable
     ]
-    return Plan(subject=spec, fingerprint=context.subject.fingerprint, entries=tuple(entries))
+    return Plan(subject=spec, fingerprint=prepared.subject.fingerprint, entries=tuple(entries))
 
 
 def main() -> None:
@@ -67,16 +67,16 @@ def main() -> None:
             samples=options.samples,
             calibration_samples=options.calibration_samples,
         )
-        context = open_context(load_subject(spec))
+        prepared = prepare(load_subject(spec))
         for ratio in (float(item) for item in options.ratios.split(",")):
-            plan = uniform(context, spec, ratio, options)
+            plan = uniform(prepared, spec, ratio, options)
             for method in options.methods.split(","):
                 try:
-                    recovery = recover_plan(context, plan, method=method)
+                    recovery = recover_plan(prepared, plan, method=method)
                 except InputError as error:
                     print(f"{model:16} {ratio:5.1f} {method:7} {error}")
                     continue
-                result = report(context, plan, recovery)
+                result = report(prepared, plan, recovery)
                 parts = [item.after / item.before for item in result.layers if item.before > 0]
                 error = sum(parts) / len(parts) if parts else None
                 print(

@@ -17,7 +17,7 @@ from collections import defaultdict, deque
 import torch
 
 import sample_models
-from analysis.edits.prepared import open_context
+from analysis.edits.prepared import prepare
 from analysis.records.subject import SubjectSpec
 from analysis.records.sums import Sums
 from analysis.records.sweep import PointKey, SweepSpec
@@ -32,14 +32,14 @@ def sweep(model: str, semantics: str, options: argparse.Namespace) -> dict[Point
     subject_spec = SubjectSpec(
         model=f"sample:{model}", data="sample:fashion-mnist", samples=options.samples
     )
-    context = open_context(load_subject(subject_spec))
+    prepared = prepare(load_subject(subject_spec))
     spec = SweepSpec(
         subject=subject_spec,
         criteria=tuple(options.criteria.split(",")),
         ratios=RATIOS,
         semantics=semantics,
     )
-    return dict(deque(iter_sweep(context, spec), maxlen=1)[0].sums)
+    return dict(deque(iter_sweep(prepared, spec), maxlen=1)[0].sums)
 
 
 def ranks(values: list[float]) -> torch.Tensor:

@@ -7,7 +7,7 @@ import dataclasses
 import torch
 from torch import Tensor
 
-from analysis.edits import SubjectContext, Target, scores, targets
+from analysis.edits import PreparedSubject, Target, scores, targets
 from analysis.records import Plan, PlanEntry
 from pruners.criteria import registry
 from pruners.errors import InputError
@@ -16,7 +16,7 @@ from pruners.selection import granularity as granularities
 
 
 def global_plan(
-    context: SubjectContext,
+    prepared: PreparedSubject,
     plan: Plan,
     *,
     ratio: float,
@@ -28,7 +28,7 @@ def global_plan(
     need one criterion and one granularity: scores of different criteria do not compare.
 
     Args:
-        context: The subject.
+        prepared: The subject.
         plan: Lists an entry for each target; locked entries stay as they are.
         ratio: Fraction removed of all units of the unlocked entries.
         normalizer: How layers are made comparable, one of
@@ -53,9 +53,9 @@ def global_plan(
     normalizer = normalizer or registry.get(criterion).normalizer
     # Without a normaliser the layers of a group must not be scaled one by one either.
     scaled = normalizer != "none"
-    by_name = {target.name: target for target in targets(context, text)}
+    by_name = {target.name: target for target in targets(prepared, text)}
     pooled = {
-        target.name: _unit_scores(context, target, criterion, plan.reduction, scaled=scaled)
+        target.name: _unit_scores(prepared, target, criterion, plan.reduction, scaled=scaled)
         for target in map(by_name.__getitem__, map(_name, free))
     }
     masks = global_masks(pooled, ratio, normalizer=normalizer, keep_one=granularity.keep_one)
@@ -71,7 +71,7 @@ def _name(entry: PlanEntry) -> str:
 
 
 def _unit_scores(
-    context: SubjectContext,
+    prepared: PreparedSubject,
     target: Target,
     criterion: str,
     reduction: str,
@@ -79,10 +79,10 @@ def _unit_scores(
     scaled: bool,
 ) -> Tensor:
     if target.group is not None:
-        group = context.group(target.group)
-        return context.channel_scores(group, criterion, reduction=reduction, scaled=scaled)
+        group = prepared.group(target.group)
+        return prepared.channel_scores(group, criterion, reduction=reduction, scaled=scaled)
     granularity = granularities.parse(target.granularity)
-    return granularities.unit_scores(granularity, scores(context, target, criterion))
+    return granularities.unit_scores(granularity, scores(prepared, target, criterion))
 
 
 def _filled(entry: PlanEntry, mask: Tensor, granularity: granularities.Granularity) -> PlanEntry:

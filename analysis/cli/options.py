@@ -12,7 +12,7 @@ from analysis.store import Store
 from pruners.errors import InputError
 
 if TYPE_CHECKING:
-    from analysis.edits import SubjectContext
+    from analysis.edits import PreparedSubject
     from analysis.records import Plan, SubjectSpec
 
 WORKSPACE_VARIABLE = "PRUNESCOPE_WORKSPACE"
@@ -51,7 +51,7 @@ def open_store(given: Path | None) -> Store:
     return Store(workspace_path(given))
 
 
-def open_context(spec: SubjectSpec, workspace: Path | None) -> SubjectContext:
+def prepare_subject(spec: SubjectSpec, workspace: Path | None) -> PreparedSubject:
     """Load a subject and find its groups.
 
     Args:
@@ -66,12 +66,12 @@ def open_context(spec: SubjectSpec, workspace: Path | None) -> SubjectContext:
     from analysis.store import folder_in
     from analysis.subjects import load_subject
 
-    found = edits.open_context(load_subject(spec))
+    found = edits.prepare(load_subject(spec))
     found.use_cache(folder_in(workspace_path(workspace)))
     return found
 
 
-def read_plan(path: Path) -> Plan:
+def plan_of_file(path: Path) -> Plan:
     """Read a plan file.
 
     Raises:

@@ -11,17 +11,17 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from analysis.edits import SubjectContext, scores, targets
+from analysis.edits import PreparedSubject, scores, targets
 from analysis.records import SweepSpec
 from pruners.errors import InputError, UnsupportedError
 from pruners.selection import keep_mask, num_kept, parse
 
 
-def removed_agreement(context: SubjectContext, spec: SweepSpec, *, ratio: float) -> pd.DataFrame:
+def removed_agreement(prepared: PreparedSubject, spec: SweepSpec, *, ratio: float) -> pd.DataFrame:
     """Compare what the criteria of a sweep remove from each of its layers.
 
     Args:
-        context: The subject.
+        prepared: The subject.
         spec: Names criteria, granularity, layers and how scores of coupled layers join.
         ratio: Fraction removed, 0..1.
 
@@ -32,15 +32,15 @@ def removed_agreement(context: SubjectContext, spec: SweepSpec, *, ratio: float)
     Raises:
         InputError: A criterion needs data that the subject lacks.
     """
-    context.prepare(spec.criteria)
+    prepared.prepare(spec.criteria)
     found: dict[str, dict[str, Tensor]] = {criterion: {} for criterion in spec.criteria}
-    for target in targets(context, spec.granularity, spec.layers):
+    for target in targets(prepared, spec.granularity, spec.layers):
         if not target.prunable:
             continue
         for criterion in spec.criteria:
             with contextlib.suppress(UnsupportedError):
                 found[criterion][target.layer] = scores(
-                    context, target, criterion, reduction=spec.reduction
+                    prepared, target, criterion, reduction=spec.reduction
                 )
     return agreement(found, ratio=ratio, keep_one=parse(spec.granularity).keep_one)
 

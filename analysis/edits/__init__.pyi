@@ -1,6 +1,6 @@
 from .edit import Edit, edit_for
 from .masks import NestedMasks, digest, kept_units, scores
-from .prepared import SubjectContext, open_context
+from .prepared import PreparedSubject, prepare
 from .repair import (
     REPAIR_HELP,
     REPAIRS,
@@ -21,10 +21,10 @@ __all__ = [
     "EditRunner",
     "NestedMasks",
     "PointRepairer",
+    "PreparedSubject",
     "REPAIRS",
     "REPAIR_HELP",
     "SWEEP_REPAIRS",
-    "SubjectContext",
     "Target",
     "calibration_batches",
     "check_repair",
@@ -33,7 +33,7 @@ __all__ = [
     "is_visible",
     "kept_at",
     "kept_units",
-    "open_context",
+    "prepare",
     "removed_model",
     "scores",
     "targets",

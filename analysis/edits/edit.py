@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from analysis.edits.prepared import SubjectContext
+from analysis.edits.prepared import PreparedSubject
 from analysis.edits.target import Target
 from pruners.groups import check_semantics, consumer_edit, weights_edit
 from pruners.layers import find_layer, to_native, weight_name
@@ -34,7 +34,7 @@ class Edit:
 
 
 def edit_for(
-    context: SubjectContext,
+    prepared: PreparedSubject,
     target: Target,
     mask: Tensor,
     *,
@@ -44,19 +44,19 @@ def edit_for(
     """Return the edit that a mask means.
 
     Args:
-        context: The subject.
+        prepared: The subject.
         target: What the mask is of.
         mask: True = keep: ``(units,)``, or the weight's output-first shape.
         semantics: ``removal`` or ``weights``; only channels and heads know the difference.
         state: Tensors to start from; the dense model's by default.
     """
-    base = context.evaluator.state if state is None else state
+    base = prepared.evaluator.state if state is None else state
     if bool(mask.all()):
         return Edit()
     if target.group is None:
-        name = _weight_fqn(context, target.layer)
-        return Edit({name: _masked(context, target.layer, base[name], mask)})
-    group = context.group(target.group)
+        name = _weight_fqn(prepared, target.layer)
+        return Edit({name: _masked(prepared, target.layer, base[name], mask)})
+    group = prepared.group(target.group)
     if check_semantics(semantics) == "weights":
         return Edit(weights_edit(group, ~mask, base))
     if not group.exact:
@@ -64,13 +64,13 @@ def edit_for(
     return Edit(consumer_edit(group, ~mask, base))
 
 
-def _weight_fqn(context: SubjectContext, layer: str) -> str:
-    attribute = weight_name(find_layer(context.model, layer), name=layer)
+def _weight_fqn(prepared: PreparedSubject, layer: str) -> str:
+    attribute = weight_name(find_layer(prepared.model, layer), name=layer)
     return f"{layer}.{attribute}" if layer else attribute
 
 
-def _masked(context: SubjectContext, layer: str, weight: Tensor, mask: Tensor) -> Tensor:
-    module = find_layer(context.model, layer)
+def _masked(prepared: PreparedSubject, layer: str, weight: Tensor, mask: Tensor) -> Tensor:
+    module = find_layer(prepared.model, layer)
     native = to_native(mask, module).to(weight.device)
     return torch.where(native, weight, torch.zeros((), dtype=weight.dtype, device=weight.device))
 

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from analysis.edits.prepared import SubjectContext
+from analysis.edits.prepared import PreparedSubject
 from analysis.edits.target import Target
 from pruners.errors import InputError
 from pruners.selection import granularity as granularities
 
 
 def scores(
-    context: SubjectContext, target: Target, criterion: str, *, reduction: str = "mean"
+    prepared: PreparedSubject, target: Target, criterion: str, *, reduction: str = "mean"
 ) -> Tensor:
     """Return importance scores: ``(units,)`` of a group, or ``(O, I/G, K...)`` of a weight.
 
@@ -24,9 +24,9 @@ def scores(
         UnsupportedError: The criterion does not apply there.
     """
     if target.group is not None:
-        group = context.group(target.group)
-        return context.channel_scores(group, criterion, reduction=reduction)
-    return context.layer_scores(target.layer, criterion, "element")
+        group = prepared.group(target.group)
+        return prepared.channel_scores(group, criterion, reduction=reduction)
+    return prepared.layer_scores(target.layer, criterion, "element")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -28,7 +28,7 @@ CALIBRATION_BATCH = 64
 
 
 @dataclass(eq=False)
-class SubjectContext:
+class PreparedSubject:
     """What sweep, live evaluation and plans share. Safe to use from several threads.
 
     Attributes:
@@ -293,7 +293,7 @@ def _merged(
     )
 
 
-def open_context(subject: Subject) -> SubjectContext:
+def prepare(subject: Subject) -> PreparedSubject:
     """Capture a subject's model, find its groups and build its evaluator.
 
     Args:
@@ -314,7 +314,7 @@ def open_context(subject: Subject) -> SubjectContext:
         memory_limit=subject.spec.memory_limit,
     )
     cost = WholeCost(subject.model, subject.example) if structure is None else CostModel(structure)
-    return SubjectContext(
+    return PreparedSubject(
         subject=subject,
         graph=graph,
         structure=structure,

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.edits.edit import Edit
-from analysis.edits.prepared import CALIBRATION_BATCH, SubjectContext
+from analysis.edits.prepared import CALIBRATION_BATCH, PreparedSubject
 from analysis.edits.target import Target
 from pruners.errors import InputError, UnknownNameError, UnsupportedError
 from pruners.groups import consumer_masks
@@ -42,13 +42,13 @@ CACHE_BYTES = 512 * 2**20
 Batches = list[tuple[Tensor, Tensor | None]]
 
 
-def calibration_batches(context: SubjectContext) -> Batches:
+def calibration_batches(prepared: PreparedSubject) -> Batches:
     """Return the calibration set as a list of batches.
 
     Raises:
         InputError: The subject has no calibration data.
     """
-    split = context.subject.calibration
+    split = prepared.subject.calibration
     if split is None:
         raise InputError("a repair needs calibration data; give a data address")
     return list(split.batches(CALIBRATION_BATCH))
@@ -71,11 +71,11 @@ def check_repair(name: str, *, semantics: str = "removal", known: tuple[str, ...
     return name
 
 
-def weight_masks(context: SubjectContext, target: Target, mask: Tensor) -> dict[str, Tensor]:
+def weight_masks(prepared: PreparedSubject, target: Target, mask: Tensor) -> dict[str, Tensor]:
     """Return which weights a repair may fit after a target is pruned (semantics ``removal``).
 
     Args:
-        context: The subject.
+        prepared: The subject.
         target: What is pruned.
         mask: True = keep: ``(units,)``, or the weight's output-first shape.
 
@@ -83,8 +83,8 @@ def weight_masks(context: SubjectContext, target: Target, mask: Tensor) -> dict[
         Weight name -> boolean mask in the module's layout, True = keep.
     """
     if target.group is not None:
-        return consumer_masks(context.group(target.group), ~mask, context.evaluator.state)
-    module = find_layer(context.model, target.layer)
+        return consumer_masks(prepared.group(target.group), ~mask, prepared.evaluator.state)
+    module = find_layer(prepared.model, target.layer)
     attribute = weight_name(module, name=target.layer)
     name = f"{target.layer}.{attribute}" if target.layer else attribute
     return {name: to_native(mask, module)}
@@ -98,15 +98,17 @@ class PointRepairer:
     follow each other, the later ones' inputs are taken as dense.)
 
     Args:
-        context: The subject.
+        prepared: The subject.
         method: One of `SWEEP_REPAIRS`.
         semantics: ``removal`` or ``weights``.
     """
 
-    def __init__(self, context: SubjectContext, *, method: str, semantics: str = "removal") -> None:
+    def __init__(
+        self, prepared: PreparedSubject, *, method: str, semantics: str = "removal"
+    ) -> None:
         self._method = check_repair(method, semantics=semantics, known=SWEEP_REPAIRS)
-        self._context = context
-        self._batches = calibration_batches(context) if method != "none" else []
+        self._prepared = prepared
+        self._batches = calibration_batches(prepared) if method != "none" else []
         self._moments: OrderedDict[str, Moments] = OrderedDict()
         self._cache: OrderedDict[Hashable, Edit] = OrderedDict()
 
@@ -115,14 +117,14 @@ class PointRepairer:
         if self._method == "bn":
             return frozenset(
                 name
-                for name in self._context.evaluator.state
+                for name in self._prepared.evaluator.state
                 if name.endswith(("running_mean", "running_var"))
             )
         if self._method == "none":
             return frozenset()
-        weights = weight_masks(self._context, target, mask)
+        weights = weight_masks(self._prepared, target, mask)
         biases = {f"{name.rpartition('.')[0]}.bias" for name in weights}
-        return frozenset(weights) | (biases & set(self._context.evaluator.state))
+        return frozenset(weights) | (biases & set(self._prepared.evaluator.state))
 
     def repaired(self, target: Target, mask: Tensor, edit: Edit, *, key: Hashable) -> Edit:
         """Return the repaired edit of a point.
@@ -151,14 +153,14 @@ class PointRepairer:
 
     def _repair(self, target: Target, mask: Tensor, edit: Edit) -> Edit:
         if self._method == "bn":
-            buffers = batch_norm_buffers(self._context.model, self._batches, edit=edit.tensors)
+            buffers = batch_norm_buffers(self._prepared.model, self._batches, edit=edit.tensors)
             return replace(edit, tensors={**edit.tensors, **buffers})
         tensors = dict(edit.tensors)
-        for weight, keep in weight_masks(self._context, target, mask).items():
+        for weight, keep in weight_masks(self._prepared, target, mask).items():
             name = weight.rpartition(".")[0]
-            if is_visible(self._context.model, name):
+            if is_visible(self._prepared.model, name):
                 new, _ = repair_one(
-                    self._context.model,
+                    self._prepared.model,
                     name,
                     moments=self._moments_at(name),
                     mask=keep,
@@ -170,8 +172,8 @@ class PointRepairer:
     def _moments_at(self, layer: str) -> Moments:
         """Return a layer's dense moments; those of all layers come from one pass if they fit."""
         if layer not in self._moments:
-            model = self._context.model
-            together = [name for name in self._context.layers() if is_visible(model, name)]
+            model = self._prepared.model
+            together = [name for name in self._prepared.layers() if is_visible(model, name)]
             if sum(_moment_bytes(model, name) for name in together) > CACHE_BYTES:
                 together = [layer]
             self._moments.update(capture_moments(model, self._batches, layers=together))

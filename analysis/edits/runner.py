@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.edits.edit import Edit
-from analysis.edits.prepared import SubjectContext
+from analysis.edits.prepared import PreparedSubject
 from analysis.engine import Evaluator
 from pruners.groups import apply_edit, remove
 
@@ -22,7 +22,7 @@ class EditRunner:
     """Evaluates edits on the evaluator's current batch.
 
     Args:
-        context: The subject.
+        prepared: The subject.
         evaluator: Holds the batch; the context's own by default.
 
     Attributes:
@@ -30,9 +30,9 @@ class EditRunner:
             them built.
     """
 
-    def __init__(self, context: SubjectContext, evaluator: Evaluator | None = None) -> None:
-        self._context = context
-        self._evaluator = context.evaluator if evaluator is None else evaluator
+    def __init__(self, prepared: PreparedSubject, evaluator: Evaluator | None = None) -> None:
+        self._prepared = prepared
+        self._evaluator = prepared.evaluator if evaluator is None else evaluator
         self._models: OrderedDict[tuple[tuple[str, tuple[int, ...]], ...], nn.Module] = (
             OrderedDict()
         )
@@ -54,11 +54,11 @@ class EditRunner:
 
     def _removed(self, edit: Edit) -> nn.Module:
         if edit.tensors:
-            return removed_model(self._context, edit)
+            return removed_model(self._prepared, edit)
         key = tuple(sorted(edit.kept.items()))
         if key not in self._models:
             start = time.perf_counter()
-            self._models[key] = removed_model(self._context, edit)
+            self._models[key] = removed_model(self._prepared, edit)
             if key not in self._built:
                 self._built.add(key)
                 self.setup_seconds += time.perf_counter() - start
@@ -75,10 +75,10 @@ class EditRunner:
         )
 
 
-def removed_model(context: SubjectContext, edit: Edit) -> nn.Module:
+def removed_model(prepared: PreparedSubject, edit: Edit) -> nn.Module:
     """Return a copy of the model with the edit's tensors, physically smaller where it says so."""
-    model = context.model
+    model = prepared.model
     if edit.tensors or not edit.kept:
         model = copy.deepcopy(model)
         apply_edit(model, edit.tensors)
-    return remove(model, context.require_structure(), edit.kept).eval() if edit.kept else model
+    return remove(model, prepared.require_structure(), edit.kept).eval() if edit.kept else model

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 from dataclasses import dataclass
 
-from analysis.edits.prepared import SubjectContext
+from analysis.edits.prepared import PreparedSubject
 from pruners.errors import InputError, UnsupportedError
 from pruners.selection import granularity as granularities
 from pruners.selection import num_kept
@@ -38,12 +38,12 @@ class Target:
 
 
 def targets(
-    context: SubjectContext, granularity: str, layers_glob: str = "*"
+    prepared: PreparedSubject, granularity: str, layers_glob: str = "*"
 ) -> tuple[Target, ...]:
     """Return what can and cannot be pruned at a granularity, in execution order.
 
     Args:
-        context: The subject.
+        prepared: The subject.
         granularity: As in `SweepSpec`.
         layers_glob: Glob over layer names and group ids.
 
@@ -55,11 +55,11 @@ def targets(
     if parsed.is_structured:
         found = [
             Target(group.layer, group.id, group.units, granularity, group.prunable, group.reason)
-            for group in context.require_structure().groups
+            for group in prepared.require_structure().groups
             if group.kind == parsed.kind
         ]
     else:
-        found = [_layer_target(context, name, parsed) for name in context.layers()]
+        found = [_layer_target(prepared, name, parsed) for name in prepared.layers()]
     chosen = tuple(
         item
         for item in found
@@ -75,15 +75,15 @@ def targets(
 
 
 def _layer_target(
-    context: SubjectContext, name: str, granularity: granularities.Granularity
+    prepared: PreparedSubject, name: str, granularity: granularities.Granularity
 ) -> Target:
-    shape = context.layer_shape(name)
+    shape = prepared.layer_shape(name)
     return Target(name, None, granularities.num_units(granularity, shape), str(granularity))
 
 
-def kept_at(context: SubjectContext, target: Target, ratio: float) -> int:
+def kept_at(prepared: PreparedSubject, target: Target, ratio: float) -> int:
     """Return how many units of a target stay at a ratio; N:M has one ratio beside 0."""
     parsed = granularities.parse(target.granularity)
     if parsed.kind == "n:m" and ratio > 0:
-        return granularities.num_kept_fixed(parsed, context.layer_shape(target.layer))
+        return granularities.num_kept_fixed(parsed, prepared.layer_shape(target.layer))
     return num_kept(ratio, target.total, keep_one=parsed.keep_one)

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 # Gathering channels costs about a tenth of a 3x3 convolution over them.
-MOST_KEPT = 0.8
+MAX_KEPT = 0.8
 # With fewer channels than a vector register holds, gathering costs more than it saves.
-FEWEST_CHANNELS = 16
+MIN_CHANNELS = 16
 
 
 def used_columns(weight: Tensor) -> Tensor | None:
@@ -18,10 +18,10 @@ def used_columns(weight: Tensor) -> Tensor | None:
         weight: ``(O, I, kh, kw)``, no groups.
     """
     channels = weight.shape[1]
-    if channels < FEWEST_CHANNELS:
+    if channels < MIN_CHANNELS:
         return None
     used = torch.nonzero(weight.abs().amax((0, 2, 3)) > 0).flatten()
-    return used if 0 < len(used) <= MOST_KEPT * channels else None
+    return used if 0 < len(used) <= MAX_KEPT * channels else None
 
 
 def take_channels(images: Tensor, channels: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ SELF_CHECK_TOLERANCE = 1e-3
 # On a CPU, a batch runs in tiles whose largest value stays in the cache of a core.
 TILE_BYTES = 5 * 2**20
 # Below this, the fixed cost of a call shows.
-FEWEST_SAMPLES = 4
+MIN_SAMPLES = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -242,7 +242,7 @@ class Evaluator:
         """Samples whose values a CPU core keeps in its cache; None where that is not known."""
         if self.program is None or not self._sample_bytes:
             return None
-        return max(FEWEST_SAMPLES, TILE_BYTES // max(self._sample_bytes.values()))
+        return max(MIN_SAMPLES, TILE_BYTES // max(self._sample_bytes.values()))
 
     def _border(self, edits: Iterable[Iterable[str]] | None) -> frozenset[int]:
         assert self.program is not None

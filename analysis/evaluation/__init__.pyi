@@ -1,15 +1,15 @@
 from .evaluate import evaluate_plan, file_bytes
-from .latency import LEAST, Latency, compare_latency, percentile
+from .latency import MIN_PASSES, Latency, compare_latency, percentile
 from .live import LiveEvaluator, LiveResult
-from .report import Evaluation, Variant
+from .report import Evaluation, MeasuredModel
 
 __all__ = [
     "Evaluation",
-    "LEAST",
     "Latency",
     "LiveEvaluator",
     "LiveResult",
-    "Variant",
+    "MIN_PASSES",
+    "MeasuredModel",
     "compare_latency",
     "evaluate_plan",
     "file_bytes",

@@ -9,9 +9,16 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from analysis.edits import Edit, SubjectContext
+from analysis.edits import Edit, PreparedSubject
 from analysis.evaluation.latency import Latency, compare_latency
-from analysis.evaluation.report import DENSE, MASKED, REMOVED, ClassChange, Evaluation, Variant
+from analysis.evaluation.report import (
+    DENSE,
+    MASKED,
+    REMOVED,
+    ClassChange,
+    Evaluation,
+    MeasuredModel,
+)
 from analysis.plans import kept_counts, masked_edit, meter, removed_model, require_fit
 from analysis.records import Plan, Sums
 from analysis.recovery import Recovery, recovered_model
@@ -33,7 +40,7 @@ class _Tally:
 
 
 def evaluate_plan(
-    context: SubjectContext,
+    prepared: PreparedSubject,
     plan: Plan,
     *,
     recovery: Recovery | None = None,
@@ -46,7 +53,7 @@ def evaluate_plan(
     """Measure a plan on the whole evaluation subset.
 
     Args:
-        context: The subject.
+        prepared: The subject.
         plan: The plan.
         recovery: The plan repaired, from `analysis.recovery.plan_repair.recover_plan`: then this
             is measured.
@@ -60,22 +67,22 @@ def evaluate_plan(
         PlanError: The plan does not fit the subject.
         InputError: The subject has no evaluation data.
     """
-    require_fit(context, plan)
-    split = context.subject.evaluation
+    require_fit(prepared, plan)
+    split = prepared.subject.evaluation
     if split is None:
         raise InputError("a plan is evaluated on data, but the subject has none: give --data")
     if recovery is None:
-        edit, small = masked_edit(context, plan), removed_model(context, plan)
+        edit, small = masked_edit(prepared, plan), removed_model(prepared, plan)
     else:
-        edit, small = recovery.edit, recovered_model(context, recovery)
+        edit, small = recovery.edit, recovered_model(prepared, recovery)
     is_masked = not edit.kept
-    size = batch_size or context.subject.spec.batch_size
+    size = batch_size or prepared.subject.spec.batch_size
     batches = _counted(split.batches(size), total=len(split), progress=progress)
-    tally, first = _measured(context, edit, small, batches)
+    tally, first = _measured(prepared, edit, small, batches)
     timed = first if latency_batch is None else first[:latency_batch]
-    latency = _latency(context, small, timed, seconds=latency_seconds)
+    latency = _latency(prepared, small, timed, seconds=latency_seconds)
     before, after, between = _variants(
-        context,
+        prepared,
         plan,
         tally,
         small,
@@ -85,11 +92,11 @@ def evaluate_plan(
     )
     return Evaluation(
         samples=tally.dense.samples,
-        labelled=context.subject.has_labels,
+        labelled=prepared.subject.has_labels,
         dense=before,
         removed=after,
         masked=between,
-        classes=_classes(tally.by_class, context.subject.class_names, confidence=confidence),
+        classes=_classes(tally.by_class, prepared.subject.class_names, confidence=confidence),
         same_answers=tally.same if is_masked else None,
         largest_difference=tally.difference if is_masked else None,
         notes=_notes(plan, recovery, is_masked=is_masked),
@@ -98,7 +105,7 @@ def evaluate_plan(
 
 
 def _measured(
-    context: SubjectContext,
+    prepared: PreparedSubject,
     edit: Edit,
     small: nn.Module,
     batches: Iterable[tuple[Tensor, Tensor | None]],
@@ -108,12 +115,12 @@ def _measured(
     first: Tensor | None = None
     for inputs, labels in batches:
         first = inputs if first is None else first
-        dense = context.evaluator.dense(inputs)
-        masked = None if edit.kept else next(iter(context.evaluator.edited([edit.tensors])))
+        dense = prepared.evaluator.dense(inputs)
+        masked = None if edit.kept else next(iter(prepared.evaluator.edited([edit.tensors])))
         with torch.inference_mode():
             removed = small(inputs)
-        _add(tally, dense, masked, removed, labels, num_classes=context.subject.num_classes)
-    context.evaluator.release()
+        _add(tally, dense, masked, removed, labels, num_classes=prepared.subject.num_classes)
+    prepared.evaluator.release()
     if first is None:
         raise InputError("a plan is evaluated on data, but the evaluation subset is empty")
     return tally, first
@@ -158,11 +165,11 @@ def _add(
 
 
 def _latency(
-    context: SubjectContext, small: nn.Module, inputs: Tensor, *, seconds: float
+    prepared: PreparedSubject, small: nn.Module, inputs: Tensor, *, seconds: float
 ) -> dict[str, Latency]:
     if seconds <= 0:
         return {}
-    return compare_latency({DENSE: context.model, REMOVED: small}, inputs, seconds=seconds)
+    return compare_latency({DENSE: prepared.model, REMOVED: small}, inputs, seconds=seconds)
 
 
 def file_bytes(model: nn.Module) -> int:
@@ -182,7 +189,7 @@ def _nonzero(tensors: Iterable[Tensor]) -> int:
 
 
 def _variants(
-    context: SubjectContext,
+    prepared: PreparedSubject,
     plan: Plan,
     tally: _Tally,
     small: nn.Module,
@@ -190,10 +197,10 @@ def _variants(
     *,
     edit: Mapping[str, Tensor] | None,
     confidence: float,
-) -> tuple[Variant, Variant, Variant | None]:
+) -> tuple[MeasuredModel, MeasuredModel, MeasuredModel | None]:
     """Return dense, removed and (where it exists) masked."""
-    model = context.model
-    sizes = meter(context)
+    model = prepared.model
+    sizes = meter(prepared)
     dense_params, dense_macs = sizes.predict({})
     _, small_macs = sizes.predict(kept_counts(plan))
     dense = _variant(
@@ -241,12 +248,12 @@ def _variant(
     macs: int,
     file_bytes: int,
     latency: Latency | None,
-) -> Variant:
+) -> MeasuredModel:
     accuracy = wilson(sums.correct, sums.samples, confidence)
     drop, interval = paired_drop(sums.lost, sums.gained, sums.samples, confidence)
     # The dense model against itself differs in nothing, for certain.
     low, high = (0.0, 0.0) if name == DENSE else (interval.low, interval.high)
-    return Variant(
+    return MeasuredModel(
         name=name,
         sums=sums,
         accuracy=sums.correct / sums.samples,

@@ -14,7 +14,7 @@ from analysis.records import Record
 
 WARMUP = 5
 REPEATS = 40
-LEAST = 5
+MIN_PASSES = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ def compare_latency(
         inputs: One batch ``(N, ...)``.
         repeats: Measured passes of each model.
         warmup: Passes of each model that do not count.
-        seconds: Stop after this time, but not before `LEAST` passes of each.
+        seconds: Stop after this time, but not before `MIN_PASSES` passes of each.
     """
     taken: dict[str, list[float]] = {name: [] for name in models}
     with torch.inference_mode():
@@ -73,7 +73,7 @@ def compare_latency(
                 _timed(model, inputs)
         start = time.perf_counter()
         for done in range(repeats):
-            if done >= LEAST and time.perf_counter() - start > seconds:
+            if done >= MIN_PASSES and time.perf_counter() - start > seconds:
                 break
             for name, model in models.items():
                 taken[name].append(_timed(model, inputs))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from analysis.edits import Edit, SubjectContext, removed_model
+from analysis.edits import Edit, PreparedSubject, removed_model
 from analysis.engine import Values
 from analysis.plans import plan_edit
 from analysis.records import Plan, Sums
@@ -82,7 +82,7 @@ class LiveEvaluator:
     more, and starting the next evaluation before the last has ended is fine.
 
     Args:
-        context: The subject.
+        prepared: The subject.
         batch_size: Samples a step, at most; the first estimate comes after one step.
         cache_bytes: Memory for the values of the last plan.
         confidence: Of the interval.
@@ -90,21 +90,21 @@ class LiveEvaluator:
 
     def __init__(
         self,
-        context: SubjectContext,
+        prepared: PreparedSubject,
         *,
         batch_size: int = LIVE_BATCH,
         cache_bytes: int = CACHE_BYTES,
         confidence: float = 0.95,
     ) -> None:
-        split = context.subject.evaluation
+        split = prepared.subject.evaluation
         if split is None:
             raise InputError("live evaluation needs evaluation data; give a data address")
-        self._context = context
+        self._prepared = prepared
         self._confidence = confidence
         self._cache_bytes = cache_bytes
         self._cached_bytes = 0
         self._lock = threading.Lock()
-        limits = (batch_size, context.evaluator.max_samples(), context.evaluator.tile_samples)
+        limits = (batch_size, prepared.evaluator.max_samples(), prepared.evaluator.tile_samples)
         size = min(limit for limit in limits if limit is not None)
         self._total = len(split)
         self._source = split.batches(size)
@@ -121,7 +121,7 @@ class LiveEvaluator:
             PlanError: The plan does not fit the model.
             InputError: The pruned model's logits are not finite.
         """
-        return self.evaluate_edit(plan_edit(self._context, plan))
+        return self.evaluate_edit(plan_edit(self._prepared, plan))
 
     def evaluate_edit(self, edit: Edit) -> Iterator[LiveResult]:
         """Yield the result of an edit after each batch; see `evaluate`."""
@@ -132,7 +132,7 @@ class LiveEvaluator:
 
     def _results(self, edit: Edit, turn: int) -> Iterator[LiveResult]:
         start = time.perf_counter()
-        model = removed_model(self._context, edit) if edit.kept else None
+        model = removed_model(self._prepared, edit) if edit.kept else None
         sums, baseline, position = Sums(), Sums(), 0
         while sums.samples < self._total:
             with self._lock:
@@ -179,10 +179,10 @@ class LiveEvaluator:
 
     @torch.inference_mode()
     def _logits(self, batch: _Batch, edit: Edit) -> Tensor:
-        program = self._context.evaluator.program
+        program = self._prepared.evaluator.program
         if program is None:
-            return self._context.evaluator.forward(batch.inputs, edit.tensors)
-        tensors = self._context.evaluator.spread(edit.tensors)
+            return self._prepared.evaluator.forward(batch.inputs, edit.tensors)
+        tensors = self._prepared.evaluator.spread(edit.tensors)
         if batch.values is None or batch.edit is None:
             return self._fresh(batch, tensors)
         changed = _changed(batch.edit, tensors)
@@ -196,10 +196,10 @@ class LiveEvaluator:
     @torch.inference_mode()
     def _fresh(self, batch: _Batch, tensors: Mapping[str, Tensor]) -> Tensor:
         """Run the whole program, and keep its values if they fit."""
-        program = self._context.evaluator.program
+        program = self._prepared.evaluator.program
         if program is None:
-            return self._context.evaluator.forward(batch.inputs, tensors)
-        size = self._context.evaluator.values_bytes(len(batch.inputs))
+            return self._prepared.evaluator.forward(batch.inputs, tensors)
+        size = self._prepared.evaluator.values_bytes(len(batch.inputs))
         keep = size is not None and self._cached_bytes + size <= self._cache_bytes
         known = program.prepare(batch.inputs)
         weights = program.edited(tensors)

@@ -13,7 +13,7 @@ DENSE, MASKED, REMOVED = "dense", "masked", "removed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Variant(Record):
+class MeasuredModel(Record):
     """One form of the model, measured.
 
     Attributes:
@@ -93,9 +93,9 @@ class Evaluation(Record):
 
     samples: int
     labelled: bool
-    dense: Variant
-    removed: Variant
-    masked: Variant | None = None
+    dense: MeasuredModel
+    removed: MeasuredModel
+    masked: MeasuredModel | None = None
     classes: tuple[ClassChange, ...] = ()
     same_answers: int | None = None
     largest_difference: float | None = None

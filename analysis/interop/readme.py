@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis.evaluation import Evaluation, Variant
+from analysis.evaluation import Evaluation, MeasuredModel
 from analysis.interop.registry import ExportRequest
 from analysis.plans import achieved, pruned_entries
 
 
 def readme(request: ExportRequest, files: Sequence[tuple[Path, str]], notes: Sequence[str]) -> str:
     """Return the README of a bundle, in Markdown."""
-    subject = request.context.subject.spec
+    subject = request.prepared.subject.spec
     plan = request.chosen
     repair = "" if request.recovery is None else f" --repair {request.repair}"
     lines = [
@@ -70,7 +70,7 @@ def _measured(evaluation: Evaluation | None) -> list[str]:
     ]
 
 
-def _row(variant: Variant, samples: int) -> str:
+def _row(variant: MeasuredModel, samples: int) -> str:
     return (
         f"| {variant.name} | {variant.accuracy:.2%} ({variant.sums.correct}/{samples}, "
         f"{variant.low:.2%} to {variant.high:.2%}) | {variant.params:,} | {variant.macs:,} | "

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from analysis.edits import SubjectContext
+from analysis.edits import PreparedSubject
 from analysis.interop.formats.script import write_script
 from analysis.plans import write_plan
 from analysis.recovery import Recovery, recovered_model
 
 
-def write_recovered(context: SubjectContext, recovery: Recovery, directory: Path) -> None:
+def write_recovered(prepared: PreparedSubject, recovery: Recovery, directory: Path) -> None:
     """Write the repaired, physically smaller model with a script that rebuilds it, and the plan.
 
     Args:
-        context: The subject.
+        prepared: The subject.
         recovery: What `analysis.recovery.plan_repair.recover_plan` gave.
         directory: Where ``model.safetensors``, ``rebuild.py`` and ``plan.json`` go.
 
@@ -22,5 +22,5 @@ def write_recovered(context: SubjectContext, recovery: Recovery, directory: Path
         CaptureError: The repaired model cannot be captured.
         UnsupportedError: Its graph cannot be written as code.
     """
-    write_script(recovered_model(context, recovery), context.subject.example, directory)
+    write_script(recovered_model(prepared, recovery), prepared.subject.example, directory)
     write_plan(recovery.plan, directory / "plan.json")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 from torch import nn
 
-from analysis.edits import SubjectContext
+from analysis.edits import PreparedSubject
 from analysis.evaluation import Evaluation
 from analysis.plans import pruned_entries, removed_model, require_fit
 from analysis.records import Plan
@@ -27,7 +27,7 @@ class ExportRequest:
     """What is exported.
 
     Attributes:
-        context: The subject.
+        prepared: The subject.
         plan: The plan.
         recovery: The plan repaired: then the repaired model is exported; None where it was not.
         directory: Where the files go; it is made if missing.
@@ -36,7 +36,7 @@ class ExportRequest:
         name: Start of the file names.
     """
 
-    context: SubjectContext
+    prepared: PreparedSubject
     plan: Plan
     directory: Path
     recovery: Recovery | None = None
@@ -61,8 +61,8 @@ class ExportRequest:
             PlanError: The plan does not fit the subject.
         """
         if self.recovery is not None:
-            return recovered_model(self.context, self.recovery)
-        return removed_model(self.context, self.plan)
+            return recovered_model(self.prepared, self.recovery)
+        return removed_model(self.prepared, self.plan)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +152,7 @@ def export(name: str, request: ExportRequest) -> Exported:
             f"{request.name!r}"
         )
     # Before anything is written: a plan that is refused leaves no folder behind.
-    require_fit(request.context, request.plan)
+    require_fit(request.prepared, request.plan)
     _check_evaluation(request)
     try:
         request.directory.mkdir(parents=True, exist_ok=True)

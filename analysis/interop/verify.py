@@ -17,7 +17,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from analysis.edits import SubjectContext
+from analysis.edits import PreparedSubject
 from analysis.interop.formats.script import SCRIPT, WEIGHTS
 from analysis.interop.formats.smaller_model import export_model
 from analysis.interop.formats.tables import export_csv, export_json
@@ -28,7 +28,7 @@ from analysis.recovery import Recovery
 from pruners.selection import parse
 
 # The other process gets its samples as a file; large subjects are compared on fewer samples.
-MOST_BYTES = 256 * 2**20
+MAX_BYTES = 256 * 2**20
 SECONDS = 600
 # What runs there: it imports the exported script and torch, nothing of this program.
 DRIVER = """
@@ -86,7 +86,7 @@ class RoundTrip(Record):
 
 
 def round_trip(
-    context: SubjectContext,
+    prepared: PreparedSubject,
     plan: Plan,
     *,
     recovery: Recovery | None = None,
@@ -96,7 +96,7 @@ def round_trip(
     """Export a plan, read it back, rebuild the model in another process and compare.
 
     Args:
-        context: The subject.
+        prepared: The subject.
         plan: The plan.
         recovery: The plan repaired: then the repaired model is exported.
         points: The points table, to be compared as well.
@@ -108,10 +108,10 @@ def round_trip(
     if directory is None:
         with tempfile.TemporaryDirectory(prefix="prunescope-") as folder:
             return round_trip(
-                context, plan, recovery=recovery, points=points, directory=Path(folder)
+                prepared, plan, recovery=recovery, points=points, directory=Path(folder)
             )
     request = ExportRequest(
-        context=context, plan=plan, recovery=recovery, directory=directory, points=points
+        prepared=prepared, plan=plan, recovery=recovery, directory=directory, points=points
     )
     directory.mkdir(parents=True, exist_ok=True)
     export_json(request)
@@ -119,12 +119,12 @@ def round_trip(
     back = read_plan(directory / f"{request.name}.json")
     small = dataclasses.replace(request, plan=back).model()
     checks = [
-        *_plan_checks(context, request.chosen, back),
-        _weights_check(context, back, directory / WEIGHTS),
+        *_plan_checks(prepared, request.chosen, back),
+        _weights_check(prepared, back, directory / WEIGHTS),
     ]
     samples, correct = 0, None
     if (directory / SCRIPT).exists():
-        ran, samples, correct = _script_checks(context, small, directory)
+        ran, samples, correct = _script_checks(prepared, small, directory)
         checks += ran
     else:
         checks.append(Check(name="script", passed=False, text="; ".join(notes)))
@@ -134,13 +134,13 @@ def round_trip(
     return RoundTrip(checks=tuple(checks), samples=samples, correct=correct)
 
 
-def _plan_checks(context: SubjectContext, plan: Plan, back: Plan) -> list[Check]:
-    written = resolve(context, compact(plan))
+def _plan_checks(prepared: PreparedSubject, plan: Plan, back: Plan) -> list[Check]:
+    written = resolve(prepared, compact(plan))
     same = dataclasses.replace(back, extra=written.extra) == written
     entries = pruned_entries(back)
     listed = [entry for entry in entries if entry.indices is not None]
     bare = tuple(dataclasses.replace(entry, indices=None) for entry in back.entries)
-    again = resolve(context, dataclasses.replace(back, entries=bare))
+    again = resolve(prepared, dataclasses.replace(back, entries=bare))
     differing = [
         entry.layer
         for entry, other in zip(back.entries, again.entries, strict=True)
@@ -168,10 +168,10 @@ def _plan_checks(context: SubjectContext, plan: Plan, back: Plan) -> list[Check]
     ]
 
 
-def _weights_check(context: SubjectContext, plan: Plan, path: Path) -> Check:
+def _weights_check(prepared: PreparedSubject, plan: Plan, path: Path) -> Check:
     structured = tuple(item for item in plan.entries if parse(item.granularity).is_structured)
-    expected, _ = meter(context).sizes(dataclasses.replace(plan, entries=structured))
-    buffers = {name for name, _ in context.model.named_buffers()}
+    expected, _ = meter(prepared).sizes(dataclasses.replace(plan, entries=structured))
+    buffers = {name for name, _ in prepared.model.named_buffers()}
     with safe_open(str(path), framework="pt") as file:
         names = [name for name in file.keys() if name not in buffers]  # noqa: SIM118 (no dict)
         found = sum(file.get_tensor(name).numel() for name in names)
@@ -183,10 +183,10 @@ def _weights_check(context: SubjectContext, plan: Plan, path: Path) -> Check:
 
 
 def _script_checks(
-    context: SubjectContext, small: nn.Module, directory: Path
+    prepared: PreparedSubject, small: nn.Module, directory: Path
 ) -> tuple[list[Check], int, int | None]:
-    inputs, labels = _samples(context)
-    batch = context.subject.spec.batch_size
+    inputs, labels = _samples(prepared)
+    batch = prepared.subject.spec.batch_size
     with torch.inference_mode():
         here = torch.cat([small(part).argmax(1) for part in torch.split(inputs, batch)]).cpu()
     path = directory / "samples.safetensors"
@@ -223,18 +223,18 @@ def _script_checks(
     return checks, len(here), correct
 
 
-def _samples(context: SubjectContext) -> tuple[Tensor, Tensor | None]:
+def _samples(prepared: PreparedSubject) -> tuple[Tensor, Tensor | None]:
     """Return as much of the evaluation subset as fits in the file, or the example."""
-    split = context.subject.evaluation
+    split = prepared.subject.evaluation
     if split is None:
-        return context.subject.example, None
+        return prepared.subject.example, None
     inputs, labels, taken = [], [], 0
-    for part, truth in split.batches(context.subject.spec.batch_size):
+    for part, truth in split.batches(prepared.subject.spec.batch_size):
         inputs.append(part)
         if truth is not None:
             labels.append(truth)
         taken += part.nbytes
-        if taken >= MOST_BYTES:
+        if taken >= MAX_BYTES:
             break
     return torch.cat(inputs), torch.cat(labels).cpu() if labels else None
 

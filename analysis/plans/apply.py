@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis import edits
-from analysis.edits import Edit, SubjectContext, Target, edit_for, kept_units, scores, targets
+from analysis.edits import Edit, PreparedSubject, Target, edit_for, kept_units, scores, targets
 from analysis.plans.checks import check, check_fits
 from analysis.plans.editing import new_plan
 from analysis.plans.entries import kept_counts, key_of, pruned_entries
@@ -20,7 +20,7 @@ from pruners.selection import parse
 
 
 def start_plan(
-    context: SubjectContext,
+    prepared: PreparedSubject,
     *,
     criterion: str,
     granularity: str = "channel",
@@ -32,7 +32,7 @@ def start_plan(
     """Return a plan that removes nothing yet, with an entry for each prunable target.
 
     Args:
-        context: The subject.
+        prepared: The subject.
         criterion: Criterion of each entry.
         granularity: As in a sweep.
         layers: Glob over layer names.
@@ -40,10 +40,10 @@ def start_plan(
         semantics: ``removal`` or ``weights``.
         reduction: How member layers' scores join in a coupled group.
     """
-    prunable = [item for item in edits.targets(context, granularity, layers) if item.prunable]
+    prunable = [item for item in edits.targets(prepared, granularity, layers) if item.prunable]
     return new_plan(
-        context.subject.spec,
-        fingerprint=context.subject.fingerprint,
+        prepared.subject.spec,
+        fingerprint=prepared.subject.fingerprint,
         units=[(item.layer, item.group, item.total) for item in prunable],
         criterion=criterion,
         granularity=granularity,
@@ -53,16 +53,18 @@ def start_plan(
     )
 
 
-def not_prunable(context: SubjectContext, granularity: str) -> dict[str, str]:
+def not_prunable(prepared: PreparedSubject, granularity: str) -> dict[str, str]:
     """Return the reason by layer of what cannot be pruned at a granularity."""
     return {
-        item.layer: item.reason for item in edits.targets(context, granularity) if not item.prunable
+        item.layer: item.reason
+        for item in edits.targets(prepared, granularity)
+        if not item.prunable
     }
 
 
-def group_of(context: SubjectContext) -> Callable[[str], str | None]:
+def group_of(prepared: PreparedSubject) -> Callable[[str], str | None]:
     """Return a function from a layer's name to the id of the group that its channels are in."""
-    structure = context.require_structure()
+    structure = prepared.require_structure()
 
     def find_group(layer: str) -> str | None:
         for group in structure.groups:
@@ -73,7 +75,7 @@ def group_of(context: SubjectContext) -> Callable[[str], str | None]:
     return find_group
 
 
-def require_fit(context: SubjectContext, plan: Plan) -> Plan:
+def require_fit(prepared: PreparedSubject, plan: Plan) -> Plan:
     """Check that a plan belongs to the subject at hand; return it.
 
     Raises:
@@ -82,57 +84,57 @@ def require_fit(context: SubjectContext, plan: Plan) -> Plan:
     totals = {
         (granularity, target.name): target.total
         for granularity in {entry.granularity for entry in plan.entries}
-        for target in edits.targets(context, granularity)
+        for target in edits.targets(prepared, granularity)
     }
-    find_group = (lambda layer: None) if context.structure is None else group_of(context)
+    find_group = (lambda layer: None) if prepared.structure is None else group_of(prepared)
     return check_fits(
-        plan, fingerprint=context.subject.fingerprint, totals=totals, group_of=find_group
+        plan, fingerprint=prepared.subject.fingerprint, totals=totals, group_of=find_group
     )
 
 
-def resolve(context: SubjectContext, plan: Plan) -> Plan:
+def resolve(prepared: PreparedSubject, plan: Plan) -> Plan:
     """Fill in the kept indices of channels and heads, and the exact counts of N:M patterns.
 
     Raises:
         PlanError: The plan contradicts itself, or does not fit the model.
     """
     check(plan)
-    entries = tuple(_resolved(context, entry, plan.reduction) for entry in plan.entries)
+    entries = tuple(_resolved(prepared, entry, plan.reduction) for entry in plan.entries)
     return dataclasses.replace(plan, entries=entries)
 
 
-def _resolved(context: SubjectContext, entry: PlanEntry, reduction: str) -> PlanEntry:
+def _resolved(prepared: PreparedSubject, entry: PlanEntry, reduction: str) -> PlanEntry:
     granularity = parse(entry.granularity)
     if granularity.kind == "n:m" and entry.kept < entry.total:
         target = Target(entry.layer, entry.group, entry.total, entry.granularity)
-        return dataclasses.replace(entry, kept=edits.kept_at(context, target, entry.ratio))
+        return dataclasses.replace(entry, kept=edits.kept_at(prepared, target, entry.ratio))
     if not granularity.is_structured or entry.indices is not None or entry.kept == entry.total:
         return entry
-    _, mask = mask_of_entry(context, entry, reduction=reduction)
+    _, mask = mask_of_entry(prepared, entry, reduction=reduction)
     indices = tuple(int(unit) for unit in torch.nonzero(mask).flatten().tolist())
     return dataclasses.replace(entry, indices=indices)
 
 
-def kept_indices(context: SubjectContext, plan: Plan) -> dict[str, tuple[int, ...]]:
+def kept_indices(prepared: PreparedSubject, plan: Plan) -> dict[str, tuple[int, ...]]:
     """Return {group id: kept units} of what a plan removes physically."""
     counts = kept_counts(plan)
     return {
         key_of(entry): entry.indices
-        for entry in resolve(context, plan).entries
+        for entry in resolve(prepared, plan).entries
         if entry.indices is not None and key_of(entry) in counts
     }
 
 
-def masked_edit(context: SubjectContext, plan: Plan) -> Edit:
+def masked_edit(prepared: PreparedSubject, plan: Plan) -> Edit:
     """Return the plan as an edit for the evaluator; see `analysis.plans.apply.plan_edit`.
 
     Raises:
         PlanError: The plan does not fit the model.
     """
-    return plan_edit(context, resolve(context, plan))
+    return plan_edit(prepared, resolve(prepared, plan))
 
 
-def removed_model(context: SubjectContext, plan: Plan) -> nn.Module:
+def removed_model(prepared: PreparedSubject, plan: Plan) -> nn.Module:
     """Return the physically smaller model; the subject's model stays as it is.
 
     Channels and heads are cut out; weights that element-like entries remove are zero.
@@ -140,17 +142,17 @@ def removed_model(context: SubjectContext, plan: Plan) -> nn.Module:
     Raises:
         PlanError: The plan does not fit the model.
     """
-    resolved = resolve(context, plan)
+    resolved = resolve(prepared, plan)
     masked = [
         entry for entry in pruned_entries(resolved) if not parse(entry.granularity).is_structured
     ]
     element_like = dataclasses.replace(resolved, entries=tuple(masked))
-    tensors = plan_edit(context, element_like).tensors
-    return edits.removed_model(context, Edit(tensors, kept_indices(context, resolved)))
+    tensors = plan_edit(prepared, element_like).tensors
+    return edits.removed_model(prepared, Edit(tensors, kept_indices(prepared, resolved)))
 
 
 def mask_of_entry(
-    context: SubjectContext, entry: PlanEntry, *, reduction: str = "mean"
+    prepared: PreparedSubject, entry: PlanEntry, *, reduction: str = "mean"
 ) -> tuple[Target, Tensor]:
     """Return what a plan's entry is about, and its mask.
 
@@ -159,14 +161,14 @@ def mask_of_entry(
     Raises:
         PlanError: The entry does not fit the model.
     """
-    target = _target_of_entry(context, entry)
+    target = _target_of_entry(prepared, entry)
     if not 0 <= entry.kept <= target.total or entry.total != target.total:
         raise PlanError(
             f"the plan keeps {entry.kept} of {entry.total} at {target.name}, which has "
             f"{target.total} units"
         )
     if entry.indices is None or target.group is None:
-        values = scores(context, target, entry.criterion, reduction=reduction)
+        values = scores(prepared, target, entry.criterion, reduction=reduction)
         return target, kept_units(values, entry.kept, granularity=entry.granularity)
     indices = torch.tensor(entry.indices, dtype=torch.int64)
     if len(set(entry.indices)) != entry.kept or not all(
@@ -181,9 +183,9 @@ def mask_of_entry(
     return target, mask
 
 
-def _target_of_entry(context: SubjectContext, entry: PlanEntry) -> Target:
+def _target_of_entry(prepared: PreparedSubject, entry: PlanEntry) -> Target:
     name = entry.layer if entry.group is None else entry.group
-    for target in targets(context, entry.granularity):
+    for target in targets(prepared, entry.granularity):
         if target.name == name:
             if not target.prunable and entry.kept != target.total:
                 raise PlanError(f"the plan prunes {name}, which is not prunable: {target.reason}")
@@ -191,7 +193,7 @@ def _target_of_entry(context: SubjectContext, entry: PlanEntry) -> Target:
     raise PlanError(f"the plan names {name}, which this model does not have")
 
 
-def plan_edit(context: SubjectContext, plan: Plan) -> Edit:
+def plan_edit(prepared: PreparedSubject, plan: Plan) -> Edit:
     """Return the edit of a whole plan.
 
     Raises:
@@ -202,10 +204,10 @@ def plan_edit(context: SubjectContext, plan: Plan) -> Edit:
     for entry in plan.entries:
         if entry.kept == entry.total:
             continue
-        target, mask = mask_of_entry(context, entry, reduction=plan.reduction)
+        target, mask = mask_of_entry(prepared, entry, reduction=plan.reduction)
         # Several entries may edit one weight: each starts from what the others left.
-        state = ChainMap(tensors, dict(context.evaluator.state))
-        edit = edit_for(context, target, mask, semantics=plan.semantics, state=state)
+        state = ChainMap(tensors, dict(prepared.evaluator.state))
+        edit = edit_for(prepared, target, mask, semantics=plan.semantics, state=state)
         tensors.update(edit.tensors)
         kept.update(edit.kept)
     return Edit(tensors, kept)

@@ -11,7 +11,7 @@ MAX_STEPS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class HistoryStep:
     """A plan and the action that made it."""
 
     plan: Plan
@@ -27,13 +27,13 @@ class History:
         at: Place of the present.
     """
 
-    steps: tuple[Step, ...]
+    steps: tuple[HistoryStep, ...]
     at: int = 0
 
     @classmethod
     def start(cls, plan: Plan, *, action: str = "start") -> History:
         """Begin with a plan."""
-        return cls((Step(plan, action),))
+        return cls((HistoryStep(plan, action),))
 
     @property
     def plan(self) -> Plan:
@@ -64,7 +64,7 @@ class History:
         """Make a plan the present; what was undone is forgotten. An equal plan changes nothing."""
         if plan == self.plan:
             return self
-        steps = (*self.steps[: self.at + 1], Step(plan, action))[-MAX_STEPS:]
+        steps = (*self.steps[: self.at + 1], HistoryStep(plan, action))[-MAX_STEPS:]
         return History(steps, len(steps) - 1)
 
     def undo(self) -> History:

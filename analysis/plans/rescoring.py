@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from analysis.edits import SubjectContext, Target, calibration_batches, edit_for, targets
+from analysis.edits import PreparedSubject, Target, calibration_batches, edit_for, targets
 from analysis.records import Plan, PlanEntry
 from pruners import schedules
 from pruners.criteria import group_scores, registry
@@ -23,7 +23,7 @@ from pruners.statistics import Statistics, collect, layer_data
 
 
 def rescored_plan(
-    context: SubjectContext,
+    prepared: PreparedSubject,
     plan: Plan,
     *,
     rounds: int,
@@ -37,7 +37,7 @@ def rescored_plan(
     from the pruned model. What is removed stays removed. Locked entries keep their units.
 
     Args:
-        context: The subject; its model is left as found.
+        prepared: The subject; its model is left as found.
         plan: Entries of channels or heads.
         rounds: Number of rounds, at least 1; one is one-shot.
         schedule: How the ratio grows, one of `pruners.schedules`.
@@ -56,11 +56,11 @@ def rescored_plan(
     found = {
         target.name: target
         for granularity in {entry.granularity for entry in free}
-        for target in targets(context, granularity)
+        for target in targets(prepared, granularity)
     }
     masks = {str(entry.group): torch.ones(entry.total, dtype=torch.bool) for entry in free}
     for done in range(rounds):
-        scores = _scores(context, plan, free, found, masks)
+        scores = _scores(prepared, plan, free, found, masks)
         for entry in free:
             name = str(entry.group)
             kept = _kept(entry, schedule, rounds, done)
@@ -91,32 +91,32 @@ def _kept(entry: PlanEntry, schedule: str, rounds: int, done: int) -> int:
 
 
 def _scores(
-    context: SubjectContext,
+    prepared: PreparedSubject,
     plan: Plan,
     entries: list[PlanEntry],
     found: Mapping[str, Target],
     masks: Mapping[str, Tensor],
 ) -> dict[str, Tensor]:
     """Score all entries' groups on a copy of the model without what the masks remove."""
-    model = _pruned_copy(context, found, masks, semantics=plan.semantics)
+    model = _pruned_copy(prepared, found, masks, semantics=plan.semantics)
     needs = frozenset().union(*(registry.get(entry.criterion).needs for entry in entries))
     statistics: Statistics | None = None
     if needs - {"seed"}:
         statistics = collect(
             model,
-            calibration_batches(context),
-            layers=context.layers(),
+            calibration_batches(prepared),
+            layers=prepared.layers(),
             needs=needs - {"seed"},
             seed=plan.subject.seed,
         )
     return {
-        str(entry.group): _group_scores(context, model, entry, statistics, plan)
+        str(entry.group): _group_scores(prepared, model, entry, statistics, plan)
         for entry in entries
     }
 
 
 def _pruned_copy(
-    context: SubjectContext,
+    prepared: PreparedSubject,
     found: Mapping[str, Target],
     masks: Mapping[str, Tensor],
     *,
@@ -124,23 +124,23 @@ def _pruned_copy(
 ) -> nn.Module:
     tensors: dict[str, Tensor] = {}
     for name, mask in masks.items():
-        state = ChainMap(tensors, dict(context.evaluator.state))
+        state = ChainMap(tensors, dict(prepared.evaluator.state))
         # Groups that only removal evaluates exactly stay as they are: their scores do not change.
-        edit = edit_for(context, found[name], mask, semantics=semantics, state=state)
+        edit = edit_for(prepared, found[name], mask, semantics=semantics, state=state)
         tensors.update(edit.tensors)
-    model = copy.deepcopy(context.model)
+    model = copy.deepcopy(prepared.model)
     apply_edit(model, tensors)
     return model
 
 
 def _group_scores(
-    context: SubjectContext,
+    prepared: PreparedSubject,
     model: nn.Module,
     entry: PlanEntry,
     statistics: Statistics | None,
     plan: Plan,
 ) -> Tensor:
-    group = context.group(str(entry.group))
+    group = prepared.group(str(entry.group))
     known = set(layer_names(model))
     scores: dict[str, Tensor] = {}
     reason: InputError | None = None

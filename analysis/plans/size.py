@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from analysis.edits import SubjectContext
+from analysis.edits import PreparedSubject
 from analysis.plans.entries import kept_counts, pruned_entries
 from analysis.records import Plan
 from pruners.errors import UnsupportedError
@@ -59,19 +59,19 @@ class Meter:
         return self.sizes(plan)[place] / max(self.predict({})[place], 1)
 
 
-def meter(context: SubjectContext) -> Meter:
+def meter(prepared: PreparedSubject) -> Meter:
     """Return what measures the size of plans of a subject."""
     weights = {
         name: sum(
             item.numel()
-            for part, item in find_layer(context.model, name).named_parameters(recurse=False)
+            for part, item in find_layer(prepared.model, name).named_parameters(recurse=False)
             if part in ("weight", "in_proj_weight")
         )
-        for name in context.layers()
+        for name in prepared.layers()
     }
 
     def predict(kept: Mapping[str, int]) -> tuple[int, int]:
-        found = context.cost.predict(kept)
+        found = prepared.cost.predict(kept)
         return found.params, found.macs
 
     return Meter(predict, weights)

@@ -14,7 +14,7 @@ from .run import (
     state_now,
 )
 from .subject import SubjectSpec
-from .sums import Piece, Sums
+from .sums import SliceCounts, Sums
 from .sweep import PlannedPoint, PointKey, SweepSpec, SweepState, SweepUpdate
 
 __all__ = [
@@ -23,7 +23,6 @@ __all__ = [
     "FAILED",
     "Identity",
     "LIVE_STATES",
-    "Piece",
     "Plan",
     "PlanEntry",
     "PlannedPoint",
@@ -34,6 +33,7 @@ __all__ = [
     "Record",
     "RunRow",
     "STALE_SECONDS",
+    "SliceCounts",
     "SubjectSpec",
     "Sums",
     "SweepSpec",

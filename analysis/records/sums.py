@@ -42,8 +42,8 @@ class Sums(Record):
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """What one piece of the evaluation set showed.
+class SliceCounts:
+    """What one slice of the evaluation set showed.
 
     Attributes:
         lost: Samples that dense answers right and pruned wrong.

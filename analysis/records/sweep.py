@@ -8,7 +8,7 @@ from typing import Literal
 
 from analysis.records.record import SCHEMA_VERSION, Record
 from analysis.records.subject import SubjectSpec
-from analysis.records.sums import Piece, Sums
+from analysis.records.sums import SliceCounts, Sums
 
 Granularity = str
 
@@ -100,14 +100,14 @@ class SweepState:
     """What was measured before; a sweep goes on from it.
 
     Attributes:
-        batches: Complete pieces (adaptive mode: decided curves).
+        batches: Complete slices (adaptive mode: decided curves).
         baseline: Sums of the dense model.
-        sums: Sums by point, each over the first so many samples; a point is left out of the pieces
+        sums: Sums by point, each over the first so many samples; a point is left out of the slices
             that it has, wherever it was measured.
         failed: Reasons by point.
         inferred: Why adaptive mode needs no more samples of a point.
-        looks: What each piece showed of a point that adaptive mode has not decided: a sequential
-            test is a matter of the pieces in their order, which sums do not tell.
+        looks: What each slice showed of a point that adaptive mode has not decided: a sequential
+            test is a matter of the slices in their order, which sums do not tell.
     """
 
     batches: int = 0
@@ -115,16 +115,16 @@ class SweepState:
     sums: Mapping[PointKey, Sums] = field(default_factory=dict)
     failed: Mapping[PointKey, str] = field(default_factory=dict)
     inferred: Mapping[PointKey, str] = field(default_factory=dict)
-    looks: Mapping[PointKey, tuple[Piece, ...]] = field(default_factory=dict)
+    looks: Mapping[PointKey, tuple[SliceCounts, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class SweepUpdate:
-    """State of a sweep after one more piece; sums are cumulative.
+    """State of a sweep after one more slice; sums are cumulative.
 
     Attributes:
-        batch: Complete pieces (adaptive mode: decided curves).
-        batches: All pieces (all curves).
+        batch: Complete slices (adaptive mode: decided curves).
+        batches: All slices (all curves).
         samples: Samples evaluated so far.
         baseline: Sums of the dense model.
         sums: Sums by point; points without a sum were not measured yet, or failed.
@@ -133,7 +133,7 @@ class SweepUpdate:
         eta_seconds: Expected wall time that is left.
         inferred: Why a point was not measured on every sample, in adaptive mode. Some of them
             have sums of the samples that decided, some have none.
-        looks: What each piece showed of a point that is not decided, in adaptive mode.
+        looks: What each slice showed of a point that is not decided, in adaptive mode.
     """
 
     batch: int
@@ -145,7 +145,7 @@ class SweepUpdate:
     seconds: float
     eta_seconds: float
     inferred: Mapping[PointKey, str] = field(default_factory=dict)
-    looks: Mapping[PointKey, tuple[Piece, ...]] = field(default_factory=dict)
+    looks: Mapping[PointKey, tuple[SliceCounts, ...]] = field(default_factory=dict)
 
     @property
     def state(self) -> SweepState:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from analysis.edits import Batches, SubjectContext, is_visible
+from analysis.edits import Batches, PreparedSubject, is_visible
 from analysis.records import Plan, PlanEntry
 from analysis.recovery.student import Student
 from pruners.errors import InputError
@@ -23,33 +23,33 @@ from pruners.reconstruction import capture_moments, search_mask, unit_gate_gradi
 from pruners.statistics import input_gate_gradients
 
 
-def searched_plan(context: SubjectContext, plan: Plan, batches: Batches) -> Plan:
+def searched_plan(prepared: PreparedSubject, plan: Plan, batches: Batches) -> Plan:
     """Return the plan with the channels that mask search keeps at the same counts."""
     wanted = {entry.group for entry in plan.entries if entry.group and entry.kept < entry.total}
     members = [
         member
         for name in sorted(wanted)
-        for member in context.group(name).consumers
-        if member.name.endswith(".weight") and is_visible(context.model, member.layer)
+        for member in prepared.group(name).consumers
+        if member.name.endswith(".weight") and is_visible(prepared.model, member.layer)
     ]
     gradients = input_gate_gradients(
-        context.model,
+        prepared.model,
         batches,
         layers=list(dict.fromkeys(member.layer for member in members)),
         seed=plan.subject.seed,
     )
     entries = tuple(
-        _searched_entry(context, entry, gradients) if entry.group in wanted else entry
+        _searched_entry(prepared, entry, gradients) if entry.group in wanted else entry
         for entry in plan.entries
     )
     return replace(plan, entries=entries)
 
 
 def _searched_entry(
-    context: SubjectContext, entry: PlanEntry, gradients: Mapping[str, Tensor]
+    prepared: PreparedSubject, entry: PlanEntry, gradients: Mapping[str, Tensor]
 ) -> PlanEntry:
     assert entry.group is not None
-    group = context.group(entry.group)
+    group = prepared.group(entry.group)
     found = [
         unit_gate_gradients(gradients[member.layer], member.index, group.units)
         for member in group.consumers

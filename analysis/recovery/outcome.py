@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from analysis.edits import Edit, EditRunner, SubjectContext
+from analysis.edits import Edit, EditRunner, PreparedSubject
 from analysis.plans import plan_edit
 from analysis.records import Plan, Record, Sums
 from analysis.recovery.plan_repair import Recovery
@@ -77,23 +77,23 @@ class RecoveryReport(Record):
     schema_version: int = 1
 
 
-def measure(context: SubjectContext, edits: Mapping[str, Edit]) -> dict[str, Sums]:
+def measure(prepared: PreparedSubject, edits: Mapping[str, Edit]) -> dict[str, Sums]:
     """Evaluate several edits on the evaluation subset, batch by batch.
 
     Raises:
         InputError: There is no evaluation data.
     """
-    split = context.subject.evaluation
+    split = prepared.subject.evaluation
     if split is None:
         raise InputError("measuring needs evaluation data; give a data address")
-    runner = EditRunner(context)
+    runner = EditRunner(prepared)
     total = {name: Sums() for name in edits}
-    for inputs, labels in split.batches(context.subject.spec.batch_size):
-        dense = context.evaluator.dense(inputs)
+    for inputs, labels in split.batches(prepared.subject.spec.batch_size):
+        dense = prepared.evaluator.dense(inputs)
         for name, edit in edits.items():
             logits = dense if edit.is_dense else runner.logits(edit, inputs)
             total[name] += to_sums(batch_vector(dense, logits, labels).tolist())
-    context.evaluator.release()
+    prepared.evaluator.release()
     return total
 
 
@@ -114,16 +114,16 @@ def measured(sums: Sums) -> Measured:
     )
 
 
-def report(context: SubjectContext, plan: Plan, recovery: Recovery) -> RecoveryReport:
+def report(prepared: PreparedSubject, plan: Plan, recovery: Recovery) -> RecoveryReport:
     """Measure dense, pruned and recovered on the evaluation subset.
 
     Args:
-        context: The subject.
+        prepared: The subject.
         plan: The plan as it was asked.
         recovery: What `recover_plan` gave.
     """
-    edits = {"dense": Edit(), "pruned": plan_edit(context, plan), "recovered": recovery.edit}
-    sums = measure(context, edits)
+    edits = {"dense": Edit(), "pruned": plan_edit(prepared, plan), "recovered": recovery.edit}
+    sums = measure(prepared, edits)
     return RecoveryReport(
         method=recovery.method,
         dense=measured(sums["dense"]),

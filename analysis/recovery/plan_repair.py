@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from analysis.edits import (
     Batches,
     Edit,
-    SubjectContext,
+    PreparedSubject,
     Target,
     calibration_batches,
     check_repair,
@@ -66,12 +66,12 @@ class Recovery:
 
 
 def recover_plan(
-    context: SubjectContext, plan: Plan, *, method: str, progress: Progress | None = None
+    prepared: PreparedSubject, plan: Plan, *, method: str, progress: Progress | None = None
 ) -> Recovery:
     """Repair the model of a plan on the calibration set.
 
     Args:
-        context: The subject; its model is left as found.
+        prepared: The subject; its model is left as found.
         plan: What is pruned.
         method: One of `METHODS`.
         progress: Called with steps done and their number.
@@ -87,16 +87,16 @@ def recover_plan(
     check_repair("tune" if method == "search" else method, semantics=plan.semantics)
     if not any(entry.kept < entry.total for entry in plan.entries):
         raise InputError("the plan prunes nothing, so there is nothing to recover")
-    plan = resolve(context, require_fit(context, plan))
-    batches = calibration_batches(context)
+    plan = resolve(prepared, require_fit(prepared, plan))
+    batches = calibration_batches(prepared)
     start = time.perf_counter()
     if method == "search":
-        plan = searched_plan(context, plan, batches)
+        plan = searched_plan(prepared, plan, batches)
     with torch.inference_mode(mode=False):
-        edit = plan_edit(context, plan)
-        work = _Work(context, plan, edit, open_student(context, edit.kept), batches, progress)
+        edit = plan_edit(prepared, plan)
+        work = _Work(prepared, plan, edit, open_student(prepared, edit.kept), batches, progress)
         repaired = _METHODS[method](work)
-    dense = {**context.evaluator.state, **edit.tensors}
+    dense = {**prepared.evaluator.state, **edit.tensors}
     tensors = {**edit.tensors, **work.student.full(repaired.edit, dense)}
     return Recovery(
         plan,
@@ -112,7 +112,7 @@ def recover_plan(
 class _Work:
     """What a method is given: the plan's edit, and the model that it repairs."""
 
-    context: SubjectContext
+    prepared: PreparedSubject
     plan: Plan
     edit: Edit
     student: Student
@@ -145,14 +145,14 @@ def _batch_norm(work: _Work) -> Repair:
 
 
 def _fitted(work: _Work, method: str) -> Repair:
-    masks = plan_masks(work.context, work.plan, leave=work.unseen)
+    masks = plan_masks(work.prepared, work.plan, leave=work.unseen)
     result = repair_layers(
         work.student.model,
         work.batches,
         edit=work.start,
         masks=work.student.small(masks),
         method=method,
-        teacher=work.context.model if work.student.is_smaller else None,
+        teacher=work.prepared.model if work.student.is_smaller else None,
         rows=work.student.rows,
         progress=work.progress,
     )
@@ -161,17 +161,17 @@ def _fitted(work: _Work, method: str) -> Repair:
 
 
 def _tuned(work: _Work) -> Repair:
-    context, tensors = work.context, work.start
+    prepared, tensors = work.prepared, work.start
     skipped = {}
-    pruned = list(_pruned(context, work.plan))
+    pruned = list(_pruned(prepared, work.plan))
     for done, (target, mask) in enumerate(pruned, start=1):
         if target.group is None or target.group in work.edit.kept:
             skipped[target.name] = "mask tuning works on groups of channels that masking evaluates"
         else:
             tensors |= tuned_edit(
                 work.student,
-                context.model,
-                context.group(target.group),
+                prepared.model,
+                prepared.group(target.group),
                 mask,
                 edit=tensors,
                 batches=work.batches,
@@ -190,38 +190,38 @@ _METHODS: dict[str, Callable[[_Work], Repair]] = {
 }
 
 
-def _pruned(context: SubjectContext, plan: Plan) -> Iterable[tuple[Target, Tensor]]:
+def _pruned(prepared: PreparedSubject, plan: Plan) -> Iterable[tuple[Target, Tensor]]:
     for entry in plan.entries:
         if entry.kept < entry.total:
-            yield mask_of_entry(context, entry, reduction=plan.reduction)
+            yield mask_of_entry(prepared, entry, reduction=plan.reduction)
 
 
 def plan_masks(
-    context: SubjectContext, plan: Plan, *, leave: Container[str] = ()
+    prepared: PreparedSubject, plan: Plan, *, leave: Container[str] = ()
 ) -> dict[str, Tensor]:
     """Return which weights a repair of a plan may fit: weight name -> mask, True = keep.
 
     Args:
-        context: The subject.
+        prepared: The subject.
         plan: The plan.
         leave: Groups to leave out.
     """
     masks: dict[str, Tensor] = {}
-    for target, mask in _pruned(context, plan):
+    for target, mask in _pruned(prepared, plan):
         if target.group in leave:
             continue
-        for name, keep in weight_masks(context, target, mask).items():
+        for name, keep in weight_masks(prepared, target, mask).items():
             masks[name] = masks[name] & keep if name in masks else keep
     return masks
 
 
-def recovered_model(context: SubjectContext, recovery: Recovery) -> nn.Module:
+def recovered_model(prepared: PreparedSubject, recovery: Recovery) -> nn.Module:
     """Return the repaired model with the plan's channels physically removed.
 
     Weights of element-like granularities are zeros in it.
     """
     kept = dict(recovery.edit.kept)
-    for target, mask in _pruned(context, recovery.plan):
+    for target, mask in _pruned(prepared, recovery.plan):
         if target.group is not None:
             kept[target.group] = tuple(torch.nonzero(mask).flatten().tolist())
-    return removed_model(context, dataclasses.replace(recovery.edit, kept=kept))
+    return removed_model(prepared, dataclasses.replace(recovery.edit, kept=kept))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, fx, nn
 
-from analysis.edits import Edit, SubjectContext, removed_model
+from analysis.edits import Edit, PreparedSubject, removed_model
 from pruners.capture import named_state
 from pruners.groups import Member, removed_labels, sliced_state
 from pruners.layers import find_layer, layer_names, output_first_weight, to_native, to_output_first
@@ -66,26 +66,26 @@ class Student:
         return member.index[(places // stride % len(member.index)).to(member.index.device)]
 
 
-def open_student(context: SubjectContext, kept: Mapping[str, tuple[int, ...]]) -> Student:
+def open_student(prepared: PreparedSubject, kept: Mapping[str, tuple[int, ...]]) -> Student:
     """Return the model that a repair works on.
 
     Args:
-        context: The subject.
+        prepared: The subject.
         kept: Kept units by group id, of the groups that only removal evaluates exactly.
 
     Returns:
         The dense model where there are none, or where the smaller model is a bare graph, whose
         layers cannot be watched.
     """
-    dense = Student(context.model, context.evaluator.state)
+    dense = Student(prepared.model, prepared.evaluator.state)
     if not kept:
         return dense
-    model = removed_model(context, Edit(kept=kept))
+    model = removed_model(prepared, Edit(kept=kept))
     if isinstance(model, fx.GraphModule):
         return dense
-    structure = context.require_structure()
+    structure = prepared.require_structure()
     gone = removed_labels(structure, kept)
-    state = named_state(context.model)
+    state = named_state(prepared.model)
     numbered = {
         name: torch.arange(tensor.numel(), device=tensor.device).reshape(tensor.shape)
         for name, tensor in state.items()
@@ -94,7 +94,7 @@ def open_student(context: SubjectContext, kept: Mapping[str, tuple[int, ...]]) -
     return Student(
         model,
         named_state(model),
-        rows=_rows(context.model, model, places),
+        rows=_rows(prepared.model, model, places),
         is_smaller=True,
         _places=places,
         _strides={name: numbered[name].stride() for name in places},

@@ -54,7 +54,7 @@ class Database:
             raise StoreError(
                 f"the workspace {workspace} cannot be made: {error.strerror}"
             ) from None
-        with self._told():
+        with self._store_errors():
             migrate(self._connection())
 
     def _connection(self) -> sqlite3.Connection:
@@ -79,7 +79,7 @@ class Database:
         return mine.connection
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def _store_errors(self) -> Iterator[None]:
         """Turn SQLite's errors into one line."""
         try:
             yield
@@ -89,7 +89,7 @@ class Database:
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
         """Read a consistent state: all statements see the same moment."""
-        with self._told():
+        with self._store_errors():
             connection = self._connection()
             connection.execute("BEGIN")
             try:
@@ -100,7 +100,7 @@ class Database:
     @contextlib.contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
         """Write everything of the block, or on any error nothing of it."""
-        with self._told():
+        with self._store_errors():
             connection = self._connection()
             # The write lock is taken at once: a transaction that reads first may not get it later.
             connection.execute("BEGIN IMMEDIATE")

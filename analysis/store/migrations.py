@@ -82,7 +82,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )""",
         "CREATE INDEX runs_by_device ON runs (device, state, queued)",
     ),
-    # What each piece showed of a point in the middle of its test: JSON, empty for other points.
+    # What each slice showed of a point in the middle of its test: JSON, empty for other points.
     ("ALTER TABLE points ADD COLUMN looks TEXT NOT NULL DEFAULT ''",),
     # What the forward pass computed: weights alone do not tell.
     ("ALTER TABLE runs ADD COLUMN program TEXT NOT NULL DEFAULT ''",),

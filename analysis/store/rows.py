@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from analysis.records import Piece, PointKey, Sums
+from analysis.records import PointKey, SliceCounts, Sums
 
 Row = Mapping[str, Any]
 
@@ -69,11 +69,11 @@ def key_values(key: PointKey) -> tuple[str | float | None, ...]:
     )
 
 
-def looks_text(looks: Sequence[Piece]) -> str:
+def looks_text(looks: Sequence[SliceCounts]) -> str:
     """Return looks as JSON; empty without any."""
     return json.dumps([[look.lost, look.gained, look.samples] for look in looks]) if looks else ""
 
 
-def looks_of(row: Row) -> tuple[Piece, ...]:
+def looks_of(row: Row) -> tuple[SliceCounts, ...]:
     """Return the looks in a row."""
-    return tuple(Piece(*counts) for counts in json.loads(row["looks"] or "[]"))
+    return tuple(SliceCounts(*counts) for counts in json.loads(row["looks"] or "[]"))

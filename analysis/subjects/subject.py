@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from analysis.memory import LEAST_MEMORY
+from analysis.memory import MIN_MEMORY
 from analysis.records import SubjectSpec
 from analysis.subjects.address import parse_data, parse_model
 from analysis.subjects.allowed_paths import check_path
@@ -186,7 +186,7 @@ def _check_spec(spec: SubjectSpec) -> None:
         raise InputError(
             f"calibration samples must be at least 1, found {spec.calibration_samples}"
         )
-    if spec.memory_limit < LEAST_MEMORY:
+    if spec.memory_limit < MIN_MEMORY:
         raise InputError(
             f"the memory limit must be at least 1 MiB, found {spec.memory_limit} bytes"
         )

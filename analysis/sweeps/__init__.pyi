@@ -2,18 +2,18 @@ from .adaptive import answers, max_tests
 from .fingerprints import planned_points
 from .grid import Grid, Item, coarse_to_fine, group_points, plan_sweep, require_data
 from .measuring import PointMeasurer
-from .ratios import MOST, parse_ratios
-from .slices import Pieces, sweep_pieces
+from .ratios import MAX_RATIOS, parse_ratios
+from .slices import Slices, sweep_slices
 from .sweep import iter_sweep
 from .timing import Pace, SweepEstimate, Work, estimate_cost
 
 __all__ = [
     "Grid",
     "Item",
-    "MOST",
+    "MAX_RATIOS",
     "Pace",
-    "Pieces",
     "PointMeasurer",
+    "Slices",
     "SweepEstimate",
     "Work",
     "answers",
@@ -26,5 +26,5 @@ __all__ = [
     "plan_sweep",
     "planned_points",
     "require_data",
-    "sweep_pieces",
+    "sweep_slices",
 ]

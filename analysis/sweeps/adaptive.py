@@ -1,6 +1,6 @@
 """Adaptive sweeps: the largest ratio each curve tolerates, with as few samples as that takes.
 
-Each curve is bisected over its grid of ratios. A point is measured on piece after piece of the
+Each curve is bisected over its grid of ratios. A point is measured on slice after slice of the
 evaluation set until an anytime-valid test (`analysis.uncertainty.sequential`) decides whether its
 drop exceeds the tolerance. Points below one that is tolerated, and above one that exceeds, are
 implied: curves are taken to fall as more is removed.
@@ -20,12 +20,12 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from math import ceil, log2
 
-from analysis.edits import SubjectContext
-from analysis.records import Piece, PointKey, Sums, SweepSpec, SweepState, SweepUpdate
+from analysis.edits import PreparedSubject
+from analysis.records import PointKey, SliceCounts, Sums, SweepSpec, SweepState, SweepUpdate
 from analysis.sweeps.executors.executor import Executor, measure_shared, open_executor
 from analysis.sweeps.grid import Item, group_points, plan_sweep, require_data
 from analysis.sweeps.measuring import Cancel, Measured
-from analysis.sweeps.slices import sweep_pieces
+from analysis.sweeps.slices import sweep_slices
 from analysis.sweeps.timing import Pace, Work
 from analysis.uncertainty import Decision, DropTest
 
@@ -74,56 +74,56 @@ class _Point:
 
     Attributes:
         test: The sequential test.
-        sums: Sums over the pieces so far.
-        looks: What each of the pieces showed.
+        sums: Sums over the slices so far.
+        looks: What each of the slices showed.
     """
 
     test: DropTest
     sums: Sums = field(default_factory=Sums)
-    looks: list[Piece] = field(default_factory=list)
+    looks: list[SliceCounts] = field(default_factory=list)
 
     @property
-    def piece(self) -> int:
-        """Number of the piece that comes next."""
+    def part(self) -> int:
+        """Number of the slice that comes next."""
         return len(self.looks)
 
     def add(self, sums: Sums) -> None:
-        """Add the next piece."""
+        """Add the next slice."""
         self.sums += sums
-        self.looks.append(Piece(sums.lost, sums.gained, sums.samples))
+        self.looks.append(SliceCounts(sums.lost, sums.gained, sums.samples))
         self.test.update(self.looks[-1])
 
 
 def iter_adaptive(
-    context: SubjectContext, spec: SweepSpec, *, resume: SweepState, cancel: Cancel
+    prepared: PreparedSubject, spec: SweepSpec, *, resume: SweepState, cancel: Cancel
 ) -> Iterator[SweepUpdate]:
-    """Yield after each piece until every curve is decided; see `analysis.sweeps.sweep`."""
-    points = plan_sweep(context, spec)
-    require_data(context)
-    context.prepare(spec.criteria)
-    yield from _Adaptive(context, spec, points, resume).run(cancel)
+    """Yield after each slice until every curve is decided; see `analysis.sweeps.sweep`."""
+    points = plan_sweep(prepared, spec)
+    require_data(prepared)
+    prepared.prepare(spec.criteria)
+    yield from _Adaptive(prepared, spec, points, resume).run(cancel)
 
 
 class _Adaptive:
     def __init__(
         self,
-        context: SubjectContext,
+        prepared: PreparedSubject,
         spec: SweepSpec,
         points: Sequence[PointKey],
         state: SweepState,
     ) -> None:
-        self._context = context
+        self._prepared = prepared
         self._spec = spec
         self._start = time.perf_counter()
-        self._pieces = sweep_pieces(require_data(context), spec)
-        self._population = len(require_data(context))
-        grid = group_points(context, spec, points)
+        self._slices = sweep_slices(require_data(prepared), spec)
+        self._population = len(require_data(prepared))
+        grid = group_points(prepared, spec, points)
         self._failed = {**state.failed, **grid.failed}
         self._dense_keys = set(grid.dense)
         self._item_of = {key: item for item in grid.items for key in item.keys}
         self._alpha = (1 - spec.confidence) / max_tests(len(spec.ratios))
         self._curves = self._built(points)
-        self._work = Work(context.evaluator, grid.items)
+        self._work = Work(prepared.evaluator, grid.items)
         self._pace = Pace()
         self._points: dict[Item, _Point] = {}
         self._baseline = Sums()
@@ -156,22 +156,22 @@ class _Adaptive:
             if sums.samples == self._population or key in state.inferred:
                 point = self._point(item)
                 point.sums = sums
-                point.test.adopt(Piece(sums.lost, sums.gained, sums.samples))
+                point.test.adopt(SliceCounts(sums.lost, sums.gained, sums.samples))
             elif self._are_looks_of(state.looks.get(key, ()), sums):
                 point = self._point(item)
                 point.sums = sums
                 point.looks = list(state.looks[key])
                 for look in point.looks:
                     point.test.update(look)
-        piece = self._pieces.number_at(state.baseline.samples)
-        if piece is not None:
-            self._baseline, self._baseline_pieces = state.baseline, piece
+        part = self._slices.number_at(state.baseline.samples)
+        if part is not None:
+            self._baseline, self._baseline_pieces = state.baseline, part
         self._settle()
 
-    def _are_looks_of(self, looks: Sequence[Piece], sums: Sums) -> bool:
-        """Return whether looks are those of the first pieces of this sweep, and of these sums."""
+    def _are_looks_of(self, looks: Sequence[SliceCounts], sums: Sums) -> bool:
+        """Return whether looks are those of the first slices of this sweep, and of these sums."""
         ends = tuple(accumulate(look.samples for look in looks))
-        return bool(looks) and ends == self._pieces.ends[: len(looks)] and ends[-1] == sums.samples
+        return bool(looks) and ends == self._slices.ends[: len(looks)] and ends[-1] == sums.samples
 
     def _point(self, item: Item) -> _Point:
         if item not in self._points:
@@ -186,7 +186,7 @@ class _Adaptive:
     def run(self, cancel: Cancel) -> Iterator[SweepUpdate]:
         if self._waiting():
             items = list(dict.fromkeys(self._item_of.values()))
-            executor = open_executor(self._context, self._spec, items, tasks=len(items))
+            executor = open_executor(self._prepared, self._spec, items, tasks=len(items))
             with closing(executor):
                 yield from self._search(executor, cancel)
         if not self._waiting():
@@ -195,7 +195,7 @@ class _Adaptive:
     def _search(self, executor: Executor, cancel: Cancel) -> Iterator[SweepUpdate]:
         while waiting := self._waiting():
             # Where most points wait, so that one dense pass serves many.
-            number = max(waiting, key=lambda piece: (len(waiting[piece]), -piece))
+            number = max(waiting, key=lambda part: (len(waiting[part]), -part))
             items = waiting[number]
             while items:
                 start = time.perf_counter()
@@ -206,18 +206,18 @@ class _Adaptive:
                 self._pace.note(self._work_of(number, items), seconds)
                 self._add(number, measured)
                 self._settle()
-                # Curves that moved on may need the piece that is at hand.
+                # Curves that moved on may need the slice that is at hand.
                 items = self._waiting().get(number, [])
             yield self._update()
 
     def _waiting(self) -> dict[int, list[Item]]:
-        """Return the items that open curves need, by the piece that each needs next."""
+        """Return the items that open curves need, by the slice that each needs next."""
         found: dict[int, list[Item]] = {}
         for curve in self._curves:
             if curve.is_decided:
                 continue
             item = self._item_of[curve.candidate]
-            items = found.setdefault(self._point(item).piece, [])
+            items = found.setdefault(self._point(item).part, [])
             if item not in items:
                 items.append(item)
         return found
@@ -249,7 +249,7 @@ class _Adaptive:
     # --- reporting ---------------------------------------------------------------------------
 
     def _work_of(self, number: int, items: Sequence[Item]) -> float:
-        samples = self._pieces.ends[number] - self._pieces.start(number)
+        samples = self._slices.ends[number] - self._slices.start(number)
         is_first = number >= self._baseline_pieces
         return self._work.of(dict.fromkeys(items, samples), dense=samples if is_first else 0)
 

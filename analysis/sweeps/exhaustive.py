@@ -6,45 +6,45 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 
-from analysis.edits import SubjectContext
+from analysis.edits import PreparedSubject
 from analysis.records import PointKey, Sums, SweepSpec, SweepState, SweepUpdate
 from analysis.subjects.data import Split
 from analysis.sweeps.executors.executor import open_executor
 from analysis.sweeps.grid import Item, group_points
 from analysis.sweeps.measuring import Cancel, Measured
-from analysis.sweeps.slices import sweep_pieces
+from analysis.sweeps.slices import sweep_slices
 from analysis.sweeps.timing import Pace, Work
 
 
 class _Sweep:
     def __init__(
         self,
-        context: SubjectContext,
+        prepared: PreparedSubject,
         spec: SweepSpec,
         points: Sequence[PointKey],
         split: Split,
         state: SweepState,
     ) -> None:
-        self._context = context
+        self._prepared = prepared
         self._spec = spec
-        self._pieces = sweep_pieces(split, spec)
+        self._slices = sweep_slices(split, spec)
         self._start = time.perf_counter()
         self._baseline = state.baseline
         self._sums = dict(state.sums)
         self._failed = dict(state.failed)
-        grid = group_points(context, spec, points)
+        grid = group_points(prepared, spec, points)
         self._failed |= grid.failed
         self._dense_keys = grid.dense
         self._items = [item for item in grid.items if item.keys[0] not in self._failed]
-        self._work = Work(context.evaluator, self._items)
+        self._work = Work(prepared.evaluator, self._items)
         self._pace = Pace()
 
     def run(self, cancel: Cancel) -> Iterator[SweepUpdate]:
-        numbers = [number for number in range(len(self._pieces)) if self._is_needed(number)]
+        numbers = [number for number in range(len(self._slices)) if self._is_needed(number)]
         if not numbers:
-            yield self._update(len(self._pieces))
+            yield self._update(len(self._slices))
             return
-        executor = open_executor(self._context, self._spec, self._items, tasks=len(numbers))
+        executor = open_executor(self._prepared, self._spec, self._items, tasks=len(numbers))
         with closing(executor):
             for first in range(0, len(numbers), executor.width):
                 tasks = [
@@ -63,7 +63,7 @@ class _Sweep:
                     yield self._update(number + 1)
 
     def _is_needed(self, number: int) -> bool:
-        start = self._pieces.start(number)
+        start = self._slices.start(number)
         return (
             self._baseline.samples <= start
             or bool(self._open_items(number))
@@ -76,11 +76,11 @@ class _Sweep:
         ]
 
     def _is_open(self, key: PointKey, number: int) -> bool:
-        """Return whether a point lacks a piece."""
-        return key not in self._sums or self._sums[key].samples <= self._pieces.start(number)
+        """Return whether a point lacks a slice."""
+        return key not in self._sums or self._sums[key].samples <= self._slices.start(number)
 
     def _add(self, number: int, measured: Measured) -> None:
-        if self._baseline.samples <= self._pieces.start(number):
+        if self._baseline.samples <= self._slices.start(number):
             self._baseline += measured.baseline
         for item in self._items:
             for key in item.keys:
@@ -95,16 +95,16 @@ class _Sweep:
         self._items = [item for item in self._items if item not in measured.failed]
 
     def _work_of(self, number: int, items: Sequence[Item]) -> float:
-        samples = self._pieces.ends[number] - self._pieces.start(number)
+        samples = self._slices.ends[number] - self._slices.start(number)
         return self._work.of(dict.fromkeys(items, samples), dense=samples)
 
     def _update(self, done: int) -> SweepUpdate:
-        rest = range(done, len(self._pieces))
+        rest = range(done, len(self._slices))
         work = sum(self._work_of(number, self._open_items(number)) for number in rest)
         return SweepUpdate(
             batch=done,
-            batches=len(self._pieces),
-            samples=self._pieces.start(done),
+            batches=len(self._slices),
+            samples=self._slices.start(done),
             baseline=self._baseline,
             sums=dict(self._sums),
             failed=dict(self._failed),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from analysis.edits import SubjectContext
+from analysis.edits import PreparedSubject
 from analysis.records import PlannedPoint, PointKey, SweepSpec
 from analysis.sweeps.grid import plan_sweep
 from pruners.criteria import registry
@@ -21,29 +21,29 @@ if TYPE_CHECKING:
 METHOD_VERSION = 2
 
 
-def planned_points(context: SubjectContext, spec: SweepSpec) -> tuple[PlannedPoint, ...]:
+def planned_points(prepared: PreparedSubject, spec: SweepSpec) -> tuple[PlannedPoint, ...]:
     """Return a sweep's points with their fingerprints and their size after removal.
 
     Raises:
         InputError: The grid is empty or malformed.
     """
     return tuple(
-        PlannedPoint(key=key, cache_key=cache_key(context, spec, key), params=params, macs=macs)
-        for key in plan_sweep(context, spec)
-        for params, macs in [_size(context, key)]
+        PlannedPoint(key=key, cache_key=cache_key(prepared, spec, key), params=params, macs=macs)
+        for key in plan_sweep(prepared, spec)
+        for params, macs in [_size(prepared, key)]
     )
 
 
-def cache_key(context: SubjectContext, spec: SweepSpec, key: PointKey) -> str:
+def cache_key(prepared: PreparedSubject, spec: SweepSpec, key: PointKey) -> str:
     """Return the SHA-256 of everything that a point's numbers depend on."""
-    subject = context.subject
+    subject = prepared.subject
     criterion = registry.get(key.criterion)
     reads_calibration = criterion.needs_data or spec.repair != "none"
     content = {
         "method": METHOD_VERSION,
         "torch": torch.__version__,
         "weights": subject.fingerprint,
-        "program": context.program,
+        "program": prepared.program,
         "data": subject.data_fingerprint,
         "calibration": subject.calibration_fingerprint if reads_calibration else "",
         "seed": spec.subject.seed,
@@ -58,6 +58,6 @@ def cache_key(context: SubjectContext, spec: SweepSpec, key: PointKey) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _size(context: SubjectContext, key: PointKey) -> tuple[int, int]:
-    cost = context.cost.predict({} if key.group is None else {key.group: key.kept})
+def _size(prepared: PreparedSubject, key: PointKey) -> tuple[int, int]:
+    cost = prepared.cost.predict({} if key.group is None else {key.group: key.kept})
     return cost.params, cost.macs

@@ -10,7 +10,7 @@ import torch
 from analysis.edits import (
     Edit,
     NestedMasks,
-    SubjectContext,
+    PreparedSubject,
     Target,
     digest,
     edit_for,
@@ -42,9 +42,9 @@ class Item:
     keys: list[PointKey]
     names: frozenset[str] = frozenset()
 
-    def edit(self, context: SubjectContext, *, semantics: str = "removal") -> Edit:
+    def edit(self, prepared: PreparedSubject, *, semantics: str = "removal") -> Edit:
         """Return the edit of the points."""
-        return edit_for(context, self.target, self.masks.mask(self.kept), semantics=semantics)
+        return edit_for(prepared, self.target, self.masks.mask(self.kept), semantics=semantics)
 
 
 @dataclass(slots=True, eq=False)
@@ -62,7 +62,7 @@ class Grid:
     failed: dict[PointKey, str]
 
 
-def plan_sweep(context: SubjectContext, spec: SweepSpec) -> tuple[PointKey, ...]:
+def plan_sweep(prepared: PreparedSubject, spec: SweepSpec) -> tuple[PointKey, ...]:
     """Return the points of a sweep by layer (execution order), criterion and ratio.
 
     Raises:
@@ -79,10 +79,10 @@ def plan_sweep(context: SubjectContext, spec: SweepSpec) -> tuple[PointKey, ...]
             layer=target.layer,
             group=target.group,
             ratio_requested=ratio,
-            kept=kept_at(context, target, ratio),
+            kept=kept_at(prepared, target, ratio),
             total=target.total,
         )
-        for target in targets(context, spec.granularity, spec.layers)
+        for target in targets(prepared, spec.granularity, spec.layers)
         if target.prunable
         for criterion in spec.criteria
         for ratio in ratios
@@ -104,31 +104,31 @@ def _check(spec: SweepSpec) -> None:
         raise InputError(f"criteria must differ, found {', '.join(spec.criteria)}")
 
 
-def require_data(context: SubjectContext) -> Split:
+def require_data(prepared: PreparedSubject) -> Split:
     """Return the evaluation data.
 
     Raises:
         InputError: There is none.
     """
-    if context.subject.evaluation is None:
+    if prepared.subject.evaluation is None:
         raise InputError("a sweep needs evaluation data; give a data address")
-    return context.subject.evaluation
+    return prepared.subject.evaluation
 
 
-def edited_names(context: SubjectContext, target: Target, semantics: str) -> frozenset[str]:
+def edited_names(prepared: PreparedSubject, target: Target, semantics: str) -> frozenset[str]:
     """Return which tensors pruning a target edits; none where it is removed physically."""
-    mask = torch.ones(_mask_shape(context, target), dtype=torch.bool)
+    mask = torch.ones(_mask_shape(prepared, target), dtype=torch.bool)
     mask.reshape(-1)[0] = False
-    return frozenset(edit_for(context, target, mask, semantics=semantics).tensors)
+    return frozenset(edit_for(prepared, target, mask, semantics=semantics).tensors)
 
 
-def _mask_shape(context: SubjectContext, target: Target) -> tuple[int, ...]:
+def _mask_shape(prepared: PreparedSubject, target: Target) -> tuple[int, ...]:
     if target.group is not None:
         return (target.total,)
-    return tuple(context.layer_shape(target.layer))
+    return tuple(prepared.layer_shape(target.layer))
 
 
-def group_points(context: SubjectContext, spec: SweepSpec, points: Sequence[PointKey]) -> Grid:
+def group_points(prepared: PreparedSubject, spec: SweepSpec, points: Sequence[PointKey]) -> Grid:
     """Find out which points have equal masks, so that each mask is measured once."""
     by_target: dict[str, dict[str, list[PointKey]]] = {}
     for key in points:
@@ -136,14 +136,14 @@ def group_points(context: SubjectContext, spec: SweepSpec, points: Sequence[Poin
         by_target.setdefault(name, {}).setdefault(key.criterion, []).append(key)
     items: dict[bytes, Item] = {}
     grid = Grid([], [], {})
-    for target in targets(context, spec.granularity, spec.layers):
+    for target in targets(prepared, spec.granularity, spec.layers):
         for criterion, keys in by_target.get(target.name, {}).items():
             try:
-                masks = _curve_masks(context, spec, target, criterion, keys)
+                masks = _curve_masks(prepared, spec, target, criterion, keys)
             except InputError as error:
                 grid.failed.update(dict.fromkeys(keys, str(error)))
                 continue
-            names = edited_names(context, target, spec.semantics)
+            names = edited_names(prepared, target, spec.semantics)
             for key in keys:
                 _add_point(grid, items, key, Item(target, masks, key.kept, [], names))
     requested = sorted({key.ratio_requested for key in points})
@@ -155,13 +155,13 @@ def group_points(context: SubjectContext, spec: SweepSpec, points: Sequence[Poin
 
 
 def _curve_masks(
-    context: SubjectContext,
+    prepared: PreparedSubject,
     spec: SweepSpec,
     target: Target,
     criterion: str,
     keys: Sequence[PointKey],
 ) -> NestedMasks:
-    values = scores(context, target, criterion, reduction=spec.reduction)
+    values = scores(prepared, target, criterion, reduction=spec.reduction)
     return NestedMasks.of(values, [key.kept for key in keys], granularity=spec.granularity)
 
 

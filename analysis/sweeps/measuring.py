@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from analysis.edits import Edit, EditRunner, PointRepairer, SubjectContext
+from analysis.edits import Edit, EditRunner, PointRepairer, PreparedSubject
 from analysis.engine import DenseBatch
 from analysis.records import Sums, SweepSpec
 from analysis.sweeps.grid import Item
@@ -40,7 +40,7 @@ class PointMeasurer:
     """Measures the items of a sweep.
 
     Args:
-        context: The subject.
+        prepared: The subject.
         spec: The sweep.
         items: All items that may be measured.
         keep_bytes: Memory for dense values of batches that come back.
@@ -48,7 +48,7 @@ class PointMeasurer:
 
     def __init__(
         self,
-        context: SubjectContext,
+        prepared: PreparedSubject,
         spec: SweepSpec,
         items: Sequence[Item],
         *,
@@ -56,11 +56,11 @@ class PointMeasurer:
     ) -> None:
         self._keep_bytes = keep_bytes
         self._kept: dict[int, DenseBatch] = {}
-        self._context = context
+        self._prepared = prepared
         self._spec = spec
-        self._evaluator = context.evaluator_at(spec.precision)
-        self._runner = EditRunner(context, self._evaluator)
-        self._repairer = PointRepairer(context, method=spec.repair, semantics=spec.semantics)
+        self._evaluator = prepared.evaluator_at(spec.precision)
+        self._runner = EditRunner(prepared, self._evaluator)
+        self._repairer = PointRepairer(prepared, method=spec.repair, semantics=spec.semantics)
         self._names = {
             item: item.names | self._repairer.names(item.target, item.masks.mask(item.kept))
             for item in items
@@ -157,7 +157,7 @@ class PointMeasurer:
         return True
 
     def _edit(self, item: Item) -> Edit:
-        edit = item.edit(self._context, semantics=self._spec.semantics)
+        edit = item.edit(self._prepared, semantics=self._spec.semantics)
         if self._spec.repair == "none":
             return edit
         mask = item.masks.mask(item.kept)

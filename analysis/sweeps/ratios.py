@@ -6,7 +6,7 @@ import math
 
 from pruners.errors import InputError
 
-MOST = 200
+MAX_RATIOS = 200
 DIGITS = 6
 
 
@@ -27,8 +27,8 @@ def parse_ratios(text: str) -> tuple[float, ...]:
         found.update(_span(part, text) if ":" in part else [_number(part, text)])
     if not found:
         raise InputError(f"ratios {text!r}: none given; write 0.1:0.9:0.1 or 0.25,0.5")
-    if len(found) > MOST:
-        raise InputError(f"ratios {text!r}: {len(found)} ratios, at most {MOST} are possible")
+    if len(found) > MAX_RATIOS:
+        raise InputError(f"ratios {text!r}: {len(found)} ratios, at most {MAX_RATIOS} are possible")
     for ratio in found:
         if not 0 <= ratio < 1:
             raise InputError(
@@ -48,13 +48,13 @@ def _number(part: str, text: str) -> float:
 
 
 def _span(part: str, text: str) -> list[float]:
-    pieces = part.split(":")
-    if len(pieces) != 3:
+    slices = part.split(":")
+    if len(slices) != 3:
         raise InputError(f"ratios {text!r}: {part!r} needs three numbers, first:last:step")
-    first, last, step = (_number(piece, text) for piece in pieces)
+    first, last, step = (_number(part, text) for part in slices)
     if step <= 0 or last < first:
         raise InputError(f"ratios {text!r}: {part!r} needs a step above 0 and first <= last")
     count = math.floor((last - first) / step + 1e-6) + 1
-    if count > MOST:
-        raise InputError(f"ratios {text!r}: {count} ratios, at most {MOST} are possible")
+    if count > MAX_RATIOS:
+        raise InputError(f"ratios {text!r}: {count} ratios, at most {MAX_RATIOS} are possible")
     return [round(first + number * step, DIGITS) for number in range(count)]

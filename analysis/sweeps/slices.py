@@ -1,6 +1,6 @@
-"""The evaluation set in pieces: what a sweep measures, stores and goes on from at a time.
+"""The evaluation set in slices: what a sweep measures, stores and goes on from at a time.
 
-Pieces are batches, the first of which is cut: a first look at every curve must not take a large
+Slices are batches, the first of which is cut: a first look at every curve must not take a large
 share of the whole time, and an adaptive sweep decides broken points on few samples.
 """
 
@@ -20,8 +20,8 @@ COARSE_SHARE = 1 / 16
 SMALL_SHARE = 1 / 10
 
 
-class Pieces:
-    """The evaluation set in pieces.
+class Slices:
+    """The evaluation set in slices.
 
     Args:
         split: The evaluation set.
@@ -41,17 +41,17 @@ class Pieces:
         return len(self.ends)
 
     def number_at(self, samples: int) -> int | None:
-        """Return the piece that comes after so many samples; None if none ends there."""
+        """Return the slice that comes after so many samples; None if none ends there."""
         if samples == 0:
             return 0
         return self.ends.index(samples) + 1 if samples in self.ends else None
 
     def start(self, number: int) -> int:
-        """Return the number of the first sample of a piece."""
+        """Return the number of the first sample of a slice."""
         return self.ends[number - 1] if number else 0
 
     def read(self, number: int) -> tuple[Tensor, Tensor | None]:
-        """Return the inputs and labels of a piece.
+        """Return the inputs and labels of a slice.
 
         Raises:
             InputError: The data raised; the message says where and what.
@@ -66,13 +66,13 @@ class Pieces:
             ) from error
 
 
-def sweep_pieces(split: Split, spec: SweepSpec) -> Pieces:
-    """Return the pieces in which a sweep reads its evaluation set."""
+def sweep_slices(split: Split, spec: SweepSpec) -> Slices:
+    """Return the slices in which a sweep reads its evaluation set."""
     size = spec.subject.batch_size
     if spec.mode == "adaptive":
-        return Pieces(split, size, looks=ADAPTIVE_LOOKS)
+        return Slices(split, size, looks=ADAPTIVE_LOOKS)
     is_cut = size > SMALL_SHARE * len(split)
-    return Pieces(split, size, looks=(coarse_look(len(split)),) if is_cut else ())
+    return Slices(split, size, looks=(coarse_look(len(split)),) if is_cut else ())
 
 
 def coarse_look(total: int) -> int:

@@ -1,7 +1,7 @@
 """Sensitivity sweeps: every point of a grid, measured batch by batch.
 
 For each batch the dense model runs once, then every point as an edit. All curves appear after the
-first piece (`analysis.sweeps.slices`) and sharpen together; whoever stops the generator keeps what
+first slice (`analysis.sweeps.slices`) and sharpen together; whoever stops the generator keeps what
 was measured.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from analysis.edits import SubjectContext
+from analysis.edits import PreparedSubject
 from analysis.records import SweepSpec, SweepState, SweepUpdate
 from analysis.sweeps.adaptive import iter_adaptive
 from analysis.sweeps.exhaustive import _Sweep
@@ -31,7 +31,7 @@ MODES = ("exhaustive", "adaptive")
 
 
 def iter_sweep(
-    context: SubjectContext,
+    prepared: PreparedSubject,
     spec: SweepSpec,
     *,
     resume: SweepState | None = None,
@@ -44,7 +44,7 @@ def iter_sweep(
     true, the batch in flight is dropped and the generator ends.
 
     Args:
-        context: The subject.
+        prepared: The subject.
         spec: The sweep.
         resume: What an earlier call measured; its batches are not measured again.
         cancel: Asked before each point.
@@ -53,11 +53,11 @@ def iter_sweep(
         InputError: The sweep cannot be done, or the data raises in a batch.
     """
     if spec.mode == "adaptive":
-        yield from iter_adaptive(context, spec, resume=resume or SweepState(), cancel=cancel)
+        yield from iter_adaptive(prepared, spec, resume=resume or SweepState(), cancel=cancel)
         return
     if spec.mode != "exhaustive":
         raise UnknownNameError("mode", spec.mode, MODES)
-    points = plan_sweep(context, spec)
-    split = require_data(context)
-    context.prepare(spec.criteria)
-    yield from _Sweep(context, spec, points, split, resume or SweepState()).run(cancel)
+    points = plan_sweep(prepared, spec)
+    split = require_data(prepared)
+    prepared.prepare(spec.criteria)
+    yield from _Sweep(prepared, spec, points, split, resume or SweepState()).run(cancel)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from analysis.edits import SubjectContext, Target, targets
+from analysis.edits import PreparedSubject, Target, targets
 from analysis.engine import Evaluator
 from analysis.records import PointKey, SweepSpec
 from analysis.subjects.data import Split
@@ -29,41 +29,41 @@ class SweepEstimate:
 
 
 def estimate_cost(
-    context: SubjectContext, spec: SweepSpec, done: Mapping[PointKey, object] | None = None
+    prepared: PreparedSubject, spec: SweepSpec, done: Mapping[PointKey, object] | None = None
 ) -> SweepEstimate:
     """Estimate a sweep before it starts.
 
     Args:
-        context: The subject.
+        prepared: The subject.
         spec: The sweep.
         done: Points that need no measuring.
     """
-    points = plan_sweep(context, spec)
+    points = plan_sweep(prepared, spec)
     new = [key for key in points if key not in (done or {})]
-    split = require_data(context)
-    pass_seconds = _seconds_per_sample(context, split, spec.subject.batch_size) * len(split)
+    split = require_data(prepared)
+    pass_seconds = _seconds_per_sample(prepared, split, spec.subject.batch_size) * len(split)
     by_target: dict[str, int] = {}
     for key in new:
         if key.kept != key.total:
             name = key.layer if key.group is None else key.group
             by_target[name] = by_target.get(name, 0) + 1
     passes = 1.0 + sum(
-        count * _share(context, target, spec.semantics)
-        for target in targets(context, spec.granularity, spec.layers)
+        count * _share(prepared, target, spec.semantics)
+        for target in targets(prepared, spec.granularity, spec.layers)
         if (count := by_target.get(target.name, 0))
     )
     return SweepEstimate(len(new), len(points) - len(new), passes * pass_seconds)
 
 
-def _share(context: SubjectContext, target: Target, semantics: str) -> float:
+def _share(prepared: PreparedSubject, target: Target, semantics: str) -> float:
     """Return the share of a dense pass that one edit of a target costs."""
-    names = edited_names(context, target, semantics)
-    return context.evaluator.share(names) if names else 1.0
+    names = edited_names(prepared, target, semantics)
+    return prepared.evaluator.share(names) if names else 1.0
 
 
-def _seconds_per_sample(context: SubjectContext, split: Split, batch_size: int) -> float:
+def _seconds_per_sample(prepared: PreparedSubject, split: Split, batch_size: int) -> float:
     inputs, _ = next(iter(split.batches(batch_size)))
-    evaluator = context.evaluator
+    evaluator = prepared.evaluator
     limit = evaluator.max_samples()
     part = inputs[: limit or len(inputs)]
     best = float("inf")

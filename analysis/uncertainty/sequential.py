@@ -12,10 +12,10 @@ References:
     JRSS-B 2024, arXiv:2010.09686.
 
     Two deviations. The bets are a mixture over a fixed grid instead of one adaptive bet. And only
-    the counts of each piece of samples are known, not their order, so a bet stays the same within
-    a piece: the expected product of the factors of a draw without replacement is at most that with
+    the counts of each slice of samples are known, not their order, so a bet stays the same within
+    a slice: the expected product of the factors of a draw without replacement is at most that with
     replacement (Maclaurin's inequality for elementary symmetric means), which keeps the wealth a
-    supermartingale from piece to piece.
+    supermartingale from slice to slice.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
-from analysis.records import Piece
+from analysis.records import SliceCounts
 from pruners.errors import InputError
 
 Decision = Literal["tolerated", "exceeds"]
@@ -67,13 +67,13 @@ class _Bettor:
 
 
 def _log_growth(bet: float, mean: float, plus: int, minus: int, samples: int) -> float:
-    """Return the log of a piece's factors ``1 + bet * (x - mean)``.
+    """Return the log of a slice's factors ``1 + bet * (x - mean)``.
 
     A mean outside of [-1, 1] says that the rejected answer is certain or impossible: no bet then.
     """
     if not -1 < mean < 1:
         return 0.0
-    # No factor may become negative; the bound is known before the piece is.
+    # No factor may become negative; the bound is known before the slice is.
     bet = min(bet, 0.95 / (1 + mean))
     return (
         plus * math.log1p(bet * (1 - mean))
@@ -104,18 +104,18 @@ class DropTest:
         self.samples = 0
         self.decision: Decision | None = None
 
-    def update(self, piece: Piece) -> Decision | None:
-        """Add the next piece of the set and return the decision, if there is one."""
-        if self.decision is not None or not piece.samples:
+    def update(self, part: SliceCounts) -> Decision | None:
+        """Add the next slice of the set and return the decision, if there is one."""
+        if self.decision is not None or not part.samples:
             return self.decision
-        self._against_tolerated.update(piece.lost, piece.gained, piece.samples)
-        self._against_exceeds.update(piece.gained, piece.lost, piece.samples)
-        self._difference += piece.lost - piece.gained
-        self.samples += piece.samples
+        self._against_tolerated.update(part.lost, part.gained, part.samples)
+        self._against_exceeds.update(part.gained, part.lost, part.samples)
+        self._difference += part.lost - part.gained
+        self.samples += part.samples
         self.decision = self._decided()
         return self.decision
 
-    def adopt(self, seen: Piece) -> Decision:
+    def adopt(self, seen: SliceCounts) -> Decision:
         """Take over a decision that was made on these samples: the side that they lie on."""
         self._difference = seen.lost - seen.gained
         self.samples = seen.samples
@@ -136,34 +136,34 @@ class DropTest:
 
 
 def anytime_paired(
-    pieces: Sequence[Piece], *, population: int, confidence: float = 0.95
+    slices: Sequence[SliceCounts], *, population: int, confidence: float = 0.95
 ) -> tuple[float, float]:
-    """Return an interval of the whole set's drop that may be looked at after every piece.
+    """Return an interval of the whole set's drop that may be looked at after every slice.
 
     Args:
-        pieces: Pieces of the set in their order.
+        slices: Slices of the set in their order.
         population: Samples of the set.
-        confidence: That the interval holds after all pieces at once.
+        confidence: That the interval holds after all slices at once.
 
     Returns:
         Lower and upper end, fractions.
     """
     limit = -math.log((1 - confidence) / 2)
-    seen = sum(piece.samples for piece in pieces)
-    difference = sum(piece.lost - piece.gained for piece in pieces)
+    seen = sum(part.samples for part in slices)
+    difference = sum(part.lost - part.gained for part in slices)
     rest = population - seen
-    low = _end([(p.lost, p.gained, p.samples) for p in pieces], difference, rest, limit)
-    high = _end([(p.gained, p.lost, p.samples) for p in pieces], -difference, rest, limit)
+    low = _end([(p.lost, p.gained, p.samples) for p in slices], difference, rest, limit)
+    high = _end([(p.gained, p.lost, p.samples) for p in slices], -difference, rest, limit)
     return low / population, -high / population
 
 
-def _end(pieces: list[tuple[int, int, int]], total: int, rest: int, limit: float) -> int:
+def _end(slices: list[tuple[int, int, int]], total: int, rest: int, limit: float) -> int:
     """Return the smallest total of the set that was never rejected, by bisection."""
-    population = sum(samples for _, _, samples in pieces) + rest
+    population = sum(samples for _, _, samples in slices) + rest
     rejected, open_ = total - rest - 1, total + rest
     while open_ - rejected > 1:
         middle = (rejected + open_) // 2
-        if _is_rejected(pieces, middle, population, limit):
+        if _is_rejected(slices, middle, population, limit):
             rejected = middle
         else:
             open_ = middle
@@ -171,10 +171,10 @@ def _end(pieces: list[tuple[int, int, int]], total: int, rest: int, limit: float
 
 
 def _is_rejected(
-    pieces: list[tuple[int, int, int]], boundary: int, population: int, limit: float
+    slices: list[tuple[int, int, int]], boundary: int, population: int, limit: float
 ) -> bool:
     bettor = _Bettor(boundary, population)
-    for plus, minus, samples in pieces:
+    for plus, minus, samples in slices:
         bettor.update(plus, minus, samples)
         if bettor.log_wealth >= limit or bettor.is_impossible:
             return True

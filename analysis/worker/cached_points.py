@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from analysis.edits import SubjectContext
+from analysis.edits import PreparedSubject
 from analysis.records import PlannedPoint, PointKey, Sums, SweepSpec
 from analysis.sweeps import planned_points
 
@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from analysis.store import Store
 
 
-def known_points(store: Store, context: SubjectContext, spec: SweepSpec) -> Mapping[PointKey, Sums]:
+def known_points(
+    store: Store, prepared: PreparedSubject, spec: SweepSpec
+) -> Mapping[PointKey, Sums]:
     """Return the points of a sweep that are measured on all samples, by any run.
 
     This is what `analysis.sweeps.timing.estimate_cost` takes as ``done``.
     """
-    return complete(store, planned_points(context, spec), samples=_samples(context))
+    return complete(store, planned_points(prepared, spec), samples=_samples(prepared))
 
 
 def complete(store: Store, points: Sequence[PlannedPoint], *, samples: int) -> dict[PointKey, Sums]:
@@ -31,5 +33,5 @@ def complete(store: Store, points: Sequence[PlannedPoint], *, samples: int) -> d
     }
 
 
-def _samples(context: SubjectContext) -> int:
-    return 0 if context.subject.evaluation is None else len(context.subject.evaluation)
+def _samples(prepared: PreparedSubject) -> int:
+    return 0 if prepared.subject.evaluation is None else len(prepared.subject.evaluation)

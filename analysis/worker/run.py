@@ -32,16 +32,16 @@ from pruners.errors import PruneScopeError, StoreError
 
 if TYPE_CHECKING:
     # torch takes seconds to import and much memory: not while the run waits in the queue.
-    from analysis.edits import SubjectContext
+    from analysis.edits import PreparedSubject
     from analysis.records import SweepState, SweepUpdate
-    from analysis.sweeps import Pieces
+    from analysis.sweeps import Slices
 
 QUEUE_SECONDS = 0.5
 # A database that other programs keep locked is tried again for this long.
 LOCKED_SECONDS = 300.0
 
 Progress = Callable[[RunRow], None]
-Opener = Callable[[RunRow], "SubjectContext"]
+Opener = Callable[[RunRow], "PreparedSubject"]
 
 
 def run_to_end(
@@ -114,10 +114,10 @@ def _has_turn(store: Store, run_id: str, heartbeat: Heartbeat, progress: Progres
 
 
 def _opener(roots: Sequence[Path] | None) -> Opener:
-    from analysis.edits import open_context
+    from analysis.edits import prepare
     from analysis.subjects import load_subject
 
-    return lambda row: open_context(load_subject(row.spec.subject, roots=roots))
+    return lambda row: prepare(load_subject(row.spec.subject, roots=roots))
 
 
 def _measure(
@@ -131,14 +131,14 @@ def _measure(
     from pruners.preserve import checksum
 
     row = store.run(run_id)
-    context = opener(row)
-    context.use_cache(store.statistics_path)
-    before = checksum(context.model)
-    _enter(store, row, context)
-    for update in _updates(store, run_id, context, row, heartbeat):
+    prepared = opener(row)
+    prepared.use_cache(store.statistics_path)
+    before = checksum(prepared.model)
+    _enter(store, row, prepared)
+    for update in _updates(store, run_id, prepared, row, heartbeat):
         _retried(partial(store.save_batch, run_id, update, owner=owner))
         progress(store.run(run_id))
-    if checksum(context.model) != before:
+    if checksum(prepared.model) != before:
         raise PruneScopeError("the model was changed by its own sweep; the points are not valid")
     row = store.run(run_id)
     is_whole = row.progress.samples == row.progress.total_samples
@@ -147,20 +147,20 @@ def _measure(
     return records.DONE if is_done else records.CANCELLED
 
 
-def _enter(store: Store, row: RunRow, context: SubjectContext) -> None:
+def _enter(store: Store, row: RunRow, prepared: PreparedSubject) -> None:
     """Record the subject's identity and the points, with what is known of them."""
-    from analysis.sweeps import planned_points, require_data, sweep_pieces
+    from analysis.sweeps import planned_points, require_data, sweep_slices
 
-    split = require_data(context)
+    split = require_data(prepared)
     store.describe(
         row.run_id,
-        identity=context.identity,
-        has_labels=context.subject.has_labels,
-        batches=len(sweep_pieces(split, row.spec)),
+        identity=prepared.identity,
+        has_labels=prepared.subject.has_labels,
+        batches=len(sweep_slices(split, row.spec)),
         total_samples=len(split),
         versions=_versions(),
     )
-    store.plan_points(row.run_id, planned_points(context, row.spec))
+    store.plan_points(row.run_id, planned_points(prepared, row.spec))
 
 
 def _versions() -> dict[str, str]:
@@ -174,24 +174,24 @@ def _versions() -> dict[str, str]:
 
 
 def _updates(
-    store: Store, run_id: str, context: SubjectContext, row: RunRow, heartbeat: Heartbeat
+    store: Store, run_id: str, prepared: PreparedSubject, row: RunRow, heartbeat: Heartbeat
 ) -> Iterator[SweepUpdate]:
-    from analysis.sweeps import iter_sweep, require_data, sweep_pieces
+    from analysis.sweeps import iter_sweep, require_data, sweep_slices
 
-    state = start_state(store.load_state(run_id), sweep_pieces(require_data(context), row.spec))
-    yield from iter_sweep(context, row.spec, resume=state, cancel=lambda: heartbeat.should_stop)
+    state = start_state(store.load_state(run_id), sweep_slices(require_data(prepared), row.spec))
+    yield from iter_sweep(prepared, row.spec, resume=state, cancel=lambda: heartbeat.should_stop)
 
 
-def start_state(state: SweepState, pieces: Pieces) -> SweepState:
+def start_state(state: SweepState, slices: Slices) -> SweepState:
     """Return what a sweep may go on from.
 
-    Points of earlier runs with other batch sizes may end inside of a piece; such a partial sum
+    Points of earlier runs with other batch sizes may end inside of a slice; such a partial sum
     cannot be continued and is measured again.
     """
     kept = {
         key: sums
         for key, sums in state.sums.items()
-        if sums.samples in pieces.ends or key in state.inferred
+        if sums.samples in slices.ends or key in state.inferred
     }
     return replace(state, sums=kept)
 

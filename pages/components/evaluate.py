@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from analysis import figures
-from analysis.evaluation import Evaluation, Latency, Variant, evaluate_plan
+from analysis.evaluation import Evaluation, Latency, MeasuredModel, evaluate_plan
 from analysis.plans import predict
 from analysis.records import Plan
 from analysis.recovery import RECOVERY_HELP, Recovery, recover_plan
@@ -92,7 +92,7 @@ def _evaluate(current: Session, plan: Plan, repair: str) -> Evaluated:
         recovery: Recovery | None = None
         if repair != "none":
             recovery = recover_plan(
-                subject.context,
+                subject.prepared,
                 plan,
                 method=repair,
                 progress=lambda done, total: bar.progress(
@@ -100,7 +100,7 @@ def _evaluate(current: Session, plan: Plan, repair: str) -> Evaluated:
                 ),
             )
         found = evaluate_plan(
-            subject.context,
+            subject.prepared,
             plan,
             recovery=recovery,
             latency_seconds=LATENCY_SECONDS,
@@ -213,7 +213,7 @@ def _classes(found: Evaluation) -> None:
     charts.as_table(table, key="evaluate_class_table", file_name="change-per-class")
 
 
-def _table(variants: list[Variant]) -> pd.DataFrame:
+def _table(variants: list[MeasuredModel]) -> pd.DataFrame:
     columns = {
         item.name.capitalize(): {
             "Accuracy": formatting.percent(item.accuracy),

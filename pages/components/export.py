@@ -99,7 +99,7 @@ def _request(current: Session, plan: Plan, directory: Path) -> ExportRequest:
     )
     last = _measured(plan)
     return ExportRequest(
-        context=subject.context,
+        prepared=subject.prepared,
         plan=plan,
         directory=directory,
         points=points,
@@ -116,7 +116,7 @@ def _measured(plan: Plan) -> Evaluated | None:
 
 def _model(request: ExportRequest) -> Hashable:
     """Return what tells the exported model from others: subject, plan and repair."""
-    return request.context.identity, to_json(request.plan), request.repair
+    return request.prepared.identity, to_json(request.plan), request.repair
 
 
 def _evaluation_hint(last: Evaluated | None) -> None:
@@ -184,7 +184,7 @@ def _preview(file: File, key: str) -> None:
 
 def _check(request: ExportRequest) -> None:
     with st.spinner("Exporting, reading back and comparing", show_time=True):
-        found = interop.round_trip(request.context, request.plan, recovery=request.recovery)
+        found = interop.round_trip(request.prepared, request.plan, recovery=request.recovery)
     st.session_state[CHECKED] = (_model(request), found)
 
 

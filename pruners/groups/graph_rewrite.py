@@ -195,7 +195,7 @@ def _split(sizes: Sizes, node: fx.Node, copy: fx.Node) -> None:
     if keep is None:
         return
     widths = [shape[dim] for shape in sizes.trace.shape(node)]
-    counts = [int(piece.sum()) for piece in torch.split(keep, widths)]
+    counts = [int(part.sum()) for part in torch.split(keep, widths)]
     copy.target = aten.split_with_sizes.default
     copy.args = (copy.args[0], counts, dim)
     copy.kwargs = {}

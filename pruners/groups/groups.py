@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from pruners.capture import Graph
 from pruners.errors import UnknownNameError
-from pruners.tracing import Trace, Units, operator_name, resolve, run_trace, units_of
+from pruners.tracing import Trace, Units, find_units, operator_name, run_trace, units_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,7 +167,7 @@ def find_structure(
             cannot be removed, and the operator is named as the reason.
     """
     trace = run_trace(model, graph, strict=strict)
-    units = resolve(trace)
+    units = find_units(trace)
     parameters = {name: tuple(item.shape) for name, item in model.named_parameters()}
     groups = _groups(trace, units)
     return Structure(groups, _layers(model, trace), trace, units, example, parameters)

@@ -3,7 +3,7 @@
 from pruners.tracing.labels import Labels, compact, narrowed, support
 from pruners.tracing.run import run_trace
 from pruners.tracing.trace import HANDLERS, Axis, Trace, module_of, operator_name
-from pruners.tracing.units import Units, resolve, units_of
+from pruners.tracing.units import Units, find_units, units_of
 from pruners.tracing.values import Value
 
 __all__ = [
@@ -14,10 +14,10 @@ __all__ = [
     "Units",
     "Value",
     "compact",
+    "find_units",
     "module_of",
     "narrowed",
     "operator_name",
-    "resolve",
     "run_trace",
     "support",
     "units_of",

@@ -28,7 +28,7 @@ class Units:
     heads: frozenset[int]
 
 
-def resolve(trace: Trace) -> Units:
+def find_units(trace: Trace) -> Units:
     """Find the units of a traced model."""
     labels = trace.labels
     root = _settled(trace)

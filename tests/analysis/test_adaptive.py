@@ -37,8 +37,8 @@ def last(updates: Iterator[SweepUpdate]) -> SweepUpdate:
 
 
 def run(**changes: object) -> SweepUpdate:
-    context = sample_context("lenet5", samples=SAMPLES, batch_size=250)
-    return last(iter_sweep(context, spec_of(**changes)))
+    prepared = sample_context("lenet5", samples=SAMPLES, batch_size=250)
+    return last(iter_sweep(prepared, spec_of(**changes)))
 
 
 @pytest.mark.parametrize("granularity", ["element", "channel"])
@@ -90,8 +90,8 @@ def test_what_is_implied_lies_beyond_a_decided_point() -> None:
 
 
 def test_samples_before_the_end_never_count_as_the_whole_set() -> None:
-    context = sample_context("lenet5", samples=SAMPLES, batch_size=250)
-    updates = list(iter_sweep(context, spec_of()))
+    prepared = sample_context("lenet5", samples=SAMPLES, batch_size=250)
+    updates = list(iter_sweep(prepared, spec_of()))
     assert all(update.samples < SAMPLES for update in updates[:-1] if update.batch < update.batches)
     baselines = {update.baseline.samples for update in updates}
     used = {sums.samples for sums in updates[-1].sums.values()}
@@ -99,12 +99,12 @@ def test_samples_before_the_end_never_count_as_the_whole_set() -> None:
 
 
 def test_resuming_asks_no_decided_point_again() -> None:
-    context = sample_context("lenet5", samples=SAMPLES, batch_size=250)
-    updates = list(iter_sweep(context, spec_of()))
-    again = list(iter_sweep(context, spec_of(), resume=updates[-1].state))
+    prepared = sample_context("lenet5", samples=SAMPLES, batch_size=250)
+    updates = list(iter_sweep(prepared, spec_of()))
+    again = list(iter_sweep(prepared, spec_of(), resume=updates[-1].state))
     assert len(again) == 1
     for position in (0, len(updates) // 2, -1):
-        resumed = last(iter_sweep(context, spec_of(), resume=updates[position].state))
+        resumed = last(iter_sweep(prepared, spec_of(), resume=updates[position].state))
         assert without_seconds(resumed) == without_seconds(updates[-1])
         assert resumed.inferred == updates[-1].inferred
 
@@ -114,15 +114,15 @@ def without_seconds(update: SweepUpdate) -> dict[PointKey, Sums]:
 
 
 def test_cancel_ends_without_a_final_update() -> None:
-    context = sample_context("lenet5", samples=SAMPLES, batch_size=250)
-    assert list(iter_sweep(context, spec_of(), cancel=lambda: True)) == []
+    prepared = sample_context("lenet5", samples=SAMPLES, batch_size=250)
+    assert list(iter_sweep(prepared, spec_of(), cancel=lambda: True)) == []
 
 
 def test_a_point_that_fails_leaves_its_curve_to_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    context = sample_context("lenet5", samples=SAMPLES, batch_size=250)
-    evaluate = context.evaluator.evaluate
+    prepared = sample_context("lenet5", samples=SAMPLES, batch_size=250)
+    evaluate = prepared.evaluator.evaluate
 
     def broken(edit: dict[str, Tensor]) -> Tensor:
         logits = evaluate(edit)
@@ -130,8 +130,8 @@ def test_a_point_that_fails_leaves_its_curve_to_the_others(
         share = float((tensor == 0).float().mean())
         return logits * float("nan") if name == "fc1.weight" and 0.45 < share < 0.55 else logits
 
-    monkeypatch.setattr(context.evaluator, "evaluate", broken)
-    found = last(iter_sweep(context, spec_of()))
+    monkeypatch.setattr(prepared.evaluator, "evaluate", broken)
+    found = last(iter_sweep(prepared, spec_of()))
     assert {(key.layer, key.ratio_requested) for key in found.failed} == {("fc1", 0.5)}
     assert found.batch == found.batches
     assert not set(found.failed) & set(found.inferred)
@@ -146,8 +146,8 @@ def test_without_room_for_dense_values_the_numbers_are_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     expected = run()
-    context = sample_context("lenet5", samples=SAMPLES, batch_size=250)
-    monkeypatch.setattr(context.evaluator, "memory_limit", 2**20)
+    prepared = sample_context("lenet5", samples=SAMPLES, batch_size=250)
+    monkeypatch.setattr(prepared.evaluator, "memory_limit", 2**20)
     found = run()
     assert without_seconds(found).keys() == without_seconds(expected).keys()
     for key, sums in found.sums.items():

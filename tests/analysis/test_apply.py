@@ -11,7 +11,7 @@ import torch
 
 from analysis import plans
 from analysis.allocation import Budget, Request, allocate
-from analysis.edits.prepared import open_context
+from analysis.edits.prepared import prepare
 from analysis.evaluation.evaluate import evaluate_plan, file_bytes
 from analysis.evaluation.report import Evaluation
 from analysis.plans.editing import bulk_set, set_kept, set_ratio
@@ -35,44 +35,44 @@ def some_plan(name: str, *, ratio: float = 0.3, criterion: str = "l1") -> Plan:
 
 
 def test_a_started_plan_lists_every_prunable_group() -> None:
-    context = sample_context("resnet20")
-    plan = plans.start_plan(context, criterion="l1")
-    structure = context.require_structure()
+    prepared = sample_context("resnet20")
+    plan = plans.start_plan(prepared, criterion="l1")
+    structure = prepared.require_structure()
     assert [key_of(entry) for entry in plan.entries] == [
         group.id for group in structure.groups if group.kind == "channel" and group.prunable
     ]
-    assert set(plans.not_prunable(context, "channel")) == {"fc"}
-    assert plan.fingerprint == context.subject.fingerprint
+    assert set(plans.not_prunable(prepared, "channel")) == {"fc"}
+    assert plan.fingerprint == prepared.subject.fingerprint
 
 
 def test_indices_are_the_highest_scores() -> None:
-    context = sample_context("lenet5")
-    plan = plans.resolve(context, set_ratio(some_plan("lenet5", ratio=0.0), "conv2", 0.5))
+    prepared = sample_context("lenet5")
+    plan = plans.resolve(prepared, set_ratio(some_plan("lenet5", ratio=0.0), "conv2", 0.5))
     # Of a plain convolution the L1 norm of each filter decides.
-    norms = dict(context.model.named_modules())["conv2"].weight.detach().abs().sum((1, 2, 3))
+    norms = dict(prepared.model.named_modules())["conv2"].weight.detach().abs().sum((1, 2, 3))
     expected = sorted(torch.argsort(norms, descending=True)[:8].tolist())
     assert list(find(plan, "conv2").indices or ()) == expected
     assert find(plan, "conv1").indices is None
-    assert plans.resolve(context, plan) == plan
+    assert plans.resolve(prepared, plan) == plan
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_meter_says_what_the_removed_model_has(name: str) -> None:
-    context = sample_context(name)
+    prepared = sample_context(name)
     plan = some_plan(name)
-    params, _ = plans.meter(context).sizes(plan)
-    small = plans.removed_model(context, plan)
+    params, _ = plans.meter(prepared).sizes(plan)
+    small = plans.removed_model(prepared, plan)
     assert sum(item.numel() for item in small.parameters()) == params
-    assert params < plans.meter(context).sizes(some_plan(name, ratio=0.0))[0]
+    assert params < plans.meter(prepared).sizes(some_plan(name, ratio=0.0))[0]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_masked_and_removed_give_the_same_answers(name: str) -> None:
-    context = sample_context(name)
-    before = checksum(context.model)
-    found = evaluate_plan(context, some_plan(name), latency_seconds=0)
-    assert checksum(context.model) == before
-    assert found.samples == found.dense.sums.samples == len(context.subject.evaluation or ())
+    prepared = sample_context(name)
+    before = checksum(prepared.model)
+    found = evaluate_plan(prepared, some_plan(name), latency_seconds=0)
+    assert checksum(prepared.model) == before
+    assert found.samples == found.dense.sums.samples == len(prepared.subject.evaluation or ())
     if found.masked is not None:
         assert found.agrees
         assert found.masked.sums.correct == found.removed.sums.correct
@@ -86,16 +86,16 @@ def test_masked_and_removed_give_the_same_answers(name: str) -> None:
 
 
 def test_evaluation_against_a_plain_loop() -> None:
-    context = sample_context("lenet5")
+    prepared = sample_context("lenet5")
     plan = some_plan("lenet5", ratio=0.5)
-    found = evaluate_plan(context, plan, latency_seconds=0.05)
-    split = context.subject.evaluation
+    found = evaluate_plan(prepared, plan, latency_seconds=0.05)
+    split = prepared.subject.evaluation
     assert split is not None
     inputs, labels = next(split.batches(len(split)))
     assert labels is not None
     with torch.no_grad():
-        dense = context.model(inputs).argmax(1) == labels
-        small = plans.removed_model(context, plan)(inputs).argmax(1) == labels
+        dense = prepared.model(inputs).argmax(1) == labels
+        small = plans.removed_model(prepared, plan)(inputs).argmax(1) == labels
     assert found.dense.sums.correct == int(dense.sum())
     assert found.removed.sums.correct == int(small.sum())
     assert found.removed.drop == pytest.approx(float(dense.sum() - small.sum()) / len(labels))
@@ -110,45 +110,45 @@ def test_evaluation_against_a_plain_loop() -> None:
     assert found.removed.latency is not None
     assert found.removed.latency.batch == 64
     assert Evaluation.from_dict(found.to_dict()) == found
-    assert set(found.class_table()["class_name"]) == set(context.subject.class_names)
+    assert set(found.class_table()["class_name"]) == set(prepared.subject.class_names)
 
 
 def test_a_plan_that_removes_nothing_changes_nothing() -> None:
-    context = sample_context("lenet5")
-    found = evaluate_plan(context, some_plan("lenet5", ratio=0.0), latency_seconds=0)
+    prepared = sample_context("lenet5")
+    found = evaluate_plan(prepared, some_plan("lenet5", ratio=0.0), latency_seconds=0)
     assert found.removed.sums.correct == found.dense.sums.correct
     assert found.removed.params == found.dense.params
     assert not any(change.clear for change in found.classes)
 
 
 def test_masked_weights() -> None:
-    context = sample_context("lenet5")
-    plan = plans.start_plan(context, criterion="l1", granularity="element")
+    prepared = sample_context("lenet5")
+    plan = plans.start_plan(prepared, criterion="l1", granularity="element")
     plan = bulk_set(plan, [key_of(entry) for entry in plan.entries], 0.5)
-    found = evaluate_plan(context, plan, latency_seconds=0)
+    found = evaluate_plan(prepared, plan, latency_seconds=0)
     assert found.agrees
     assert found.removed.params == found.dense.params
-    assert found.removed.nonzero == plans.meter(context).sizes(plan)[0]
-    assert context.model is not plans.removed_model(context, plan)
+    assert found.removed.nonzero == plans.meter(prepared).sizes(plan)[0]
+    assert prepared.model is not plans.removed_model(prepared, plan)
 
 
 def test_masked_weights_and_removed_channels_together() -> None:
-    context = sample_context("lenet5")
+    prepared = sample_context("lenet5")
     channels = set_ratio(some_plan("lenet5", ratio=0.0), "conv2", 0.5)
-    weights = plans.start_plan(context, criterion="l1", granularity="element")
+    weights = plans.start_plan(prepared, criterion="l1", granularity="element")
     weights = set_ratio(weights, "fc1", 0.5)
     plan = dataclasses.replace(channels, entries=(*channels.entries, *weights.entries))
-    found = evaluate_plan(context, plan, latency_seconds=0)
+    found = evaluate_plan(prepared, plan, latency_seconds=0)
     assert found.agrees
     assert found.removed.params < found.dense.params
     assert found.removed.nonzero < found.removed.params
 
 
 def test_a_pattern_gets_its_exact_count() -> None:
-    context = sample_context("lenet5")
-    plan = plans.start_plan(context, criterion="l1", granularity="2:4")
-    plan = plans.resolve(context, bulk_set(plan, [key_of(entry) for entry in plan.entries], 0.5))
-    model = plans.removed_model(context, plan)
+    prepared = sample_context("lenet5")
+    plan = plans.start_plan(prepared, criterion="l1", granularity="2:4")
+    plan = plans.resolve(prepared, bulk_set(plan, [key_of(entry) for entry in plan.entries], 0.5))
+    model = plans.removed_model(prepared, plan)
     for entry in plan.entries:
         weight = dict(model.named_modules())[entry.layer].weight
         assert int(torch.count_nonzero(weight)) == entry.kept
@@ -159,10 +159,10 @@ def test_a_plan_for_other_weights_is_refused_in_one_line() -> None:
     with pytest.raises(PlanError, match="made for weights 000000000000") as caught:
         evaluate_plan(sample_context("lenet5"), plan)
     assert "\n" not in str(caught.value)
-    context = sample_context("lenet5")
-    other = dataclasses.replace(some_plan("resnet20"), fingerprint=context.subject.fingerprint)
+    prepared = sample_context("lenet5")
+    other = dataclasses.replace(some_plan("resnet20"), fingerprint=prepared.subject.fingerprint)
     with pytest.raises(PlanError, match="units, the model has"):
-        plans.require_fit(context, other)
+        plans.require_fit(prepared, other)
 
 
 def conflicting(group: str | None) -> Plan:
@@ -174,19 +174,19 @@ def conflicting(group: str | None) -> Plan:
 
 @pytest.mark.parametrize("group", ["conv1", None])
 def test_conflicts_inside_a_group_name_both_layers(group: str | None) -> None:
-    context = sample_context("resnet20")
+    prepared = sample_context("resnet20")
     plan = conflicting(group)
     says = r"^conv1 \(keeps 12\) and layer1.2.conv2 \(keeps 9\) .*group, conv1"
     if group is None:
         says = r"^layer1.2.conv2 \(keeps 9\) and conv1 \(keeps 12\): one entry for .* conv1"
     with pytest.raises(PlanError, match=says):
-        plans.require_fit(context, plan)
+        plans.require_fit(prepared, plan)
     with pytest.raises(PlanError, match=says):
-        evaluate_plan(context, plan)
+        evaluate_plan(prepared, plan)
     if group is not None:
         for use in (plans.resolve, plans.masked_edit, plans.removed_model):
             with pytest.raises(PlanError, match=says):
-                use(context, plan)
+                use(prepared, plan)
 
 
 def test_a_layer_that_is_not_its_groups_first_is_told_so() -> None:
@@ -197,9 +197,9 @@ def test_a_layer_that_is_not_its_groups_first_is_told_so() -> None:
 
 
 def test_requests_reach_a_group_by_any_of_its_layers() -> None:
-    context = sample_context("resnet20")
-    find_group = plans.group_of(context)
-    structure = context.require_structure()
+    prepared = sample_context("resnet20")
+    find_group = plans.group_of(prepared)
+    structure = prepared.require_structure()
     wide = max(structure.groups, key=lambda group: len(group.producers))
     for member in wide.producers:
         assert find_group(member.layer) == wide.id
@@ -208,9 +208,9 @@ def test_requests_reach_a_group_by_any_of_its_layers() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_uniform_to_a_budget_on_real_models(name: str) -> None:
-    context = sample_context(name)
+    prepared = sample_context(name)
     request = Request(
-        plan=some_plan(name, ratio=0.0), meter=plans.meter(context), budget=Budget("macs", 0.7)
+        plan=some_plan(name, ratio=0.0), meter=plans.meter(prepared), budget=Budget("macs", 0.7)
     )
     found = allocate("uniform", request)
     assert found.feasible
@@ -249,20 +249,20 @@ def test_a_model_without_graph_is_evaluated_with_masked_weights(tmp_path: Path) 
     spec = dataclasses.replace(
         sample_context("lenet5").subject.spec, model=f"{tmp_path / 'branches.py'}:build"
     )
-    context = open_context(load_subject(spec))
-    assert context.graph is None
+    prepared = prepare(load_subject(spec))
+    assert prepared.graph is None
     with pytest.raises(UnsupportedError, match="could not be captured"):
-        plans.start_plan(context, criterion="l1")
-    plan = plans.start_plan(context, criterion="l1", granularity="element")
+        plans.start_plan(prepared, criterion="l1")
+    plan = plans.start_plan(prepared, criterion="l1", granularity="element")
     plan = bulk_set(plan, ["a", "b"], 0.5)
-    found = evaluate_plan(context, plan, latency_seconds=0)
+    found = evaluate_plan(prepared, plan, latency_seconds=0)
     assert found.agrees
-    macs = inventory(context.subject).macs
+    macs = inventory(prepared.subject).macs
     assert {found.dense.macs, found.removed.macs, macs} == {784 * 16 + 16 * 10}
     sweep = SweepSpec(subject=spec, criteria=("l1",), granularity="element", ratios=(0.5,))
-    assert {point.macs for point in planned_points(context, sweep)} == {macs}
-    assert found.removed.nonzero == plans.meter(context).sizes(plan)[0]
-    request = Request(plan=plan, meter=plans.meter(context), budget=Budget("params", 0.4))
+    assert {point.macs for point in planned_points(prepared, sweep)} == {macs}
+    assert found.removed.nonzero == plans.meter(prepared).sizes(plan)[0]
+    request = Request(plan=plan, meter=plans.meter(prepared), budget=Budget("params", 0.4))
     assert allocate("uniform", request).spent == pytest.approx(0.4, abs=0.01)
 
 
@@ -275,10 +275,10 @@ def test_without_labels_accuracy_is_agreement_with_dense(tmp_path: Path) -> None
         samples=48,
         calibration_samples=16,
     )
-    context = open_context(load_subject(spec))
-    plan = plans.start_plan(context, criterion="l1")
+    prepared = prepare(load_subject(spec))
+    plan = plans.start_plan(prepared, criterion="l1")
     plan = bulk_set(plan, [key_of(entry) for entry in plan.entries], 0.5)
-    found = evaluate_plan(context, plan, latency_seconds=0)
+    found = evaluate_plan(prepared, plan, latency_seconds=0)
     assert not found.labelled
     assert found.dense.accuracy == 1.0
     assert found.removed.sums.correct == found.removed.sums.agree
@@ -287,9 +287,9 @@ def test_without_labels_accuracy_is_agreement_with_dense(tmp_path: Path) -> None
 
 def test_evaluation_needs_data() -> None:
     spec = dataclasses.replace(sample_context("lenet5").subject.spec, data=None)
-    context = open_context(load_subject(spec))
+    prepared = prepare(load_subject(spec))
     with pytest.raises(InputError, match="give --data"):
-        evaluate_plan(context, plans.start_plan(context, criterion="l1"))
+        evaluate_plan(prepared, plans.start_plan(prepared, criterion="l1"))
 
 
 def test_progress_is_told_batch_by_batch() -> None:
@@ -306,12 +306,12 @@ def test_progress_is_told_batch_by_batch() -> None:
 
 def test_a_plan_chooses_the_channels_that_its_run_measured() -> None:
     """The reduction over coupled layers is part of the choice."""
-    context = sample_context("resnet20")
-    wide = max(context.require_structure().groups, key=lambda group: len(group.producers))
+    prepared = sample_context("resnet20")
+    wide = max(prepared.require_structure().groups, key=lambda group: len(group.producers))
     for reduction in ("mean", "first", "max"):
-        plan = plans.start_plan(context, criterion="l1", reduction=reduction)
-        plan = plans.resolve(context, set_ratio(plan, wide.id, 0.5))
-        values = context.channel_scores(wide, "l1", reduction=reduction)
+        plan = plans.start_plan(prepared, criterion="l1", reduction=reduction)
+        plan = plans.resolve(prepared, set_ratio(plan, wide.id, 0.5))
+        values = prepared.channel_scores(wide, "l1", reduction=reduction)
         expected = sorted(torch.argsort(values, stable=True)[wide.units // 2 :].tolist())
         assert list(find(plan, wide.id).indices or ()) == expected
         assert Plan.from_dict(plan.to_dict()).reduction == reduction

@@ -45,9 +45,9 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     """Call the program in this process; loaded subjects are opened once."""
     monkeypatch.setenv(options.WORKSPACE_VARIABLE, str(folder / "workspace"))
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(options, "open_context", opened)
+    monkeypatch.setattr(options, "prepare", opened)
     for command in ("sweep", "plan", "evaluate", "export", "recover"):
-        monkeypatch.setattr(f"analysis.cli.commands.{command}.open_context", opened)
+        monkeypatch.setattr(f"analysis.cli.commands.{command}.prepare_subject", opened)
 
     def call(*arguments: object) -> tuple[int, str, str]:
         code = main([str(item) for item in arguments])
@@ -62,7 +62,7 @@ _open: dict[Any, Any] = {}
 
 def opened(spec: Any, workspace: Path | None) -> Any:
     if spec not in _open:
-        _open[spec] = contexts.open_context(load_subject(spec))
+        _open[spec] = contexts.prepare(load_subject(spec))
     return _open[spec]
 
 
@@ -239,7 +239,7 @@ def test_ctrl_c_is_130_and_the_run_can_be_resumed(
             os.kill(os.getpid(), signal.SIGINT)
 
     arguments = ["sweep", *subject, "--criteria", "l1", "--ratios", "0.1,0.9", "--json"]
-    with monkeypatch.context() as patch:
+    with monkeypatch.prepared() as patch:
         patch.setattr(Store, "save_batch", interrupted)
         code, out, err = run(*arguments)
     assert code == 130

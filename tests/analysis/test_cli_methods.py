@@ -12,15 +12,14 @@ import torch
 
 from analysis.cli import main
 from analysis.cli.variant_hints import command_of
-from analysis.edits import prepared
-from analysis.edits.prepared import open_context
+from analysis.edits.prepared import prepare
 from analysis.plans.apply import start_plan
 from analysis.plans.editing import set_ratio
 from analysis.plans.files import write_plan
 from analysis.records.subject import SubjectSpec
 from analysis.records.sweep import SweepSpec
 from analysis.subjects.subject import load_subject
-from pruners import criteria
+from pruners import criteria, statistics
 from pruners.criteria import registry
 from pruners.errors import InputError
 
@@ -35,8 +34,8 @@ SUBJECT = SubjectSpec(
 
 @pytest.fixture(scope="module")
 def plan_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    context = open_context(load_subject(SUBJECT))
-    plan = start_plan(context, criterion="l1")
+    prepared = prepare(load_subject(SUBJECT))
+    plan = start_plan(prepared, criterion="l1")
     entries = tuple(
         dataclasses.replace(entry, ratio=0.5, kept=entry.total - entry.total // 2)
         for entry in plan.entries
@@ -101,13 +100,13 @@ def test_evaluate_repairs_like_recover(plan_file: Path, capsys: pytest.CaptureFi
 def passes(monkeypatch: pytest.MonkeyPatch) -> list[frozenset[str]]:
     """The needs of each calibration pass, as they are made."""
     found: list[frozenset[str]] = []
-    collect = prepared.calibration.collect
+    collect = statistics.collect
 
     def counted(*args: object, **options: object) -> object:
         found.append(options["needs"])
         return collect(*args, **options)
 
-    monkeypatch.setattr(prepared.calibration, "collect", counted)
+    monkeypatch.setattr(statistics, "collect", counted)
     return found
 
 
@@ -158,7 +157,7 @@ def test_macs_of_a_model_without_graph_are_those_of_inspect(
     assert main(["inspect", "--model", spec.model, "--data", str(spec.data), "--json"]) == 0
     inspected = json.loads(capsys.readouterr().out)
     torch.manual_seed(0)
-    plan = start_plan(open_context(load_subject(spec)), criterion="l1", granularity="element")
+    plan = start_plan(prepare(load_subject(spec)), criterion="l1", granularity="element")
     path = write_plan(set_ratio(plan, "a", 0.5), tmp_path / "plan.json")
     torch.manual_seed(0)
     assert main(["evaluate", "--plan", str(path), "--latency-seconds", "0", "--json"]) == 0
@@ -172,7 +171,7 @@ def test_two_requests_for_one_group_are_refused_in_one_line(
     tmp_path: Path, group: str | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spec = dataclasses.replace(SUBJECT, model="sample:resnet20")
-    plan = start_plan(open_context(load_subject(spec)), criterion="l1")
+    plan = start_plan(prepare(load_subject(spec)), criterion="l1")
     first = next(entry for entry in plan.entries if entry.layer == "conv1")
     first = dataclasses.replace(first, ratio=0.25, kept=12)
     second = dataclasses.replace(first, layer="layer1.2.conv2", group=group, kept=9)
@@ -318,11 +317,11 @@ def test_the_command_of_a_sweep_measures_the_same_sweep(
     )
     asked: list[SweepSpec] = []
 
-    def stop(store: object, context: object, spec: SweepSpec) -> None:
+    def stop(store: object, prepared: object, spec: SweepSpec) -> None:
         asked.append(spec)
         raise InputError("far enough")
 
-    monkeypatch.setattr("analysis.cli.commands.sweep.open_context", lambda *_: None)
+    monkeypatch.setattr("analysis.cli.commands.sweep.prepare_subject", lambda *_: None)
     monkeypatch.setattr("analysis.cli.commands.sweep._check_and_announce", stop)
     words = shlex.split(command_of(spec))
     try:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from analysis import worker
-from analysis.edits.prepared import SubjectContext, open_context
+from analysis.edits.prepared import PreparedSubject, prepare
 from analysis.records.run import RunRow
 from analysis.records.sweep import SweepSpec
 from analysis.store.connection import FILE
@@ -40,8 +40,8 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> SweepSpec:
 
 
 @pytest.fixture(scope="module")
-def context(spec: SweepSpec) -> SubjectContext:
-    return open_context(load_subject(spec.subject))
+def prepared(spec: SweepSpec) -> PreparedSubject:
+    return prepare(load_subject(spec.subject))
 
 
 @pytest.fixture
@@ -51,15 +51,15 @@ def store(tmp_path: Path) -> Iterator[Store]:
     store.close()
 
 
-def run(store: Store, run_id: str, context: SubjectContext, **options: object) -> RunRow:
-    return worker.run_to_end(store, run_id, open_subject=lambda _: context, **options)  # type: ignore[arg-type]
+def run(store: Store, run_id: str, prepared: PreparedSubject, **options: object) -> RunRow:
+    return worker.run_to_end(store, run_id, open_subject=lambda _: prepared, **options)  # type: ignore[arg-type]
 
 
-def calm_table(spec: SweepSpec, context: SubjectContext, folder: Path) -> pd.DataFrame:
+def calm_table(spec: SweepSpec, prepared: PreparedSubject, folder: Path) -> pd.DataFrame:
     """The table of a sweep that nothing disturbs."""
     store = Store(folder / "calm")
     run_id = store.create_run(spec)
-    assert run(store, run_id, context).state == "done"
+    assert run(store, run_id, prepared).state == "done"
     table = store.points(run_id)
     store.close()
     return table
@@ -86,7 +86,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_disk_that_fills_up_ends_the_run_and_resuming_goes_on(
-    mode: str, spec: SweepSpec, context: SubjectContext, small_disk: Path, tmp_path: Path
+    mode: str, spec: SweepSpec, prepared: PreparedSubject, small_disk: Path, tmp_path: Path
 ) -> None:
     spec = replace(spec, mode=mode)
     store = Store(small_disk / "workspace")
@@ -102,7 +102,7 @@ def test_a_disk_that_fills_up_ends_the_run_and_resuming_goes_on(
                     file.write(b"x" * 512)
 
     with pytest.raises(StoreError, match=r"disk of the workspace .* is full"):
-        run(store, run_id, context, progress=fill)
+        run(store, run_id, prepared, progress=fill)
     filler.unlink()
     # The end may be written or not, on a full disk; whoever looks sees that nobody works on it.
     with store._database.write() as db:
@@ -110,13 +110,13 @@ def test_a_disk_that_fills_up_ends_the_run_and_resuming_goes_on(
     assert store.run(run_id).state in ("failed", "interrupted")
     assert samples(store, run_id) >= kept[-1] > 0
     store.requeue(run_id)
-    assert run(store, run_id, context).state == "done"
-    assert_same(store.points(run_id), calm_table(spec, context, tmp_path))
+    assert run(store, run_id, prepared).state == "done"
+    assert_same(store.points(run_id), calm_table(spec, prepared, tmp_path))
     store.close()
 
 
 def test_a_file_that_may_not_grow_loses_one_batch(
-    store: Store, spec: SweepSpec, context: SubjectContext, tmp_path: Path
+    store: Store, spec: SweepSpec, prepared: PreparedSubject, tmp_path: Path
 ) -> None:
     run_id = store.create_run(spec)
     seen: list[int] = []
@@ -130,15 +130,15 @@ def test_a_file_that_may_not_grow_loses_one_batch(
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         with pytest.raises(StoreError, match=r"the workspace database .* failed: disk I/O error"):
-            run(store, run_id, context, progress=limit)
+            run(store, run_id, prepared, progress=limit)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     with store._database.write() as db:
         db.execute("UPDATE runs SET heartbeat = 0 WHERE run_id = ?", (run_id,))
     assert samples(store, run_id) >= seen[-1] > 0
     store.requeue(run_id)
-    assert run(store, run_id, context).state == "done"
-    assert_same(store.points(run_id), calm_table(spec, context, tmp_path))
+    assert run(store, run_id, prepared).state == "done"
+    assert_same(store.points(run_id), calm_table(spec, prepared, tmp_path))
 
 
 def samples(store: Store, run_id: str) -> int:
@@ -150,11 +150,11 @@ def test_an_edit_that_gives_nan_fails_alone(
     mode: str,
     store: Store,
     spec: SweepSpec,
-    context: SubjectContext,
+    prepared: PreparedSubject,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     spec = replace(spec, mode=mode)
-    evaluate = context.evaluator.evaluate
+    evaluate = prepared.evaluator.evaluate
     broken: set[tuple[int, ...]] = set()
 
     def sometimes_nan(edit: dict[str, Tensor]) -> Tensor:
@@ -166,9 +166,9 @@ def test_an_edit_that_gives_nan_fails_alone(
             logits[0, 0] = torch.nan
         return logits
 
-    monkeypatch.setattr(context.evaluator, "evaluate", sometimes_nan)
+    monkeypatch.setattr(prepared.evaluator, "evaluate", sometimes_nan)
     run_id = store.create_run(spec)
-    row = run(store, run_id, context)
+    row = run(store, run_id, prepared)
     assert (row.state, row.error) == ("done", "")
     table = store.points(run_id)
     failed = table[table["status"] == "failed"]
@@ -185,12 +185,12 @@ def test_data_that_raises_ends_the_run_and_resuming_goes_on(
     mode: str,
     store: Store,
     spec: SweepSpec,
-    context: SubjectContext,
+    prepared: PreparedSubject,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     spec = replace(spec, mode=mode)
-    split = context.subject.evaluation
+    split = prepared.subject.evaluation
     assert split is not None
     part = split.part
 
@@ -200,16 +200,16 @@ def test_data_that_raises_ends_the_run_and_resuming_goes_on(
         return part(first, last)
 
     run_id = store.create_run(spec)
-    with monkeypatch.context() as patch:
+    with monkeypatch.prepared() as patch:
         patch.setattr(split, "part", damaged)
-        row = run(store, run_id, context)
+        row = run(store, run_id, prepared)
     assert row.state == "failed"
     assert row.error.endswith("raised in batch 5 of 10: OSError: disk read error")
     before = samples(store, run_id)
     assert before > 0
     store.requeue(run_id)
-    assert run(store, run_id, context).state == "done"
-    assert_same(store.points(run_id), calm_table(spec, context, tmp_path))
+    assert run(store, run_id, prepared).state == "done"
+    assert_same(store.points(run_id), calm_table(spec, prepared, tmp_path))
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -217,12 +217,12 @@ def test_ctrl_c_twice_stops_at_once_and_resuming_goes_on(
     mode: str,
     store: Store,
     spec: SweepSpec,
-    context: SubjectContext,
+    prepared: PreparedSubject,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     spec = replace(spec, mode=mode)
-    evaluate = context.evaluator.evaluate
+    evaluate = prepared.evaluator.evaluate
     calls: list[int] = []
 
     def impatient(edit: dict[str, Tensor]) -> Tensor:
@@ -232,19 +232,19 @@ def test_ctrl_c_twice_stops_at_once_and_resuming_goes_on(
         return evaluate(edit)
 
     run_id = store.create_run(spec)
-    with monkeypatch.context() as patch:
+    with monkeypatch.prepared() as patch:
         # The sweep does not ask whether to stop: the second Ctrl-C must be enough.
         patch.setattr(
             "analysis.sweeps.measuring.PointMeasurer._measure_part", unasking(PointMeasurer)
         )
-        patch.setattr(context.evaluator, "evaluate", impatient)
-        row = run(store, run_id, context)
+        patch.setattr(prepared.evaluator, "evaluate", impatient)
+        row = run(store, run_id, prepared)
     assert len(calls) == 31
     assert (row.state, row.error) == ("cancelled", "")
     assert samples(store, run_id) > 0
     store.requeue(run_id)
-    assert run(store, run_id, context).state == "done"
-    assert_same(store.points(run_id), calm_table(spec, context, tmp_path))
+    assert run(store, run_id, prepared).state == "done"
+    assert_same(store.points(run_id), calm_table(spec, prepared, tmp_path))
 
 
 def unasking(measurer: type[PointMeasurer]) -> Any:
@@ -257,7 +257,7 @@ def unasking(measurer: type[PointMeasurer]) -> Any:
 
 
 def test_two_runs_at_once_measure_no_point_twice(
-    store: Store, spec: SweepSpec, context: SubjectContext, monkeypatch: pytest.MonkeyPatch
+    store: Store, spec: SweepSpec, prepared: PreparedSubject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both are entered before either begins; the second takes what the first measured."""
     from analysis.sweeps.executors.local import LocalExecutor
@@ -274,12 +274,12 @@ def test_two_runs_at_once_measure_no_point_twice(
     wide = replace(spec, ratios=(0.0, 0.25, 0.5))
     narrow = replace(spec, ratios=(0.25, 0.5, 0.75))
     first, second = store.create_run(wide), store.create_run(narrow)
-    other = threading.Thread(target=run, args=(store, first, context))
+    other = threading.Thread(target=run, args=(store, first, prepared))
     other.start()
     while store.run(first).state == "queued":
         time.sleep(0.001)
     positions: list[int] = []
-    row = run(store, second, context, progress=lambda row: positions.append(row.queue_position))
+    row = run(store, second, prepared, progress=lambda row: positions.append(row.queue_position))
     other.join()
     assert (row.state, store.run(first).state) == ("done", "done")
     assert positions[0] == 1

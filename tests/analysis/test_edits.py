@@ -42,39 +42,39 @@ def test_masks_of_blocks_and_patterns_equal_those_of_the_granularity() -> None:
 
 
 def test_targets_of_elements_are_the_layers_in_execution_order() -> None:
-    context = sample_context("lenet5")
-    found = targets(context, "element")
+    prepared = sample_context("lenet5")
+    found = targets(prepared, "element")
     assert [item.layer for item in found] == ["conv1", "conv2", "fc1", "fc2", "fc3"]
     assert all(item.group is None and item.prunable for item in found)
-    assert [item.layer for item in targets(context, "element", "conv*")] == ["conv1", "conv2"]
+    assert [item.layer for item in targets(prepared, "element", "conv*")] == ["conv1", "conv2"]
 
 
 def test_the_last_layers_outputs_are_no_channel_target() -> None:
-    context = sample_context("lenet5")
-    prunable = [item.layer for item in targets(context, "channel") if item.prunable]
+    prepared = sample_context("lenet5")
+    prunable = [item.layer for item in targets(prepared, "channel") if item.prunable]
     assert prunable == ["conv1", "conv2", "fc1", "fc2"]
-    assert all(item.reason for item in targets(context, "channel") if not item.prunable)
+    assert all(item.reason for item in targets(prepared, "channel") if not item.prunable)
 
 
 def test_kept_counts_round_half_up_and_leave_one_channel() -> None:
-    context = sample_context("lenet5")
-    channel = targets(context, "channel", "conv1")[0]
-    element = targets(context, "element", "conv1")[0]
-    assert kept_at(context, channel, 0.25) == channel.total - int(0.25 * channel.total + 0.5)
-    assert kept_at(context, channel, 1.0) == 1
-    assert kept_at(context, element, 1.0) == 0
+    prepared = sample_context("lenet5")
+    channel = targets(prepared, "channel", "conv1")[0]
+    element = targets(prepared, "element", "conv1")[0]
+    assert kept_at(prepared, channel, 0.25) == channel.total - int(0.25 * channel.total + 0.5)
+    assert kept_at(prepared, channel, 1.0) == 1
+    assert kept_at(prepared, element, 1.0) == 0
 
 
 def test_an_element_edit_zeroes_exactly_the_removed_weights() -> None:
-    context = sample_context("lenet5")
-    target = targets(context, "element", "conv2")[0]
-    values = scores(context, target, "l1")
+    prepared = sample_context("lenet5")
+    target = targets(prepared, "element", "conv2")[0]
+    values = scores(prepared, target, "l1")
     mask = kept_units(values, 100, granularity="element")
-    edit = edit_for(context, target, mask)
-    weight = context.evaluator.state["conv2.weight"]
+    edit = edit_for(prepared, target, mask)
+    weight = prepared.evaluator.state["conv2.weight"]
     assert list(edit.tensors) == ["conv2.weight"]
     assert torch.equal(edit.tensors["conv2.weight"], weight * mask)
-    assert edit_for(context, target, torch.ones_like(mask)).is_dense
+    assert edit_for(prepared, target, torch.ones_like(mask)).is_dense
 
 
 def entry(layer: str, kept: int, total: int, **changes: object) -> PlanEntry:
@@ -95,21 +95,21 @@ def plan(*entries: PlanEntry) -> Plan:
 
 
 def test_entries_that_share_a_weight_are_both_applied() -> None:
-    context = sample_context("lenet5")
-    channel: Target = targets(context, "channel", "conv1")[0]
-    element = targets(context, "element", "conv2")[0]
+    prepared = sample_context("lenet5")
+    channel: Target = targets(prepared, "channel", "conv1")[0]
+    element = targets(prepared, "element", "conv2")[0]
     listed = entry("conv1", 2, channel.total, indices=(0, 3))
     masked = entry("conv2", 10, element.total, granularity="element", group=None)
-    edit = plan_edit(context, plan(listed, masked))
+    edit = plan_edit(prepared, plan(listed, masked))
     found = edit.tensors["conv2.weight"]
-    values = scores(context, element, "l1")
-    expected = context.evaluator.state["conv2.weight"] * kept_units(
+    values = scores(prepared, element, "l1")
+    expected = prepared.evaluator.state["conv2.weight"] * kept_units(
         values, 10, granularity="element"
     )
     removed = [index for index in range(channel.total) if index not in (0, 3)]
     expected[:, removed] = 0
     assert torch.equal(found, expected)
-    assert plan_edit(context, plan()).is_dense
+    assert plan_edit(prepared, plan()).is_dense
 
 
 @pytest.mark.parametrize(

@@ -213,7 +213,7 @@ def test_tiles_change_speed_only(subject: Subject, monkeypatch: pytest.MonkeyPat
     model, inputs, graph = subject
     evaluator = Evaluator(model, graph, example=inputs[:2])
     monkeypatch.setattr("analysis.engine.evaluator.TILE_BYTES", 1)
-    monkeypatch.setattr("analysis.engine.evaluator.FEWEST_SAMPLES", 2)
+    monkeypatch.setattr("analysis.engine.evaluator.MIN_SAMPLES", 2)
     assert [len(tile) for tile in evaluator.tiles(inputs)] == [2, 2, 1]
     edits = list(edits_of(model))[::4]
     # Values that were not kept are computed again in each tile, too.

@@ -39,7 +39,7 @@ def some_plan(*, ratio: float = 0.5) -> Plan:
 
 def request(directory: Path, **changes: object) -> interop.ExportRequest:
     base = interop.ExportRequest(
-        context=sample_context("lenet5"), plan=some_plan(), directory=directory, points=POINTS
+        prepared=sample_context("lenet5"), plan=some_plan(), directory=directory, points=POINTS
     )
     return dataclasses.replace(base, **changes)  # type: ignore[arg-type]
 
@@ -59,10 +59,10 @@ print(json.dumps({"right": right, "modules": sorted({m.split(".")[0] for m in sy
 
 
 def test_the_exported_script_gives_the_same_accuracy_in_another_process(tmp_path: Path) -> None:
-    context = sample_context("lenet5")
-    found = evaluate_plan(context, some_plan(), latency_seconds=0)
+    prepared = sample_context("lenet5")
+    found = evaluate_plan(prepared, some_plan(), latency_seconds=0)
     interop.export("model", request(tmp_path / "out", evaluation=found))
-    split = context.subject.evaluation
+    split = prepared.subject.evaluation
     assert split is not None
     inputs, labels = next(split.batches(len(split)))
     assert labels is not None
@@ -86,8 +86,8 @@ def test_the_exported_script_gives_the_same_accuracy_in_another_process(tmp_path
 
 
 def test_round_trip(tmp_path: Path) -> None:
-    context = sample_context("lenet5")
-    found = interop.round_trip(context, some_plan(), points=POINTS, directory=tmp_path)
+    prepared = sample_context("lenet5")
+    found = interop.round_trip(prepared, some_plan(), points=POINTS, directory=tmp_path)
     assert [check.name for check in found.checks] == [
         "plan",
         "indices",
@@ -97,7 +97,7 @@ def test_round_trip(tmp_path: Path) -> None:
         "points",
     ]
     assert found.passed, [check.text for check in found.checks]
-    measured = evaluate_plan(context, some_plan(), latency_seconds=0)
+    measured = evaluate_plan(prepared, some_plan(), latency_seconds=0)
     assert (found.samples, found.correct) == (measured.samples, measured.removed.sums.correct)
     assert interop.RoundTrip.from_dict(found.to_dict()) == found
     assert not (tmp_path / "samples.safetensors").exists()
@@ -234,13 +234,13 @@ def test_hand_chosen_indices_are_exported_as_they_are(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("method", ["lsq", "search"])
 def test_a_repaired_model_is_exported_as_it_was_evaluated(tmp_path: Path, method: str) -> None:
-    context = sample_context("lenet5")
-    recovery = recover_plan(context, some_plan(), method=method)
-    found = evaluate_plan(context, some_plan(), recovery=recovery, latency_seconds=0)
+    prepared = sample_context("lenet5")
+    recovery = recover_plan(prepared, some_plan(), method=method)
+    found = evaluate_plan(prepared, some_plan(), recovery=recovery, latency_seconds=0)
     done = interop.export("zip", request(tmp_path / "zip", recovery=recovery, evaluation=found))
     assert any(f"repaired by {method} on 64 calibration samples" in note for note in done.notes)
     weights = safetensors.torch.load_file(str(tmp_path / "zip" / "model.safetensors"))
-    for name, tensor in recovered_model(context, recovery).state_dict().items():
+    for name, tensor in recovered_model(prepared, recovery).state_dict().items():
         assert torch.equal(weights[name], tensor), name
     card = json.loads((tmp_path / "zip" / "model.json").read_text())
     assert (card["repair"], card["measured"]["correct"]) == (method, found.removed.sums.correct)
@@ -251,17 +251,17 @@ def test_a_repaired_model_is_exported_as_it_was_evaluated(tmp_path: Path, method
         entry.layer: indices[entry.layer] for entry in plan.entries
     }
     assert f"--repair {method}" in (tmp_path / "zip" / "README.md").read_text()
-    back = interop.round_trip(context, some_plan(), recovery=recovery, directory=tmp_path / "trip")
+    back = interop.round_trip(prepared, some_plan(), recovery=recovery, directory=tmp_path / "trip")
     assert back.passed, [check.text for check in back.checks]
     assert (back.samples, back.correct) == (found.samples, found.removed.sums.correct)
 
 
 @pytest.mark.parametrize("repaired", ["evaluation", "export"])
 def test_numbers_of_another_model_are_not_exported(tmp_path: Path, repaired: str) -> None:
-    context = sample_context("lenet5")
-    recovery = recover_plan(context, some_plan(), method="lsq")
+    prepared = sample_context("lenet5")
+    recovery = recover_plan(prepared, some_plan(), method="lsq")
     by = {"evaluation": recovery, "export": None}
-    found = evaluate_plan(context, some_plan(), recovery=by[repaired], latency_seconds=0)
+    found = evaluate_plan(prepared, some_plan(), recovery=by[repaired], latency_seconds=0)
     exported = recovery if repaired == "export" else None
     with pytest.raises(InputError, match="evaluate the model that you export"):
         interop.export("model", request(tmp_path / "out", recovery=exported, evaluation=found))

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from analysis.evaluation.latency import LEAST, Latency, compare_latency, percentile
+from analysis.evaluation.latency import MIN_PASSES, Latency, compare_latency, percentile
 
 
 class Recorder(nn.Module):
@@ -37,7 +37,7 @@ def test_models_take_turns_after_warming_up() -> None:
 def test_time_is_limited_but_some_passes_are_always_made() -> None:
     log: list[str] = []
     compare_latency({"a": Recorder(log, "a")}, torch.zeros(1), warmup=0, seconds=0.0)
-    assert len(log) == LEAST
+    assert len(log) == MIN_PASSES
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 10])

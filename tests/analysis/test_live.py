@@ -20,13 +20,13 @@ from tests.helpers.contexts import sample_context
 
 
 def plan_of(name: str, ratios: dict[str, float]) -> Plan:
-    context = sample_context(name)
+    prepared = sample_context(name)
     entries = []
-    for target in targets(context, "channel"):
+    for target in targets(prepared, "channel"):
         if target.layer not in ratios:
             continue
         kept = max(1, round(target.total * (1 - ratios[target.layer])))
-        mask = kept_units(scores(context, target, "l1"), kept)
+        mask = kept_units(scores(prepared, target, "l1"), kept)
         entries.append(
             PlanEntry(
                 layer=target.layer,
@@ -39,7 +39,7 @@ def plan_of(name: str, ratios: dict[str, float]) -> Plan:
                 indices=tuple(mask.nonzero().flatten().tolist()),
             )
         )
-    return Plan(subject=context.subject.spec, fingerprint="", entries=tuple(entries))
+    return Plan(subject=prepared.subject.spec, fingerprint="", entries=tuple(entries))
 
 
 def fresh(name: str, plan: Plan) -> LiveResult:
@@ -57,9 +57,9 @@ PLANS = [
 
 @pytest.mark.parametrize("cache_bytes", [0, 25_000_000, 2**30])
 def test_a_chain_of_plans_gives_the_numbers_of_fresh_evaluations(cache_bytes: int) -> None:
-    context = sample_context("resnet20")
-    before = checksum(context.model)
-    live = LiveEvaluator(context, cache_bytes=cache_bytes, batch_size=60)
+    prepared = sample_context("resnet20")
+    before = checksum(prepared.model)
+    live = LiveEvaluator(prepared, cache_bytes=cache_bytes, batch_size=60)
     for ratios in PLANS:
         plan = plan_of("resnet20", ratios)
         results = list(live.evaluate(plan))
@@ -71,25 +71,25 @@ def test_a_chain_of_plans_gives_the_numbers_of_fresh_evaluations(cache_bytes: in
         assert results[-1].sums.loss == pytest.approx(expected.sums.loss, rel=1e-4)
         assert results[-1].accuracy == expected.accuracy
         assert results[-1].interval.low <= results[-1].drop <= results[-1].interval.high
-    assert checksum(context.model) == before
+    assert checksum(prepared.model) == before
 
 
 def test_the_numbers_are_those_of_the_removed_model() -> None:
-    context = sample_context("lenet5")
+    prepared = sample_context("lenet5")
     plan = plan_of("lenet5", {"conv1": 0.5, "fc1": 0.5})
     found = fresh("lenet5", plan)
     from pruners.groups.removal import remove
 
     kept = {item.group: item.indices for item in plan.entries if item.group and item.indices}
-    model = remove(context.model, context.require_structure(), kept)
-    assert context.subject.evaluation is not None
-    inputs, labels = next(context.subject.evaluation.batches(200))
+    model = remove(prepared.model, prepared.require_structure(), kept)
+    assert prepared.subject.evaluation is not None
+    inputs, labels = next(prepared.subject.evaluation.batches(200))
     with torch.no_grad():
-        expected = batch_sums(context.model(inputs), model(inputs), labels)
+        expected = batch_sums(prepared.model(inputs), model(inputs), labels)
     assert (found.sums.correct, found.sums.lost) == (expected.correct, expected.lost)
     assert (
         found.baseline.correct
-        == batch_sums(context.model(inputs), context.model(inputs), labels).correct
+        == batch_sums(prepared.model(inputs), prepared.model(inputs), labels).correct
     )
 
 
@@ -117,11 +117,11 @@ def test_an_abandoned_evaluation_leaves_the_cache_right() -> None:
 
 
 def test_removal_where_a_norm_mixes_channels() -> None:
-    context = sample_context("vit_tiny")
+    prepared = sample_context("vit_tiny")
     inexact = next(
         item.layer
-        for item in targets(context, "channel")
-        if item.prunable and item.group and not context.group(item.group).exact
+        for item in targets(prepared, "channel")
+        if item.prunable and item.group and not prepared.group(item.group).exact
     )
     plan = plan_of("vit_tiny", {inexact: 0.3})
     found = fresh("vit_tiny", plan)
@@ -142,9 +142,9 @@ def test_a_model_without_graph_is_measured_in_batches_that_were_asked_for() -> N
     """Found on a GPU, where nothing else limits a batch: the smallest of one number."""
     known = sample_context("lenet5")
     whole = Evaluator(known.model, None, fallback_reason="it has a data-dependent branch")
-    context = dataclasses.replace(known, graph=None, evaluator=whole)
+    prepared = dataclasses.replace(known, graph=None, evaluator=whole)
     plan = plan_of("lenet5", {"conv1": 0.5})
-    results = list(LiveEvaluator(context, batch_size=80).evaluate(plan))
+    results = list(LiveEvaluator(prepared, batch_size=80).evaluate(plan))
     assert [item.samples for item in results] == [80, 160, 200]
     expected = fresh("lenet5", plan)
     assert (results[-1].sums.correct, results[-1].sums.lost) == (

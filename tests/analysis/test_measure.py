@@ -9,14 +9,14 @@ from tests.helpers.contexts import sample_context
 
 
 def test_models_are_built_once_and_told_apart_from_measuring() -> None:
-    context = sample_context("vit_tiny")
-    spec = SweepSpec(subject=context.subject.spec, criteria=("l1",), ratios=(0.5,))
-    items = group_points(context, spec, plan_sweep(context, spec)).items
+    prepared = sample_context("vit_tiny")
+    spec = SweepSpec(subject=prepared.subject.spec, criteria=("l1",), ratios=(0.5,))
+    items = group_points(prepared, spec, plan_sweep(prepared, spec)).items
     assert any(not item.names for item in items), "no group needs physical removal"
-    measurer = PointMeasurer(context, spec, items)
-    assert context.subject.evaluation is not None
+    measurer = PointMeasurer(prepared, spec, items)
+    assert prepared.subject.evaluation is not None
     found = []
-    for inputs, labels in context.subject.evaluation.batches(20):
+    for inputs, labels in prepared.subject.evaluation.batches(20):
         measured = measurer.measure(inputs, labels, items, cancel=lambda: False)
         assert measured is not None
         found.append(measured.setup_seconds)

@@ -8,7 +8,7 @@ import pytest
 
 from analysis.records.sweep import SweepSpec
 from analysis.subjects.data.split import Split
-from analysis.sweeps.slices import Pieces, sweep_pieces
+from analysis.sweeps.slices import Slices, sweep_slices
 from pruners.errors import InputError
 from tests.helpers.contexts import sample_context, sample_spec
 
@@ -16,28 +16,28 @@ SAMPLES = 1200
 
 
 def split_of(samples: int = SAMPLES) -> Split:
-    context = sample_context("lenet5", samples=samples, batch_size=250)
-    assert context.subject.evaluation is not None
-    return context.subject.evaluation
+    prepared = sample_context("lenet5", samples=samples, batch_size=250)
+    assert prepared.subject.evaluation is not None
+    return prepared.subject.evaluation
 
 
 def test_pieces_cover_the_set_once() -> None:
     split = split_of()
-    pieces = Pieces(split, 400, looks=(64, 128))
-    assert pieces.ends == (64, 128, 400, 800, 1200)
-    sizes = [len(pieces.read(number)[0]) for number in range(len(pieces))]
+    slices = Slices(split, 400, looks=(64, 128))
+    assert slices.ends == (64, 128, 400, 800, 1200)
+    sizes = [len(slices.read(number)[0]) for number in range(len(slices))]
     assert sizes == [64, 64, 272, 400, 400]
     inputs, labels = next(split.batches(SAMPLES))
-    found, truth = pieces.read(2)
+    found, truth = slices.read(2)
     assert bool((found == inputs[128:400]).all())
     assert labels is not None
     assert truth is not None
     assert bool((truth == labels[128:400]).all())
-    assert pieces.number_at(0) == 0
-    assert pieces.number_at(800) == 4
-    assert pieces.number_at(801) is None
-    assert Pieces(split, 50, looks=(64, 128)).ends[:2] == (50, 100)
-    assert Pieces(split, 5000, looks=(64, 1200, 4000)).ends == (64, 1200)
+    assert slices.number_at(0) == 0
+    assert slices.number_at(800) == 4
+    assert slices.number_at(801) is None
+    assert Slices(split, 50, looks=(64, 128)).ends[:2] == (50, 100)
+    assert Slices(split, 5000, looks=(64, 1200, 4000)).ends == (64, 1200)
 
 
 @pytest.mark.parametrize(
@@ -52,10 +52,10 @@ def test_the_first_look_takes_less_than_a_tenth_of_the_samples(
     batch_size: int, mode: str, first: tuple[int, ...]
 ) -> None:
     subject = dataclasses.replace(sample_spec("lenet5"), batch_size=batch_size)
-    pieces = sweep_pieces(split_of(), SweepSpec(subject=subject, mode=mode))
-    assert pieces.ends[:2] == first
-    assert pieces.ends[0] <= SAMPLES / 10
-    assert pieces.ends[-1] == SAMPLES
+    slices = sweep_slices(split_of(), SweepSpec(subject=subject, mode=mode))
+    assert slices.ends[:2] == first
+    assert slices.ends[0] <= SAMPLES / 10
+    assert slices.ends[-1] == SAMPLES
 
 
 def test_a_piece_reads_its_own_samples_only(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +64,7 @@ def test_a_piece_reads_its_own_samples_only(monkeypatch: pytest.MonkeyPatch) -> 
     lazy = Split(split._source, split.indices, num_classes=10, preload_bytes=0)
     read = lazy._read
     monkeypatch.setattr(lazy, "_read", lambda indices: asked.append(len(indices)) or read(indices))
-    inputs, _ = Pieces(lazy, 400).read(2)
+    inputs, _ = Slices(lazy, 400).read(2)
     assert asked == [400]
     assert bool((inputs == split.part(800, 1200)[0]).all())
 
@@ -77,4 +77,4 @@ def test_data_that_raises_is_one_line_that_says_where(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(split, "part", broken)
     with pytest.raises(InputError, match="batch 2 of 3: OSError: the disk is gone"):
-        Pieces(split, 400).read(1)
+        Slices(split, 400).read(1)

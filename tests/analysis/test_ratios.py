@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.sweeps.ratios import MOST, parse_ratios
+from analysis.sweeps.ratios import MAX_RATIOS, parse_ratios
 from pruners.errors import InputError
 
 
@@ -37,7 +37,7 @@ def test_spans_and_lists(given: str, expected: tuple[float, ...]) -> None:
         ("0.1:0.9", "first:last:step"),
         ("0.9:0.1:0.1", "first <= last"),
         ("0.1:0.9:0", "step above 0"),
-        ("0.1:0.9:0.0001", f"at most {MOST}"),
+        ("0.1:0.9:0.0001", f"at most {MAX_RATIOS}"),
     ],
 )
 def test_what_makes_no_grid_is_refused_in_one_line(given: str, why: str) -> None:

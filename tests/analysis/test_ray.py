@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from analysis.edits.prepared import SubjectContext, open_context
+from analysis.edits.prepared import PreparedSubject, prepare
 from analysis.records.subject import SubjectSpec
 from analysis.records.sweep import SweepSpec, SweepUpdate
 from analysis.subjects.subject import load_subject
@@ -47,8 +47,8 @@ def cluster() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def context() -> SubjectContext:
-    return open_context(load_subject(SPEC.subject))
+def prepared() -> PreparedSubject:
+    return prepare(load_subject(SPEC.subject))
 
 
 def wait_for_cpus(count: int) -> None:
@@ -85,12 +85,12 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[RayExecutor]:
 @pytest.mark.parametrize("is_killed", [False, True])
 @pytest.mark.parametrize("mode", ["exhaustive", "adaptive"])
 def test_the_table_is_the_local_one(
-    mode: str, is_killed: bool, cluster: None, context: SubjectContext, made: list[RayExecutor]
+    mode: str, is_killed: bool, cluster: None, prepared: PreparedSubject, made: list[RayExecutor]
 ) -> None:
     spec = dataclasses.replace(SPEC, mode=mode, tolerance=0.1)
-    *_, local = iter_sweep(context, spec)
+    *_, local = iter_sweep(prepared, spec)
     wait_for_cpus(2)
-    updates = iter_sweep(context, dataclasses.replace(spec, executor="ray"))
+    updates = iter_sweep(prepared, dataclasses.replace(spec, executor="ray"))
     found = next(updates)
     pids, workers = made[0].pids(), list(made[0]._workers)
     assert len(set(pids)) == 2
@@ -104,12 +104,12 @@ def test_the_table_is_the_local_one(
 
 
 def test_an_adaptive_sweep_resumes_on_a_cluster_where_it_stopped_here(
-    cluster: None, context: SubjectContext
+    cluster: None, prepared: PreparedSubject
 ) -> None:
     spec = dataclasses.replace(SPEC, mode="adaptive", tolerance=0.1)
-    *_, local = iter_sweep(context, spec)
-    first = next(iter_sweep(context, spec))
+    *_, local = iter_sweep(prepared, spec)
+    first = next(iter_sweep(prepared, spec))
     assert first.looks
     wait_for_cpus(2)
-    *_, found = iter_sweep(context, dataclasses.replace(spec, executor="ray"), resume=first.state)
+    *_, found = iter_sweep(prepared, dataclasses.replace(spec, executor="ray"), resume=first.state)
     assert table(found) == table(local)

@@ -11,7 +11,7 @@ import torch
 from analysis.allocation.global_ranking import global_plan
 from analysis.edits.edit import Edit, edit_for
 from analysis.edits.masks import kept_units, scores
-from analysis.edits.prepared import SubjectContext, open_context
+from analysis.edits.prepared import PreparedSubject, prepare
 from analysis.edits.repair import (
     REPAIRS,
     PointRepairer,
@@ -53,35 +53,35 @@ from tests.helpers.contexts import sample_context
 SPEC = {"samples": 80, "calibration_samples": 64, "batch_size": 40}
 
 
-def make_context(model: str, data: str | None = "sample:fashion-mnist") -> SubjectContext:
-    return open_context(load_subject(SubjectSpec(model=f"sample:{model}", data=data, **SPEC)))
+def make_context(model: str, data: str | None = "sample:fashion-mnist") -> PreparedSubject:
+    return prepare(load_subject(SubjectSpec(model=f"sample:{model}", data=data, **SPEC)))
 
 
 @pytest.fixture(scope="module")
-def lenet() -> SubjectContext:
+def lenet() -> PreparedSubject:
     return make_context("lenet5")
 
 
 @pytest.fixture(scope="module")
-def resnet() -> SubjectContext:
+def resnet() -> PreparedSubject:
     return make_context("resnet20")
 
 
-def plan_of(context: SubjectContext, ratio: float, *, granularity: str = "channel") -> Plan:
+def plan_of(prepared: PreparedSubject, ratio: float, *, granularity: str = "channel") -> Plan:
     """Prune the first five targets: a residual group and layers alone in theirs."""
-    plan = start_plan(context, criterion="l1", granularity=granularity)
-    by_name = {target.name: target for target in targets(context, granularity)}
+    plan = start_plan(prepared, criterion="l1", granularity=granularity)
+    by_name = {target.name: target for target in targets(prepared, granularity)}
 
     def pruned(entry: PlanEntry) -> PlanEntry:
         target = by_name[entry.group or entry.layer]
-        return dataclasses.replace(entry, ratio=ratio, kept=kept_at(context, target, ratio))
+        return dataclasses.replace(entry, ratio=ratio, kept=kept_at(prepared, target, ratio))
 
     return dataclasses.replace(plan, entries=tuple(map(pruned, plan.entries[:5])))
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_recovered_masked_model_equals_the_recovered_removed_model(
-    resnet: SubjectContext, method: str
+    resnet: PreparedSubject, method: str
 ) -> None:
     plan = plan_of(resnet, 0.3)
     before = checksum(resnet.model)
@@ -98,7 +98,7 @@ def test_recovered_masked_model_equals_the_recovered_removed_model(
 @pytest.mark.parametrize("method", [name for name in METHODS if name != "bn"])
 @pytest.mark.parametrize("granularity", ["channel", "element"])
 def test_recovery_brings_lenet_closer_to_dense(
-    lenet: SubjectContext, method: str, granularity: str
+    lenet: PreparedSubject, method: str, granularity: str
 ) -> None:
     plan = plan_of(lenet, 0.5, granularity=granularity)
     if granularity == "element" and method in ("tune", "search"):
@@ -117,7 +117,7 @@ def test_recovery_brings_lenet_closer_to_dense(
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_evaluate_measures_what_recover_reports(resnet: SubjectContext, method: str) -> None:
+def test_evaluate_measures_what_recover_reports(resnet: PreparedSubject, method: str) -> None:
     plan = plan_of(resnet, 0.3)
     before = checksum(resnet.model)
     recovery = recover_plan(resnet, plan, method=method)
@@ -132,18 +132,18 @@ def test_evaluate_measures_what_recover_reports(resnet: SubjectContext, method: 
     assert found.removed.params == evaluate_plan(resnet, plan, latency_seconds=0).removed.params
 
 
-def test_evaluate_repairs_masked_weights_also_without_a_graph(lenet: SubjectContext) -> None:
+def test_evaluate_repairs_masked_weights_also_without_a_graph(lenet: PreparedSubject) -> None:
     plan = plan_of(lenet, 0.9, granularity="element")
     plain = evaluate_plan(lenet, plan, latency_seconds=0)
-    for context in (lenet, dataclasses.replace(lenet, graph=None, structure=None)):
-        recovery = recover_plan(context, plan, method="lsq")
-        found = evaluate_plan(context, plan, recovery=recovery, latency_seconds=0)
+    for prepared in (lenet, dataclasses.replace(lenet, graph=None, structure=None)):
+        recovery = recover_plan(prepared, plan, method="lsq")
+        found = evaluate_plan(prepared, plan, recovery=recovery, latency_seconds=0)
         assert found.removed.accuracy > plain.removed.accuracy
         assert found.removed.nonzero <= plain.removed.nonzero
         assert found.agrees
 
 
-def test_a_plan_for_other_weights_is_not_repaired(lenet: SubjectContext) -> None:
+def test_a_plan_for_other_weights_is_not_repaired(lenet: PreparedSubject) -> None:
     other = dataclasses.replace(plan_of(lenet, 0.5), fingerprint="0" * 64)
     with pytest.raises(PlanError, match="made for weights"):
         recover_plan(lenet, other, method="lsq")
@@ -152,24 +152,24 @@ def test_a_plan_for_other_weights_is_not_repaired(lenet: SubjectContext) -> None
 @pytest.mark.parametrize("name", zoo.names())
 def test_reconstruction_lowers_the_error_of_the_trained_samples(name: str) -> None:
     """Half of every group's channels go; errors are those of layers, against mask-only."""
-    context = sample_context(name)
-    plan = start_plan(context, criterion="l1")
+    prepared = sample_context(name)
+    plan = start_plan(prepared, criterion="l1")
     plan = bulk_set(plan, [key_of(entry) for entry in plan.entries], 0.5)
     masks = {
         weight.removesuffix(".weight"): mask
-        for weight, mask in plan_masks(context, plan).items()
+        for weight, mask in plan_masks(prepared, plan).items()
         if weight.endswith(".weight")
     }
     # Each layer alone, everything before it dense: what both methods promise.
-    moments = capture_moments(context.model, calibration_batches(context), layers=list(masks))
+    moments = capture_moments(prepared.model, calibration_batches(prepared), layers=list(masks))
     for method in ("lsq", "obs"):
         alone = [
-            repair_one(context.model, layer, moments=moments[layer], mask=mask, method=method)[1]
+            repair_one(prepared.model, layer, moments=moments[layer], mask=mask, method=method)[1]
             for layer, mask in masks.items()
         ]
         assert all(item.error_after < item.error_before for item in alone)
     # All together: later layers are fitted to what the earlier ones give.
-    together = recover_plan(context, plan, method="lsq").layers
+    together = recover_plan(prepared, plan, method="lsq").layers
     assert {item.layer for item in together} == set(masks)
     ratios = [item.error_after / item.error_before for item in together]
     assert max(ratios) < 1
@@ -179,49 +179,49 @@ def test_reconstruction_lowers_the_error_of_the_trained_samples(name: str) -> No
 @pytest.mark.parametrize("method", ["lsq", "tune"])
 def test_a_norm_that_mixes_channels_is_repaired_in_the_smaller_model(method: str) -> None:
     """The residual stream of the transformer: layers learn from what the smaller model gives."""
-    context = sample_context("vit_tiny")
-    before = checksum(context.model)
-    plan = start_plan(context, criterion="l1")
+    prepared = sample_context("vit_tiny")
+    before = checksum(prepared.model)
+    plan = start_plan(prepared, criterion="l1")
     plan = bulk_set(plan, [key_of(entry) for entry in plan.entries], 0.3)
-    recovery = recover_plan(context, plan, method=method)
-    assert checksum(context.model) == before
+    recovery = recover_plan(prepared, plan, method=method)
+    assert checksum(prepared.model) == before
     assert recovery.edit.kept
-    found = report(context, plan, recovery)
+    found = report(prepared, plan, recovery)
     assert found.recovered.agreement > found.pruned.agreement + 0.1
-    evaluation = evaluate_plan(context, plan, recovery=recovery, latency_seconds=0)
+    evaluation = evaluate_plan(prepared, plan, recovery=recovery, latency_seconds=0)
     assert evaluation.removed.sums.correct == found.recovered.correct
 
 
 def test_a_smaller_layer_learns_from_the_rows_that_it_keeps() -> None:
     """One linear layer after layer norm, against least squares on explicitly sliced data."""
-    context = sample_context("vit_tiny")
-    plan = start_plan(context, criterion="l1")
+    prepared = sample_context("vit_tiny")
+    plan = start_plan(prepared, criterion="l1")
     stream = plan.entries[0]
     plan = bulk_set(plan, [key_of(stream)], 0.5)
-    recovery = recover_plan(context, plan, method="lsq")
+    recovery = recover_plan(prepared, plan, method="lsq")
     last = recovery.layers[-1]
     assert last.layer == "head"
-    small = recovered_model(context, recovery)
+    small = recovered_model(prepared, recovery)
     seen: list[torch.Tensor] = []
     handle = small.get_submodule("head").register_forward_pre_hook(
         lambda _module, args: seen.append(args[0])
     )
     errors, tokens = 0.0, 0
-    for inputs, _ in calibration_batches(context):
-        gap = small(inputs) - context.model(inputs)
+    for inputs, _ in calibration_batches(prepared):
+        gap = small(inputs) - prepared.model(inputs)
         errors, tokens = errors + float(gap.square().sum()), tokens + gap.numel()
     handle.remove()
     assert last.error_after == pytest.approx(errors / tokens, rel=1e-3)
     design = torch.cat(seen).double()
     design = torch.cat([design, torch.ones(len(design), 1, dtype=torch.float64)], 1)
-    target = torch.cat([context.model(batch) for batch, _ in calibration_batches(context)])
+    target = torch.cat([prepared.model(batch) for batch, _ in calibration_batches(prepared)])
     best = torch.linalg.lstsq(design, target.double(), driver="gelsd").solution
     least = float((design @ best - target).square().mean())
     # The ridge costs a little; the gap to masking alone is much larger.
     assert least <= last.error_after < least + 0.2 * (last.error_before - least)
 
 
-def test_search_keeps_counts_and_lowers_the_fisher_loss(resnet: SubjectContext) -> None:
+def test_search_keeps_counts_and_lowers_the_fisher_loss(resnet: PreparedSubject) -> None:
     plan = plan_of(resnet, 0.5)
     found = recover_plan(resnet, plan, method="search").plan
     batches = calibration_batches(resnet)
@@ -243,7 +243,7 @@ def test_search_keeps_counts_and_lowers_the_fisher_loss(resnet: SubjectContext) 
         assert losses[0] <= losses[1]
 
 
-def test_point_repair_lsq_lowers_the_consumers_error(lenet: SubjectContext) -> None:
+def test_point_repair_lsq_lowers_the_consumers_error(lenet: PreparedSubject) -> None:
     repairer = PointRepairer(lenet, method="lsq")
     batches = calibration_batches(lenet)
     for target in targets(lenet, "channel"):
@@ -264,7 +264,7 @@ def test_point_repair_lsq_lowers_the_consumers_error(lenet: SubjectContext) -> N
             assert bool((repaired.tensors[name][~keep] == 0).all())
 
 
-def test_point_repair_bn_is_the_estimate_under_the_edit(resnet: SubjectContext) -> None:
+def test_point_repair_bn_is_the_estimate_under_the_edit(resnet: PreparedSubject) -> None:
     target = next(item for item in targets(resnet, "channel") if item.prunable)
     mask = kept_units(scores(resnet, target, "l1"), target.total // 2)
     edit = edit_for(resnet, target, mask)
@@ -276,7 +276,7 @@ def test_point_repair_bn_is_the_estimate_under_the_edit(resnet: SubjectContext) 
 
 
 @pytest.mark.parametrize("repair", ["none", "bn", "lsq"])
-def test_sweep_measures_the_repaired_points(resnet: SubjectContext, repair: str) -> None:
+def test_sweep_measures_the_repaired_points(resnet: PreparedSubject, repair: str) -> None:
     spec = SweepSpec(
         subject=resnet.subject.spec,
         criteria=("l1",),
@@ -294,7 +294,7 @@ def test_sweep_measures_the_repaired_points(resnet: SubjectContext, repair: str)
         assert measure(resnet, {"point": edit})["point"].correct == sums.correct
 
 
-def test_sweep_of_weights_semantics_equals_a_plain_loop(resnet: SubjectContext) -> None:
+def test_sweep_of_weights_semantics_equals_a_plain_loop(resnet: PreparedSubject) -> None:
     spec = SweepSpec(
         subject=resnet.subject.spec, criteria=("l1",), ratios=(0.5,), semantics="weights"
     )
@@ -315,19 +315,19 @@ def test_sweep_of_weights_semantics_equals_a_plain_loop(resnet: SubjectContext) 
         assert sums.correct == correct
 
 
-def plain_scores(context: SubjectContext, name: str, criterion: str) -> torch.Tensor:
+def plain_scores(prepared: PreparedSubject, name: str, criterion: str) -> torch.Tensor:
     """Return the mean over a group's producers of their scores as they are, unit by unit."""
-    group = context.group(name)
+    group = prepared.group(name)
     rows = []
     for layer in dict.fromkeys(member.layer for member in group.producers):
         index = next(item.index for item in group.producers if item.layer == layer)
-        found = context.layer_scores(layer, criterion, "channel")
+        found = prepared.layer_scores(layer, criterion, "channel")
         rows.append(torch.stack([found[index == unit].sum() for unit in range(group.units)]))
     return torch.stack(rows).mean(0)
 
 
 def test_global_ranking_uses_the_criterions_own_normalizer_and_the_plans_reduction(
-    resnet: SubjectContext,
+    resnet: PreparedSubject,
 ) -> None:
     def filled(criterion: str, reduction: str = "mean", **options: str) -> Plan:
         plan = start_plan(resnet, criterion=criterion, granularity="channel", reduction=reduction)
@@ -340,7 +340,7 @@ def test_global_ranking_uses_the_criterions_own_normalizer_and_the_plans_reducti
     assert [entry.indices for entry in one] != [entry.indices for entry in other]
 
 
-def test_global_plan_ranks_all_units_together(resnet: SubjectContext) -> None:
+def test_global_plan_ranks_all_units_together(resnet: PreparedSubject) -> None:
     plan = start_plan(resnet, criterion="taylor", granularity="channel")
     locked = dataclasses.replace(plan.entries[0], locked=True)
     plan = dataclasses.replace(plan, entries=(locked, *plan.entries[1:]))
@@ -360,7 +360,7 @@ def test_global_plan_ranks_all_units_together(resnet: SubjectContext) -> None:
     assert torch.cat(gone).max() <= torch.cat(kept).min() + 1e-6
 
 
-def test_global_plan_of_elements_and_what_it_refuses(lenet: SubjectContext) -> None:
+def test_global_plan_of_elements_and_what_it_refuses(lenet: PreparedSubject) -> None:
     plan = start_plan(lenet, criterion="lamp", granularity="element")
     found = global_plan(lenet, plan, ratio=0.9, normalizer="none")
     total = sum(entry.total for entry in found.entries)
@@ -374,7 +374,7 @@ def test_global_plan_of_elements_and_what_it_refuses(lenet: SubjectContext) -> N
         global_plan(lenet, pattern, ratio=0.5)
 
 
-def test_what_cannot_be_repaired_is_said(lenet: SubjectContext) -> None:
+def test_what_cannot_be_repaired_is_said(lenet: PreparedSubject) -> None:
     plan = plan_of(lenet, 0.5)
     with pytest.raises(InputError, match="no batch norm"):
         recover_plan(lenet, plan, method="bn")
@@ -407,9 +407,9 @@ def test_a_users_criterion_file_is_swept_like_any_other(tmp_path: Path) -> None:
     )
     assert SubjectSpec.from_dict(spec.to_dict()) == spec
     try:
-        context = open_context(load_subject(spec))
+        prepared = prepare(load_subject(spec))
         sweep = SweepSpec(subject=spec, criteria=("spread", "l1"), ratios=(0.5,), layers="conv1")
-        *_, last = iter_sweep(context, sweep)
+        *_, last = iter_sweep(prepared, sweep)
         assert {key.criterion for key in last.sums} == {"spread", "l1"}
         with pytest.raises(InputError, match="outside"):
             load_subject(spec, roots=[tmp_path / "other"])
@@ -417,7 +417,7 @@ def test_a_users_criterion_file_is_swept_like_any_other(tmp_path: Path) -> None:
         registry.unregister("spread")
 
 
-def test_a_pattern_has_one_point_a_curve(lenet: SubjectContext) -> None:
+def test_a_pattern_has_one_point_a_curve(lenet: PreparedSubject) -> None:
     spec = SweepSpec(
         subject=lenet.subject.spec, criteria=("l1", "wanda"), granularity="2:4", ratios=(0.1, 0.9)
     )
@@ -429,7 +429,7 @@ def test_a_pattern_has_one_point_a_curve(lenet: SubjectContext) -> None:
     assert {key.ratio_requested for key in last.sums} == {0.5}
 
 
-def test_rounds_keep_counts_nest_and_score_the_pruned_model(lenet: SubjectContext) -> None:
+def test_rounds_keep_counts_nest_and_score_the_pruned_model(lenet: PreparedSubject) -> None:
     before = checksum(lenet.model)
     plan = plan_of(lenet, 0.5)
     once = rescored_plan(lenet, plan, rounds=1)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from analysis.edits.prepared import SubjectContext
+from analysis.edits.prepared import PreparedSubject
 from analysis.engine.bf16 import ReducedEvaluator, check_precision
 from analysis.engine.evaluator import Evaluator
 from analysis.records.sweep import SweepSpec
@@ -21,30 +21,30 @@ from tests.helpers.contexts import sample_context, sample_spec
 NAMES = ("lenet5", "vgg_small", "resnet20", "mobilenet_small", "densenet_small", "vit_tiny")
 
 
-def grid_of(context: SubjectContext) -> Grid:
-    spec = SweepSpec(subject=context.subject.spec, criteria=("l1",), ratios=(0.3, 0.7))
-    return group_points(context, spec, plan_sweep(context, spec))
+def grid_of(prepared: PreparedSubject) -> Grid:
+    spec = SweepSpec(subject=prepared.subject.spec, criteria=("l1",), ratios=(0.3, 0.7))
+    return group_points(prepared, spec, plan_sweep(prepared, spec))
 
 
-def first_batch(context: SubjectContext, size: int) -> Tensor:
-    assert context.subject.evaluation is not None
-    return next(context.subject.evaluation.batches(size))[0]
+def first_batch(prepared: PreparedSubject, size: int) -> Tensor:
+    assert prepared.subject.evaluation is not None
+    return next(prepared.subject.evaluation.batches(size))[0]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_answers_are_those_of_float32(name: str) -> None:
-    context = sample_context(name)
-    reduced = context.evaluator_at("bf16")
+    prepared = sample_context(name)
+    reduced = prepared.evaluator_at("bf16")
     assert isinstance(reduced, ReducedEvaluator)
-    inputs = first_batch(context, 100)
-    dense = context.evaluator.dense(inputs)
+    inputs = first_batch(prepared, 100)
+    dense = prepared.evaluator.dense(inputs)
     assert torch.equal(reduced.dense(inputs), dense)
     flips = answers = different = 0
-    for item in grid_of(context).items:
-        edit = item.edit(context)
+    for item in grid_of(prepared).items:
+        edit = item.edit(prepared)
         if edit.kept:
             continue
-        exact, found = context.evaluator.evaluate(edit.tensors), reduced.evaluate(edit.tensors)
+        exact, found = prepared.evaluator.evaluate(edit.tensors), reduced.evaluate(edit.tensors)
         assert found.dtype == torch.float32
         torch.testing.assert_close(
             found / exact.abs().max(), exact / exact.abs().max(), rtol=0, atol=0.1
@@ -58,14 +58,14 @@ def test_answers_are_those_of_float32(name: str) -> None:
 
 
 def test_close_answers_are_done_again_exactly() -> None:
-    context = sample_context("resnet20")
-    reduced = context.evaluator_at("bf16")
-    inputs = first_batch(context, 200)
-    context.evaluator.dense(inputs)
+    prepared = sample_context("resnet20")
+    reduced = prepared.evaluator_at("bf16")
+    inputs = first_batch(prepared, 200)
+    prepared.evaluator.dense(inputs)
     reduced.dense(inputs)
-    for item in grid_of(context).items:
-        edit = item.edit(context).tensors
-        exact, found = context.evaluator.evaluate(edit), reduced.evaluate(edit)
+    for item in grid_of(prepared).items:
+        edit = item.edit(prepared).tensors
+        exact, found = prepared.evaluator.evaluate(edit), reduced.evaluate(edit)
         top = exact.topk(2, dim=1).values
         error = (found - exact).abs().amax(1)
         # Rounding in another order of sums is all that is left where answers are close.
@@ -74,10 +74,10 @@ def test_close_answers_are_done_again_exactly() -> None:
 
 
 def test_a_sweep_in_bf16_gives_the_counts_of_float32() -> None:
-    context = sample_context("lenet5")
+    prepared = sample_context("lenet5")
     spec = SweepSpec(subject=sample_spec("lenet5"), criteria=("l1", "fpgm"), ratios=(0.2, 0.5, 0.8))
-    *_, exact = iter_sweep(context, spec)
-    *_, found = iter_sweep(context, dataclasses.replace(spec, precision="bf16"))
+    *_, exact = iter_sweep(prepared, spec)
+    *_, found = iter_sweep(prepared, dataclasses.replace(spec, precision="bf16"))
     assert found.baseline.correct == exact.baseline.correct
     assert found.sums.keys() == exact.sums.keys()
     flips = sum(abs(found.sums[key].correct - exact.sums[key].correct) for key in exact.sums)
@@ -87,10 +87,10 @@ def test_a_sweep_in_bf16_gives_the_counts_of_float32() -> None:
 
 
 def test_a_batch_that_comes_back_keeps_its_margin() -> None:
-    context = sample_context("resnet20")
-    reduced = context.evaluator_at("bf16")
-    inputs = first_batch(context, 100)
-    edit = grid_of(context).items[3].edit(context).tensors
+    prepared = sample_context("resnet20")
+    reduced = prepared.evaluator_at("bf16")
+    inputs = first_batch(prepared, 100)
+    edit = grid_of(prepared).items[3].edit(prepared).tensors
     reduced.dense(inputs[:50])
     first, expected = reduced.current(), reduced.evaluate(edit)
     assert first.margin > 0

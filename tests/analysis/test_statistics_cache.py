@@ -6,38 +6,37 @@ from pathlib import Path
 
 import pytest
 
-from analysis.edits import prepared
-from analysis.edits.prepared import SubjectContext, open_context
+from analysis.edits.prepared import PreparedSubject, prepare
 from analysis.records.subject import SubjectSpec
 from analysis.records.sweep import SweepSpec
 from analysis.subjects.subject import load_subject
 from analysis.sweeps.fingerprints import planned_points
-from pruners import criteria
+from pruners import criteria, statistics
 from pruners.errors import InputError
 
 
-def lenet(**changes: object) -> SubjectContext:
+def lenet(**changes: object) -> PreparedSubject:
     values = {"data": "sample:fashion-mnist", "samples": 20, "calibration_samples": 32, **changes}
-    return open_context(load_subject(SubjectSpec(model="sample:lenet5", **values)))
+    return prepare(load_subject(SubjectSpec(model="sample:lenet5", **values)))
 
 
 def count_passes(monkeypatch: pytest.MonkeyPatch) -> list[frozenset[str]]:
     """Record the needs of each calibration pass."""
     passes: list[frozenset[str]] = []
-    collect = prepared.calibration.collect
+    collect = statistics.collect
 
     def counted(*args: object, **options: object) -> object:
         passes.append(options["needs"])
         return collect(*args, **options)
 
-    monkeypatch.setattr(prepared.calibration, "collect", counted)
+    monkeypatch.setattr(statistics, "collect", counted)
     return passes
 
 
-def outcome(context: SubjectContext, layer: str, name: str, level: str) -> list[float] | str:
+def outcome(prepared: PreparedSubject, layer: str, name: str, level: str) -> list[float] | str:
     """Return the scores, or why there are none."""
     try:
-        return context.layer_scores(layer, name, level).flatten().tolist()
+        return prepared.layer_scores(layer, name, level).flatten().tolist()
     except InputError as error:
         return str(error)
 
@@ -65,9 +64,9 @@ def test_other_data_or_seed_is_another_entry(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object]
 ) -> None:
     passes = count_passes(monkeypatch)
-    for context in (lenet(), lenet(**changes)):
-        context.use_cache(tmp_path)
-        context.prepare(["taylor"])
+    for prepared in (lenet(), lenet(**changes)):
+        prepared.use_cache(tmp_path)
+        prepared.prepare(["taylor"])
     assert len(passes) == 2
 
 
@@ -101,7 +100,7 @@ def test_other_code_around_equal_weights_is_another_entry(
     for number, activation in enumerate(("relu", "gelu", "gelu")):
         path = tmp_path / f"net{number}.py"
         path.write_text(FUNCTIONAL.replace("ACTIVATION", activation).replace("BRANCH", branch))
-        context = open_context(
+        prepared = prepare(
             load_subject(
                 SubjectSpec(
                     model=f"{path}:build",
@@ -111,11 +110,11 @@ def test_other_code_around_equal_weights_is_another_entry(
                 )
             )
         )
-        assert (context.graph is None) == (branch != "h")
-        context.use_cache(tmp_path / "cache")
-        context.prepare(["taylor"])
-        sweep = SweepSpec(subject=context.subject.spec, granularity="element", ratios=(0.5,))
-        found.append([item.cache_key for item in planned_points(context, sweep)])
+        assert (prepared.graph is None) == (branch != "h")
+        prepared.use_cache(tmp_path / "cache")
+        prepared.prepare(["taylor"])
+        sweep = SweepSpec(subject=prepared.subject.spec, granularity="element", ratios=(0.5,))
+        found.append([item.cache_key for item in planned_points(prepared, sweep)])
     assert len(passes) == 2
     assert found[1] == found[2]
     assert not set(found[0]) & set(found[1])
@@ -142,7 +141,7 @@ def test_damaged_and_unwritable_files_cost_time_only(
 
 
 def test_batch_norm_scales_need_no_data_and_others_say_so() -> None:
-    context = lenet(data=None)
-    context.prepare(["bn_scale", "l1"])
+    prepared = lenet(data=None)
+    prepared.prepare(["bn_scale", "l1"])
     with pytest.raises(InputError, match="taylor need calibration data"):
-        context.prepare(["taylor", "l1"])
+        prepared.prepare(["taylor", "l1"])

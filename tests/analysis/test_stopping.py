@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from analysis.records.sums import Piece
+from analysis.records.sums import SliceCounts
 from analysis.sweeps.adaptive import max_tests
 from analysis.uncertainty.sequential import BETS, DropTest, anytime_paired
 from pruners.errors import InputError
@@ -17,22 +17,22 @@ POPULATION = 2000
 SIZES = [64, 61, 125] + [250] * 7
 
 
-def pieces_of(lost: int, gained: int, seed: int) -> list[Piece]:
+def pieces_of(lost: int, gained: int, seed: int) -> list[SliceCounts]:
     """Shuffle a set with these counts, and cut it into pieces."""
     values = torch.zeros(POPULATION, dtype=torch.int64)
     values[:lost] = 1
     values[lost : lost + gained] = -1
     order = torch.randperm(POPULATION, generator=torch.Generator().manual_seed(seed))
     return [
-        Piece(int((part == 1).sum()), int((part == -1).sum()), len(part))
+        SliceCounts(int((part == 1).sum()), int((part == -1).sum()), len(part))
         for part in torch.split(values[order], SIZES)
     ]
 
 
 def decide(lost: int, gained: int, seed: int, alpha: float) -> tuple[str, int]:
     test = DropTest(tolerance=0.01, population=POPULATION, alpha=alpha)
-    for piece in pieces_of(lost, gained, seed):
-        if test.update(piece) is not None:
+    for part in pieces_of(lost, gained, seed):
+        if test.update(part) is not None:
             break
     assert test.decision is not None
     return test.decision, test.samples
@@ -95,14 +95,14 @@ def test_clear_cases_take_few_samples() -> None:
 def test_the_whole_set_decides_by_its_own_count() -> None:
     for lost, expected in ((20, "tolerated"), (21, "exceeds")):
         test = DropTest(tolerance=0.01, population=POPULATION, alpha=1e-12)
-        decisions = [test.update(piece) for piece in pieces_of(lost, 0, 0)]
+        decisions = [test.update(part) for part in pieces_of(lost, 0, 0)]
         assert decisions[-1] == expected
 
 
 def test_a_decision_stays() -> None:
     test = DropTest(tolerance=0.01, population=POPULATION, alpha=0.05)
-    assert test.update(Piece(60, 0, 64)) == "exceeds"
-    assert test.update(Piece(0, 64, 64)) == "exceeds"
+    assert test.update(SliceCounts(60, 0, 64)) == "exceeds"
+    assert test.update(SliceCounts(0, 64, 64)) == "exceeds"
     assert test.samples == 64
 
 
@@ -129,8 +129,8 @@ def test_the_anytime_interval_holds_at_all_looks_at_once(lost: int, gained: int)
     truth = (lost - gained) / POPULATION
     misses, trials = 0, 60
     for seed in range(trials):
-        pieces = pieces_of(lost, gained, seed)
-        looks = [anytime_paired(pieces[:k], population=POPULATION) for k in (1, 3, 6)]
+        slices = pieces_of(lost, gained, seed)
+        looks = [anytime_paired(slices[:k], population=POPULATION) for k in (1, 3, 6)]
         misses += not all(low <= truth <= high for low, high in looks)
         widths = [high - low for low, high in looks]
         assert widths == sorted(widths, reverse=True)
@@ -143,12 +143,12 @@ def test_the_anytime_interval_holds_at_all_looks_at_once(lost: int, gained: int)
 def test_an_adopted_decision_is_the_one_that_was_made(lost: int, gained: int) -> None:
     for seed in range(20):
         test = DropTest(tolerance=0.01, population=POPULATION, alpha=0.05)
-        seen = Piece(0, 0, 0)
-        for piece in pieces_of(lost, gained, seed):
-            seen = Piece(
-                seen.lost + piece.lost, seen.gained + piece.gained, seen.samples + piece.samples
+        seen = SliceCounts(0, 0, 0)
+        for part in pieces_of(lost, gained, seed):
+            seen = SliceCounts(
+                seen.lost + part.lost, seen.gained + part.gained, seen.samples + part.samples
             )
-            if test.update(piece) is not None:
+            if test.update(part) is not None:
                 break
         again = DropTest(tolerance=0.01, population=POPULATION, alpha=0.05)
         assert again.adopt(seen) == test.decision

@@ -459,8 +459,8 @@ class TestMigrations:
         assert store.run(run_id).state == "done"
 
     def test_two_programs_that_start_at_once_migrate_once(self, tmp_path: Path) -> None:
-        context = multiprocessing.get_context("spawn")
-        children = [context.Process(target=open_and_close, args=(tmp_path,)) for _ in range(2)]
+        prepared = multiprocessing.get_context("spawn")
+        children = [prepared.Process(target=open_and_close, args=(tmp_path,)) for _ in range(2)]
         for child in children:
             child.start()
         for child in children:
@@ -475,8 +475,8 @@ class TestMigrations:
 class TestProcesses:
     def test_readers_see_whole_batches_while_another_process_writes(self, store: Store) -> None:
         run_id = started(store)
-        context = multiprocessing.get_context("spawn")
-        writer = context.Process(target=write_batches, args=(store.workspace, run_id, 1, 60))
+        prepared = multiprocessing.get_context("spawn")
+        writer = prepared.Process(target=write_batches, args=(store.workspace, run_id, 1, 60))
         writer.start()
         seen = set()
         while writer.is_alive():
@@ -492,8 +492,8 @@ class TestProcesses:
 
     def test_kill_in_mid_write_loses_at_most_the_batch_in_flight(self, store: Store) -> None:
         run_id = started(store)
-        context = multiprocessing.get_context("spawn")
-        writer = context.Process(target=write_batches, args=(store.workspace, run_id, 1, 100_000))
+        prepared = multiprocessing.get_context("spawn")
+        writer = prepared.Process(target=write_batches, args=(store.workspace, run_id, 1, 100_000))
         writer.start()
         while store.load_state(run_id).batches < 5:
             writer.join(0.01)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from analysis.edits.prepared import open_context
+from analysis.edits.prepared import prepare
 from analysis.records.sums import Sums
 from analysis.records.sweep import PointKey, SweepSpec, SweepState, SweepUpdate
 from analysis.sweeps.grid import coarse_to_fine, plan_sweep
@@ -55,26 +55,28 @@ def without_seconds(sums: dict[PointKey, Sums]) -> dict[PointKey, Sums]:
     ],
 )
 def test_counts_equal_the_plain_loop(name: str, granularity: str) -> None:
-    context = sample_context(name)
+    prepared = sample_context(name)
     criteria = ("l1", "taylor") if name == "lenet5" else ("l1",)
     ratios = (0.3, 0.8) if name == "lenet5" else (0.6,)
     spec = spec_of(name, granularity=granularity, criteria=criteria, ratios=ratios)
-    before = checksum(context.model)
-    found = last(iter_sweep(context, spec))
-    assert checksum(context.model) == before
+    before = checksum(prepared.model)
+    found = last(iter_sweep(prepared, spec))
+    assert checksum(prepared.model) == before
     assert not found.failed
-    assert tuple(sorted(found.sums, key=repr)) == tuple(sorted(plan_sweep(context, spec), key=repr))
-    assert context.subject.evaluation is not None
+    assert tuple(sorted(found.sums, key=repr)) == tuple(
+        sorted(plan_sweep(prepared, spec), key=repr)
+    )
+    assert prepared.subject.evaluation is not None
     batches = [
         (inputs, labels)
-        for inputs, labels in context.subject.evaluation.batches(spec.subject.batch_size)
+        for inputs, labels in prepared.subject.evaluation.batches(spec.subject.batch_size)
         if labels is not None
     ]
     chosen = list(found.sums)[:: max(1, len(found.sums) // 10)]
     expected = (
         blocks_by_hand(found, chosen)
         if granularity.startswith("block")
-        else reference_plain_loop(context, chosen, batches)
+        else reference_plain_loop(prepared, chosen, batches)
     )
     for key in chosen:
         assert counts_of(found.sums[key]) == expected[key], key
@@ -86,8 +88,8 @@ def blocks_by_hand(found: SweepUpdate, chosen: list[PointKey]) -> dict[PointKey,
 
 
 def test_points_come_by_layer_criterion_and_ratio() -> None:
-    context = sample_context("resnet20")
-    points = plan_sweep(context, spec_of("resnet20"))
+    prepared = sample_context("resnet20")
+    points = plan_sweep(prepared, spec_of("resnet20"))
     layers = list(dict.fromkeys(point.layer for point in points))
     assert [(point.layer, point.criterion, point.ratio_requested) for point in points] == [
         (layer, criterion, ratio)
@@ -103,8 +105,8 @@ def test_points_come_by_layer_criterion_and_ratio() -> None:
 
 
 def test_ratio_zero_is_the_dense_model_bit_for_bit() -> None:
-    context = sample_context("lenet5")
-    found = last(iter_sweep(context, spec_of("lenet5", ratios=(0.0, 0.5))))
+    prepared = sample_context("lenet5")
+    found = last(iter_sweep(prepared, spec_of("lenet5", ratios=(0.0, 0.5))))
     for key, sums in found.sums.items():
         if key.ratio_requested == 0:
             assert dataclasses.replace(sums, seconds=0) == dataclasses.replace(
@@ -115,15 +117,15 @@ def test_ratio_zero_is_the_dense_model_bit_for_bit() -> None:
 
 
 def test_equal_masks_are_measured_once_and_reported_for_each_point() -> None:
-    context = sample_context("lenet5")
+    prepared = sample_context("lenet5")
     spec = spec_of("lenet5", criteria=("l1", "l2"), granularity="element")
     calls: list[object] = []
-    evaluate = context.evaluator.evaluate
-    context.evaluator.evaluate = lambda edit: calls.append(edit) or evaluate(edit)  # type: ignore[method-assign,func-returns-value]
+    evaluate = prepared.evaluator.evaluate
+    prepared.evaluator.evaluate = lambda edit: calls.append(edit) or evaluate(edit)  # type: ignore[method-assign,func-returns-value]
     try:
-        found = last(iter_sweep(context, spec))
+        found = last(iter_sweep(prepared, spec))
     finally:
-        del context.evaluator.evaluate  # type: ignore[method-assign]
+        del prepared.evaluator.evaluate  # type: ignore[method-assign]
     assert len(found.sums) == 30
     assert len(calls) == 15 * found.batches
     by_criterion = [
@@ -134,13 +136,13 @@ def test_equal_masks_are_measured_once_and_reported_for_each_point() -> None:
 
 
 def test_every_update_is_usable_and_sharpens() -> None:
-    context = sample_context("lenet5")
-    updates = list(iter_sweep(context, spec_of("lenet5")))
+    prepared = sample_context("lenet5")
+    updates = list(iter_sweep(prepared, spec_of("lenet5")))
     assert [update.batch for update in updates] == [1, 2, 3, 4, 5]
     assert [update.samples for update in updates] == [12, 64, 128, 192, 200]
     for update in updates:
         assert update.batches == 5
-        assert len(update.sums) == len(plan_sweep(context, spec_of("lenet5")))
+        assert len(update.sums) == len(plan_sweep(prepared, spec_of("lenet5")))
         assert all(sums.samples == update.samples for sums in update.sums.values())
         assert update.baseline.samples == update.samples
     assert updates[-1].eta_seconds == 0
@@ -148,17 +150,17 @@ def test_every_update_is_usable_and_sharpens() -> None:
 
 
 def test_resuming_gives_the_same_numbers() -> None:
-    context = sample_context("lenet5")
+    prepared = sample_context("lenet5")
     spec = spec_of("lenet5", granularity="element")
-    whole = last(iter_sweep(context, spec))
-    first = next(iter_sweep(context, spec))
-    resumed = list(iter_sweep(context, spec, resume=first.state))
+    whole = last(iter_sweep(prepared, spec))
+    first = next(iter_sweep(prepared, spec))
+    resumed = list(iter_sweep(prepared, spec, resume=first.state))
     assert [update.batch for update in resumed] == [2, 3, 4, 5]
     assert without_seconds(dict(resumed[-1].sums)) == without_seconds(dict(whole.sums))
 
 
 def test_cancelling_keeps_whole_batches_only() -> None:
-    context = sample_context("lenet5")
+    prepared = sample_context("lenet5")
     asked = 0
 
     def cancel() -> bool:
@@ -166,15 +168,15 @@ def test_cancelling_keeps_whole_batches_only() -> None:
         asked += 1
         return asked > 40
 
-    updates = list(iter_sweep(context, spec_of("lenet5"), cancel=cancel))
+    updates = list(iter_sweep(prepared, spec_of("lenet5"), cancel=cancel))
     assert 1 <= len(updates) < 5
     assert all(sums.samples == updates[-1].samples for sums in updates[-1].sums.values())
 
 
 def test_a_criterion_that_does_not_apply_fails_alone() -> None:
-    context = sample_context("lenet5")
+    prepared = sample_context("lenet5")
     spec = spec_of("lenet5", criteria=("l1", "fpgm"), granularity="element")
-    found = last(iter_sweep(context, spec))
+    found = last(iter_sweep(prepared, spec))
     assert {key.criterion for key in found.sums} == {"l1"}
     assert {key.criterion for key in found.failed} == {"fpgm"}
     assert all("fpgm" in reason for reason in found.failed.values())
@@ -184,9 +186,9 @@ def test_a_criterion_that_does_not_apply_fails_alone() -> None:
 def test_a_point_that_fails_is_recorded_and_the_rest_goes_on(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    context = sample_context("lenet5")
+    prepared = sample_context("lenet5")
     spec = spec_of("lenet5", granularity="element")
-    evaluate = context.evaluator.evaluate
+    evaluate = prepared.evaluator.evaluate
 
     def broken(edit: dict[str, Tensor]) -> Tensor:
         if "fc1.weight" not in edit:
@@ -195,56 +197,56 @@ def test_a_point_that_fails_is_recorded_and_the_rest_goes_on(
             raise RuntimeError("the device is on fire\nand more")
         return evaluate(edit) * torch.nan
 
-    monkeypatch.setattr(context.evaluator, "evaluate", broken)
-    found = last(iter_sweep(context, spec))
+    monkeypatch.setattr(prepared.evaluator, "evaluate", broken)
+    found = last(iter_sweep(prepared, spec))
     assert {key.layer for key in found.failed} == {"fc1"}
     expected = "not finite" if kind == "nan" else "RuntimeError: the device is on fire"
     assert all(expected in reason for reason in found.failed.values())
     assert not any("\n" in reason for reason in found.failed.values())
-    assert len(found.sums) + len(found.failed) == len(plan_sweep(context, spec))
+    assert len(found.sums) + len(found.failed) == len(plan_sweep(prepared, spec))
     assert not set(found.sums) & set(found.failed)
     monkeypatch.undo()
-    again = last(iter_sweep(context, spec, resume=found.state))
+    again = last(iter_sweep(prepared, spec, resume=found.state))
     assert set(again.failed) == set(found.failed)
 
 
 def test_data_that_raises_ends_the_sweep_with_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    context = sample_context("lenet5")
-    assert context.subject.evaluation is not None
-    part = context.subject.evaluation.part
+    prepared = sample_context("lenet5")
+    assert prepared.subject.evaluation is not None
+    part = prepared.subject.evaluation.part
 
     def broken(first: int, last: int) -> tuple[Tensor, Tensor | None]:
         if first == 0:
             return part(first, last)
         raise OSError("the disk is gone")
 
-    monkeypatch.setattr(context.subject.evaluation, "part", broken)
-    updates = iter_sweep(context, spec_of("lenet5", criteria=("l1",)))
+    monkeypatch.setattr(prepared.subject.evaluation, "part", broken)
+    updates = iter_sweep(prepared, spec_of("lenet5", criteria=("l1",)))
     assert next(updates).batch == 1
     with pytest.raises(InputError, match="batch 2 of 5: OSError: the disk is gone"):
         next(updates)
 
 
 def test_small_memory_gives_the_same_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    context = sample_context("resnet20")
+    prepared = sample_context("resnet20")
     spec = spec_of("resnet20", criteria=("l1",), layers="layer3*")
-    expected = last(iter_sweep(context, spec))
-    monkeypatch.setattr(context.evaluator, "memory_limit", 4 * 2**20)
-    assert (context.evaluator.max_samples() or 0) < 64
-    found = last(iter_sweep(context, spec))
+    expected = last(iter_sweep(prepared, spec))
+    monkeypatch.setattr(prepared.evaluator, "memory_limit", 4 * 2**20)
+    assert (prepared.evaluator.max_samples() or 0) < 64
+    found = last(iter_sweep(prepared, spec))
     assert {key: counts_of(sums) for key, sums in found.sums.items()} == {
         key: counts_of(sums) for key, sums in expected.sums.items()
     }
 
 
 def test_estimate_counts_points_and_seconds() -> None:
-    context = sample_context("lenet5")
+    prepared = sample_context("lenet5")
     spec = spec_of("lenet5")
-    points = plan_sweep(context, spec)
-    whole = estimate_cost(context, spec)
+    points = plan_sweep(prepared, spec)
+    whole = estimate_cost(prepared, spec)
     assert (whole.points_new, whole.points_cached) == (len(points), 0)
     assert whole.seconds > 0
-    part = estimate_cost(context, spec, dict.fromkeys(points[:5]))
+    part = estimate_cost(prepared, spec, dict.fromkeys(points[:5]))
     assert (part.points_new, part.points_cached) == (len(points) - 5, 5)
 
 
@@ -263,9 +265,9 @@ def test_estimate_counts_points_and_seconds() -> None:
 def test_bad_sweeps_are_refused_in_one_line(
     changes: dict[str, object], error: type[Exception], message: str
 ) -> None:
-    context = sample_context("lenet5")
+    prepared = sample_context("lenet5")
     with pytest.raises(error, match=message) as caught:
-        next(iter_sweep(context, spec_of("lenet5", **changes)))
+        next(iter_sweep(prepared, spec_of("lenet5", **changes)))
     assert "\n" not in str(caught.value)
 
 
@@ -292,11 +294,11 @@ class Branching(nn.Module):
 def test_a_model_that_cannot_be_captured_gives_the_same_results() -> None:
     captured = sample_context("lenet5")
     subject = dataclasses.replace(captured.subject, model=Branching(captured.model).eval())
-    context = open_context(subject)
-    assert context.graph is None
-    assert "torch.export cannot capture Branching" in context.evaluator.fallback_reason
+    prepared = prepare(subject)
+    assert prepared.graph is None
+    assert "torch.export cannot capture Branching" in prepared.evaluator.fallback_reason
     spec = spec_of("lenet5", granularity="element")
-    expected, found = last(iter_sweep(captured, spec)), last(iter_sweep(context, spec))
+    expected, found = last(iter_sweep(captured, spec)), last(iter_sweep(prepared, spec))
     assert [
         (key.layer.removeprefix("model."), key.criterion, key.kept, counts_of(sums))
         for key, sums in sorted(found.sums.items(), key=repr)
@@ -305,7 +307,7 @@ def test_a_model_that_cannot_be_captured_gives_the_same_results() -> None:
         for key, sums in sorted(expected.sums.items(), key=repr)
     ]
     with pytest.raises(UnsupportedError, match="granularity element works without it"):
-        plan_sweep(context, spec_of("lenet5"))
+        plan_sweep(prepared, spec_of("lenet5"))
 
 
 def test_state_is_what_resuming_needs() -> None:

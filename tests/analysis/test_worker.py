@@ -17,14 +17,14 @@ import pandas as pd
 import pytest
 
 from analysis import worker
-from analysis.edits.prepared import SubjectContext, open_context
+from analysis.edits.prepared import PreparedSubject, prepare
 from analysis.records.run import RunRow
 from analysis.records.sweep import SweepSpec, SweepState, SweepUpdate
 from analysis.store.store import Store
 from analysis.subjects.subject import load_subject
 from analysis.sweeps.executors.local import LocalExecutor
 from analysis.sweeps.fingerprints import planned_points
-from analysis.sweeps.slices import Pieces
+from analysis.sweeps.slices import Slices
 from analysis.worker import launch
 from analysis.worker.cached_points import known_points
 from pruners.errors import InputError, StoreError
@@ -40,18 +40,18 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> SweepSpec:
 
 
 @pytest.fixture(scope="module")
-def context(spec: SweepSpec) -> SubjectContext:
-    return open_context(load_subject(spec.subject))
+def prepared(spec: SweepSpec) -> PreparedSubject:
+    return prepare(load_subject(spec.subject))
 
 
 @pytest.fixture(scope="module")
 def expected(
-    spec: SweepSpec, context: SubjectContext, tmp_path_factory: pytest.TempPathFactory
+    spec: SweepSpec, prepared: PreparedSubject, tmp_path_factory: pytest.TempPathFactory
 ) -> pd.DataFrame:
     """The table of a sweep that nothing interrupted."""
     store = Store(tmp_path_factory.mktemp("uninterrupted"))
     run_id = store.create_run(spec)
-    assert run(store, run_id, context).state == "done"
+    assert run(store, run_id, prepared).state == "done"
     table = store.points(run_id)
     store.close()
     return table
@@ -64,8 +64,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
     store.close()
 
 
-def run(store: Store, run_id: str, context: SubjectContext, **options: object) -> RunRow:
-    return worker.run_to_end(store, run_id, open_subject=lambda _: context, **options)  # type: ignore[arg-type]
+def run(store: Store, run_id: str, prepared: PreparedSubject, **options: object) -> RunRow:
+    return worker.run_to_end(store, run_id, open_subject=lambda _: prepared, **options)  # type: ignore[arg-type]
 
 
 def assert_same_points(found: pd.DataFrame, expected: pd.DataFrame) -> None:
@@ -101,7 +101,7 @@ def start_worker(store: Store, run_id: str) -> subprocess.Popen[bytes]:
     )
 
 
-def test_a_sweep_from_start_to_end(expected: pd.DataFrame, context: SubjectContext) -> None:
+def test_a_sweep_from_start_to_end(expected: pd.DataFrame, prepared: PreparedSubject) -> None:
     assert len(expected) == 2 * 2 * 4
     assert set(expected["status"]) == {"measured"}
     assert set(expected["samples"]) == {160}
@@ -111,7 +111,7 @@ def test_a_sweep_from_start_to_end(expected: pd.DataFrame, context: SubjectConte
 
 
 def test_kill_in_mid_sweep_then_resume_gives_the_uninterrupted_table(
-    store: Store, spec: SweepSpec, context: SubjectContext, expected: pd.DataFrame
+    store: Store, spec: SweepSpec, prepared: PreparedSubject, expected: pd.DataFrame
 ) -> None:
     # Batches of one sample: the worker is killed in the middle for certain.
     slow = replace(spec, subject=replace(spec.subject, batch_size=1))
@@ -129,7 +129,7 @@ def test_kill_in_mid_sweep_then_resume_gives_the_uninterrupted_table(
     assert {item.samples for item in state.sums.values()} == {state.batches}
 
     store.requeue(run_id)
-    small = open_context(load_subject(slow.subject))
+    small = prepare(load_subject(slow.subject))
     assert run(store, run_id, small).state == "done"
     found = store.points(run_id)
     assert found[INTEGERS].to_csv() == expected[INTEGERS].to_csv()
@@ -143,7 +143,7 @@ def test_twenty_random_kills_lose_at_most_the_batch_in_flight_each(
     # Batches of one sample, so that there is always another kill to come.
     subject = replace(spec.subject, batch_size=1)
     spec = replace(spec, subject=subject, mode=mode, tolerance=0.15)
-    context = open_context(load_subject(subject))
+    prepared = prepare(load_subject(subject))
     work = counted_work(monkeypatch)
     calm = Store(tmp_path / "calm")
     calm_id = calm.create_run(spec)
@@ -152,7 +152,7 @@ def test_twenty_random_kills_lose_at_most_the_batch_in_flight_each(
     def note(row: RunRow) -> None:
         largest.append(work.value - sum(largest))
 
-    assert run(calm, calm_id, context, progress=note).state == "done"
+    assert run(calm, calm_id, prepared, progress=note).state == "done"
     undisturbed = work.value
     work.value = 0
 
@@ -161,7 +161,7 @@ def test_twenty_random_kills_lose_at_most_the_batch_in_flight_each(
     store.close()
     for _ in range(20):
         before = committed(store, run_id)
-        child = forked(lambda: run(Store(store.workspace), run_id, context))
+        child = forked(lambda: run(Store(store.workspace), run_id, prepared))
         wanted = before + moments.choice((0, 1, 20))
         while committed(store, run_id) < wanted or store.run(run_id).pid is None:
             threading.Event().wait(0.001)
@@ -171,7 +171,7 @@ def test_twenty_random_kills_lose_at_most_the_batch_in_flight_each(
         assert committed(store, run_id) >= wanted
         assert store.run(run_id).state == "interrupted"
         store.requeue(run_id)
-    assert run(store, run_id, context).state == "done"
+    assert run(store, run_id, prepared).state == "done"
     assert undisturbed <= work.value <= undisturbed + 20 * max(largest)
 
     found, expected = store.points(run_id), calm.points(calm_id)
@@ -218,7 +218,7 @@ def forked(call: object) -> int:
 def test_signals_cancel_cleanly_and_resuming_goes_on(
     store: Store,
     spec: SweepSpec,
-    context: SubjectContext,
+    prepared: PreparedSubject,
     expected: pd.DataFrame,
     kind: signal.Signals,
 ) -> None:
@@ -229,22 +229,22 @@ def test_signals_cancel_cleanly_and_resuming_goes_on(
             os.kill(os.getpid(), kind)
 
     before = signal.getsignal(kind)
-    row = run(store, run_id, context, progress=interrupt)
+    row = run(store, run_id, prepared, progress=interrupt)
     assert signal.getsignal(kind) is before
     assert row.state == "cancelled"
     assert row.progress.batch == 4
     store.requeue(run_id)
-    assert run(store, run_id, context).state == "done"
+    assert run(store, run_id, prepared).state == "done"
     assert_same_points(store.points(run_id), expected)
 
 
 def test_an_adaptive_sweep_is_done_when_every_question_is_answered(
-    store: Store, spec: SweepSpec, context: SubjectContext
+    store: Store, spec: SweepSpec, prepared: PreparedSubject
 ) -> None:
     adaptive = replace(spec, mode="adaptive", tolerance=0.2)
     run_id = store.create_run(adaptive)
     seen: list[float] = []
-    row = run(store, run_id, context, progress=lambda row: seen.append(row.fraction))
+    row = run(store, run_id, prepared, progress=lambda row: seen.append(row.fraction))
     assert (row.state, row.error) == ("done", "")
     table = store.points(run_id)
     assert len(table) == 16
@@ -256,7 +256,7 @@ def test_an_adaptive_sweep_is_done_when_every_question_is_answered(
 
 
 def test_cancelling_from_elsewhere(
-    store: Store, spec: SweepSpec, context: SubjectContext, monkeypatch: pytest.MonkeyPatch
+    store: Store, spec: SweepSpec, prepared: PreparedSubject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("analysis.worker.heartbeat.BEAT_SECONDS", 0.001)
     run_id = store.create_run(spec)
@@ -276,13 +276,13 @@ def test_cancelling_from_elsewhere(
             launch.cancel(store, run_id)
             assert beaten.wait(30)
 
-    row = run(store, run_id, context, progress=cancel)
+    row = run(store, run_id, prepared, progress=cancel)
     assert row.state == "cancelled"
     assert 2 <= row.progress.batch <= 3
     assert not store.points(run_id).empty
 
 
-def test_cancelling_in_the_queue(store: Store, spec: SweepSpec, context: SubjectContext) -> None:
+def test_cancelling_in_the_queue(store: Store, spec: SweepSpec, prepared: PreparedSubject) -> None:
     first = store.create_run(spec)
     store.attach(first, owner="me", pid=os.getpid(), host="here")
     assert store.claim_device(first)
@@ -293,11 +293,11 @@ def test_cancelling_in_the_queue(store: Store, spec: SweepSpec, context: Subject
             assert row.queue_position == 1
             store.request_cancel(waiting)
 
-    assert run(store, waiting, context, progress=cancel).state == "cancelled"
+    assert run(store, waiting, prepared, progress=cancel).state == "cancelled"
 
 
 def test_no_point_is_measured_twice_across_runs(
-    store: Store, spec: SweepSpec, context: SubjectContext, monkeypatch: pytest.MonkeyPatch
+    store: Store, spec: SweepSpec, prepared: PreparedSubject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evaluated: list[object] = []
     from analysis.edits.runner import EditRunner
@@ -310,27 +310,27 @@ def test_no_point_is_measured_twice_across_runs(
 
     monkeypatch.setattr(EditRunner, "logits", counted)
     part = replace(spec, ratios=(0.0, 0.25, 0.5))
-    assert known_points(store, context, spec) == {}
+    assert known_points(store, prepared, spec) == {}
     first = store.create_run(part)
-    run(store, first, context)
-    assert len(known_points(store, context, spec)) == 2 * 2 * 3
+    run(store, first, prepared)
+    assert len(known_points(store, prepared, spec)) == 2 * 2 * 3
     evaluated.clear()
 
     again = store.create_run(part)
-    assert run(store, again, context).state == "done"
+    assert run(store, again, prepared).state == "done"
     assert evaluated == []
     columns = [name for name in store.points(first) if name != "run_id"]
     pd.testing.assert_frame_equal(store.points(first)[columns], store.points(again)[columns])
 
     more = store.create_run(spec)
-    run(store, more, context)
+    run(store, more, prepared)
     # One new ratio, two layers, two criteria, ten batches; equal masks are measured once.
     assert 0 < len(evaluated) <= 2 * 2 * 10
     assert set(store.points(more)["samples"]) == {160}
 
 
 def test_a_cancelled_run_is_no_loss_to_the_next_one(
-    store: Store, spec: SweepSpec, context: SubjectContext, expected: pd.DataFrame
+    store: Store, spec: SweepSpec, prepared: PreparedSubject, expected: pd.DataFrame
 ) -> None:
     first = store.create_run(spec)
 
@@ -338,18 +338,18 @@ def test_a_cancelled_run_is_no_loss_to_the_next_one(
         if row.progress.batch == 5 and row.state == "running":
             os.kill(os.getpid(), signal.SIGTERM)
 
-    assert run(store, first, context, progress=stop).state == "cancelled"
+    assert run(store, first, prepared, progress=stop).state == "cancelled"
     second = store.create_run(spec)
     store.attach(second, owner="x", pid=os.getpid(), host="h")
-    store.plan_points(second, planned_points(context, spec))
+    store.plan_points(second, planned_points(prepared, spec))
     assert {item.samples for item in store.load_state(second).sums.values()} == {80}
     store.finish(second, "cancelled", owner="x", seconds=0)
     store.requeue(second)
-    assert run(store, second, context).state == "done"
+    assert run(store, second, prepared).state == "done"
     assert_same_points(store.points(second), expected)
 
 
-def test_partial_sums_of_another_batch_size_are_not_continued(context: SubjectContext) -> None:
+def test_partial_sums_of_another_batch_size_are_not_continued(prepared: PreparedSubject) -> None:
     from analysis.records.sums import Sums
     from analysis.records.sweep import PointKey
 
@@ -364,10 +364,10 @@ def test_partial_sums_of_another_batch_size_are_not_continued(context: SubjectCo
             total=200,
         )
 
-    assert context.subject.evaluation is not None
-    pieces = Pieces(context.subject.evaluation, 64, looks=(10,))
+    assert prepared.subject.evaluation is not None
+    slices = Slices(prepared.subject.evaluation, 64, looks=(10,))
     state = SweepState(sums={key(n): Sums(samples=n) for n in (5, 10, 16, 64, 100, 160)})
-    kept = worker.start_state(state, pieces)
+    kept = worker.start_state(state, slices)
     assert sorted(item.samples for item in kept.sums.values()) == [10, 64, 160]
 
 
@@ -394,8 +394,8 @@ def test_data_that_raises_in_mid_sweep_keeps_what_was_measured(store: Store) -> 
         criteria=("l1",),
         ratios=(0.5,),
     )
-    context = open_context(load_subject(spec.subject))
-    split = context.subject.evaluation
+    prepared = prepare(load_subject(spec.subject))
+    split = prepared.subject.evaluation
     assert split is not None
     split._memory = None
     split._preload_bytes = 0
@@ -411,7 +411,7 @@ def test_data_that_raises_in_mid_sweep_keeps_what_was_measured(store: Store) -> 
     split._read = damaged  # type: ignore[assignment, method-assign]
     assert tiny_factories.pairs()
     run_id = store.create_run(spec)
-    row = run(store, run_id, context)
+    row = run(store, run_id, prepared)
     assert row.state == "failed"
     assert "raised in batch 5 of 7: OSError: disk read error" in row.error
     assert "\n" not in row.error
@@ -419,12 +419,12 @@ def test_data_that_raises_in_mid_sweep_keeps_what_was_measured(store: Store) -> 
     assert set(store.points(run_id)["samples"]) == {12}
     healthy[0] = True
     store.requeue(run_id)
-    assert run(store, run_id, context).state == "done"
+    assert run(store, run_id, prepared).state == "done"
     assert set(store.points(run_id)["samples"]) == {24}
 
 
 def test_a_bug_is_logged_with_its_traceback(store: Store, spec: SweepSpec) -> None:
-    def broken(row: RunRow) -> SubjectContext:
+    def broken(row: RunRow) -> PreparedSubject:
         raise KeyError("surprise")
 
     row = worker.run_to_end(store, store.create_run(spec), open_subject=broken)
@@ -436,7 +436,7 @@ def test_a_bug_is_logged_with_its_traceback(store: Store, spec: SweepSpec) -> No
 
 
 def test_changed_weights_do_not_join_a_run(
-    store: Store, spec: SweepSpec, context: SubjectContext
+    store: Store, spec: SweepSpec, prepared: PreparedSubject
 ) -> None:
     run_id = store.create_run(spec)
 
@@ -444,16 +444,16 @@ def test_changed_weights_do_not_join_a_run(
         if row.progress.batch == 1 and row.state == "running":
             os.kill(os.getpid(), signal.SIGTERM)
 
-    run(store, run_id, context, progress=stop)
+    run(store, run_id, prepared, progress=stop)
     store.requeue(run_id)
-    other = replace(context, subject=replace(context.subject, fingerprint="other"))
+    other = replace(prepared, subject=replace(prepared.subject, fingerprint="other"))
     row = run(store, run_id, other)
     assert (row.state, row.progress.batch) == ("failed", 1)
     assert f"the weights of run {run_id} changed" in row.error
 
 
 def test_a_locked_database_is_waited_for(
-    store: Store, spec: SweepSpec, context: SubjectContext, monkeypatch: pytest.MonkeyPatch
+    store: Store, spec: SweepSpec, prepared: PreparedSubject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     impatient = Store(store.workspace, busy_seconds=0.01)
     run_id = store.create_run(spec)
@@ -468,7 +468,7 @@ def test_a_locked_database_is_waited_for(
         save(*given, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(impatient, "save_batch", locked_at_first)
-    assert run(impatient, run_id, context).state == "done"
+    assert run(impatient, run_id, prepared).state == "done"
     assert len(tries) == 11
     impatient.close()
 
@@ -476,7 +476,7 @@ def test_a_locked_database_is_waited_for(
 def test_a_full_disk_ends_the_run_with_its_reason_and_resuming_goes_on(
     store: Store,
     spec: SweepSpec,
-    context: SubjectContext,
+    prepared: PreparedSubject,
     expected: pd.DataFrame,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -488,15 +488,15 @@ def test_a_full_disk_ends_the_run_with_its_reason_and_resuming_goes_on(
         save(run_id, update, owner=owner)
 
     run_id = store.create_run(spec)
-    with monkeypatch.context() as patch:
+    with monkeypatch.prepared() as patch:
         patch.setattr(store, "save_batch", full)
         with pytest.raises(StoreError, match="is full"):
-            run(store, run_id, context)
+            run(store, run_id, prepared)
     row = store.run(run_id)
     assert (row.state, row.progress.batch) == ("failed", 3)
     assert "is full" in row.error
     store.requeue(run_id)
-    assert run(store, run_id, context).state == "done"
+    assert run(store, run_id, prepared).state == "done"
     assert_same_points(store.points(run_id), expected)
 
 

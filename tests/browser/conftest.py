@@ -112,10 +112,10 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    context = browser.new_context(
+    prepared = browser.new_context(
         viewport={"width": 1440, "height": 1000}, accept_downloads=True, color_scheme="light"
     )
-    context.set_default_timeout(60_000)
-    opened = context.new_page()
+    prepared.set_default_timeout(60_000)
+    opened = prepared.new_page()
     yield opened
-    context.close()
+    prepared.close()

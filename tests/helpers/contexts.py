@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from analysis.edits.prepared import SubjectContext, open_context
+from analysis.edits.prepared import PreparedSubject, prepare
 from analysis.records.subject import SubjectSpec
 from analysis.subjects.subject import load_subject
 
@@ -20,5 +20,5 @@ def sample_spec(name: str, *, samples: int = 200, batch_size: int = 64) -> Subje
 
 
 @functools.cache
-def sample_context(name: str, *, samples: int = 200, batch_size: int = 64) -> SubjectContext:
-    return open_context(load_subject(sample_spec(name, samples=samples, batch_size=batch_size)))
+def sample_context(name: str, *, samples: int = 200, batch_size: int = 64) -> PreparedSubject:
+    return prepare(load_subject(sample_spec(name, samples=samples, batch_size=batch_size)))

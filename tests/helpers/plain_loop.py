@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.edits.masks import scores
-from analysis.edits.prepared import SubjectContext
+from analysis.edits.prepared import PreparedSubject
 from analysis.edits.target import targets
 from analysis.records.sweep import PointKey
 from pruners.groups.removal import remove
@@ -30,18 +30,18 @@ class Counts:
 
 
 def reference_plain_loop(
-    context: SubjectContext, points: Iterable[PointKey], batches: Sequence[Batch]
+    prepared: PreparedSubject, points: Iterable[PointKey], batches: Sequence[Batch]
 ) -> dict[PointKey, Counts]:
     """Measure points one after another by full eager forward passes."""
-    dense = [_answers(context.model, inputs) for inputs, _ in batches]
-    return {key: _measure(context, key, batches, dense) for key in points}
+    dense = [_answers(prepared.model, inputs) for inputs, _ in batches]
+    return {key: _measure(prepared, key, batches, dense) for key in points}
 
 
 def _measure(
-    context: SubjectContext, key: PointKey, batches: Sequence[Batch], dense: Sequence[Tensor]
+    prepared: PreparedSubject, key: PointKey, batches: Sequence[Batch], dense: Sequence[Tensor]
 ) -> Counts:
     samples = correct = lost = gained = 0
-    with pruned(context, key) as model:
+    with pruned(prepared, key) as model:
         for (inputs, labels), was in zip(batches, dense, strict=True):
             now = _answers(model, inputs)
             samples += len(labels)
@@ -57,24 +57,24 @@ def _answers(model: nn.Module, inputs: Tensor) -> Tensor:
 
 
 @contextmanager
-def pruned(context: SubjectContext, key: PointKey) -> Iterator[nn.Module]:
+def pruned(prepared: PreparedSubject, key: PointKey) -> Iterator[nn.Module]:
     """Yield the pruned model: masked in place and restored, or physically smaller."""
     target = next(
         item
-        for item in targets(context, key.granularity)
+        for item in targets(prepared, key.granularity)
         if (item.layer, item.group) == (key.layer, key.group)
     )
-    values = scores(context, target, key.criterion)
+    values = scores(prepared, target, key.criterion)
     keep = _highest(values, key.kept)
     if key.group is not None:
         kept = {key.group: keep.nonzero().flatten().tolist()}
-        yield remove(context.model, context.require_structure(), kept).eval()
+        yield remove(prepared.model, prepared.require_structure(), kept).eval()
         return
-    module = find_layer(context.model, key.layer)
+    module = find_layer(prepared.model, key.layer)
     weight = native_weight(module)
     saved = weight.detach().clone()
     weight.data.mul_(to_native(keep, module))
-    yield context.model
+    yield prepared.model
     weight.data.copy_(saved)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from analysis.records.subject import SubjectSpec
-from analysis.records.sums import Piece, Sums
+from analysis.records.sums import SliceCounts, Sums
 from analysis.records.sweep import PointKey, SweepSpec
 from analysis.store.store import Store
 
@@ -29,7 +29,7 @@ class Update:
     failed: dict[PointKey, str] = field(default_factory=dict)
     eta_seconds: float = 3.0
     inferred: dict[PointKey, str] = field(default_factory=dict)
-    looks: dict[PointKey, tuple[Piece, ...]] = field(default_factory=dict)
+    looks: dict[PointKey, tuple[SliceCounts, ...]] = field(default_factory=dict)
 
 
 def keys(layers: tuple[str, ...] = ("a", "b"), spec: SweepSpec = SPEC) -> list[PointKey]:

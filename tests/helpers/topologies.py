@@ -89,7 +89,7 @@ class Shuffled(nn.Module):
 
 
 class Split(nn.Module):
-    """Pieces of given sizes with a reader each."""
+    """Slices of given sizes with a reader each."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from analysis.edits.prepared import SubjectContext, open_context
+from analysis.edits.prepared import PreparedSubject, prepare
 from analysis.records.subject import SubjectSpec
 from analysis.records.sweep import SweepSpec
 from analysis.store.store import Store
@@ -27,27 +27,27 @@ OWNER = "test"
 
 
 @pytest.fixture(scope="session")
-def context() -> SubjectContext:
+def prepared() -> PreparedSubject:
     """The subject of all page tests, loaded once."""
-    return open_context(load_subject(SUBJECT))
+    return prepare(load_subject(SUBJECT))
 
 
-def measure(store: Store, context: SubjectContext, spec: SweepSpec, *, samples: int) -> str:
+def measure(store: Store, prepared: PreparedSubject, spec: SweepSpec, *, samples: int) -> str:
     """Enter a run and measure its first samples, as a worker does, without a process."""
     run_id = store.create_run(spec)
     store.attach(run_id, owner=OWNER, pid=os.getpid(), host=socket.gethostname())
     assert store.claim_device(run_id)
     store.describe(
         run_id,
-        identity=context.identity,
+        identity=prepared.identity,
         has_labels=True,
         batches=3,
         total_samples=120,
         versions={},
     )
-    store.plan_points(run_id, planned_points(context, spec))
+    store.plan_points(run_id, planned_points(prepared, spec))
     if samples:
-        for update in iter_sweep(context, spec):
+        for update in iter_sweep(prepared, spec):
             store.save_batch(run_id, update, owner=OWNER)
             if update.samples == samples:
                 break
@@ -56,7 +56,7 @@ def measure(store: Store, context: SubjectContext, spec: SweepSpec, *, samples: 
 
 @pytest.fixture(scope="session")
 def templates(
-    context: SubjectContext, tmp_path_factory: pytest.TempPathFactory
+    prepared: PreparedSubject, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, tuple[Path, str]]:
     """A workspace with one run in each state, and the run's id; "many" is done, by 19 criteria."""
     found: dict[str, tuple[Path, str]] = {}
@@ -64,7 +64,7 @@ def templates(
     for state, samples in states.items():
         place = tmp_path_factory.mktemp(state)
         store = Store(place)
-        run_id = measure(store, context, MANY if state == "many" else SWEEP, samples=samples)
+        run_id = measure(store, prepared, MANY if state == "many" else SWEEP, samples=samples)
         if state != "running":
             error = "the disk of the data is gone" if state == "failed" else ""
             end = "done" if state == "many" else state
@@ -76,7 +76,7 @@ def templates(
 
 @pytest.fixture
 def workspace(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, context: SubjectContext
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prepared: PreparedSubject
 ) -> Iterator[Path]:
     """An empty workspace that the pages use; the subject is in memory already."""
     place = tmp_path / "workspace"
@@ -84,7 +84,7 @@ def workspace(
     monkeypatch.setenv("PRUNESCOPE_ROOTS", str(tmp_path))
     st.cache_data.clear()
     st.cache_resource.clear()
-    subjects().put(SUBJECT, LoadedSubject(context))
+    subjects().put(SUBJECT, LoadedSubject(prepared))
     yield place
     st.cache_resource.clear()
 

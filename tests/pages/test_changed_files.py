@@ -61,7 +61,7 @@ def test_new_weights_are_measured_and_said(
 def test_a_run_of_the_old_weights_is_stale(
     open_page: Open, own: SubjectSpec, tmp_path: Path
 ) -> None:
-    from analysis.edits.prepared import open_context
+    from analysis.edits.prepared import prepare
     from analysis.records.sweep import SweepSpec
     from analysis.store.store import Store
     from analysis.subjects.subject import load_subject
@@ -70,8 +70,8 @@ def test_a_run_of_the_old_weights_is_stale(
     place = tmp_path / "workspace"
     place.mkdir()
     store = Store(place)
-    context = open_context(load_subject(own))
-    run_id = measure(store, context, SweepSpec(subject=own, criteria=("l1",)), samples=96)
+    prepared = prepare(load_subject(own))
+    run_id = measure(store, prepared, SweepSpec(subject=own, criteria=("l1",)), samples=96)
     store.finish(run_id, "done", owner="test", seconds=1.0, error="")
     store.close()
     test = open_page("5_Plan", subject=own, run=run_id)

@@ -9,7 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from analysis import plans
-from analysis.edits.prepared import open_context
+from analysis.edits.prepared import prepare
 from analysis.plans.history import History
 from analysis.records.subject import SubjectSpec
 from analysis.store.store import Store
@@ -280,7 +280,7 @@ def test_a_plan_follows_the_subject_to_other_samples(
 ) -> None:
     test = open_page("5_Plan", "done")
     fill_uniform(test, 50)
-    subjects().put(other_subject, LoadedSubject(open_context(load_subject(other_subject))))
+    subjects().put(other_subject, LoadedSubject(prepare(load_subject(other_subject))))
     test.session_state["subject_spec"] = other_subject.to_dict()
     test.run()
     assert_no_bug(test)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from analysis.edits.prepared import SubjectContext
+from analysis.edits.prepared import PreparedSubject
 from analysis.records.sweep import SweepSpec
 from analysis.store.store import Store
 from tests.pages.conftest import OWNER, measure
@@ -24,10 +24,12 @@ def variant(field: str) -> SweepSpec:
     return dataclasses.replace(SWEEP, subject=subject, **{field: OTHERS[field]})  # type: ignore[arg-type]
 
 
-def add_sibling(workspace: Path, context: SubjectContext, field: str, *, samples: int = 120) -> str:
+def add_sibling(
+    workspace: Path, prepared: PreparedSubject, field: str, *, samples: int = 120
+) -> str:
     """Enter a variant of the run, measured so far."""
     store = Store(workspace)
-    run_id = measure(store, context, variant(field), samples=samples)
+    run_id = measure(store, prepared, variant(field), samples=samples)
     if samples == 120:
         store.finish(run_id, "done", owner=OWNER, seconds=1.0, error="")
     store.close()
@@ -44,7 +46,7 @@ def lines(test: AppTest) -> list[list[str]]:
 @pytest.mark.parametrize("field", list(OTHERS))
 @pytest.mark.parametrize("page", ["3_Curves", "4_Compare"])
 def test_the_switch_offers_to_measure_and_goes_to_the_other_run(
-    page: str, field: str, open_page: Open, workspace: Path, context: SubjectContext
+    page: str, field: str, open_page: Open, workspace: Path, prepared: PreparedSubject
 ) -> None:
     test = open_page(page, "done")
     run_id = str(test.query_params["run"])
@@ -53,7 +55,7 @@ def test_the_switch_offers_to_measure_and_goes_to_the_other_run(
     assert_no_bug(test)
     assert "No run of this sweep yet" in text_of(test)
     assert "Measure it" in [item.label for item in test.button]
-    other = add_sibling(workspace, context, field)
+    other = add_sibling(workspace, prepared, field)
     test.run()
     assert_no_bug(test)
     assert test.query_params["run"] == other
@@ -67,12 +69,12 @@ def test_the_switch_offers_to_measure_and_goes_to_the_other_run(
 
 
 def test_a_repair_that_does_not_fit_the_semantics_is_not_offered(
-    open_page: Open, workspace: Path, context: SubjectContext
+    open_page: Open, workspace: Path, prepared: PreparedSubject
 ) -> None:
     test = open_page("3_Curves", "done")
     repairs = test.segmented_control(key=f"repair_{test.query_params['run']}")
     assert repairs.options == ["Raw", "After bn", "After lsq"]
-    masked = add_sibling(workspace, context, "semantics")
+    masked = add_sibling(workspace, prepared, "semantics")
     test = AppTest.from_file(str(Path(__file__).parents[2] / "app.py"), default_timeout=60)
     test.query_params["run"] = masked
     test.switch_page("pages/3_Curves.py").run()
@@ -86,10 +88,10 @@ def test_without_a_sibling_the_run_is_drawn_alone(open_page: Open) -> None:
 
 
 def test_both_curves_are_drawn_with_their_numbers(
-    open_page: Open, workspace: Path, context: SubjectContext
+    open_page: Open, workspace: Path, prepared: PreparedSubject
 ) -> None:
     test = open_page("3_Curves", "done", layer="conv2", criterion="fpgm")
-    add_sibling(workspace, context, "repair")
+    add_sibling(workspace, prepared, "repair")
     test.run()
     assert_no_bug(test)
     assert test.selectbox(key="choose_beside").value == "after lsq"
@@ -108,10 +110,10 @@ def test_both_curves_are_drawn_with_their_numbers(
 
 
 def test_a_sibling_that_is_being_measured_is_drawn_without_a_verdict(
-    open_page: Open, workspace: Path, context: SubjectContext
+    open_page: Open, workspace: Path, prepared: PreparedSubject
 ) -> None:
     test = open_page("3_Curves", "done")
-    add_sibling(workspace, context, "repair", samples=40)
+    add_sibling(workspace, prepared, "repair", samples=40)
     test.run()
     assert_no_bug(test)
     assert "l1, after lsq" in lines(test)[1]
@@ -120,10 +122,10 @@ def test_a_sibling_that_is_being_measured_is_drawn_without_a_verdict(
 
 
 def test_the_table_twin_has_both_curves(
-    open_page: Open, workspace: Path, context: SubjectContext
+    open_page: Open, workspace: Path, prepared: PreparedSubject
 ) -> None:
     test = open_page("3_Curves", "done")
-    add_sibling(workspace, context, "repair")
+    add_sibling(workspace, prepared, "repair")
     test.session_state["curves_twin"] = True
     test.run()
     assert_no_bug(test)

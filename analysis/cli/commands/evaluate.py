@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from analysis.cli.options import Json, Workspace, open_context, read_plan
+from analysis.cli.options import Json, Workspace, plan_of_file, prepare_subject
 from analysis.cli.output import print_json, print_table, progress_bar, say
 from analysis.cli.sweep_options import check_choice
 
 if TYPE_CHECKING:
-    from analysis.edits import SubjectContext
+    from analysis.edits import PreparedSubject
     from analysis.evaluation import Evaluation
     from analysis.records import Plan
     from analysis.recovery import Recovery
@@ -46,15 +46,15 @@ def evaluate(
 ) -> None:
     """Measure a plan: dense, masked and physically removed side by side."""
     check_repair(repair)
-    chosen = read_plan(plan)
+    chosen = plan_of_file(plan)
     subject = chosen.subject
     if samples is not None:
         subject = dataclasses.replace(subject, samples=samples)
     if device is not None:
         subject = dataclasses.replace(subject, device=device)
-    context = open_context(subject, workspace)
-    recovery = repaired(context, chosen, repair)
-    found = evaluated(context, chosen, recovery, latency_seconds=latency_seconds)
+    prepared = prepare_subject(subject, workspace)
+    recovery = repaired(prepared, chosen, repair)
+    found = evaluated(prepared, chosen, recovery, latency_seconds=latency_seconds)
     if as_json:
         print_json(found.to_dict())
         return
@@ -72,25 +72,29 @@ def check_repair(name: str) -> None:
     check_choice("repair", name, ("none", *METHODS))
 
 
-def repaired(context: SubjectContext, plan: Plan, method: str) -> Recovery | None:
+def repaired(prepared: PreparedSubject, plan: Plan, method: str) -> Recovery | None:
     """Repair a plan's model under a progress bar; None for ``none``."""
     from analysis.recovery import recover_plan
 
     if method == "none":
         return None
     with _progress("repairing") as show:
-        return recover_plan(context, plan, method=method, progress=show)
+        return recover_plan(prepared, plan, method=method, progress=show)
 
 
 def evaluated(
-    context: SubjectContext, plan: Plan, recovery: Recovery | None, *, latency_seconds: float = 5.0
+    prepared: PreparedSubject,
+    plan: Plan,
+    recovery: Recovery | None,
+    *,
+    latency_seconds: float = 5.0,
 ) -> Evaluation:
     """Measure a plan's model, repaired or not, under a progress bar."""
     from analysis.evaluation import evaluate_plan
 
     with _progress("evaluating") as show:
         return evaluate_plan(
-            context, plan, recovery=recovery, latency_seconds=latency_seconds, progress=show
+            prepared, plan, recovery=recovery, latency_seconds=latency_seconds, progress=show
         )
 
 

@@ -8,14 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from analysis.cli.commands.evaluate import PlanFile, check_repair, evaluated, repaired
-from analysis.cli.options import Json, Workspace, check_folder, open_context, open_store, read_plan
+from analysis.cli.options import (
+    Json,
+    Workspace,
+    check_folder,
+    open_store,
+    plan_of_file,
+    prepare_subject,
+)
 from analysis.cli.output import print_json, print_table, say
 from pruners.errors import UnknownNameError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from analysis.edits import SubjectContext
+    from analysis.edits import PreparedSubject
     from analysis.records import Plan
 
 
@@ -43,16 +50,16 @@ def export(
 
     formats.get(format)
     check_repair(repair)
-    chosen = read_plan(plan)
+    chosen = plan_of_file(plan)
     check_folder(out)
-    context = open_context(chosen.subject, workspace)
-    points = _points(chosen, context, workspace)
-    recovery = repaired(context, chosen, repair)
-    evaluation = evaluated(context, chosen, recovery) if measures else None
+    prepared = prepare_subject(chosen.subject, workspace)
+    points = _points(chosen, prepared, workspace)
+    recovery = repaired(prepared, chosen, repair)
+    evaluation = evaluated(prepared, chosen, recovery) if measures else None
     found = formats.export(
         format,
         formats.ExportRequest(
-            context=context,
+            prepared=prepared,
             plan=chosen,
             recovery=recovery,
             directory=out,
@@ -70,7 +77,7 @@ def export(
         say(note)
 
 
-def _points(plan: Plan, context: SubjectContext, workspace: Path | None) -> pd.DataFrame | None:
+def _points(plan: Plan, prepared: PreparedSubject, workspace: Path | None) -> pd.DataFrame | None:
     """Return the points of the run that the plan was chosen from, if they are of this subject."""
     if plan.run is None:
         return None
@@ -80,7 +87,7 @@ def _points(plan: Plan, context: SubjectContext, workspace: Path | None) -> pd.D
     except UnknownNameError:
         say(f"Run {plan.run}, which the plan was chosen from, is not in this workspace.")
         return None
-    if not row.is_of(context.identity):
+    if not row.is_of(prepared.identity):
         say(f"Run {plan.run} measured another content of the subject; its points are left out.")
         return None
     return store.points(row.run_id)

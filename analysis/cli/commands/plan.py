@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from analysis.cli.options import Json, Workspace, open_context, open_store
+from analysis.cli.options import Json, Workspace, open_store, prepare_subject
 from analysis.cli.output import print_json, print_table, say
 from pruners.errors import InputError
 
 if TYPE_CHECKING:
     from analysis.allocation import Allocation
-    from analysis.edits import SubjectContext
+    from analysis.edits import PreparedSubject
     from analysis.records import Plan
 
 
@@ -86,10 +86,10 @@ def plan(
             f"{', '.join(row.spec.criteria)}"
         )
     points = store.points(row.run_id)
-    context = open_context(row.spec.subject, workspace)
-    row.require(context.identity)
+    prepared = prepare_subject(row.spec.subject, workspace)
+    row.require(prepared.identity)
     start = plans.start_plan(
-        context,
+        prepared,
         criterion=chosen,
         granularity=row.spec.granularity,
         layers=layers,
@@ -102,33 +102,33 @@ def plan(
         Request(
             plan=start,
             points=points,
-            meter=plans.meter(context),
+            meter=plans.meter(prepared),
             budget=limit,
             ratio=ratio,
             tolerance=tolerance,
             criteria="best" if criterion in (None, "best") else "fixed",
             cautious=cautious,
             rank=lambda start, ratio: global_plan(
-                context, start, ratio=ratio, normalizer=normalizer
+                prepared, start, ratio=ratio, normalizer=normalizer
             ),
-            finish=lambda plan: rounded(plan, context.structure, multiple=round_to),
+            finish=lambda plan: rounded(plan, prepared.structure, multiple=round_to),
         ),
     )
     if not found.feasible:
         raise InputError(found.message or f"the budget {budget} cannot be met")
-    final = plans.resolve(context, found.plan)
+    final = plans.resolve(prepared, found.plan)
     if rounds > 1:
-        final = rescored_plan(context, final, rounds=rounds)
+        final = rescored_plan(prepared, final, rounds=rounds)
     write_plan(final, out)
-    _report(context, final, found, out=out, as_json=as_json)
+    _report(prepared, final, found, out=out, as_json=as_json)
 
 
 def _report(
-    context: SubjectContext, plan: Plan, found: Allocation, *, out: Path, as_json: bool
+    prepared: PreparedSubject, plan: Plan, found: Allocation, *, out: Path, as_json: bool
 ) -> None:
     from analysis.plans import achieved, kept_counts
 
-    cost, dense = context.cost.predict(kept_counts(plan)), context.cost.dense
+    cost, dense = prepared.cost.predict(kept_counts(plan)), prepared.cost.dense
     if as_json:
         result: dict[str, Any] = {
             "out": str(out),

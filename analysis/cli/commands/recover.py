@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from analysis.cli.commands.evaluate import PlanFile
-from analysis.cli.options import Json, Workspace, check_folder, open_context, read_plan
+from analysis.cli.options import Json, Workspace, check_folder, plan_of_file, prepare_subject
 from analysis.cli.output import duration, print_json, print_table, progress_bar, say
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def recover(
     from analysis.interop import write_recovered
     from analysis.recovery import recover_plan, report
 
-    chosen = read_plan(plan)
+    chosen = plan_of_file(plan)
     subject = chosen.subject
     if samples is not None:
         subject = dataclasses.replace(subject, samples=samples)
@@ -60,18 +60,18 @@ def recover(
         subject = dataclasses.replace(subject, device=device)
     if out is not None:
         check_folder(out)
-    context = open_context(subject, workspace)
+    prepared = prepare_subject(subject, workspace)
     with progress_bar() as bar:
         task = bar.add_task(f"recovering by {method}", total=None, eta="")
         recovery = recover_plan(
-            context,
+            prepared,
             chosen,
             method=method,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    found = report(context, chosen, recovery)
+    found = report(prepared, chosen, recovery)
     if out is not None:
-        write_recovered(context, recovery, out)
+        write_recovered(prepared, recovery, out)
     if as_json:
         print_json({**found.to_dict(), "out": None if out is None else str(out)})
         return

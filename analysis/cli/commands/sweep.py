@@ -14,8 +14,8 @@ from analysis.cli.options import (
     Device,
     Json,
     Workspace,
-    open_context,
     open_store,
+    prepare_subject,
 )
 from analysis.cli.output import duration, print_json, progress_bar, say
 from analysis.cli.sweep_options import (
@@ -28,7 +28,7 @@ from analysis.records import RunRow, SweepSpec
 from pruners.errors import CancelledError, InputError, PruneScopeError
 
 if TYPE_CHECKING:
-    from analysis.edits import SubjectContext
+    from analysis.edits import PreparedSubject
     from analysis.store import Store
 
 
@@ -124,7 +124,9 @@ def sweep(
     if resume is not None:
         check_resume(given)
         row = store.run(resume)
-        context = None if row.state == records.DONE else open_context(row.spec.subject, workspace)
+        prepared = (
+            None if row.state == records.DONE else prepare_subject(row.spec.subject, workspace)
+        )
     else:
         spec = spec_of_options(
             model=model,
@@ -150,41 +152,41 @@ def sweep(
             executor=executor,
             ray_address=ray_address,
         )
-        context = open_context(spec.subject, workspace)
-        _check_and_announce(store, context, spec)
+        prepared = prepare_subject(spec.subject, workspace)
+        _check_and_announce(store, prepared, spec)
         row = store.run(store.create_run(spec))
-    if context is not None:
-        _collect(context, row.spec)
-        row = _measure(store, row, context, is_resumed=resume is not None)
+    if prepared is not None:
+        _collect(prepared, row.spec)
+        row = _measure(store, row, prepared, is_resumed=resume is not None)
     return _report(store, row, out=out, as_json=as_json)
 
 
-def _check_and_announce(store: Store, context: SubjectContext, spec: SweepSpec) -> None:
+def _check_and_announce(store: Store, prepared: PreparedSubject, spec: SweepSpec) -> None:
     """Find out whether the sweep can be done, before anything is entered in the store."""
     from analysis.sweeps import planned_points, require_data
     from analysis.worker import known_points
 
-    require_data(context)
-    points = planned_points(context, spec)
-    known = known_points(store, context, spec)
-    for note in context.subject.notes:
+    require_data(prepared)
+    points = planned_points(prepared, spec)
+    known = known_points(store, prepared, spec)
+    for note in prepared.subject.notes:
         say(note)
-    if context.evaluator.fallback_reason:
-        say(f"Full forward passes are used: {context.evaluator.fallback_reason}")
+    if prepared.evaluator.fallback_reason:
+        say(f"Full forward passes are used: {prepared.evaluator.fallback_reason}")
     say(f"{len(points) - len(known)} points to measure, {len(known)} known from earlier runs.")
 
 
-def _collect(context: SubjectContext, spec: SweepSpec) -> None:
+def _collect(prepared: PreparedSubject, spec: SweepSpec) -> None:
     """Collect the calibration statistics in sight of the user; the workspace keeps them."""
     with progress_bar() as bar:
         task = bar.add_task("calibration", total=None, eta="")
-        context.prepare(
+        prepared.prepare(
             spec.criteria,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
 
 
-def _measure(store: Store, row: RunRow, context: SubjectContext, *, is_resumed: bool) -> RunRow:
+def _measure(store: Store, row: RunRow, prepared: PreparedSubject, *, is_resumed: bool) -> RunRow:
     from analysis.worker import run_to_end
 
     if is_resumed:
@@ -204,7 +206,7 @@ def _measure(store: Store, row: RunRow, context: SubjectContext, *, is_resumed: 
                 what = f"{done} of {total} {'curves' if now.counts_curves else 'samples'}"
             bar.update(task, description=what, completed=done, total=total or None, eta=left)
 
-        row = run_to_end(store, row.run_id, progress=show, open_subject=lambda _: context)
+        row = run_to_end(store, row.run_id, progress=show, open_subject=lambda _: prepared)
     say(f"Run {row.run_id}: {row.state} after {duration(time.perf_counter() - start)}.")
     return row
 

@@ -24,7 +24,7 @@ CARD_VERSION = 1
 def export_model(request: ExportRequest) -> Exported:
     """Write ``model.safetensors``, ``rebuild.py`` and ``model.json``."""
     model = request.model()
-    example = request.context.subject.example
+    example = request.prepared.subject.example
     params = sum(item.numel() for item in model.parameters())
     files = [(request.directory / WEIGHTS, f"the weights: {params:,} parameters")]
     notes = _notes(request)
@@ -46,7 +46,7 @@ def export_model(request: ExportRequest) -> Exported:
 
 
 def _card(request: ExportRequest, *, params: int, is_scripted: bool) -> dict[str, object]:
-    subject = request.context.subject
+    subject = request.prepared.subject
     card: dict[str, object] = {
         "schema_version": CARD_VERSION,
         "model": subject.spec.model,
@@ -85,7 +85,7 @@ def _notes(request: ExportRequest) -> tuple[str, ...]:
             "removed, which is not the same"
         )
     if request.recovery is not None:
-        count = len(request.context.subject.calibration or ())
+        count = len(request.prepared.subject.calibration or ())
         notes.append(f"the weights are repaired by {request.repair} on {count} calibration samples")
         skipped = request.recovery.skipped.items()
         notes += [f"{name} was not repaired: {reason}" for name, reason in skipped]

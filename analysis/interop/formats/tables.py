@@ -28,7 +28,7 @@ def final_plan(request: ExportRequest) -> Plan:
     Raises:
         PlanError: It does not fit the subject.
     """
-    plan = resolve(request.context, compact(require_fit(request.context, request.chosen)))
+    plan = resolve(request.prepared, compact(require_fit(request.prepared, request.chosen)))
     if request.evaluation is None:
         return plan
     measured = request.evaluation.removed

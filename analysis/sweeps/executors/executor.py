@@ -1,4 +1,4 @@
-"""Where the pieces of a sweep are measured: in this process, or on the workers of a cluster.
+"""Where the slices of a sweep are measured: in this process, or on the workers of a cluster.
 
 A sweep decides what is measured and in which order its sums are added; an executor only says who
 measures it. That is why the final table is the same everywhere.
@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from analysis.edits import SubjectContext
+from analysis.edits import PreparedSubject
 from analysis.records import SweepSpec
 from analysis.sweeps.executors.local import LocalExecutor
 from analysis.sweeps.grid import Item
 from analysis.sweeps.measuring import Cancel, Measured
 
-# A piece of the evaluation set, by number, with the items to measure on it.
+# A slice of the evaluation set, by number, with the items to measure on it.
 Task = tuple[int, Sequence[Item]]
 
 
@@ -34,12 +34,12 @@ class Executor(Protocol):
 
 
 def open_executor(
-    context: SubjectContext, spec: SweepSpec, items: Sequence[Item], *, tasks: int
+    prepared: PreparedSubject, spec: SweepSpec, items: Sequence[Item], *, tasks: int
 ) -> Executor:
     """Return the executor that a sweep asks for.
 
     Args:
-        context: The subject.
+        prepared: The subject.
         spec: The sweep.
         items: All items that may be measured.
         tasks: Tasks of the largest round; more workers than that are of no use.
@@ -50,14 +50,14 @@ def open_executor(
     if spec.executor == "ray":
         from analysis.sweeps.executors.ray import RayExecutor
 
-        return RayExecutor(context, spec, items, tasks=tasks)
-    return LocalExecutor(context, spec, items)
+        return RayExecutor(prepared, spec, items, tasks=tasks)
+    return LocalExecutor(prepared, spec, items)
 
 
 def measure_shared(
     executor: Executor, number: int, items: Sequence[Item], cancel: Cancel
 ) -> Measured | None:
-    """Measure the items of one piece, shared out among the workers; None if cancelled."""
+    """Measure the items of one slice, shared out among the workers; None if cancelled."""
     shares = [items[first :: executor.width] for first in range(executor.width)]
     found = executor.measure([(number, share) for share in shares if share], cancel)
     if found is None:

@@ -1,8 +1,8 @@
-"""Pieces of a sweep on the workers of an existing Ray cluster, in synchronous rounds.
+"""Slices of a sweep on the workers of an existing Ray cluster, in synchronous rounds.
 
 Each worker loads the subject from its addresses; masks go out and sums come back as plain data. A
-round gives each worker one task: in an exhaustive sweep a piece with all points, in an adaptive one
-a share of the points of one piece. Results come back in the order of the tasks, so that the final
+round gives each worker one task: in an exhaustive sweep a slice with all points, in an adaptive one
+a share of the points of one slice. Results come back in the order of the tasks, so that the final
 table is the one of a single process. The task of a worker that is lost is measured by a new one.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from analysis.edits import NestedMasks, SubjectContext, open_context, targets
+from analysis.edits import NestedMasks, PreparedSubject, prepare, targets
 from analysis.records import Identity, Sums, SweepSpec
 from analysis.subjects import load_subject
 from analysis.sweeps.executors.local import LocalExecutor
@@ -61,11 +61,11 @@ class ShardWorker:
             self._error = str(error)
 
     def _open(self, spec: SweepSpec, items: Sequence[dict[str, Any]], identity: Identity) -> None:
-        context = open_context(load_subject(spec.subject))
-        subject = context.subject
-        if what := identity.change(context.identity):
+        prepared = prepare(load_subject(spec.subject))
+        subject = prepared.subject
+        if what := identity.change(prepared.identity):
             raise InputError(f"a Ray worker finds another {what} at the same addresses")
-        by_name = {item.name: item for item in targets(context, spec.granularity, spec.layers)}
+        by_name = {item.name: item for item in targets(prepared, spec.granularity, spec.layers)}
         device = subject.example.device
         self._items = [
             Item(
@@ -77,14 +77,14 @@ class ShardWorker:
             )
             for item in items
         ]
-        self._executor = LocalExecutor(context, spec, self._items)
+        self._executor = LocalExecutor(prepared, spec, self._items)
 
     def pid(self) -> int:
         """Return the process."""
         return os.getpid()
 
     def measure(self, number: int, positions: Sequence[int]) -> dict[str, Any]:
-        """Measure items, given by their positions, on a piece; return plain data."""
+        """Measure items, given by their positions, on a slice; return plain data."""
         if self._error:
             return {"error": self._error}
         chosen = [self._items[at] for at in positions]
@@ -106,7 +106,7 @@ class RayExecutor:
     """Workers on a Ray cluster, one a free CPU.
 
     Args:
-        context: The subject.
+        prepared: The subject.
         spec: The sweep.
         items: All items that may be measured.
         tasks: Tasks of the largest round; more workers than that are of no use.
@@ -116,9 +116,9 @@ class RayExecutor:
     """
 
     def __init__(
-        self, context: SubjectContext, spec: SweepSpec, items: Sequence[Item], *, tasks: int
+        self, prepared: PreparedSubject, spec: SweepSpec, items: Sequence[Item], *, tasks: int
     ) -> None:
-        identity = context.identity
+        identity = prepared.identity
         self._ray = _connected(spec.ray_address)
         self._items = list(items)
         self._position = {id(item): at for at, item in enumerate(items)}
@@ -145,7 +145,7 @@ class RayExecutor:
         """Measure a round of at most `width` tasks; None if cancelled.
 
         Args:
-            tasks: Numbers of pieces with the items to measure on them.
+            tasks: Numbers of slices with the items to measure on them.
             cancel: Asked while waiting.
 
         Raises:

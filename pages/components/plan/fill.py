@@ -63,7 +63,7 @@ def draw(current: Session, subject: LoadedSubject, plan: Plan, points: pd.DataFr
                 width="content",
             )
             if st.button("Fill", icon=":material/auto_fix_high:", key="plan_fill", type="primary"):
-                finish = partial(rounded, structure=subject.context.structure, multiple=multiple)
+                finish = partial(rounded, structure=subject.prepared.structure, multiple=multiple)
                 request = _request(
                     subject, plan, points, target=target, amount=amount, best=best, finish=finish
                 )
@@ -149,7 +149,7 @@ def _request(
         tolerance=amount if target == "tolerance" else None,
         budget=allocation.Budget(target, amount) if target in allocation.KINDS else None,
         criteria=allocation.BEST if best else allocation.FIXED,
-        rank=lambda start, ratio: global_plan(subject.context, start, ratio=ratio),
+        rank=lambda start, ratio: global_plan(subject.prepared, start, ratio=ratio),
         finish=finish,
     )
 
@@ -204,7 +204,7 @@ def _more(subject: LoadedSubject, plan: Plan, multiple: int) -> None:
             width="stretch",
             disabled=multiple == 1,
             on_click=lambda: plan_state.do(
-                rounded(plan, subject.context.structure, multiple=multiple),
+                rounded(plan, subject.prepared.structure, multiple=multiple),
                 action=f"round to {multiple}s",
             ),
             help="Up to a multiple of what Round to says. Requested ratios and locked layers stay.",
@@ -238,7 +238,7 @@ def _more(subject: LoadedSubject, plan: Plan, multiple: int) -> None:
 def _open(subject: LoadedSubject, plan: Plan, content: bytes, name: str) -> None:
     try:
         opened = plans.from_json(content.decode("utf-8", "replace"), source=name)
-        require_fit(subject.context, opened)
+        require_fit(subject.prepared, opened)
     except PruneScopeError as error:
         problem(error, title="This plan cannot be used")
         return

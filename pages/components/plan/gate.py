@@ -30,7 +30,7 @@ def pruning_plan(current: Session) -> Plan | None:
         with guarded("The plan of this link cannot be restored"):
             with st.spinner("Loading the subject", show_time=True):
                 subject = session.loaded(current.spec)
-            plan = plan_state.ensure(current, subject.context)
+            plan = plan_state.ensure(current, subject.prepared)
     if plan is None or plan.subject != current.spec or not plans.pruned_entries(plan):
         empty(
             "The plan removes nothing yet",

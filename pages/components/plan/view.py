@@ -23,7 +23,7 @@ def draw(current: Session) -> None:
     assert current.spec is not None
     with st.spinner("Loading the subject", show_time=True):
         subject = session.loaded(current.spec)
-    plan = plan_state.ensure(current, subject.context)
+    plan = plan_state.ensure(current, subject.prepared)
     points = _points(current)
     if current.has_changed:
         ribbon(
@@ -38,7 +38,7 @@ def draw(current: Session) -> None:
     table = plan_table(plan, points, tolerance=float(url_state.value("tolerance")) / 100)
     table_editor.draw(plan, table, points, current)
     _details(subject, plan, points, table)
-    if subject.context.subject.evaluation is not None:
+    if subject.prepared.subject.evaluation is not None:
         with guarded("The plan cannot be measured"):
             live.stream(subject, plan, slot, note, predicted)
 
@@ -56,7 +56,9 @@ def _other_run(current: Session, subject: LoadedSubject, plan: Plan) -> None:
             "Start over from the open run",
             icon=":material/restart_alt:",
             key="plan_start_over",
-            on_click=lambda: plan_state.start_over(plan_state.empty_plan(current, subject.context)),
+            on_click=lambda: plan_state.start_over(
+                plan_state.empty_plan(current, subject.prepared)
+            ),
             help="Undo brings this plan back.",
         )
 
@@ -79,7 +81,7 @@ def _cards(
         _predicted(subject, predicted)
         slot = st.empty()
     note = st.empty()
-    if subject.context.subject.evaluation is None:
+    if subject.prepared.subject.evaluation is None:
         slot.metric(live.LABEL, formatting.DASH, border=True, height="stretch")
         note.caption("Nothing is measured: the subject has no evaluation data.")
     else:

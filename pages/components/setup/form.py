@@ -14,7 +14,7 @@ CUSTOM = "Other address"
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SourceChoice:
     """A way to name a model or data set.
 
     Attributes:
@@ -26,31 +26,35 @@ class Source:
     help: str
 
 
-MODELS: Mapping[str, Source] = {
-    "Sample": Source("sample:resnet20", "A small trained network that comes with PruneScope."),
-    "torchvision": Source(
+MODELS: Mapping[str, SourceChoice] = {
+    "Sample": SourceChoice(
+        "sample:resnet20", "A small trained network that comes with PruneScope."
+    ),
+    "torchvision": SourceChoice(
         "torchvision:resnet18#weights=weights/resnet18.safetensors",
         "A torchvision architecture with your weights: safetensors or a plain state dict.",
     ),
-    "timm": Source("timm:resnet18#weights=weights/model.safetensors", "An architecture of timm."),
-    "Python factory": Source(
+    "timm": SourceChoice(
+        "timm:resnet18#weights=weights/model.safetensors", "An architecture of timm."
+    ),
+    "Python factory": SourceChoice(
         "path/model.py:build#weights=weights/model.safetensors",
         "A function that returns the module, in a file or as package.module:function. "
         "Its code runs, so the file must lie below the folders that this server allows.",
     ),
 }
-DATA: Mapping[str, Source] = {
-    "Sample": Source("sample:fashion-mnist", "10,000 test images, 2,000 for calibration."),
-    "NumPy file": Source(
+DATA: Mapping[str, SourceChoice] = {
+    "Sample": SourceChoice("sample:fashion-mnist", "10,000 test images, 2,000 for calibration."),
+    "NumPy file": SourceChoice(
         "npz:data/test.npz#mean=0.5&std=0.25",
         "An npz file with the arrays images and labels; mean and std normalise them.",
     ),
-    "Image folder": Source(
+    "Image folder": SourceChoice(
         "imagefolder:data/val#size=224&mean=0.485,0.456,0.406&std=0.229,0.224,0.225",
         "A folder with one folder of images a class.",
     ),
-    "torchvision": Source("torchvision:CIFAR10#root=data", "A torchvision data set on disk."),
-    "Python factory": Source(
+    "torchvision": SourceChoice("torchvision:CIFAR10#root=data", "A torchvision data set on disk."),
+    "Python factory": SourceChoice(
         "path/data.py:build", "A function that returns a map-style data set of (input, target)."
     ),
 }
@@ -105,7 +109,7 @@ def form(present: SubjectSpec | None, *, samples: tuple[str, ...]) -> SubjectSpe
 
 
 def _address(
-    label: str, sources: Mapping[str, Source], present: str, *, samples: tuple[str, ...]
+    label: str, sources: Mapping[str, SourceChoice], present: str, *, samples: tuple[str, ...]
 ) -> str:
     """Draw the choice of a source and the fields of its address."""
     key = f"setup_{label.lower()}"
@@ -140,7 +144,7 @@ def _address(
     )
 
 
-def _kind_of(address: str, sources: Mapping[str, Source]) -> str:
+def _kind_of(address: str, sources: Mapping[str, SourceChoice]) -> str:
     """Return which source an address belongs to, by its scheme."""
     schemes = {source.example.split(":")[0]: kind for kind, source in sources.items()}
     scheme = address.split(":")[0]

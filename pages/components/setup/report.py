@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from analysis import figures
-from analysis.edits import SubjectContext
+from analysis.edits import PreparedSubject
 from analysis.records import SubjectSpec
 from analysis.uncertainty import wilson
 from pages.components.state import DEMO, LoadedSubject, Session, session
@@ -47,8 +47,8 @@ def checklist(spec: SubjectSpec) -> LoadedSubject:
         except PruneScopeError:
             st.markdown(":red[:material/cancel:] Loads and answers: no, for the reason below")
             raise
-        _loaded(subject.context)
-        _traced(subject.context)
+        _loaded(subject.prepared)
+        _traced(subject.prepared)
         _baseline(subject)
     return subject
 
@@ -59,8 +59,8 @@ def tick(line: str, *, fine: bool = True) -> None:
     st.markdown(f"{icon} {line}")
 
 
-def _loaded(context: SubjectContext) -> None:
-    subject = context.subject
+def _loaded(prepared: PreparedSubject) -> None:
+    subject = prepared.subject
     shape = " x ".join(str(size) for size in subject.example.shape[1:])
     tick(
         f"Loads and answers: input {shape}, "
@@ -73,15 +73,15 @@ def _loaded(context: SubjectContext) -> None:
             tick(f"{name}: {formatting.plural(len(split), 'sample')}")
 
 
-def _traced(context: SubjectContext) -> None:
-    if context.structure is None:
+def _traced(prepared: PreparedSubject) -> None:
+    if prepared.structure is None:
         tick(
-            f"Not captured ({context.capture_reason}). Granularity element works, with full "
+            f"Not captured ({prepared.capture_reason}). Granularity element works, with full "
             "forward passes; channels and heads do not.",
             fine=False,
         )
         return
-    groups = context.structure.groups
+    groups = prepared.structure.groups
     fixed = [group for group in groups if not group.prunable]
     tick(f"{formatting.plural(len(groups), 'group')} of coupled channels traced")
     if fixed:
@@ -92,12 +92,12 @@ def _traced(context: SubjectContext) -> None:
     if mixed:
         names = formatting.code_list(mixed)
         tick(f"{len(mixed)} mixed by a norm or mean, evaluated by physical removal ({names})")
-    if not context.evaluator.is_incremental:
-        tick(f"Full forward passes: {context.evaluator.fallback_reason}", fine=False)
+    if not prepared.evaluator.is_incremental:
+        tick(f"Full forward passes: {prepared.evaluator.fallback_reason}", fine=False)
 
 
 def _baseline(subject: LoadedSubject) -> None:
-    if subject.context.subject.evaluation is None:
+    if subject.prepared.subject.evaluation is None:
         return
     result = subject.baseline()
     interval = wilson(result.sums.correct, result.samples)

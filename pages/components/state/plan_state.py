@@ -13,7 +13,7 @@ from typing import Any
 import streamlit as st
 
 from analysis import plans
-from analysis.edits import SubjectContext, targets
+from analysis.edits import PreparedSubject, targets
 from analysis.plans import History
 from analysis.records import Plan
 from pages.components.state.session import Session, store
@@ -80,17 +80,17 @@ def _store(new: History, *, from_table: bool) -> None:
     put("plan", saved)
 
 
-def ensure(current: Session, context: SubjectContext) -> Plan:
+def ensure(current: Session, prepared: PreparedSubject) -> Plan:
     """Return the present plan of this subject; restore or begin one if there is none.
 
     A plan that was saved under the address's id is restored, so that a link and a reload lead to
     the same plan.
     """
     plan = present()
-    if plan is not None and plan.fingerprint == context.subject.fingerprint:
-        return _carried_over(plan, current, context)
-    fresh = empty_plan(current, context)
-    saved = _saved(context)
+    if plan is not None and plan.fingerprint == prepared.subject.fingerprint:
+        return _carried_over(plan, current, prepared)
+    fresh = empty_plan(current, prepared)
+    saved = _saved(prepared)
     if saved is not None:
         fresh = plans.expand(saved, fresh)
         st.session_state[HISTORY] = History.start(fresh)
@@ -101,17 +101,17 @@ def ensure(current: Session, context: SubjectContext) -> Plan:
     return fresh
 
 
-def _carried_over(plan: Plan, current: Session, context: SubjectContext) -> Plan:
+def _carried_over(plan: Plan, current: Session, prepared: PreparedSubject) -> Plan:
     """Return a plan of the same weights for what the session looks at now.
 
     A plan that removes nothing follows the run that is open; any other plan stays what it is, and
     is measured on the samples of the present subject.
     """
     if not plans.pruned_entries(plan) and not is_for(plan, current):
-        plan = empty_plan(current, context)
+        plan = empty_plan(current, prepared)
         begin(plan)
-    elif plan.subject != context.subject.spec:
-        plan = dataclasses.replace(plan, subject=context.subject.spec)
+    elif plan.subject != prepared.subject.spec:
+        plan = dataclasses.replace(plan, subject=prepared.subject.spec)
         do(plan, action="other samples")
     return plan
 
@@ -121,7 +121,7 @@ def start_over(plan: Plan) -> None:
     do(plan, action="start from the open run")
 
 
-def _saved(context: SubjectContext) -> Plan | None:
+def _saved(prepared: PreparedSubject) -> Plan | None:
     name = value("plan")
     if name is None:
         return None
@@ -130,7 +130,7 @@ def _saved(context: SubjectContext) -> Plan | None:
     except PruneScopeError as error:
         st.toast(f"{error}. A new plan was begun.", icon=":material/link_off:")
         return None
-    if plan.fingerprint == context.subject.fingerprint:
+    if plan.fingerprint == prepared.subject.fingerprint:
         return plan
     st.toast(
         f"Plan {name} was made for other weights than the subject has now. A new plan was begun; "
@@ -141,18 +141,18 @@ def _saved(context: SubjectContext) -> Plan | None:
     return None
 
 
-def empty_plan(current: Session, context: SubjectContext) -> Plan:
+def empty_plan(current: Session, prepared: PreparedSubject) -> Plan:
     """Return a plan that removes nothing, at the run's granularity and first criterion."""
     spec = current.run.spec if current.run is not None and not current.is_stale else None
-    granularity = spec.granularity if spec else _default_granularity(context)
+    granularity = spec.granularity if spec else _default_granularity(prepared)
     units = [
         (target.layer, target.group, target.total)
-        for target in targets(context, granularity)
+        for target in targets(prepared, granularity)
         if target.prunable
     ]
     return plans.new_plan(
-        context.subject.spec,
-        fingerprint=context.subject.fingerprint,
+        prepared.subject.spec,
+        fingerprint=prepared.subject.fingerprint,
         units=units,
         criterion=spec.criteria[0] if spec else "l1",
         granularity=granularity,
@@ -162,8 +162,8 @@ def empty_plan(current: Session, context: SubjectContext) -> Plan:
     )
 
 
-def _default_granularity(context: SubjectContext) -> str:
-    return "channel" if context.structure is not None else "element"
+def _default_granularity(prepared: PreparedSubject) -> str:
+    return "channel" if prepared.structure is not None else "element"
 
 
 def edited(plan: Plan, keys: list[str], rows: Mapping[int, Mapping[str, Any]]) -> Plan:

@@ -19,14 +19,14 @@ import streamlit as st
 
 from analysis import plans
 from analysis.comparison import removed_agreement
-from analysis.edits import SubjectContext, open_context
+from analysis.edits import PreparedSubject, prepare
 from analysis.evaluation import LiveEvaluator, LiveResult
 from analysis.plans import Meter, key_of, meter, pruned_entries, start_plan
 from analysis.records import Identity, Plan, RunRow, SubjectSpec, SweepSpec
 from analysis.subjects import Inventory, Stamp, build_inventory, inventory, load_subject, stamp
 
-MOST_SUBJECTS = 2
-MOST_RESULTS = 512
+MAX_SUBJECTS = 2
+MAX_RESULTS = 512
 ATTEMPTS = 5
 
 
@@ -34,14 +34,14 @@ class LoadedSubject:
     """A subject in memory.
 
     Args:
-        context: The subject, captured and traced.
+        prepared: The subject, captured and traced.
 
     Attributes:
         lock: To be held by whoever uses the evaluator batch by batch.
     """
 
-    def __init__(self, context: SubjectContext) -> None:
-        self.context = context
+    def __init__(self, prepared: PreparedSubject) -> None:
+        self.prepared = prepared
         self.lock = threading.RLock()
         self._results: OrderedDict[Hashable, LiveResult] = OrderedDict()
         self._results_lock = threading.Lock()
@@ -49,7 +49,7 @@ class LoadedSubject:
     @property
     def identity(self) -> Identity:
         """What all numbers of the subject depend on."""
-        return self.context.identity
+        return self.prepared.identity
 
     def is_of(self, run: RunRow) -> bool:
         """Return whether a run measured this subject."""
@@ -58,19 +58,19 @@ class LoadedSubject:
     @cached_property
     def meter(self) -> Meter:
         """What measures the size of plans."""
-        return meter(self.context)
+        return meter(self.prepared)
 
     @cached_property
     def inventory(self) -> Inventory:
         """Layers and groups."""
-        if self.context.structure is None:
-            return inventory(self.context.subject)
-        return build_inventory(self.context.model, self.context.structure)
+        if self.prepared.structure is None:
+            return inventory(self.prepared.subject)
+        return build_inventory(self.prepared.model, self.prepared.structure)
 
     @cached_property
     def live(self) -> LiveEvaluator:
         """The warm live evaluator."""
-        return LiveEvaluator(self.context)
+        return LiveEvaluator(self.prepared)
 
     @cached_property
     def dense_size(self) -> tuple[int, int]:
@@ -90,13 +90,13 @@ class LoadedSubject:
         """Keep a final result."""
         with self._results_lock:
             self._results[identity(plan)] = result
-            while len(self._results) > MOST_RESULTS:
+            while len(self._results) > MAX_RESULTS:
                 self._results.popitem(last=False)
 
     def baseline(self) -> LiveResult:
         """Return the dense model's result on the whole evaluation subset."""
-        kind = "channel" if self.context.structure is not None else "element"
-        plan = start_plan(self.context, criterion="l1", granularity=kind)
+        kind = "channel" if self.prepared.structure is not None else "element"
+        plan = start_plan(self.prepared, criterion="l1", granularity=kind)
         for _ in range(ATTEMPTS):
             result = self.known(plan)
             if result is not None:
@@ -159,16 +159,16 @@ class Subjects:
                 return found
             # Taken before the files are read: what is written meanwhile counts as a change.
             before = stamp(spec)
-            context = open_context(load_subject(spec, roots=roots))
-            context.use_cache(cache)
-            return self._keep(spec, _Held(LoadedSubject(context), before))
+            prepared = prepare(load_subject(spec, roots=roots))
+            prepared.use_cache(cache)
+            return self._keep(spec, _Held(LoadedSubject(prepared), before))
 
     def _keep(self, spec: SubjectSpec, held: _Held) -> LoadedSubject:
         key = json.dumps(spec.to_dict())
         with self._lock:
             self._held[key] = held
             self._held.move_to_end(key)
-            while len(self._held) > MOST_SUBJECTS:
+            while len(self._held) > MAX_SUBJECTS:
                 self._held.popitem(last=False)
         return held.subject
 
@@ -195,7 +195,7 @@ def subjects() -> Subjects:
 def not_prunable(spec: SubjectSpec, granularity: str) -> dict[str, str]:
     """Return the reasons by layer of what cannot be pruned; none while it is not in memory."""
     subject = subjects().peek(spec)
-    return {} if subject is None else plans.not_prunable(subject.context, granularity)
+    return {} if subject is None else plans.not_prunable(subject.prepared, granularity)
 
 
 def shares(spec: SubjectSpec) -> tuple[dict[str, float], dict[str, int]]:
@@ -222,4 +222,4 @@ def _agreement(
 ) -> pd.DataFrame:
     spec = SweepSpec.from_dict(json.loads(spec_json))
     with _subject.lock:
-        return removed_agreement(_subject.context, spec, ratio=ratio)
+        return removed_agreement(_subject.prepared, spec, ratio=ratio)

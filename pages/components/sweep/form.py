@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from analysis.edits import REPAIR_HELP, SWEEP_REPAIRS, SubjectContext
+from analysis.edits import REPAIR_HELP, SWEEP_REPAIRS, PreparedSubject
 from analysis.engine import PRECISION_HELP, PRECISIONS
 from analysis.records import SweepSpec
 from analysis.sweeps import SweepEstimate, estimate_cost, parse_ratios
@@ -41,7 +41,7 @@ def draw(current: Session, subject: LoadedSubject) -> None:
         icon=":material/tune:",
         key="sweep_form",
     ):
-        spec = _spec(subject.context)
+        spec = _spec(subject.prepared)
         estimate = _estimate(subject, json.dumps(spec.to_dict()), _measured(current))
         with st.container(horizontal=True, vertical_alignment="center"):
             if st.button(
@@ -52,12 +52,12 @@ def draw(current: Session, subject: LoadedSubject) -> None:
             st.markdown(_cost_line(spec, estimate), width="stretch")
 
 
-def _spec(context: SubjectContext) -> SweepSpec:
+def _spec(prepared: PreparedSubject) -> SweepSpec:
     left, right = st.columns(2)
     with left:
         granularity = st.selectbox(
             "Granularity",
-            granularities.PRESETS if context.structure is not None else ("element",),
+            granularities.PRESETS if prepared.structure is not None else ("element",),
             key="sweep_granularity",
             help="What one pruning decision removes.",
             format_func=lambda name: f"{name}: {granularities.parse(name).description}",
@@ -87,7 +87,7 @@ def _spec(context: SubjectContext) -> SweepSpec:
     semantics, repair, reduction = _methods(granularities.parse(granularity).is_structured)
     _explain(criteria)
     return SweepSpec(
-        subject=context.subject.spec,
+        subject=prepared.subject.spec,
         criteria=tuple(criteria),
         granularity=granularity,
         ratios=ratios,
@@ -208,8 +208,8 @@ def _ratios(fixed: float | None) -> tuple[float, ...]:
 def _estimate(_subject: LoadedSubject, spec_json: str, known: int) -> SweepEstimate:
     spec = SweepSpec.from_dict(json.loads(spec_json))
     with _subject.lock:
-        done = known_points(session.store(), _subject.context, spec)
-        return estimate_cost(_subject.context, spec, done)
+        done = known_points(session.store(), _subject.prepared, spec)
+        return estimate_cost(_subject.prepared, spec, done)
 
 
 def _measured(current: Session) -> int:

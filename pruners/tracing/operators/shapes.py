@@ -236,10 +236,10 @@ def split(trace: Trace, node: fx.Node, value: Value, *args: Any, **kwargs: Any) 
     target = node.target
     assert isinstance(target, torch._ops.OpOverload)
     shapes = trace.shape(node)
-    pieces = [target(plane, *args, **kwargs) for plane in value.planes]
+    slices = [target(plane, *args, **kwargs) for plane in value.planes]
     results = []
     for position, shape in enumerate(shapes):
-        planes = [compact(piece[position]) for piece in pieces]
+        planes = [compact(part[position]) for part in slices]
         kept = tuple(plane for plane in planes if support(plane))
         results.append(replace(value, shape=shape, planes=kept, uniform=frozenset(), constant=None))
     return tuple(results)

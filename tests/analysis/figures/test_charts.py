@@ -217,10 +217,10 @@ def test_curves_have_one_context_trace_and_a_band_and_line_a_layer() -> None:
 
 
 def test_context_curves_are_separated_by_gaps_and_carry_ids() -> None:
-    context = figures.sensitivity_curves(POINTS, criterion="l1").data[0]
-    assert sum(value is None for value in context.y) == 2
-    assert len(context.customdata) == len(context.y)
-    assert context.customdata[0][0] == "conv1"
+    prepared = figures.sensitivity_curves(POINTS, criterion="l1").data[0]
+    assert sum(value is None for value in prepared.y) == 2
+    assert len(prepared.customdata) == len(prepared.y)
+    assert prepared.customdata[0][0] == "conv1"
 
 
 def test_highlights_are_limited_and_unknown_ones_ignored() -> None:
