@@ -17,6 +17,6 @@ def one_thread() -> None:
 @pytest.fixture(autouse=True, scope="session")
 def own_default_workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Nothing may be read from, or written to, the workspace of the person who runs the tests."""
-    with pytest.MonkeyPatch.prepared() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PRUNESCOPE_WORKSPACE", str(tmp_path_factory.mktemp("default-workspace")))
         yield

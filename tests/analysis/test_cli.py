@@ -239,7 +239,7 @@ def test_ctrl_c_is_130_and_the_run_can_be_resumed(
             os.kill(os.getpid(), signal.SIGINT)
 
     arguments = ["sweep", *subject, "--criteria", "l1", "--ratios", "0.1,0.9", "--json"]
-    with monkeypatch.prepared() as patch:
+    with monkeypatch.context() as patch:
         patch.setattr(Store, "save_batch", interrupted)
         code, out, err = run(*arguments)
     assert code == 130

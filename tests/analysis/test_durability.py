@@ -200,7 +200,7 @@ def test_data_that_raises_ends_the_run_and_resuming_goes_on(
         return part(first, last)
 
     run_id = store.create_run(spec)
-    with monkeypatch.prepared() as patch:
+    with monkeypatch.context() as patch:
         patch.setattr(split, "part", damaged)
         row = run(store, run_id, prepared)
     assert row.state == "failed"
@@ -232,7 +232,7 @@ def test_ctrl_c_twice_stops_at_once_and_resuming_goes_on(
         return evaluate(edit)
 
     run_id = store.create_run(spec)
-    with monkeypatch.prepared() as patch:
+    with monkeypatch.context() as patch:
         # The sweep does not ask whether to stop: the second Ctrl-C must be enough.
         patch.setattr(
             "analysis.sweeps.measuring.PointMeasurer._measure_part", unasking(PointMeasurer)

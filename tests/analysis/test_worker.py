@@ -488,7 +488,7 @@ def test_a_full_disk_ends_the_run_with_its_reason_and_resuming_goes_on(
         save(run_id, update, owner=owner)
 
     run_id = store.create_run(spec)
-    with monkeypatch.prepared() as patch:
+    with monkeypatch.context() as patch:
         patch.setattr(store, "save_batch", full)
         with pytest.raises(StoreError, match="is full"):
             run(store, run_id, prepared)

@@ -29,7 +29,7 @@ def reference_influence(
         name: edit.get(name, tensor).detach().clone().requires_grad_()
         for name, tensor in state.items()
     }
-    with pytest.MonkeyPatch.prepared() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         # A ReLU that does not fire would look like a removed channel: take one that always does.
         for name in ("relu", "relu6", "hardtanh"):
             patch.setattr(F, name, lambda x, *_, **__: F.softplus(x))
