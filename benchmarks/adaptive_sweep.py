@@ -20,7 +20,7 @@ from analysis.records.subject import SubjectSpec
 from analysis.records.sweep import SweepSpec, SweepUpdate
 from analysis.subjects.subject import load_subject
 from analysis.sweeps.adaptive import answers
-from analysis.sweeps.grid import plan_sweep
+from analysis.sweeps.planned import plan_sweep
 from analysis.sweeps.ratios import parse_ratios
 from analysis.sweeps.sweep import iter_sweep
 from benchmarks.exact_sweep import Clock, PlainLoop, masks_of
@@ -44,13 +44,13 @@ def arguments() -> argparse.Namespace:
 
 def timed(prepared: PreparedSubject, spec: SweepSpec) -> tuple[SweepUpdate, Clock]:
     clock, updates = Clock(), list[SweepUpdate]()
-    clock.add(lambda: updates.extend(iter_sweep(prepared, spec)))
+    clock.add(lambda: updates.extend(iter_sweep(plan_sweep(prepared, spec))))
     return updates[-1], clock
 
 
 def plain_clock(prepared: PreparedSubject, spec: SweepSpec) -> Clock:
     """Time every ninth point of the plain loop on one batch, and scale to all points."""
-    points = plan_sweep(prepared, spec)
+    points = plan_sweep(prepared, spec).points
     chosen = points[4::9]
     loop = PlainLoop(prepared, masks_of(prepared, chosen), removes=False)
     assert prepared.subject.evaluation is not None

@@ -36,6 +36,7 @@ from analysis.edits.target import targets
 from analysis.records.subject import SubjectSpec
 from analysis.records.sweep import SweepSpec, SweepUpdate
 from analysis.subjects.subject import load_subject
+from analysis.sweeps import plan_sweep
 from analysis.sweeps.ratios import parse_ratios
 from analysis.sweeps.sweep import iter_sweep
 from pruners import criteria
@@ -109,7 +110,7 @@ def measure(model: str, options: argparse.Namespace) -> list[dict[str, object]]:
         ratios=parse_ratios(options.ratios),
     )
     start = time.perf_counter()
-    last = deque(iter_sweep(prepared, spec), maxlen=1)[0]
+    last = deque(iter_sweep(plan_sweep(prepared, spec)), maxlen=1)[0]
     seconds = time.perf_counter() - start
     rows: list[dict[str, object]] = [
         {

@@ -38,7 +38,7 @@ from analysis.records.subject import SubjectSpec
 from analysis.records.sums import Sums
 from analysis.records.sweep import PointKey, SweepSpec, SweepUpdate
 from analysis.subjects.subject import load_subject
-from analysis.sweeps.grid import group_points, plan_sweep
+from analysis.sweeps.planned import plan_sweep
 from analysis.sweeps.ratios import parse_ratios
 from analysis.sweeps.sweep import iter_sweep
 from benchmarks.images import random_images
@@ -203,7 +203,7 @@ def downstream_flop(
                 by_part[part.steps] = counter.get_total_flops() / len(example)
             return by_part[part.steps]
 
-        items = group_points(prepared, spec, points).items
+        items = plan_sweep(prepared, spec).grid.items
         total = sum(flop(program.part(i.names) if i.names else program.whole()) for i in items)
         return total, total / len(items) / flop(program.whole())
 
@@ -211,11 +211,11 @@ def downstream_flop(
 def compare(
     prepared: PreparedSubject, spec: SweepSpec, *, limit: int | None, removes: bool
 ) -> dict[str, object]:
-    points = plan_sweep(prepared, spec)
+    points = plan_sweep(prepared, spec).points
     prepared.prepare(spec.criteria)
     loop = PlainLoop(prepared, masks_of(prepared, points), removes=removes)
     engine, before = Clock(), dict[PointKey, Sums]()
-    updates = iter_sweep(prepared, spec)
+    updates = iter_sweep(plan_sweep(prepared, spec))
     latest: list[SweepUpdate] = []
     assert prepared.subject.evaluation is not None
     batches = prepared.subject.evaluation.batches(spec.subject.batch_size)

@@ -21,6 +21,7 @@ from analysis.memory import DEFAULT_MEMORY_LIMIT
 from analysis.records.subject import SubjectSpec
 from analysis.records.sweep import SweepSpec
 from analysis.subjects.subject import load_subject
+from analysis.sweeps import plan_sweep
 from analysis.sweeps.sweep import iter_sweep
 from benchmarks.images import random_images
 
@@ -72,7 +73,7 @@ def main() -> None:
         start = time.perf_counter()
         prepared.prepare(spec.criteria)
         calibration_peak = peak_mib()
-        *_, update = iter_sweep(prepared, spec)
+        *_, update = iter_sweep(plan_sweep(prepared, spec))
         seconds = time.perf_counter() - start
     result = {
         "benchmark": "peak_memory",

@@ -21,6 +21,7 @@ from analysis.edits.prepared import prepare
 from analysis.records.subject import SubjectSpec
 from analysis.records.sweep import SweepSpec
 from analysis.subjects.subject import load_subject
+from analysis.sweeps import plan_sweep
 from analysis.sweeps.sweep import iter_sweep
 
 
@@ -53,7 +54,7 @@ def marks_of(spec: SweepSpec) -> list[Mark]:
     start = time.perf_counter()
     return [
         Mark(time.perf_counter() - start, update.baseline.samples, update.eta_seconds)
-        for update in iter_sweep(prepared, spec)
+        for update in iter_sweep(plan_sweep(prepared, spec))
     ]
 
 

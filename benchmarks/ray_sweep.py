@@ -20,6 +20,7 @@ from analysis.edits.prepared import PreparedSubject, prepare
 from analysis.records.subject import SubjectSpec
 from analysis.records.sweep import SweepSpec
 from analysis.subjects.subject import load_subject
+from analysis.sweeps import plan_sweep
 from analysis.sweeps.sweep import iter_sweep
 
 
@@ -30,7 +31,7 @@ def timed(prepared: PreparedSubject, spec: SweepSpec, workers: int) -> dict[str,
     ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False)
     start = time.perf_counter()
     try:
-        updates = iter_sweep(prepared, dataclasses.replace(spec, executor="ray"))
+        updates = iter_sweep(plan_sweep(prepared, dataclasses.replace(spec, executor="ray")))
         marks = [
             (time.perf_counter() - start, sum(item.samples for item in update.sums.values()))
             for update in updates

@@ -22,6 +22,7 @@ from analysis.records.subject import SubjectSpec
 from analysis.records.sums import Sums
 from analysis.records.sweep import PointKey, SweepSpec
 from analysis.subjects.subject import load_subject
+from analysis.sweeps import plan_sweep
 from analysis.sweeps.sweep import iter_sweep
 
 RATIOS = tuple(round(0.1 * step, 1) for step in range(1, 10))
@@ -39,7 +40,7 @@ def sweep(model: str, semantics: str, options: argparse.Namespace) -> dict[Point
         ratios=RATIOS,
         semantics=semantics,
     )
-    return dict(deque(iter_sweep(prepared, spec), maxlen=1)[0].sums)
+    return dict(deque(iter_sweep(plan_sweep(prepared, spec)), maxlen=1)[0].sums)
 
 
 def ranks(values: list[float]) -> torch.Tensor:

@@ -21,8 +21,8 @@ FLOORS = {
         *("selection", "statistics", "tracing", "groups", "criteria", "reconstruction"),
     ),
     "analysis": (
-        *("memory", "files", "records", "tasks", "uncertainty", "engine", "subjects", "edits"),
-        *("curves", "sweeps", "plans", "allocation", "recovery", "store", "worker"),
+        *("memory", "files", "records", "uncertainty", "tasks", "engine", "subjects", "edits"),
+        *("measuring", "curves", "sweeps", "plans", "allocation", "recovery", "store", "worker"),
         *("evaluation", "comparison", "interop", "figures", "cli", "__main__"),
     ),
     "pages.components": (

@@ -31,8 +31,7 @@ def global_plan(
         prepared: The subject.
         plan: Lists an entry for each target; locked entries stay as they are.
         ratio: Fraction removed of all units of the unlocked entries.
-        normalizer: How layers are made comparable, one of
-        `pruners.selection.normalizers.NORMALIZERS`; None
+        normalizer: How layers are made comparable, one of `pruners.selection.NORMALIZERS`; None
             takes the criterion's own.
 
     Raises:

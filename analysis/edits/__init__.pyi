@@ -1,4 +1,4 @@
-from .edit import Edit, edit_for
+from .edit import Edit, edit_for, removed_model
 from .masks import NestedMasks, digest, kept_units, scores
 from .prepared import PreparedSubject, prepare
 from .repair import (
@@ -12,13 +12,11 @@ from .repair import (
     is_visible,
     weight_masks,
 )
-from .runner import EditRunner, removed_model
 from .target import Target, kept_at, targets
 
 __all__ = [
     "Batches",
     "Edit",
-    "EditRunner",
     "NestedMasks",
     "PointRepairer",
     "PreparedSubject",

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from analysis.edits.prepared import PreparedSubject
 from analysis.edits.target import Target
-from pruners.groups import check_semantics, consumer_edit, weights_edit
+from pruners.groups import apply_edit, check_semantics, consumer_edit, remove, weights_edit
 from pruners.layers import find_layer, to_native, weight_name
 
 
@@ -76,3 +77,12 @@ def _masked(prepared: PreparedSubject, layer: str, weight: Tensor, mask: Tensor)
 
 
 # --- plans -----------------------------------------------------------------------------------
+
+
+def removed_model(prepared: PreparedSubject, edit: Edit) -> nn.Module:
+    """Return a copy of the model with the edit's tensors, physically smaller where it says so."""
+    model = prepared.model
+    if edit.tensors or not edit.kept:
+        model = copy.deepcopy(model)
+        apply_edit(model, edit.tensors)
+    return remove(model, prepared.require_structure(), edit.kept).eval() if edit.kept else model

@@ -80,7 +80,12 @@ class PreparedSubject:
             return self.evaluator
         with self._lock:
             if self._reduced is None:
-                self._reduced = ReducedEvaluator(self.evaluator, self.graph, self.subject.example)
+                self._reduced = ReducedEvaluator(
+                    self.evaluator,
+                    self.graph,
+                    self.subject.example,
+                    gaps=self.subject.task.gaps,
+                )
             return self._reduced
 
     def layers(self) -> tuple[str, ...]:
@@ -193,6 +198,8 @@ class PreparedSubject:
             seed=self.subject.spec.seed,
             progress=progress,
             max_samples=self._samples_at_a_time(),
+            loss=self.subject.task.loss,
+            draw=self.subject.task.drawn,
         )
 
     def _samples_at_a_time(self) -> int | None:

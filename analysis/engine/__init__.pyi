@@ -1,12 +1,12 @@
 from .bf16 import PRECISION_HELP, PRECISIONS, ReducedEvaluator, check_precision
 from .column_skipping import take_channels, used_columns
-from .evaluator import DenseBatch, Evaluator
+from .evaluator import Evaluator, KeptBatch
 from .program import Program, Values
 from .steps import Part
 
 __all__ = [
-    "DenseBatch",
     "Evaluator",
+    "KeptBatch",
     "PRECISIONS",
     "PRECISION_HELP",
     "Part",

@@ -10,15 +10,18 @@ but for rare outliers; `python -m benchmarks.exact_sweep --precision bf16` count
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from analysis.engine.evaluator import DenseBatch, Evaluator
+from analysis.engine.evaluator import Evaluator, KeptBatch
 from analysis.engine.weights import State
 from pruners.capture import Graph
 from pruners.errors import UnknownNameError, UnsupportedError
+
+Gaps = Callable[[Tensor, Tensor], Tensor]
 
 PRECISIONS = ("float32", "bf16")
 PRECISION_HELP = {
@@ -47,12 +50,17 @@ class ReducedEvaluator(Evaluator):
         exact: The evaluator of the same model in full precision.
         graph: The captured model.
         example: Inputs ``(2, ...)`` on which the program is checked.
+        gaps: By how much each answer leads the next one, ``(N,)``: ``gaps(outputs, ranking)`` are
+            those of ``outputs`` between the first two answers of ``ranking``; see
+            `analysis.tasks`.
 
     Raises:
         UnsupportedError: The model does not run in bfloat16; the message says why.
     """
 
-    def __init__(self, exact: Evaluator, graph: Graph | None, example: Tensor) -> None:
+    def __init__(
+        self, exact: Evaluator, graph: Graph | None, example: Tensor, *, gaps: Gaps
+    ) -> None:
         if graph is None or exact.program is None:
             raise UnsupportedError(
                 f"bf16 needs the captured graph ({exact.fallback_reason}); use precision float32"
@@ -70,55 +78,36 @@ class ReducedEvaluator(Evaluator):
                 f"the model does not run in bf16: {self.fallback_reason}; use precision float32"
             )
         self._exact = exact
-        self._margin = 0.0
+        self._gaps = gaps
 
     @torch.inference_mode()
-    def dense(self, inputs: Tensor, *, edits: Iterable[Iterable[str]] | None = None) -> Tensor:
-        """Run the model in both precisions; keep the reduced values, return the exact logits."""
+    def dense(self, inputs: Tensor, *, edits: Iterable[Iterable[str]] | None = None) -> KeptBatch:
+        """Run the model in both precisions; keep the reduced values and the exact outputs."""
         reduced = super().dense(inputs, edits=edits)
-        self._logits = self._exact.logits(inputs, {})
-        self._margin = _error_of_gaps(reduced, self._logits)
-        return self._logits
+        exact = self._exact.outputs(inputs, {})
+        margin = self._error_of_gaps(reduced.outputs, exact)
+        return replace(reduced, outputs=exact, margin=margin)
 
     @torch.inference_mode()
-    def evaluate(self, edit: State) -> Tensor:
-        """Return the logits ``(N, classes)`` of one edit on the current batch, float32."""
-        logits = super().evaluate(edit)
-        if logits is self._logits:
-            return logits
-        assert self._inputs is not None
-        logits = logits.float()
-        gap, margin = _gaps(logits, logits), self._margin
+    def evaluate(self, batch: KeptBatch, edit: State) -> Tensor:
+        """Return the outputs ``(N, classes)`` of one edit on a batch, float32."""
+        outputs = super().evaluate(batch, edit)
+        if outputs is batch.outputs:
+            return outputs
+        outputs = outputs.float()
+        gap, margin = self._gaps(outputs, outputs), batch.margin
         done = torch.zeros_like(gap, dtype=torch.bool)
-        # A logit that is not finite has no gap; the exact run tells whether the model has it.
+        # An output that is not finite has no gap; the exact run tells whether the model has it.
         while (close := torch.nonzero(~(gap > margin) & ~done).flatten()).numel():
-            exact = self._exact.logits(self._inputs[close], edit)
-            margin = max(margin, _error_of_gaps(logits[close], exact))
-            logits[close] = exact
+            exact = self._exact.outputs(batch.inputs[close], edit)
+            margin = max(margin, self._error_of_gaps(outputs[close], exact))
+            outputs[close] = exact
             done[close] = True
-        return logits
+        return outputs
 
-    def current(self) -> DenseBatch:
-        """Return the current batch, to come back to it later."""
-        batch = super().current()
-        return DenseBatch(batch.inputs, batch.logits, batch.known, self._margin)
-
-    def restore(self, batch: DenseBatch) -> Tensor:
-        """Make a batch the current one again without running the model; return its logits."""
-        self._margin = batch.margin
-        return super().restore(batch)
-
-
-def _gaps(logits: Tensor, ranking: Tensor) -> Tensor:
-    """Return by how much the first class of a ranking leads the second ``(N,)``."""
-    first = ranking.topk(min(2, ranking.shape[1]), dim=1).indices
-    values = logits.gather(1, first)
-    return values[:, 0] - values[:, -1]
-
-
-def _error_of_gaps(reduced: Tensor, exact: Tensor) -> float:
-    """Return the largest error of a reduced gap; what is not finite tells nothing of the others."""
-    reduced, exact = reduced.float(), exact.float()
-    errors = (_gaps(reduced, reduced) - _gaps(exact, reduced)).abs()
-    finite = errors[torch.isfinite(errors)]
-    return float(finite.max()) if finite.numel() else 0.0
+    def _error_of_gaps(self, reduced: Tensor, exact: Tensor) -> float:
+        """Return the largest error of a reduced gap; what is not finite says nothing of others."""
+        reduced, exact = reduced.float(), exact.float()
+        errors = (self._gaps(reduced, reduced) - self._gaps(exact, reduced)).abs()
+        finite = errors[torch.isfinite(errors)]
+        return float(finite.max()) if finite.numel() else 0.0

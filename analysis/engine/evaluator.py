@@ -1,21 +1,24 @@
-"""Evaluate edits of a model: only what lies downstream of an edit is computed again."""
+"""Evaluate edits of a model: only what lies downstream of an edit is computed again.
+
+The evaluator keeps nothing between calls: `Evaluator.dense` returns what it knows of a batch, and
+`Evaluator.evaluate` takes it.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
+from analysis.engine.profile import Profile
 from analysis.engine.program import Program, Values
 from analysis.engine.weights import State
 from analysis.memory import DEFAULT_MEMORY_LIMIT
 from pruners.calls import call_with
 from pruners.capture import Graph, device_of, named_state
-from pruners.errors import UnsupportedError
+from pruners.errors import UnsupportedError, one_line
 
 # Relative to the largest logit; a wrong program is off by far more, rounding by far less.
 SELF_CHECK_TOLERANCE = 1e-3
@@ -26,19 +29,22 @@ MIN_SAMPLES = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class DenseBatch:
-    """What the evaluator keeps of a batch.
+class KeptBatch:
+    """What an evaluator found out of a batch, for the edits that are evaluated on it.
 
     Attributes:
-        inputs: The batch.
-        logits: Dense logits.
-        known: Dense values that edits read, by step, of each tile of the batch.
+        inputs: The batch ``(N, ...)``.
+        outputs: What the model gives under ``edit``, ``(N, classes)``.
+        known: Values under ``edit`` that other edits read, by step, of each tile of the batch.
+        edit: The edit behind ``outputs`` and ``known``, under all names of its tensors; empty is
+            the dense model.
         margin: What a reduced precision holds for a close answer; see `analysis.engine.bf16`.
     """
 
     inputs: Tensor
-    logits: Tensor
-    known: tuple[Values, ...]
+    outputs: Tensor
+    known: tuple[Values, ...] = ()
+    edit: State = field(default_factory=dict)
     margin: float = 0.0
 
     @property
@@ -51,7 +57,7 @@ class DenseBatch:
 
 
 class Evaluator:
-    """Runs a model and edited versions of it on one batch after another.
+    """Runs a model and edited versions of it on batches; keeps nothing between calls.
 
     An edit is ``{name of a parameter or buffer: tensor that replaces it}``. The model itself is
     never changed. Where it could not be captured, every edit costs a full forward pass, with the
@@ -91,11 +97,7 @@ class Evaluator:
         self.program: Program | None = None
         self.state: dict[str, Tensor] = dict(named_state(model))
         self._aliases = _aliases(self.state)
-        self._known: tuple[Values, ...] = ()
-        self._inputs: Tensor | None = None
-        self._logits: Tensor | None = None
-        self._example = example
-        self._sample_bytes: dict[int, int] = {}
+        self._profile = Profile()
         if graph is not None:
             self._compile(graph, example, channels_last, fold_batch_norm)
         elif not fallback_reason:
@@ -117,28 +119,27 @@ class Evaluator:
                     fold_batch_norm=folding,
                     dtype=self._dtype,
                 )
-                if example is None or self._agrees(program, example):
-                    self.program = program
+                profile = Profile(program) if example is None else self._checked(program, example)
+                if profile is not None:
+                    self.program, self._profile = program, profile
                     return
                 self.fallback_reason = "the captured graph does not give the model's own logits"
             except (RuntimeError, UnsupportedError, TypeError) as error:
-                self.fallback_reason = f"the captured graph cannot be run: {_first_line(error)}"
+                self.fallback_reason = f"the captured graph cannot be run: {one_line(error)}"
 
     @torch.inference_mode()
-    def _agrees(self, program: Program, example: Tensor) -> bool:
+    def _checked(self, program: Program, example: Tensor) -> Profile | None:
+        """Return what the program's steps take; None if it does not give the model's outputs."""
         expected = self.model(example)
         known = program.prepare(example)
         values = program.run(program.whole(), known)
         # As it is run later: what no step reads any more is overwritten.
         again = program.run(program.whole(), known, keep=frozenset())
-        self._sample_bytes = {
-            index: value.nbytes // len(example)
-            for index, value in values.items()
-            if isinstance(value, Tensor)
-        }
         scale = expected.abs().max().clamp_min(1e-12)
         errors = [(item[program.output] - expected).abs().max() / scale for item in (values, again)]
-        return all(bool(error < self._tolerance) for error in errors)
+        if not all(bool(error < self._tolerance) for error in errors):
+            return None
+        return Profile.of(program, values, example)
 
     @property
     def is_incremental(self) -> bool:
@@ -151,19 +152,14 @@ class Evaluator:
         Args:
             names: State names that will be edited; None if any may be.
         """
-        if self.program is None or self.memory_limit is None or not self._sample_bytes:
+        if self.program is None or self.memory_limit is None or not self._profile.is_known:
             return None
         needed = self._border([[name] for name in names] if names is not None else None)
-        # Beside the cache, an edit holds a few values of its own: count the three largest.
-        transient = sum(sorted(self._sample_bytes.values())[-3:])
-        size = sum(self._sample_bytes.get(index, 0) for index in needed) + transient
-        return max(1, self.memory_limit // max(size, 1))
+        return max(1, self.memory_limit // max(self._profile.bytes_of(needed), 1))
 
     def values_bytes(self, samples: int) -> int | None:
         """Return the bytes of all values of a batch; None where that is not known."""
-        if self.program is None or not self._sample_bytes:
-            return None
-        return samples * sum(self._sample_bytes.values())
+        return samples * self._profile.total_bytes if self._profile.is_known else None
 
     def share(self, names: Iterable[str]) -> float:
         """Return the fraction of the dense pass' time that an edit of these names costs.
@@ -172,77 +168,91 @@ class Evaluator:
         """
         if self.program is None:
             return 1.0
-        seconds = self._profile()
+        seconds = self._profile.seconds
         part = self.program.part(self._resolved(names))
         return sum(seconds[index] for index in part.steps) / max(sum(seconds), 1e-12)
 
-    def _profile(self) -> list[float]:
-        """Return seconds a step, measured once; equal shares without an example."""
-        assert self.program is not None
-        if not hasattr(self, "_seconds"):
-            self._seconds = [1.0] * len(self.program.steps)
-            if self._example is not None:
-                inputs = self._example.repeat(8, *[1] * (self._example.dim() - 1))
-                for _ in range(2):
-                    self._seconds = self._timed(inputs)
-        return self._seconds
-
-    @torch.inference_mode()
-    def _timed(self, inputs: Tensor) -> list[float]:
-        assert self.program is not None
-        seconds = [0.0] * len(self.program.steps)
-        last = time.perf_counter()
-
-        def observe(index: int, value: object) -> None:
-            nonlocal last
-            now = time.perf_counter()
-            seconds[index] = now - last
-            last = now
-
-        program = self.program
-        program.run(program.whole(), program.prepare(inputs), keep=frozenset(), observer=observe)
-        return seconds
+    @property
+    def tile_samples(self) -> int | None:
+        """Samples whose values a CPU core keeps in its cache; None where that is not known."""
+        if not self._profile.is_known:
+            return None
+        return max(MIN_SAMPLES, TILE_BYTES // max(self._profile.largest_bytes, 1))
 
     # --- running -----------------------------------------------------------------------------
 
     @torch.inference_mode()
-    def dense(self, inputs: Tensor, *, edits: Iterable[Iterable[str]] | None = None) -> Tensor:
-        """Run the model as it is, and keep what edits of this batch will need.
+    def dense(self, inputs: Tensor, *, edits: Iterable[Iterable[str]] | None = None) -> KeptBatch:
+        """Run the model as it is, and return what edits of this batch will need.
 
         Args:
             inputs: ``(N, ...)`` on the model's device.
-            edits: The sets of names that will be edited; what they do not need is freed. None
+            edits: The sets of names that will be edited; what they do not need is not kept. None
                 keeps everything.
-
-        Returns:
-            Logits ``(N, classes)``.
         """
-        self.release()
-        self._inputs = inputs
         if self.program is None:
-            self._logits = self.model(inputs)
-            return self._logits
+            return KeptBatch(inputs, self.model(inputs))
         program, needed = self.program, self._border(edits)
         known: list[Values] = []
         for tile in self.tiles(inputs):
             start = program.prepare(tile)
             known.append({**start, **program.run(program.whole(), start, keep=needed)})
-        self._known = tuple(known)
-        self._logits = torch.cat([values[program.output] for values in known])
-        return self._logits
+        outputs = torch.cat([values[program.output] for values in known])
+        return KeptBatch(inputs, outputs, tuple(known))
+
+    @torch.inference_mode()
+    def evaluate(self, batch: KeptBatch, edit: State) -> Tensor:
+        """Return the outputs ``(N, classes)`` of one edit on a batch.
+
+        Args:
+            batch: What `dense` or `moved` returned.
+            edit: Tensors by name, against the dense model.
+
+        Raises:
+            UnsupportedError: The edit names no parameter or buffer of the model, or changes a
+                shape.
+        """
+        self._check(edit)
+        if self.program is None:
+            return self.forward(batch.inputs, edit)
+        full = self.spread(edit)
+        part = self.program.part(_changed(batch.edit, full))
+        if self.program.output not in part.steps:
+            return batch.outputs
+        weights = self.program.edited(full)
+        results = []
+        for known in batch.known:
+            missing = part.border - known.keys()
+            border = {**known, **self._recomputed(missing, known)} if missing else known
+            values = self.program.run(part, border, weights, keep=frozenset())
+            results.append(values[self.program.output])
+        return torch.cat(results)
+
+    @torch.inference_mode()
+    def moved(self, batch: KeptBatch, edit: State) -> KeptBatch:
+        """Return the batch with all values under another edit: the next one may be close to it.
+
+        Args:
+            batch: With everything kept (`dense` without ``edits``).
+            edit: Tensors by name, against the dense model.
+
+        Raises:
+            UnsupportedError: As `evaluate`.
+        """
+        self._check(edit)
+        if self.program is None:
+            return KeptBatch(batch.inputs, self.forward(batch.inputs, edit), edit=edit)
+        program, full = self.program, self.spread(edit)
+        part, weights = program.part(_changed(batch.edit, full)), program.edited(full)
+        known = tuple({**old, **program.run(part, old, weights)} for old in batch.known)
+        outputs = torch.cat([values[program.output] for values in known])
+        return KeptBatch(batch.inputs, outputs, known, full)
 
     def tiles(self, inputs: Tensor) -> Sequence[Tensor]:
         """Cut a batch into tiles of about the same size that a CPU computes best."""
         if self.tile_samples is None or inputs.device.type != "cpu":
             return (inputs,)
         return inputs.tensor_split(-(-len(inputs) // self.tile_samples))
-
-    @property
-    def tile_samples(self) -> int | None:
-        """Samples whose values a CPU core keeps in its cache; None where that is not known."""
-        if self.program is None or not self._sample_bytes:
-            return None
-        return max(MIN_SAMPLES, TILE_BYTES // max(self._sample_bytes.values()))
 
     def _border(self, edits: Iterable[Iterable[str]] | None) -> frozenset[int]:
         assert self.program is not None
@@ -252,37 +262,6 @@ class Evaluator:
         for names in {frozenset(self._resolved(item)) for item in edits}:
             needed |= self.program.part(names).border
         return frozenset(needed)
-
-    def edited(self, edits: Iterable[State]) -> Iterator[Tensor]:
-        """Yield the logits ``(N, classes)`` of each edit on the current batch."""
-        for edit in edits:
-            yield self.evaluate(edit)
-
-    @torch.inference_mode()
-    def evaluate(self, edit: State) -> Tensor:
-        """Return the logits ``(N, classes)`` of one edit on the current batch.
-
-        Raises:
-            UnsupportedError: The edit names no parameter or buffer of the model, or changes a
-                shape.
-        """
-        assert self._inputs is not None, "dense() comes first"
-        self._check(edit)
-        if self.program is None:
-            return self.forward(self._inputs, edit)
-        full = self.spread(edit)
-        part = self.program.part(full)
-        if self.program.output not in part.steps:
-            assert self._logits is not None
-            return self._logits
-        weights = self.program.edited(full)
-        results = []
-        for known in self._known:
-            missing = part.border - known.keys()
-            border = {**known, **self._recomputed(missing, known)} if missing else known
-            values = self.program.run(part, border, weights, keep=frozenset())
-            results.append(values[self.program.output])
-        return torch.cat(results)
 
     def _recomputed(self, missing: frozenset[int], known: Values) -> Values:
         """Return dense values of a tile that were not kept."""
@@ -297,8 +276,8 @@ class Evaluator:
         return self.program.run(self.program.part_of(wanted), known, keep=missing)
 
     @torch.inference_mode()
-    def logits(self, inputs: Tensor, edit: State) -> Tensor:
-        """Return the logits of one edit on any samples; nothing is kept.
+    def outputs(self, inputs: Tensor, edit: State) -> Tensor:
+        """Return the outputs of one edit on any samples; nothing is kept.
 
         Args:
             inputs: ``(N, ...)``.
@@ -318,32 +297,9 @@ class Evaluator:
 
     @torch.inference_mode()
     def forward(self, inputs: Tensor, edit: State) -> Tensor:
-        """Return the logits of one edit by a full forward pass of the model itself."""
-        logits: Tensor = call_with(self.model, edit, inputs)
-        return logits
-
-    def current(self) -> DenseBatch:
-        """Return the current batch, to come back to it later."""
-        assert self._inputs is not None
-        assert self._logits is not None
-        return DenseBatch(self._inputs, self._logits, self._known)
-
-    def restore(self, batch: DenseBatch) -> Tensor:
-        """Make a batch the current one again without running the model; return its logits."""
-        self._inputs, self._logits, self._known = batch.inputs, batch.logits, batch.known
-        return batch.logits
-
-    def release(self) -> None:
-        """Forget the current batch."""
-        self._known, self._inputs, self._logits = (), None, None
-
-    @contextlib.contextmanager
-    def batch(self, inputs: Tensor) -> Iterator[Tensor]:
-        """Yield the dense logits of a batch, and forget the batch in the end."""
-        try:
-            yield self.dense(inputs)
-        finally:
-            self.release()
+        """Return the outputs of one edit by a full forward pass of the model itself."""
+        outputs: Tensor = call_with(self.model, edit, inputs)
+        return outputs
 
     # --- names -------------------------------------------------------------------------------
 
@@ -377,5 +333,12 @@ def _aliases(state: Mapping[str, Tensor]) -> dict[str, Sequence[str]]:
     return {name: names[id(tensor)] for name, tensor in state.items()}
 
 
-def _first_line(error: Exception) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+def _changed(old: State, new: State) -> frozenset[str]:
+    """Return the names whose tensors differ between two edits."""
+    if not old:
+        return frozenset(new)
+    return frozenset(
+        name
+        for name in old.keys() | new.keys()
+        if name not in old or name not in new or not torch.equal(old[name], new[name])
+    )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from safetensors.torch import save
@@ -19,24 +18,47 @@ from analysis.evaluation.report import (
     Evaluation,
     MeasuredModel,
 )
+from analysis.measuring import EditRunner, Slices, measure
 from analysis.plans import kept_counts, masked_edit, meter, removed_model, require_fit
 from analysis.records import Plan, Sums
 from analysis.recovery import Recovery, recovered_model
-from analysis.tasks import batch_sums
-from analysis.uncertainty import paired_drop, wilson
+from analysis.tasks import Task
+from analysis.uncertainty import paired_drop
 from pruners.errors import InputError
 
 
-@dataclass(slots=True)
 class _Tally:
-    """Counts that grow batch by batch."""
+    """Counts that grow slice by slice, and how far masked and removed are apart.
 
-    dense: Sums
-    masked: Sums
-    removed: Sums
-    by_class: Tensor
-    same: int = 0
-    difference: float = 0.0
+    Args:
+        task: What is counted.
+
+    Attributes:
+        by_class: Counts by class, as `Task.by_class`.
+        same: Answers that masked and removed have in common.
+        difference: Largest difference of their outputs, relative to the largest output.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self.dense, self.masked, self.removed = Sums(), Sums(), Sums()
+        self.by_class: Tensor | None = None
+        self.same = 0
+        self.difference = 0.0
+
+    def compare(self, dense: Tensor, outputs: Mapping[str, Tensor], targets: Tensor | None) -> None:
+        """Add what sums do not tell of a part of a slice."""
+        if REMOVED not in outputs:
+            return
+        removed = outputs[REMOVED]
+        counts = self._task.by_class(dense, removed, targets).cpu()
+        self.by_class = counts if self.by_class is None else self.by_class + counts
+        if MASKED in outputs:
+            masked = outputs[MASKED]
+            self.same += int((masked.argmax(1) == removed.argmax(1)).sum())
+            scale = max(float(masked.abs().max()), 1e-12)
+            apart = float((masked - removed).abs().max()) / scale
+            self.difference = max(self.difference, apart)
 
 
 def evaluate_plan(
@@ -76,10 +98,10 @@ def evaluate_plan(
     else:
         edit, small = recovery.edit, recovered_model(prepared, recovery)
     is_masked = not edit.kept
-    size = batch_size or prepared.subject.spec.batch_size
-    batches = _counted(split.batches(size), total=len(split), progress=progress)
-    tally, first = _measured(prepared, edit, small, batches)
-    timed = first if latency_batch is None else first[:latency_batch]
+    slices = Slices(split, batch_size or prepared.subject.spec.batch_size)
+    tally = _measured(prepared, edit, small, slices, progress)
+    timed = slices.read(0).inputs
+    timed = timed if latency_batch is None else timed[:latency_batch]
     latency = _latency(prepared, small, timed, seconds=latency_seconds)
     before, after, between = _variants(
         prepared,
@@ -108,60 +130,25 @@ def _measured(
     prepared: PreparedSubject,
     edit: Edit,
     small: nn.Module,
-    batches: Iterable[tuple[Tensor, Tensor | None]],
-) -> tuple[_Tally, Tensor]:
-    """Run all forms of the model on all batches; return the counts and the first batch."""
-    tally = _Tally(Sums(), Sums(), Sums(), torch.zeros(0, 4, dtype=torch.int64))
-    first: Tensor | None = None
-    for inputs, labels in batches:
-        first = inputs if first is None else first
-        dense = prepared.evaluator.dense(inputs)
-        masked = None if edit.kept else next(iter(prepared.evaluator.edited([edit.tensors])))
-        with torch.inference_mode():
-            removed = small(inputs)
-        _add(tally, dense, masked, removed, labels, num_classes=prepared.subject.num_classes)
-    prepared.evaluator.release()
-    if first is None:
-        raise InputError("a plan is evaluated on data, but the evaluation subset is empty")
-    return tally, first
-
-
-def _counted(
-    batches: Iterable[tuple[Tensor, Tensor | None]],
-    *,
-    total: int,
+    slices: Slices,
     progress: Callable[[int, int], None] | None,
-) -> Iterator[tuple[Tensor, Tensor | None]]:
-    done = 0
-    for inputs, labels in batches:
-        yield inputs, labels
-        done += len(inputs)
+) -> _Tally:
+    """Measure all forms of the model on all slices."""
+    forms: dict[str, Edit | nn.Module] = {REMOVED: small}
+    if not edit.kept:
+        forms[MASKED] = edit
+    task = prepared.subject.task
+    tally = _Tally(task)
+    names = [frozenset(edit.tensors)]
+    runner = EditRunner(prepared, names=names)
+    for found in measure(prepared, forms, slices, task, runner=runner, observe=tally.compare):
+        tally.dense += found.baseline
+        tally.removed += found.require(REMOVED)
+        if MASKED in forms:
+            tally.masked += found.require(MASKED)
         if progress is not None:
-            progress(done, total)
-
-
-def _add(
-    tally: _Tally,
-    dense: Tensor,
-    masked: Tensor | None,
-    removed: Tensor,
-    labels: Tensor | None,
-    *,
-    num_classes: int,
-) -> None:
-    tally.dense += batch_sums(dense, dense, labels)
-    tally.removed += batch_sums(dense, removed, labels)
-    if masked is not None:
-        tally.masked += batch_sums(dense, masked, labels)
-        tally.same += int((masked.argmax(1) == removed.argmax(1)).sum())
-        scale = max(float(masked.abs().max()), 1e-12)
-        tally.difference = max(tally.difference, float((masked - removed).abs().max()) / scale)
-    truth = dense.argmax(1) if labels is None else labels
-    before, after = dense.argmax(1) == truth, removed.argmax(1) == truth
-    flags = torch.stack([torch.ones_like(before), before, before & ~after, after & ~before], 1)
-    counts = torch.zeros(num_classes, 4, dtype=torch.int64, device=truth.device)
-    counts.index_add_(0, truth, flags.to(torch.int64))
-    tally.by_class = counts.cpu() if not len(tally.by_class) else tally.by_class + counts.cpu()
+            progress(tally.dense.samples, slices.total)
+    return tally
 
 
 def _latency(
@@ -199,12 +186,13 @@ def _variants(
     confidence: float,
 ) -> tuple[MeasuredModel, MeasuredModel, MeasuredModel | None]:
     """Return dense, removed and (where it exists) masked."""
-    model = prepared.model
+    model, task = prepared.model, prepared.subject.task
     sizes = meter(prepared)
     dense_params, dense_macs = sizes.predict({})
     _, small_macs = sizes.predict(kept_counts(plan))
     dense = _variant(
         DENSE,
+        task,
         tally.dense,
         confidence=confidence,
         params=dense_params,
@@ -215,6 +203,7 @@ def _variants(
     )
     removed = _variant(
         REMOVED,
+        task,
         tally.removed,
         confidence=confidence,
         params=sum(item.numel() for item in small.parameters()),
@@ -227,6 +216,7 @@ def _variants(
         return dense, removed, None
     masked = _variant(
         MASKED,
+        task,
         tally.masked,
         confidence=confidence,
         params=dense_params,
@@ -240,6 +230,7 @@ def _variants(
 
 def _variant(
     name: str,
+    task: Task,
     sums: Sums,
     *,
     confidence: float,
@@ -249,17 +240,17 @@ def _variant(
     file_bytes: int,
     latency: Latency | None,
 ) -> MeasuredModel:
-    accuracy = wilson(sums.correct, sums.samples, confidence)
-    drop, interval = paired_drop(sums.lost, sums.gained, sums.samples, confidence)
+    accuracy = task.score_interval(sums, confidence)
+    interval = task.drop_interval(sums, confidence)
     # The dense model against itself differs in nothing, for certain.
     low, high = (0.0, 0.0) if name == DENSE else (interval.low, interval.high)
     return MeasuredModel(
         name=name,
         sums=sums,
-        accuracy=sums.correct / sums.samples,
+        accuracy=task.score(sums),
         low=accuracy.low,
         high=accuracy.high,
-        drop=drop,
+        drop=task.drop(sums),
         drop_low=low,
         drop_high=high,
         params=params,
@@ -270,10 +261,14 @@ def _variant(
     )
 
 
-def _classes(counts: Tensor, names: Sequence[str], *, confidence: float) -> tuple[ClassChange, ...]:
+def _classes(
+    counts: Tensor | None, names: Sequence[str], *, confidence: float
+) -> tuple[ClassChange, ...]:
     """Turn counts ``(classes, 4)`` of samples, dense right, lost, gained into changes."""
     rows = []
-    for place, (samples, right, lost, gained) in enumerate(counts.tolist()):
+    for place, (samples, right, lost, gained) in enumerate(
+        [] if counts is None else counts.tolist()
+    ):
         if samples == 0:
             continue
         drop, interval = paired_drop(lost, gained, samples, confidence)

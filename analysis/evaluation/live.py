@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from analysis.edits import Edit, PreparedSubject, removed_model
-from analysis.engine import Values
+from analysis.engine import KeptBatch
+from analysis.measuring import EditRunner, OpenSlice, Slice, Slices, measure
 from analysis.plans import plan_edit
 from analysis.records import Plan, Sums
-from analysis.tasks import batch_vector, is_finite, to_sums
-from analysis.uncertainty import Interval, paired_drop
+from analysis.uncertainty import Interval
 from pruners.errors import InputError
 
 LIVE_BATCH = 100
 CACHE_BYTES = 2**30
+EDIT = "edit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,25 +56,6 @@ class LiveResult:
         return self.samples == self.total
 
 
-@dataclass(slots=True, eq=False)
-class _Batch:
-    """One batch with what is known of it.
-
-    Attributes:
-        inputs: On the model's device.
-        labels: Or None.
-        dense: Dense logits, once computed.
-        values: Values of the program under ``edit``; empty if they did not fit.
-        edit: The edit behind ``values``.
-    """
-
-    inputs: Tensor
-    labels: Tensor | None
-    dense: Tensor | None = None
-    values: Values | None = None
-    edit: Mapping[str, Tensor] | None = None
-
-
 class LiveEvaluator:
     """Evaluates one plan after another on the evaluation set.
 
@@ -101,14 +82,11 @@ class LiveEvaluator:
             raise InputError("live evaluation needs evaluation data; give a data address")
         self._prepared = prepared
         self._confidence = confidence
-        self._cache_bytes = cache_bytes
-        self._cached_bytes = 0
         self._lock = threading.Lock()
         limits = (batch_size, prepared.evaluator.max_samples(), prepared.evaluator.tile_samples)
-        size = min(limit for limit in limits if limit is not None)
-        self._total = len(split)
-        self._source = split.batches(size)
-        self._batches: list[_Batch] = []
+        self._slices = Slices(split, min(limit for limit in limits if limit is not None))
+        self._runner = _FollowingRunner(prepared, cache_bytes=cache_bytes)
+        self._read: list[Slice] = []
         self._turn = 0
 
     def evaluate(self, plan: Plan) -> Iterator[LiveResult]:
@@ -132,97 +110,69 @@ class LiveEvaluator:
 
     def _results(self, edit: Edit, turn: int) -> Iterator[LiveResult]:
         start = time.perf_counter()
-        model = removed_model(self._prepared, edit) if edit.kept else None
-        sums, baseline, position = Sums(), Sums(), 0
-        while sums.samples < self._total:
+        task = self._prepared.subject.task
+        what = removed_model(self._prepared, edit) if edit.kept else edit
+        loop = measure(self._prepared, {EDIT: what}, self._known(), task, runner=self._runner)
+        sums, baseline = Sums(), Sums()
+        while sums.samples < self._slices.total:
             with self._lock:
                 if self._turn != turn:
                     return
-                batch = self._batch(position)
-                logits = self._logits(batch, edit) if model is None else self._run(model, batch)
-                assert batch.dense is not None
-                sums += _counted(batch.dense, logits, batch.labels)
-                baseline += _counted(batch.dense, batch.dense, batch.labels)
-            position += 1
+                found = next(loop)
+            sums += found.require(EDIT)
+            baseline += found.baseline
             yield self._result(sums, baseline, time.perf_counter() - start)
 
+    def _known(self) -> Iterator[Slice]:
+        """Yield the slices; the data is read once."""
+        for number in range(len(self._slices)):
+            if number == len(self._read):
+                self._read.append(self._slices.read(number))
+            yield self._read[number]
+
     def _result(self, sums: Sums, baseline: Sums, seconds: float) -> LiveResult:
-        n = sums.samples
-        drop, interval = paired_drop(sums.lost, sums.gained, n, self._confidence)
+        task = self._prepared.subject.task
         return LiveResult(
-            samples=n,
-            total=self._total,
+            samples=sums.samples,
+            total=self._slices.total,
             sums=sums,
             baseline=baseline,
-            accuracy=sums.correct / n,
-            drop=drop,
-            interval=interval,
+            accuracy=task.score(sums),
+            drop=task.drop(sums),
+            interval=task.drop_interval(sums, self._confidence),
             seconds=seconds,
         )
 
-    # --- values that are kept ----------------------------------------------------------------
 
-    def _batch(self, position: int) -> _Batch:
-        """Return a batch with its dense logits; the data is read once."""
-        while len(self._batches) <= position:
-            inputs, labels = next(self._source)
-            self._batches.append(_Batch(inputs, labels))
-        batch = self._batches[position]
-        if batch.dense is None:
-            batch.dense = self._fresh(batch, {})
-        return batch
+class _FollowingRunner(EditRunner):
+    """Keeps the values of the last edit, for as many slices as fit: the next one is close to it."""
 
-    @torch.inference_mode()
-    def _run(self, model: torch.nn.Module, batch: _Batch) -> Tensor:
-        logits: Tensor = model(batch.inputs)
-        return logits
+    def __init__(self, prepared: PreparedSubject, *, cache_bytes: int) -> None:
+        super().__init__(prepared)
+        self._cache_bytes = cache_bytes
+        self._used = 0
+        self._dense: dict[int, Tensor] = {}
+        self._last: dict[int, KeptBatch] = {}
 
-    @torch.inference_mode()
-    def _logits(self, batch: _Batch, edit: Edit) -> Tensor:
-        program = self._prepared.evaluator.program
-        if program is None:
-            return self._prepared.evaluator.forward(batch.inputs, edit.tensors)
-        tensors = self._prepared.evaluator.spread(edit.tensors)
-        if batch.values is None or batch.edit is None:
-            return self._fresh(batch, tensors)
-        changed = _changed(batch.edit, tensors)
-        if changed:
-            part = program.part(changed)
-            batch.values.update(program.run(part, batch.values, program.edited(tensors)))
-            batch.edit = tensors
-        logits: Tensor = batch.values[program.output]
-        return logits
+    def open(self, part: Slice) -> OpenSlice:
+        """Return a slice as the last edit left it; dense at first."""
+        first = part.first
+        if first not in self._dense:
+            size = self.evaluator.values_bytes(len(part))
+            keep = size is not None and self._used + size <= self._cache_bytes
+            batch = self.evaluator.dense(part.inputs, edits=None if keep else ())
+            self._dense[first] = batch.outputs
+            if keep:
+                assert size is not None
+                self._used += size
+                self._last[first] = batch
+        dense = self._dense[first]
+        return OpenSlice(first, dense, self._last.get(first, KeptBatch(part.inputs, dense)))
 
-    @torch.inference_mode()
-    def _fresh(self, batch: _Batch, tensors: Mapping[str, Tensor]) -> Tensor:
-        """Run the whole program, and keep its values if they fit."""
-        program = self._prepared.evaluator.program
-        if program is None:
-            return self._prepared.evaluator.forward(batch.inputs, tensors)
-        size = self._prepared.evaluator.values_bytes(len(batch.inputs))
-        keep = size is not None and self._cached_bytes + size <= self._cache_bytes
-        known = program.prepare(batch.inputs)
-        weights = program.edited(tensors)
-        values = program.run(program.whole(), known, weights, keep=None if keep else frozenset())
-        if keep and batch.values is None:
-            assert size is not None
-            self._cached_bytes += size
-            batch.values, batch.edit = {**known, **values}, tensors
-        logits: Tensor = values[program.output]
-        return logits
-
-
-def _changed(old: Mapping[str, Tensor], new: Mapping[str, Tensor]) -> frozenset[str]:
-    """Return the names whose tensors differ between two edits."""
-    return frozenset(
-        name
-        for name in old.keys() | new.keys()
-        if name not in old or name not in new or not torch.equal(old[name], new[name])
-    )
-
-
-def _counted(dense: Tensor, logits: Tensor, labels: Tensor | None) -> Sums:
-    row = batch_vector(dense, logits, labels).tolist()
-    if not is_finite(row):
-        raise InputError("the pruned model's logits are not finite")
-    return to_sums(row)
+    def edited(self, opened: OpenSlice, edit: Edit) -> Tensor:
+        """Return the outputs of an edit, from those of the last one where its values are kept."""
+        if opened.first not in self._last:
+            return self.evaluator.outputs(opened.batch.inputs, edit.tensors)
+        moved = self.evaluator.moved(opened.batch, edit.tensors)
+        self._last[opened.first] = moved
+        return moved.outputs

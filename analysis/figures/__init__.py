@@ -20,17 +20,17 @@ from analysis.figures.curves import (
     small_multiples,
 )
 from analysis.figures.heatmaps import coverage_grid, sensitivity_matrix
+from analysis.figures.layers import opportunity, ranking
 from analysis.figures.layout import UIREVISION, alt, blank
 from analysis.figures.palettes import DARK, LIGHT, PALETTES, Palette, Style, palette, styles
-from analysis.figures.pareto import pareto, predicted_measured
 from analysis.figures.plan import (
     class_change,
     latency_chart,
     plan_bars,
     size_bars,
 )
-from analysis.figures.ranking import opportunity, ranking
 from analysis.figures.traces import Beside
+from analysis.figures.trade_offs import pareto, predicted_measured
 
 __all__ = [
     "Beside",

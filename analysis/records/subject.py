@@ -22,6 +22,7 @@ class SubjectSpec(Record):
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         memory_limit: Bytes that the values kept of a batch may take; what does not fit is measured
             in parts. No number depends on it but for rounding.
+        task: What the model answers, one of `analysis.tasks`.
         criterion_files: Python files with criteria of the user's own, loaded with the subject.
     """
 
@@ -33,5 +34,6 @@ class SubjectSpec(Record):
     seed: int = 0
     device: str = "cpu"
     memory_limit: int = DEFAULT_MEMORY_LIMIT
+    task: str = "classification"
     criterion_files: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION

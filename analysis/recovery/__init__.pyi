@@ -1,4 +1,4 @@
-from .outcome import RecoveryReport, measure, report
+from .outcome import RecoveryReport, report
 from .plan_repair import METHODS, RECOVERY_HELP, Recovery, plan_masks, recover_plan, recovered_model
 
 __all__ = [
@@ -6,7 +6,6 @@ __all__ = [
     "RECOVERY_HELP",
     "Recovery",
     "RecoveryReport",
-    "measure",
     "plan_masks",
     "recover_plan",
     "recovered_model",

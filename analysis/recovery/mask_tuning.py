@@ -37,6 +37,8 @@ def searched_plan(prepared: PreparedSubject, plan: Plan, batches: Batches) -> Pl
         batches,
         layers=list(dict.fromkeys(member.layer for member in members)),
         seed=plan.subject.seed,
+        loss=prepared.subject.task.loss,
+        draw=prepared.subject.task.drawn,
     )
     entries = tuple(
         _searched_entry(prepared, entry, gradients) if entry.group in wanted else entry

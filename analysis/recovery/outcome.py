@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from analysis.edits import Edit, EditRunner, PreparedSubject
+from analysis.edits import PreparedSubject, removed_model
+from analysis.measuring import Slices, measure
 from analysis.plans import plan_edit
 from analysis.records import Plan, Record, Sums
 from analysis.recovery.plan_repair import Recovery
-from analysis.tasks import batch_vector, to_sums
-from analysis.uncertainty import paired_drop, wilson
+from analysis.tasks import Task
 from pruners.errors import InputError
 
 
@@ -77,37 +76,16 @@ class RecoveryReport(Record):
     schema_version: int = 1
 
 
-def measure(prepared: PreparedSubject, edits: Mapping[str, Edit]) -> dict[str, Sums]:
-    """Evaluate several edits on the evaluation subset, batch by batch.
-
-    Raises:
-        InputError: There is no evaluation data.
-    """
-    split = prepared.subject.evaluation
-    if split is None:
-        raise InputError("measuring needs evaluation data; give a data address")
-    runner = EditRunner(prepared)
-    total = {name: Sums() for name in edits}
-    for inputs, labels in split.batches(prepared.subject.spec.batch_size):
-        dense = prepared.evaluator.dense(inputs)
-        for name, edit in edits.items():
-            logits = dense if edit.is_dense else runner.logits(edit, inputs)
-            total[name] += to_sums(batch_vector(dense, logits, labels).tolist())
-    prepared.evaluator.release()
-    return total
-
-
-def measured(sums: Sums) -> Measured:
+def measured(task: Task, sums: Sums) -> Measured:
     """Return accuracy and drop with their 95 % intervals."""
-    accuracy = wilson(sums.correct, sums.samples)
-    drop, interval = paired_drop(sums.lost, sums.gained, sums.samples)
+    accuracy, interval = task.score_interval(sums), task.drop_interval(sums)
     return Measured(
         samples=sums.samples,
         correct=sums.correct,
-        accuracy=sums.correct / sums.samples,
+        accuracy=task.score(sums),
         accuracy_low=accuracy.low,
         accuracy_high=accuracy.high,
-        drop=drop,
+        drop=task.drop(sums),
         drop_low=interval.low,
         drop_high=interval.high,
         agreement=sums.agree / sums.samples,
@@ -121,14 +99,28 @@ def report(prepared: PreparedSubject, plan: Plan, recovery: Recovery) -> Recover
         prepared: The subject.
         plan: The plan as it was asked.
         recovery: What `recover_plan` gave.
+
+    Raises:
+        InputError: There is no evaluation data, or outputs are not finite.
     """
-    edits = {"dense": Edit(), "pruned": plan_edit(prepared, plan), "recovered": recovery.edit}
-    sums = measure(prepared, edits)
+    split = prepared.subject.evaluation
+    if split is None:
+        raise InputError("measuring needs evaluation data; give a data address")
+    task = prepared.subject.task
+    edits = {"pruned": plan_edit(prepared, plan), "recovered": recovery.edit}
+    # Removed once, not once a slice.
+    forms = {
+        name: removed_model(prepared, edit) if edit.kept else edit for name, edit in edits.items()
+    }
+    dense, sums = Sums(), dict.fromkeys(edits, Sums())
+    for found in measure(prepared, forms, Slices(split, prepared.subject.spec.batch_size), task):
+        dense += found.baseline
+        sums = {name: known + found.require(name) for name, known in sums.items()}
     return RecoveryReport(
         method=recovery.method,
-        dense=measured(sums["dense"]),
-        pruned=measured(sums["pruned"]),
-        recovered=measured(sums["recovered"]),
+        dense=measured(task, dense),
+        pruned=measured(task, sums["pruned"]),
+        recovered=measured(task, sums["recovered"]),
         layers=tuple(
             LayerError(layer=item.layer, before=item.error_before, after=item.error_after)
             for item in recovery.layers

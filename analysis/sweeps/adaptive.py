@@ -20,13 +20,13 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from math import ceil, log2
 
-from analysis.edits import PreparedSubject
-from analysis.records import PointKey, SliceCounts, Sums, SweepSpec, SweepState, SweepUpdate
+from analysis.measuring import Cancel, Measured
+from analysis.records import PointKey, SliceCounts, Sums, SweepState, SweepUpdate
 from analysis.sweeps.executors.executor import Executor, measure_shared, open_executor
-from analysis.sweeps.grid import Item, group_points, plan_sweep, require_data
-from analysis.sweeps.measuring import Cancel, Measured
-from analysis.sweeps.slices import sweep_slices
+from analysis.sweeps.grid import Item
+from analysis.sweeps.planned import PlannedSweep
 from analysis.sweeps.timing import Pace, Work
+from analysis.tasks import CLASSIFICATION, Task
 from analysis.uncertainty import Decision, DropTest
 
 
@@ -73,11 +73,13 @@ class _Point:
     """What is known of one mask.
 
     Attributes:
+        task: Says what a slice showed.
         test: The sequential test.
         sums: Sums over the slices so far.
         looks: What each of the slices showed.
     """
 
+    task: Task
     test: DropTest
     sums: Sums = field(default_factory=Sums)
     looks: list[SliceCounts] = field(default_factory=list)
@@ -90,40 +92,32 @@ class _Point:
     def add(self, sums: Sums) -> None:
         """Add the next slice."""
         self.sums += sums
-        self.looks.append(SliceCounts(sums.lost, sums.gained, sums.samples))
+        self.looks.append(self.task.counts(sums))
         self.test.update(self.looks[-1])
 
 
-def iter_adaptive(
-    prepared: PreparedSubject, spec: SweepSpec, *, resume: SweepState, cancel: Cancel
-) -> Iterator[SweepUpdate]:
-    """Yield after each slice until every curve is decided; see `analysis.sweeps.sweep`."""
-    points = plan_sweep(prepared, spec)
-    require_data(prepared)
-    prepared.prepare(spec.criteria)
-    yield from _Adaptive(prepared, spec, points, resume).run(cancel)
+class AdaptiveSweep:
+    """Searches every curve for the largest ratio that it tolerates.
 
+    Args:
+        planned: The sweep.
+        state: What is known before.
+    """
 
-class _Adaptive:
-    def __init__(
-        self,
-        prepared: PreparedSubject,
-        spec: SweepSpec,
-        points: Sequence[PointKey],
-        state: SweepState,
-    ) -> None:
-        self._prepared = prepared
-        self._spec = spec
+    def __init__(self, planned: PlannedSweep, state: SweepState) -> None:
+        self._planned = planned
+        self._spec = planned.spec
+        self._task = planned.prepared.subject.task
         self._start = time.perf_counter()
-        self._slices = sweep_slices(require_data(prepared), spec)
-        self._population = len(require_data(prepared))
-        grid = group_points(prepared, spec, points)
+        self._slices = planned.slices
+        self._population = planned.slices.total
+        grid = planned.grid
         self._failed = {**state.failed, **grid.failed}
         self._dense_keys = set(grid.dense)
         self._item_of = {key: item for item in grid.items for key in item.keys}
-        self._alpha = (1 - spec.confidence) / max_tests(len(spec.ratios))
-        self._curves = self._built(points)
-        self._work = Work(prepared.evaluator, grid.items)
+        self._alpha = (1 - self._spec.confidence) / max_tests(len(self._spec.ratios))
+        self._curves = self._built(planned.points)
+        self._work = Work(planned.prepared.evaluator, grid.items)
         self._pace = Pace()
         self._points: dict[Item, _Point] = {}
         self._baseline = Sums()
@@ -156,7 +150,7 @@ class _Adaptive:
             if sums.samples == self._population or key in state.inferred:
                 point = self._point(item)
                 point.sums = sums
-                point.test.adopt(SliceCounts(sums.lost, sums.gained, sums.samples))
+                point.test.adopt(self._task.counts(sums))
             elif self._are_looks_of(state.looks.get(key, ()), sums):
                 point = self._point(item)
                 point.sums = sums
@@ -178,15 +172,16 @@ class _Adaptive:
             test = DropTest(
                 tolerance=self._spec.tolerance, population=self._population, alpha=self._alpha
             )
-            self._points[item] = _Point(test)
+            self._points[item] = _Point(self._task, test)
         return self._points[item]
 
     # --- searching ---------------------------------------------------------------------------
 
     def run(self, cancel: Cancel) -> Iterator[SweepUpdate]:
+        """Yield after each slice until every curve is decided."""
         if self._waiting():
             items = list(dict.fromkeys(self._item_of.values()))
-            executor = open_executor(self._prepared, self._spec, items, tasks=len(items))
+            executor = open_executor(self._planned, items, jobs=len(items))
             with closing(executor):
                 yield from self._search(executor, cancel)
         if not self._waiting():
@@ -222,7 +217,7 @@ class _Adaptive:
                 items.append(item)
         return found
 
-    def _add(self, number: int, measured: Measured) -> None:
+    def _add(self, number: int, measured: Measured[Item]) -> None:
         if number == self._baseline_pieces:
             self._baseline += measured.baseline
             self._baseline_pieces += 1
@@ -249,7 +244,7 @@ class _Adaptive:
     # --- reporting ---------------------------------------------------------------------------
 
     def _work_of(self, number: int, items: Sequence[Item]) -> float:
-        samples = self._slices.ends[number] - self._slices.start(number)
+        samples = self._slices.size(number)
         is_first = number >= self._baseline_pieces
         return self._work.of(dict.fromkeys(items, samples), dense=samples if is_first else 0)
 
@@ -347,14 +342,16 @@ def max_tests(points: int) -> int:
     return points.bit_length()
 
 
-def answers(update: SweepUpdate, *, tolerance: float) -> Mapping[tuple[str, str], float]:
+def answers(
+    update: SweepUpdate, *, tolerance: float, task: Task = CLASSIFICATION
+) -> Mapping[tuple[str, str], float]:
     """Return the largest tolerated ratio before the first crossing by (layer, criterion)."""
     found: dict[tuple[str, str], float] = {}
     crossed: set[tuple[str, str]] = set()
     for key, sums in sorted(update.sums.items(), key=lambda item: item[0].ratio_requested):
         curve = (key.layer, key.criterion)
         found.setdefault(curve, 0.0)
-        if (sums.lost - sums.gained) / sums.samples > tolerance + 1e-12:
+        if task.drop(sums) > tolerance + 1e-12:
             crossed.add(curve)
         elif curve not in crossed:
             found[curve] = key.ratio_requested

@@ -6,59 +6,57 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 
-from analysis.edits import PreparedSubject
-from analysis.records import PointKey, Sums, SweepSpec, SweepState, SweepUpdate
-from analysis.subjects.data import Split
+from analysis.measuring import Cancel, Measured
+from analysis.records import PointKey, Sums, SweepState, SweepUpdate
 from analysis.sweeps.executors.executor import open_executor
-from analysis.sweeps.grid import Item, group_points
-from analysis.sweeps.measuring import Cancel, Measured
-from analysis.sweeps.slices import sweep_slices
+from analysis.sweeps.grid import Item
+from analysis.sweeps.planned import PlannedSweep
 from analysis.sweeps.timing import Pace, Work
 
 
-class _Sweep:
-    def __init__(
-        self,
-        prepared: PreparedSubject,
-        spec: SweepSpec,
-        points: Sequence[PointKey],
-        split: Split,
-        state: SweepState,
-    ) -> None:
-        self._prepared = prepared
-        self._spec = spec
-        self._slices = sweep_slices(split, spec)
+class ExhaustiveSweep:
+    """Measures every point on every sample.
+
+    Args:
+        planned: The sweep.
+        state: What is known before.
+    """
+
+    def __init__(self, planned: PlannedSweep, state: SweepState) -> None:
+        self._planned = planned
+        self._slices = planned.slices
         self._start = time.perf_counter()
         self._baseline = state.baseline
         self._sums = dict(state.sums)
         self._failed = dict(state.failed)
-        grid = group_points(prepared, spec, points)
+        grid = planned.grid
         self._failed |= grid.failed
         self._dense_keys = grid.dense
         self._items = [item for item in grid.items if item.keys[0] not in self._failed]
-        self._work = Work(prepared.evaluator, self._items)
+        self._work = Work(planned.prepared.evaluator, self._items)
         self._pace = Pace()
 
     def run(self, cancel: Cancel) -> Iterator[SweepUpdate]:
+        """Yield after each slice."""
         numbers = [number for number in range(len(self._slices)) if self._is_needed(number)]
         if not numbers:
             yield self._update(len(self._slices))
             return
-        executor = open_executor(self._prepared, self._spec, self._items, tasks=len(numbers))
+        executor = open_executor(self._planned, self._items, jobs=len(numbers))
         with closing(executor):
             for first in range(0, len(numbers), executor.width):
-                tasks = [
+                jobs = [
                     (number, self._open_items(number))
                     for number in numbers[first : first + executor.width]
                 ]
                 start = time.perf_counter()
-                found = None if cancel() else executor.measure(tasks, cancel)
+                found = None if cancel() else executor.measure(jobs, cancel)
                 if found is None:
                     return
-                work = sum(self._work_of(*task) for task in tasks)
+                work = sum(self._work_of(*job) for job in jobs)
                 setup = sum(measured.setup_seconds for measured in found)
                 self._pace.note(work, time.perf_counter() - start - setup)
-                for (number, _), measured in zip(tasks, found, strict=True):
+                for (number, _), measured in zip(jobs, found, strict=True):
                     self._add(number, measured)
                     yield self._update(number + 1)
 
@@ -79,7 +77,7 @@ class _Sweep:
         """Return whether a point lacks a slice."""
         return key not in self._sums or self._sums[key].samples <= self._slices.start(number)
 
-    def _add(self, number: int, measured: Measured) -> None:
+    def _add(self, number: int, measured: Measured[Item]) -> None:
         if self._baseline.samples <= self._slices.start(number):
             self._baseline += measured.baseline
         for item in self._items:
@@ -95,7 +93,7 @@ class _Sweep:
         self._items = [item for item in self._items if item not in measured.failed]
 
     def _work_of(self, number: int, items: Sequence[Item]) -> float:
-        samples = self._slices.ends[number] - self._slices.start(number)
+        samples = self._slices.size(number)
         return self._work.of(dict.fromkeys(items, samples), dense=samples)
 
     def _update(self, done: int) -> SweepUpdate:

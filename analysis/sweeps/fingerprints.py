@@ -4,32 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import torch
 
 from analysis.edits import PreparedSubject
 from analysis.records import PlannedPoint, PointKey, SweepSpec
-from analysis.sweeps.grid import plan_sweep
 from pruners.criteria import registry
-
-if TYPE_CHECKING:
-    pass
-
 
 # To be raised when a change of the program changes the numbers of a point.
 METHOD_VERSION = 2
 
 
-def planned_points(prepared: PreparedSubject, spec: SweepSpec) -> tuple[PlannedPoint, ...]:
-    """Return a sweep's points with their fingerprints and their size after removal.
-
-    Raises:
-        InputError: The grid is empty or malformed.
-    """
+def planned_points(
+    prepared: PreparedSubject, spec: SweepSpec, points: Sequence[PointKey]
+) -> tuple[PlannedPoint, ...]:
+    """Return a sweep's points with their fingerprints and their size after removal."""
     return tuple(
         PlannedPoint(key=key, cache_key=cache_key(prepared, spec, key), params=params, macs=macs)
-        for key in plan_sweep(prepared, spec)
+        for key in points
         for params, macs in [_size(prepared, key)]
     )
 

@@ -19,7 +19,6 @@ from analysis.edits import (
     targets,
 )
 from analysis.records import PointKey, SweepSpec
-from analysis.subjects.data import Split
 from pruners.errors import InputError
 from pruners.selection import granularity as granularities
 
@@ -62,7 +61,7 @@ class Grid:
     failed: dict[PointKey, str]
 
 
-def plan_sweep(prepared: PreparedSubject, spec: SweepSpec) -> tuple[PointKey, ...]:
+def points_of(prepared: PreparedSubject, spec: SweepSpec) -> tuple[PointKey, ...]:
     """Return the points of a sweep by layer (execution order), criterion and ratio.
 
     Raises:
@@ -102,17 +101,6 @@ def _check(spec: SweepSpec) -> None:
         raise InputError(f"ratios must rise without repeats, found {list(spec.ratios)}")
     if len(set(spec.criteria)) != len(spec.criteria):
         raise InputError(f"criteria must differ, found {', '.join(spec.criteria)}")
-
-
-def require_data(prepared: PreparedSubject) -> Split:
-    """Return the evaluation data.
-
-    Raises:
-        InputError: There is none.
-    """
-    if prepared.subject.evaluation is None:
-        raise InputError("a sweep needs evaluation data; give a data address")
-    return prepared.subject.evaluation
 
 
 def edited_names(prepared: PreparedSubject, target: Target, semantics: str) -> frozenset[str]:

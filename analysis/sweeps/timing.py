@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from analysis.edits import PreparedSubject, Target, targets
 from analysis.engine import Evaluator
-from analysis.records import PointKey, SweepSpec
-from analysis.subjects.data import Split
-from analysis.sweeps.grid import Item, edited_names, plan_sweep, require_data
+from analysis.measuring import Slices
+from analysis.records import PointKey
+from analysis.sweeps.grid import Item, edited_names
+from analysis.sweeps.planned import PlannedSweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +30,17 @@ class SweepEstimate:
 
 
 def estimate_cost(
-    prepared: PreparedSubject, spec: SweepSpec, done: Mapping[PointKey, object] | None = None
+    planned: PlannedSweep, done: Mapping[PointKey, object] | None = None
 ) -> SweepEstimate:
     """Estimate a sweep before it starts.
 
     Args:
-        prepared: The subject.
-        spec: The sweep.
+        planned: The sweep.
         done: Points that need no measuring.
     """
-    points = plan_sweep(prepared, spec)
+    prepared, spec, points = planned.prepared, planned.spec, planned.points
     new = [key for key in points if key not in (done or {})]
-    split = require_data(prepared)
-    pass_seconds = _seconds_per_sample(prepared, split, spec.subject.batch_size) * len(split)
+    pass_seconds = _seconds_per_sample(prepared, planned.slices) * planned.slices.total
     by_target: dict[str, int] = {}
     for key in new:
         if key.kept != key.total:
@@ -61,8 +60,8 @@ def _share(prepared: PreparedSubject, target: Target, semantics: str) -> float:
     return prepared.evaluator.share(names) if names else 1.0
 
 
-def _seconds_per_sample(prepared: PreparedSubject, split: Split, batch_size: int) -> float:
-    inputs, _ = next(iter(split.batches(batch_size)))
+def _seconds_per_sample(prepared: PreparedSubject, slices: Slices) -> float:
+    inputs = slices.read(len(slices) // 2).inputs
     evaluator = prepared.evaluator
     limit = evaluator.max_samples()
     part = inputs[: limit or len(inputs)]
@@ -71,7 +70,6 @@ def _seconds_per_sample(prepared: PreparedSubject, split: Split, batch_size: int
         start = time.perf_counter()
         evaluator.dense(part)
         best = min(best, time.perf_counter() - start)
-    evaluator.release()
     return best / len(part)
 
 

@@ -1,5 +1,16 @@
-"""What an answer is: check outputs, score a batch, which interval."""
+"""What an answer is: check outputs, score a batch, add up, which interval. One file a task."""
 
-import lazy_loader
+from analysis.tasks import classification  # noqa: F401  (importing registers it)
+from analysis.tasks.classification import CLASSIFICATION, Classification
+from analysis.tasks.task import TASKS, Task, get, is_finite, names, register
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__all__ = [
+    "CLASSIFICATION",
+    "Classification",
+    "TASKS",
+    "Task",
+    "get",
+    "is_finite",
+    "names",
+    "register",
+]

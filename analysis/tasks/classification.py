@@ -1,80 +1,169 @@
-"""What is counted on a batch, as one small tensor, so that a GPU is asked only once a batch."""
+"""Classification: one of several classes a sample; the answer is the class of the largest logit."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Generator, Tensor
 
-from analysis.records import Sums
+from analysis.records import SliceCounts, Sums
+from analysis.tasks.task import Reduction, register
+from analysis.uncertainty import Interval, paired_drop, wilson
+from pruners.errors import InputError
+from pruners.statistics import cross_entropy, drawn_labels
 
-COUNTS = ("samples", "correct", "gained", "lost", "agree")
+COUNTS = ("correct", "gained", "lost", "agree")
 
 
-def batch_vector(dense_logits: Tensor, logits: Tensor, labels: Tensor | None) -> Tensor:
-    """Return the counts and sums of a batch without waiting for the device.
+class Classification:
+    """One of several classes a sample; outputs are logits ``(N, classes)``, targets int64 ``(N,)``.
 
-    Without labels the dense model's top-1 answer takes their place, and the loss is 0.
-
-    Args:
-        dense_logits: Logits of the dense model ``(N, classes)``.
-        logits: Logits of the pruned model ``(N, classes)``.
-        labels: Class indices int64 ``(N,)`` or None.
-
-    Returns:
-        Float64 ``(7,)``: samples, correct, gained, lost, agree, loss, KL(dense || pruned) in nats.
-        Not finite where a logit is not.
+    Terms: right answers, answers gained and lost against dense, answers equal to dense, the
+    cross-entropy (0 without labels), and KL(dense || pruned) of the softmax outputs in nats.
     """
-    # MPS knows no float64; its sums of a batch are exact enough in float32.
-    wide = torch.float32 if logits.device.type == "mps" else torch.float64
-    dense_top, top = dense_logits.argmax(1), logits.argmax(1)
-    truth = dense_top if labels is None else labels
-    dense_right, right = dense_top == truth, top == truth
-    log_dense = F.log_softmax(dense_logits.to(wide), 1)
-    log_pruned = F.log_softmax(logits.to(wide), 1)
-    # Where the dense model gives no chance at all, 0 * (-inf) is 0.
-    weighted = torch.where(log_dense.exp() > 0, log_dense.exp() * (log_dense - log_pruned), 0.0)
-    kl = weighted.sum().clamp_min(0.0)
-    if labels is None:
-        # Keeps a NaN visible that the missing loss would hide.
-        loss = (logits.to(wide) * 0).sum()
-    else:
-        loss = -log_pruned.gather(1, labels[:, None]).sum()
-    return torch.stack(
-        [
-            torch.full((), len(logits), dtype=wide, device=logits.device),
-            right.sum().to(wide),
-            (right & ~dense_right).sum().to(wide),
-            (dense_right & ~right).sum().to(wide),
-            (dense_top == top).sum().to(wide),
-            loss,
-            kl,
-        ]
-    )
+
+    name = "classification"
+    label = "Image classification"
+    help = "One of several classes a sample; accuracy is the share of right top-1 answers."
+    terms: tuple[str, ...] = (*COUNTS, "loss", "kl")
+    score_label = "accuracy"
+    drop_unit = "pp"
+
+    def check(self, outputs: object, samples: int, *, model: str) -> Tensor:
+        """Return logits ``(samples, classes)``; see `Task.check`."""
+        if not isinstance(outputs, Tensor) or outputs.dim() != 2 or len(outputs) != samples:
+            found = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+            raise InputError(
+                f"the model {model!r} must return logits (samples, classes); for "
+                f"{samples} samples it returned {found}"
+            )
+        if not outputs.is_floating_point():
+            raise InputError(
+                f"the model {model!r} must return real logits; it returned {outputs.dtype}"
+            )
+        if not bool(torch.isfinite(outputs).all()):
+            raise InputError(
+                f"the dense model {model!r} gives logits that are not finite; check weights and "
+                "the mean and std of the data"
+            )
+        if outputs.shape[1] < 2:
+            raise InputError(f"the model {model!r} has {outputs.shape[1]} class; 2 are needed")
+        return outputs
+
+    def notes(self, outputs: Tensor) -> tuple[str, ...]:
+        """Say where outputs look like probabilities: loss and divergence take them for logits."""
+        outputs = outputs.float()
+        if not bool(((outputs >= 0) & (outputs <= 1)).all()) or bool((outputs == 0).all()):
+            return ()
+        return (
+            "The outputs look like probabilities; the loss and the divergence take a softmax of "
+            "them once more. Let the model return what goes into its last softmax or sigmoid.",
+        )
+
+    def target_problem(self, targets: Tensor, width: int) -> tuple[int, str] | None:
+        """Return the first label that is no class; see `Task.target_problem`."""
+        bad = torch.nonzero((targets < 0) | (targets >= width)).flatten()
+        if not len(bad):
+            return None
+        at = int(bad[0])
+        text = (
+            f"has label {int(targets[at])}, but the model gives {width} logits "
+            f"(labels 0..{width - 1})"
+        )
+        if len(targets) > 1:
+            text += f"; {len(bad)} of {len(targets)} labels are out of range"
+        return at, text
+
+    def scores(self, dense: Tensor, outputs: Tensor, targets: Tensor | None) -> Tensor:
+        """Return 1 for right top-1 answers and 0 for wrong ones, ``(N,)``."""
+        truth = dense.argmax(1) if targets is None else targets
+        return (outputs.argmax(1) == truth).float()
+
+    def loss(self, outputs: Tensor, targets: Tensor, reduction: Reduction = "mean") -> Tensor:
+        """Return the cross-entropy in nats."""
+        return cross_entropy(outputs, targets, reduction)
+
+    def drawn(self, outputs: Tensor, generator: Generator) -> Tensor:
+        """Draw a label for each sample from the softmax of the logits."""
+        return drawn_labels(outputs, generator)
+
+    def vector(self, dense: Tensor, outputs: Tensor, targets: Tensor | None) -> Tensor:
+        """Return counts and sums of a batch, float64 ``(7,)``; see `Task.vector`.
+
+        Without labels the dense model's top-1 answer takes their place, and the loss is 0.
+        """
+        # MPS knows no float64; its sums of a batch are exact enough in float32.
+        wide = torch.float32 if outputs.device.type == "mps" else torch.float64
+        dense_top, top = dense.argmax(1), outputs.argmax(1)
+        truth = dense_top if targets is None else targets
+        dense_right, right = dense_top == truth, top == truth
+        log_dense = F.log_softmax(dense.to(wide), 1)
+        log_pruned = F.log_softmax(outputs.to(wide), 1)
+        # Where the dense model gives no chance at all, 0 * (-inf) is 0.
+        gaps = torch.where(log_dense.exp() > 0, log_dense.exp() * (log_dense - log_pruned), 0.0)
+        if targets is None:
+            # Keeps a NaN visible that the missing loss would hide.
+            loss = (outputs.to(wide) * 0).sum()
+        else:
+            loss = -log_pruned.gather(1, targets[:, None]).sum()
+        return torch.stack(
+            [
+                torch.full((), len(outputs), dtype=wide, device=outputs.device),
+                right.sum().to(wide),
+                (right & ~dense_right).sum().to(wide),
+                (dense_right & ~right).sum().to(wide),
+                (dense_top == top).sum().to(wide),
+                loss,
+                gaps.sum().clamp_min(0.0),
+            ]
+        )
+
+    def sums(self, row: Sequence[float], *, seconds: float = 0.0) -> Sums:
+        """Turn the values of one `vector` into a record."""
+        samples, *counts = (int(value) for value in row[:5])
+        return Sums(
+            samples=samples,
+            **dict(zip(COUNTS, counts, strict=True)),
+            loss=row[5],
+            kl=row[6],
+            seconds=seconds,
+        )
+
+    def score(self, sums: Sums) -> float:
+        """Return the fraction of right top-1 answers; NaN without samples."""
+        return sums.correct / sums.samples if sums.samples else float("nan")
+
+    def score_interval(self, sums: Sums, confidence: float = 0.95) -> Interval:
+        """Return Wilson's interval of the accuracy."""
+        return wilson(sums.correct, sums.samples, confidence)
+
+    def drop(self, sums: Sums) -> float:
+        """Return the accuracy lost against the dense model, a fraction; NaN without samples."""
+        return (sums.lost - sums.gained) / sums.samples if sums.samples else float("nan")
+
+    def drop_interval(self, sums: Sums, confidence: float = 0.95) -> Interval:
+        """Return Tango's paired interval of the drop."""
+        return paired_drop(sums.lost, sums.gained, sums.samples, confidence)[1]
+
+    def counts(self, sums: Sums) -> SliceCounts:
+        """Return answers lost and gained."""
+        return SliceCounts(sums.lost, sums.gained, sums.samples)
+
+    def gaps(self, outputs: Tensor, ranking: Tensor) -> Tensor:
+        """Return by how much the first class of a ranking leads the second ``(N,)``."""
+        first = ranking.topk(min(2, ranking.shape[1]), dim=1).indices
+        values = outputs.gather(1, first)
+        return values[:, 0] - values[:, -1]
+
+    def by_class(self, dense: Tensor, outputs: Tensor, targets: Tensor | None) -> Tensor:
+        """Return counts of samples, dense right, lost and gained, int64 ``(classes, 4)``."""
+        truth = dense.argmax(1) if targets is None else targets
+        before, after = dense.argmax(1) == truth, outputs.argmax(1) == truth
+        flags = torch.stack([torch.ones_like(before), before, before & ~after, after & ~before], 1)
+        counts = torch.zeros(dense.shape[1], 4, dtype=torch.int64, device=truth.device)
+        return counts.index_add_(0, truth, flags.to(torch.int64))
 
 
-def to_sums(vector: Tensor | list[float], *, seconds: float = 0.0) -> Sums:
-    """Turn one result of `batch_vector` into a record."""
-    values = vector.tolist() if isinstance(vector, Tensor) else vector
-    counts = {name: int(value) for name, value in zip(COUNTS, values, strict=False)}
-    return Sums(**counts, loss=values[5], kl=values[6], seconds=seconds)
-
-
-def batch_sums(dense_logits: Tensor, logits: Tensor, labels: Tensor | None) -> Sums:
-    """Return the counts and sums of a batch as a record; see `batch_vector`."""
-    return to_sums(batch_vector(dense_logits, logits, labels))
-
-
-def is_finite(vector: list[float]) -> bool:
-    """Return whether the logits behind a vector of `batch_vector` were finite."""
-    return all(value == value and abs(value) != float("inf") for value in vector)
-
-
-def accuracy(sums: Sums) -> float:
-    """Return the fraction of right top-1 answers; NaN without samples."""
-    return sums.correct / sums.samples if sums.samples else float("nan")
-
-
-def drop(sums: Sums) -> float:
-    """Return the accuracy lost against the dense model, as a fraction; NaN without samples."""
-    return (sums.lost - sums.gained) / sums.samples if sums.samples else float("nan")
+CLASSIFICATION = register(Classification())

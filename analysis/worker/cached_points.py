@@ -1,37 +1,28 @@
-"""What identifies a point by content, so that no point is ever measured twice."""
+"""What is known of a sweep's points from earlier runs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from analysis.edits import PreparedSubject
-from analysis.records import PlannedPoint, PointKey, Sums, SweepSpec
-from analysis.sweeps import planned_points
+from analysis.records import PointKey, Sums
 
 if TYPE_CHECKING:
     from analysis.store import Store
+    from analysis.sweeps import PlannedSweep
 
 
-def known_points(
-    store: Store, prepared: PreparedSubject, spec: SweepSpec
-) -> Mapping[PointKey, Sums]:
+def known_points(store: Store, planned: PlannedSweep) -> Mapping[PointKey, Sums]:
     """Return the points of a sweep that are measured on all samples, by any run.
 
-    This is what `analysis.sweeps.timing.estimate_cost` takes as ``done``.
+    This is what `analysis.sweeps.estimate_cost` takes as ``done``.
+
+    Raises:
+        InputError: The subject has no data.
     """
-    return complete(store, planned_points(prepared, spec), samples=_samples(prepared))
-
-
-def complete(store: Store, points: Sequence[PlannedPoint], *, samples: int) -> dict[PointKey, Sums]:
-    """Return the points that are known on all samples."""
-    found = store.measured(item.cache_key for item in points)
+    found = store.measured(item.cache_key for item in planned.identified)
     return {
         item.key: found[item.cache_key]
-        for item in points
-        if item.cache_key in found and found[item.cache_key].samples == samples
+        for item in planned.identified
+        if item.cache_key in found and found[item.cache_key].samples == planned.slices.total
     }
-
-
-def _samples(prepared: PreparedSubject) -> int:
-    return 0 if prepared.subject.evaluation is None else len(prepared.subject.evaluation)

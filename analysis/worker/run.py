@@ -32,16 +32,16 @@ from pruners.errors import PruneScopeError, StoreError
 
 if TYPE_CHECKING:
     # torch takes seconds to import and much memory: not while the run waits in the queue.
-    from analysis.edits import PreparedSubject
+    from analysis.measuring import Slices
     from analysis.records import SweepState, SweepUpdate
-    from analysis.sweeps import Slices
+    from analysis.sweeps import PlannedSweep
 
 QUEUE_SECONDS = 0.5
 # A database that other programs keep locked is tried again for this long.
 LOCKED_SECONDS = 300.0
 
 Progress = Callable[[RunRow], None]
-Opener = Callable[[RunRow], "PreparedSubject"]
+Opener = Callable[[RunRow], "PlannedSweep"]
 
 
 def run_to_end(
@@ -50,7 +50,7 @@ def run_to_end(
     *,
     roots: Sequence[Path] | None = None,
     progress: Progress = lambda row: None,
-    open_subject: Opener | None = None,
+    open_sweep: Opener | None = None,
 ) -> RunRow:
     """Work on a queued run until it is done, cancelled or failed.
 
@@ -59,7 +59,7 @@ def run_to_end(
         run_id: A queued run that no worker has.
         roots: Folders below which the subject's files may lie; None allows everything.
         progress: Called with the run after each change.
-        open_subject: Loads the run's subject; the default reads its addresses.
+        open_sweep: Loads the run's subject and plans its sweep; the default reads its addresses.
 
     Returns:
         The run in its final state.
@@ -75,7 +75,7 @@ def run_to_end(
         state, error = records.CANCELLED, ""
         try:
             if _has_turn(store, run_id, heartbeat, progress):
-                opener = open_subject or _opener(roots)
+                opener = open_sweep or _opener(roots)
                 state = _measure(store, run_id, owner, heartbeat, progress, opener)
         except StoreError as problem:
             # Of a full disk this may be the first write that fits; of a lost run it is refused.
@@ -116,8 +116,9 @@ def _has_turn(store: Store, run_id: str, heartbeat: Heartbeat, progress: Progres
 def _opener(roots: Sequence[Path] | None) -> Opener:
     from analysis.edits import prepare
     from analysis.subjects import load_subject
+    from analysis.sweeps import plan_sweep
 
-    return lambda row: prepare(load_subject(row.spec.subject, roots=roots))
+    return lambda row: plan_sweep(prepare(load_subject(row.spec.subject, roots=roots)), row.spec)
 
 
 def _measure(
@@ -131,11 +132,12 @@ def _measure(
     from pruners.preserve import checksum
 
     row = store.run(run_id)
-    prepared = opener(row)
+    planned = opener(row)
+    prepared = planned.prepared
     prepared.use_cache(store.statistics_path)
     before = checksum(prepared.model)
-    _enter(store, row, prepared)
-    for update in _updates(store, run_id, prepared, row, heartbeat):
+    _enter(store, row, planned)
+    for update in _updates(store, run_id, planned, heartbeat):
         _retried(partial(store.save_batch, run_id, update, owner=owner))
         progress(store.run(run_id))
     if checksum(prepared.model) != before:
@@ -147,20 +149,17 @@ def _measure(
     return records.DONE if is_done else records.CANCELLED
 
 
-def _enter(store: Store, row: RunRow, prepared: PreparedSubject) -> None:
+def _enter(store: Store, row: RunRow, planned: PlannedSweep) -> None:
     """Record the subject's identity and the points, with what is known of them."""
-    from analysis.sweeps import planned_points, require_data, sweep_slices
-
-    split = require_data(prepared)
     store.describe(
         row.run_id,
-        identity=prepared.identity,
-        has_labels=prepared.subject.has_labels,
-        batches=len(sweep_slices(split, row.spec)),
-        total_samples=len(split),
+        identity=planned.prepared.identity,
+        has_labels=planned.prepared.subject.has_labels,
+        batches=len(planned.slices),
+        total_samples=planned.slices.total,
         versions=_versions(),
     )
-    store.plan_points(row.run_id, planned_points(prepared, row.spec))
+    store.plan_points(row.run_id, planned.identified)
 
 
 def _versions() -> dict[str, str]:
@@ -174,12 +173,12 @@ def _versions() -> dict[str, str]:
 
 
 def _updates(
-    store: Store, run_id: str, prepared: PreparedSubject, row: RunRow, heartbeat: Heartbeat
+    store: Store, run_id: str, planned: PlannedSweep, heartbeat: Heartbeat
 ) -> Iterator[SweepUpdate]:
-    from analysis.sweeps import iter_sweep, require_data, sweep_slices
+    from analysis.sweeps import iter_sweep
 
-    state = start_state(store.load_state(run_id), sweep_slices(require_data(prepared), row.spec))
-    yield from iter_sweep(prepared, row.spec, resume=state, cancel=lambda: heartbeat.should_stop)
+    state = start_state(store.load_state(run_id), planned.slices)
+    yield from iter_sweep(planned, resume=state, cancel=lambda: heartbeat.should_stop)
 
 
 def start_state(state: SweepState, slices: Slices) -> SweepState:

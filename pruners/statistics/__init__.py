@@ -5,6 +5,7 @@ from pruners.statistics.calibration import NEEDS, Batch, Statistics, collect, la
 from pruners.statistics.gates import input_gate_gradients
 from pruners.statistics.gradients import in_blocks
 from pruners.statistics.layer import LayerData
+from pruners.statistics.loss import cross_entropy, drawn_labels
 from pruners.statistics.unfolding import column_length, columns
 
 __all__ = [
@@ -15,6 +16,8 @@ __all__ = [
     "collect",
     "column_length",
     "columns",
+    "cross_entropy",
+    "drawn_labels",
     "in_blocks",
     "input_gate_gradients",
     "layer_data",

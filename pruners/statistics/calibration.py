@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
@@ -31,7 +30,14 @@ from pruners.preserve import preserved
 from pruners.statistics.activations import ActivationTracer, ChannelValue, GateSlot
 from pruners.statistics.gradients import GRADIENT_STATISTICS, added, gradients
 from pruners.statistics.layer import LayerData
-from pruners.statistics.unfolding import column_length, columns
+from pruners.statistics.loss import Draw, Loss, cross_entropy, drawn_labels
+from pruners.statistics.state import (
+    DEFAULT_FISHER_BLOCK,
+    LayerState,
+    fitting_block,
+    refuse_large_grams,
+)
+from pruners.statistics.unfolding import columns
 
 Batch = tuple[Tensor, Tensor | None]
 Progress = Callable[[int, int | None], None]
@@ -55,7 +61,6 @@ NEEDS: dict[str, str] = {
     **ACTIVATION_STATISTICS,
     **OTHER_STATISTICS,
 }
-DEFAULT_FISHER_BLOCK = 50
 DEFAULT_MEMORY_LIMIT = 2 * 2**30
 
 
@@ -117,6 +122,8 @@ def collect(
     progress: Progress | None = None,
     memory_limit: int = DEFAULT_MEMORY_LIMIT,
     max_samples: int | None = None,
+    loss: Loss = cross_entropy,
+    draw: Draw = drawn_labels,
 ) -> Statistics:
     """Run the model once over the batches and gather all statistics in ``needs``.
 
@@ -131,6 +138,8 @@ def collect(
             reason; Fisher blocks get shorter.
         max_samples: Samples that run through the model at a time, for their activations must fit
             in memory; None runs whole batches. A batch still gives one gradient.
+        loss: What gradients are of, averaged over a batch.
+        draw: Draws targets from outputs ``(N, ...)`` where the data has none.
 
     Raises:
         UnknownNameError: Unknown statistic or layer.
@@ -142,7 +151,9 @@ def collect(
             raise UnknownNameError("statistic", need, NEEDS)
     with preserved(model), ExitStack() as stack:
         model.eval()
-        collector = _Collector(model, layers, needs, seed, memory_limit, max_samples)
+        collector = _Collector(
+            model, layers, needs, seed, memory_limit, max_samples, loss=loss, draw=draw
+        )
         stack.callback(collector.close)
         total = len(batches) if isinstance(batches, Sized) else None
         for done, (inputs, labels) in enumerate(batches, start=1):
@@ -150,17 +161,6 @@ def collect(
             if progress is not None:
                 progress(done, total)
         return collector.result()
-
-
-@dataclass(slots=True)
-class _LayerState:
-    """Running sums of one layer."""
-
-    module: nn.Module
-    sums: dict[str, Tensor] = field(default_factory=dict)
-    reasons: dict[str, str] = field(default_factory=dict)
-    gates: list[Tensor] = field(default_factory=list)
-    positions: int = 0
 
 
 class _Collector:
@@ -172,7 +172,11 @@ class _Collector:
         seed: int,
         memory_limit: int,
         max_samples: int | None,
+        *,
+        loss: Loss,
+        draw: Draw,
     ) -> None:
+        self._loss, self._draw = loss, draw
         self._max_samples = max_samples
         self._model = model
         self._needs = needs
@@ -181,10 +185,10 @@ class _Collector:
         self._batches = 0
         self._labelled = False
         self._generator = torch.Generator().manual_seed(seed)
-        self._states = {name: _LayerState(find_layer(model, name)) for name in layers}
+        self._states = {name: LayerState(find_layer(model, name)) for name in layers}
         self._gradient_needs = [name for name in GRADIENT_STATISTICS if name in needs]
-        self._block = _fitting_block(self._states.values(), needs, memory_limit)
-        _refuse_large_grams(self._states.values(), needs, memory_limit)
+        self._block = fitting_block(self._states.values(), needs, memory_limit)
+        refuse_large_grams(self._states.values(), needs, memory_limit)
         for parameter in model.parameters():
             parameter.requires_grad_(False)
         if self._gradient_needs or "gate_gradients" in needs:
@@ -206,7 +210,7 @@ class _Collector:
                 module: nn.Module,
                 args: tuple[Tensor, ...],
                 kwargs: dict[str, Tensor],
-                state: _LayerState = state,
+                state: LayerState = state,
             ) -> None:
                 inputs = args[0] if args else next(iter(kwargs.values()))
                 self._add_inputs(state, inputs.detach())
@@ -214,7 +218,7 @@ class _Collector:
             handles.append(state.module.register_forward_pre_hook(hook, with_kwargs=True))
         return handles
 
-    def _add_inputs(self, state: _LayerState, inputs: Tensor) -> None:
+    def _add_inputs(self, state: LayerState, inputs: Tensor) -> None:
         for part in columns(state.module, inputs.float()):
             if "input_norm" in self._needs:
                 _accumulate(state.sums, "input_norm", part.square().sum(2))
@@ -294,9 +298,9 @@ class _Collector:
     ) -> Sequence[Tensor | None]:
         """Return the gradients of a part's share in the mean loss of ``total`` samples."""
         if labels is None:
-            labels = drawn_labels(logits, self._generator)
+            labels = self._draw(logits, self._generator)
         share = len(logits) / total
-        loss = F.cross_entropy(logits.float(), labels.to(logits.device)) * share
+        loss = self._loss(logits, labels, "mean") * share
         if not bool(torch.isfinite(loss)):
             raise InputError(f"the calibration loss is {loss.item()}; check data and weights")
         weights = [native_weight(state.module) for state in self._states.values()]
@@ -335,7 +339,7 @@ class _Collector:
             fisher_block=self._block,
         )
 
-    def _finish(self, name: str, state: _LayerState) -> dict[str, Tensor]:
+    def _finish(self, name: str, state: LayerState) -> dict[str, Tensor]:
         found = dict(state.sums)
         for need in self._gradient_needs:
             if need in found and GRADIENT_STATISTICS[need].is_mean:
@@ -352,12 +356,6 @@ class _Collector:
         return found
 
 
-def drawn_labels(logits: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw a label for each sample from the model's own predictions, ``(N,)`` on the CPU."""
-    chances = logits.detach().float().softmax(1).cpu()
-    return torch.multinomial(chances, 1, generator=generator)[:, 0]
-
-
 _NOT_CALLED = "the model does not call it as a module"
 _MISSING = {
     "bn_scale": "no batch norm with a scale follows it",
@@ -369,32 +367,3 @@ _MISSING = {
 
 def _accumulate(sums: dict[str, Tensor], name: str, term: Tensor) -> None:
     sums[name] = sums[name].add_(term) if name in sums else term.clone()
-
-
-def _fitting_block(states: Iterable[_LayerState], needs: frozenset[str], limit: int) -> int:
-    """Return the longest Fisher block, halved until all layers' blocks fit the memory limit."""
-    block = DEFAULT_FISHER_BLOCK
-    if "fisher_blocks" not in needs:
-        return block
-    numel = sum(native_weight(state.module).numel() for state in states)
-    while block > 1 and numel * block * 4 > limit:
-        block //= 2
-    return block
-
-
-def _refuse_large_grams(states: Iterable[_LayerState], needs: frozenset[str], limit: int) -> None:
-    """Note which layers' input Gram matrices do not fit, the largest first."""
-    if "input_gram" not in needs:
-        return
-    used = 0
-    for state in sorted(states, key=_gram_bytes):
-        used += _gram_bytes(state)
-        if used > limit:
-            state.reasons["input_gram"] = (
-                f"its input Gram matrix of {_gram_bytes(state) / 2**20:.0f} MiB exceeds the "
-                f"memory limit of {limit / 2**20:.0f} MiB"
-            )
-
-
-def _gram_bytes(state: _LayerState) -> int:
-    return 4 * conv_groups(state.module) * column_length(state.module) ** 2

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pruners.errors import InputError, UnsupportedError
@@ -21,8 +20,9 @@ from pruners.layers import (
     to_samples_channels,
 )
 from pruners.preserve import preserved
-from pruners.statistics.calibration import Batch, drawn_labels
+from pruners.statistics.calibration import Batch
 from pruners.statistics.gradients import gradients
+from pruners.statistics.loss import Draw, Loss, cross_entropy, drawn_labels
 
 
 def input_gate_gradients(
@@ -32,6 +32,8 @@ def input_gate_gradients(
     layers: Sequence[str],
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
+    loss: Loss = cross_entropy,
+    draw: Draw = drawn_labels,
 ) -> dict[str, Tensor]:
     """Return ``dL_n / dm_i`` for a gate m_i on each input channel of each layer.
 
@@ -41,6 +43,8 @@ def input_gate_gradients(
         layers: Names of convolution and linear layers.
         seed: Seed of drawn labels.
         progress: Called with the number of batches done.
+        loss: What gradients are of.
+        draw: Draws targets from outputs where the data has none.
 
     Returns:
         Tensors ``(samples, input channels)`` by layer name, summed over positions and calls.
@@ -56,10 +60,10 @@ def input_gate_gradients(
         watches = [_Watch(name, find_layer(model, name)) for name in layers]
         for done, (inputs, labels) in enumerate(batches, start=1):
             logits = model(inputs)
-            target = drawn_labels(logits, generator) if labels is None else labels
-            loss = F.cross_entropy(logits.float(), target.to(logits.device), reduction="sum")
+            target = draw(logits, generator) if labels is None else labels
+            total = loss(logits, target, "sum")
             gated = [value for watch in watches for value in watch.gated]
-            grads = iter(gradients(loss, gated) if gated else ())
+            grads = iter(gradients(total, gated) if gated else ())
             for watch in watches:
                 if (part := watch.derivative(grads, len(inputs))) is not None:
                     rows[watch.name].append(part)

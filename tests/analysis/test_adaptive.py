@@ -11,7 +11,7 @@ from torch import Tensor
 from analysis.records.sums import Sums
 from analysis.records.sweep import PointKey, SweepSpec, SweepUpdate
 from analysis.sweeps.adaptive import answers
-from analysis.sweeps.grid import plan_sweep
+from analysis.sweeps.planned import plan_sweep
 from analysis.sweeps.sweep import iter_sweep
 from pruners.errors import UnknownNameError
 from tests.helpers.contexts import sample_context, sample_spec
@@ -38,7 +38,7 @@ def last(updates: Iterator[SweepUpdate]) -> SweepUpdate:
 
 def run(**changes: object) -> SweepUpdate:
     prepared = sample_context("lenet5", samples=SAMPLES, batch_size=250)
-    return last(iter_sweep(prepared, spec_of(**changes)))
+    return last(iter_sweep(plan_sweep(prepared, spec_of(**changes))))
 
 
 @pytest.mark.parametrize("granularity", ["element", "channel"])
@@ -56,7 +56,7 @@ def test_the_answers_are_those_of_the_exhaustive_sweep(granularity: str) -> None
 
 def test_every_point_is_measured_inferred_with_a_reason_or_failed() -> None:
     found = run(criteria=("l1", "fpgm"))
-    points = plan_sweep(sample_context("lenet5", samples=SAMPLES, batch_size=250), spec_of())
+    points = plan_sweep(sample_context("lenet5", samples=SAMPLES, batch_size=250), spec_of()).points
     assert {key.criterion for key in found.failed} == {"fpgm"}
     for key in points:
         if key.criterion != "l1":
@@ -91,7 +91,7 @@ def test_what_is_implied_lies_beyond_a_decided_point() -> None:
 
 def test_samples_before_the_end_never_count_as_the_whole_set() -> None:
     prepared = sample_context("lenet5", samples=SAMPLES, batch_size=250)
-    updates = list(iter_sweep(prepared, spec_of()))
+    updates = list(iter_sweep(plan_sweep(prepared, spec_of())))
     assert all(update.samples < SAMPLES for update in updates[:-1] if update.batch < update.batches)
     baselines = {update.baseline.samples for update in updates}
     used = {sums.samples for sums in updates[-1].sums.values()}
@@ -100,11 +100,11 @@ def test_samples_before_the_end_never_count_as_the_whole_set() -> None:
 
 def test_resuming_asks_no_decided_point_again() -> None:
     prepared = sample_context("lenet5", samples=SAMPLES, batch_size=250)
-    updates = list(iter_sweep(prepared, spec_of()))
-    again = list(iter_sweep(prepared, spec_of(), resume=updates[-1].state))
+    updates = list(iter_sweep(plan_sweep(prepared, spec_of())))
+    again = list(iter_sweep(plan_sweep(prepared, spec_of()), resume=updates[-1].state))
     assert len(again) == 1
     for position in (0, len(updates) // 2, -1):
-        resumed = last(iter_sweep(prepared, spec_of(), resume=updates[position].state))
+        resumed = last(iter_sweep(plan_sweep(prepared, spec_of()), resume=updates[position].state))
         assert without_seconds(resumed) == without_seconds(updates[-1])
         assert resumed.inferred == updates[-1].inferred
 
@@ -115,7 +115,7 @@ def without_seconds(update: SweepUpdate) -> dict[PointKey, Sums]:
 
 def test_cancel_ends_without_a_final_update() -> None:
     prepared = sample_context("lenet5", samples=SAMPLES, batch_size=250)
-    assert list(iter_sweep(prepared, spec_of(), cancel=lambda: True)) == []
+    assert list(iter_sweep(plan_sweep(prepared, spec_of()), cancel=lambda: True)) == []
 
 
 def test_a_point_that_fails_leaves_its_curve_to_the_others(
@@ -131,7 +131,7 @@ def test_a_point_that_fails_leaves_its_curve_to_the_others(
         return logits * float("nan") if name == "fc1.weight" and 0.45 < share < 0.55 else logits
 
     monkeypatch.setattr(prepared.evaluator, "evaluate", broken)
-    found = last(iter_sweep(prepared, spec_of()))
+    found = last(iter_sweep(plan_sweep(prepared, spec_of())))
     assert {(key.layer, key.ratio_requested) for key in found.failed} == {("fc1", 0.5)}
     assert found.batch == found.batches
     assert not set(found.failed) & set(found.inferred)

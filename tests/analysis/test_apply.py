@@ -20,7 +20,7 @@ from analysis.records.plan import Plan
 from analysis.records.sweep import SweepSpec
 from analysis.subjects.overview import inventory
 from analysis.subjects.subject import load_subject
-from analysis.sweeps.fingerprints import planned_points
+from analysis.sweeps import plan_sweep
 from pruners.errors import InputError, PlanError, UnsupportedError
 from pruners.preserve import checksum
 from sample_models import zoo
@@ -260,7 +260,7 @@ def test_a_model_without_graph_is_evaluated_with_masked_weights(tmp_path: Path) 
     macs = inventory(prepared.subject).macs
     assert {found.dense.macs, found.removed.macs, macs} == {784 * 16 + 16 * 10}
     sweep = SweepSpec(subject=spec, criteria=("l1",), granularity="element", ratios=(0.5,))
-    assert {point.macs for point in planned_points(prepared, sweep)} == {macs}
+    assert {point.macs for point in plan_sweep(prepared, sweep).identified} == {macs}
     assert found.removed.nonzero == plans.meter(prepared).sizes(plan)[0]
     request = Request(plan=plan, meter=plans.meter(prepared), budget=Budget("params", 0.4))
     assert allocate("uniform", request).spent == pytest.approx(0.4, abs=0.01)

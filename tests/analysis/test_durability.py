@@ -21,12 +21,14 @@ from torch import Tensor
 
 from analysis import worker
 from analysis.edits.prepared import PreparedSubject, prepare
+from analysis.engine import KeptBatch
+from analysis.measuring import measure
 from analysis.records.run import RunRow
 from analysis.records.sweep import SweepSpec
 from analysis.store.connection import FILE
 from analysis.store.store import Store
 from analysis.subjects.subject import load_subject
-from analysis.sweeps.measuring import PointMeasurer
+from analysis.sweeps import plan_sweep
 from pruners.errors import StoreError
 from tests.helpers.tiny_subject import tiny_sweep, write_subject
 
@@ -52,7 +54,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def run(store: Store, run_id: str, prepared: PreparedSubject, **options: object) -> RunRow:
-    return worker.run_to_end(store, run_id, open_subject=lambda _: prepared, **options)  # type: ignore[arg-type]
+    return worker.run_to_end(
+        store, run_id, open_sweep=lambda row: plan_sweep(prepared, row.spec), **options
+    )  # type: ignore[arg-type]
 
 
 def calm_table(spec: SweepSpec, prepared: PreparedSubject, folder: Path) -> pd.DataFrame:
@@ -225,18 +229,16 @@ def test_ctrl_c_twice_stops_at_once_and_resuming_goes_on(
     evaluate = prepared.evaluator.evaluate
     calls: list[int] = []
 
-    def impatient(edit: dict[str, Tensor]) -> Tensor:
+    def impatient(batch: KeptBatch, edit: dict[str, Tensor]) -> Tensor:
         calls.append(1)
         if len(calls) in (30, 31):
             os.kill(os.getpid(), signal.SIGINT)
-        return evaluate(edit)
+        return evaluate(batch, edit)
 
     run_id = store.create_run(spec)
     with monkeypatch.context() as patch:
         # The sweep does not ask whether to stop: the second Ctrl-C must be enough.
-        patch.setattr(
-            "analysis.sweeps.measuring.PointMeasurer._measure_part", unasking(PointMeasurer)
-        )
+        patch.setattr("analysis.sweeps.executors.local.measure", unasking)
         patch.setattr(prepared.evaluator, "evaluate", impatient)
         row = run(store, run_id, prepared)
     assert len(calls) == 31
@@ -247,13 +249,8 @@ def test_ctrl_c_twice_stops_at_once_and_resuming_goes_on(
     assert_same(store.points(run_id), calm_table(spec, prepared, tmp_path))
 
 
-def unasking(measurer: type[PointMeasurer]) -> Any:
-    measure = measurer._measure_part
-
-    def measured(self: PointMeasurer, *given: Any) -> bool:
-        return measure(self, *given[:-1], lambda: False)
-
-    return measured
+def unasking(*given: Any, **options: Any) -> Any:
+    return measure(*given, **{**options, "cancel": lambda: False})
 
 
 def test_two_runs_at_once_measure_no_point_twice(

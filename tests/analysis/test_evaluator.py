@@ -111,14 +111,15 @@ def test_every_single_edit_gives_the_models_own_logits(
     assert evaluator.is_incremental
     assert not evaluator.fallback_reason
     edits = list(edits_of(model))
-    dense = evaluator.dense(inputs)
+    batch = evaluator.dense(inputs)
+    dense = batch.outputs.clone()
     assert_same_logits(dense, reference_forward(model, inputs, {}))
-    for edit, logits in zip(edits, evaluator.edited(edits), strict=True):
-        assert_same_logits(logits, reference_forward(model, inputs, edit))
-    # No edit left a trace in the cached values.
-    assert torch.equal(evaluator.evaluate({}), dense)
+    for edit in edits:
+        assert_same_logits(evaluator.evaluate(batch, edit), reference_forward(model, inputs, edit))
+    # No edit left a trace in the kept values.
+    assert torch.equal(evaluator.evaluate(batch, {}), dense)
     first = edits[0]
-    assert_same_logits(evaluator.evaluate(first), reference_forward(model, inputs, first))
+    assert_same_logits(evaluator.evaluate(batch, first), reference_forward(model, inputs, first))
     assert checksum(model) == before
 
 
@@ -128,9 +129,9 @@ def test_edits_of_several_tensors_and_batch_sizes(subject: Subject) -> None:
     edits = list(edits_of(model))
     together = {name: tensor for edit in edits[::3] for name, tensor in edit.items()}
     for size in (1, 3, 5):
-        evaluator.dense(inputs[:size])
+        batch = evaluator.dense(inputs[:size])
         expected = reference_forward(model, inputs[:size], together)
-        assert_same_logits(evaluator.evaluate(together), expected)
+        assert_same_logits(evaluator.evaluate(batch, together), expected)
 
 
 def test_values_that_were_not_kept_are_computed_again(
@@ -139,9 +140,9 @@ def test_values_that_were_not_kept_are_computed_again(
     model, inputs, graph = subject
     evaluator = Evaluator(model, graph, example=inputs[:2])
     edits = list(edits_of(model))
-    evaluator.dense(inputs, edits=[edits[-1]])
+    batch = evaluator.dense(inputs, edits=[edits[-1]])
     for edit in (edits[-1], edits[0], edits[len(edits) // 2]):
-        assert_same_logits(evaluator.evaluate(edit), reference_forward(model, inputs, edit))
+        assert_same_logits(evaluator.evaluate(batch, edit), reference_forward(model, inputs, edit))
 
 
 @pytest.mark.parametrize("options", [{"channels_last": False}, {"fold_batch_norm": False}])
@@ -149,9 +150,9 @@ def test_options_change_speed_only(options: dict[str, bool]) -> None:
     model, inputs = sample("mobilenet_small")
     graph = graph_of("mobilenet_small")
     evaluator = Evaluator(model, graph, example=inputs[:2], **options)
-    evaluator.dense(inputs)
+    batch = evaluator.dense(inputs)
     for edit in list(edits_of(model))[::9]:
-        assert_same_logits(evaluator.evaluate(edit), reference_forward(model, inputs, edit))
+        assert_same_logits(evaluator.evaluate(batch, edit), reference_forward(model, inputs, edit))
 
 
 def test_without_a_graph_the_results_are_the_same() -> None:
@@ -159,9 +160,9 @@ def test_without_a_graph_the_results_are_the_same() -> None:
     evaluator = Evaluator(model, None, fallback_reason="it has a data-dependent branch")
     assert not evaluator.is_incremental
     assert evaluator.fallback_reason == "it has a data-dependent branch"
-    evaluator.dense(inputs)
+    batch = evaluator.dense(inputs)
     for edit in edits_of(model):
-        assert torch.equal(evaluator.evaluate(edit), reference_forward(model, inputs, edit))
+        assert torch.equal(evaluator.evaluate(batch, edit), reference_forward(model, inputs, edit))
     assert evaluator.share(["head.weight"]) == 1.0
 
 
@@ -177,11 +178,11 @@ def test_a_graph_that_does_not_fit_the_model_is_not_used() -> None:
 def test_an_edit_that_fits_nothing_is_refused() -> None:
     model, inputs = tricky()
     evaluator = Evaluator(model, graph_of("tricky"), example=inputs[:2])
-    evaluator.dense(inputs)
+    batch = evaluator.dense(inputs)
     with pytest.raises(UnsupportedError, match="nowhere"):
-        evaluator.evaluate({"nowhere.weight": torch.zeros(1)})
+        evaluator.evaluate(batch, {"nowhere.weight": torch.zeros(1)})
     with pytest.raises(UnsupportedError, match=r"shape \(5, 7\)"):
-        evaluator.evaluate({"head.weight": torch.zeros(5, 7)})
+        evaluator.evaluate(batch, {"head.weight": torch.zeros(5, 7)})
 
 
 def test_less_is_computed_the_later_the_edit() -> None:
@@ -217,22 +218,48 @@ def test_tiles_change_speed_only(subject: Subject, monkeypatch: pytest.MonkeyPat
     assert [len(tile) for tile in evaluator.tiles(inputs)] == [2, 2, 1]
     edits = list(edits_of(model))[::4]
     # Values that were not kept are computed again in each tile, too.
-    assert_same_logits(
-        evaluator.dense(inputs, edits=[edits[-1]]), reference_forward(model, inputs, {})
-    )
+    batch = evaluator.dense(inputs, edits=[edits[-1]])
+    assert_same_logits(batch.outputs, reference_forward(model, inputs, {}))
     for edit in edits:
         expected = reference_forward(model, inputs, edit)
-        assert_same_logits(evaluator.evaluate(edit), expected)
-        assert_same_logits(evaluator.logits(inputs, edit), expected)
+        assert_same_logits(evaluator.evaluate(batch, edit), expected)
+        assert_same_logits(evaluator.outputs(inputs, edit), expected)
 
 
-def test_a_batch_can_be_come_back_to() -> None:
+def test_batches_do_not_know_of_each_other() -> None:
     model, inputs = sample("resnet20")
     evaluator = Evaluator(model, graph_of("resnet20"), example=inputs[:2])
     edit = list(edits_of(model))[20]
-    dense = evaluator.dense(inputs[:3])
-    first, expected = evaluator.current(), evaluator.evaluate(edit)
-    evaluator.dense(inputs[3:])
-    assert torch.equal(evaluator.restore(first), dense)
-    assert torch.equal(evaluator.evaluate(edit), expected)
+    first = evaluator.dense(inputs[:3])
+    expected = evaluator.evaluate(first, edit)
+    second = evaluator.dense(inputs[3:])
+    evaluator.evaluate(second, edit)
+    assert torch.equal(evaluator.evaluate(first, edit), expected)
     assert first.nbytes > inputs[:3].nbytes
+
+
+def test_a_batch_moves_from_edit_to_edit(subject: Subject) -> None:
+    model, inputs, graph = subject
+    evaluator = Evaluator(model, graph, example=inputs[:2])
+    edits = list(edits_of(model))
+    batch = evaluator.dense(inputs)
+    dense = batch.outputs.clone()
+    first = {**edits[0], **edits[len(edits) // 2]}
+    second = {**edits[0], **edits[-1]}
+    for edit in (first, second, {}, second):
+        moved = evaluator.moved(batch, edit)
+        assert_same_logits(moved.outputs, reference_forward(model, inputs, edit))
+        # From there, another edit is as far as from the dense model.
+        found = evaluator.evaluate(moved, first)
+        assert_same_logits(found, reference_forward(model, inputs, first))
+        batch = moved
+    assert torch.equal(evaluator.moved(batch, {}).outputs, dense)
+
+
+def test_without_a_graph_a_batch_moves_all_the_same() -> None:
+    model, inputs = tricky()
+    evaluator = Evaluator(model, None, fallback_reason="it has a data-dependent branch")
+    edit = next(iter(edits_of(model)))
+    moved = evaluator.moved(evaluator.dense(inputs), edit)
+    assert torch.equal(moved.outputs, reference_forward(model, inputs, edit))
+    assert torch.equal(evaluator.evaluate(moved, {}), reference_forward(model, inputs, {}))

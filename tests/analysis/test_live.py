@@ -13,7 +13,7 @@ from analysis.edits.target import targets
 from analysis.engine.evaluator import Evaluator
 from analysis.evaluation.live import LiveEvaluator, LiveResult
 from analysis.records.plan import Plan, PlanEntry
-from analysis.tasks.classification import batch_sums
+from analysis.tasks import CLASSIFICATION
 from pruners.errors import InputError
 from pruners.preserve import checksum
 from tests.helpers.contexts import sample_context
@@ -85,11 +85,15 @@ def test_the_numbers_are_those_of_the_removed_model() -> None:
     assert prepared.subject.evaluation is not None
     inputs, labels = next(prepared.subject.evaluation.batches(200))
     with torch.no_grad():
-        expected = batch_sums(prepared.model(inputs), model(inputs), labels)
+        expected = CLASSIFICATION.sums(
+            CLASSIFICATION.vector(prepared.model(inputs), model(inputs), labels).tolist()
+        )
     assert (found.sums.correct, found.sums.lost) == (expected.correct, expected.lost)
     assert (
         found.baseline.correct
-        == batch_sums(prepared.model(inputs), prepared.model(inputs), labels).correct
+        == CLASSIFICATION.sums(
+            CLASSIFICATION.vector(prepared.model(inputs), prepared.model(inputs), labels).tolist()
+        ).correct
     )
 
 

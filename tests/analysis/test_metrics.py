@@ -9,14 +9,11 @@ import torch
 from torch import Tensor
 
 from analysis.records.sums import Sums
-from analysis.tasks.classification import (
-    accuracy,
-    batch_sums,
-    batch_vector,
-    drop,
-    is_finite,
-    to_sums,
-)
+from analysis.tasks import CLASSIFICATION, is_finite
+
+
+def batch_sums(dense: Tensor, logits: Tensor, labels: Tensor | None) -> Sums:
+    return CLASSIFICATION.sums(CLASSIFICATION.vector(dense, logits, labels).tolist())
 
 
 def reference_sums(dense: Tensor, logits: Tensor, labels: Tensor | None) -> dict[str, float]:
@@ -60,9 +57,9 @@ def test_identical_logits_have_no_divergence() -> None:
 
 def test_a_certain_dense_answer_has_a_finite_divergence() -> None:
     dense = torch.tensor([[1000.0, -1000.0]])
-    vector = batch_vector(dense, torch.tensor([[0.0, 0.0]]), None).tolist()
+    vector = CLASSIFICATION.vector(dense, torch.tensor([[0.0, 0.0]]), None).tolist()
     assert is_finite(vector)
-    assert to_sums(vector).kl == pytest.approx(math.log(2))
+    assert CLASSIFICATION.sums(vector).kl == pytest.approx(math.log(2))
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
@@ -70,7 +67,7 @@ def test_a_certain_dense_answer_has_a_finite_divergence() -> None:
 def test_logits_that_are_not_finite_show(bad: float, labels: Tensor | None) -> None:
     dense = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
     logits = torch.tensor([[1.0, bad], [3.0, 4.0]])
-    assert not is_finite(batch_vector(dense, logits, labels).tolist())
+    assert not is_finite(CLASSIFICATION.vector(dense, logits, labels).tolist())
 
 
 def test_shards_add_up() -> None:
@@ -83,7 +80,7 @@ def test_shards_add_up() -> None:
     )
     assert (parts.samples, parts.correct, parts.lost) == (whole.samples, whole.correct, whole.lost)
     assert parts.loss == pytest.approx(whole.loss)
-    assert accuracy(whole) == whole.correct / 9
-    assert drop(whole) == (whole.lost - whole.gained) / 9
-    assert math.isnan(accuracy(Sums()))
-    assert math.isnan(drop(Sums()))
+    assert CLASSIFICATION.score(whole) == whole.correct / 9
+    assert CLASSIFICATION.drop(whole) == (whole.lost - whole.gained) / 9
+    assert math.isnan(CLASSIFICATION.score(Sums()))
+    assert math.isnan(CLASSIFICATION.drop(Sums()))

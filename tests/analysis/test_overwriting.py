@@ -55,6 +55,7 @@ def test_a_value_is_kept_while_a_view_of_it_is_read(kind: str) -> None:
     assert evaluator.is_incremental
     inputs = torch.randn(7, 12)
     edit = {"enter.weight": model.enter.weight * (torch.rand(12, 12) > 0.5)}
-    assert difference(evaluator.dense(inputs), model(inputs)) < 1e-5
-    assert difference(evaluator.evaluate(edit), evaluator.forward(inputs, edit)) < 1e-5
-    assert difference(evaluator.logits(inputs, edit), evaluator.forward(inputs, edit)) < 1e-5
+    batch = evaluator.dense(inputs)
+    assert difference(batch.outputs, model(inputs)) < 1e-5
+    assert difference(evaluator.evaluate(batch, edit), evaluator.forward(inputs, edit)) < 1e-5
+    assert difference(evaluator.outputs(inputs, edit), evaluator.forward(inputs, edit)) < 1e-5

@@ -8,14 +8,15 @@ import pytest
 
 from analysis.edits.prepared import PreparedSubject
 from analysis.records.sweep import SweepSpec
-from analysis.sweeps.grid import Item, group_points, plan_sweep
+from analysis.sweeps.grid import Item
+from analysis.sweeps.planned import plan_sweep
 from analysis.sweeps.timing import Pace, Work
 from tests.helpers.contexts import sample_context, sample_spec
 
 
 def items_of(prepared: PreparedSubject) -> list[Item]:
     spec = SweepSpec(subject=sample_spec("lenet5"), criteria=("l1",), ratios=(0.5,))
-    return group_points(prepared, spec, plan_sweep(prepared, spec)).items
+    return plan_sweep(prepared, spec).grid.items
 
 
 def test_work_counts_the_share_of_a_pass_that_each_point_costs() -> None:

@@ -25,10 +25,13 @@ def test_pieces_cover_the_set_once() -> None:
     split = split_of()
     slices = Slices(split, 400, looks=(64, 128))
     assert slices.ends == (64, 128, 400, 800, 1200)
-    sizes = [len(slices.read(number)[0]) for number in range(len(slices))]
+    sizes = [len(slices.read(number)) for number in range(len(slices))]
     assert sizes == [64, 64, 272, 400, 400]
     inputs, labels = next(split.batches(SAMPLES))
-    found, truth = slices.read(2)
+    part = slices.read(2)
+    found, truth = part.inputs, part.targets
+    assert part.first == 128
+    assert [(p.first, len(p)) for p in part.parts(100)] == [(128, 100), (228, 100), (328, 72)]
     assert bool((found == inputs[128:400]).all())
     assert labels is not None
     assert truth is not None
@@ -61,7 +64,7 @@ def test_the_first_look_takes_less_than_a_tenth_of_the_samples(
 def test_a_piece_reads_its_own_samples_only(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
     split = split_of()
-    lazy = Split(split._source, split.indices, num_classes=10, preload_bytes=0)
+    lazy = Split(split._source, split.indices, width=10, preload_bytes=0)
     read = lazy._read
     monkeypatch.setattr(lazy, "_read", lambda indices: asked.append(len(indices)) or read(indices))
     inputs, _ = Slices(lazy, 400).read(2)

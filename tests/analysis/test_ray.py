@@ -15,6 +15,7 @@ from analysis.edits.prepared import PreparedSubject, prepare
 from analysis.records.subject import SubjectSpec
 from analysis.records.sweep import SweepSpec, SweepUpdate
 from analysis.subjects.subject import load_subject
+from analysis.sweeps import plan_sweep
 from analysis.sweeps.sweep import iter_sweep
 
 if TYPE_CHECKING:
@@ -88,9 +89,9 @@ def test_the_table_is_the_local_one(
     mode: str, is_killed: bool, cluster: None, prepared: PreparedSubject, made: list[RayExecutor]
 ) -> None:
     spec = dataclasses.replace(SPEC, mode=mode, tolerance=0.1)
-    *_, local = iter_sweep(prepared, spec)
+    *_, local = iter_sweep(plan_sweep(prepared, spec))
     wait_for_cpus(2)
-    updates = iter_sweep(prepared, dataclasses.replace(spec, executor="ray"))
+    updates = iter_sweep(plan_sweep(prepared, dataclasses.replace(spec, executor="ray")))
     found = next(updates)
     pids, workers = made[0].pids(), list(made[0]._workers)
     assert len(set(pids)) == 2
@@ -107,9 +108,11 @@ def test_an_adaptive_sweep_resumes_on_a_cluster_where_it_stopped_here(
     cluster: None, prepared: PreparedSubject
 ) -> None:
     spec = dataclasses.replace(SPEC, mode="adaptive", tolerance=0.1)
-    *_, local = iter_sweep(prepared, spec)
-    first = next(iter_sweep(prepared, spec))
+    *_, local = iter_sweep(plan_sweep(prepared, spec))
+    first = next(iter_sweep(plan_sweep(prepared, spec)))
     assert first.looks
     wait_for_cpus(2)
-    *_, found = iter_sweep(prepared, dataclasses.replace(spec, executor="ray"), resume=first.state)
+    *_, found = iter_sweep(
+        plan_sweep(prepared, dataclasses.replace(spec, executor="ray")), resume=first.state
+    )
     assert table(found) == table(local)

@@ -37,6 +37,7 @@ from analysis.recovery.plan_repair import (
     recovered_model,
 )
 from analysis.subjects.subject import load_subject
+from analysis.sweeps import plan_sweep
 from analysis.sweeps.sweep import iter_sweep
 from pruners import schedules
 from pruners.criteria import registry
@@ -284,7 +285,7 @@ def test_sweep_measures_the_repaired_points(resnet: PreparedSubject, repair: str
         layers="*.0.conv1",
         repair=repair,
     )
-    *_, last = iter_sweep(resnet, spec)
+    *_, last = iter_sweep(plan_sweep(resnet, spec))
     assert not last.failed
     repairer = PointRepairer(resnet, method=repair)
     for key, sums in last.sums.items():
@@ -298,7 +299,7 @@ def test_sweep_of_weights_semantics_equals_a_plain_loop(resnet: PreparedSubject)
     spec = SweepSpec(
         subject=resnet.subject.spec, criteria=("l1",), ratios=(0.5,), semantics="weights"
     )
-    *_, last = iter_sweep(resnet, spec)
+    *_, last = iter_sweep(plan_sweep(resnet, spec))
     assert resnet.subject.evaluation is not None
     for key, sums in last.sums.items():
         group = resnet.group(str(key.group))
@@ -409,7 +410,7 @@ def test_a_users_criterion_file_is_swept_like_any_other(tmp_path: Path) -> None:
     try:
         prepared = prepare(load_subject(spec))
         sweep = SweepSpec(subject=spec, criteria=("spread", "l1"), ratios=(0.5,), layers="conv1")
-        *_, last = iter_sweep(prepared, sweep)
+        *_, last = iter_sweep(plan_sweep(prepared, sweep))
         assert {key.criterion for key in last.sums} == {"spread", "l1"}
         with pytest.raises(InputError, match="outside"):
             load_subject(spec, roots=[tmp_path / "other"])
@@ -421,7 +422,7 @@ def test_a_pattern_has_one_point_a_curve(lenet: PreparedSubject) -> None:
     spec = SweepSpec(
         subject=lenet.subject.spec, criteria=("l1", "wanda"), granularity="2:4", ratios=(0.1, 0.9)
     )
-    *_, last = iter_sweep(lenet, spec)
+    *_, last = iter_sweep(plan_sweep(lenet, spec))
     assert {(key.layer, key.criterion) for key in last.sums} == {
         (layer, name) for layer in lenet.layers() for name in ("l1", "wanda")
     }

@@ -12,7 +12,8 @@ from analysis.edits.prepared import PreparedSubject
 from analysis.engine.bf16 import ReducedEvaluator, check_precision
 from analysis.engine.evaluator import Evaluator
 from analysis.records.sweep import SweepSpec
-from analysis.sweeps.grid import Grid, group_points, plan_sweep
+from analysis.sweeps.grid import Grid
+from analysis.sweeps.planned import plan_sweep
 from analysis.sweeps.sweep import iter_sweep
 from pruners.capture import capture
 from pruners.errors import UnknownNameError, UnsupportedError
@@ -23,7 +24,7 @@ NAMES = ("lenet5", "vgg_small", "resnet20", "mobilenet_small", "densenet_small",
 
 def grid_of(prepared: PreparedSubject) -> Grid:
     spec = SweepSpec(subject=prepared.subject.spec, criteria=("l1",), ratios=(0.3, 0.7))
-    return group_points(prepared, spec, plan_sweep(prepared, spec))
+    return plan_sweep(prepared, spec).grid
 
 
 def first_batch(prepared: PreparedSubject, size: int) -> Tensor:
@@ -37,14 +38,15 @@ def test_answers_are_those_of_float32(name: str) -> None:
     reduced = prepared.evaluator_at("bf16")
     assert isinstance(reduced, ReducedEvaluator)
     inputs = first_batch(prepared, 100)
-    dense = prepared.evaluator.dense(inputs)
-    assert torch.equal(reduced.dense(inputs), dense)
+    batch, other = prepared.evaluator.dense(inputs), reduced.dense(inputs)
+    assert torch.equal(other.outputs, batch.outputs)
     flips = answers = different = 0
     for item in grid_of(prepared).items:
         edit = item.edit(prepared)
         if edit.kept:
             continue
-        exact, found = prepared.evaluator.evaluate(edit.tensors), reduced.evaluate(edit.tensors)
+        exact = prepared.evaluator.evaluate(batch, edit.tensors)
+        found = reduced.evaluate(other, edit.tensors)
         assert found.dtype == torch.float32
         torch.testing.assert_close(
             found / exact.abs().max(), exact / exact.abs().max(), rtol=0, atol=0.1
@@ -61,11 +63,10 @@ def test_close_answers_are_done_again_exactly() -> None:
     prepared = sample_context("resnet20")
     reduced = prepared.evaluator_at("bf16")
     inputs = first_batch(prepared, 200)
-    prepared.evaluator.dense(inputs)
-    reduced.dense(inputs)
+    batch, other = prepared.evaluator.dense(inputs), reduced.dense(inputs)
     for item in grid_of(prepared).items:
         edit = item.edit(prepared).tensors
-        exact, found = prepared.evaluator.evaluate(edit), reduced.evaluate(edit)
+        exact, found = prepared.evaluator.evaluate(batch, edit), reduced.evaluate(other, edit)
         top = exact.topk(2, dim=1).values
         error = (found - exact).abs().amax(1)
         # Rounding in another order of sums is all that is left where answers are close.
@@ -76,8 +77,8 @@ def test_close_answers_are_done_again_exactly() -> None:
 def test_a_sweep_in_bf16_gives_the_counts_of_float32() -> None:
     prepared = sample_context("lenet5")
     spec = SweepSpec(subject=sample_spec("lenet5"), criteria=("l1", "fpgm"), ratios=(0.2, 0.5, 0.8))
-    *_, exact = iter_sweep(prepared, spec)
-    *_, found = iter_sweep(prepared, dataclasses.replace(spec, precision="bf16"))
+    *_, exact = iter_sweep(plan_sweep(prepared, spec))
+    *_, found = iter_sweep(plan_sweep(prepared, dataclasses.replace(spec, precision="bf16")))
     assert found.baseline.correct == exact.baseline.correct
     assert found.sums.keys() == exact.sums.keys()
     flips = sum(abs(found.sums[key].correct - exact.sums[key].correct) for key in exact.sums)
@@ -91,12 +92,11 @@ def test_a_batch_that_comes_back_keeps_its_margin() -> None:
     reduced = prepared.evaluator_at("bf16")
     inputs = first_batch(prepared, 100)
     edit = grid_of(prepared).items[3].edit(prepared).tensors
-    reduced.dense(inputs[:50])
-    first, expected = reduced.current(), reduced.evaluate(edit)
+    first = reduced.dense(inputs[:50])
+    expected = reduced.evaluate(first, edit)
     assert first.margin > 0
-    reduced.dense(inputs[50:])
-    reduced.restore(first)
-    assert torch.equal(reduced.evaluate(edit), expected)
+    reduced.evaluate(reduced.dense(inputs[50:]), edit)
+    assert torch.equal(reduced.evaluate(first, edit), expected)
 
 
 class Cancelling(nn.Module):

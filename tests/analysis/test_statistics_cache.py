@@ -10,7 +10,7 @@ from analysis.edits.prepared import PreparedSubject, prepare
 from analysis.records.subject import SubjectSpec
 from analysis.records.sweep import SweepSpec
 from analysis.subjects.subject import load_subject
-from analysis.sweeps.fingerprints import planned_points
+from analysis.sweeps import plan_sweep
 from pruners import criteria, statistics
 from pruners.errors import InputError
 
@@ -114,7 +114,7 @@ def test_other_code_around_equal_weights_is_another_entry(
         prepared.use_cache(tmp_path / "cache")
         prepared.prepare(["taylor"])
         sweep = SweepSpec(subject=prepared.subject.spec, granularity="element", ratios=(0.5,))
-        found.append([item.cache_key for item in planned_points(prepared, sweep)])
+        found.append([item.cache_key for item in plan_sweep(prepared, sweep).identified])
     assert len(passes) == 2
     assert found[1] == found[2]
     assert not set(found[0]) & set(found[1])

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from analysis.edits.prepared import prepare
 from analysis.records.sums import Sums
 from analysis.records.sweep import PointKey, SweepSpec, SweepState, SweepUpdate
-from analysis.sweeps.grid import coarse_to_fine, plan_sweep
+from analysis.sweeps.grid import coarse_to_fine
+from analysis.sweeps.planned import plan_sweep
 from analysis.sweeps.sweep import iter_sweep
 from analysis.sweeps.timing import estimate_cost
 from pruners.errors import InputError, UnknownNameError, UnsupportedError
@@ -60,11 +61,11 @@ def test_counts_equal_the_plain_loop(name: str, granularity: str) -> None:
     ratios = (0.3, 0.8) if name == "lenet5" else (0.6,)
     spec = spec_of(name, granularity=granularity, criteria=criteria, ratios=ratios)
     before = checksum(prepared.model)
-    found = last(iter_sweep(prepared, spec))
+    found = last(iter_sweep(plan_sweep(prepared, spec)))
     assert checksum(prepared.model) == before
     assert not found.failed
     assert tuple(sorted(found.sums, key=repr)) == tuple(
-        sorted(plan_sweep(prepared, spec), key=repr)
+        sorted(plan_sweep(prepared, spec).points, key=repr)
     )
     assert prepared.subject.evaluation is not None
     batches = [
@@ -89,7 +90,7 @@ def blocks_by_hand(found: SweepUpdate, chosen: list[PointKey]) -> dict[PointKey,
 
 def test_points_come_by_layer_criterion_and_ratio() -> None:
     prepared = sample_context("resnet20")
-    points = plan_sweep(prepared, spec_of("resnet20"))
+    points = plan_sweep(prepared, spec_of("resnet20")).points
     layers = list(dict.fromkeys(point.layer for point in points))
     assert [(point.layer, point.criterion, point.ratio_requested) for point in points] == [
         (layer, criterion, ratio)
@@ -106,7 +107,7 @@ def test_points_come_by_layer_criterion_and_ratio() -> None:
 
 def test_ratio_zero_is_the_dense_model_bit_for_bit() -> None:
     prepared = sample_context("lenet5")
-    found = last(iter_sweep(prepared, spec_of("lenet5", ratios=(0.0, 0.5))))
+    found = last(iter_sweep(plan_sweep(prepared, spec_of("lenet5", ratios=(0.0, 0.5)))))
     for key, sums in found.sums.items():
         if key.ratio_requested == 0:
             assert dataclasses.replace(sums, seconds=0) == dataclasses.replace(
@@ -123,7 +124,7 @@ def test_equal_masks_are_measured_once_and_reported_for_each_point() -> None:
     evaluate = prepared.evaluator.evaluate
     prepared.evaluator.evaluate = lambda edit: calls.append(edit) or evaluate(edit)  # type: ignore[method-assign,func-returns-value]
     try:
-        found = last(iter_sweep(prepared, spec))
+        found = last(iter_sweep(plan_sweep(prepared, spec)))
     finally:
         del prepared.evaluator.evaluate  # type: ignore[method-assign]
     assert len(found.sums) == 30
@@ -137,12 +138,12 @@ def test_equal_masks_are_measured_once_and_reported_for_each_point() -> None:
 
 def test_every_update_is_usable_and_sharpens() -> None:
     prepared = sample_context("lenet5")
-    updates = list(iter_sweep(prepared, spec_of("lenet5")))
+    updates = list(iter_sweep(plan_sweep(prepared, spec_of("lenet5"))))
     assert [update.batch for update in updates] == [1, 2, 3, 4, 5]
     assert [update.samples for update in updates] == [12, 64, 128, 192, 200]
     for update in updates:
         assert update.batches == 5
-        assert len(update.sums) == len(plan_sweep(prepared, spec_of("lenet5")))
+        assert len(update.sums) == len(plan_sweep(prepared, spec_of("lenet5")).points)
         assert all(sums.samples == update.samples for sums in update.sums.values())
         assert update.baseline.samples == update.samples
     assert updates[-1].eta_seconds == 0
@@ -152,9 +153,9 @@ def test_every_update_is_usable_and_sharpens() -> None:
 def test_resuming_gives_the_same_numbers() -> None:
     prepared = sample_context("lenet5")
     spec = spec_of("lenet5", granularity="element")
-    whole = last(iter_sweep(prepared, spec))
-    first = next(iter_sweep(prepared, spec))
-    resumed = list(iter_sweep(prepared, spec, resume=first.state))
+    whole = last(iter_sweep(plan_sweep(prepared, spec)))
+    first = next(iter_sweep(plan_sweep(prepared, spec)))
+    resumed = list(iter_sweep(plan_sweep(prepared, spec), resume=first.state))
     assert [update.batch for update in resumed] == [2, 3, 4, 5]
     assert without_seconds(dict(resumed[-1].sums)) == without_seconds(dict(whole.sums))
 
@@ -168,7 +169,7 @@ def test_cancelling_keeps_whole_batches_only() -> None:
         asked += 1
         return asked > 40
 
-    updates = list(iter_sweep(prepared, spec_of("lenet5"), cancel=cancel))
+    updates = list(iter_sweep(plan_sweep(prepared, spec_of("lenet5")), cancel=cancel))
     assert 1 <= len(updates) < 5
     assert all(sums.samples == updates[-1].samples for sums in updates[-1].sums.values())
 
@@ -176,7 +177,7 @@ def test_cancelling_keeps_whole_batches_only() -> None:
 def test_a_criterion_that_does_not_apply_fails_alone() -> None:
     prepared = sample_context("lenet5")
     spec = spec_of("lenet5", criteria=("l1", "fpgm"), granularity="element")
-    found = last(iter_sweep(prepared, spec))
+    found = last(iter_sweep(plan_sweep(prepared, spec)))
     assert {key.criterion for key in found.sums} == {"l1"}
     assert {key.criterion for key in found.failed} == {"fpgm"}
     assert all("fpgm" in reason for reason in found.failed.values())
@@ -198,15 +199,15 @@ def test_a_point_that_fails_is_recorded_and_the_rest_goes_on(
         return evaluate(edit) * torch.nan
 
     monkeypatch.setattr(prepared.evaluator, "evaluate", broken)
-    found = last(iter_sweep(prepared, spec))
+    found = last(iter_sweep(plan_sweep(prepared, spec)))
     assert {key.layer for key in found.failed} == {"fc1"}
     expected = "not finite" if kind == "nan" else "RuntimeError: the device is on fire"
     assert all(expected in reason for reason in found.failed.values())
     assert not any("\n" in reason for reason in found.failed.values())
-    assert len(found.sums) + len(found.failed) == len(plan_sweep(prepared, spec))
+    assert len(found.sums) + len(found.failed) == len(plan_sweep(prepared, spec).points)
     assert not set(found.sums) & set(found.failed)
     monkeypatch.undo()
-    again = last(iter_sweep(prepared, spec, resume=found.state))
+    again = last(iter_sweep(plan_sweep(prepared, spec), resume=found.state))
     assert set(again.failed) == set(found.failed)
 
 
@@ -221,7 +222,7 @@ def test_data_that_raises_ends_the_sweep_with_one_line(monkeypatch: pytest.Monke
         raise OSError("the disk is gone")
 
     monkeypatch.setattr(prepared.subject.evaluation, "part", broken)
-    updates = iter_sweep(prepared, spec_of("lenet5", criteria=("l1",)))
+    updates = iter_sweep(plan_sweep(prepared, spec_of("lenet5", criteria=("l1",))))
     assert next(updates).batch == 1
     with pytest.raises(InputError, match="batch 2 of 5: OSError: the disk is gone"):
         next(updates)
@@ -230,10 +231,10 @@ def test_data_that_raises_ends_the_sweep_with_one_line(monkeypatch: pytest.Monke
 def test_small_memory_gives_the_same_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     prepared = sample_context("resnet20")
     spec = spec_of("resnet20", criteria=("l1",), layers="layer3*")
-    expected = last(iter_sweep(prepared, spec))
+    expected = last(iter_sweep(plan_sweep(prepared, spec)))
     monkeypatch.setattr(prepared.evaluator, "memory_limit", 4 * 2**20)
     assert (prepared.evaluator.max_samples() or 0) < 64
-    found = last(iter_sweep(prepared, spec))
+    found = last(iter_sweep(plan_sweep(prepared, spec)))
     assert {key: counts_of(sums) for key, sums in found.sums.items()} == {
         key: counts_of(sums) for key, sums in expected.sums.items()
     }
@@ -242,11 +243,11 @@ def test_small_memory_gives_the_same_counts(monkeypatch: pytest.MonkeyPatch) -> 
 def test_estimate_counts_points_and_seconds() -> None:
     prepared = sample_context("lenet5")
     spec = spec_of("lenet5")
-    points = plan_sweep(prepared, spec)
-    whole = estimate_cost(prepared, spec)
+    points = plan_sweep(prepared, spec).points
+    whole = estimate_cost(plan_sweep(prepared, spec))
     assert (whole.points_new, whole.points_cached) == (len(points), 0)
     assert whole.seconds > 0
-    part = estimate_cost(prepared, spec, dict.fromkeys(points[:5]))
+    part = estimate_cost(plan_sweep(prepared, spec), dict.fromkeys(points[:5]))
     assert (part.points_new, part.points_cached) == (len(points) - 5, 5)
 
 
@@ -267,7 +268,7 @@ def test_bad_sweeps_are_refused_in_one_line(
 ) -> None:
     prepared = sample_context("lenet5")
     with pytest.raises(error, match=message) as caught:
-        next(iter_sweep(prepared, spec_of("lenet5", **changes)))
+        next(iter_sweep(plan_sweep(prepared, spec_of("lenet5", **changes))))
     assert "\n" not in str(caught.value)
 
 
@@ -298,7 +299,10 @@ def test_a_model_that_cannot_be_captured_gives_the_same_results() -> None:
     assert prepared.graph is None
     assert "torch.export cannot capture Branching" in prepared.evaluator.fallback_reason
     spec = spec_of("lenet5", granularity="element")
-    expected, found = last(iter_sweep(captured, spec)), last(iter_sweep(prepared, spec))
+    expected, found = (
+        last(iter_sweep(plan_sweep(captured, spec))),
+        last(iter_sweep(plan_sweep(prepared, spec))),
+    )
     assert [
         (key.layer.removeprefix("model."), key.criterion, key.kept, counts_of(sums))
         for key, sums in sorted(found.sums.items(), key=repr)
@@ -313,4 +317,7 @@ def test_a_model_that_cannot_be_captured_gives_the_same_results() -> None:
 def test_state_is_what_resuming_needs() -> None:
     assert SweepState().batches == 0
     cancel: Callable[[], bool] = lambda: True  # noqa: E731
-    assert list(iter_sweep(sample_context("lenet5"), spec_of("lenet5"), cancel=cancel)) == []
+    assert (
+        list(iter_sweep(plan_sweep(sample_context("lenet5"), spec_of("lenet5")), cancel=cancel))
+        == []
+    )

@@ -22,8 +22,8 @@ from analysis.records.run import RunRow
 from analysis.records.sweep import SweepSpec, SweepState, SweepUpdate
 from analysis.store.store import Store
 from analysis.subjects.subject import load_subject
+from analysis.sweeps import plan_sweep
 from analysis.sweeps.executors.local import LocalExecutor
-from analysis.sweeps.fingerprints import planned_points
 from analysis.sweeps.slices import Slices
 from analysis.worker import launch
 from analysis.worker.cached_points import known_points
@@ -65,7 +65,9 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 def run(store: Store, run_id: str, prepared: PreparedSubject, **options: object) -> RunRow:
-    return worker.run_to_end(store, run_id, open_subject=lambda _: prepared, **options)  # type: ignore[arg-type]
+    return worker.run_to_end(
+        store, run_id, open_sweep=lambda row: plan_sweep(prepared, row.spec), **options
+    )  # type: ignore[arg-type]
 
 
 def assert_same_points(found: pd.DataFrame, expected: pd.DataFrame) -> None:
@@ -300,20 +302,20 @@ def test_no_point_is_measured_twice_across_runs(
     store: Store, spec: SweepSpec, prepared: PreparedSubject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evaluated: list[object] = []
-    from analysis.edits.runner import EditRunner
+    from analysis.measuring import EditRunner
 
-    logits = EditRunner.logits
+    edited = EditRunner.edited
 
-    def counted(self: EditRunner, edit: object, inputs: object) -> object:
+    def counted(self: EditRunner, opened: object, edit: object) -> object:
         evaluated.append(edit)
-        return logits(self, edit, inputs)  # type: ignore[arg-type]
+        return edited(self, opened, edit)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(EditRunner, "logits", counted)
+    monkeypatch.setattr(EditRunner, "edited", counted)
     part = replace(spec, ratios=(0.0, 0.25, 0.5))
-    assert known_points(store, prepared, spec) == {}
+    assert known_points(store, plan_sweep(prepared, spec)) == {}
     first = store.create_run(part)
     run(store, first, prepared)
-    assert len(known_points(store, prepared, spec)) == 2 * 2 * 3
+    assert len(known_points(store, plan_sweep(prepared, spec))) == 2 * 2 * 3
     evaluated.clear()
 
     again = store.create_run(part)
@@ -341,7 +343,7 @@ def test_a_cancelled_run_is_no_loss_to_the_next_one(
     assert run(store, first, prepared, progress=stop).state == "cancelled"
     second = store.create_run(spec)
     store.attach(second, owner="x", pid=os.getpid(), host="h")
-    store.plan_points(second, planned_points(prepared, spec))
+    store.plan_points(second, plan_sweep(prepared, spec).identified)
     assert {item.samples for item in store.load_state(second).sums.values()} == {80}
     store.finish(second, "cancelled", owner="x", seconds=0)
     store.requeue(second)
@@ -427,7 +429,7 @@ def test_a_bug_is_logged_with_its_traceback(store: Store, spec: SweepSpec) -> No
     def broken(row: RunRow) -> PreparedSubject:
         raise KeyError("surprise")
 
-    row = worker.run_to_end(store, store.create_run(spec), open_subject=broken)
+    row = worker.run_to_end(store, store.create_run(spec), open_sweep=broken)
     assert row.state == "failed"
     assert "KeyError" in row.error
     assert "Traceback" in store.log_path(row.run_id).read_text(encoding="utf-8")

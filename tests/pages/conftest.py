@@ -18,7 +18,7 @@ from analysis.records.subject import SubjectSpec
 from analysis.records.sweep import SweepSpec
 from analysis.store.store import Store
 from analysis.subjects.subject import load_subject
-from analysis.sweeps.fingerprints import planned_points
+from analysis.sweeps import plan_sweep
 from analysis.sweeps.sweep import iter_sweep
 from pages.components.state.subject_cache import LoadedSubject, subjects
 from tests.pages.reading import MANY, ROOT, SUBJECT, SWEEP, Open
@@ -45,9 +45,9 @@ def measure(store: Store, prepared: PreparedSubject, spec: SweepSpec, *, samples
         total_samples=120,
         versions={},
     )
-    store.plan_points(run_id, planned_points(prepared, spec))
+    store.plan_points(run_id, plan_sweep(prepared, spec).identified)
     if samples:
-        for update in iter_sweep(prepared, spec):
+        for update in iter_sweep(plan_sweep(prepared, spec)):
             store.save_batch(run_id, update, owner=OWNER)
             if update.samples == samples:
                 break

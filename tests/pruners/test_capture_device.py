@@ -117,6 +117,6 @@ def test_batch_norm_on_cuda() -> None:
     structure = find_structure(model, graph, example)
     evaluator = Evaluator(model, graph, example=example)
     assert evaluator.is_incremental
-    assert difference(evaluator.dense(example[:1]).cpu(), expected[:1]) < 1e-4
+    assert difference(evaluator.dense(example[:1]).outputs.cpu(), expected[:1]) < 1e-4
     smaller = remove(model, structure, {"conv": range(4)})
     assert next(smaller.parameters()).device.type == "cuda"

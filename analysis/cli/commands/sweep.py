@@ -28,8 +28,8 @@ from analysis.records import RunRow, SweepSpec
 from pruners.errors import CancelledError, InputError, PruneScopeError
 
 if TYPE_CHECKING:
-    from analysis.edits import PreparedSubject
     from analysis.store import Store
+    from analysis.sweeps import PlannedSweep
 
 
 def sweep(
@@ -124,9 +124,7 @@ def sweep(
     if resume is not None:
         check_resume(given)
         row = store.run(resume)
-        prepared = (
-            None if row.state == records.DONE else prepare_subject(row.spec.subject, workspace)
-        )
+        planned = None if row.state == records.DONE else _planned(row.spec, workspace)
     else:
         spec = spec_of_options(
             model=model,
@@ -152,41 +150,45 @@ def sweep(
             executor=executor,
             ray_address=ray_address,
         )
-        prepared = prepare_subject(spec.subject, workspace)
-        _check_and_announce(store, prepared, spec)
+        planned = _planned(spec, workspace)
+        _check_and_announce(store, planned)
         row = store.run(store.create_run(spec))
-    if prepared is not None:
-        _collect(prepared, row.spec)
-        row = _measure(store, row, prepared, is_resumed=resume is not None)
+    if planned is not None:
+        _collect(planned)
+        row = _measure(store, row, planned, is_resumed=resume is not None)
     return _report(store, row, out=out, as_json=as_json)
 
 
-def _check_and_announce(store: Store, prepared: PreparedSubject, spec: SweepSpec) -> None:
+def _planned(spec: SweepSpec, workspace: Path | None) -> PlannedSweep:
+    from analysis.sweeps import plan_sweep
+
+    return plan_sweep(prepare_subject(spec.subject, workspace), spec)
+
+
+def _check_and_announce(store: Store, planned: PlannedSweep) -> None:
     """Find out whether the sweep can be done, before anything is entered in the store."""
-    from analysis.sweeps import planned_points, require_data
     from analysis.worker import known_points
 
-    require_data(prepared)
-    points = planned_points(prepared, spec)
-    known = known_points(store, prepared, spec)
+    known, prepared = known_points(store, planned), planned.prepared
     for note in prepared.subject.notes:
         say(note)
     if prepared.evaluator.fallback_reason:
         say(f"Full forward passes are used: {prepared.evaluator.fallback_reason}")
-    say(f"{len(points) - len(known)} points to measure, {len(known)} known from earlier runs.")
+    new = len(planned.points) - len(known)
+    say(f"{new} points to measure, {len(known)} known from earlier runs.")
 
 
-def _collect(prepared: PreparedSubject, spec: SweepSpec) -> None:
+def _collect(planned: PlannedSweep) -> None:
     """Collect the calibration statistics in sight of the user; the workspace keeps them."""
     with progress_bar() as bar:
         task = bar.add_task("calibration", total=None, eta="")
-        prepared.prepare(
-            spec.criteria,
+        planned.prepared.prepare(
+            planned.spec.criteria,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
 
 
-def _measure(store: Store, row: RunRow, prepared: PreparedSubject, *, is_resumed: bool) -> RunRow:
+def _measure(store: Store, row: RunRow, planned: PlannedSweep, *, is_resumed: bool) -> RunRow:
     from analysis.worker import run_to_end
 
     if is_resumed:
@@ -206,7 +208,7 @@ def _measure(store: Store, row: RunRow, prepared: PreparedSubject, *, is_resumed
                 what = f"{done} of {total} {'curves' if now.counts_curves else 'samples'}"
             bar.update(task, description=what, completed=done, total=total or None, eta=left)
 
-        row = run_to_end(store, row.run_id, progress=show, open_subject=lambda _: prepared)
+        row = run_to_end(store, row.run_id, progress=show, open_sweep=lambda _: planned)
     say(f"Run {row.run_id}: {row.state} after {duration(time.perf_counter() - start)}.")
     return row
 

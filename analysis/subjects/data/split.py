@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from analysis.subjects.data.sources import Source
+from analysis.tasks import CLASSIFICATION, Task
 from pruners.errors import InputError, one_line
 
 # Subsets up to this size stay in memory as float32.
@@ -20,7 +21,8 @@ class Split:
     Args:
         source: Where they are read from.
         indices: Which ones, in order.
-        num_classes: Labels must lie below.
+        task: Says what targets must be.
+        width: Size of the outputs' second dim, for the task.
         device: Where batches are put.
         preload_bytes: The subset is kept in memory if it takes at most this much.
 
@@ -34,13 +36,14 @@ class Split:
         source: Source,
         indices: Sequence[int],
         *,
-        num_classes: int,
+        task: Task = CLASSIFICATION,
+        width: int,
         device: str | torch.device = "cpu",
         preload_bytes: int = PRELOAD_BYTES,
     ) -> None:
         self.indices = tuple(indices)
         self._source = source
-        self._num_classes = num_classes
+        self._task, self._width = task, width
         self._device = torch.device(device)
         self._preload_bytes = preload_bytes
         self._memory: tuple[Tensor, Tensor | None] | None = None
@@ -87,14 +90,9 @@ class Split:
     def _check_labels(self, labels: Tensor | None, indices: Sequence[int]) -> None:
         if labels is None or not len(labels):
             return
-        bad = torch.nonzero((labels < 0) | (labels >= self._num_classes)).flatten()
-        if len(bad):
-            at, many = int(bad[0]), len(labels) > 1
-            raise InputError(
-                f"{self._source.name!r}: sample {indices[at]} has label {int(labels[at])}, but the "
-                f"model gives {self._num_classes} logits (labels 0..{self._num_classes - 1})"
-                + (f"; {len(bad)} of {len(labels)} labels are out of range" if many else "")
-            )
+        if problem := self._task.target_problem(labels, self._width):
+            at, text = problem
+            raise InputError(f"{self._source.name!r}: sample {indices[at]} {text}")
 
 
 def choose(

@@ -9,60 +9,56 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from analysis.edits import PreparedSubject
-from analysis.records import SweepSpec
+from analysis.measuring import Cancel, Measured
 from analysis.sweeps.executors.local import LocalExecutor
 from analysis.sweeps.grid import Item
-from analysis.sweeps.measuring import Cancel, Measured
+from analysis.sweeps.planned import PlannedSweep
 
 # A slice of the evaluation set, by number, with the items to measure on it.
-Task = tuple[int, Sequence[Item]]
+Job = tuple[int, Sequence[Item]]
 
 
 class Executor(Protocol):
-    """Measures tasks."""
+    """Measures jobs."""
 
     @property
     def width(self) -> int:
-        """Tasks that are measured at the same time."""
+        """Jobs that are measured at the same time."""
 
-    def measure(self, tasks: Sequence[Task], cancel: Cancel) -> list[Measured] | None:
-        """Measure at most `width` tasks; return one result a task, or None if cancelled."""
+    def measure(self, jobs: Sequence[Job], cancel: Cancel) -> list[Measured[Item]] | None:
+        """Measure at most `width` jobs; return one result a job, or None if cancelled."""
 
     def close(self) -> None:
         """Free what measuring took."""
 
 
-def open_executor(
-    prepared: PreparedSubject, spec: SweepSpec, items: Sequence[Item], *, tasks: int
-) -> Executor:
+def open_executor(planned: PlannedSweep, items: Sequence[Item], *, jobs: int) -> Executor:
     """Return the executor that a sweep asks for.
 
     Args:
-        prepared: The subject.
-        spec: The sweep.
+        planned: The sweep.
         items: All items that may be measured.
-        tasks: Tasks of the largest round; more workers than that are of no use.
+        jobs: Jobs of the largest round; more workers than that are of no use.
 
     Raises:
         InputError: There is no cluster, or Ray is not installed.
     """
-    if spec.executor == "ray":
+    if planned.spec.executor == "ray":
         from analysis.sweeps.executors.ray import RayExecutor
 
-        return RayExecutor(prepared, spec, items, tasks=tasks)
-    return LocalExecutor(prepared, spec, items)
+        return RayExecutor(planned.prepared, planned.spec, items, jobs=jobs)
+    return LocalExecutor(planned.prepared, planned.spec, items, planned.slices)
 
 
 def measure_shared(
     executor: Executor, number: int, items: Sequence[Item], cancel: Cancel
-) -> Measured | None:
+) -> Measured[Item] | None:
     """Measure the items of one slice, shared out among the workers; None if cancelled."""
     shares = [items[first :: executor.width] for first in range(executor.width)]
     found = executor.measure([(number, share) for share in shares if share], cancel)
     if found is None:
         return None
-    joined = Measured(found[0].baseline)
+    joined: Measured[Item] = Measured(found[0].baseline)
     for measured in found:
         joined.sums |= measured.sums
         joined.failed |= measured.failed

@@ -2,60 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
-from torch import Tensor
-
-from analysis.edits import PreparedSubject
+from analysis.edits import Edit, PointRepairer, PreparedSubject
+from analysis.measuring import Cancel, EditRunner, Measured, Slice, Slices, measure
 from analysis.memory import DEFAULT_MEMORY_LIMIT
 from analysis.records import SweepSpec
-from analysis.sweeps.grid import Item, require_data
-from analysis.sweeps.measuring import Cancel, Measured, PointMeasurer
-from analysis.sweeps.slices import sweep_slices
+from analysis.sweeps.grid import Item
 
 
 class LocalExecutor:
-    """Measures one task after another.
+    """Measures one job after another.
 
     Args:
         prepared: The subject.
         spec: The sweep.
         items: All items that may be measured.
+        slices: The slices of the sweep.
     """
 
     width = 1
 
-    def __init__(self, prepared: PreparedSubject, spec: SweepSpec, items: Sequence[Item]) -> None:
-        self._slices = sweep_slices(require_data(prepared), spec)
+    def __init__(
+        self, prepared: PreparedSubject, spec: SweepSpec, items: Sequence[Item], slices: Slices
+    ) -> None:
+        self._prepared, self._spec, self._slices = prepared, spec, slices
+        self._repairer = PointRepairer(prepared, method=spec.repair, semantics=spec.semantics)
         # Adaptive sweeps come back to a slice, exhaustive ones do not.
         limit = prepared.evaluator.memory_limit or DEFAULT_MEMORY_LIMIT
-        keep_bytes = limit if spec.mode == "adaptive" else 0
-        self._measurer = PointMeasurer(prepared, spec, items, keep_bytes=keep_bytes)
-        self._read: tuple[int, tuple[Tensor, Tensor | None]] | None = None
+        self._runner = EditRunner(
+            prepared,
+            prepared.evaluator_at(spec.precision),
+            names=[self._names(item) for item in items],
+            keep_bytes=limit if spec.mode == "adaptive" else 0,
+        )
+        self._read: tuple[int, Slice] | None = None
 
     def measure(
-        self, tasks: Sequence[tuple[int, Sequence[Item]]], cancel: Cancel
-    ) -> list[Measured] | None:
-        """Measure tasks; None if cancelled.
+        self, jobs: Sequence[tuple[int, Sequence[Item]]], cancel: Cancel
+    ) -> list[Measured[Item]] | None:
+        """Measure jobs; None if cancelled.
 
         Raises:
             InputError: The data raised.
         """
         found = []
-        for number, items in tasks:
-            inputs, labels = self._piece(number)
-            start = self._slices.start(number)
-            measured = self._measurer.measure(inputs, labels, items, cancel=cancel, start=start)
+        for number, items in jobs:
+            edits: dict[Item, Callable[[], Edit]] = {
+                item: partial(self._edit, item) for item in items
+            }
+            measured = next(
+                measure(
+                    self._prepared,
+                    edits,
+                    [self._slice(number)],
+                    self._prepared.subject.task,
+                    runner=self._runner,
+                    cancel=cancel,
+                ),
+                None,
+            )
             if measured is None:
                 return None
             found.append(measured)
         return found
 
-    def _piece(self, number: int) -> tuple[Tensor, Tensor | None]:
+    def _slice(self, number: int) -> Slice:
         if self._read is None or self._read[0] != number:
             self._read = (number, self._slices.read(number))
         return self._read[1]
 
+    def _names(self, item: Item) -> frozenset[str]:
+        return item.names | self._repairer.names(item.target, item.masks.mask(item.kept))
+
+    def _edit(self, item: Item) -> Edit:
+        edit = item.edit(self._prepared, semantics=self._spec.semantics)
+        if self._spec.repair == "none":
+            return edit
+        mask = item.masks.mask(item.kept)
+        return self._repairer.repaired(item.target, mask, edit, key=item)
+
     def close(self) -> None:
-        """Forget the batch at hand."""
-        self._measurer.release()
+        """Forget the slice at hand."""
+        self._read = None

@@ -1,9 +1,9 @@
 """Slices of a sweep on the workers of an existing Ray cluster, in synchronous rounds.
 
 Each worker loads the subject from its addresses; masks go out and sums come back as plain data. A
-round gives each worker one task: in an exhaustive sweep a slice with all points, in an adaptive one
-a share of the points of one slice. Results come back in the order of the tasks, so that the final
-table is the one of a single process. The task of a worker that is lost is measured by a new one.
+round gives each worker one job: in an exhaustive sweep a slice with all points, in an adaptive one
+a share of the points of one slice. Results come back in the order of the jobs, so that the final
+table is the one of a single process. The job of a worker that is lost is measured by a new one.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ from typing import Any
 import torch
 
 from analysis.edits import NestedMasks, PreparedSubject, prepare, targets
+from analysis.measuring import Cancel, Measured
 from analysis.records import Identity, Sums, SweepSpec
 from analysis.subjects import load_subject
 from analysis.sweeps.executors.local import LocalExecutor
 from analysis.sweeps.grid import Item
-from analysis.sweeps.measuring import Cancel, Measured
+from analysis.sweeps.planned import require_data, sweep_slices
 from pruners.errors import InputError, PruneScopeError
 
 POLL_SECONDS = 0.5
-# A task that takes this many workers down is to blame itself.
+# A job that takes this many workers down is to blame itself.
 MAX_LOSSES = 5
 
 
@@ -42,7 +43,7 @@ def packed(items: Sequence[Item]) -> list[dict[str, Any]]:
 
 
 class ShardWorker:
-    """Measures tasks in a process of the cluster.
+    """Measures jobs in a process of the cluster.
 
     Args:
         spec: The sweep as a dictionary.
@@ -77,7 +78,9 @@ class ShardWorker:
             )
             for item in items
         ]
-        self._executor = LocalExecutor(prepared, spec, self._items)
+        self._executor = LocalExecutor(
+            prepared, spec, self._items, sweep_slices(require_data(prepared), spec)
+        )
 
     def pid(self) -> int:
         """Return the process."""
@@ -109,14 +112,14 @@ class RayExecutor:
         prepared: The subject.
         spec: The sweep.
         items: All items that may be measured.
-        tasks: Tasks of the largest round; more workers than that are of no use.
+        jobs: Jobs of the largest round; more workers than that are of no use.
 
     Raises:
         InputError: Ray is not installed, or no cluster is found.
     """
 
     def __init__(
-        self, prepared: PreparedSubject, spec: SweepSpec, items: Sequence[Item], *, tasks: int
+        self, prepared: PreparedSubject, spec: SweepSpec, items: Sequence[Item], *, jobs: int
     ) -> None:
         identity = prepared.identity
         self._ray = _connected(spec.ray_address)
@@ -124,11 +127,11 @@ class RayExecutor:
         self._position = {id(item): at for at, item in enumerate(items)}
         self._given = (spec.to_dict(), self._ray.put(packed(items)), identity)
         free = int(self._ray.available_resources().get("CPU", 1))
-        self._workers = [self._new_worker() for _ in range(max(1, min(free, tasks)))]
+        self._workers = [self._new_worker() for _ in range(max(1, min(free, jobs)))]
 
     @property
     def width(self) -> int:
-        """Number of tasks a round."""
+        """Number of jobs a round."""
         return len(self._workers)
 
     def _new_worker(self) -> Any:
@@ -140,20 +143,20 @@ class RayExecutor:
         return found
 
     def measure(
-        self, tasks: Sequence[tuple[int, Sequence[Item]]], cancel: Cancel
-    ) -> list[Measured] | None:
-        """Measure a round of at most `width` tasks; None if cancelled.
+        self, jobs: Sequence[tuple[int, Sequence[Item]]], cancel: Cancel
+    ) -> list[Measured[Item]] | None:
+        """Measure a round of at most `width` jobs; None if cancelled.
 
         Args:
-            tasks: Numbers of slices with the items to measure on them.
+            jobs: Numbers of slices with the items to measure on them.
             cancel: Asked while waiting.
 
         Raises:
             InputError: The data raised, or workers are lost again and again.
         """
-        jobs = [(number, [self._position[id(item)] for item in items]) for number, items in tasks]
+        plain = [(number, [self._position[id(item)] for item in items]) for number, items in jobs]
         results: dict[int, dict[str, Any]] = {}
-        pending = {self._submit(at, jobs[at]): at for at in range(len(jobs))}
+        pending = {self._submit(at, plain[at]): at for at in range(len(plain))}
         losses = 0
         while pending:
             ready, _ = self._ray.wait(list(pending), timeout=POLL_SECONDS)
@@ -168,13 +171,13 @@ class RayExecutor:
                     if losses > MAX_LOSSES:
                         raise InputError(f"Ray workers are lost again and again: {error}") from None
                     self._workers[at] = self._new_worker()
-                    pending[self._submit(at, jobs[at])] = at
-        return [self._unpacked(results[at]) for at in range(len(jobs))]
+                    pending[self._submit(at, plain[at])] = at
+        return [self._unpacked(results[at]) for at in range(len(plain))]
 
     def _submit(self, at: int, job: tuple[int, list[int]]) -> Any:
         return self._workers[at].measure.remote(*job)
 
-    def _unpacked(self, result: dict[str, Any]) -> Measured:
+    def _unpacked(self, result: dict[str, Any]) -> Measured[Item]:
         if "error" in result:
             raise InputError(result["error"])
         return Measured(

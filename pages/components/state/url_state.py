@@ -103,7 +103,7 @@ def carried(**changes: Any) -> dict[str, str]:
 
 def link() -> str:
     """Return the full address of this view."""
-    base = (st.prepared.url or "").split("?")[0]
+    base = (st.context.url or "").split("?")[0]
     query = urlencode(carried())
     return f"{base}?{query}" if query else base
 

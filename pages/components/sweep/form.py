@@ -10,7 +10,7 @@ import streamlit as st
 from analysis.edits import REPAIR_HELP, SWEEP_REPAIRS, PreparedSubject
 from analysis.engine import PRECISION_HELP, PRECISIONS
 from analysis.records import SweepSpec
-from analysis.sweeps import SweepEstimate, estimate_cost, parse_ratios
+from analysis.sweeps import SweepEstimate, estimate_cost, parse_ratios, plan_sweep
 from analysis.worker import known_points, launch
 from pages.components.state import LoadedSubject, Session, session, url_state
 from pages.components.widgets import formatting
@@ -208,8 +208,8 @@ def _ratios(fixed: float | None) -> tuple[float, ...]:
 def _estimate(_subject: LoadedSubject, spec_json: str, known: int) -> SweepEstimate:
     spec = SweepSpec.from_dict(json.loads(spec_json))
     with _subject.lock:
-        done = known_points(session.store(), _subject.prepared, spec)
-        return estimate_cost(_subject.prepared, spec, done)
+        planned = plan_sweep(_subject.prepared, spec)
+        return estimate_cost(planned, known_points(session.store(), planned))
 
 
 def _measured(current: Session) -> int:

@@ -31,7 +31,7 @@ def series(every: Sequence[str], shown: Sequence[str]) -> Sequence[str]:
 
 def theme() -> str:
     """Return ``light`` or ``dark``: what the reader's browser shows."""
-    return "dark" if st.prepared.theme.type == "dark" else "light"
+    return "dark" if st.context.theme.type == "dark" else "light"
 
 
 @st.cache_resource(max_entries=128, show_spinner=False)

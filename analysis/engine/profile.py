@@ -1,0 +1,86 @@
+"""What the steps of a program take: bytes and time, measured on an example."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from analysis.engine.program import Program, Values
+
+# The example is small; a batch of this many copies of it is timed.
+COPIES = 8
+
+
+@dataclass(eq=False)
+class Profile:
+    """What the steps of a program take.
+
+    Attributes:
+        program: The program; None where the model was not captured.
+        example: Inputs ``(2, ...)`` on which time is measured.
+        sample_bytes: Bytes of a sample's value by step.
+    """
+
+    program: Program | None = None
+    example: Tensor | None = None
+    sample_bytes: dict[int, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, program: Program, values: Values, example: Tensor) -> Profile:
+        """Return the profile of a program from all values of an example."""
+        sizes = {
+            index: value.nbytes // len(example)
+            for index, value in values.items()
+            if isinstance(value, Tensor)
+        }
+        return cls(program, example, sizes)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the sizes of the values are known."""
+        return bool(self.sample_bytes)
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of all values of a sample."""
+        return sum(self.sample_bytes.values())
+
+    @property
+    def largest_bytes(self) -> int:
+        """Bytes of the largest value of a sample."""
+        return max(self.sample_bytes.values())
+
+    def bytes_of(self, kept: Collection[int]) -> int:
+        """Return the bytes a sample takes while an edit runs, if the values of these steps stay."""
+        # Beside what is kept, an edit holds a few values of its own: count the three largest.
+        transient = sum(sorted(self.sample_bytes.values())[-3:])
+        return sum(self.sample_bytes.get(index, 0) for index in kept) + transient
+
+    @cached_property
+    def seconds(self) -> list[float]:
+        """Seconds a step, measured once; equal shares without an example."""
+        assert self.program is not None
+        if self.example is None:
+            return [1.0] * len(self.program.steps)
+        inputs = self.example.repeat(COPIES, *[1] * (self.example.dim() - 1))
+        self._timed(self.program, inputs)
+        return self._timed(self.program, inputs)
+
+    @torch.inference_mode()
+    def _timed(self, program: Program, inputs: Tensor) -> list[float]:
+        seconds = [0.0] * len(program.steps)
+        last = time.perf_counter()
+
+        def observe(index: int, value: object) -> None:
+            nonlocal last
+            now = time.perf_counter()
+            seconds[index] = now - last
+            last = now
+
+        program.run(program.whole(), program.prepare(inputs), keep=frozenset(), observer=observe)
+        return seconds

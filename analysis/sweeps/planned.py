@@ -1,0 +1,98 @@
+"""A sweep, planned once: its points, their edits and its slices, for whoever measures it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from analysis.edits import PreparedSubject
+from analysis.measuring import Slices
+from analysis.records import PlannedPoint, PointKey, SweepSpec
+from analysis.subjects.data import Split
+from analysis.sweeps.fingerprints import planned_points
+from analysis.sweeps.grid import Grid, group_points, points_of
+from pruners.errors import InputError
+
+# Adaptive: broken points are plain to see by then.
+ADAPTIVE_LOOKS = (64, 128)
+# Exhaustive: every curve has a coarse shape after this share of the samples, ...
+COARSE_SHARE = 1 / 16
+# ... unless the first batch is no larger than this share anyway.
+SMALL_SHARE = 1 / 10
+
+
+@dataclass(eq=False)
+class PlannedSweep:
+    """What a sweep is going to measure.
+
+    Attributes:
+        prepared: The subject.
+        spec: What was asked.
+        points: Its points by layer (execution order), criterion and ratio.
+    """
+
+    prepared: PreparedSubject
+    spec: SweepSpec
+    points: tuple[PointKey, ...]
+
+    @cached_property
+    def slices(self) -> Slices:
+        """The slices in which the evaluation set is read.
+
+        Raises:
+            InputError: The subject has no data.
+        """
+        return sweep_slices(require_data(self.prepared), self.spec)
+
+    @cached_property
+    def identified(self) -> tuple[PlannedPoint, ...]:
+        """The points with their fingerprints and their size after removal."""
+        return planned_points(self.prepared, self.spec, self.points)
+
+    @cached_property
+    def grid(self) -> Grid:
+        """The points by what measuring them takes; reads the calibration set at first.
+
+        Raises:
+            InputError: A criterion needs calibration data and the subject has none.
+        """
+        self.prepared.prepare(self.spec.criteria)
+        return group_points(self.prepared, self.spec, self.points)
+
+
+def plan_sweep(prepared: PreparedSubject, spec: SweepSpec) -> PlannedSweep:
+    """Plan a sweep; what costs time is done when it is first asked for.
+
+    Raises:
+        InputError: The grid is empty or malformed; the message says why.
+    """
+    return PlannedSweep(prepared, spec, points_of(prepared, spec))
+
+
+def require_data(prepared: PreparedSubject) -> Split:
+    """Return the evaluation data.
+
+    Raises:
+        InputError: There is none.
+    """
+    if prepared.subject.evaluation is None:
+        raise InputError("a sweep needs evaluation data; give a data address")
+    return prepared.subject.evaluation
+
+
+def sweep_slices(split: Split, spec: SweepSpec) -> Slices:
+    """Return the slices in which a sweep reads its evaluation set.
+
+    A first look at every curve must not take a large share of the whole time, and an adaptive
+    sweep decides broken points on few samples.
+    """
+    size = spec.subject.batch_size
+    if spec.mode == "adaptive":
+        return Slices(split, size, looks=ADAPTIVE_LOOKS)
+    is_cut = size > SMALL_SHARE * len(split)
+    return Slices(split, size, looks=(coarse_look(len(split)),) if is_cut else ())
+
+
+def coarse_look(total: int) -> int:
+    """Return the number of samples after which an exhaustive sweep shows all curves at first."""
+    return max(1, round(COARSE_SHARE * total))

@@ -1,0 +1,140 @@
+"""What an answer is, for everything that measures: a task scores outputs and adds the scores up.
+
+A task is one object that follows `Task`, registered by its name. The rest of the program knows
+sums of named terms, a score and its drop, and never what an output means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+from torch import Generator, Tensor
+
+from analysis.records import SliceCounts, Sums
+from analysis.uncertainty import Interval
+from pruners.errors import UnknownNameError
+
+Reduction = Literal["mean", "sum", "none"]
+
+
+class Task(Protocol):
+    """What an answer is.
+
+    Outputs are what the model returns for a batch, ``(N, ...)``; targets are what the data says of
+    it, or None without labels: then the dense model's own answers take their place. All tensors
+    stay on their device, and nothing here waits for it but `check` and `target_problem`.
+
+    Attributes:
+        name: As in addresses and files.
+        label: For people.
+        help: One line.
+        terms: Names of what is summed over samples, beside ``samples``.
+        score_label: What the score is called, such as ``accuracy``.
+        drop_unit: What a drop of the score is given in, such as ``pp`` (hundredths).
+    """
+
+    name: str
+    label: str
+    help: str
+    terms: tuple[str, ...]
+    score_label: str
+    drop_unit: str
+
+    def check(self, outputs: object, samples: int, *, model: str) -> Tensor:
+        """Return the outputs of a batch if they are of the form that the task needs.
+
+        Args:
+            outputs: What the model returned.
+            samples: Samples of the batch.
+            model: The model's address, for messages.
+
+        Raises:
+            InputError: They are not; the message says what was expected and what was found.
+        """
+
+    def notes(self, outputs: Tensor) -> tuple[str, ...]:
+        """Say what is odd about the dense model's outputs, one sentence each."""
+
+    def target_problem(self, targets: Tensor, width: int) -> tuple[int, str] | None:
+        """Return the first bad target's position and what is wrong with it, or None.
+
+        Args:
+            targets: Targets of some samples.
+            width: Size of the outputs' second dim.
+        """
+
+    def scores(self, dense: Tensor, outputs: Tensor, targets: Tensor | None) -> Tensor:
+        """Return the score of each sample ``(N,)``, the higher the better."""
+
+    def loss(self, outputs: Tensor, targets: Tensor, reduction: Reduction = "mean") -> Tensor:
+        """Return the loss that training lowers: of each sample ``(N,)``, its mean, or its sum."""
+
+    def drawn(self, outputs: Tensor, generator: Generator) -> Tensor:
+        """Draw targets from the model's own predictions, on the CPU."""
+
+    def vector(self, dense: Tensor, outputs: Tensor, targets: Tensor | None) -> Tensor:
+        """Return what is summed over a batch, ``(1 + len(terms),)``: samples first, then terms.
+
+        Not finite where an output is not.
+        """
+
+    def sums(self, row: Sequence[float], *, seconds: float = 0.0) -> Sums:
+        """Turn the values of one `vector` into a record."""
+
+    def score(self, sums: Sums) -> float:
+        """Return the mean score; NaN without samples."""
+
+    def score_interval(self, sums: Sums, confidence: float = 0.95) -> Interval:
+        """Return the interval of the score."""
+
+    def drop(self, sums: Sums) -> float:
+        """Return the score lost against the dense model; NaN without samples."""
+
+    def drop_interval(self, sums: Sums, confidence: float = 0.95) -> Interval:
+        """Return the interval of the drop, paired: both models saw the same samples."""
+
+    def counts(self, sums: Sums) -> SliceCounts:
+        """Return what a sequential test of the drop reads of a slice."""
+
+    def gaps(self, outputs: Tensor, ranking: Tensor) -> Tensor:
+        """Return by how much the first answer of ``ranking`` leads the second in ``outputs``.
+
+        Reduced precision may swap answers only where this is small. ``(N,)``.
+        """
+
+    def by_class(self, dense: Tensor, outputs: Tensor, targets: Tensor | None) -> Tensor:
+        """Return counts of samples, dense right, lost and gained by class, int64 ``(classes, 4)``.
+
+        A task without classes returns no rows.
+        """
+
+
+TASKS: dict[str, Task] = {}
+
+
+def register(task: Task) -> Task:
+    """Make a task known by its name."""
+    TASKS[task.name] = task
+    return task
+
+
+def get(name: str) -> Task:
+    """Return a task.
+
+    Raises:
+        UnknownNameError: There is none of this name.
+    """
+    if name not in TASKS:
+        raise UnknownNameError("task", name, TASKS)
+    return TASKS[name]
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all tasks."""
+    return tuple(TASKS)
+
+
+def is_finite(row: Sequence[float]) -> bool:
+    """Return whether the outputs behind the values of a `Task.vector` were finite."""
+    return all(value == value and abs(value) != float("inf") for value in row)
