@@ -1,6 +1,7 @@
 # make run   serve the dashboard at http://127.0.0.1:8501 (PORT=... for another port)
 # make test  lint, type-check and run the whole test suite
-# Both create .venv and install the pinned packages first.
+# make docs  build the documentation into site/, strictly (make docs-serve: as you write)
+# All create .venv and install the pinned packages first.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -9,7 +10,7 @@ PORT ?= 8501
 export OMP_WAIT_POLICY = passive
 BIN := $(VENV)/bin
 
-.PHONY: run test lint format clean
+.PHONY: run test lint format docs docs-serve clean
 
 run: $(VENV)/.run
 	$(BIN)/prunescope serve --port $(PORT)
@@ -26,8 +27,14 @@ format: $(VENV)/.test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(VENV)/.test
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+docs-serve: $(VENV)/.test
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) site .pytest_cache .mypy_cache .ruff_cache *.egg-info
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

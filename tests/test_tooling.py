@@ -1,0 +1,84 @@
+"""What runs outside of the suite says the same in each place where it is written."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import tomllib
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+
+
+@pytest.fixture(scope="module")
+def base_install() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("base_install", ROOT / ".ci" / "base_install.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def commands_of(target: str) -> list[str]:
+    """Return what `make TARGET` runs, without the folder of the programs."""
+    listed = subprocess.run(
+        ["make", "--no-print-directory", "--dry-run", "--always-make", target],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    return [line.rpartition("bin/")[2] for line in listed]
+
+
+def test_pre_commit_runs_the_checks_of_make_lint() -> None:
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))
+    hooks = [hook for repo in config["repos"] for hook in repo["hooks"]]
+    assert [hook["entry"] for hook in hooks] == ["make lint"]
+    assert all(hook["language"] == "system" and not hook["pass_filenames"] for hook in hooks)
+    named = hooks[0]["name"].partition("(")[2].rstrip(")").split(", ")
+    run = [line.removesuffix(" .") for line in commands_of("lint")[-len(named) :]]
+    assert run == named
+
+
+def test_make_test_begins_with_make_lint() -> None:
+    lint = commands_of("lint")
+    assert commands_of("test")[: len(lint)] == lint
+
+
+def test_the_base_install_check_knows_every_extra(base_install: ModuleType) -> None:
+    assert set(base_install.EXTRAS) == set(PROJECT["optional-dependencies"])
+
+
+def test_a_module_needs_an_extra_only_if_it_imports_it_at_once(
+    base_install: ModuleType, tmp_path: Path
+) -> None:
+    late = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import onnx\n"
+    cases = {
+        "import ray\n": True,
+        "from onnx.helper import make_node\n": True,
+        "import rays\nfrom .ray import timm\n": False,
+        f"{late}def late():\n    import ray\n": False,
+    }
+    for number, (text, needs) in enumerate(cases.items()):
+        path = tmp_path / f"module_{number}.py"
+        path.write_text(text)
+        assert base_install._needs_extra(path) == needs
+
+
+def test_every_requirement_is_pinned() -> None:
+    """What `pip install -c constraints.txt` finds without a pin may change any day."""
+    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    pinned = {line.partition("==")[0].lower().replace("_", "-") for line in lines if "==" in line}
+    extras = PROJECT["optional-dependencies"].values()
+    wanted = {
+        requirement.partition("[")[0].partition(">")[0].lower()
+        for requirement in [*PROJECT["dependencies"], *(item for extra in extras for item in extra)]
+    } - {PROJECT["name"]}
+    assert wanted <= pinned
