@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from torch import Tensor
 
+from analysis.engine import KeptBatch
 from analysis.records.sums import Sums
 from analysis.records.sweep import PointKey, SweepSpec, SweepUpdate
 from analysis.sweeps.adaptive import answers
@@ -124,8 +125,8 @@ def test_a_point_that_fails_leaves_its_curve_to_the_others(
     prepared = sample_context("lenet5", samples=SAMPLES, batch_size=250)
     evaluate = prepared.evaluator.evaluate
 
-    def broken(edit: dict[str, Tensor]) -> Tensor:
-        logits = evaluate(edit)
+    def broken(batch: KeptBatch, edit: dict[str, Tensor]) -> Tensor:
+        logits = evaluate(batch, edit)
         name, tensor = next(iter(edit.items()))
         share = float((tensor == 0).float().mean())
         return logits * float("nan") if name == "fc1.weight" and 0.45 < share < 0.55 else logits

@@ -161,8 +161,8 @@ def test_an_edit_that_gives_nan_fails_alone(
     evaluate = prepared.evaluator.evaluate
     broken: set[tuple[int, ...]] = set()
 
-    def sometimes_nan(edit: dict[str, Tensor]) -> Tensor:
-        logits = evaluate(edit)
+    def sometimes_nan(batch: KeptBatch, edit: dict[str, Tensor]) -> Tensor:
+        logits = evaluate(batch, edit)
         removed = tuple(int((tensor == 0).sum()) for tensor in edit.values())
         broken.add(removed) if not broken else None
         if removed in broken:

@@ -6,9 +6,10 @@ import dataclasses
 
 import pytest
 
+from analysis.measuring import Slices
 from analysis.records.sweep import SweepSpec
 from analysis.subjects.data.split import Split
-from analysis.sweeps.slices import Slices, sweep_slices
+from analysis.sweeps.planned import sweep_slices
 from pruners.errors import InputError
 from tests.helpers.contexts import sample_context, sample_spec
 

@@ -21,14 +21,16 @@ from analysis.edits.repair import (
 )
 from analysis.edits.target import kept_at, targets
 from analysis.evaluation.evaluate import evaluate_plan
+from analysis.measuring import Slices, measure
 from analysis.plans.apply import mask_of_entry, start_plan
 from analysis.plans.editing import bulk_set
 from analysis.plans.entries import key_of
 from analysis.plans.rescoring import rescored_plan
+from analysis.records import Sums
 from analysis.records.plan import Plan, PlanEntry
 from analysis.records.subject import SubjectSpec
 from analysis.records.sweep import SweepSpec
-from analysis.recovery.outcome import RecoveryReport, measure, report
+from analysis.recovery.outcome import RecoveryReport, report
 from analysis.recovery.plan_repair import (
     METHODS,
     RECOVERY_HELP,
@@ -56,6 +58,13 @@ SPEC = {"samples": 80, "calibration_samples": 64, "batch_size": 40}
 
 def make_context(model: str, data: str | None = "sample:fashion-mnist") -> PreparedSubject:
     return prepare(load_subject(SubjectSpec(model=f"sample:{model}", data=data, **SPEC)))
+
+
+def measured_sums(prepared: PreparedSubject, edit: Edit) -> Sums:
+    split = prepared.subject.evaluation
+    assert split is not None
+    loop = measure(prepared, {"edit": edit}, Slices(split, 50), prepared.subject.task)
+    return sum((found.require("edit") for found in loop), Sums())
 
 
 @pytest.fixture(scope="module")
@@ -292,7 +301,7 @@ def test_sweep_measures_the_repaired_points(resnet: PreparedSubject, repair: str
         target = next(item for item in targets(resnet, "channel") if item.name == key.group)
         mask = kept_units(scores(resnet, target, "l1"), key.kept)
         edit = repairer.repaired(target, mask, edit_for(resnet, target, mask), key=key)
-        assert measure(resnet, {"point": edit})["point"].correct == sums.correct
+        assert measured_sums(resnet, edit).correct == sums.correct
 
 
 def test_sweep_of_weights_semantics_equals_a_plain_loop(resnet: PreparedSubject) -> None:
@@ -366,7 +375,7 @@ def test_global_plan_of_elements_and_what_it_refuses(lenet: PreparedSubject) -> 
     found = global_plan(lenet, plan, ratio=0.9, normalizer="none")
     total = sum(entry.total for entry in found.entries)
     assert total - sum(entry.kept for entry in found.entries) == int(0.9 * total + 0.5)
-    assert not measure(lenet, {"dense": Edit()})["dense"].lost
+    assert not measured_sums(lenet, Edit()).lost
     mixed = dataclasses.replace(plan.entries[0], criterion="l1")
     with pytest.raises(InputError, match="one criterion"):
         global_plan(lenet, dataclasses.replace(plan, entries=(mixed, *plan.entries[1:])), ratio=0.5)

@@ -15,6 +15,7 @@ from analysis.records.sweep import SweepSpec
 from analysis.sweeps.grid import Grid
 from analysis.sweeps.planned import plan_sweep
 from analysis.sweeps.sweep import iter_sweep
+from analysis.tasks import CLASSIFICATION
 from pruners.capture import capture
 from pruners.errors import UnknownNameError, UnsupportedError
 from tests.helpers.contexts import sample_context, sample_spec
@@ -116,10 +117,10 @@ def test_a_model_that_bf16_breaks_is_refused_with_the_reason() -> None:
     graph = capture(model, example)
     exact = Evaluator(model, graph, example=example)
     with pytest.raises(UnsupportedError, match=r"bf16.*own logits.*float32"):
-        ReducedEvaluator(exact, graph, example)
+        ReducedEvaluator(exact, graph, example, gaps=CLASSIFICATION.gaps)
     whole = Evaluator(model, None, fallback_reason="a data-dependent branch")
     with pytest.raises(UnsupportedError, match="data-dependent branch"):
-        ReducedEvaluator(whole, None, example)
+        ReducedEvaluator(whole, None, example, gaps=CLASSIFICATION.gaps)
 
 
 def test_unknown_precisions_are_named() -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.edits.prepared import prepare
+from analysis.engine import KeptBatch
 from analysis.records.sums import Sums
 from analysis.records.sweep import PointKey, SweepSpec, SweepState, SweepUpdate
 from analysis.sweeps.grid import coarse_to_fine
@@ -117,16 +118,20 @@ def test_ratio_zero_is_the_dense_model_bit_for_bit() -> None:
             assert sums.agree == sums.samples
 
 
-def test_equal_masks_are_measured_once_and_reported_for_each_point() -> None:
+def test_equal_masks_are_measured_once_and_reported_for_each_point(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     prepared = sample_context("lenet5")
     spec = spec_of("lenet5", criteria=("l1", "l2"), granularity="element")
     calls: list[object] = []
     evaluate = prepared.evaluator.evaluate
-    prepared.evaluator.evaluate = lambda edit: calls.append(edit) or evaluate(edit)  # type: ignore[method-assign,func-returns-value]
-    try:
-        found = last(iter_sweep(plan_sweep(prepared, spec)))
-    finally:
-        del prepared.evaluator.evaluate  # type: ignore[method-assign]
+
+    def counted(batch: KeptBatch, edit: dict[str, Tensor]) -> Tensor:
+        calls.append(edit)
+        return evaluate(batch, edit)
+
+    monkeypatch.setattr(prepared.evaluator, "evaluate", counted)
+    found = last(iter_sweep(plan_sweep(prepared, spec)))
     assert len(found.sums) == 30
     assert len(calls) == 15 * found.batches
     by_criterion = [
@@ -191,12 +196,12 @@ def test_a_point_that_fails_is_recorded_and_the_rest_goes_on(
     spec = spec_of("lenet5", granularity="element")
     evaluate = prepared.evaluator.evaluate
 
-    def broken(edit: dict[str, Tensor]) -> Tensor:
+    def broken(batch: KeptBatch, edit: dict[str, Tensor]) -> Tensor:
         if "fc1.weight" not in edit:
-            return evaluate(edit)
+            return evaluate(batch, edit)
         if kind == "raises":
             raise RuntimeError("the device is on fire\nand more")
-        return evaluate(edit) * torch.nan
+        return evaluate(batch, edit) * torch.nan
 
     monkeypatch.setattr(prepared.evaluator, "evaluate", broken)
     found = last(iter_sweep(plan_sweep(prepared, spec)))

@@ -18,13 +18,13 @@ import pytest
 
 from analysis import worker
 from analysis.edits.prepared import PreparedSubject, prepare
+from analysis.measuring import Slices
 from analysis.records.run import RunRow
 from analysis.records.sweep import SweepSpec, SweepState, SweepUpdate
 from analysis.store.store import Store
 from analysis.subjects.subject import load_subject
 from analysis.sweeps import plan_sweep
 from analysis.sweeps.executors.local import LocalExecutor
-from analysis.sweeps.slices import Slices
 from analysis.worker import launch
 from analysis.worker.cached_points import known_points
 from pruners.errors import InputError, StoreError
