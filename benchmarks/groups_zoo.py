@@ -32,6 +32,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from analysis.records import decode_json
 from analysis.subjects.torchvision_import import torchvision
 from pruners.capture import capture
 from pruners.groups.cost import Cost, CostModel
@@ -223,8 +224,7 @@ def peer_in_own_process(name: str) -> tuple[float | None, str]:
         return None, f"no answer in {PEER_SECONDS} s"
     if done.returncode:
         return None, "crashes (12 GiB of memory allowed)"
-    seconds, verdict = json.loads(done.stdout.splitlines()[-1])
-    return seconds, verdict
+    return decode_json(tuple[float | None, str], done.stdout.splitlines()[-1], name="the answer")
 
 
 def torch_pruning(model: nn.Module, example: Tensor) -> tuple[float | None, str]:
@@ -323,7 +323,7 @@ def earlier(path: Path | None) -> list[Row]:
     """Read the models that an earlier, perhaps interrupted, run measured."""
     if path is None or not path.exists():
         return []
-    return [Row(**json.loads(item)) for item in path.read_text().splitlines()]
+    return [decode_json(Row, item, name=str(path)) for item in path.read_text().splitlines()]
 
 
 def append(path: Path | None, row: Row) -> None:

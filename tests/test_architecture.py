@@ -40,6 +40,7 @@ ALLOWED = {
 # Library -> the places (path prefixes) that may import it.
 CONFINED = {
     "streamlit": ("app.py", "pages/"),
+    "msgspec": ("analysis/records/",),
     "plotly": ("analysis/figures", "pages/"),
     "sqlite3": ("analysis/store",),
     "torchvision": ("analysis/subjects/",),

@@ -19,6 +19,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from analysis.records import Document
+
 
 def say_error(error: object, *, code: int) -> int:
     """Print one line to the standard error and return the exit code."""
@@ -32,9 +34,10 @@ def say(text: str) -> None:
     Console(stderr=True, highlight=False).print(text, markup=False, soft_wrap=True)
 
 
-def print_json(value: Any) -> None:
+def print_json(value: Document | dict[str, Any]) -> None:
     """Print one JSON object; what is not a number becomes null."""
-    print(json.dumps(_finite(value), allow_nan=False))
+    given = value.to_dict() if isinstance(value, Document) else value
+    print(json.dumps(_finite(given), allow_nan=False))
 
 
 def _finite(value: Any) -> Any:

@@ -6,9 +6,11 @@ One safetensors file per statistic, named by everything that it depends on.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import safetensors
@@ -16,6 +18,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from analysis.records import Count, decode_json
 from pruners.statistics import Statistics
 
 # To be raised when a change of the program changes what is collected.
@@ -23,6 +26,19 @@ VERSION = 1
 # Larger statistics (Gram matrices of large models) cost more to read than to collect again.
 MAX_BYTES = 256 * 2**20
 _SEPARATOR = "|"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Facts:
+    """What a file says beside its tensors; see `Statistics`."""
+
+    layers: tuple[str, ...]
+    reasons: dict[str, str]
+    samples: Count
+    batches: Count
+    seed: int
+    labelled: bool
+    fisher_block: Count
 
 
 class StatisticsCache:
@@ -54,23 +70,17 @@ class StatisticsCache:
         }
         if sum(item.nbytes for item in tensors.values()) > MAX_BYTES:
             return
-        metadata = {
-            "statistics": json.dumps(
-                {
-                    "layers": list(statistics.layers),
-                    "reasons": {
-                        layer: found[need]
-                        for layer, found in statistics.reasons.items()
-                        if need in found
-                    },
-                    "samples": statistics.samples,
-                    "batches": statistics.batches,
-                    "seed": statistics.seed,
-                    "labelled": statistics.labelled,
-                    "fisher_block": statistics.fisher_block,
-                }
-            )
-        }
+        reasons = statistics.reasons.items()
+        facts = _Facts(
+            layers=tuple(statistics.layers),
+            reasons={layer: found[need] for layer, found in reasons if need in found},
+            samples=statistics.samples,
+            batches=statistics.batches,
+            seed=statistics.seed,
+            labelled=statistics.labelled,
+            fisher_block=statistics.fisher_block,
+        )
+        metadata = {"statistics": json.dumps(dataclasses.asdict(facts))}
         path = self.path(need)
         partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
         with contextlib.suppress(OSError, safetensors.SafetensorError):
@@ -85,21 +95,20 @@ class StatisticsCache:
             return None
         try:
             with safetensors.safe_open(str(path), framework="pt", device="cpu") as file:
-                facts = json.loads(file.metadata()["statistics"])
-                tensors = {name: file.get_tensor(name).to(device) for name in file.keys()}  # noqa: SIM118
+                facts = decode_json(_Facts, file.metadata()["statistics"], name="its metadata")
+                layers: dict[str, dict[str, Tensor]] = {name: {} for name in facts.layers}
+                for key in file.keys():  # noqa: SIM118 (no dict)
+                    layer, _, found = key.rpartition(_SEPARATOR)
+                    layers[layer][found] = file.get_tensor(key).to(device)
         except (OSError, safetensors.SafetensorError, ValueError, KeyError, TypeError):
             # A damaged file is no more than a missing one: it is collected and written again.
             return None
-        layers: dict[str, dict[str, Tensor]] = {name: {} for name in facts["layers"]}
-        for name, tensor in tensors.items():
-            layer, _, found = name.rpartition(_SEPARATOR)
-            layers[layer][found] = tensor
         return Statistics(
             layers=layers,
-            reasons={name: {need: why} for name, why in facts["reasons"].items()},
-            samples=facts["samples"],
-            batches=facts["batches"],
-            seed=facts["seed"],
-            labelled=facts["labelled"],
-            fisher_block=facts["fisher_block"],
+            reasons={name: {need: why} for name, why in facts.reasons.items()},
+            samples=facts.samples,
+            batches=facts.batches,
+            seed=facts.seed,
+            labelled=facts.labelled,
+            fisher_block=facts.fisher_block,
         )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from analysis.records import Record
+from analysis.records import Count, PositiveCount, Record, Seconds
 
 WARMUP = 5
 REPEATS = 40
@@ -31,13 +31,13 @@ class Latency(Record):
         warmup: Passes before the first measured one.
     """
 
-    median: float
-    p90: float
-    repeats: tuple[float, ...]
-    batch: int
+    median: Seconds
+    p90: Seconds
+    repeats: tuple[Seconds, ...]
+    batch: PositiveCount
     device: str
-    threads: int
-    warmup: int
+    threads: PositiveCount
+    warmup: Count
 
     @property
     def text(self) -> str:

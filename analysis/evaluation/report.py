@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.evaluation.latency import Latency
-from analysis.records import Record, Sums
+from analysis.records import Count, Document, Record, Share, Sums
 
 DENSE, MASKED, REMOVED = "dense", "masked", "removed"
 
@@ -34,16 +34,16 @@ class MeasuredModel(Record):
 
     name: str
     sums: Sums
-    accuracy: float
-    low: float
-    high: float
+    accuracy: Share
+    low: Share
+    high: Share
     drop: float
     drop_low: float
     drop_high: float
-    params: int
-    nonzero: int
-    macs: int
-    file_bytes: int
+    params: Count
+    nonzero: Count
+    macs: Count
+    file_bytes: Count
     latency: Latency | None = None
 
 
@@ -63,9 +63,9 @@ class ClassChange(Record):
     """
 
     class_name: str
-    samples: int
-    dense: float
-    pruned: float
+    samples: Count
+    dense: Share
+    pruned: Share
     change: float
     change_low: float
     change_high: float
@@ -73,7 +73,7 @@ class ClassChange(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluation(Record):
+class Evaluation(Document):
     """A plan, measured.
 
     Attributes:
@@ -91,13 +91,13 @@ class Evaluation(Record):
         repair: How masked and removed were repaired; ``none`` if they were not.
     """
 
-    samples: int
+    samples: Count
     labelled: bool
     dense: MeasuredModel
     removed: MeasuredModel
     masked: MeasuredModel | None = None
     classes: tuple[ClassChange, ...] = ()
-    same_answers: int | None = None
+    same_answers: Count | None = None
     largest_difference: float | None = None
     notes: tuple[str, ...] = ()
     repair: str = "none"

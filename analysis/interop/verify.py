@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import safetensors.torch
@@ -23,8 +21,9 @@ from analysis.interop.formats.smaller_model import export_model
 from analysis.interop.formats.tables import export_csv, export_json
 from analysis.interop.registry import ExportRequest
 from analysis.plans import compact, meter, pruned_entries, read_plan, resolve
-from analysis.records import Plan, Record
+from analysis.records import Count, Document, Plan, Record, decode_json
 from analysis.recovery import Recovery
+from pruners.errors import InputError
 from pruners.selection import parse
 
 # The other process gets its samples as a file; large subjects are compared on fewer samples.
@@ -66,7 +65,7 @@ class Check(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RoundTrip(Record):
+class RoundTrip(Document):
     """All comparisons of an export.
 
     Attributes:
@@ -76,13 +75,22 @@ class RoundTrip(Record):
     """
 
     checks: tuple[Check, ...]
-    samples: int = 0
-    correct: int | None = None
+    samples: Count = 0
+    correct: Count | None = None
 
     @property
     def passed(self) -> bool:
         """Whether everything came back as it went."""
         return all(check.passed for check in self.checks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answers:
+    """What the driver prints: classes of the samples, parameters, the script's own difference."""
+
+    answers: tuple[Count, ...]
+    params: Count
+    check: float
 
 
 def round_trip(
@@ -197,14 +205,14 @@ def _script_checks(
         path.unlink()
     if isinstance(found, str):
         return [Check(name="script", passed=False, text=f"script: {found}")], 0, None
-    there = torch.tensor(found["answers"], dtype=torch.int64)
+    there = torch.tensor(found.answers, dtype=torch.int64)
     same = int((there == here).sum())
     # Other hardware rounds otherwise, and a sample in a thousand may sit on the border.
     allowed = 0 if inputs.device.type == "cpu" else len(here) // 1000
     checks = [
         Check(
             name="script",
-            passed=same >= len(here) - allowed and found["check"] < 1e-3,
+            passed=same >= len(here) - allowed and found.check < 1e-3,
             text=f"script: run in another process, it gives the same answer to {same} of "
             f"{len(here)} samples",
         )
@@ -239,7 +247,7 @@ def _samples(prepared: PreparedSubject) -> tuple[Tensor, Tensor | None]:
     return torch.cat(inputs), torch.cat(labels).cpu() if labels else None
 
 
-def _run(script: Path, samples: Path, *, batch: int) -> dict[str, Any] | str:
+def _run(script: Path, samples: Path, *, batch: int) -> _Answers | str:
     """Run the exported script in another process; return what it found, or what went wrong."""
     command = [sys.executable, "-I", "-c", DRIVER, str(script), str(samples)]
     command += [str(torch.get_num_threads()), str(batch)]
@@ -250,8 +258,10 @@ def _run(script: Path, samples: Path, *, batch: int) -> dict[str, Any] | str:
     if done.returncode != 0:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
         return f"failed: {lines[-1] if lines else f'exit code {done.returncode}'}"
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    try:
+        return decode_json(_Answers, done.stdout, name="its output")
+    except InputError as error:
+        return f"failed: {error}"
 
 
 def _points_check(points: pd.DataFrame, path: Path) -> Check:

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 
 from analysis.plans.entries import key_of
 from analysis.records import Plan, PlanEntry
-from pruners.errors import PlanError
+from pruners.criteria import REDUCTIONS
+from pruners.errors import PlanError, UnknownNameError
+from pruners.groups import check_semantics
 from pruners.selection import parse
 
 
@@ -15,7 +17,11 @@ def check(plan: Plan) -> Plan:
 
     Raises:
         PlanError: An entry contradicts itself, or two entries name one group.
+        UnknownNameError: There is no such semantics, reduction or granularity.
     """
+    check_semantics(plan.semantics)
+    if plan.reduction not in REDUCTIONS:
+        raise UnknownNameError("reduction", plan.reduction, REDUCTIONS)
     seen: dict[tuple[str, str], PlanEntry] = {}
     for entry in plan.entries:
         _check_entry(entry)
@@ -32,7 +38,7 @@ def check(plan: Plan) -> Plan:
 
 def _check_entry(entry: PlanEntry) -> None:
     least = 1 if parse(entry.granularity).keep_one else 0
-    if not least <= entry.kept <= entry.total:
+    if entry.kept < least:
         raise PlanError(
             f"{entry.layer}: keeps {entry.kept} of {entry.total}, possible are {least} to "
             f"{entry.total}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from analysis.plans.checks import check
@@ -12,7 +11,7 @@ from pruners.errors import InputError, PlanError
 
 def to_json(plan: Plan) -> str:
     """Return the plan as JSON text."""
-    return json.dumps(plan.to_dict(), indent=1) + "\n"
+    return plan.to_json(indent=1) + "\n"
 
 
 def from_json(text: str, *, source: str = "the plan") -> Plan:
@@ -26,16 +25,8 @@ def from_json(text: str, *, source: str = "the plan") -> Plan:
         PlanError: It is not JSON, not a plan, of another schema version, or contradicts itself.
     """
     try:
-        data = json.loads(text)
-    except ValueError as error:
-        raise PlanError(f"{source} is not JSON: {error}") from None
-    if not isinstance(data, dict) or "entries" not in data or "subject" not in data:
-        raise PlanError(f"{source} is not a plan: fields 'subject' and 'entries' are needed")
-    try:
-        return check(Plan.from_dict(data))
-    except PlanError:
-        raise
-    except (InputError, TypeError, ValueError) as error:
+        return check(Plan.from_json(text))
+    except InputError as error:
         raise PlanError(f"{source}: {error}") from None
 
 

@@ -1,5 +1,6 @@
+from .codec import Count, PositiveCount, Seconds, Share, decode_json
 from .plan import Plan, PlanEntry
-from .record import Record
+from .record import Document, Record
 from .run import (
     CANCELLED,
     DONE,
@@ -19,7 +20,9 @@ from .sweep import PlannedPoint, PointKey, SweepSpec, SweepState, SweepUpdate
 
 __all__ = [
     "CANCELLED",
+    "Count",
     "DONE",
+    "Document",
     "FAILED",
     "Identity",
     "LIVE_STATES",
@@ -27,17 +30,21 @@ __all__ = [
     "PlanEntry",
     "PlannedPoint",
     "PointKey",
+    "PositiveCount",
     "Progress",
     "QUEUED",
     "RUNNING",
     "Record",
     "RunRow",
     "STALE_SECONDS",
+    "Seconds",
+    "Share",
     "SliceCounts",
     "SubjectSpec",
     "Sums",
     "SweepSpec",
     "SweepState",
     "SweepUpdate",
+    "decode_json",
     "state_now",
 ]

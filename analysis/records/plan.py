@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from analysis.records.record import SCHEMA_VERSION, Record
+from analysis.records.codec import Count, PositiveCount, Share
+from analysis.records.record import Document, Record
 from analysis.records.subject import SubjectSpec
 from analysis.records.sweep import Granularity
+from pruners.errors import InputError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,26 +19,33 @@ class PlanEntry(Record):
     Attributes:
         layer: Module name of the layer, or of the group's first producer.
         group: The group's id; None where the granularity has no groups.
-        ratio: Requested ratio.
+        ratio: Requested ratio, 0..1.
         kept: Number of units that stay, of ``total``.
         indices: The kept units in rising order; None where masks are too large to list
             (element): they follow from criterion, seed and kept count, and are stored as a file.
         locked: Auto-fill leaves the entry alone.
+
+    Raises:
+        InputError: More are kept than there are.
     """
 
     layer: str
     group: str | None
     criterion: str
     granularity: Granularity
-    ratio: float
-    kept: int
-    total: int
-    indices: tuple[int, ...] | None = None
+    ratio: Share
+    kept: Count
+    total: PositiveCount
+    indices: tuple[Count, ...] | None = None
     locked: bool = False
+
+    def __post_init__(self) -> None:
+        if self.kept > self.total:
+            raise InputError(f"{self.layer} keeps {self.kept} of {self.total}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan(Record):
+class Plan(Document):
     """A pruning configuration of one subject.
 
     Attributes:
@@ -52,11 +61,10 @@ class Plan(Record):
 
     subject: SubjectSpec
     fingerprint: str
-    entries: tuple[PlanEntry, ...] = ()
+    entries: tuple[PlanEntry, ...]
     run: str | None = None
     strategy: str = "manual"
     semantics: str = "removal"
     reduction: str = "mean"
     note: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
-    schema_version: int = SCHEMA_VERSION

@@ -6,7 +6,8 @@ import os
 import socket
 from dataclasses import dataclass
 
-from analysis.records.record import Record
+from analysis.records.codec import Count
+from analysis.records.record import Document, Record
 from analysis.records.sums import Sums
 from analysis.records.sweep import SweepSpec
 from pruners.errors import InputError
@@ -34,11 +35,11 @@ class Progress(Record):
         points: Points of the grid.
     """
 
-    batch: int = 0
-    batches: int = 0
-    samples: int = 0
-    total_samples: int = 0
-    points: int = 0
+    batch: Count = 0
+    batches: Count = 0
+    samples: Count = 0
+    total_samples: Count = 0
+    points: Count = 0
 
     @property
     def fraction(self) -> float:
@@ -77,7 +78,7 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunRow(Record):
+class RunRow(Document):
     """A run.
 
     Attributes:
@@ -118,7 +119,7 @@ class RunRow(Record):
     data_fingerprint: str = ""
     program: str = ""
     has_labels: bool = True
-    queue_position: int = 0
+    queue_position: Count = 0
     versions: dict[str, str] | None = None
 
     @property

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from analysis.memory import DEFAULT_MEMORY_LIMIT
-from analysis.records.record import SCHEMA_VERSION, Record
+from analysis.memory import DEFAULT_MEMORY_LIMIT, MIN_MEMORY
+from analysis.records.record import Document
+from pruners.errors import InputError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SubjectSpec(Record):
+class SubjectSpec(Document):
     """What is studied: everything needed to load the subject again.
 
     Attributes:
         model: Model address.
         data: Data address; None allows what needs no data (inspect, data-free criteria).
-        samples: Size of the evaluation subset; None takes all samples.
-        calibration_samples: Size of the calibration set.
-        batch_size: Evaluation batch size.
-        seed: Seed of the evaluation subset, the calibration choice and random criteria.
+        samples: Size of the evaluation subset, from 1; None takes all samples.
+        calibration_samples: Size of the calibration set, from 1.
+        batch_size: Evaluation batch size, from 1.
+        seed: Seed of the evaluation subset, the calibration choice and random criteria; 0 to
+            2**63 - 1.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
-        memory_limit: Bytes that the values kept of a batch may take; what does not fit is measured
-            in parts. No number depends on it but for rounding.
+        memory_limit: Bytes that the values kept of a batch may take, from 1 MiB; what does not fit
+            is measured in parts. No number depends on it but for rounding.
         task: What the model answers, one of `analysis.tasks`.
         criterion_files: Python files with criteria of the user's own, loaded with the subject.
+
+    Raises:
+        InputError: A number is out of its range.
     """
 
     model: str
@@ -36,4 +41,19 @@ class SubjectSpec(Record):
     memory_limit: int = DEFAULT_MEMORY_LIMIT
     task: str = "classification"
     criterion_files: tuple[str, ...] = ()
-    schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        if self.samples is not None and self.samples < 1:
+            raise InputError(f"samples must be at least 1, found {self.samples}")
+        if self.batch_size < 1:
+            raise InputError(f"the batch size must be at least 1, found {self.batch_size}")
+        if self.calibration_samples < 1:
+            raise InputError(
+                f"calibration samples must be at least 1, found {self.calibration_samples}"
+            )
+        if self.memory_limit < MIN_MEMORY:
+            raise InputError(
+                f"the memory limit must be at least 1 MiB, found {self.memory_limit} bytes"
+            )
+        if not 0 <= self.seed < 2**63:
+            raise InputError(f"the seed must be a whole number from 0, found {self.seed}")

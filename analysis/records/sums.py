@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+from analysis.records.codec import Count
 from analysis.records.record import Record
 
 
@@ -23,11 +24,11 @@ class Sums(Record):
         seconds: Compute time spent.
     """
 
-    samples: int = 0
-    correct: int = 0
-    gained: int = 0
-    lost: int = 0
-    agree: int = 0
+    samples: Count = 0
+    correct: Count = 0
+    gained: Count = 0
+    lost: Count = 0
+    agree: Count = 0
     loss: float = 0.0
     kl: float = 0.0
     seconds: float = 0.0

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from analysis.records.record import SCHEMA_VERSION, Record
+from analysis.records.record import Document
 from analysis.records.subject import SubjectSpec
 from analysis.records.sums import SliceCounts, Sums
+from pruners.errors import InputError
 
 Granularity = str
 
@@ -17,24 +19,27 @@ Status = Literal["measured", "inferred", "failed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SweepSpec(Record):
+class SweepSpec(Document):
     """A sweep that can be repeated: the subject and the grid of points.
 
     Attributes:
         subject: What is studied.
-        criteria: Names of the criteria.
+        criteria: Names of the criteria, at least one, all different.
         granularity: ``element``, ``channel``, ``head``, ``block:NxM`` or ``n:m``.
-        ratios: Requested ratios in [0, 1), rising.
+        ratios: Requested ratios in [0, 1), at least one, rising.
         layers: Glob over layer names; ``*`` takes all.
         mode: ``exhaustive`` measures every point on every sample; ``adaptive`` stops early.
-        tolerance: Accuracy drop that the adaptive mode decides on, as a fraction (0.01 = 1 pp).
-        confidence: Confidence of the intervals and of adaptive decisions.
+        tolerance: Accuracy drop that the adaptive mode decides on, a fraction 0..1 (0.01 = 1 pp).
+        confidence: Confidence of the intervals and of adaptive decisions, inside (0, 1).
         repair: ``none``, ``bn`` or ``lsq``.
         semantics: ``removal`` (as if physically removed) or ``weights`` (weight and bias masked).
         reduction: How member layers' scores join in a coupled group.
         precision: ``float32``, or ``bf16`` with close answers done again exactly.
         executor: ``local``, or ``ray`` to share the batches among a cluster's workers.
         ray_address: The cluster; ``auto`` takes ``RAY_ADDRESS`` or one on this machine.
+
+    Raises:
+        InputError: Criteria, ratios, tolerance or confidence are not as said.
     """
 
     subject: SubjectSpec
@@ -51,11 +56,24 @@ class SweepSpec(Record):
     precision: str = "float32"
     executor: str = "local"
     ray_address: str = "auto"
-    schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        if not self.criteria or not self.ratios:
+            raise InputError("a sweep needs at least one criterion and one ratio")
+        if len(set(self.criteria)) != len(self.criteria):
+            raise InputError(f"criteria must differ, found {', '.join(self.criteria)}")
+        if not all(0 <= ratio < 1 for ratio in self.ratios):
+            raise InputError(f"ratios must be in [0, 1), found {list(self.ratios)}")
+        if any(first >= second for first, second in itertools.pairwise(self.ratios)):
+            raise InputError(f"ratios must rise without repeats, found {list(self.ratios)}")
+        if not 0 <= self.tolerance <= 1:
+            raise InputError(f"the tolerance must be a fraction 0..1, found {self.tolerance}")
+        if not 0 < self.confidence < 1:
+            raise InputError(f"the confidence must be inside (0, 1), found {self.confidence}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PointKey(Record):
+class PointKey:
     """One cell of a sweep's grid.
 
     Attributes:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from analysis.edits import PreparedSubject, removed_model
 from analysis.measuring import Slices, measure
 from analysis.plans import plan_edit
-from analysis.records import Plan, Record, Sums
+from analysis.records import Count, Document, Plan, Record, Seconds, Share, Sums
 from analysis.recovery.plan_repair import Recovery
 from analysis.tasks import Task
 from pruners.errors import InputError
@@ -27,15 +27,15 @@ class Measured(Record):
         agreement: Fraction of answers equal to the dense model's.
     """
 
-    samples: int
-    correct: int
-    accuracy: float
-    accuracy_low: float
-    accuracy_high: float
+    samples: Count
+    correct: Count
+    accuracy: Share
+    accuracy_low: Share
+    accuracy_high: Share
     drop: float
     drop_low: float
     drop_high: float
-    agreement: float
+    agreement: Share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ class LayerError(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RecoveryReport(Record):
+class RecoveryReport(Document):
     """What a recovery gained.
 
     Attributes:
@@ -72,8 +72,7 @@ class RecoveryReport(Record):
     recovered: Measured
     layers: tuple[LayerError, ...] = ()
     skipped: dict[str, str] = field(default_factory=dict)
-    seconds: float = 0.0
-    schema_version: int = 1
+    seconds: Seconds = 0.0
 
 
 def measured(task: Task, sums: Sums) -> Measured:

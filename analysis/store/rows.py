@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from analysis.records import PointKey, SliceCounts, Sums
+from analysis.records import Count, PointKey, SliceCounts, Sums, decode_json
 
 Row = Mapping[str, Any]
 
@@ -76,4 +76,5 @@ def looks_text(looks: Sequence[SliceCounts]) -> str:
 
 def looks_of(row: Row) -> tuple[SliceCounts, ...]:
     """Return the looks in a row."""
-    return tuple(SliceCounts(*counts) for counts in json.loads(row["looks"] or "[]"))
+    looks = decode_json(tuple[tuple[Count, Count, Count], ...], row["looks"] or "[]", name="looks")
+    return tuple(SliceCounts(*counts) for counts in looks)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis import records
-from analysis.records import Identity, Progress, RunRow, Sums, SweepSpec, state_now
+from analysis.records import Identity, Progress, RunRow, Sums, SweepSpec, decode_json, state_now
 from analysis.store.rows import SUM_LIST, Row, sums_of
 from analysis.store.workspace import WorkspaceStore
 from pruners.errors import InputError, StoreError, UnknownNameError
@@ -32,7 +32,7 @@ class RunStore(WorkspaceStore):
                 (
                     run_id,
                     now,
-                    json.dumps(spec.to_dict()),
+                    spec.to_json(),
                     device_key(spec.subject.device),
                     records.QUEUED,
                     now,
@@ -281,7 +281,7 @@ def _run_row(row: Row, *, baseline: Sums | None, live: Sequence[Row], now: float
     return RunRow(
         run_id=row["run_id"],
         created=row["created"],
-        spec=SweepSpec.from_dict(json.loads(row["spec"])),
+        spec=SweepSpec.from_json(row["spec"]),
         state=state,
         progress=Progress(
             batch=row["batch"],
@@ -302,5 +302,5 @@ def _run_row(row: Row, *, baseline: Sums | None, live: Sequence[Row], now: float
         program=row["program"],
         has_labels=bool(row["has_labels"]),
         queue_position=sum(_is_ahead(other, row, now) for other in live) if waiting else 0,
-        versions=json.loads(row["versions"]),
+        versions=decode_json(dict[str, str], row["versions"], name="versions"),
     )

@@ -7,7 +7,6 @@ batches only, and a resumed run goes on from the last one.
 from __future__ import annotations
 
 import contextlib
-import json
 import secrets
 import time
 
@@ -30,7 +29,7 @@ class Store(PointStore):
         """
         now = time.time()
         name = plan_id or f"p-{secrets.token_hex(3)}"
-        text = json.dumps(plan.to_dict())
+        text = plan.to_json()
         with self._database.write() as db:
             db.execute(
                 "INSERT INTO plans VALUES (?, ?, ?, ?, ?) ON CONFLICT (plan_id) DO UPDATE SET"
@@ -50,7 +49,7 @@ class Store(PointStore):
             row = db.execute("SELECT plan FROM plans WHERE plan_id = ?", (plan_id,)).fetchone()
         if row is None:
             raise UnknownNameError("plan", plan_id, self.plans())
-        return Plan.from_dict(json.loads(row["plan"]))
+        return Plan.from_json(row["plan"])
 
     def plans(self, *, fingerprint: str | None = None) -> dict[str, Plan]:
         """Return the saved plans by id, the one changed last first.
@@ -65,7 +64,7 @@ class Store(PointStore):
             if fingerprint in (None, row["fingerprint"]):
                 # A plan that a newer program wrote is not this program's to show.
                 with contextlib.suppress(InputError):
-                    found[row["plan_id"]] = Plan.from_dict(json.loads(row["plan"]))
+                    found[row["plan_id"]] = Plan.from_json(row["plan"])
         return found
 
     def delete_plan(self, plan_id: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from analysis.records import Record
+from analysis.records import Count, Document, Record
 from pruners.capture import capture
 from pruners.errors import CaptureError
 from pruners.groups import CostModel, Group, Layer, Structure, WholeCost, find_structure
@@ -43,9 +43,9 @@ class LayerRow(Record):
 
     name: str
     type: str
-    params: int
-    macs: int
-    output_shape: tuple[int, ...]
+    params: Count
+    macs: Count
+    output_shape: tuple[Count, ...]
     group: str | None
     prunable: bool
     reason: str
@@ -56,7 +56,7 @@ class MemberRow(Record):
     """One dim of one parameter that a group touches."""
 
     name: str
-    dim: int
+    dim: Count
     role: str
 
 
@@ -73,7 +73,7 @@ class GroupRow(Record):
 
     id: str
     members: tuple[MemberRow, ...]
-    channels: int
+    channels: Count
     prunable: bool
     reason: str
     kind: str = "channel"
@@ -82,15 +82,15 @@ class GroupRow(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Inventory(Record):
+class Inventory(Document):
     """Everything that `prunescope inspect` prints.
 
     Attributes:
         capture_error: Why ``torch.export`` refuses the model; empty where it does not.
     """
 
-    params: int
-    macs: int
+    params: Count
+    macs: Count
     layers: tuple[LayerRow, ...]
     groups: tuple[GroupRow, ...]
     capture_error: str = ""

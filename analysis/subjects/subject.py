@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from analysis import tasks
-from analysis.memory import MIN_MEMORY
 from analysis.records import SubjectSpec
 from analysis.subjects.address import parse_data, parse_model
 from analysis.subjects.allowed_paths import check_path
@@ -86,7 +85,6 @@ def load_subject(spec: SubjectSpec, *, roots: Sequence[Path] | None = None) -> S
         InputError: Wrong input shape, labels out of range, empty data, logits that are not finite,
             an unknown device or task, or a criterion file that fails.
     """
-    _check_spec(spec)
     for path in spec.criterion_files:
         load_criterion_file(check_path(Path(path), roots=roots))
     task = tasks.get(spec.task)
@@ -183,23 +181,6 @@ def _notes(
 
 
 # --- checks ----------------------------------------------------------------------------------
-
-
-def _check_spec(spec: SubjectSpec) -> None:
-    if spec.samples is not None and spec.samples < 1:
-        raise InputError(f"samples must be at least 1, found {spec.samples}")
-    if spec.batch_size < 1:
-        raise InputError(f"the batch size must be at least 1, found {spec.batch_size}")
-    if spec.calibration_samples < 1:
-        raise InputError(
-            f"calibration samples must be at least 1, found {spec.calibration_samples}"
-        )
-    if spec.memory_limit < MIN_MEMORY:
-        raise InputError(
-            f"the memory limit must be at least 1 MiB, found {spec.memory_limit} bytes"
-        )
-    if not 0 <= spec.seed < 2**63:
-        raise InputError(f"the seed must be a whole number from 0, found {spec.seed}")
 
 
 def _device(name: str) -> torch.device:

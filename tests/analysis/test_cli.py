@@ -45,7 +45,7 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     """Call the program in this process; loaded subjects are opened once."""
     monkeypatch.setenv(options.WORKSPACE_VARIABLE, str(folder / "workspace"))
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(options, "prepare", opened)
+    monkeypatch.setattr(options, "prepare_subject", opened)
     for command in ("sweep", "plan", "evaluate", "export", "recover"):
         monkeypatch.setattr(f"analysis.cli.commands.{command}.prepare_subject", opened)
 
@@ -178,6 +178,7 @@ def test_inspect_json_has_the_contract(run: Run) -> None:
     assert code == 0
     found = json.loads(out)
     assert found["params"] == 61_706
+    assert found["schema_version"] == 1
     layer = {"name", "type", "params", "macs", "output_shape", "group", "prunable", "reason"}
     assert set(found["layers"][0]) >= layer
     assert set(found["groups"][0]) >= {"id", "members", "channels", "prunable", "reason"}
@@ -294,7 +295,7 @@ def test_plan_evaluate_and_export(run: Run, swept: str, plan_file: Path, folder:
     code, out, err = run("evaluate", "--plan", plan_file, "--latency-seconds", "0", "--json")
     assert code == 0, err
     found = json.loads(out)
-    assert found["samples"] == 96
+    assert (found["schema_version"], found["samples"]) == (1, 96)
     assert found["removed"]["macs"] == planned["macs"]
     assert found["masked"]["accuracy"] == found["removed"]["accuracy"]
 
@@ -371,7 +372,8 @@ def test_runs(run: Run, subject: list[str], swept: str, folder: Path) -> None:
 
     code, out, _ = run("runs", "show", swept, "--json")
     assert code == 0
-    assert json.loads(out)["progress"]["points"] == 12
+    shown = json.loads(out)
+    assert (shown["schema_version"], shown["progress"]["points"]) == (1, 12)
     path = folder / "shown.csv"
     code, out, _ = run("runs", "show", swept, "--out", path)
     assert code == 0

@@ -103,13 +103,27 @@ def test_round_trip(tmp_path: Path) -> None:
     assert not (tmp_path / "samples.safetensors").exists()
 
 
+@pytest.mark.parametrize(
+    ("driver", "told"),
+    [
+        ("raise SystemExit('no torch here')", "no torch here"),
+        (
+            "print('hello')",
+            "its output is not JSON: Expecting value: line 1 column 1 (char 0)",
+        ),
+        (
+            'print(\'{"answers": [0.5], "params": 1, "check": 0}\')',
+            "its output.answers[0]: expected int, found 0.5",
+        ),
+    ],
+)
 def test_a_broken_script_fails_the_round_trip(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    driver: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verify, "DRIVER", "raise SystemExit('no torch here')")
+    monkeypatch.setattr(verify, "DRIVER", driver)
     found = interop.round_trip(sample_context("lenet5"), some_plan(), directory=tmp_path)
     assert not found.passed
-    assert found.checks[-1].text == "script: failed: no torch here"
+    assert found.checks[-1].text == f"script: failed: {told}"
     assert not (tmp_path / "samples.safetensors").exists()
 
 

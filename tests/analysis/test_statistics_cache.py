@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from analysis.edits.prepared import PreparedSubject, prepare
 from analysis.records.subject import SubjectSpec
@@ -138,6 +139,33 @@ def test_damaged_and_unwritable_files_cost_time_only(
     blocked.use_cache(tmp_path / "file")
     blocked.prepare(["wanda"])
     assert len(passes) == 3
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        "[" * 100_000,
+        '{"layers": 5}',
+        # No layer of the tensors is named.
+        '{"layers": [], "reasons": {}, "samples": 32, "batches": 1, "seed": 0, "labelled": true,'
+        ' "fisher_block": 128}',
+        '{"layers": ["f1"], "reasons": {}, "samples": "32", "batches": 1, "seed": 0,'
+        ' "labelled": true, "fisher_block": 128}',
+    ],
+)
+def test_damaged_facts_cost_time_only(
+    facts: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes = count_passes(monkeypatch)
+    first = lenet()
+    first.use_cache(tmp_path)
+    first.prepare(["wanda"])
+    for path in tmp_path.iterdir():
+        save_file(load_file(path), path, metadata={"statistics": facts})
+    again = lenet()
+    again.use_cache(tmp_path)
+    again.prepare(["wanda"])
+    assert len(passes) == 2
 
 
 def test_batch_norm_scales_need_no_data_and_others_say_so() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -151,10 +152,6 @@ def test_without_data_the_input_shape_is_known_asked_or_guessed(tmp_path: Path) 
             dataclasses.replace(LENET, model=f"{FACTORIES}:mlp"),
             r"does not take inputs of shape \(1, 28, 28\)",
         ),
-        (dataclasses.replace(LENET, samples=0), "samples must be at least 1"),
-        (dataclasses.replace(LENET, batch_size=0), "batch size must be at least 1"),
-        (dataclasses.replace(LENET, calibration_samples=0), "calibration samples must be"),
-        (dataclasses.replace(LENET, seed=-1), "seed"),
         (dataclasses.replace(LENET, device="warp"), "device 'warp' is not available"),
         (dataclasses.replace(LENET, device="meta"), "device 'meta' cannot compute"),
     ],
@@ -162,6 +159,22 @@ def test_without_data_the_input_shape_is_known_asked_or_guessed(tmp_path: Path) 
 def test_what_does_not_fit_is_one_clear_line(spec: SubjectSpec, says: str) -> None:
     with pytest.raises(InputError, match=says) as caught:
         load_subject(spec)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"samples": 0}, "samples must be at least 1"),
+        ({"batch_size": 0}, "batch size must be at least 1"),
+        ({"calibration_samples": 0}, "calibration samples must be"),
+        ({"memory_limit": 0}, "at least 1 MiB, found 0 bytes"),
+        ({"seed": -1}, "seed"),
+    ],
+)
+def test_numbers_out_of_range_make_no_subject(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(InputError, match=says) as caught:
+        dataclasses.replace(LENET, **changes)
     assert "\n" not in str(caught.value)
 
 

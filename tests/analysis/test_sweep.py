@@ -263,7 +263,7 @@ def test_estimate_counts_points_and_seconds() -> None:
         ({"criteria": ("l7",)}, UnknownNameError, "unknown criterion 'l7'"),
         ({"criteria": ()}, InputError, "at least one criterion"),
         ({"ratios": (0.5, 0.1)}, InputError, "ratios must rise"),
-        ({"ratios": (1.5,)}, InputError, "between 0 and 1"),
+        ({"ratios": (1.5,)}, InputError, r"ratios must be in \[0, 1\)"),
         ({"granularity": "rows"}, InputError, "unknown granularity"),
         ({"granularity": "head"}, UnsupportedError, "nothing to prune at granularity head"),
     ],

@@ -56,7 +56,7 @@ def evaluate(
     recovery = repaired(prepared, chosen, repair)
     found = evaluated(prepared, chosen, recovery, latency_seconds=latency_seconds)
     if as_json:
-        print_json(found.to_dict())
+        print_json(found)
         return
     _print(plan, found)
 

@@ -31,7 +31,7 @@ def inspect(
     )
     found = inventory(subject)
     if as_json:
-        print_json(found.to_dict())
+        print_json(found)
         return
     _print(model, found)
     for note in subject.notes:

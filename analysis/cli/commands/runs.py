@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -65,7 +66,7 @@ def show(
         say(f"Points written to {out}")
     reasons = store.reasons(row.run_id)
     if as_json:
-        failed = [{**key.to_dict(), "reason": reason} for key, reason in reasons.items()]
+        failed = [{**dataclasses.asdict(key), "reason": reason} for key, reason in reasons.items()]
         print_json({**row.to_dict(), "reasons": failed})
         return
     facts = {

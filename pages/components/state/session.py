@@ -6,7 +6,6 @@ in the session. Nothing here is written from another thread.
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +91,7 @@ def loaded(spec: SubjectSpec) -> LoadedSubject:
         PruneScopeError: It cannot be loaded.
     """
     found = subjects().get(spec, roots(), store().statistics_path)
-    key = json.dumps(spec.to_dict())
+    key = spec.to_json()
     known: dict[str, Identity] = st.session_state.setdefault(IDENTITIES, {})
     if known.setdefault(key, found.identity) != found.identity:
         known[key] = found.identity

@@ -6,7 +6,6 @@ itself takes the subject's lock.
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
@@ -164,7 +163,7 @@ class Subjects:
             return self._keep(spec, _Held(LoadedSubject(prepared), before))
 
     def _keep(self, spec: SubjectSpec, held: _Held) -> LoadedSubject:
-        key = json.dumps(spec.to_dict())
+        key = spec.to_json()
         with self._lock:
             self._held[key] = held
             self._held.move_to_end(key)
@@ -178,7 +177,7 @@ class Subjects:
 
     def peek(self, spec: SubjectSpec) -> LoadedSubject | None:
         """Return a subject if it is in memory as its files are."""
-        key = json.dumps(spec.to_dict())
+        key = spec.to_json()
         with self._lock:
             held = self._held.get(key)
             if held is not None:
@@ -213,13 +212,13 @@ def shares(spec: SubjectSpec) -> tuple[dict[str, float], dict[str, int]]:
 
 def agreement(subject: LoadedSubject, spec: SweepSpec, *, ratio: float) -> pd.DataFrame:
     """Return how far the criteria of a sweep remove the same; computed once."""
-    return _agreement(subject, subject.identity, json.dumps(spec.to_dict()), ratio)
+    return _agreement(subject, subject.identity, spec.to_json(), ratio)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def _agreement(
     _subject: LoadedSubject, identity: Identity, spec_json: str, ratio: float
 ) -> pd.DataFrame:
-    spec = SweepSpec.from_dict(json.loads(spec_json))
+    spec = SweepSpec.from_json(spec_json)
     with _subject.lock:
         return removed_agreement(_subject.prepared, spec, ratio=ratio)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 import streamlit as st
@@ -42,7 +41,7 @@ def draw(current: Session, subject: LoadedSubject) -> None:
         key="sweep_form",
     ):
         spec = _spec(subject.prepared)
-        estimate = _estimate(subject, json.dumps(spec.to_dict()), _measured(current))
+        estimate = _estimate(subject, spec.to_json(), _measured(current))
         with st.container(horizontal=True, vertical_alignment="center"):
             if st.button(
                 "Start sweep", type="primary", icon=":material/play_arrow:", key="sweep_start"
@@ -206,7 +205,7 @@ def _ratios(fixed: float | None) -> tuple[float, ...]:
 
 @st.cache_data(max_entries=64, show_spinner="Estimating the cost")
 def _estimate(_subject: LoadedSubject, spec_json: str, known: int) -> SweepEstimate:
-    spec = SweepSpec.from_dict(json.loads(spec_json))
+    spec = SweepSpec.from_json(spec_json)
     with _subject.lock:
         planned = plan_sweep(_subject.prepared, spec)
         return estimate_cost(planned, known_points(session.store(), planned))

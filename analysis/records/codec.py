@@ -1,0 +1,111 @@
+"""From parsed JSON to typed values; a fault is one line that names its place.
+
+Strict: ``"4"`` and ``4.0`` are no ``int``; ``4`` is a ``float`` as well. NaN and infinity, which
+Python's JSON has, pass where no range is stated.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+
+from pruners.errors import InputError
+
+Value = TypeVar("Value")
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+PositiveCount = Annotated[int, msgspec.Meta(ge=1)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Seconds = Annotated[float, msgspec.Meta(ge=0)]
+
+MAX_SHOWN = 60
+# What msgspec says: "Expected `int`, got `str` - at `$.entries[3].kept`".
+_MESSAGE = re.compile(r"(?P<text>.*?)(?: - at `(?P<place>.*)`)?", re.DOTALL)
+_EXPECTED = re.compile(r"Expected (?P<expected>.*?)(?:, got (?P<found>.*))?", re.DOTALL)
+
+
+def parse_json(text: str | bytes, *, name: str) -> Any:
+    """Parse JSON text.
+
+    Args:
+        text: What should be JSON.
+        name: What to call it in messages.
+
+    Raises:
+        InputError: It is not JSON.
+    """
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{name} is not JSON: {error}") from None
+
+
+def decode_json(kind: type[Value], text: str | bytes, *, name: str) -> Value:
+    """Parse JSON text of a type; see `parse_json` and `decode`."""
+    return decode(kind, parse_json(text, name=name), name=name)
+
+
+def decode(kind: type[Value], data: object, *, name: str) -> Value:
+    """Convert what JSON text held to a type.
+
+    Args:
+        kind: A dataclass, ``dict[str, int]``, ``tuple[Count, ...]``, ...
+        data: Dictionaries, lists, texts, numbers.
+        name: What to call it in messages; the path of a fault is appended.
+
+    Raises:
+        InputError: It is of another type, or out of a range.
+
+    >>> decode(dict[str, int], {"kept": 4}, name="counts")
+    {'kept': 4}
+    >>> decode(tuple[Count, ...], [4, -1], name="counts")
+    Traceback (most recent call last):
+    ...
+    pruners.errors.InputError: counts[1]: expected int >= 0, found -1
+    """
+    try:
+        return msgspec.convert(data, kind)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise InputError(_line(str(error), data, name)) from None
+
+
+def _line(message: str, data: object, name: str) -> str:
+    """Rewrite a message of msgspec: where, what was expected, what was found."""
+    parts = _MESSAGE.fullmatch(message)
+    assert parts is not None  # It matches any text.
+    place = (parts["place"] or "$").replace("`", "")
+    where = name + place.removeprefix("$") if place.startswith("$") else f"{name}, {place}"
+    faults = _EXPECTED.fullmatch(parts["text"])
+    if faults is None:
+        return f"{where}: {parts['text']}"
+    expected, found = ((faults[name] or "").replace("`", "") for name in ("expected", "found"))
+    expected = expected.replace(" | ", " or ")
+    return f"{where}: expected {expected}, found {_found(data, place) or found}"
+
+
+def _found(data: Any, place: str) -> str:
+    """Return what stands at a place, for a person; empty where the place names no single value."""
+    steps = re.findall(r"\.(\w+)|\[(\d+)\]", place)
+    if place != "$" + "".join(f".{name}" if name else f"[{at}]" for name, at in steps):
+        return ""
+    try:
+        for name, at in steps:
+            data = data[name or int(at)]
+    except (LookupError, TypeError):
+        return ""
+    return shown(data)
+
+
+def shown(value: object) -> str:
+    """Return a value as JSON says it, in a few words."""
+    if isinstance(value, dict):
+        return "object"
+    if isinstance(value, list | tuple):
+        return f"array of length {len(value)}"
+    if value is None or isinstance(value, str | int | float):
+        text = json.dumps(value)
+        return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+    return type(value).__name__
