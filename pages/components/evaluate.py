@@ -85,9 +85,8 @@ def _repair(plan: Plan) -> str:
 
 
 def _evaluate(current: Session, plan: Plan, repair: str) -> Evaluated:
-    assert current.spec is not None
     with st.spinner("Loading the subject", show_time=True):
-        subject = session.loaded(current.spec)
+        subject = session.loaded(current.chosen)
     bar = st.progress(0.0, text="Measuring dense, masked and removed on the same samples")
     with subject.lock:
         recovery: Recovery | None = None

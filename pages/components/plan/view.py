@@ -20,9 +20,8 @@ NO_POINTS = pd.DataFrame(columns=list(COLUMNS))
 
 def draw(current: Session) -> None:
     """Draw the page; the live measurement comes last, so that nothing waits for it."""
-    assert current.spec is not None
     with st.spinner("Loading the subject", show_time=True):
-        subject = session.loaded(current.spec)
+        subject = session.loaded(current.chosen)
     plan = plan_state.ensure(current, subject.prepared)
     points = _points(current)
     if current.has_changed:

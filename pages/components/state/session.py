@@ -43,6 +43,12 @@ class Session:
     broken: str = ""
 
     @property
+    def chosen(self) -> SubjectSpec:
+        """The subject, on pages that need one: the frame lets nobody in without."""
+        assert self.spec is not None
+        return self.spec
+
+    @property
     def is_live(self) -> bool:
         """Whether the run is still being worked on."""
         return self.run is not None and self.run.is_live
