@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import safetensors.torch
+import torch
 from torch import nn
 
 from sample_models.architectures import ARCHITECTURES
@@ -44,8 +45,11 @@ def load(name: str) -> nn.Module:
     """
     _check(name)
     content = read_verified(weights_path(name), sha256=read_card(name).sha256)
-    model = ARCHITECTURES[name]()
-    model.load_state_dict(safetensors.torch.load(content))
+    # Without first weights: random numbers of the process stay as they are, also for other threads.
+    with torch.device("meta"):
+        model = ARCHITECTURES[name]()
+    state = safetensors.torch.load(content)
+    model.load_state_dict({name: item.clone() for name, item in state.items()}, assign=True)
     return model.eval()
 
 

@@ -10,12 +10,13 @@ from streamlit.testing.v1 import AppTest
 
 from analysis import plans
 from analysis.edits.prepared import prepare
+from analysis.evaluation.session import LoadedSubject
 from analysis.plans.history import History
 from analysis.records.subject import SubjectSpec
 from analysis.store.store import Store
 from analysis.subjects.subject import load_subject
 from pages.components.state import plan_state
-from pages.components.state.subject_cache import LoadedSubject, subjects
+from pages.components.state.subject_cache import subjects
 from tests.pages.reading import SUBJECT, Open, assert_no_bug, text_of
 
 SPACES = "%\N{NO-BREAK SPACE}\N{THIN SPACE} "

@@ -8,11 +8,12 @@ from streamlit.delta_generator import DeltaGenerator
 
 from analysis import figures, plans
 from analysis.curves import COLUMNS
+from analysis.evaluation import LoadedSubject
 from analysis.plans import Prediction, plan_table, predict
 from analysis.records import Plan
 from analysis.uncertainty import wilson
 from pages.components.plan import fill, live, table_editor
-from pages.components.state import LoadedSubject, Session, plan_state, session, url_state
+from pages.components.state import Session, plan_state, session, url_state
 from pages.components.widgets import charts, formatting, guarded, ribbon
 
 NO_POINTS = pd.DataFrame(columns=list(COLUMNS))

@@ -15,10 +15,11 @@ import pandas as pd
 import streamlit as st
 
 from analysis import curves
+from analysis.evaluation import LoadedSubject
 from analysis.records import Identity, RunRow, SubjectSpec
 from analysis.store import Store
 from analysis.subjects import roots_of_environment
-from pages.components.state.subject_cache import LoadedSubject, subjects
+from pages.components.state.subject_cache import subjects
 from pages.components.state.url_state import PARAMETERS, put, value
 from pruners.errors import PruneScopeError
 
