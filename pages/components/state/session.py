@@ -14,8 +14,9 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from analysis import curves
+from analysis import curves, plans
 from analysis.evaluation import LoadedSubject
+from analysis.plans import Curves
 from analysis.records import Identity, RunRow, SubjectSpec
 from analysis.store import Store
 from analysis.subjects import roots_of_environment
@@ -130,6 +131,16 @@ def stamp(run: RunRow) -> tuple[str, int, str]:
 def tolerated(run: RunRow, *, tolerance: float) -> pd.DataFrame:
     """Return what each layer tolerates by each criterion, computed once a batch."""
     return _tolerated(str(workspace()), *stamp(run), tolerance)
+
+
+def envelopes(run: RunRow) -> Curves:
+    """Return the envelopes of a run's curves, computed once a batch; shared, not to be changed."""
+    return _envelopes(str(workspace()), *stamp(run))
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _envelopes(path: str, run_id: str, batch: int, state: str) -> Curves:
+    return plans.envelopes(_points(path, run_id, batch, state))
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
