@@ -36,6 +36,9 @@ def build(name: str) -> nn.Module:
 def load(name: str) -> nn.Module:
     """Return a trained model in eval mode.
 
+    >>> sum(item.numel() for item in load("resnet20").parameters())
+    272186
+
     Args:
         name: One of `names()`.
 
@@ -45,7 +48,7 @@ def load(name: str) -> nn.Module:
     """
     _check(name)
     content = read_verified(weights_path(name), sha256=read_card(name).sha256)
-    # Without first weights: random numbers of the process stay as they are, also for other threads.
+    # No first weights, so that the random numbers of the process stay as they are.
     with torch.device("meta"):
         model = ARCHITECTURES[name]()
     state = safetensors.torch.load(content)
