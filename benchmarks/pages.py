@@ -20,13 +20,7 @@ import torch
 from torch import nn
 
 LAYERS, RERUNS = 120, 5
-PAGES = {
-    "Curves": "pages/3_Curves.py",
-    "Compare": "pages/4_Compare.py",
-    "Plan": "pages/5_Plan.py",
-    "Runs": "pages/8_Runs.py",
-    "Sweep": "pages/2_Sweep.py",
-}
+MEASURED = ("Curves", "Compare", "Plan", "Runs", "Sweep")
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -77,11 +71,13 @@ def main() -> None:
         run_id = prepare(folder)
         from streamlit.testing.v1 import AppTest
 
+        from pages.components.widgets import PAGES
+
         found = {}
-        for page, path in PAGES.items():
+        for page in MEASURED:
             test = AppTest.from_file(str(ROOT / "app.py"), default_timeout=600)
             test.query_params["run"] = run_id
-            test.switch_page(path).run()
+            test.switch_page(PAGES[page].file).run()
             assert not test.exception, (page, test.exception)
             assert not test.error, (page, test.error)
             seconds = []

@@ -7,9 +7,10 @@ from pages.components.frame import frame
 from pages.components.widgets import empty, guarded, run_state
 
 session = frame("Compare")
-if run_state.has_points(session):
+run = run_state.measured_run(session)
+if run is not None:
     run_state.ribbons(session)
-    if len(session.run.spec.criteria) < 2:
+    if len(run.spec.criteria) < 2:
         empty(
             "One criterion is nothing to compare",
             "This run measured one criterion. Points that are known are not measured again.",

@@ -15,6 +15,7 @@ import io
 import itertools
 import logging
 import re
+import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,9 @@ import torch
 from torch import Tensor, fx, nn
 
 from pruners.errors import CaptureError
+
+# torch.export, and what keeps it quiet, change state of the whole process.
+_EXPORTING = threading.RLock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +123,7 @@ def capture(model: nn.Module, example: Tensor) -> Graph:
 
 
 def _exported(model: nn.Module, example: Tensor) -> torch.export.ExportedProgram:
-    with _quiet(), torch.no_grad():
+    with _EXPORTING, _quiet(), torch.no_grad():
         found: torch.export.ExportedProgram = torch.export.export(
             model, (example,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},)
         ).run_decompositions({})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import safetensors.torch
+import torch
 from torch import nn
 
 from sample_models.architectures import ARCHITECTURES
@@ -35,6 +36,9 @@ def build(name: str) -> nn.Module:
 def load(name: str) -> nn.Module:
     """Return a trained model in eval mode.
 
+    >>> sum(item.numel() for item in load("resnet20").parameters())
+    272186
+
     Args:
         name: One of `names()`.
 
@@ -44,8 +48,11 @@ def load(name: str) -> nn.Module:
     """
     _check(name)
     content = read_verified(weights_path(name), sha256=read_card(name).sha256)
-    model = ARCHITECTURES[name]()
-    model.load_state_dict(safetensors.torch.load(content))
+    # No first weights, so that the random numbers of the process stay as they are.
+    with torch.device("meta"):
+        model = ARCHITECTURES[name]()
+    state = safetensors.torch.load(content)
+    model.load_state_dict({name: item.clone() for name, item in state.items()}, assign=True)
     return model.eval()
 
 

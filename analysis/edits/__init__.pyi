@@ -12,7 +12,7 @@ from .repair import (
     is_visible,
     weight_masks,
 )
-from .target import Target, kept_at, targets
+from .target import Target, kept_at, target_named, targets
 
 __all__ = [
     "Batches",
@@ -34,6 +34,7 @@ __all__ = [
     "prepare",
     "removed_model",
     "scores",
+    "target_named",
     "targets",
     "weight_masks",
 ]

@@ -6,9 +6,10 @@ import dataclasses
 import hashlib
 import inspect
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,7 @@ from pruners.groups import CostModel, Group, Structure, WholeCost, find_structur
 from pruners.layers import find_layer, layer_names, output_first_weight
 
 CALIBRATION_BATCH = 64
+T = TypeVar("T")
 
 
 @dataclass(eq=False)
@@ -54,6 +56,7 @@ class PreparedSubject:
     _scores: dict[tuple[str, ...], Tensor | InputError] = field(default_factory=dict)
     _reduced: ReducedEvaluator | None = None
     _lock: threading.RLock = field(default_factory=threading.RLock)
+    _built: dict[Hashable, Any] = field(default_factory=dict, init=False)
 
     @property
     def model(self) -> nn.Module:
@@ -68,6 +71,14 @@ class PreparedSubject:
             data=self.subject.data_fingerprint,
             program=f"{torch.__version__}:{self.program}",
         )
+
+    def once(self, key: Hashable, build: Callable[[], T]) -> T:
+        """Return what was built for a key before, else build it: for what hangs on this alone."""
+        with self._lock:
+            if key not in self._built:
+                self._built[key] = build()
+            found: T = self._built[key]
+        return found
 
     def evaluator_at(self, precision: str) -> Evaluator:
         """Return the evaluator for a precision (`analysis.engine.bf16`), built when first used.

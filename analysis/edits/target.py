@@ -51,15 +51,7 @@ def targets(
         InputError: The glob fits nothing, or the granularity is malformed.
         UnsupportedError: Groups are needed and the model could not be captured.
     """
-    parsed = granularities.parse(granularity)
-    if parsed.is_structured:
-        found = [
-            Target(group.layer, group.id, group.units, granularity, group.prunable, group.reason)
-            for group in prepared.require_structure().groups
-            if group.kind == parsed.kind
-        ]
-    else:
-        found = [_layer_target(prepared, name, parsed) for name in prepared.layers()]
+    found = prepared.once(("targets", granularity), lambda: _all_targets(prepared, granularity))
     chosen = tuple(
         item
         for item in found
@@ -72,6 +64,31 @@ def targets(
     if not chosen:
         raise UnsupportedError(f"the model has nothing to prune at granularity {granularity}")
     return chosen
+
+
+def target_named(prepared: PreparedSubject, granularity: str, name: str) -> Target | None:
+    """Return the target of a group id or layer name; None if there is none.
+
+    Raises:
+        InputError: The granularity is malformed.
+        UnsupportedError: See `targets`.
+    """
+    by_name = prepared.once(
+        ("targets by name", granularity),
+        lambda: {target.name: target for target in targets(prepared, granularity)},
+    )
+    return by_name.get(name)
+
+
+def _all_targets(prepared: PreparedSubject, granularity: str) -> tuple[Target, ...]:
+    parsed = granularities.parse(granularity)
+    if not parsed.is_structured:
+        return tuple(_layer_target(prepared, name, parsed) for name in prepared.layers())
+    return tuple(
+        Target(group.layer, group.id, group.units, granularity, group.prunable, group.reason)
+        for group in prepared.require_structure().groups
+        if group.kind == parsed.kind
+    )
 
 
 def _layer_target(

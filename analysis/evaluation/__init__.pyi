@@ -2,14 +2,17 @@ from .evaluate import evaluate_plan, file_bytes
 from .latency import MIN_PASSES, Latency, compare_latency, percentile
 from .live import LiveEvaluator, LiveResult
 from .report import Evaluation, MeasuredModel
+from .session import LoadedSubject, Subjects
 
 __all__ = [
     "Evaluation",
     "Latency",
     "LiveEvaluator",
     "LiveResult",
+    "LoadedSubject",
     "MIN_PASSES",
     "MeasuredModel",
+    "Subjects",
     "compare_latency",
     "evaluate_plan",
     "file_bytes",

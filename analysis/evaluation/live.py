@@ -59,8 +59,8 @@ class LiveResult:
 class LiveEvaluator:
     """Evaluates one plan after another on the evaluation set.
 
-    Calls from several threads take turns batch by batch; an abandoned generator costs nothing
-    more, and starting the next evaluation before the last has ended is fine.
+    Evaluations may run side by side, also from several threads, each batch at its own time; an
+    abandoned generator costs nothing more.
 
     Args:
         prepared: The subject.
@@ -87,13 +87,9 @@ class LiveEvaluator:
         self._slices = Slices(split, min(limit for limit in limits if limit is not None))
         self._runner = _FollowingRunner(prepared, cache_bytes=cache_bytes)
         self._read: list[Slice] = []
-        self._turn = 0
 
     def evaluate(self, plan: Plan) -> Iterator[LiveResult]:
         """Yield the plan's result after each batch, the last one for the whole set.
-
-        When a later call has begun, an earlier generator ends at its next step: its result is of
-        no use any more.
 
         Raises:
             PlanError: The plan does not fit the model.
@@ -103,12 +99,6 @@ class LiveEvaluator:
 
     def evaluate_edit(self, edit: Edit) -> Iterator[LiveResult]:
         """Yield the result of an edit after each batch; see `evaluate`."""
-        with self._lock:
-            self._turn += 1
-            turn = self._turn
-        return self._results(edit, turn)
-
-    def _results(self, edit: Edit, turn: int) -> Iterator[LiveResult]:
         start = time.perf_counter()
         task = self._prepared.subject.task
         what = removed_model(self._prepared, edit) if edit.kept else edit
@@ -116,8 +106,6 @@ class LiveEvaluator:
         sums, baseline = Sums(), Sums()
         while sums.samples < self._slices.total:
             with self._lock:
-                if self._turn != turn:
-                    return
                 found = next(loop)
             sums += found.require(EDIT)
             baseline += found.baseline

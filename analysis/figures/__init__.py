@@ -29,11 +29,11 @@ from analysis.figures.plan import (
     plan_bars,
     size_bars,
 )
-from analysis.figures.traces import Beside
+from analysis.figures.traces import ComparedCurves
 from analysis.figures.trade_offs import pareto, predicted_measured
 
 __all__ = [
-    "Beside",
+    "ComparedCurves",
     "DARK",
     "LIGHT",
     "MAX_HIGHLIGHTED",

@@ -23,7 +23,14 @@ from analysis.curves import (
 )
 from analysis.figures.layout import blank, canvas, listed, style_layout, with_alt
 from analysis.figures.palettes import Palette, behind, palette, styles
-from analysis.figures.traces import Beside, Drawn, add_context, add_curve, add_envelope, line
+from analysis.figures.traces import (
+    ComparedCurves,
+    Drawn,
+    add_context,
+    add_curve,
+    add_envelope,
+    line,
+)
 
 MAX_HIGHLIGHTED = 8
 MAX_PANELS = 24
@@ -47,7 +54,7 @@ def sensitivity_curves(
     x: str = "ratio_achieved",
     show_envelope: bool = False,
     bands: bool = True,
-    beside: Beside | None = None,
+    compared: ComparedCurves | None = None,
     theme: str = "light",
     height: int = 460,
 ) -> go.Figure:
@@ -62,7 +69,7 @@ def sensitivity_curves(
         x: ``ratio_achieved`` or ``ratio_requested``.
         show_envelope: Also draw the monotone envelope of highlighted layers (drop only).
         bands: Fill the intervals of highlighted layers.
-        beside: Another variant; its curves of highlighted layers are drawn, thin and hollow.
+        compared: Another variant; its curves of highlighted layers are drawn, thin and hollow.
         theme: ``light`` or ``dark``.
         height: In pixels.
 
@@ -86,10 +93,10 @@ def sensitivity_curves(
     add_context(figure, context, kind, x=x, colors=colors)
     look = styles(chosen, colors=colors)
     drawn = []
-    if beside is not None:
+    if compared is not None:
         drawn = [
-            Drawn(from_zero(curve), behind(look[layer]), f"{layer}, {beside.name}", beside.name)
-            for layer, curve in beside.curves_of(criterion, chosen).items()
+            Drawn(from_zero(curve), behind(look[layer]), f"{layer}, {compared.name}", compared.name)
+            for layer, curve in compared.curves_of(criterion, chosen).items()
         ]
     drawn += [Drawn(by_layer[layer], look[layer], layer) for layer in chosen]
     for item in drawn:
@@ -108,7 +115,7 @@ def sensitivity_curves(
     figure.update_layout(margin_r=max(8, 12 + round(6.8 * longest)))
     _label_ends(figure, ends, low=float(extent.min()), high=float(extent.max()), height=height)
     _finish(figure, kind, tolerance=tolerance, colors=colors, label=False)
-    return with_alt(figure, _curves_alt(known, criterion, tolerance, beside, chosen))
+    return with_alt(figure, _curves_alt(known, criterion, tolerance, compared, chosen))
 
 
 def focus_curves(
@@ -119,14 +126,14 @@ def focus_curves(
     tolerance: float | None = None,
     x: str = "ratio_achieved",
     criteria: Sequence[str] = (),
-    beside: Beside | None = None,
+    compared: ComparedCurves | None = None,
     theme: str = "light",
     height: int = 340,
 ) -> go.Figure:
     """Draw one layer by every criterion, with bands; see `sensitivity_curves`.
 
     ``criteria`` are all criteria of the run in their order, for the same look in every chart; empty
-    takes those of the table. Of ``beside`` those of these criteria that it has are drawn as well.
+    takes those of the table. Of ``compared`` those of these criteria that it has are drawn as well.
     """
     colors, kind = palette(theme), metric(metric_name)
     known = points[(points["layer"] == layer) & is_known(points)]
@@ -134,16 +141,16 @@ def focus_curves(
         return blank(colors=colors, message=f"{layer}: no measured points yet", height=height)
     figure = canvas(colors=colors, x_title=_x_title(x), y_title=_y_title(kind), height=height)
     look = styles(list(criteria) or criteria_of(points), colors=colors)
-    if beside is not None:
-        others = beside.known([layer])
+    if compared is not None:
+        others = compared.known([layer])
         for (criterion, _, _), curve in curves(others[others["criterion"].isin(look)]):
-            name = f"{criterion}, {beside.name}"
-            add_curve(figure, Drawn(curve, behind(look[criterion]), name, beside.name), kind, x=x)
+            name = f"{criterion}, {compared.name}"
+            add_curve(figure, Drawn(curve, behind(look[criterion]), name, compared.name), kind, x=x)
     for (criterion, _, _), curve in curves(known):
-        name = f"{criterion}, {beside.present}" if beside else criterion
+        name = f"{criterion}, {compared.present}" if compared else criterion
         add_curve(figure, Drawn(curve, look[criterion], name), kind, x=x)
     _finish(figure, kind, tolerance=tolerance, colors=colors)
-    return with_alt(figure, _focus_alt(known, layer, tolerance, beside))
+    return with_alt(figure, _focus_alt(known, layer, tolerance, compared))
 
 
 def small_multiples(
@@ -290,7 +297,7 @@ def _curves_alt(
     known: pd.DataFrame,
     criterion: str,
     tolerance: float | None,
-    beside: Beside | None,
+    compared: ComparedCurves | None,
     chosen: Sequence[str],
 ) -> str:
     limit = 0.01 if tolerance is None else tolerance
@@ -308,25 +315,25 @@ def _curves_alt(
                 f"({most['tolerated']:.0%} removed) and {least['layer']} least "
                 f"({least['tolerated']:.0%})."
             )
-    if beside is None:
+    if compared is None:
         return text
-    others = beside.curves_of(criterion, chosen)
+    others = compared.curves_of(criterion, chosen)
     said = "; ".join(
-        f"{layer} {_removable(known[known['layer'] == layer], limit)} {beside.present}, "
-        f"{_removable(curve, limit)} {beside.name}"
+        f"{layer} {_removable(known[known['layer'] == layer], limit)} {compared.present}, "
+        f"{_removable(curve, limit)} {compared.name}"
         for layer, curve in others.items()
     )
     return f"{text} Removable: {said}." if said else text
 
 
 def _focus_alt(
-    known: pd.DataFrame, layer: str, tolerance: float | None, beside: Beside | None
+    known: pd.DataFrame, layer: str, tolerance: float | None, compared: ComparedCurves | None
 ) -> str:
     limit = 0.01 if tolerance is None else tolerance
     said = _removable(known, limit, named=True)
-    if beside is not None:
-        other = _removable(beside.known([layer]), limit, named=True)
-        said = f"{beside.present} {said}. {beside.name.capitalize()} {other}"
+    if compared is not None:
+        other = _removable(compared.known([layer]), limit, named=True)
+        said = f"{compared.present} {said}. {compared.name.capitalize()} {other}"
     return f"{layer}: removable within {limit * 100:g} pp: {said}."
 
 

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 
 from analysis.figures.palettes import Palette
 
+FONT = '"Source Sans", "Source Sans Pro", "Segoe UI", sans-serif'
 # A constant uirevision keeps a reader's zoom when new points arrive.
 UIREVISION = "keep"
 # Pixels for one layer in charts that list layers.
@@ -37,7 +38,8 @@ def style_layout(figure: go.Figure, *, colors: Palette, height: int, legend: boo
         margin={"l": 8, "r": 8, "t": 28, "b": 8},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": colors.text, "size": 13},
+        font={"color": colors.text, "size": 13, "family": FONT},
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": colors.muted},
         colorway=list(colors.series),
         hovermode="closest",
         uirevision=UIREVISION,
@@ -55,6 +57,7 @@ def style_layout(figure: go.Figure, *, colors: Palette, height: int, legend: boo
         "zerolinecolor": colors.grid,
         "linecolor": colors.grid,
         "automargin": True,
+        "title_font_size": 13,
     }
     figure.update_xaxes(**axis)
     figure.update_yaxes(**axis)

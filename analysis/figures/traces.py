@@ -16,7 +16,7 @@ CUSTOM = ["layer", "criterion", "ratio_requested", "ratio_achieved", "kept", "to
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class ComparedCurves:
     """Curves of another variant of the sweep, drawn beside those of a chart.
 
     Attributes:

@@ -29,6 +29,7 @@ from .files import from_json, read_plan, to_json, write_plan
 from .history import MAX_STEPS, History
 from .prediction import (
     Curve,
+    Curves,
     Prediction,
     dense_accuracy,
     envelopes,
@@ -42,6 +43,7 @@ from .size import Meter, meter
 
 __all__ = [
     "Curve",
+    "Curves",
     "History",
     "MAX_STEPS",
     "Meter",

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 from collections import ChainMap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from analysis import edits
-from analysis.edits import Edit, PreparedSubject, Target, edit_for, kept_units, scores, targets
+from analysis.edits import (
+    Edit,
+    PreparedSubject,
+    Target,
+    edit_for,
+    kept_units,
+    scores,
+    target_named,
+)
+from analysis.plans.built_edits import BuiltEdits
 from analysis.plans.checks import check, check_fits
 from analysis.plans.editing import new_plan
 from analysis.plans.entries import kept_counts, key_of, pruned_entries
@@ -184,13 +194,12 @@ def mask_of_entry(
 
 
 def _target_of_entry(prepared: PreparedSubject, entry: PlanEntry) -> Target:
-    name = entry.layer if entry.group is None else entry.group
-    for target in targets(prepared, entry.granularity):
-        if target.name == name:
-            if not target.prunable and entry.kept != target.total:
-                raise PlanError(f"the plan prunes {name}, which is not prunable: {target.reason}")
-            return target
-    raise PlanError(f"the plan names {name}, which this model does not have")
+    target = target_named(prepared, entry.granularity, key_of(entry))
+    if target is None:
+        raise PlanError(f"the plan names {key_of(entry)}, which this model does not have")
+    if not target.prunable and entry.kept != target.total:
+        raise PlanError(f"the plan prunes {target.name}, which is not prunable: {target.reason}")
+    return target
 
 
 def plan_edit(prepared: PreparedSubject, plan: Plan) -> Edit:
@@ -199,15 +208,21 @@ def plan_edit(prepared: PreparedSubject, plan: Plan) -> Edit:
     Raises:
         PlanError: The plan does not fit the model.
     """
+    built = prepared.once(BuiltEdits, BuiltEdits)
     tensors: dict[str, Tensor] = {}
     kept: dict[str, tuple[int, ...]] = {}
-    for entry in plan.entries:
-        if entry.kept == entry.total:
-            continue
-        target, mask = mask_of_entry(prepared, entry, reduction=plan.reduction)
-        # Several entries may edit one weight: each starts from what the others left.
-        state = ChainMap(tensors, dict(prepared.evaluator.state))
-        edit = edit_for(prepared, target, mask, semantics=plan.semantics, state=state)
+    # Several entries may edit one weight: each starts from what the others left.
+    state = ChainMap(tensors, dict(prepared.evaluator.state))
+    for entry in pruned_entries(plan):
+        how = (plan.semantics, plan.reduction)
+        edit = built.edit(entry, how, tensors, partial(_entry_edit, prepared, plan, entry, state))
         tensors.update(edit.tensors)
         kept.update(edit.kept)
     return Edit(tensors, kept)
+
+
+def _entry_edit(
+    prepared: PreparedSubject, plan: Plan, entry: PlanEntry, state: Mapping[str, Tensor]
+) -> Edit:
+    target, mask = mask_of_entry(prepared, entry, reduction=plan.reduction)
+    return edit_for(prepared, target, mask, semantics=plan.semantics, state=state)

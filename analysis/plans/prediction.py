@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.curves import curve_arrays, drop_at, envelope, is_known, tolerated
+from analysis.curves import curve_arrays, drop_at, envelope, is_known
 from analysis.plans.entries import achieved, key_of, pruned_entries
 from analysis.records import Plan, PlanEntry
 from analysis.uncertainty import Interval
@@ -139,27 +139,29 @@ def predict_from(plan: Plan, by_curve: Curves) -> Prediction:
     )
 
 
-def plan_table(plan: Plan, points: pd.DataFrame, *, tolerance: float) -> pd.DataFrame:
+def plan_table(
+    plan: Plan, by_curve: Curves, limits: pd.DataFrame, *, tolerance: float
+) -> pd.DataFrame:
     """Lay a plan beside what was measured, a row an entry.
 
     Args:
         plan: The plan.
-        points: The points table of its run; may be empty.
+        by_curve: `envelopes` of the points of its run; may be empty.
+        limits: What `analysis.curves.tolerated` says of these points.
         tolerance: Largest accepted drop, as a fraction.
 
     Returns:
         ``key, layer, group, criterion, granularity, ratio, achieved, kept, total, locked,
         tolerated, tolerated_low, tolerated_high, drop, drop_low, drop_high, note``.
     """
-    by_curve = envelopes(points)
-    limits = {
+    by_name = {
         (row["criterion"], row["granularity"], row["layer"]): row
-        for row in tolerated(points, tolerance=tolerance).to_dict("records")
+        for row in limits.to_dict("records")
     }
     rows = []
     for entry in plan.entries:
         name = (entry.criterion, entry.granularity, entry.layer)
-        limit = limits.get(name)
+        limit = by_name.get(name)
         single = (0.0, 0.0, 0.0) if entry.kept == entry.total else entry_drop(entry, by_curve)
         drop = single if single is not None else (np.nan, np.nan, np.nan)
         last = float(by_curve[name].ratios[-1]) if name in by_curve else None

@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+import threading
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,6 +15,10 @@ from analysis.subjects.address import Address
 from analysis.subjects.allowed_paths import Roots, check_module, check_path
 from pruners.errors import AddressError, one_line
 
+# Random numbers, sys.path and half imported files belong to the whole process: users' code, and
+# models with random first weights, are built one at a time.
+CHANCE = threading.RLock()
+
 
 def call_factory(address: Address, *, roots: Roots = None) -> Any:
     """Import the module of a factory address and return what the factory returns.
@@ -21,7 +26,13 @@ def call_factory(address: Address, *, roots: Roots = None) -> Any:
     Raises:
         AddressError: The file, module or function is missing, raises, or may not be used here.
     """
-    module = _from_file(address, roots) if address.scheme == "file" else _imported(address, roots)
+    with CHANCE:
+        return _called(address, roots)
+
+
+def _called(address: Address, roots: Roots) -> Any:
+    is_file = address.scheme == "file"
+    module = _from_file(address, roots) if is_file else _imported(address, roots)
     factory = getattr(module, address.factory, None)
     if not callable(factory):
         raise AddressError(f"{address.text!r}: {address.name} has no function {address.factory!r}")

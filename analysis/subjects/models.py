@@ -14,7 +14,7 @@ from torch import nn
 import sample_models
 from analysis.subjects.address import Address
 from analysis.subjects.allowed_paths import Roots, check_path
-from analysis.subjects.factories import call_factory
+from analysis.subjects.factories import CHANCE, call_factory
 from analysis.subjects.torchvision_import import torchvision
 from analysis.subjects.weights import load_weights
 from analysis.subjects.wrapped import check_plain, permanent_masks, unwrapped
@@ -52,9 +52,7 @@ def load_model(address: Address, *, roots: Roots = None) -> LoadedModel:
     weights = address.path("weights")
     if weights is not None:
         weights = check_path(weights, roots=roots)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(RANDOM_SEED)
-        model, shape = _BUILDERS[address.scheme](address, roots)
+    model, shape = _built_from(address, roots)
     if not isinstance(model, nn.Module):
         raise AddressError(
             f"{address.text!r}: a model factory returns an nn.Module, this one returned a "
@@ -91,6 +89,16 @@ def load_model(address: Address, *, roots: Roots = None) -> LoadedModel:
             "put into eval mode; what is measured would depend on the batch or on chance"
         )
     return LoadedModel(model, shape, notes)
+
+
+def _built_from(address: Address, roots: Roots) -> tuple[Any, tuple[int, ...] | None]:
+    """Build what an address names; random first weights are the same each time."""
+    build = _BUILDERS[address.scheme]
+    if address.scheme == "sample" and "weights" not in address.options:
+        return build(address, roots)
+    with CHANCE, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(RANDOM_SEED)
+        return build(address, roots)
 
 
 def _sample(address: Address, roots: Roots) -> tuple[Any, tuple[int, ...] | None]:

@@ -155,7 +155,7 @@ def coarse_to_fine(ratios: Sequence[float]) -> tuple[float, ...]:
     """Order ratios so that each prefix spreads over the whole range: middle, quarters, ...
 
     >>> coarse_to_fine((0.1, 0.2, 0.3, 0.4, 0.5))
-    (0.3, 0.1, 0.4, 0.2, 0.5)
+    (0.3, 0.2, 0.5, 0.1, 0.4)
     """
     ordered: list[float] = []
     spans = [(0, len(ratios))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from analysis import figures
 from analysis.evaluation import Evaluation, Latency, MeasuredModel, evaluate_plan
@@ -84,9 +85,8 @@ def _repair(plan: Plan) -> str:
 
 
 def _evaluate(current: Session, plan: Plan, repair: str) -> Evaluated:
-    assert current.spec is not None
     with st.spinner("Loading the subject", show_time=True):
-        subject = session.loaded(current.spec)
+        subject = session.loaded(current.chosen)
     bar = st.progress(0.0, text="Measuring dense, masked and removed on the same samples")
     with subject.lock:
         recovery: Recovery | None = None
@@ -95,9 +95,7 @@ def _evaluate(current: Session, plan: Plan, repair: str) -> Evaluated:
                 subject.prepared,
                 plan,
                 method=repair,
-                progress=lambda done, total: bar.progress(
-                    done / total, text=f"Repairing by {repair}: {done} of {total}"
-                ),
+                progress=lambda done, total: _advance_repair(bar, repair, done, total),
             )
         found = evaluate_plan(
             subject.prepared,
@@ -110,7 +108,11 @@ def _evaluate(current: Session, plan: Plan, repair: str) -> Evaluated:
     return Evaluated(plan, subject.identity, found, recovery)
 
 
-def _advance(bar: st.delta_generator.DeltaGenerator, done: int, total: int) -> None:
+def _advance_repair(bar: DeltaGenerator, repair: str, done: int, total: int) -> None:
+    bar.progress(done / total, text=f"Repairing by {repair}: {done} of {total}")
+
+
+def _advance(bar: DeltaGenerator, done: int, total: int) -> None:
     what = "Measuring latency" if done == total else "Measuring accuracy"
     bar.progress(
         done / total,

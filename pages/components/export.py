@@ -89,9 +89,8 @@ def draw(current: Session, plan: Plan) -> None:
 
 
 def _request(current: Session, plan: Plan, directory: Path) -> ExportRequest:
-    assert current.spec is not None
     with st.spinner("Loading the subject", show_time=True):
-        subject = session.loaded(current.spec)
+        subject = session.loaded(current.chosen)
     points = (
         None
         if current.run is None or current.is_stale or plan.run != current.run.run_id

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import hashlib
 import runpy
+import threading
 from pathlib import Path
 
 from pruners.criteria import registry
@@ -28,6 +29,8 @@ from pruners.errors import InputError
 
 # Content digest and criteria of each file, so that loading it again replaces its own criteria.
 _LOADED: dict[Path, tuple[str, tuple[str, ...]]] = {}
+# What a file registers is told from what the registry had before, so one file runs at a time.
+_RUNNING = threading.RLock()
 
 
 def load_criterion_file(path: str | Path) -> tuple[str, ...]:
@@ -43,6 +46,11 @@ def load_criterion_file(path: str | Path) -> tuple[str, ...]:
     file = Path(path).expanduser().resolve()
     if not file.is_file():
         raise InputError(f"criterion file {path} does not exist")
+    with _RUNNING:
+        return _loaded(path, file)
+
+
+def _loaded(path: str | Path, file: Path) -> tuple[str, ...]:
     version = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
     old_version, old_names = _LOADED.pop(file, ("", ()))
     known = [name for name in old_names if name in registry.names()]

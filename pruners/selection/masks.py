@@ -29,7 +29,11 @@ def num_removed(ratio: float, total: int, *, keep_one: bool) -> int:
 
 
 def num_kept(ratio: float, total: int, *, keep_one: bool) -> int:
-    """Return how many of ``total`` units stay at a ratio; see `num_removed`."""
+    """Return how many of ``total`` units stay at a ratio; see `num_removed`.
+
+    >>> num_kept(0.3, 10, keep_one=True), num_kept(1.0, 10, keep_one=True)
+    (7, 1)
+    """
     return total - num_removed(ratio, total, keep_one=keep_one)
 
 
@@ -37,6 +41,9 @@ def keep_mask(scores: Tensor, kept: int) -> Tensor:
     """Return the mask that keeps exactly ``kept`` entries: the highest scores.
 
     Ties are removed in index order, so that a smaller ``kept`` always gives a subset.
+
+    >>> keep_mask(torch.tensor([0.5, 2.0, 0.5, 1.0]), kept=3).tolist()
+    [False, True, True, True]
 
     Args:
         scores: Importance, any shape; higher is kept. Must not contain NaN.

@@ -97,17 +97,15 @@ def test_the_numbers_are_those_of_the_removed_model() -> None:
     )
 
 
-def test_a_new_plan_ends_the_evaluation_of_the_old_one() -> None:
+def test_a_new_plan_leaves_the_evaluation_of_another_alone() -> None:
     live = LiveEvaluator(sample_context("lenet5"), batch_size=50)
-    old = live.evaluate(plan_of("lenet5", {"conv1": 0.5}))
-    first = next(old)
-    new = live.evaluate(plan_of("lenet5", {"conv2": 0.5}))
-    assert list(old) == []
-    assert first.samples == 50
-    assert (
-        list(new)[-1].sums.correct
-        == fresh("lenet5", plan_of("lenet5", {"conv2": 0.5})).sums.correct
-    )
+    plans = [plan_of("lenet5", {"conv1": 0.5}), plan_of("lenet5", {"conv2": 0.5})]
+    old, new = (live.evaluate(plan) for plan in plans)
+    found = [(next(old), next(new)) for _ in range(4)][-1]
+    assert list(old) == list(new) == []
+    for plan, result in zip(plans, found, strict=True):
+        assert result.is_final
+        assert result.sums.correct == fresh("lenet5", plan).sums.correct
 
 
 def test_an_abandoned_evaluation_leaves_the_cache_right() -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from analysis import plans
+from analysis.curves.tolerance import tolerated
 from analysis.plans.history import MAX_STEPS, History
 from analysis.plans.prediction import Prediction, envelopes, plan_table, predict, predict_from
 from analysis.records.plan import Plan, PlanEntry
@@ -301,20 +302,25 @@ def test_a_measurement_outside_of_the_predicted_interval_contradicts_it() -> Non
     assert not found.is_contradicted(Interval(0.0, 0.02, "paired", 100))
 
 
+def laid_out(plan: Plan, points: pd.DataFrame, *, tolerance: float) -> pd.DataFrame:
+    limits = tolerated(points, tolerance=tolerance)
+    return plan_table(plan, envelopes(points), limits, tolerance=tolerance)
+
+
 def test_plan_table() -> None:
     plan = plans.bulk_set(start(), ["conv1", "conv2", "fc1"], 0.8)
-    found = plan_table(plan, measured(), tolerance=0.02).set_index("key")
+    found = laid_out(plan, measured(), tolerance=0.02).set_index("key")
     assert found.loc["conv1", "note"] == "beyond the tolerance of 2 pp"
     assert found.loc["conv2", "note"].endswith("the curve ends at 50%")
     assert found.loc["fc1", "note"] == "not measured by l1"
     # 0.8 and 0.9 of six channels are both five: the envelope takes the larger drop.
     assert found.loc["conv1", "drop"] == pytest.approx(0.07)
     tiny = plans.set_ratio(start(), "conv1", 0.05)
-    note = plan_table(tiny, measured(), tolerance=0.02).set_index("key").loc["conv1", "note"]
+    note = laid_out(tiny, measured(), tolerance=0.02).set_index("key").loc["conv1", "note"]
     assert note == "nothing removed: rounding keeps all 6"
 
 
 def test_plan_table_without_points() -> None:
     empty = table({("l1", "conv1"): RISING}).iloc[:0]
-    found = plan_table(plans.set_ratio(start(), "conv1", 0.5), empty, tolerance=0.01)
+    found = laid_out(plans.set_ratio(start(), "conv1", 0.5), empty, tolerance=0.01)
     assert found["tolerated"].isna().all()

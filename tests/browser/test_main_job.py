@@ -71,7 +71,7 @@ def idle(page: Page) -> None:
 
 
 def until_selected(page: Page, cell: str) -> None:
-    """Wait until column-row is the selected cell of the grid, as its accessible twin says."""
+    """Wait until column-row is the selected cell of the grid, as it tells screen readers."""
     page.locator(f'[id="glide-cell-{cell}"][aria-selected="true"]').wait_for(state="attached")
 
 

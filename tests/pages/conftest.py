@@ -14,13 +14,14 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from analysis.edits.prepared import PreparedSubject, prepare
+from analysis.evaluation.session import LoadedSubject
 from analysis.records.subject import SubjectSpec
 from analysis.records.sweep import SweepSpec
 from analysis.store.store import Store
 from analysis.subjects.subject import load_subject
 from analysis.sweeps import plan_sweep
 from analysis.sweeps.sweep import iter_sweep
-from pages.components.state.subject_cache import LoadedSubject, subjects
+from pages.components.state.subject_cache import subjects
 from tests.pages.reading import MANY, ROOT, SUBJECT, SWEEP, Open
 
 OWNER = "test"

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import streamlit as st
 
+from analysis.evaluation.session import Subjects
 from analysis.records.subject import SubjectSpec
-from pages.components.state.subject_cache import Subjects, subjects
+from pages.components.state.subject_cache import subjects
 from pages.components.widgets import formatting
 from pruners.errors import AddressError
 from tests.analysis.test_changed_files import write_weights

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import pkgutil
+from collections import Counter
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from analysis import plans
 from analysis.edits.prepared import prepare
+from analysis.evaluation.session import LoadedSubject
 from analysis.plans.history import History
 from analysis.records.subject import SubjectSpec
 from analysis.store.store import Store
 from analysis.subjects.subject import load_subject
 from pages.components.state import plan_state
-from pages.components.state.subject_cache import LoadedSubject, subjects
+from pages.components.state.subject_cache import subjects
 from tests.pages.reading import SUBJECT, Open, assert_no_bug, text_of
 
 SPACES = "%\N{NO-BREAK SPACE}\N{THIN SPACE} "
@@ -294,3 +298,31 @@ def test_cancel_asks_the_worker_to_stop(open_page: Open, workspace: object) -> N
     test.button(key="sweep_cancel").click().run()
     assert_no_bug(test)
     assert Store(workspace).run(test.query_params["run"]).cancel_requested  # type: ignore[arg-type]
+
+
+def test_an_edit_of_the_plan_computes_only_what_it_changes(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found in review: each edit built all edits anew, and all envelopes twice."""
+    counts: Counter[str] = Counter()
+    for path in ("analysis.plans.apply.edit_for", "analysis.plans.prediction.envelope"):
+        original = pkgutil.resolve_name(path)
+
+        def counted(*args: Any, path: str = path, original: Any = original, **more: Any) -> Any:
+            counts[path.rpartition(".")[2]] += 1
+            return original(*args, **more)
+
+        monkeypatch.setattr(path, counted)
+    test = open_page("5_Plan", "done")
+    fill_uniform(test, 50)
+    count = len(present(test).plan.entries)
+    # The fixture's subject may know edits of other tests.
+    assert counts["envelope"] == 1
+    assert counts["edit_for"] <= count
+    counts.clear()
+    for number, layer in enumerate(("conv2", "fc1", "conv2"), start=1):
+        plan = plans.set_ratio(present(test).plan, layer, 0.1 * number)
+        test.session_state["plan_history"] = present(test).do(plan, action="edit")
+        test.run()
+        assert_no_bug(test)
+        assert counts == {"edit_for": number}

@@ -7,18 +7,11 @@ from pathlib import Path
 import pytest
 
 from analysis.records.subject import SubjectSpec
-from tests.pages.reading import MANY, Open, assert_no_bug, text_of
+from pages.components.widgets.page_registry import PAGES, sections
+from tests.pages.reading import MANY, ROOT, SUBJECT, Open, assert_no_bug, text_of
 
-PAGES = {
-    "1_Setup": "Setup",
-    "2_Sweep": "Sweep",
-    "3_Curves": "Curves",
-    "4_Compare": "Compare",
-    "5_Plan": "Plan",
-    "6_Evaluate": "Evaluate",
-    "7_Export": "Export",
-    "8_Runs": "Runs",
-}
+# Script without its ending -> title, of all pages but Home.
+NUMBERED = {Path(page.file).stem: page.title for page in PAGES.values() if page.section}
 STATES = ("running", "cancelled", "failed", "done")
 
 
@@ -26,21 +19,49 @@ def charts(test: object) -> int:
     return len(test.get("plotly_chart"))  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("page", ["Home", *PAGES])
+def test_the_table_lists_every_page_once_by_section() -> None:
+    found = {str(path.relative_to(ROOT)) for path in (ROOT / "pages").glob("*.py")}
+    assert found | {"app.py"} == {page.file for page in PAGES.values()}
+    assert len({page.file for page in PAGES.values()}) == len(PAGES)
+    for page in PAGES.values():
+        script = (ROOT / page.file).read_text(encoding="utf-8")
+        assert f'frame("{page.title}")' in script
+        assert (page.needs != "nothing") == bool(page.without)
+    assert {section: [page.title for page in pages] for section, pages in sections().items()} == {
+        "": ["Home"],
+        "Measure": ["Setup", "Sweep", "Curves", "Compare"],
+        "Decide": ["Plan", "Evaluate"],
+        "Deliver": ["Export", "Runs"],
+    }
+
+
+@pytest.mark.parametrize("page", ["Home", *NUMBERED])
 def test_an_empty_workspace_offers_one_next_step(page: str, open_page: Open) -> None:
     test = open_page(page)
     assert_no_bug(test)
     said = text_of(test)
     if page == "Home":
         assert "Try the demo" in said
-    elif page == "1_Setup":
-        assert "Use the demo subject" in said
-    else:
-        assert "Go to setup" in said
-        assert PAGES[page] in test.title[0].value
+        return
+    about = PAGES[NUMBERED[page]]
+    assert about.title in test.title[0].value
+    assert about.purpose in said
+    assert about.without in said
+    assert ("Use the demo subject" if about.title == "Setup" else "Go to setup") in said
 
 
-@pytest.mark.parametrize("page", ["Home", *PAGES])
+@pytest.mark.parametrize("page", list(NUMBERED))
+def test_with_a_subject_alone_a_page_asks_for_what_else_it_needs(
+    page: str, open_page: Open
+) -> None:
+    about = PAGES[NUMBERED[page]]
+    said = text_of(open_page(page, subject=SUBJECT))
+    assert "No subject yet" not in said
+    assert ("No sweep yet" in said) == (about.needs == "points")
+    assert ("removes nothing yet" in said) == (about.needs == "plan")
+
+
+@pytest.mark.parametrize("page", ["Home", *NUMBERED])
 @pytest.mark.parametrize("state", STATES)
 def test_every_page_in_every_state_of_a_run(page: str, state: str, open_page: Open) -> None:
     test = open_page(page, state)
@@ -48,7 +69,7 @@ def test_every_page_in_every_state_of_a_run(page: str, state: str, open_page: Op
     assert test.title
 
 
-@pytest.mark.parametrize("page", list(PAGES))
+@pytest.mark.parametrize("page", list(NUMBERED))
 def test_a_link_to_an_unknown_run_says_so_and_offers_a_way_on(page: str, open_page: Open) -> None:
     test = open_page(page, run="no-such-run")
     assert_no_bug(test)

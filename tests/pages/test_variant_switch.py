@@ -101,7 +101,7 @@ def test_both_curves_are_drawn_with_their_numbers(
     assert len([name for name in main if "after lsq" in name]) == 1
     assert "after lsq, tolerates" in text_of(test)
     ranking = test.dataframe[-1].value
-    assert ranking["tolerated beside"].notna().all()
+    assert ranking["tolerated, compared"].notna().all()
     assert "After lsq" in json.dumps([str(item.proto) for item in test.get("plotly_chart")])
     test.selectbox(key="choose_beside").set_value("nothing").run()
     assert_no_bug(test)
@@ -121,12 +121,12 @@ def test_a_sibling_that_is_being_measured_is_drawn_without_a_verdict(
     assert "accuracy is" not in text_of(test)
 
 
-def test_the_table_twin_has_both_curves(
+def test_the_table_has_both_curves(
     open_page: Open, workspace: Path, prepared: PreparedSubject
 ) -> None:
     test = open_page("3_Curves", "done")
     add_sibling(workspace, prepared, "repair")
-    test.session_state["curves_twin"] = True
+    test.session_state["curves_both"] = True
     test.run()
     assert_no_bug(test)
     shown = next(item.value for item in test.dataframe if "removed" in item.value)

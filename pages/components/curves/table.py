@@ -13,8 +13,8 @@ from analysis.records import RunRow
 from pages.components.state import session, url_state
 from pages.components.widgets import charts, formatting
 
-# Columns of the variant beside.
-TOLERATED, HALF = "tolerated beside", "drop at 50 % beside"
+# Columns of the compared variant.
+TOLERATED, HALF = "tolerated, compared", "drop at 50 %, compared"
 NAMES = {"accuracy_drop": "drop", "drop_low": "low", "drop_high": "high"}
 
 
@@ -26,14 +26,14 @@ def draw(
     criterion: str,
     other: Variant | None,
 ) -> None:
-    """Draw what each layer tolerates by a criterion, and by the variant beside it.
+    """Draw what each layer tolerates by a criterion, and in the variant compared with it.
 
     Args:
         run: The run.
         points: Its points.
         table: What its layers tolerate.
         criterion: Whose rows.
-        other: The variant beside, if any.
+        other: The compared variant, if any.
     """
     rows = table[table["criterion"] == criterion].reset_index(drop=True)
     lines = sparklines(points, criterion=criterion)
@@ -54,10 +54,10 @@ def draw(
     )
     config = _config()
     if other is not None:
-        beside = _beside(rows, other)
-        shown.insert(4, TOLERATED, beside["tolerated"])
-        shown.insert(7, HALF, beside["drop_half"] * 100)
-        config |= _config_beside(other.name)
+        theirs = _rows_of_variant(rows, other)
+        shown.insert(4, TOLERATED, theirs["tolerated"])
+        shown.insert(7, HALF, theirs["drop_half"] * 100)
+        config |= _config_of_variant(other.name)
     st.subheader("Ranking", anchor=False)
     st.caption("Layers with overlapping intervals are tied: they share a range of ranks.")
     st.dataframe(
@@ -95,7 +95,7 @@ def _config() -> dict[str, Any]:
     }
 
 
-def _config_beside(name: str) -> dict[str, Any]:
+def _config_of_variant(name: str) -> dict[str, Any]:
     return {
         TOLERATED: st.column_config.ProgressColumn(
             f"Tolerated, {name}", format="percent", min_value=0, max_value=1
@@ -104,20 +104,20 @@ def _config_beside(name: str) -> dict[str, Any]:
     }
 
 
-def _beside(rows: pd.DataFrame, other: Variant) -> pd.DataFrame:
+def _rows_of_variant(rows: pd.DataFrame, other: Variant) -> pd.DataFrame:
     """Return the variant's rows of the same curves, in their order."""
     tolerance = float(url_state.value("tolerance")) / 100
     theirs = session.tolerated(other.run, tolerance=tolerance)
     return rows[CURVE].merge(theirs, on=CURVE, how="left")
 
 
-def twin(run: RunRow, points: pd.DataFrame, other: Variant) -> None:
+def both_curves(run: RunRow, points: pd.DataFrame, other: Variant) -> None:
     """Offer the numbers of two curves, point by point.
 
     Args:
         run: The run.
         points: Its points of one curve.
-        other: The variant beside.
+        other: The compared variant.
     """
     both = side_by_side(points, session.points(other.run))
     mine = label(run.spec, other.field)
@@ -129,7 +129,7 @@ def twin(run: RunRow, points: pd.DataFrame, other: Variant) -> None:
     pp = st.column_config.NumberColumn(format="%.2f pp")
     charts.as_table(
         shown,
-        key="curves_twin",
+        key="curves_both",
         file_name=f"beside-{run.run_id}",
         column_config={
             "removed": st.column_config.NumberColumn(format="percent"),

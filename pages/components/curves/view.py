@@ -79,7 +79,7 @@ def draw(current: Session) -> None:
 
 def _views(run_id: str, found: Sequence[Variant], was_live: bool) -> None:
     run = session.store().run(run_id)
-    other = variant_switch.beside(found)
+    other = variant_switch.compared_variant(found)
     if was_live and not (run.is_live or variant_switch.is_live(found)):
         st.rerun()
     points = session.points(run)
@@ -177,14 +177,14 @@ def _stamp(other: Variant | None) -> Hashable:
     return other and (other.name, *session.stamp(other.run))
 
 
-def _beside(
+def _compared_curves(
     run: RunRow, other: Variant | None, *, layer: str, criterion: str
-) -> figures.Beside | None:
-    """Return the curve that is drawn beside: more than one of a chart would be a tangle."""
+) -> figures.ComparedCurves | None:
+    """Return the one curve that is drawn beside a chart's own: more would be a tangle."""
     if other is None:
         return None
     points = session.points(other.run)
-    return figures.Beside(
+    return figures.ComparedCurves(
         points[(points["layer"] == layer) & (points["criterion"] == criterion)],
         name=other.name,
         present=comparison.label(run.spec, other.field),
@@ -203,7 +203,7 @@ def _figure(
             highlight=_highlighted(points, table, criterion),
             metric_name=metric,
             tolerance=tolerance,
-            beside=_beside(run, other, layer=focus_layer(points), criterion=criterion),
+            compared=_compared_curves(run, other, layer=focus_layer(points), criterion=criterion),
             theme=theme,
         )
     if view == "Matrix":
@@ -250,13 +250,13 @@ def _focus(
     with st.container(border=True):
         with st.container(horizontal=True):
             url_state.choice("layer", "Layer in focus", layers)
-            variant_switch.choose_beside(found)
-        other = variant_switch.beside(found)
+            variant_switch.choose_compared(found)
+        other = variant_switch.compared_variant(found)
         layer = focus_layer(points)
         metric, tolerance = str(url_state.value("metric")), _tolerance()
         rows = table[table["layer"] == layer]
         names = leading(rows, most=charts.SERIES, first=(_criterion(points),))
-        beside = _beside(run, other, layer=layer, criterion=_criterion(points))
+        compared = _compared_curves(run, other, layer=layer, criterion=_criterion(points))
         figure = charts.kept(
             lambda: figures.focus_curves(
                 points[points["criterion"].isin(names)],
@@ -264,7 +264,7 @@ def _focus(
                 metric_name=metric,
                 tolerance=tolerance,
                 criteria=charts.series(run.spec.criteria, names),
-                beside=beside,
+                compared=compared,
                 theme=charts.theme(),
             ),
             "focus",
@@ -277,9 +277,9 @@ def _focus(
         )
         charts.show(figure, key="curves_focus", file_name=f"{layer}-{run.run_id}")
         for row in rows[rows["criterion"].isin(names)].to_dict("records"):
-            st.markdown(_sentence(row, beside.present if beside else ""))
+            st.markdown(_sentence(row, compared.present if compared else ""))
         if other is not None:
-            _say_beside(run, points[points["layer"] == layer], _criterion(points), other)
+            _say_compared(run, points[points["layer"] == layer], _criterion(points), other)
         if len(names) < len(rows):
             st.caption(
                 f"The chosen criterion and those that tolerate most here, of {len(rows)}; "
@@ -287,13 +287,13 @@ def _focus(
             )
 
 
-def _say_beside(run: RunRow, points: pd.DataFrame, criterion: str, other: Variant) -> None:
+def _say_compared(run: RunRow, points: pd.DataFrame, criterion: str, other: Variant) -> None:
     """Say what the layer in focus tolerates in the variant, and offer both point by point."""
     table = session.tolerated(other.run, tolerance=_tolerance())
     same = table["layer"].isin(points["layer"]) & (table["criterion"] == criterion)
     for row in table[same].to_dict("records"):
         st.markdown(_sentence(row, other.name))
-    curves_table.twin(run, points[points["criterion"] == criterion], other)
+    curves_table.both_curves(run, points[points["criterion"] == criterion], other)
 
 
 def _sentence(row: dict[Any, Any], which: str) -> str:

@@ -2,49 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Any
 
 import streamlit as st
 
 from pages.components.frame.logo import draw, icon
 from pages.components.plan import sidebar
 from pages.components.state import Session, session, url_state
-from pages.components.widgets import PAGE_FILES, formatting, job
+from pages.components.widgets import PAGES, Page, formatting, job, no_subject, sections
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """How a page presents itself."""
-
-    icon: str
-    purpose: str
-
-
-PAGES = {
-    "Home": Page("home", ""),
-    "Setup": Page("deployed_code", "Choose what to prune and what counts as good."),
-    "Sweep": Page("speed", "Measure how each layer reacts to losing a part of itself."),
-    "Curves": Page("show_chart", "See which layers can give, and how surely."),
-    "Compare": Page("compare", "See which criterion fits which layer."),
-    "Plan": Page("tune", "Choose a ratio and a criterion per layer and watch what it does."),
-    "Evaluate": Page("fact_check", "Apply the plan to a copy and look at both side by side."),
-    "Export": Page("ios_share", "Take the plan, the smaller model and the points with you."),
-    "Runs": Page("history", "Open, resume, merge or delete what was measured."),
-}
-SECTIONS = {
-    "Measure": ("Setup", "Sweep", "Curves", "Compare"),
-    "Decide": ("Plan", "Evaluate"),
-    "Deliver": ("Export", "Runs"),
-}
-
-
-def frame(page: str) -> Session:
+def frame(title: str) -> Session:
     """Draw what every page has and return what it works on.
 
-    A link to a run that this workspace does not have ends the page with what to do instead.
+    A link to a run that this workspace does not have, or a subject that the page needs and that
+    nobody chose yet, ends the page with what to do instead.
     """
-    about = PAGES[page]
-    name = "PruneScope" if page == "Home" else f"{page} \N{MIDDLE DOT} PruneScope"
+    page = PAGES[title]
+    is_home = not page.section
+    name = "PruneScope" if is_home else f"{title} \N{MIDDLE DOT} PruneScope"
     # A Material icon would be fetched from the network by the browser.
     st.set_page_config(page_title=name, page_icon=icon(), layout="wide")
     url_state.restore()
@@ -55,30 +31,39 @@ def frame(page: str) -> Session:
         for part in (_navigation, _subject, job.chip, sidebar.totals, _share):
             with st.container():
                 part(current)
-    if page != "Home":
-        st.title(page, anchor=False)
-        st.caption(about.purpose)
+    if not is_home:
+        st.title(title, anchor=False)
+        st.caption(page.purpose)
     if current.broken:
         _broken_link(current)
+        st.stop()
+    if page.needs != "nothing" and current.spec is None:
+        no_subject(page)
         st.stop()
     return current
 
 
 def _navigation(current: Session) -> None:
     badges = _badges(current)
-    carried = url_state.carried()
-    st.page_link(PAGE_FILES["Home"], label="Home", icon=":material/home:", query_params=carried)
-    for section, pages in SECTIONS.items():
+    for section, pages in sections().items():
+        if not section:
+            for page in pages:
+                _link(page, page.title)
+            continue
         st.caption(section)
         with st.container(gap="xsmall"):
             for page in pages:
-                st.page_link(
-                    PAGE_FILES[page],
-                    label=f"{page} {badges.get(page, '')}".strip(),
-                    icon=f":material/{PAGES[page].icon}:",
-                    query_params=carried,
-                    width="stretch",
-                )
+                _link(page, f"{page.title} {badges.get(page.title, '')}".strip(), width="stretch")
+
+
+def _link(page: Page, label: str, **options: Any) -> None:
+    st.page_link(
+        page.file,
+        label=label,
+        icon=f":material/{page.icon}:",
+        query_params=url_state.carried(),
+        **options,
+    )
 
 
 def _badges(current: Session) -> dict[str, str]:

@@ -10,9 +10,10 @@ import streamlit as st
 
 from analysis import allocation, plans
 from analysis.allocation import global_plan
+from analysis.evaluation import LoadedSubject
 from analysis.plans import USUAL, require_fit, rounded
 from analysis.records import Plan
-from pages.components.state import LoadedSubject, Session, plan_state, url_state
+from pages.components.state import Session, plan_state, url_state
 from pages.components.widgets import formatting, problem
 from pruners.errors import PruneScopeError
 

@@ -12,26 +12,18 @@ from pages.components.widgets import empty, guarded
 
 def pruning_plan(current: Session) -> Plan | None:
     """Return the present plan; else draw what is missing and where to make it."""
-    if current.spec is None:
-        empty(
-            "No subject yet",
-            "Choose a model and data first, or take the demo.",
-            icon="deployed_code",
-            action="Go to setup",
-            page="Setup",
-        )
-        return None
+    spec = current.chosen
     plan = plan_state.present()
-    is_other = plan is None or plan.subject != current.spec
-    known = session.identity(current.spec)
+    is_other = plan is None or plan.subject != spec
+    known = session.identity(spec)
     has_changed = plan is not None and (known is None or known.weights != plan.fingerprint)
     if (is_other and url_state.value("plan")) or (has_changed and not is_other):
         # A link, a reload, or files that were written again: the plan needs its subject.
         with guarded("The plan of this link cannot be restored"):
             with st.spinner("Loading the subject", show_time=True):
-                subject = session.loaded(current.spec)
+                subject = session.loaded(spec)
             plan = plan_state.ensure(current, subject.prepared)
-    if plan is None or plan.subject != current.spec or not plans.pruned_entries(plan):
+    if plan is None or plan.subject != spec or not plans.pruned_entries(plan):
         empty(
             "The plan removes nothing yet",
             "Choose a ratio for at least one layer; a uniform fill is one click.",

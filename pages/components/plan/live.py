@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import time
+
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from analysis.evaluation import LiveResult
+from analysis.evaluation import LiveResult, LoadedSubject
 from analysis.plans import Prediction
 from analysis.records import Plan
-from pages.components.state import ATTEMPTS, LoadedSubject
 from pages.components.widgets import formatting
 
 LABEL = "Measured accuracy"
@@ -78,25 +80,17 @@ def stream(
 ) -> None:
     """Measure a plan and redraw after each batch; call last on a page.
 
-    An edit that arrives meanwhile ends this at the next redraw. Another session's measurement may
-    end it too; then it starts again, with what is in memory already.
+    An edit that arrives meanwhile ends this at the next redraw; what other sessions measure goes
+    on.
     """
-    result = subject.known(plan)
+    drawn = -math.inf
     try:
-        for _ in range(ATTEMPTS):
-            if result is not None and result.is_final:
-                break
-            shown = -REDRAW_SECONDS
-            for result in subject.live.evaluate(plan):
-                if not result.is_final and result.seconds - shown >= REDRAW_SECONDS:
-                    show(result, slot, note, predicted)
-                    shown = result.seconds
+        for result in subject.measure(plan):
+            now = time.monotonic()
+            if result.is_final or now - drawn >= REDRAW_SECONDS:
+                show(result, slot, note, predicted)
+                drawn = now
     except Exception:
         slot.metric(LABEL, formatting.DASH, border=True, height="stretch")
         note.caption("Not measured; the reason is at the end of this page.")
         raise
-    if result is None:
-        return
-    if result.is_final:
-        subject.remember(plan, result)
-    show(result, slot, note, predicted)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from analysis import figures, plans
-from analysis.curves import COLUMNS
-from analysis.plans import Prediction, plan_table, predict
+from analysis.curves import COLUMNS, tolerated
+from analysis.evaluation import LoadedSubject
+from analysis.plans import Curves, Prediction, dense_accuracy, plan_table, predict_from
 from analysis.records import Plan
 from analysis.uncertainty import wilson
 from pages.components.plan import fill, live, table_editor
-from pages.components.state import LoadedSubject, Session, plan_state, session, url_state
+from pages.components.state import Session, plan_state, session, url_state
 from pages.components.widgets import charts, formatting, guarded, ribbon
 
 NO_POINTS = pd.DataFrame(columns=list(COLUMNS))
@@ -20,11 +23,10 @@ NO_POINTS = pd.DataFrame(columns=list(COLUMNS))
 
 def draw(current: Session) -> None:
     """Draw the page; the live measurement comes last, so that nothing waits for it."""
-    assert current.spec is not None
     with st.spinner("Loading the subject", show_time=True):
-        subject = session.loaded(current.spec)
+        subject = session.loaded(current.chosen)
     plan = plan_state.ensure(current, subject.prepared)
-    points = _points(current)
+    curves = _run_curves(current)
     if current.has_changed:
         ribbon(
             "The weights, data or code of this subject have changed since the open run: its curves "
@@ -32,12 +34,12 @@ def draw(current: Session) -> None:
         )
     if not plan_state.is_for(plan, current):
         _other_run(current, subject, plan)
-    predicted = None if points.empty else predict(plan, points)
+    predicted = None if curves.points.empty else curves.predict(plan)
     slot, note = _cards(subject, plan, predicted)
-    fill.draw(current, subject, plan, points)
-    table = plan_table(plan, points, tolerance=float(url_state.value("tolerance")) / 100)
-    table_editor.draw(plan, table, points, current)
-    _details(subject, plan, points, table)
+    fill.draw(current, subject, plan, curves.points)
+    table = plan_table(plan, curves.envelopes, curves.limits, tolerance=_tolerance())
+    table_editor.draw(plan, table, curves.points, current)
+    _details(subject, plan, curves.points, table)
     if subject.prepared.subject.evaluation is not None:
         with guarded("The plan cannot be measured"):
             live.stream(subject, plan, slot, note, predicted)
@@ -63,11 +65,35 @@ def _other_run(current: Session, subject: LoadedSubject, plan: Plan) -> None:
         )
 
 
-def _points(current: Session) -> pd.DataFrame:
-    """Return the points that the plan may be predicted from; none of another subject's."""
-    if current.run is None or current.is_stale:
-        return NO_POINTS
-    return session.points(current.run)
+def _tolerance() -> float:
+    return float(url_state.value("tolerance")) / 100
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunCurves:
+    """What a plan may be predicted from.
+
+    Attributes:
+        points: The points table of the open run; empty without one of this subject.
+        envelopes: Its envelopes.
+        limits: What its layers tolerate.
+    """
+
+    points: pd.DataFrame
+    envelopes: Curves
+    limits: pd.DataFrame
+
+    def predict(self, plan: Plan) -> Prediction:
+        """Predict a plan's drop; see `analysis.plans.predict`."""
+        return predict_from(plan, self.envelopes).within(dense_accuracy(self.points))
+
+
+def _run_curves(current: Session) -> RunCurves:
+    run = current.run
+    if run is None or current.is_stale:
+        return RunCurves(NO_POINTS, {}, tolerated(NO_POINTS, tolerance=_tolerance()))
+    limits = session.tolerated(run, tolerance=_tolerance())
+    return RunCurves(session.points(run), session.envelopes(run), limits)
 
 
 def _cards(
@@ -158,7 +184,7 @@ def _details(subject: LoadedSubject, plan: Plan, points: pd.DataFrame, table: pd
                 figures.focus_curves(
                     points,
                     layer=name,
-                    tolerance=float(url_state.value("tolerance")) / 100,
+                    tolerance=_tolerance(),
                     theme=charts.theme(),
                     height=280,
                 ),

@@ -9,9 +9,10 @@ import streamlit as st
 
 from analysis import figures
 from analysis.edits import PreparedSubject
+from analysis.evaluation import LoadedSubject
 from analysis.records import SubjectSpec
 from analysis.uncertainty import wilson
-from pages.components.state import DEMO, LoadedSubject, Session, session
+from pages.components.state import DEMO, Session, session
 from pages.components.widgets import charts, formatting, go
 from pruners.errors import PruneScopeError
 

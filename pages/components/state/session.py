@@ -13,11 +13,13 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from analysis import curves
+from analysis import curves, plans
+from analysis.evaluation import LoadedSubject
+from analysis.plans import Curves
 from analysis.records import Identity, RunRow, SubjectSpec
 from analysis.store import Store
 from analysis.subjects import roots_of_environment
-from pages.components.state.subject_cache import LoadedSubject, subjects
+from pages.components.state.subject_cache import subjects
 from pages.components.state.url_state import PARAMETERS, put, value
 from pruners.errors import PruneScopeError
 
@@ -40,6 +42,12 @@ class Session:
     spec: SubjectSpec | None
     run: RunRow | None
     broken: str = ""
+
+    @property
+    def chosen(self) -> SubjectSpec:
+        """The subject, on pages that need one: the frame lets nobody in without."""
+        assert self.spec is not None
+        return self.spec
 
     @property
     def is_live(self) -> bool:
@@ -122,6 +130,16 @@ def stamp(run: RunRow) -> tuple[str, int, str]:
 def tolerated(run: RunRow, *, tolerance: float) -> pd.DataFrame:
     """Return what each layer tolerates by each criterion, computed once a batch."""
     return _tolerated(str(workspace()), *stamp(run), tolerance)
+
+
+def envelopes(run: RunRow) -> Curves:
+    """Return the envelopes of a run's curves, computed once a batch; shared, not to be changed."""
+    return _envelopes(str(workspace()), *stamp(run))
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _envelopes(path: str, run_id: str, batch: int, state: str) -> Curves:
+    return plans.envelopes(_points(path, run_id, batch, state))
 
 
 @st.cache_data(max_entries=16, show_spinner=False)

@@ -8,10 +8,11 @@ import streamlit as st
 
 from analysis.edits import REPAIR_HELP, SWEEP_REPAIRS, PreparedSubject
 from analysis.engine import PRECISION_HELP, PRECISIONS
+from analysis.evaluation import LoadedSubject
 from analysis.records import SweepSpec
 from analysis.sweeps import SweepEstimate, estimate_cost, parse_ratios, plan_sweep
 from analysis.worker import known_points, launch
-from pages.components.state import LoadedSubject, Session, session, url_state
+from pages.components.state import Session, session, url_state
 from pages.components.widgets import formatting
 from pruners.criteria import REDUCTION_HELP, REDUCTIONS, registry
 from pruners.groups import SEMANTICS, SEMANTICS_HELP, SEMANTICS_LABEL

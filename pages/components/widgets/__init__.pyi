@@ -1,20 +1,23 @@
 from . import charts, formatting, job, run_state, variant_switch
 from .charts import theme
-from .page_registry import PAGE_FILES, go
-from .states import empty, guarded, problem, refreshed, ribbon
+from .page_registry import PAGES, Page, go, sections
+from .states import empty, guarded, no_subject, problem, refreshed, ribbon
 
 __all__ = [
-    "PAGE_FILES",
+    "PAGES",
+    "Page",
     "charts",
     "empty",
     "formatting",
     "go",
     "guarded",
     "job",
+    "no_subject",
     "problem",
     "refreshed",
     "ribbon",
     "run_state",
+    "sections",
     "theme",
     "variant_switch",
 ]

@@ -9,10 +9,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from analysis.figures import alt, palette
-
-FONT = '"Source Sans", "Source Sans Pro", "Segoe UI", sans-serif'
-
+from analysis.figures import alt
 
 # Lines that one chart can show apart: as many as the palette has colours.
 SERIES = 6
@@ -42,6 +39,8 @@ def _kept(key: tuple[Hashable, ...], _build: Callable[[], go.Figure]) -> go.Figu
 def kept(build: Callable[[], go.Figure], *key: Hashable) -> go.Figure:
     """Return a figure that was built before from the same data and choices, or build it.
 
+    All sessions get the same figure: nobody changes it.
+
     Args:
         build: Builds the figure.
         key: Everything that it depends on.
@@ -56,17 +55,12 @@ def show(
     on_pick: Callable[[Sequence[Any]], None] | None = None,
     file_name: str = "chart",
 ) -> None:
-    """Draw a figure; a click calls ``on_pick`` with the point's ``customdata``."""
+    """Draw a figure as it is; a click calls ``on_pick`` with the point's ``customdata``."""
     config: dict[str, Any] = {
         "displaylogo": False,
         "modeBarButtonsToRemove": ["select2d", "lasso2d", "autoScale2d"],
         "toImageButtonOptions": {"format": "svg", "filename": file_name},
     }
-    figure.update_layout(
-        font_family=FONT, modebar={"bgcolor": "rgba(0,0,0,0)", "color": palette(theme()).muted}
-    )
-    figure.update_xaxes(title_font_size=13)
-    figure.update_yaxes(title_font_size=13)
     common: dict[str, Any] = {"theme": None, "config": config, "alt": alt(figure) or None}
     if on_pick is None:
         st.plotly_chart(figure, key=key, **common)

@@ -99,12 +99,20 @@ def thousands(count: int) -> str:
 
 
 def plural(count: int, noun: str, many: str = "") -> str:
-    """Return ``1 layer``, ``3 layers``."""
+    """Return a count with its noun.
+
+    >>> plural(1, "layer"), plural(3, "layer"), plural(2000, "class", "classes")
+    ('1 layer', '3 layers', '2,000 classes')
+    """
     return f"{thousands(count)} {noun if count == 1 else many or noun + 's'}"
 
 
 def listed(names: Sequence[str], *, most: int = 3) -> str:
-    """Join names for a sentence: the first few of many."""
+    """Join names for a sentence: the first few of many.
+
+    >>> listed(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
     shown = ", ".join(names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
@@ -137,6 +145,10 @@ def code_list(names: Sequence[str], *, most: int = 3) -> str:
 
 
 def title_of(spec_model: str) -> str:
-    """Return the short name of a model or data address: ``sample:resnet20`` -> ``resnet20``."""
+    """Return the short name of a model or data address.
+
+    >>> title_of("sample:resnet20"), title_of("models/net.py:build#weights=w.safetensors")
+    ('resnet20', 'net.py:build')
+    """
     head = spec_model.split("#")[0]
     return head.rsplit("/", 1)[-1].removeprefix("sample:").removeprefix("torchvision:")

@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
+from analysis.records import RunRow
 from pages.components.state import Session, session
 from pages.components.widgets.formatting import title_of
 from pages.components.widgets.job import resume_banner
 from pages.components.widgets.states import empty, ribbon
 
 
-def has_points(current: Session) -> bool:
-    """Return whether the run has points; else draw why not and what to do."""
-    if current.run is None:
-        subject = current.spec is None
+def measured_run(current: Session) -> RunRow | None:
+    """Return the run whose points are shown; else draw why there are none and what to do."""
+    run = current.run
+    if run is None:
         empty(
             "No sweep yet",
-            "Choose a model and data first; the demo takes a minute."
-            if subject
-            else "Curves come from a sweep over the layers. It shows its cost before it starts.",
+            "Curves come from a sweep over the layers. It shows its cost before it starts.",
             icon="speed",
-            action="Go to setup" if subject else "Plan a sweep",
-            page="Setup" if subject else "Sweep",
+            action="Plan a sweep",
+            page="Sweep",
         )
-        return False
-    if session.points(current.run).empty and not current.is_live:
+        return None
+    if session.points(run).empty and not current.is_live:
         resume_banner(current)
         empty(
             "Nothing measured",
-            f"Run {current.run.run_id} ended before its first batch was complete.",
+            f"Run {run.run_id} ended before its first batch was complete.",
             icon="hourglass_disabled",
             action="Open the sweep",
             page="Sweep",
         )
-        return False
-    return True
+        return None
+    return run
 
 
 def ribbons(current: Session) -> None:

@@ -9,10 +9,16 @@ from contextlib import contextmanager
 
 import streamlit as st
 
-from pages.components.widgets.page_registry import go
+from pages.components.widgets.page_registry import Page, go
 from pruners.errors import CaptureError, PruneScopeError, StoreError
 
 LOG = logging.getLogger(__name__)
+# Need of a page -> title and icon while nothing was chosen.
+_NOTHING_YET = {
+    "subject": ("No subject yet", "deployed_code"),
+    "points": ("No sweep yet", "speed"),
+    "plan": ("No subject yet", "deployed_code"),
+}
 
 
 def empty(title: str, text: str, *, icon: str, action: str = "", page: str = "") -> None:
@@ -24,6 +30,12 @@ def empty(title: str, text: str, *, icon: str, action: str = "", page: str = "")
         if action and st.button(action, type="primary", icon=":material/arrow_forward:"):
             go(page)
         st.space("small")
+
+
+def no_subject(page: Page) -> None:
+    """Say that a page needs a subject, and where to choose one."""
+    title, icon = _NOTHING_YET[page.needs]
+    empty(title, page.without, icon=icon, action="Go to setup", page="Setup")
 
 
 def problem(error: Exception, *, title: str = "This did not work") -> None:

@@ -71,8 +71,8 @@ def say_gaps(run: RunRow, found: Sequence[Variant]) -> None:
         st.caption("  \n".join(f":material/compare_arrows: {text}" for text in said if text))
 
 
-def choose_beside(found: Sequence[Variant]) -> None:
-    """Ask which variant is drawn beside the run; nothing to ask without any."""
+def choose_compared(found: Sequence[Variant]) -> None:
+    """Ask which variant the run is compared with; nothing to ask without any."""
     if found:
         url_state.choice(
             "beside",
@@ -83,8 +83,8 @@ def choose_beside(found: Sequence[Variant]) -> None:
         )
 
 
-def beside(found: Sequence[Variant]) -> Variant | None:
-    """Return the variant that is drawn beside the run, as the store has it now."""
+def compared_variant(found: Sequence[Variant]) -> Variant | None:
+    """Return the variant that the run is compared with, as the store has it now."""
     chosen = url_state.value("beside")
     if not found or chosen == NOTHING:
         return None

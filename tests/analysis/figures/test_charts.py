@@ -328,7 +328,7 @@ def test_classes_without_clear_change_can_be_left_out() -> None:
     assert list(hollow) == ["diamond", "diamond-open"]
 
 
-BESIDE = figures.Beside(
+COMPARED = figures.ComparedCurves(
     table({("l1", "conv2"): STEEP, ("fpgm", "conv2"): STEEP}, half_width=0.002),
     name="raw",
     present="after lsq",
@@ -338,7 +338,7 @@ BESIDE = figures.Beside(
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_variant_beside_has_its_colour_but_no_other_cue(theme: str) -> None:
     figure = figures.focus_curves(
-        POINTS, layer="conv2", tolerance=0.011, beside=BESIDE, theme=theme
+        POINTS, layer="conv2", tolerance=0.011, compared=COMPARED, theme=theme
     )
     by_name = {trace.name: trace for trace in figure.data}
     assert list(by_name) == [
@@ -367,7 +367,7 @@ def test_a_variant_beside_has_its_colour_but_no_other_cue(theme: str) -> None:
 
 def test_a_variant_beside_shows_no_criterion_that_the_chart_lacks() -> None:
     figure = figures.focus_curves(
-        POINTS[POINTS["criterion"] == "l1"], layer="conv2", criteria=["l1"], beside=BESIDE
+        POINTS[POINTS["criterion"] == "l1"], layer="conv2", criteria=["l1"], compared=COMPARED
     )
     assert [name for name in traces(figure) if "interval" not in name] == [
         "l1, raw",
@@ -377,7 +377,7 @@ def test_a_variant_beside_shows_no_criterion_that_the_chart_lacks() -> None:
 
 def test_a_variant_beside_is_drawn_for_highlighted_layers_it_has() -> None:
     figure = figures.sensitivity_curves(
-        POINTS, criterion="l1", highlight=["conv2", "fc1"], tolerance=0.011, beside=BESIDE
+        POINTS, criterion="l1", highlight=["conv2", "fc1"], tolerance=0.011, compared=COMPARED
     )
     assert traces(figure)[1:3] == ["conv2, raw interval", "conv2, raw"]
     assert figure.data[2].y[0] == 0.0
@@ -385,7 +385,7 @@ def test_a_variant_beside_is_drawn_for_highlighted_layers_it_has() -> None:
     assert figures.alt(figure).endswith(
         "Removable: conv2 40% (between 30% and 40%) after lsq, 0% (between 0% and 0%) raw."
     )
-    alone = figures.sensitivity_curves(POINTS, criterion="l1", highlight=["fc1"], beside=BESIDE)
+    alone = figures.sensitivity_curves(POINTS, criterion="l1", highlight=["fc1"], compared=COMPARED)
     assert "Removable" not in figures.alt(alone)
     assert traces(alone) == ["other layers", "fc1 interval", "fc1"]
 

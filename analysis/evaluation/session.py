@@ -1,0 +1,221 @@
+"""Subjects in memory with everything that is slow to build, for the sessions of one process.
+
+Shared and read-only: a model is never changed, and sessions take turns where one thing cannot serve
+two at once.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+from analysis.edits import PreparedSubject, prepare
+from analysis.evaluation.live import LiveEvaluator, LiveResult
+from analysis.evaluation.sharing import SharedMeasurement, Turns
+from analysis.plans import Meter, key_of, meter, pruned_entries, start_plan
+from analysis.records import Identity, Plan, RunRow, SubjectSpec
+from analysis.subjects import Inventory, Stamp, build_inventory, inventory, load_subject, stamp
+
+MAX_SUBJECTS = 2
+MAX_RESULTS = 512
+# Each holds the tensors of its plan.
+MAX_UNFINISHED = 4
+
+
+class LoadedSubject:
+    """A subject in memory.
+
+    Args:
+        prepared: The subject, captured and traced.
+
+    Attributes:
+        lock: To be held by whoever uses the evaluator batch by batch.
+    """
+
+    def __init__(self, prepared: PreparedSubject) -> None:
+        self.prepared = prepared
+        self.lock = threading.RLock()
+        self._turns = Turns()
+        self._results: OrderedDict[Hashable, LiveResult] = OrderedDict()
+        self._unfinished: OrderedDict[Hashable, SharedMeasurement] = OrderedDict()
+        self._results_lock = threading.Lock()
+
+    @property
+    def identity(self) -> Identity:
+        """What all numbers of the subject depend on."""
+        return self.prepared.identity
+
+    def is_of(self, run: RunRow) -> bool:
+        """Return whether a run measured this subject."""
+        return run.is_of(self.identity)
+
+    @cached_property
+    def meter(self) -> Meter:
+        """What measures the size of plans."""
+        return meter(self.prepared)
+
+    @cached_property
+    def inventory(self) -> Inventory:
+        """Layers and groups."""
+        if self.prepared.structure is None:
+            return inventory(self.prepared.subject)
+        return build_inventory(self.prepared.model, self.prepared.structure)
+
+    @cached_property
+    def live(self) -> LiveEvaluator:
+        """The warm live evaluator behind `measure`."""
+        return LiveEvaluator(self.prepared)
+
+    @cached_property
+    def dense_size(self) -> tuple[int, int]:
+        """Parameters and MACs of the dense model."""
+        return self.meter.predict({})
+
+    def size(self, plan: Plan) -> tuple[int, int]:
+        """Return exact parameters and MACs of a plan."""
+        return self.meter.sizes(plan)
+
+    def known(self, plan: Plan) -> LiveResult | None:
+        """Return the result of a plan that was measured to the end."""
+        with self._results_lock:
+            return self._results.get(measured_content(plan))
+
+    def measure(self, plan: Plan) -> Iterator[LiveResult]:
+        """Yield results of a plan on more and more samples; the last one is of the whole set.
+
+        Sessions take turns batch by batch; one that stops reading disturbs no other. A plan that
+        another session measures, or has measured, is not measured again.
+
+        Raises:
+            PlanError: The plan does not fit the model.
+            InputError: The pruned model's logits are not finite, or there is no evaluation data.
+        """
+        known = self.known(plan)
+        if known is not None:
+            yield known
+            return
+        content = measured_content(plan)
+        for result in self._measurement(plan, content).follow():
+            if result.is_final:
+                self._keep(content, result)
+            yield result
+
+    def baseline(self) -> LiveResult:
+        """Return the dense model's result on the whole evaluation subset."""
+        kind = "channel" if self.prepared.structure is not None else "element"
+        *_, complete = self.measure(start_plan(self.prepared, criterion="l1", granularity=kind))
+        return complete
+
+    def _measurement(self, plan: Plan, content: Hashable) -> SharedMeasurement:
+        with self._results_lock:
+            found = self._unfinished.pop(content, None)
+            if found is None or found.has_failed:
+                found = SharedMeasurement(lambda: self.live.evaluate(plan), self._turns)
+            self._unfinished[content] = found
+            while len(self._unfinished) > MAX_UNFINISHED:
+                self._unfinished.popitem(last=False)
+        return found
+
+    def _keep(self, content: Hashable, result: LiveResult) -> None:
+        with self._results_lock:
+            self._unfinished.pop(content, None)
+            self._results[content] = result
+            while len(self._results) > MAX_RESULTS:
+                self._results.popitem(last=False)
+
+
+def measured_content(plan: Plan) -> Hashable:
+    """Return what a plan's measured accuracy depends on."""
+    entries = tuple(
+        (key_of(item), item.granularity, item.criterion, item.kept, item.indices)
+        for item in pruned_entries(plan)
+    )
+    subject = (plan.fingerprint, plan.subject.samples, plan.subject.seed)
+    return (*subject, plan.semantics, plan.reduction, entries)
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A subject, and the files that it was loaded from."""
+
+    subject: LoadedSubject
+    stamp: Stamp
+
+
+class Subjects:
+    """The subjects in memory, most recently used last.
+
+    A subject whose files have changed is loaded again. Sessions that ask for one subject wait for
+    one load; whoever works on another subject, loaded or not, does not wait for it.
+
+    Args:
+        most: How many subjects stay in memory.
+    """
+
+    def __init__(self, *, most: int = MAX_SUBJECTS) -> None:
+        self._most = most
+        self._held: OrderedDict[str, _Held] = OrderedDict()
+        self._lock = threading.Lock()
+        # A lock a subject that is being loaded.
+        self._loading: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def get(self, spec: SubjectSpec, roots: Sequence[Path], cache: Path) -> LoadedSubject:
+        """Return a subject, loaded now if it is not in memory as its files are.
+
+        Args:
+            spec: The subject.
+            roots: Folders below which files and factories may lie.
+            cache: Folder of calibration statistics.
+
+        Raises:
+            PruneScopeError: It cannot be loaded.
+        """
+        found = self.peek(spec)
+        if found is not None:
+            return found
+        with self._loading_lock(spec):
+            found = self.peek(spec)
+            if found is not None:
+                return found
+            # Taken before the files are read: what is written meanwhile counts as a change.
+            before = stamp(spec)
+            prepared = prepare(load_subject(spec, roots=roots))
+            prepared.use_cache(cache)
+            return self._keep(spec, _Held(LoadedSubject(prepared), before))
+
+    def _loading_lock(self, spec: SubjectSpec) -> threading.Lock:
+        with self._lock:
+            return self._loading.setdefault(_key(spec), threading.Lock())
+
+    def _keep(self, spec: SubjectSpec, held: _Held) -> LoadedSubject:
+        with self._lock:
+            self._held[_key(spec)] = held
+            self._held.move_to_end(_key(spec))
+            while len(self._held) > self._most:
+                self._held.popitem(last=False)
+        return held.subject
+
+    def put(self, spec: SubjectSpec, subject: LoadedSubject) -> None:
+        """Hold a subject that was loaded elsewhere."""
+        self._keep(spec, _Held(subject, stamp(spec)))
+
+    def peek(self, spec: SubjectSpec) -> LoadedSubject | None:
+        """Return a subject if it is in memory as its files are."""
+        with self._lock:
+            held = self._held.get(_key(spec))
+            if held is not None:
+                self._held.move_to_end(_key(spec))
+        return held.subject if held is not None and held.stamp == stamp(spec) else None
+
+
+def _key(spec: SubjectSpec) -> str:
+    return json.dumps(spec.to_dict())
