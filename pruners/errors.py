@@ -18,10 +18,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an exception's message that says something."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason")
+
+
 def one_line(error: BaseException) -> str:
     """Return an exception's type and the first line of its message."""
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason")
-    return f"{type(error).__name__}: {first}"
+    return f"{type(error).__name__}: {first_line(error)}"
 
 
 class PruneScopeError(Exception):

@@ -1,6 +1,12 @@
 """Exports of a plan: neutral files, the smaller model, one bundle. See `registry`."""
 
-from analysis.interop.formats import bundle, smaller_model, tables  # noqa: F401  (importing registers them)
+from analysis.interop.formats import (  # noqa: F401  (importing registers them)
+    bundle,
+    onnx,
+    smaller_model,
+    tables,
+)
+from analysis.interop.formats.onnx import NAME as ONNX
 from analysis.interop.formats.onnx import write_onnx
 from analysis.interop.formats.script import SCRIPT, WEIGHTS, reference_input, write_script
 from analysis.interop.recovered_model import write_recovered
@@ -22,6 +28,7 @@ __all__ = [
     "ExportRequest",
     "Exported",
     "Format",
+    "ONNX",
     "RoundTrip",
     "SCRIPT",
     "WEIGHTS",

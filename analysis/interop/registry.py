@@ -92,21 +92,23 @@ class Format:
         label: Name for people.
         help: What it writes, one sentence.
         fn: The function.
+        ready: Raises UnsupportedError where a package that the format needs is not installed.
     """
 
     name: str
     label: str
     help: str
     fn: Callable[[ExportRequest], Exported]
+    ready: Callable[[], None] = lambda: None
 
 
 _FORMATS: dict[str, Format] = {}
 
 
 def export_format(
-    name: str, *, label: str, help: str
+    name: str, *, label: str, help: str, ready: Callable[[], None] = lambda: None
 ) -> Callable[[Callable[[ExportRequest], Exported]], Callable[[ExportRequest], Exported]]:
-    """Register a function as an export format.
+    """Register a function as an export format; see `Format` for the arguments.
 
     Raises:
         ValueError: The name is taken.
@@ -115,7 +117,7 @@ def export_format(
     def register(fn: Callable[[ExportRequest], Exported]) -> Callable[[ExportRequest], Exported]:
         if name in _FORMATS:
             raise ValueError(f"two export formats are called {name!r}")
-        _FORMATS[name] = Format(name, label, help, fn)
+        _FORMATS[name] = Format(name, label, help, fn, ready)
         return fn
 
     return register
@@ -146,6 +148,7 @@ def export(name: str, request: ExportRequest) -> Exported:
         StoreError: The files cannot be written.
     """
     chosen = get(name)
+    chosen.ready()
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", request.name):
         raise InputError(
             f"the name of an export is made of letters, digits, '.', '_' and '-', found "

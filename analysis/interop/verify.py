@@ -16,6 +16,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from analysis.edits import PreparedSubject
+from analysis.interop.formats import onnx
 from analysis.interop.formats.script import SCRIPT, WEIGHTS
 from analysis.interop.formats.smaller_model import export_model
 from analysis.interop.formats.tables import export_csv, export_json
@@ -54,7 +55,7 @@ class Check(Record):
     """One comparison.
 
     Attributes:
-        name: ``plan``, ``indices``, ``weights``, ``script``, ``accuracy`` or ``points``.
+        name: ``plan``, ``indices``, ``weights``, ``script``, ``accuracy``, ``points`` or ``onnx``.
         passed: Whether it holds.
         text: What was expected and found, for a person.
     """
@@ -100,6 +101,7 @@ def round_trip(
     recovery: Recovery | None = None,
     points: pd.DataFrame | None = None,
     directory: Path | None = None,
+    with_onnx: bool = False,
 ) -> RoundTrip:
     """Export a plan, read it back, rebuild the model in another process and compare.
 
@@ -109,14 +111,24 @@ def round_trip(
         recovery: The plan repaired: then the repaired model is exported.
         points: The points table, to be compared as well.
         directory: Where the files go; by default a temporary folder that is removed.
+        with_onnx: Write ``model.onnx`` as well and run it under onnxruntime.
 
     Raises:
         PlanError: The plan does not fit the subject.
+        UnsupportedError: ONNX is asked for, but its packages are missing, or the model holds what
+            it cannot say.
     """
+    if with_onnx:
+        onnx.require_packages()
     if directory is None:
         with tempfile.TemporaryDirectory(prefix="prunescope-") as folder:
             return round_trip(
-                prepared, plan, recovery=recovery, points=points, directory=Path(folder)
+                prepared,
+                plan,
+                recovery=recovery,
+                points=points,
+                directory=Path(folder),
+                with_onnx=with_onnx,
             )
     request = ExportRequest(
         prepared=prepared, plan=plan, recovery=recovery, directory=directory, points=points
@@ -139,6 +151,9 @@ def round_trip(
     if points is not None and not points.empty:
         export_csv(request)
         checks.append(_points_check(points, directory / "points.csv"))
+    if with_onnx:
+        onnx.export_onnx(request)
+        checks.append(_onnx_check(prepared, small, directory / onnx.FILE))
     return RoundTrip(checks=tuple(checks), samples=samples, correct=correct)
 
 
@@ -229,6 +244,21 @@ def _script_checks(
         )
     )
     return checks, len(here), correct
+
+
+def _onnx_check(prepared: PreparedSubject, small: nn.Module, path: Path) -> Check:
+    inputs, _ = _samples(prepared)
+    parts = torch.split(inputs, prepared.subject.spec.batch_size)
+    with torch.inference_mode():
+        expected = torch.cat([small(part) for part in parts]).cpu()
+    found = torch.cat([onnx.run_onnx(path, part) for part in parts])
+    difference = onnx.relative_difference(found, expected)
+    return Check(
+        name=onnx.NAME,
+        passed=difference < onnx.TOLERANCE,
+        text=f"onnx: the logits that onnxruntime computes for {len(inputs)} samples differ by "
+        f"{difference:.1e} of the largest",
+    )
 
 
 def _samples(prepared: PreparedSubject) -> tuple[Tensor, Tensor | None]:

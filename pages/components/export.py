@@ -79,7 +79,7 @@ def draw(current: Session, plan: Plan) -> None:
             "PyTorch alone, and compares.",
         )
     if check:
-        _check(request)
+        _check(request, name)
     _checked(request)
     if name in built:
         if built[name].model != _model(request):
@@ -181,9 +181,14 @@ def _preview(file: File, key: str) -> None:
             st.caption(f"The first {formatting.file_size(PREVIEW_BYTES)} are shown.")
 
 
-def _check(request: ExportRequest) -> None:
+def _check(request: ExportRequest, name: str) -> None:
     with st.spinner("Exporting, reading back and comparing", show_time=True):
-        found = interop.round_trip(request.prepared, request.plan, recovery=request.recovery)
+        found = interop.round_trip(
+            request.prepared,
+            request.plan,
+            recovery=request.recovery,
+            with_onnx=name == interop.ONNX,
+        )
     st.session_state[CHECKED] = (_model(request), found)
 
 

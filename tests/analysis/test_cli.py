@@ -306,6 +306,19 @@ def test_plan_evaluate_and_export(run: Run, swept: str, plan_file: Path, folder:
     assert "rebuild.py" in out
 
 
+def test_export_offers_onnx(
+    run: Run, plan_file: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxruntime")
+    asked = ["export", "--plan", plan_file, "--format", "onnx", "--out"]
+    code, out, err = run(*asked, folder / "o", "--json")
+    assert code == 0, err
+    assert [Path(item["path"]).name for item in json.loads(out)["files"]] == ["model.onnx"]
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    assert_one_line(run(*asked, folder / "p"), says=r"pip install 'prunescope\[onnx\]'")
+    assert not (folder / "p").exists()
+
+
 def test_a_budget_is_met_after_rounding(run: Run, swept: str, folder: Path) -> None:
     path = folder / "rounded.json"
     asked = ["plan", "--run", swept, "--strategy", "uniform", "--budget", "macs=0.6", "--out", path]

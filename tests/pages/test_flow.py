@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import pkgutil
+import sys
 from collections import Counter
 from typing import Any
 
@@ -202,6 +203,26 @@ def test_export_builds_the_files_and_checks_the_round_trip(open_page: Open) -> N
     plan = json.loads(built.files[0].content)
     assert {entry["ratio"] for entry in plan["entries"]} == {0.5}
     assert all(len(entry["indices"]) == entry["kept"] for entry in plan["entries"])
+
+
+def test_export_offers_onnx_or_says_what_to_install(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxruntime")
+    test = open_page("5_Plan", "done")
+    fill_uniform(test, 50)
+    test.switch_page("pages/7_Export.py").run()
+    test.segmented_control(key="export_format").set_value("onnx").run()
+    test.button(key="export_build").click().run()
+    assert_no_bug(test)
+    assert [file.name for file in test.session_state["exports"]["onnx"].files] == ["model.onnx"]
+    test.button(key="export_check").click().run()
+    assert_no_bug(test)
+    assert "logits that onnxruntime computes" in text_of(test)
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    test.button(key="export_build").click().run()
+    assert_no_bug(test)
+    assert "pip install 'prunescope[onnx]'" in text_of(test)
 
 
 def test_a_link_to_a_plan_restores_it_and_an_edit_makes_a_copy(open_page: Open) -> None:

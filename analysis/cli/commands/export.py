@@ -48,7 +48,7 @@ def export(
     """Write a plan, the smaller model or the points as files."""
     from analysis import interop as formats
 
-    formats.get(format)
+    formats.get(format).ready()
     check_repair(repair)
     chosen = plan_of_file(plan)
     check_folder(out)

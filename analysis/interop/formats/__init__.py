@@ -1,9 +1,10 @@
 """One file a format; importing this package registers them."""
 
-from analysis.interop.formats import bundle, smaller_model, tables
+from analysis.interop.formats import bundle, onnx, smaller_model, tables
 
 __all__ = [
     "bundle",
+    "onnx",
     "smaller_model",
     "tables",
 ]

@@ -1,4 +1,4 @@
-"""Export to ONNX, checked under onnxruntime (extra ``onnx``)."""
+"""The smaller model as ONNX, checked under onnxruntime (extra ``onnx``)."""
 
 from __future__ import annotations
 
@@ -11,23 +11,52 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
-from pruners.errors import PruneScopeError, UnsupportedError
+from analysis.interop.formats.smaller_model import model_notes
+from analysis.interop.registry import Exported, ExportRequest, export_format
+from pruners.errors import PruneScopeError, UnsupportedError, first_line
 
+NAME = "onnx"
+FILE = "model.onnx"
+PACKAGES = ("onnxruntime", "onnx", "onnxscript")
 TOLERANCE = 1e-3
 
 
-def require(name: str) -> ModuleType:
-    """Import a package of the extra ``onnx``.
+def require_packages() -> None:
+    """Import the packages of the extra ``onnx``.
 
     Raises:
-        UnsupportedError: It is not installed; the message says how to install it.
+        UnsupportedError: One is not installed; the message says how to install it.
     """
+    for name in PACKAGES:
+        _require(name)
+
+
+def _require(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError:
         raise UnsupportedError(
             f"ONNX export needs {name}, which is not installed: pip install 'prunescope[onnx]'"
         ) from None
+
+
+@export_format(
+    NAME,
+    label="ONNX",
+    help="The physically smaller model as ONNX with a free batch size, run once under onnxruntime; "
+    "needs the extra onnx.",
+    ready=require_packages,
+)
+def export_onnx(request: ExportRequest) -> Exported:
+    """Write ``model.onnx``.
+
+    Raises:
+        UnsupportedError: A package is missing, or the model holds what ONNX cannot say.
+    """
+    path = request.directory / FILE
+    difference = write_onnx(request.model(), request.prepared.subject.example, path)
+    text = f"the smaller model; onnxruntime's logits differ by {difference:.1e} of the largest"
+    return Exported(files=((path, text),), notes=model_notes(request))
 
 
 def write_onnx(model: nn.Module, example: Tensor, path: Path) -> float:
@@ -45,9 +74,7 @@ def write_onnx(model: nn.Module, example: Tensor, path: Path) -> float:
         UnsupportedError: A package is missing, or the model holds what ONNX cannot say.
         PruneScopeError: onnxruntime computes something else.
     """
-    runtime = require("onnxruntime")
-    require("onnx")
-    require("onnxscript")
+    require_packages()
     partial = path.with_name(path.name + ".partial")
     try:
         with warnings.catch_warnings():
@@ -66,17 +93,33 @@ def write_onnx(model: nn.Module, example: Tensor, path: Path) -> float:
             )
     except Exception as error:
         partial.unlink(missing_ok=True)
-        reason = next((line for line in str(error).splitlines() if line.strip()), "no reason given")
-        raise UnsupportedError(f"the model cannot be written as ONNX: {reason}") from error
-    partial.replace(path)
+        raise UnsupportedError(
+            f"the model cannot be written as ONNX: {first_line(error)}"
+        ) from error
     # Another batch size than the example's, so that a size that was frozen shows.
     inputs = torch.cat([example, example.flip(0)[:1]])
     with torch.no_grad():
-        expected = model(inputs)
-    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    found = torch.from_numpy(session.run(None, {"input": inputs.cpu().numpy()})[0])
-    scale = expected.abs().max().clamp_min(1e-12)
-    difference = float((found - expected.cpu()).abs().max() / scale.cpu())
+        expected = model(inputs).cpu()
+    difference = relative_difference(run_onnx(partial, inputs), expected)
     if not difference < TOLERANCE:
+        partial.unlink()
         raise PruneScopeError(f"onnxruntime's logits differ by {difference:.2g}")
+    partial.replace(path)
     return difference
+
+
+def run_onnx(path: Path, inputs: Tensor) -> Tensor:
+    """Return what onnxruntime computes for a batch, on the CPU.
+
+    Raises:
+        UnsupportedError: onnxruntime is not installed.
+    """
+    runtime = _require("onnxruntime")
+    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return torch.from_numpy(session.run(None, {"input": inputs.cpu().numpy()})[0])
+
+
+def relative_difference(found: Tensor, expected: Tensor) -> float:
+    """Return the largest difference of two tensors, relative to the largest expected value."""
+    scale = expected.abs().max().clamp_min(1e-12)
+    return float((found - expected).abs().max() / scale)

@@ -27,7 +27,7 @@ def export_model(request: ExportRequest) -> Exported:
     example = request.prepared.subject.example
     params = sum(item.numel() for item in model.parameters())
     files = [(request.directory / WEIGHTS, f"the weights: {params:,} parameters")]
-    notes = _notes(request)
+    notes = model_notes(request)
     script = request.directory / SCRIPT
     try:
         write_script(model, example, request.directory)
@@ -77,7 +77,8 @@ def _card(request: ExportRequest, *, params: int, is_scripted: bool) -> dict[str
     return card
 
 
-def _notes(request: ExportRequest) -> tuple[str, ...]:
+def model_notes(request: ExportRequest) -> tuple[str, ...]:
+    """Say in what the exported model is not the one that a user may take it for."""
     notes = []
     if request.plan.semantics == "weights":
         notes.append(
