@@ -2,6 +2,7 @@
 
 from analysis.allocation import ranked, threshold, uniform  # noqa: F401  (importing registers them)
 from analysis.allocation.budget import KINDS, Budget, parse_budget
+from analysis.allocation.filling import fill_plan
 from analysis.allocation.global_ranking import global_plan
 from analysis.allocation.registry import (
     BEST,
@@ -24,6 +25,7 @@ __all__ = [
     "Request",
     "Strategy",
     "allocate",
+    "fill_plan",
     "get",
     "global_plan",
     "names",

@@ -28,7 +28,7 @@ class Budget:
     limit: float
 
     def __str__(self) -> str:
-        return f"{self.kind}={self.limit:g}"
+        return f"{self.kind}={self.limit}"
 
     @property
     def text(self) -> str:
@@ -56,6 +56,6 @@ def parse_budget(text: str) -> Budget:
         limit = float(number)
     except ValueError:
         raise InputError(f"budget {text!r}: {number!r} is no number") from None
-    if not 0 < limit <= 1:
+    if not 0 <= limit <= 1 or (limit == 0 and kind != "drop"):
         raise InputError(f"budget {text!r}: the limit is a fraction above 0 and up to 1")
     return Budget(kind, limit)

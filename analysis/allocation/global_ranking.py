@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from analysis.edits import PreparedSubject, Target, scores, targets
-from analysis.records import Plan, PlanEntry
+from analysis.records import Plan, PlanEntry, Recipe
 from pruners.criteria import registry
 from pruners.errors import InputError
 from pruners.selection import global_masks
@@ -62,7 +62,8 @@ def global_plan(
         entry if entry.locked else _filled(entry, masks[_name(entry)], granularity)
         for entry in plan.entries
     )
-    return dataclasses.replace(plan, entries=entries, strategy=f"global ({normalizer})")
+    recipe = dataclasses.replace(plan.recipe or Recipe(), ratio=ratio, normalizer=normalizer)
+    return dataclasses.replace(plan, entries=entries, strategy="global", recipe=recipe)
 
 
 def _name(entry: PlanEntry) -> str:

@@ -6,6 +6,7 @@ strategy is one function in one file and one import in `analysis.allocation`.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ import pandas as pd
 
 from analysis.allocation.budget import Budget
 from analysis.plans import Meter
-from analysis.records import Plan
+from analysis.records import Plan, Recipe
 from pruners.errors import InputError, UnknownNameError
 
 FIXED, BEST = "fixed", "best"
@@ -34,8 +35,8 @@ class Request:
         cautious: Read curves at the upper end of their intervals.
         most: Largest ratio that is given to any entry.
         rank: Fills a plan by global ranking at a ratio
-        (`analysis.allocation.global_ranking.global_plan`). finish: Applied to every plan that a
-        strategy tries, before its cost is asked for: rounding
+            (`analysis.allocation.global_ranking.global_plan`).
+        finish: Applied to every plan that a strategy tries, before its cost is asked for: rounding
             of kept counts, so that a budget holds after it. It must not reverse an order: what
             removes more before it removes no less after it.
     """
@@ -133,7 +134,7 @@ def get(name: str) -> Strategy:
 
 
 def allocate(name: str, request: Request) -> Allocation:
-    """Fill a plan by a strategy.
+    """Fill a plan by a strategy; the plan tells by which one and what it was asked for.
 
     Raises:
         UnknownNameError: No such strategy.
@@ -149,4 +150,16 @@ def allocate(name: str, request: Request) -> Allocation:
         raise InputError(f"strategy {name} needs exactly one of {', '.join(levels)}; found {found}")
     if request.criteria not in (FIXED, BEST):
         raise UnknownNameError("choice of criteria", request.criteria, (FIXED, BEST))
-    return chosen.fn(request)
+    # What an earlier strategy was asked for does not stay beside what this one is.
+    blank = dataclasses.replace(request.plan, recipe=None)
+    allocation = chosen.fn(dataclasses.replace(request, plan=blank))
+    recipe = dataclasses.replace(
+        allocation.plan.recipe or Recipe(),
+        criteria=request.criteria,
+        ratio=request.ratio,
+        tolerance=request.tolerance,
+        budget=None if request.budget is None else str(request.budget),
+        cautious=request.cautious,
+    )
+    plan = dataclasses.replace(allocation.plan, recipe=recipe)
+    return dataclasses.replace(allocation, plan=plan)

@@ -37,7 +37,7 @@ from .prediction import (
     predict,
     predict_from,
 )
-from .rescoring import rescored_plan
+from .rescoring import kept_whole, rescored_plan
 from .rounding import USUAL, channels_per_unit, rounded
 from .size import Meter, meter
 
@@ -65,6 +65,7 @@ __all__ = [
     "from_requests",
     "group_of",
     "kept_counts",
+    "kept_whole",
     "key_of",
     "lock",
     "mask_of_entry",

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.edits import PreparedSubject, Target, calibration_batches, edit_for, targets
-from analysis.records import Plan, PlanEntry
+from analysis.records import Plan, PlanEntry, Recipe
 from pruners import schedules
 from pruners.criteria import group_scores, registry
 from pruners.errors import InputError, UnsupportedError
@@ -34,7 +34,8 @@ def rescored_plan(
 
     Each round removes a part of every entry's units by the schedule, then all criteria see the
     model without them: weights that read removed channels no longer count, and statistics come
-    from the pruned model. What is removed stays removed. Locked entries keep their units.
+    from the pruned model. What is removed stays removed. Locked entries keep their units. Groups
+    that a norm mixes are not removed between rounds; see `kept_whole`.
 
     Args:
         prepared: The subject; its model is left as found.
@@ -74,7 +75,25 @@ def rescored_plan(
         else entry
         for entry in plan.entries
     )
-    return dataclasses.replace(plan, entries=entries)
+    recipe = dataclasses.replace(plan.recipe or Recipe(), rounds=rounds)
+    return dataclasses.replace(plan, entries=entries, recipe=recipe)
+
+
+def kept_whole(prepared: PreparedSubject, plan: Plan) -> tuple[str, ...]:
+    """Return the layers of pruned entries that rounds cannot remove a part of.
+
+    Where a norm mixes channels, only physical removal says what the model without some of them
+    computes; zeroed columns do not. Such groups are chosen by the scores of what the other groups
+    left.
+    """
+    if plan.semantics != "removal":
+        return ()
+    return tuple(
+        entry.layer
+        for entry in plan.entries
+        if not entry.locked and entry.kept < entry.total
+        if entry.group is not None and not prepared.group(entry.group).exact
+    )
 
 
 def _indices(mask: Tensor) -> tuple[int, ...]:
@@ -125,7 +144,7 @@ def _pruned_copy(
     tensors: dict[str, Tensor] = {}
     for name, mask in masks.items():
         state = ChainMap(tensors, dict(prepared.evaluator.state))
-        # Groups that only removal evaluates exactly stay as they are: their scores do not change.
+        # Groups that a norm mixes give no tensors: see `kept_whole`.
         edit = edit_for(prepared, found[name], mask, semantics=semantics, state=state)
         tensors.update(edit.tensors)
     model = copy.deepcopy(prepared.model)

@@ -6,7 +6,7 @@ import dataclasses
 import math
 
 from analysis.plans.entries import key_of
-from analysis.records import Plan, PlanEntry
+from analysis.records import Plan, PlanEntry, Recipe
 from pruners.errors import InputError, UnsupportedError
 from pruners.groups import Group, Structure
 
@@ -46,7 +46,8 @@ def rounded(plan: Plan, structure: Structure | None, *, multiple: int) -> Plan:
         else entry
         for entry in plan.entries
     )
-    return dataclasses.replace(plan, entries=entries)
+    recipe = dataclasses.replace(plan.recipe or Recipe(), round_to=multiple)
+    return dataclasses.replace(plan, entries=entries, recipe=recipe)
 
 
 def _rounded_entry(entry: PlanEntry, structure: Structure, multiple: int) -> PlanEntry:

@@ -1,5 +1,5 @@
 from .codec import Count, PositiveCount, Seconds, Share, decode_json
-from .plan import Plan, PlanEntry
+from .plan import Plan, PlanEntry, Recipe
 from .record import Document, Record
 from .run import (
     CANCELLED,
@@ -34,6 +34,7 @@ __all__ = [
     "Progress",
     "QUEUED",
     "RUNNING",
+    "Recipe",
     "Record",
     "RunRow",
     "STALE_SECONDS",

@@ -45,6 +45,31 @@ class PlanEntry(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe(Record):
+    """What a strategy was asked for: on the same subject and points it fills the same plan again.
+
+    Attributes:
+        criteria: ``fixed`` (each entry's own) or ``best``.
+        ratio: Fraction removed, 0..1; None where something else was given.
+        tolerance: Accepted drop of each layer alone, as a fraction.
+        budget: As in ``macs=0.5``.
+        cautious: Whether curves were read at the upper ends of their intervals.
+        normalizer: How global ranking made layers comparable; None for other strategies.
+        round_to: Kept channels were rounded up to a multiple of this.
+        rounds: The units were chosen in this many rounds.
+    """
+
+    criteria: str = "fixed"
+    ratio: Share | None = None
+    tolerance: float | None = None
+    budget: str | None = None
+    cautious: bool = False
+    normalizer: str | None = None
+    round_to: PositiveCount = 1
+    rounds: PositiveCount = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan(Document):
     """A pruning configuration of one subject.
 
@@ -54,6 +79,7 @@ class Plan(Document):
         entries: One entry a pruned group or layer; what is not listed stays dense.
         run: The run whose points it was chosen from, if any.
         strategy: How it was made: ``manual``, ``uniform``, ``threshold``, ...
+        recipe: What the strategy was asked for; later edits by hand are not in it.
         semantics: ``removal`` or ``weights``, as in `SweepSpec`.
         reduction: How member layers' scores join in a coupled group, as in `SweepSpec`.
         note: Free text.
@@ -64,6 +90,7 @@ class Plan(Document):
     entries: tuple[PlanEntry, ...]
     run: str | None = None
     strategy: str = "manual"
+    recipe: Recipe | None = None
     semantics: str = "removal"
     reduction: str = "mean"
     note: str = ""

@@ -13,14 +13,15 @@ import pytest
 from analysis import allocation
 from analysis.allocation import Budget, Request, parse_budget
 from analysis.allocation.registry import strategy
-from analysis.plans import Meter
+from analysis.plans import Meter, clear, from_json, kept_whole, resolve, start_plan, to_json
 from analysis.plans.editing import bulk_set, exclude, lock, new_plan, set_ratio
 from analysis.plans.entries import find, kept_counts
 from analysis.plans.prediction import predict
-from analysis.records.plan import Plan
+from analysis.records.plan import Plan, Recipe
 from analysis.records.subject import SubjectSpec
 from pruners.errors import InputError, UnknownNameError, UnsupportedError
 from tests.analysis.points_tables import table
+from tests.helpers.contexts import sample_context
 
 UNITS = {"a": 4, "b": 6, "c": 10}
 POSITIONS = {"a": 64, "b": 16, "c": 4}
@@ -289,6 +290,7 @@ def test_masked_weights_count_as_params_but_not_as_macs() -> None:
 def test_budgets() -> None:
     assert parse_budget("macs=0.5") == Budget("macs", 0.5)
     assert str(parse_budget("drop=0.01")) == "drop=0.01"
+    assert parse_budget("drop=0") == Budget("drop", 0.0)
     for text in ("macs", "flops=0.5", "macs=half", "macs=0", "macs=50", "macs=nan"):
         with pytest.raises(InputError, match="budget"):
             parse_budget(text)
@@ -343,6 +345,139 @@ def test_global_strategy_fills_by_rank_and_needs_scores() -> None:
     found = allocation.allocate("global", ranked).plan
     assert found.strategy == "global"
     assert sum(entry.kept for entry in found.entries) == 10
+
+
+def test_global_ranking_takes_the_best_criterion_of_the_run() -> None:
+    """Fault of the list: the run's first criterion was taken, though the help said best."""
+    curves = table(
+        {("l1", name): [0.1] * 9 for name in UNITS} | {("fpgm", name): [0.05] * 9 for name in UNITS}
+    )
+    request = Request(
+        plan=start(),
+        meter=METER,
+        points=curves,
+        ratio=0.5,
+        criteria="best",
+        rank=lambda plan, ratio: ranked_by_hand(plan, ratio, len(plan.entries[0].criterion)),
+    )
+    found = allocation.allocate("global", request)
+    assert {entry.criterion for entry in found.plan.entries} == {"fpgm"}
+    assert "fpgm ranks best" in found.message
+    fixed = allocation.allocate("global", dataclasses.replace(request, criteria="fixed"))
+    assert {entry.criterion for entry in fixed.plan.entries} == {"l1"}
+    without = allocation.allocate("global", dataclasses.replace(request, points=None))
+    assert kept_counts(without.plan) == kept_counts(fixed.plan)
+
+
+def test_the_best_criterion_within_a_drop_leaves_the_smallest_model() -> None:
+    drops = [step / 100 for step in range(9)]
+    curves = table(
+        {("l1", name): drops for name in UNITS}
+        | {("fpgm", name): [drop / 2 for drop in drops] for name in UNITS}
+    )
+    request = Request(
+        plan=lock(set_ratio(start(), "b", 0.5), "b"),
+        meter=METER,
+        points=curves,
+        budget=Budget("drop", 0.1),
+        criteria="best",
+        rank=lambda plan, ratio: ranked_by_hand(plan, ratio, 0),
+    )
+    found = allocation.allocate("global", request).plan
+    assert [entry.criterion for entry in found.entries] == ["fpgm", "l1", "fpgm"]
+    fixed = allocation.allocate("global", dataclasses.replace(request, criteria="fixed")).plan
+    assert METER.sizes(found) < METER.sizes(fixed)
+
+
+def test_criteria_that_cannot_score_an_entry_are_left_out() -> None:
+    curves = table({(name, "a"): [0.1] * 9 for name in ("l1", "fpgm")})
+
+    def rank(plan: Plan, ratio: float) -> Plan:
+        if plan.entries[0].criterion in refused:
+            raise UnsupportedError("no ReLU")
+        return ranked_by_hand(plan, ratio, 0)
+
+    request = Request(
+        plan=start(), meter=METER, points=curves, ratio=0.5, criteria="best", rank=rank
+    )
+    refused = {"l1"}
+    assert allocation.allocate("global", request).plan.entries[0].criterion == "fpgm"
+    refused.add("fpgm")
+    with pytest.raises(UnsupportedError, match="no ReLU"):
+        allocation.allocate("global", request)
+
+
+@pytest.mark.parametrize("name", allocation.names())
+def test_a_plan_tells_what_it_was_asked_for(name: str) -> None:
+    request = Request(
+        plan=dataclasses.replace(start(), recipe=Recipe(normalizer="lamp", rounds=3)),
+        meter=METER,
+        points=points(0),
+        budget=Budget("params", 2 / 3),
+        criteria="best",
+        cautious=True,
+        rank=lambda plan, ratio: ranked_by_hand(plan, ratio, 0),
+    )
+    found = allocation.allocate(name, request).plan
+    assert found.recipe == Recipe(criteria="best", budget=f"params={2 / 3}", cautious=True)
+    assert parse_budget(found.recipe.budget or "") == Budget("params", 2 / 3)
+
+
+SAMPLED = table(
+    {
+        (criterion, layer): [0.001 * place * step for place in range(9)]
+        for criterion, step in (("l1", 2), ("taylor", 1), ("fpgm", 3))
+        for layer in ("conv1", "conv2", "fc1", "fc2")
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("strategy_name", "recipe"),
+    [
+        ("global", Recipe(criteria="best", ratio=0.3)),
+        ("global", Recipe(ratio=0.3, normalizer="l2", rounds=2)),
+        ("global", Recipe(budget="params=0.4", normalizer="sum", round_to=4)),
+        ("uniform", Recipe(budget="macs=0.6", round_to=2, rounds=3)),
+        ("threshold", Recipe(tolerance=0.004, criteria="best", cautious=True)),
+        ("threshold", Recipe(budget="drop=0.0", criteria="best")),
+    ],
+)
+def test_a_plan_is_repeated_from_its_own_record(strategy_name: str, recipe: Recipe) -> None:
+    """Fault of the list: the normalizer was overwritten, so a global plan could not be repeated."""
+    prepared = sample_context("lenet5")
+    first = start_plan(prepared, criterion="taylor")
+    locked = lock(set_ratio(first, "conv1", 0.5), "conv1")
+
+    def filled(plan: Plan, name: str, asked: Recipe) -> Plan:
+        found = allocation.fill_plan(prepared, plan, name, asked, points=SAMPLED)
+        return resolve(prepared, found.plan)
+
+    plan = filled(locked, strategy_name, recipe)
+    back = from_json(to_json(plan))
+    assert back == plan
+    assert back.recipe is not None
+    assert filled(clear(back), back.strategy, back.recipe) == plan
+    if strategy_name == "global":
+        assert back.recipe.normalizer == (recipe.normalizer or "none")
+        other = dataclasses.replace(back.recipe, normalizer="max", ratio=0.3, budget=None)
+        assert filled(clear(back), "global", other).entries != plan.entries
+
+
+def test_rounds_say_which_groups_stay_whole() -> None:
+    """Fault of the list: between rounds nothing goes where a norm mixes; only a comment said so."""
+    recipe = Recipe(ratio=0.3, rounds=2)
+    lenet = sample_context("lenet5")
+    found = allocation.fill_plan(lenet, start_plan(lenet, criterion="l1"), "uniform", recipe)
+    assert found.message == ""
+    vit = sample_context("vit_tiny")
+    first = start_plan(vit, criterion="l1")
+    mixed = [entry.layer for entry in first.entries if not vit.group(str(entry.group)).exact]
+    assert mixed
+    found = allocation.fill_plan(vit, first, "uniform", recipe)
+    assert f"a norm mixes the channels of the group(s) of {', '.join(mixed)}" in found.message
+    weights = dataclasses.replace(first, semantics="weights")
+    assert kept_whole(vit, set_ratio(weights, mixed[0], 0.5)) == ()
 
 
 def in_twos(plan: Plan) -> Plan:

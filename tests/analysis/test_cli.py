@@ -17,6 +17,8 @@ from analysis import edits as contexts
 from analysis.cli import main, options
 from analysis.cli.commands import serve
 from analysis.curves.points import COLUMNS
+from analysis.plans.prediction import predict
+from analysis.records.plan import Plan, Recipe
 from analysis.store.store import Store
 from analysis.subjects.subject import load_subject
 from pruners.errors import InputError
@@ -333,6 +335,29 @@ def test_a_budget_is_met_after_rounding(run: Run, swept: str, folder: Path) -> N
     assert json.loads(out)["removed"]["macs"] == planned["macs"]
     assert_one_line(run(*asked, "--round-to", "8"), says="out of reach")
     assert_one_line(run(*asked, "--round-to", "0"), says="--round-to")
+
+
+def test_global_ranking_takes_the_best_criterion_and_can_be_repeated(
+    run: Run, swept: str, folder: Path
+) -> None:
+    path = folder / "global.json"
+    asked = ["plan", "--run", swept, "--strategy", "global", "--out", path, "--json"]
+    code, out, err = run(*asked, "--ratio", "0.4", "--normalizer", "l2")
+    assert code == 0, err
+    best = json.loads(out)
+    used = {entry["criterion"] for entry in best["plan"]["entries"]}
+    points = Store(folder / "workspace").points(swept)
+    drops = {}
+    for criterion in ("l1", "fpgm"):
+        options = ["--ratio", "0.4", "--normalizer", "l2", "--criterion", criterion]
+        code, out, err = run(*asked, *options)
+        assert code == 0, err
+        plan = Plan.from_dict(json.loads(out)["plan"])
+        assert plan.recipe == Recipe(ratio=0.4, normalizer="l2")
+        drops[criterion] = predict(plan, points).drop
+    assert used == {min(drops, key=drops.__getitem__)}
+    assert f"{used.pop()} ranks best" in best["message"]
+    assert best["plan"]["recipe"]["criteria"] == "best"
 
 
 def test_plan_and_evaluate_for_people(run: Run, swept: str, folder: Path) -> None:

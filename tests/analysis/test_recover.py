@@ -27,7 +27,7 @@ from analysis.plans.editing import bulk_set
 from analysis.plans.entries import key_of
 from analysis.plans.rescoring import rescored_plan
 from analysis.records import Sums
-from analysis.records.plan import Plan, PlanEntry
+from analysis.records.plan import Plan, PlanEntry, Recipe
 from analysis.records.subject import SubjectSpec
 from analysis.records.sweep import SweepSpec
 from analysis.recovery.outcome import RecoveryReport, report
@@ -344,7 +344,9 @@ def test_global_ranking_uses_the_criterions_own_normalizer_and_the_plans_reducti
         return global_plan(resnet, plan, ratio=0.5, **options)
 
     assert filled("lamp") == filled("lamp", normalizer="none") != filled("lamp", normalizer="mean")
-    assert filled("taylor").strategy == "global (none)"
+    found = filled("taylor")
+    assert found.strategy == "global"
+    assert found.recipe == Recipe(ratio=0.5, normalizer="none")
     assert filled("l1") == filled("l1", normalizer="mean")
     one, other = filled("l1", "max").entries, filled("l1", "min").entries
     assert [entry.indices for entry in one] != [entry.indices for entry in other]

@@ -41,7 +41,8 @@ def plan(
     criterion: Annotated[
         str | None,
         typer.Option(
-            help="Criterion of all layers, or best for each layer's own.  [default: best]"
+            help="Criterion of all layers, or best: each layer's own; one for all (global).  "
+            "[default: best]"
         ),
     ] = None,
     layers: Annotated[
@@ -58,7 +59,8 @@ def plan(
         ),
     ] = None,
     rounds: Annotated[
-        int, typer.Option(help="Choose the channels in this many rounds, scored anew in each.")
+        int,
+        typer.Option(help="Choose the channels in this many rounds, scored anew in each.", min=1),
     ] = 1,
     round_to: Annotated[
         int,
@@ -72,14 +74,23 @@ def plan(
 ) -> None:
     """Choose a ratio and a criterion per layer."""
     from analysis import allocation, plans
-    from analysis.allocation import Request, global_plan, parse_budget
-    from analysis.plans import rescored_plan, rounded, write_plan
+    from analysis.records import Recipe
 
-    limit = None if budget is None else parse_budget(budget)
+    best = criterion in (None, "best")
+    recipe = Recipe(
+        criteria=allocation.BEST if best else allocation.FIXED,
+        ratio=ratio,
+        tolerance=tolerance,
+        budget=None if budget is None else str(allocation.parse_budget(budget)),
+        cautious=cautious,
+        normalizer=normalizer,
+        round_to=round_to,
+        rounds=rounds,
+    )
     allocation.get(strategy)
     store = open_store(workspace)
     row = store.run(run)
-    chosen = criterion if criterion not in (None, "best") else row.spec.criteria[0]
+    chosen = row.spec.criteria[0] if criterion is None or best else criterion
     if chosen not in row.spec.criteria:
         raise InputError(
             f"run {row.run_id} did not measure criterion {chosen!r}; it measured "
@@ -97,29 +108,11 @@ def plan(
         semantics=row.spec.semantics,
         reduction=row.spec.reduction,
     )
-    found = allocation.allocate(
-        strategy,
-        Request(
-            plan=start,
-            points=points,
-            meter=plans.meter(prepared),
-            budget=limit,
-            ratio=ratio,
-            tolerance=tolerance,
-            criteria="best" if criterion in (None, "best") else "fixed",
-            cautious=cautious,
-            rank=lambda start, ratio: global_plan(
-                prepared, start, ratio=ratio, normalizer=normalizer
-            ),
-            finish=lambda plan: rounded(plan, prepared.structure, multiple=round_to),
-        ),
-    )
+    found = allocation.fill_plan(prepared, start, strategy, recipe, points=points)
     if not found.feasible:
         raise InputError(found.message or f"the budget {budget} cannot be met")
     final = plans.resolve(prepared, found.plan)
-    if rounds > 1:
-        final = rescored_plan(prepared, final, rounds=rounds)
-    write_plan(final, out)
+    plans.write_plan(final, out)
     _report(prepared, final, found, out=out, as_json=as_json)
 
 

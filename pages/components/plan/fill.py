@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-
 import pandas as pd
 import streamlit as st
 
 from analysis import allocation, plans
-from analysis.allocation import global_plan
 from analysis.evaluation import LoadedSubject
 from analysis.plans import USUAL, require_fit, rounded
-from analysis.records import Plan
+from analysis.records import Plan, Recipe
 from pages.components.state import Session, plan_state, url_state
 from pages.components.widgets import formatting, problem
 from pruners.errors import PruneScopeError
@@ -64,11 +60,8 @@ def draw(current: Session, subject: LoadedSubject, plan: Plan, points: pd.DataFr
                 width="content",
             )
             if st.button("Fill", icon=":material/auto_fix_high:", key="plan_fill", type="primary"):
-                finish = partial(rounded, structure=subject.prepared.structure, multiple=multiple)
-                request = _request(
-                    subject, plan, points, target=target, amount=amount, best=best, finish=finish
-                )
-                _fill(name, request)
+                recipe = _recipe(target, amount, best=best, multiple=multiple)
+                _fill(subject, plan, name, recipe, points)
             _more(subject, plan, multiple)
         _message()
     if points.empty:
@@ -132,32 +125,24 @@ def _multiple(plan: Plan) -> int:
     return int(chosen) if possible else 1
 
 
-def _request(
-    subject: LoadedSubject,
-    plan: Plan,
-    points: pd.DataFrame,
-    *,
-    target: str,
-    amount: float,
-    best: bool,
-    finish: Callable[[Plan], Plan],
-) -> allocation.Request:
-    return allocation.Request(
-        plan=plan,
-        meter=subject.meter,
-        points=points if not points.empty else None,
+def _recipe(target: str, amount: float, *, best: bool, multiple: int) -> Recipe:
+    return Recipe(
         ratio=amount if target == "ratio" else None,
         tolerance=amount if target == "tolerance" else None,
-        budget=allocation.Budget(target, amount) if target in allocation.KINDS else None,
+        budget=f"{target}={amount}" if target in allocation.KINDS else None,
         criteria=allocation.BEST if best else allocation.FIXED,
-        rank=lambda start, ratio: global_plan(subject.prepared, start, ratio=ratio),
-        finish=finish,
+        round_to=multiple,
     )
 
 
-def _fill(name: str, request: allocation.Request) -> None:
+def _fill(
+    subject: LoadedSubject, plan: Plan, name: str, recipe: Recipe, points: pd.DataFrame
+) -> None:
+    measured = None if points.empty else points
     try:
-        found = allocation.allocate(name, request)
+        found = allocation.fill_plan(
+            subject.prepared, plan, name, recipe, points=measured, sizes=subject.meter
+        )
     except PruneScopeError as error:
         problem(error, title="The plan cannot be filled that way")
         return
