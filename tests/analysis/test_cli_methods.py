@@ -6,11 +6,13 @@ import dataclasses
 import json
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from analysis.cli import main
+from analysis.cli.sweep_options import spec_of_options
 from analysis.cli.variant_hints import command_of
 from analysis.edits.prepared import prepare
 from analysis.plans.apply import start_plan
@@ -317,12 +319,15 @@ def test_the_command_of_a_sweep_measures_the_same_sweep(
     )
     asked: list[SweepSpec] = []
 
-    def stop(store: object, prepared: object, spec: SweepSpec) -> None:
-        asked.append(spec)
+    def stop(spec: SubjectSpec, workspace: Path | None) -> None:
         raise InputError("far enough")
 
-    monkeypatch.setattr("analysis.cli.commands.sweep.prepare_subject", lambda *_: None)
-    monkeypatch.setattr("analysis.cli.commands.sweep._check_and_announce", stop)
+    def noted(**options: Any) -> SweepSpec:
+        asked.append(spec_of_options(**options))
+        return asked[-1]
+
+    monkeypatch.setattr("analysis.cli.commands.sweep.spec_of_options", noted)
+    monkeypatch.setattr("analysis.cli.commands.sweep.prepare_subject", stop)
     words = shlex.split(command_of(spec))
     try:
         assert main([*words[1:], "--workspace", str(tmp_path)]) == 2

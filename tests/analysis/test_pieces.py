@@ -12,6 +12,7 @@ from analysis.subjects.data.split import Split
 from analysis.sweeps.planned import sweep_slices
 from pruners.errors import InputError
 from tests.helpers.contexts import sample_context, sample_spec
+from tests.helpers.sources import WatchedSource
 
 SAMPLES = 1200
 
@@ -62,12 +63,12 @@ def test_the_first_look_takes_less_than_a_tenth_of_the_samples(
     assert slices.ends[-1] == SAMPLES
 
 
-def test_a_piece_reads_its_own_samples_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_piece_reads_its_own_samples_only() -> None:
     asked: list[int] = []
     split = split_of()
-    lazy = Split(split._source, split.indices, width=10, preload_bytes=0)
-    read = lazy._read
-    monkeypatch.setattr(lazy, "_read", lambda indices: asked.append(len(indices)) or read(indices))
+    source = WatchedSource(split.source, lambda indices: asked.append(len(indices)))
+    lazy = Split(source, split.indices, width=10, preload_bytes=0)
+    asked.clear()
     inputs = Slices(lazy, 400).read(2).inputs
     assert asked == [400]
     assert bool((inputs == split.part(800, 1200)[0]).all())

@@ -75,18 +75,9 @@ def test_counts_equal_the_plain_loop(name: str, granularity: str) -> None:
         if labels is not None
     ]
     chosen = list(found.sums)[:: max(1, len(found.sums) // 10)]
-    expected = (
-        blocks_by_hand(found, chosen)
-        if granularity.startswith("block")
-        else reference_plain_loop(prepared, chosen, batches)
-    )
+    expected = reference_plain_loop(prepared, chosen, batches)
     for key in chosen:
         assert counts_of(found.sums[key]) == expected[key], key
-
-
-def blocks_by_hand(found: SweepUpdate, chosen: list[PointKey]) -> dict[PointKey, Counts]:
-    """Blocks have no plain loop here: their masks are tested with the granularities."""
-    return {key: counts_of(found.sums[key]) for key in chosen}
 
 
 def test_points_come_by_layer_criterion_and_ratio() -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,14 @@ from analysis.measuring import Slices
 from analysis.records.run import RunRow
 from analysis.records.sweep import SweepSpec, SweepState, SweepUpdate
 from analysis.store.store import Store
+from analysis.subjects.data.split import Split
 from analysis.subjects.subject import load_subject
 from analysis.sweeps import plan_sweep
 from analysis.sweeps.executors.local import LocalExecutor
 from analysis.worker import launch
 from analysis.worker.cached_points import known_points
 from pruners.errors import InputError, StoreError
+from tests.helpers.sources import WatchedSource
 from tests.helpers.tiny_subject import tiny_sweep, write_subject
 
 INTEGERS = ["kept", "total", "samples", "correct", "params", "macs"]
@@ -396,21 +398,20 @@ def test_data_that_raises_in_mid_sweep_keeps_what_was_measured(store: Store) -> 
         criteria=("l1",),
         ratios=(0.5,),
     )
-    prepared = prepare(load_subject(spec.subject))
-    split = prepared.subject.evaluation
+    subject = load_subject(spec.subject)
+    split = subject.evaluation
     assert split is not None
-    split._memory = None
-    split._preload_bytes = 0
-    split.is_small = False
-    read = split._read
+    bad = split.indices[13]
     healthy = [False]
 
-    def damaged(indices: object) -> object:
-        if not healthy[0] and split.indices[13] in indices:  # type: ignore[operator]
+    def watch(indices: Sequence[int]) -> None:
+        if not healthy[0] and bad in indices:
             raise OSError("disk read error\nat sector 7")
-        return read(indices)  # type: ignore[arg-type]
 
-    split._read = damaged  # type: ignore[assignment, method-assign]
+    damaged = Split(
+        WatchedSource(split.source, watch), split.indices, width=3, preload_bytes=0
+    )
+    prepared = prepare(replace(subject, evaluation=damaged))
     assert tiny_factories.pairs()
     run_id = store.create_run(spec)
     row = run(store, run_id, prepared)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -65,7 +66,11 @@ def pruned(prepared: PreparedSubject, key: PointKey) -> Iterator[nn.Module]:
         if (item.layer, item.group) == (key.layer, key.group)
     )
     values = scores(prepared, target, key.criterion)
-    keep = _highest(values, key.kept)
+    blocks = re.fullmatch(r"block:(\d+)x(\d+)", key.granularity)
+    if blocks is None:
+        keep = _highest(values, key.kept)
+    else:
+        keep = _highest_blocks(values, key.kept, rows=int(blocks[1]), columns=int(blocks[2]))
     if key.group is not None:
         kept = {key.group: keep.nonzero().flatten().tolist()}
         yield remove(prepared.model, prepared.require_structure(), kept).eval()
@@ -76,6 +81,22 @@ def pruned(prepared: PreparedSubject, key: PointKey) -> Iterator[nn.Module]:
     weight.data.mul_(to_native(keep, module))
     yield prepared.model
     weight.data.copy_(saved)
+
+
+def _highest_blocks(values: Tensor, kept: int, *, rows: int, columns: int) -> Tensor:
+    """Keep the blocks with the highest mean scores; the last of a side may be smaller."""
+    keep = torch.zeros((*values.shape[:2], values[0, 0].numel()), dtype=torch.bool)
+    flat = values.reshape(keep.shape)
+    places = [
+        (slice(first, first + rows), slice(second, second + columns), at)
+        for first in range(0, flat.shape[0], rows)
+        for second in range(0, flat.shape[1], columns)
+        for at in range(flat.shape[2])
+    ]
+    means = torch.stack([flat[place].sum() / flat[place].numel() for place in places])
+    for place, stays in zip(places, _highest(means, kept).tolist(), strict=True):
+        keep[place] = stays
+    return keep.reshape(values.shape)
 
 
 def _highest(values: Tensor, kept: int) -> Tensor:

@@ -7,6 +7,7 @@ import json
 import pkgutil
 import sys
 from collections import Counter
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -290,7 +291,7 @@ def test_a_wrong_address_is_one_clear_line(open_page: Open) -> None:
 def test_starting_a_sweep_enters_a_run_and_attaches(
     open_page: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("analysis.worker.launch._spawn", lambda *_: None)
+    monkeypatch.setattr("subprocess.Popen", lambda *_, **__: SimpleNamespace(wait=lambda: 0))
     test = open_page("2_Sweep", subject=SUBJECT)
     assert_no_bug(test)
     test.segmented_control(key="sweep_grid").set_value("Quick look").run()

@@ -26,6 +26,13 @@ class Split:
         device: Where batches are put.
         preload_bytes: The subset is kept in memory if it takes at most this much.
 
+    Attributes:
+        source: Where the samples are read from.
+        indices: Which ones, in order.
+        has_labels: Whether the samples have labels.
+        input_shape: Shape of one input.
+        is_small: Whether the subset is kept in memory.
+
     Raises:
         InputError: A label is out of range (checked here if the subset fits in memory, else in
             the batch that has it).
@@ -42,7 +49,7 @@ class Split:
         preload_bytes: int = PRELOAD_BYTES,
     ) -> None:
         self.indices = tuple(indices)
-        self._source = source
+        self.source = source
         self._task, self._width = task, width
         self._device = torch.device(device)
         self._preload_bytes = preload_bytes
@@ -81,9 +88,9 @@ class Split:
         return inputs[first:last], None if labels is None else labels[first:last]
 
     def _read(self, indices: Sequence[int]) -> tuple[Tensor, Tensor | None]:
-        inputs, labels = self._source.read(indices)
+        inputs, labels = self.source.read(indices)
         if labels is not None and len(labels) != len(inputs):
-            raise InputError(f"{self._source.name!r}: some samples have no target")
+            raise InputError(f"{self.source.name!r}: some samples have no target")
         self._check_labels(labels, indices)
         return inputs, labels
 
@@ -92,7 +99,7 @@ class Split:
             return
         if problem := self._task.target_problem(labels, self._width):
             at, text = problem
-            raise InputError(f"{self._source.name!r}: sample {indices[at]} {text}")
+            raise InputError(f"{self.source.name!r}: sample {indices[at]} {text}")
 
 
 def choose(

@@ -114,6 +114,9 @@ class RayExecutor:
         items: All items that may be measured.
         jobs: Jobs of the largest round; more workers than that are of no use.
 
+    Attributes:
+        lost: Workers that were lost and replaced.
+
     Raises:
         InputError: Ray is not installed, or no cluster is found.
     """
@@ -127,6 +130,7 @@ class RayExecutor:
         self._position = {id(item): at for at, item in enumerate(items)}
         self._given = (spec.to_dict(), self._ray.put(packed(items)), identity)
         free = int(self._ray.available_resources().get("CPU", 1))
+        self.lost = 0
         self._workers = [self._new_worker() for _ in range(max(1, min(free, jobs)))]
 
     @property
@@ -168,6 +172,7 @@ class RayExecutor:
                     results[at] = self._ray.get(reference)
                 except self._ray.exceptions.RayActorError as error:
                     losses += 1
+                    self.lost += 1
                     if losses > MAX_LOSSES:
                         raise InputError(f"Ray workers are lost again and again: {error}") from None
                     self._workers[at] = self._new_worker()
