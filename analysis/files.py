@@ -1,21 +1,36 @@
-"""Files of an export: written whole or not at all, with checksums."""
+"""Files that are written whole or not at all, and their checksums."""
 
 from __future__ import annotations
 
 import hashlib
+import secrets
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 # The oldest time that a zip file can hold: equal content gives an equal file.
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 
 
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a temporary name in a file's folder; what is written there becomes the file at the end.
+
+    If the block raises, the file stays as it was. Several processes may write one file at once.
+    """
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> Path:
-    """Write a text file under a temporary name, then rename it."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    """Write a text file."""
+    with atomic(path) as partial:
+        partial.write_text(text, encoding="utf-8")
     return path
 
 
@@ -27,12 +42,10 @@ def sha256(path: Path) -> str:
 
 def write_zip(path: Path, files: Sequence[Path], *, folder: str) -> Path:
     """Pack files into one zip, in one folder; the same files always give the same bytes."""
-    partial = path.with_name(path.name + ".partial")
-    with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+    with atomic(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in sorted(files):
             entry = zipfile.ZipInfo(f"{folder}/{file.name}", ZIP_TIME)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, file.read_bytes())
-    partial.replace(path)
     return path

@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from pruners.errors import CaptureError
+from pruners.errors import CaptureError, one_line
 
 # torch.export, and what keeps it quiet, change state of the whole process.
 _EXPORTING = threading.RLock()
@@ -133,10 +133,8 @@ def _exported(model: nn.Module, example: Tensor) -> torch.export.ExportedProgram
 def _refusal(model: nn.Module, error: Exception) -> CaptureError:
     # torch.export raises many unrelated types; the first line is the one a person can use.
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    reason = lines[0] if lines else "no reason given"
     return CaptureError(
-        f"torch.export cannot capture {type(model).__name__}: {type(error).__name__}: {reason}"
-        f"{_culprit(lines)}"
+        f"torch.export cannot capture {type(model).__name__}: {one_line(error)}{_culprit(lines)}"
     )
 
 

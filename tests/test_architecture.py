@@ -21,8 +21,9 @@ FLOORS = {
         *("selection", "statistics", "tracing", "groups", "criteria", "reconstruction"),
     ),
     "analysis": (
-        *("memory", "files", "records", "uncertainty", "tasks", "engine", "subjects", "edits"),
-        *("measuring", "curves", "sweeps", "plans", "allocation", "recovery", "store", "worker"),
+        *("memory", "files", "sentences", "records", "uncertainty", "tasks", "engine"),
+        *("subjects", "edits", "measuring", "curves", "sweeps", "plans", "allocation"),
+        *("recovery", "store", "worker"),
         *("evaluation", "comparison", "interop", "figures", "cli", "__main__"),
     ),
     "pages.components": (

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from analysis.allocation.budget import Budget
 from analysis.allocation.registry import Allocation, Request
-from analysis.plans import dense_accuracy, envelopes, find, key_of, lock, predict_from
+from analysis.plans import dense_accuracy, envelopes, find, lock, predict_from
 from analysis.records import Plan
 from pruners.errors import InputError
 
@@ -106,8 +106,8 @@ def _out_of_reach(
         opened = dataclasses.replace(request, plan=free)
         return spent(fill(opened, level)) <= budget.limit + _SLACK
 
-    alone = [key_of(entry) for entry in locked if reaches([key_of(entry)])]
-    everything = [key_of(entry) for entry in locked]
+    alone = [entry.name for entry in locked if reaches([entry.name])]
+    everything = [entry.name for entry in locked]
     message = f"{budget.text} is out of reach: the nearest plan leaves {found:.1%}"
     if alone:
         message += f"; unlocking {' or '.join(alone)} would be enough"

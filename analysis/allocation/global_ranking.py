@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 
-import torch
 from torch import Tensor
 
 from analysis.edits import PreparedSubject, Target, scores, targets
 from analysis.records import Plan, PlanEntry, Recipe
 from pruners.criteria import registry
 from pruners.errors import InputError
-from pruners.selection import global_masks
+from pruners.selection import global_masks, kept_indices
 from pruners.selection import granularity as granularities
 
 
@@ -55,19 +54,15 @@ def global_plan(
     by_name = {target.name: target for target in targets(prepared, text)}
     pooled = {
         target.name: _unit_scores(prepared, target, criterion, plan.reduction, scaled=scaled)
-        for target in map(by_name.__getitem__, map(_name, free))
+        for target in (by_name[entry.name] for entry in free)
     }
     masks = global_masks(pooled, ratio, normalizer=normalizer, keep_one=granularity.keep_one)
     entries = tuple(
-        entry if entry.locked else _filled(entry, masks[_name(entry)], granularity)
+        entry if entry.locked else _filled(entry, masks[entry.name], granularity)
         for entry in plan.entries
     )
     recipe = dataclasses.replace(plan.recipe or Recipe(), ratio=ratio, normalizer=normalizer)
     return dataclasses.replace(plan, entries=entries, strategy="global", recipe=recipe)
-
-
-def _name(entry: PlanEntry) -> str:
-    return entry.layer if entry.group is None else entry.group
 
 
 def _unit_scores(
@@ -78,18 +73,15 @@ def _unit_scores(
     *,
     scaled: bool,
 ) -> Tensor:
+    values = scores(prepared, target, criterion, reduction=reduction, scaled=scaled)
     if target.group is not None:
-        group = prepared.group(target.group)
-        return prepared.channel_scores(group, criterion, reduction=reduction, scaled=scaled)
-    granularity = granularities.parse(target.granularity)
-    return granularities.unit_scores(granularity, scores(prepared, target, criterion))
+        return values
+    return granularities.unit_scores(granularities.parse(target.granularity), values)
 
 
 def _filled(entry: PlanEntry, mask: Tensor, granularity: granularities.Granularity) -> PlanEntry:
     kept = int(mask.sum())
-    indices = None
-    if granularity.is_structured:
-        indices = tuple(int(unit) for unit in torch.nonzero(mask).flatten().tolist())
+    indices = kept_indices(mask) if granularity.is_structured else None
     return dataclasses.replace(
         entry, ratio=(entry.total - kept) / entry.total, kept=kept, indices=indices
     )

@@ -7,7 +7,7 @@ import dataclasses
 from analysis.allocation.bisection import to_budget
 from analysis.allocation.registry import BEST, Allocation, Request, strategy
 from analysis.curves import is_known
-from analysis.plans import dense_accuracy, envelopes, key_of, predict_from, set_criterion
+from analysis.plans import dense_accuracy, envelopes, predict_from, set_criterion
 from analysis.records import Plan
 from pruners.errors import InputError, UnsupportedError
 
@@ -59,7 +59,7 @@ def _options(request: Request) -> dict[str, Allocation]:
         plan = request.plan
         for entry in plan.entries:
             if not entry.locked:
-                plan = set_criterion(plan, key_of(entry), criterion)
+                plan = set_criterion(plan, entry.name, criterion)
         try:
             found[criterion] = _ranked(dataclasses.replace(request, plan=plan))
         except UnsupportedError as error:

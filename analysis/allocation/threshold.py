@@ -17,7 +17,7 @@ import numpy as np
 from analysis.allocation.bisection import to_budget
 from analysis.allocation.registry import BEST, Allocation, Request, strategy
 from analysis.curves import curve_arrays, envelope, first_crossing, in_curve_order, is_known
-from analysis.plans import key_of, set_criterion, set_kept
+from analysis.plans import set_criterion, set_kept
 from analysis.records import Plan, PlanEntry
 
 
@@ -131,6 +131,6 @@ def _fill(request: Request, tolerance: float, readings: _Readings) -> Plan:
         read = [(criterion, *reading.at(tolerance)) for criterion, reading in options]
         # Most removed first, then the smaller drop; ties keep the order of the sweep's criteria.
         criterion, _, kept, _ = max(read, key=lambda item: (item[1], -item[3]))
-        plan = set_criterion(plan, key_of(entry), criterion)
-        plan = set_kept(plan, key_of(entry), entry.total if kept is None else kept)
+        plan = set_criterion(plan, entry.name, criterion)
+        plan = set_kept(plan, entry.name, entry.total if kept is None else kept)
     return request.finish(plan)

@@ -7,7 +7,7 @@ import math
 
 from analysis.allocation.bisection import to_budget
 from analysis.allocation.registry import BEST, Allocation, Request, strategy
-from analysis.plans import Curve, envelopes, key_of, set_criterion, set_ratio
+from analysis.plans import Curve, envelopes, set_criterion, set_ratio
 from analysis.records import Plan, PlanEntry
 from pruners.selection import parse
 
@@ -39,7 +39,7 @@ def fill(request: Request, ratio: float) -> Plan:
     plan = request.plan
     for entry in plan.entries:
         if not entry.locked:
-            plan = set_ratio(plan, key_of(entry), ratio)
+            plan = set_ratio(plan, entry.name, ratio)
     return request.finish(plan)
 
 
@@ -88,7 +88,7 @@ def with_best_criteria(plan: Plan, request: Request) -> Plan:
         # Ties keep the order of the sweep's criteria.
         if options and not entry.locked and entry.kept < entry.total:
             best = min(options, key=lambda option: option[0])
-            plan = set_criterion(plan, key_of(entry), best[1])
+            plan = set_criterion(plan, entry.name, best[1])
     return plan
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from analysis.comparison.criteria import comparability, win_matrix
 from analysis.curves import NOT_PRUNABLE, criteria_of, resolution, tolerated
+from analysis.sentences import listed
 
 EASY = 0.5
 FRAGILE = 0.1
@@ -160,7 +161,7 @@ def _samples(points: pd.DataFrame, *, tolerance: float) -> list[Advice]:
 def _names(names: Sequence[str]) -> str:
     names = list(names)
     if len(names) > 4:
-        return f"{', '.join(names[:3])} and {len(names) - 3} more"
+        return listed(names)
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 

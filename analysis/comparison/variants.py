@@ -17,6 +17,7 @@ from analysis import records
 from analysis.curves import is_known
 from analysis.edits import REPAIR_HELP, SWEEP_REPAIRS, check_repair
 from analysis.records import RunRow, SubjectSpec, SweepSpec
+from analysis.sentences import plural
 from pruners.errors import UnsupportedError
 from pruners.groups import SEMANTICS_HELP, SEMANTICS_LABEL
 from pruners.selection import granularity as granularities
@@ -245,7 +246,7 @@ def gap_sentence(
     largest = max(found.most, found.least, key=lambda end: abs(end.gain))
     return (
         f"{first.capitalize()} and {second} differ by {100 * found.apart:.1f} pp of accuracy on "
-        f"average over {_count(found.points)}, at most by {largest}."
+        f"average over {plural(found.points, 'point')}, at most by {largest}."
     )
 
 
@@ -253,14 +254,10 @@ def _gain_sentence(repaired: str, raw: str, found: Gap) -> str:
     side = "above" if found.mean >= 0 else "below"
     text = (
         f"{repaired.capitalize()}, accuracy is {100 * abs(found.mean):.1f} pp {side} {raw} on "
-        f"average over {_count(found.points)}"
+        f"average over {plural(found.points, 'point')}"
     )
     if found.most.gain > 0:
         text += f", at most {found.most}"
     if found.worse:
-        text += f"; at {_count(found.worse)} it is below, by at most {found.least}"
+        text += f"; at {plural(found.worse, 'point')} it is below, by at most {found.least}"
     return f"{text}."
-
-
-def _count(points: int) -> str:
-    return f"{points:,} point{'s' if points != 1 else ''}"

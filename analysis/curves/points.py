@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.files import atomic
 from analysis.records import Sums
 from analysis.uncertainty import paired_drops
 from pruners.errors import InputError
@@ -133,18 +132,11 @@ def write_points(table: pd.DataFrame, path: Path) -> Path:
     check_format(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, suffix=path.suffix)
-        os.close(handle)
-        try:
+        with atomic(path) as partial:
             if path.suffix == ".csv":
-                table.to_csv(name, index=False)
+                table.to_csv(partial, index=False)
             else:
-                table.to_parquet(name, index=False)
-            # mkstemp gives a private file; the result is an ordinary one.
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        finally:
-            Path(name).unlink(missing_ok=True)
+                table.to_parquet(partial, index=False)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror or error}") from None
     return path

@@ -13,6 +13,7 @@ from analysis.edits.prepared import PreparedSubject
 from analysis.edits.target import Target
 from pruners.groups import apply_edit, check_semantics, consumer_edit, remove, weights_edit
 from pruners.layers import find_layer, to_native, weight_name
+from pruners.selection import kept_indices
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,7 +62,7 @@ def edit_for(
     if check_semantics(semantics) == "weights":
         return Edit(weights_edit(group, ~mask, base))
     if not group.exact:
-        return Edit(kept={group.id: tuple(torch.nonzero(mask).flatten().tolist())})
+        return Edit(kept={group.id: kept_indices(mask)})
     return Edit(consumer_edit(group, ~mask, base))
 
 

@@ -16,16 +16,23 @@ from pruners.selection import granularity as granularities
 
 
 def scores(
-    prepared: PreparedSubject, target: Target, criterion: str, *, reduction: str = "mean"
+    prepared: PreparedSubject,
+    target: Target,
+    criterion: str,
+    *,
+    reduction: str = "mean",
+    scaled: bool = True,
 ) -> Tensor:
     """Return importance scores: ``(units,)`` of a group, or ``(O, I/G, K...)`` of a weight.
+
+    ``reduction`` and ``scaled`` are those of `pruners.criteria.group_scores`.
 
     Raises:
         UnsupportedError: The criterion does not apply there.
     """
     if target.group is not None:
         group = prepared.group(target.group)
-        return prepared.channel_scores(group, criterion, reduction=reduction)
+        return prepared.channel_scores(group, criterion, reduction=reduction, scaled=scaled)
     return prepared.layer_scores(target.layer, criterion, "element")
 
 

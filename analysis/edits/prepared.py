@@ -20,7 +20,7 @@ from analysis.records import Identity
 from analysis.subjects import Subject
 from pruners import statistics as calibration
 from pruners.capture import Graph, capture
-from pruners.criteria import group_scores, registry
+from pruners.criteria import group_scores, producer_scores, registry
 from pruners.errors import CaptureError, InputError, UnsupportedError
 from pruners.groups import CostModel, Group, Structure, WholeCost, find_structure
 from pruners.layers import find_layer, layer_names, output_first_weight
@@ -262,18 +262,11 @@ class PreparedSubject:
         Raises:
             UnsupportedError: The criterion applies to none of the group's producers.
         """
-        found: dict[str, Tensor] = {}
-        reason: InputError | None = None
-        known = set(layer_names(self.model))
-        for layer in dict.fromkeys(member.layer for member in group.producers):
-            if layer not in known:
-                continue
-            try:
-                found[layer] = self.layer_scores(layer, criterion, "channel")
-            except UnsupportedError as error:
-                reason = error
-        if not found and reason is not None:
-            raise UnsupportedError(str(reason))
+        found = producer_scores(
+            group,
+            layer_names(self.model),
+            lambda layer: self.layer_scores(layer, criterion, "channel"),
+        )
         return group_scores(group, found, reduction=reduction, scaled=scaled)
 
 

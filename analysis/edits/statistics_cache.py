@@ -9,7 +9,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from analysis.files import atomic
 from analysis.records import Count, decode_json
 from pruners.statistics import Statistics
 
@@ -82,11 +82,10 @@ class StatisticsCache:
         )
         metadata = {"statistics": json.dumps(dataclasses.asdict(facts))}
         path = self.path(need)
-        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
         with contextlib.suppress(OSError, safetensors.SafetensorError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            safetensors.torch.save_file(tensors, str(partial), metadata=metadata)
-            partial.replace(path)
+            with atomic(path) as partial:
+                safetensors.torch.save_file(tensors, str(partial), metadata=metadata)
 
     def load(self, need: str, *, device: torch.device) -> Statistics | None:
         """Return one statistic of all layers; None if it is not there or cannot be read."""

@@ -6,13 +6,14 @@ import fnmatch
 from dataclasses import dataclass
 
 from analysis.edits.prepared import PreparedSubject
+from analysis.records import GroupOrLayer
 from pruners.errors import InputError, UnsupportedError
 from pruners.selection import granularity as granularities
 from pruners.selection import num_kept
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class Target(GroupOrLayer):
     """What one pruning decision is about: a group's units, or one layer's weights.
 
     Attributes:
@@ -30,11 +31,6 @@ class Target:
     granularity: str
     prunable: bool = True
     reason: str = ""
-
-    @property
-    def name(self) -> str:
-        """The group's id where there is one, else the layer's name."""
-        return self.layer if self.group is None else self.group
 
 
 def targets(

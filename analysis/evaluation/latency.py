@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.records import Count, PositiveCount, Record, Seconds
+from analysis.sentences import plural
 
 WARMUP = 5
 REPEATS = 40
@@ -42,7 +43,7 @@ class Latency(Record):
     @property
     def text(self) -> str:
         """How it was measured, for a caption."""
-        where = f"{self.device}, {self.threads} thread{'s' if self.threads != 1 else ''}"
+        where = f"{self.device}, {plural(self.threads, 'thread')}"
         return (
             f"batch {self.batch}, {where}, {len(self.repeats)} passes after {self.warmup} to warm "
             "up"

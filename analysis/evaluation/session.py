@@ -18,7 +18,7 @@ from weakref import WeakValueDictionary
 from analysis.edits import PreparedSubject, prepare
 from analysis.evaluation.live import LiveEvaluator, LiveResult
 from analysis.evaluation.sharing import SharedMeasurement, Turns
-from analysis.plans import Meter, key_of, meter, pruned_entries, start_plan
+from analysis.plans import Meter, meter, pruned_entries, start_plan
 from analysis.records import Identity, Plan, RunRow, SubjectSpec
 from analysis.subjects import Inventory, Stamp, build_inventory, inventory, load_subject, stamp
 
@@ -133,7 +133,7 @@ class LoadedSubject:
 def measured_content(plan: Plan) -> Hashable:
     """Return what a plan's measured accuracy depends on."""
     entries = tuple(
-        (key_of(item), item.granularity, item.criterion, item.kept, item.indices)
+        (item.name, item.granularity, item.criterion, item.kept, item.indices)
         for item in pruned_entries(plan)
     )
     subject = (plan.fingerprint, plan.subject.samples, plan.subject.seed)

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.figures.layout import blank, canvas, listed, with_alt
+from analysis.figures.layout import blank, canvas, with_alt
 from analysis.figures.palettes import Palette, palette, readable_on, scale, styles
+from analysis.sentences import listed
 
 OUTCOMES: Mapping[str, tuple[str, str, int]] = {
     # Outcome -> (symbol, what the legend says, width of the frame); the shape tells them apart

@@ -21,7 +21,7 @@ from analysis.curves import (
     metric,
     tolerated,
 )
-from analysis.figures.layout import blank, canvas, listed, style_layout, with_alt
+from analysis.figures.layout import blank, canvas, style_layout, with_alt
 from analysis.figures.palettes import Palette, behind, palette, styles
 from analysis.figures.traces import (
     ComparedCurves,
@@ -31,6 +31,7 @@ from analysis.figures.traces import (
     add_envelope,
     line,
 )
+from analysis.sentences import listed
 
 MAX_HIGHLIGHTED = 8
 MAX_PANELS = 24

@@ -9,8 +9,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analysis.curves import NOT_PRUNABLE
-from analysis.figures.layout import ROW_HEIGHT, blank, canvas, layer_axis, listed, with_alt
+from analysis.figures.layout import ROW_HEIGHT, blank, canvas, layer_axis, with_alt
 from analysis.figures.palettes import DASHES, Palette, fade, palette
+from analysis.sentences import listed
 
 # Bubbles with a name, and the room of a name as a share of the axes.
 NAMED = 6

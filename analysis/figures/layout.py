@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
@@ -84,13 +84,6 @@ def blank(*, colors: Palette, message: str, height: int = 240) -> go.Figure:
         text=message, showarrow=False, x=0.5, y=0.5, xref="paper", yref="paper", font={"size": 15}
     )
     return with_alt(figure, message)
-
-
-def listed(names: Iterable[str], *, most: int = 3) -> str:
-    """Join names for a sentence, the first few of many."""
-    names = list(names)
-    shown = ", ".join(names[:most])
-    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
 
 def joined_by_gaps(curves: Sequence[Sequence[object]]) -> list[object]:

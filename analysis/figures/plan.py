@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.figures.layout import blank, canvas, listed, with_alt
+from analysis.figures.layout import blank, canvas, with_alt
 from analysis.figures.palettes import Palette, palette, styles
+from analysis.sentences import listed
 
 
 def size_bars(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.figures.layout import blank, canvas, listed, with_alt
+from analysis.figures.layout import blank, canvas, with_alt
 from analysis.figures.palettes import Palette, palette
+from analysis.sentences import listed
 
 
 def predicted_measured(plans: pd.DataFrame, *, theme: str = "light") -> go.Figure:

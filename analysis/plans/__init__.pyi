@@ -24,7 +24,7 @@ from .editing import (
     set_kept,
     set_ratio,
 )
-from .entries import achieved, find, kept_counts, key_of, pruned_entries
+from .entries import achieved, find, kept_counts, pruned_entries
 from .files import from_json, read_plan, to_json, write_plan
 from .history import MAX_STEPS, History
 from .prediction import (
@@ -66,7 +66,6 @@ __all__ = [
     "group_of",
     "kept_counts",
     "kept_whole",
-    "key_of",
     "lock",
     "mask_of_entry",
     "masked_edit",

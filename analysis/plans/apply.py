@@ -23,8 +23,9 @@ from analysis.edits import (
 from analysis.plans.built_edits import BuiltEdits
 from analysis.plans.checks import check, check_fits
 from analysis.plans.editing import new_plan
-from analysis.plans.entries import kept_counts, key_of, pruned_entries
+from analysis.plans.entries import kept_counts, pruned_entries
 from analysis.records import Plan, PlanEntry
+from pruners import selection
 from pruners.errors import PlanError
 from pruners.selection import parse
 
@@ -121,17 +122,16 @@ def _resolved(prepared: PreparedSubject, entry: PlanEntry, reduction: str) -> Pl
     if not granularity.is_structured or entry.indices is not None or entry.kept == entry.total:
         return entry
     _, mask = mask_of_entry(prepared, entry, reduction=reduction)
-    indices = tuple(int(unit) for unit in torch.nonzero(mask).flatten().tolist())
-    return dataclasses.replace(entry, indices=indices)
+    return dataclasses.replace(entry, indices=selection.kept_indices(mask))
 
 
 def kept_indices(prepared: PreparedSubject, plan: Plan) -> dict[str, tuple[int, ...]]:
     """Return {group id: kept units} of what a plan removes physically."""
     counts = kept_counts(plan)
     return {
-        key_of(entry): entry.indices
+        entry.name: entry.indices
         for entry in resolve(prepared, plan).entries
-        if entry.indices is not None and key_of(entry) in counts
+        if entry.indices is not None and entry.name in counts
     }
 
 
@@ -194,9 +194,9 @@ def mask_of_entry(
 
 
 def _target_of_entry(prepared: PreparedSubject, entry: PlanEntry) -> Target:
-    target = target_named(prepared, entry.granularity, key_of(entry))
+    target = target_named(prepared, entry.granularity, entry.name)
     if target is None:
-        raise PlanError(f"the plan names {key_of(entry)}, which this model does not have")
+        raise PlanError(f"the plan names {entry.name}, which this model does not have")
     if not target.prunable and entry.kept != target.total:
         raise PlanError(f"the plan prunes {target.name}, which is not prunable: {target.reason}")
     return target

@@ -10,7 +10,6 @@ from weakref import ReferenceType, ref
 from torch import Tensor
 
 from analysis.edits import Edit
-from analysis.plans.entries import key_of
 from analysis.records import PlanEntry
 
 MAX_BYTES = 2**28
@@ -71,7 +70,7 @@ class BuiltEdits:
             edited: What the entries before it have made of the model's tensors.
             build: Builds the edit from those.
         """
-        name = (entry.granularity, key_of(entry))
+        name = (entry.granularity, entry.name)
         content = (entry.criterion, entry.kept, entry.total, entry.indices, how)
         with self._lock:
             last = self._built.get(name)

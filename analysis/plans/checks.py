@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from analysis.plans.entries import key_of
 from analysis.records import Plan, PlanEntry
 from pruners.criteria import REDUCTIONS
 from pruners.errors import PlanError, UnknownNameError
@@ -27,11 +26,11 @@ def check(plan: Plan) -> Plan:
         _check_entry(entry)
         # Weights of a layer may be masked as well as whole channels removed: two entries.
         kind = "channel" if parse(entry.granularity).is_structured else "element"
-        other = seen.setdefault((kind, key_of(entry)), entry)
+        other = seen.setdefault((kind, entry.name), entry)
         if other is not entry:
             raise PlanError(
                 f"{other.layer} (keeps {other.kept}) and {entry.layer} (keeps {entry.kept}) "
-                f"are two entries of one group, {key_of(entry)}; a plan has one entry a group"
+                f"are two entries of one group, {entry.name}; a plan has one entry a group"
             )
     return plan
 
@@ -83,12 +82,12 @@ def check_fits(
             f"loaded has {fingerprint[:12]}; load the weights of the plan or make a new one"
         )
     for entry in plan.entries if totals is not None else ():
-        total = (totals or {}).get((entry.granularity, key_of(entry)))
+        total = (totals or {}).get((entry.granularity, entry.name))
         if total is None:
-            raise PlanError(_why_unknown(plan, entry, group_of(key_of(entry))))
+            raise PlanError(_why_unknown(plan, entry, group_of(entry.name)))
         if total != entry.total:
             raise PlanError(
-                f"the plan says {key_of(entry)} has {entry.total} units, the model has {total}"
+                f"the plan says {entry.name} has {entry.total} units, the model has {total}"
             )
     return plan
 
@@ -96,11 +95,11 @@ def check_fits(
 def _why_unknown(plan: Plan, entry: PlanEntry, group: str | None) -> str:
     if group is None:
         return (
-            f"the plan prunes {key_of(entry)!r}, which {plan.subject.model} as loaded does not "
+            f"the plan prunes {entry.name!r}, which {plan.subject.model} as loaded does not "
             f"have at granularity {entry.granularity}"
         )
     text = f"{entry.layer} (keeps {entry.kept})"
-    others = [item for item in plan.entries if key_of(item) == group]
+    others = [item for item in plan.entries if item.name == group]
     if others:
         text += f" and {others[0].layer} (keeps {others[0].kept})"
     return f"{text}: one entry for the group {group} stands for all its layers"

@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from analysis.plans.entries import find, key_of
+from analysis.plans.entries import find
 from analysis.records import Plan, PlanEntry, SubjectSpec
 from pruners.errors import InputError, PlanError
 from pruners.selection import num_kept, parse
@@ -126,7 +126,7 @@ def scale(plan: Plan, factor: float, *, most: float = 1.0) -> Plan:
         raise InputError(f"ratios are scaled by a factor of at least 0, found {factor}")
     for entry in plan.entries:
         if not entry.locked:
-            plan = set_ratio(plan, key_of(entry), min(entry.ratio * factor, most))
+            plan = set_ratio(plan, entry.name, min(entry.ratio * factor, most))
     return plan
 
 
@@ -172,7 +172,7 @@ def from_requests(
         PlanError: Two layers of one group are asked for different ratios, or a layer has no entry.
     """
     asked: dict[str, tuple[str, float]] = {}
-    known = {key_of(entry) for entry in plan.entries}
+    known = {entry.name for entry in plan.entries}
     for layer, ratio in ratios.items():
         key = layer if layer in known else group_of(layer)
         if key is None or key not in known:
@@ -198,8 +198,8 @@ def compact(plan: Plan) -> Plan:
 
 def expand(plan: Plan, base: Plan) -> Plan:
     """Return ``plan`` with the dense entries of ``base`` for what it does not list."""
-    own = {key_of(entry): entry for entry in plan.entries}
-    known = {key_of(entry) for entry in base.entries}
-    entries = [own.get(key_of(entry), entry) for entry in base.entries]
+    own = {entry.name: entry for entry in plan.entries}
+    known = {entry.name for entry in base.entries}
+    entries = [own.get(entry.name, entry) for entry in base.entries]
     extra = [entry for key, entry in own.items() if key not in known]
     return dataclasses.replace(plan, entries=(*entries, *extra))

@@ -12,11 +12,6 @@ def achieved(entry: PlanEntry) -> float:
     return (entry.total - entry.kept) / entry.total
 
 
-def key_of(entry: PlanEntry) -> str:
-    """Return what identifies an entry: its group's id, or its layer."""
-    return entry.group or entry.layer
-
-
 def find(plan: Plan, name: str) -> PlanEntry:
     """Return the entry of a group id or layer name.
 
@@ -24,7 +19,7 @@ def find(plan: Plan, name: str) -> PlanEntry:
         UnknownNameError: The plan has no such entry.
     """
     for entry in plan.entries:
-        if key_of(entry) == name:
+        if entry.name == name:
             return entry
     for entry in plan.entries:
         if entry.layer == name:
@@ -40,7 +35,7 @@ def pruned_entries(plan: Plan) -> tuple[PlanEntry, ...]:
 def kept_counts(plan: Plan) -> dict[str, int]:
     """Return {group id: kept} of the entries whose units are physically removable."""
     return {
-        key_of(entry): entry.kept
+        entry.name: entry.kept
         for entry in pruned_entries(plan)
         if parse(entry.granularity).is_structured
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from analysis.files import write_text
 from analysis.plans.checks import check
 from analysis.records import Plan
 from pruners.errors import InputError, PlanError
@@ -33,10 +34,7 @@ def from_json(text: str, *, source: str = "the plan") -> Plan:
 def write_plan(plan: Plan, path: Path) -> Path:
     """Write a plan as JSON, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(to_json(plan), encoding="utf-8")
-    partial.replace(path)
-    return path
+    return write_text(path, to_json(plan))
 
 
 def read_plan(path: Path) -> Plan:

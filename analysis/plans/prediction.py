@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.curves import curve_arrays, drop_at, envelope, is_known
-from analysis.plans.entries import achieved, key_of, pruned_entries
+from analysis.plans.entries import achieved, pruned_entries
 from analysis.records import Plan, PlanEntry
 from analysis.uncertainty import Interval
 
@@ -167,7 +167,7 @@ def plan_table(
         last = float(by_curve[name].ratios[-1]) if name in by_curve else None
         rows.append(
             {
-                "key": key_of(entry),
+                "key": entry.name,
                 "layer": entry.layer,
                 "group": entry.group,
                 "criterion": entry.criterion,

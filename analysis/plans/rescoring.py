@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from analysis.edits import PreparedSubject, Target, calibration_batches, edit_for, targets
 from analysis.records import Plan, PlanEntry, Recipe
 from pruners import schedules
-from pruners.criteria import group_scores, registry
-from pruners.errors import InputError, UnsupportedError
+from pruners.criteria import group_scores, producer_scores, registry
+from pruners.errors import UnsupportedError
 from pruners.groups import apply_edit
 from pruners.layers import layer_names
 from pruners.selection import granularity as granularities
-from pruners.selection import keep_mask, num_kept
+from pruners.selection import keep_mask, kept_indices, num_kept
 from pruners.statistics import Statistics, collect, layer_data
 
 
@@ -70,7 +70,7 @@ def rescored_plan(
         if progress is not None:
             progress(done + 1, rounds)
     entries = tuple(
-        dataclasses.replace(entry, indices=_indices(masks[str(entry.group)]))
+        dataclasses.replace(entry, indices=kept_indices(masks[str(entry.group)]))
         if entry in free
         else entry
         for entry in plan.entries
@@ -94,10 +94,6 @@ def kept_whole(prepared: PreparedSubject, plan: Plan) -> tuple[str, ...]:
         if not entry.locked and entry.kept < entry.total
         if entry.group is not None and not prepared.group(entry.group).exact
     )
-
-
-def _indices(mask: Tensor) -> tuple[int, ...]:
-    return tuple(int(unit) for unit in torch.nonzero(mask).flatten().tolist())
 
 
 def _kept(entry: PlanEntry, schedule: str, rounds: int, done: int) -> int:
@@ -159,17 +155,10 @@ def _group_scores(
     statistics: Statistics | None,
     plan: Plan,
 ) -> Tensor:
+    def score(layer: str) -> Tensor:
+        data = layer_data(model, layer, statistics=statistics, seed=plan.subject.seed)
+        return registry.scores(entry.criterion, data, level="channel")
+
     group = prepared.group(str(entry.group))
-    known = set(layer_names(model))
-    scores: dict[str, Tensor] = {}
-    reason: InputError | None = None
-    for layer in dict.fromkeys(member.layer for member in group.producers):
-        if layer in known:
-            data = layer_data(model, layer, statistics=statistics, seed=plan.subject.seed)
-            try:
-                scores[layer] = registry.scores(entry.criterion, data, level="channel")
-            except UnsupportedError as error:
-                reason = error
-    if not scores and reason is not None:
-        raise reason
+    scores = producer_scores(group, layer_names(model), score)
     return group_scores(group, scores, reduction=plan.reduction)

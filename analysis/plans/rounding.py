@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from analysis.plans.entries import key_of
 from analysis.records import Plan, PlanEntry, Recipe
 from pruners.errors import InputError, UnsupportedError
 from pruners.groups import Group, Structure
@@ -51,7 +50,7 @@ def rounded(plan: Plan, structure: Structure | None, *, multiple: int) -> Plan:
 
 
 def _rounded_entry(entry: PlanEntry, structure: Structure, multiple: int) -> PlanEntry:
-    group = structure.group(key_of(entry))
+    group = structure.group(entry.name)
     if group.kind != "channel":
         return entry
     step = multiple // math.gcd(multiple, channels_per_unit(group))

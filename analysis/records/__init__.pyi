@@ -1,6 +1,6 @@
 from .codec import Count, PositiveCount, Seconds, Share, decode_json
 from .plan import Plan, PlanEntry, Recipe
-from .record import Document, Record
+from .record import Document, GroupOrLayer, Record
 from .run import (
     CANCELLED,
     DONE,
@@ -24,6 +24,7 @@ __all__ = [
     "DONE",
     "Document",
     "FAILED",
+    "GroupOrLayer",
     "Identity",
     "LIVE_STATES",
     "Plan",

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from analysis.records.codec import Count, PositiveCount, Share
-from analysis.records.record import Document, Record
+from analysis.records.record import Document, GroupOrLayer, Record
 from analysis.records.subject import SubjectSpec
 from analysis.records.sweep import Granularity
 from pruners.errors import InputError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlanEntry(Record):
+class PlanEntry(GroupOrLayer, Record):
     """What a plan does to one group (channel, head) or layer (element, block, n:m).
 
     Attributes:

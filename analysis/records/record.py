@@ -120,6 +120,19 @@ class Document(Record):
         return fields
 
 
+class GroupOrLayer:
+    """What is pruned in one piece: the units of a group, or the weights of one layer."""
+
+    __slots__ = ()
+    layer: str
+    group: str | None
+
+    @property
+    def name(self) -> str:
+        """The group's id where there is one, else the layer's name."""
+        return self.layer if self.group is None else self.group
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Record):
         return value.to_dict()

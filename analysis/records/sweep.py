@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from analysis.records.record import Document
+from analysis.records.record import Document, GroupOrLayer
 from analysis.records.subject import SubjectSpec
 from analysis.records.sums import SliceCounts, Sums
 from pruners.errors import InputError
@@ -73,7 +73,7 @@ class SweepSpec(Document):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PointKey:
+class PointKey(GroupOrLayer):
     """One cell of a sweep's grid.
 
     Attributes:

@@ -20,6 +20,7 @@ from pruners.layers import (
     to_output_first,
 )
 from pruners.reconstruction import capture_moments, search_mask, unit_gate_gradients, unit_scales
+from pruners.selection import kept_indices
 from pruners.statistics import input_gate_gradients
 
 
@@ -60,8 +61,7 @@ def _searched_entry(
     if not found:
         raise InputError(f"group {group.id}: no layer that reads its channels can be watched")
     mask = search_mask(torch.stack(found).sum(0), entry.kept)
-    indices = tuple(torch.nonzero(mask).flatten().tolist())
-    return replace(entry, indices=indices, criterion="fisher")
+    return replace(entry, indices=kept_indices(mask), criterion="fisher")
 
 
 def tuned_edit(

@@ -33,6 +33,7 @@ from pruners.reconstruction import (
     batch_norm_buffers,
     repair_layers,
 )
+from pruners.selection import kept_indices
 
 RECOVERY_HELP = {
     "bn": "estimate batch-norm statistics anew",
@@ -223,5 +224,5 @@ def recovered_model(prepared: PreparedSubject, recovery: Recovery) -> nn.Module:
     kept = dict(recovery.edit.kept)
     for target, mask in _pruned(prepared, recovery.plan):
         if target.group is not None:
-            kept[target.group] = tuple(torch.nonzero(mask).flatten().tolist())
+            kept[target.group] = kept_indices(mask)
     return removed_model(prepared, dataclasses.replace(recovery.edit, kept=kept))

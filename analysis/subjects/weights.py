@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from analysis.sentences import listed
 from pruners.errors import AddressError, one_line
 
 NESTINGS = ("state_dict", "model")
@@ -87,12 +88,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
         if name in state and state[name].shape != own[name].shape
     ]
     problems = {"missing": missing, "unexpected": unexpected, "other shape": shapes}
-    told = "; ".join(f"{kind}: {_listed(names)}" for kind, names in problems.items() if names)
-    if told:
-        raise AddressError(f"{path} does not fit {type(model).__name__}: {told}")
+    parts = [f"{kind}: {listed(names, most=LISTED)}" for kind, names in problems.items() if names]
+    if parts:
+        raise AddressError(f"{path} does not fit {type(model).__name__}: {'; '.join(parts)}")
     model.load_state_dict(state, strict=False)
-
-
-def _listed(names: list[str]) -> str:
-    rest = len(names) - LISTED
-    return ", ".join(names[:LISTED]) + (f" and {rest} more" if rest > 0 else "")

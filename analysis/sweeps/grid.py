@@ -110,8 +110,7 @@ def group_points(prepared: PreparedSubject, spec: SweepSpec, points: Sequence[Po
     """Find out which points have equal masks, so that each mask is measured once."""
     by_target: dict[str, dict[str, list[PointKey]]] = {}
     for key in points:
-        name = key.layer if key.group is None else key.group
-        by_target.setdefault(name, {}).setdefault(key.criterion, []).append(key)
+        by_target.setdefault(key.name, {}).setdefault(key.criterion, []).append(key)
     items: dict[bytes, Item] = {}
     grid = Grid([], [], {})
     for target in targets(prepared, spec.granularity, spec.layers):

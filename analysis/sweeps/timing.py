@@ -44,8 +44,7 @@ def estimate_cost(
     by_target: dict[str, int] = {}
     for key in new:
         if key.kept != key.total:
-            name = key.layer if key.group is None else key.group
-            by_target[name] = by_target.get(name, 0) + 1
+            by_target[key.name] = by_target.get(key.name, 0) + 1
     passes = 1.0 + sum(
         count * _share(prepared, target, spec.semantics)
         for target in targets(prepared, spec.granularity, spec.layers)

@@ -1,5 +1,5 @@
-from .intervals import Interval, paired_drop, wilson
-from .paired import paired_drops
+from .intervals import Interval, wilson
+from .paired import paired_drop, paired_drops
 from .sequential import BETS, Decision, DropTest, anytime_paired
 
 __all__ = [

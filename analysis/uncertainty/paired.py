@@ -1,19 +1,49 @@
-"""Tango's paired intervals of many points at once, for tables that are drawn again every second.
+"""Intervals of the drop of paired answers: of one point, or of the many that a table shows.
 
-The same numbers as `analysis.uncertainty.intervals.paired_drop`, which is the readable form and
-the oracle.
+The score interval for the difference of paired proportions: T. Tango, "Equivalence test and
+confidence interval for the difference in proportions for the paired-sample design", Statistics in
+Medicine 17 (1998), equations 11 and 12. Only flipped answers count; with none at all the interval
+is +-z^2/(n + z^2), not a point.
 """
 
 from __future__ import annotations
 
+import functools
+import math
+
 import numpy as np
 import numpy.typing as npt
 
-from analysis.uncertainty.intervals import quantile
+from analysis.uncertainty.intervals import Interval, quantile
+from pruners.errors import InputError
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 STEPS = 48
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def paired_drop(lost: int, gained: int, n: int, confidence: float = 0.95) -> tuple[float, Interval]:
+    """Return the accuracy drop of pruned against dense on the same samples, with its interval.
+
+    Args:
+        lost: Samples that dense answers right and pruned wrong.
+        gained: Samples that dense answers wrong and pruned right.
+        n: All samples.
+        confidence: Such as 0.95.
+
+    Returns:
+        ``(lost - gained) / n`` and its interval, within [-1, 1]. Without samples: NaN, [-1, 1].
+
+    Raises:
+        InputError: The counts do not fit ``n``.
+    """
+    if lost < 0 or gained < 0 or lost + gained > n:
+        raise InputError(f"{lost} lost and {gained} gained do not fit {n} samples")
+    if n == 0:
+        return math.nan, Interval(-1.0, 1.0, "tango", 0)
+    drop, low, high = paired_drops(*np.array([[lost], [gained], [n]]), confidence=confidence)
+    return drop.item(), Interval(low.item(), high.item(), "tango", n)
 
 
 def paired_drops(

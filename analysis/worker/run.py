@@ -28,7 +28,7 @@ from analysis.records import RunRow
 from analysis.store import Store
 from analysis.subjects import roots_of_environment
 from analysis.worker.heartbeat import Heartbeat, stop_on_signals
-from pruners.errors import PruneScopeError, StoreError
+from pruners.errors import PruneScopeError, StoreError, one_line
 
 if TYPE_CHECKING:
     # torch takes seconds to import and much memory: not while the run waits in the queue.
@@ -94,7 +94,7 @@ def run_to_end(
             heartbeat.request_stop()
         except Exception as problem:
             # A bug, or a library's; the log of the worker has the traceback.
-            state, error = records.FAILED, _one_line(problem)
+            state, error = records.FAILED, one_line(problem)
             _log_traceback(store, run_id)
         seconds = time.perf_counter() - start
         _retried(lambda: store.finish(run_id, state, owner=owner, seconds=seconds, error=error))
@@ -206,11 +206,6 @@ def _retried(write: Callable[[], None]) -> None:
                 raise
         else:
             return
-
-
-def _one_line(error: Exception) -> str:
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason")
-    return f"{type(error).__name__}: {first}"
 
 
 def _log_traceback(store: Store, run_id: str) -> None:

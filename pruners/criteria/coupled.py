@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -71,6 +71,34 @@ def group_scores(
     if bool(torch.isnan(stacked).all(0).any()):
         raise UnsupportedError(f"group {group.id}: the layers with scores do not cover all units")
     return _REDUCTIONS[reduction](stacked)
+
+
+def producer_scores(
+    group: Group, layers: Iterable[str], score: Callable[[str], Tensor]
+) -> dict[str, Tensor]:
+    """Return the channel scores of a group's producers by layer name.
+
+    Args:
+        group: The group.
+        layers: Names of the layers that have a prunable weight; others are left out.
+        score: Scores a layer's channels; what a criterion cannot score it refuses, and that layer
+            is left out as well.
+
+    Raises:
+        UnsupportedError: Every producer was refused; the last refusal.
+    """
+    found: dict[str, Tensor] = {}
+    reason: UnsupportedError | None = None
+    known = set(layers)
+    for layer in dict.fromkeys(member.layer for member in group.producers):
+        if layer in known:
+            try:
+                found[layer] = score(layer)
+            except UnsupportedError as error:
+                reason = error
+    if not found and reason is not None:
+        raise UnsupportedError(str(reason))
+    return found
 
 
 def _unit_scores(scores: Tensor, index: Tensor, units: int, *, scaled: bool) -> Tensor:

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from pruners.capture import named_state
 from pruners.errors import UnknownNameError, UnsupportedError
-from pruners.groups.groups import Group
 
 if TYPE_CHECKING:
     from pruners.groups.groups import Group, Member
@@ -43,7 +42,7 @@ def check_semantics(name: str) -> str:
     return name
 
 
-def removed_units(group: Group, removed: Tensor) -> Tensor:
+def removed_mask(group: Group, removed: Tensor) -> Tensor:
     """Return removed units as a boolean tensor ``(units,)``, from that or from unit numbers."""
     if removed.dtype == torch.bool:
         return removed
@@ -78,7 +77,7 @@ def weights_edit(group: Group, removed: Tensor, state: Mapping[str, Tensor]) -> 
     Returns:
         New tensors by fully qualified name.
     """
-    gone = removed_units(group, removed)
+    gone = removed_mask(group, removed)
     edit: dict[str, Tensor] = {}
     for member in group.members:
         if member.role in ("producer", "bias"):
@@ -98,7 +97,7 @@ def consumer_masks(group: Group, removed: Tensor, state: Mapping[str, Tensor]) -
     Returns:
         Boolean masks of the weights' shapes, in the modules' own layout, True = keep.
     """
-    gone = removed_units(group, removed)
+    gone = removed_mask(group, removed)
     masks: dict[str, Tensor] = {}
     for member in group.consumers:
         whole = torch.ones_like(state[member.name], dtype=torch.bool)
@@ -112,15 +111,6 @@ def zeroed(tensor: Tensor, keep: Tensor, *, dim: int) -> Tensor:
     shape = [1] * tensor.dim()
     shape[dim] = -1
     return tensor.masked_fill(~keep.to(tensor.device).reshape(shape), 0)
-
-
-def removed_mask(group: Group, removed: Tensor) -> Tensor:
-    """Return removed units as a boolean tensor ``(units,)``, from that or from unit numbers."""
-    if removed.dtype == torch.bool:
-        return removed
-    mask = torch.zeros(group.units, dtype=torch.bool, device=removed.device)
-    mask[removed] = True
-    return mask
 
 
 def consumer_edit(group: Group, removed: Tensor, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -143,10 +133,7 @@ def consumer_edit(group: Group, removed: Tensor, state: Mapping[str, Tensor]) ->
     edit: dict[str, Tensor] = {}
     for member in group.consumers:
         tensor = edit.get(member.name, state[member.name].detach())
-        index = member.index.to(gone.device)
-        lost = ((index >= 0) & gone[index.clamp_min(0)]).to(tensor.device)
-        shape = [-1 if dim == member.dim else 1 for dim in range(tensor.dim())]
-        edit[member.name] = tensor.masked_fill(lost.reshape(shape), 0)
+        edit[member.name] = zeroed(tensor, member_mask(member, gone), dim=member.dim)
     return edit
 
 

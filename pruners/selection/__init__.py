@@ -2,7 +2,7 @@
 
 from pruners.selection import granularity, normalizers
 from pruners.selection.granularity import PRESETS, Granularity, parse
-from pruners.selection.masks import keep_mask, num_kept, num_removed
+from pruners.selection.masks import keep_mask, kept_indices, num_kept, num_removed
 from pruners.selection.normalizers import NORMALIZER_HELP, NORMALIZERS, global_masks, normalize
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "global_masks",
     "granularity",
     "keep_mask",
+    "kept_indices",
     "normalize",
     "normalizers",
     "num_kept",

@@ -37,6 +37,11 @@ def num_kept(ratio: float, total: int, *, keep_one: bool) -> int:
     return total - num_removed(ratio, total, keep_one=keep_one)
 
 
+def kept_indices(mask: Tensor) -> tuple[int, ...]:
+    """Return the places in a mask ``(units,)`` that stay, rising."""
+    return tuple(torch.nonzero(mask).flatten().tolist())
+
+
 def keep_mask(scores: Tensor, kept: int) -> Tensor:
     """Return the mask that keeps exactly ``kept`` entries: the highest scores.
 

@@ -15,7 +15,7 @@ from analysis.edits.prepared import prepare
 from analysis.evaluation.evaluate import evaluate_plan, file_bytes
 from analysis.evaluation.report import Evaluation
 from analysis.plans.editing import bulk_set, set_kept, set_ratio
-from analysis.plans.entries import find, kept_counts, key_of
+from analysis.plans.entries import find, kept_counts
 from analysis.records.plan import Plan
 from analysis.records.sweep import SweepSpec
 from analysis.subjects.overview import inventory
@@ -31,14 +31,14 @@ NAMES = tuple(zoo.names())
 
 def some_plan(name: str, *, ratio: float = 0.3, criterion: str = "l1") -> Plan:
     plan = plans.start_plan(sample_context(name), criterion=criterion)
-    return bulk_set(plan, [key_of(entry) for entry in plan.entries], ratio)
+    return bulk_set(plan, [entry.name for entry in plan.entries], ratio)
 
 
 def test_a_started_plan_lists_every_prunable_group() -> None:
     prepared = sample_context("resnet20")
     plan = plans.start_plan(prepared, criterion="l1")
     structure = prepared.require_structure()
-    assert [key_of(entry) for entry in plan.entries] == [
+    assert [entry.name for entry in plan.entries] == [
         group.id for group in structure.groups if group.kind == "channel" and group.prunable
     ]
     assert set(plans.not_prunable(prepared, "channel")) == {"fc"}
@@ -124,7 +124,7 @@ def test_a_plan_that_removes_nothing_changes_nothing() -> None:
 def test_masked_weights() -> None:
     prepared = sample_context("lenet5")
     plan = plans.start_plan(prepared, criterion="l1", granularity="element")
-    plan = bulk_set(plan, [key_of(entry) for entry in plan.entries], 0.5)
+    plan = bulk_set(plan, [entry.name for entry in plan.entries], 0.5)
     found = evaluate_plan(prepared, plan, latency_seconds=0)
     assert found.agrees
     assert found.removed.params == found.dense.params
@@ -147,7 +147,7 @@ def test_masked_weights_and_removed_channels_together() -> None:
 def test_a_pattern_gets_its_exact_count() -> None:
     prepared = sample_context("lenet5")
     plan = plans.start_plan(prepared, criterion="l1", granularity="2:4")
-    plan = plans.resolve(prepared, bulk_set(plan, [key_of(entry) for entry in plan.entries], 0.5))
+    plan = plans.resolve(prepared, bulk_set(plan, [entry.name for entry in plan.entries], 0.5))
     model = plans.removed_model(prepared, plan)
     for entry in plan.entries:
         weight = dict(model.named_modules())[entry.layer].weight
@@ -277,7 +277,7 @@ def test_without_labels_accuracy_is_agreement_with_dense(tmp_path: Path) -> None
     )
     prepared = prepare(load_subject(spec))
     plan = plans.start_plan(prepared, criterion="l1")
-    plan = bulk_set(plan, [key_of(entry) for entry in plan.entries], 0.5)
+    plan = bulk_set(plan, [entry.name for entry in plan.entries], 0.5)
     found = evaluate_plan(prepared, plan, latency_seconds=0)
     assert not found.labelled
     assert found.dense.accuracy == 1.0

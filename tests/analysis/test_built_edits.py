@@ -45,7 +45,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 def uniform(prepared: PreparedSubject, **options: Any) -> Plan:
     plan = plans.start_plan(prepared, criterion="l1", **options)
     for entry in plan.entries:
-        plan = plans.set_ratio(plan, plans.key_of(entry), 0.4)
+        plan = plans.set_ratio(plan, entry.name, 0.4)
     return plan
 
 
@@ -67,9 +67,9 @@ def test_an_edit_of_one_entry_builds_its_edit_alone(name: str, calls: Counter[st
     plans.plan_edit(prepared, plan)
     assert calls == {"edit_for": count, "kept_units": count, "Target": every}
     plans.plan_edit(prepared, plan)
-    plans.plan_edit(prepared, plans.lock(plan, plans.key_of(plan.entries[0])))
+    plans.plan_edit(prepared, plans.lock(plan, plan.entries[0].name))
     assert calls["edit_for"] == count
-    last = plans.key_of(plan.entries[-1])
+    last = plan.entries[-1].name
     plans.plan_edit(prepared, plans.set_ratio(plan, last, 0.6))
     assert calls == {"edit_for": count + 1, "kept_units": count + 1, "Target": every}
 
@@ -80,7 +80,7 @@ def test_edits_that_were_kept_are_those_that_would_be_built(name: str, semantics
     prepared, chance = subject(name), random.Random(0)
     plan = uniform(prepared, semantics=semantics)
     for _ in range(12):
-        key = plans.key_of(chance.choice(plan.entries))
+        key = chance.choice(plan.entries).name
         plan = plans.set_ratio(plan, key, chance.choice([0.0, 0.2, 0.4, 0.6]))
         if chance.random() < 0.3:
             plan = plans.set_criterion(plan, key, chance.choice(["l1", "fpgm"]))
@@ -94,7 +94,7 @@ def test_weights_and_channels_of_one_layer_start_from_each_other() -> None:
     both = dataclasses.replace(channels, entries=(*channels.entries, *weights.entries))
     first = plans.plan_edit(prepared, both)
     assert equal(first, plans.plan_edit(subject("lenet5"), both))
-    other = plans.set_ratio(channels, plans.key_of(channels.entries[0]), 0.8)
+    other = plans.set_ratio(channels, channels.entries[0].name, 0.8)
     changed = dataclasses.replace(both, entries=(*other.entries, *weights.entries))
     found = plans.plan_edit(prepared, changed)
     assert equal(found, plans.plan_edit(subject("lenet5"), changed))

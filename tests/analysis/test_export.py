@@ -21,7 +21,6 @@ from analysis.files import sha256, write_zip
 from analysis.interop import verify
 from analysis.interop.registry import export_format
 from analysis.plans.editing import bulk_set, set_ratio
-from analysis.plans.entries import key_of
 from analysis.plans.files import read_plan
 from analysis.records.plan import Plan
 from analysis.recovery.plan_repair import recover_plan, recovered_model
@@ -42,7 +41,7 @@ POINTS = table({("l1", "conv1"): [0.0] * 9, ("l1", "conv2"): [0.1] * 9})
 
 def some_plan(*, ratio: float = 0.5) -> Plan:
     plan = plans.start_plan(sample_context("lenet5"), criterion="l1")
-    return bulk_set(plan, [key_of(entry) for entry in plan.entries], ratio)
+    return bulk_set(plan, [entry.name for entry in plan.entries], ratio)
 
 
 def request(directory: Path, **changes: object) -> interop.ExportRequest:

@@ -8,7 +8,8 @@ import pytest
 import torch
 from scipy.stats import binomtest
 
-from analysis.uncertainty.intervals import paired_drop, wilson
+from analysis.uncertainty.intervals import wilson
+from analysis.uncertainty.paired import paired_drop
 from pruners.errors import InputError
 
 

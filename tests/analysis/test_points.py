@@ -9,9 +9,9 @@ import pytest
 
 from analysis.curves.points import COLUMNS, points_table, read_points, write_points
 from analysis.records.sums import Sums
-from analysis.uncertainty.intervals import paired_drop
-from analysis.uncertainty.paired import paired_drops
+from analysis.uncertainty.paired import paired_drop, paired_drops
 from pruners.errors import InputError
+from tests.helpers.tango import reference_paired_drop
 
 DENSE = {100: Sums(samples=100, correct=90, agree=100, loss=30.0)}
 
@@ -84,12 +84,11 @@ def test_many_intervals_at_once_are_those_of_one_at_a_time() -> None:
     for confidence in (0.8, 0.95, 0.999):
         drops, lows, highs = paired_drops(lost, gained, samples, confidence=confidence)
         for at in range(300):
-            drop, interval = paired_drop(
-                int(lost[at]), int(gained[at]), int(samples[at]), confidence
-            )
-            assert drops[at] == drop
-            assert lows[at] == pytest.approx(interval.low, abs=1e-12)
-            assert highs[at] == pytest.approx(interval.high, abs=1e-12)
+            counts = (int(lost[at]), int(gained[at]), int(samples[at]))
+            expected = reference_paired_drop(*counts, confidence)
+            assert (drops[at], lows[at], highs[at]) == expected
+            drop, interval = paired_drop(*counts, confidence)
+            assert (drop, interval.low, interval.high) == expected
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])

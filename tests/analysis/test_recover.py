@@ -24,7 +24,6 @@ from analysis.evaluation.evaluate import evaluate_plan
 from analysis.measuring import Slices, measure
 from analysis.plans.apply import mask_of_entry, start_plan
 from analysis.plans.editing import bulk_set
-from analysis.plans.entries import key_of
 from analysis.plans.rescoring import rescored_plan
 from analysis.records import Sums
 from analysis.records.plan import Plan, PlanEntry, Recipe
@@ -164,7 +163,7 @@ def test_reconstruction_lowers_the_error_of_the_trained_samples(name: str) -> No
     """Half of every group's channels go; errors are those of layers, against mask-only."""
     prepared = sample_context(name)
     plan = start_plan(prepared, criterion="l1")
-    plan = bulk_set(plan, [key_of(entry) for entry in plan.entries], 0.5)
+    plan = bulk_set(plan, [entry.name for entry in plan.entries], 0.5)
     masks = {
         weight.removesuffix(".weight"): mask
         for weight, mask in plan_masks(prepared, plan).items()
@@ -192,7 +191,7 @@ def test_a_norm_that_mixes_channels_is_repaired_in_the_smaller_model(method: str
     prepared = sample_context("vit_tiny")
     before = checksum(prepared.model)
     plan = start_plan(prepared, criterion="l1")
-    plan = bulk_set(plan, [key_of(entry) for entry in plan.entries], 0.3)
+    plan = bulk_set(plan, [entry.name for entry in plan.entries], 0.3)
     recovery = recover_plan(prepared, plan, method=method)
     assert checksum(prepared.model) == before
     assert recovery.edit.kept
@@ -207,7 +206,7 @@ def test_a_smaller_layer_learns_from_the_rows_that_it_keeps() -> None:
     prepared = sample_context("vit_tiny")
     plan = start_plan(prepared, criterion="l1")
     stream = plan.entries[0]
-    plan = bulk_set(plan, [key_of(stream)], 0.5)
+    plan = bulk_set(plan, [stream.name], 0.5)
     recovery = recover_plan(prepared, plan, method="lsq")
     last = recovery.layers[-1]
     assert last.layer == "head"

@@ -11,6 +11,7 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
+from analysis.files import atomic
 from analysis.interop.formats.smaller_model import model_notes
 from analysis.interop.registry import Exported, ExportRequest, export_format
 from pruners.errors import PruneScopeError, UnsupportedError, first_line
@@ -75,7 +76,19 @@ def write_onnx(model: nn.Module, example: Tensor, path: Path) -> float:
         PruneScopeError: onnxruntime computes something else.
     """
     require_packages()
-    partial = path.with_name(path.name + ".partial")
+    # Another batch size than the example's, so that a size that was frozen shows.
+    inputs = torch.cat([example, example.flip(0)[:1]])
+    with torch.no_grad():
+        expected = model(inputs).cpu()
+    with atomic(path) as partial:
+        _convert(model, example, partial)
+        difference = relative_difference(run_onnx(partial, inputs), expected)
+        if not difference < TOLERANCE:
+            raise PruneScopeError(f"onnxruntime's logits differ by {difference:.2g}")
+    return difference
+
+
+def _convert(model: nn.Module, example: Tensor, path: Path) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -83,7 +96,7 @@ def write_onnx(model: nn.Module, example: Tensor, path: Path) -> float:
             torch.onnx.export(
                 model,
                 (example,),
-                str(partial),
+                str(path),
                 input_names=["input"],
                 output_names=["logits"],
                 dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
@@ -92,20 +105,10 @@ def write_onnx(model: nn.Module, example: Tensor, path: Path) -> float:
                 verbose=False,
             )
     except Exception as error:
-        partial.unlink(missing_ok=True)
+        # The exporter raises many unrelated types.
         raise UnsupportedError(
             f"the model cannot be written as ONNX: {first_line(error)}"
         ) from error
-    # Another batch size than the example's, so that a size that was frozen shows.
-    inputs = torch.cat([example, example.flip(0)[:1]])
-    with torch.no_grad():
-        expected = model(inputs).cpu()
-    difference = relative_difference(run_onnx(partial, inputs), expected)
-    if not difference < TOLERANCE:
-        partial.unlink()
-        raise PruneScopeError(f"onnxruntime's logits differ by {difference:.2g}")
-    partial.replace(path)
-    return difference
 
 
 def run_onnx(path: Path, inputs: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, fx, nn
 
+from analysis.files import atomic, write_text
 from analysis.interop.formats.template import TEMPLATE
 from pruners.capture import Graph, capture, first_names, named_state
 from pruners.errors import UnsupportedError
@@ -68,10 +69,7 @@ def write_script(model: nn.Module, example: Tensor, directory: Path) -> tuple[Pa
         trainable=_wrapped([name for name, _ in model.named_parameters()]),
         forward=textwrap.indent(body, " " * 8),
     )
-    partial = script.with_name(script.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(script)
-    return script, weights
+    return write_text(script, text), weights
 
 
 def reference_input(shape: tuple[int, ...]) -> Tensor:
@@ -98,9 +96,8 @@ def _write_weights(path: Path, model: nn.Module, graph: Graph, output: Tensor) -
         "format": "pt",
         "reference_output": json.dumps(output.tolist()),
     }
-    partial = path.with_name(path.name + ".partial")
-    safetensors.torch.save_file(tensors, str(partial), metadata=metadata)
-    partial.replace(path)
+    with atomic(path) as partial:
+        safetensors.torch.save_file(tensors, str(partial), metadata=metadata)
 
 
 class _Writer:

@@ -6,7 +6,7 @@ import json
 
 import safetensors.torch
 
-from analysis.files import sha256, write_text
+from analysis.files import atomic, sha256, write_text
 from analysis.interop.formats.script import SCRIPT, WEIGHTS, write_script
 from analysis.interop.registry import Exported, ExportRequest, export_format
 from pruners.errors import CaptureError, UnsupportedError
@@ -34,7 +34,8 @@ def export_model(request: ExportRequest) -> Exported:
         files.append((script, "rebuilds and runs the model; needs torch alone"))
     except (CaptureError, UnsupportedError) as error:
         script.unlink(missing_ok=True)
-        safetensors.torch.save_model(model, str(request.directory / WEIGHTS))
+        with atomic(request.directory / WEIGHTS) as partial:
+            safetensors.torch.save_model(model, str(partial))
         notes += (f"no script that rebuilds the model, load the weights in your own code: {error}",)
     card = request.directory / CARD
     text = json.dumps(_card(request, params=params, is_scripted=len(files) == 2), indent=1)

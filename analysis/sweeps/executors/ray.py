@@ -21,7 +21,7 @@ from analysis.subjects import load_subject
 from analysis.sweeps.executors.local import LocalExecutor
 from analysis.sweeps.grid import Item
 from analysis.sweeps.planned import require_data, sweep_slices
-from pruners.errors import InputError, PruneScopeError
+from pruners.errors import InputError, PruneScopeError, first_line
 
 POLL_SECONDS = 0.5
 # A job that takes this many workers down is to blame itself.
@@ -208,8 +208,8 @@ def _connected(address: str) -> Any:
         try:
             ray.init(address=address, log_to_driver=False)
         except (ConnectionError, RuntimeError, ValueError) as error:
-            first = str(error).strip().splitlines()[0]
             raise InputError(
-                f"no Ray cluster at address {address!r} ({first}); start one with: ray start --head"
+                f"no Ray cluster at address {address!r} ({first_line(error)}); start one with: "
+                "ray start --head"
             ) from None
     return ray

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from analysis.sentences import listed as listed
+from analysis.sentences import plural as plural
+
 SPACE = "\N{NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
@@ -96,25 +99,6 @@ def milliseconds(seconds: float) -> str:
 def thousands(count: int) -> str:
     """Return an exact count with thin grouping: ``2,000``."""
     return f"{count:,}"
-
-
-def plural(count: int, noun: str, many: str = "") -> str:
-    """Return a count with its noun.
-
-    >>> plural(1, "layer"), plural(3, "layer"), plural(2000, "class", "classes")
-    ('1 layer', '3 layers', '2,000 classes')
-    """
-    return f"{thousands(count)} {noun if count == 1 else many or noun + 's'}"
-
-
-def listed(names: Sequence[str], *, most: int = 3) -> str:
-    """Join names for a sentence: the first few of many.
-
-    >>> listed(["a", "b", "c"], most=2)
-    'a, b and 1 more'
-    """
-    shown = ", ".join(names[:most])
-    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
 
 def change(before: float, after: float) -> str:

@@ -1,0 +1,25 @@
+"""Counts and names in sentences, the same in messages, charts and pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def plural(count: int, noun: str, many: str = "") -> str:
+    """Return a count with its noun.
+
+    >>> plural(1, "layer"), plural(3, "layer"), plural(2000, "class", "classes")
+    ('1 layer', '3 layers', '2,000 classes')
+    """
+    return f"{count:,} {noun if count == 1 else many or noun + 's'}"
+
+
+def listed(names: Iterable[str], *, most: int = 3) -> str:
+    """Join names: the first few of many.
+
+    >>> listed(["a", "b", "c"], most=2)
+    'a, b and 1 more'
+    """
+    names = list(names)
+    shown = ", ".join(names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
