@@ -51,6 +51,8 @@ CONFINED = {
     "onnx": ("analysis/interop/",),
     "onnxruntime": ("analysis/interop/",),
 }
+# Used by nothing in the product: for people who write Python; documented.
+FOR_USERS = {"from_requests"}
 PRUNERS_MAY_IMPORT = {"torch", "pruners"}
 MAX_LINES = 400
 MAX_MODULES = 12
@@ -257,6 +259,44 @@ def test_pruners_import_torch_and_the_standard_library_only() -> None:
     for path in sorted((ROOT / "pruners").rglob("*.py")):
         tops = {name.split(".")[0] for name in imported(path)}
         assert tops <= PRUNERS_MAY_IMPORT | set(sys.stdlib_module_names), path
+
+
+def used_names(path: Path) -> Iterator[tuple[str, int]]:
+    """Yield the names that a file reads, with their lines."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            yield node.id, node.lineno
+        elif isinstance(node, ast.Attribute):
+            yield node.attr, node.lineno
+
+
+def defined(path: Path) -> Iterator[tuple[str, range]]:
+    """Yield public functions, classes and constants with their lines; registered ones aside."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        lines = range(node.lineno, (node.end_lineno or node.lineno) + 1)
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names = [] if isinstance(node, ast.FunctionDef) and node.decorator_list else [node.name]
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = [target.id for target in targets if isinstance(target, ast.Name)]
+        else:
+            continue
+        yield from ((name, lines) for name in names if not name.startswith("_"))
+
+
+def test_what_is_public_is_used() -> None:
+    """By the product or its benchmarks; what only tests use belongs to the tests."""
+    uses: dict[str, list[tuple[Path, int]]] = {}
+    for path in [*sources(), *sorted((ROOT / "benchmarks").glob("*.py"))]:
+        for name, line in used_names(path):
+            uses.setdefault(name, []).append((path, line))
+    unused = {
+        name
+        for path in sources()
+        for name, lines in defined(path)
+        if all(used == path and line in lines for used, line in uses.get(name, []))
+    }
+    assert unused <= FOR_USERS, sorted(unused - FOR_USERS)
 
 
 def test_no_module_is_a_bag_of_helpers() -> None:

@@ -1,5 +1,5 @@
 from .advice import Advice, advise
-from .criteria import best_or_tied, comparability, leading, mean_drop, summary, win_matrix
+from .criteria import comparability, leading, mean_drop, summary, win_matrix
 from .overlap import (
     agreement,
     agreement_matrix,
@@ -26,7 +26,6 @@ __all__ = [
     "advise",
     "agreement",
     "agreement_matrix",
-    "best_or_tied",
     "choices",
     "comparability",
     "expected_jaccard",

@@ -74,16 +74,6 @@ def _outcome(row: Mapping[Hashable, Any], others: Sequence[Mapping[Hashable, Any
     return "best" if all(row["low"] > other["high"] for other in others) else "tied"
 
 
-def best_or_tied(wins: pd.DataFrame) -> dict[str, list[str]]:
-    """Return the criteria of each layer that no other surely beats, highest tolerated first."""
-    winners = wins[wins["outcome"].isin(["best", "tied", "only"])]
-    ordered = winners.sort_values("tolerated", ascending=False, kind="stable")
-    result: dict[str, list[str]] = {layer: [] for layer in dict.fromkeys(wins["layer"])}
-    for layer, criterion in zip(ordered["layer"], ordered["criterion"], strict=True):
-        result[layer].append(criterion)
-    return result
-
-
 def leading(table: pd.DataFrame, *, most: int, first: Sequence[str] = ()) -> list[str]:
     """Return the criteria to show where not all fit.
 

@@ -1,6 +1,6 @@
 from .best_criterion import envelope
 from .metrics import METRICS, Metric, metric
-from .points import COLUMNS, check_format, points_table, read_points, write_points
+from .points import COLUMNS, check_format, points_table, write_points
 from .reading import (
     CURVE,
     criteria_of,
@@ -36,7 +36,6 @@ __all__ = [
     "layer_order",
     "metric",
     "points_table",
-    "read_points",
     "resolution",
     "sparklines",
     "tolerated",

@@ -140,20 +140,3 @@ def write_points(table: pd.DataFrame, path: Path) -> Path:
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror or error}") from None
     return path
-
-
-def read_points(path: Path) -> pd.DataFrame:
-    """Read a table that `write_points` wrote.
-
-    Raises:
-        InputError: The file is missing or is not such a table.
-    """
-    check_format(path)
-    try:
-        table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from None
-    missing = [name for name in COLUMNS if name not in table]
-    if missing:
-        raise InputError(f"{path} is not a points table; it lacks {', '.join(missing)}")
-    return table[list(COLUMNS)]

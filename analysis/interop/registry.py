@@ -77,11 +77,6 @@ class Exported:
     files: tuple[tuple[Path, str], ...]
     notes: tuple[str, ...] = ()
 
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """The files alone."""
-        return tuple(path for path, _ in self.files)
-
 
 @dataclass(frozen=True, slots=True)
 class Format:

@@ -11,10 +11,8 @@ from .apply import (
 )
 from .checks import check, check_fits
 from .editing import (
-    bulk_set,
     clear,
     compact,
-    exclude,
     expand,
     from_requests,
     lock,
@@ -50,7 +48,6 @@ __all__ = [
     "Prediction",
     "USUAL",
     "achieved",
-    "bulk_set",
     "channels_per_unit",
     "check",
     "check_fits",
@@ -58,7 +55,6 @@ __all__ = [
     "compact",
     "dense_accuracy",
     "envelopes",
-    "exclude",
     "expand",
     "find",
     "from_json",

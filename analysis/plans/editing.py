@@ -103,19 +103,6 @@ def lock(plan: Plan, name: str, *, locked: bool = True) -> Plan:
     return _replace(plan, entry, dataclasses.replace(entry, locked=locked))
 
 
-def exclude(plan: Plan, name: str) -> Plan:
-    """Keep an entry dense and locked."""
-    return lock(set_ratio(plan, name, 0.0), name)
-
-
-def bulk_set(plan: Plan, names: Iterable[str], ratio: float) -> Plan:
-    """Ask for one ratio at several entries; locked ones stay as they are."""
-    for name in names:
-        if not find(plan, name).locked:
-            plan = set_ratio(plan, name, ratio)
-    return plan
-
-
 def scale(plan: Plan, factor: float, *, most: float = 1.0) -> Plan:
     """Multiply the ratio of every unlocked entry, up to ``most``.
 

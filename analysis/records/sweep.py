@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from analysis.records.record import Document, GroupOrLayer
 from analysis.records.subject import SubjectSpec
@@ -13,9 +12,6 @@ from analysis.records.sums import SliceCounts, Sums
 from pruners.errors import InputError
 
 Granularity = str
-
-
-Status = Literal["measured", "inferred", "failed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,6 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Literal
 
 from analysis.records import SliceCounts
@@ -133,49 +132,3 @@ class DropTest:
             if bettor.is_impossible or bettor.log_wealth >= self._limit:
                 return "exceeds" if decision == "exceeds" else "tolerated"
         return None
-
-
-def anytime_paired(
-    slices: Sequence[SliceCounts], *, population: int, confidence: float = 0.95
-) -> tuple[float, float]:
-    """Return an interval of the whole set's drop that may be looked at after every slice.
-
-    Args:
-        slices: Slices of the set in their order.
-        population: Samples of the set.
-        confidence: That the interval holds after all slices at once.
-
-    Returns:
-        Lower and upper end, fractions.
-    """
-    limit = -math.log((1 - confidence) / 2)
-    seen = sum(part.samples for part in slices)
-    difference = sum(part.lost - part.gained for part in slices)
-    rest = population - seen
-    low = _end([(p.lost, p.gained, p.samples) for p in slices], difference, rest, limit)
-    high = _end([(p.gained, p.lost, p.samples) for p in slices], -difference, rest, limit)
-    return low / population, -high / population
-
-
-def _end(slices: list[tuple[int, int, int]], total: int, rest: int, limit: float) -> int:
-    """Return the smallest total of the set that was never rejected, by bisection."""
-    population = sum(samples for _, _, samples in slices) + rest
-    rejected, open_ = total - rest - 1, total + rest
-    while open_ - rejected > 1:
-        middle = (rejected + open_) // 2
-        if _is_rejected(slices, middle, population, limit):
-            rejected = middle
-        else:
-            open_ = middle
-    return open_
-
-
-def _is_rejected(
-    slices: list[tuple[int, int, int]], boundary: int, population: int, limit: float
-) -> bool:
-    bettor = _Bettor(boundary, population)
-    for plus, minus, samples in slices:
-        bettor.update(plus, minus, samples)
-        if bettor.log_wealth >= limit or bettor.is_impossible:
-            return True
-    return False

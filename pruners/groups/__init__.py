@@ -1,7 +1,7 @@
 """Coupled groups of channels: found, edited, removed, counted."""
 
 from pruners.groups import edits
-from pruners.groups.cost import Cost, CostModel, WholeCost, count_cost
+from pruners.groups.cost import Cost, CostModel, WholeCost
 from pruners.groups.edits import (
     SEMANTICS,
     SEMANTICS_HELP,
@@ -20,7 +20,6 @@ from pruners.groups.removal import (
     remove,
     removed_graph,
     removed_labels,
-    removed_state,
 )
 
 __all__ = [
@@ -38,7 +37,6 @@ __all__ = [
     "check_semantics",
     "consumer_edit",
     "consumer_masks",
-    "count_cost",
     "difference",
     "edited_outputs",
     "edits",
@@ -46,7 +44,6 @@ __all__ = [
     "remove",
     "removed_graph",
     "removed_labels",
-    "removed_state",
     "sliced_state",
     "weights_edit",
 ]

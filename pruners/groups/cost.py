@@ -15,9 +15,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from pruners.capture import Graph
 from pruners.errors import InputError
-from pruners.groups.groups import Group, Structure, find_structure, layer_of
+from pruners.groups.groups import Group, Structure, layer_of
 from pruners.tracing import Axis, narrowed
 
 Kept = Mapping[str, int | Sequence[int]]
@@ -103,17 +102,6 @@ class _Term:
         for factor in self.factors:
             product *= factor.left(removed) if factor.positions else factor.size
         return product // self.divisor
-
-
-def count_cost(model: nn.Module, graph: Graph, example: Tensor) -> Cost:
-    """Count a model's parameters and multiply-adds.
-
-    Args:
-        model: The model that was captured.
-        graph: Its graph.
-        example: An input batch.
-    """
-    return CostModel(find_structure(model, graph, example)).dense
 
 
 class CostModel:

@@ -116,14 +116,6 @@ def removed_graph(
     return rewritten(model, trace.graph, trace, gone)
 
 
-def removed_state(
-    model: nn.Module, structure: Structure, kept: Mapping[str, Sequence[int]]
-) -> dict[str, Tensor]:
-    """Return the tensors that removal changes, by name, sliced."""
-    gone = removed_labels(structure, kept)
-    return sliced_state(structure.trace, gone, named_state(model))
-
-
 def _sliced_copy(model: nn.Module, structure: Structure, gone: Tensor) -> nn.Module | None:
     """Copy the model, slice its tensors and adapt its attributes; None if it cannot be copied."""
     sliced = sliced_state(structure.trace, gone, named_state(model))

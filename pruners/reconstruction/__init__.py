@@ -10,9 +10,9 @@ from pruners.reconstruction.layerwise import (
     repair_one,
 )
 from pruners.reconstruction.lsq import least_squares
-from pruners.reconstruction.mask_search import fisher_loss, search_mask, unit_gate_gradients
+from pruners.reconstruction.mask_search import search_mask, unit_gate_gradients
 from pruners.reconstruction.moments import Moments, capture_moments, execution_order
-from pruners.reconstruction.obs import obs_update, sparsegpt
+from pruners.reconstruction.obs import obs_update
 from pruners.reconstruction.scaling import unit_scales
 
 __all__ = [
@@ -24,13 +24,11 @@ __all__ = [
     "batch_norm_buffers",
     "capture_moments",
     "execution_order",
-    "fisher_loss",
     "least_squares",
     "obs_update",
     "repair_layers",
     "repair_one",
     "search_mask",
-    "sparsegpt",
     "unit_gate_gradients",
     "unit_scales",
 ]

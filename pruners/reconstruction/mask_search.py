@@ -46,13 +46,6 @@ def search_mask(gradients: Tensor, kept: int, *, rounds: int = MAX_ROUNDS) -> Te
     return mask
 
 
-def fisher_loss(gradients: Tensor, mask: Tensor) -> float:
-    """Return ``1/2 (1 - m)' F (1 - m)`` with F the empirical Fisher information of the gates."""
-    removed = (~mask).double()
-    total = gradients.double() @ removed
-    return 0.5 * float(total.square().mean())
-
-
 def _rearrange(fisher: Tensor, mask: Tensor) -> bool:
     """Try each kept unit once; change ``mask`` in place; return whether anything changed."""
     changed = False

@@ -29,8 +29,3 @@ class LayerData:
     statistics: Mapping[str, Tensor] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
     seed: int = 0
-
-    @property
-    def bn_scale(self) -> Tensor | None:
-        """Scale of the batch norm that follows the layer, ``(O,)``, if one does."""
-        return self.statistics.get("bn_scale")

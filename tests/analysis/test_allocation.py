@@ -14,7 +14,7 @@ from analysis import allocation
 from analysis.allocation import Budget, Request, parse_budget
 from analysis.allocation.registry import strategy
 from analysis.plans import Meter, clear, from_json, kept_whole, resolve, start_plan, to_json
-from analysis.plans.editing import bulk_set, exclude, lock, new_plan, set_ratio
+from analysis.plans.editing import lock, new_plan, set_ratio
 from analysis.plans.entries import find, kept_counts
 from analysis.plans.prediction import predict
 from analysis.records.plan import Plan, Recipe
@@ -22,6 +22,7 @@ from analysis.records.subject import SubjectSpec
 from pruners.errors import InputError, UnknownNameError, UnsupportedError
 from tests.analysis.points_tables import table
 from tests.helpers.contexts import sample_context
+from tests.helpers.plans import at_ratio, kept_dense
 
 UNITS = {"a": 4, "b": 6, "c": 10}
 POSITIONS = {"a": 64, "b": 16, "c": 4}
@@ -76,7 +77,7 @@ def points(seed: int) -> pd.DataFrame:
 def reference_uniform(plan: Plan, budget: Budget) -> dict[str, int] | None:
     """The mildest uniform plan within the budget, over a fine grid of ratios."""
     for step in range(2001):
-        found = bulk_set(plan, UNITS, step / 2000)
+        found = at_ratio(plan, UNITS, step / 2000)
         if METER.share(found, budget.kind) <= budget.limit:
             return kept_counts(found)
     return None
@@ -96,7 +97,7 @@ def test_uniform_finds_the_mildest_ratio(kind: str, limit: float) -> None:
     assert found.spent is not None
     assert found.spent <= limit
     assert found.level is not None
-    assert kept_counts(bulk_set(start(), UNITS, found.level)) == expected
+    assert kept_counts(at_ratio(start(), UNITS, found.level)) == expected
     assert found.plan.strategy == "uniform"
 
 
@@ -239,7 +240,7 @@ def test_a_failed_point_stops_the_strategy() -> None:
 
 
 def test_out_of_reach_names_the_lock_that_blocks() -> None:
-    plan = exclude(exclude(start(), "a"), "c")
+    plan = kept_dense(kept_dense(start(), "a"), "c")
     request = Request(plan=plan, meter=METER, budget=Budget("macs", 0.3))
     found = allocation.allocate("uniform", request)
     assert not found.feasible
@@ -251,7 +252,7 @@ def test_out_of_reach_names_the_lock_that_blocks() -> None:
 
 
 def test_out_of_reach_by_two_locks_together() -> None:
-    plan = exclude(exclude(start(), "a"), "b")
+    plan = kept_dense(kept_dense(start(), "a"), "b")
     request = Request(plan=plan, meter=METER, budget=Budget("macs", 0.2))
     found = allocation.allocate("uniform", request)
     assert found.blocking == ("a", "b")
@@ -278,7 +279,7 @@ def test_locked_drops_alone_beyond_the_budget() -> None:
 
 
 def test_masked_weights_count_as_params_but_not_as_macs() -> None:
-    plan = bulk_set(start("element"), UNITS, 0.5)
+    plan = at_ratio(start("element"), UNITS, 0.5)
     assert METER.sizes(plan) == (96 - 48, chain_sizes({})[1])
     request = Request(plan=start("element"), meter=METER, budget=Budget("params", 0.5))
     found = allocation.allocate("uniform", request)

@@ -14,7 +14,7 @@ from analysis.allocation import Budget, Request, allocate
 from analysis.edits.prepared import prepare
 from analysis.evaluation.evaluate import evaluate_plan, file_bytes
 from analysis.evaluation.report import Evaluation
-from analysis.plans.editing import bulk_set, set_kept, set_ratio
+from analysis.plans.editing import set_kept, set_ratio
 from analysis.plans.entries import find, kept_counts
 from analysis.records.plan import Plan
 from analysis.records.sweep import SweepSpec
@@ -25,13 +25,14 @@ from pruners.errors import InputError, PlanError, UnsupportedError
 from pruners.preserve import checksum
 from sample_models import zoo
 from tests.helpers.contexts import sample_context
+from tests.helpers.plans import at_ratio
 
 NAMES = tuple(zoo.names())
 
 
 def some_plan(name: str, *, ratio: float = 0.3, criterion: str = "l1") -> Plan:
     plan = plans.start_plan(sample_context(name), criterion=criterion)
-    return bulk_set(plan, [entry.name for entry in plan.entries], ratio)
+    return at_ratio(plan, [entry.name for entry in plan.entries], ratio)
 
 
 def test_a_started_plan_lists_every_prunable_group() -> None:
@@ -124,7 +125,7 @@ def test_a_plan_that_removes_nothing_changes_nothing() -> None:
 def test_masked_weights() -> None:
     prepared = sample_context("lenet5")
     plan = plans.start_plan(prepared, criterion="l1", granularity="element")
-    plan = bulk_set(plan, [entry.name for entry in plan.entries], 0.5)
+    plan = at_ratio(plan, [entry.name for entry in plan.entries], 0.5)
     found = evaluate_plan(prepared, plan, latency_seconds=0)
     assert found.agrees
     assert found.removed.params == found.dense.params
@@ -147,7 +148,7 @@ def test_masked_weights_and_removed_channels_together() -> None:
 def test_a_pattern_gets_its_exact_count() -> None:
     prepared = sample_context("lenet5")
     plan = plans.start_plan(prepared, criterion="l1", granularity="2:4")
-    plan = plans.resolve(prepared, bulk_set(plan, [entry.name for entry in plan.entries], 0.5))
+    plan = plans.resolve(prepared, at_ratio(plan, [entry.name for entry in plan.entries], 0.5))
     model = plans.removed_model(prepared, plan)
     for entry in plan.entries:
         weight = dict(model.named_modules())[entry.layer].weight
@@ -254,7 +255,7 @@ def test_a_model_without_graph_is_evaluated_with_masked_weights(tmp_path: Path) 
     with pytest.raises(UnsupportedError, match="could not be captured"):
         plans.start_plan(prepared, criterion="l1")
     plan = plans.start_plan(prepared, criterion="l1", granularity="element")
-    plan = bulk_set(plan, ["a", "b"], 0.5)
+    plan = at_ratio(plan, ["a", "b"], 0.5)
     found = evaluate_plan(prepared, plan, latency_seconds=0)
     assert found.agrees
     macs = inventory(prepared.subject).macs
@@ -277,7 +278,7 @@ def test_without_labels_accuracy_is_agreement_with_dense(tmp_path: Path) -> None
     )
     prepared = prepare(load_subject(spec))
     plan = plans.start_plan(prepared, criterion="l1")
-    plan = bulk_set(plan, [entry.name for entry in plan.entries], 0.5)
+    plan = at_ratio(plan, [entry.name for entry in plan.entries], 0.5)
     found = evaluate_plan(prepared, plan, latency_seconds=0)
     assert not found.labelled
     assert found.dense.accuracy == 1.0

@@ -50,14 +50,6 @@ def test_overlapping_intervals_tie() -> None:
     assert set(outcomes(points).values()) == {"tied"}
 
 
-def test_best_or_tied_lists_the_highest_first() -> None:
-    wins = comparison.win_matrix(
-        table({("l1", "a"): LOW, ("fpgm", "a"): HIGH, ("l1", "b"): LOW, ("fpgm", "b"): LOW}),
-        tolerance=0.01,
-    )
-    assert comparison.best_or_tied(wins) == {"a": ["fpgm"], "b": ["l1", "fpgm"]}
-
-
 def test_summary() -> None:
     points = table({("l1", "a"): HIGH, ("fpgm", "a"): LOW, ("l1", "b"): LOW, ("fpgm", "b"): LOW})
     found = comparison.summary(points, tolerance=0.01, weights={"a": 300, "b": 100})

@@ -10,7 +10,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pruners.capture import capture
 from pruners.errors import InputError
-from pruners.groups.cost import Cost, CostModel, WholeCost, count_cost
+from pruners.groups.cost import Cost, CostModel, WholeCost
+from pruners.groups.groups import find_structure
 from pruners.groups.removal import remove
 from tests.pruners.test_groups import MODELS, prunable, traced
 
@@ -44,11 +45,15 @@ def test_prediction_is_exact(name: str) -> None:
     assert costs.predict({name: len(units) for name, units in kept.items()}) == costs.predict(kept)
 
 
+def counted_cost(model: nn.Module, example: torch.Tensor) -> Cost:
+    return CostModel(find_structure(model, capture(model, example), example)).dense
+
+
 def test_counting_a_removed_model_equals_the_prediction() -> None:
     model, example, structure = traced("resnet20")
     kept = {"layer2.1.conv1": range(10), "conv1": range(5)}
     smaller = remove(model, structure, kept)
-    counted = count_cost(smaller, capture(smaller, example), example)
+    counted = counted_cost(smaller, example)
     assert counted == CostModel(structure).predict(kept)
 
 
@@ -72,9 +77,7 @@ def test_a_model_without_graph_costs_what_its_graph_would_say() -> None:
         (attention.eval(), torch.randn(2, 5, 16)),
     ):
         found = WholeCost(model, example)
-        assert (
-            found.dense == found.predict({}) == count_cost(model, capture(model, example), example)
-        )
+        assert found.dense == found.predict({}) == counted_cost(model, example)
     with pytest.raises(InputError, match="no groups"):
         found.predict({"0": 3})
     assert torch.backends.mkldnn.enabled

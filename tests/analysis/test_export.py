@@ -20,7 +20,7 @@ from analysis.evaluation.evaluate import evaluate_plan
 from analysis.files import sha256, write_zip
 from analysis.interop import verify
 from analysis.interop.registry import export_format
-from analysis.plans.editing import bulk_set, set_ratio
+from analysis.plans.editing import set_ratio
 from analysis.plans.files import read_plan
 from analysis.records.plan import Plan
 from analysis.recovery.plan_repair import recover_plan, recovered_model
@@ -35,13 +35,14 @@ from pruners.errors import (
 )
 from tests.analysis.points_tables import table
 from tests.helpers.contexts import sample_context
+from tests.helpers.plans import at_ratio
 
 POINTS = table({("l1", "conv1"): [0.0] * 9, ("l1", "conv2"): [0.1] * 9})
 
 
 def some_plan(*, ratio: float = 0.5) -> Plan:
     plan = plans.start_plan(sample_context("lenet5"), criterion="l1")
-    return bulk_set(plan, [entry.name for entry in plan.entries], ratio)
+    return at_ratio(plan, [entry.name for entry in plan.entries], ratio)
 
 
 def request(directory: Path, **changes: object) -> interop.ExportRequest:
@@ -49,6 +50,10 @@ def request(directory: Path, **changes: object) -> interop.ExportRequest:
         prepared=sample_context("lenet5"), plan=some_plan(), directory=directory, points=POINTS
     )
     return dataclasses.replace(base, **changes)  # type: ignore[arg-type]
+
+
+def paths_of(done: interop.Exported) -> list[Path]:
+    return [path for path, _ in done.files]
 
 
 # Reads the exported model by the exported script alone; the tests' own data comes as plain JSON.
@@ -142,7 +147,7 @@ def test_a_model_that_cannot_be_written_as_code_still_exports_its_weights(
 
     monkeypatch.setattr("analysis.interop.formats.smaller_model.write_script", refuse)
     done = interop.export("model", request(tmp_path))
-    assert [path.name for path in done.paths] == ["model.safetensors", "model.json"]
+    assert [path.name for path in paths_of(done)] == ["model.safetensors", "model.json"]
     assert "torch.export cannot capture this" in done.notes[0]
     assert json.loads((tmp_path / "model.json").read_text())["script"] is None
     small = plans.removed_model(sample_context("lenet5"), some_plan())
@@ -189,8 +194,8 @@ def test_everything_in_one_zip(tmp_path: Path) -> None:
             "rebuild.py",
         )
     )
-    assert done.paths[0].name == "half.zip"
-    for path in done.paths[1:]:
+    assert paths_of(done)[0].name == "half.zip"
+    for path in paths_of(done)[1:]:
         assert archive.read(f"half/{path.name}") == path.read_bytes()
     about = (tmp_path / "README.md").read_text()
     assert f"{found.removed.sums.correct}/{found.samples}" in about
@@ -236,7 +241,7 @@ def test_onnx_is_exported_and_its_logits_are_compared(tmp_path: Path) -> None:
     runtime = pytest.importorskip("onnxruntime")
     prepared = sample_context("lenet5")
     done = interop.export("onnx", request(tmp_path / "out"))
-    assert [path.name for path in done.paths] == ["model.onnx"]
+    assert [path.name for path in paths_of(done)] == ["model.onnx"]
     assert "onnxruntime" in done.files[0][1]
     session = runtime.InferenceSession(
         str(tmp_path / "out" / "model.onnx"), providers=["CPUExecutionProvider"]

@@ -18,6 +18,7 @@ from analysis.records.subject import SubjectSpec
 from analysis.uncertainty.intervals import Interval
 from pruners.errors import InputError, PlanError, UnknownNameError
 from tests.analysis.points_tables import GRID, curve, table
+from tests.helpers.plans import at_ratio
 
 RISING = [0.0, 0.01, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07]
 
@@ -90,17 +91,12 @@ def test_indices_survive_only_what_keeps_them_true() -> None:
 
 def test_bulk_edits_leave_locked_entries() -> None:
     locked = plans.lock(plans.set_ratio(start(), "fc1", 0.2), "fc1")
-    after = plans.bulk_set(locked, ["conv1", "fc1"], 0.5)
+    after = plans.set_ratio(locked, "conv1", 0.5)
     assert [plans.achieved(entry) for entry in after.entries] == [0.5, 0.0, 0.2]
     assert plans.scale(after, 0.5).entries[2].ratio == 0.2
     assert plans.scale(after, 0.5).entries[0].ratio == 0.25
     assert plans.scale(after, 9, most=0.8).entries[0].ratio == 0.8
     assert [entry.ratio for entry in plans.clear(after).entries] == [0.0, 0.0, 0.2]
-
-
-def test_exclude_makes_dense_and_locks() -> None:
-    entry = plans.find(plans.exclude(plans.set_ratio(start(), "fc1", 0.5), "fc1"), "fc1")
-    assert (entry.kept, entry.locked) == (120, True)
 
 
 def test_conflicting_requests_in_one_group_name_both_layers() -> None:
@@ -263,7 +259,7 @@ def test_prediction_adds_single_drops() -> None:
 
 
 def test_prediction_says_what_it_does_not_know() -> None:
-    plan = plans.bulk_set(start(), ["conv2", "fc1"], 0.8)
+    plan = at_ratio(start(), ["conv2", "fc1"], 0.8)
     found = predict(plan, measured())
     assert found.unmeasured == ("fc1",)
     assert found.extrapolated == ("conv2",)
@@ -288,7 +284,7 @@ def test_a_prediction_ends_at_no_accuracy_at_all() -> None:
         [curve([0.7] * 9, layer=name, total=16, dense=0.9) for name in ("conv2", "fc1")],
         ignore_index=True,
     )
-    plan = plans.bulk_set(start(), ["conv2", "fc1"], 0.5)
+    plan = at_ratio(start(), ["conv2", "fc1"], 0.5)
     found = predict(plan, points)
     assert found.drop == found.high == pytest.approx(0.9)
     assert found.low == pytest.approx(min(0.9, predict_from(plan, envelopes(points)).low))
@@ -308,7 +304,7 @@ def laid_out(plan: Plan, points: pd.DataFrame, *, tolerance: float) -> pd.DataFr
 
 
 def test_plan_table() -> None:
-    plan = plans.bulk_set(start(), ["conv1", "conv2", "fc1"], 0.8)
+    plan = at_ratio(start(), ["conv1", "conv2", "fc1"], 0.8)
     found = laid_out(plan, measured(), tolerance=0.02).set_index("key")
     assert found.loc["conv1", "note"] == "beyond the tolerance of 2 pp"
     assert found.loc["conv2", "note"].endswith("the curve ends at 50%")

@@ -23,7 +23,6 @@ from analysis.edits.target import kept_at, targets
 from analysis.evaluation.evaluate import evaluate_plan
 from analysis.measuring import Slices, measure
 from analysis.plans.apply import mask_of_entry, start_plan
-from analysis.plans.editing import bulk_set
 from analysis.plans.rescoring import rescored_plan
 from analysis.records import Sums
 from analysis.records.plan import Plan, PlanEntry, Recipe
@@ -46,11 +45,13 @@ from pruners.errors import InputError, PlanError, UnknownNameError, UnsupportedE
 from pruners.preserve import checksum
 from pruners.reconstruction.batch_norm import batch_norm_buffers
 from pruners.reconstruction.layerwise import repair_one
-from pruners.reconstruction.mask_search import fisher_loss, unit_gate_gradients
+from pruners.reconstruction.mask_search import unit_gate_gradients
 from pruners.reconstruction.moments import capture_moments
 from pruners.statistics.gates import input_gate_gradients
 from sample_models import zoo
 from tests.helpers.contexts import sample_context
+from tests.helpers.fisher import fisher_loss
+from tests.helpers.plans import at_ratio
 
 SPEC = {"samples": 80, "calibration_samples": 64, "batch_size": 40}
 
@@ -163,7 +164,7 @@ def test_reconstruction_lowers_the_error_of_the_trained_samples(name: str) -> No
     """Half of every group's channels go; errors are those of layers, against mask-only."""
     prepared = sample_context(name)
     plan = start_plan(prepared, criterion="l1")
-    plan = bulk_set(plan, [entry.name for entry in plan.entries], 0.5)
+    plan = at_ratio(plan, [entry.name for entry in plan.entries], 0.5)
     masks = {
         weight.removesuffix(".weight"): mask
         for weight, mask in plan_masks(prepared, plan).items()
@@ -191,7 +192,7 @@ def test_a_norm_that_mixes_channels_is_repaired_in_the_smaller_model(method: str
     prepared = sample_context("vit_tiny")
     before = checksum(prepared.model)
     plan = start_plan(prepared, criterion="l1")
-    plan = bulk_set(plan, [entry.name for entry in plan.entries], 0.3)
+    plan = at_ratio(plan, [entry.name for entry in plan.entries], 0.3)
     recovery = recover_plan(prepared, plan, method=method)
     assert checksum(prepared.model) == before
     assert recovery.edit.kept
@@ -206,7 +207,7 @@ def test_a_smaller_layer_learns_from_the_rows_that_it_keeps() -> None:
     prepared = sample_context("vit_tiny")
     plan = start_plan(prepared, criterion="l1")
     stream = plan.entries[0]
-    plan = bulk_set(plan, [stream.name], 0.5)
+    plan = at_ratio(plan, [stream.name], 0.5)
     recovery = recover_plan(prepared, plan, method="lsq")
     last = recovery.layers[-1]
     assert last.layer == "head"

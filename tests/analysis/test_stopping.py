@@ -10,7 +10,7 @@ import torch
 
 from analysis.records.sums import SliceCounts
 from analysis.sweeps.adaptive import max_tests
-from analysis.uncertainty.sequential import BETS, DropTest, anytime_paired
+from analysis.uncertainty.sequential import BETS, DropTest
 from pruners.errors import InputError
 
 POPULATION = 2000
@@ -122,21 +122,6 @@ def test_the_expected_growth_of_a_piece_without_replacement_is_at_most_one(
             growth = [math.prod(1 + bet * (x - mean) for x in draw) for draw in draws]
             assert min(growth) >= 0
             assert sum(growth) / len(growth) <= 1 + 1e-12
-
-
-@pytest.mark.parametrize(("lost", "gained"), [(0, 0), (20, 0), (100, 60), (900, 30)])
-def test_the_anytime_interval_holds_at_all_looks_at_once(lost: int, gained: int) -> None:
-    truth = (lost - gained) / POPULATION
-    misses, trials = 0, 60
-    for seed in range(trials):
-        slices = pieces_of(lost, gained, seed)
-        looks = [anytime_paired(slices[:k], population=POPULATION) for k in (1, 3, 6)]
-        misses += not all(low <= truth <= high for low, high in looks)
-        widths = [high - low for low, high in looks]
-        assert widths == sorted(widths, reverse=True)
-    assert misses / trials <= 0.05 + 0.06
-    whole = anytime_paired(pieces_of(lost, gained, 0), population=POPULATION)
-    assert whole == (truth, truth)
 
 
 @pytest.mark.parametrize(("lost", "gained"), [(0, 0), (300, 20), (20, 0), (22, 0)])

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from pruners.errors import InputError
-from pruners.reconstruction.mask_search import fisher_loss, search_mask, unit_gate_gradients
+from pruners.reconstruction.mask_search import search_mask, unit_gate_gradients
 from pruners.selection.masks import keep_mask
+from tests.helpers.fisher import fisher_loss
 
 
 def gradients(seed: int, units: int = 8) -> Tensor:

@@ -13,7 +13,7 @@ from pruners.layers import conv_groups, output_first_weight, to_native
 from pruners.preserve import checksum
 from pruners.reconstruction.lsq import least_squares
 from pruners.reconstruction.moments import Moments, capture_moments, execution_order
-from pruners.reconstruction.obs import obs_update, sparsegpt
+from pruners.reconstruction.obs import obs_update
 from pruners.reconstruction.scaling import unit_scales
 from pruners.selection.masks import keep_mask
 from pruners.statistics.unfolding import columns
@@ -155,79 +155,45 @@ def test_dependent_inputs_and_few_samples_are_no_trouble() -> None:
         torch.testing.assert_close(weight[:, 5], layer.weight[:, 5])
 
 
-def reference_sparsegpt(
-    weight: Tensor,
-    gram: Tensor,
-    *,
-    ratio: float | None,
-    pattern: tuple[int, int] | None,
-    block: int,
-) -> Tensor:
-    """The published loop for one linear layer, with N kept of M, one weight at a time."""
+def reference_obs_update(weight: Tensor, gram: Tensor, mask: Tensor) -> Tensor:
+    """The published loop for one linear layer whose mask is given, one weight at a time."""
     W, H = weight.clone(), gram.clone()
     dead = torch.diag(H) == 0
     H[dead, dead] = 1
-    W[:, dead] = 0
     H = H + 0.01 * torch.mean(torch.diag(H)) * torch.eye(len(H), dtype=H.dtype)
     U = torch.linalg.cholesky(torch.linalg.inv(H)).T
-    pruned = torch.zeros_like(W, dtype=torch.bool)
-    for start in range(0, W.shape[1], block):
-        stop = min(start + block, W.shape[1])
-        if ratio is not None:
-            scores = W[:, start:stop] ** 2 / torch.diag(U)[start:stop] ** 2
-            order = sorted(range(scores.numel()), key=lambda i: float(scores.flatten()[i]))
-            for i in order[: int(scores.numel() * ratio)]:
-                pruned[i // (stop - start), start + i % (stop - start)] = True
-        for column in range(start, stop):
-            if pattern is not None and column % pattern[1] == 0:
-                run = slice(column, column + pattern[1])
-                scores = W[:, run] ** 2 / torch.diag(U)[run] ** 2
-                for row in range(len(W)):
-                    low = torch.argsort(scores[row], stable=True)[: pattern[1] - pattern[0]]
-                    pruned[row, column + low] = True
-            for row in range(len(W)):
-                if pruned[row, column]:
-                    error = W[row, column] / U[column, column]
-                    W[row, column:] = W[row, column:] - error * U[column, column:]
-                    W[row, column] = 0
-    return W * ~pruned
+    for column in range(W.shape[1]):
+        for row in range(len(W)):
+            if not mask[row, column]:
+                error = W[row, column] / U[column, column]
+                W[row, column:] -= error * U[column, column:]
+    return W * mask
 
 
-@pytest.mark.parametrize(
-    ("ratio", "pattern", "block"), [(0.5, None, 128), (0.3, None, 4), (None, (2, 4), 128)]
-)
-def test_sparsegpt_equals_the_published_loop(
-    ratio: float | None, pattern: tuple[int, int] | None, block: int
-) -> None:
+@pytest.mark.parametrize("width", [12, 150])
+def test_obs_update_equals_the_published_loop(width: int) -> None:
+    """Also where there are more columns than one block of updates has."""
     generator = torch.Generator().manual_seed(0)
-    weight = torch.randn(6, 12, generator=generator, dtype=torch.float64)
-    inputs = torch.randn(12, 50, generator=generator, dtype=torch.float64)
+    weight = torch.randn(4, width, generator=generator, dtype=torch.float64)
+    inputs = torch.randn(width, 2 * width, generator=generator, dtype=torch.float64)
     inputs[3] = 0
+    mask = torch.rand(weight.shape, generator=generator) < 0.6
     gram = inputs @ inputs.T
-    found, mask = sparsegpt(weight, gram[None], ratio=ratio, pattern=pattern, block_columns=block)
-    expected = reference_sparsegpt(weight, gram, ratio=ratio, pattern=pattern, block=block)
-    torch.testing.assert_close(found, expected)
-    assert torch.equal(found * mask, found)
-    removed = 72 - int(mask.sum())
-    assert removed == (36 if ratio != 0.3 else 3 * int(24 * 0.3))
+    found = obs_update(weight, gram[None], mask=mask)
+    torch.testing.assert_close(found, reference_obs_update(weight, gram, mask))
 
 
-def test_sparsegpt_takes_grouped_convolutions() -> None:
-    layer, inputs, _ = case(nn.Conv2d(4, 6, 3, groups=2), (4, 6, 6), mask_kind="elements")
+def test_obs_update_takes_grouped_convolutions() -> None:
+    layer, inputs, mask = case(nn.Conv2d(4, 6, 3, groups=2), (4, 6, 6), mask_kind="elements")
     moments = moments_of(layer, inputs)
     weight = output_first_weight(layer)
     gram = moments.gram[:, :-1, :-1]
-    found, mask = sparsegpt(weight, gram, ratio=0.5)
+    found = obs_update(weight, gram, mask=mask)
     for group in range(2):
-        rows = weight[3 * group : 3 * group + 3].flatten(1)
-        expected = reference_sparsegpt(rows, gram[group], ratio=0.5, pattern=None, block=128)
-        torch.testing.assert_close(found[3 * group : 3 * group + 3].flatten(1), expected)
+        rows = slice(3 * group, 3 * group + 3)
+        expected = reference_obs_update(weight[rows].flatten(1), gram[group], mask[rows].flatten(1))
+        torch.testing.assert_close(found[rows].flatten(1), expected)
     assert moments.error(found, layer.bias) < moments.error(weight * mask, layer.bias)
-
-
-def test_sparsegpt_needs_one_of_ratio_and_pattern() -> None:
-    with pytest.raises(InputError, match="either"):
-        sparsegpt(torch.ones(2, 2), torch.eye(2)[None])
 
 
 def test_obs_update_of_one_weight_is_the_exact_minimum() -> None:

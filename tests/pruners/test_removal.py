@@ -13,7 +13,7 @@ from pruners.capture import capture, named_state
 from pruners.errors import InputError, PruneScopeError, UnsupportedError
 from pruners.groups.edits import consumer_edit
 from pruners.groups.groups import Structure
-from pruners.groups.removal import difference, edited_outputs, remove, removed_graph, removed_state
+from pruners.groups.removal import difference, edited_outputs, remove, removed_graph
 from pruners.preserve import checksum
 from tests.pruners.test_groups import MODELS, SAMPLES, prunable, traced
 
@@ -130,14 +130,6 @@ def test_result_is_an_ordinary_module(name: str, tmp_path: object) -> None:
     other.double().requires_grad_(True).train()
     other(example.double()).square().sum().backward()
     assert all(item.grad is not None for item in other.parameters())
-
-
-def test_sliced_state_is_that_of_the_model() -> None:
-    model, _, structure = traced("densenet_small")
-    kept = keep_share(structure, 0.5)
-    state = named_state(remove(model, structure, kept))
-    for name, tensor in removed_state(model, structure, kept).items():
-        assert torch.equal(tensor, state[name])
 
 
 def test_edit_takes_numbers_or_a_mask() -> None:

@@ -1,4 +1,4 @@
-"""Whole models: repairs lower each layer's error, rounds re-score, user files register."""
+"""Whole models: repairs lower each layer's error, user files register."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from pruners import criteria
-from pruners.criteria import iterative, registry
+from pruners.criteria import registry
 from pruners.criteria.docs_table import markdown
-from pruners.errors import InputError, UnknownNameError, UnsupportedError
+from pruners.errors import InputError, UnknownNameError
 from pruners.groups.edits import apply_edit
 from pruners.layers import layer_names, native_weight
 from pruners.preserve import checksum
 from pruners.reconstruction.layerwise import METHOD_HELP, METHODS, repair_layers
-from pruners.selection import granularity
 from pruners.selection.masks import keep_mask
 from sample_models.architectures import ARCHITECTURES
 from tests.pruners.models import RESIDUAL_LAYERS, image_batches, small_residual
@@ -105,47 +104,6 @@ def test_apply_edit_writes_in_place() -> None:
     apply_edit(model, {"weight": torch.zeros(2, 2)})
     assert model.weight is parameter
     assert not bool(model.weight.any())
-
-
-@pytest.mark.parametrize("text", ["element", "block:2x2"])
-def test_one_round_is_one_shot_and_data_criteria_rescore(text: str) -> None:
-    model = small_residual()
-    before = checksum(model)
-    kind = granularity.parse(text)
-    one = iterative.prune_layers_in_rounds(
-        model, [], criterion="l1", ratios={"conv": [0.5], "head": [0.3]}, granularity=kind
-    )
-    weight = model.conv.weight.detach()
-    pooled = granularity.unit_scores(kind, weight.abs())
-    kept = pooled.numel() - int(pooled.numel() * 0.5 + 0.5)
-    assert torch.equal(one["conv"], granularity.element_mask(kind, weight.abs(), kept=kept))
-    masks = [
-        iterative.prune_layers_in_rounds(
-            model,
-            image_batches(),
-            criterion="taylor",
-            ratios={"conv": rounds, "stem": rounds},
-            granularity=kind,
-        )
-        for rounds in ([0.6], [0.2, 0.4, 0.6])
-    ]
-    assert masks[0]["conv"].sum() == masks[1]["conv"].sum()
-    assert not torch.equal(masks[0]["conv"], masks[1]["conv"])
-    assert checksum(model) == before
-
-
-def test_rounds_refuse_what_they_cannot_do() -> None:
-    model = small_residual()
-    with pytest.raises(UnsupportedError, match="rounds"):
-        iterative.prune_layers_in_rounds(
-            model, [], criterion="l1", ratios={}, granularity=granularity.parse("2:4")
-        )
-    element = granularity.parse("element")
-    for ratios in ({"conv": [0.5, 0.4]}, {"conv": []}, {"conv": [0.1], "head": [0.1, 0.2]}):
-        with pytest.raises(InputError, match="round"):
-            iterative.prune_layers_in_rounds(
-                model, [], criterion="l1", ratios=ratios, granularity=element
-            )
 
 
 USER_FILE = """

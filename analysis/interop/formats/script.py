@@ -28,7 +28,6 @@ from pruners.tracing import module_of
 
 SCRIPT = "rebuild.py"
 WEIGHTS = "model.safetensors"
-LINE = 100
 _SYMBOLS = {
     operator.add: "+",
     operator.sub: "-",
