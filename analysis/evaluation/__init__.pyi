@@ -1,4 +1,5 @@
-from .evaluate import evaluate_plan, file_bytes
+from .evaluate import evaluate_plan
+from .file_size import file_bytes
 from .latency import MIN_PASSES, Latency, compare_latency, percentile
 from .live import LiveEvaluator, LiveResult
 from .report import Evaluation, MeasuredModel

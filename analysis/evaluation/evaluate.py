@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from analysis.edits import Edit, PreparedSubject
+from analysis.evaluation.file_size import file_bytes
 from analysis.evaluation.latency import Latency, compare_latency
 from analysis.evaluation.report import (
     DENSE,
@@ -157,18 +157,6 @@ def _latency(
     if seconds <= 0:
         return {}
     return compare_latency({DENSE: prepared.model, REMOVED: small}, inputs, seconds=seconds)
-
-
-def file_bytes(model: nn.Module) -> int:
-    """Return the size of a model's weights as a safetensors file."""
-    # Shared tensors are stored once under their first name, as in the export.
-    seen: set[int] = set()
-    state = {}
-    for name, tensor in model.state_dict(keep_vars=True).items():
-        if id(tensor) not in seen:
-            seen.add(id(tensor))
-            state[name] = tensor.detach().cpu().contiguous()
-    return len(save(state))
 
 
 def _nonzero(tensors: Iterable[Tensor]) -> int:
