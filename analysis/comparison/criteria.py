@@ -143,13 +143,13 @@ def mean_drop(ratios: np.ndarray, drops: np.ndarray) -> float:
     ratios = np.concatenate([[0.0], ratios.astype(float)])
     drops = np.concatenate([[0.0], drops.astype(float)])
     width = ratios[-1] - ratios[0]
-    area = ((drops[1:] + drops[:-1]) / 2 * np.diff(ratios)).sum()
-    return float(area / width) if width > 0 else float("nan")
+    return float(np.trapezoid(drops, ratios) / width) if width > 0 else float("nan")
 
 
 def _mean(values: np.ndarray, weights: np.ndarray | None = None) -> float:
     if weights is None:
         weights = np.ones_like(values)
     known = ~np.isnan(values)
-    total = float(weights[known].sum())
-    return float((values[known] * weights[known]).sum() / total) if total > 0 else float("nan")
+    if not weights[known].sum() > 0:
+        return float("nan")
+    return float(np.average(values[known], weights=weights[known]))

@@ -75,19 +75,12 @@ def rank_correlation(first: Tensor, second: Tensor) -> float:
 
     NaN when one of them does not vary.
     """
-    ranks = torch.stack([_mean_ranks(first), _mean_ranks(second)])
-    centred = ranks - ranks.mean(dim=1, keepdim=True)
-    norms = centred.norm(dim=1)
-    if bool((norms == 0).any()):
-        return float("nan")
-    return float((centred[0] @ centred[1]) / (norms[0] * norms[1]))
+    table = pd.DataFrame({"first": _flat(first), "second": _flat(second)}).rank()
+    return float(torch.corrcoef(torch.tensor(table.to_numpy().T))[0, 1])
 
 
-def _mean_ranks(scores: Tensor) -> Tensor:
-    flat = scores.reshape(-1).to(torch.float64).cpu()
-    _, places, counts = torch.unique(flat, return_inverse=True, return_counts=True)
-    ranks: Tensor = counts.cumsum(0) - (counts - 1) / 2
-    return ranks[places].to(torch.float64)
+def _flat(scores: Tensor) -> np.ndarray:
+    return scores.detach().reshape(-1).to("cpu", torch.float64).numpy()
 
 
 def agreement(

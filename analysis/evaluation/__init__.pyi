@@ -1,6 +1,6 @@
 from .evaluate import evaluate_plan
 from .file_size import file_bytes
-from .latency import MIN_PASSES, Latency, compare_latency, percentile
+from .latency import MIN_PASSES, Latency, compare_latency
 from .live import LiveEvaluator, LiveResult
 from .report import Evaluation, MeasuredModel
 from .session import LoadedSubject, Subjects
@@ -17,5 +17,4 @@ __all__ = [
     "compare_latency",
     "evaluate_plan",
     "file_bytes",
-    "percentile",
 ]

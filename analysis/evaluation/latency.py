@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -81,7 +82,7 @@ def compare_latency(
     return {
         name: Latency(
             median=statistics.median(values),
-            p90=percentile(values, 0.9),
+            p90=float(np.percentile(values, 90)),
             repeats=tuple(values),
             batch=len(inputs),
             device=str(inputs.device),
@@ -90,15 +91,6 @@ def compare_latency(
         )
         for name, values in taken.items()
     }
-
-
-def percentile(values: list[float], share: float) -> float:
-    """Return a percentile, 0..1, interpolated between the sorted values."""
-    ordered = sorted(values)
-    place = share * (len(ordered) - 1)
-    low = int(place)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
 
 
 def _timed(model: nn.Module, inputs: Tensor) -> float:

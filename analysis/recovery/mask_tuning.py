@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -125,8 +126,4 @@ def _unit_of_inputs(module: nn.Module, index: Tensor) -> Tensor:
         rows = index.reshape(groups, -1)
     else:
         rows = index[None].expand(groups, -1)
-    kernel = getattr(module, "kernel_size", ())
-    positions = 1
-    for size in kernel:
-        positions *= size
-    return rows.repeat_interleave(positions, 1)
+    return rows.repeat_interleave(math.prod(getattr(module, "kernel_size", ())), 1)

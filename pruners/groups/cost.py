@@ -7,6 +7,7 @@ are not counted. Costs are those of one sample.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -98,10 +99,10 @@ class _Term:
     divisor: int = 1
 
     def value(self, removed: Sequence[_Removed | None]) -> int:
-        product = 1
-        for factor in self.factors:
-            product *= factor.left(removed) if factor.positions else factor.size
-        return product // self.divisor
+        sizes = (
+            factor.left(removed) if factor.positions else factor.size for factor in self.factors
+        )
+        return math.prod(sizes) // self.divisor
 
 
 class CostModel:

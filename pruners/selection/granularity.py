@@ -16,6 +16,7 @@ Element-like granularities work on a weight ``(O, I/G, K...)``, output channels 
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -219,10 +220,7 @@ def _block_sums(granularity: Granularity, scores: Tensor) -> Tensor:
 
 def _dims(shape: torch.Size | tuple[int, ...]) -> tuple[int, int, int]:
     outputs, inputs, *kernel = shape
-    positions = 1
-    for size in kernel:
-        positions *= size
-    return outputs, inputs, positions
+    return outputs, inputs, math.prod(kernel)
 
 
 def _require_element_like(granularity: Granularity) -> None:

@@ -6,6 +6,7 @@ order of the flattened output-first weight, ``T`` tokens (samples x positions).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -22,10 +23,7 @@ CHUNK_BYTES = 64 * 2**20
 def column_length(module: nn.Module) -> int:
     """Return ``D``, the number of weights that one output channel reads."""
     if isinstance(module, CONV_TYPES + TRANSPOSED_TYPES):
-        positions = 1
-        for size in module.kernel_size:
-            positions *= size
-        return module.in_channels // module.groups * positions
+        return module.in_channels // module.groups * math.prod(module.kernel_size)
     if isinstance(module, nn.MultiheadAttention):
         return int(module.embed_dim)
     assert isinstance(module, nn.Linear)
@@ -57,9 +55,7 @@ def _matrix(module: nn.Module, windows: Tensor) -> Tensor:
     kernel = list(range(2 + dims, 2 + 2 * dims))
     positions = list(range(2, 2 + dims))
     moved = windows.permute(1, *kernel, 0, *positions)
-    depth = 1
-    for size in windows.shape[2 + dims :]:
-        depth *= size
+    depth = math.prod(windows.shape[2 + dims :])
     return moved.reshape(groups, channels // groups * depth, -1)
 
 

@@ -159,7 +159,7 @@ def test_a_model_that_cannot_be_written_as_code_still_exports_its_weights(
 
 def test_the_plan_lists_kept_indices_and_only_what_is_pruned(tmp_path: Path) -> None:
     plan = set_ratio(some_plan(ratio=0.0), "conv2", 0.25)
-    (path,) = interop.export("json", request(tmp_path, plan=plan)).paths
+    (path,) = paths_of(interop.export("json", request(tmp_path, plan=plan)))
     back = read_plan(path)
     assert [entry.layer for entry in back.entries] == ["conv2"]
     assert len(back.entries[0].indices or ()) == back.entries[0].kept == 12
@@ -168,12 +168,12 @@ def test_the_plan_lists_kept_indices_and_only_what_is_pruned(tmp_path: Path) -> 
 
 def test_the_plan_carries_what_was_measured(tmp_path: Path) -> None:
     found = evaluate_plan(sample_context("lenet5"), some_plan(), latency_seconds=0)
-    (path,) = interop.export("json", request(tmp_path, evaluation=found)).paths
+    (path,) = paths_of(interop.export("json", request(tmp_path, evaluation=found)))
     assert read_plan(path).extra["measured"]["correct"] == found.removed.sums.correct
 
 
 def test_points(tmp_path: Path) -> None:
-    (path,) = interop.export("csv", request(tmp_path)).paths
+    (path,) = paths_of(interop.export("csv", request(tmp_path)))
     pd.testing.assert_frame_equal(pd.read_csv(path), POINTS, check_exact=False)
     with pytest.raises(InputError, match="no run with points"):
         interop.export("csv", request(tmp_path, points=None))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import keyword
+import math
 import operator
 import re
 import textwrap
@@ -73,9 +74,7 @@ def write_script(model: nn.Module, example: Tensor, directory: Path) -> tuple[Pa
 
 def reference_input(shape: tuple[int, ...]) -> Tensor:
     """Return the two samples that the script checks itself on ``(2, *shape)``."""
-    count = 2
-    for size in shape:
-        count *= size
+    count = 2 * math.prod(shape)
     return torch.sin(torch.arange(count, dtype=torch.float64)).float().reshape(2, *shape)
 
 
