@@ -1,4 +1,4 @@
-from .edit import Edit, edit_for, removed_model
+from .edit import Edit, edit_for, edited_model
 from .masks import NestedMasks, digest, kept_units, scores
 from .prepared import PreparedSubject, prepare
 from .repair import (
@@ -28,11 +28,11 @@ __all__ = [
     "check_repair",
     "digest",
     "edit_for",
+    "edited_model",
     "is_visible",
     "kept_at",
     "kept_units",
     "prepare",
-    "removed_model",
     "scores",
     "target_named",
     "targets",

@@ -80,7 +80,7 @@ def _masked(prepared: PreparedSubject, layer: str, weight: Tensor, mask: Tensor)
 # --- plans -----------------------------------------------------------------------------------
 
 
-def removed_model(prepared: PreparedSubject, edit: Edit) -> nn.Module:
+def edited_model(prepared: PreparedSubject, edit: Edit) -> nn.Module:
     """Return a copy of the model with the edit's tensors, physically smaller where it says so."""
     model = prepared.model
     if edit.tensors or not edit.kept:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from analysis.edits import Edit, PreparedSubject, removed_model
+from analysis.edits import Edit, PreparedSubject, edited_model
 from analysis.engine import KeptBatch
 from analysis.measuring import EditRunner, OpenSlice, Slice, Slices, measure
 from analysis.plans import plan_edit
@@ -101,7 +101,7 @@ class LiveEvaluator:
         """Yield the result of an edit after each batch; see `evaluate`."""
         start = time.perf_counter()
         task = self._prepared.subject.task
-        what = removed_model(self._prepared, edit) if edit.kept else edit
+        what = edited_model(self._prepared, edit) if edit.kept else edit
         loop = measure(self._prepared, {EDIT: what}, self._known(), task, runner=self._runner)
         sums, baseline = Sums(), Sums()
         while sums.samples < self._slices.total:

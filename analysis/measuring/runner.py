@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from analysis.edits import Edit, PreparedSubject, removed_model
+from analysis.edits import Edit, PreparedSubject, edited_model
 from analysis.engine import Evaluator, KeptBatch
 from analysis.measuring.slices import Slice
 
@@ -105,11 +105,11 @@ class EditRunner:
 
     def _removed(self, edit: Edit) -> nn.Module:
         if edit.tensors:
-            return removed_model(self._prepared, edit)
+            return edited_model(self._prepared, edit)
         key = tuple(sorted(edit.kept.items()))
         if key not in self._models:
             start = time.perf_counter()
-            self._models[key] = removed_model(self._prepared, edit)
+            self._models[key] = edited_model(self._prepared, edit)
             if key not in self._built:
                 self._built.add(key)
                 self.setup_seconds += time.perf_counter() - start

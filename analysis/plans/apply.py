@@ -158,7 +158,7 @@ def removed_model(prepared: PreparedSubject, plan: Plan) -> nn.Module:
     ]
     element_like = dataclasses.replace(resolved, entries=tuple(masked))
     tensors = plan_edit(prepared, element_like).tensors
-    return edits.removed_model(prepared, Edit(tensors, kept_indices(prepared, resolved)))
+    return edits.edited_model(prepared, Edit(tensors, kept_indices(prepared, resolved)))
 
 
 def mask_of_entry(

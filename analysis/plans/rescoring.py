@@ -65,8 +65,8 @@ def rescored_plan(
         for entry in free:
             name = str(entry.group)
             kept = _kept(entry, schedule, rounds, done)
-            gone = ~masks[name]
-            masks[name] = keep_mask(scores[name].cpu().masked_fill(gone, -torch.inf), kept)
+            removed = ~masks[name]
+            masks[name] = keep_mask(scores[name].cpu().masked_fill(removed, -torch.inf), kept)
         if progress is not None:
             progress(done + 1, rounds)
     entries = tuple(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from analysis.edits import PreparedSubject, removed_model
+from analysis.edits import PreparedSubject, edited_model
 from analysis.measuring import Slices, measure
 from analysis.plans import plan_edit
 from analysis.records import Count, Document, Plan, Record, Seconds, Share, Sums
@@ -14,7 +14,7 @@ from pruners.errors import InputError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured(Record):
+class MeasuredAccuracy(Record):
     """Accuracy of one version of the model on the evaluation subset.
 
     Attributes:
@@ -67,18 +67,18 @@ class RecoveryReport(Document):
     """
 
     method: str
-    dense: Measured
-    pruned: Measured
-    recovered: Measured
+    dense: MeasuredAccuracy
+    pruned: MeasuredAccuracy
+    recovered: MeasuredAccuracy
     layers: tuple[LayerError, ...] = ()
     skipped: dict[str, str] = field(default_factory=dict)
     seconds: Seconds = 0.0
 
 
-def measured(task: Task, sums: Sums) -> Measured:
+def measured(task: Task, sums: Sums) -> MeasuredAccuracy:
     """Return accuracy and drop with their 95 % intervals."""
     accuracy, interval = task.score_interval(sums), task.drop_interval(sums)
-    return Measured(
+    return MeasuredAccuracy(
         samples=sums.samples,
         correct=sums.correct,
         accuracy=task.score(sums),
@@ -109,7 +109,7 @@ def report(prepared: PreparedSubject, plan: Plan, recovery: Recovery) -> Recover
     edits = {"pruned": plan_edit(prepared, plan), "recovered": recovery.edit}
     # Removed once, not once a slice.
     forms = {
-        name: removed_model(prepared, edit) if edit.kept else edit for name, edit in edits.items()
+        name: edited_model(prepared, edit) if edit.kept else edit for name, edit in edits.items()
     }
     dense, sums = Sums(), dict.fromkeys(edits, Sums())
     for found in measure(prepared, forms, Slices(split, prepared.subject.spec.batch_size), task):

@@ -18,7 +18,7 @@ from analysis.edits import (
     Target,
     calibration_batches,
     check_repair,
-    removed_model,
+    edited_model,
     weight_masks,
 )
 from analysis.plans import mask_of_entry, plan_edit, require_fit, resolve
@@ -225,4 +225,4 @@ def recovered_model(prepared: PreparedSubject, recovery: Recovery) -> nn.Module:
     for target, mask in _pruned(prepared, recovery.plan):
         if target.group is not None:
             kept[target.group] = kept_indices(mask)
-    return removed_model(prepared, dataclasses.replace(recovery.edit, kept=kept))
+    return edited_model(prepared, dataclasses.replace(recovery.edit, kept=kept))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, fx, nn
 
-from analysis.edits import Edit, PreparedSubject, removed_model
+from analysis.edits import Edit, PreparedSubject, edited_model
 from pruners.capture import named_state
 from pruners.groups import Member, removed_labels, sliced_state
 from pruners.layers import find_layer, layer_names, output_first_weight, to_native, to_output_first
@@ -80,17 +80,17 @@ def open_student(prepared: PreparedSubject, kept: Mapping[str, tuple[int, ...]])
     dense = Student(prepared.model, prepared.evaluator.state)
     if not kept:
         return dense
-    model = removed_model(prepared, Edit(kept=kept))
+    model = edited_model(prepared, Edit(kept=kept))
     if isinstance(model, fx.GraphModule):
         return dense
     structure = prepared.require_structure()
-    gone = removed_labels(structure, kept)
+    removed = removed_labels(structure, kept)
     state = named_state(prepared.model)
     numbered = {
         name: torch.arange(tensor.numel(), device=tensor.device).reshape(tensor.shape)
         for name, tensor in state.items()
     }
-    places = sliced_state(structure.trace, gone, numbered)
+    places = sliced_state(structure.trace, removed, numbered)
     return Student(
         model,
         named_state(model),

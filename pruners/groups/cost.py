@@ -56,19 +56,19 @@ class _Factor:
             return self._left_of_all(removed)
         left = self.size
         for group, counts in self.positions:
-            gone = removed[group]
-            if gone is not None:
-                left -= gone.count(counts)
+            units = removed[group]
+            if units is not None:
+                left -= units.count(counts)
         return left
 
     def _left_of_all(self, removed: Sequence[_Removed | None]) -> int:
         lost = torch.zeros(self.size, dtype=torch.bool)
         for groups, units in self.lines:
             for group, counts in self.positions:
-                gone = removed[group]
-                if gone is not None:
+                removal = removed[group]
+                if removal is not None:
                     inside = groups == group
-                    lost[inside] |= gone.lost(len(counts))[units[inside]]
+                    lost[inside] |= removal.lost(len(counts))[units[inside]]
         return self.size - int(lost.sum())
 
 
@@ -153,9 +153,9 @@ class CostModel:
         removed = list(self._nothing)
         changed: set[int] = set()
         for group_id, asked in kept.items():
-            number, gone = self._removed(group_id, asked)
-            if gone is not None:
-                removed[number] = gone
+            number, units = self._removed(group_id, asked)
+            if units is not None:
+                removed[number] = units
                 changed |= self._touching[number]
         params, macs = self._dense.params, self._dense.macs
         border = len(self._params)

@@ -62,8 +62,8 @@ def member_mask(member: Member, removed: Tensor) -> Tensor:
         Boolean ``(size of the dim,)``, True = keep; positions outside the group stay.
     """
     index = member.index.to(removed.device)
-    gone: Tensor = (index >= 0) & removed[index.clamp_min(0)]
-    return ~gone
+    removed_positions: Tensor = (index >= 0) & removed[index.clamp_min(0)]
+    return ~removed_positions
 
 
 def weights_edit(group: Group, removed: Tensor, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -77,12 +77,12 @@ def weights_edit(group: Group, removed: Tensor, state: Mapping[str, Tensor]) -> 
     Returns:
         New tensors by fully qualified name.
     """
-    gone = removed_mask(group, removed)
+    removed = removed_mask(group, removed)
     edit: dict[str, Tensor] = {}
     for member in group.members:
         if member.role in ("producer", "bias"):
             masked = edit.get(member.name, state[member.name].detach())
-            edit[member.name] = zeroed(masked, member_mask(member, gone), dim=member.dim)
+            edit[member.name] = zeroed(masked, member_mask(member, removed), dim=member.dim)
     return edit
 
 
@@ -97,11 +97,11 @@ def consumer_masks(group: Group, removed: Tensor, state: Mapping[str, Tensor]) -
     Returns:
         Boolean masks of the weights' shapes, in the modules' own layout, True = keep.
     """
-    gone = removed_mask(group, removed)
+    removed = removed_mask(group, removed)
     masks: dict[str, Tensor] = {}
     for member in group.consumers:
         whole = torch.ones_like(state[member.name], dtype=torch.bool)
-        mask = zeroed(whole, member_mask(member, gone), dim=member.dim)
+        mask = zeroed(whole, member_mask(member, removed), dim=member.dim)
         masks[member.name] = masks[member.name] & mask if member.name in masks else mask
     return masks
 
@@ -129,11 +129,11 @@ def consumer_edit(group: Group, removed: Tensor, state: Mapping[str, Tensor]) ->
     """
     if not group.prunable:
         raise UnsupportedError(f"group {group.id} cannot be pruned: {group.reason}")
-    gone = removed_mask(group, removed)
+    removed = removed_mask(group, removed)
     edit: dict[str, Tensor] = {}
     for member in group.consumers:
         tensor = edit.get(member.name, state[member.name].detach())
-        edit[member.name] = zeroed(tensor, member_mask(member, gone), dim=member.dim)
+        edit[member.name] = zeroed(tensor, member_mask(member, removed), dim=member.dim)
     return edit
 
 

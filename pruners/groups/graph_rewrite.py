@@ -36,20 +36,20 @@ class Sizes:
 
     Args:
         trace: The traced graph.
-        gone: Which labels are removed, ``(labels,)``.
+        removed: Which labels are removed, ``(labels,)``.
     """
 
-    def __init__(self, trace: Trace, gone: Tensor) -> None:
+    def __init__(self, trace: Trace, removed: Tensor) -> None:
         self.trace = trace
-        self.gone = gone
+        self.removed = removed
 
     def keep(self, value: Value, dim: int) -> Tensor | None:
         """Return which positions stay along a dim ``(size,)``; None if all do."""
         lost: Tensor | None = None
         for plane in value.along(dim):
             small = narrowed(plane)
-            gone = self.gone[small].movedim(dim, 0).reshape(small.shape[dim], -1).all(1)
-            lost = gone if lost is None else lost | gone
+            removed = self.removed[small].movedim(dim, 0).reshape(small.shape[dim], -1).all(1)
+            lost = removed if lost is None else lost | removed
         return None if lost is None or not bool(lost.any()) else ~lost
 
     def size(self, value: Value, dim: int) -> int:
@@ -69,11 +69,11 @@ class Sizes:
         return position if keep is None else int(keep[:position].sum())
 
 
-def sliced_state(trace: Trace, gone: Tensor, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def sliced_state(trace: Trace, removed: Tensor, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the parameters and buffers that removal changes, by first name, sliced."""
     sliced: dict[str, Tensor] = {}
     for name, dim, line in trace.labels.owners():
-        lost = gone[line]
+        lost = removed[line]
         if bool(lost.any()):
             tensor = sliced.get(name, tensors[name].detach())
             kept = torch.nonzero(~lost).reshape(-1).to(tensor.device)
@@ -81,7 +81,7 @@ def sliced_state(trace: Trace, gone: Tensor, tensors: Mapping[str, Tensor]) -> d
     return sliced
 
 
-def rewritten(model: nn.Module, graph: Graph, trace: Trace, gone: Tensor) -> fx.GraphModule:
+def rewritten(model: nn.Module, graph: Graph, trace: Trace, removed: Tensor) -> fx.GraphModule:
     """Return a module that computes the graph with fewer channels.
 
     Its parameters and buffers have the names that they have in ``model``.
@@ -90,8 +90,8 @@ def rewritten(model: nn.Module, graph: Graph, trace: Trace, gone: Tensor) -> fx.
         UnsupportedError: A size in the graph cannot be changed.
     """
     own, tensors = named_state(model), graph.tensors(model)
-    state = {**tensors, **sliced_state(trace, gone, {**own, **tensors})}
-    sizes = Sizes(trace, gone)
+    state = {**tensors, **sliced_state(trace, removed, {**own, **tensors})}
+    sizes = Sizes(trace, removed)
     new = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
     root = nn.Module()

@@ -16,20 +16,20 @@ from pruners.groups.groups import Group, Structure
 HEAD_WIDTHS = ("attn_dim", "inner_dim", "all_head_dim", "all_head_size", "inner_size")
 
 
-def fit_attributes(model: nn.Module, structure: Structure, gone: Tensor) -> None:
+def fit_attributes(model: nn.Module, structure: Structure, removed: Tensor) -> None:
     """Set the sizes that modules keep as attributes.
 
     Args:
         model: A copy of the model with sliced parameters; changed in place.
         structure: Structure of the model before.
-        gone: Which labels are removed, ``(labels,)``.
+        removed: Which labels are removed, ``(labels,)``.
     """
     for module in model.modules():
         _fit(module)
-    _fit_depthwise(model, structure, gone)
+    _fit_depthwise(model, structure, removed)
     for group in structure.groups:
         if group.kind == "head" and group.prunable:
-            _fit_heads(model, structure, group, gone)
+            _fit_heads(model, structure, group, removed)
 
 
 def _fit(module: nn.Module) -> None:
@@ -56,7 +56,7 @@ def _fit(module: nn.Module) -> None:
         item.normalized_shape = tuple(module.weight.shape)
 
 
-def _fit_depthwise(model: nn.Module, structure: Structure, gone: Tensor) -> None:
+def _fit_depthwise(model: nn.Module, structure: Structure, removed: Tensor) -> None:
     """Give depthwise convolutions as many groups as input channels stay."""
     modules = dict(model.named_modules())
     names = {
@@ -65,7 +65,7 @@ def _fit_depthwise(model: nn.Module, structure: Structure, gone: Tensor) -> None
         for member in group.members
         if member.role == "depthwise"
     }
-    sizes = Sizes(structure.trace, gone)
+    sizes = Sizes(structure.trace, removed)
     for product in structure.trace.products:
         name = product.weight.rpartition(".")[0]
         module = modules.get(name)
@@ -80,13 +80,13 @@ def _fit_depthwise(model: nn.Module, structure: Structure, gone: Tensor) -> None
             item.out_channels = module.weight.shape[1] * groups
 
 
-def _fit_heads(model: nn.Module, structure: Structure, group: Group, gone: Tensor) -> None:
+def _fit_heads(model: nn.Module, structure: Structure, group: Group, removed: Tensor) -> None:
     """Set the number of heads where the module around a head group keeps it."""
     member = group.producers[0]
     root = structure.units.root
     line = root[structure.trace.labels.of(member.name, member.dim, len(member.index))]
     inside = member.index >= 0
-    lost = len(torch.unique(member.index[inside][gone[line[inside]]]))
+    lost = len(torch.unique(member.index[inside][removed[line[inside]]]))
     if not lost:
         return
     modules = dict(model.named_modules())

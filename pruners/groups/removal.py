@@ -57,11 +57,11 @@ def removed_labels(structure: Structure, kept: Mapping[str, Sequence[int]]) -> T
     """Return which labels of the trace are removed, ``(labels,)``, boolean."""
     root = structure.units.root
     lost = torch.zeros(len(root), dtype=torch.bool)
-    for group_id, gone in removed_units(structure, kept).items():
+    for group_id, removed in removed_units(structure, kept).items():
         member = structure.group(group_id).producers[0]
         line = root[structure.trace.labels.of(member.name, member.dim, len(member.index))]
         inside = member.index >= 0
-        lost[line[inside][gone[member.index[inside]]]] = True
+        lost[line[inside][removed[member.index[inside]]]] = True
     return lost[root]
 
 
@@ -92,13 +92,13 @@ def remove(
         InputError: Unit numbers do not fit, or no unit is kept.
         PruneScopeError: The smaller model does not compute what the edited one does.
     """
-    gone = removed_labels(structure, kept)
+    removed = removed_labels(structure, kept)
     smaller = removed_graph(model, structure, kept)
     with torch.no_grad():
         reference = smaller(structure.example)
     if verify:
         _check(model, structure, kept, reference)
-    own = _sliced_copy(model, structure, gone)
+    own = _sliced_copy(model, structure, removed)
     training = {name: module.training for name, module in model.named_modules()}
     if own is not None and _agrees(own, smaller, structure.example, reference):
         return own
@@ -111,14 +111,14 @@ def removed_graph(
     model: nn.Module, structure: Structure, kept: Mapping[str, Sequence[int]]
 ) -> nn.Module:
     """Return the captured graph with units removed, unverified; see `remove`."""
-    gone = removed_labels(structure, kept)
+    removed = removed_labels(structure, kept)
     trace = structure.trace
-    return rewritten(model, trace.graph, trace, gone)
+    return rewritten(model, trace.graph, trace, removed)
 
 
-def _sliced_copy(model: nn.Module, structure: Structure, gone: Tensor) -> nn.Module | None:
+def _sliced_copy(model: nn.Module, structure: Structure, removed: Tensor) -> nn.Module | None:
     """Copy the model, slice its tensors and adapt its attributes; None if it cannot be copied."""
-    sliced = sliced_state(structure.trace, gone, named_state(model))
+    sliced = sliced_state(structure.trace, removed, named_state(model))
     originals = named_state(model)
     memo: dict[int, object] = {}
     for name, tensor in sliced.items():
@@ -132,7 +132,7 @@ def _sliced_copy(model: nn.Module, structure: Structure, gone: Tensor) -> nn.Mod
     except Exception:
         # A model may hold anything; one that cannot be copied is rebuilt from its graph.
         return None
-    fit_attributes(own, structure, gone)
+    fit_attributes(own, structure, removed)
     return own
 
 
@@ -184,9 +184,9 @@ def edited_outputs(
     """Run the whole model on the example with the consumers' columns zeroed."""
     state = named_state(model)
     edit: dict[str, Tensor] = {}
-    for group_id, gone in removed_units(structure, kept).items():
-        if bool(gone.any()):
-            edit |= consumer_edit(structure.group(group_id), gone, {**state, **edit})
+    for group_id, removed in removed_units(structure, kept).items():
+        if bool(removed.any()):
+            edit |= consumer_edit(structure.group(group_id), removed, {**state, **edit})
     with torch.no_grad():
         result: Tensor = call_with(model, edit, structure.example)
     return result

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from analysis.edits import Edit, PreparedSubject, removed_model
+from analysis.edits import Edit, PreparedSubject, edited_model
 from analysis.measuring import EditRunner, Slices, measure
 from analysis.records import SweepSpec
 from analysis.sweeps import plan_sweep
@@ -43,7 +43,7 @@ def test_models_are_built_once_and_told_apart_from_measuring() -> None:
 def test_sums_are_those_of_a_plain_loop() -> None:
     prepared = sample_context("resnet20")
     masked = {"conv1.weight": prepared.evaluator.state["conv1.weight"] * 0.5}
-    forms = {"edit": Edit(masked), "model": removed_model(prepared, Edit(masked))}
+    forms = {"edit": Edit(masked), "model": edited_model(prepared, Edit(masked))}
     total = {"dense": 0.0, "edit": 0.0, "model": 0.0}
     for found in measure(prepared, forms, slices_of(prepared, 70), CLASSIFICATION):
         total["dense"] += found.baseline.correct

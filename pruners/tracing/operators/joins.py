@@ -78,12 +78,12 @@ def _families(trace: Trace, values: Sequence[Value], dim: int) -> list[list[Tens
     families: list[list[Tensor | None]] = []
     for position, value in enumerate(values):
         for plane in value.planes:
-            home = next((item for item in families if _related(item, plane, dim)), None)
-            if home is None:
-                home = [None] * len(values)
-                families.append(home)
-            old = home[position]
-            home[position] = plane if old is None else joined(trace.labels, [old, plane])
+            family = next((item for item in families if _related(item, plane, dim)), None)
+            if family is None:
+                family = [None] * len(values)
+                families.append(family)
+            old = family[position]
+            family[position] = plane if old is None else joined(trace.labels, [old, plane])
     return families
 
 
