@@ -17,12 +17,14 @@ OWN = ("pruners", "analysis", "sample_models", "pages", "app")
 # all that stand before it; other packages are in ALLOWED.
 FLOORS = {
     "pruners": (
-        *("errors", "layers", "preserve", "capture", "calls", "schedules"),
+        *("errors", "registry", "granularity", "normalizers", "reductions", "schedules"),
+        *("semantics", "layers", "preserve", "capture", "calls"),
         *("selection", "statistics", "tracing", "groups", "criteria", "reconstruction"),
     ),
     "analysis": (
         *("memory", "files", "records", "uncertainty", "tasks", "engine", "subjects", "edits"),
-        *("measuring", "curves", "sweeps", "plans", "allocation", "recovery", "store", "worker"),
+        *("repairs", "measuring", "curves", "sweeps", "plans", "allocation", "recovery"),
+        *("store", "worker"),
         *("evaluation", "comparison", "interop", "figures", "cli", "__main__"),
     ),
     "pages.components": (

@@ -1,34 +1,16 @@
 from .edit import Edit, edit_for, removed_model
 from .masks import NestedMasks, digest, kept_units, scores
-from .prepared import PreparedSubject, prepare
-from .repair import (
-    REPAIR_HELP,
-    REPAIRS,
-    SWEEP_REPAIRS,
-    Batches,
-    PointRepairer,
-    calibration_batches,
-    check_repair,
-    is_visible,
-    weight_masks,
-)
+from .prepared import CALIBRATION_BATCH, PreparedSubject, prepare
 from .target import Target, kept_at, target_named, targets
 
 __all__ = [
-    "Batches",
+    "CALIBRATION_BATCH",
     "Edit",
     "NestedMasks",
-    "PointRepairer",
     "PreparedSubject",
-    "REPAIRS",
-    "REPAIR_HELP",
-    "SWEEP_REPAIRS",
     "Target",
-    "calibration_batches",
-    "check_repair",
     "digest",
     "edit_for",
-    "is_visible",
     "kept_at",
     "kept_units",
     "prepare",
@@ -36,5 +18,4 @@ __all__ = [
     "scores",
     "target_named",
     "targets",
-    "weight_masks",
 ]

@@ -26,7 +26,7 @@ from analysis.plans.editing import new_plan
 from analysis.plans.entries import kept_counts, key_of, pruned_entries
 from analysis.records import Plan, PlanEntry
 from pruners.errors import PlanError
-from pruners.selection import parse
+from pruners.granularity import parse
 
 
 def start_plan(

@@ -10,14 +10,15 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from analysis.edits import PreparedSubject, Target, calibration_batches, edit_for, targets
+from analysis.edits import PreparedSubject, Target, edit_for, targets
 from analysis.records import Plan, PlanEntry
+from analysis.repairs import calibration_batches
 from pruners import schedules
-from pruners.criteria import group_scores, registry
+from pruners.criteria import CRITERIA, group_scores, scores
 from pruners.errors import InputError, UnsupportedError
+from pruners.granularity import parse
 from pruners.groups import apply_edit
 from pruners.layers import layer_names
-from pruners.selection import granularity as granularities
 from pruners.selection import keep_mask, num_kept
 from pruners.statistics import Statistics, collect, layer_data
 
@@ -49,7 +50,7 @@ def rescored_plan(
     """
     free = [entry for entry in plan.entries if not entry.locked and entry.kept < entry.total]
     for entry in free:
-        if not granularities.parse(entry.granularity).is_structured:
+        if not parse(entry.granularity).is_structured:
             raise UnsupportedError(
                 f"rounds choose channels and heads; {entry.layer} has {entry.granularity}"
             )
@@ -99,7 +100,7 @@ def _scores(
 ) -> dict[str, Tensor]:
     """Score all entries' groups on a copy of the model without what the masks remove."""
     model = _pruned_copy(prepared, found, masks, semantics=plan.semantics)
-    needs = frozenset().union(*(registry.get(entry.criterion).needs for entry in entries))
+    needs = frozenset().union(*(CRITERIA.get(entry.criterion).needs for entry in entries))
     statistics: Statistics | None = None
     if needs - {"seed"}:
         statistics = collect(
@@ -142,15 +143,15 @@ def _group_scores(
 ) -> Tensor:
     group = prepared.group(str(entry.group))
     known = set(layer_names(model))
-    scores: dict[str, Tensor] = {}
+    found: dict[str, Tensor] = {}
     reason: InputError | None = None
     for layer in dict.fromkeys(member.layer for member in group.producers):
         if layer in known:
             data = layer_data(model, layer, statistics=statistics, seed=plan.subject.seed)
             try:
-                scores[layer] = registry.scores(entry.criterion, data, level="channel")
+                found[layer] = scores(entry.criterion, data, level="channel")
             except UnsupportedError as error:
                 reason = error
-    if not scores and reason is not None:
+    if not found and reason is not None:
         raise reason
-    return group_scores(group, scores, reduction=plan.reduction)
+    return group_scores(group, found, reduction=plan.reduction)

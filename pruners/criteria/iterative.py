@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from pruners.criteria import registry
+from pruners.criteria.registry import CRITERIA, scores
 from pruners.errors import InputError, UnsupportedError
+from pruners.granularity import Granularity
 from pruners.layers import find_layer, native_weight, output_first_weight, to_native
 from pruners.preserve import preserved
-from pruners.selection import Granularity, keep_mask, num_kept
-from pruners.selection import granularity as granularities
+from pruners.selection import expand, keep_mask, num_kept, unit_scores
 from pruners.statistics import Batch, Statistics, collect, layer_data
 
 
@@ -52,8 +52,8 @@ def prune_layers_in_rounds(
     for number in range(rounds):
         edit = _masked_weights(model, granularity, units)
         data = _round_scores(model, batches, criterion, list(ratios), edit, seed)
-        for layer, scores in data.items():
-            pooled = granularities.unit_scores(granularity, scores)
+        for layer, found in data.items():
+            pooled = unit_scores(granularity, found)
             kept = num_kept(ratios[layer][number], pooled.numel(), keep_one=False)
             units[layer] = keep_mask(pooled.masked_fill(~units[layer], -torch.inf), kept)
         if progress is not None:
@@ -80,14 +80,14 @@ def _dense_units(
     units = {}
     for layer in layers:
         weight = output_first_weight(find_layer(model, layer), name=layer)
-        pooled = granularities.unit_scores(granularity, weight.float())
+        pooled = unit_scores(granularity, weight.float())
         units[layer] = torch.ones_like(pooled, dtype=torch.bool)
     return units
 
 
 def _spread(model: nn.Module, granularity: Granularity, layer: str, mask: Tensor) -> Tensor:
     shape = output_first_weight(find_layer(model, layer), name=layer).shape
-    return granularities.expand(granularity, mask, shape)
+    return expand(granularity, mask, shape)
 
 
 def _masked_weights(
@@ -109,7 +109,7 @@ def _round_scores(
     edit: Mapping[str, Tensor],
     seed: int,
 ) -> dict[str, Tensor]:
-    entry = registry.get(criterion)
+    entry = CRITERIA.get(criterion)
     with preserved(model):
         for layer, value in edit.items():
             native_weight(find_layer(model, layer), name=layer).data.copy_(value)
@@ -117,7 +117,7 @@ def _round_scores(
         if entry.needs_data:
             statistics = collect(model, batches, layers=layers, needs=entry.needs, seed=seed)
         return {
-            layer: registry.scores(
+            layer: scores(
                 criterion,
                 layer_data(model, layer, statistics=statistics, seed=seed),
                 level="element",

@@ -3,11 +3,7 @@
 from pruners.groups import edits
 from pruners.groups.cost import Cost, CostModel, WholeCost, count_cost
 from pruners.groups.edits import (
-    SEMANTICS,
-    SEMANTICS_HELP,
-    SEMANTICS_LABEL,
     apply_edit,
-    check_semantics,
     consumer_edit,
     consumer_masks,
     weights_edit,
@@ -29,13 +25,9 @@ __all__ = [
     "Group",
     "Layer",
     "Member",
-    "SEMANTICS",
-    "SEMANTICS_HELP",
-    "SEMANTICS_LABEL",
     "Structure",
     "WholeCost",
     "apply_edit",
-    "check_semantics",
     "consumer_edit",
     "consumer_masks",
     "count_cost",

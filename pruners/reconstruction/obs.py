@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pruners.criteria import damped_hessian
 from pruners.errors import InputError
+from pruners.reconstruction.moments import Moments
 from pruners.selection import keep_mask
 
 BLOCK_COLUMNS = 128
@@ -38,6 +39,13 @@ def obs_update(weight: Tensor, gram: Tensor, *, mask: Tensor) -> Tensor:
     hessian = damped_hessian(gram)
     new = torch.stack([_sweep(rows[g], hessian[g], mask=keep[g])[0] for g in range(groups)])
     return new.reshape(weight.shape).to(weight.dtype) * mask
+
+
+def obs_fit(
+    moments: Moments, weight: Tensor, bias: Tensor | None, *, mask: Tensor
+) -> tuple[Tensor, Tensor | None]:
+    """Return the weight of `obs_update` from a layer's moments, and the bias as it is."""
+    return obs_update(weight, moments.gram[:, :-1, :-1], mask=mask), bias
 
 
 def sparsegpt(

@@ -11,8 +11,7 @@ import pandas as pd
 import pytest
 
 from analysis import allocation
-from analysis.allocation import Budget, Request, parse_budget
-from analysis.allocation.registry import strategy
+from analysis.allocation import STRATEGIES, Budget, Request, parse_budget
 from analysis.plans import Meter
 from analysis.plans.editing import bulk_set, exclude, lock, new_plan, set_ratio
 from analysis.plans.entries import find, kept_counts
@@ -311,16 +310,21 @@ def test_bad_requests(name: str, changes: dict[str, object], message: str) -> No
 
 
 def test_registry() -> None:
-    assert {"uniform", "threshold"} <= set(allocation.names())
+    assert {"uniform", "threshold"} <= set(STRATEGIES.names())
     with pytest.raises(UnknownNameError, match="strategy 'magic'"):
-        allocation.get("magic")
-    with pytest.raises(ValueError, match="two strategies"):
-        strategy("uniform", label="", help="", needs=frozenset())(lambda request: None)  # type: ignore[arg-type,return-value]
-    for name in allocation.names():
-        entry = allocation.get(name)
-        assert entry.label
+        allocation.allocate("magic", Request(plan=start(), meter=METER))
+    for entry in STRATEGIES:
         assert entry.help.endswith(".")
         assert entry.needs - {"points"} <= {"ratio", "tolerance", "budget"}
+
+
+@pytest.fixture(autouse=True)
+def scores_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rank by chance: these plans are of no model; the subject is the seed."""
+    monkeypatch.setattr(
+        "analysis.allocation.ranked.global_plan",
+        lambda prepared, plan, *, ratio, normalizer: ranked_by_hand(plan, ratio, prepared),
+    )
 
 
 def ranked_by_hand(plan: Plan, ratio: float, seed: int) -> Plan:
@@ -339,7 +343,7 @@ def test_global_strategy_fills_by_rank_and_needs_scores() -> None:
     request = Request(plan=start(), meter=METER, ratio=0.5)
     with pytest.raises(InputError, match="scores of a loaded model"):
         allocation.allocate("global", request)
-    ranked = dataclasses.replace(request, rank=lambda plan, ratio: ranked_by_hand(plan, ratio, 0))
+    ranked = dataclasses.replace(request, prepared=0)
     found = allocation.allocate("global", ranked).plan
     assert found.strategy == "global"
     assert sum(entry.kept for entry in found.entries) == 10
@@ -354,7 +358,7 @@ def in_twos(plan: Plan) -> Plan:
     return dataclasses.replace(plan, entries=tuple(entries))
 
 
-@pytest.mark.parametrize("name", allocation.names())
+@pytest.mark.parametrize("name", STRATEGIES.names())
 @pytest.mark.parametrize(
     "budget", [Budget("macs", 0.5), Budget("params", 0.7), Budget("drop", 0.1)]
 )
@@ -365,7 +369,7 @@ def test_a_budget_holds_after_rounding(name: str, budget: Budget, seed: int) -> 
         meter=METER,
         points=points(seed),
         budget=budget,
-        rank=lambda start, ratio: ranked_by_hand(start, ratio, seed),
+        prepared=seed,
     )
     found = allocation.allocate(name, dataclasses.replace(plain, finish=in_twos))
     assert [entry.kept % 2 for entry in found.plan.entries] == [0, 1, 0]
@@ -378,7 +382,7 @@ def test_a_budget_holds_after_rounding(name: str, budget: Budget, seed: int) -> 
         assert found.spent <= METER.share(afterwards, budget.kind) + 1e-9
 
 
-@pytest.mark.parametrize("name", allocation.names())
+@pytest.mark.parametrize("name", STRATEGIES.names())
 @pytest.mark.parametrize("seed", range(3))
 def test_every_strategy_keeps_budgets_and_locks(name: str, seed: int) -> None:
     plan = lock(set_ratio(start(), "b", 0.3), "b")
@@ -389,7 +393,7 @@ def test_every_strategy_keeps_budgets_and_locks(name: str, seed: int) -> None:
             points=points(seed),
             budget=Budget(kind, limit),
             most=0.9,
-            rank=lambda start, ratio: ranked_by_hand(start, ratio, seed),
+            prepared=seed,
         )
         found = allocation.allocate(name, request)
         assert find(found.plan, "b") == find(plan, "b")

@@ -10,14 +10,17 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from pruners import criteria
-from pruners.criteria import iterative, registry
+from pruners.criteria import CRITERIA, iterative
 from pruners.criteria.docs_table import markdown
-from pruners.errors import InputError, UnknownNameError, UnsupportedError
+from pruners.errors import InputError, UnsupportedError
+from pruners.granularity import parse
 from pruners.groups.edits import apply_edit
 from pruners.layers import layer_names, native_weight
 from pruners.preserve import checksum
-from pruners.reconstruction.layerwise import METHOD_HELP, METHODS, repair_layers
-from pruners.selection import granularity
+from pruners.reconstruction.layerwise import Fit, repair_layers
+from pruners.reconstruction.lsq import least_squares
+from pruners.reconstruction.obs import obs_fit
+from pruners.selection import element_mask, unit_scores
 from pruners.selection.masks import keep_mask
 from sample_models.architectures import ARCHITECTURES
 from tests.pruners.models import RESIDUAL_LAYERS, image_batches, small_residual
@@ -38,15 +41,15 @@ def masked(model: nn.Module, ratio: float) -> tuple[dict[str, Tensor], dict[str,
     return {name: state[name].detach() * mask for name, mask in masks.items()}, masks
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("fit", [least_squares, obs_fit])
 @pytest.mark.parametrize("sample", sorted(ARCHITECTURES))
-def test_repair_lowers_the_error_of_every_layer_of_the_samples(sample: str, method: str) -> None:
+def test_repair_lowers_the_error_of_every_layer_of_the_samples(sample: str, fit: Fit) -> None:
     torch.manual_seed(0)
     model = ARCHITECTURES[sample]().eval()
     before = checksum(model)
     edit, masks = masked(model, 0.5)
     batches = [(torch.randn(16, 1, 28, 28), None)]
-    result = repair_layers(model, batches, edit=edit, masks=masks, method=method)
+    result = repair_layers(model, batches, edit=edit, masks=masks, fit=fit)
     assert checksum(model) == before
     assert {item.layer for item in result.layers} | set(result.skipped) == {
         name.removesuffix(".weight") for name in masks
@@ -81,11 +84,8 @@ def test_repair_reports_progress_and_refuses_bad_input() -> None:
         model, image_batches(), edit=edit, masks=masks, progress=lambda a, b: seen.append((a, b))
     )
     assert seen == [(i, 5) for i in range(1, 6)]
-    with pytest.raises(UnknownNameError, match="repair method"):
-        repair_layers(model, image_batches(), edit=edit, masks=masks, method="magic")
     with pytest.raises(InputError, match="calibration data"):
         repair_layers(model, [], edit=edit, masks=masks)
-    assert tuple(METHOD_HELP) == METHODS
 
 
 def test_layers_that_are_not_called_are_named() -> None:
@@ -111,14 +111,14 @@ def test_apply_edit_writes_in_place() -> None:
 def test_one_round_is_one_shot_and_data_criteria_rescore(text: str) -> None:
     model = small_residual()
     before = checksum(model)
-    kind = granularity.parse(text)
+    kind = parse(text)
     one = iterative.prune_layers_in_rounds(
         model, [], criterion="l1", ratios={"conv": [0.5], "head": [0.3]}, granularity=kind
     )
     weight = model.conv.weight.detach()
-    pooled = granularity.unit_scores(kind, weight.abs())
+    pooled = unit_scores(kind, weight.abs())
     kept = pooled.numel() - int(pooled.numel() * 0.5 + 0.5)
-    assert torch.equal(one["conv"], granularity.element_mask(kind, weight.abs(), kept=kept))
+    assert torch.equal(one["conv"], element_mask(kind, weight.abs(), kept=kept))
     masks = [
         iterative.prune_layers_in_rounds(
             model,
@@ -138,9 +138,9 @@ def test_rounds_refuse_what_they_cannot_do() -> None:
     model = small_residual()
     with pytest.raises(UnsupportedError, match="rounds"):
         iterative.prune_layers_in_rounds(
-            model, [], criterion="l1", ratios={}, granularity=granularity.parse("2:4")
+            model, [], criterion="l1", ratios={}, granularity=parse("2:4")
         )
-    element = granularity.parse("element")
+    element = parse("element")
     for ratios in ({"conv": [0.5, 0.4]}, {"conv": []}, {"conv": [0.1], "head": [0.1, 0.2]}):
         with pytest.raises(InputError, match="round"):
             iterative.prune_layers_in_rounds(
@@ -161,20 +161,20 @@ def sharpness(data: LayerData, *, level):
 def test_user_file_registers_and_reloads(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(USER_FILE)
-    known = registry.names()
+    known = CRITERIA.names()
     try:
         assert criteria.load_criterion_file(path) == ("sharpness",)
-        entry = criteria.get("sharpness")
+        entry = criteria.CRITERIA.get("sharpness")
         assert criteria.load_criterion_file(path) == ("sharpness",)
-        assert criteria.get("sharpness") is entry
+        assert criteria.CRITERIA.get("sharpness") is entry
         path.write_text(USER_FILE + "# changed")
         assert criteria.load_criterion_file(path) == ("sharpness",)
-        assert criteria.get("sharpness").version not in ("", entry.version)
-        data = registry.LayerData(name="l", weight=torch.tensor([[1.0, -3.0]]))
+        assert criteria.CRITERIA.get("sharpness").version not in ("", entry.version)
+        data = criteria.LayerData(name="l", weight=torch.tensor([[1.0, -3.0]]))
         assert criteria.scores("sharpness", data, level="channel").tolist() == [3.0]
     finally:
-        registry.unregister("sharpness")
-    assert registry.names() == known
+        CRITERIA.remove("sharpness")
+    assert CRITERIA.names() == known
 
 
 @pytest.mark.parametrize(
@@ -189,10 +189,10 @@ def test_user_file_registers_and_reloads(tmp_path: Path) -> None:
 def test_bad_user_files_leave_the_registry_alone(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "mine.py"
     path.write_text(text)
-    known = registry.names()
+    known = CRITERIA.names()
     with pytest.raises(InputError, match=message):
         criteria.load_criterion_file(path)
-    assert registry.names() == known
+    assert CRITERIA.names() == known
     with pytest.raises(InputError, match="does not exist"):
         criteria.load_criterion_file(tmp_path / "none.py")
 

@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from analysis import allocation, plans
+from analysis.allocation import BEST, FIXED, STRATEGIES, budget_forms
 from analysis.cli.options import Json, Workspace, open_store, prepare_subject
 from analysis.cli.output import print_json, print_table, say
 from pruners.errors import InputError
+from pruners.normalizers import NORMALIZERS
+from pruners.registry import described, joined
 
 if TYPE_CHECKING:
     from analysis.allocation import Allocation
@@ -22,26 +26,30 @@ def plan(
     out: Annotated[Path, typer.Option(help="Plan file to write.", metavar="FILE")],
     strategy: Annotated[
         str,
-        typer.Option(
-            help="uniform, threshold or global (one threshold over the scores of all layers)."
-        ),
+        typer.Option(help=f"How ratios are chosen. {described(STRATEGIES)}.", metavar="NAME"),
     ] = "threshold",
     budget: Annotated[
         str | None,
-        typer.Option(help="macs=0.5, params=0.5 or drop=0.01: what may be left, or lost."),
+        typer.Option(help=f"What may be left, or lost: {budget_forms()}.", metavar="LIMIT"),
     ] = None,
     ratio: Annotated[
         float | None,
-        typer.Option(help="One ratio for all layers (uniform), or of all units together (global)."),
+        typer.Option(
+            help="One ratio for all layers (uniform), or of all units together (global).",
+            metavar="X",
+        ),
     ] = None,
     tolerance: Annotated[
         float | None,
-        typer.Option(help="Accepted drop of each layer alone (threshold); 0.01 is 1 pp."),
+        typer.Option(
+            help="Accepted drop of each layer alone (threshold); 0.01 is 1 pp.", metavar="X"
+        ),
     ] = None,
     criterion: Annotated[
         str | None,
         typer.Option(
-            help="Criterion of all layers, or best for each layer's own.  [default: best]"
+            help="Criterion of all layers, or best for each layer's own.  [default: best]",
+            metavar="NAME",
         ),
     ] = None,
     layers: Annotated[
@@ -53,33 +61,34 @@ def plan(
     normalizer: Annotated[
         str | None,
         typer.Option(
-            help="How global ranking compares layers: mean, sum, max, l2, lamp or none.  "
-            "[default: the criterion's own, see docs/criteria.md]"
+            help=f"How global ranking compares layers: {joined(NORMALIZERS.names())}.  "
+            "[default: the criterion's own, see docs/criteria.md]",
+            metavar="NAME",
         ),
     ] = None,
     rounds: Annotated[
-        int, typer.Option(help="Choose the channels in this many rounds, scored anew in each.")
+        int,
+        typer.Option(
+            help="Choose the channels in this many rounds, scored anew in each.", metavar="N"
+        ),
     ] = 1,
     round_to: Annotated[
         int,
         typer.Option(
             help="Round kept channels up to a multiple of this, such as 8; budgets hold after it.",
             min=1,
+            metavar="N",
         ),
     ] = 1,
     workspace: Workspace = None,
     as_json: Json = False,
 ) -> None:
     """Choose a ratio and a criterion per layer."""
-    from analysis import allocation, plans
-    from analysis.allocation import Request, global_plan, parse_budget
-    from analysis.plans import rescored_plan, rounded, write_plan
-
-    limit = None if budget is None else parse_budget(budget)
-    allocation.get(strategy)
+    limit = None if budget is None else allocation.parse_budget(budget)
+    STRATEGIES.get(strategy)
     store = open_store(workspace)
     row = store.run(run)
-    chosen = criterion if criterion not in (None, "best") else row.spec.criteria[0]
+    chosen = criterion if criterion not in (None, BEST) else row.spec.criteria[0]
     if chosen not in row.spec.criteria:
         raise InputError(
             f"run {row.run_id} did not measure criterion {chosen!r}; it measured "
@@ -99,36 +108,33 @@ def plan(
     )
     found = allocation.allocate(
         strategy,
-        Request(
+        allocation.Request(
             plan=start,
             points=points,
             meter=plans.meter(prepared),
             budget=limit,
             ratio=ratio,
             tolerance=tolerance,
-            criteria="best" if criterion in (None, "best") else "fixed",
+            criteria=BEST if criterion in (None, BEST) else FIXED,
             cautious=cautious,
-            rank=lambda start, ratio: global_plan(
-                prepared, start, ratio=ratio, normalizer=normalizer
-            ),
-            finish=lambda plan: rounded(plan, prepared.structure, multiple=round_to),
+            prepared=prepared,
+            normalizer=normalizer,
+            finish=lambda plan: plans.rounded(plan, prepared.structure, multiple=round_to),
         ),
     )
     if not found.feasible:
         raise InputError(found.message or f"the budget {budget} cannot be met")
     final = plans.resolve(prepared, found.plan)
     if rounds > 1:
-        final = rescored_plan(prepared, final, rounds=rounds)
-    write_plan(final, out)
+        final = plans.rescored_plan(prepared, final, rounds=rounds)
+    plans.write_plan(final, out)
     _report(prepared, final, found, out=out, as_json=as_json)
 
 
 def _report(
     prepared: PreparedSubject, plan: Plan, found: Allocation, *, out: Path, as_json: bool
 ) -> None:
-    from analysis.plans import achieved, kept_counts
-
-    cost, dense = prepared.cost.predict(kept_counts(plan)), prepared.cost.dense
+    cost, dense = prepared.cost.predict(plans.kept_counts(plan)), prepared.cost.dense
     if as_json:
         result: dict[str, Any] = {
             "out": str(out),
@@ -148,7 +154,7 @@ def _report(
                 item.layer,
                 item.criterion,
                 f"{item.ratio:.2f}",
-                f"{achieved(item):.2f}",
+                f"{plans.achieved(item):.2f}",
                 f"{item.kept} of {item.total}",
             )
             for item in plan.entries
