@@ -20,7 +20,8 @@ from analysis.edits.target import kept_at, targets
 from analysis.records.plan import Plan, PlanEntry
 from analysis.records.subject import SubjectSpec
 from analysis.recovery.outcome import report
-from analysis.recovery.plan_repair import METHODS, recover_plan
+from analysis.recovery.plan_repair import recover_plan
+from analysis.repairs import plan_repairs
 from analysis.subjects.subject import load_subject
 from pruners.errors import InputError
 
@@ -49,7 +50,7 @@ def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", default=",".join(sample_models.names()))
-    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--methods", default=",".join(plan_repairs()))
     parser.add_argument("--criterion", default="l1")
     parser.add_argument("--granularity", default="channel")
     parser.add_argument("--ratios", default="0.3,0.5,0.7")

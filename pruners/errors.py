@@ -15,6 +15,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 
 
@@ -51,7 +52,10 @@ class UnknownNameError(InputError):
             name: The name that was asked for.
             known: The names that exist.
         """
-        super().__init__(f"unknown {kind} {name!r}; known: {', '.join(sorted(known)) or 'none'}")
+        names = sorted(known)
+        near = difflib.get_close_matches(str(name), names, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        super().__init__(f"unknown {kind} {name!r}; known: {', '.join(names) or 'none'}{hint}")
 
 
 class PlanError(InputError):

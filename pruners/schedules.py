@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from pruners.errors import InputError, UnknownNameError
+from pruners.errors import InputError
+from pruners.registry import Registry
 
 Phase = Literal["dense", "compressed"]
 
@@ -57,9 +58,9 @@ def _acdc(progress: float, initial: float, final: float, rounds: int) -> float:
     return final if phase == "compressed" else 0.0
 
 
-_SCHEDULES = {
-    item.name: item
-    for item in (
+SCHEDULES = Registry(
+    "schedule",
+    (
         Schedule(
             "one_shot",
             "One shot",
@@ -97,24 +98,8 @@ _SCHEDULES = {
             "Dense and pruned training take turns; it starts dense and ends pruned.",
             _acdc,
         ),
-    )
-}
-
-
-def names() -> tuple[str, ...]:
-    """Return the names of all schedules."""
-    return tuple(_SCHEDULES)
-
-
-def get(name: str) -> Schedule:
-    """Return a schedule.
-
-    Raises:
-        UnknownNameError: No such schedule.
-    """
-    if name not in _SCHEDULES:
-        raise UnknownNameError("schedule", name, _SCHEDULES)
-    return _SCHEDULES[name]
+    ),
+)
 
 
 def ratio_at(
@@ -139,7 +124,7 @@ def ratio_at(
         raise InputError(f"need 0 <= initial <= final <= 1, found {initial} and {final}")
     if rounds < 1:
         raise InputError(f"at least one round is needed, found {rounds}")
-    return get(name).fn(progress, initial, final, rounds)
+    return SCHEDULES.get(name).fn(progress, initial, final, rounds)
 
 
 def round_ratios(

@@ -17,13 +17,14 @@ OWN = ("pruners", "analysis", "sample_models", "pages", "app")
 # all that stand before it; other packages are in ALLOWED.
 FLOORS = {
     "pruners": (
-        *("errors", "layers", "preserve", "capture", "calls", "schedules"),
+        *("errors", "registry", "granularity", "normalizers", "reductions", "schedules"),
+        *("semantics", "layers", "preserve", "capture", "calls"),
         *("selection", "statistics", "tracing", "groups", "criteria", "reconstruction"),
     ),
     "analysis": (
         *("memory", "files", "sentences", "records", "uncertainty", "tasks", "engine"),
-        *("subjects", "edits", "measuring", "curves", "sweeps", "plans", "allocation"),
-        *("recovery", "store", "worker"),
+        *("subjects", "edits", "repairs", "measuring", "curves", "sweeps", "plans"),
+        *("allocation", "recovery", "store", "worker"),
         *("evaluation", "comparison", "interop", "figures", "cli", "__main__"),
     ),
     "pages.components": (

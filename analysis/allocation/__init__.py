@@ -1,34 +1,5 @@
-"""Strategies that fill a plan. See `analysis.allocation.registry`."""
+"""Strategies that fill a plan; see `analysis.allocation.registry`."""
 
-from analysis.allocation import ranked, threshold, uniform  # noqa: F401  (importing registers them)
-from analysis.allocation.budget import KINDS, Budget, parse_budget
-from analysis.allocation.filling import fill_plan
-from analysis.allocation.global_ranking import global_plan
-from analysis.allocation.registry import (
-    BEST,
-    FIXED,
-    Allocation,
-    Request,
-    Strategy,
-    allocate,
-    get,
-    names,
-    strategy,
-)
+import lazy_loader
 
-__all__ = [
-    "Allocation",
-    "BEST",
-    "Budget",
-    "FIXED",
-    "KINDS",
-    "Request",
-    "Strategy",
-    "allocate",
-    "fill_plan",
-    "get",
-    "global_plan",
-    "names",
-    "parse_budget",
-    "strategy",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
-from analysis.allocation.budget import Budget
-from analysis.allocation.registry import Allocation, Request
+from analysis.allocation.goals import Budget
+from analysis.allocation.strategy import Allocation, Request
 from analysis.plans import dense_accuracy, envelopes, find, lock, predict_from
 from analysis.records import Plan
 from pruners.errors import InputError
@@ -22,7 +22,7 @@ def spender(request: Request, budget: Budget) -> Spent:
     Raises:
         InputError: Drops are predicted from curves, and there are none.
     """
-    if budget.kind != "drop":
+    if not budget.is_drop:
         return lambda plan: request.meter.share(plan, budget.kind)
     if request.points is None:
         raise InputError("a budget in drop is predicted from measured curves: run a sweep first")
@@ -45,7 +45,7 @@ def to_budget(
         The allocation; infeasible with the nearest plan where no level meets the budget.
     """
     spent = spender(request, budget)
-    if budget.kind == "drop":
+    if budget.is_drop:
         return _strongest_within(request, budget, levels=levels, fill=fill, spent=spent)
     mild, strong = 0, len(levels) - 1
     strongest = fill(request, levels[strong])

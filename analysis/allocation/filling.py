@@ -7,9 +7,9 @@ from functools import partial
 
 import pandas as pd
 
-from analysis.allocation.budget import parse_budget
-from analysis.allocation.global_ranking import global_plan
-from analysis.allocation.registry import Allocation, Request, allocate
+from analysis.allocation.goals import parse_budget
+from analysis.allocation.registry import allocate
+from analysis.allocation.strategy import Allocation, Request
 from analysis.edits import PreparedSubject
 from analysis.plans import Meter, kept_whole, meter, rescored_plan, resolve, rounded
 from analysis.records import Plan, Recipe
@@ -53,9 +53,8 @@ def fill_plan(
             tolerance=recipe.tolerance,
             criteria=recipe.criteria,
             cautious=recipe.cautious,
-            rank=lambda plan, ratio: global_plan(
-                prepared, plan, ratio=ratio, normalizer=recipe.normalizer
-            ),
+            prepared=prepared,
+            normalizer=recipe.normalizer,
             finish=partial(rounded, structure=prepared.structure, multiple=recipe.round_to),
         ),
     )

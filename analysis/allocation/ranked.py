@@ -1,26 +1,26 @@
-"""One threshold over the scores of all layers: the ratios per layer follow."""
+"""One threshold over the scores of all layers or groups: the ratios per layer follow."""
 
 from __future__ import annotations
 
 import dataclasses
 
+from torch import Tensor
+
 from analysis.allocation.bisection import to_budget
-from analysis.allocation.registry import BEST, Allocation, Request, strategy
+from analysis.allocation.strategy import BEST, Allocation, Request
 from analysis.curves import is_known
+from analysis.edits import PreparedSubject, Target, scores, targets
 from analysis.plans import dense_accuracy, envelopes, predict_from, set_criterion
-from analysis.records import Plan
+from analysis.records import Plan, PlanEntry, Recipe
+from pruners.criteria import CRITERIA
 from pruners.errors import InputError, UnsupportedError
+from pruners.granularity import Granularity, parse
+from pruners.selection import global_masks, kept_indices, unit_scores
 
 _GRID = 10_000
 
 
-@strategy(
-    "global",
-    label="Global ranking",
-    help="The least important channels of all layers go, by one criterion; works without a sweep.",
-    needs=frozenset({"ratio", "budget"}),
-)
-def ranked(request: Request) -> Allocation:
+def fill_by_rank(request: Request) -> Allocation:
     """Rank the units of all unlocked entries together, at a ratio or down to a budget.
 
     Scores of different criteria do not compare, so the best criterion is one for all: the measured
@@ -92,10 +92,10 @@ def _cost_text(request: Request, cost: float) -> str:
 
 
 def _fill(request: Request, ratio: float) -> Plan:
-    if request.rank is None:
+    if request.prepared is None:
         raise InputError("global ranking needs the scores of a loaded model; none is at hand")
-    plan = request.finish(request.rank(request.plan, ratio))
-    return dataclasses.replace(plan, strategy="global")
+    plan = global_plan(request.prepared, request.plan, ratio=ratio, normalizer=request.normalizer)
+    return dataclasses.replace(request.finish(plan), strategy="global")
 
 
 def _levels(request: Request) -> list[float]:
@@ -103,3 +103,74 @@ def _levels(request: Request) -> list[float]:
     total = sum(entry.total for entry in request.plan.entries if not entry.locked)
     steps = min(max(total, 1), _GRID)
     return [step / steps for step in range(steps + 1) if step / steps <= request.most]
+
+
+def global_plan(
+    prepared: PreparedSubject,
+    plan: Plan,
+    *,
+    ratio: float,
+    normalizer: str | None = None,
+) -> Plan:
+    """Return the plan with the units of all its unlocked entries ranked together.
+
+    Exactly ``floor(ratio * total + 0.5)`` of the units of the unlocked entries go. All of these
+    need one criterion and one granularity: scores of different criteria do not compare.
+
+    Args:
+        prepared: The subject.
+        plan: Lists an entry for each target; locked entries stay as they are.
+        ratio: Fraction removed of all units of the unlocked entries.
+        normalizer: How layers are made comparable, one of
+            `pruners.normalizers.NORMALIZERS`; None takes the criterion's own.
+
+    Raises:
+        InputError: Mixed criteria or granularities, nothing to rank, or N:M patterns.
+        UnsupportedError: The criterion does not apply to a target; the message names it.
+    """
+    free = [entry for entry in plan.entries if not entry.locked]
+    kinds = {(entry.criterion, entry.granularity) for entry in free}
+    if len(kinds) != 1:
+        found = ", ".join(sorted(f"{name} at {kind}" for name, kind in kinds)) or "no free entry"
+        raise InputError(
+            f"global ranking needs one criterion and one granularity for all entries, found {found}"
+        )
+    criterion, text = kinds.pop()
+    granularity = parse(text)
+    if granularity.fixed_ratio is not None:
+        raise InputError(f"{text} has one ratio everywhere, so there is nothing to rank globally")
+    normalizer = normalizer or CRITERIA.get(criterion).normalizer
+    # Without a normaliser the layers of a group must not be scaled one by one either.
+    scaled = normalizer != "none"
+    by_name = {target.name: target for target in targets(prepared, text)}
+    pooled = {
+        target.name: _unit_scores(prepared, target, criterion, plan.reduction, scaled=scaled)
+        for target in (by_name[entry.name] for entry in free)
+    }
+    masks = global_masks(pooled, ratio, normalizer=normalizer, keep_one=granularity.keep_one)
+    entries = tuple(
+        entry if entry.locked else _filled(entry, masks[entry.name], granularity)
+        for entry in plan.entries
+    )
+    recipe = dataclasses.replace(plan.recipe or Recipe(), ratio=ratio, normalizer=normalizer)
+    return dataclasses.replace(plan, entries=entries, strategy="global", recipe=recipe)
+
+
+def _unit_scores(
+    prepared: PreparedSubject,
+    target: Target,
+    criterion: str,
+    reduction: str,
+    *,
+    scaled: bool,
+) -> Tensor:
+    values = scores(prepared, target, criterion, reduction=reduction, scaled=scaled)
+    return values if target.group is not None else unit_scores(parse(target.granularity), values)
+
+
+def _filled(entry: PlanEntry, mask: Tensor, granularity: Granularity) -> PlanEntry:
+    kept = int(mask.sum())
+    indices = kept_indices(mask) if granularity.is_structured else None
+    return dataclasses.replace(
+        entry, ratio=(entry.total - kept) / entry.total, kept=kept, indices=indices
+    )

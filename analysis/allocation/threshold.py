@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.allocation.bisection import to_budget
-from analysis.allocation.registry import BEST, Allocation, Request, strategy
+from analysis.allocation.strategy import BEST, Allocation, Request
 from analysis.curves import curve_arrays, envelope, first_crossing, in_curve_order, is_known
 from analysis.plans import set_criterion, set_kept
 from analysis.records import Plan, PlanEntry
@@ -42,14 +42,7 @@ class _Reading:
 _Readings = Mapping[tuple[str, str], list[tuple[str, _Reading]]]
 
 
-@strategy(
-    "threshold",
-    label="Threshold",
-    help="Each layer as far as its own curve stays within one tolerance; with a budget, the "
-    "smallest tolerance that meets it.",
-    needs=frozenset({"points", "tolerance", "budget"}),
-)
-def threshold(request: Request) -> Allocation:
+def fill_to_threshold(request: Request) -> Allocation:
     """Fill every unlocked entry from its curve, at a tolerance or to a budget."""
     assert request.points is not None
     readings = _readings(request)

@@ -6,21 +6,15 @@ import dataclasses
 import math
 
 from analysis.allocation.bisection import to_budget
-from analysis.allocation.registry import BEST, Allocation, Request, strategy
+from analysis.allocation.strategy import BEST, Allocation, Request
 from analysis.plans import Curve, envelopes, set_criterion, set_ratio
 from analysis.records import Plan, PlanEntry
-from pruners.selection import parse
+from pruners.granularity import parse
 
 _GRID = 10_000
 
 
-@strategy(
-    "uniform",
-    label="Uniform",
-    help="One ratio for every layer that is not locked; works without a sweep.",
-    needs=frozenset({"ratio", "budget"}),
-)
-def uniform(request: Request) -> Allocation:
+def fill_uniformly(request: Request) -> Allocation:
     """Give every unlocked entry one ratio, as asked or the smallest that meets the budget."""
     if request.budget is None:
         assert request.ratio is not None

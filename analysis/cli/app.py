@@ -22,28 +22,35 @@ from analysis.cli.commands import (
     serve,
     sweep,
 )
+from analysis.cli.declared import with_options
 from analysis.cli.output import say_error
+from analysis.sweeps import OPTIONS
 from pruners.errors import InputError, PruneScopeError
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
-app = typer.Typer(
-    name="prunescope",
-    help="Which layers of a network can lose how much, by which pruning method, and what for.",
-    no_args_is_help=False,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-app.command("serve")(serve.serve)
-app.command("inspect")(inspect.inspect)
-app.command("sweep")(sweep.sweep)
-app.command("plan")(plan.plan)
-app.command("evaluate")(evaluate.evaluate)
-app.command("recover")(recover.recover)
-app.command("export")(export.export)
-app.command("criteria")(criteria.criteria)
-app.add_typer(runs.app, name="runs")
+
+def build_app() -> typer.Typer:
+    """Return the program; choices are those that the registries have by now."""
+    app = typer.Typer(
+        name="prunescope",
+        help="Which layers of a network can lose how much, by which pruning method, and what for.",
+        no_args_is_help=False,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    app.command("serve")(serve.serve)
+    app.command("inspect")(inspect.inspect)
+    app.command("sweep")(with_options(OPTIONS)(sweep.sweep))
+    app.command("plan")(plan.plan)
+    app.command("evaluate")(evaluate.evaluate)
+    app.command("recover")(recover.recover)
+    app.command("export")(export.export)
+    app.command("criteria")(criteria.criteria)
+    app.add_typer(runs.app, name="runs")
+    return app
+
 
 # The base of typer's own errors (a missing option, an unknown command); typer keeps it private.
 _UsageProblem: type[Exception] = next(
@@ -58,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: What follows the program's name; that of the process by default.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
-    command = typer.main.get_command(app)
+    command = typer.main.get_command(build_app())
     return run_guarded(
         lambda: command.main(given or ["--help"], "prunescope", standalone_mode=False)
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from analysis import edits, plans, store, subjects
 from analysis.store import Store
 from pruners.errors import InputError
 
@@ -62,12 +63,8 @@ def prepare_subject(spec: SubjectSpec, workspace: Path | None) -> PreparedSubjec
     Raises:
         InputError: It cannot be loaded; the message says why.
     """
-    from analysis import edits
-    from analysis.store import folder_in
-    from analysis.subjects import load_subject
-
-    found = edits.prepare(load_subject(spec))
-    found.use_cache(folder_in(workspace_path(workspace)))
+    found = edits.prepare(subjects.load_subject(spec))
+    found.use_cache(store.folder_in(workspace_path(workspace)))
     return found
 
 
@@ -77,8 +74,6 @@ def plan_of_file(path: Path) -> Plan:
     Raises:
         InputError: It is missing or not a plan.
     """
-    from analysis import plans
-
     return plans.read_plan(path)
 
 

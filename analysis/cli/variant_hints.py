@@ -3,34 +3,34 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from analysis import comparison
 from analysis.cli.options import workspace_path
 from analysis.cli.output import say
 from analysis.records import RunRow
+from analysis.repairs import NO_REPAIR
+from analysis.sweeps import OPTIONS
 
 if TYPE_CHECKING:
     from analysis.records import SweepSpec
     from analysis.store import Store
 
 # Numbers do not depend on it, and a number of bytes is no size that the option takes.
-_LEFT_OUT = ("schema_version", "subject", "memory_limit")
-_NAMES = {"criterion_files": "criterion-file"}
+_LEFT_OUT = ("memory_limit",)
 
 
 def say_gain(store: Store, row: RunRow) -> None:
     """Say what the repair of a run gains over the raw run of the workspace, else how to get one."""
-    if row.spec.repair == "none":
+    if row.spec.repair == NO_REPAIR:
         return
-    from analysis import comparison
-
     for variant in comparison.siblings(row, store.runs()):
-        if variant.field == "repair" and variant.run.spec.repair == "none":
+        if variant.field == "repair" and variant.run.spec.repair == NO_REPAIR:
             points, raw = store.points(row.run_id), store.points(variant.run.run_id)
             said = comparison.gap_sentence(row.spec, points, variant, raw)
             say(f"{said} Raw: run {variant.run.run_id}." if said else _not_yet(variant.run))
             return
-    raw_spec = comparison.with_value(row.spec, "repair", "none")
+    raw_spec = comparison.with_value(row.spec, "repair", NO_REPAIR)
     command = command_of(raw_spec)
     if store.workspace != workspace_path(None):
         command += f" --workspace {shlex.quote(str(store.workspace))}"
@@ -45,16 +45,9 @@ def command_of(spec: SweepSpec) -> str:
     """Return the command that measures a sweep without what is usual."""
     words = ["prunescope", "sweep"]
     usual = type(spec)(subject=type(spec.subject)(model=""))
-    for record, default in ((spec.subject, usual.subject), (spec, usual)):
-        given = record.to_dict()
-        for name, value in default.to_dict().items():
-            if name not in _LEFT_OUT and given[name] != value:
-                words += _option(name, given[name])
+    # The subject first.
+    for option in sorted(OPTIONS, key=lambda option: not option.is_of_subject):
+        value = option.value_in(spec)
+        if option.name not in _LEFT_OUT and value != option.value_in(usual):
+            words += option.words(value)
     return shlex.join(words)
-
-
-def _option(name: str, value: Any) -> list[str]:
-    option = f"--{_NAMES.get(name, name).replace('_', '-')}"
-    if name == "criterion_files":
-        return [word for path in value for word in (option, path)]
-    return [option, ",".join(map(str, value)) if isinstance(value, list) else str(value)]

@@ -14,7 +14,8 @@ from torch import Tensor
 from analysis.edits import PreparedSubject, scores, targets
 from analysis.records import SweepSpec
 from pruners.errors import InputError, UnsupportedError
-from pruners.selection import keep_mask, num_kept, parse
+from pruners.granularity import parse
+from pruners.selection import keep_mask, num_kept
 
 
 def removed_agreement(prepared: PreparedSubject, spec: SweepSpec, *, ratio: float) -> pd.DataFrame:

@@ -7,7 +7,7 @@ the other. Everything else that decides the numbers is the same.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +15,13 @@ import pandas as pd
 
 from analysis import records
 from analysis.curves import is_known
-from analysis.edits import REPAIR_HELP, SWEEP_REPAIRS, check_repair
 from analysis.records import RunRow, SubjectSpec, SweepSpec
+from analysis.repairs import NO_REPAIR, REPAIRS, check_repair, sweep_repairs
 from analysis.sentences import plural
 from pruners.errors import UnsupportedError
-from pruners.groups import SEMANTICS_HELP, SEMANTICS_LABEL
-from pruners.selection import granularity as granularities
+from pruners.granularity import parse
+from pruners.registry import Entry
+from pruners.semantics import SEMANTICS
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,23 +30,32 @@ class Setting:
 
     Attributes:
         question: What a control asks.
-        labels: Name of each variant.
-        help: What each one is.
+        entries: Returns the values.
+        called: Returns what the variant with a value is called.
     """
 
     question: str
-    labels: Mapping[str, str]
-    help: Mapping[str, str]
+    entries: Callable[[], Iterable[Entry]]
+    called: Callable[[Entry], str]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Name of each variant by value."""
+        return {entry.name: self.called(entry) for entry in self.entries()}
+
+    @property
+    def help(self) -> dict[str, str]:
+        """What each one is."""
+        return {entry.name: entry.help for entry in self.entries()}
 
 
-_RAW = {"none": "Raw"}
 SETTINGS: Mapping[str, Setting] = {
     "repair": Setting(
         "Repair of each point",
-        {name: _RAW.get(name, f"After {name}") for name in SWEEP_REPAIRS},
-        {name: REPAIR_HELP[name] for name in SWEEP_REPAIRS},
+        lambda: map(REPAIRS.get, sweep_repairs()),
+        lambda entry: entry.label if entry.name == NO_REPAIR else f"After {entry.name}",
     ),
-    "semantics": Setting("A pruned channel is", SEMANTICS_LABEL, SEMANTICS_HELP),
+    "semantics": Setting("A pruned channel is", lambda: SEMANTICS, lambda entry: entry.label),
 }
 
 
@@ -84,10 +94,11 @@ def choices(spec: SweepSpec, field: str) -> list[str]:
 
 
 def _is_possible(spec: SweepSpec) -> bool:
-    if spec.semantics != "removal" and not granularities.parse(spec.granularity).is_structured:
+    removes = SEMANTICS.get(spec.semantics).removes
+    if not removes and not parse(spec.granularity).is_structured:
         return False
     try:
-        check_repair(spec.repair, semantics=spec.semantics)
+        check_repair(spec.repair, removes=removes)
     except UnsupportedError:
         return False
     return True

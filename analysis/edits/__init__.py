@@ -1,4 +1,4 @@
-"""A prepared subject; target and ratio -> scores -> mask -> edit; one edit run and repaired."""
+"""A prepared subject; target and ratio -> scores -> mask -> edit; one edit run."""
 
 import lazy_loader
 

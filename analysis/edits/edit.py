@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from analysis.edits.prepared import PreparedSubject
 from analysis.edits.target import Target
-from pruners.groups import apply_edit, check_semantics, consumer_edit, remove, weights_edit
+from pruners.groups import apply_edit, consumer_edit, remove, weights_edit
 from pruners.layers import find_layer, to_native, weight_name
 from pruners.selection import kept_indices
+from pruners.semantics import SEMANTICS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +60,7 @@ def edit_for(
         name = _weight_fqn(prepared, target.layer)
         return Edit({name: _masked(prepared, target.layer, base[name], mask)})
     group = prepared.group(target.group)
-    if check_semantics(semantics) == "weights":
+    if not SEMANTICS.get(semantics).removes:
         return Edit(weights_edit(group, ~mask, base))
     if not group.exact:
         return Edit(kept={group.id: kept_indices(mask)})

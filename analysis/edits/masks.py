@@ -12,7 +12,8 @@ from torch import Tensor
 from analysis.edits.prepared import PreparedSubject
 from analysis.edits.target import Target
 from pruners.errors import InputError
-from pruners.selection import granularity as granularities
+from pruners.granularity import parse
+from pruners.selection import element_mask, expand, unit_scores
 
 
 def scores(
@@ -60,14 +61,14 @@ class NestedMasks:
             kept: Distinct kept counts, at most 255.
             granularity: As in `SweepSpec`.
         """
-        parsed = granularities.parse(granularity)
+        parsed = parse(granularity)
         counts = tuple(sorted(set(kept), reverse=True))
         if len(counts) > 255:
             raise InputError(f"at most 255 ratios a curve, found {len(counts)}")
         if parsed.kind == "n:m":
-            masks = [granularities.element_mask(parsed, values, kept=item) for item in counts]
+            masks = [element_mask(parsed, values, kept=item) for item in counts]
             return cls(torch.stack(masks).sum(0).to(torch.uint8), counts)
-        pooled = values if parsed.is_structured else granularities.unit_scores(parsed, values)
+        pooled = values if parsed.is_structured else unit_scores(parsed, values)
         total = pooled.numel()
         levels = torch.full((total,), len(counts), dtype=torch.uint8, device=values.device)
         order = torch.argsort(pooled.reshape(-1), stable=True)
@@ -75,7 +76,7 @@ class NestedMasks:
             levels[order[: total - counts[position]]] = position
         levels = levels.reshape(pooled.shape)
         if parsed.kind == "block":
-            levels = granularities.expand(parsed, levels, values.shape)
+            levels = expand(parsed, levels, values.shape)
         return cls(levels, counts)
 
     def mask(self, kept: int) -> Tensor:

@@ -15,12 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from analysis.edits.statistics_cache import StatisticsCache
-from analysis.engine import Evaluator, ReducedEvaluator, check_precision
+from analysis.engine import PRECISIONS, Evaluator
 from analysis.records import Identity
 from analysis.subjects import Subject
 from pruners import statistics as calibration
 from pruners.capture import Graph, capture
-from pruners.criteria import group_scores, producer_scores, registry
+from pruners.criteria import CRITERIA, DATA_FREE, Level, group_scores, producer_scores, scores
 from pruners.errors import CaptureError, InputError, UnsupportedError
 from pruners.groups import CostModel, Group, Structure, WholeCost, find_structure
 from pruners.layers import find_layer, layer_names, output_first_weight
@@ -54,7 +54,7 @@ class PreparedSubject:
     _collected: set[str] = field(default_factory=set)
     _cache: StatisticsCache | None = None
     _scores: dict[tuple[str, ...], Tensor | InputError] = field(default_factory=dict)
-    _reduced: ReducedEvaluator | None = None
+    _evaluators: dict[str, Evaluator] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _built: dict[Hashable, Any] = field(default_factory=dict, init=False)
 
@@ -81,23 +81,22 @@ class PreparedSubject:
         return found
 
     def evaluator_at(self, precision: str) -> Evaluator:
-        """Return the evaluator for a precision (`analysis.engine.bf16`), built when first used.
+        """Return the evaluator for one of `analysis.engine.PRECISIONS`, built when first used.
 
         Raises:
             UnknownNameError: No such precision.
             UnsupportedError: The model does not run in it.
         """
-        if check_precision(precision) == "float32":
-            return self.evaluator
+        open_evaluator = PRECISIONS.get(precision).open
         with self._lock:
-            if self._reduced is None:
-                self._reduced = ReducedEvaluator(
+            if precision not in self._evaluators:
+                self._evaluators[precision] = open_evaluator(
                     self.evaluator,
                     self.graph,
                     self.subject.example,
                     gaps=self.subject.task.gaps,
                 )
-            return self._reduced
+            return self._evaluators[precision]
 
     def layers(self) -> tuple[str, ...]:
         """Return the names of the layers with a prunable weight, in execution order if known."""
@@ -143,14 +142,14 @@ class PreparedSubject:
             UnknownNameError: No such criterion.
             InputError: A criterion needs calibration data and the subject has none.
         """
-        entries = [registry.get(name) for name in criteria]
+        entries = [CRITERIA.get(name) for name in criteria]
         needs = frozenset().union(*(entry.needs for entry in entries)) - {"seed"}
         with self._lock:
             missing = self._not_cached(frozenset(needs - self._collected))
             if not missing:
                 return
             split = self.subject.calibration
-            if split is None and missing <= registry.DATA_FREE:
+            if split is None and missing <= DATA_FREE:
                 self._note(
                     self._collect([(self.subject.example, None)], missing, progress), missing
                 )
@@ -222,7 +221,7 @@ class PreparedSubject:
         self._statistics = _merged(self._statistics, found)
         self._collected |= needs
 
-    def layer_scores(self, layer: str, criterion: str, level: registry.Level) -> Tensor:
+    def layer_scores(self, layer: str, criterion: str, level: Level) -> Tensor:
         """Return the scores of one layer, computed once.
 
         Args:
@@ -244,13 +243,13 @@ class PreparedSubject:
             raise found
         return found
 
-    def _computed(self, layer: str, criterion: str, level: registry.Level) -> Tensor | InputError:
+    def _computed(self, layer: str, criterion: str, level: Level) -> Tensor | InputError:
         data = calibration.layer_data(
             self.model, layer, statistics=self._statistics, seed=self.subject.spec.seed
         )
         try:
             with torch.no_grad():
-                return registry.scores(criterion, data, level=level)
+                return scores(criterion, data, level=level)
         except InputError as error:
             return error
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from analysis.edits.prepared import PreparedSubject
 from analysis.records import GroupOrLayer
 from pruners.errors import InputError, UnsupportedError
-from pruners.selection import granularity as granularities
-from pruners.selection import num_kept
+from pruners.granularity import Granularity, parse
+from pruners.selection import num_kept, num_kept_fixed, num_units
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def target_named(prepared: PreparedSubject, granularity: str, name: str) -> Targ
 
 
 def _all_targets(prepared: PreparedSubject, granularity: str) -> tuple[Target, ...]:
-    parsed = granularities.parse(granularity)
+    parsed = parse(granularity)
     if not parsed.is_structured:
         return tuple(_layer_target(prepared, name, parsed) for name in prepared.layers())
     return tuple(
@@ -87,16 +87,14 @@ def _all_targets(prepared: PreparedSubject, granularity: str) -> tuple[Target, .
     )
 
 
-def _layer_target(
-    prepared: PreparedSubject, name: str, granularity: granularities.Granularity
-) -> Target:
+def _layer_target(prepared: PreparedSubject, name: str, granularity: Granularity) -> Target:
     shape = prepared.layer_shape(name)
-    return Target(name, None, granularities.num_units(granularity, shape), str(granularity))
+    return Target(name, None, num_units(granularity, shape), str(granularity))
 
 
 def kept_at(prepared: PreparedSubject, target: Target, ratio: float) -> int:
     """Return how many units of a target stay at a ratio; N:M has one ratio beside 0."""
-    parsed = granularities.parse(target.granularity)
+    parsed = parse(target.granularity)
     if parsed.kind == "n:m" and ratio > 0:
-        return granularities.num_kept_fixed(parsed, prepared.layer_shape(target.layer))
+        return num_kept_fixed(parsed, prepared.layer_shape(target.layer))
     return num_kept(ratio, target.total, keep_one=parsed.keep_one)

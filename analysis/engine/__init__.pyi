@@ -1,6 +1,7 @@
-from .bf16 import PRECISION_HELP, PRECISIONS, ReducedEvaluator, check_precision
+from .bf16 import ReducedEvaluator
 from .column_skipping import take_channels, used_columns
 from .evaluator import Evaluator, KeptBatch
+from .precisions import PRECISIONS, Precision
 from .program import Program, Values
 from .steps import Part
 
@@ -8,12 +9,11 @@ __all__ = [
     "Evaluator",
     "KeptBatch",
     "PRECISIONS",
-    "PRECISION_HELP",
     "Part",
+    "Precision",
     "Program",
     "ReducedEvaluator",
     "Values",
-    "check_precision",
     "take_channels",
     "used_columns",
 ]

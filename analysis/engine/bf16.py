@@ -19,28 +19,12 @@ from torch import Tensor
 from analysis.engine.evaluator import Evaluator, KeptBatch
 from analysis.engine.weights import State
 from pruners.capture import Graph
-from pruners.errors import UnknownNameError, UnsupportedError
+from pruners.errors import UnsupportedError
 
 Gaps = Callable[[Tensor, Tensor], Tensor]
 
-PRECISIONS = ("float32", "bf16")
-PRECISION_HELP = {
-    "float32": "The model as it is.",
-    "bf16": "Faster on processors with bfloat16; close answers are done again exactly.",
-}
 # Relative to the largest logit: rounding of bfloat16 stays below, a wrong program does not.
 SELF_CHECK_TOLERANCE = 0.1
-
-
-def check_precision(name: str) -> str:
-    """Return the name of a precision.
-
-    Raises:
-        UnknownNameError: It is none.
-    """
-    if name not in PRECISIONS:
-        raise UnknownNameError("precision", name, PRECISIONS)
-    return name
 
 
 class ReducedEvaluator(Evaluator):

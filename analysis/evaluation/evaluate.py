@@ -22,9 +22,11 @@ from analysis.measuring import EditRunner, Slices, measure
 from analysis.plans import kept_counts, masked_edit, meter, removed_model, require_fit
 from analysis.records import Plan, Sums
 from analysis.recovery import Recovery, recovered_model
+from analysis.repairs import NO_REPAIR
 from analysis.tasks import Task
 from analysis.uncertainty import paired_drop
 from pruners.errors import InputError
+from pruners.semantics import SEMANTICS
 
 
 class _Tally:
@@ -122,7 +124,7 @@ def evaluate_plan(
         same_answers=tally.same if is_masked else None,
         largest_difference=tally.difference if is_masked else None,
         notes=_notes(plan, recovery, is_masked=is_masked),
-        repair="none" if recovery is None else recovery.method,
+        repair=NO_REPAIR if recovery is None else recovery.method,
     )
 
 
@@ -285,7 +287,7 @@ def _notes(plan: Plan, recovery: Recovery | None, *, is_masked: bool) -> tuple[s
             "a norm mixes channels of a pruned group, so zeroing them is not the same as removing "
             "them: only the physically removed model is measured"
         )
-    if plan.semantics == "weights":
+    if not SEMANTICS.get(plan.semantics).removes:
         notes.append(
             "the plan masks weights and biases and leaves batch norm alone: the masked model "
             "differs from the physically removed one"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from analysis.evaluation import Evaluation, MeasuredModel
-from analysis.interop.registry import ExportRequest
+from analysis.interop.request import ExportRequest
 from analysis.plans import achieved, pruned_entries
 
 

@@ -20,12 +20,12 @@ from analysis.interop.formats import onnx
 from analysis.interop.formats.script import SCRIPT, WEIGHTS
 from analysis.interop.formats.smaller_model import export_model
 from analysis.interop.formats.tables import export_csv, export_json
-from analysis.interop.registry import ExportRequest
+from analysis.interop.request import ExportRequest
 from analysis.plans import compact, meter, pruned_entries, read_plan, resolve
 from analysis.records import Count, Document, Plan, Record, decode_json
 from analysis.recovery import Recovery
 from pruners.errors import InputError
-from pruners.selection import parse
+from pruners.granularity import parse
 
 # The other process gets its samples as a file; large subjects are compared on fewer samples.
 MAX_BYTES = 256 * 2**20

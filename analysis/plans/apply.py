@@ -27,7 +27,7 @@ from analysis.plans.entries import kept_counts, pruned_entries
 from analysis.records import Plan, PlanEntry
 from pruners import selection
 from pruners.errors import PlanError
-from pruners.selection import parse
+from pruners.granularity import parse
 
 
 def start_plan(

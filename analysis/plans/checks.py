@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from analysis.records import Plan, PlanEntry
-from pruners.criteria import REDUCTIONS
-from pruners.errors import PlanError, UnknownNameError
-from pruners.groups import check_semantics
-from pruners.selection import parse
+from pruners.errors import PlanError
+from pruners.granularity import parse
+from pruners.reductions import REDUCTIONS
+from pruners.semantics import SEMANTICS
 
 
 def check(plan: Plan) -> Plan:
@@ -18,9 +18,8 @@ def check(plan: Plan) -> Plan:
         PlanError: An entry contradicts itself, or two entries name one group.
         UnknownNameError: There is no such semantics, reduction or granularity.
     """
-    check_semantics(plan.semantics)
-    if plan.reduction not in REDUCTIONS:
-        raise UnknownNameError("reduction", plan.reduction, REDUCTIONS)
+    SEMANTICS.get(plan.semantics)
+    REDUCTIONS.get(plan.reduction)
     seen: dict[tuple[str, str], PlanEntry] = {}
     for entry in plan.entries:
         _check_entry(entry)

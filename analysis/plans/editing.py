@@ -14,7 +14,8 @@ from typing import Any
 from analysis.plans.entries import find
 from analysis.records import Plan, PlanEntry, SubjectSpec
 from pruners.errors import InputError, PlanError
-from pruners.selection import num_kept, parse
+from pruners.granularity import parse
+from pruners.selection import num_kept
 
 
 def new_plan(

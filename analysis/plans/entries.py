@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from analysis.records import Plan, PlanEntry
 from pruners.errors import UnknownNameError
-from pruners.selection import parse
+from pruners.granularity import parse
 
 
 def achieved(entry: PlanEntry) -> float:

@@ -10,14 +10,15 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from analysis.edits import PreparedSubject, Target, calibration_batches, edit_for, targets
+from analysis.edits import PreparedSubject, Target, edit_for, targets
 from analysis.records import Plan, PlanEntry, Recipe
+from analysis.repairs import calibration_batches
 from pruners import schedules
-from pruners.criteria import group_scores, producer_scores, registry
+from pruners.criteria import CRITERIA, group_scores, producer_scores, scores
 from pruners.errors import UnsupportedError
+from pruners.granularity import parse
 from pruners.groups import apply_edit
 from pruners.layers import layer_names
-from pruners.selection import granularity as granularities
 from pruners.selection import keep_mask, kept_indices, num_kept
 from pruners.statistics import Statistics, collect, layer_data
 
@@ -50,7 +51,7 @@ def rescored_plan(
     """
     free = [entry for entry in plan.entries if not entry.locked and entry.kept < entry.total]
     for entry in free:
-        if not granularities.parse(entry.granularity).is_structured:
+        if not parse(entry.granularity).is_structured:
             raise UnsupportedError(
                 f"rounds choose channels and heads; {entry.layer} has {entry.granularity}"
             )
@@ -61,12 +62,12 @@ def rescored_plan(
     }
     masks = {str(entry.group): torch.ones(entry.total, dtype=torch.bool) for entry in free}
     for done in range(rounds):
-        scores = _scores(prepared, plan, free, found, masks)
+        found_scores = _scores(prepared, plan, free, found, masks)
         for entry in free:
             name = str(entry.group)
             kept = _kept(entry, schedule, rounds, done)
             removed = ~masks[name]
-            masks[name] = keep_mask(scores[name].cpu().masked_fill(removed, -torch.inf), kept)
+            masks[name] = keep_mask(found_scores[name].cpu().masked_fill(removed, -torch.inf), kept)
         if progress is not None:
             progress(done + 1, rounds)
     entries = tuple(
@@ -114,7 +115,7 @@ def _scores(
 ) -> dict[str, Tensor]:
     """Score all entries' groups on a copy of the model without what the masks remove."""
     model = _pruned_copy(prepared, found, masks, semantics=plan.semantics)
-    needs = frozenset().union(*(registry.get(entry.criterion).needs for entry in entries))
+    needs = frozenset().union(*(CRITERIA.get(entry.criterion).needs for entry in entries))
     statistics: Statistics | None = None
     if needs - {"seed"}:
         statistics = collect(
@@ -157,8 +158,8 @@ def _group_scores(
 ) -> Tensor:
     def score(layer: str) -> Tensor:
         data = layer_data(model, layer, statistics=statistics, seed=plan.subject.seed)
-        return registry.scores(entry.criterion, data, level="channel")
+        return scores(entry.criterion, data, level="channel")
 
     group = prepared.group(str(entry.group))
-    scores = producer_scores(group, layer_names(model), score)
-    return group_scores(group, scores, reduction=plan.reduction)
+    found = producer_scores(group, layer_names(model), score)
+    return group_scores(group, found, reduction=plan.reduction)

@@ -9,8 +9,8 @@ from analysis.edits import PreparedSubject
 from analysis.plans.entries import kept_counts, pruned_entries
 from analysis.records import Plan
 from pruners.errors import UnsupportedError
+from pruners.granularity import parse as parse_granularity
 from pruners.layers import find_layer
-from pruners.selection import parse as parse_granularity
 
 
 @dataclass(frozen=True, slots=True)

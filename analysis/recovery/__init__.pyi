@@ -1,12 +1,10 @@
 from .outcome import RecoveryReport, report
-from .plan_repair import METHODS, RECOVERY_HELP, Recovery, plan_masks, recover_plan, recovered_model
+from .plan_repair import Recovery, pruned_targets, recover_plan, recovered_model
 
 __all__ = [
-    "METHODS",
-    "RECOVERY_HELP",
     "Recovery",
     "RecoveryReport",
-    "plan_masks",
+    "pruned_targets",
     "recover_plan",
     "recovered_model",
     "report",

@@ -1,47 +1,30 @@
-"""Recover accuracy of a plan without training: repair it and measure what that gains."""
+"""Recover accuracy of a plan without training: its model repaired by a method of the registry."""
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from analysis.edits import (
-    Batches,
-    Edit,
-    PreparedSubject,
-    Target,
-    calibration_batches,
-    check_repair,
-    edited_model,
-    weight_masks,
-)
+from analysis.edits import Edit, PreparedSubject, Target, edited_model
 from analysis.plans import mask_of_entry, plan_edit, require_fit, resolve
 from analysis.records import Plan
-from analysis.recovery.mask_tuning import searched_plan, tuned_edit
-from analysis.recovery.student import Student, open_student
-from pruners.errors import InputError, UnknownNameError
-from pruners.reconstruction import (
-    METHOD_HELP,
-    LayerRepair,
-    Repair,
-    batch_norm_buffers,
-    repair_layers,
+from analysis.repairs import (
+    PlanWork,
+    calibration_batches,
+    check_repair,
+    open_student,
+    plan_repairs,
 )
+from pruners.errors import InputError, UnknownNameError
+from pruners.reconstruction import LayerRepair
 from pruners.selection import kept_indices
+from pruners.semantics import SEMANTICS
 
-RECOVERY_HELP = {
-    "bn": "estimate batch-norm statistics anew",
-    **METHOD_HELP,
-    "tune": "mask tuning: a factor for each kept channel (Kwon et al.)",
-    "search": "mask search: other channels at the same counts, then mask tuning (Kwon et al.)",
-}
-METHODS = tuple(RECOVERY_HELP)
 Progress = Callable[[int, int], None]
 
 
@@ -54,7 +37,7 @@ class Recovery:
         edit: All tensors that differ from the dense model, and what is removed physically.
         layers: Errors per layer.
         skipped: Layers left as they were, with reasons.
-        method: One of `METHODS`.
+        method: One of `plan_repairs`.
         seconds: Wall time.
     """
 
@@ -74,7 +57,7 @@ def recover_plan(
     Args:
         prepared: The subject; its model is left as found.
         plan: What is pruned.
-        method: One of `METHODS`.
+        method: One of `plan_repairs`.
         progress: Called with steps done and their number.
 
     Raises:
@@ -83,22 +66,25 @@ def recover_plan(
         PlanError: The plan does not fit the subject.
         InputError: There is no calibration data, or nothing is pruned.
     """
-    if method not in METHODS:
-        raise UnknownNameError("recovery method", method, METHODS)
-    check_repair("tune" if method == "search" else method, semantics=plan.semantics)
+    if method not in plan_repairs():
+        raise UnknownNameError("recovery method", method, plan_repairs())
+    repair = check_repair(method, removes=SEMANTICS.get(plan.semantics).removes)
     if not any(entry.kept < entry.total for entry in plan.entries):
         raise InputError("the plan prunes nothing, so there is nothing to recover")
     plan = resolve(prepared, require_fit(prepared, plan))
     batches = calibration_batches(prepared)
     start = time.perf_counter()
-    if method == "search":
-        plan = searched_plan(prepared, plan, batches)
+    if repair.choose is not None:
+        plan = repair.choose(prepared, plan, batches)
+    assert repair.in_plans is not None
     with torch.inference_mode(mode=False):
         edit = plan_edit(prepared, plan)
-        work = _Work(prepared, plan, edit, open_student(prepared, edit.kept), batches, progress)
-        repaired = _METHODS[method](work)
+        student = open_student(prepared, edit.kept)
+        pruned = list(pruned_targets(prepared, plan))
+        work = PlanWork(prepared, edit, pruned, student, batches, progress)
+        repaired = repair.in_plans(work)
     dense = {**prepared.evaluator.state, **edit.tensors}
-    tensors = {**edit.tensors, **work.student.full(repaired.edit, dense)}
+    tensors = {**edit.tensors, **student.full(repaired.edit, dense)}
     return Recovery(
         plan,
         dataclasses.replace(edit, tensors=tensors),
@@ -109,111 +95,11 @@ def recover_plan(
     )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Work:
-    """What a method is given: the plan's edit, and the model that it repairs."""
-
-    prepared: PreparedSubject
-    plan: Plan
-    edit: Edit
-    student: Student
-    batches: Batches
-    progress: Progress | None
-
-    @property
-    def start(self) -> dict[str, Tensor]:
-        """The tensors of the pruned model, as the student has them."""
-        return self.student.small(self.edit.tensors)
-
-    @property
-    def unseen(self) -> frozenset[str]:
-        """Groups whose removal the student does not show."""
-        return frozenset() if self.student.is_smaller else frozenset(self.edit.kept)
-
-    def count(self, done: int) -> None:
-        """Tell the progress over batches."""
-        if self.progress is not None:
-            self.progress(done, len(self.batches))
-
-
-def _batch_norm(work: _Work) -> Repair:
-    buffers = batch_norm_buffers(
-        work.student.model, work.batches, edit=work.start, progress=work.count
-    )
-    if not buffers:
-        raise InputError("the model has no batch norm; recovery bn does nothing for it")
-    return Repair(buffers, (), {})
-
-
-def _fitted(work: _Work, method: str) -> Repair:
-    masks = plan_masks(work.prepared, work.plan, leave=work.unseen)
-    result = repair_layers(
-        work.student.model,
-        work.batches,
-        edit=work.start,
-        masks=work.student.small(masks),
-        method=method,
-        teacher=work.prepared.model if work.student.is_smaller else None,
-        rows=work.student.rows,
-        progress=work.progress,
-    )
-    left = dict.fromkeys(work.unseen, "evaluated by physical removal, which has no repair")
-    return dataclasses.replace(result, skipped={**result.skipped, **left})
-
-
-def _tuned(work: _Work) -> Repair:
-    prepared, tensors = work.prepared, work.start
-    skipped = {}
-    pruned = list(_pruned(prepared, work.plan))
-    for done, (target, mask) in enumerate(pruned, start=1):
-        if target.group is None or target.group in work.edit.kept:
-            skipped[target.name] = "mask tuning works on groups of channels that masking evaluates"
-        else:
-            tensors |= tuned_edit(
-                work.student,
-                prepared.model,
-                prepared.group(target.group),
-                mask,
-                edit=tensors,
-                batches=work.batches,
-            )
-        if work.progress is not None:
-            work.progress(done, len(pruned))
-    return Repair(tensors, (), skipped)
-
-
-_METHODS: dict[str, Callable[[_Work], Repair]] = {
-    "bn": _batch_norm,
-    "lsq": partial(_fitted, method="lsq"),
-    "obs": partial(_fitted, method="obs"),
-    "tune": _tuned,
-    "search": _tuned,
-}
-
-
-def _pruned(prepared: PreparedSubject, plan: Plan) -> Iterable[tuple[Target, Tensor]]:
+def pruned_targets(prepared: PreparedSubject, plan: Plan) -> Iterable[tuple[Target, Tensor]]:
+    """Yield what a plan prunes, with masks (True = keep)."""
     for entry in plan.entries:
         if entry.kept < entry.total:
             yield mask_of_entry(prepared, entry, reduction=plan.reduction)
-
-
-def plan_masks(
-    prepared: PreparedSubject, plan: Plan, *, leave: Container[str] = ()
-) -> dict[str, Tensor]:
-    """Return which weights a repair of a plan may fit: weight name -> mask, True = keep.
-
-    Args:
-        prepared: The subject.
-        plan: The plan.
-        leave: Groups to leave out.
-    """
-    masks: dict[str, Tensor] = {}
-    for target, mask in _pruned(prepared, plan):
-        if target.group in leave:
-            continue
-        for name, keep in weight_masks(prepared, target, mask).items():
-            masks[name] = masks[name] & keep if name in masks else keep
-    return masks
 
 
 def recovered_model(prepared: PreparedSubject, recovery: Recovery) -> nn.Module:
@@ -222,7 +108,7 @@ def recovered_model(prepared: PreparedSubject, recovery: Recovery) -> nn.Module:
     Weights of element-like granularities are zeros in it.
     """
     kept = dict(recovery.edit.kept)
-    for target, mask in _pruned(prepared, recovery.plan):
+    for target, mask in pruned_targets(prepared, recovery.plan):
         if target.group is not None:
             kept[target.group] = kept_indices(mask)
     return edited_model(prepared, dataclasses.replace(recovery.edit, kept=kept))

@@ -1,22 +1,35 @@
 from . import allowed_paths
-from .address import DATA_OPTIONS, MODEL_OPTIONS, Address, parse_data, parse_model
+from .address import Address, parse_data, parse_model
 from .allowed_paths import roots_of_environment
-from .models import load_model, sample_names
+from .models import (
+    build_by_factory,
+    build_sample,
+    build_timm,
+    build_torchvision,
+    load_model,
+    sample_names,
+)
 from .overview import GroupRow, Inventory, build_inventory, inventory
+from .schemes import DATA_SCHEMES, MODEL_SCHEMES, Scheme
 from .stamps import Stamp, stamp
 from .subject import Subject, load_subject
 from .torchvision_import import torchvision
 
 __all__ = [
     "Address",
-    "DATA_OPTIONS",
+    "DATA_SCHEMES",
     "GroupRow",
     "Inventory",
-    "MODEL_OPTIONS",
+    "MODEL_SCHEMES",
+    "Scheme",
     "Stamp",
     "Subject",
     "allowed_paths",
+    "build_by_factory",
     "build_inventory",
+    "build_sample",
+    "build_timm",
+    "build_torchvision",
     "inventory",
     "load_model",
     "load_subject",

@@ -21,25 +21,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import unquote
 
+from analysis.subjects.schemes import DATA_SCHEMES, MODEL_SCHEMES, Scheme
 from pruners.errors import AddressError
+from pruners.registry import Registry
 
-MODEL_OPTIONS: Mapping[str, tuple[str, ...]] = {
-    "sample": ("weights",),
-    "torchvision": ("weights", "classes", "input"),
-    "timm": ("weights", "classes", "input"),
-    "file": ("weights", "input"),
-    "module": ("weights", "input"),
-}
-DATA_OPTIONS: Mapping[str, tuple[str, ...]] = {
-    "sample": (),
-    "npz": ("mean", "std"),
-    "imagefolder": ("size", "resize", "mean", "std"),
-    "torchvision": ("root", "split", "size", "resize", "mean", "std"),
-    "file": (),
-    "module": (),
-}
+T = TypeVar("T")
+
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _MODEL_EXAMPLE = "sample:resnet20, torchvision:resnet18#weights=FILE or path/file.py:factory"
 _DATA_EXAMPLE = "sample:fashion-mnist, npz:FILE, imagefolder:DIR or path/file.py:factory"
@@ -51,11 +41,11 @@ class Address:
 
     Attributes:
         text: The address as it was given.
-        scheme: ``sample``, ``torchvision``, ``timm``, ``npz``, ``imagefolder``, or for a factory
-            ``file`` or ``module``.
+        scheme: Name of a scheme, for a factory ``file`` or ``module``.
         name: Name, path or dotted module, by scheme.
         factory: Name of the function in a file or module; else empty.
         options: What follows ``#``.
+        is_path: Whether the name is a file or folder.
     """
 
     text: str
@@ -63,6 +53,7 @@ class Address:
     name: str
     factory: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
+    is_path: bool = False
 
     def path(self, option: str) -> Path | None:
         """Return an option that names a file or folder, ``~`` expanded; None if not given."""
@@ -110,7 +101,7 @@ def parse_model(text: str) -> Address:
     Raises:
         AddressError: It is malformed; the message gives the forms that are known.
     """
-    return _parse(text, "model", MODEL_OPTIONS, _MODEL_EXAMPLE)
+    return _parse(text, "model", MODEL_SCHEMES, _MODEL_EXAMPLE)
 
 
 def parse_data(text: str) -> Address:
@@ -119,31 +110,33 @@ def parse_data(text: str) -> Address:
     Raises:
         AddressError: It is malformed; the message gives the forms that are known.
     """
-    address = _parse(text, "data", DATA_OPTIONS, _DATA_EXAMPLE)
-    if address.scheme == "torchvision" and "root" not in address.options:
-        raise AddressError(
-            f"data address {text!r} needs the folder of the data set: "
-            f"torchvision:{address.name}#root=DIR"
-        )
-    return address
+    return _parse(text, "data", DATA_SCHEMES, _DATA_EXAMPLE)
 
 
-def _parse(text: str, what: str, known: Mapping[str, tuple[str, ...]], example: str) -> Address:
+def _parse(text: str, what: str, known: Registry[Scheme[T]], example: str) -> Address:
     if not isinstance(text, str) or not text.strip():
         raise AddressError(f"the {what} address is empty; give for example {example}")
     body, _, tail = text.strip().partition("#")
     scheme, colon, rest = body.partition(":")
     factory = ""
-    if not (colon and scheme in known and scheme not in ("file", "module")):
+    if not (colon and scheme in known and not known.get(scheme).is_factory):
         scheme, rest, factory = _factory(body, text, what, example)
     if not rest.strip():
         raise AddressError(f"{what} address {text!r} names nothing after {scheme!r}:")
+    found = known.get(scheme)
+    options = _options(tail, text, what, found.options)
+    for name, meaning in found.required.items():
+        if name not in options:
+            raise AddressError(
+                f"{what} address {text!r} needs {meaning}: {found.form.replace('NAME', rest)}"
+            )
     return Address(
         text=text.strip(),
         scheme=scheme,
         name=rest,
         factory=factory,
-        options=_options(tail, text, what, known[scheme]),
+        options=options,
+        is_path=found.is_path,
     )
 
 

@@ -31,8 +31,7 @@ def call_factory(address: Address, *, roots: Roots = None) -> Any:
 
 
 def _called(address: Address, roots: Roots) -> Any:
-    is_file = address.scheme == "file"
-    module = _from_file(address, roots) if is_file else _imported(address, roots)
+    module = _from_file(address, roots) if address.is_path else _imported(address, roots)
     factory = getattr(module, address.factory, None)
     if not callable(factory):
         raise AddressError(f"{address.text!r}: {address.name} has no function {address.factory!r}")

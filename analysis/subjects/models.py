@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ import sample_models
 from analysis.subjects.address import Address
 from analysis.subjects.allowed_paths import Roots, check_path
 from analysis.subjects.factories import CHANCE, call_factory
+from analysis.subjects.schemes import MODEL_SCHEMES, Built, Scheme
 from analysis.subjects.torchvision_import import torchvision
 from analysis.subjects.weights import load_weights
 from analysis.subjects.wrapped import check_plain, permanent_masks, unwrapped
@@ -49,10 +50,11 @@ def load_model(address: Address, *, roots: Roots = None) -> LoadedModel:
     Raises:
         AddressError: What the address names is missing, raises, or does not fit the weights.
     """
+    scheme = MODEL_SCHEMES.get(address.scheme)
     weights = address.path("weights")
     if weights is not None:
         weights = check_path(weights, roots=roots)
-    model, shape = _built_from(address, roots)
+    model, shape = _built_from(scheme, address, roots)
     if not isinstance(model, nn.Module):
         raise AddressError(
             f"{address.text!r}: a model factory returns an nn.Module, this one returned a "
@@ -66,7 +68,7 @@ def load_model(address: Address, *, roots: Roots = None) -> LoadedModel:
     notes: tuple[str, ...] = ()
     if weights is not None:
         load_weights(model, weights)
-    elif address.scheme in ("torchvision", "timm"):
+    elif scheme.is_random:
         notes = ("The weights are random: the address names no #weights=FILE.",)
     if not any(True for _ in model.parameters()):
         raise AddressError(f"{address.text!r}: the model has no parameters")
@@ -91,17 +93,17 @@ def load_model(address: Address, *, roots: Roots = None) -> LoadedModel:
     return LoadedModel(model, shape, notes)
 
 
-def _built_from(address: Address, roots: Roots) -> tuple[Any, tuple[int, ...] | None]:
+def _built_from(scheme: Scheme[Built], address: Address, roots: Roots) -> Built:
     """Build what an address names; random first weights are the same each time."""
-    build = _BUILDERS[address.scheme]
-    if address.scheme == "sample" and "weights" not in address.options:
-        return build(address, roots)
+    if scheme.is_trained and "weights" not in address.options:
+        return scheme.open(address, roots)
     with CHANCE, torch.random.fork_rng(devices=[]):
         torch.manual_seed(RANDOM_SEED)
-        return build(address, roots)
+        return scheme.open(address, roots)
 
 
-def _sample(address: Address, roots: Roots) -> tuple[Any, tuple[int, ...] | None]:
+def build_sample(address: Address, roots: Roots) -> Built:
+    """Load a network that comes with PruneScope."""
     names = sample_models.names()
     if address.name not in names:
         raise AddressError(f"unknown sample model {address.name!r}; known: {', '.join(names)}")
@@ -113,7 +115,8 @@ def _sample(address: Address, roots: Roots) -> tuple[Any, tuple[int, ...] | None
     return model, (1, 28, 28)
 
 
-def _torchvision(address: Address, roots: Roots) -> tuple[Any, tuple[int, ...] | None]:
+def build_torchvision(address: Address, roots: Roots) -> Built:
+    """Build a torchvision classifier."""
     models = torchvision().models
     if address.name not in models.list_models(module=models):
         raise _unknown("torchvision classifier", address.name, models.list_models(module=models))
@@ -128,7 +131,8 @@ def _torchvision(address: Address, roots: Roots) -> tuple[Any, tuple[int, ...] |
     return model, (3, size, size)
 
 
-def _timm(address: Address, roots: Roots) -> tuple[Any, tuple[int, ...] | None]:
+def build_timm(address: Address, roots: Roots) -> Built:
+    """Build a timm model."""
     try:
         timm = importlib.import_module("timm")
     except (ImportError, RuntimeError):
@@ -150,17 +154,9 @@ def _timm(address: Address, roots: Roots) -> tuple[Any, tuple[int, ...] | None]:
     return model, tuple(shape) if shape else None
 
 
-def _factory(address: Address, roots: Roots) -> tuple[Any, tuple[int, ...] | None]:
+def build_by_factory(address: Address, roots: Roots) -> Built:
+    """Call the function that the address names."""
     return call_factory(address, roots=roots), None
-
-
-_BUILDERS: Mapping[str, Callable[[Address, Roots], tuple[Any, tuple[int, ...] | None]]] = {
-    "sample": _sample,
-    "torchvision": _torchvision,
-    "timm": _timm,
-    "file": _factory,
-    "module": _factory,
-}
 
 
 def _classes(address: Address) -> dict[str, int]:

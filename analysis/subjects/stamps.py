@@ -46,7 +46,7 @@ def _paths(spec: SubjectSpec) -> Iterator[Path]:
 
 
 def _named(address: Address) -> Iterator[Path]:
-    if address.scheme in ("file", "npz", "imagefolder"):
+    if address.is_path:
         yield Path(address.name)
     for option in ("weights", "root"):
         path = address.path(option)

@@ -64,7 +64,7 @@ class Subject:
     @property
     def task(self) -> Task:
         """What the model answers."""
-        return tasks.get(self.spec.task)
+        return tasks.TASKS.get(self.spec.task)
 
     @property
     def has_labels(self) -> bool:
@@ -87,7 +87,7 @@ def load_subject(spec: SubjectSpec, *, roots: Sequence[Path] | None = None) -> S
     """
     for path in spec.criterion_files:
         load_criterion_file(check_path(Path(path), roots=roots))
-    task = tasks.get(spec.task)
+    task = tasks.TASKS.get(spec.task)
     device = _device(spec.device)
     loaded = load_model(parse_model(spec.model), roots=roots)
     model = loaded.model.to(device)
@@ -118,7 +118,7 @@ def _with_data(
     device: torch.device,
     fingerprint: str,
 ) -> Subject:
-    task = tasks.get(spec.task)
+    task = tasks.TASKS.get(spec.task)
     source = data.evaluation
     chosen, calibrating = choose(
         len(source),

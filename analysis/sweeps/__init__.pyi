@@ -1,18 +1,28 @@
-from .adaptive import answers, max_tests
+from .adaptive import AdaptiveSweep, answers, max_tests
+from .exhaustive import ExhaustiveSweep
 from .fingerprints import planned_points
 from .grid import Grid, Item, coarse_to_fine
+from .modes import MODES, SweepMode
+from .options import OPTIONS, Option
 from .planned import PlannedSweep, plan_sweep, require_data
 from .ratios import MAX_RATIOS, parse_ratios
+from .request import spec_of_options
 from .sweep import iter_sweep
 from .timing import Pace, SweepEstimate, Work, estimate_cost
 
 __all__ = [
+    "AdaptiveSweep",
+    "ExhaustiveSweep",
     "Grid",
     "Item",
     "MAX_RATIOS",
+    "MODES",
+    "OPTIONS",
+    "Option",
     "Pace",
     "PlannedSweep",
     "SweepEstimate",
+    "SweepMode",
     "Work",
     "answers",
     "coarse_to_fine",
@@ -23,4 +33,5 @@ __all__ = [
     "plan_sweep",
     "planned_points",
     "require_data",
+    "spec_of_options",
 ]

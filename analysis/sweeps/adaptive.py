@@ -22,7 +22,7 @@ from math import ceil, log2
 
 from analysis.measuring import Cancel, Measured
 from analysis.records import PointKey, SliceCounts, Sums, SweepState, SweepUpdate
-from analysis.sweeps.executors.executor import Executor, measure_shared, open_executor
+from analysis.sweeps.executors import Executor, measure_shared, open_executor
 from analysis.sweeps.grid import Item
 from analysis.sweeps.planned import PlannedSweep
 from analysis.sweeps.timing import Pace, Work

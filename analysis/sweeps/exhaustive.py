@@ -8,7 +8,7 @@ from contextlib import closing
 
 from analysis.measuring import Cancel, Measured
 from analysis.records import PointKey, Sums, SweepState, SweepUpdate
-from analysis.sweeps.executors.executor import open_executor
+from analysis.sweeps.executors import open_executor
 from analysis.sweeps.grid import Item
 from analysis.sweeps.planned import PlannedSweep
 from analysis.sweeps.timing import Pace, Work

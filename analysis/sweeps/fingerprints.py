@@ -10,7 +10,8 @@ import torch
 
 from analysis.edits import PreparedSubject
 from analysis.records import PlannedPoint, PointKey, SweepSpec
-from pruners.criteria import registry
+from analysis.repairs import NO_REPAIR
+from pruners.criteria import CRITERIA
 
 # To be raised when a change of the program changes the numbers of a point.
 METHOD_VERSION = 2
@@ -30,8 +31,8 @@ def planned_points(
 def cache_key(prepared: PreparedSubject, spec: SweepSpec, key: PointKey) -> str:
     """Return the SHA-256 of everything that a point's numbers depend on."""
     subject = prepared.subject
-    criterion = registry.get(key.criterion)
-    reads_calibration = criterion.needs_data or spec.repair != "none"
+    criterion = CRITERIA.get(key.criterion)
+    reads_calibration = criterion.needs_data or spec.repair != NO_REPAIR
     content = {
         "method": METHOD_VERSION,
         "torch": torch.__version__,

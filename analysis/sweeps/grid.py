@@ -20,7 +20,7 @@ from analysis.edits import (
 )
 from analysis.records import PointKey, SweepSpec
 from pruners.errors import InputError
-from pruners.selection import granularity as granularities
+from pruners.granularity import parse
 
 
 @dataclass(slots=True, eq=False)
@@ -68,7 +68,7 @@ def points_of(prepared: PreparedSubject, spec: SweepSpec) -> tuple[PointKey, ...
         InputError: The grid is empty or malformed; the message says why.
     """
     # An N:M pattern has one ratio: one point a curve, whatever grid was asked for.
-    fixed = granularities.parse(spec.granularity).fixed_ratio
+    fixed = parse(spec.granularity).fixed_ratio
     ratios = spec.ratios if fixed is None else (fixed,)
     points = [
         PointKey(

@@ -11,6 +11,7 @@ from analysis.records import PlannedPoint, PointKey, SweepSpec
 from analysis.subjects.data import Split
 from analysis.sweeps.fingerprints import planned_points
 from analysis.sweeps.grid import Grid, group_points, points_of
+from analysis.sweeps.modes import MODES
 from pruners.errors import InputError
 
 # Adaptive: broken points are plain to see by then.
@@ -87,7 +88,7 @@ def sweep_slices(split: Split, spec: SweepSpec) -> Slices:
     sweep decides broken points on few samples.
     """
     size = spec.subject.batch_size
-    if spec.mode == "adaptive":
+    if MODES.get(spec.mode).stops_early:
         return Slices(split, size, looks=ADAPTIVE_LOOKS)
     is_cut = size > SMALL_SHARE * len(split)
     return Slices(split, size, looks=(coarse_look(len(split)),) if is_cut else ())

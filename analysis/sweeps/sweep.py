@@ -10,15 +10,8 @@ from collections.abc import Iterator
 
 from analysis.measuring import Cancel
 from analysis.records import SweepState, SweepUpdate
-from analysis.sweeps.adaptive import AdaptiveSweep
-from analysis.sweeps.exhaustive import ExhaustiveSweep
+from analysis.sweeps.modes import MODES
 from analysis.sweeps.planned import PlannedSweep
-from pruners.errors import UnknownNameError
-
-MODES: dict[str, type[ExhaustiveSweep] | type[AdaptiveSweep]] = {
-    "exhaustive": ExhaustiveSweep,
-    "adaptive": AdaptiveSweep,
-}
 
 
 def iter_sweep(
@@ -39,9 +32,7 @@ def iter_sweep(
         cancel: Asked before each point.
 
     Raises:
+        UnknownNameError: There is no such mode.
         InputError: The sweep cannot be done, or the data raises in a slice.
     """
-    mode = planned.spec.mode
-    if mode not in MODES:
-        raise UnknownNameError("mode", mode, MODES)
-    yield from MODES[mode](planned, resume or SweepState()).run(cancel)
+    yield from MODES.get(planned.spec.mode).iterate(planned, resume or SweepState(), cancel)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from analysis.records import SliceCounts, Sums
-from analysis.tasks.task import Reduction, register
+from analysis.tasks.task import TASKS, Reduction
 from analysis.uncertainty import Interval, paired_drop, wilson
 from pruners.errors import InputError
 from pruners.statistics import cross_entropy, drawn_labels
@@ -166,4 +166,4 @@ class Classification:
         return counts.index_add_(0, truth, flags.to(torch.int64))
 
 
-CLASSIFICATION = register(Classification())
+CLASSIFICATION = TASKS.register(Classification())

@@ -13,7 +13,7 @@ from torch import Generator, Tensor
 
 from analysis.records import SliceCounts, Sums
 from analysis.uncertainty import Interval
-from pruners.errors import UnknownNameError
+from pruners.registry import Registry
 
 Reduction = Literal["mean", "sum", "none"]
 
@@ -110,29 +110,7 @@ class Task(Protocol):
         """
 
 
-TASKS: dict[str, Task] = {}
-
-
-def register(task: Task) -> Task:
-    """Make a task known by its name."""
-    TASKS[task.name] = task
-    return task
-
-
-def get(name: str) -> Task:
-    """Return a task.
-
-    Raises:
-        UnknownNameError: There is none of this name.
-    """
-    if name not in TASKS:
-        raise UnknownNameError("task", name, TASKS)
-    return TASKS[name]
-
-
-def names() -> tuple[str, ...]:
-    """Return the names of all tasks."""
-    return tuple(TASKS)
+TASKS: Registry[Task] = Registry("task")
 
 
 def is_finite(row: Sequence[float]) -> bool:

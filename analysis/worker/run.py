@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis import records
+from analysis import edits, records, subjects, sweeps
 from analysis.records import RunRow
 from analysis.store import Store
 from analysis.subjects import roots_of_environment
@@ -114,11 +114,11 @@ def _has_turn(store: Store, run_id: str, heartbeat: Heartbeat, progress: Progres
 
 
 def _opener(roots: Sequence[Path] | None) -> Opener:
-    from analysis.edits import prepare
-    from analysis.subjects import load_subject
-    from analysis.sweeps import plan_sweep
+    def opened(row: RunRow) -> PlannedSweep:
+        prepared = edits.prepare(subjects.load_subject(row.spec.subject, roots=roots))
+        return sweeps.plan_sweep(prepared, row.spec)
 
-    return lambda row: plan_sweep(prepare(load_subject(row.spec.subject, roots=roots)), row.spec)
+    return opened
 
 
 def _measure(
@@ -175,10 +175,8 @@ def _versions() -> dict[str, str]:
 def _updates(
     store: Store, run_id: str, planned: PlannedSweep, heartbeat: Heartbeat
 ) -> Iterator[SweepUpdate]:
-    from analysis.sweeps import iter_sweep
-
     state = start_state(store.load_state(run_id), planned.slices)
-    yield from iter_sweep(planned, resume=state, cancel=lambda: heartbeat.should_stop)
+    yield from sweeps.iter_sweep(planned, resume=state, cancel=lambda: heartbeat.should_stop)
 
 
 def start_state(state: SweepState, slices: Slices) -> SweepState:

@@ -10,10 +10,12 @@ from analysis import figures
 from analysis.evaluation import Evaluation, Latency, MeasuredModel, evaluate_plan
 from analysis.plans import predict
 from analysis.records import Plan
-from analysis.recovery import RECOVERY_HELP, Recovery, recover_plan
+from analysis.recovery import Recovery, recover_plan
+from analysis.repairs import NO_REPAIR, REPAIRS, plan_repairs
 from pages.components.plan import Evaluated, evaluated
 from pages.components.state import EVALUATED, EVALUATIONS, Session, session
 from pages.components.widgets import charts, formatting, go, ribbon
+from pruners.semantics import SEMANTICS
 
 LATENCY_SECONDS = 3.0
 
@@ -70,12 +72,10 @@ def draw(current: Session, plan: Plan) -> None:
 
 def _repair(plan: Plan) -> str:
     """Ask how the pruned model is repaired before it is measured."""
-    helps = {"none": "measure the plan as it is", **RECOVERY_HELP}
-    names = list(helps) if plan.semantics == "removal" else ["none", "bn"]
     return st.selectbox(
         "Repair without training",
-        names,
-        format_func=lambda name: f"{name}: {helps[name]}",
+        (NO_REPAIR, *plan_repairs(removes=SEMANTICS.get(plan.semantics).removes)),
+        format_func=lambda name: f"{name}: {REPAIRS.get(name).help}",
         key=f"evaluate_repair_{plan.semantics}",
         help="Makes up for what was removed, on the calibration set; takes seconds to minutes. "
         "Export writes the very weights that were evaluated here.",
@@ -90,7 +90,7 @@ def _evaluate(current: Session, plan: Plan, repair: str) -> Evaluated:
     bar = st.progress(0.0, text="Measuring dense, masked and removed on the same samples")
     with subject.lock:
         recovery: Recovery | None = None
-        if repair != "none":
+        if repair != NO_REPAIR:
             recovery = recover_plan(
                 subject.prepared,
                 plan,

@@ -13,6 +13,7 @@ from analysis import interop
 from analysis.interop import Exported, ExportRequest, RoundTrip
 from analysis.plans import to_json
 from analysis.records import Plan
+from analysis.repairs import NO_REPAIR
 from pages.components.plan import Evaluated, evaluated
 from pages.components.state import Session, session
 from pages.components.widgets import formatting, go, ribbon
@@ -55,15 +56,15 @@ def draw(current: Session, plan: Plan) -> None:
         st.caption(f":material/info: {note[0].upper()}{note[1:]}.")
     name = st.segmented_control(
         "Format",
-        interop.names(),
-        default=interop.names()[0],
+        interop.FORMATS.names(),
+        default=interop.FORMATS.names()[0],
         required=True,
-        format_func=lambda item: interop.get(item).label,
+        format_func=lambda item: interop.FORMATS.get(item).label,
         key="export_format",
         persist_state="session",
     )
     assert name is not None
-    st.caption(interop.get(name).help)
+    st.caption(interop.FORMATS.get(name).help)
     built: dict[str, Built] = st.session_state.setdefault(BUILT, {})
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button(
@@ -121,7 +122,7 @@ def _model(request: ExportRequest) -> Hashable:
 def _evaluation_hint(last: Evaluated | None) -> None:
     if last is not None:
         found, removed = last.evaluation, last.evaluation.removed
-        repair = "without repair" if found.repair == "none" else f"repaired by {found.repair}"
+        repair = "without repair" if found.repair == NO_REPAIR else f"repaired by {found.repair}"
         st.markdown(
             f":green[:material/check_circle:] Evaluated {repair}: "
             f"**{formatting.percent(removed.accuracy)}** on "

@@ -8,26 +8,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from pruners.errors import UnknownNameError, UnsupportedError
+from pruners.errors import UnsupportedError
+from pruners.reductions import REDUCTIONS
 
 if TYPE_CHECKING:
     from pruners.groups import Group
-
-_REDUCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "mean": lambda stacked: torch.nanmean(stacked, dim=0),
-    "sum": lambda stacked: torch.nansum(stacked, dim=0),
-    "max": lambda stacked: torch.nan_to_num(stacked, nan=-torch.inf).amax(0),
-    "min": lambda stacked: torch.nan_to_num(stacked, nan=torch.inf).amin(0),
-    "first": lambda stacked: _first(stacked),
-}
-REDUCTIONS = tuple(_REDUCTIONS)
-REDUCTION_HELP = {
-    "mean": "mean of the member layers, each divided by its own mean score (default)",
-    "sum": "sum of the member layers, each divided by its own mean score",
-    "max": "a channel counts as important if any member layer says so",
-    "min": "a channel counts as unimportant if any member layer says so",
-    "first": "only the first producing layer decides",
-}
 
 
 def group_scores(
@@ -47,7 +32,7 @@ def group_scores(
     Args:
         group: The group; its producers' ``index`` maps output channels to units.
         layer_scores: Channel scores ``(O,)`` by layer name.
-        reduction: One of `REDUCTIONS`.
+        reduction: One of `pruners.reductions.REDUCTIONS`.
         scaled: False leaves the scores of the layers as they are: for criteria that mean the same
             in each layer, whose groups are to be compared with each other.
 
@@ -58,8 +43,7 @@ def group_scores(
         UnknownNameError: No such reduction.
         UnsupportedError: No producer of the group has scores, or a unit has none.
     """
-    if reduction not in _REDUCTIONS:
-        raise UnknownNameError("reduction", reduction, _REDUCTIONS)
+    reduce = REDUCTIONS.get(reduction).fn
     rows = [
         _unit_scores(layer_scores[member.layer], member.index, group.units, scaled=scaled)
         for member in group.producers
@@ -70,7 +54,7 @@ def group_scores(
     stacked = torch.stack(rows)
     if bool(torch.isnan(stacked).all(0).any()):
         raise UnsupportedError(f"group {group.id}: the layers with scores do not cover all units")
-    return _REDUCTIONS[reduction](stacked)
+    return reduce(stacked)
 
 
 def producer_scores(
@@ -113,9 +97,3 @@ def _unit_scores(scores: Tensor, index: Tensor, units: int, *, scaled: bool) -> 
     if scaled and float(scale) > 0:
         total = total / scale
     return torch.where(covered, total, torch.nan)
-
-
-def _first(stacked: Tensor) -> Tensor:
-    """Take each unit's score from the first producer that has one."""
-    order = torch.isnan(stacked).to(torch.int8).argmin(dim=0)
-    return stacked.gather(0, order[None])[0]

@@ -6,14 +6,16 @@ Run ``python -m pruners.criteria.docs_table docs/criteria.md``; a test fails whe
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
-from pruners import schedules
-from pruners.criteria import registry
-from pruners.criteria.coupled import REDUCTION_HELP
-from pruners.criteria.registry import ALL_TYPES, Criterion
-from pruners.groups import edits
-from pruners.selection import PRESETS, normalizers, parse
+from pruners.criteria.registry import ALL_TYPES, CRITERIA, Criterion
+from pruners.granularity import parse, presets
+from pruners.normalizers import NORMALIZERS
+from pruners.reductions import REDUCTIONS
+from pruners.registry import Entry
+from pruners.schedules import SCHEDULES
+from pruners.semantics import SEMANTICS
 from pruners.statistics import NEEDS
 
 _KINDS = ("element", "block", "n:m", "channel", "head")
@@ -37,7 +39,7 @@ All requested criteria share one pass.
 
 def markdown() -> str:
     """Return the page, ending with a newline."""
-    entries = [registry.get(name) for name in registry.names()]
+    entries = list(CRITERIA)
     rows = ["| criterion | score | granularities | cost | needs |", "|---|---|---|---|---|"]
     rows += [_row(entry) for entry in entries]
     details = [_details(entry) for entry in entries]
@@ -65,18 +67,20 @@ def _lists() -> list[str]:
     lines = ["# Around the criteria", "", "## Statistics", ""]
     lines += [f"* `{name}`: {text}" for name, text in NEEDS.items()]
     lines += ["", "## Granularities", ""]
-    lines += [f"* `{text}`: {parse(text).description}" for text in PRESETS]
+    lines += [f"* `{text}`: {parse(text).description}" for text in presets()]
     lines += ["", "## How the layers of a group join (reduction)", ""]
-    lines += [f"* `{name}`: {text}" for name, text in REDUCTION_HELP.items()]
+    lines += _entries(REDUCTIONS)
     lines += ["", "## Global ranking: how layers are made comparable (normalizer)", ""]
-    lines += [f"* `{name}`: {text}" for name, text in normalizers.NORMALIZER_HELP.items()]
+    lines += _entries(NORMALIZERS)
     lines += ["", "## Semantics of a pruned channel", ""]
-    lines += [f"* `{name}`: {text}" for name, text in edits.SEMANTICS_HELP.items()]
+    lines += _entries(SEMANTICS)
     lines += ["", "## Schedules", ""]
-    for name in schedules.names():
-        entry = schedules.get(name)
-        lines.append(f"* `{name}`: {entry.help} Source: {entry.citation}.")
+    lines += [f"* `{item.name}`: {item.help} Source: {item.citation}." for item in SCHEDULES]
     return lines
+
+
+def _entries(registry: Iterable[Entry]) -> list[str]:
+    return [f"* `{entry.name}`: {entry.help}" for entry in registry]
 
 
 if __name__ == "__main__":

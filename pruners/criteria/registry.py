@@ -6,7 +6,6 @@ from the entries. A new criterion is one function in one file and one import in 
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,9 +14,10 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from pruners.errors import InputError, UnknownNameError, UnsupportedError
+from pruners.errors import InputError, UnsupportedError
 from pruners.layers import TYPE_NAMES
-from pruners.selection import NORMALIZERS
+from pruners.normalizers import NORMALIZERS
+from pruners.registry import Registry
 from pruners.statistics import LayerData
 
 Level = Literal["element", "channel"]
@@ -51,14 +51,15 @@ class Criterion:
         formula: The score in one line of plain text.
         help: What it does and when to use it, in plain words.
         needs: The statistics that it reads, as named in `pruners.statistics.calibration`, and
-        ``seed``. granularities: Kinds of granularity it can score.
+            ``seed``.
+        granularities: Kinds of granularity it can score.
         layer_types: Classes of layers it can score.
         cost: What the statistics cost: ``weights`` (nothing to collect), ``forward``,
             ``backward`` or ``second order``.
         fn: The score function.
         caution: When not to trust it; empty if there is nothing to say.
         normalizer: How global ranking compares its scores across layers if nobody says otherwise,
-            one of `pruners.selection.normalizers.NORMALIZERS`.
+            one of `pruners.normalizers.NORMALIZERS`.
         version: Digest of the user's file it comes from; empty for the built-in ones. What is
             cached by a criterion's name must depend on it.
     """
@@ -93,7 +94,8 @@ class Criterion:
         return ""
 
 
-_ENTRIES: dict[str, Criterion] = {}
+# The cheap ones first, else in order of registration.
+CRITERIA: Registry[Criterion] = Registry("criterion", order=lambda entry: COSTS.index(entry.cost))
 
 
 def criterion(
@@ -116,8 +118,6 @@ def criterion(
         InputError: The name is taken or malformed, or a field is empty or unknown.
     """
     entry_needs, kinds, types = frozenset(needs), frozenset(granularities), frozenset(layer_types)
-    if name in _ENTRIES:
-        raise InputError(f"criterion {name!r} is registered already; known: {', '.join(names())}")
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise InputError(f"criterion {name!r}: a name is lower case letters, digits, underscores")
     if not (label and citation and formula and help):
@@ -126,7 +126,7 @@ def criterion(
         (kinds, ALL, "granularity"),
         (types, ALL_TYPES, "layer type"),
         ({cost}, frozenset(COSTS), "cost"),
-        ({normalizer}, frozenset(NORMALIZERS), "normalizer"),
+        ({normalizer}, frozenset(NORMALIZERS.names()), "normalizer"),
     ):
         if not found or not found <= allowed:
             raise InputError(
@@ -135,49 +135,30 @@ def criterion(
             )
 
     def register(fn: ScoreFunction) -> ScoreFunction:
-        _ENTRIES[name] = Criterion(
-            name=name,
-            label=label,
-            citation=citation,
-            formula=formula,
-            help=help,
-            needs=entry_needs,
-            granularities=kinds,
-            layer_types=types,
-            cost=cost,
-            fn=fn,
-            caution=caution,
-            normalizer=normalizer,
+        CRITERIA.register(
+            Criterion(
+                name=name,
+                label=label,
+                citation=citation,
+                formula=formula,
+                help=help,
+                needs=entry_needs,
+                granularities=kinds,
+                layer_types=types,
+                cost=cost,
+                fn=fn,
+                caution=caution,
+                normalizer=normalizer,
+            )
         )
         return fn
 
     return register
 
 
-def get(name: str) -> Criterion:
-    """Return a registered criterion.
-
-    Raises:
-        UnknownNameError: No criterion has that name; the message lists those that exist.
-    """
-    if name not in _ENTRIES:
-        raise UnknownNameError("criterion", name, _ENTRIES)
-    return _ENTRIES[name]
-
-
-def names() -> tuple[str, ...]:
-    """Return the names of all criteria: the cheap ones first, else in order of registration."""
-    return tuple(sorted(_ENTRIES, key=lambda name: COSTS.index(_ENTRIES[name].cost)))
-
-
-def set_version(name: str, version: str) -> None:
-    """Note which file content a user's criterion comes from."""
-    _ENTRIES[name] = dataclasses.replace(get(name), version=version)
-
-
-def unregister(name: str) -> None:
-    """Forget a criterion, such as one of a user's file that is loaded again."""
-    _ENTRIES.pop(get(name).name)
+def scoring(granularity_kind: str) -> tuple[str, ...]:
+    """Return the names of the criteria that score a kind of granularity."""
+    return tuple(entry.name for entry in CRITERIA if granularity_kind in entry.granularities)
 
 
 def scores(name: str, data: LayerData, *, level: Level) -> Tensor:
@@ -196,7 +177,7 @@ def scores(name: str, data: LayerData, *, level: Level) -> Tensor:
         UnsupportedError: The criterion does not apply to the layer, or a statistic is missing.
         InputError: The function returned a wrong shape or a score that is not finite.
     """
-    entry = get(name)
+    entry = CRITERIA.get(name)
     reason = entry.supports(level, data.type)
     for need in sorted(entry.needs - {"seed"} - set(data.statistics)):
         why = data.reasons.get(need, "it was not collected")

@@ -19,12 +19,13 @@ A file imports the decorator and registers functions::
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import runpy
 import threading
 from pathlib import Path
 
-from pruners.criteria import registry
+from pruners.criteria.registry import CRITERIA
 from pruners.errors import InputError
 
 # Content digest and criteria of each file, so that loading it again replaces its own criteria.
@@ -53,13 +54,13 @@ def load_criterion_file(path: str | Path) -> tuple[str, ...]:
 def _loaded(path: str | Path, file: Path) -> tuple[str, ...]:
     version = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
     old_version, old_names = _LOADED.pop(file, ("", ()))
-    known = [name for name in old_names if name in registry.names()]
+    known = [name for name in old_names if name in CRITERIA.names()]
     if version == old_version and len(known) == len(old_names):
         _LOADED[file] = (version, old_names)
         return old_names
     for name in known:
-        registry.unregister(name)
-    before = set(registry.names())
+        CRITERIA.remove(name)
+    before = set(CRITERIA.names())
     try:
         runpy.run_path(str(file))
     except InputError as error:
@@ -69,16 +70,16 @@ def _loaded(path: str | Path, file: Path) -> tuple[str, ...]:
         # Whatever a user's file raises is told in one line with its type.
         _forget(before)
         raise InputError(f"criterion file {path}: {type(error).__name__}: {error}") from error
-    added = tuple(name for name in registry.names() if name not in before)
+    added = tuple(name for name in CRITERIA.names() if name not in before)
     if not added:
         raise InputError(f"criterion file {path} registers no criterion; use @criterion(...)")
     for name in added:
-        registry.set_version(name, version)
+        CRITERIA.replace(dataclasses.replace(CRITERIA.get(name), version=version))
     _LOADED[file] = (version, added)
     return added
 
 
 def _forget(before: set[str]) -> None:
-    for name in registry.names():
+    for name in CRITERIA.names():
         if name not in before:
-            registry.unregister(name)
+            CRITERIA.remove(name)

@@ -3,11 +3,7 @@
 from pruners.groups import edits
 from pruners.groups.cost import Cost, CostModel, WholeCost
 from pruners.groups.edits import (
-    SEMANTICS,
-    SEMANTICS_HELP,
-    SEMANTICS_LABEL,
     apply_edit,
-    check_semantics,
     consumer_edit,
     consumer_masks,
     weights_edit,
@@ -28,13 +24,9 @@ __all__ = [
     "Group",
     "Layer",
     "Member",
-    "SEMANTICS",
-    "SEMANTICS_HELP",
-    "SEMANTICS_LABEL",
     "Structure",
     "WholeCost",
     "apply_edit",
-    "check_semantics",
     "consumer_edit",
     "consumer_masks",
     "difference",

@@ -1,12 +1,4 @@
-"""What it means that a channel is pruned: two answers, as edits of tensors.
-
-* ``removal``: what physically removing it does. The next layers stop reading it: their input
-  columns become zero (`pruners.groups.edits.consumer_edit`). Nothing of the channel gets through.
-* ``weights``: the producing layer's weight and bias rows become zero and batch norm is left alone,
-  as in the sensitivity tools of NNI and Distiller. After batch norm the channel still sends the
-  constant ``beta - gamma * mean / sqrt(var + eps)``, and a residual sum still adds its other
-  branch, so curves differ from removal, often by much.
-"""
+"""Pruned channels as edits of tensors; what the two edits mean: `pruners.semantics`."""
 
 from __future__ import annotations
 
@@ -17,29 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from pruners.capture import named_state
-from pruners.errors import UnknownNameError, UnsupportedError
+from pruners.errors import UnsupportedError
+from pruners.groups.groups import Group
 
 if TYPE_CHECKING:
     from pruners.groups.groups import Group, Member
-
-SEMANTICS = ("removal", "weights")
-SEMANTICS_LABEL = {"removal": "Removal", "weights": "Weights masked"}
-SEMANTICS_HELP = {
-    "removal": "as if the channel were physically removed: the next layers no longer read it",
-    "weights": "the layer's weight and bias are set to zero, batch norm is left alone, as NNI and "
-    "Distiller do: the channel still sends a constant, so this is not what removal gives",
-}
-
-
-def check_semantics(name: str) -> str:
-    """Return ``name`` if it is one of the two semantics.
-
-    Raises:
-        UnknownNameError: It is not.
-    """
-    if name not in SEMANTICS:
-        raise UnknownNameError("semantics", name, SEMANTICS)
-    return name
 
 
 def removed_mask(group: Group, removed: Tensor) -> Tensor:

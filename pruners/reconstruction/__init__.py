@@ -2,8 +2,7 @@
 
 from pruners.reconstruction.batch_norm import batch_norm_buffers
 from pruners.reconstruction.layerwise import (
-    METHOD_HELP,
-    METHODS,
+    Fit,
     LayerRepair,
     Repair,
     repair_layers,
@@ -12,19 +11,19 @@ from pruners.reconstruction.layerwise import (
 from pruners.reconstruction.lsq import least_squares
 from pruners.reconstruction.mask_search import search_mask, unit_gate_gradients
 from pruners.reconstruction.moments import Moments, capture_moments, execution_order
-from pruners.reconstruction.obs import obs_update
+from pruners.reconstruction.obs import obs_fit, obs_update
 from pruners.reconstruction.scaling import unit_scales
 
 __all__ = [
+    "Fit",
     "LayerRepair",
-    "METHODS",
-    "METHOD_HELP",
     "Moments",
     "Repair",
     "batch_norm_buffers",
     "capture_moments",
     "execution_order",
     "least_squares",
+    "obs_fit",
     "obs_update",
     "repair_layers",
     "repair_one",

@@ -8,20 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from torch import Tensor, nn
 
-from pruners.errors import InputError, UnknownNameError
+from pruners.errors import InputError
 from pruners.layers import find_layer, to_native, to_output_first
-from pruners.reconstruction.lsq import RIDGE, least_squares
+from pruners.reconstruction.lsq import least_squares
 from pruners.reconstruction.moments import Batches, Moments, capture_moments, execution_order
-from pruners.reconstruction.obs import obs_update
 
-METHODS = ("lsq", "obs")
-METHOD_HELP = {
-    "lsq": "least squares: the kept weights are fitted to the dense layer's outputs (AIMET)",
-    "obs": "OBS update: each removed weight is made up for by later ones (SparseGPT)",
-}
+
+class Fit(Protocol):
+    """Fits the kept weights of a layer to the outputs of the dense one."""
+
+    def __call__(
+        self, moments: Moments, weight: Tensor, bias: Tensor | None, *, mask: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return new weights, and a new bias or the given one.
+
+        Args:
+            moments: The layer's moments.
+            weight: The dense weight, output channels first.
+            bias: ``(O,)`` or None.
+            mask: Of the weight's shape, True = keep.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +70,7 @@ def repair_layers(
     *,
     edit: Mapping[str, Tensor],
     masks: Mapping[str, Tensor],
-    method: str = "lsq",
-    ridge: float = RIDGE,
+    fit: Fit = least_squares,
     teacher: nn.Module | None = None,
     rows: Mapping[str, Tensor] | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -74,18 +83,14 @@ def repair_layers(
         edit: Tensors of the pruned model by fully qualified name.
         masks: Weight name -> boolean mask of its shape in the module's layout, True = keep. A
             weight that is masked for several reasons has one mask with all of them.
-        method: ``lsq`` or ``obs``.
-        ridge: Pull of ``lsq`` to the old weights; see `pruners.reconstruction.lsq.least_squares`.
+        fit: How a layer is fitted: `least_squares` or `obs_fit`, for example.
         teacher: The dense model if ``model`` is a smaller one; see `capture_moments`.
         rows: Output channels of the teacher's layers that the smaller ones have.
         progress: Called with layers done and their number.
 
     Raises:
-        UnknownNameError: No such method.
         InputError: There are no batches.
     """
-    if method not in METHODS:
-        raise UnknownNameError("repair method", method, METHODS)
     order, skipped = _repairable(model, batches, list(masks))
     current = dict(edit)
     repaired = []
@@ -94,9 +99,7 @@ def repair_layers(
             model, batches, layers=[name], edit=current, teacher=teacher, rows=rows
         )[name]
         mask = masks[f"{name}.weight"]
-        new, result = repair_one(
-            model, name, moments=moments, mask=mask, method=method, edit=current, ridge=ridge
-        )
+        new, result = repair_one(model, name, moments=moments, mask=mask, fit=fit, edit=current)
         current.update(new)
         repaired.append(result)
         if progress is not None:
@@ -110,9 +113,8 @@ def repair_one(
     *,
     moments: Moments,
     mask: Tensor,
-    method: str,
+    fit: Fit,
     edit: Mapping[str, Tensor] | None = None,
-    ridge: float = RIDGE,
 ) -> tuple[dict[str, Tensor], LayerRepair]:
     """Repair one layer from moments that may serve many masks.
 
@@ -121,9 +123,8 @@ def repair_one(
         name: The layer.
         moments: Its moments.
         mask: Boolean mask of the weight in the module's layout, True = keep.
-        method: ``lsq`` or ``obs``.
+        fit: How it is fitted.
         edit: Tensors of the pruned model; the layer's bias is taken from it if it is there.
-        ridge: See `pruners.reconstruction.lsq.least_squares`.
 
     Returns:
         The layer's new tensors by fully qualified name, and the errors before and after.
@@ -134,13 +135,9 @@ def repair_one(
     keep = to_output_first(mask, module)
     bias = _bias(module, name, edit or {})
     before = moments.error(weight * keep, bias)
-    new_bias = bias
-    if method == "lsq":
-        new_weight, new_bias = least_squares(moments, weight, bias, mask=keep, ridge=ridge)
-    else:
-        new_weight = obs_update(weight, moments.gram[:, :-1, :-1], mask=keep)
+    new_weight, new_bias = fit(moments, weight, bias, mask=keep)
     new = {f"{name}.weight": to_native(new_weight, module)}
-    if new_bias is not None and method == "lsq":
+    if new_bias is not None and new_bias is not bias:
         new[f"{name}.bias"] = new_bias
     return new, LayerRepair(name, before, moments.error(new_weight, new_bias))
 

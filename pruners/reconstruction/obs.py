@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from pruners.criteria import damped_hessian
+from pruners.reconstruction.moments import Moments
 
 BLOCK_COLUMNS = 128
 
@@ -31,6 +32,13 @@ def obs_update(weight: Tensor, gram: Tensor, *, mask: Tensor) -> Tensor:
     hessian = damped_hessian(gram)
     new = torch.stack([_sweep(rows[g], hessian[g], keep[g]) for g in range(groups)])
     return new.reshape(weight.shape).to(weight.dtype) * mask
+
+
+def obs_fit(
+    moments: Moments, weight: Tensor, bias: Tensor | None, *, mask: Tensor
+) -> tuple[Tensor, Tensor | None]:
+    """Return the weight of `obs_update` from a layer's moments, and the bias as it is."""
+    return obs_update(weight, moments.gram[:, :-1, :-1], mask=mask), bias
 
 
 def _sweep(rows: Tensor, hessian: Tensor, keep: Tensor) -> Tensor:

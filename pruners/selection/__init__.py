@@ -1,22 +1,24 @@
-"""Scores -> masks: granularities, normalizers."""
+"""Scores -> masks: units of granularities, exact counts, global ranking."""
 
-from pruners.selection import granularity, normalizers
-from pruners.selection.granularity import PRESETS, Granularity, parse
 from pruners.selection.masks import keep_mask, kept_indices, num_kept, num_removed
-from pruners.selection.normalizers import NORMALIZER_HELP, NORMALIZERS, global_masks, normalize
+from pruners.selection.ranking import global_masks
+from pruners.selection.units import (
+    element_mask,
+    expand,
+    num_kept_fixed,
+    num_units,
+    unit_scores,
+)
 
 __all__ = [
-    "Granularity",
-    "NORMALIZERS",
-    "NORMALIZER_HELP",
-    "PRESETS",
+    "element_mask",
+    "expand",
     "global_masks",
-    "granularity",
     "keep_mask",
     "kept_indices",
-    "normalize",
-    "normalizers",
     "num_kept",
+    "num_kept_fixed",
     "num_removed",
-    "parse",
+    "num_units",
+    "unit_scores",
 ]

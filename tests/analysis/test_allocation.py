@@ -6,13 +6,14 @@ import dataclasses
 import itertools
 import random
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from analysis import allocation
-from analysis.allocation import Budget, Request, parse_budget
-from analysis.allocation.registry import strategy
+from analysis.allocation import STRATEGIES, Budget, Request, parse_budget
+from analysis.allocation.ranked import global_plan
 from analysis.plans import Meter, clear, from_json, kept_whole, resolve, start_plan, to_json
 from analysis.plans.editing import lock, new_plan, set_ratio
 from analysis.plans.entries import find, kept_counts
@@ -314,16 +315,28 @@ def test_bad_requests(name: str, changes: dict[str, object], message: str) -> No
 
 
 def test_registry() -> None:
-    assert {"uniform", "threshold"} <= set(allocation.names())
+    assert {"uniform", "threshold"} <= set(STRATEGIES.names())
     with pytest.raises(UnknownNameError, match="strategy 'magic'"):
-        allocation.get("magic")
-    with pytest.raises(ValueError, match="two strategies"):
-        strategy("uniform", label="", help="", needs=frozenset())(lambda request: None)  # type: ignore[arg-type,return-value]
-    for name in allocation.names():
-        entry = allocation.get(name)
-        assert entry.label
+        allocation.allocate("magic", Request(plan=start(), meter=METER))
+    for entry in STRATEGIES:
         assert entry.help.endswith(".")
         assert entry.needs - {"points"} <= {"ratio", "tolerance", "budget"}
+
+
+@pytest.fixture(autouse=True)
+def scores_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rank by chance where the plans are of no model: the subject is a seed, or ranks itself."""
+    real = global_plan
+
+    def by_hand(prepared: Any, plan: Plan, *, ratio: float, normalizer: str | None = None) -> Plan:
+        if isinstance(prepared, int):
+            return ranked_by_hand(plan, ratio, prepared)
+        if callable(prepared):
+            ranked: Plan = prepared(plan, ratio)
+            return ranked
+        return real(prepared, plan, ratio=ratio, normalizer=normalizer)
+
+    monkeypatch.setattr("analysis.allocation.ranked.global_plan", by_hand)
 
 
 def ranked_by_hand(plan: Plan, ratio: float, seed: int) -> Plan:
@@ -342,7 +355,7 @@ def test_global_strategy_fills_by_rank_and_needs_scores() -> None:
     request = Request(plan=start(), meter=METER, ratio=0.5)
     with pytest.raises(InputError, match="scores of a loaded model"):
         allocation.allocate("global", request)
-    ranked = dataclasses.replace(request, rank=lambda plan, ratio: ranked_by_hand(plan, ratio, 0))
+    ranked = dataclasses.replace(request, prepared=0)
     found = allocation.allocate("global", ranked).plan
     assert found.strategy == "global"
     assert sum(entry.kept for entry in found.entries) == 10
@@ -359,7 +372,7 @@ def test_global_ranking_takes_the_best_criterion_of_the_run() -> None:
         points=curves,
         ratio=0.5,
         criteria="best",
-        rank=lambda plan, ratio: ranked_by_hand(plan, ratio, len(plan.entries[0].criterion)),
+        prepared=lambda plan, ratio: ranked_by_hand(plan, ratio, len(plan.entries[0].criterion)),
     )
     found = allocation.allocate("global", request)
     assert {entry.criterion for entry in found.plan.entries} == {"fpgm"}
@@ -382,7 +395,7 @@ def test_the_best_criterion_within_a_drop_leaves_the_smallest_model() -> None:
         points=curves,
         budget=Budget("drop", 0.1),
         criteria="best",
-        rank=lambda plan, ratio: ranked_by_hand(plan, ratio, 0),
+        prepared=lambda plan, ratio: ranked_by_hand(plan, ratio, 0),
     )
     found = allocation.allocate("global", request).plan
     assert [entry.criterion for entry in found.entries] == ["fpgm", "l1", "fpgm"]
@@ -399,7 +412,7 @@ def test_criteria_that_cannot_score_an_entry_are_left_out() -> None:
         return ranked_by_hand(plan, ratio, 0)
 
     request = Request(
-        plan=start(), meter=METER, points=curves, ratio=0.5, criteria="best", rank=rank
+        plan=start(), meter=METER, points=curves, ratio=0.5, criteria="best", prepared=rank
     )
     refused = {"l1"}
     assert allocation.allocate("global", request).plan.entries[0].criterion == "fpgm"
@@ -408,7 +421,7 @@ def test_criteria_that_cannot_score_an_entry_are_left_out() -> None:
         allocation.allocate("global", request)
 
 
-@pytest.mark.parametrize("name", allocation.names())
+@pytest.mark.parametrize("name", STRATEGIES.names())
 def test_a_plan_tells_what_it_was_asked_for(name: str) -> None:
     request = Request(
         plan=dataclasses.replace(start(), recipe=Recipe(normalizer="lamp", rounds=3)),
@@ -417,7 +430,7 @@ def test_a_plan_tells_what_it_was_asked_for(name: str) -> None:
         budget=Budget("params", 2 / 3),
         criteria="best",
         cautious=True,
-        rank=lambda plan, ratio: ranked_by_hand(plan, ratio, 0),
+        prepared=lambda plan, ratio: ranked_by_hand(plan, ratio, 0),
     )
     found = allocation.allocate(name, request).plan
     assert found.recipe == Recipe(criteria="best", budget=f"params={2 / 3}", cautious=True)
@@ -490,7 +503,7 @@ def in_twos(plan: Plan) -> Plan:
     return dataclasses.replace(plan, entries=tuple(entries))
 
 
-@pytest.mark.parametrize("name", allocation.names())
+@pytest.mark.parametrize("name", STRATEGIES.names())
 @pytest.mark.parametrize(
     "budget", [Budget("macs", 0.5), Budget("params", 0.7), Budget("drop", 0.1)]
 )
@@ -501,7 +514,7 @@ def test_a_budget_holds_after_rounding(name: str, budget: Budget, seed: int) -> 
         meter=METER,
         points=points(seed),
         budget=budget,
-        rank=lambda start, ratio: ranked_by_hand(start, ratio, seed),
+        prepared=seed,
     )
     found = allocation.allocate(name, dataclasses.replace(plain, finish=in_twos))
     assert [entry.kept % 2 for entry in found.plan.entries] == [0, 1, 0]
@@ -514,7 +527,7 @@ def test_a_budget_holds_after_rounding(name: str, budget: Budget, seed: int) -> 
         assert found.spent <= METER.share(afterwards, budget.kind) + 1e-9
 
 
-@pytest.mark.parametrize("name", allocation.names())
+@pytest.mark.parametrize("name", STRATEGIES.names())
 @pytest.mark.parametrize("seed", range(3))
 def test_every_strategy_keeps_budgets_and_locks(name: str, seed: int) -> None:
     plan = lock(set_ratio(start(), "b", 0.3), "b")
@@ -525,7 +538,7 @@ def test_every_strategy_keeps_budgets_and_locks(name: str, seed: int) -> None:
             points=points(seed),
             budget=Budget(kind, limit),
             most=0.9,
-            rank=lambda start, ratio: ranked_by_hand(start, ratio, seed),
+            prepared=seed,
         )
         found = allocation.allocate(name, request)
         assert find(found.plan, "b") == find(plan, "b")

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
-from analysis.cli.app import app
-from analysis.subjects.address import DATA_OPTIONS, MODEL_OPTIONS
+from analysis.allocation import STRATEGIES
+from analysis.cli.docs_table import commands, with_tables
+from analysis.interop import FORMATS
+from analysis.repairs import REPAIRS
+from analysis.subjects import DATA_SCHEMES, MODEL_SCHEMES
+from pruners.criteria import CRITERIA
+from pruners.normalizers import NORMALIZERS
+from pruners.reductions import REDUCTIONS
+from pruners.registry import Registry
+from pruners.schedules import SCHEDULES
+from pruners.semantics import SEMANTICS
 
-TEXT = (Path(__file__).resolve().parent.parent.parent / "docs" / "cli.md").read_text("utf-8")
-
-
-def commands(command: Any = None, path: str = "") -> Iterator[tuple[str, Any]]:
-    command = command or typer.main.get_command(app)
-    if not hasattr(command, "commands"):
-        yield path, command
-        return
-    for name, inner in command.commands.items():
-        yield from commands(inner, f"{path} {name}".strip())
+DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
+TEXT = (DOCS / "cli.md").read_text("utf-8")
 
 
 COMMANDS = dict(commands())
@@ -54,15 +53,36 @@ def test_every_command_speaks_json(name: str) -> None:
     assert any("--json" in item.opts for item in COMMANDS[name].params)
 
 
+def test_the_tables_are_those_of_the_program() -> None:
+    assert with_tables(TEXT) == TEXT, "run python -m analysis.cli.docs_table docs/cli.md"
+
+
+@pytest.mark.parametrize(
+    ("page", "registry"),
+    [
+        ("cli.md", FORMATS),
+        ("criteria.md", CRITERIA),
+        ("criteria.md", NORMALIZERS),
+        ("criteria.md", REDUCTIONS),
+        ("criteria.md", SCHEDULES),
+        ("criteria.md", SEMANTICS),
+        ("methods.md", REPAIRS),
+        ("plans.md", STRATEGIES),
+    ],
+)
+def test_pages_that_list_names_list_all(page: str, registry: Registry[Any]) -> None:
+    text = (DOCS / page).read_text("utf-8")
+    missing = [entry.name for entry in registry if f"`{entry.name}`" not in text]
+    assert not missing
+
+
 def test_no_section_without_a_command() -> None:
     assert set(re.findall(r"^## prunescope (.+)$", TEXT, re.M)) == set(COMMANDS)
 
 
 def test_every_address_and_its_options_are_documented() -> None:
     addresses = TEXT.split("## Addresses")[1].split("\n## ")[0]
-    for known in (MODEL_OPTIONS, DATA_OPTIONS):
-        for scheme, options in known.items():
-            prefix = {"file": "path/file.py:", "module": "package.module:"}.get(scheme, scheme)
-            assert prefix in addresses
-            for option in options:
-                assert re.search(rf"[#&`]{option}[=`]", addresses), (scheme, option)
+    for scheme in (*MODEL_SCHEMES, *DATA_SCHEMES):
+        assert f"`{scheme.form.partition(':')[0]}:" in addresses, scheme.form
+        for option in scheme.options:
+            assert re.search(rf"[#&`]{option}[=`]", addresses), (scheme.name, option)

@@ -6,13 +6,11 @@ import dataclasses
 import json
 import shlex
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from analysis.cli import main
-from analysis.cli.sweep_options import spec_of_options
 from analysis.cli.variant_hints import command_of
 from analysis.edits.prepared import prepare
 from analysis.plans.apply import start_plan
@@ -21,8 +19,8 @@ from analysis.plans.files import write_plan
 from analysis.records.subject import SubjectSpec
 from analysis.records.sweep import SweepSpec
 from analysis.subjects.subject import load_subject
-from pruners import criteria, statistics
-from pruners.criteria import registry
+from pruners import statistics
+from pruners.criteria import CRITERIA
 from pruners.errors import InputError
 
 SUBJECT = SubjectSpec(
@@ -201,13 +199,13 @@ def test_criteria_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     try:
         assert main(["criteria", "--json", "--criterion-file", str(path)]) == 0
         found = json.loads(capsys.readouterr().out)["criteria"]
-        assert [item["name"] for item in found] == list(registry.names())
-        assert "peak" in registry.names()
+        assert [item["name"] for item in found] == list(CRITERIA.names())
+        assert "peak" in CRITERIA.names()
     finally:
-        registry.unregister("peak")
+        CRITERIA.remove("peak")
     assert main(["criteria"]) == 0
     shown = capsys.readouterr().out
-    assert all(name in shown for name in criteria.names())
+    assert all(name in shown for name in CRITERIA.names())
 
 
 DEPTH = """
@@ -234,7 +232,7 @@ def test_sweep_by_a_users_criterion_with_weights_semantics(
         assert main(["sweep", *common, "--criteria", "all", "--granularity", "2:4"]) == 0
         capsys.readouterr()
     finally:
-        registry.unregister("depth")
+        CRITERIA.remove("depth")
 
 
 def test_a_sweep_says_what_a_criterion_could_not_score(
@@ -319,18 +317,14 @@ def test_the_command_of_a_sweep_measures_the_same_sweep(
     )
     asked: list[SweepSpec] = []
 
-    def stop(spec: SubjectSpec, workspace: Path | None) -> None:
+    def stop(spec: SweepSpec, workspace: object) -> None:
+        asked.append(spec)
         raise InputError("far enough")
 
-    def noted(**options: Any) -> SweepSpec:
-        asked.append(spec_of_options(**options))
-        return asked[-1]
-
-    monkeypatch.setattr("analysis.cli.commands.sweep.spec_of_options", noted)
-    monkeypatch.setattr("analysis.cli.commands.sweep.prepare_subject", stop)
+    monkeypatch.setattr("analysis.cli.commands.sweep._planned", stop)
     words = shlex.split(command_of(spec))
     try:
         assert main([*words[1:], "--workspace", str(tmp_path)]) == 2
     finally:
-        registry.unregister("depth")
+        CRITERIA.remove("depth")
     assert asked == [spec]

@@ -11,7 +11,8 @@ from analysis.edits.target import Target, kept_at, targets
 from analysis.plans.apply import plan_edit
 from analysis.records.plan import Plan, PlanEntry
 from pruners.errors import InputError, PlanError
-from pruners.selection import granularity as granularities
+from pruners.granularity import parse
+from pruners.selection import element_mask, num_kept_fixed
 from pruners.selection.masks import keep_mask
 from tests.helpers.contexts import sample_context, sample_spec
 
@@ -30,14 +31,14 @@ def test_nested_masks_equal_masks_made_one_by_one(seed: int) -> None:
 
 def test_masks_of_blocks_and_patterns_equal_those_of_the_granularity() -> None:
     values = torch.rand(8, 6, 3, 3, generator=torch.Generator().manual_seed(0))
-    block = granularities.parse("block:4x1")
+    block = parse("block:4x1")
     for kept in (3, 20):
-        expected = granularities.element_mask(block, values, kept=kept)
+        expected = element_mask(block, values, kept=kept)
         found = kept_units(values, kept, granularity="block:4x1")
         assert torch.equal(found, expected)
-    pattern = granularities.parse("2:4")
-    kept = granularities.num_kept_fixed(pattern, values.shape)
-    expected = granularities.element_mask(pattern, values, kept=kept)
+    pattern = parse("2:4")
+    kept = num_kept_fixed(pattern, values.shape)
+    expected = element_mask(pattern, values, kept=kept)
     assert torch.equal(kept_units(values, kept, granularity="2:4"), expected)
 
 

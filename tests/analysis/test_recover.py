@@ -8,17 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from analysis.allocation.global_ranking import global_plan
+from analysis.allocation.ranked import global_plan
 from analysis.edits.edit import Edit, edit_for
 from analysis.edits.masks import kept_units, scores
 from analysis.edits.prepared import PreparedSubject, prepare
-from analysis.edits.repair import (
-    REPAIRS,
-    PointRepairer,
-    calibration_batches,
-    check_repair,
-    weight_masks,
-)
 from analysis.edits.target import kept_at, targets
 from analysis.evaluation.evaluate import evaluate_plan
 from analysis.measuring import Slices, measure
@@ -29,30 +22,31 @@ from analysis.records.plan import Plan, PlanEntry, Recipe
 from analysis.records.subject import SubjectSpec
 from analysis.records.sweep import SweepSpec
 from analysis.recovery.outcome import RecoveryReport, report
-from analysis.recovery.plan_repair import (
-    METHODS,
-    RECOVERY_HELP,
-    plan_masks,
-    recover_plan,
-    recovered_model,
-)
+from analysis.recovery.plan_repair import pruned_targets, recover_plan, recovered_model
+from analysis.repairs.layers import calibration_batches, weight_masks
+from analysis.repairs.points import PointRepairer
+from analysis.repairs.registry import REPAIRS, check_repair, plan_repairs
+from analysis.repairs.whole_plan import joint_masks
 from analysis.subjects.subject import load_subject
 from analysis.sweeps import plan_sweep
 from analysis.sweeps.sweep import iter_sweep
 from pruners import schedules
-from pruners.criteria import registry
+from pruners.criteria import CRITERIA
 from pruners.errors import InputError, PlanError, UnknownNameError, UnsupportedError
 from pruners.preserve import checksum
 from pruners.reconstruction.batch_norm import batch_norm_buffers
 from pruners.reconstruction.layerwise import repair_one
+from pruners.reconstruction.lsq import least_squares
 from pruners.reconstruction.mask_search import unit_gate_gradients
 from pruners.reconstruction.moments import capture_moments
+from pruners.reconstruction.obs import obs_fit
 from pruners.statistics.gates import input_gate_gradients
 from sample_models import zoo
 from tests.helpers.contexts import sample_context
 from tests.helpers.fisher import fisher_loss
 from tests.helpers.plans import at_ratio
 
+METHODS = plan_repairs()
 SPEC = {"samples": 80, "calibration_samples": 64, "batch_size": 40}
 
 
@@ -122,7 +116,7 @@ def test_recovery_brings_lenet_closer_to_dense(
     assert all(item.after <= item.before for item in found.layers)
     if method in ("lsq", "obs"):
         assert {item.layer for item in found.layers} == {
-            name.removesuffix(".weight") for name in plan_masks(lenet, plan)
+            name.removesuffix(".weight") for name in joint_masks(lenet, pruned_targets(lenet, plan))
         }
 
 
@@ -167,14 +161,14 @@ def test_reconstruction_lowers_the_error_of_the_trained_samples(name: str) -> No
     plan = at_ratio(plan, [entry.name for entry in plan.entries], 0.5)
     masks = {
         weight.removesuffix(".weight"): mask
-        for weight, mask in plan_masks(prepared, plan).items()
+        for weight, mask in joint_masks(prepared, pruned_targets(prepared, plan)).items()
         if weight.endswith(".weight")
     }
     # Each layer alone, everything before it dense: what both methods promise.
     moments = capture_moments(prepared.model, calibration_batches(prepared), layers=list(masks))
-    for method in ("lsq", "obs"):
+    for fit in (least_squares, obs_fit):
         alone = [
-            repair_one(prepared.model, layer, moments=moments[layer], mask=mask, method=method)[1]
+            repair_one(prepared.model, layer, moments=moments[layer], mask=mask, fit=fit)[1]
             for layer, mask in masks.items()
         ]
         assert all(item.error_after < item.error_before for item in alone)
@@ -401,8 +395,7 @@ def test_what_cannot_be_repaired_is_said(lenet: PreparedSubject) -> None:
     no_data = make_context("lenet5", data=None)
     with pytest.raises(InputError, match="calibration data"):
         recover_plan(no_data, plan, method="lsq")
-    assert tuple(RECOVERY_HELP) == METHODS
-    assert all(check_repair(name) == name for name in REPAIRS)
+    assert all(check_repair(entry.name) is entry for entry in REPAIRS)
 
 
 def test_a_users_criterion_file_is_swept_like_any_other(tmp_path: Path) -> None:
@@ -426,7 +419,7 @@ def test_a_users_criterion_file_is_swept_like_any_other(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="outside"):
             load_subject(spec, roots=[tmp_path / "other"])
     finally:
-        registry.unregister("spread")
+        CRITERIA.remove("spread")
 
 
 def test_a_pattern_has_one_point_a_curve(lenet: PreparedSubject) -> None:

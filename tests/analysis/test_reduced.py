@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from analysis.edits.prepared import PreparedSubject
-from analysis.engine.bf16 import ReducedEvaluator, check_precision
+from analysis.engine.bf16 import ReducedEvaluator
 from analysis.engine.evaluator import Evaluator
+from analysis.engine.precisions import PRECISIONS
 from analysis.records.sweep import SweepSpec
 from analysis.sweeps.grid import Grid
 from analysis.sweeps.planned import plan_sweep
@@ -125,4 +126,4 @@ def test_a_model_that_bf16_breaks_is_refused_with_the_reason() -> None:
 
 def test_unknown_precisions_are_named() -> None:
     with pytest.raises(UnknownNameError, match="known: bf16, float32"):
-        check_precision("int8")
+        PRECISIONS.get("int8")

@@ -49,13 +49,13 @@ def test_one_pass_feeds_all_and_the_next_context_reads_it(
     first, second = lenet(), lenet()
     first.use_cache(tmp_path)
     second.use_cache(tmp_path)
-    first.prepare(criteria.names())
-    first.prepare(criteria.names())
+    first.prepare(criteria.CRITERIA.names())
+    first.prepare(criteria.CRITERIA.names())
     assert len(passes) == 1
-    second.prepare(criteria.names())
+    second.prepare(criteria.CRITERIA.names())
     assert len(passes) == 1
-    for name in criteria.names():
-        level = "channel" if "channel" in criteria.get(name).granularities else "element"
+    for name in criteria.CRITERIA.names():
+        level = "channel" if "channel" in criteria.CRITERIA.get(name).granularities else "element"
         for layer in first.layers():
             assert outcome(second, layer, name, level) == outcome(first, layer, name, level)
 

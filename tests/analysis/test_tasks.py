@@ -19,9 +19,9 @@ from tests.helpers.contexts import sample_context, sample_spec
 SAMPLES, CLASSES = 60, 7
 
 
-@pytest.fixture(params=tasks.names())
+@pytest.fixture(params=tasks.TASKS.names())
 def task(request: pytest.FixtureRequest) -> Task:
-    return tasks.get(request.param)
+    return tasks.TASKS.get(request.param)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from analysis.records.subject import SubjectSpec
 from analysis.records.sweep import SweepSpec
-from pruners.criteria import registry
+from pruners.criteria import CRITERIA
 
 ROOT = Path(__file__).resolve().parents[2]
 SUBJECT = SubjectSpec(
@@ -24,7 +24,7 @@ SWEEP = SweepSpec(subject=SUBJECT, criteria=("l1", "fpgm"), ratios=(0.25, 0.5, 0
 MANY = SweepSpec(
     subject=SUBJECT,
     criteria=tuple(
-        name for name in registry.names() if "channel" in registry.get(name).granularities
+        name for name in CRITERIA.names() if "channel" in CRITERIA.get(name).granularities
     ),
     ratios=(0.25, 0.5),
 )

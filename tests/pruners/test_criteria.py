@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from pruners import criteria
-from pruners.criteria import registry
 from pruners.criteria.registry import Level
 from pruners.criteria.second_order import FISHER_DAMP, damped_hessian
+from pruners.errors import UnsupportedError
 from pruners.selection.masks import keep_mask
 from pruners.statistics.layer import LayerData
 
@@ -274,10 +274,10 @@ def test_activation_criteria() -> None:
 
 
 def test_what_does_not_apply_is_said_by_name() -> None:
-    with pytest.raises(registry.UnsupportedError, match=r"layer layer: .*fpgm does not score elem"):
+    with pytest.raises(UnsupportedError, match=r"layer layer: .*fpgm does not score elem"):
         criteria.scores("fpgm", layer(3, 2), level="element")
-    with pytest.raises(registry.UnsupportedError, match=r"needs squared_product: it was not coll"):
+    with pytest.raises(UnsupportedError, match=r"needs squared_product: it was not coll"):
         criteria.scores("taylor", layer(3, 2), level="channel")
     attention = LayerData(name="attn", weight=torch.ones(3, 3), type="MultiheadAttention")
-    with pytest.raises(registry.UnsupportedError, match=r"layer attn: .*MultiheadAttention"):
+    with pytest.raises(UnsupportedError, match=r"layer attn: .*MultiheadAttention"):
         criteria.scores("apoz", attention, level="channel")

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from pruners import criteria
-from pruners.criteria import registry
-from pruners.criteria.registry import DATA_FREE, Level
+from pruners.criteria import CRITERIA
+from pruners.criteria.registry import ALL, ALL_TYPES, DATA_FREE, Level
 from pruners.errors import InputError, UnknownNameError, UnsupportedError
 from pruners.preserve import checksum
 from pruners.statistics.calibration import NEEDS, Statistics, collect
@@ -23,7 +23,7 @@ from tests.pruners.models import (
     small_residual,
 )
 
-NAMES = criteria.names()
+NAMES = criteria.CRITERIA.names()
 LEVELS: tuple[Level, ...] = ("channel", "element")
 # Dims that run over the layer's inputs or samples instead of its filters.
 INPUT_STATISTICS = ("input_norm", "input_gram")
@@ -40,14 +40,14 @@ def statistics(model: SmallResidual) -> Statistics:
 
 
 def supported(name: str) -> list[Level]:
-    return [level for level in LEVELS if level in criteria.get(name).granularities]
+    return [level for level in LEVELS if level in criteria.CRITERIA.get(name).granularities]
 
 
 def scored(
     name: str, model: SmallResidual, statistics: Statistics
 ) -> Iterator[tuple[LayerData, Level, Tensor]]:
     """Yield the scores of each layer that has the statistics that the criterion needs."""
-    needs = criteria.get(name).needs - {"seed"}
+    needs = criteria.CRITERIA.get(name).needs - {"seed"}
     for layer in RESIDUAL_LAYERS:
         data = statistics.layer_data(model, layer)
         if needs <= set(data.statistics):
@@ -57,11 +57,11 @@ def scored(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_metadata_is_complete(name: str) -> None:
-    entry = criteria.get(name)
+    entry = criteria.CRITERIA.get(name)
     assert entry.name == name
     assert entry.needs <= set(NEEDS)
     assert entry.help.endswith(".")
-    assert entry.granularities <= registry.ALL
+    assert entry.granularities <= ALL
     assert ("block" in entry.granularities) == ("element" in entry.granularities)
     assert entry.needs_data == bool(entry.needs - DATA_FREE)
     assert (entry.cost == "weights") == (not entry.needs_data)
@@ -70,7 +70,7 @@ def test_metadata_is_complete(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_needs_are_truthful(name: str, model: SmallResidual, statistics: Statistics) -> None:
     """With only what it says it needs a criterion works; without any one of these it refuses."""
-    entry = criteria.get(name)
+    entry = criteria.CRITERIA.get(name)
     found = 0
     for data, level, expected in scored(name, model, statistics):
         only = {need: data.statistics[need] for need in entry.needs - {"seed"}}
@@ -131,7 +131,7 @@ def test_any_float_weight_gives_wide_scores(
         assert result.dtype in (torch.float32, torch.float64)
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if "seed" not in criteria.get(n).needs])
+@pytest.mark.parametrize("name", [n for n in NAMES if "seed" not in criteria.CRITERIA.get(n).needs])
 def test_permuting_filters_permutes_scores(
     name: str, model: SmallResidual, statistics: Statistics
 ) -> None:
@@ -162,7 +162,7 @@ def test_a_second_collection_gives_the_same_scores(
         model,
         image_batches(),
         layers=RESIDUAL_LAYERS,
-        needs=criteria.get(name).needs,
+        needs=criteria.CRITERIA.get(name).needs,
         seed=7,
     )
     first = {(d.name, level): s for d, level, s in scored(name, model, statistics)}
@@ -175,7 +175,7 @@ def test_a_second_collection_gives_the_same_scores(
 def test_model_is_left_as_found_also_by_an_exception(name: str) -> None:
     model = small_residual()
     before = checksum(model)
-    needs = criteria.get(name).needs
+    needs = criteria.CRITERIA.get(name).needs
     statistics = collect(model, image_batches(), layers=RESIDUAL_LAYERS, needs=needs)
     list(scored(name, model, statistics))
     assert checksum(model) == before
@@ -189,12 +189,12 @@ def test_model_is_left_as_found_also_by_an_exception(name: str) -> None:
     assert checksum(model) == before
 
 
-@pytest.mark.parametrize("layer_type", sorted(registry.ALL_TYPES))
+@pytest.mark.parametrize("layer_type", sorted(ALL_TYPES))
 @pytest.mark.parametrize("name", NAMES)
 def test_each_layer_type_is_scored_or_refused_by_name(name: str, layer_type: str) -> None:
     model, inputs = one_layer(layer_type)
     labels = torch.arange(5) % 3
-    entry = criteria.get(name)
+    entry = criteria.CRITERIA.get(name)
     statistics = collect(model, [(inputs, labels)], layers=["layer"], needs=entry.needs)
     data = statistics.layer_data(model, "layer")
     assert data.type == layer_type
@@ -208,13 +208,13 @@ def test_each_layer_type_is_scored_or_refused_by_name(name: str, layer_type: str
 
 def test_unknown_names_list_the_known_ones() -> None:
     with pytest.raises(UnknownNameError, match=r"unknown criterion 'l3'.*fpgm.*taylor"):
-        criteria.get("l3")
+        criteria.CRITERIA.get("l3")
 
 
 def test_duplicates_and_incomplete_entries_are_refused() -> None:
     text = {"label": "L", "citation": "C", "formula": "f", "help": "H."}
     with pytest.raises(InputError, match=r"'l1' is registered already; known: l1"):
-        criteria.criterion("l1", **text)
+        criteria.criterion("l1", **text)(lambda data, *, level: data.weight)
     with pytest.raises(InputError, match="lower case"):
         criteria.criterion("My Own", **text)
     with pytest.raises(InputError, match="needs a label"):
@@ -238,4 +238,4 @@ def test_wrong_results_are_named(result: Tensor, message: str) -> None:
         with pytest.raises(InputError, match=f"layer x: criterion wrong .*{message}"):
             criteria.scores("wrong", LayerData(name="x", weight=torch.ones(3, 2)), level="channel")
     finally:
-        registry.unregister("wrong")
+        CRITERIA.remove("wrong")

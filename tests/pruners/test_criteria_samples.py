@@ -33,10 +33,10 @@ def test_all_criteria_score_all_layers_from_one_pass(sample: str) -> None:
     ]
     statistics = collect(model, batches, layers=layers, needs=frozenset(NEEDS))
     refusals: list[tuple[str, str]] = []
-    scored: dict[str, int] = dict.fromkeys(criteria.names(), 0)
-    for name, layer in itertools.product(criteria.names(), layers):
+    scored: dict[str, int] = dict.fromkeys(criteria.CRITERIA.names(), 0)
+    for name, layer in itertools.product(criteria.CRITERIA.names(), layers):
         data = statistics.layer_data(model, layer)
-        levels = [level for level in LEVELS if level in criteria.get(name).granularities]
+        levels = [level for level in LEVELS if level in criteria.CRITERIA.get(name).granularities]
         assert levels
         try:
             found = {level: criteria.scores(name, data, level=level) for level in levels}
@@ -49,4 +49,4 @@ def test_all_criteria_score_all_layers_from_one_pass(sample: str) -> None:
         assert message.startswith(f"layer {layer}: ")
         assert any(reason in message for reason in EXPECTED_REASONS), message
     everywhere = {name for name, count in scored.items() if count == len(layers)}
-    assert everywhere >= set(criteria.names()) - {"bn_scale", "apoz"}
+    assert everywhere >= set(criteria.CRITERIA.names()) - {"bn_scale", "apoz"}

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from pruners.errors import InputError, UnsupportedError
-from pruners.selection import granularity
+from pruners.granularity import KINDS, parse, presets
+from pruners.selection import element_mask, num_kept_fixed, num_units, unit_scores
+from pruners.selection.units import nm_mask
 
 
 def reference_blocks(scores: Tensor, rows: int, columns: int) -> dict[tuple[int, ...], float]:
@@ -30,9 +32,9 @@ def reference_blocks(scores: Tensor, rows: int, columns: int) -> dict[tuple[int,
 
 @pytest.mark.parametrize("text", ["element", "channel", "head", "block:4x1", "block:2x8", "2:4"])
 def test_text_round_trip(text: str) -> None:
-    parsed = granularity.parse(text)
+    parsed = parse(text)
     assert str(parsed) == text
-    assert parsed.kind in granularity.KINDS
+    assert parsed.kind in KINDS
     assert parsed.description
 
 
@@ -41,12 +43,12 @@ def test_text_round_trip(text: str) -> None:
 )
 def test_wrong_text_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="granularity"):
-        granularity.parse(text)
+        parse(text)
 
 
 def test_presets_parse() -> None:
-    for text in granularity.PRESETS:
-        granularity.parse(text)
+    for text in presets():
+        parse(text)
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 3, 3), (7, 5, 3), (5, 9)])
@@ -55,20 +57,20 @@ def test_blocks_equal_slow_means_also_at_the_border(
     shape: tuple[int, ...], size: tuple[int, int]
 ) -> None:
     scores = torch.rand(shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    block = granularity.parse(f"block:{size[0]}x{size[1]}")
-    pooled = granularity.unit_scores(block, scores)
+    block = parse(f"block:{size[0]}x{size[1]}")
+    pooled = unit_scores(block, scores)
     expected = reference_blocks(scores, *size)
-    assert pooled.numel() == len(expected) == granularity.num_units(block, scores.shape)
+    assert pooled.numel() == len(expected) == num_units(block, scores.shape)
     for index, value in expected.items():
         assert float(pooled[index]) == pytest.approx(value)
 
 
 def test_block_mask_covers_whole_blocks() -> None:
     scores = torch.rand(7, 6, 3, 3, generator=torch.Generator().manual_seed(2))
-    block = granularity.parse("block:4x1")
-    units = granularity.num_units(block, scores.shape)
-    mask = granularity.element_mask(block, scores, kept=units - 10)
-    pooled = granularity.unit_scores(block, scores)
+    block = parse("block:4x1")
+    units = num_units(block, scores.shape)
+    mask = element_mask(block, scores, kept=units - 10)
+    pooled = unit_scores(block, scores)
     threshold = pooled.flatten().sort().values[9]
     for o, i, h, w in itertools.product(range(7), range(6), range(3), range(3)):
         assert bool(mask[o, i, h, w]) == bool(pooled[o // 4, i, h * 3 + w] > threshold)
@@ -80,7 +82,7 @@ def test_nm_keeps_the_best_n_of_each_m_input_channels(
     shape: tuple[int, ...], keep: int, out_of: int
 ) -> None:
     scores = torch.randint(0, 5, shape, generator=torch.Generator().manual_seed(3)).float()
-    mask = granularity.nm_mask(scores, keep=keep, out_of=out_of)
+    mask = nm_mask(scores, keep=keep, out_of=out_of)
     flat_scores, flat_mask = (item.reshape(shape[0], shape[1], -1) for item in (scores, mask))
     for o, k in itertools.product(range(shape[0]), range(flat_mask.shape[2])):
         for start in range(0, shape[1], out_of):
@@ -88,20 +90,20 @@ def test_nm_keeps_the_best_n_of_each_m_input_channels(
             ranked = sorted(run, key=lambda i: (-float(flat_scores[o, i, k]), -i))
             expected = set(ranked[:keep])
             assert {i for i in run if flat_mask[o, i, k]} == expected
-    pattern = granularity.parse(f"{keep}:{out_of}")
-    assert int(mask.sum()) == granularity.num_kept_fixed(pattern, scores.shape)
+    pattern = parse(f"{keep}:{out_of}")
+    assert int(mask.sum()) == num_kept_fixed(pattern, scores.shape)
 
 
 def test_nm_has_one_ratio() -> None:
-    pattern = granularity.parse("2:4")
+    pattern = parse("2:4")
     scores = torch.rand(4, 8)
     assert pattern.fixed_ratio == 0.5
-    assert granularity.element_mask(pattern, scores, kept=16).sum() == 16
-    assert granularity.element_mask(pattern, scores, kept=32).all()
+    assert element_mask(pattern, scores, kept=16).sum() == 16
+    assert element_mask(pattern, scores, kept=32).all()
     with pytest.raises(InputError, match="keeps 16 of 32"):
-        granularity.element_mask(pattern, scores, kept=20)
+        element_mask(pattern, scores, kept=20)
 
 
 def test_groups_are_not_one_weight() -> None:
     with pytest.raises(UnsupportedError, match="groups of layers"):
-        granularity.num_units(granularity.parse("channel"), (4, 4))
+        num_units(parse("channel"), (4, 4))

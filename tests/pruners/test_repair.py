@@ -10,13 +10,15 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from pruners import criteria
-from pruners.criteria import registry
+from pruners.criteria import CRITERIA
 from pruners.criteria.docs_table import markdown
-from pruners.errors import InputError, UnknownNameError
+from pruners.errors import InputError
 from pruners.groups.edits import apply_edit
 from pruners.layers import layer_names, native_weight
 from pruners.preserve import checksum
-from pruners.reconstruction.layerwise import METHOD_HELP, METHODS, repair_layers
+from pruners.reconstruction.layerwise import Fit, repair_layers
+from pruners.reconstruction.lsq import least_squares
+from pruners.reconstruction.obs import obs_fit
 from pruners.selection.masks import keep_mask
 from sample_models.architectures import ARCHITECTURES
 from tests.pruners.models import RESIDUAL_LAYERS, image_batches, small_residual
@@ -37,15 +39,15 @@ def masked(model: nn.Module, ratio: float) -> tuple[dict[str, Tensor], dict[str,
     return {name: state[name].detach() * mask for name, mask in masks.items()}, masks
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("fit", [least_squares, obs_fit])
 @pytest.mark.parametrize("sample", sorted(ARCHITECTURES))
-def test_repair_lowers_the_error_of_every_layer_of_the_samples(sample: str, method: str) -> None:
+def test_repair_lowers_the_error_of_every_layer_of_the_samples(sample: str, fit: Fit) -> None:
     torch.manual_seed(0)
     model = ARCHITECTURES[sample]().eval()
     before = checksum(model)
     edit, masks = masked(model, 0.5)
     batches = [(torch.randn(16, 1, 28, 28), None)]
-    result = repair_layers(model, batches, edit=edit, masks=masks, method=method)
+    result = repair_layers(model, batches, edit=edit, masks=masks, fit=fit)
     assert checksum(model) == before
     assert {item.layer for item in result.layers} | set(result.skipped) == {
         name.removesuffix(".weight") for name in masks
@@ -80,11 +82,8 @@ def test_repair_reports_progress_and_refuses_bad_input() -> None:
         model, image_batches(), edit=edit, masks=masks, progress=lambda a, b: seen.append((a, b))
     )
     assert seen == [(i, 5) for i in range(1, 6)]
-    with pytest.raises(UnknownNameError, match="repair method"):
-        repair_layers(model, image_batches(), edit=edit, masks=masks, method="magic")
     with pytest.raises(InputError, match="calibration data"):
         repair_layers(model, [], edit=edit, masks=masks)
-    assert tuple(METHOD_HELP) == METHODS
 
 
 def test_layers_that_are_not_called_are_named() -> None:
@@ -119,20 +118,20 @@ def sharpness(data: LayerData, *, level):
 def test_user_file_registers_and_reloads(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(USER_FILE)
-    known = registry.names()
+    known = CRITERIA.names()
     try:
         assert criteria.load_criterion_file(path) == ("sharpness",)
-        entry = criteria.get("sharpness")
+        entry = criteria.CRITERIA.get("sharpness")
         assert criteria.load_criterion_file(path) == ("sharpness",)
-        assert criteria.get("sharpness") is entry
+        assert criteria.CRITERIA.get("sharpness") is entry
         path.write_text(USER_FILE + "# changed")
         assert criteria.load_criterion_file(path) == ("sharpness",)
-        assert criteria.get("sharpness").version not in ("", entry.version)
-        data = registry.LayerData(name="l", weight=torch.tensor([[1.0, -3.0]]))
+        assert criteria.CRITERIA.get("sharpness").version not in ("", entry.version)
+        data = criteria.LayerData(name="l", weight=torch.tensor([[1.0, -3.0]]))
         assert criteria.scores("sharpness", data, level="channel").tolist() == [3.0]
     finally:
-        registry.unregister("sharpness")
-    assert registry.names() == known
+        CRITERIA.remove("sharpness")
+    assert CRITERIA.names() == known
 
 
 @pytest.mark.parametrize(
@@ -147,10 +146,10 @@ def test_user_file_registers_and_reloads(tmp_path: Path) -> None:
 def test_bad_user_files_leave_the_registry_alone(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "mine.py"
     path.write_text(text)
-    known = registry.names()
+    known = CRITERIA.names()
     with pytest.raises(InputError, match=message):
         criteria.load_criterion_file(path)
-    assert registry.names() == known
+    assert CRITERIA.names() == known
     with pytest.raises(InputError, match="does not exist"):
         criteria.load_criterion_file(tmp_path / "none.py")
 

@@ -10,7 +10,7 @@ from pruners.errors import InputError, UnknownNameError
 GRID = [i / 20 for i in range(21)]
 
 
-@pytest.mark.parametrize("name", schedules.names())
+@pytest.mark.parametrize("name", schedules.SCHEDULES.names())
 def test_ends_at_the_final_ratio_and_stays_in_range(name: str) -> None:
     values = [schedules.ratio_at(name, t, final=0.8, rounds=3) for t in GRID]
     assert values[-1] == pytest.approx(0.8)
@@ -18,7 +18,7 @@ def test_ends_at_the_final_ratio_and_stays_in_range(name: str) -> None:
     if name != "acdc":
         assert values == sorted(values)
     assert schedules.round_ratios(name, 4, final=0.8)[-1] == pytest.approx(0.8)
-    entry = schedules.get(name)
+    entry = schedules.SCHEDULES.get(name)
     assert entry.label
     assert entry.citation
     assert entry.help.endswith(".")
@@ -64,7 +64,7 @@ def test_out_of_range_is_refused(name: str, values: dict[str, float], message: s
 
 def test_unknown_and_empty() -> None:
     with pytest.raises(UnknownNameError, match="cubic"):
-        schedules.get("agp")
+        schedules.SCHEDULES.get("agp")
     with pytest.raises(InputError, match="round"):
         schedules.round_ratios("linear", 0, final=0.5)
     with pytest.raises(InputError, match="frequency"):

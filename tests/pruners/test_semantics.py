@@ -11,12 +11,7 @@ from torch import nn
 from torch.func import functional_call
 
 from pruners.capture import named_state
-from pruners.errors import UnknownNameError
 from pruners.groups.edits import (
-    SEMANTICS,
-    SEMANTICS_HELP,
-    SEMANTICS_LABEL,
-    check_semantics,
     consumer_masks,
     weights_edit,
 )
@@ -97,10 +92,3 @@ def test_positions_outside_the_group_stay(model: nn.Sequential) -> None:
     edit = weights_edit(part, torch.tensor([True]), named_state(model))
     kept = edit["0.weight"].flatten(1).any(1)
     assert kept.tolist() == [True, False, True]
-
-
-def test_names_are_explained_and_checked() -> None:
-    assert set(SEMANTICS) == set(SEMANTICS_HELP) == set(SEMANTICS_LABEL)
-    assert check_semantics("weights") == "weights"
-    with pytest.raises(UnknownNameError, match="removal"):
-        check_semantics("mask")

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pruners.criteria import registry
+from pruners.criteria import scores
 from pruners.errors import InputError, UnknownNameError
 from pruners.layers import conv_groups, native_weight, to_output_first
 from pruners.preserve import checksum
@@ -243,7 +243,7 @@ def test_memory_limit_refuses_by_name_and_shortens_blocks() -> None:
     assert "memory limit" in limited.reasons["conv"]["input_gram"]
     assert limited.fisher_block < 50
     with pytest.raises(InputError, match=r"layer conv.*memory limit"):
-        registry.scores("sparsegpt", limited.layer_data(small_residual(), "conv"), level="element")
+        scores("sparsegpt", limited.layer_data(small_residual(), "conv"), level="element")
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ from analysis.cli.output import print_json, print_table
 
 def criteria(criterion_file: CriterionFiles = None, as_json: Json = False) -> None:
     """List all criteria: score, what they can score, what they need."""
-    from pruners.criteria import load_criterion_file, registry
+    from pruners.criteria import CRITERIA, load_criterion_file
 
     for path in criterion_file or ():
         load_criterion_file(path)
-    entries = [registry.get(name) for name in registry.names()]
+    entries = list(CRITERIA)
     if as_json:
         print_json(
             {

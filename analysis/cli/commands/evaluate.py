@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from analysis import evaluation, recovery
 from analysis.cli.options import Json, Workspace, plan_of_file, prepare_subject
 from analysis.cli.output import print_json, print_table, progress_bar, say
-from analysis.cli.sweep_options import check_choice
+from analysis.repairs import NO_REPAIR, REPAIRS, check_repair, plan_repairs
+from pruners.registry import described
 
 if TYPE_CHECKING:
     from analysis.edits import PreparedSubject
@@ -20,22 +22,27 @@ if TYPE_CHECKING:
     from analysis.records import Plan
     from analysis.recovery import Recovery
 
+
+def repair_help(what: str) -> str:
+    """Return help with the repairs of plans to choose from."""
+    return f"{what} {described(map(REPAIRS.get, (NO_REPAIR, *plan_repairs())))}."
+
+
 PlanFile = Annotated[Path, typer.Option("--plan", help="Plan file.", metavar="FILE")]
 
 
 def evaluate(
     plan: PlanFile,
     samples: Annotated[
-        int | None, typer.Option(help="Samples to evaluate.  [default: those of the plan]")
+        int | None,
+        typer.Option(help="Samples to evaluate.  [default: those of the plan]", metavar="N"),
     ] = None,
     repair: Annotated[
         str,
-        typer.Option(
-            help="Repair without training: none, bn, lsq, obs, tune or search, as in recover."
-        ),
-    ] = "none",
+        typer.Option(help=repair_help("Repair without training, as in recover."), metavar="NAME"),
+    ] = NO_REPAIR,
     latency_seconds: Annotated[
-        float, typer.Option(help="Time for the latency measurement; 0 leaves it out.")
+        float, typer.Option(help="Time for the latency measurement; 0 leaves it out.", metavar="X")
     ] = 5.0,
     device: Annotated[
         str | None,
@@ -45,7 +52,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure a plan: dense, masked and physically removed side by side."""
-    check_repair(repair)
+    check_plan_repair(repair)
     chosen = plan_of_file(plan)
     subject = chosen.subject
     if samples is not None:
@@ -61,25 +68,21 @@ def evaluate(
     _print(plan, found)
 
 
-def check_repair(name: str) -> None:
+def check_plan_repair(name: str) -> None:
     """Check the name of a repair before anything is loaded.
 
     Raises:
         UnknownNameError: No such repair.
     """
-    from analysis.recovery import METHODS
-
-    check_choice("repair", name, ("none", *METHODS))
+    check_repair(name, known=(NO_REPAIR, *plan_repairs()))
 
 
 def repaired(prepared: PreparedSubject, plan: Plan, method: str) -> Recovery | None:
     """Repair a plan's model under a progress bar; None for ``none``."""
-    from analysis.recovery import recover_plan
-
-    if method == "none":
+    if method == NO_REPAIR:
         return None
     with _progress("repairing") as show:
-        return recover_plan(prepared, plan, method=method, progress=show)
+        return recovery.recover_plan(prepared, plan, method=method, progress=show)
 
 
 def evaluated(
@@ -90,10 +93,8 @@ def evaluated(
     latency_seconds: float = 5.0,
 ) -> Evaluation:
     """Measure a plan's model, repaired or not, under a progress bar."""
-    from analysis.evaluation import evaluate_plan
-
     with _progress("evaluating") as show:
-        return evaluate_plan(
+        return evaluation.evaluate_plan(
             prepared, plan, recovery=recovery, latency_seconds=latency_seconds, progress=show
         )
 

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from analysis.cli.commands.evaluate import PlanFile, check_repair, evaluated, repaired
+from analysis import interop
+from analysis.cli.commands.evaluate import (
+    PlanFile,
+    check_plan_repair,
+    evaluated,
+    repair_help,
+    repaired,
+)
 from analysis.cli.options import (
     Json,
     Workspace,
@@ -17,7 +24,10 @@ from analysis.cli.options import (
     prepare_subject,
 )
 from analysis.cli.output import print_json, print_table, say
+from analysis.interop import FORMATS
+from analysis.repairs import NO_REPAIR
 from pruners.errors import UnknownNameError
+from pruners.registry import described
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,15 +40,16 @@ def export(
     plan: PlanFile,
     out: Annotated[Path, typer.Option(help="Folder to write to.", metavar="DIR")],
     format: Annotated[
-        str, typer.Option("--format", help="What to write.", metavar="FORMAT")
+        str,
+        typer.Option("--format", help=f"What to write. {described(FORMATS)}.", metavar="FORMAT"),
     ] = "zip",
     repair: Annotated[
         str,
         typer.Option(
-            help="Export the model repaired without training: none, bn, lsq, obs, tune or search, "
-            "as in evaluate."
+            help=repair_help("Export the model repaired without training, as in evaluate."),
+            metavar="NAME",
         ),
-    ] = "none",
+    ] = NO_REPAIR,
     measures: Annotated[
         bool, typer.Option("--evaluate", help="Measure the plan first and put the result in.")
     ] = False,
@@ -46,19 +57,17 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write a plan, the smaller model or the points as files."""
-    from analysis import interop as formats
-
-    formats.get(format).ready()
-    check_repair(repair)
+    FORMATS.get(format).ready()
+    check_plan_repair(repair)
     chosen = plan_of_file(plan)
     check_folder(out)
     prepared = prepare_subject(chosen.subject, workspace)
     points = _points(chosen, prepared, workspace)
     recovery = repaired(prepared, chosen, repair)
     evaluation = evaluated(prepared, chosen, recovery) if measures else None
-    found = formats.export(
+    found = interop.export(
         format,
-        formats.ExportRequest(
+        interop.ExportRequest(
             prepared=prepared,
             plan=chosen,
             recovery=recovery,

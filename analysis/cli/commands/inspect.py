@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from analysis import subjects
 from analysis.cli.options import Device, Json
 from analysis.cli.output import print_json, print_table, say
 from analysis.records import SubjectSpec
@@ -24,12 +25,10 @@ def inspect(
     as_json: Json = False,
 ) -> None:
     """List layers and groups with parameters and MACs: prunable, or why not."""
-    from analysis.subjects import inventory, load_subject
-
-    subject = load_subject(
+    subject = subjects.load_subject(
         SubjectSpec(model=model, data=data, samples=32, calibration_samples=1, device=device)
     )
-    found = inventory(subject)
+    found = subjects.inventory(subject)
     if as_json:
         print_json(found)
         return

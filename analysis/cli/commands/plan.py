@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from analysis import allocation, plans
+from analysis.allocation import BEST, FIXED, STRATEGIES, budget_forms
 from analysis.cli.options import Json, Workspace, open_store, prepare_subject
 from analysis.cli.output import print_json, print_table, say
+from analysis.records import Recipe
 from pruners.errors import InputError
+from pruners.normalizers import NORMALIZERS
+from pruners.registry import described, joined
 
 if TYPE_CHECKING:
     from analysis.allocation import Allocation
@@ -22,27 +27,31 @@ def plan(
     out: Annotated[Path, typer.Option(help="Plan file to write.", metavar="FILE")],
     strategy: Annotated[
         str,
-        typer.Option(
-            help="uniform, threshold or global (one threshold over the scores of all layers)."
-        ),
+        typer.Option(help=f"How ratios are chosen. {described(STRATEGIES)}.", metavar="NAME"),
     ] = "threshold",
     budget: Annotated[
         str | None,
-        typer.Option(help="macs=0.5, params=0.5 or drop=0.01: what may be left, or lost."),
+        typer.Option(help=f"What may be left, or lost: {budget_forms()}.", metavar="LIMIT"),
     ] = None,
     ratio: Annotated[
         float | None,
-        typer.Option(help="One ratio for all layers (uniform), or of all units together (global)."),
+        typer.Option(
+            help="One ratio for all layers (uniform), or of all units together (global).",
+            metavar="X",
+        ),
     ] = None,
     tolerance: Annotated[
         float | None,
-        typer.Option(help="Accepted drop of each layer alone (threshold); 0.01 is 1 pp."),
+        typer.Option(
+            help="Accepted drop of each layer alone (threshold); 0.01 is 1 pp.", metavar="X"
+        ),
     ] = None,
     criterion: Annotated[
         str | None,
         typer.Option(
             help="Criterion of all layers, or best: each layer's own; one for all (global).  "
-            "[default: best]"
+            "[default: best]",
+            metavar="NAME",
         ),
     ] = None,
     layers: Annotated[
@@ -54,31 +63,32 @@ def plan(
     normalizer: Annotated[
         str | None,
         typer.Option(
-            help="How global ranking compares layers: mean, sum, max, l2, lamp or none.  "
-            "[default: the criterion's own, see docs/criteria.md]"
+            help=f"How global ranking compares layers: {joined(NORMALIZERS.names())}.  "
+            "[default: the criterion's own, see docs/criteria.md]",
+            metavar="NAME",
         ),
     ] = None,
     rounds: Annotated[
         int,
-        typer.Option(help="Choose the channels in this many rounds, scored anew in each.", min=1),
+        typer.Option(
+            help="Choose the channels in this many rounds, scored anew in each.", min=1, metavar="N"
+        ),
     ] = 1,
     round_to: Annotated[
         int,
         typer.Option(
             help="Round kept channels up to a multiple of this, such as 8; budgets hold after it.",
             min=1,
+            metavar="N",
         ),
     ] = 1,
     workspace: Workspace = None,
     as_json: Json = False,
 ) -> None:
     """Choose a ratio and a criterion per layer."""
-    from analysis import allocation, plans
-    from analysis.records import Recipe
-
-    best = criterion in (None, "best")
+    best = criterion in (None, BEST)
     recipe = Recipe(
-        criteria=allocation.BEST if best else allocation.FIXED,
+        criteria=BEST if best else FIXED,
         ratio=ratio,
         tolerance=tolerance,
         budget=None if budget is None else str(allocation.parse_budget(budget)),
@@ -87,7 +97,7 @@ def plan(
         round_to=round_to,
         rounds=rounds,
     )
-    allocation.get(strategy)
+    STRATEGIES.get(strategy)
     store = open_store(workspace)
     row = store.run(run)
     chosen = row.spec.criteria[0] if criterion is None or best else criterion
@@ -119,9 +129,7 @@ def plan(
 def _report(
     prepared: PreparedSubject, plan: Plan, found: Allocation, *, out: Path, as_json: bool
 ) -> None:
-    from analysis.plans import achieved, kept_counts
-
-    cost, dense = prepared.cost.predict(kept_counts(plan)), prepared.cost.dense
+    cost, dense = prepared.cost.predict(plans.kept_counts(plan)), prepared.cost.dense
     if as_json:
         result: dict[str, Any] = {
             "out": str(out),
@@ -141,7 +149,7 @@ def _report(
                 item.layer,
                 item.criterion,
                 f"{item.ratio:.2f}",
-                f"{achieved(item):.2f}",
+                f"{plans.achieved(item):.2f}",
                 f"{item.kept} of {item.total}",
             )
             for item in plan.entries

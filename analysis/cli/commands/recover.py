@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from analysis import interop, recovery
 from analysis.cli.commands.evaluate import PlanFile
 from analysis.cli.options import Json, Workspace, check_folder, plan_of_file, prepare_subject
 from analysis.cli.output import duration, print_json, print_table, progress_bar, say
+from analysis.repairs import REPAIRS, plan_repairs
+from pruners.registry import described
 
 if TYPE_CHECKING:
     from analysis.recovery import RecoveryReport
@@ -20,17 +23,15 @@ def recover(
     plan: PlanFile,
     method: Annotated[
         str,
-        typer.Option(
-            help="bn: batch norm estimated anew; lsq: least squares; obs: OBS update; tune: a "
-            "factor per channel; search: other channels at the same counts, then tune."
-        ),
+        typer.Option(help=f"{described(map(REPAIRS.get, plan_repairs()))}.", metavar="NAME"),
     ] = "lsq",
     samples: Annotated[
-        int | None, typer.Option(help="Samples to evaluate.  [default: those of the plan]")
+        int | None,
+        typer.Option(help="Samples to evaluate.  [default: those of the plan]", metavar="N"),
     ] = None,
     calibration_samples: Annotated[
         int | None,
-        typer.Option(help="Samples to repair on.  [default: those of the plan]"),
+        typer.Option(help="Samples to repair on.  [default: those of the plan]", metavar="N"),
     ] = None,
     device: Annotated[
         str | None,
@@ -47,9 +48,6 @@ def recover(
     as_json: Json = False,
 ) -> None:
     """Repair a pruned model without training: dense, pruned and recovered side by side."""
-    from analysis.interop import write_recovered
-    from analysis.recovery import recover_plan, report
-
     chosen = plan_of_file(plan)
     subject = chosen.subject
     if samples is not None:
@@ -63,15 +61,15 @@ def recover(
     prepared = prepare_subject(subject, workspace)
     with progress_bar() as bar:
         task = bar.add_task(f"recovering by {method}", total=None, eta="")
-        recovery = recover_plan(
+        repaired = recovery.recover_plan(
             prepared,
             chosen,
             method=method,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    found = report(prepared, chosen, recovery)
+    found = recovery.report(prepared, chosen, repaired)
     if out is not None:
-        write_recovered(prepared, recovery, out)
+        interop.write_recovered(prepared, repaired, out)
     if as_json:
         print_json({**found.to_dict(), "out": None if out is None else str(out)})
         return

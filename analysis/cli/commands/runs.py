@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from analysis import curves
 from analysis.cli.options import Json, Workspace, open_store
 from analysis.cli.output import duration, print_json, print_table, say
 from analysis.cli.variant_hints import say_gain
@@ -60,9 +61,7 @@ def show(
     store = open_store(workspace)
     row = store.run(run)
     if out is not None:
-        from analysis.curves import write_points
-
-        write_points(store.points(row.run_id), out)
+        curves.write_points(store.points(row.run_id), out)
         say(f"Points written to {out}")
     reasons = store.reasons(row.run_id)
     if as_json:

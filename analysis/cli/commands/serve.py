@@ -20,9 +20,12 @@ APP = Path(__file__).resolve().parents[3] / "app.py"
 
 
 def serve(
-    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8501,
+    port: Annotated[
+        int, typer.Option(help="Port; 0 takes a free one.", metavar="N", min=0, max=65535)
+    ] = 8501,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")
+        str,
+        typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.", metavar="HOST"),
     ] = "127.0.0.1",
     root: Annotated[
         list[Path] | None,

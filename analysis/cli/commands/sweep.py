@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from analysis import records
-from analysis.cli.options import (
-    CriterionFiles,
-    Device,
-    Json,
-    Workspace,
-    open_store,
-    prepare_subject,
-)
+from analysis import curves, records, sweeps, worker
+from analysis.cli.options import Json, Workspace, open_store, prepare_subject
 from analysis.cli.output import duration, print_json, progress_bar, say
-from analysis.cli.sweep_options import (
-    check_choice,
-    check_resume,
-    spec_of_options,
-)
 from analysis.cli.variant_hints import say_gain
 from analysis.records import RunRow, SweepSpec
 from pruners.errors import CancelledError, InputError, PruneScopeError
@@ -33,76 +22,7 @@ if TYPE_CHECKING:
 
 
 def sweep(
-    model: Annotated[str | None, typer.Option(help="Model address.", metavar="ADDRESS")] = None,
-    data: Annotated[str | None, typer.Option(help="Data address.", metavar="ADDRESS")] = None,
-    criteria: Annotated[
-        str,
-        typer.Option(
-            help="Criteria, joined by commas, or all; `prunescope criteria` lists them.",
-            metavar="NAMES",
-        ),
-    ] = "l1,fpgm,taylor",
-    granularity: Annotated[
-        str,
-        typer.Option(
-            help="channel, head, element, block:NxM (N output x M input channels) or N:M (N kept "
-            "of each M neighbouring input channels), such as 2:4."
-        ),
-    ] = "channel",
-    ratios: Annotated[
-        str, typer.Option(help="first:last:step, or numbers joined by commas.")
-    ] = "0.1:0.9:0.1",
-    layers: Annotated[
-        str, typer.Option(help="Only layers and groups whose name fits.", metavar="GLOB")
-    ] = "*",
-    samples: Annotated[
-        int | None, typer.Option(help="Size of the evaluation subset.  [default: all samples]")
-    ] = None,
-    calibration_samples: Annotated[int, typer.Option(help="Size of the calibration set.")] = 512,
-    batch_size: Annotated[int, typer.Option(help="Samples per batch.")] = 250,
-    seed: Annotated[int, typer.Option(help="Chooses subsets and random scores.")] = 0,
-    mode: Annotated[
-        str, typer.Option(help="exhaustive, or adaptive: stop where the answer is clear.")
-    ] = "exhaustive",
-    tolerance: Annotated[
-        float, typer.Option(help="Accuracy drop that adaptive mode decides on; 0.01 is 1 pp.")
-    ] = 0.01,
-    confidence: Annotated[
-        float, typer.Option(help="Confidence of adaptive decisions and of the intervals.")
-    ] = 0.95,
-    repair: Annotated[str, typer.Option(help="Repair of each point: none, bn or lsq.")] = "none",
-    semantics: Annotated[
-        str,
-        typer.Option(
-            help="What a pruned channel means: removal, or weights (weight and bias masked, batch "
-            "norm left alone, as NNI does)."
-        ),
-    ] = "removal",
-    reduction: Annotated[
-        str, typer.Option(help="How the layers of a group join: mean, sum, max, min or first.")
-    ] = "mean",
-    precision: Annotated[
-        str,
-        typer.Option(
-            help="float32, or bf16: faster on processors that have it; close answers are done "
-            "again in float32."
-        ),
-    ] = "float32",
-    criterion_file: CriterionFiles = None,
-    executor: Annotated[
-        str, typer.Option(help="local, or ray: share the batches among the workers of a cluster.")
-    ] = "local",
-    ray_address: Annotated[
-        str, typer.Option(help="The Ray cluster; auto takes RAY_ADDRESS or one on this machine.")
-    ] = "auto",
-    device: Device = "cpu",
-    memory_limit: Annotated[
-        str,
-        typer.Option(
-            help="Memory for the values kept of a batch; what does not fit is measured in parts.",
-            metavar="SIZE",
-        ),
-    ] = "1GiB",
+    given: Mapping[str, Any],
     out: Annotated[
         Path | None, typer.Option(help="Write the points as .csv or .parquet.", metavar="FILE")
     ] = None,
@@ -115,41 +35,14 @@ def sweep(
 ) -> int:
     """Measure every layer at every ratio by every criterion."""
     if out is not None:
-        from analysis.curves import check_format
-
-        check_format(out)
-    check_choice("executor", executor, ("local", "ray"))
-    given = {"model": model, "data": data}
+        curves.check_format(out)
     store = open_store(workspace)
     if resume is not None:
-        check_resume(given)
+        _check_resume(given)
         row = store.run(resume)
         planned = None if row.state == records.DONE else _planned(row.spec, workspace)
     else:
-        spec = spec_of_options(
-            model=model,
-            data=data,
-            criteria=criteria,
-            granularity=granularity,
-            ratios=ratios,
-            layers=layers,
-            samples=samples,
-            calibration_samples=calibration_samples,
-            batch_size=batch_size,
-            seed=seed,
-            mode=mode,
-            tolerance=tolerance,
-            confidence=confidence,
-            repair=repair,
-            semantics=semantics,
-            reduction=reduction,
-            precision=precision,
-            criterion_files=criterion_file or (),
-            device=device,
-            memory_limit=memory_limit,
-            executor=executor,
-            ray_address=ray_address,
-        )
+        spec = sweeps.spec_of_options(given)
         planned = _planned(spec, workspace)
         _check_and_announce(store, planned)
         row = store.run(store.create_run(spec))
@@ -159,17 +52,24 @@ def sweep(
     return _report(store, row, out=out, as_json=as_json)
 
 
-def _planned(spec: SweepSpec, workspace: Path | None) -> PlannedSweep:
-    from analysis.sweeps import plan_sweep
+def _check_resume(given: Mapping[str, Any]) -> None:
+    """Check that nothing was given that the resumed run decides.
 
-    return plan_sweep(prepare_subject(spec.subject, workspace), spec)
+    Raises:
+        InputError: Something was.
+    """
+    names = [f"--{name}" for name in ("model", "data") if given[name] is not None]
+    if names:
+        raise InputError(f"--resume takes everything from the run; leave {', '.join(names)} out")
+
+
+def _planned(spec: SweepSpec, workspace: Path | None) -> PlannedSweep:
+    return sweeps.plan_sweep(prepare_subject(spec.subject, workspace), spec)
 
 
 def _check_and_announce(store: Store, planned: PlannedSweep) -> None:
     """Find out whether the sweep can be done, before anything is entered in the store."""
-    from analysis.worker import known_points
-
-    known, prepared = known_points(store, planned), planned.prepared
+    known, prepared = worker.known_points(store, planned), planned.prepared
     for note in prepared.subject.notes:
         say(note)
     if prepared.evaluator.fallback_reason:
@@ -189,8 +89,6 @@ def _collect(planned: PlannedSweep) -> None:
 
 
 def _measure(store: Store, row: RunRow, planned: PlannedSweep, *, is_resumed: bool) -> RunRow:
-    from analysis.worker import run_to_end
-
     if is_resumed:
         store.requeue(row.run_id)
     start = time.perf_counter()
@@ -208,17 +106,15 @@ def _measure(store: Store, row: RunRow, planned: PlannedSweep, *, is_resumed: bo
                 what = f"{done} of {total} {'curves' if now.counts_curves else 'samples'}"
             bar.update(task, description=what, completed=done, total=total or None, eta=left)
 
-        row = run_to_end(store, row.run_id, progress=show, open_sweep=lambda _: planned)
+        row = worker.run_to_end(store, row.run_id, progress=show, open_sweep=lambda _: planned)
     say(f"Run {row.run_id}: {row.state} after {duration(time.perf_counter() - start)}.")
     return row
 
 
 def _report(store: Store, row: RunRow, *, out: Path | None, as_json: bool) -> int:
-    from analysis.curves import write_points
-
     table = store.points(row.run_id)
     if out is not None:
-        write_points(table, out)
+        curves.write_points(table, out)
         say(f"{len(table)} points written to {out}")
     failed = int((table["status"] == "failed").sum())
     if failed:

@@ -1,10 +1,5 @@
-"""One file a format; importing this package registers them."""
+"""One file a format; `analysis.interop.registry` lists them."""
 
-from analysis.interop.formats import bundle, onnx, smaller_model, tables
+import lazy_loader
 
-__all__ = [
-    "bundle",
-    "onnx",
-    "smaller_model",
-    "tables",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

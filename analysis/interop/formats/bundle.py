@@ -6,15 +6,9 @@ from analysis.files import write_text, write_zip
 from analysis.interop.formats.smaller_model import export_model
 from analysis.interop.formats.tables import export_csv, export_json
 from analysis.interop.readme import readme
-from analysis.interop.registry import Exported, ExportRequest, export_format
+from analysis.interop.request import Exported, ExportRequest
 
 
-@export_format(
-    "zip",
-    label="Everything (zip)",
-    help="Plan, smaller model with its script, points and a README, beside each other and in one "
-    "zip.",
-)
 def export_zip(request: ExportRequest) -> Exported:
     """Write all neutral formats, ``README.md`` and ``NAME.zip``."""
     parts = [export_json(request), export_model(request)]

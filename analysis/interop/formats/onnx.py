@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from analysis.files import atomic
 from analysis.interop.formats.smaller_model import model_notes
-from analysis.interop.registry import Exported, ExportRequest, export_format
+from analysis.interop.request import Exported, ExportRequest
 from pruners.errors import PruneScopeError, UnsupportedError, first_line
 
 NAME = "onnx"
@@ -41,13 +41,6 @@ def _require(name: str) -> ModuleType:
         ) from None
 
 
-@export_format(
-    NAME,
-    label="ONNX",
-    help="The physically smaller model as ONNX with a free batch size, run once under onnxruntime; "
-    "needs the extra onnx.",
-    ready=require_packages,
-)
 def export_onnx(request: ExportRequest) -> Exported:
     """Write ``model.onnx``.
 

@@ -8,19 +8,14 @@ import safetensors.torch
 
 from analysis.files import atomic, sha256, write_text
 from analysis.interop.formats.script import SCRIPT, WEIGHTS, write_script
-from analysis.interop.registry import Exported, ExportRequest, export_format
+from analysis.interop.request import Exported, ExportRequest
 from pruners.errors import CaptureError, UnsupportedError
+from pruners.semantics import SEMANTICS
 
 CARD = "model.json"
 CARD_VERSION = 1
 
 
-@export_format(
-    "model",
-    label="Smaller model",
-    help="The physically smaller model: safetensors, a script that rebuilds it with torch alone, "
-    "and a card.",
-)
 def export_model(request: ExportRequest) -> Exported:
     """Write ``model.safetensors``, ``rebuild.py`` and ``model.json``."""
     model = request.model()
@@ -81,7 +76,7 @@ def _card(request: ExportRequest, *, params: int, is_scripted: bool) -> dict[str
 def model_notes(request: ExportRequest) -> tuple[str, ...]:
     """Say in what the exported model is not the one that a user may take it for."""
     notes = []
-    if request.plan.semantics == "weights":
+    if not SEMANTICS.get(request.plan.semantics).removes:
         notes.append(
             "the plan was measured with masked weights; the exported model has the channels "
             "removed, which is not the same"

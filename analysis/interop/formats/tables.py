@@ -5,16 +5,11 @@ from __future__ import annotations
 import dataclasses
 
 from analysis.files import write_text
-from analysis.interop.registry import Exported, ExportRequest, export_format, require_points
+from analysis.interop.request import Exported, ExportRequest, require_points
 from analysis.plans import compact, require_fit, resolve, to_json
 from analysis.records import Plan
 
 
-@export_format(
-    "json",
-    label="Plan (JSON)",
-    help="The plan with schema version, counts and kept indices; PruneScope reads it back.",
-)
 def export_json(request: ExportRequest) -> Exported:
     """Write ``NAME.json``."""
     plan = final_plan(request)
@@ -46,7 +41,6 @@ def final_plan(request: ExportRequest) -> Plan:
     return dataclasses.replace(plan, extra=extra)
 
 
-@export_format("csv", label="Points (CSV)", help="Every measured point of the plan's run.")
 def export_csv(request: ExportRequest) -> Exported:
     """Write ``points.csv``."""
     points = require_points(request)

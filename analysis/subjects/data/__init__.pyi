@@ -1,4 +1,12 @@
-from .datasets import LoadedData, load_data
+from .datasets import (
+    LoadedData,
+    load_data,
+    open_by_factory,
+    open_imagefolder,
+    open_npz_file,
+    open_sample,
+    open_torchvision,
+)
 from .sources import MapSource, Source
 from .split import Split, choose
 
@@ -9,4 +17,9 @@ __all__ = [
     "Split",
     "choose",
     "load_data",
+    "open_by_factory",
+    "open_imagefolder",
+    "open_npz_file",
+    "open_sample",
+    "open_torchvision",
 ]

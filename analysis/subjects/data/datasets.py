@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from analysis.subjects.allowed_paths import Roots, check_path
 from analysis.subjects.data.npz import open_npz
 from analysis.subjects.data.sources import ArraySource, MapSource, Source
 from analysis.subjects.factories import call_factory
+from analysis.subjects.schemes import DATA_SCHEMES
 from analysis.subjects.torchvision_import import torchvision
 from pruners.errors import AddressError, one_line
 
@@ -49,13 +50,14 @@ def load_data(address: Address, *, roots: Roots = None) -> LoadedData:
     Raises:
         AddressError: What the address names is missing, raises, or is not a data set.
     """
-    data = _OPENERS[address.scheme](address, roots)
+    data = DATA_SCHEMES.get(address.scheme).open(address, roots)
     if len(data.evaluation) == 0:
         raise AddressError(f"{address.text!r}: the data set is empty")
     return data
 
 
-def _sample(address: Address, roots: Roots) -> LoadedData:
+def open_sample(address: Address, roots: Roots) -> LoadedData:
+    """Open the images that come with PruneScope."""
     if address.name != "fashion-mnist":
         raise AddressError(f"unknown sample data {address.name!r}; known: fashion-mnist")
     try:
@@ -80,11 +82,13 @@ def _normalized(images: Tensor) -> Tensor:
     return sample_models.normalize(images)
 
 
-def _npz(address: Address, roots: Roots) -> LoadedData:
+def open_npz_file(address: Address, roots: Roots) -> LoadedData:
+    """Open a NumPy file."""
     return LoadedData(open_npz(address, roots=roots))
 
 
-def _imagefolder(address: Address, roots: Roots) -> LoadedData:
+def open_imagefolder(address: Address, roots: Roots) -> LoadedData:
+    """Open a folder with one folder of images a class."""
     folder = check_path(Path(address.name), roots=roots)
     if not folder.is_dir():
         raise AddressError(f"{address.text!r}: there is no folder {address.name}")
@@ -96,7 +100,8 @@ def _imagefolder(address: Address, roots: Roots) -> LoadedData:
     return LoadedData(MapSource(address.text, dataset))
 
 
-def _torchvision(address: Address, roots: Roots) -> LoadedData:
+def open_torchvision(address: Address, roots: Roots) -> LoadedData:
+    """Open a torchvision data set on disk."""
     root = check_path(address.path("root") or Path(), roots=roots)
     datasets = torchvision().datasets
     kind = getattr(datasets, address.name, None)
@@ -150,7 +155,8 @@ def _spread(values: tuple[float, ...] | None, default: float, width: int) -> lis
     return given * width if len(given) == 1 else given
 
 
-def _factory(address: Address, roots: Roots) -> LoadedData:
+def open_by_factory(address: Address, roots: Roots) -> LoadedData:
+    """Open the data set that a function of the user returns."""
     found = call_factory(address, roots=roots)
     tensors = getattr(found, "tensors", None)
     if isinstance(found, torch.utils.data.TensorDataset) and tensors:
@@ -161,13 +167,3 @@ def _factory(address: Address, roots: Roots) -> LoadedData:
             )
         )
     return LoadedData(MapSource(address.text, found))
-
-
-_OPENERS: Mapping[str, Callable[[Address, Roots], LoadedData]] = {
-    "sample": _sample,
-    "npz": _npz,
-    "imagefolder": _imagefolder,
-    "torchvision": _torchvision,
-    "file": _factory,
-    "module": _factory,
-}

@@ -1,7 +1,16 @@
+from .executor import Executor, ExecutorKind, Opener
 from .local import LocalExecutor
 from .ray import RayExecutor
+from .registry import EXECUTORS, open_executor
+from .shares import measure_shared
 
 __all__ = [
+    "EXECUTORS",
+    "Executor",
+    "ExecutorKind",
     "LocalExecutor",
+    "Opener",
     "RayExecutor",
+    "measure_shared",
+    "open_executor",
 ]

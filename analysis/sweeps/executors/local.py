@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from analysis.edits import Edit, PointRepairer, PreparedSubject
+from analysis.edits import Edit, PreparedSubject
 from analysis.measuring import Cancel, EditRunner, Measured, Slice, Slices, measure
 from analysis.memory import DEFAULT_MEMORY_LIMIT
 from analysis.records import SweepSpec
+from analysis.repairs import NO_REPAIR, PointRepairer
 from analysis.sweeps.grid import Item
+from analysis.sweeps.modes import MODES
 
 
 class LocalExecutor:
@@ -35,7 +37,7 @@ class LocalExecutor:
             prepared,
             prepared.evaluator_at(spec.precision),
             names=[self._names(item) for item in items],
-            keep_bytes=limit if spec.mode == "adaptive" else 0,
+            keep_bytes=limit if MODES.get(spec.mode).stops_early else 0,
         )
         self._read: tuple[int, Slice] | None = None
 
@@ -78,7 +80,7 @@ class LocalExecutor:
 
     def _edit(self, item: Item) -> Edit:
         edit = item.edit(self._prepared, semantics=self._spec.semantics)
-        if self._spec.repair == "none":
+        if self._spec.repair == NO_REPAIR:
             return edit
         mask = item.masks.mask(item.kept)
         return self._repairer.repaired(item.target, mask, edit, key=item)

@@ -17,7 +17,7 @@ from analysis.records import RunRow
 from pages.components.curves import table as curves_table
 from pages.components.state import Session, session, subject_cache, url_state
 from pages.components.widgets import charts, formatting, job, refreshed, variant_switch
-from pruners.criteria import registry
+from pruners.criteria import CRITERIA
 
 VIEWS = ("Curves", "Matrix", "Ranking", "Opportunities")
 SHOWN = 6
@@ -39,7 +39,7 @@ def draw(current: Session) -> None:
             "Criterion",
             names,
             kind="segmented" if len(names) <= charts.SEGMENTS else "selectbox",
-            format_func=lambda name: registry.get(name).label,
+            format_func=lambda name: CRITERIA.get(name).label,
             width="content" if len(names) <= charts.SEGMENTS else 260,
         )
         url_state.choice(
@@ -297,7 +297,7 @@ def _say_compared(run: RunRow, points: pd.DataFrame, criterion: str, other: Vari
 
 
 def _sentence(row: dict[Any, Any], which: str) -> str:
-    name = f"**{registry.get(str(row['criterion'])).label}**"
+    name = f"**{CRITERIA.get(str(row['criterion'])).label}**"
     if row["status"] != "measured":
         return f"{name}: {row['reason']}"
     end = ", the end of the grid" if row["open_end"] else ""

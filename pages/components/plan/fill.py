@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from analysis import allocation, plans
+from analysis.allocation import GOALS, STRATEGIES, budgets
 from analysis.evaluation import LoadedSubject
 from analysis.plans import USUAL, require_fit, rounded
 from analysis.records import Plan, Recipe
@@ -14,14 +15,6 @@ from pages.components.widgets import formatting, problem
 from pruners.errors import PruneScopeError
 
 MESSAGE = "plan_message"
-FIRST = ("threshold", "uniform")
-TARGETS = {
-    "ratio": "One ratio",
-    "tolerance": "Drop per layer",
-    "macs": "MACs left",
-    "params": "Parameters left",
-    "drop": "Predicted drop",
-}
 
 
 def draw(current: Session, subject: LoadedSubject, plan: Plan, points: pd.DataFrame) -> None:
@@ -39,14 +32,11 @@ def draw(current: Session, subject: LoadedSubject, plan: Plan, points: pd.DataFr
             )
             name = st.selectbox(
                 "Fill by",
-                _strategies(points),
-                format_func=lambda item: allocation.get(item).label,
+                strategies(points),
+                format_func=lambda item: STRATEGIES.get(item).label,
                 key="plan_strategy",
                 width=140,
-                help="\n\n".join(
-                    f"**{allocation.get(item).label}**: {allocation.get(item).help}"
-                    for item in allocation.names()
-                ),
+                help="\n\n".join(f"**{item.label}**: {item.help}" for item in STRATEGIES),
                 persist_state="session",
             )
             target, amount = _target(name)
@@ -71,36 +61,32 @@ def draw(current: Session, subject: LoadedSubject, plan: Plan, points: pd.DataFr
         )
 
 
-def _strategies(points: pd.DataFrame) -> list[str]:
-    possible = [
-        name
-        for name in allocation.names()
-        if not points.empty or "points" not in allocation.get(name).needs
-    ]
-    # The two that need no explanation first; sorting is stable.
-    return sorted(possible, key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
+def strategies(points: pd.DataFrame) -> list[str]:
+    """Return the strategies that are possible with the points at hand."""
+    return [entry.name for entry in STRATEGIES if not points.empty or "points" not in entry.needs]
 
 
 def _target(strategy: str) -> tuple[str, float]:
-    needs = allocation.get(strategy).needs
-    options: list[str] = [name for name in ("ratio", "tolerance") if name in needs]
+    needs = STRATEGIES.get(strategy).needs
+    options = [goal.name for goal in GOALS if goal.name in needs]
     if "budget" in needs:
-        options += ["macs", "params", "drop"] if "points" in needs else ["macs", "params"]
+        # Drops are predicted from points.
+        options += [goal.name for goal in budgets() if "points" in needs or not goal.is_drop]
     target = st.selectbox(
         "To reach",
         options,
-        format_func=lambda name: TARGETS[name],
+        format_func=lambda name: GOALS.get(name).label,
         key=f"plan_target_{strategy}",
         width=155,
         persist_state="session",
     )
-    small = target in ("tolerance", "drop")
+    goal = GOALS.get(target)
     amount = st.number_input(
-        "pp" if small else "%",
+        "pp" if goal.is_drop else "%",
         min_value=0.0,
         max_value=100.0,
-        value={"ratio": 30.0, "tolerance": 1.0, "drop": 2.0}.get(target, 50.0),
-        step=0.25 if small else 5.0,
+        value=100 * goal.usual,
+        step=0.25 if goal.is_drop else 5.0,
         key=f"plan_amount_{target}",
         width=95,
         persist_state="session",
@@ -129,7 +115,7 @@ def _recipe(target: str, amount: float, *, best: bool, multiple: int) -> Recipe:
     return Recipe(
         ratio=amount if target == "ratio" else None,
         tolerance=amount if target == "tolerance" else None,
-        budget=f"{target}={amount}" if target in allocation.KINDS else None,
+        budget=f"{target}={amount}" if GOALS.get(target).words else None,
         criteria=allocation.BEST if best else allocation.FIXED,
         round_to=multiple,
     )
@@ -146,7 +132,7 @@ def _fill(
     except PruneScopeError as error:
         problem(error, title="The plan cannot be filled that way")
         return
-    plan_state.do(found.plan, action=f"fill: {allocation.get(name).label.lower()}")
+    plan_state.do(found.plan, action=f"fill: {STRATEGIES.get(name).label.lower()}")
     st.session_state[MESSAGE] = (found.feasible, found.message, found.unmeasured)
     st.rerun()
 

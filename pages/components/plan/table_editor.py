@@ -12,8 +12,8 @@ from analysis.curves import sparklines
 from analysis.records import Plan
 from pages.components.state import Session, plan_state, url_state
 from pages.components.widgets import formatting
-from pruners.criteria import registry
-from pruners.selection import granularity as granularities
+from pruners.criteria import CRITERIA
+from pruners.granularity import parse
 
 ROWS = 14
 
@@ -75,8 +75,8 @@ def _drop(drop: float, low: float, high: float) -> str:
 
 
 def _columns(table: pd.DataFrame, current: Session) -> dict[str, Any]:
-    kinds = {granularities.parse(name).kind for name in table["granularity"]}
-    offered = [name for name in registry.names() if kinds <= set(registry.get(name).granularities)]
+    kinds = {parse(name).kind for name in table["granularity"]}
+    offered = [entry.name for entry in CRITERIA if kinds <= entry.granularities]
     measured = list(current.run.spec.criteria) if current.run is not None else []
     # Measured criteria first; sorting is stable.
     offered = sorted(offered, key=lambda name: name not in measured)

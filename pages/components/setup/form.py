@@ -2,62 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
 import streamlit as st
 
 from analysis.records import SubjectSpec
+from analysis.subjects import DATA_SCHEMES, MODEL_SCHEMES, Scheme
+from pruners.registry import Registry
 
-CUSTOM = "Other address"
-
-
-@dataclass(frozen=True, slots=True)
-class SourceChoice:
-    """A way to name a model or data set.
-
-    Attributes:
-        example: An address of this kind.
-        help: What goes into it.
-    """
-
-    example: str
-    help: str
-
-
-MODELS: Mapping[str, SourceChoice] = {
-    "Sample": SourceChoice(
-        "sample:resnet20", "A small trained network that comes with PruneScope."
-    ),
-    "torchvision": SourceChoice(
-        "torchvision:resnet18#weights=weights/resnet18.safetensors",
-        "A torchvision architecture with your weights: safetensors or a plain state dict.",
-    ),
-    "timm": SourceChoice(
-        "timm:resnet18#weights=weights/model.safetensors", "An architecture of timm."
-    ),
-    "Python factory": SourceChoice(
-        "path/model.py:build#weights=weights/model.safetensors",
-        "A function that returns the module, in a file or as package.module:function. "
-        "Its code runs, so the file must lie below the folders that this server allows.",
-    ),
-}
-DATA: Mapping[str, SourceChoice] = {
-    "Sample": SourceChoice("sample:fashion-mnist", "10,000 test images, 2,000 for calibration."),
-    "NumPy file": SourceChoice(
-        "npz:data/test.npz#mean=0.5&std=0.25",
-        "An npz file with the arrays images and labels; mean and std normalise them.",
-    ),
-    "Image folder": SourceChoice(
-        "imagefolder:data/val#size=224&mean=0.485,0.456,0.406&std=0.229,0.224,0.225",
-        "A folder with one folder of images a class.",
-    ),
-    "torchvision": SourceChoice("torchvision:CIFAR10#root=data", "A torchvision data set on disk."),
-    "Python factory": SourceChoice(
-        "path/data.py:build", "A function that returns a map-style data set of (input, target)."
-    ),
-}
+SAMPLE = "sample"
+T = TypeVar("T")
 
 
 def form(present: SubjectSpec | None, *, samples: tuple[str, ...]) -> SubjectSpec | None:
@@ -75,9 +30,9 @@ def form(present: SubjectSpec | None, *, samples: tuple[str, ...]) -> SubjectSpe
     )
     model_column, data_column = st.columns(2)
     with model_column:
-        model = _address("Model", MODELS, start.model, samples=samples)
+        model = _address("Model", MODEL_SCHEMES, start.model, samples=samples)
     with data_column:
-        data = _address("Data", DATA, start.data or "", samples=("fashion-mnist",))
+        data = _address("Data", DATA_SCHEMES, start.data or "", samples=("fashion-mnist",))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         count = st.number_input(
             "Evaluation samples",
@@ -109,46 +64,47 @@ def form(present: SubjectSpec | None, *, samples: tuple[str, ...]) -> SubjectSpe
 
 
 def _address(
-    label: str, sources: Mapping[str, SourceChoice], present: str, *, samples: tuple[str, ...]
+    label: str, schemes: Registry[Scheme[T]], present: str, *, samples: tuple[str, ...]
 ) -> str:
-    """Draw the choice of a source and the fields of its address."""
+    """Draw the choice of a scheme and the fields of its address."""
     key = f"setup_{label.lower()}"
+    offered = {scheme.label: scheme for scheme in schemes if scheme.example}
     kind = st.segmented_control(
         label,
-        list(sources),
-        default=_kind_of(present, sources),
+        list(offered),
+        default=_kind_of(present, offered.values()),
         required=True,
         key=f"{key}_kind",
         persist_state="session",
     )
-    source = sources[kind or "Sample"]
-    if kind == "Sample":
-        name = present.removeprefix("sample:")
+    scheme = offered.get(kind or "") or next(iter(offered.values()))
+    if scheme.name == SAMPLE:
+        name = present.removeprefix(f"{SAMPLE}:")
         chosen = st.selectbox(
             f"Sample {label.lower()}",
             samples,
             index=samples.index(name) if name in samples else 0,
             key=f"{key}_sample",
-            help=source.help,
+            help=scheme.help,
             persist_state="session",
         )
-        return f"sample:{chosen}"
-    same_kind = _kind_of(present, sources) == kind
+        return f"{SAMPLE}:{chosen}"
+    same_kind = _kind_of(present, offered.values()) == kind
     return st.text_input(
         f"{label} address",
         value=present if same_kind else "",
-        placeholder=source.example,
-        help=source.help,
+        placeholder=scheme.example,
+        help=scheme.help,
         key=f"{key}_{kind}",
         persist_state="session",
     )
 
 
-def _kind_of(address: str, sources: Mapping[str, SourceChoice]) -> str:
-    """Return which source an address belongs to, by its scheme."""
-    schemes = {source.example.split(":")[0]: kind for kind, source in sources.items()}
-    scheme = address.split(":")[0]
-    return schemes.get(scheme, "Python factory" if address else "Sample")
+def _kind_of(address: str, offered: Iterable[Scheme[T]]) -> str:
+    """Return the label of the scheme that an address begins with; else that of factories."""
+    labels = {scheme.name: scheme.label for scheme in offered if not scheme.is_factory}
+    factory = next(scheme.label for scheme in offered if scheme.is_factory)
+    return labels.get(address.split(":")[0], factory) if address else labels[SAMPLE]
 
 
 def _advanced(start: SubjectSpec) -> dict[str, Any]:

@@ -6,26 +6,33 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from analysis.edits import REPAIR_HELP, SWEEP_REPAIRS, PreparedSubject
-from analysis.engine import PRECISION_HELP, PRECISIONS
+from analysis.edits import PreparedSubject
 from analysis.evaluation import LoadedSubject
 from analysis.records import SweepSpec
-from analysis.sweeps import SweepEstimate, estimate_cost, parse_ratios, plan_sweep
+from analysis.repairs import sweep_repairs
+from analysis.sweeps import (
+    MODES,
+    OPTIONS,
+    Option,
+    SweepEstimate,
+    estimate_cost,
+    parse_ratios,
+    plan_sweep,
+)
 from analysis.worker import known_points, launch
 from pages.components.state import Session, session, url_state
 from pages.components.widgets import formatting
-from pruners.criteria import REDUCTION_HELP, REDUCTIONS, registry
-from pruners.groups import SEMANTICS, SEMANTICS_HELP, SEMANTICS_LABEL
-from pruners.selection import granularity as granularities
+from pruners.criteria import CRITERIA, scoring
+from pruners.granularity import parse, presets
+from pruners.registry import Entry
+from pruners.semantics import SEMANTICS
 
 GRIDS = {
-    "Nine ratios": "0.1:0.9:0.1",
+    "Nine ratios": OPTIONS.get("ratios").default,
     "Quick look": "0.25,0.5,0.75",
     "Own grid": "",
 }
 FEW = 4
-DEFAULTS = ("l1", "fpgm", "taylor")
-EFFORTS = {"exhaustive": "All points, all samples", "adaptive": "Up to the tolerance"}
 
 
 def draw(current: Session, subject: LoadedSubject) -> None:
@@ -56,42 +63,43 @@ def _spec(prepared: PreparedSubject) -> SweepSpec:
     left, right = st.columns(2)
     with left:
         granularity = st.selectbox(
-            "Granularity",
-            granularities.PRESETS if prepared.structure is not None else ("element",),
+            OPTIONS.get("granularity").label,
+            presets() if prepared.structure is not None else ("element",),
             key="sweep_granularity",
-            help="What one pruning decision removes.",
-            format_func=lambda name: f"{name}: {granularities.parse(name).description}",
+            help=OPTIONS.get("granularity").help + ".",
+            format_func=lambda name: f"{name}: {parse(name).description}",
             persist_state="session",
         )
-        kind = granularities.parse(granularity).kind
-        offered = [name for name in registry.names() if kind in registry.get(name).granularities]
+        chosen = parse(granularity)
+        offered = scoring(chosen.kind)
+        option = OPTIONS.get("criteria")
         criteria = st.multiselect(
-            "Criteria",
+            option.label,
             offered,
-            default=[name for name in DEFAULTS if name in offered],
-            format_func=lambda name: registry.get(name).label,
-            key=f"sweep_criteria_{kind}",
-            help="How the importance of a channel or weight is judged.",
+            default=[name for name in option.parse(option.default) if name in offered],
+            format_func=lambda name: CRITERIA.get(name).label,
+            key=f"sweep_criteria_{chosen.kind}",
+            help=option.help + ".",
             persist_state="session",
         )
     with right:
-        ratios = _ratios(granularities.parse(granularity).fixed_ratio)
+        ratios = _ratios(chosen.fixed_ratio)
         layers = st.text_input(
-            "Layers",
-            value="*",
+            OPTIONS.get("layers").label,
+            value=OPTIONS.get("layers").default,
             key="sweep_layers",
-            help="A pattern over layer names, such as layer3.*; * takes all.",
+            help=OPTIONS.get("layers").help + ".",
             persist_state="session",
         )
     mode, precision = _mode()
-    semantics, repair, reduction = _methods(granularities.parse(granularity).is_structured)
+    semantics, repair, reduction = _methods(chosen.is_structured)
     _explain(criteria)
     return SweepSpec(
         subject=prepared.subject.spec,
         criteria=tuple(criteria),
         granularity=granularity,
         ratios=ratios,
-        layers=layers.strip() or "*",
+        layers=layers.strip() or OPTIONS.get("layers").default,
         semantics=semantics,
         repair=repair,
         reduction=reduction,
@@ -106,25 +114,26 @@ def _explain(criteria: Sequence[str]) -> None:
     many = len(criteria) > FEW
     with st.expander("What the criteria do", icon=":material/help:") if many else st.container():
         for name in criteria:
-            entry = registry.get(name)
+            entry = CRITERIA.get(name)
             st.caption(f"**{entry.label}**: {entry.help} {entry.caution}".strip())
+
+
+def entries_of(option: Option) -> dict[str, Entry]:
+    """Return what can be chosen, by name."""
+    return {entry.name: entry for entry in option.choices()} if option.choices else {}
+
+
+def explained(option: Option) -> str:
+    """Return the help of an option and of each choice."""
+    lines = [f"**{entry.label}**: {entry.help}" for entry in entries_of(option).values()]
+    return "  \n".join([f"{option.help}.", *lines])
 
 
 def _mode() -> tuple[str, str]:
     """Ask how much is measured, and in which precision."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        mode = st.segmented_control(
-            "Effort",
-            list(EFFORTS),
-            default="exhaustive",
-            required=True,
-            format_func=lambda name: EFFORTS[name],
-            key="sweep_mode",
-            help="All of it gives whole curves. Up to the tolerance only answers how much each "
-            "layer tolerates, at 95 % confidence, and leaves out what is decided already.",
-            persist_state="session",
-        )
-        if mode == "adaptive":
+        mode = _segments(OPTIONS.get("mode"))
+        if MODES.get(mode).stops_early:
             url_state.number(
                 "tolerance",
                 "Tolerance (pp)",
@@ -134,69 +143,71 @@ def _mode() -> tuple[str, str]:
                 width=150,
                 help="Accuracy drop that the sweep decides on.",
             )
-        precision = st.segmented_control(
-            "Precision",
-            PRECISIONS,
-            default=PRECISIONS[0],
-            required=True,
-            key="sweep_precision",
-            help="  \n".join(f"**{name}**: {PRECISION_HELP[name]}" for name in PRECISIONS),
-            persist_state="session",
-        )
-    return mode or "exhaustive", precision or PRECISIONS[0]
+        return mode, _segments(OPTIONS.get("precision"))
+
+
+def _segments(option: Option) -> str:
+    entries = entries_of(option)
+    chosen = st.segmented_control(
+        option.label,
+        list(entries),
+        default=option.default,
+        required=True,
+        format_func=lambda name: entries[name].label,
+        key=f"sweep_{option.name}",
+        help=explained(option),
+        persist_state="session",
+    )
+    return chosen or str(option.default)
 
 
 def _methods(is_structured: bool) -> tuple[str, str, str]:
     """Ask what a pruned channel means, how it is repaired, and how a group's layers join."""
     left, middle, right = st.columns(3)
-    semantics = left.selectbox(
-        "A pruned channel is",
-        SEMANTICS if is_structured else SEMANTICS[:1],
-        format_func=lambda name: SEMANTICS_LABEL[name],
-        key=f"sweep_semantics_{is_structured}",
-        help="  \n".join(
-            f"**{SEMANTICS_LABEL[name]}**: {SEMANTICS_HELP[name]}" for name in SEMANTICS
-        ),
-        persist_state="session",
-    )
-    repairs = SWEEP_REPAIRS if semantics == "removal" else ("none", "bn")
-    repair = middle.selectbox(
-        "Repair of each point",
-        repairs,
-        format_func=lambda name: f"{name}: {REPAIR_HELP[name]}",
-        key=f"sweep_repair_{semantics}",
-        help="Recovery without training, on the calibration set; points take longer.",
-        persist_state="session",
-    )
-    reduction = right.selectbox(
-        "Layers of a group join by",
-        REDUCTIONS if is_structured else REDUCTIONS[:1],
-        format_func=lambda name: f"{name}: {REDUCTION_HELP[name]}",
-        key=f"sweep_reduction_{is_structured}",
-        help="How the scores of coupled layers become one score per channel.",
-        persist_state="session",
-    )
+    shape = f"_{is_structured}"
+    with left:
+        semantics = _select(OPTIONS.get("semantics"), shape, is_open=is_structured)
+    with middle:
+        names = sweep_repairs(removes=SEMANTICS.get(semantics).removes)
+        repair = _select(OPTIONS.get("repair"), f"_{semantics}", names=names)
+    with right:
+        reduction = _select(OPTIONS.get("reduction"), shape, is_open=is_structured)
     return semantics, repair, reduction
+
+
+def _select(
+    option: Option, key: str, *, names: Sequence[str] | None = None, is_open: bool = True
+) -> str:
+    """Ask for one of the choices; of the default alone where the option means nothing."""
+    entries = entries_of(option)
+    return st.selectbox(
+        option.label,
+        (names or list(entries)) if is_open else [option.default],
+        format_func=lambda name: f"{name}: {entries[name].help}",
+        key=f"sweep_{option.name}{key}",
+        help=option.help + ".",
+        persist_state="session",
+    )
 
 
 def _ratios(fixed: float | None) -> tuple[float, ...]:
     if fixed is not None:
-        st.text_input("Ratios removed", value=f"{fixed:g}", disabled=True)
+        st.text_input(OPTIONS.get("ratios").label, value=f"{fixed:g}", disabled=True)
         return (fixed,)
     grid = st.segmented_control(
-        "Ratios removed",
+        OPTIONS.get("ratios").label,
         list(GRIDS),
         default="Nine ratios",
         required=True,
         key="sweep_grid",
-        help="Fractions of the original, from first to last by step, or listed.",
+        help=OPTIONS.get("ratios").text,
         persist_state="session",
     )
     given = GRIDS[grid or "Nine ratios"]
     if not given:
         given = st.text_input(
             "Own grid",
-            value="0.1:0.9:0.1",
+            value=OPTIONS.get("ratios").default,
             key="sweep_ratios",
             persist_state="session",
             help="first:last:step, or a list such as 0.2,0.5,0.8",
@@ -223,6 +234,6 @@ def _cost_line(spec: SweepSpec, estimate: SweepEstimate) -> str:
         f"**{formatting.plural(total, 'point')}**: "
         f"{formatting.thousands(estimate.points_new)} new, "
         f"{formatting.thousands(estimate.points_cached)} known already \N{MIDDLE DOT} "
-        f"{'at most' if spec.mode == 'adaptive' else 'about'} "
+        f"{'at most' if MODES.get(spec.mode).stops_early else 'about'} "
         f"**{formatting.duration(estimate.seconds)}** on {spec.subject.device}"
     )

@@ -10,7 +10,7 @@ from analysis.curves import criteria_of
 from analysis.records import RunRow
 from pages.components.state import Session, session
 from pages.components.widgets import charts, formatting, go, job, refreshed
-from pruners.criteria import registry
+from pruners.criteria import CRITERIA
 
 
 def draw(current: Session) -> None:
@@ -64,7 +64,7 @@ def _criterion(names: list[str]) -> str:
 
 
 def _label(name: str) -> str:
-    return registry.get(name).label
+    return CRITERIA.get(name).label
 
 
 def _head(run: RunRow, live: bool) -> None:

@@ -9,9 +9,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from analysis.edits import Batches, PreparedSubject, is_visible
+from analysis.edits import PreparedSubject
 from analysis.records import Plan, PlanEntry
-from analysis.recovery.student import Student
+from analysis.repairs.layers import Batches, is_visible
+from analysis.repairs.student import Student
 from pruners.errors import InputError
 from pruners.groups import Group
 from pruners.layers import (

@@ -1,110 +1,16 @@
-"""What one pruning decision removes: an element, a channel, a head, a block, N:M.
-
-Element-like granularities work on a weight ``(O, I/G, K...)``, output channels first.
-
-* ``element``: one weight.
-* ``block:NxM``: N neighbouring output channels x M neighbouring input channels at one kernel
-  position (the orientation of Intel Neural Compressor: ``4x1`` is 4 output rows x 1 input column).
-  A block's score is the mean of its weights' scores. Where N or M does not divide the layer, the
-  last block is smaller; nothing is left out.
-* ``n:m``, such as ``2:4``: of each M neighbouring **input channels** (at one output channel and
-  one kernel position) the N highest scores are **kept**. A last short run of fewer than M keeps at
-  most N. Its ratio is fixed: 1 - N/M.
-* ``channel``, ``head``: units of a group; see `pruners.groups.groups` and
-`pruners.criteria.coupled`.
-"""
+"""Units of element-like granularities in one weight: their number, scores and masks."""
 
 from __future__ import annotations
 
 import math
-import re
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from pruners.errors import InputError, UnsupportedError
+from pruners.granularity import Granularity
 from pruners.selection.masks import keep_mask
-
-KINDS = ("element", "channel", "head", "block", "n:m")
-PRESETS = ("channel", "element", "head", "block:4x1", "block:1x4", "2:4")
-
-
-@dataclass(frozen=True, slots=True)
-class Granularity:
-    """A parsed granularity.
-
-    Attributes:
-        kind: One of `KINDS`.
-        rows: Output channels of a block; N kept for ``n:m``; 1 otherwise.
-        columns: Input channels of a block; M for ``n:m``; 1 otherwise.
-    """
-
-    kind: str
-    rows: int = 1
-    columns: int = 1
-
-    def __str__(self) -> str:
-        if self.kind == "block":
-            return f"block:{self.rows}x{self.columns}"
-        return f"{self.rows}:{self.columns}" if self.kind == "n:m" else self.kind
-
-    @property
-    def level(self) -> str:
-        """The level that criteria are asked for: ``element`` or ``channel``."""
-        return "channel" if self.is_structured else "element"
-
-    @property
-    def is_structured(self) -> bool:
-        """Whether units belong to groups and can be removed physically."""
-        return self.kind in ("channel", "head")
-
-    @property
-    def keep_one(self) -> bool:
-        """Whether one unit always stays."""
-        return self.is_structured
-
-    @property
-    def fixed_ratio(self) -> float | None:
-        """The only ratio that an N:M pattern has; None where the ratio is free."""
-        return 1 - self.rows / self.columns if self.kind == "n:m" else None
-
-    @property
-    def description(self) -> str:
-        """The granularity in plain words."""
-        return {
-            "element": "single weights",
-            "channel": "output channels, with everything that is coupled to them",
-            "head": "whole attention heads",
-            "block": f"blocks of {self.rows} output x {self.columns} input channels at one "
-            "kernel position",
-            "n:m": f"{self.rows} kept of every {self.columns} neighbouring input channels",
-        }[self.kind]
-
-
-def parse(text: str) -> Granularity:
-    """Parse ``element``, ``channel``, ``head``, ``block:NxM`` or ``N:M`` (N kept of M).
-
-    Raises:
-        InputError: Anything else, or numbers that make no pattern.
-    """
-    if text in ("element", "channel", "head"):
-        return Granularity(text)
-    if match := re.fullmatch(r"block:(\d+)x(\d+)", text):
-        rows, columns = int(match[1]), int(match[2])
-        if rows < 1 or columns < 1:
-            raise InputError(f"granularity {text!r}: a block has at least one row and one column")
-        return Granularity("block", rows, columns)
-    if match := re.fullmatch(r"(\d+):(\d+)", text):
-        kept, out_of = int(match[1]), int(match[2])
-        if not 1 <= kept < out_of:
-            raise InputError(f"granularity {text!r}: N of N:M is kept, so 1 <= N < M is needed")
-        return Granularity("n:m", kept, out_of)
-    raise InputError(
-        f"unknown granularity {text!r}; known: element, channel, head, block:NxM (N output x M "
-        "input channels), N:M such as 2:4 (N kept of every M input channels)"
-    )
 
 
 def num_units(granularity: Granularity, shape: torch.Size | tuple[int, ...]) -> int:

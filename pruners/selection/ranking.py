@@ -2,56 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from pruners.errors import InputError, UnknownNameError
+from pruners.errors import InputError
+from pruners.normalizers import normalize
 from pruners.selection.masks import num_removed
-
-
-def _lamp(scores: Tensor) -> Tensor:
-    """Divide each squared score by the sum of the squares that would outlive it."""
-    squares, order = torch.sort(scores.square(), stable=True)
-    outliving = squares.flip(0).cumsum(0).flip(0)
-    ratio = torch.where(outliving > 0, squares / outliving, 0.0)
-    return torch.empty_like(ratio).index_copy_(0, order, ratio)
-
-
-def _divided(scores: Tensor, scale: Tensor) -> Tensor:
-    return scores / scale if float(scale) > 0 else scores
-
-
-_NORMALIZERS: dict[str, Callable[[Tensor], Tensor]] = {
-    "none": lambda scores: scores,
-    "mean": lambda scores: _divided(scores, scores.abs().mean()),
-    "sum": lambda scores: _divided(scores, scores.abs().sum()),
-    "max": lambda scores: _divided(scores, scores.abs().amax()),
-    "l2": lambda scores: _divided(scores, scores.square().sum().sqrt()),
-    "lamp": _lamp,
-}
-NORMALIZERS = tuple(_NORMALIZERS)
-NORMALIZER_HELP = {
-    "none": "scores as they are, those of coupled layers too: for criteria that mean the same in "
-    "each layer (a change of the loss: Taylor, SNIP, Fisher, OBS) and for LAMP",
-    "mean": "each layer's scores divided by their mean",
-    "sum": "each layer's scores divided by their sum: large layers lose more",
-    "max": "each layer's scores divided by the largest",
-    "l2": "each layer's scores divided by their Euclidean norm, as in NNCF",
-    "lamp": "squared score / sum of the squares that would outlive it (LAMP, Lee et al. 2021)",
-}
-
-
-def normalize(scores: Tensor, *, normalizer: str) -> Tensor:
-    """Return one layer's scores on a scale that compares with other layers, in float64.
-
-    Raises:
-        UnknownNameError: No such normaliser.
-    """
-    if normalizer not in _NORMALIZERS:
-        raise UnknownNameError("normalizer", normalizer, _NORMALIZERS)
-    return _NORMALIZERS[normalizer](scores.reshape(-1).double()).reshape(scores.shape)
 
 
 def global_masks(
@@ -70,7 +28,8 @@ def global_masks(
     Args:
         scores: Unit scores by layer or group, any shapes.
         ratio: Fraction removed of all units, 0..1.
-        normalizer: How layers are made comparable, one of `NORMALIZERS`.
+        normalizer: How layers are made comparable, one of
+            `pruners.normalizers.NORMALIZERS`.
         keep_one: One unit of each layer always stays (channels and heads).
 
     Returns:

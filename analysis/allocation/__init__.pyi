@@ -1,0 +1,28 @@
+from .filling import fill_plan
+from .goals import GOALS, Budget, Goal, budget_forms, budgets, parse_budget
+from .ranked import fill_by_rank, global_plan
+from .registry import STRATEGIES, allocate
+from .strategy import BEST, FIXED, Allocation, Request, Strategy
+from .threshold import fill_to_threshold
+from .uniform import fill_uniformly
+
+__all__ = [
+    "Allocation",
+    "BEST",
+    "Budget",
+    "FIXED",
+    "GOALS",
+    "Goal",
+    "Request",
+    "STRATEGIES",
+    "Strategy",
+    "allocate",
+    "budget_forms",
+    "budgets",
+    "fill_by_rank",
+    "fill_plan",
+    "fill_to_threshold",
+    "fill_uniformly",
+    "global_plan",
+    "parse_budget",
+]

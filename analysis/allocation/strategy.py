@@ -1,0 +1,96 @@
+"""What a strategy is, what it is asked for, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from analysis.allocation.goals import Budget
+    from analysis.edits import PreparedSubject
+    from analysis.plans import Meter
+    from analysis.records import Plan
+
+FIXED, BEST = "fixed", "best"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a strategy is asked for.
+
+    Attributes:
+        plan: Lists an entry for each prunable target; locked entries stay as they are.
+        points: The points table of the run; None where nothing was measured.
+        meter: Measures what a plan costs.
+        budget: What the plan may cost at most.
+        ratio: One ratio for all.
+        tolerance: Largest accepted drop of each layer alone, as a fraction.
+        criteria: ``fixed`` keeps each entry's criterion, ``best`` chooses one per layer.
+        cautious: Read curves at the upper end of their intervals.
+        most: Largest ratio that is given to any entry.
+        prepared: The subject, for strategies that read scores; None where no model is at hand.
+        normalizer: How scores of different layers are compared, one of
+            `pruners.normalizers.NORMALIZERS`; None takes the criterion's own.
+        finish: Applied to every plan that a strategy tries, before its cost is asked for: rounding
+            of kept counts, so that a budget holds after it. It must not reverse an order: what
+            removes more before it removes no less after it.
+    """
+
+    plan: Plan
+    meter: Meter
+    points: pd.DataFrame | None = None
+    budget: Budget | None = None
+    ratio: float | None = None
+    tolerance: float | None = None
+    criteria: str = FIXED
+    cautious: bool = False
+    most: float = 1.0
+    prepared: PreparedSubject | None = None
+    normalizer: str | None = None
+    finish: Callable[[Plan], Plan] = lambda plan: plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allocation:
+    """A filled plan and how it came out.
+
+    Attributes:
+        plan: The plan; where the budget cannot be met, the nearest one.
+        feasible: Whether the budget is met.
+        spent: What the plan costs in the budget's unit, as a fraction of dense (drops: the drop).
+        level: The ratio or tolerance that was chosen.
+        message: One line for a person.
+        blocking: Locked entries that stand in the way of the budget.
+        unmeasured: Layers without a curve; they stay as they were.
+    """
+
+    plan: Plan
+    feasible: bool = True
+    spent: float | None = None
+    level: float | None = None
+    message: str = ""
+    blocking: tuple[str, ...] = ()
+    unmeasured: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """A registered strategy.
+
+    Attributes:
+        name: Short name, used in commands and files.
+        label: Name for people.
+        help: What it does, one sentence.
+        needs: What it needs of a request: ``points`` and one of ``ratio``, ``tolerance``,
+            ``budget``.
+        fn: The function.
+    """
+
+    name: str
+    label: str
+    help: str
+    needs: frozenset[str]
+    fn: Callable[[Request], Allocation]

@@ -1,0 +1,67 @@
+"""The registry of precisions in which the points of a sweep are computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from analysis import engine
+from pruners.registry import Registry
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from analysis.engine.bf16 import Gaps
+    from analysis.engine.evaluator import Evaluator
+    from pruners.capture import Graph
+
+
+class Opener(Protocol):
+    """Opens the evaluator of a model for a precision."""
+
+    def __call__(
+        self, exact: Evaluator, graph: Graph | None, example: Tensor, *, gaps: Gaps
+    ) -> Evaluator:
+        """Return the evaluator.
+
+        Args:
+            exact: The evaluator of the model as it is.
+            graph: The captured model.
+            example: Inputs ``(2, ...)`` on which the program is checked.
+            gaps: By how much answers lead the next ones; see `ReducedEvaluator`.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """A registered precision.
+
+    Attributes:
+        name: Name on the command line and in runs.
+        label: Name on pages.
+        help: What it is for, in plain words.
+        open: Returns the evaluator.
+    """
+
+    name: str
+    label: str
+    help: str
+    open: Opener
+
+
+PRECISIONS = Registry(
+    "precision",
+    (
+        Precision(
+            "float32", "float32", "the model as it is", lambda exact, graph, example, *, gaps: exact
+        ),
+        Precision(
+            "bf16",
+            "bf16",
+            "faster on processors that have it, close answers done again in float32",
+            lambda exact, graph, example, *, gaps: engine.ReducedEvaluator(
+                exact, graph, example, gaps=gaps
+            ),
+        ),
+    ),
+)

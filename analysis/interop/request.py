@@ -1,0 +1,107 @@
+"""What is exported, what an export wrote, and what a format is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from analysis import plans, recovery
+from analysis.repairs import NO_REPAIR
+from pruners.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import nn
+
+    from analysis.edits import PreparedSubject
+    from analysis.evaluation import Evaluation
+    from analysis.records import Plan
+    from analysis.recovery import Recovery
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ExportRequest:
+    """What is exported.
+
+    Attributes:
+        prepared: The subject.
+        plan: The plan.
+        recovery: The plan repaired: then the repaired model is exported; None where it was not.
+        directory: Where the files go; it is made if missing.
+        points: The points table of the plan's run; None where nothing was measured.
+        evaluation: What the plan was measured to give; None where it was not.
+        name: Start of the file names.
+    """
+
+    prepared: PreparedSubject
+    plan: Plan
+    directory: Path
+    recovery: Recovery | None = None
+    points: pd.DataFrame | None = None
+    evaluation: Evaluation | None = None
+    name: str = "plan"
+
+    @property
+    def repair(self) -> str:
+        """How the exported model is repaired; ``none`` if it is not."""
+        return NO_REPAIR if self.recovery is None else self.recovery.method
+
+    @property
+    def chosen(self) -> Plan:
+        """The plan as it is exported: a mask search chooses other channels than were asked for."""
+        return self.plan if self.recovery is None else self.recovery.plan
+
+    def model(self) -> nn.Module:
+        """Return the physically smaller model that is exported.
+
+        Raises:
+            PlanError: The plan does not fit the subject.
+        """
+        if self.recovery is not None:
+            return recovery.recovered_model(self.prepared, self.recovery)
+        return plans.removed_model(self.prepared, self.plan)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """What an export wrote.
+
+    Attributes:
+        files: The files, each with what is inside.
+        notes: What the format cannot say, for the user.
+    """
+
+    files: tuple[tuple[Path, str], ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A registered format.
+
+    Attributes:
+        name: Short name, used in commands.
+        label: Name for people.
+        help: What it writes, one sentence.
+        fn: The function.
+        ready: Raises UnsupportedError where a package that the format needs is not installed.
+    """
+
+    name: str
+    label: str
+    help: str
+    fn: Callable[[ExportRequest], Exported]
+    ready: Callable[[], None] = lambda: None
+
+
+def require_points(request: ExportRequest) -> pd.DataFrame:
+    """Return the points table.
+
+    Raises:
+        InputError: There is none.
+    """
+    if request.points is None or request.points.empty:
+        raise InputError("this export writes measured points, but the plan has no run with points")
+    return request.points

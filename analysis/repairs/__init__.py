@@ -1,0 +1,5 @@
+"""Repairs without training: a registry, single points of a sweep, whole plans."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

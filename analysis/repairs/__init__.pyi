@@ -1,0 +1,41 @@
+from .layers import Batches, calibration_batches, is_visible, weight_masks
+from .mask_tuning import searched_plan, tuned_edit
+from .method import PointRepair, RepairMethod
+from .points import (
+    PointRepairer,
+    batch_norm_names,
+    batch_norm_point,
+    least_squares_point,
+    weight_names,
+)
+from .registry import NO_REPAIR, REPAIRS, check_repair, plan_repairs, sweep_repairs
+from .student import Student, open_student
+from .whole_plan import PlanWork, batch_norm_plan, least_squares_plan, obs_plan, tuned_plan
+
+__all__ = [
+    "Batches",
+    "NO_REPAIR",
+    "PlanWork",
+    "PointRepair",
+    "PointRepairer",
+    "REPAIRS",
+    "RepairMethod",
+    "Student",
+    "batch_norm_names",
+    "batch_norm_plan",
+    "batch_norm_point",
+    "calibration_batches",
+    "check_repair",
+    "is_visible",
+    "least_squares_plan",
+    "least_squares_point",
+    "obs_plan",
+    "open_student",
+    "plan_repairs",
+    "searched_plan",
+    "sweep_repairs",
+    "tuned_edit",
+    "tuned_plan",
+    "weight_masks",
+    "weight_names",
+]

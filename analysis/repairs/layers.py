@@ -1,0 +1,51 @@
+"""What repairs may look at and change: calibration data, visible layers, kept weights."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from analysis.edits import CALIBRATION_BATCH, PreparedSubject, Target
+from pruners.errors import InputError
+from pruners.groups import consumer_masks
+from pruners.layers import find_layer, to_native, weight_name
+
+Batches = list[tuple[Tensor, Tensor | None]]
+
+
+def calibration_batches(prepared: PreparedSubject) -> Batches:
+    """Return the calibration set as a list of batches.
+
+    Raises:
+        InputError: The subject has no calibration data.
+    """
+    split = prepared.subject.calibration
+    if split is None:
+        raise InputError("a repair needs calibration data; give a data address")
+    return list(split.batches(CALIBRATION_BATCH))
+
+
+def weight_masks(prepared: PreparedSubject, target: Target, mask: Tensor) -> dict[str, Tensor]:
+    """Return which weights a repair may fit after a target is pruned (semantics ``removal``).
+
+    Args:
+        prepared: The subject.
+        target: What is pruned.
+        mask: True = keep: ``(units,)``, or the weight's output-first shape.
+
+    Returns:
+        Weight name -> boolean mask in the module's layout, True = keep.
+    """
+    if target.group is not None:
+        return consumer_masks(prepared.group(target.group), ~mask, prepared.evaluator.state)
+    module = find_layer(prepared.model, target.layer)
+    attribute = weight_name(module, name=target.layer)
+    name = f"{target.layer}.{attribute}" if target.layer else attribute
+    return {name: to_native(mask, module)}
+
+
+def is_visible(model: nn.Module, layer: str) -> bool:
+    """Return whether the layer's inputs and outputs can be seen: not inside of attention."""
+    if isinstance(find_layer(model, layer), nn.MultiheadAttention):
+        return False
+    parent = model.get_submodule(layer.rpartition(".")[0])
+    return not isinstance(parent, nn.MultiheadAttention)

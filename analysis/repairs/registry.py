@@ -1,0 +1,105 @@
+"""The registry of repairs.
+
+Names and help are known without torch: what the entries do is looked up when they do it.
+"""
+
+from __future__ import annotations
+
+from analysis import repairs
+from analysis.repairs.method import PointRepair, RepairMethod
+from pruners.errors import UnknownNameError, UnsupportedError
+from pruners.registry import Registry
+
+NO_REPAIR = "none"
+REPAIRS = Registry(
+    "repair",
+    (
+        RepairMethod(name=NO_REPAIR, label="Raw", help="no repair", needs_removal=False),
+        RepairMethod(
+            name="bn",
+            label="Batch norm",
+            help="batch-norm statistics estimated anew",
+            needs_removal=False,
+            in_sweeps=PointRepair(
+                lambda *point: repairs.batch_norm_names(*point),
+                lambda *point: repairs.batch_norm_point(*point),
+            ),
+            in_plans=lambda work: repairs.batch_norm_plan(work),
+        ),
+        RepairMethod(
+            name="lsq",
+            label="Least squares",
+            help="kept weights fitted to the dense layer's outputs by least squares (AIMET)",
+            in_sweeps=PointRepair(
+                lambda *point: repairs.weight_names(*point),
+                lambda *point: repairs.least_squares_point(*point),
+            ),
+            in_plans=lambda work: repairs.least_squares_plan(work),
+        ),
+        RepairMethod(
+            name="obs",
+            label="OBS update",
+            help="each removed weight made up for by later ones, as OBS does (SparseGPT)",
+            in_plans=lambda work: repairs.obs_plan(work),
+        ),
+        RepairMethod(
+            name="tune",
+            label="Mask tuning",
+            help="a factor for each kept channel, mask tuning (Kwon et al.)",
+            in_plans=lambda work: repairs.tuned_plan(work),
+        ),
+        RepairMethod(
+            name="search",
+            label="Mask search",
+            help="other channels at the same counts, then mask tuning (Kwon et al.)",
+            in_plans=lambda work: repairs.tuned_plan(work),
+            choose=lambda prepared, plan, batches: repairs.searched_plan(prepared, plan, batches),
+        ),
+    ),
+)
+
+
+def sweep_repairs(*, removes: bool = True) -> tuple[str, ...]:
+    """Return the names of what sweeps offer, ``none`` first.
+
+    Args:
+        removes: Whether pruned channels are removed (`pruners.semantics.Semantics`).
+    """
+    return tuple(
+        entry.name
+        for entry in REPAIRS
+        if (entry.in_sweeps or entry.name == NO_REPAIR) and (removes or not entry.needs_removal)
+    )
+
+
+def plan_repairs(*, removes: bool = True) -> tuple[str, ...]:
+    """Return the names of the repairs of plans, without ``none``."""
+    return tuple(
+        entry.name for entry in REPAIRS if entry.in_plans and (removes or not entry.needs_removal)
+    )
+
+
+def check_repair(
+    name: str, *, removes: bool = True, known: tuple[str, ...] | None = None
+) -> RepairMethod:
+    """Return a repair that fits the semantics.
+
+    Args:
+        name: Its name.
+        removes: Whether pruned channels are removed.
+        known: The names to choose from; all by default.
+
+    Raises:
+        UnknownNameError: No such repair there.
+        UnsupportedError: It fits layers to what removal leaves, and nothing is removed.
+    """
+    if known is not None and name not in known:
+        raise UnknownNameError(REPAIRS.kind, name, known)
+    found = REPAIRS.get(name)
+    if found.needs_removal and not removes:
+        fitting = [entry.name for entry in REPAIRS if not entry.needs_removal and entry.in_plans]
+        raise UnsupportedError(
+            f"repair {name} fits the next layers to removed channels; with semantics 'weights' "
+            f"only {', '.join(fitting)} applies"
+        )
+    return found

@@ -1,0 +1,143 @@
+"""Repairs of the model of a plan: everything pruned at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Container, Iterable, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from analysis.edits import Edit, PreparedSubject, Target
+from analysis.repairs.layers import Batches, weight_masks
+from analysis.repairs.mask_tuning import tuned_edit
+from analysis.repairs.student import Student
+from pruners.errors import InputError
+from pruners.reconstruction import (
+    Fit,
+    Repair,
+    batch_norm_buffers,
+    least_squares,
+    obs_fit,
+    repair_layers,
+)
+
+Progress = Callable[[int, int], None]
+Pruned = tuple[Target, Tensor]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlanWork:
+    """What a repair is given: the plan's edit, and the model that is repaired.
+
+    Attributes:
+        prepared: The subject.
+        edit: What the plan changes.
+        pruned: What is pruned, with masks (True = keep).
+        student: The model that is repaired.
+        batches: The calibration set.
+        progress: Called with steps done and their number.
+    """
+
+    prepared: PreparedSubject
+    edit: Edit
+    pruned: Sequence[Pruned]
+    student: Student
+    batches: Batches
+    progress: Progress | None
+
+    @property
+    def start(self) -> dict[str, Tensor]:
+        """The tensors of the pruned model, as the student has them."""
+        return self.student.small(self.edit.tensors)
+
+    @property
+    def unseen(self) -> frozenset[str]:
+        """Groups whose removal the student does not show."""
+        return frozenset() if self.student.is_smaller else frozenset(self.edit.kept)
+
+    def count(self, done: int) -> None:
+        """Tell the progress over batches."""
+        if self.progress is not None:
+            self.progress(done, len(self.batches))
+
+
+def batch_norm_plan(work: PlanWork) -> Repair:
+    """Estimate batch-norm statistics anew.
+
+    Raises:
+        InputError: The model has no batch norm.
+    """
+    buffers = batch_norm_buffers(
+        work.student.model, work.batches, edit=work.start, progress=work.count
+    )
+    if not buffers:
+        raise InputError("the model has no batch norm; recovery bn does nothing for it")
+    return Repair(buffers, (), {})
+
+
+def least_squares_plan(work: PlanWork) -> Repair:
+    """Fit all pruned layers by least squares."""
+    return fitted_plan(work, fit=least_squares)
+
+
+def obs_plan(work: PlanWork) -> Repair:
+    """Update all pruned layers by OBS."""
+    return fitted_plan(work, fit=obs_fit)
+
+
+def fitted_plan(work: PlanWork, *, fit: Fit) -> Repair:
+    """Fit all pruned layers to the dense ones, one after another."""
+    masks = joint_masks(work.prepared, work.pruned, leave=work.unseen)
+    result = repair_layers(
+        work.student.model,
+        work.batches,
+        edit=work.start,
+        masks=work.student.small(masks),
+        fit=fit,
+        teacher=work.prepared.model if work.student.is_smaller else None,
+        rows=work.student.rows,
+        progress=work.progress,
+    )
+    left = dict.fromkeys(work.unseen, "evaluated by physical removal, which has no repair")
+    return dataclasses.replace(result, skipped={**result.skipped, **left})
+
+
+def tuned_plan(work: PlanWork) -> Repair:
+    """Scale the kept units of one group after the other."""
+    prepared, tensors = work.prepared, work.start
+    skipped = {}
+    for done, (target, mask) in enumerate(work.pruned, start=1):
+        if target.group is None or target.group in work.edit.kept:
+            skipped[target.name] = "mask tuning works on groups of channels that masking evaluates"
+        else:
+            tensors |= tuned_edit(
+                work.student,
+                prepared.model,
+                prepared.group(target.group),
+                mask,
+                edit=tensors,
+                batches=work.batches,
+            )
+        if work.progress is not None:
+            work.progress(done, len(work.pruned))
+    return Repair(tensors, (), skipped)
+
+
+def joint_masks(
+    prepared: PreparedSubject, pruned: Iterable[Pruned], *, leave: Container[str] = ()
+) -> dict[str, Tensor]:
+    """Return which weights a repair may fit: weight name -> mask, True = keep.
+
+    Args:
+        prepared: The subject.
+        pruned: What is pruned, with masks.
+        leave: Groups to leave out.
+    """
+    masks: dict[str, Tensor] = {}
+    for target, mask in pruned:
+        if target.group in leave:
+            continue
+        for name, keep in weight_masks(prepared, target, mask).items():
+            masks[name] = masks[name] & keep if name in masks else keep
+    return masks

@@ -1,0 +1,1 @@
+"""What a third party could add: one file each."""
