@@ -152,7 +152,7 @@ class PointStore(RunStore):
             ).fetchall()
         return points_table(
             row.run_id,
-            [dict(item) for item in rows],
+            [{**item, "sums": sums_of(item)} for item in rows],
             baselines={item["samples"]: sums_of(item) for item in baselines},
             confidence=row.spec.confidence,
             has_labels=row.has_labels,

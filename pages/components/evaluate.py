@@ -129,7 +129,7 @@ def _report(found: Evaluation) -> None:
             formatting.percent(removed.accuracy),
             **formatting.delta(formatting.points(-removed.drop), changed=removed.drop != 0),
             delta_description=f"({formatting.points_range(-removed.drop_high, -removed.drop_low)})",
-            help=f"{formatting.thousands(removed.sums.correct)} of "
+            help=f"{formatting.thousands(removed.sums.count('correct'))} of "
             f"{formatting.thousands(found.samples)}, "
             f"95 % interval {formatting.percent_range(removed.low, removed.high)}. "
             f"Dense: {formatting.percent(dense.accuracy)}.",
@@ -225,7 +225,7 @@ def _table(variants: list[MeasuredModel]) -> pd.DataFrame:
             "Not zero": formatting.thousands(item.nonzero),
             "MACs per sample": formatting.thousands(item.macs),
             "Weights file": formatting.file_size(item.file_bytes),
-            "Loss": f"{item.sums.loss / item.sums.samples:.4f}",
+            "Loss": f"{item.sums['loss'] / item.sums.samples:.4f}",
         }
         for item in variants
     }

@@ -152,7 +152,7 @@ def test_without_room_for_dense_values_the_numbers_are_the_same(
     found = run()
     assert without_seconds(found).keys() == without_seconds(expected).keys()
     for key, sums in found.sums.items():
-        assert (sums.samples, sums.correct) == (
+        assert (sums.samples, sums["correct"]) == (
             expected.sums[key].samples,
-            expected.sums[key].correct,
+            expected.sums[key]["correct"],
         )

@@ -137,7 +137,7 @@ def test_evaluate_measures_what_recover_reports(resnet: PreparedSubject, method:
     assert found.repair == method
     assert f"repaired by {method}" in found.notes[0]
     assert found.masked is not None
-    assert found.masked.sums.correct == expected.recovered.correct
+    assert found.masked.sums["correct"] == expected.recovered.correct
     assert found.agrees
     assert found.removed.params == evaluate_plan(resnet, plan, latency_seconds=0).removed.params
 
@@ -199,7 +199,7 @@ def test_a_norm_that_mixes_channels_is_repaired_in_the_smaller_model(method: str
     found = report(prepared, plan, recovery)
     assert found.recovered.agreement > found.pruned.agreement + 0.1
     evaluation = evaluate_plan(prepared, plan, recovery=recovery, latency_seconds=0)
-    assert evaluation.removed.sums.correct == found.recovered.correct
+    assert evaluation.removed.sums["correct"] == found.recovered.correct
 
 
 def test_a_smaller_layer_learns_from_the_rows_that_it_keeps() -> None:
@@ -301,7 +301,7 @@ def test_sweep_measures_the_repaired_points(resnet: PreparedSubject, repair: str
         target = next(item for item in targets(resnet, "channel") if item.name == key.group)
         mask = kept_units(scores(resnet, target, "l1"), key.kept)
         edit = repairer.repaired(target, mask, edit_for(resnet, target, mask), key=key)
-        assert measured_sums(resnet, edit).correct == sums.correct
+        assert measured_sums(resnet, edit)["correct"] == sums["correct"]
 
 
 def test_sweep_of_weights_semantics_equals_a_plain_loop(resnet: PreparedSubject) -> None:
@@ -322,7 +322,7 @@ def test_sweep_of_weights_semantics_equals_a_plain_loop(resnet: PreparedSubject)
             int((resnet.evaluator.forward(inputs, state).argmax(1) == labels).sum())
             for inputs, labels in resnet.subject.evaluation.batches(40)
         )
-        assert sums.correct == correct
+        assert sums["correct"] == correct
 
 
 def plain_scores(prepared: PreparedSubject, name: str, criterion: str) -> torch.Tensor:
@@ -375,7 +375,7 @@ def test_global_plan_of_elements_and_what_it_refuses(lenet: PreparedSubject) -> 
     found = global_plan(lenet, plan, ratio=0.9, normalizer="none")
     total = sum(entry.total for entry in found.entries)
     assert total - sum(entry.kept for entry in found.entries) == int(0.9 * total + 0.5)
-    assert not measured_sums(lenet, Edit()).lost
+    assert not measured_sums(lenet, Edit())["lost"]
     mixed = dataclasses.replace(plan.entries[0], criterion="l1")
     with pytest.raises(InputError, match="one criterion"):
         global_plan(lenet, dataclasses.replace(plan, entries=(mixed, *plan.entries[1:])), ratio=0.5)

@@ -53,12 +53,15 @@ def sums(batch: int, *, lost: int = 0, loss: float = 0.5) -> Sums:
     """Sums after some batches of ten samples."""
     return Sums(
         samples=10 * batch,
-        correct=8 * batch - lost,
-        lost=lost,
-        agree=10 * batch - lost,
-        loss=loss * batch,
-        kl=0.1 * batch,
         seconds=0.01 * batch,
+        terms={
+            "correct": 8 * batch - lost,
+            "gained": 0,
+            "lost": lost,
+            "agree": 10 * batch - lost,
+            "loss": loss * batch,
+            "kl": 0.1 * batch,
+        },
     )
 
 

@@ -83,7 +83,7 @@ def show(
     }
     facts.pop("schema_version")
     if row.baseline is not None and row.baseline.samples:
-        facts["dense accuracy"] = f"{row.baseline.correct / row.baseline.samples:.2%}"
+        facts["dense accuracy"] = f"{row.baseline['correct'] / row.baseline.samples:.2%}"
     print_table(f"Run {row.run_id}", ("", ""), [(name, _plain(facts[name])) for name in facts])
     for key, reason in reasons.items():
         say(f"{key.layer} {key.criterion} {key.ratio_requested:g}: {reason}")

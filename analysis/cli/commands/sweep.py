@@ -251,9 +251,9 @@ def _result(row: RunRow, *, points: int) -> dict[str, Any]:
     if baseline is not None and baseline.samples:
         dense = {
             "samples": baseline.samples,
-            "correct": baseline.correct,
-            "accuracy": baseline.correct / baseline.samples,
-            "loss": baseline.loss / baseline.samples if row.has_labels else None,
+            "correct": baseline["correct"],
+            "accuracy": baseline["correct"] / baseline.samples,
+            "loss": baseline["loss"] / baseline.samples if row.has_labels else None,
         }
     return {
         "run_id": row.run_id,
