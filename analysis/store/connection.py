@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from analysis.store.migrations import migrate
-from pruners.errors import StoreError
+from pruners.errors import (
+    StoreBusyError,
+    StoreDamagedError,
+    StoreError,
+    StoreFullError,
+    StoreReadOnlyError,
+)
 
 FILE = "prunescope.sqlite"
 BUSY_SECONDS = 20.0
@@ -84,7 +90,7 @@ class Database:
         try:
             yield
         except sqlite3.Error as error:
-            raise StoreError(_explained(error, self.path)) from error
+            raise _store_error(error, self.path) from error
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
@@ -126,14 +132,24 @@ def _named(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> dict[str, Any]:
     return {column[0]: value for column, value in zip(cursor.description, row, strict=True)}
 
 
-def _explained(error: sqlite3.Error, path: Path) -> str:
-    text = str(error)
-    if "locked" in text or "busy" in text:
-        return f"the workspace database {path} is locked by another program; try again"
-    if "full" in text:
-        return f"the disk of the workspace {path.parent} is full; free space and resume"
-    if "not a database" in text or "malformed" in text:
-        return f"{path} is damaged or not a PruneScope database ({text}); use another workspace"
-    if "readonly" in text or "unable to open" in text:
-        return f"the workspace database {path} cannot be written ({text}); check its permissions"
-    return f"the workspace database {path} failed: {text}"
+def _store_error(error: sqlite3.Error, path: Path) -> StoreError:
+    """Return what an error of SQLite means, by its code; Python's own errors have none."""
+    # The lowest byte is the kind, the rest is detail.
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL):
+        return StoreBusyError(
+            f"the workspace database {path} is locked by another program; try again"
+        )
+    if code == sqlite3.SQLITE_FULL:
+        return StoreFullError(
+            f"the disk of the workspace {path.parent} is full; free space and resume"
+        )
+    if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+        return StoreDamagedError(
+            f"{path} is damaged or not a PruneScope database ({error}); use another workspace"
+        )
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+        return StoreReadOnlyError(
+            f"the workspace database {path} cannot be written ({error}); check its permissions"
+        )
+    return StoreError(f"the workspace database {path} failed: {error}")

@@ -28,7 +28,7 @@ from analysis.records import RunRow
 from analysis.store import Store
 from analysis.subjects import roots_of_environment
 from analysis.worker.heartbeat import Heartbeat, stop_on_signals
-from pruners.errors import PruneScopeError, StoreError
+from pruners.errors import PruneScopeError, StoreBusyError, StoreError
 
 if TYPE_CHECKING:
     # torch takes seconds to import and much memory: not while the run waits in the queue.
@@ -201,8 +201,8 @@ def _retried(write: Callable[[], None]) -> None:
     while True:
         try:
             write()
-        except StoreError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
+        except StoreBusyError:
+            if time.monotonic() > deadline:
                 raise
         else:
             return

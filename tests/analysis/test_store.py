@@ -21,7 +21,15 @@ from analysis.records.sweep import PlannedPoint, PointKey, SweepSpec
 from analysis.store.connection import FILE, Database
 from analysis.store.migrations import MIGRATIONS, migrate
 from analysis.store.store import Store
-from pruners.errors import InputError, StoreError, UnknownNameError
+from pruners.errors import (
+    InputError,
+    StoreBusyError,
+    StoreDamagedError,
+    StoreError,
+    StoreFullError,
+    StoreReadOnlyError,
+    UnknownNameError,
+)
 from tests.helpers.store_writer import (
     SPEC,
     Update,
@@ -512,7 +520,7 @@ class TestProcesses:
         other = Store(store.workspace, busy_seconds=0.01)
         locker = sqlite3.connect(store.workspace / FILE, isolation_level=None)
         locker.execute("BEGIN IMMEDIATE")
-        with pytest.raises(StoreError, match="is locked by another program"):
+        with pytest.raises(StoreBusyError, match="is locked by another program"):
             other.save_batch(run_id, update(1, keys()), owner="me")
         assert other.run(run_id).state == "running"  # reading goes on
         locker.execute("ROLLBACK")
@@ -528,7 +536,7 @@ class TestProcesses:
         connection = store._database._connection()
         connection.execute(f"PRAGMA max_page_count = {pages}")
         found = keys(tuple(f"layer{number}" for number in range(200)))
-        with pytest.raises(StoreError, match=r"disk of the workspace .* is full"):
+        with pytest.raises(StoreFullError, match=r"disk of the workspace .* is full"):
             store.plan_points(run_id, planned(found))
         assert store.load_state(run_id).batches == 1
         assert len(store.points(run_id)) == 8
@@ -538,8 +546,43 @@ class TestProcesses:
 
     def test_a_foreign_file_is_one_line(self, tmp_path: Path) -> None:
         (tmp_path / FILE).write_text("this is not a database" * 50, encoding="utf-8")
-        with pytest.raises(StoreError, match="damaged or not a PruneScope database"):
+        with pytest.raises(StoreDamagedError, match="damaged or not a PruneScope database"):
             Store(tmp_path)
+
+    def test_a_damaged_file_is_one_line(self, store: Store) -> None:
+        ended(store)
+        store.close()
+        path = store.workspace / FILE
+        content = bytearray(path.read_bytes())
+        content[4096:] = bytes(len(content) - 4096)
+        path.write_bytes(content)
+        with pytest.raises(StoreDamagedError, match="damaged or not a PruneScope database"):
+            Store(store.workspace).runs()
+
+    def test_a_file_that_cannot_be_opened_is_one_line(self, tmp_path: Path) -> None:
+        (tmp_path / FILE).mkdir()
+        with pytest.raises(StoreReadOnlyError, match="cannot be written"):
+            Store(tmp_path)
+
+    def test_a_file_that_may_not_be_written_is_one_line(self, tmp_path: Path) -> None:
+        # Permissions do not bind the superuser, whom these tests may run as.
+        database = Database(tmp_path)
+        with database.read() as db:
+            db.execute("PRAGMA query_only = 1")
+        with (
+            pytest.raises(StoreReadOnlyError, match="check its permissions"),
+            database.write() as db,
+        ):
+            db.execute("DELETE FROM runs")
+        database.close()
+
+    def test_an_error_is_told_by_its_code_not_by_its_words(self, tmp_path: Path) -> None:
+        database = Database(tmp_path)
+        for words in ("locked", "full", "readonly", "malformed"):
+            with pytest.raises(StoreError) as caught, database.read() as db:
+                db.execute(f"SELECT * FROM {words}")
+            assert type(caught.value) is StoreError
+        database.close()
 
     def test_a_workspace_that_is_a_file_is_one_line(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
