@@ -49,7 +49,7 @@ COLUMNS = ["layer", "criterion", "kept", "samples", "correct", "status"]
 
 def ended(store: Store, run_id: str) -> RunRow:
     """Wait for a run's end."""
-    while (row := store.run(run_id)).is_live:
+    while (row := store.runs.get(run_id)).is_live:
         time.sleep(0.05)
     return row
 
@@ -64,17 +64,17 @@ def killed(folder: Path, batch: int, delay: float) -> tuple[RunRow, int, pd.Data
     """
     store = Store(folder)
     launcher = subprocess.Popen([sys.executable, "-c", LAUNCHER, folder], start_new_session=True)
-    while not store.runs() or store.runs()[0].pid is None:
+    while not store.runs.all() or store.runs.all()[0].pid is None:
         time.sleep(0.02)
-    while store.runs()[0].progress.batch < batch:
+    while store.runs.all()[0].progress.batch < batch:
         time.sleep(0.005)
-    run_id = store.runs()[0].run_id
+    run_id = store.runs.all()[0].run_id
     time.sleep(delay)
     os.killpg(launcher.pid, signal.SIGKILL)
     launcher.wait()
-    done = store.run(run_id).progress.batch
+    done = store.runs.get(run_id).progress.batch
     row = ended(store, run_id)
-    return row, done, store.points(run_id)
+    return row, done, store.points.table(run_id)
 
 
 def main() -> None:
@@ -86,7 +86,7 @@ def main() -> None:
         store = Store(Path(name) / "undisturbed")
         run_id = launch.start_sweep(store, SPEC)
         ended(store, run_id)
-        expected = store.points(run_id)[COLUMNS]
+        expected = store.points.table(run_id)[COLUMNS]
         rows = [
             killed(Path(name) / str(at), moments.randrange(40), moments.uniform(0.0, 0.1))
             for at in range(given.kills)

@@ -63,11 +63,11 @@ def prepare_subject(spec: SubjectSpec, workspace: Path | None) -> PreparedSubjec
         InputError: It cannot be loaded; the message says why.
     """
     from analysis import edits
-    from analysis.store import folder_in
+    from analysis.store import statistics_folder
     from analysis.subjects import load_subject
 
     found = edits.prepare(load_subject(spec))
-    found.use_cache(folder_in(workspace_path(workspace)))
+    found.use_cache(statistics_folder(workspace_path(workspace)))
     return found
 
 

@@ -43,16 +43,24 @@ class Database:
     Args:
         workspace: Folder of the file; made if missing.
         busy_seconds: How long to wait for another process that is writing.
+        max_bytes: Size that the file may not outgrow; None leaves it to the disk.
 
     Raises:
         StoreError: The folder or the file cannot be used.
     """
 
-    def __init__(self, workspace: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
+    def __init__(
+        self,
+        workspace: Path,
+        *,
+        busy_seconds: float = BUSY_SECONDS,
+        max_bytes: int | None = None,
+    ) -> None:
         self.path = workspace / FILE
         self._busy_seconds = busy_seconds
+        self._max_bytes = max_bytes
         self._local = threading.local()
-        self._all: weakref.WeakSet[_Held] = weakref.WeakSet()
+        self._open: weakref.WeakSet[_Held] = weakref.WeakSet()
         self._lock = threading.Lock()
         try:
             workspace.mkdir(parents=True, exist_ok=True)
@@ -67,22 +75,25 @@ class Database:
         # A connection must not be carried over into a forked process.
         mine: _Held | None = getattr(self._local, "mine", None)
         if mine is None or mine.pid != os.getpid():
-            connection = sqlite3.connect(
-                self.path,
-                timeout=self._busy_seconds,
-                isolation_level=None,
-                check_same_thread=False,
-            )
-            connection.row_factory = _named
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA foreign_keys = ON")
-            # With WAL this survives a killed process; only a power cut may lose the last batch.
-            connection.execute("PRAGMA synchronous = NORMAL")
-            mine = _Held(connection)
+            mine = _Held(self._connected())
             self._local.mine = mine
             with self._lock:
-                self._all.add(mine)
+                self._open.add(mine)
         return mine.connection
+
+    def _connected(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path, timeout=self._busy_seconds, isolation_level=None, check_same_thread=False
+        )
+        connection.row_factory = _named
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        # With WAL this survives a killed process; only a power cut may lose the last batch.
+        connection.execute("PRAGMA synchronous = NORMAL")
+        if self._max_bytes is not None:
+            page = connection.execute("PRAGMA page_size").fetchone()["page_size"]
+            connection.execute(f"PRAGMA max_page_count = {max(1, self._max_bytes // page)}")
+        return connection
 
     @contextlib.contextmanager
     def _store_errors(self) -> Iterator[None]:
@@ -119,12 +130,18 @@ class Database:
                     connection.execute("ROLLBACK")
                 raise
 
+    @property
+    def connections(self) -> int:
+        """Number of connections that are open."""
+        with self._lock:
+            return len(self._open)
+
     def close(self) -> None:
         """Close the connections of all threads."""
         with self._lock:
-            for held in self._all:
+            for held in self._open:
                 held.connection.close()
-            self._all.clear()
+            self._open.clear()
         self._local = threading.local()
 
 

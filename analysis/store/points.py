@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from analysis.records import PlannedPoint, PointKey, Sums
-from analysis.store.merging import merged_rows, merged_spec
+from analysis.store.connection import Database
+from analysis.store.jobs import check_owned
 from analysis.store.rows import (
     POINT_COLUMNS,
     SUM_COLUMNS,
@@ -20,7 +21,7 @@ from analysis.store.rows import (
     sum_values,
     sums_of,
 )
-from analysis.store.runs import RunStore, check_owned
+from analysis.store.runs import RunStore
 
 if TYPE_CHECKING:
     # pandas and torch take seconds to import; `prunescope runs list` needs neither.
@@ -29,10 +30,19 @@ if TYPE_CHECKING:
     from analysis.records import SweepState, SweepUpdate
 
 
-class PointStore(RunStore):
-    """Runs with their points."""
+class PointStore:
+    """Points of a workspace.
 
-    def plan_points(self, run_id: str, points: Sequence[PlannedPoint]) -> None:
+    Args:
+        database: That of the workspace.
+        runs: Its runs.
+    """
+
+    def __init__(self, database: Database, runs: RunStore) -> None:
+        self._database = database
+        self._runs = runs
+
+    def enter(self, run_id: str, points: Sequence[PlannedPoint]) -> None:
         """Enter a run's points, with what earlier runs measured of them. Done again, it is kept."""
         known = self.measured([item.cache_key for item in points])
         columns = (*POINT_COLUMNS, *SUM_COLUMNS)
@@ -55,7 +65,7 @@ class PointStore(RunStore):
                 rows,
             )
 
-    def save_batch(self, run_id: str, update: SweepUpdate, *, owner: str = "") -> None:
+    def save(self, run_id: str, update: SweepUpdate, *, owner: str = "") -> None:
         """Write the state after a batch in one transaction.
 
         Args:
@@ -117,7 +127,7 @@ class PointStore(RunStore):
                 found.update({row["cache_key"]: sums_of(row) for row in rows})
         return found
 
-    def load_state(self, run_id: str) -> SweepState:
+    def state(self, run_id: str) -> SweepState:
         """Return what a run knows already, for `analysis.sweeps.sweep.iter_sweep`."""
         from analysis.records import SweepState
 
@@ -138,11 +148,11 @@ class PointStore(RunStore):
             looks={key_of(row): looks_of(row) for row in rows if row["looks"]},
         )
 
-    def points(self, run_id: str) -> pd.DataFrame:
+    def table(self, run_id: str) -> pd.DataFrame:
         """Return the points table of a run, as far as it is measured."""
         from analysis.curves import points_table
 
-        row = self.run(run_id)
+        row = self._runs.get(run_id)
         with self._database.read() as db:
             rows = db.execute(
                 "SELECT * FROM points WHERE run_id = ? ORDER BY position", (row.run_id,)
@@ -166,59 +176,6 @@ class PointStore(RunStore):
                 (run_id,),
             ).fetchall()
         return {key_of(row): row["reason"] for row in rows}
-
-    def merge(self, run_ids: Sequence[str]) -> str:
-        """Join the points of several runs of one subject in a new run and return its id.
-
-        Of a point that several runs have, the one with the most samples is taken.
-
-        Raises:
-            InputError: The runs are fewer than two, still worked on, or do not fit each other.
-        """
-        runs = [self.run(name) for name in run_ids]
-        spec = merged_spec(runs)
-        run_id = self.create_run(spec)
-        with self._database.write() as db:
-            rows = [
-                row
-                for run in runs
-                for row in db.execute(
-                    "SELECT * FROM points WHERE run_id = ? ORDER BY position", (run.run_id,)
-                )
-            ]
-            columns = (*POINT_COLUMNS, "status", "reason", *SUM_COLUMNS)
-            db.executemany(
-                f"INSERT INTO points ({', '.join(columns)}) VALUES ({placeholders(len(columns))})",
-                [
-                    tuple(
-                        {**row, "run_id": run_id, "position": at}[_bare(name)] for name in columns
-                    )
-                    for at, row in enumerate(merged_rows(rows, spec))
-                ],
-            )
-            for run in runs:
-                db.execute(
-                    f"INSERT OR IGNORE INTO baselines (run_id, {SUM_LIST})"
-                    f" SELECT ?, {SUM_LIST} FROM baselines WHERE run_id = ?",
-                    (run_id, run.run_id),
-                )
-            db.execute(
-                "UPDATE runs SET (state, fingerprint, data_fingerprint, program, has_labels, batch,"
-                " batches, done_samples, total_samples, versions) = (SELECT 'done', fingerprint,"
-                " data_fingerprint, program, has_labels, batch, batches, done_samples,"
-                " total_samples, versions FROM runs WHERE run_id = ?), seconds = ?"
-                " WHERE run_id = ?",
-                (
-                    max(runs, key=lambda run: run.progress.samples).run_id,
-                    sum(run.seconds for run in runs),
-                    run_id,
-                ),
-            )
-        return run_id
-
-
-def _bare(column: str) -> str:
-    return column.strip('"')
 
 
 def _remember(db: Any, run_id: str) -> None:

@@ -55,7 +55,7 @@ class Heartbeat:
     def _beat(self) -> None:
         while not self._ended.wait(BEAT_SECONDS):
             try:
-                if self._store.beat(self._run_id, owner=self._owner):
+                if self._store.jobs.beat(self._run_id, owner=self._owner):
                     self._stop.set()
             except StoreBusyError:
                 continue  # a lock passes; losing the run does not

@@ -48,11 +48,11 @@ def old_bits(row: dict[str, Any]) -> list[tuple[str, object]]:
 
 
 def test_every_sum_is_kept_to_the_last_bit(store: Store, content: Content) -> None:
-    found = store.measured(row["cache_key"] for row in content["measured"])
+    found = store.points.measured(row["cache_key"] for row in content["measured"])
     for row in content["measured"]:
         assert bits(found[row["cache_key"]]) == old_bits(row)
     for run_id in (EXHAUSTIVE, ADAPTIVE):
-        state = store.load_state(run_id)
+        state = store.points.state(run_id)
         known = {(key.layer, key.criterion, key.kept): sums for key, sums in state.sums.items()}
         rows = [row for row in content["points"] if row["run_id"] == run_id and row["samples"]]
         assert len(known) == len(rows) == 32
@@ -92,7 +92,7 @@ def test_the_points_table_is_the_same_to_the_last_bit(
             row["samples"]: sums_of(row) for row in content["baselines"] if row["run_id"] == run_id
         },
     )
-    found = store.points(run_id)
+    found = store.points.table(run_id)
     assert len(found) == 36
     pd.testing.assert_frame_equal(found, expected, check_exact=True)
     measured = [
@@ -107,7 +107,7 @@ def test_the_points_table_is_the_same_to_the_last_bit(
 
 
 def test_a_migrated_workspace_can_be_worked_on(store: Store) -> None:
-    merged = store.merge([EXHAUSTIVE, ADAPTIVE])
-    assert len(store.points(merged)) == 36
-    store.delete(EXHAUSTIVE)
-    assert len(store.points(merged)) == 36
+    merged = store.runs.merge([EXHAUSTIVE, ADAPTIVE])
+    assert len(store.points.table(merged)) == 36
+    store.runs.delete(EXHAUSTIVE)
+    assert len(store.points.table(merged)) == 36

@@ -85,7 +85,7 @@ def update(
 def write_batches(path: Path, run_id: str, first: int, last: int) -> None:
     store = Store(path)
     for batch in range(first, last):
-        store.save_batch(run_id, update(batch, keys(), batches=last), owner="me")  # type: ignore[arg-type]
+        store.points.save(run_id, update(batch, keys(), batches=last), owner="me")  # type: ignore[arg-type]
 
 
 def open_and_close(path: Path) -> None:

@@ -78,14 +78,14 @@ def plan(
     limit = None if budget is None else parse_budget(budget)
     allocation.get(strategy)
     store = open_store(workspace)
-    row = store.run(run)
+    row = store.runs.get(run)
     chosen = criterion if criterion not in (None, "best") else row.spec.criteria[0]
     if chosen not in row.spec.criteria:
         raise InputError(
             f"run {row.run_id} did not measure criterion {chosen!r}; it measured "
             f"{', '.join(row.spec.criteria)}"
         )
-    points = store.points(row.run_id)
+    points = store.points.table(row.run_id)
     prepared = prepare_subject(row.spec.subject, workspace)
     row.require(prepared.identity)
     start = plans.start_plan(

@@ -22,7 +22,7 @@ Run = Annotated[str, typer.Argument(help="A run's id, its beginning, or last.", 
 @app.command("list")
 def list_runs(workspace: Workspace = None, as_json: Json = False) -> None:
     """List the runs of the workspace, the newest first."""
-    rows = open_store(workspace).runs()
+    rows = open_store(workspace).runs.all()
     if as_json:
         print_json({"runs": [_summary(row) for row in rows]})
         return
@@ -58,13 +58,13 @@ def show(
 ) -> None:
     """Show a run: what was measured, how far, and what failed."""
     store = open_store(workspace)
-    row = store.run(run)
+    row = store.runs.get(run)
     if out is not None:
         from analysis.curves import write_points
 
-        write_points(store.points(row.run_id), out)
+        write_points(store.points.table(row.run_id), out)
         say(f"Points written to {out}")
-    reasons = store.reasons(row.run_id)
+    reasons = store.points.reasons(row.run_id)
     if as_json:
         failed = [{**dataclasses.asdict(key), "reason": reason} for key, reason in reasons.items()]
         print_json({**row.to_dict(), "reasons": failed})
@@ -94,8 +94,8 @@ def show(
 def delete(run: Run, workspace: Workspace = None, as_json: Json = False) -> None:
     """Delete a run and its points; later runs still know what was measured."""
     store = open_store(workspace)
-    row = store.run(run)
-    store.delete(row.run_id)
+    row = store.runs.get(run)
+    store.runs.delete(row.run_id)
     if as_json:
         print_json({"deleted": row.run_id})
     else:
@@ -110,9 +110,9 @@ def merge(
 ) -> None:
     """Join the points of runs of one subject in a new run."""
     store = open_store(workspace)
-    run_id = store.merge(runs)
+    run_id = store.runs.merge(runs)
     if as_json:
-        print_json(_summary(store.run(run_id)))
+        print_json(_summary(store.runs.get(run_id)))
     else:
         print(run_id)
 

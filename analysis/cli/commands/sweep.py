@@ -123,7 +123,7 @@ def sweep(
     store = open_store(workspace)
     if resume is not None:
         check_resume(given)
-        row = store.run(resume)
+        row = store.runs.get(resume)
         planned = None if row.state == records.DONE else _planned(row.spec, workspace)
     else:
         spec = spec_of_options(
@@ -152,7 +152,7 @@ def sweep(
         )
         planned = _planned(spec, workspace)
         _check_and_announce(store, planned)
-        row = store.run(store.create_run(spec))
+        row = store.runs.get(store.runs.create(spec))
     if planned is not None:
         _collect(planned)
         row = _measure(store, row, planned, is_resumed=resume is not None)
@@ -192,7 +192,7 @@ def _measure(store: Store, row: RunRow, planned: PlannedSweep, *, is_resumed: bo
     from analysis.worker import run_to_end
 
     if is_resumed:
-        store.requeue(row.run_id)
+        store.jobs.requeue(row.run_id)
     start = time.perf_counter()
     with progress_bar() as bar:
         task = bar.add_task("scores", total=None, eta="")
@@ -216,7 +216,7 @@ def _measure(store: Store, row: RunRow, planned: PlannedSweep, *, is_resumed: bo
 def _report(store: Store, row: RunRow, *, out: Path | None, as_json: bool) -> int:
     from analysis.curves import write_points
 
-    table = store.points(row.run_id)
+    table = store.points.table(row.run_id)
     if out is not None:
         write_points(table, out)
         say(f"{len(table)} points written to {out}")

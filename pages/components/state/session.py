@@ -98,7 +98,7 @@ def loaded(spec: SubjectSpec) -> LoadedSubject:
     Raises:
         PruneScopeError: It cannot be loaded.
     """
-    found = subjects().get(spec, roots(), store().statistics_path)
+    found = subjects().get(spec, roots(), store().statistics_folder)
     key = spec.to_json()
     known: dict[str, Identity] = st.session_state.setdefault(IDENTITIES, {})
     if known.setdefault(key, found.identity) != found.identity:
@@ -149,7 +149,7 @@ def _tolerated(path: str, run_id: str, batch: int, state: str, tolerance: float)
 
 @st.cache_data(max_entries=16, show_spinner=False)
 def _points(path: str, run_id: str, batch: int, state: str) -> pd.DataFrame:
-    return _store(path).points(run_id)
+    return _store(path).points.table(run_id)
 
 
 def choose_subject(spec: SubjectSpec) -> None:
@@ -161,7 +161,7 @@ def open_run(run_id: str) -> None:
     """Attach the session to a run and to its subject."""
     put("run", run_id)
     put("plan", None)
-    choose_subject(store().run(run_id).spec.subject)
+    choose_subject(store().runs.get(run_id).spec.subject)
 
 
 def start_fresh() -> None:
@@ -176,7 +176,7 @@ def open_session() -> Session:
     run_id = value("run")
     if run_id:
         try:
-            run = store().run(run_id)
+            run = store().runs.get(run_id)
         except PruneScopeError as error:
             broken = str(error)
     if run is not None and SUBJECT not in st.session_state:

@@ -27,7 +27,7 @@ def draw(current: Session) -> None:
 
 
 def _monitor(run_id: str, was_live: bool) -> None:
-    run = session.store().run(run_id)
+    run = session.store().runs.get(run_id)
     live = run.is_live
     if was_live and not live:
         st.toast(f"Sweep {run_id}: {job.STATES[run.state][2]}.")
@@ -105,7 +105,7 @@ def _failures(run_id: str, table: pd.DataFrame) -> None:
         return
     reasons = {
         (key.layer, key.criterion, key.ratio_requested): reason
-        for key, reason in session.store().reasons(run_id).items()
+        for key, reason in session.store().points.reasons(run_id).items()
     }
     st.warning(
         f"{formatting.plural(len(failed), 'point')} failed; the others are not affected.",

@@ -65,7 +65,7 @@ def chip(current: Session) -> None:
 
 
 def _offer(current: Session) -> None:
-    running = next((row for row in current.store.runs() if row.is_live), None)
+    running = next((row for row in current.store.runs.all() if row.is_live), None)
     if running is None:
         return
     st.caption("Job")
@@ -81,7 +81,7 @@ def _offer(current: Session) -> None:
 
 
 def _chip(run_id: str, state: str) -> None:
-    run = session.store().run(run_id)
+    run = session.store().runs.get(run_id)
     if run.state != state:
         # The page around this fragment, its badges too, shows the state; at the end the timer
         # stops with it.
