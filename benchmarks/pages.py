@@ -56,7 +56,7 @@ def prepare(folder: Path) -> str:
     run_id = store.runs.create(SweepSpec(subject=subject))
     row = run_to_end(store, run_id)
     assert row.state == "done", row.error
-    assert row.progress.points == LAYERS * 3 * 9, row.progress.points
+    assert row.points == LAYERS * 3 * 9, row.points
     return run_id
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections import ChainMap
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from analysis.edits import PreparedSubject, Target, calibration_batches, edit_for, targets
-from analysis.records import Plan, PlanEntry
+from analysis.records import OnProgress, Plan, PlanEntry, Progress
 from pruners import schedules
 from pruners.criteria import group_scores, registry
 from pruners.errors import InputError, UnsupportedError
@@ -28,7 +28,7 @@ def rescored_plan(
     *,
     rounds: int,
     schedule: str = "iterative",
-    progress: Callable[[int, int], None] | None = None,
+    progress: OnProgress | None = None,
 ) -> Plan:
     """Return the plan with units chosen in rounds; the kept counts stay as they are.
 
@@ -41,7 +41,7 @@ def rescored_plan(
         plan: Entries of channels or heads.
         rounds: Number of rounds, at least 1; one is one-shot.
         schedule: How the ratio grows, one of `pruners.schedules`.
-        progress: Called with rounds done and their number.
+        progress: Told after each round.
 
     Raises:
         UnsupportedError: An entry is neither channels nor heads: a plan cannot list other masks.
@@ -67,7 +67,7 @@ def rescored_plan(
             gone = ~masks[name]
             masks[name] = keep_mask(scores[name].cpu().masked_fill(gone, -torch.inf), kept)
         if progress is not None:
-            progress(done + 1, rounds)
+            progress(Progress(done + 1, rounds, "rounds"))
     entries = tuple(
         dataclasses.replace(entry, indices=_indices(masks[str(entry.group)]))
         if entry in free

@@ -1,5 +1,6 @@
 from .codec import Count, PositiveCount, Seconds, Share, decode_json
 from .plan import Plan, PlanEntry
+from .progress import OnProgress, Progress, counting
 from .record import Document, Record
 from .run import (
     CANCELLED,
@@ -10,7 +11,6 @@ from .run import (
     RUNNING,
     STALE_SECONDS,
     Identity,
-    Progress,
     RunRow,
     state_now,
 )
@@ -26,6 +26,7 @@ __all__ = [
     "FAILED",
     "Identity",
     "LIVE_STATES",
+    "OnProgress",
     "Plan",
     "PlanEntry",
     "PlannedPoint",
@@ -45,6 +46,7 @@ __all__ = [
     "SweepSpec",
     "SweepState",
     "SweepUpdate",
+    "counting",
     "decode_json",
     "state_now",
 ]

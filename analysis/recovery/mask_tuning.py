@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -72,7 +72,6 @@ def tuned_edit(
     *,
     edit: Mapping[str, Tensor],
     batches: Batches,
-    progress: Callable[[int], None] | None = None,
 ) -> dict[str, Tensor]:
     """Return the consumers' weights with a factor for each kept unit that comes closest to dense.
 
@@ -83,7 +82,6 @@ def tuned_edit(
         mask: Boolean ``(units,)``, True = keep.
         edit: Tensors of the pruned model, as the student has them.
         batches: Calibration batches.
-        progress: Called with the number of batches done.
     """
     members = {
         member.layer: member
@@ -97,7 +95,6 @@ def tuned_edit(
         edit=edit,
         teacher=teacher if student.is_smaller else None,
         rows=student.rows,
-        progress=progress,
     )
     state = student.state
     index = {layer: student.index(member) for layer, member in members.items()}

@@ -22,7 +22,7 @@ from analysis.edits import (
     weight_masks,
 )
 from analysis.plans import mask_of_entry, plan_edit, require_fit, resolve
-from analysis.records import Plan
+from analysis.records import OnProgress, Plan, Progress, counting
 from analysis.recovery.mask_tuning import searched_plan, tuned_edit
 from analysis.recovery.student import Student, open_student
 from pruners.errors import InputError, UnknownNameError
@@ -41,7 +41,6 @@ RECOVERY_HELP = {
     "search": "mask search: other channels at the same counts, then mask tuning (Kwon et al.)",
 }
 METHODS = tuple(RECOVERY_HELP)
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +65,7 @@ class Recovery:
 
 
 def recover_plan(
-    prepared: PreparedSubject, plan: Plan, *, method: str, progress: Progress | None = None
+    prepared: PreparedSubject, plan: Plan, *, method: str, progress: OnProgress | None = None
 ) -> Recovery:
     """Repair the model of a plan on the calibration set.
 
@@ -74,7 +73,7 @@ def recover_plan(
         prepared: The subject; its model is left as found.
         plan: What is pruned.
         method: One of `METHODS`.
-        progress: Called with steps done and their number.
+        progress: Told after each batch, layer or group, by what the method works through.
 
     Raises:
         UnknownNameError: No such method.
@@ -117,7 +116,7 @@ class _Work:
     edit: Edit
     student: Student
     batches: Batches
-    progress: Progress | None
+    progress: OnProgress | None
 
     @property
     def start(self) -> dict[str, Tensor]:
@@ -132,7 +131,7 @@ class _Work:
     def count(self, done: int) -> None:
         """Tell the progress over batches."""
         if self.progress is not None:
-            self.progress(done, len(self.batches))
+            self.progress(Progress(done, len(self.batches), "batches"))
 
 
 def _batch_norm(work: _Work) -> Repair:
@@ -154,7 +153,7 @@ def _fitted(work: _Work, method: str) -> Repair:
         method=method,
         teacher=work.prepared.model if work.student.is_smaller else None,
         rows=work.student.rows,
-        progress=work.progress,
+        progress=counting(work.progress, "layers"),
     )
     left = dict.fromkeys(work.unseen, "evaluated by physical removal, which has no repair")
     return dataclasses.replace(result, skipped={**result.skipped, **left})
@@ -177,7 +176,7 @@ def _tuned(work: _Work) -> Repair:
                 batches=work.batches,
             )
         if work.progress is not None:
-            work.progress(done, len(pruned))
+            work.progress(Progress(done, len(pruned), "groups"))
     return Repair(tensors, (), skipped)
 
 

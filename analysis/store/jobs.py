@@ -107,7 +107,6 @@ class JobStore:
         *,
         identity: Identity,
         has_labels: bool,
-        batches: int,
         total_samples: int,
         versions: Mapping[str, str],
     ) -> None:
@@ -123,15 +122,16 @@ class JobStore:
         with self._database.write() as db:
             db.execute(
                 "UPDATE runs SET fingerprint = ?, data_fingerprint = ?, program = ?,"
-                " has_labels = ?, batches = ?, total_samples = ?, versions = ? WHERE run_id = ?",
+                " has_labels = ?, total_samples = ?, versions = ?,"
+                " total = CASE unit WHEN 'samples' THEN ? ELSE total END WHERE run_id = ?",
                 (
                     identity.weights,
                     identity.data,
                     identity.program,
                     int(has_labels),
-                    batches,
                     total_samples,
                     json.dumps(dict(versions)),
+                    total_samples,
                     run_id,
                 ),
             )

@@ -116,15 +116,14 @@ def copy_runs(db: sqlite3.Connection, runs: Sequence[RunRow], run_id: str, spec:
             f" SELECT ?, {SUM_LIST} FROM baselines WHERE run_id = ?",
             (run_id, run.run_id),
         )
+    best = max(runs, key=lambda run: run.samples)
+    done, total = best.samples, best.total_samples
+    if best.progress.unit == spec.unit:
+        done, total = best.progress.done, best.progress.total or 0
     db.execute(
-        "UPDATE runs SET (state, fingerprint, data_fingerprint, program, has_labels, batch,"
-        " batches, done_samples, total_samples, versions) = (SELECT 'done', fingerprint,"
-        " data_fingerprint, program, has_labels, batch, batches, done_samples,"
-        " total_samples, versions FROM runs WHERE run_id = ?), seconds = ?"
-        " WHERE run_id = ?",
-        (
-            max(runs, key=lambda run: run.progress.samples).run_id,
-            sum(run.seconds for run in runs),
-            run_id,
-        ),
+        "UPDATE runs SET (state, fingerprint, data_fingerprint, program, has_labels, samples,"
+        " total_samples, versions) = (SELECT 'done', fingerprint, data_fingerprint, program,"
+        " has_labels, samples, total_samples, versions FROM runs WHERE run_id = ?),"
+        " done = ?, total = ?, seconds = ? WHERE run_id = ?",
+        (best.run_id, done, total, sum(run.seconds for run in runs), run_id),
     )

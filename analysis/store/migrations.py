@@ -28,6 +28,24 @@ def _join_terms(connection: sqlite3.Connection) -> None:
             connection.execute(f"ALTER TABLE {table} DROP COLUMN {name}")
 
 
+def _name_units(connection: sqlite3.Connection) -> None:
+    """Fill in what the progress counts: samples, in adaptive mode curves that are decided."""
+
+    def is_adaptive(spec: str) -> bool:
+        return bool(json.loads(spec).get("mode") == "adaptive")
+
+    connection.create_function("is_adaptive", 1, is_adaptive, deterministic=True)
+    # Before the first batch, an adaptive run had the number of slices in the place of that of
+    # the curves.
+    connection.execute(
+        "UPDATE runs SET unit = 'curves', done = batch, total = CASE WHEN samples > 0 THEN batches"
+        " END WHERE is_adaptive(spec)"
+    )
+    connection.execute(
+        "UPDATE runs SET done = samples, total = nullif(total_samples, 0) WHERE unit = 'samples'"
+    )
+
+
 _SUMS = """
     samples INTEGER NOT NULL DEFAULT 0,
     correct INTEGER NOT NULL DEFAULT 0,
@@ -107,6 +125,16 @@ MIGRATIONS: tuple[tuple[Step, ...], ...] = (
     # What the forward pass computed: weights alone do not tell.
     ("ALTER TABLE runs ADD COLUMN program TEXT NOT NULL DEFAULT ''",),
     (_join_terms,),
+    (
+        "ALTER TABLE runs RENAME COLUMN done_samples TO samples",
+        "ALTER TABLE runs ADD COLUMN done INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE runs ADD COLUMN total INTEGER",
+        "ALTER TABLE runs ADD COLUMN unit TEXT NOT NULL DEFAULT 'samples'",
+        "ALTER TABLE runs ADD COLUMN saves INTEGER NOT NULL DEFAULT 0",
+        _name_units,
+        "ALTER TABLE runs DROP COLUMN batch",
+        "ALTER TABLE runs DROP COLUMN batches",
+    ),
 )
 
 

@@ -64,6 +64,7 @@ class PointStore:
                 f" VALUES ({placeholders(len(columns))})",
                 rows,
             )
+            db.execute("UPDATE runs SET saves = saves + 1 WHERE run_id = ?", (run_id,))
 
     def save(self, run_id: str, update: SweepUpdate, *, owner: str = "") -> None:
         """Write the state after a batch in one transaction.
@@ -78,11 +79,12 @@ class PointStore:
         """
         with self._database.write() as db:
             changed = db.execute(
-                "UPDATE runs SET batch = ?, batches = ?, done_samples = ?, eta_seconds = ?,"
-                " heartbeat = ? WHERE run_id = ? AND owner = ?",
+                "UPDATE runs SET done = ?, total = ?, unit = ?, samples = ?, eta_seconds = ?,"
+                " heartbeat = ?, saves = saves + 1 WHERE run_id = ? AND owner = ?",
                 (
-                    update.batch,
-                    update.batches,
+                    update.progress.done,
+                    update.progress.total,
+                    update.progress.unit,
                     update.samples,
                     update.eta_seconds,
                     time.time(),
@@ -135,12 +137,10 @@ class PointStore:
             rows = db.execute(
                 "SELECT * FROM points WHERE run_id = ? ORDER BY position", (run_id,)
             ).fetchall()
-            run = db.execute("SELECT batch FROM runs WHERE run_id = ?", (run_id,)).fetchone()
             last = db.execute(
                 "SELECT * FROM baselines WHERE run_id = ? ORDER BY samples DESC", (run_id,)
             ).fetchone()
         return SweepState(
-            batches=int(run["batch"]) if run else 0,
             baseline=sums_of(last) if last else Sums(),
             sums={key_of(row): sums_of(row) for row in rows if row["samples"]},
             failed={key_of(row): row["reason"] for row in rows if row["status"] == "failed"},

@@ -34,12 +34,13 @@ class RunStore:
         run_id = f"{time.strftime('%m%d-%H%M', time.localtime(now))}-{secrets.token_hex(2)}"
         with self._database.write() as db:
             db.execute(
-                "INSERT INTO runs (run_id, created, spec, device, state, queued, heartbeat)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO runs (run_id, created, spec, unit, device, state, queued, heartbeat)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     run_id,
                     now,
                     spec.to_json(),
+                    spec.unit,
                     device_key(spec.subject.device),
                     records.QUEUED,
                     now,
@@ -161,13 +162,11 @@ def _run_row(row: Row, *, baseline: Sums | None, live: Sequence[Row], now: float
         created=row["created"],
         spec=SweepSpec.from_json(row["spec"]),
         state=state,
-        progress=Progress(
-            batch=row["batch"],
-            batches=row["batches"],
-            samples=row["done_samples"],
-            total_samples=row["total_samples"],
-            points=row["points"],
-        ),
+        progress=Progress(row["done"], row["total"], row["unit"]),
+        points=row["points"],
+        samples=row["samples"],
+        total_samples=row["total_samples"],
+        saves=row["saves"],
         eta_seconds=row["eta_seconds"],
         heartbeat=row["heartbeat"],
         pid=row["pid"],

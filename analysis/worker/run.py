@@ -40,7 +40,7 @@ QUEUE_SECONDS = 0.5
 # A database that other programs keep locked is tried again for this long.
 LOCKED_SECONDS = 300.0
 
-Progress = Callable[[RunRow], None]
+OnRun = Callable[[RunRow], None]
 Opener = Callable[[RunRow], "PlannedSweep"]
 
 
@@ -49,7 +49,7 @@ def run_to_end(
     run_id: str,
     *,
     roots: Sequence[Path] | None = None,
-    progress: Progress = lambda row: None,
+    progress: OnRun = lambda row: None,
     open_sweep: Opener | None = None,
 ) -> RunRow:
     """Work on a queued run until it is done, cancelled or failed.
@@ -105,7 +105,7 @@ def run_to_end(
     return row
 
 
-def _has_turn(store: Store, run_id: str, heartbeat: Heartbeat, progress: Progress) -> bool:
+def _has_turn(store: Store, run_id: str, heartbeat: Heartbeat, progress: OnRun) -> bool:
     """Wait in the queue of the device; False if asked to stop before."""
     while not store.jobs.claim_device(run_id):
         progress(store.runs.get(run_id))
@@ -128,7 +128,7 @@ def _measure(
     run_id: str,
     owner: str,
     heartbeat: Heartbeat,
-    progress: Progress,
+    progress: OnRun,
     opener: Opener,
 ) -> str:
     from pruners.preserve import checksum
@@ -145,9 +145,7 @@ def _measure(
     if checksum(prepared.model) != before:
         raise PruneScopeError("the model was changed by its own sweep; the points are not valid")
     row = store.runs.get(run_id)
-    is_whole = row.progress.samples == row.progress.total_samples
-    # An adaptive sweep may end before the last batch, with every question answered.
-    is_done = is_whole or not heartbeat.should_stop
+    is_done = row.progress.is_complete or not heartbeat.should_stop
     return records.DONE if is_done else records.CANCELLED
 
 
@@ -157,7 +155,6 @@ def _enter(store: Store, row: RunRow, planned: PlannedSweep) -> None:
         row.run_id,
         identity=planned.prepared.identity,
         has_labels=planned.prepared.subject.has_labels,
-        batches=len(planned.slices),
         total_samples=planned.slices.total,
         versions=_versions(),
     )

@@ -67,13 +67,13 @@ def _row(row: RunRow) -> dict[str, object]:
     return {
         "run": row.run_id,
         "state": job.STATES[row.state][2],
-        "progress": job.fraction(row),
+        "progress": row.progress.fraction,
         "model": formatting.title_of(spec.subject.model),
         "data": formatting.title_of(spec.subject.data or "no data"),
         "criteria": formatting.listed(spec.criteria),
         "granularity": spec.granularity,
-        "points": row.progress.points,
-        "samples": row.progress.samples,
+        "points": row.points,
+        "samples": row.samples,
         "created": datetime.fromtimestamp(row.created),
         "error": row.error or "",
     }

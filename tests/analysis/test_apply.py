@@ -17,6 +17,7 @@ from analysis.evaluation.report import Evaluation
 from analysis.plans.editing import bulk_set, set_kept, set_ratio
 from analysis.plans.entries import find, kept_counts, key_of
 from analysis.records.plan import Plan
+from analysis.records.progress import Progress
 from analysis.records.sweep import SweepSpec
 from analysis.subjects.overview import inventory
 from analysis.subjects.subject import load_subject
@@ -293,15 +294,15 @@ def test_evaluation_needs_data() -> None:
 
 
 def test_progress_is_told_batch_by_batch() -> None:
-    seen: list[tuple[int, int]] = []
+    seen: list[Progress] = []
     evaluate_plan(
         sample_context("lenet5"),
         some_plan("lenet5"),
         latency_seconds=0,
         batch_size=100,
-        progress=lambda done, total: seen.append((done, total)),
+        progress=seen.append,
     )
-    assert seen == [(100, 200), (200, 200)]
+    assert seen == [Progress(100, 200, "samples"), Progress(200, 200, "samples")]
 
 
 def test_a_plan_chooses_the_channels_that_its_run_measured() -> None:

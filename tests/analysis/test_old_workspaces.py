@@ -12,12 +12,13 @@ import pandas as pd
 import pytest
 
 from analysis.curves.points import points_table
+from analysis.records.progress import Progress
 from analysis.records.sums import SliceCounts, Sums
 from analysis.store.connection import FILE
 from analysis.store.store import Store
 from tests.helpers.old_workspace import INTEGERS, SUMS, write_old_workspace
 
-EXHAUSTIVE, ADAPTIVE = "0101-0000-aaaa", "0101-0001-bbbb"
+EXHAUSTIVE, ADAPTIVE, QUEUED = "0101-0000-aaaa", "0101-0001-bbbb", "0101-0002-cccc"
 Content = dict[str, list[dict[str, Any]]]
 
 
@@ -104,6 +105,18 @@ def test_the_points_table_is_the_same_to_the_last_bit(
     assert shown["loss"].tolist() == [row["loss"] / row["samples"] for row in measured]
     assert shown["correct"].tolist() == [row["correct"] for row in measured]
     assert shown["agreement"].tolist() == [row["agree"] / row["samples"] for row in measured]
+
+
+def test_the_progress_names_what_it_counts(store: Store) -> None:
+    for run_id, progress, samples in (
+        (EXHAUSTIVE, Progress(250, 500, "samples"), (250, 500)),
+        (ADAPTIVE, Progress(3, 40, "curves"), (128, 500)),
+        (QUEUED, Progress(0, None, "curves"), (0, 0)),
+    ):
+        row = store.runs.get(run_id)
+        assert row.progress == progress
+        assert (row.samples, row.total_samples) == samples
+        assert (row.seconds, row.versions) == (12.5, {"torch": "2"})
 
 
 def test_a_migrated_workspace_can_be_worked_on(store: Store) -> None:

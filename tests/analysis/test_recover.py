@@ -28,6 +28,7 @@ from analysis.plans.entries import key_of
 from analysis.plans.rescoring import rescored_plan
 from analysis.records import Sums
 from analysis.records.plan import Plan, PlanEntry
+from analysis.records.progress import Progress
 from analysis.records.subject import SubjectSpec
 from analysis.records.sweep import SweepSpec
 from analysis.recovery.outcome import RecoveryReport, report
@@ -446,9 +447,9 @@ def test_rounds_keep_counts_nest_and_score_the_pruned_model(lenet: PreparedSubje
     for entry in once.entries:
         target, mask = mask_of_entry(lenet, dataclasses.replace(entry, indices=None))
         assert entry.indices == tuple(torch.nonzero(mask).flatten().tolist()), target
-    seen: list[tuple[int, int]] = []
-    often = rescored_plan(lenet, plan, rounds=3, progress=lambda a, b: seen.append((a, b)))
-    assert seen == [(1, 3), (2, 3), (3, 3)]
+    seen: list[Progress] = []
+    often = rescored_plan(lenet, plan, rounds=3, progress=seen.append)
+    assert seen == [Progress(done, 3, "rounds") for done in (1, 2, 3)]
     assert [entry.kept for entry in often.entries] == [entry.kept for entry in plan.entries]
     assert all(len(entry.indices or ()) == entry.kept for entry in often.entries)
     assert often != once

@@ -16,6 +16,7 @@ import pytest
 
 from analysis import records
 from analysis.records.plan import Plan, PlanEntry
+from analysis.records.progress import Progress
 from analysis.records.run import Identity
 from analysis.records.sweep import PlannedPoint, PointKey, SweepSpec
 from analysis.store.connection import FILE, Database
@@ -78,7 +79,6 @@ def started(
         run_id,
         identity=identity,
         has_labels=True,
-        batches=4,
         total_samples=40,
         versions={"torch": "2"},
     )
@@ -101,6 +101,7 @@ class TestRuns:
         assert row.is_live
         assert row.spec == SPEC
         assert row.baseline is None
+        assert row.progress == Progress(0, None, "samples")
         assert row.progress.fraction == 0
 
     def test_a_run_from_start_to_end(self, store: Store) -> None:
@@ -108,9 +109,8 @@ class TestRuns:
         store.points.save(run_id, update(1, keys()), owner="me")
         row = store.runs.get(run_id)
         assert row.state == "running"
-        assert (row.progress.batch, row.progress.batches) == (1, 4)
-        assert (row.progress.samples, row.progress.total_samples) == (10, 40)
-        assert row.progress.points == 8
+        assert row.progress == Progress(10, 40, "samples")
+        assert (row.samples, row.total_samples, row.points) == (10, 40, 8)
         assert row.progress.fraction == 0.25
         assert row.eta_seconds == 3.0
         assert row.baseline == sums(1)
@@ -194,7 +194,7 @@ class TestRuns:
         store.jobs.requeue(cancelled)
         row = store.runs.get(cancelled)
         assert (row.state, row.cancel_requested, row.error) == ("queued", False, "")
-        assert store.points.state(cancelled).batches == 2
+        assert store.runs.get(cancelled).progress == Progress(20, 40)
 
     def test_other_weights_or_data_do_not_join_a_run(self, store: Store) -> None:
         run_id = ended(store, records.CANCELLED, batches=1)
@@ -209,10 +209,28 @@ class TestRuns:
                     run_id,
                     identity=other,
                     has_labels=True,
-                    batches=4,
                     total_samples=40,
                     versions={},
                 )
+
+    def test_an_adaptive_run_counts_curves(self, store: Store) -> None:
+        run_id = started(store, dataclasses.replace(SPEC, mode="adaptive"))
+        assert store.runs.get(run_id).progress == Progress(0, None, "curves")
+        change = dataclasses.replace(update(1, keys()), progress=Progress(1, 4, "curves"))
+        store.points.save(run_id, change, owner="me")
+        row = store.runs.get(run_id)
+        assert row.progress == Progress(1, 4, "curves")
+        assert (row.samples, row.total_samples, row.progress.fraction) == (10, 40, 0.25)
+
+    def test_whoever_caches_points_learns_of_each_change(self, store: Store) -> None:
+        """In adaptive mode the progress stands still while points change."""
+        run_id = started(store, dataclasses.replace(SPEC, mode="adaptive"))
+        seen = [store.runs.get(run_id).saves]
+        for batch in (1, 2):
+            change = dataclasses.replace(update(batch, keys()), progress=Progress(0, 4, "curves"))
+            store.points.save(run_id, change, owner="me")
+            seen.append(store.runs.get(run_id).saves)
+        assert seen == sorted(set(seen))
 
     def test_deleting(self, store: Store) -> None:
         done, running = ended(store), started(store)
@@ -272,7 +290,6 @@ class TestPoints:
         assert table["loss"].tolist() == pytest.approx([0.05] * 8)
         assert table["loss_delta"].tolist() == pytest.approx([0.0] * 8)
         state = store.points.state(run_id)
-        assert state.batches == 2
         assert state.baseline == sums(2)
         assert state.sums == update(2, found).sums
 
@@ -296,7 +313,7 @@ class TestPoints:
         store.points.save(run_id, update(1, found), owner="me")
         late = update(2, found)
         early = {**late.sums, found[0]: sums(1, loss=0.75)}
-        mixed = Update(2, 4, 20, sums(2, loss=0.9), early)
+        mixed = Update(Progress(20, 40), 20, sums(2, loss=0.9), early)
         store.points.save(run_id, mixed, owner="me")
         assert store.points.table(run_id)["loss_delta"][0] == pytest.approx((0.75 - 0.5) / 10)
 
@@ -304,7 +321,7 @@ class TestPoints:
         ended(store)
         run_id = started(store)
         state = store.points.state(run_id)
-        assert state.batches == 0
+        assert store.runs.get(run_id).progress == Progress(0, 40)
         assert state.sums == update(4, keys()).sums
 
     def test_deleting_a_run_keeps_the_knowledge(self, store: Store) -> None:
@@ -349,6 +366,7 @@ class TestMerge:
             store.jobs.finish(run_id, records.DONE, owner="me", seconds=2)
             names.append(run_id)
         merged = store.runs.get(store.runs.merge(names))
+        assert merged.progress == Progress(10, 40, "samples")
         assert merged.state == "done"
         assert merged.spec.criteria == ("l2", "l1")
         assert merged.spec.ratios == (0.25, 0.5, 0.75)
@@ -364,6 +382,19 @@ class TestMerge:
         few, many = ended(store, records.CANCELLED, batches=1), ended(store, batches=3)
         for names in ([few, many], [many, few]):
             assert set(store.points.table(store.runs.merge(names))["samples"]) == {30}
+
+    def test_the_progress_is_told_in_the_unit_of_the_joined_run(self, store: Store) -> None:
+        curves = Progress(3, 4, "curves")
+        adaptive = []
+        for batch in (1, 3):
+            run_id = started(store, dataclasses.replace(SPEC, mode="adaptive"))
+            change = dataclasses.replace(update(batch, keys()), progress=curves)
+            store.points.save(run_id, change, owner="me")
+            store.jobs.finish(run_id, records.DONE, owner="me", seconds=1)
+            adaptive.append(run_id)
+        assert store.runs.get(store.runs.merge(adaptive)).progress == curves
+        mixed = store.runs.merge([adaptive[1], ended(store, batches=2)])
+        assert store.runs.get(mixed).progress == Progress(30, 40, "samples")
 
     def test_what_does_not_fit_is_refused(self, store: Store) -> None:
         from dataclasses import replace
@@ -492,12 +523,11 @@ class TestProcesses:
         while writer.is_alive():
             state = store.points.state(run_id)
             samples = {item.samples for item in state.sums.values()}
-            assert samples <= {10 * state.batches}
-            assert state.baseline.samples == 10 * state.batches
-            seen.add(state.batches)
+            assert samples <= {state.baseline.samples}
+            seen.add(state.baseline.samples)
         writer.join()
         assert writer.exitcode == 0
-        assert store.points.state(run_id).batches == 59
+        assert store.runs.get(run_id).progress == Progress(590, 600)
         assert seen
 
     def test_kill_in_mid_write_loses_at_most_the_batch_in_flight(self, store: Store) -> None:
@@ -505,15 +535,16 @@ class TestProcesses:
         prepared = multiprocessing.get_context("spawn")
         writer = prepared.Process(target=write_batches, args=(store.workspace, run_id, 1, 100_000))
         writer.start()
-        while store.points.state(run_id).batches < 5:
+        while store.runs.get(run_id).progress.done < 50:
             writer.join(0.01)
             assert writer.is_alive()
         assert writer.pid is not None
         os.kill(writer.pid, signal.SIGKILL)
         writer.join()
         state = store.points.state(run_id)
-        assert {item.samples for item in state.sums.values()} == {10 * state.batches}
-        assert state.sums == update(state.batches, keys()).sums
+        done = store.runs.get(run_id).progress.done
+        assert {item.samples for item in state.sums.values()} == {done}
+        assert state.sums == update(done // 10, keys()).sums
         with store.database.read() as db:
             assert db.execute("PRAGMA integrity_check").fetchone() == {"integrity_check": "ok"}
 
@@ -538,10 +569,10 @@ class TestProcesses:
         with pytest.raises(StoreFullError, match=r"disk of the workspace .* is full"):
             small.points.enter(run_id, planned(found))
         small.close()
-        assert store.points.state(run_id).batches == 1
+        assert store.runs.get(run_id).progress.done == 10
         assert len(store.points.table(run_id)) == 8
         store.points.save(run_id, update(2, keys()), owner="me")
-        assert store.points.state(run_id).batches == 2
+        assert store.runs.get(run_id).progress.done == 20
 
     def test_a_foreign_file_is_one_line(self, tmp_path: Path) -> None:
         (tmp_path / FILE).write_text("this is not a database" * 50, encoding="utf-8")

@@ -19,6 +19,7 @@ import pytest
 from analysis import worker
 from analysis.edits.prepared import PreparedSubject, prepare
 from analysis.measuring import Slices
+from analysis.records.progress import Progress
 from analysis.records.run import RunRow
 from analysis.records.sweep import SweepSpec, SweepState, SweepUpdate
 from analysis.store.store import Store
@@ -77,8 +78,8 @@ def assert_same_points(found: pd.DataFrame, expected: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(found[rest], expected[rest], check_exact=False, rtol=1e-12)
 
 
-def wait_for_batches(store: Store, run_id: str, batches: int, process: threading.Event) -> None:
-    while store.runs.get(run_id).progress.batch < batches:
+def wait_for_samples(store: Store, run_id: str, samples: int, process: threading.Event) -> None:
+    while store.runs.get(run_id).progress.done < samples:
         assert not process.wait(0.02), "the worker ended before"
 
 
@@ -119,16 +120,16 @@ def test_kill_in_mid_sweep_then_resume_gives_the_uninterrupted_table(
     slow = replace(spec, subject=replace(spec.subject, batch_size=1))
     run_id = store.runs.create(slow)
     process = start_worker(store, run_id)
-    wait_for_batches(store, run_id, 3, Ended(process))
+    wait_for_samples(store, run_id, 3, Ended(process))
     process.kill()
     process.wait()
     assert process.stderr is not None
     process.stderr.close()
     row = store.runs.get(run_id)
     assert row.state == "interrupted"
-    assert 3 <= row.progress.batch < 160
+    assert 3 <= row.progress.done < 160
     state = store.points.state(run_id)
-    assert {item.samples for item in state.sums.values()} == {state.batches}
+    assert {item.samples for item in state.sums.values()} == {row.progress.done}
 
     store.jobs.requeue(run_id)
     small = prepare(load_subject(slow.subject))
@@ -227,14 +228,14 @@ def test_signals_cancel_cleanly_and_resuming_goes_on(
     run_id = store.runs.create(spec)
 
     def interrupt(row: RunRow) -> None:
-        if row.progress.batch == 4 and row.state == "running":
+        if row.progress.done == 64 and row.state == "running":
             os.kill(os.getpid(), kind)
 
     before = signal.getsignal(kind)
     row = run(store, run_id, prepared, progress=interrupt)
     assert signal.getsignal(kind) is before
     assert row.state == "cancelled"
-    assert row.progress.batch == 4
+    assert row.progress.done == 64
     store.jobs.requeue(run_id)
     assert run(store, run_id, prepared).state == "done"
     assert_same_points(store.points.table(run_id), expected)
@@ -246,15 +247,14 @@ def test_an_adaptive_sweep_is_done_when_every_question_is_answered(
     adaptive = replace(spec, mode="adaptive", tolerance=0.2)
     run_id = store.runs.create(adaptive)
     seen: list[float] = []
-    row = run(store, run_id, prepared, progress=lambda row: seen.append(row.fraction))
+    row = run(store, run_id, prepared, progress=lambda row: seen.append(row.progress.fraction))
     assert (row.state, row.error) == ("done", "")
     table = store.points.table(run_id)
     assert len(table) == 16
     assert set(table["status"]) <= {"measured", "inferred"}
-    assert row.fraction == 1.0
+    assert row.progress == Progress(2 * 2, 2 * 2, "curves")
     assert seen == sorted(seen)
     assert seen[0] == 0.0
-    assert row.progress.batches == 2 * 2
 
 
 def test_cancelling_from_elsewhere(
@@ -274,13 +274,13 @@ def test_cancelling_from_elsewhere(
     monkeypatch.setattr(store.jobs, "beat", noted)
 
     def cancel(row: RunRow) -> None:
-        if row.progress.batch == 2 and row.state == "running":
+        if row.progress.done == 32 and row.state == "running":
             launch.cancel(store, run_id)
             assert beaten.wait(30)
 
     row = run(store, run_id, prepared, progress=cancel)
     assert row.state == "cancelled"
-    assert 2 <= row.progress.batch <= 3
+    assert 32 <= row.progress.done <= 48
     assert not store.points.table(run_id).empty
 
 
@@ -339,7 +339,7 @@ def test_a_cancelled_run_is_no_loss_to_the_next_one(
     first = store.runs.create(spec)
 
     def stop(row: RunRow) -> None:
-        if row.progress.batch == 5 and row.state == "running":
+        if row.progress.done == 80 and row.state == "running":
             os.kill(os.getpid(), signal.SIGTERM)
 
     assert run(store, first, prepared, progress=stop).state == "cancelled"
@@ -419,7 +419,7 @@ def test_data_that_raises_in_mid_sweep_keeps_what_was_measured(store: Store) -> 
     assert row.state == "failed"
     assert "raised in batch 5 of 7: OSError: disk read error" in row.error
     assert "\n" not in row.error
-    assert row.progress.batch == 4
+    assert row.progress.done == 12
     assert set(store.points.table(run_id)["samples"]) == {12}
     healthy[0] = True
     store.jobs.requeue(run_id)
@@ -445,14 +445,14 @@ def test_changed_weights_do_not_join_a_run(
     run_id = store.runs.create(spec)
 
     def stop(row: RunRow) -> None:
-        if row.progress.batch == 1 and row.state == "running":
+        if row.progress.done == 16 and row.state == "running":
             os.kill(os.getpid(), signal.SIGTERM)
 
     run(store, run_id, prepared, progress=stop)
     store.jobs.requeue(run_id)
     other = replace(prepared, subject=replace(prepared.subject, fingerprint="other"))
     row = run(store, run_id, other)
-    assert (row.state, row.progress.batch) == ("failed", 1)
+    assert (row.state, row.progress.done) == ("failed", 16)
     assert f"the weights of run {run_id} changed" in row.error
 
 
@@ -487,7 +487,7 @@ def test_a_full_disk_ends_the_run_with_its_reason_and_resuming_goes_on(
     save = store.points.save
 
     def full(run_id: str, update: SweepUpdate, *, owner: str = "") -> None:
-        if update.batch == 4:
+        if update.progress.done == 64:
             raise StoreFullError("the disk of the workspace is full; free space and resume")
         save(run_id, update, owner=owner)
 
@@ -497,7 +497,7 @@ def test_a_full_disk_ends_the_run_with_its_reason_and_resuming_goes_on(
         with pytest.raises(StoreError, match="is full"):
             run(store, run_id, prepared)
     row = store.runs.get(run_id)
-    assert (row.state, row.progress.batch) == ("failed", 3)
+    assert (row.state, row.progress.done) == ("failed", 48)
     assert "is full" in row.error
     store.jobs.requeue(run_id)
     assert run(store, run_id, prepared).state == "done"

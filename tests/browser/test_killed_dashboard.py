@@ -25,7 +25,7 @@ def test_a_sweep_outlives_the_server_and_a_new_one_shows_it(page: Page, server: 
     page.get_by_text("Quick look", exact=True).click()
     page.get_by_text("108 new").wait_for()
     page.get_by_role("button", name="Start sweep").click()
-    while not store.runs.all() or not store.runs.all()[0].progress.batch:
+    while not store.runs.all() or not store.runs.all()[0].progress.done:
         time.sleep(0.05)
     run_id = store.runs.all()[0].run_id
 
@@ -34,7 +34,7 @@ def test_a_sweep_outlives_the_server_and_a_new_one_shows_it(page: Page, server: 
     server.process.wait(timeout=20)
     while server.is_listening():
         time.sleep(0.05)
-    batch = store.runs.get(run_id).progress.batch
+    done = store.runs.get(run_id).progress.done
     assert store.runs.get(run_id).state == "running"
     server.start()
     page.goto(f"{server.url}/Sweep?run={run_id}")
@@ -42,6 +42,6 @@ def test_a_sweep_outlives_the_server_and_a_new_one_shows_it(page: Page, server: 
     while (row := store.runs.get(run_id)).is_live:
         time.sleep(0.2)
     assert (row.state, row.error) == ("done", "")
-    assert row.progress.batch == row.progress.batches > batch
+    assert row.progress.done == row.progress.total > done
     page.goto(f"{server.url}/Curves?run={run_id}")
     page.locator(".js-plotly-plot").first.wait_for()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from analysis.records.progress import Progress
 from analysis.records.subject import SubjectSpec
 from analysis.records.sums import SliceCounts, Sums
 from analysis.records.sweep import PointKey, SweepSpec
@@ -21,8 +22,7 @@ SPEC = SweepSpec(
 class Update:
     """What the store reads of a `analysis.sweeps.sweep.SweepUpdate`."""
 
-    batch: int
-    batches: int
+    progress: Progress
     samples: int
     baseline: Sums
     sums: dict[PointKey, Sums]
@@ -73,8 +73,7 @@ def update(
     failed: dict[PointKey, str] | None = None,
 ) -> Update:
     return Update(
-        batch=batch,
-        batches=batches,
+        progress=Progress(10 * batch, 10 * batches),
         samples=10 * batch,
         baseline=sums(batch),
         sums={key: sums(batch, lost=at) for at, key in enumerate(found)},

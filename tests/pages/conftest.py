@@ -42,7 +42,6 @@ def measure(store: Store, prepared: PreparedSubject, spec: SweepSpec, *, samples
         run_id,
         identity=prepared.identity,
         has_labels=True,
-        batches=3,
         total_samples=120,
         versions={},
     )

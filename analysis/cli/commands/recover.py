@@ -67,7 +67,7 @@ def recover(
             prepared,
             chosen,
             method=method,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=lambda now: bar.update(task, completed=now.done, total=now.total),
         )
     found = report(prepared, chosen, recovery)
     if out is not None:

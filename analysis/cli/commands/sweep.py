@@ -184,7 +184,7 @@ def _collect(planned: PlannedSweep) -> None:
         task = bar.add_task("calibration", total=None, eta="")
         planned.prepared.prepare(
             planned.spec.criteria,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=lambda now: bar.update(task, completed=now.done, total=now.total),
         )
 
 
@@ -201,12 +201,11 @@ def _measure(store: Store, row: RunRow, planned: PlannedSweep, *, is_resumed: bo
             left = f"{duration(now.eta_seconds)} left" if now.eta_seconds is not None else ""
             what = "waiting for the device" if now.state == records.QUEUED else "scores"
             progress = now.progress
-            done, total = progress.samples, progress.total_samples
-            if now.counts_curves:
-                done, total = progress.batch, progress.batches
-            if progress.samples:
-                what = f"{done} of {total} {'curves' if now.counts_curves else 'samples'}"
-            bar.update(task, description=what, completed=done, total=total or None, eta=left)
+            if now.samples:
+                what = f"{progress.done} of {progress.total} {progress.unit}"
+            bar.update(
+                task, description=what, completed=progress.done, total=progress.total, eta=left
+            )
 
         row = run_to_end(store, row.run_id, progress=show, open_sweep=lambda _: planned)
     say(f"Run {row.run_id}: {row.state} after {duration(time.perf_counter() - start)}.")

@@ -124,11 +124,11 @@ def points(run: RunRow) -> pd.DataFrame:
 
 def stamp(run: RunRow) -> tuple[str, int, str]:
     """Return what changes whenever a run's points do."""
-    return (run.run_id, run.progress.batch, run.state)
+    return (run.run_id, run.saves, run.state)
 
 
 def tolerated(run: RunRow, *, tolerance: float) -> pd.DataFrame:
-    """Return what each layer tolerates by each criterion, computed once a batch."""
+    """Return what each layer tolerates by each criterion, computed once a save."""
     return _tolerated(str(workspace()), *stamp(run), tolerance)
 
 
@@ -143,12 +143,12 @@ def _envelopes(path: str, run_id: str, batch: int, state: str) -> Curves:
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def _tolerated(path: str, run_id: str, batch: int, state: str, tolerance: float) -> pd.DataFrame:
-    return curves.tolerated(_points(path, run_id, batch, state), tolerance=tolerance)
+def _tolerated(path: str, run_id: str, saves: int, state: str, tolerance: float) -> pd.DataFrame:
+    return curves.tolerated(_points(path, run_id, saves, state), tolerance=tolerance)
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def _points(path: str, run_id: str, batch: int, state: str) -> pd.DataFrame:
+def _points(path: str, run_id: str, saves: int, state: str) -> pd.DataFrame:
     return _store(path).points.table(run_id)
 
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from analysis.records import Progress
+
 SPACE = "\N{NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
@@ -105,6 +107,11 @@ def plural(count: int, noun: str, many: str = "") -> str:
     ('1 layer', '3 layers', '2,000 classes')
     """
     return f"{thousands(count)} {noun if count == 1 else many or noun + 's'}"
+
+
+def progress(now: Progress) -> str:
+    """Return ``120 of 2,000 samples``."""
+    return f"{thousands(now.done)} of {plural(now.total or 0, now.unit.removesuffix('s'))}"
 
 
 def listed(names: Sequence[str], *, most: int = 3) -> str:
