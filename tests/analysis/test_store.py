@@ -609,7 +609,8 @@ class TestProcesses:
     def test_an_error_is_told_by_its_code_not_by_its_words(self, tmp_path: Path) -> None:
         database = Database(tmp_path)
         for words in ("locked", "full", "readonly", "malformed"):
-            with pytest.raises(StoreError) as caught, database.read() as db:
+            what = pytest.raises(StoreError, match="failed: no such table")
+            with what as caught, database.read() as db:
                 db.execute(f"SELECT * FROM {words}")
             assert type(caught.value) is StoreError
         database.close()
