@@ -1,8 +1,9 @@
-"""Sizes of memory: limits, and how people write them."""
+"""Memory: limits, how people write them, and what it looks like when there is none left."""
 
 from __future__ import annotations
 
 import re
+import sys
 
 from pruners.errors import InputError
 
@@ -29,3 +30,25 @@ def parse_bytes(text: str) -> int:
     if found is None:
         raise InputError(f"a size of memory is written like 512MiB or 1.5GiB, found {text!r}")
     return int(float(found[1]) * _UNITS[found[2].lower()])
+
+
+# For the processor's memory, torch has no type of its own: a RuntimeError with this text.
+_TORCH_CPU = "DefaultCPUAllocator: can't allocate memory"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether memory ran out, of the processor or of a device, here or in a cause.
+
+    Whoever turned the error into another one, such as "the data raised in batch 3", keeps it as
+    its context.
+    """
+    torch = sys.modules.get("torch")
+    kinds = (MemoryError,) if torch is None else (MemoryError, torch.OutOfMemoryError)
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, kinds) or (
+            isinstance(cause, RuntimeError) and _TORCH_CPU in str(cause)
+        ):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False

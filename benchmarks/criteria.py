@@ -63,7 +63,7 @@ def table_of(update: SweepUpdate) -> pd.DataFrame:
     """Return the points table of a finished sweep."""
     unknown = {"params": None, "macs": None}
     measured = [
-        {**key.to_dict(), **sums.to_dict(), **unknown, "status": "measured"}
+        {**key.to_dict(), **unknown, "sums": sums, "status": "measured"}
         for key, sums in update.sums.items()
     ]
     return points_table("benchmark", measured, baselines={update.samples: update.baseline})

@@ -231,7 +231,7 @@ def compare(
             before = dict(latest[-1].sums)
             assert all(sums.samples == seen for sums in before.values())
     plain, update = loop.result, latest[-1]
-    differences = [abs(before[key].correct - plain.correct[key]) for key in before]
+    differences = [abs(before[key]["correct"] - plain.correct[key]) for key in before]
     scale = update.samples / plain.samples
     flop, share = downstream_flop(prepared, spec, points)
     ideal = flop * update.samples / best_throughput()

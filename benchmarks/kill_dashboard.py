@@ -49,32 +49,32 @@ COLUMNS = ["layer", "criterion", "kept", "samples", "correct", "status"]
 
 def ended(store: Store, run_id: str) -> RunRow:
     """Wait for a run's end."""
-    while (row := store.run(run_id)).is_live:
+    while (row := store.runs.get(run_id)).is_live:
         time.sleep(0.05)
     return row
 
 
-def killed(folder: Path, batch: int, delay: float) -> tuple[RunRow, int, pd.DataFrame]:
-    """Return a run whose launcher was killed, its batches at that moment, and its points.
+def killed(folder: Path, samples: int, delay: float) -> tuple[RunRow, int, pd.DataFrame]:
+    """Return a run whose launcher was killed, its samples at that moment, and its points.
 
     Args:
         folder: A workspace for it.
-        batch: The kill comes after so many batches, ...
+        samples: The kill comes after so many samples, ...
         delay: ... and so many seconds more.
     """
     store = Store(folder)
     launcher = subprocess.Popen([sys.executable, "-c", LAUNCHER, folder], start_new_session=True)
-    while not store.runs() or store.runs()[0].pid is None:
+    while not store.runs.all() or store.runs.all()[0].pid is None:
         time.sleep(0.02)
-    while store.runs()[0].progress.batch < batch:
+    while store.runs.all()[0].progress.done < samples:
         time.sleep(0.005)
-    run_id = store.runs()[0].run_id
+    run_id = store.runs.all()[0].run_id
     time.sleep(delay)
     os.killpg(launcher.pid, signal.SIGKILL)
     launcher.wait()
-    done = store.run(run_id).progress.batch
+    done = store.runs.get(run_id).progress.done
     row = ended(store, run_id)
-    return row, done, store.points(run_id)
+    return row, done, store.points.table(run_id)
 
 
 def main() -> None:
@@ -86,17 +86,17 @@ def main() -> None:
         store = Store(Path(name) / "undisturbed")
         run_id = launch.start_sweep(store, SPEC)
         ended(store, run_id)
-        expected = store.points(run_id)[COLUMNS]
+        expected = store.points.table(run_id)[COLUMNS]
         rows = [
-            killed(Path(name) / str(at), moments.randrange(40), moments.uniform(0.0, 0.1))
+            killed(Path(name) / str(at), 20 * moments.randrange(40), moments.uniform(0.0, 0.1))
             for at in range(given.kills)
         ]
     done = sum(row.state == "done" for row, _, _ in rows)
     equal = sum(points[COLUMNS].equals(expected) for _, _, points in rows)
-    batches = [batch for _, batch, _ in rows]
+    samples = [done for _, done, _ in rows]
     print(f"{given.kills} kills: {done} runs went on to the end, {equal} tables equal")
-    print(f"batches complete at the kill, of 50: {batches}")
-    print(json.dumps({"kills": given.kills, "done": done, "equal": equal, "batches": batches}))
+    print(f"samples complete at the kill, of 1000: {samples}")
+    print(json.dumps({"kills": given.kills, "done": done, "equal": equal, "samples": samples}))
 
 
 if __name__ == "__main__":

@@ -53,10 +53,10 @@ def prepare(folder: Path) -> str:
         model=f"{folder}/model.py:build", data=f"npz:{folder}/data.npz", samples=100, batch_size=100
     )
     store = Store(folder / "workspace")
-    run_id = store.create_run(SweepSpec(subject=subject))
+    run_id = store.runs.create(SweepSpec(subject=subject))
     row = run_to_end(store, run_id)
     assert row.state == "done", row.error
-    assert row.progress.points == LAYERS * 3 * 9, row.progress.points
+    assert row.points == LAYERS * 3 * 9, row.points
     return run_id
 
 

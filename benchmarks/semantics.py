@@ -57,9 +57,9 @@ def compare(removal: dict[PointKey, Sums], weights: dict[PointKey, Sums]) -> dic
     drops: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for key in removal.keys() & weights.keys():
         first, second = removal[key], weights[key]
-        differences[key] = 100 * (first.correct - second.correct) / first.samples
-        drops[str(key.group)]["removal"].append(-first.correct)
-        drops[str(key.group)]["weights"].append(-second.correct)
+        differences[key] = 100 * (first["correct"] - second["correct"]) / first.samples
+        drops[str(key.group)]["removal"].append(-first["correct"])
+        drops[str(key.group)]["weights"].append(-second["correct"])
     sizes = [abs(value) for value in differences.values()]
     worst = max(differences, key=lambda key: abs(differences[key]))
     means = {

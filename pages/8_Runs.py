@@ -8,7 +8,7 @@ from pages.components.widgets import empty, guarded
 
 session = frame("Runs")
 with guarded("The workspace cannot be read"):
-    if session.store.runs():
+    if session.store.runs.all():
         runs.draw(session)
     else:
         empty(

@@ -10,6 +10,10 @@
     |   `-- UnsupportedError             what was asked is not supported there
     |-- CaptureError                     torch.export cannot capture the model
     |-- StoreError                       workspace, database or artifact trouble
+    |   |-- StoreBusyError               another program is writing; trying again helps
+    |   |-- StoreFullError               the disk is full
+    |   |-- StoreReadOnlyError           the file may not be opened or written
+    |   `-- StoreDamagedError            the file is damaged, or of another program
     `-- CancelledError                   the user stopped the work; partial results are kept
 """
 
@@ -72,6 +76,22 @@ class CaptureError(PruneScopeError):
 
 class StoreError(PruneScopeError):
     """The workspace, its database or an artifact cannot be read or written."""
+
+
+class StoreBusyError(StoreError):
+    """Another program kept the database locked for as long as was waited."""
+
+
+class StoreFullError(StoreError):
+    """The disk of the workspace is full."""
+
+
+class StoreReadOnlyError(StoreError):
+    """The database may not be opened or written."""
+
+
+class StoreDamagedError(StoreError):
+    """The database is damaged, or the file is none of this program's."""
 
 
 class CancelledError(PruneScopeError):

@@ -64,7 +64,7 @@ def prepare_subject(spec: SubjectSpec, workspace: Path | None) -> PreparedSubjec
         InputError: It cannot be loaded; the message says why.
     """
     found = edits.prepare(subjects.load_subject(spec))
-    found.use_cache(store.folder_in(workspace_path(workspace)))
+    found.use_cache(store.statistics_folder(workspace_path(workspace)))
     return found
 
 

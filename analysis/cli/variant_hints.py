@@ -24,9 +24,9 @@ def say_gain(store: Store, row: RunRow) -> None:
     """Say what the repair of a run gains over the raw run of the workspace, else how to get one."""
     if row.spec.repair == NO_REPAIR:
         return
-    for variant in comparison.siblings(row, store.runs()):
+    for variant in comparison.siblings(row, store.runs.all()):
         if variant.field == "repair" and variant.run.spec.repair == NO_REPAIR:
-            points, raw = store.points(row.run_id), store.points(variant.run.run_id)
+            points, raw = store.points.table(row.run_id), store.points.table(variant.run.run_id)
             said = comparison.gap_sentence(row.spec, points, variant, raw)
             say(f"{said} Raw: run {variant.run.run_id}." if said else _not_yet(variant.run))
             return

@@ -61,13 +61,13 @@ def points_table(
 
     Args:
         run_id: The run.
-        points: Key, sums, params, macs and status of each point, as in the store.
+        points: Key, params, macs, status and, as ``sums``, the sums of each point.
         baselines: Sums of the dense model by number of samples, so that a point that stopped
             early is compared on its own samples.
         confidence: Of the intervals of the drop.
         has_labels: Without labels there is no loss.
     """
-    shown = [point for point in points if point["samples"] or point["status"] != "measured"]
+    shown = [point for point in points if point["sums"].samples or point["status"] != "measured"]
     rows = [_row(run_id, point, baselines, has_labels) for point in shown]
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     kinds: dict[str, str] = dict.fromkeys(_INTEGERS, "int64")
@@ -76,11 +76,12 @@ def points_table(
     kinds |= {name: "float64" for name in COLUMNS if name not in kinds}
     table = table.astype(kinds)
     has_numbers = table["accuracy"].notna().to_numpy()
-    counts = [
-        np.array([point[name] for point in shown], dtype=np.int64)[has_numbers]
-        for name in ("lost", "gained", "samples")
-    ]
-    drops = paired_drops(*counts, confidence=confidence)
+    numbers = [point["sums"] for point, has in zip(shown, has_numbers, strict=True) if has]
+    lost, gained = (
+        np.array([sums[name] for sums in numbers], dtype=np.int64) for name in ("lost", "gained")
+    )
+    samples = np.array([sums.samples for sums in numbers], dtype=np.int64)
+    drops = paired_drops(lost, gained, samples, confidence=confidence)
     for name, values in zip(_INTERVAL, drops, strict=True):
         table.loc[has_numbers, name] = values
     return table
@@ -98,17 +99,19 @@ def _row(
     )
     row["run_id"] = run_id
     row["ratio_achieved"] = (point["total"] - point["kept"]) / point["total"]
-    samples = point["samples"]
+    sums: Sums = point["sums"]
+    samples = sums.samples
+    row |= {"samples": samples, "seconds": sums.seconds, "correct": sums.terms.get("correct", 0)}
     if not samples or point["status"] == "failed":
         return row
-    row["accuracy"] = point["correct"] / samples
-    row["kl"] = point["kl"] / samples
-    row["agreement"] = point["agree"] / samples
+    row["accuracy"] = sums["correct"] / samples
+    row["kl"] = sums["kl"] / samples
+    row["agreement"] = sums["agree"] / samples
     dense = baselines.get(samples)
     if has_labels:
-        row["loss"] = point["loss"] / samples
+        row["loss"] = sums["loss"] / samples
         if dense is not None:
-            row["loss_delta"] = (point["loss"] - dense.loss) / samples
+            row["loss_delta"] = (sums["loss"] - dense["loss"]) / samples
     return row
 
 

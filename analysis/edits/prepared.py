@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from analysis.edits.statistics_cache import StatisticsCache
 from analysis.engine import PRECISIONS, Evaluator
-from analysis.records import Identity
+from analysis.records import Identity, OnProgress, counting
 from analysis.subjects import Subject
 from pruners import statistics as calibration
 from pruners.capture import Graph, capture
@@ -131,9 +131,7 @@ class PreparedSubject:
             )
         return self.structure
 
-    def prepare(
-        self, criteria: Iterable[str], *, progress: Callable[[int, int | None], None] | None = None
-    ) -> None:
+    def prepare(self, criteria: Iterable[str], *, progress: OnProgress | None = None) -> None:
         """Collect the calibration statistics of several criteria in one pass.
 
         What was collected before is not collected again.
@@ -198,7 +196,7 @@ class PreparedSubject:
         self,
         batches: list[calibration.Batch],
         needs: frozenset[str],
-        progress: Callable[[int, int | None], None] | None,
+        progress: OnProgress | None,
     ) -> calibration.Statistics:
         return calibration.collect(
             self.model,
@@ -206,7 +204,7 @@ class PreparedSubject:
             layers=self.layers(),
             needs=needs,
             seed=self.subject.spec.seed,
-            progress=progress,
+            progress=counting(progress, "batches"),
             max_samples=self._samples_at_a_time(),
             loss=self.subject.task.loss,
             draw=self.subject.task.drawn,

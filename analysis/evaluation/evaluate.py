@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ from analysis.evaluation.report import (
 )
 from analysis.measuring import EditRunner, Slices, measure
 from analysis.plans import kept_counts, masked_edit, meter, removed_model, require_fit
-from analysis.records import Plan, Sums
+from analysis.records import OnProgress, Plan, Progress, Sums
 from analysis.recovery import Recovery, recovered_model
 from analysis.repairs import NO_REPAIR
 from analysis.tasks import Task
@@ -72,7 +72,7 @@ def evaluate_plan(
     confidence: float = 0.95,
     latency_seconds: float = 5.0,
     latency_batch: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: OnProgress | None = None,
 ) -> Evaluation:
     """Measure a plan on the whole evaluation subset.
 
@@ -85,7 +85,7 @@ def evaluate_plan(
         confidence: Of all intervals.
         latency_seconds: Time for the latency measurement of both models; 0 leaves it out.
         latency_batch: Samples per timed pass; that of the evaluation by default.
-        progress: Called with (samples done, samples).
+        progress: Told after each batch, in samples.
 
     Raises:
         PlanError: The plan does not fit the subject.
@@ -133,7 +133,7 @@ def _measured(
     edit: Edit,
     small: nn.Module,
     slices: Slices,
-    progress: Callable[[int, int], None] | None,
+    progress: OnProgress | None,
 ) -> _Tally:
     """Measure all forms of the model on all slices."""
     forms: dict[str, Edit | nn.Module] = {REMOVED: small}
@@ -149,7 +149,7 @@ def _measured(
         if MASKED in forms:
             tally.masked += found.require(MASKED)
         if progress is not None:
-            progress(tally.dense.samples, slices.total)
+            progress(Progress(tally.dense.samples, slices.total, "samples"))
     return tally
 
 

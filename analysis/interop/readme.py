@@ -72,7 +72,7 @@ def _measured(evaluation: Evaluation | None) -> list[str]:
 
 def _row(variant: MeasuredModel, samples: int) -> str:
     return (
-        f"| {variant.name} | {variant.accuracy:.2%} ({variant.sums.correct}/{samples}, "
+        f"| {variant.name} | {variant.accuracy:.2%} ({variant.sums['correct']}/{samples}, "
         f"{variant.low:.2%} to {variant.high:.2%}) | {variant.params:,} | {variant.macs:,} | "
         f"{variant.file_bytes:,} bytes |"
     )

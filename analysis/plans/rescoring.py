@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections import ChainMap
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from analysis.edits import PreparedSubject, Target, edit_for, targets
-from analysis.records import Plan, PlanEntry, Recipe
+from analysis.records import OnProgress, Plan, PlanEntry, Progress, Recipe
 from analysis.repairs import calibration_batches
 from pruners import schedules
 from pruners.criteria import CRITERIA, group_scores, producer_scores, scores
@@ -29,7 +29,7 @@ def rescored_plan(
     *,
     rounds: int,
     schedule: str = "iterative",
-    progress: Callable[[int, int], None] | None = None,
+    progress: OnProgress | None = None,
 ) -> Plan:
     """Return the plan with units chosen in rounds; the kept counts stay as they are.
 
@@ -43,7 +43,7 @@ def rescored_plan(
         plan: Entries of channels or heads.
         rounds: Number of rounds, at least 1; one is one-shot.
         schedule: How the ratio grows, one of `pruners.schedules`.
-        progress: Called with rounds done and their number.
+        progress: Told after each round.
 
     Raises:
         UnsupportedError: An entry is neither channels nor heads: a plan cannot list other masks.
@@ -69,7 +69,7 @@ def rescored_plan(
             removed = ~masks[name]
             masks[name] = keep_mask(found_scores[name].cpu().masked_fill(removed, -torch.inf), kept)
         if progress is not None:
-            progress(done + 1, rounds)
+            progress(Progress(done + 1, rounds, "rounds"))
     entries = tuple(
         dataclasses.replace(entry, indices=kept_indices(masks[str(entry.group)]))
         if entry in free

@@ -1,5 +1,6 @@
 from .codec import Count, PositiveCount, Seconds, Share, decode_json
 from .plan import Plan, PlanEntry, Recipe
+from .progress import OnProgress, Progress, counting
 from .record import Document, GroupOrLayer, Record
 from .run import (
     CANCELLED,
@@ -10,7 +11,6 @@ from .run import (
     RUNNING,
     STALE_SECONDS,
     Identity,
-    Progress,
     RunRow,
     state_now,
 )
@@ -27,6 +27,7 @@ __all__ = [
     "GroupOrLayer",
     "Identity",
     "LIVE_STATES",
+    "OnProgress",
     "Plan",
     "PlanEntry",
     "PlannedPoint",
@@ -47,6 +48,7 @@ __all__ = [
     "SweepSpec",
     "SweepState",
     "SweepUpdate",
+    "counting",
     "decode_json",
     "state_now",
 ]

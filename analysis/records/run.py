@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import socket
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from analysis.records.codec import Count
-from analysis.records.record import Document, Record
+from analysis.records.progress import Progress
+from analysis.records.record import Document
 from analysis.records.sums import Sums
 from analysis.records.sweep import SweepSpec
 from pruners.errors import InputError
@@ -20,31 +22,6 @@ RESUMABLE_STATES = (CANCELLED, FAILED, INTERRUPTED)
 # A worker writes a heartbeat every second. One that is silent for this long has died, or its
 # machine sleeps; loading a subject does not silence it.
 STALE_SECONDS = 20.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress(Record):
-    """How far a run is.
-
-    Attributes:
-        batch: Complete batches (adaptive mode: decided curves), of ``batches``; both 0 before the
-            subject is loaded.
-        batches: All batches (all curves).
-        samples: Samples evaluated, of ``total_samples``.
-        total_samples: Samples of the evaluation subset.
-        points: Points of the grid.
-    """
-
-    batch: Count = 0
-    batches: Count = 0
-    samples: Count = 0
-    total_samples: Count = 0
-    points: Count = 0
-
-    @property
-    def fraction(self) -> float:
-        """Share that is done, 0..1."""
-        return self.samples / self.total_samples if self.total_samples else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +64,11 @@ class RunRow(Document):
         spec: What it measures.
         state: ``queued``, ``running``, ``done``, ``cancelled``, ``failed`` or ``interrupted``
             (was queued or running, but its worker is silent).
-        progress: How far it is.
+        progress: How far it is: over samples, in adaptive mode over curves that are decided.
+        points: Points of the grid.
+        samples: Samples evaluated, of ``total_samples``.
+        total_samples: Samples of the evaluation subset; 0 before the subject is loaded.
+        saves: How often its points were written, which tells whether they have changed.
         eta_seconds: Expected time that is left; None if unknown.
         heartbeat: Unix time of the worker's last sign of life.
         pid: The worker's process; None before one started.
@@ -103,11 +84,16 @@ class RunRow(Document):
         versions: Versions of the programs that measured it.
     """
 
+    schema_version: ClassVar[int] = 2
     run_id: str
     created: float
     spec: SweepSpec
     state: str
     progress: Progress
+    points: Count
+    samples: Count
+    total_samples: Count
+    saves: Count
     eta_seconds: float | None
     heartbeat: float
     pid: int | None
@@ -121,6 +107,17 @@ class RunRow(Document):
     has_labels: bool = True
     queue_position: Count = 0
     versions: dict[str, str] | None = None
+
+    @classmethod
+    def migrate(cls, data: dict[str, Any], version: int) -> dict[str, Any]:
+        """Return a run of the next version; in 1, the mode said what the progress counted."""
+        old = data["progress"]
+        samples, total_samples = old["samples"], old["total_samples"]
+        progress = {"done": samples, "total": total_samples or None, "unit": "samples"}
+        if data["spec"]["mode"] == "adaptive":
+            progress = {"done": old["batch"], "total": old["batches"] or None, "unit": "curves"}
+        counts = {"samples": samples, "total_samples": total_samples, "points": old["points"]}
+        return {**data, **counts, "progress": progress, "saves": 0}
 
     @property
     def identity(self) -> Identity:
@@ -145,18 +142,6 @@ class RunRow(Document):
             f"the {what} of {address} changed since run {self.run_id} was measured, so its curves "
             f"say nothing of it; run the sweep again, or bring back the {what} that it measured"
         )
-
-    @property
-    def counts_curves(self) -> bool:
-        """Whether the batches of its progress are curves that are decided: in adaptive mode."""
-        return self.spec.mode == "adaptive"
-
-    @property
-    def fraction(self) -> float:
-        """Share that is done, 0..1: of the samples, or of the curves."""
-        if self.counts_curves:
-            return self.progress.batch / max(self.progress.batches, 1)
-        return self.progress.fraction
 
     @property
     def is_live(self) -> bool:

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from analysis.records.progress import Progress
 from analysis.records.record import Document, GroupOrLayer
 from analysis.records.subject import SubjectSpec
 from analysis.records.sums import SliceCounts, Sums
@@ -67,6 +68,11 @@ class SweepSpec(Document):
         if not 0 < self.confidence < 1:
             raise InputError(f"the confidence must be inside (0, 1), found {self.confidence}")
 
+    @property
+    def unit(self) -> str:
+        """What its progress counts."""
+        return "curves" if self.mode == "adaptive" else "samples"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PointKey(GroupOrLayer):
@@ -114,7 +120,6 @@ class SweepState:
     """What was measured before; a sweep goes on from it.
 
     Attributes:
-        batches: Complete slices (adaptive mode: decided curves).
         baseline: Sums of the dense model.
         sums: Sums by point, each over the first so many samples; a point is left out of the slices
             that it has, wherever it was measured.
@@ -124,7 +129,6 @@ class SweepState:
             test is a matter of the slices in their order, which sums do not tell.
     """
 
-    batches: int = 0
     baseline: Sums = field(default_factory=Sums)
     sums: Mapping[PointKey, Sums] = field(default_factory=dict)
     failed: Mapping[PointKey, str] = field(default_factory=dict)
@@ -137,8 +141,7 @@ class SweepUpdate:
     """State of a sweep after one more slice; sums are cumulative.
 
     Attributes:
-        batch: Complete slices (adaptive mode: decided curves).
-        batches: All slices (all curves).
+        progress: How far it is, in the unit of `SweepSpec.unit`.
         samples: Samples evaluated so far.
         baseline: Sums of the dense model.
         sums: Sums by point; points without a sum were not measured yet, or failed.
@@ -150,8 +153,7 @@ class SweepUpdate:
         looks: What each slice showed of a point that is not decided, in adaptive mode.
     """
 
-    batch: int
-    batches: int
+    progress: Progress
     samples: int
     baseline: Sums
     sums: Mapping[PointKey, Sums]
@@ -164,6 +166,4 @@ class SweepUpdate:
     @property
     def state(self) -> SweepState:
         """What resuming needs."""
-        return SweepState(
-            self.batch, self.baseline, self.sums, self.failed, self.inferred, self.looks
-        )
+        return SweepState(self.baseline, self.sums, self.failed, self.inferred, self.looks)

@@ -80,14 +80,14 @@ def measured(task: Task, sums: Sums) -> MeasuredAccuracy:
     accuracy, interval = task.score_interval(sums), task.drop_interval(sums)
     return MeasuredAccuracy(
         samples=sums.samples,
-        correct=sums.correct,
+        correct=sums.count("correct"),
         accuracy=task.score(sums),
         accuracy_low=accuracy.low,
         accuracy_high=accuracy.high,
         drop=task.drop(sums),
         drop_low=interval.low,
         drop_high=interval.high,
-        agreement=sums.agree / sums.samples,
+        agreement=sums["agree"] / sums.samples,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from analysis.edits import Edit, PreparedSubject, Target, edited_model
 from analysis.plans import mask_of_entry, plan_edit, require_fit, resolve
-from analysis.records import Plan
+from analysis.records import OnProgress, Plan
 from analysis.repairs import (
     PlanWork,
     calibration_batches,
@@ -24,8 +24,6 @@ from pruners.errors import InputError, UnknownNameError
 from pruners.reconstruction import LayerRepair
 from pruners.selection import kept_indices
 from pruners.semantics import SEMANTICS
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +48,7 @@ class Recovery:
 
 
 def recover_plan(
-    prepared: PreparedSubject, plan: Plan, *, method: str, progress: Progress | None = None
+    prepared: PreparedSubject, plan: Plan, *, method: str, progress: OnProgress | None = None
 ) -> Recovery:
     """Repair the model of a plan on the calibration set.
 
@@ -58,7 +56,7 @@ def recover_plan(
         prepared: The subject; its model is left as found.
         plan: What is pruned.
         method: One of `plan_repairs`.
-        progress: Called with steps done and their number.
+        progress: Told after each batch, layer or group, by what the method works through.
 
     Raises:
         UnknownNameError: No such method.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -74,7 +74,6 @@ def tuned_edit(
     *,
     edit: Mapping[str, Tensor],
     batches: Batches,
-    progress: Callable[[int], None] | None = None,
 ) -> dict[str, Tensor]:
     """Return the consumers' weights with a factor for each kept unit that comes closest to dense.
 
@@ -85,7 +84,6 @@ def tuned_edit(
         mask: Boolean ``(units,)``, True = keep.
         edit: Tensors of the pruned model, as the student has them.
         batches: Calibration batches.
-        progress: Called with the number of batches done.
     """
     members = {
         member.layer: member
@@ -99,7 +97,6 @@ def tuned_edit(
         edit=edit,
         teacher=teacher if student.is_smaller else None,
         rows=student.rows,
-        progress=progress,
     )
     state = student.state
     index = {layer: student.index(member) for layer, member in members.items()}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from analysis.edits import Edit, PreparedSubject, Target
+from analysis.records import OnProgress, Progress, counting
 from analysis.repairs.layers import Batches, weight_masks
 from analysis.repairs.mask_tuning import tuned_edit
 from analysis.repairs.student import Student
@@ -22,7 +23,6 @@ from pruners.reconstruction import (
     repair_layers,
 )
 
-Progress = Callable[[int, int], None]
 Pruned = tuple[Target, Tensor]
 
 
@@ -36,7 +36,7 @@ class PlanWork:
         pruned: What is pruned, with masks (True = keep).
         student: The model that is repaired.
         batches: The calibration set.
-        progress: Called with steps done and their number.
+        progress: Told after each batch, layer or group, by what the repair works through.
     """
 
     prepared: PreparedSubject
@@ -44,7 +44,7 @@ class PlanWork:
     pruned: Sequence[Pruned]
     student: Student
     batches: Batches
-    progress: Progress | None
+    progress: OnProgress | None
 
     @property
     def start(self) -> dict[str, Tensor]:
@@ -59,7 +59,7 @@ class PlanWork:
     def count(self, done: int) -> None:
         """Tell the progress over batches."""
         if self.progress is not None:
-            self.progress(done, len(self.batches))
+            self.progress(Progress(done, len(self.batches), "batches"))
 
 
 def batch_norm_plan(work: PlanWork) -> Repair:
@@ -97,7 +97,7 @@ def fitted_plan(work: PlanWork, *, fit: Fit) -> Repair:
         fit=fit,
         teacher=work.prepared.model if work.student.is_smaller else None,
         rows=work.student.rows,
-        progress=work.progress,
+        progress=counting(work.progress, "layers"),
     )
     left = dict.fromkeys(work.unseen, "evaluated by physical removal, which has no repair")
     return dataclasses.replace(result, skipped={**result.skipped, **left})
@@ -120,7 +120,7 @@ def tuned_plan(work: PlanWork) -> Repair:
                 batches=work.batches,
             )
         if work.progress is not None:
-            work.progress(done, len(work.pruned))
+            work.progress(Progress(done, len(work.pruned), "groups"))
     return Repair(tensors, (), skipped)
 
 

@@ -1,13 +1,20 @@
 from .connection import FILE, Database
+from .jobs import JobStore
 from .migrations import MIGRATIONS, migrate
-from .store import Store
-from .workspace import folder_in
+from .plans import PlanStore
+from .points import PointStore
+from .runs import RunStore
+from .store import Store, statistics_folder
 
 __all__ = [
     "Database",
     "FILE",
+    "JobStore",
     "MIGRATIONS",
+    "PlanStore",
+    "PointStore",
+    "RunStore",
     "Store",
-    "folder_in",
     "migrate",
+    "statistics_folder",
 ]

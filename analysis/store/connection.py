@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from analysis.store.migrations import migrate
-from pruners.errors import StoreError
+from pruners.errors import (
+    StoreBusyError,
+    StoreDamagedError,
+    StoreError,
+    StoreFullError,
+    StoreReadOnlyError,
+)
 
 FILE = "prunescope.sqlite"
 BUSY_SECONDS = 20.0
@@ -37,16 +43,24 @@ class Database:
     Args:
         workspace: Folder of the file; made if missing.
         busy_seconds: How long to wait for another process that is writing.
+        max_bytes: Size that the file may not outgrow; None leaves it to the disk.
 
     Raises:
         StoreError: The folder or the file cannot be used.
     """
 
-    def __init__(self, workspace: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
+    def __init__(
+        self,
+        workspace: Path,
+        *,
+        busy_seconds: float = BUSY_SECONDS,
+        max_bytes: int | None = None,
+    ) -> None:
         self.path = workspace / FILE
         self._busy_seconds = busy_seconds
+        self._max_bytes = max_bytes
         self._local = threading.local()
-        self._all: weakref.WeakSet[_Held] = weakref.WeakSet()
+        self._open: weakref.WeakSet[_Held] = weakref.WeakSet()
         self._lock = threading.Lock()
         try:
             workspace.mkdir(parents=True, exist_ok=True)
@@ -61,22 +75,25 @@ class Database:
         # A connection must not be carried over into a forked process.
         mine: _Held | None = getattr(self._local, "mine", None)
         if mine is None or mine.pid != os.getpid():
-            connection = sqlite3.connect(
-                self.path,
-                timeout=self._busy_seconds,
-                isolation_level=None,
-                check_same_thread=False,
-            )
-            connection.row_factory = _named
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA foreign_keys = ON")
-            # With WAL this survives a killed process; only a power cut may lose the last batch.
-            connection.execute("PRAGMA synchronous = NORMAL")
-            mine = _Held(connection)
+            mine = _Held(self._connected())
             self._local.mine = mine
             with self._lock:
-                self._all.add(mine)
+                self._open.add(mine)
         return mine.connection
+
+    def _connected(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self.path, timeout=self._busy_seconds, isolation_level=None, check_same_thread=False
+        )
+        connection.row_factory = _named
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        # With WAL this survives a killed process; only a power cut may lose the last batch.
+        connection.execute("PRAGMA synchronous = NORMAL")
+        if self._max_bytes is not None:
+            page = connection.execute("PRAGMA page_size").fetchone()["page_size"]
+            connection.execute(f"PRAGMA max_page_count = {max(1, self._max_bytes // page)}")
+        return connection
 
     @contextlib.contextmanager
     def _store_errors(self) -> Iterator[None]:
@@ -84,7 +101,7 @@ class Database:
         try:
             yield
         except sqlite3.Error as error:
-            raise StoreError(_explained(error, self.path)) from error
+            raise _store_error(error, self.path) from error
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
@@ -113,12 +130,18 @@ class Database:
                     connection.execute("ROLLBACK")
                 raise
 
+    @property
+    def connections(self) -> int:
+        """Number of connections that are open."""
+        with self._lock:
+            return len(self._open)
+
     def close(self) -> None:
         """Close the connections of all threads."""
         with self._lock:
-            for held in self._all:
+            for held in self._open:
                 held.connection.close()
-            self._all.clear()
+            self._open.clear()
         self._local = threading.local()
 
 
@@ -126,14 +149,24 @@ def _named(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> dict[str, Any]:
     return {column[0]: value for column, value in zip(cursor.description, row, strict=True)}
 
 
-def _explained(error: sqlite3.Error, path: Path) -> str:
-    text = str(error)
-    if "locked" in text or "busy" in text:
-        return f"the workspace database {path} is locked by another program; try again"
-    if "full" in text:
-        return f"the disk of the workspace {path.parent} is full; free space and resume"
-    if "not a database" in text or "malformed" in text:
-        return f"{path} is damaged or not a PruneScope database ({text}); use another workspace"
-    if "readonly" in text or "unable to open" in text:
-        return f"the workspace database {path} cannot be written ({text}); check its permissions"
-    return f"the workspace database {path} failed: {text}"
+def _store_error(error: sqlite3.Error, path: Path) -> StoreError:
+    """Return what an error of SQLite means, by its code; Python's own errors have none."""
+    # The lowest byte is the kind, the rest is detail.
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL):
+        return StoreBusyError(
+            f"the workspace database {path} is locked by another program; try again"
+        )
+    if code == sqlite3.SQLITE_FULL:
+        return StoreFullError(
+            f"the disk of the workspace {path.parent} is full; free space and resume"
+        )
+    if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+        return StoreDamagedError(
+            f"{path} is damaged or not a PruneScope database ({error}); use another workspace"
+        )
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+        return StoreReadOnlyError(
+            f"the workspace database {path} cannot be written ({error}); check its permissions"
+        )
+    return StoreError(f"the workspace database {path} failed: {error}")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analysis.records import RunRow, SweepSpec
+from analysis.store.rows import POINT_COLUMNS, SUM_COLUMNS, SUM_LIST, placeholders
 from pruners.errors import InputError
 
 # What may differ between runs that are joined; everything else changes what a point means.
@@ -88,4 +90,40 @@ def merged_rows(rows: Sequence[Mapping[str, Any]], spec: SweepSpec) -> list[Mapp
             spec.criteria.index(row["criterion"]),
             row["ratio_requested"],
         ),
+    )
+
+
+def copy_runs(db: sqlite3.Connection, runs: Sequence[RunRow], run_id: str, spec: SweepSpec) -> None:
+    """Copy what several runs measured into a new one, and make it done."""
+    rows = [
+        row
+        for run in runs
+        for row in db.execute(
+            "SELECT * FROM points WHERE run_id = ? ORDER BY position", (run.run_id,)
+        )
+    ]
+    columns = (*POINT_COLUMNS, "status", "reason", *SUM_COLUMNS)
+    db.executemany(
+        f"INSERT INTO points ({', '.join(columns)}) VALUES ({placeholders(len(columns))})",
+        [
+            tuple({**row, "run_id": run_id, "position": at}[name.strip('"')] for name in columns)
+            for at, row in enumerate(merged_rows(rows, spec))
+        ],
+    )
+    for run in runs:
+        db.execute(
+            f"INSERT OR IGNORE INTO baselines (run_id, {SUM_LIST})"
+            f" SELECT ?, {SUM_LIST} FROM baselines WHERE run_id = ?",
+            (run_id, run.run_id),
+        )
+    best = max(runs, key=lambda run: run.samples)
+    done, total = best.samples, best.total_samples
+    if best.progress.unit == spec.unit:
+        done, total = best.progress.done, best.progress.total or 0
+    db.execute(
+        "UPDATE runs SET (state, fingerprint, data_fingerprint, program, has_labels, samples,"
+        " total_samples, versions) = (SELECT 'done', fingerprint, data_fingerprint, program,"
+        " has_labels, samples, total_samples, versions FROM runs WHERE run_id = ?),"
+        " done = ?, total = ?, seconds = ? WHERE run_id = ?",
+        (best.run_id, done, total, sum(run.seconds for run in runs), run_id),
     )

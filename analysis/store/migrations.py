@@ -2,11 +2,49 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pruners.errors import StoreError
+
+Step = str | Callable[[sqlite3.Connection], None]
+
+
+def _join_terms(connection: sqlite3.Connection) -> None:
+    """Write the columns that only classification has as named terms, in one column of JSON."""
+    names = ("correct", "gained", "lost", "agree", "loss", "kl")
+
+    def text(*values: float) -> str:
+        # SQLite's own JSON functions would cut numbers to fifteen digits.
+        return json.dumps(dict(zip(names, values, strict=True)))
+
+    connection.create_function("terms_text", len(names), text, deterministic=True)
+    for table in ("points", "baselines", "measured"):
+        connection.execute(f"ALTER TABLE {table} ADD COLUMN terms TEXT NOT NULL DEFAULT '{{}}'")
+        connection.execute(f"UPDATE {table} SET terms = terms_text({', '.join(names)})")
+        for name in names:
+            connection.execute(f"ALTER TABLE {table} DROP COLUMN {name}")
+
+
+def _name_units(connection: sqlite3.Connection) -> None:
+    """Fill in what the progress counts: samples, in adaptive mode curves that are decided."""
+
+    def is_adaptive(spec: str) -> bool:
+        return bool(json.loads(spec).get("mode") == "adaptive")
+
+    connection.create_function("is_adaptive", 1, is_adaptive, deterministic=True)
+    # Before the first batch, an adaptive run had the number of slices in the place of that of
+    # the curves.
+    connection.execute(
+        "UPDATE runs SET unit = 'curves', done = batch, total = CASE WHEN samples > 0 THEN batches"
+        " END WHERE is_adaptive(spec)"
+    )
+    connection.execute(
+        "UPDATE runs SET done = samples, total = nullif(total_samples, 0) WHERE unit = 'samples'"
+    )
+
 
 _SUMS = """
     samples INTEGER NOT NULL DEFAULT 0,
@@ -20,7 +58,7 @@ _SUMS = """
 """
 
 # Position in the tuple + 1 is the number. Add at the end; shipped ones stay as they are.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (
+MIGRATIONS: tuple[tuple[Step, ...], ...] = (
     (
         """CREATE TABLE runs (
             run_id TEXT PRIMARY KEY,
@@ -86,11 +124,22 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ("ALTER TABLE points ADD COLUMN looks TEXT NOT NULL DEFAULT ''",),
     # What the forward pass computed: weights alone do not tell.
     ("ALTER TABLE runs ADD COLUMN program TEXT NOT NULL DEFAULT ''",),
+    (_join_terms,),
+    (
+        "ALTER TABLE runs RENAME COLUMN done_samples TO samples",
+        "ALTER TABLE runs ADD COLUMN done INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE runs ADD COLUMN total INTEGER",
+        "ALTER TABLE runs ADD COLUMN unit TEXT NOT NULL DEFAULT 'samples'",
+        "ALTER TABLE runs ADD COLUMN saves INTEGER NOT NULL DEFAULT 0",
+        _name_units,
+        "ALTER TABLE runs DROP COLUMN batch",
+        "ALTER TABLE runs DROP COLUMN batches",
+    ),
 )
 
 
 def migrate(
-    connection: sqlite3.Connection, migrations: Sequence[Sequence[str]] = MIGRATIONS
+    connection: sqlite3.Connection, migrations: Sequence[Sequence[Step]] = MIGRATIONS
 ) -> None:
     """Bring the schema up to date. Each migration and its record are one transaction.
 
@@ -115,12 +164,15 @@ def migrate(
             raise
 
 
-def _apply(connection: sqlite3.Connection, number: int, statements: Sequence[str]) -> None:
+def _apply(connection: sqlite3.Connection, number: int, steps: Sequence[Step]) -> None:
     connection.execute(
         "CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY, applied REAL NOT NULL)"
     )
-    for statement in statements:
-        connection.execute(statement)
+    for step in steps:
+        if isinstance(step, str):
+            connection.execute(step)
+        else:
+            step(connection)
     connection.execute("INSERT INTO migrations VALUES (?, ?)", (number, time.time()))
 
 

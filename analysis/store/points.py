@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from analysis.records import PlannedPoint, PointKey, Sums
-from analysis.store.merging import merged_rows, merged_spec
+from analysis.store.connection import Database
+from analysis.store.jobs import check_owned
 from analysis.store.rows import (
     POINT_COLUMNS,
     SUM_COLUMNS,
@@ -20,7 +21,7 @@ from analysis.store.rows import (
     sum_values,
     sums_of,
 )
-from analysis.store.runs import RunStore, check_owned
+from analysis.store.runs import RunStore
 
 if TYPE_CHECKING:
     # pandas and torch take seconds to import; `prunescope runs list` needs neither.
@@ -29,10 +30,19 @@ if TYPE_CHECKING:
     from analysis.records import SweepState, SweepUpdate
 
 
-class PointStore(RunStore):
-    """Runs with their points."""
+class PointStore:
+    """Points of a workspace.
 
-    def plan_points(self, run_id: str, points: Sequence[PlannedPoint]) -> None:
+    Args:
+        database: That of the workspace.
+        runs: Its runs.
+    """
+
+    def __init__(self, database: Database, runs: RunStore) -> None:
+        self._database = database
+        self._runs = runs
+
+    def enter(self, run_id: str, points: Sequence[PlannedPoint]) -> None:
         """Enter a run's points, with what earlier runs measured of them. Done again, it is kept."""
         known = self.measured([item.cache_key for item in points])
         columns = (*POINT_COLUMNS, *SUM_COLUMNS)
@@ -54,8 +64,9 @@ class PointStore(RunStore):
                 f" VALUES ({placeholders(len(columns))})",
                 rows,
             )
+            db.execute("UPDATE runs SET saves = saves + 1 WHERE run_id = ?", (run_id,))
 
-    def save_batch(self, run_id: str, update: SweepUpdate, *, owner: str = "") -> None:
+    def save(self, run_id: str, update: SweepUpdate, *, owner: str = "") -> None:
         """Write the state after a batch in one transaction.
 
         Args:
@@ -68,11 +79,12 @@ class PointStore(RunStore):
         """
         with self._database.write() as db:
             changed = db.execute(
-                "UPDATE runs SET batch = ?, batches = ?, done_samples = ?, eta_seconds = ?,"
-                " heartbeat = ? WHERE run_id = ? AND owner = ?",
+                "UPDATE runs SET done = ?, total = ?, unit = ?, samples = ?, eta_seconds = ?,"
+                " heartbeat = ?, saves = saves + 1 WHERE run_id = ? AND owner = ?",
                 (
-                    update.batch,
-                    update.batches,
+                    update.progress.done,
+                    update.progress.total,
+                    update.progress.unit,
                     update.samples,
                     update.eta_seconds,
                     time.time(),
@@ -117,7 +129,7 @@ class PointStore(RunStore):
                 found.update({row["cache_key"]: sums_of(row) for row in rows})
         return found
 
-    def load_state(self, run_id: str) -> SweepState:
+    def state(self, run_id: str) -> SweepState:
         """Return what a run knows already, for `analysis.sweeps.sweep.iter_sweep`."""
         from analysis.records import SweepState
 
@@ -125,12 +137,10 @@ class PointStore(RunStore):
             rows = db.execute(
                 "SELECT * FROM points WHERE run_id = ? ORDER BY position", (run_id,)
             ).fetchall()
-            run = db.execute("SELECT batch FROM runs WHERE run_id = ?", (run_id,)).fetchone()
             last = db.execute(
                 "SELECT * FROM baselines WHERE run_id = ? ORDER BY samples DESC", (run_id,)
             ).fetchone()
         return SweepState(
-            batches=int(run["batch"]) if run else 0,
             baseline=sums_of(last) if last else Sums(),
             sums={key_of(row): sums_of(row) for row in rows if row["samples"]},
             failed={key_of(row): row["reason"] for row in rows if row["status"] == "failed"},
@@ -138,11 +148,11 @@ class PointStore(RunStore):
             looks={key_of(row): looks_of(row) for row in rows if row["looks"]},
         )
 
-    def points(self, run_id: str) -> pd.DataFrame:
+    def table(self, run_id: str) -> pd.DataFrame:
         """Return the points table of a run, as far as it is measured."""
         from analysis.curves import points_table
 
-        row = self.run(run_id)
+        row = self._runs.get(run_id)
         with self._database.read() as db:
             rows = db.execute(
                 "SELECT * FROM points WHERE run_id = ? ORDER BY position", (row.run_id,)
@@ -152,7 +162,7 @@ class PointStore(RunStore):
             ).fetchall()
         return points_table(
             row.run_id,
-            [dict(item) for item in rows],
+            [{**item, "sums": sums_of(item)} for item in rows],
             baselines={item["samples"]: sums_of(item) for item in baselines},
             confidence=row.spec.confidence,
             has_labels=row.has_labels,
@@ -166,59 +176,6 @@ class PointStore(RunStore):
                 (run_id,),
             ).fetchall()
         return {key_of(row): row["reason"] for row in rows}
-
-    def merge(self, run_ids: Sequence[str]) -> str:
-        """Join the points of several runs of one subject in a new run and return its id.
-
-        Of a point that several runs have, the one with the most samples is taken.
-
-        Raises:
-            InputError: The runs are fewer than two, still worked on, or do not fit each other.
-        """
-        runs = [self.run(name) for name in run_ids]
-        spec = merged_spec(runs)
-        run_id = self.create_run(spec)
-        with self._database.write() as db:
-            rows = [
-                row
-                for run in runs
-                for row in db.execute(
-                    "SELECT * FROM points WHERE run_id = ? ORDER BY position", (run.run_id,)
-                )
-            ]
-            columns = (*POINT_COLUMNS, "status", "reason", *SUM_COLUMNS)
-            db.executemany(
-                f"INSERT INTO points ({', '.join(columns)}) VALUES ({placeholders(len(columns))})",
-                [
-                    tuple(
-                        {**row, "run_id": run_id, "position": at}[_bare(name)] for name in columns
-                    )
-                    for at, row in enumerate(merged_rows(rows, spec))
-                ],
-            )
-            for run in runs:
-                db.execute(
-                    f"INSERT OR IGNORE INTO baselines (run_id, {SUM_LIST})"
-                    f" SELECT ?, {SUM_LIST} FROM baselines WHERE run_id = ?",
-                    (run_id, run.run_id),
-                )
-            db.execute(
-                "UPDATE runs SET (state, fingerprint, data_fingerprint, program, has_labels, batch,"
-                " batches, done_samples, total_samples, versions) = (SELECT 'done', fingerprint,"
-                " data_fingerprint, program, has_labels, batch, batches, done_samples,"
-                " total_samples, versions FROM runs WHERE run_id = ?), seconds = ?"
-                " WHERE run_id = ?",
-                (
-                    max(runs, key=lambda run: run.progress.samples).run_id,
-                    sum(run.seconds for run in runs),
-                    run_id,
-                ),
-            )
-        return run_id
-
-
-def _bare(column: str) -> str:
-    return column.strip('"')
 
 
 def _remember(db: Any, run_id: str) -> None:

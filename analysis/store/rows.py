@@ -10,7 +10,7 @@ from analysis.records import Count, PointKey, SliceCounts, Sums, decode_json
 
 Row = Mapping[str, Any]
 
-SUM_COLUMNS = ("samples", "correct", "gained", "lost", "agree", "loss", "kl", "seconds")
+SUM_COLUMNS = ("samples", "terms", "seconds")
 SUM_LIST = ", ".join(SUM_COLUMNS)
 POINT_COLUMNS = (
     "run_id",
@@ -35,12 +35,13 @@ def placeholders(count: int) -> str:
 
 def sums_of(row: Row) -> Sums:
     """Return the sums in a row."""
-    return Sums(**{name: row[name] for name in SUM_COLUMNS})
+    terms = decode_json(dict[str, int | float], row["terms"], name="terms")
+    return Sums(samples=row["samples"], seconds=row["seconds"], terms=terms)
 
 
-def sum_values(sums: Sums) -> tuple[float, ...]:
-    """Return sums in the order of `SUM_COLUMNS`."""
-    return tuple(getattr(sums, name) for name in SUM_COLUMNS)
+def sum_values(sums: Sums) -> tuple[float | str, ...]:
+    """Return sums in the order of `SUM_COLUMNS`; JSON keeps each number to the last bit."""
+    return sums.samples, json.dumps(dict(sums.terms)), sums.seconds
 
 
 def key_of(row: Row) -> PointKey:

@@ -6,68 +6,59 @@ batches only, and a resumed run goes on from the last one.
 
 from __future__ import annotations
 
-import contextlib
-import secrets
-import time
+from pathlib import Path
 
-from analysis.records import Plan, PlannedPoint, Progress, RunRow
+from analysis.store.connection import BUSY_SECONDS, Database
+from analysis.store.jobs import JobStore
+from analysis.store.plans import PlanStore
 from analysis.store.points import PointStore
-from pruners.errors import InputError, UnknownNameError
-
-__all__ = ["PlannedPoint", "Progress", "RunRow", "Store"]
+from analysis.store.runs import RunStore
 
 
-class Store(PointStore):
-    """Runs, points and plans of a workspace."""
+class Store:
+    """A workspace.
 
-    def save_plan(self, plan: Plan, *, plan_id: str | None = None) -> str:
-        """Write a plan and return its id.
+    Args:
+        workspace: Its folder; made if missing.
+        busy_seconds: How long to wait for another process that is writing.
+        max_bytes: Size that the database may not outgrow; None leaves it to the disk.
 
-        Args:
-            plan: The plan.
-            plan_id: The plan to overwrite; None makes a new one.
-        """
-        now = time.time()
-        name = plan_id or f"p-{secrets.token_hex(3)}"
-        text = plan.to_json()
-        with self._database.write() as db:
-            db.execute(
-                "INSERT INTO plans VALUES (?, ?, ?, ?, ?) ON CONFLICT (plan_id) DO UPDATE SET"
-                " changed = excluded.changed, fingerprint = excluded.fingerprint,"
-                " plan = excluded.plan",
-                (name, now, now, plan.fingerprint, text),
-            )
-        return name
+    Attributes:
+        workspace: The folder, absolute.
+        database: The file that all parts write to.
+        runs: What was measured: create, look up, list, merge, delete.
+        jobs: Who measures it: queue, worker, sign of life, end.
+        points: What each run found, and what all of them know.
+        plans: Saved plans.
 
-    def plan(self, plan_id: str) -> Plan:
-        """Return a saved plan.
+    Raises:
+        StoreError: The folder or its database cannot be used.
+    """
 
-        Raises:
-            UnknownNameError: There is none of that id.
-        """
-        with self._database.read() as db:
-            row = db.execute("SELECT plan FROM plans WHERE plan_id = ?", (plan_id,)).fetchone()
-        if row is None:
-            raise UnknownNameError("plan", plan_id, self.plans())
-        return Plan.from_json(row["plan"])
+    def __init__(
+        self,
+        workspace: Path,
+        *,
+        busy_seconds: float = BUSY_SECONDS,
+        max_bytes: int | None = None,
+    ) -> None:
+        self.workspace = Path(workspace).expanduser().resolve()
+        self.database = Database(self.workspace, busy_seconds=busy_seconds, max_bytes=max_bytes)
+        self.runs = RunStore(self.database)
+        self.jobs = JobStore(self.database, self.runs)
+        self.points = PointStore(self.database, self.runs)
+        self.plans = PlanStore(self.database)
 
-    def plans(self, *, fingerprint: str | None = None) -> dict[str, Plan]:
-        """Return the saved plans by id, the one changed last first.
+    @property
+    def statistics_folder(self) -> Path:
+        """Folder of calibration statistics."""
+        return statistics_folder(self.workspace)
 
-        Args:
-            fingerprint: Only plans of this model.
-        """
-        with self._database.read() as db:
-            rows = db.execute("SELECT * FROM plans ORDER BY changed DESC, plan_id").fetchall()
-        found = {}
-        for row in rows:
-            if fingerprint in (None, row["fingerprint"]):
-                # A plan that a newer program wrote is not this program's to show.
-                with contextlib.suppress(InputError):
-                    found[row["plan_id"]] = Plan.from_json(row["plan"])
-        return found
+    def close(self) -> None:
+        """Close the database connections."""
+        self.database.close()
 
-    def delete_plan(self, plan_id: str) -> None:
-        """Delete a plan."""
-        with self._database.write() as db:
-            db.execute("DELETE FROM plans WHERE plan_id = ?", (plan_id,))
+
+def statistics_folder(workspace: Path) -> Path:
+    """Return where a workspace keeps its calibration statistics."""
+    return workspace / "statistics"

@@ -26,15 +26,26 @@ def torchvision() -> ModuleType:
         InputError: torchvision is not installed or cannot be imported.
     """
     try:
-        return importlib.import_module("torchvision")
+        return _imported()
     except ImportError as error:
         raise InputError(f"torchvision cannot be imported ({error}); install torchvision") from None
     except RuntimeError as error:
-        if "torchvision::nms does not exist" not in str(error):
-            raise InputError(f"torchvision cannot be imported: {error}") from None
+        raise InputError(f"torchvision cannot be imported: {error}") from None
+
+
+def _imported() -> ModuleType:
+    try:
+        return importlib.import_module("torchvision")
+    except RuntimeError:
+        if hasattr(torch.ops.torchvision, "nms"):
+            raise
+        _declare_operators()
+    return importlib.import_module("torchvision")
+
+
+def _declare_operators() -> None:
     library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
     for name in ("nms", "qnms"):
         schema = f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
         library.define(schema)  # type: ignore[no-untyped-call]
     _declared.append(library)
-    return importlib.import_module("torchvision")

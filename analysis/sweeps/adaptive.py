@@ -21,7 +21,7 @@ from itertools import accumulate
 from math import ceil, log2
 
 from analysis.measuring import Cancel, Measured
-from analysis.records import PointKey, SliceCounts, Sums, SweepState, SweepUpdate
+from analysis.records import PointKey, Progress, SliceCounts, Sums, SweepState, SweepUpdate
 from analysis.sweeps.executors import Executor, measure_shared, open_executor
 from analysis.sweeps.grid import Item
 from analysis.sweeps.planned import PlannedSweep
@@ -281,8 +281,7 @@ class AdaptiveSweep:
         }
         sums |= dict.fromkeys(self._dense_keys, self._baseline) if self._baseline.samples else {}
         return SweepUpdate(
-            batch=decided,
-            batches=len(self._curves),
+            progress=Progress(decided, len(self._curves), "curves"),
             # The whole set counts as seen only when every answer is there.
             samples=self._population
             if is_done

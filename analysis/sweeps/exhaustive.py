@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 from analysis.measuring import Cancel, Measured
-from analysis.records import PointKey, Sums, SweepState, SweepUpdate
+from analysis.records import PointKey, Progress, Sums, SweepState, SweepUpdate
 from analysis.sweeps.executors import open_executor
 from analysis.sweeps.grid import Item
 from analysis.sweeps.planned import PlannedSweep
@@ -99,10 +99,10 @@ class ExhaustiveSweep:
     def _update(self, done: int) -> SweepUpdate:
         rest = range(done, len(self._slices))
         work = sum(self._work_of(number, self._open_items(number)) for number in rest)
+        samples = self._slices.start(done)
         return SweepUpdate(
-            batch=done,
-            batches=len(self._slices),
-            samples=self._slices.start(done),
+            progress=Progress(samples, self._slices.total, "samples"),
+            samples=samples,
             baseline=self._baseline,
             sums=dict(self._sums),
             failed=dict(self._failed),

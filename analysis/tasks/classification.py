@@ -123,33 +123,29 @@ class Classification:
     def sums(self, row: Sequence[float], *, seconds: float = 0.0) -> Sums:
         """Turn the values of one `vector` into a record."""
         samples, *counts = (int(value) for value in row[:5])
-        return Sums(
-            samples=samples,
-            **dict(zip(COUNTS, counts, strict=True)),
-            loss=row[5],
-            kl=row[6],
-            seconds=seconds,
-        )
+        terms = dict(zip(self.terms, (*counts, *row[5:]), strict=True))
+        return Sums(samples=samples, seconds=seconds, terms=terms)
 
     def score(self, sums: Sums) -> float:
         """Return the fraction of right top-1 answers; NaN without samples."""
-        return sums.correct / sums.samples if sums.samples else float("nan")
+        return sums["correct"] / sums.samples if sums.samples else float("nan")
 
     def score_interval(self, sums: Sums, confidence: float = 0.95) -> Interval:
         """Return Wilson's interval of the accuracy."""
-        return wilson(sums.correct, sums.samples, confidence)
+        return wilson(sums.count("correct"), sums.samples, confidence)
 
     def drop(self, sums: Sums) -> float:
         """Return the accuracy lost against the dense model, a fraction; NaN without samples."""
-        return (sums.lost - sums.gained) / sums.samples if sums.samples else float("nan")
+        return (sums["lost"] - sums["gained"]) / sums.samples if sums.samples else float("nan")
 
     def drop_interval(self, sums: Sums, confidence: float = 0.95) -> Interval:
         """Return Tango's paired interval of the drop."""
-        return paired_drop(sums.lost, sums.gained, sums.samples, confidence)[1]
+        lost, gained = sums.count("lost"), sums.count("gained")
+        return paired_drop(lost, gained, sums.samples, confidence)[1]
 
     def counts(self, sums: Sums) -> SliceCounts:
         """Return answers lost and gained."""
-        return SliceCounts(sums.lost, sums.gained, sums.samples)
+        return SliceCounts(sums.count("lost"), sums.count("gained"), sums.samples)
 
     def gaps(self, outputs: Tensor, ranking: Tensor) -> Tensor:
         """Return by how much the first class of a ranking leads the second ``(N,)``."""

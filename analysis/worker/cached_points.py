@@ -20,7 +20,7 @@ def known_points(store: Store, planned: PlannedSweep) -> Mapping[PointKey, Sums]
     Raises:
         InputError: The subject has no data.
     """
-    found = store.measured(item.cache_key for item in planned.identified)
+    found = store.points.measured(item.cache_key for item in planned.identified)
     return {
         item.key: found[item.cache_key]
         for item in planned.identified

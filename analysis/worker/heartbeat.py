@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from types import FrameType
 
 from analysis.store import Store
-from pruners.errors import StoreError
+from pruners.errors import StoreBusyError, StoreError
 
 BEAT_SECONDS = 1.0
 
@@ -55,13 +55,13 @@ class Heartbeat:
     def _beat(self) -> None:
         while not self._ended.wait(BEAT_SECONDS):
             try:
-                if self._store.beat(self._run_id, owner=self._owner):
+                if self._store.jobs.beat(self._run_id, owner=self._owner):
                     self._stop.set()
-            except StoreError as error:
-                # A lock passes; losing the run does not.
-                if "locked" not in str(error):
-                    self._stop.set()
-                    return
+            except StoreBusyError:
+                continue  # a lock passes; losing the run does not
+            except StoreError:
+                self._stop.set()
+                return
 
 
 @contextlib.contextmanager

@@ -29,7 +29,7 @@ def start_sweep(store: Store, spec: SweepSpec, *, roots: Sequence[Path] | None =
     Raises:
         StoreError: The store cannot be written, or no process can be started.
     """
-    run_id = store.create_run(spec)
+    run_id = store.runs.create(spec)
     _spawn(store, run_id, roots)
     return run_id
 
@@ -41,19 +41,19 @@ def resume(store: Store, run_id: str, *, roots: Sequence[Path] | None = None) ->
         InputError: The run is done or still worked on.
         StoreError: The store cannot be written, or no process can be started.
     """
-    row = store.run(run_id)
-    store.requeue(row.run_id)
+    row = store.runs.get(run_id)
+    store.jobs.requeue(row.run_id)
     _spawn(store, row.run_id, roots)
     return row.run_id
 
 
 def cancel(store: Store, run_id: str) -> None:
     """Ask a run to stop; what was measured stays, and the run can be resumed."""
-    store.request_cancel(store.run(run_id).run_id)
+    store.jobs.request_cancel(store.runs.get(run_id).run_id)
 
 
 def _spawn(store: Store, run_id: str, roots: Sequence[Path] | None) -> None:
-    log = store.log_path(run_id)
+    log = store.runs.log_path(run_id)
     command = [sys.executable, "-m", "analysis.worker", run_id, "--workspace", str(store.workspace)]
     for root in roots or ():
         command += ["--root", str(root)]
@@ -74,7 +74,7 @@ def _spawn(store: Store, run_id: str, roots: Sequence[Path] | None) -> None:
             )
     except OSError as error:
         reason = f"the worker cannot be started: {error}"
-        store.finish(run_id, records.FAILED, owner="", seconds=0.0, error=reason)
+        store.jobs.finish(run_id, records.FAILED, owner="", seconds=0.0, error=reason)
         raise StoreError(reason) from None
     # Collects the exit status, or a dead worker would look alive as long as the launcher lives.
     threading.Thread(target=process.wait, name=f"wait-{run_id}", daemon=True).start()

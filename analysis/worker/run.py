@@ -28,7 +28,7 @@ from analysis.records import RunRow
 from analysis.store import Store
 from analysis.subjects import roots_of_environment
 from analysis.worker.heartbeat import Heartbeat, stop_on_signals
-from pruners.errors import PruneScopeError, StoreError, one_line
+from pruners.errors import PruneScopeError, StoreBusyError, StoreError, one_line
 
 if TYPE_CHECKING:
     # torch takes seconds to import and much memory: not while the run waits in the queue.
@@ -40,7 +40,7 @@ QUEUE_SECONDS = 0.5
 # A database that other programs keep locked is tried again for this long.
 LOCKED_SECONDS = 300.0
 
-Progress = Callable[[RunRow], None]
+OnRun = Callable[[RunRow], None]
 Opener = Callable[[RunRow], "PlannedSweep"]
 
 
@@ -49,7 +49,7 @@ def run_to_end(
     run_id: str,
     *,
     roots: Sequence[Path] | None = None,
-    progress: Progress = lambda row: None,
+    progress: OnRun = lambda row: None,
     open_sweep: Opener | None = None,
 ) -> RunRow:
     """Work on a queued run until it is done, cancelled or failed.
@@ -69,7 +69,7 @@ def run_to_end(
             before stays, and the run can be resumed.
     """
     owner = secrets.token_hex(8)
-    store.attach(run_id, owner=owner, pid=os.getpid(), host=socket.gethostname())
+    store.jobs.attach(run_id, owner=owner, pid=os.getpid(), host=socket.gethostname())
     start = time.perf_counter()
     with Heartbeat(store, run_id, owner=owner) as heartbeat, stop_on_signals(heartbeat):
         state, error = records.CANCELLED, ""
@@ -80,7 +80,7 @@ def run_to_end(
         except StoreError as problem:
             # Of a full disk this may be the first write that fits; of a lost run it is refused.
             with contextlib.suppress(StoreError):
-                store.finish(
+                store.jobs.finish(
                     run_id,
                     records.FAILED,
                     owner=owner,
@@ -97,19 +97,21 @@ def run_to_end(
             state, error = records.FAILED, one_line(problem)
             _log_traceback(store, run_id)
         seconds = time.perf_counter() - start
-        _retried(lambda: store.finish(run_id, state, owner=owner, seconds=seconds, error=error))
-    row = store.run(run_id)
+        _retried(
+            lambda: store.jobs.finish(run_id, state, owner=owner, seconds=seconds, error=error)
+        )
+    row = store.runs.get(run_id)
     progress(row)
     return row
 
 
-def _has_turn(store: Store, run_id: str, heartbeat: Heartbeat, progress: Progress) -> bool:
+def _has_turn(store: Store, run_id: str, heartbeat: Heartbeat, progress: OnRun) -> bool:
     """Wait in the queue of the device; False if asked to stop before."""
-    while not store.claim_device(run_id):
-        progress(store.run(run_id))
+    while not store.jobs.claim_device(run_id):
+        progress(store.runs.get(run_id))
         if heartbeat.wait(QUEUE_SECONDS):
             return False
-    progress(store.run(run_id))
+    progress(store.runs.get(run_id))
     return not heartbeat.should_stop
 
 
@@ -126,40 +128,37 @@ def _measure(
     run_id: str,
     owner: str,
     heartbeat: Heartbeat,
-    progress: Progress,
+    progress: OnRun,
     opener: Opener,
 ) -> str:
     from pruners.preserve import checksum
 
-    row = store.run(run_id)
+    row = store.runs.get(run_id)
     planned = opener(row)
     prepared = planned.prepared
-    prepared.use_cache(store.statistics_path)
+    prepared.use_cache(store.statistics_folder)
     before = checksum(prepared.model)
     _enter(store, row, planned)
     for update in _updates(store, run_id, planned, heartbeat):
-        _retried(partial(store.save_batch, run_id, update, owner=owner))
-        progress(store.run(run_id))
+        _retried(partial(store.points.save, run_id, update, owner=owner))
+        progress(store.runs.get(run_id))
     if checksum(prepared.model) != before:
         raise PruneScopeError("the model was changed by its own sweep; the points are not valid")
-    row = store.run(run_id)
-    is_whole = row.progress.samples == row.progress.total_samples
-    # An adaptive sweep may end before the last batch, with every question answered.
-    is_done = is_whole or not heartbeat.should_stop
+    row = store.runs.get(run_id)
+    is_done = row.progress.is_complete or not heartbeat.should_stop
     return records.DONE if is_done else records.CANCELLED
 
 
 def _enter(store: Store, row: RunRow, planned: PlannedSweep) -> None:
     """Record the subject's identity and the points, with what is known of them."""
-    store.describe(
+    store.jobs.describe(
         row.run_id,
         identity=planned.prepared.identity,
         has_labels=planned.prepared.subject.has_labels,
-        batches=len(planned.slices),
         total_samples=planned.slices.total,
         versions=_versions(),
     )
-    store.plan_points(row.run_id, planned.identified)
+    store.points.enter(row.run_id, planned.identified)
 
 
 def _versions() -> dict[str, str]:
@@ -175,7 +174,7 @@ def _versions() -> dict[str, str]:
 def _updates(
     store: Store, run_id: str, planned: PlannedSweep, heartbeat: Heartbeat
 ) -> Iterator[SweepUpdate]:
-    state = start_state(store.load_state(run_id), planned.slices)
+    state = start_state(store.points.state(run_id), planned.slices)
     yield from sweeps.iter_sweep(planned, resume=state, cancel=lambda: heartbeat.should_stop)
 
 
@@ -199,8 +198,8 @@ def _retried(write: Callable[[], None]) -> None:
     while True:
         try:
             write()
-        except StoreError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
+        except StoreBusyError:
+            if time.monotonic() > deadline:
                 raise
         else:
             return
@@ -209,7 +208,7 @@ def _retried(write: Callable[[], None]) -> None:
 def _log_traceback(store: Store, run_id: str) -> None:
     import traceback
 
-    path = store.log_path(run_id)
+    path = store.runs.log_path(run_id)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as log:

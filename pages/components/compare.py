@@ -66,7 +66,7 @@ def draw(current: Session) -> None:
 
 
 def _measured(run_id: str, was_live: bool, view: str) -> None:
-    run = session.store().run(run_id)
+    run = session.store().runs.get(run_id)
     if was_live and not run.is_live:
         st.rerun()
     points = session.points(run)

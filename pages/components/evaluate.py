@@ -9,7 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 from analysis import figures
 from analysis.evaluation import Evaluation, Latency, MeasuredModel, evaluate_plan
 from analysis.plans import predict
-from analysis.records import Plan
+from analysis.records import Plan, Progress
 from analysis.recovery import Recovery, recover_plan
 from analysis.repairs import NO_REPAIR, REPAIRS, plan_repairs
 from pages.components.plan import Evaluated, evaluated
@@ -95,29 +95,26 @@ def _evaluate(current: Session, plan: Plan, repair: str) -> Evaluated:
                 subject.prepared,
                 plan,
                 method=repair,
-                progress=lambda done, total: _advance_repair(bar, repair, done, total),
+                progress=lambda now: _advance_repair(bar, repair, now),
             )
         found = evaluate_plan(
             subject.prepared,
             plan,
             recovery=recovery,
             latency_seconds=LATENCY_SECONDS,
-            progress=lambda done, total: _advance(bar, done, total),
+            progress=lambda now: _advance(bar, now),
         )
     bar.empty()
     return Evaluated(plan, subject.identity, found, recovery)
 
 
-def _advance_repair(bar: DeltaGenerator, repair: str, done: int, total: int) -> None:
-    bar.progress(done / total, text=f"Repairing by {repair}: {done} of {total}")
+def _advance_repair(bar: DeltaGenerator, repair: str, now: Progress) -> None:
+    bar.progress(now.fraction, text=f"Repairing by {repair}: {now.done} of {now.total}")
 
 
-def _advance(bar: DeltaGenerator, done: int, total: int) -> None:
-    what = "Measuring latency" if done == total else "Measuring accuracy"
-    bar.progress(
-        done / total,
-        text=f"{what}: {formatting.thousands(done)} of {formatting.plural(total, 'sample')}",
-    )
+def _advance(bar: DeltaGenerator, now: Progress) -> None:
+    what = "Measuring latency" if now.is_complete else "Measuring accuracy"
+    bar.progress(now.fraction, text=f"{what}: {formatting.progress(now)}")
 
 
 def _report(found: Evaluation) -> None:
@@ -129,7 +126,7 @@ def _report(found: Evaluation) -> None:
             formatting.percent(removed.accuracy),
             **formatting.delta(formatting.points(-removed.drop), changed=removed.drop != 0),
             delta_description=f"({formatting.points_range(-removed.drop_high, -removed.drop_low)})",
-            help=f"{formatting.thousands(removed.sums.correct)} of "
+            help=f"{formatting.thousands(removed.sums.count('correct'))} of "
             f"{formatting.thousands(found.samples)}, "
             f"95 % interval {formatting.percent_range(removed.low, removed.high)}. "
             f"Dense: {formatting.percent(dense.accuracy)}.",
@@ -225,7 +222,7 @@ def _table(variants: list[MeasuredModel]) -> pd.DataFrame:
             "Not zero": formatting.thousands(item.nonzero),
             "MACs per sample": formatting.thousands(item.macs),
             "Weights file": formatting.file_size(item.file_bytes),
-            "Loss": f"{item.sums.loss / item.sums.samples:.4f}",
+            "Loss": f"{item.sums['loss'] / item.sums.samples:.4f}",
         }
         for item in variants
     }

@@ -60,7 +60,7 @@ def draw(current: Session) -> None:
 
 
 def _recent(current: Session) -> None:
-    rows = current.store.runs()[:5]
+    rows = current.store.runs.all()[:5]
     if not rows:
         return
     st.subheader("Recent runs", anchor=False)

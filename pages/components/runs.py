@@ -15,13 +15,13 @@ from pruners.errors import PruneScopeError
 
 def draw(current: Session) -> None:
     """Draw the page."""
-    rows = current.store.runs()
+    rows = current.store.runs.all()
     live = any(row.is_live for row in rows)
     refreshed(_list, live, every=2.0 if live else None, title="The runs cannot be read")
 
 
 def _list(was_live: bool) -> None:
-    rows = session.store().runs()
+    rows = session.store().runs.all()
     if was_live and not any(row.is_live for row in rows):
         st.rerun()
     st.dataframe(
@@ -67,13 +67,13 @@ def _row(row: RunRow) -> dict[str, object]:
     return {
         "run": row.run_id,
         "state": job.STATES[row.state][2],
-        "progress": job.fraction(row),
+        "progress": row.progress.fraction,
         "model": formatting.title_of(spec.subject.model),
         "data": formatting.title_of(spec.subject.data or "no data"),
         "criteria": formatting.listed(spec.criteria),
         "granularity": spec.granularity,
-        "points": row.progress.points,
-        "samples": row.progress.samples,
+        "points": row.points,
+        "samples": row.samples,
         "created": datetime.fromtimestamp(row.created),
         "error": row.error or "",
     }
@@ -126,7 +126,7 @@ def _actions(picked: list[RunRow]) -> None:
 
 def _merge(picked: list[RunRow]) -> None:
     with guarded("These runs cannot be merged"):
-        merged = session.store().merge([row.run_id for row in picked])
+        merged = session.store().runs.merge([row.run_id for row in picked])
         session.open_run(merged)
         go("Curves")
 
@@ -154,7 +154,7 @@ def _confirm(run_ids: list[str]) -> None:
 def _delete(run_ids: list[str]) -> None:
     for run_id in run_ids:
         try:
-            session.store().delete(run_id)
+            session.store().runs.delete(run_id)
         except PruneScopeError as error:
             st.toast(str(error), icon=":material/error:")
             continue

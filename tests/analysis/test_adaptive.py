@@ -70,7 +70,7 @@ def test_every_point_is_measured_inferred_with_a_reason_or_failed() -> None:
             assert found.inferred[key].startswith("implied: ratio")
         else:
             assert found.inferred[key].startswith(f"decided after {sums.samples} of {SAMPLES}")
-    assert (found.batch, found.samples, found.eta_seconds) == (found.batches, SAMPLES, 0)
+    assert (found.progress.is_complete, found.samples, found.eta_seconds) == (True, SAMPLES, 0)
 
 
 def test_what_is_implied_lies_beyond_a_decided_point() -> None:
@@ -93,7 +93,9 @@ def test_what_is_implied_lies_beyond_a_decided_point() -> None:
 def test_samples_before_the_end_never_count_as_the_whole_set() -> None:
     prepared = sample_context("lenet5", samples=SAMPLES, batch_size=250)
     updates = list(iter_sweep(plan_sweep(prepared, spec_of())))
-    assert all(update.samples < SAMPLES for update in updates[:-1] if update.batch < update.batches)
+    assert all(
+        update.samples < SAMPLES for update in updates[:-1] if not update.progress.is_complete
+    )
     baselines = {update.baseline.samples for update in updates}
     used = {sums.samples for sums in updates[-1].sums.values()}
     assert used <= baselines
@@ -134,7 +136,7 @@ def test_a_point_that_fails_leaves_its_curve_to_the_others(
     monkeypatch.setattr(prepared.evaluator, "evaluate", broken)
     found = last(iter_sweep(plan_sweep(prepared, spec_of())))
     assert {(key.layer, key.ratio_requested) for key in found.failed} == {("fc1", 0.5)}
-    assert found.batch == found.batches
+    assert found.progress.is_complete
     assert not set(found.failed) & set(found.inferred)
 
 
@@ -152,7 +154,7 @@ def test_without_room_for_dense_values_the_numbers_are_the_same(
     found = run()
     assert without_seconds(found).keys() == without_seconds(expected).keys()
     for key, sums in found.sums.items():
-        assert (sums.samples, sums.correct) == (
+        assert (sums.samples, sums["correct"]) == (
             expected.sums[key].samples,
-            expected.sums[key].correct,
+            expected.sums[key]["correct"],
         )

@@ -17,6 +17,7 @@ from analysis.evaluation.report import Evaluation
 from analysis.plans.editing import set_kept, set_ratio
 from analysis.plans.entries import find, kept_counts
 from analysis.records.plan import Plan
+from analysis.records.progress import Progress
 from analysis.records.sweep import SweepSpec
 from analysis.subjects.overview import inventory
 from analysis.subjects.subject import load_subject
@@ -76,7 +77,7 @@ def test_masked_and_removed_give_the_same_answers(name: str) -> None:
     assert found.samples == found.dense.sums.samples == len(prepared.subject.evaluation or ())
     if found.masked is not None:
         assert found.agrees
-        assert found.masked.sums.correct == found.removed.sums.correct
+        assert found.masked.sums["correct"] == found.removed.sums["correct"]
         assert (found.largest_difference or 0) < 1e-4
     else:
         assert "norm" in found.notes[0]
@@ -97,8 +98,8 @@ def test_evaluation_against_a_plain_loop() -> None:
     with torch.no_grad():
         dense = prepared.model(inputs).argmax(1) == labels
         small = plans.removed_model(prepared, plan)(inputs).argmax(1) == labels
-    assert found.dense.sums.correct == int(dense.sum())
-    assert found.removed.sums.correct == int(small.sum())
+    assert found.dense.sums["correct"] == int(dense.sum())
+    assert found.removed.sums["correct"] == int(small.sum())
     assert found.removed.drop == pytest.approx(float(dense.sum() - small.sum()) / len(labels))
     assert found.removed.drop_low <= found.removed.drop <= found.removed.drop_high
     for place, change in enumerate(found.classes):
@@ -117,7 +118,7 @@ def test_evaluation_against_a_plain_loop() -> None:
 def test_a_plan_that_removes_nothing_changes_nothing() -> None:
     prepared = sample_context("lenet5")
     found = evaluate_plan(prepared, some_plan("lenet5", ratio=0.0), latency_seconds=0)
-    assert found.removed.sums.correct == found.dense.sums.correct
+    assert found.removed.sums["correct"] == found.dense.sums["correct"]
     assert found.removed.params == found.dense.params
     assert not any(change.clear for change in found.classes)
 
@@ -276,7 +277,7 @@ def test_without_labels_accuracy_is_agreement_with_dense(tmp_path: Path) -> None
     found = evaluate_plan(prepared, plan, latency_seconds=0)
     assert not found.labelled
     assert found.dense.accuracy == 1.0
-    assert found.removed.sums.correct == found.removed.sums.agree
+    assert found.removed.sums["correct"] == found.removed.sums["agree"]
     assert sum(change.samples for change in found.classes) == found.samples == 48
 
 
@@ -288,15 +289,15 @@ def test_evaluation_needs_data() -> None:
 
 
 def test_progress_is_told_batch_by_batch() -> None:
-    seen: list[tuple[int, int]] = []
+    seen: list[Progress] = []
     evaluate_plan(
         sample_context("lenet5"),
         some_plan("lenet5"),
         latency_seconds=0,
         batch_size=100,
-        progress=lambda done, total: seen.append((done, total)),
+        progress=seen.append,
     )
-    assert seen == [(100, 200), (200, 200)]
+    assert seen == [Progress(100, 200, "samples"), Progress(200, 200, "samples")]
 
 
 def test_a_plan_chooses_the_channels_that_its_run_measured() -> None:

@@ -19,6 +19,7 @@ from analysis.cli.commands import serve
 from analysis.curves.points import COLUMNS
 from analysis.plans.prediction import predict
 from analysis.records.plan import Plan, Recipe
+from analysis.store.points import PointStore
 from analysis.store.store import Store
 from analysis.subjects.subject import load_subject
 from pruners.errors import InputError
@@ -76,7 +77,7 @@ def swept(folder: Path, subject: list[str]) -> str:
         code = main(["sweep", *subject, "--criteria", "l1,fpgm", "--ratios", "0.25:0.75:0.25"])
         assert code == 0
         store = Store(folder / "workspace")
-        run_id = store.run("last").run_id
+        run_id = store.runs.get("last").run_id
         store.close()
     finally:
         del os.environ[options.WORKSPACE_VARIABLE]
@@ -149,9 +150,9 @@ def test_bad_input_is_exit_code_2_and_one_line(run: Run, line: str, says: str) -
 
 
 def test_bad_layers_leave_no_run_behind(run: Run, subject: list[str], folder: Path) -> None:
-    before = len(Store(folder / "workspace").runs())
+    before = len(Store(folder / "workspace").runs.all())
     assert_one_line(run("sweep", *subject, "--layers", "nope*"), says="no layer fits 'nope")
-    assert len(Store(folder / "workspace").runs()) == before
+    assert len(Store(folder / "workspace").runs.all()) == before
 
 
 def test_no_traceback_from_the_real_program() -> None:
@@ -234,16 +235,18 @@ def test_sweep_json_and_files(run: Run, subject: list[str], swept: str, folder: 
 def test_ctrl_c_is_130_and_the_run_can_be_resumed(
     run: Run, subject: list[str], swept: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save = Store.save_batch
+    save = PointStore.save
+    saved: list[Any] = []
 
-    def interrupted(self: Store, run_id: str, update: Any, *, owner: str = "") -> None:
+    def interrupted(self: PointStore, run_id: str, update: Any, *, owner: str = "") -> None:
         save(self, run_id, update, owner=owner)
-        if update.batch == 2:
+        saved.append(update)
+        if len(saved) == 2:
             os.kill(os.getpid(), signal.SIGINT)
 
     arguments = ["sweep", *subject, "--criteria", "l1", "--ratios", "0.1,0.9", "--json"]
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "save_batch", interrupted)
+        patch.setattr(PointStore, "save", interrupted)
         code, out, err = run(*arguments)
     assert code == 130
     stopped = json.loads(out)
@@ -411,7 +414,7 @@ def test_runs(run: Run, subject: list[str], swept: str, folder: Path) -> None:
     code, out, _ = run("runs", "show", swept, "--json")
     assert code == 0
     shown = json.loads(out)
-    assert (shown["schema_version"], shown["progress"]["points"]) == (1, 12)
+    assert (shown["schema_version"], shown["points"]) == (2, 12)
     path = folder / "shown.csv"
     code, out, _ = run("runs", "show", swept, "--out", path)
     assert code == 0
@@ -425,7 +428,7 @@ def test_runs(run: Run, subject: list[str], swept: str, folder: Path) -> None:
     assert code == 0
     merged = json.loads(out)
     assert merged["spec"]["criteria"] == ["l1", "fpgm", "l2"]
-    assert merged["progress"]["points"] == 14
+    assert merged["points"] == 14
 
     code, out, _ = run("runs", "delete", merged["run_id"], "--json")
     assert json.loads(out) == {"deleted": merged["run_id"]}

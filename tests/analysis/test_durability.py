@@ -62,9 +62,9 @@ def run(store: Store, run_id: str, prepared: PreparedSubject, **options: object)
 def calm_table(spec: SweepSpec, prepared: PreparedSubject, folder: Path) -> pd.DataFrame:
     """The table of a sweep that nothing disturbs."""
     store = Store(folder / "calm")
-    run_id = store.create_run(spec)
+    run_id = store.runs.create(spec)
     assert run(store, run_id, prepared).state == "done"
-    table = store.points(run_id)
+    table = store.points.table(run_id)
     store.close()
     return table
 
@@ -95,7 +95,7 @@ def test_a_disk_that_fills_up_ends_the_run_and_resuming_goes_on(
     spec = replace(spec, mode=mode)
     store = Store(small_disk / "workspace")
     filler = small_disk / "filler"
-    run_id = store.create_run(spec)
+    run_id = store.runs.create(spec)
     kept: list[int] = []
 
     def fill(row: RunRow) -> None:
@@ -109,20 +109,20 @@ def test_a_disk_that_fills_up_ends_the_run_and_resuming_goes_on(
         run(store, run_id, prepared, progress=fill)
     filler.unlink()
     # The end may be written or not, on a full disk; whoever looks sees that nobody works on it.
-    with store._database.write() as db:
+    with store.database.write() as db:
         db.execute("UPDATE runs SET heartbeat = 0 WHERE run_id = ?", (run_id,))
-    assert store.run(run_id).state in ("failed", "interrupted")
+    assert store.runs.get(run_id).state in ("failed", "interrupted")
     assert samples(store, run_id) >= kept[-1] > 0
-    store.requeue(run_id)
+    store.jobs.requeue(run_id)
     assert run(store, run_id, prepared).state == "done"
-    assert_same(store.points(run_id), calm_table(spec, prepared, tmp_path))
+    assert_same(store.points.table(run_id), calm_table(spec, prepared, tmp_path))
     store.close()
 
 
 def test_a_file_that_may_not_grow_loses_one_batch(
     store: Store, spec: SweepSpec, prepared: PreparedSubject, tmp_path: Path
 ) -> None:
-    run_id = store.create_run(spec)
+    run_id = store.runs.create(spec)
     seen: list[int] = []
 
     def limit(row: RunRow) -> None:
@@ -137,16 +137,16 @@ def test_a_file_that_may_not_grow_loses_one_batch(
             run(store, run_id, prepared, progress=limit)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    with store._database.write() as db:
+    with store.database.write() as db:
         db.execute("UPDATE runs SET heartbeat = 0 WHERE run_id = ?", (run_id,))
     assert samples(store, run_id) >= seen[-1] > 0
-    store.requeue(run_id)
+    store.jobs.requeue(run_id)
     assert run(store, run_id, prepared).state == "done"
-    assert_same(store.points(run_id), calm_table(spec, prepared, tmp_path))
+    assert_same(store.points.table(run_id), calm_table(spec, prepared, tmp_path))
 
 
 def samples(store: Store, run_id: str) -> int:
-    return sum(sums.samples for sums in store.load_state(run_id).sums.values())
+    return sum(sums.samples for sums in store.points.state(run_id).sums.values())
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -171,14 +171,14 @@ def test_an_edit_that_gives_nan_fails_alone(
         return logits
 
     monkeypatch.setattr(prepared.evaluator, "evaluate", sometimes_nan)
-    run_id = store.create_run(spec)
+    run_id = store.runs.create(spec)
     row = run(store, run_id, prepared)
     assert (row.state, row.error) == ("done", "")
-    table = store.points(run_id)
+    table = store.points.table(run_id)
     failed = table[table["status"] == "failed"]
     assert 0 < len(failed) < len(table) / 2
     assert failed["accuracy"].isna().all()
-    assert {reason for reason in store.reasons(run_id).values() if "not finite" in reason}
+    assert {reason for reason in store.points.reasons(run_id).values() if "not finite" in reason}
     others = table[table["status"] != "failed"]
     assert set(others["status"]) <= {"measured", "inferred"}
     assert mode == "adaptive" or set(others["samples"]) == {160}
@@ -203,7 +203,7 @@ def test_data_that_raises_ends_the_run_and_resuming_goes_on(
             raise OSError("disk read error\nat sector 7")
         return part(first, last)
 
-    run_id = store.create_run(spec)
+    run_id = store.runs.create(spec)
     with monkeypatch.context() as patch:
         patch.setattr(split, "part", damaged)
         row = run(store, run_id, prepared)
@@ -211,9 +211,9 @@ def test_data_that_raises_ends_the_run_and_resuming_goes_on(
     assert row.error.endswith("raised in batch 5 of 10: OSError: disk read error")
     before = samples(store, run_id)
     assert before > 0
-    store.requeue(run_id)
+    store.jobs.requeue(run_id)
     assert run(store, run_id, prepared).state == "done"
-    assert_same(store.points(run_id), calm_table(spec, prepared, tmp_path))
+    assert_same(store.points.table(run_id), calm_table(spec, prepared, tmp_path))
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -235,7 +235,7 @@ def test_ctrl_c_twice_stops_at_once_and_resuming_goes_on(
             os.kill(os.getpid(), signal.SIGINT)
         return evaluate(batch, edit)
 
-    run_id = store.create_run(spec)
+    run_id = store.runs.create(spec)
     with monkeypatch.context() as patch:
         # The sweep does not ask whether to stop: the second Ctrl-C must be enough.
         patch.setattr("analysis.sweeps.executors.local.measure", unasking)
@@ -244,9 +244,9 @@ def test_ctrl_c_twice_stops_at_once_and_resuming_goes_on(
     assert len(calls) == 31
     assert (row.state, row.error) == ("cancelled", "")
     assert samples(store, run_id) > 0
-    store.requeue(run_id)
+    store.jobs.requeue(run_id)
     assert run(store, run_id, prepared).state == "done"
-    assert_same(store.points(run_id), calm_table(spec, prepared, tmp_path))
+    assert_same(store.points.table(run_id), calm_table(spec, prepared, tmp_path))
 
 
 def unasking(*given: Any, **options: Any) -> Any:
@@ -270,18 +270,18 @@ def test_two_runs_at_once_measure_no_point_twice(
     monkeypatch.setattr(LocalExecutor, "measure", noted)
     wide = replace(spec, ratios=(0.0, 0.25, 0.5))
     narrow = replace(spec, ratios=(0.25, 0.5, 0.75))
-    first, second = store.create_run(wide), store.create_run(narrow)
+    first, second = store.runs.create(wide), store.runs.create(narrow)
     other = threading.Thread(target=run, args=(store, first, prepared))
     other.start()
-    while store.run(first).state == "queued":
+    while store.runs.get(first).state == "queued":
         time.sleep(0.001)
     positions: list[int] = []
     row = run(store, second, prepared, progress=lambda row: positions.append(row.queue_position))
     other.join()
-    assert (row.state, store.run(first).state) == ("done", "done")
+    assert (row.state, store.runs.get(first).state) == ("done", "done")
     assert positions[0] == 1
     cells = [(number, key) for number, keys in measured for key in keys]
     assert len(cells) == len(set(cells))
-    merged = store.points(store.merge([first, second]))
+    merged = store.points.table(store.runs.merge([first, second]))
     assert sorted(set(merged["ratio_requested"])) == [0.0, 0.25, 0.5, 0.75]
     assert set(merged["samples"]) == {160}

@@ -88,10 +88,10 @@ def test_the_exported_script_gives_the_same_accuracy_in_another_process(tmp_path
         timeout=240,
     )
     answer = json.loads(done.stdout)
-    assert answer["right"] == found.removed.sums.correct
+    assert answer["right"] == found.removed.sums["correct"]
     assert not set(answer["modules"]) & {"pruners", "analysis", "sample_models", "safetensors"}
     card = json.loads((tmp_path / "out" / "model.json").read_text())
-    assert card["measured"]["correct"] == found.removed.sums.correct
+    assert card["measured"]["correct"] == found.removed.sums["correct"]
     assert card["params"] == found.removed.params
     assert card["weights_sha256"] == sha256(tmp_path / "out" / "model.safetensors")
 
@@ -109,7 +109,7 @@ def test_round_trip(tmp_path: Path) -> None:
     ]
     assert found.passed, [check.text for check in found.checks]
     measured = evaluate_plan(prepared, some_plan(), latency_seconds=0)
-    assert (found.samples, found.correct) == (measured.samples, measured.removed.sums.correct)
+    assert (found.samples, found.correct) == (measured.samples, measured.removed.sums["correct"])
     assert interop.RoundTrip.from_dict(found.to_dict()) == found
     assert not (tmp_path / "samples.safetensors").exists()
 
@@ -168,7 +168,7 @@ def test_the_plan_lists_kept_indices_and_only_what_is_pruned(tmp_path: Path) -> 
 def test_the_plan_carries_what_was_measured(tmp_path: Path) -> None:
     found = evaluate_plan(sample_context("lenet5"), some_plan(), latency_seconds=0)
     (path,) = paths_of(interop.export("json", request(tmp_path, evaluation=found)))
-    assert read_plan(path).extra["measured"]["correct"] == found.removed.sums.correct
+    assert read_plan(path).extra["measured"]["correct"] == found.removed.sums["correct"]
 
 
 def test_points(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_everything_in_one_zip(tmp_path: Path) -> None:
     for path in paths_of(done)[1:]:
         assert archive.read(f"half/{path.name}") == path.read_bytes()
     about = (tmp_path / "README.md").read_text()
-    assert f"{found.removed.sums.correct}/{found.samples}" in about
+    assert f"{found.removed.sums['correct']}/{found.samples}" in about
     assert "| conv2 | l1 | channel | 8 | 16 | 50.0% |" in about
     assert "samples.safetensors" not in about
     assert not list(tmp_path.glob("*.partial"))
@@ -321,7 +321,7 @@ def test_a_repaired_model_is_exported_as_it_was_evaluated(tmp_path: Path, method
     for name, tensor in recovered_model(prepared, recovery).state_dict().items():
         assert torch.equal(weights[name], tensor), name
     card = json.loads((tmp_path / "zip" / "model.json").read_text())
-    assert (card["repair"], card["measured"]["correct"]) == (method, found.removed.sums.correct)
+    assert (card["repair"], card["measured"]["correct"]) == (method, found.removed.sums["correct"])
     plan = read_plan(tmp_path / "zip" / "plan.json")
     assert plan.extra["measured"]["repair"] == method
     indices = {entry.layer: entry.indices for entry in recovery.plan.entries}
@@ -331,7 +331,7 @@ def test_a_repaired_model_is_exported_as_it_was_evaluated(tmp_path: Path, method
     assert f"--repair {method}" in (tmp_path / "zip" / "README.md").read_text()
     back = interop.round_trip(prepared, some_plan(), recovery=recovery, directory=tmp_path / "trip")
     assert back.passed, [check.text for check in back.checks]
-    assert (back.samples, back.correct) == (found.samples, found.removed.sums.correct)
+    assert (back.samples, back.correct) == (found.samples, found.removed.sums["correct"])
 
 
 @pytest.mark.parametrize("repaired", ["evaluation", "export"])

@@ -66,9 +66,9 @@ def test_a_chain_of_plans_gives_the_numbers_of_fresh_evaluations(cache_bytes: in
         assert [item.samples for item in results] == [60, 120, 180, 200]
         assert [item.is_final for item in results] == [False, False, False, True]
         expected = fresh("resnet20", plan)
-        assert results[-1].sums.correct == expected.sums.correct
-        assert results[-1].sums.lost == expected.sums.lost
-        assert results[-1].sums.loss == pytest.approx(expected.sums.loss, rel=1e-4)
+        assert results[-1].sums["correct"] == expected.sums["correct"]
+        assert results[-1].sums["lost"] == expected.sums["lost"]
+        assert results[-1].sums["loss"] == pytest.approx(expected.sums["loss"], rel=1e-4)
         assert results[-1].accuracy == expected.accuracy
         assert results[-1].interval.low <= results[-1].drop <= results[-1].interval.high
     assert checksum(prepared.model) == before
@@ -88,12 +88,12 @@ def test_the_numbers_are_those_of_the_removed_model() -> None:
         expected = CLASSIFICATION.sums(
             CLASSIFICATION.vector(prepared.model(inputs), model(inputs), labels).tolist()
         )
-    assert (found.sums.correct, found.sums.lost) == (expected.correct, expected.lost)
+    assert (found.sums["correct"], found.sums["lost"]) == (expected["correct"], expected["lost"])
     assert (
-        found.baseline.correct
+        found.baseline["correct"]
         == CLASSIFICATION.sums(
             CLASSIFICATION.vector(prepared.model(inputs), prepared.model(inputs), labels).tolist()
-        ).correct
+        )["correct"]
     )
 
 
@@ -105,7 +105,7 @@ def test_a_new_plan_leaves_the_evaluation_of_another_alone() -> None:
     assert list(old) == list(new) == []
     for plan, result in zip(plans, found, strict=True):
         assert result.is_final
-        assert result.sums.correct == fresh("lenet5", plan).sums.correct
+        assert result.sums["correct"] == fresh("lenet5", plan).sums["correct"]
 
 
 def test_an_abandoned_evaluation_leaves_the_cache_right() -> None:
@@ -115,7 +115,7 @@ def test_an_abandoned_evaluation_leaves_the_cache_right() -> None:
         next(results)
         next(results)
     plan = plan_of("lenet5", {"fc2": 0.5})
-    assert list(live.evaluate(plan))[-1].sums.correct == fresh("lenet5", plan).sums.correct
+    assert list(live.evaluate(plan))[-1].sums["correct"] == fresh("lenet5", plan).sums["correct"]
 
 
 def test_removal_where_a_norm_mixes_channels() -> None:
@@ -149,7 +149,7 @@ def test_a_model_without_graph_is_measured_in_batches_that_were_asked_for() -> N
     results = list(LiveEvaluator(prepared, batch_size=80).evaluate(plan))
     assert [item.samples for item in results] == [80, 160, 200]
     expected = fresh("lenet5", plan)
-    assert (results[-1].sums.correct, results[-1].sums.lost) == (
-        expected.sums.correct,
-        expected.sums.lost,
+    assert (results[-1].sums["correct"], results[-1].sums["lost"]) == (
+        expected.sums["correct"],
+        expected.sums["lost"],
     )

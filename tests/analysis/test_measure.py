@@ -46,9 +46,9 @@ def test_sums_are_those_of_a_plain_loop() -> None:
     forms = {"edit": Edit(masked), "model": edited_model(prepared, Edit(masked))}
     total = {"dense": 0.0, "edit": 0.0, "model": 0.0}
     for found in measure(prepared, forms, slices_of(prepared, 70), CLASSIFICATION):
-        total["dense"] += found.baseline.correct
+        total["dense"] += found.baseline["correct"]
         for name in forms:
-            total[name] += found.require(name).correct
+            total[name] += found.require(name)["correct"]
     assert prepared.subject.evaluation is not None
     expected = dict.fromkeys(total, 0)
     for inputs, labels in prepared.subject.evaluation.batches(200):
@@ -78,7 +78,7 @@ def test_an_edit_that_fails_leaves_the_others() -> None:
             "broken": "ValueError: no such mask",
             "nan": "the pruned model's logits are not finite",
         }
-        assert found.require("right").agree == found.baseline.samples
+        assert found.require("right")["agree"] == found.baseline.samples
         with pytest.raises(InputError, match="no such mask"):
             found.require("broken")
 
@@ -104,8 +104,8 @@ def test_parts_fit_the_memory_limit_and_the_observer_sees_all(
     parts = list(measure(prepared, edits, slices, CLASSIFICATION, runner=runner, observe=observe))
     assert seen[:4] == [(30, 30), (30, 30), (30, 30), (10, 10)]
     for one, other in zip(whole, parts, strict=True):
-        assert one.require("zero").correct == other.require("zero").correct
-        assert one.require("zero").loss == pytest.approx(other.require("zero").loss)
+        assert one.require("zero")["correct"] == other.require("zero")["correct"]
+        assert one.require("zero")["loss"] == pytest.approx(other.require("zero")["loss"])
 
 
 def test_cancelled_is_ended_without_the_slice_in_flight() -> None:

@@ -13,10 +13,21 @@ from analysis.uncertainty.paired import paired_drop, paired_drops
 from pruners.errors import InputError
 from tests.helpers.tango import reference_paired_drop
 
-DENSE = {100: Sums(samples=100, correct=90, agree=100, loss=30.0)}
+DENSE = {100: Sums(samples=100, terms={"correct": 90, "agree": 100, "loss": 30.0})}
+SUMS = {
+    "samples": 100,
+    "correct": 84,
+    "gained": 2,
+    "lost": 8,
+    "agree": 88,
+    "loss": 42.0,
+    "kl": 5.0,
+    "seconds": 1.5,
+}
 
 
 def point(**changes: Any) -> dict[str, Any]:
+    sums = Sums.from_dict({name: changes.pop(name, value) for name, value in SUMS.items()})
     return {
         "criterion": "l1",
         "granularity": "channel",
@@ -28,14 +39,7 @@ def point(**changes: Any) -> dict[str, Any]:
         "params": 1234,
         "macs": 10**12,
         "status": "measured",
-        "samples": 100,
-        "correct": 84,
-        "gained": 2,
-        "lost": 8,
-        "agree": 88,
-        "loss": 42.0,
-        "kl": 5.0,
-        "seconds": 1.5,
+        "sums": sums,
     } | changes
 
 

@@ -18,7 +18,17 @@ from typing import Any, ClassVar
 import pytest
 
 import analysis
-from analysis.records import Document, Plan, PlanEntry, Record, RunRow, SubjectSpec, SweepSpec
+from analysis.records import (
+    Document,
+    Plan,
+    PlanEntry,
+    Progress,
+    Record,
+    RunRow,
+    SubjectSpec,
+    Sums,
+    SweepSpec,
+)
 from pruners.errors import InputError
 
 for module in pkgutil.walk_packages(analysis.__path__, "analysis."):
@@ -136,15 +146,41 @@ def test_it_comes_back_as_it_went(kind: type[Record]) -> None:
 
 def test_what_has_no_version_is_of_the_first(kind: type[Record]) -> None:
     """Evaluations, inventories and round trips were written without one."""
+    if kind in DOCUMENTS and kind.schema_version > 1:  # type: ignore[attr-defined]
+        return  # what it looked like at first is in a test of its own
     data = {
         name: item for name, item in example(kind).to_dict().items() if name != "schema_version"
     }
     assert kind.from_dict(data) == example(kind)
 
 
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [("exhaustive", Progress(250, 500, "samples")), ("adaptive", Progress(3, 40, "curves"))],
+)
+def test_a_run_of_the_first_version(mode: str, expected: Progress) -> None:
+    run = dataclasses.replace(
+        example(RunRow),
+        spec=dataclasses.replace(example(RunRow).spec, mode=mode),
+        progress=expected,
+        points=12,
+        samples=250,
+        total_samples=500,
+        saves=0,
+    )
+    old = run.to_dict()
+    for name in ("schema_version", "points", "samples", "total_samples", "saves"):
+        del old[name]
+    counts = {"samples": 250, "total_samples": 500, "points": 12}
+    old["progress"] = {"batch": 3, "batches": 40, **counts}
+    assert RunRow.from_dict(old) == run
+
+
 def test_wrong_types_are_refused_with_their_path(kind: type[Record]) -> None:
     data = example(kind).to_dict()
-    for name, hint in hints(kind).items():
+    # Sums write their terms among the other fields; see test_sums.py.
+    written = {name: hint for name, hint in hints(kind).items() if name in data}
+    for name, hint in written.items():
         for value in wrong(hint):
             with pytest.raises(InputError) as caught:
                 kind.from_dict({**data, name: value})
@@ -157,8 +193,9 @@ def test_wrong_types_are_refused_with_their_path(kind: type[Record]) -> None:
 
 def test_missing_and_unknown_fields_are_named(kind: type[Record]) -> None:
     data = example(kind).to_dict()
-    with pytest.raises(InputError, match=f"^{kind.__name__}: unknown field nonsense$"):
-        kind.from_dict({**data, "nonsense": 1})
+    if kind is not Sums:  # whose other names are terms
+        with pytest.raises(InputError, match=f"^{kind.__name__}: unknown field nonsense$"):
+            kind.from_dict({**data, "nonsense": 1})
     for item in dataclasses.fields(kind):  # type: ignore[arg-type]
         less = {name: value for name, value in data.items() if name != item.name}
         if has_no_default(item):

@@ -19,6 +19,7 @@ from analysis.plans.apply import mask_of_entry, start_plan
 from analysis.plans.rescoring import rescored_plan
 from analysis.records import Sums
 from analysis.records.plan import Plan, PlanEntry, Recipe
+from analysis.records.progress import Progress
 from analysis.records.subject import SubjectSpec
 from analysis.records.sweep import SweepSpec
 from analysis.recovery.outcome import RecoveryReport, report
@@ -131,7 +132,7 @@ def test_evaluate_measures_what_recover_reports(resnet: PreparedSubject, method:
     assert found.repair == method
     assert f"repaired by {method}" in found.notes[0]
     assert found.masked is not None
-    assert found.masked.sums.correct == expected.recovered.correct
+    assert found.masked.sums["correct"] == expected.recovered.correct
     assert found.agrees
     assert found.removed.params == evaluate_plan(resnet, plan, latency_seconds=0).removed.params
 
@@ -193,7 +194,7 @@ def test_a_norm_that_mixes_channels_is_repaired_in_the_smaller_model(method: str
     found = report(prepared, plan, recovery)
     assert found.recovered.agreement > found.pruned.agreement + 0.1
     evaluation = evaluate_plan(prepared, plan, recovery=recovery, latency_seconds=0)
-    assert evaluation.removed.sums.correct == found.recovered.correct
+    assert evaluation.removed.sums["correct"] == found.recovered.correct
 
 
 def test_a_smaller_layer_learns_from_the_rows_that_it_keeps() -> None:
@@ -295,7 +296,7 @@ def test_sweep_measures_the_repaired_points(resnet: PreparedSubject, repair: str
         target = next(item for item in targets(resnet, "channel") if item.name == key.group)
         mask = kept_units(scores(resnet, target, "l1"), key.kept)
         edit = repairer.repaired(target, mask, edit_for(resnet, target, mask), key=key)
-        assert measured_sums(resnet, edit).correct == sums.correct
+        assert measured_sums(resnet, edit)["correct"] == sums["correct"]
 
 
 def test_sweep_of_weights_semantics_equals_a_plain_loop(resnet: PreparedSubject) -> None:
@@ -316,7 +317,7 @@ def test_sweep_of_weights_semantics_equals_a_plain_loop(resnet: PreparedSubject)
             int((resnet.evaluator.forward(inputs, state).argmax(1) == labels).sum())
             for inputs, labels in resnet.subject.evaluation.batches(40)
         )
-        assert sums.correct == correct
+        assert sums["correct"] == correct
 
 
 def plain_scores(prepared: PreparedSubject, name: str, criterion: str) -> torch.Tensor:
@@ -371,7 +372,7 @@ def test_global_plan_of_elements_and_what_it_refuses(lenet: PreparedSubject) -> 
     found = global_plan(lenet, plan, ratio=0.9, normalizer="none")
     total = sum(entry.total for entry in found.entries)
     assert total - sum(entry.kept for entry in found.entries) == int(0.9 * total + 0.5)
-    assert not measured_sums(lenet, Edit()).lost
+    assert not measured_sums(lenet, Edit())["lost"]
     mixed = dataclasses.replace(plan.entries[0], criterion="l1")
     with pytest.raises(InputError, match="one criterion"):
         global_plan(lenet, dataclasses.replace(plan, entries=(mixed, *plan.entries[1:])), ratio=0.5)
@@ -441,9 +442,9 @@ def test_rounds_keep_counts_nest_and_score_the_pruned_model(lenet: PreparedSubje
     for entry in once.entries:
         target, mask = mask_of_entry(lenet, dataclasses.replace(entry, indices=None))
         assert entry.indices == tuple(torch.nonzero(mask).flatten().tolist()), target
-    seen: list[tuple[int, int]] = []
-    often = rescored_plan(lenet, plan, rounds=3, progress=lambda a, b: seen.append((a, b)))
-    assert seen == [(1, 3), (2, 3), (3, 3)]
+    seen: list[Progress] = []
+    often = rescored_plan(lenet, plan, rounds=3, progress=seen.append)
+    assert seen == [Progress(done, 3, "rounds") for done in (1, 2, 3)]
     assert [entry.kept for entry in often.entries] == [entry.kept for entry in plan.entries]
     assert all(len(entry.indices or ()) == entry.kept for entry in often.entries)
     assert often != once

@@ -52,10 +52,10 @@ def last(results: Iterator[LiveResult]) -> LiveResult:
 
 def same(found: LiveResult, plan: Plan) -> bool:
     expected = fresh(NAME, plan)
-    return (found.samples, found.sums.correct, found.sums.lost) == (
+    return (found.samples, found.sums["correct"], found.sums["lost"]) == (
         expected.samples,
-        expected.sums.correct,
-        expected.sums.lost,
+        expected.sums["correct"],
+        expected.sums["lost"],
     )
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from analysis.edits.prepared import prepare
 from analysis.engine import KeptBatch
+from analysis.records.progress import Progress
 from analysis.records.sums import Sums
 from analysis.records.sweep import PointKey, SweepSpec, SweepState, SweepUpdate
 from analysis.sweeps.grid import coarse_to_fine
@@ -35,7 +36,7 @@ def last(updates: Iterator[SweepUpdate]) -> SweepUpdate:
 
 
 def counts_of(sums: Sums) -> Counts:
-    return Counts(sums.samples, sums.correct, sums.lost, sums.gained)
+    return Counts(sums.samples, sums["correct"], sums["lost"], sums["gained"])
 
 
 def without_seconds(sums: dict[PointKey, Sums]) -> dict[PointKey, Sums]:
@@ -105,8 +106,8 @@ def test_ratio_zero_is_the_dense_model_bit_for_bit() -> None:
             assert dataclasses.replace(sums, seconds=0) == dataclasses.replace(
                 found.baseline, seconds=0
             )
-            assert sums.kl == 0
-            assert sums.agree == sums.samples
+            assert sums["kl"] == 0
+            assert sums["agree"] == sums.samples
 
 
 def test_equal_masks_are_measured_once_and_reported_for_each_point(
@@ -122,9 +123,10 @@ def test_equal_masks_are_measured_once_and_reported_for_each_point(
         return evaluate(batch, edit)
 
     monkeypatch.setattr(prepared.evaluator, "evaluate", counted)
-    found = last(iter_sweep(plan_sweep(prepared, spec)))
+    updates = list(iter_sweep(plan_sweep(prepared, spec)))
+    found = updates[-1]
     assert len(found.sums) == 30
-    assert len(calls) == 15 * found.batches
+    assert len(calls) == 15 * len(updates)
     by_criterion = [
         [dataclasses.replace(v, seconds=0) for k, v in found.sums.items() if k.criterion == name]
         for name in ("l1", "l2")
@@ -135,10 +137,9 @@ def test_equal_masks_are_measured_once_and_reported_for_each_point(
 def test_every_update_is_usable_and_sharpens() -> None:
     prepared = sample_context("lenet5")
     updates = list(iter_sweep(plan_sweep(prepared, spec_of("lenet5"))))
-    assert [update.batch for update in updates] == [1, 2, 3, 4, 5]
     assert [update.samples for update in updates] == [12, 64, 128, 192, 200]
     for update in updates:
-        assert update.batches == 5
+        assert update.progress == Progress(update.samples, 200, "samples")
         assert len(update.sums) == len(plan_sweep(prepared, spec_of("lenet5")).points)
         assert all(sums.samples == update.samples for sums in update.sums.values())
         assert update.baseline.samples == update.samples
@@ -152,7 +153,7 @@ def test_resuming_gives_the_same_numbers() -> None:
     whole = last(iter_sweep(plan_sweep(prepared, spec)))
     first = next(iter_sweep(plan_sweep(prepared, spec)))
     resumed = list(iter_sweep(plan_sweep(prepared, spec), resume=first.state))
-    assert [update.batch for update in resumed] == [2, 3, 4, 5]
+    assert [update.samples for update in resumed] == [64, 128, 192, 200]
     assert without_seconds(dict(resumed[-1].sums)) == without_seconds(dict(whole.sums))
 
 
@@ -219,7 +220,7 @@ def test_data_that_raises_ends_the_sweep_with_one_line(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(prepared.subject.evaluation, "part", broken)
     updates = iter_sweep(plan_sweep(prepared, spec_of("lenet5", criteria=("l1",))))
-    assert next(updates).batch == 1
+    assert next(updates).samples == 12
     with pytest.raises(InputError, match="batch 2 of 5: OSError: the disk is gone"):
         next(updates)
 
@@ -311,7 +312,7 @@ def test_a_model_that_cannot_be_captured_gives_the_same_results() -> None:
 
 
 def test_state_is_what_resuming_needs() -> None:
-    assert SweepState().batches == 0
+    assert SweepState().sums == {}
     cancel: Callable[[], bool] = lambda: True  # noqa: E731
     assert (
         list(iter_sweep(plan_sweep(sample_context("lenet5"), spec_of("lenet5")), cancel=cancel))

@@ -9,7 +9,8 @@ import pytest
 
 from analysis import comparison
 from analysis.comparison.variants import Variant, choices, gap, gap_sentence, siblings, side_by_side
-from analysis.records.run import Progress, RunRow
+from analysis.records.progress import Progress
+from analysis.records.run import RunRow
 from analysis.records.subject import SubjectSpec
 from analysis.records.sweep import SweepSpec
 from tests.analysis.points_tables import curve
@@ -27,6 +28,10 @@ def row(
         spec=spec,
         state=state,
         progress=Progress(),
+        points=0,
+        samples=0,
+        total_samples=0,
+        saves=0,
         eta_seconds=None,
         heartbeat=0.0,
         pid=None,

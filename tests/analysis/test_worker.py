@@ -19,6 +19,7 @@ import pytest
 from analysis import worker
 from analysis.edits.prepared import PreparedSubject, prepare
 from analysis.measuring import Slices
+from analysis.records.progress import Progress
 from analysis.records.run import RunRow
 from analysis.records.sweep import SweepSpec, SweepState, SweepUpdate
 from analysis.store.store import Store
@@ -28,7 +29,7 @@ from analysis.sweeps import plan_sweep
 from analysis.sweeps.executors.local import LocalExecutor
 from analysis.worker import launch
 from analysis.worker.cached_points import known_points
-from pruners.errors import InputError, StoreError
+from pruners.errors import InputError, StoreError, StoreFullError
 from tests.helpers.sources import WatchedSource
 from tests.helpers.tiny_subject import tiny_sweep, write_subject
 
@@ -52,9 +53,9 @@ def expected(
 ) -> pd.DataFrame:
     """The table of a sweep that nothing interrupted."""
     store = Store(tmp_path_factory.mktemp("uninterrupted"))
-    run_id = store.create_run(spec)
+    run_id = store.runs.create(spec)
     assert run(store, run_id, prepared).state == "done"
-    table = store.points(run_id)
+    table = store.points.table(run_id)
     store.close()
     return table
 
@@ -79,8 +80,8 @@ def assert_same_points(found: pd.DataFrame, expected: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(found[rest], expected[rest], check_exact=False, rtol=1e-12)
 
 
-def wait_for_batches(store: Store, run_id: str, batches: int, process: threading.Event) -> None:
-    while store.run(run_id).progress.batch < batches:
+def wait_for_samples(store: Store, run_id: str, samples: int, process: threading.Event) -> None:
+    while store.runs.get(run_id).progress.done < samples:
         assert not process.wait(0.02), "the worker ended before"
 
 
@@ -119,23 +120,23 @@ def test_kill_in_mid_sweep_then_resume_gives_the_uninterrupted_table(
 ) -> None:
     # Batches of one sample: the worker is killed in the middle for certain.
     slow = replace(spec, subject=replace(spec.subject, batch_size=1))
-    run_id = store.create_run(slow)
+    run_id = store.runs.create(slow)
     process = start_worker(store, run_id)
-    wait_for_batches(store, run_id, 3, Ended(process))
+    wait_for_samples(store, run_id, 3, Ended(process))
     process.kill()
     process.wait()
     assert process.stderr is not None
     process.stderr.close()
-    row = store.run(run_id)
+    row = store.runs.get(run_id)
     assert row.state == "interrupted"
-    assert 3 <= row.progress.batch < 160
-    state = store.load_state(run_id)
-    assert {item.samples for item in state.sums.values()} == {state.batches}
+    assert 3 <= row.progress.done < 160
+    state = store.points.state(run_id)
+    assert {item.samples for item in state.sums.values()} == {row.progress.done}
 
-    store.requeue(run_id)
+    store.jobs.requeue(run_id)
     small = prepare(load_subject(slow.subject))
     assert run(store, run_id, small).state == "done"
-    found = store.points(run_id)
+    found = store.points.table(run_id)
     assert found[INTEGERS].to_csv() == expected[INTEGERS].to_csv()
     assert found["correct"].tolist() == expected["correct"].tolist()
 
@@ -150,7 +151,7 @@ def test_twenty_random_kills_lose_at_most_the_batch_in_flight_each(
     prepared = prepare(load_subject(subject))
     work = counted_work(monkeypatch)
     calm = Store(tmp_path / "calm")
-    calm_id = calm.create_run(spec)
+    calm_id = calm.runs.create(spec)
     largest = [0]
 
     def note(row: RunRow) -> None:
@@ -161,27 +162,27 @@ def test_twenty_random_kills_lose_at_most_the_batch_in_flight_each(
     work.value = 0
 
     moments = random.Random(7)
-    run_id = store.create_run(spec)
+    run_id = store.runs.create(spec)
     store.close()
     for _ in range(20):
         before = committed(store, run_id)
         child = forked(lambda: run(Store(store.workspace), run_id, prepared))
         wanted = before + moments.choice((0, 1, 20))
-        while committed(store, run_id) < wanted or store.run(run_id).pid is None:
+        while committed(store, run_id) < wanted or store.runs.get(run_id).pid is None:
             threading.Event().wait(0.001)
         threading.Event().wait(moments.uniform(0.0, 0.02))
         os.kill(child, signal.SIGKILL)
         assert os.waitpid(child, 0)[1] == signal.SIGKILL, "the run ended before it was killed"
         assert committed(store, run_id) >= wanted
-        assert store.run(run_id).state == "interrupted"
-        store.requeue(run_id)
+        assert store.runs.get(run_id).state == "interrupted"
+        store.jobs.requeue(run_id)
     assert run(store, run_id, prepared).state == "done"
     assert undisturbed <= work.value <= undisturbed + 20 * max(largest)
 
-    found, expected = store.points(run_id), calm.points(calm_id)
+    found, expected = store.points.table(run_id), calm.points.table(calm_id)
     columns = [name for name in found if name not in ("run_id", "seconds")]
     pd.testing.assert_frame_equal(found[columns], expected[columns], check_exact=True)
-    assert store.reasons(run_id) == calm.reasons(calm_id)
+    assert store.points.reasons(run_id) == calm.points.reasons(calm_id)
     calm.close()
 
 
@@ -202,7 +203,7 @@ def counted_work(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def committed(store: Store, run_id: str) -> int:
     """Samples of all points that the store holds, so that what is done again would show."""
-    return sum(sums.samples for sums in store.load_state(run_id).sums.values())
+    return sum(sums.samples for sums in store.points.state(run_id).sums.values())
 
 
 def forked(call: object) -> int:
@@ -226,46 +227,45 @@ def test_signals_cancel_cleanly_and_resuming_goes_on(
     expected: pd.DataFrame,
     kind: signal.Signals,
 ) -> None:
-    run_id = store.create_run(spec)
+    run_id = store.runs.create(spec)
 
     def interrupt(row: RunRow) -> None:
-        if row.progress.batch == 4 and row.state == "running":
+        if row.progress.done == 64 and row.state == "running":
             os.kill(os.getpid(), kind)
 
     before = signal.getsignal(kind)
     row = run(store, run_id, prepared, progress=interrupt)
     assert signal.getsignal(kind) is before
     assert row.state == "cancelled"
-    assert row.progress.batch == 4
-    store.requeue(run_id)
+    assert row.progress.done == 64
+    store.jobs.requeue(run_id)
     assert run(store, run_id, prepared).state == "done"
-    assert_same_points(store.points(run_id), expected)
+    assert_same_points(store.points.table(run_id), expected)
 
 
 def test_an_adaptive_sweep_is_done_when_every_question_is_answered(
     store: Store, spec: SweepSpec, prepared: PreparedSubject
 ) -> None:
     adaptive = replace(spec, mode="adaptive", tolerance=0.2)
-    run_id = store.create_run(adaptive)
+    run_id = store.runs.create(adaptive)
     seen: list[float] = []
-    row = run(store, run_id, prepared, progress=lambda row: seen.append(row.fraction))
+    row = run(store, run_id, prepared, progress=lambda row: seen.append(row.progress.fraction))
     assert (row.state, row.error) == ("done", "")
-    table = store.points(run_id)
+    table = store.points.table(run_id)
     assert len(table) == 16
     assert set(table["status"]) <= {"measured", "inferred"}
-    assert row.fraction == 1.0
+    assert row.progress == Progress(2 * 2, 2 * 2, "curves")
     assert seen == sorted(seen)
     assert seen[0] == 0.0
-    assert row.progress.batches == 2 * 2
 
 
 def test_cancelling_from_elsewhere(
     store: Store, spec: SweepSpec, prepared: PreparedSubject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("analysis.worker.heartbeat.BEAT_SECONDS", 0.001)
-    run_id = store.create_run(spec)
+    run_id = store.runs.create(spec)
     beaten = threading.Event()
-    beat = store.beat
+    beat = store.jobs.beat
 
     def noted(run_id: str, *, owner: str) -> bool:
         answer = beat(run_id, owner=owner)
@@ -273,29 +273,29 @@ def test_cancelling_from_elsewhere(
             beaten.set()
         return answer
 
-    monkeypatch.setattr(store, "beat", noted)
+    monkeypatch.setattr(store.jobs, "beat", noted)
 
     def cancel(row: RunRow) -> None:
-        if row.progress.batch == 2 and row.state == "running":
+        if row.progress.done == 32 and row.state == "running":
             launch.cancel(store, run_id)
             assert beaten.wait(30)
 
     row = run(store, run_id, prepared, progress=cancel)
     assert row.state == "cancelled"
-    assert 2 <= row.progress.batch <= 3
-    assert not store.points(run_id).empty
+    assert 32 <= row.progress.done <= 48
+    assert not store.points.table(run_id).empty
 
 
 def test_cancelling_in_the_queue(store: Store, spec: SweepSpec, prepared: PreparedSubject) -> None:
-    first = store.create_run(spec)
-    store.attach(first, owner="me", pid=os.getpid(), host="here")
-    assert store.claim_device(first)
-    waiting = store.create_run(spec)
+    first = store.runs.create(spec)
+    store.jobs.attach(first, owner="me", pid=os.getpid(), host="here")
+    assert store.jobs.claim_device(first)
+    waiting = store.runs.create(spec)
 
     def cancel(row: RunRow) -> None:
         if row.state == "queued":
             assert row.queue_position == 1
-            store.request_cancel(waiting)
+            store.jobs.request_cancel(waiting)
 
     assert run(store, waiting, prepared, progress=cancel).state == "cancelled"
 
@@ -315,42 +315,44 @@ def test_no_point_is_measured_twice_across_runs(
     monkeypatch.setattr(EditRunner, "edited", counted)
     part = replace(spec, ratios=(0.0, 0.25, 0.5))
     assert known_points(store, plan_sweep(prepared, spec)) == {}
-    first = store.create_run(part)
+    first = store.runs.create(part)
     run(store, first, prepared)
     assert len(known_points(store, plan_sweep(prepared, spec))) == 2 * 2 * 3
     evaluated.clear()
 
-    again = store.create_run(part)
+    again = store.runs.create(part)
     assert run(store, again, prepared).state == "done"
     assert evaluated == []
-    columns = [name for name in store.points(first) if name != "run_id"]
-    pd.testing.assert_frame_equal(store.points(first)[columns], store.points(again)[columns])
+    columns = [name for name in store.points.table(first) if name != "run_id"]
+    pd.testing.assert_frame_equal(
+        store.points.table(first)[columns], store.points.table(again)[columns]
+    )
 
-    more = store.create_run(spec)
+    more = store.runs.create(spec)
     run(store, more, prepared)
     # One new ratio, two layers, two criteria, ten batches; equal masks are measured once.
     assert 0 < len(evaluated) <= 2 * 2 * 10
-    assert set(store.points(more)["samples"]) == {160}
+    assert set(store.points.table(more)["samples"]) == {160}
 
 
 def test_a_cancelled_run_is_no_loss_to_the_next_one(
     store: Store, spec: SweepSpec, prepared: PreparedSubject, expected: pd.DataFrame
 ) -> None:
-    first = store.create_run(spec)
+    first = store.runs.create(spec)
 
     def stop(row: RunRow) -> None:
-        if row.progress.batch == 5 and row.state == "running":
+        if row.progress.done == 80 and row.state == "running":
             os.kill(os.getpid(), signal.SIGTERM)
 
     assert run(store, first, prepared, progress=stop).state == "cancelled"
-    second = store.create_run(spec)
-    store.attach(second, owner="x", pid=os.getpid(), host="h")
-    store.plan_points(second, plan_sweep(prepared, spec).identified)
-    assert {item.samples for item in store.load_state(second).sums.values()} == {80}
-    store.finish(second, "cancelled", owner="x", seconds=0)
-    store.requeue(second)
+    second = store.runs.create(spec)
+    store.jobs.attach(second, owner="x", pid=os.getpid(), host="h")
+    store.points.enter(second, plan_sweep(prepared, spec).identified)
+    assert {item.samples for item in store.points.state(second).sums.values()} == {80}
+    store.jobs.finish(second, "cancelled", owner="x", seconds=0)
+    store.jobs.requeue(second)
     assert run(store, second, prepared).state == "done"
-    assert_same_points(store.points(second), expected)
+    assert_same_points(store.points.table(second), expected)
 
 
 def test_partial_sums_of_another_batch_size_are_not_continued(prepared: PreparedSubject) -> None:
@@ -377,7 +379,7 @@ def test_partial_sums_of_another_batch_size_are_not_continued(prepared: Prepared
 
 def test_a_subject_that_cannot_be_loaded_fails_with_one_line(store: Store, spec: SweepSpec) -> None:
     wrong = replace(spec, subject=replace(spec.subject, model="sample:nothing"))
-    row = worker.run_to_end(store, store.create_run(wrong))
+    row = worker.run_to_end(store, store.runs.create(wrong))
     assert row.state == "failed"
     assert row.error.startswith("unknown sample model 'nothing'")
     assert row.is_resumable
@@ -411,45 +413,45 @@ def test_data_that_raises_in_mid_sweep_keeps_what_was_measured(store: Store) -> 
     damaged = Split(WatchedSource(split.source, watch), split.indices, width=3, preload_bytes=0)
     prepared = prepare(replace(subject, evaluation=damaged))
     assert tiny_factories.pairs()
-    run_id = store.create_run(spec)
+    run_id = store.runs.create(spec)
     row = run(store, run_id, prepared)
     assert row.state == "failed"
     assert "raised in batch 5 of 7: OSError: disk read error" in row.error
     assert "\n" not in row.error
-    assert row.progress.batch == 4
-    assert set(store.points(run_id)["samples"]) == {12}
+    assert row.progress.done == 12
+    assert set(store.points.table(run_id)["samples"]) == {12}
     healthy[0] = True
-    store.requeue(run_id)
+    store.jobs.requeue(run_id)
     assert run(store, run_id, prepared).state == "done"
-    assert set(store.points(run_id)["samples"]) == {24}
+    assert set(store.points.table(run_id)["samples"]) == {24}
 
 
 def test_a_bug_is_logged_with_its_traceback(store: Store, spec: SweepSpec) -> None:
     def broken(row: RunRow) -> PreparedSubject:
         raise KeyError("surprise")
 
-    row = worker.run_to_end(store, store.create_run(spec), open_sweep=broken)
+    row = worker.run_to_end(store, store.runs.create(spec), open_sweep=broken)
     assert row.state == "failed"
     assert "KeyError" in row.error
-    assert "Traceback" in store.log_path(row.run_id).read_text(encoding="utf-8")
-    store.delete(row.run_id)
-    assert not store.log_path(row.run_id).exists()
+    assert "Traceback" in store.runs.log_path(row.run_id).read_text(encoding="utf-8")
+    store.runs.delete(row.run_id)
+    assert not store.runs.log_path(row.run_id).exists()
 
 
 def test_changed_weights_do_not_join_a_run(
     store: Store, spec: SweepSpec, prepared: PreparedSubject
 ) -> None:
-    run_id = store.create_run(spec)
+    run_id = store.runs.create(spec)
 
     def stop(row: RunRow) -> None:
-        if row.progress.batch == 1 and row.state == "running":
+        if row.progress.done == 16 and row.state == "running":
             os.kill(os.getpid(), signal.SIGTERM)
 
     run(store, run_id, prepared, progress=stop)
-    store.requeue(run_id)
+    store.jobs.requeue(run_id)
     other = replace(prepared, subject=replace(prepared.subject, fingerprint="other"))
     row = run(store, run_id, other)
-    assert (row.state, row.progress.batch) == ("failed", 1)
+    assert (row.state, row.progress.done) == ("failed", 16)
     assert f"the weights of run {run_id} changed" in row.error
 
 
@@ -457,18 +459,18 @@ def test_a_locked_database_is_waited_for(
     store: Store, spec: SweepSpec, prepared: PreparedSubject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     impatient = Store(store.workspace, busy_seconds=0.01)
-    run_id = store.create_run(spec)
-    save = impatient.save_batch
+    run_id = store.runs.create(spec)
+    save = impatient.points.save
     tries: list[int] = []
 
     def locked_at_first(*given: object, **options: object) -> None:
         tries.append(1)
         if len(tries) == 1:
-            with store._database.write():
+            with store.database.write():
                 save(*given, **options)  # type: ignore[arg-type]
         save(*given, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(impatient, "save_batch", locked_at_first)
+    monkeypatch.setattr(impatient.points, "save", locked_at_first)
     assert run(impatient, run_id, prepared).state == "done"
     assert len(tries) == 11
     impatient.close()
@@ -481,24 +483,24 @@ def test_a_full_disk_ends_the_run_with_its_reason_and_resuming_goes_on(
     expected: pd.DataFrame,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    save = store.save_batch
+    save = store.points.save
 
     def full(run_id: str, update: SweepUpdate, *, owner: str = "") -> None:
-        if update.batch == 4:
-            raise StoreError("the disk of the workspace is full; free space and resume")
+        if update.progress.done == 64:
+            raise StoreFullError("the disk of the workspace is full; free space and resume")
         save(run_id, update, owner=owner)
 
-    run_id = store.create_run(spec)
+    run_id = store.runs.create(spec)
     with monkeypatch.context() as patch:
-        patch.setattr(store, "save_batch", full)
+        patch.setattr(store.points, "save", full)
         with pytest.raises(StoreError, match="is full"):
             run(store, run_id, prepared)
-    row = store.run(run_id)
-    assert (row.state, row.progress.batch) == ("failed", 3)
+    row = store.runs.get(run_id)
+    assert (row.state, row.progress.done) == ("failed", 48)
     assert "is full" in row.error
-    store.requeue(run_id)
+    store.jobs.requeue(run_id)
     assert run(store, run_id, prepared).state == "done"
-    assert_same_points(store.points(run_id), expected)
+    assert_same_points(store.points.table(run_id), expected)
 
 
 class TestJobs:
@@ -506,11 +508,11 @@ class TestJobs:
         self, store: Store, spec: SweepSpec, expected: pd.DataFrame
     ) -> None:
         run_id = launch.start_sweep(store, spec)
-        while (row := store.run(run_id)).is_live:
+        while (row := store.runs.get(run_id)).is_live:
             threading.Event().wait(0.05)
         assert (row.state, row.error) == ("done", "")
         assert row.pid not in (None, os.getpid())
-        assert_same_points(store.points(run_id), expected)
+        assert_same_points(store.points.table(run_id), expected)
         with pytest.raises(InputError, match="is done"):
             launch.resume(store, run_id)
 
@@ -518,9 +520,9 @@ class TestJobs:
         self, store: Store, spec: SweepSpec, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         monkeypatch.setenv("PRUNESCOPE_ROOTS", str(tmp_path / "elsewhere"))
-        run_id = store.create_run(spec)
+        run_id = store.runs.create(spec)
         assert worker.main([run_id, "--workspace", str(store.workspace)]) == 1
-        assert "outside of the folders" in store.run(run_id).error
+        assert "outside of the folders" in store.runs.get(run_id).error
 
     def test_roots_are_passed_on(
         self, store: Store, spec: SweepSpec, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -547,7 +549,7 @@ class TestJobs:
         monkeypatch.setattr(subprocess, "Popen", refuse)
         with pytest.raises(StoreError, match="cannot be started: out of processes"):
             launch.start_sweep(store, spec)
-        row = store.run("last")
+        row = store.runs.get("last")
         assert (row.state, row.error) == (
             "failed",
             "the worker cannot be started: out of processes",

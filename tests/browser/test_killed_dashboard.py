@@ -25,23 +25,23 @@ def test_a_sweep_outlives_the_server_and_a_new_one_shows_it(page: Page, server: 
     page.get_by_text("Quick look", exact=True).click()
     page.get_by_text("108 new").wait_for()
     page.get_by_role("button", name="Start sweep").click()
-    while not store.runs() or not store.runs()[0].progress.batch:
+    while not store.runs.all() or not store.runs.all()[0].progress.done:
         time.sleep(0.05)
-    run_id = store.runs()[0].run_id
+    run_id = store.runs.all()[0].run_id
 
     assert server.process is not None
     os.kill(server.process.pid, signal.SIGKILL)
     server.process.wait(timeout=20)
     while server.is_listening():
         time.sleep(0.05)
-    batch = store.run(run_id).progress.batch
-    assert store.run(run_id).state == "running"
+    done = store.runs.get(run_id).progress.done
+    assert store.runs.get(run_id).state == "running"
     server.start()
     page.goto(f"{server.url}/Sweep?run={run_id}")
     page.get_by_text(f"Run {run_id}").first.wait_for()
-    while (row := store.run(run_id)).is_live:
+    while (row := store.runs.get(run_id)).is_live:
         time.sleep(0.2)
     assert (row.state, row.error) == ("done", "")
-    assert row.progress.batch == row.progress.batches > batch
+    assert row.progress.done == row.progress.total > done
     page.goto(f"{server.url}/Curves?run={run_id}")
     page.locator(".js-plotly-plot").first.wait_for()

@@ -91,7 +91,7 @@ def edit(page: Page, store: Store, plan_id: str, *, row: int, field: str, text: 
     box = page.get_by_test_id("stDataFrame").first.bounding_box()
     assert box is not None
     # The whole table is visible: a header, then rows of about the same height.
-    pitch = box["height"] / (len(store.plan(plan_id).entries) + 1)
+    pitch = box["height"] / (len(store.plans.get(plan_id).entries) + 1)
     page.mouse.click(box["x"] + 30, box["y"] + pitch * (row + 1.5))
     until_selected(page, f"0-{row}")
     for column in range(1, COLUMNS[field] + 1):
@@ -104,7 +104,7 @@ def edit(page: Page, store: Store, plan_id: str, *, row: int, field: str, text: 
         breathe(page)
         page.keyboard.press(key)
     wait_for(
-        lambda: bool(getattr(store.plan(plan_id).entries[row], field) == wanted),
+        lambda: bool(getattr(store.plans.get(plan_id).entries[row], field) == wanted),
         f"{field} {text} in row {row}",
         seconds=30,
     )
@@ -137,19 +137,19 @@ def test_from_an_empty_workspace_to_a_model_that_runs_elsewhere(
     # Curves are there before the sweep ends.
     open_page(page, "Curves")
     page.locator(".js-plotly-plot").first.wait_for(timeout=120_000)
-    early = store.run(run_id)
+    early = store.runs.get(run_id)
     assert early.state == "running"
-    assert 0 < early.progress.samples < early.progress.total_samples
+    assert 0 < early.samples < early.total_samples
 
     page.get_by_role("button", name="Cancel").first.click()
-    wait_for(lambda: store.run(run_id).state == "cancelled", "the cancelled state")
-    kept = store.run(run_id).progress.samples
-    assert 0 < kept < early.progress.total_samples
-    assert set(store.points(run_id)["samples"]) == {kept}
+    wait_for(lambda: store.runs.get(run_id).state == "cancelled", "the cancelled state")
+    kept = store.runs.get(run_id).samples
+    assert 0 < kept < early.total_samples
+    assert set(store.points.table(run_id)["samples"]) == {kept}
 
     page.get_by_role("button", name="Resume").first.click()
-    wait_for(lambda: store.run(run_id).state == "done", "the end of the sweep", seconds=300)
-    assert set(store.points(run_id)["samples"]) == {2000}
+    wait_for(lambda: store.runs.get(run_id).state == "done", "the end of the sweep", seconds=300)
+    assert set(store.points.table(run_id)["samples"]) == {2000}
 
     # Choose ratios and criteria for several layers; accuracy is measured live.
     open_page(page, "Plan")
@@ -162,7 +162,7 @@ def test_from_an_empty_workspace_to_a_model_that_runs_elsewhere(
         edit(page, store, plan_id, row=row, field="ratio", text=ratio)
         if criterion != "l1":
             edit(page, store, plan_id, row=row, field="criterion", text=criterion)
-    pruned = [entry for entry in store.plan(plan_id).entries if entry.kept < entry.total]
+    pruned = [entry for entry in store.plans.get(plan_id).entries if entry.kept < entry.total]
     assert [(entry.ratio, entry.criterion) for entry in pruned] == [
         (0.5, "fpgm"),
         (0.25, "taylor"),
@@ -180,7 +180,7 @@ def test_from_an_empty_workspace_to_a_model_that_runs_elsewhere(
         page.get_by_role("button", name="Download").first.click()
     archive = tmp_path / "plan.zip"
     waiting.value.save_as(archive)
-    assert count_elsewhere(archive, tmp_path, store.run(run_id)) == changed
+    assert count_elsewhere(archive, tmp_path, store.runs.get(run_id)) == changed
 
 
 def count_elsewhere(archive: Path, folder: Path, run: RunRow) -> int:
@@ -220,7 +220,7 @@ def count_elsewhere(archive: Path, folder: Path, run: RunRow) -> int:
 
 def test_a_link_attaches_another_tab_and_a_restarted_dashboard(page: Page, server: Server) -> None:
     store = Store(server.workspace)
-    run = store.runs()[0]
+    run = store.runs.all()[0]
     address = f"{server.url}/Curves?run={run.run_id}"
     page.goto(address)
     page.locator(".js-plotly-plot").first.wait_for()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from analysis.records.progress import Progress
 from analysis.records.subject import SubjectSpec
 from analysis.records.sums import SliceCounts, Sums
 from analysis.records.sweep import PointKey, SweepSpec
@@ -21,8 +22,7 @@ SPEC = SweepSpec(
 class Update:
     """What the store reads of a `analysis.sweeps.sweep.SweepUpdate`."""
 
-    batch: int
-    batches: int
+    progress: Progress
     samples: int
     baseline: Sums
     sums: dict[PointKey, Sums]
@@ -53,12 +53,15 @@ def sums(batch: int, *, lost: int = 0, loss: float = 0.5) -> Sums:
     """Sums after some batches of ten samples."""
     return Sums(
         samples=10 * batch,
-        correct=8 * batch - lost,
-        lost=lost,
-        agree=10 * batch - lost,
-        loss=loss * batch,
-        kl=0.1 * batch,
         seconds=0.01 * batch,
+        terms={
+            "correct": 8 * batch - lost,
+            "gained": 0,
+            "lost": lost,
+            "agree": 10 * batch - lost,
+            "loss": loss * batch,
+            "kl": 0.1 * batch,
+        },
     )
 
 
@@ -70,8 +73,7 @@ def update(
     failed: dict[PointKey, str] | None = None,
 ) -> Update:
     return Update(
-        batch=batch,
-        batches=batches,
+        progress=Progress(10 * batch, 10 * batches),
         samples=10 * batch,
         baseline=sums(batch),
         sums={key: sums(batch, lost=at) for at, key in enumerate(found)},
@@ -82,7 +84,7 @@ def update(
 def write_batches(path: Path, run_id: str, first: int, last: int) -> None:
     store = Store(path)
     for batch in range(first, last):
-        store.save_batch(run_id, update(batch, keys(), batches=last), owner="me")  # type: ignore[arg-type]
+        store.points.save(run_id, update(batch, keys(), batches=last), owner="me")  # type: ignore[arg-type]
 
 
 def open_and_close(path: Path) -> None:

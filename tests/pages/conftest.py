@@ -35,21 +35,20 @@ def prepared() -> PreparedSubject:
 
 def measure(store: Store, prepared: PreparedSubject, spec: SweepSpec, *, samples: int) -> str:
     """Enter a run and measure its first samples, as a worker does, without a process."""
-    run_id = store.create_run(spec)
-    store.attach(run_id, owner=OWNER, pid=os.getpid(), host=socket.gethostname())
-    assert store.claim_device(run_id)
-    store.describe(
+    run_id = store.runs.create(spec)
+    store.jobs.attach(run_id, owner=OWNER, pid=os.getpid(), host=socket.gethostname())
+    assert store.jobs.claim_device(run_id)
+    store.jobs.describe(
         run_id,
         identity=prepared.identity,
         has_labels=True,
-        batches=3,
         total_samples=120,
         versions={},
     )
-    store.plan_points(run_id, plan_sweep(prepared, spec).identified)
+    store.points.enter(run_id, plan_sweep(prepared, spec).identified)
     if samples:
         for update in iter_sweep(plan_sweep(prepared, spec)):
-            store.save_batch(run_id, update, owner=OWNER)
+            store.points.save(run_id, update, owner=OWNER)
             if update.samples == samples:
                 break
     return run_id
@@ -69,7 +68,7 @@ def templates(
         if state != "running":
             error = "the disk of the data is gone" if state == "failed" else ""
             end = "done" if state == "many" else state
-            store.finish(run_id, end, owner=OWNER, seconds=1.0, error=error)
+            store.jobs.finish(run_id, end, owner=OWNER, seconds=1.0, error=error)
         store.close()
         found[state] = (place, run_id)
     return found
@@ -103,7 +102,7 @@ def open_page(workspace: Path, templates: dict[str, tuple[Path, str]]) -> Open:
             query = {"run": run_id, **query}
             if state == "running":
                 # The worker's last sign of life is now.
-                Store(workspace).beat(run_id, owner=OWNER)
+                Store(workspace).jobs.beat(run_id, owner=OWNER)
         test = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
         for name, value in query.items():
             test.query_params[name] = value

@@ -73,7 +73,7 @@ def test_a_run_of_the_old_weights_is_stale(
     store = Store(place)
     prepared = prepare(load_subject(own))
     run_id = measure(store, prepared, SweepSpec(subject=own, criteria=("l1",)), samples=96)
-    store.finish(run_id, "done", owner="test", seconds=1.0, error="")
+    store.jobs.finish(run_id, "done", owner="test", seconds=1.0, error="")
     store.close()
     test = open_page("5_Plan", subject=own, run=run_id)
     assert_no_bug(test)

@@ -319,7 +319,7 @@ def test_cancel_asks_the_worker_to_stop(open_page: Open, workspace: object) -> N
     test = open_page("2_Sweep", "running")
     test.button(key="sweep_cancel").click().run()
     assert_no_bug(test)
-    assert Store(workspace).run(test.query_params["run"]).cancel_requested  # type: ignore[arg-type]
+    assert Store(workspace).runs.get(test.query_params["run"]).cancel_requested  # type: ignore[arg-type]
 
 
 def test_an_edit_of_the_plan_computes_only_what_it_changes(

@@ -31,7 +31,7 @@ def add_sibling(
     store = Store(workspace)
     run_id = measure(store, prepared, variant(field), samples=samples)
     if samples == 120:
-        store.finish(run_id, "done", owner=OWNER, seconds=1.0, error="")
+        store.jobs.finish(run_id, "done", owner=OWNER, seconds=1.0, error="")
     store.close()
     return run_id
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,7 +19,7 @@ from pruners.registry import described
 if TYPE_CHECKING:
     from analysis.edits import PreparedSubject
     from analysis.evaluation import Evaluation
-    from analysis.records import Plan
+    from analysis.records import OnProgress, Plan
     from analysis.recovery import Recovery
 
 
@@ -100,10 +100,10 @@ def evaluated(
 
 
 @contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+def _progress(what: str) -> Iterator[OnProgress]:
     with progress_bar() as bar:
         task = bar.add_task(what, total=None, eta="")
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        yield lambda now: bar.update(task, completed=now.done, total=now.total)
 
 
 def _print(path: Path, found: Evaluation) -> None:

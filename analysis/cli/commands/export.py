@@ -92,11 +92,11 @@ def _points(plan: Plan, prepared: PreparedSubject, workspace: Path | None) -> pd
         return None
     store = open_store(workspace)
     try:
-        row = store.run(plan.run)
+        row = store.runs.get(plan.run)
     except UnknownNameError:
         say(f"Run {plan.run}, which the plan was chosen from, is not in this workspace.")
         return None
     if not row.is_of(prepared.identity):
         say(f"Run {plan.run} measured another content of the subject; its points are left out.")
         return None
-    return store.points(row.run_id)
+    return store.points.table(row.run_id)

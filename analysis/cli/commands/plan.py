@@ -99,14 +99,14 @@ def plan(
     )
     STRATEGIES.get(strategy)
     store = open_store(workspace)
-    row = store.run(run)
+    row = store.runs.get(run)
     chosen = row.spec.criteria[0] if criterion is None or best else criterion
     if chosen not in row.spec.criteria:
         raise InputError(
             f"run {row.run_id} did not measure criterion {chosen!r}; it measured "
             f"{', '.join(row.spec.criteria)}"
         )
-    points = store.points(row.run_id)
+    points = store.points.table(row.run_id)
     prepared = prepare_subject(row.spec.subject, workspace)
     row.require(prepared.identity)
     start = plans.start_plan(

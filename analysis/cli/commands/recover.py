@@ -65,7 +65,7 @@ def recover(
             prepared,
             chosen,
             method=method,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=lambda now: bar.update(task, completed=now.done, total=now.total),
         )
     found = recovery.report(prepared, chosen, repaired)
     if out is not None:

@@ -23,7 +23,7 @@ Run = Annotated[str, typer.Argument(help="A run's id, its beginning, or last.", 
 @app.command("list")
 def list_runs(workspace: Workspace = None, as_json: Json = False) -> None:
     """List the runs of the workspace, the newest first."""
-    rows = open_store(workspace).runs()
+    rows = open_store(workspace).runs.all()
     if as_json:
         print_json({"runs": [_summary(row) for row in rows]})
         return
@@ -35,8 +35,8 @@ def list_runs(workspace: Workspace = None, as_json: Json = False) -> None:
                 row.run_id,
                 _date(row.created),
                 row.state,
-                f"{row.fraction:.0%}",
-                row.progress.points,
+                f"{row.progress.fraction:.0%}",
+                row.points,
                 row.spec.subject.model,
                 row.spec.subject.data,
                 ",".join(row.spec.criteria),
@@ -59,11 +59,11 @@ def show(
 ) -> None:
     """Show a run: what was measured, how far, and what failed."""
     store = open_store(workspace)
-    row = store.run(run)
+    row = store.runs.get(run)
     if out is not None:
-        curves.write_points(store.points(row.run_id), out)
+        curves.write_points(store.points.table(row.run_id), out)
         say(f"Points written to {out}")
-    reasons = store.reasons(row.run_id)
+    reasons = store.points.reasons(row.run_id)
     if as_json:
         failed = [{**dataclasses.asdict(key), "reason": reason} for key, reason in reasons.items()]
         print_json({**row.to_dict(), "reasons": failed})
@@ -72,8 +72,8 @@ def show(
         "state": row.state + (f": {row.error}" if row.error else ""),
         "created": _date(row.created),
         "seconds": duration(row.seconds),
-        "samples": f"{row.progress.samples} of {row.progress.total_samples}",
-        "points": row.progress.points,
+        "samples": f"{row.samples} of {row.total_samples}",
+        "points": row.points,
         **{name: value for name, value in row.spec.subject.to_dict().items() if value is not None},
         **{name: value for name, value in row.spec.to_dict().items() if name != "subject"},
         "weights": row.fingerprint[:16],
@@ -82,7 +82,7 @@ def show(
     }
     facts.pop("schema_version")
     if row.baseline is not None and row.baseline.samples:
-        facts["dense accuracy"] = f"{row.baseline.correct / row.baseline.samples:.2%}"
+        facts["dense accuracy"] = f"{row.baseline['correct'] / row.baseline.samples:.2%}"
     print_table(f"Run {row.run_id}", ("", ""), [(name, _plain(facts[name])) for name in facts])
     for key, reason in reasons.items():
         say(f"{key.layer} {key.criterion} {key.ratio_requested:g}: {reason}")
@@ -93,8 +93,8 @@ def show(
 def delete(run: Run, workspace: Workspace = None, as_json: Json = False) -> None:
     """Delete a run and its points; later runs still know what was measured."""
     store = open_store(workspace)
-    row = store.run(run)
-    store.delete(row.run_id)
+    row = store.runs.get(run)
+    store.runs.delete(row.run_id)
     if as_json:
         print_json({"deleted": row.run_id})
     else:
@@ -109,9 +109,9 @@ def merge(
 ) -> None:
     """Join the points of runs of one subject in a new run."""
     store = open_store(workspace)
-    run_id = store.merge(runs)
+    run_id = store.runs.merge(runs)
     if as_json:
-        print_json(_summary(store.run(run_id)))
+        print_json(_summary(store.runs.get(run_id)))
     else:
         print(run_id)
 
@@ -122,6 +122,8 @@ def _summary(row: RunRow) -> dict[str, Any]:
         "created": row.created,
         "state": row.state,
         "progress": row.progress.to_dict(),
+        "points": row.points,
+        "samples": row.samples,
         "error": row.error,
         "seconds": row.seconds,
         "spec": row.spec.to_dict(),

@@ -39,13 +39,13 @@ def sweep(
     store = open_store(workspace)
     if resume is not None:
         _check_resume(given)
-        row = store.run(resume)
+        row = store.runs.get(resume)
         planned = None if row.state == records.DONE else _planned(row.spec, workspace)
     else:
         spec = sweeps.spec_of_options(given)
         planned = _planned(spec, workspace)
         _check_and_announce(store, planned)
-        row = store.run(store.create_run(spec))
+        row = store.runs.get(store.runs.create(spec))
     if planned is not None:
         _collect(planned)
         row = _measure(store, row, planned, is_resumed=resume is not None)
@@ -84,13 +84,13 @@ def _collect(planned: PlannedSweep) -> None:
         task = bar.add_task("calibration", total=None, eta="")
         planned.prepared.prepare(
             planned.spec.criteria,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=lambda now: bar.update(task, completed=now.done, total=now.total),
         )
 
 
 def _measure(store: Store, row: RunRow, planned: PlannedSweep, *, is_resumed: bool) -> RunRow:
     if is_resumed:
-        store.requeue(row.run_id)
+        store.jobs.requeue(row.run_id)
     start = time.perf_counter()
     with progress_bar() as bar:
         task = bar.add_task("scores", total=None, eta="")
@@ -99,12 +99,11 @@ def _measure(store: Store, row: RunRow, planned: PlannedSweep, *, is_resumed: bo
             left = f"{duration(now.eta_seconds)} left" if now.eta_seconds is not None else ""
             what = "waiting for the device" if now.state == records.QUEUED else "scores"
             progress = now.progress
-            done, total = progress.samples, progress.total_samples
-            if now.counts_curves:
-                done, total = progress.batch, progress.batches
-            if progress.samples:
-                what = f"{done} of {total} {'curves' if now.counts_curves else 'samples'}"
-            bar.update(task, description=what, completed=done, total=total or None, eta=left)
+            if now.samples:
+                what = f"{progress.done} of {progress.total} {progress.unit}"
+            bar.update(
+                task, description=what, completed=progress.done, total=progress.total, eta=left
+            )
 
         row = worker.run_to_end(store, row.run_id, progress=show, open_sweep=lambda _: planned)
     say(f"Run {row.run_id}: {row.state} after {duration(time.perf_counter() - start)}.")
@@ -112,7 +111,7 @@ def _measure(store: Store, row: RunRow, planned: PlannedSweep, *, is_resumed: bo
 
 
 def _report(store: Store, row: RunRow, *, out: Path | None, as_json: bool) -> int:
-    table = store.points(row.run_id)
+    table = store.points.table(row.run_id)
     if out is not None:
         curves.write_points(table, out)
         say(f"{len(table)} points written to {out}")
@@ -147,9 +146,9 @@ def _result(row: RunRow, *, points: int) -> dict[str, Any]:
     if baseline is not None and baseline.samples:
         dense = {
             "samples": baseline.samples,
-            "correct": baseline.correct,
-            "accuracy": baseline.correct / baseline.samples,
-            "loss": baseline.loss / baseline.samples if row.has_labels else None,
+            "correct": baseline["correct"],
+            "accuracy": baseline["correct"] / baseline.samples,
+            "loss": baseline["loss"] / baseline.samples if row.has_labels else None,
         }
     return {
         "run_id": row.run_id,

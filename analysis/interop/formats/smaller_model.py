@@ -61,11 +61,11 @@ def _card(request: ExportRequest, *, params: int, is_scripted: bool) -> dict[str
         card["measured"] = {
             "samples": request.evaluation.samples,
             "labelled": request.evaluation.labelled,
-            "correct": removed.sums.correct,
+            "correct": removed.sums["correct"],
             "accuracy": removed.accuracy,
             "accuracy_low": removed.low,
             "accuracy_high": removed.high,
-            "dense_correct": dense.sums.correct,
+            "dense_correct": dense.sums["correct"],
             "macs": removed.macs,
             "dense_params": dense.params,
             "dense_macs": dense.macs,

@@ -32,7 +32,7 @@ def final_plan(request: ExportRequest) -> Plan:
         "measured": {
             "repair": request.repair,
             "samples": request.evaluation.samples,
-            "correct": measured.sums.correct,
+            "correct": measured.sums["correct"],
             "accuracy": measured.accuracy,
             "params": measured.params,
             "macs": measured.macs,

@@ -78,7 +78,7 @@ def draw(current: Session) -> None:
 
 
 def _views(run_id: str, found: Sequence[Variant], was_live: bool) -> None:
-    run = session.store().run(run_id)
+    run = session.store().runs.get(run_id)
     other = variant_switch.compared_variant(found)
     if was_live and not (run.is_live or variant_switch.is_live(found)):
         st.rerun()

@@ -101,7 +101,7 @@ def _share(_: Session) -> None:
 
 def _broken_link(current: Session) -> None:
     st.error(current.broken, title="This link cannot be followed", icon=":material/link_off:")
-    recent = current.store.runs()[:5]
+    recent = current.store.runs.all()[:5]
     with st.container(horizontal=True):
         st.button("Start fresh", type="primary", on_click=session.start_fresh, key="broken_fresh")
         for row in recent:

@@ -63,7 +63,7 @@ def _metric(result: LiveResult | None) -> None:
 def caption(result: LiveResult) -> str:
     """Return the counts behind a result."""
     count = (
-        f"{formatting.thousands(result.sums.correct)} of "
+        f"{formatting.thousands(result.sums.count('correct'))} of "
         f"{formatting.thousands(result.samples)} right"
     )
     if result.is_final:

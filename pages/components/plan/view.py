@@ -141,7 +141,7 @@ def _predicted(subject: LoadedSubject, found: Prediction | None) -> None:
         return
     dense = subject.baseline()
     found = found.within(dense.accuracy)
-    interval = wilson(dense.sums.correct, dense.samples)
+    interval = wilson(dense.sums.count("correct"), dense.samples)
     st.metric(
         "Predicted accuracy",
         formatting.percent(dense.accuracy - found.drop),

@@ -101,10 +101,9 @@ def _baseline(subject: LoadedSubject) -> None:
     if subject.prepared.subject.evaluation is None:
         return
     result = subject.baseline()
-    interval = wilson(result.sums.correct, result.samples)
-    counts = (
-        f"{formatting.thousands(result.sums.correct)} of {formatting.thousands(result.samples)}"
-    )
+    interval = wilson(result.sums.count("correct"), result.samples)
+    correct = formatting.thousands(result.sums.count("correct"))
+    counts = f"{correct} of {formatting.thousands(result.samples)}"
     tick(
         f"Baseline **{formatting.percent(result.accuracy)}** ({counts}, 95 % interval "
         f"{formatting.percent_range(interval.low, interval.high)})"

@@ -75,7 +75,7 @@ def _store(new: History, *, from_table: bool) -> None:
         st.session_state[REVISION] = revision() + 1
     # A plan that came by link belongs to somebody else: the first edit makes a plan of one's own.
     own = value("plan") if st.session_state.get(OWN) == value("plan") else None
-    saved = store().save_plan(new.plan, plan_id=own)
+    saved = store().plans.save(new.plan, plan_id=own)
     st.session_state[OWN] = saved
     put("plan", saved)
 
@@ -126,7 +126,7 @@ def _saved(prepared: PreparedSubject) -> Plan | None:
     if name is None:
         return None
     try:
-        plan = store().plan(name)
+        plan = store().plans.get(name)
     except PruneScopeError as error:
         st.toast(f"{error}. A new plan was begun.", icon=":material/link_off:")
         return None

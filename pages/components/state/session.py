@@ -98,7 +98,7 @@ def loaded(spec: SubjectSpec) -> LoadedSubject:
     Raises:
         PruneScopeError: It cannot be loaded.
     """
-    found = subjects().get(spec, roots(), store().statistics_path)
+    found = subjects().get(spec, roots(), store().statistics_folder)
     key = spec.to_json()
     known: dict[str, Identity] = st.session_state.setdefault(IDENTITIES, {})
     if known.setdefault(key, found.identity) != found.identity:
@@ -124,11 +124,11 @@ def points(run: RunRow) -> pd.DataFrame:
 
 def stamp(run: RunRow) -> tuple[str, int, str]:
     """Return what changes whenever a run's points do."""
-    return (run.run_id, run.progress.batch, run.state)
+    return (run.run_id, run.saves, run.state)
 
 
 def tolerated(run: RunRow, *, tolerance: float) -> pd.DataFrame:
-    """Return what each layer tolerates by each criterion, computed once a batch."""
+    """Return what each layer tolerates by each criterion, computed once a save."""
     return _tolerated(str(workspace()), *stamp(run), tolerance)
 
 
@@ -143,13 +143,13 @@ def _envelopes(path: str, run_id: str, batch: int, state: str) -> Curves:
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def _tolerated(path: str, run_id: str, batch: int, state: str, tolerance: float) -> pd.DataFrame:
-    return curves.tolerated(_points(path, run_id, batch, state), tolerance=tolerance)
+def _tolerated(path: str, run_id: str, saves: int, state: str, tolerance: float) -> pd.DataFrame:
+    return curves.tolerated(_points(path, run_id, saves, state), tolerance=tolerance)
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def _points(path: str, run_id: str, batch: int, state: str) -> pd.DataFrame:
-    return _store(path).points(run_id)
+def _points(path: str, run_id: str, saves: int, state: str) -> pd.DataFrame:
+    return _store(path).points.table(run_id)
 
 
 def choose_subject(spec: SubjectSpec) -> None:
@@ -161,7 +161,7 @@ def open_run(run_id: str) -> None:
     """Attach the session to a run and to its subject."""
     put("run", run_id)
     put("plan", None)
-    choose_subject(store().run(run_id).spec.subject)
+    choose_subject(store().runs.get(run_id).spec.subject)
 
 
 def start_fresh() -> None:
@@ -176,7 +176,7 @@ def open_session() -> Session:
     run_id = value("run")
     if run_id:
         try:
-            run = store().run(run_id)
+            run = store().runs.get(run_id)
         except PruneScopeError as error:
             broken = str(error)
     if run is not None and SUBJECT not in st.session_state:

@@ -225,7 +225,7 @@ def _estimate(_subject: LoadedSubject, spec_json: str, known: int) -> SweepEstim
 
 def _measured(current: Session) -> int:
     """Return what makes an estimate stale: how much the workspace has measured."""
-    return sum(row.progress.samples for row in current.store.runs())
+    return sum(row.samples for row in current.store.runs.all())
 
 
 def _cost_line(spec: SweepSpec, estimate: SweepEstimate) -> str:

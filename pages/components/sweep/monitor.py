@@ -27,7 +27,7 @@ def draw(current: Session) -> None:
 
 
 def _monitor(run_id: str, was_live: bool) -> None:
-    run = session.store().run(run_id)
+    run = session.store().runs.get(run_id)
     live = run.is_live
     if was_live and not live:
         st.toast(f"Sweep {run_id}: {job.STATES[run.state][2]}.")
@@ -43,7 +43,7 @@ def _monitor(run_id: str, was_live: bool) -> None:
         figures.coverage_grid(
             table,
             criterion=chosen,
-            samples=run.progress.total_samples,
+            samples=run.total_samples,
             theme=charts.theme(),
         ),
         key="sweep_grid_chart",
@@ -76,7 +76,7 @@ def _head(run: RunRow, live: bool) -> None:
                 f":small[{formatting.listed(spec.criteria, most=6)} "
                 f"\N{MIDDLE DOT} {spec.granularity} "
                 f"\N{MIDDLE DOT} {formatting.plural(len(spec.ratios), 'ratio')} \N{MIDDLE DOT} "
-                f"{formatting.plural(run.progress.points, 'point')}]",
+                f"{formatting.plural(run.points, 'point')}]",
                 width="stretch",
             )
             if live:
@@ -88,14 +88,14 @@ def _head(run: RunRow, live: bool) -> None:
                     args=(run.run_id,),
                     disabled=run.cancel_requested,
                 )
-            if run.progress.samples and st.button(
+            if run.samples and st.button(
                 "See curves",
                 key="sweep_curves",
                 icon=":material/show_chart:",
                 type="secondary" if live else "primary",
             ):
                 go("Curves")
-        st.progress(job.fraction(run), text=job.line(run))
+        st.progress(run.progress.fraction, text=job.line(run))
 
 
 def _failures(run_id: str, table: pd.DataFrame) -> None:
@@ -105,7 +105,7 @@ def _failures(run_id: str, table: pd.DataFrame) -> None:
         return
     reasons = {
         (key.layer, key.criterion, key.ratio_requested): reason
-        for key, reason in session.store().reasons(run_id).items()
+        for key, reason in session.store().points.reasons(run_id).items()
     }
     st.warning(
         f"{formatting.plural(len(failed), 'point')} failed; the others are not affected.",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from analysis.records import Progress
 from analysis.sentences import listed as listed
 from analysis.sentences import plural as plural
 
@@ -99,6 +100,11 @@ def milliseconds(seconds: float) -> str:
 def thousands(count: int) -> str:
     """Return an exact count with thin grouping: ``2,000``."""
     return f"{count:,}"
+
+
+def progress(now: Progress) -> str:
+    """Return ``120 of 2,000 samples``."""
+    return f"{thousands(now.done)} of {plural(now.total or 0, now.unit.removesuffix('s'))}"
 
 
 def change(before: float, after: float) -> str:

@@ -7,7 +7,7 @@ import streamlit as st
 from analysis.records import RunRow
 from analysis.worker import launch
 from pages.components.state import Session, session, url_state
-from pages.components.widgets.formatting import duration, percent, plural, thousands, title_of
+from pages.components.widgets.formatting import duration, percent, plural, progress, title_of
 from pages.components.widgets.states import guarded, refreshed
 
 # State -> (icon, colour of the badge, word). The word tells it without the colour.
@@ -21,26 +21,20 @@ STATES = {
 }
 
 
-def fraction(run: RunRow) -> float:
-    """Return how much of a run is done, 0..1."""
-    return run.fraction
-
-
 def badge(run: RunRow, *, share: bool = True) -> str:
     """Return the run's state as a Markdown badge, with the share that is done while it runs."""
     icon, color, word = STATES[run.state]
     if run.state == "running" and share:
-        word = percent(fraction(run), digits=0)
+        word = percent(run.progress.fraction, digits=0)
     return f":{color}-badge[:material/{icon}: {word}]"
 
 
 def line(run: RunRow) -> str:
     """Return the run's progress in one line."""
-    progress = run.progress
-    done = f"{thousands(progress.samples)} of {plural(progress.total_samples, 'sample')}"
-    if run.counts_curves:
-        done = f"{progress.batch} of {plural(progress.batches, 'curve')} decided"
-    if run.is_live and not progress.total_samples:
+    done = progress(run.progress)
+    if run.progress.unit == "curves":
+        done += " decided"
+    if run.is_live and run.progress.total is None:
         if run.queue_position:
             return f"Waiting for {plural(run.queue_position, 'sweep')} on the same device"
         return "Starting: the model is loaded and scored"
@@ -65,7 +59,7 @@ def chip(current: Session) -> None:
 
 
 def _offer(current: Session) -> None:
-    running = next((row for row in current.store.runs() if row.is_live), None)
+    running = next((row for row in current.store.runs.all() if row.is_live), None)
     if running is None:
         return
     st.caption("Job")
@@ -81,12 +75,12 @@ def _offer(current: Session) -> None:
 
 
 def _chip(run_id: str, state: str) -> None:
-    run = session.store().run(run_id)
+    run = session.store().runs.get(run_id)
     if run.state != state:
         # The page around this fragment, its badges too, shows the state; at the end the timer
         # stops with it.
         st.rerun()
-    st.progress(fraction(run), text=f"Sweep `{run_id}`")
+    st.progress(run.progress.fraction, text=f"Sweep `{run_id}`")
     st.caption(line(run))
     st.button(
         "Cancel",
@@ -118,7 +112,7 @@ def resume_banner(current: Session) -> None:
     run, place = current.run, st.container()
     if run is None or not run.is_resumable:
         return
-    share = percent(fraction(run), digits=0)
+    share = percent(run.progress.fraction, digits=0)
     what = {
         "cancelled": f"Cancelled at {share}. What was measured is kept.",
         "interrupted": f"The worker stopped answering at {share}. What was measured is kept.",

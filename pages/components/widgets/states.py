@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import streamlit as st
 
+from analysis.memory import is_out_of_memory
 from pages.components.widgets.page_registry import Page, go
 from pruners.errors import CaptureError, PruneScopeError, StoreError
 
@@ -42,7 +43,7 @@ def problem(error: Exception, *, title: str = "This did not work") -> None:
     """Show an error of the project as what was found and what to do."""
     text = str(error) or type(error).__name__
     st.error(text, title=title, icon=":material/error:")
-    if isinstance(error, MemoryError) or "out of memory" in text.lower():
+    if is_out_of_memory(error):
         st.caption("A smaller batch size or fewer samples on the Setup page need less memory.")
     elif isinstance(error, StoreError):
         st.caption("Check that the workspace folder exists, has space and may be written to.")
@@ -58,11 +59,10 @@ def guarded(title: str = "This did not work") -> Iterator[None]:
     """
     try:
         yield
-    except (PruneScopeError, MemoryError) as error:
+    except PruneScopeError as error:
         problem(error, title=title)
     except Exception as error:
-        # PyTorch reports lack of memory, also of the processor's, as a RuntimeError.
-        if "memory" in str(error).lower():
+        if is_out_of_memory(error):
             problem(error, title=title)
             return
         LOG.exception("page failed")

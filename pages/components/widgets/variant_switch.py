@@ -24,7 +24,7 @@ def draw(current: Session) -> list[Variant]:
     """
     run = current.run
     assert run is not None
-    found = comparison.siblings(run, current.store.runs())
+    found = comparison.siblings(run, current.store.runs.all())
     for field in SETTINGS:
         _switch(current, run, field, found)
     return found
@@ -89,9 +89,9 @@ def compared_variant(found: Sequence[Variant]) -> Variant | None:
     if not found or chosen == NOTHING:
         return None
     variant = next((item for item in found if item.name == chosen), found[0])
-    return dataclasses.replace(variant, run=session.store().run(variant.run.run_id))
+    return dataclasses.replace(variant, run=session.store().runs.get(variant.run.run_id))
 
 
 def is_live(found: Sequence[Variant]) -> bool:
     """Return whether one of the variants is still being measured."""
-    return any(session.store().run(variant.run.run_id).is_live for variant in found)
+    return any(session.store().runs.get(variant.run.run_id).is_live for variant in found)
