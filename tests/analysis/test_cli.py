@@ -349,7 +349,7 @@ def test_global_ranking_takes_the_best_criterion_and_can_be_repeated(
     assert code == 0, err
     best = json.loads(out)
     used = {entry["criterion"] for entry in best["plan"]["entries"]}
-    points = Store(folder / "workspace").points(swept)
+    points = Store(folder / "workspace").points.table(swept)
     drops = {}
     for criterion in ("l1", "fpgm"):
         options = ["--ratio", "0.4", "--normalizer", "l2", "--criterion", criterion]

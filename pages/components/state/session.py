@@ -133,13 +133,13 @@ def tolerated(run: RunRow, *, tolerance: float) -> pd.DataFrame:
 
 
 def envelopes(run: RunRow) -> Curves:
-    """Return the envelopes of a run's curves, computed once a batch; shared, not to be changed."""
+    """Return the envelopes of a run's curves, computed once a save; shared, not to be changed."""
     return _envelopes(str(workspace()), *stamp(run))
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _envelopes(path: str, run_id: str, batch: int, state: str) -> Curves:
-    return plans.envelopes(_points(path, run_id, batch, state))
+def _envelopes(path: str, run_id: str, saves: int, state: str) -> Curves:
+    return plans.envelopes(_points(path, run_id, saves, state))
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
