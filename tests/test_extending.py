@@ -1,4 +1,4 @@
-"""Adding a strategy, a repair, an executor, a format or a data scheme is one file and one import.
+"""Adding a strategy, repair, executor, format, data scheme or task is one file and one import.
 
 The files are those of `tests.extensions`; nothing else knows of them.
 """
@@ -14,23 +14,26 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from streamlit.testing.v1 import AppTest
 
 from analysis.allocation import STRATEGIES
 from analysis.cli import main
 from analysis.cli.docs_table import with_tables
 from analysis.interop import FORMATS
+from analysis.records import SubjectSpec
 from analysis.repairs import REPAIRS
-from analysis.subjects import DATA_SCHEMES
+from analysis.subjects import DATA_SCHEMES, load_subject
 from analysis.sweeps import OPTIONS
 from analysis.sweeps.executors import EXECUTORS
+from analysis.tasks import TASKS
 from pages.components.plan import fill
 from pages.components.sweep import form
 from tests.helpers.tiny_subject import write_subject
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-REGISTRIES = (STRATEGIES, REPAIRS, EXECUTORS, FORMATS, DATA_SCHEMES)
-FILES = ("strategy", "repair", "executor", "export_format", "data_scheme")
+REGISTRIES = (STRATEGIES, REPAIRS, EXECUTORS, FORMATS, DATA_SCHEMES, TASKS)
+FILES = ("strategy", "repair", "executor", "export_format", "data_scheme", "task")
 # Command, option -> what is offered there; the data scheme is a part of an address.
 OFFERED = {
     ("plan", "--strategy"): "alternate",
@@ -40,6 +43,7 @@ OFFERED = {
     ("export", "--repair"): "louder",
     ("sweep", "--executor"): "counting",
     ("export", "--format"): "names",
+    ("sweep", "--task"): "top2",
 }
 
 
@@ -84,6 +88,7 @@ def test_pages_offer_it(extended: None) -> None:
         "from pages.components.setup.form import form\nform(None, samples=('lenet5',))"
     ).run()
     assert not page.exception
+    assert "Top two" in page.selectbox(key="setup_task").options
     assert "Noise" in page.segmented_control(key="setup_data_kind").options
     page.segmented_control(key="setup_data_kind").set_value("Noise").run()
     assert page.text_input(key="setup_data_Noise").placeholder == "noise:64"
@@ -126,6 +131,31 @@ def test_it_works_from_the_sweep_to_the_export(
     found = run("export", "--plan", str(plan), "--format", "names", "--out", str(out))
     assert found["format"] == "names"
     assert (out / "names.txt").read_text() == "0"
+
+
+def test_another_task_has_other_numbers(
+    extended: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = ["--workspace", str(tmp_path / "workspace"), "--json"]
+    sweep = ["sweep", "--model", write_subject(tmp_path).model, "--data", "noise:96"]
+    sweep += ["--calibration-samples", "16", "--criteria", "l1", "--ratios", "0.5"]
+    found = {}
+    for task in ("classification", "top2"):
+        assert main([*sweep, "--task", task, *place]) == 0, capsys.readouterr().err
+        found[task] = json.loads(capsys.readouterr().out)["baseline"]
+    assert found["top2"]["samples"] == found["classification"]["samples"]
+    # Nothing that is known of one task is taken for the other, in the same workspace.
+    assert found["top2"]["correct"] > found["classification"]["correct"]
+    subject = load_subject(
+        SubjectSpec(model=write_subject(tmp_path).model, data="noise:96", calibration_samples=16)
+    )
+    assert subject.evaluation is not None
+    inputs, labels = subject.evaluation.part(0, len(subject.evaluation))
+    assert labels is not None
+    with torch.inference_mode():
+        top = subject.model(inputs).topk(2, dim=1).indices
+    assert found["top2"]["correct"] == int((top == labels[:, None]).any(1).sum())
+    assert found["classification"]["correct"] == int((top[:, 0] == labels).sum())
 
 
 def test_what_is_not_known_is_refused_in_one_line(

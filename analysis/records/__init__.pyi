@@ -14,13 +14,14 @@ from .run import (
     RunRow,
     state_now,
 )
-from .subject import SubjectSpec
+from .subject import DEFAULT_TASK, SubjectSpec
 from .sums import SliceCounts, Sums
 from .sweep import PlannedPoint, PointKey, SweepSpec, SweepState, SweepUpdate
 
 __all__ = [
     "CANCELLED",
     "Count",
+    "DEFAULT_TASK",
     "DONE",
     "Document",
     "FAILED",

@@ -8,6 +8,8 @@ from analysis.memory import DEFAULT_MEMORY_LIMIT, MIN_MEMORY
 from analysis.records.record import Document
 from pruners.errors import InputError
 
+DEFAULT_TASK = "classification"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubjectSpec(Document):
@@ -39,7 +41,7 @@ class SubjectSpec(Document):
     seed: int = 0
     device: str = "cpu"
     memory_limit: int = DEFAULT_MEMORY_LIMIT
-    task: str = "classification"
+    task: str = DEFAULT_TASK
     criterion_files: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

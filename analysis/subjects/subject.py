@@ -10,8 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from analysis import tasks
-from analysis.records import SubjectSpec
+from analysis.records import DEFAULT_TASK, SubjectSpec
 from analysis.subjects.address import parse_data, parse_model
 from analysis.subjects.allowed_paths import check_path
 from analysis.subjects.answers import checked_outputs
@@ -19,7 +18,7 @@ from analysis.subjects.data.datasets import LoadedData, load_data
 from analysis.subjects.data.sources import hash_bytes
 from analysis.subjects.data.split import Split, choose, read_failure
 from analysis.subjects.models import LoadedModel, load_model
-from analysis.tasks import Task
+from analysis.tasks import Task, task_named
 from pruners.criteria import load_criterion_file
 from pruners.errors import InputError
 
@@ -43,8 +42,8 @@ class Subject:
         class_names: One a class.
         example: Two inputs ``(2, ...)`` on the device.
         fingerprint: SHA-256 over architecture and weights.
-        data_fingerprint: SHA-256 over indices and content of the evaluation subset; empty without
-            data.
+        data_fingerprint: SHA-256 over indices and content of the evaluation subset, and the task;
+            empty without data.
         calibration_fingerprint: The same of the calibration set.
         notes: What a person should know about the choice of weights and samples.
     """
@@ -64,7 +63,7 @@ class Subject:
     @property
     def task(self) -> Task:
         """What the model answers."""
-        return tasks.TASKS.get(self.spec.task)
+        return task_named(self.spec.task)
 
     @property
     def has_labels(self) -> bool:
@@ -87,7 +86,7 @@ def load_subject(spec: SubjectSpec, *, roots: Sequence[Path] | None = None) -> S
     """
     for path in spec.criterion_files:
         load_criterion_file(check_path(Path(path), roots=roots))
-    task = tasks.TASKS.get(spec.task)
+    task = task_named(spec.task)
     device = _device(spec.device)
     loaded = load_model(parse_model(spec.model), roots=roots)
     model = loaded.model.to(device)
@@ -118,7 +117,7 @@ def _with_data(
     device: torch.device,
     fingerprint: str,
 ) -> Subject:
-    task = tasks.TASKS.get(spec.task)
+    task = task_named(spec.task)
     source = data.evaluation
     chosen, calibrating = choose(
         len(source),
@@ -140,8 +139,10 @@ def _with_data(
             if calibrating
             else None
         )
-        data_fingerprint = _subset_fingerprint(source.digest(chosen), chosen)
-        calibration_fingerprint = _subset_fingerprint(other.digest(calibrating), calibrating)
+        data_fingerprint = _subset_fingerprint(source.digest(chosen), chosen, spec.task)
+        calibration_fingerprint = _subset_fingerprint(
+            other.digest(calibrating), calibrating, spec.task
+        )
     except Exception as error:
         # A user's data set may raise anything.
         raise read_failure(source.name, error) from error
@@ -232,8 +233,13 @@ def _fingerprint(model: nn.Module) -> str:
     return content.hexdigest()
 
 
-def _subset_fingerprint(digest: str, indices: Sequence[int]) -> str:
-    return hashlib.sha256(f"{digest}|{list(indices)}".encode()).hexdigest()
+def _subset_fingerprint(digest: str, indices: Sequence[int], task: str) -> str:
+    """Hash samples and what is asked of them: other tasks have other numbers and statistics.
+
+    That of classification is the one of programs that knew no other task.
+    """
+    asked = "" if task == DEFAULT_TASK else f"|{task}"
+    return hashlib.sha256(f"{digest}|{list(indices)}{asked}".encode()).hexdigest()
 
 
 def _class_names(known: Sequence[str], classes: int) -> tuple[str, ...]:

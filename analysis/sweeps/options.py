@@ -19,6 +19,7 @@ from analysis.repairs import REPAIRS, sweep_repairs
 from analysis.sweeps.executors import EXECUTORS
 from analysis.sweeps.modes import MODES
 from analysis.sweeps.ratios import parse_ratios
+from analysis.tasks import TASKS
 from pruners.errors import UnknownNameError
 from pruners.granularity import forms
 from pruners.reductions import REDUCTIONS
@@ -128,6 +129,13 @@ OPTIONS = Registry(
     (
         Option(name="model", label="Model", help="Model address", metavar="ADDRESS"),
         Option(name="data", label="Data", help="Data address", metavar="ADDRESS"),
+        Option(
+            name="task",
+            label="Task",
+            help="What the model answers",
+            metavar="NAME",
+            choices=lambda: TASKS,
+        ),
         Option(
             name="criteria",
             label="Criteria",

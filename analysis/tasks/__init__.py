@@ -1,12 +1,5 @@
 """What an answer is: check outputs, score a batch, add up, which interval. One file a task."""
 
-from analysis.tasks.classification import CLASSIFICATION, Classification
-from analysis.tasks.task import TASKS, Task, is_finite
+import lazy_loader
 
-__all__ = [
-    "CLASSIFICATION",
-    "Classification",
-    "TASKS",
-    "Task",
-    "is_finite",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from analysis.records import SliceCounts, Sums
-from analysis.tasks.task import TASKS, Reduction
+from analysis.tasks.task import Reduction
 from analysis.uncertainty import Interval, paired_drop, wilson
 from pruners.errors import InputError
 from pruners.statistics import cross_entropy, drawn_labels
@@ -25,8 +25,6 @@ class Classification:
     """
 
     name = "classification"
-    label = "Image classification"
-    help = "One of several classes a sample; accuracy is the share of right top-1 answers."
     terms: tuple[str, ...] = (*COUNTS, "loss", "kl")
     score_label = "accuracy"
     drop_unit = "pp"
@@ -162,4 +160,4 @@ class Classification:
         return counts.index_add_(0, truth, flags.to(torch.int64))
 
 
-CLASSIFICATION = TASKS.register(Classification())
+CLASSIFICATION = Classification()

@@ -13,7 +13,6 @@ from torch import Generator, Tensor
 
 from analysis.records import SliceCounts, Sums
 from analysis.uncertainty import Interval
-from pruners.registry import Registry
 
 Reduction = Literal["mean", "sum", "none"]
 
@@ -27,16 +26,12 @@ class Task(Protocol):
 
     Attributes:
         name: As in addresses and files.
-        label: For people.
-        help: One line.
         terms: Names of what is summed over samples, beside ``samples``.
         score_label: What the score is called, such as ``accuracy``.
         drop_unit: What a drop of the score is given in, such as ``pp`` (hundredths).
     """
 
     name: str
-    label: str
-    help: str
     terms: tuple[str, ...]
     score_label: str
     drop_unit: str
@@ -108,9 +103,6 @@ class Task(Protocol):
 
         A task without classes returns no rows.
         """
-
-
-TASKS: Registry[Task] = Registry("task")
 
 
 def is_finite(row: Sequence[float]) -> bool:

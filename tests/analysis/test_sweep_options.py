@@ -15,7 +15,7 @@ GIVEN = {"model": "sample:lenet5", "data": "sample:fashion-mnist"}
 
 def test_every_field_of_a_sweep_is_an_option() -> None:
     fields = {field.name for kind in (SubjectSpec, SweepSpec) for field in dataclasses.fields(kind)}
-    assert set(OPTIONS.names()) == fields - {"subject", "schema_version", "task"}
+    assert set(OPTIONS.names()) == fields - {"subject", "schema_version"}
 
 
 def test_defaults_as_written_are_those_of_the_records() -> None:

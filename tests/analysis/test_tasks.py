@@ -9,19 +9,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from analysis import tasks
 from analysis.records import Sums
 from analysis.subjects import load_subject
-from analysis.tasks import CLASSIFICATION, Task, is_finite
+from analysis.tasks import CLASSIFICATION, TASKS, Task, is_finite, task_named
 from pruners.errors import InputError, UnknownNameError
 from tests.helpers.contexts import sample_context, sample_spec
 
 SAMPLES, CLASSES = 60, 7
 
 
-@pytest.fixture(params=tasks.TASKS.names())
+@pytest.fixture(params=TASKS.names())
 def task(request: pytest.FixtureRequest) -> Task:
-    return tasks.TASKS.get(request.param)
+    return task_named(request.param)
 
 
 @pytest.fixture
@@ -34,6 +33,12 @@ def answers() -> tuple[Tensor, Tensor, Tensor]:
 
 def sums_of(task: Task, dense: Tensor, outputs: Tensor, targets: Tensor | None) -> Sums:
     return task.sums(task.vector(dense, outputs, targets).tolist())
+
+
+def test_a_task_knows_its_name(task: Task) -> None:
+    assert TASKS.get(task.name).load() is task
+    assert task.terms
+    assert "samples" not in task.terms
 
 
 @pytest.mark.parametrize("labelled", [True, False])

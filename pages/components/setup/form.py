@@ -9,6 +9,7 @@ import streamlit as st
 
 from analysis.records import SubjectSpec
 from analysis.subjects import DATA_SCHEMES, MODEL_SCHEMES, Scheme
+from analysis.tasks import TASKS
 from pruners.registry import Registry
 
 SAMPLE = "sample"
@@ -61,6 +62,21 @@ def form(present: SubjectSpec | None, *, samples: tuple[str, ...]) -> SubjectSpe
         samples=None if everything else int(count),
         **advanced,
     )
+
+
+def _task(present: str) -> str:
+    """Ask what the model answers, where there is more than one task."""
+    if len(TASKS) == 1:
+        return present
+    chosen: str = st.selectbox(
+        "Task",
+        TASKS.names(),
+        index=TASKS.names().index(present),
+        format_func=lambda name: TASKS.get(name).label,
+        key="setup_task",
+        help="What the model answers.",
+    )
+    return chosen
 
 
 def _address(
@@ -146,6 +162,7 @@ def _advanced(start: SubjectSpec) -> dict[str, Any]:
                 )
             )
             * 2**20,
+            "task": _task(start.task),
             "device": st.text_input(
                 "Device", value=start.device, key="setup_device", help="cpu, cuda, cuda:1 or mps."
             ),
