@@ -234,7 +234,7 @@ def module_of(path: Path) -> object:
     return next(
         (
             item
-            for name, item in list(sys.modules.items())
+            for name, item in sys.modules.copy().items()
             if name.startswith("prunescope_factory_") and getattr(item, "__file__", "") == str(path)
         ),
         None,
