@@ -16,6 +16,7 @@ from tests.helpers.store_writer import SPEC, keys, update
 from tests.test_architecture import HEAVY, ROOT
 
 LIMIT_SECONDS = 0.7
+COMMANDS = ("sweep", "plan", "evaluate", "recover", "export", "inspect", "serve", "runs")
 USES_EVERYTHING = """
 import sys
 from pathlib import Path
@@ -61,8 +62,18 @@ def test_listing_runs_takes_little_processor_time(workspace: Path) -> None:
     assert processor_seconds(*command) < LIMIT_SECONDS
 
 
-def test_help_takes_little_processor_time() -> None:
-    assert processor_seconds("-m", "analysis", "--help") < LIMIT_SECONDS
+@pytest.mark.parametrize("command", ["", "sweep"])
+def test_help_takes_little_processor_time(command: str) -> None:
+    assert processor_seconds("-m", "analysis", *command.split(), "--help") < LIMIT_SECONDS
+
+
+def test_help_knows_the_choices_without_what_computes() -> None:
+    code = (
+        "import sys\nfrom analysis.cli import main\n"
+        f"for name in {COMMANDS}:\n    assert main([name, '--help']) == 0\n"
+        f"assert not {HEAVY} & set(sys.modules), {HEAVY} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
 
 
 def test_using_the_store_loads_nothing_heavy(workspace: Path) -> None:
