@@ -38,7 +38,7 @@ def timed(prepared: PreparedSubject, spec: SweepSpec, workers: int) -> dict[str,
         ]
     finally:
         ray.shutdown()
-    # The pieces of an exhaustive round come at once: count from the last one of the first round.
+    # The slices of an exhaustive round come at once: count from the last one of the first round.
     first = marks[workers - 1 if spec.mode == "exhaustive" else 0]
     return {
         "seconds": marks[-1][0],

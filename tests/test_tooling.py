@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import subprocess
 import tomllib
 from pathlib import Path
@@ -82,3 +83,23 @@ def test_every_requirement_is_pinned() -> None:
         for requirement in [*PROJECT["dependencies"], *(item for extra in extras for item in extra)]
     } - {PROJECT["name"]}
     assert wanted <= pinned
+
+
+MENTION = re.compile(
+    r"(?<![\w/.])(?:analysis|pruners|pages|sample_models|tests|benchmarks)/[\w/]+(?:\.\w+)?"
+)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        *sorted(path for path in ROOT.glob("docs/**/*.md")),
+        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "pyproject.toml", "Makefile")),
+        ROOT / ".streamlit" / "config.toml",
+    ],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_what_pages_name_is_there(page: Path) -> None:
+    """A file that moved leaves no name behind."""
+    named = set(MENTION.findall(page.read_text(encoding="utf-8")))
+    assert not [name for name in named if not (ROOT / name).exists()]

@@ -42,6 +42,9 @@ STRATEGIES = Registry(
     ),
 )
 
+# Fields of a request that say how far a strategy goes.
+LEVELS = ("budget", "ratio", "tolerance")
+
 
 def allocate(name: str, request: Request) -> Allocation:
     """Fill a plan by a strategy; the plan tells by which one and what it was asked for.
@@ -54,8 +57,8 @@ def allocate(name: str, request: Request) -> Allocation:
     if "points" in chosen.needs and (request.points is None or request.points.empty):
         raise InputError(f"strategy {name} reads measured curves: run a sweep first")
     levels = sorted(chosen.needs - {"points"})
-    given = [level for level in levels if getattr(request, level) is not None]
-    if len(given) != 1:
+    given = [level for level in LEVELS if getattr(request, level) is not None]
+    if len(given) != 1 or given[0] not in levels:
         found = " and ".join(given) or "none"
         raise InputError(f"strategy {name} needs exactly one of {', '.join(levels)}; found {found}")
     if request.criteria not in (FIXED, BEST):

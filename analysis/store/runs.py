@@ -13,7 +13,7 @@ from analysis.records import Progress, RunRow, Sums, SweepSpec, decode_json, sta
 from analysis.store.connection import Database
 from analysis.store.merging import copy_runs, merged_spec
 from analysis.store.rows import Row, sums_of
-from pruners.errors import InputError, UnknownNameError
+from pruners.errors import InputError, StoreDamagedError, UnknownNameError
 
 LAST = "last"
 
@@ -157,10 +157,15 @@ def _run_row(row: Row, *, baseline: Sums | None, live: Sequence[Row], now: float
         row["state"], heartbeat=row["heartbeat"], pid=row["pid"], host=row["host"], now=now
     )
     waiting = state == records.QUEUED
+    try:
+        spec = SweepSpec.from_json(row["spec"])
+        versions = decode_json(dict[str, str], row["versions"], name="versions")
+    except InputError as error:
+        raise StoreDamagedError(f"run {row['run_id']} cannot be read: {error}") from None
     return RunRow(
         run_id=row["run_id"],
         created=row["created"],
-        spec=SweepSpec.from_json(row["spec"]),
+        spec=spec,
         state=state,
         progress=Progress(row["done"], row["total"], row["unit"]),
         points=row["points"],
@@ -179,5 +184,5 @@ def _run_row(row: Row, *, baseline: Sums | None, live: Sequence[Row], now: float
         program=row["program"],
         has_labels=bool(row["has_labels"]),
         queue_position=sum(is_ahead(other, row, now) for other in live) if waiting else 0,
-        versions=decode_json(dict[str, str], row["versions"], name="versions"),
+        versions=versions,
     )

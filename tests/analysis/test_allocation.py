@@ -304,6 +304,7 @@ def test_budgets() -> None:
         ("uniform", {}, "exactly one of budget, ratio; found none"),
         ("uniform", {"ratio": 0.5, "budget": Budget("macs", 0.5)}, "found budget and ratio"),
         ("threshold", {"tolerance": 0.1}, "run a sweep first"),
+        ("uniform", {"tolerance": 0.1}, "exactly one of budget, ratio; found tolerance"),
         ("uniform", {"budget": Budget("drop", 0.1)}, "run a sweep first"),
         ("uniform", {"ratio": 0.5, "criteria": "worst"}, "known: best, fixed"),
         ("uniform", {"ratio": 1.5}, "between 0 and 1"),

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import safetensors.torch
 import torch
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from analysis import interop, plans
@@ -201,6 +202,20 @@ def test_everything_in_one_zip(tmp_path: Path) -> None:
     assert "| conv2 | l1 | channel | 8 | 16 | 50.0% |" in about
     assert "samples.safetensors" not in about
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_equal_models_give_equal_bytes(tmp_path: Path) -> None:
+    """Found by a newcomer: the library writes metadata in the order of a hash table."""
+    model = plans.removed_model(sample_context("lenet5"), some_plan())
+    example = torch.zeros(2, 1, 28, 28)
+    written = set()
+    for number in range(8):
+        interop.write_script(model, example, tmp_path / str(number))
+        written.add((tmp_path / str(number) / interop.WEIGHTS).read_bytes())
+    assert len(written) == 1
+    with safe_open(tmp_path / "0" / interop.WEIGHTS, "pt") as file:
+        assert file.metadata()["format"] == "pt"
+        assert set(file.keys()) == set(model.state_dict())
 
 
 def test_equal_files_give_an_equal_zip(tmp_path: Path) -> None:

@@ -636,3 +636,12 @@ class TestProcesses:
         with database.read() as db:
             assert db.execute("SELECT count(*) AS n FROM plans").fetchone() == {"n": 0}
         database.close()
+
+
+def test_a_run_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    run_id = store.runs.create(SPEC)
+    with store.database.write() as db:
+        db.execute("UPDATE runs SET spec = '{\"criteria\": 5}'")
+    with pytest.raises(StoreDamagedError, match=f"run {run_id} cannot be read: SweepSpec"):
+        store.runs.all()

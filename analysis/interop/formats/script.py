@@ -96,6 +96,23 @@ def _write_weights(path: Path, model: nn.Module, graph: Graph, output: Tensor) -
     }
     with atomic(path) as partial:
         safetensors.torch.save_file(tensors, str(partial), metadata=metadata)
+        _sort_metadata(partial)
+
+
+def _sort_metadata(path: Path) -> None:
+    """Put the metadata of a safetensors file in order, in place.
+
+    The library writes them in the order of a hash table: equal content gave unequal bytes.
+    """
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        # Compact JSON as the library writes it: the same characters in another order.
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        if len(text) <= size:
+            file.seek(8)
+            file.write(text.ljust(size))
 
 
 class _Writer:
