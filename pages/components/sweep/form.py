@@ -183,7 +183,7 @@ def _select(
     return st.selectbox(
         option.label,
         (names or list(entries)) if is_open else [option.default],
-        format_func=lambda name: f"{name}: {entries[name].help}",
+        format_func=lambda name: entries[name].label,
         key=f"sweep_{option.name}{key}",
         help=option.help + ".",
         persist_state="session",
