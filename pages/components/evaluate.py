@@ -14,7 +14,7 @@ from analysis.recovery import Recovery, recover_plan
 from analysis.repairs import NO_REPAIR, REPAIRS, plan_repairs
 from pages.components.plan import Evaluated, evaluated
 from pages.components.state import EVALUATED, EVALUATIONS, Session, session
-from pages.components.widgets import charts, formatting, go, ribbon
+from pages.components.widgets import charts, formatting, go, ribbon, size_card
 from pruners.semantics import SEMANTICS
 
 LATENCY_SECONDS = 3.0
@@ -133,8 +133,8 @@ def _report(found: Evaluation) -> None:
             border=True,
             height="stretch",
         )
-        _smaller("Parameters", dense.params, removed.params)
-        _smaller("MACs per sample", dense.macs, removed.macs)
+        size_card("Parameters", dense.params, removed.params)
+        size_card("MACs per sample", dense.macs, removed.macs)
         _latency_card(dense.latency, removed.latency)
     _agreement(found)
     for note in found.notes:
@@ -147,20 +147,6 @@ def _report(found: Evaluation) -> None:
         variants = [item for item in (dense, found.masked, removed) if item is not None]
         st.dataframe(_table(variants), key="evaluate_table", alt="Dense beside pruned")
         _latency(dense.latency, removed.latency)
-
-
-def _smaller(label: str, dense: int, pruned: int) -> None:
-    st.metric(
-        label,
-        formatting.si(pruned),
-        **formatting.delta(
-            formatting.change(dense, pruned), changed=pruned != dense, better_when="down"
-        ),
-        delta_description=f"of {formatting.si(dense)}",
-        help=f"Exactly {formatting.thousands(pruned)} of {formatting.thousands(dense)}.",
-        border=True,
-        height="stretch",
-    )
 
 
 def _latency_card(dense: Latency | None, removed: Latency | None) -> None:

@@ -16,7 +16,7 @@ from analysis.records import Plan
 from analysis.uncertainty import wilson
 from pages.components.plan import fill, live, table_editor
 from pages.components.state import Session, plan_state, session, url_state
-from pages.components.widgets import charts, formatting, guarded, ribbon
+from pages.components.widgets import charts, formatting, guarded, ribbon, size_card
 
 NO_POINTS = pd.DataFrame(columns=list(COLUMNS))
 
@@ -102,8 +102,8 @@ def _cards(
     """Draw sizes and accuracies; return where the live measurement goes."""
     (dense_params, dense_macs), (params, macs) = subject.dense_size, subject.size(plan)
     with st.grid(4, min_column_width=200):
-        _size("Parameters", dense_params, params)
-        _size("MACs per sample", dense_macs, macs)
+        size_card("Parameters", dense_params, params)
+        size_card("MACs per sample", dense_macs, macs)
         _predicted(subject, predicted)
         slot = st.empty()
     note = st.empty()
@@ -113,20 +113,6 @@ def _cards(
     else:
         live.show(subject.known(plan), slot, note, predicted)
     return slot, note
-
-
-def _size(label: str, dense: int, pruned: int) -> None:
-    st.metric(
-        label,
-        formatting.si(pruned),
-        **formatting.delta(
-            formatting.change(dense, pruned), changed=pruned != dense, better_when="down"
-        ),
-        delta_description=f"of {formatting.si(dense)}",
-        help=f"Exactly {formatting.thousands(pruned)} of {formatting.thousands(dense)}.",
-        border=True,
-        height="stretch",
-    )
 
 
 def _predicted(subject: LoadedSubject, found: Prediction | None) -> None:

@@ -1,4 +1,5 @@
 from . import charts, formatting, job, run_state, variant_switch
+from .cards import size_card
 from .charts import theme
 from .page_registry import PAGES, Page, go, sections
 from .states import empty, guarded, no_subject, problem, refreshed, ribbon
@@ -18,6 +19,7 @@ __all__ = [
     "ribbon",
     "run_state",
     "sections",
+    "size_card",
     "theme",
     "variant_switch",
 ]
