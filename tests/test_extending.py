@@ -11,18 +11,23 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+import streamlit as st
 import torch
 from streamlit.testing.v1 import AppTest
 
 from analysis.allocation import STRATEGIES
 from analysis.cli import main
 from analysis.cli.docs_table import with_tables
-from analysis.interop import FORMATS
+from analysis.edits import prepare
+from analysis.interop import FORMATS, round_trip
+from analysis.plans import read_plan
 from analysis.records import SubjectSpec
 from analysis.repairs import REPAIRS
+from analysis.store import Store
 from analysis.subjects import DATA_SCHEMES, load_subject
 from analysis.sweeps import OPTIONS
 from analysis.sweeps.executors import EXECUTORS
@@ -101,16 +106,9 @@ def test_nothing_of_it_is_left(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_it_works_from_the_sweep_to_the_export(
-    extended: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    extended: None, tmp_path: Path, run: Commands
 ) -> None:
-    place = ["--workspace", str(tmp_path / "workspace"), "--json"]
     plan, out = tmp_path / "plan.json", tmp_path / "out"
-
-    def run(*words: str) -> dict[str, object]:
-        assert main([*words, *place]) == 0, capsys.readouterr().err
-        found: dict[str, object] = json.loads(capsys.readouterr().out)
-        return found
-
     sweep = ["sweep", "--model", write_subject(tmp_path).model, "--data", "noise:96"]
     sweep += ["--calibration-samples", "16", "--batch-size", "40", "--criteria", "l1"]
     found = run(*sweep, "--ratios", "0.5", "--repair", "louder", "--executor", "counting")
@@ -133,19 +131,46 @@ def test_it_works_from_the_sweep_to_the_export(
     assert (out / "names.txt").read_text() == "0"
 
 
-def test_another_task_has_other_numbers(
-    extended: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    place = ["--workspace", str(tmp_path / "workspace"), "--json"]
-    sweep = ["sweep", "--model", write_subject(tmp_path).model, "--data", "noise:96"]
-    sweep += ["--calibration-samples", "16", "--criteria", "l1", "--ratios", "0.5"]
-    found = {}
-    for task in ("classification", "top2"):
-        assert main([*sweep, "--task", task, *place]) == 0, capsys.readouterr().err
-        found[task] = json.loads(capsys.readouterr().out)["baseline"]
+class Commands:
+    """Runs commands on one workspace and reads their JSON.
+
+    Args:
+        place: Its folder.
+        capsys: Catches what they print.
+    """
+
+    def __init__(self, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.place, self._capsys = place, capsys
+
+    def __call__(self, *words: str) -> dict[str, Any]:
+        code = main([*words, "--workspace", str(self.place), "--json"])
+        printed = self._capsys.readouterr()
+        assert code == 0, printed.err
+        found: dict[str, Any] = json.loads(printed.out)
+        return found
+
+    def text(self, *words: str) -> str:
+        assert main([*words, "--workspace", str(self.place)]) == 0
+        return " ".join(self._capsys.readouterr().out.split())
+
+
+@pytest.fixture
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Commands:
+    return Commands(tmp_path / "workspace", capsys)
+
+
+def sweep_of(tmp_path: Path, *more: str) -> list[str]:
+    words = ["sweep", "--model", write_subject(tmp_path).model, "--data", "noise:96", *more]
+    return [*words, "--calibration-samples", "16", "--criteria", "l1", "--ratios", "0.25,0.5"]
+
+
+def test_another_task_has_other_numbers(extended: None, tmp_path: Path, run: Commands) -> None:
+    """Point 1 of issue 8: nothing asks a task for the terms of classification."""
+    found = {
+        task: run(*sweep_of(tmp_path), "--task", task)["baseline"]
+        for task in ("classification", "top2")
+    }
     assert found["top2"]["samples"] == found["classification"]["samples"]
-    # Nothing that is known of one task is taken for the other, in the same workspace.
-    assert found["top2"]["correct"] > found["classification"]["correct"]
     subject = load_subject(
         SubjectSpec(model=write_subject(tmp_path).model, data="noise:96", calibration_samples=16)
     )
@@ -154,8 +179,90 @@ def test_another_task_has_other_numbers(
     assert labels is not None
     with torch.inference_mode():
         top = subject.model(inputs).topk(2, dim=1).indices
-    assert found["top2"]["correct"] == int((top == labels[:, None]).any(1).sum())
+    misses = int((top != labels[:, None]).all(1).sum())
+    # Nothing that is known of one task is taken for the other, in the same workspace.
+    assert found["top2"] == {"samples": 80, "miss_rate": misses / 80}
     assert found["classification"]["correct"] == int((top[:, 0] == labels).sum())
+
+
+def test_another_task_goes_the_whole_way(extended: None, tmp_path: Path, run: Commands) -> None:
+    """Point 1 of issue 8: terms, columns, words, unit, direction and tolerance are the task's."""
+    plan, table = tmp_path / "plan.json", tmp_path / "points.csv"
+    sweep = [*sweep_of(tmp_path), "--task", "top2"]
+    adaptive = run(*sweep, "--mode", "adaptive", "--layers", "2")
+    assert adaptive["state"] == "done"
+    assert run("runs", "show", "last")["spec"]["tolerance"] == 0.02
+    exhaustive = run(*sweep)
+    misses = exhaustive["baseline"]["miss_rate"]
+    assert f"dense miss rate {100 * misses:.1f}%" in run.text("runs", "show", "last")
+    run("runs", "show", "last", "--out", str(table))
+    points = pd.read_csv(table)
+    assert {"miss_rate", "miss_rate_rise", "shift"} < set(points)
+    assert not {"correct", "accuracy", "accuracy_drop", "loss", "kl", "agreement"} & set(points)
+    dense = points["miss_rate"] - points["miss_rate_rise"]
+    assert dense.tolist() == pytest.approx([misses] * len(points))
+
+    run("plan", "--run", "last", "--strategy", "uniform", "--ratio", "0.5", "--out", str(plan))
+    found = run("evaluate", "--plan", str(plan), "--latency-seconds", "0")
+    removed = found["removed"]
+    assert removed["accuracy"] == -removed["sums"]["misses"] / 80
+    assert removed["drop"] == pytest.approx(found["dense"]["accuracy"] - removed["accuracy"])
+    assert (found["same_answers"], found["classes"]) == (80, [])
+    shown = run.text("evaluate", "--plan", str(plan), "--latency-seconds", "0")
+    assert f"{-100 * removed['accuracy']:.1f}%" in shown
+    assert "drop points" in shown
+    assert run("recover", "--plan", str(plan))["pruned"]["correct"] is None
+
+    out = tmp_path / "out"
+    run("export", "--plan", str(plan), "--out", str(out), "--evaluate")
+    card = json.loads((out / "model.json").read_text())["measured"]
+    assert (card["miss_rate"], card["dense_miss_rate"]) == (-removed["accuracy"], misses)
+    assert f"{-100 * removed['accuracy']:.1f}%" in (out / "README.md").read_text()
+    store = Store(run.place)
+    row = store.runs.get("last")
+    checked = round_trip(
+        prepare(load_subject(row.spec.subject)),
+        read_plan(plan),
+        points=store.points.table(row.run_id),
+    )
+    assert checked.passed, checked
+    assert "miss rate: " in " ".join(check.text for check in checked.checks)
+
+
+def test_pages_speak_the_words_of_another_task(
+    extended: None, tmp_path: Path, run: Commands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Point 1 of issue 8: curves, plan and evaluation of a task with other terms."""
+    monkeypatch.setenv("PRUNESCOPE_WORKSPACE", str(run.place))
+    monkeypatch.setenv("PRUNESCOPE_ROOTS", str(tmp_path))
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    run_id = run(*sweep_of(tmp_path), "--task", "top2")["run_id"]
+    app = AppTest.from_file(str(DOCS.parent / "app.py"), default_timeout=60)
+    app.query_params["run"] = run_id
+    app.switch_page("pages/3_Curves.py").run()
+    assert not app.exception
+    assert not app.error
+    assert app.selectbox(key="choose_metric").options == [
+        *("Rise of misses", "Miss rate", "Mean shift of the logits")
+    ]
+    limit = app.number_input(key="choose_tolerance")
+    assert (limit.label, limit.value) == ("Tolerance (points)", 2.0)
+    for name in ("accuracy", "shift"):
+        app.selectbox(key="choose_metric").set_value(name).run()
+        assert not app.exception
+        assert not app.error
+    app.switch_page("pages/5_Plan.py").run()
+    app.selectbox(key="plan_strategy").set_value("uniform").run()
+    app.button(key="plan_fill").click().run()
+    assert not app.exception
+    assert not app.error
+    assert "Measured miss rate" in [metric.label for metric in app.metric]
+    app.switch_page("pages/6_Evaluate.py").run()
+    app.button(key="evaluate_start").click().run()
+    assert not app.exception
+    assert "Miss rate" in [metric.label for metric in app.metric]
+    st.cache_resource.clear()
 
 
 def test_what_is_not_known_is_refused_in_one_line(

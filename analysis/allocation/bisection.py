@@ -27,7 +27,7 @@ def spender(request: Request, budget: Budget) -> Spent:
     if request.points is None:
         raise InputError("a budget in drop is predicted from measured curves: run a sweep first")
     by_curve, dense = envelopes(request.points), dense_accuracy(request.points)
-    return lambda plan: predict_from(plan, by_curve).within(dense).drop
+    return lambda plan: predict_from(plan, by_curve).within(dense, plan.subject.task).drop
 
 
 def to_budget(

@@ -75,7 +75,7 @@ def _costs(request: Request, options: dict[str, Allocation]) -> dict[str, tuple[
     by_curve, dense = envelopes(request.points), dense_accuracy(request.points)
     costs: dict[str, tuple[float, ...]] = {}
     for criterion, found in options.items():
-        prediction = predict_from(found.plan, by_curve).within(dense)
+        prediction = predict_from(found.plan, by_curve).within(dense, found.plan.subject.task)
         if request.budget is not None and request.budget.kind == "drop":
             params, macs = request.meter.sizes(found.plan)
             costs[criterion] = (not found.feasible, params, macs)

@@ -6,7 +6,7 @@ import json
 import math
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import (
@@ -20,6 +20,9 @@ from rich.progress import (
 from rich.table import Table
 
 from analysis.records import Document
+
+if TYPE_CHECKING:
+    from analysis.tasks import Words
 
 
 def say_error(error: object, *, code: int) -> int:
@@ -102,3 +105,19 @@ def progress_bar() -> Progress:
         disable=not console.is_terminal,
         transient=True,
     )
+
+
+def score_columns(words: Words) -> tuple[str, str, str]:
+    """Return the titles of score, interval and drop."""
+    return words.label, "interval", f"drop {words.drop_unit}".rstrip()
+
+
+def right_columns(words: Words) -> str:
+    """Return those of them that are numbers, for `print_table`."""
+    score, _, drop = score_columns(words)
+    return f"{score},{drop}"
+
+
+def drop_text(words: Words, drop: float, low: float, high: float) -> str:
+    """Return a drop with its interval."""
+    return f"{words.drop(drop)} ({words.drop(low)} to {words.drop(high)})"

@@ -9,7 +9,9 @@ import pandas as pd
 
 from analysis.comparison.criteria import comparability, win_matrix
 from analysis.curves import NOT_PRUNABLE, criteria_of, resolution, tolerated
+from analysis.records import DEFAULT_TASK
 from analysis.sentences import listed
+from analysis.tasks import Words, scoring_of
 
 EASY = 0.5
 FRAGILE = 0.1
@@ -32,7 +34,11 @@ class Advice:
 
 
 def advise(
-    points: pd.DataFrame, *, tolerance: float, shares: Mapping[str, float] | None = None
+    points: pd.DataFrame,
+    *,
+    tolerance: float,
+    shares: Mapping[str, float] | None = None,
+    task: str = DEFAULT_TASK,
 ) -> list[Advice]:
     """Read the curves of a run for a person.
 
@@ -40,6 +46,7 @@ def advise(
         points: The points table.
         tolerance: Largest accepted drop, as a fraction.
         shares: Share of the model's parameters by layer, 0..1.
+        task: Says how drops are written.
 
     Returns:
         Advice, most useful first; empty without points.
@@ -50,13 +57,14 @@ def advise(
     known = table[(table["status"] != NOT_PRUNABLE) & (table["measured"] > 0)]
     if known.empty:
         return []
+    words = scoring_of(task).words
     # Of each layer what its best criterion tolerates.
     best = known.sort_values("low", ascending=False, kind="stable").drop_duplicates("layer")
     found = [
-        *_first(best, shares or {}, tolerance=tolerance),
-        *_careful(known, tolerance=tolerance),
+        *_first(best, shares or {}, tolerance=tolerance, words=words),
+        *_careful(known, tolerance=tolerance, words=words),
         *_criterion(points, tolerance=tolerance),
-        *_samples(points, tolerance=tolerance),
+        *_samples(points, tolerance=tolerance, words=words),
     ]
     partial = tuple(dict.fromkeys(known.loc[known["partial"].astype(bool), "layer"]))
     if partial:
@@ -66,7 +74,9 @@ def advise(
     return found
 
 
-def _first(best: pd.DataFrame, shares: Mapping[str, float], *, tolerance: float) -> list[Advice]:
+def _first(
+    best: pd.DataFrame, shares: Mapping[str, float], *, tolerance: float, words: Words
+) -> list[Advice]:
     easy = best[best["low"] >= EASY - 1e-9]
     large = [name for name in easy["layer"] if shares.get(name, 0.0) >= LARGE]
     if large:
@@ -75,7 +85,7 @@ def _first(best: pd.DataFrame, shares: Mapping[str, float], *, tolerance: float)
             Advice(
                 "first",
                 f"{_names(large)} {_hold(large)} {total:.0%} of the parameters and "
-                f"{_tolerate(large)} at least {EASY:.0%} within {tolerance * 100:g} pp: "
+                f"{_tolerate(large)} at least {EASY:.0%} within {words.limit(tolerance)}: "
                 "start there.",
                 tuple(large),
             )
@@ -86,14 +96,14 @@ def _first(best: pd.DataFrame, shares: Mapping[str, float], *, tolerance: float)
             Advice(
                 "first",
                 f"{_names(names)} {_tolerate(names)} at least {EASY:.0%} within "
-                f"{tolerance * 100:g} pp.",
+                f"{words.limit(tolerance)}.",
                 tuple(names),
             )
         ]
     return []
 
 
-def _careful(known: pd.DataFrame, *, tolerance: float) -> list[Advice]:
+def _careful(known: pd.DataFrame, *, tolerance: float, words: Words) -> list[Advice]:
     most = known.groupby("layer", sort=False)["high"].max()
     fragile = [str(name) for name, high in most.items() if high < FRAGILE - 1e-9]
     if not fragile:
@@ -103,7 +113,7 @@ def _careful(known: pd.DataFrame, *, tolerance: float) -> list[Advice]:
         Advice(
             "careful",
             f"Leave {_names(fragile)} alone: {they} not tolerate {FRAGILE:.0%} within "
-            f"{tolerance * 100:g} pp by any criterion.",
+            f"{words.limit(tolerance)} by any criterion.",
             tuple(fragile),
         )
     ]
@@ -144,16 +154,16 @@ def _criterion(points: pd.DataFrame, *, tolerance: float) -> list[Advice]:
     ]
 
 
-def _samples(points: pd.DataFrame, *, tolerance: float) -> list[Advice]:
+def _samples(points: pd.DataFrame, *, tolerance: float, words: Words) -> list[Advice]:
     smallest = resolution(points)
     if not smallest > tolerance:
         return []
     return [
         Advice(
             "samples",
-            f"Drops under {smallest * 100:.1f} pp cannot be told from none with "
-            f"{int(points['samples'].max())} samples; the tolerance is {tolerance * 100:g} pp, so "
-            "measure more.",
+            f"Drops under {words.amount(smallest)} cannot be told from none with "
+            f"{int(points['samples'].max())} samples; the tolerance is "
+            f"{words.limit(tolerance)}, so measure more.",
         )
     ]
 

@@ -18,6 +18,7 @@ from analysis.curves import is_known
 from analysis.records import RunRow, SubjectSpec, SweepSpec
 from analysis.repairs import NO_REPAIR, REPAIRS, check_repair, sweep_repairs
 from analysis.sentences import plural
+from analysis.tasks import Words, scoring_of
 from pruners.errors import UnsupportedError
 from pruners.granularity import parse
 from pruners.registry import Entry
@@ -178,8 +179,9 @@ class Extreme:
     criterion: str
     ratio: float
 
-    def __str__(self) -> str:
-        size = f"{100 * abs(self.gain):.1f} pp"
+    def said(self, words: Words) -> str:
+        """Return it in words."""
+        size = words.amount(self.gain)
         return f"{size} ({self.layer} by {self.criterion} at {self.ratio:.2f})"
 
 
@@ -252,23 +254,27 @@ def gap_sentence(
         found = gap(side_by_side(points, others))
     if found is None:
         return ""
+    words = scoring_of(spec.subject.task).words
     if field == "repair":
-        return _gain_sentence(first, second, found)
+        return _gain_sentence(first, second, found, words)
     largest = max(found.most, found.least, key=lambda end: abs(end.gain))
     return (
-        f"{first.capitalize()} and {second} differ by {100 * found.apart:.1f} pp of accuracy on "
-        f"average over {plural(found.points, 'point')}, at most by {largest}."
+        f"{first.capitalize()} and {second} differ by {words.amount(found.apart)} of "
+        f"{words.label} on average over {plural(found.points, 'point')}, at most by "
+        f"{largest.said(words)}."
     )
 
 
-def _gain_sentence(repaired: str, raw: str, found: Gap) -> str:
-    side = "above" if found.mean >= 0 else "below"
+def _gain_sentence(repaired: str, raw: str, found: Gap, words: Words) -> str:
+    above, below = ("above", "below") if words.scale > 0 else ("below", "above")
+    side = above if found.mean >= 0 else below
     text = (
-        f"{repaired.capitalize()}, accuracy is {100 * abs(found.mean):.1f} pp {side} {raw} on "
-        f"average over {plural(found.points, 'point')}"
+        f"{repaired.capitalize()}, {words.label} is {words.amount(found.mean)} {side} {raw} "
+        f"on average over {plural(found.points, 'point')}"
     )
     if found.most.gain > 0:
-        text += f", at most {found.most}"
+        text += f", at most {found.most.said(words)}"
     if found.worse:
-        text += f"; at {plural(found.worse, 'point')} it is below, by at most {found.least}"
+        least = found.least.said(words)
+        text += f"; at {plural(found.worse, 'point')} it is {below}, by at most {least}"
     return f"{text}."

@@ -1,6 +1,6 @@
 from .best_criterion import envelope
-from .metrics import METRICS, Metric, metric
-from .points import COLUMNS, check_format, points_table, write_points
+from .metrics import DROP, metric, metrics
+from .points import check_format, columns, for_files, points_table, write_points
 from .reading import (
     CURVE,
     criteria_of,
@@ -15,14 +15,13 @@ from .summary import coverage, resolution, sparklines
 from .tolerance import NOT_PRUNABLE, add_not_prunable, add_ranks, drop_at, first_crossing, tolerated
 
 __all__ = [
-    "COLUMNS",
     "CURVE",
-    "METRICS",
-    "Metric",
+    "DROP",
     "NOT_PRUNABLE",
     "add_not_prunable",
     "add_ranks",
     "check_format",
+    "columns",
     "coverage",
     "criteria_of",
     "curve_arrays",
@@ -30,11 +29,13 @@ __all__ = [
     "drop_at",
     "envelope",
     "first_crossing",
+    "for_files",
     "from_zero",
     "in_curve_order",
     "is_known",
     "layer_order",
     "metric",
+    "metrics",
     "points_table",
     "resolution",
     "sparklines",

@@ -3,47 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from analysis.records import DEFAULT_TASK
+from analysis.tasks import Metric, scoring_of
 from pruners.errors import UnknownNameError
 
+DROP, SCORE = "drop", "accuracy"
 
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """A quantity that curves can show.
 
-    Attributes:
-        column: Column of the points table.
-        low: Column of the interval's lower end; empty where the table has no interval.
-        high: Column of the upper end.
-        label: What an axis says.
-        unit: Unit after scaling: ``pp``, ``%`` or ``nats``.
-        scale: Factor from the table's value to the shown one.
+def metrics(task: str = DEFAULT_TASK) -> Mapping[str, Metric]:
+    """Return the metrics of a task by name: drop and score, and those of its own.
+
+    Raises:
+        UnknownNameError: No such task.
     """
-
-    column: str
-    low: str
-    high: str
-    label: str
-    unit: str
-    scale: float
-
-
-METRICS: Mapping[str, Metric] = {
-    "drop": Metric("accuracy_drop", "drop_low", "drop_high", "accuracy drop", "pp", 100.0),
-    "accuracy": Metric("accuracy", "", "", "accuracy", "%", 100.0),
-    "loss": Metric("loss_delta", "", "", "loss increase", "nats", 1.0),
-    "kl": Metric("kl", "", "", "KL divergence from dense", "nats", 1.0),
-    "agreement": Metric("agreement", "", "", "same answer as dense", "%", 100.0),
-}
+    scoring = scoring_of(task)
+    words = scoring.words
+    return {
+        DROP: Metric(
+            "accuracy_drop",
+            "drop_low",
+            "drop_high",
+            words.drop_label,
+            words.drop_unit,
+            words.drop_scale,
+        ),
+        SCORE: Metric("accuracy", "", "", words.label, words.unit, words.scale),
+        **scoring.metrics,
+    }
 
 
-def metric(name: str) -> Metric:
+def metric(name: str, task: str = DEFAULT_TASK) -> Metric:
     """Return the metric of that name.
 
     Raises:
         UnknownNameError: No such metric.
     """
-    if name not in METRICS:
-        raise UnknownNameError("metric", name, METRICS)
-    return METRICS[name]
+    known = metrics(task)
+    if name not in known:
+        raise UnknownNameError("metric", name, known)
+    return known[name]

@@ -7,15 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from analysis.files import atomic
-from analysis.records import Sums
-from analysis.uncertainty import paired_drops
+from analysis.records import DEFAULT_TASK, Sums
+from analysis.tasks import Scoring, scoring_of
 from pruners.errors import InputError
 
-COLUMNS = (
+FIRST = (
     "run_id",
     "criterion",
     "granularity",
@@ -26,25 +25,24 @@ COLUMNS = (
     "kept",
     "total",
     "samples",
-    "correct",
-    "accuracy",
-    "accuracy_drop",
-    "drop_low",
-    "drop_high",
-    "loss",
-    "loss_delta",
-    "kl",
-    "agreement",
-    "params",
-    "macs",
-    "status",
-    "seconds",
 )
-_INTEGERS = ("kept", "total", "samples", "correct")
-_OPTIONAL_INTEGERS = ("params", "macs")
 _INTERVAL = ("accuracy_drop", "drop_low", "drop_high")
+LAST = ("params", "macs", "status", "seconds")
+_INTEGERS = ("kept", "total", "samples")
+_OPTIONAL_INTEGERS = ("params", "macs")
 _TEXTS = ("run_id", "criterion", "granularity", "layer", "group", "status")
 FORMATS = (".csv", ".parquet")
+
+
+def columns(task: str = DEFAULT_TASK) -> tuple[str, ...]:
+    """Return the columns of the points table of a task.
+
+    Score and drop are ``accuracy`` and ``accuracy_drop`` whatever the task calls them: all that
+    reads curves reads these. `for_files` gives them the task's words.
+    """
+    scoring = scoring_of(task)
+    counts = (scoring.right,) if scoring.right else ()
+    return (*FIRST, *counts, "accuracy", *_INTERVAL, *scoring.columns, *LAST)
 
 
 def points_table(
@@ -54,6 +52,7 @@ def points_table(
     baselines: Mapping[int, Sums],
     confidence: float = 0.95,
     has_labels: bool = True,
+    task: str = DEFAULT_TASK,
 ) -> pd.DataFrame:
     """Build the table.
 
@@ -66,53 +65,61 @@ def points_table(
             early is compared on its own samples.
         confidence: Of the intervals of the drop.
         has_labels: Without labels there is no loss.
+        task: Says what the sums mean.
+
+    Raises:
+        UnknownNameError: No such task.
     """
+    scoring = scoring_of(task)
     shown = [point for point in points if point["sums"].samples or point["status"] != "measured"]
-    rows = [_row(run_id, point, baselines, has_labels) for point in shown]
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    rows = [_row(run_id, point, scoring, baselines, has_labels) for point in shown]
+    table = pd.DataFrame(rows, columns=list(columns(task)))
     kinds: dict[str, str] = dict.fromkeys(_INTEGERS, "int64")
+    kinds |= {scoring.right: "int64"} if scoring.right else {}
     kinds |= dict.fromkeys(_OPTIONAL_INTEGERS, "Int64")
     kinds |= dict.fromkeys(_TEXTS, "object")
-    kinds |= {name: "float64" for name in COLUMNS if name not in kinds}
+    kinds |= {name: "float64" for name in columns(task) if name not in kinds}
     table = table.astype(kinds)
-    has_numbers = table["accuracy"].notna().to_numpy()
-    numbers = [point["sums"] for point, has in zip(shown, has_numbers, strict=True) if has]
-    lost, gained = (
-        np.array([sums[name] for sums in numbers], dtype=np.int64) for name in ("lost", "gained")
-    )
-    samples = np.array([sums.samples for sums in numbers], dtype=np.int64)
-    drops = paired_drops(lost, gained, samples, confidence=confidence)
-    for name, values in zip(_INTERVAL, drops, strict=True):
-        table.loc[has_numbers, name] = values
+    measured = [_is_measured(point) for point in shown]
+    sums = [point["sums"] for point, has in zip(shown, measured, strict=True) if has]
+    if sums:
+        table.loc[measured, list(_INTERVAL)] = scoring.drops(sums, confidence)
     return table
+
+
+def _is_measured(point: Mapping[str, Any]) -> bool:
+    return bool(point["sums"].samples) and point["status"] != "failed"
 
 
 def _row(
     run_id: str,
     point: Mapping[str, Any],
+    scoring: Scoring,
     baselines: Mapping[int, Sums],
     has_labels: bool,
 ) -> dict[str, Any]:
-    row = {name: point[name] for name in COLUMNS if name in point}
-    row |= dict.fromkeys(
-        (*_INTERVAL, "accuracy", "agreement", "loss", "loss_delta", "kl"), math.nan
-    )
+    row = {name: point[name] for name in (*FIRST, *LAST) if name in point}
+    row |= dict.fromkeys((*_INTERVAL, "accuracy", *scoring.columns), math.nan)
     row["run_id"] = run_id
     row["ratio_achieved"] = (point["total"] - point["kept"]) / point["total"]
     sums: Sums = point["sums"]
-    samples = sums.samples
-    row |= {"samples": samples, "seconds": sums.seconds, "correct": sums.terms.get("correct", 0)}
-    if not samples or point["status"] == "failed":
+    row |= {"samples": sums.samples, "seconds": sums.seconds}
+    if scoring.right:
+        row[scoring.right] = sums.terms.get(scoring.right, 0)
+    if not _is_measured(point):
         return row
-    row["accuracy"] = sums["correct"] / samples
-    row["kl"] = sums["kl"] / samples
-    row["agreement"] = sums["agree"] / samples
-    dense = baselines.get(samples)
-    if has_labels:
-        row["loss"] = sums["loss"] / samples
-        if dense is not None:
-            row["loss_delta"] = (sums["loss"] - dense["loss"]) / samples
-    return row
+    row["accuracy"] = scoring.score(sums)
+    return row | scoring.values(sums, baselines.get(sums.samples), has_labels=has_labels)
+
+
+def for_files(table: pd.DataFrame, task: str = DEFAULT_TASK) -> pd.DataFrame:
+    """Return the table as files have it: score and drop by the task's words, the right way round.
+
+    Of classification it is the table itself.
+    """
+    words = scoring_of(task).words
+    turned = table if words.scale > 0 else table.assign(accuracy=-table["accuracy"])
+    return turned.rename(columns={"accuracy": words.column, "accuracy_drop": words.drop_column})
 
 
 def check_format(path: Path) -> Path:
@@ -126,13 +133,16 @@ def check_format(path: Path) -> Path:
     return path
 
 
-def write_points(table: pd.DataFrame, path: Path) -> Path:
+def write_points(table: pd.DataFrame, path: Path, task: str = DEFAULT_TASK) -> Path:
     """Write the table as CSV or Parquet, by suffix; a file is replaced whole or not at all.
+
+    Columns are those of `for_files`.
 
     Raises:
         InputError: Another suffix, or the file cannot be written.
     """
     check_format(path)
+    table = for_files(table, task)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic(path) as partial:

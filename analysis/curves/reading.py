@@ -9,6 +9,15 @@ import numpy as np
 import pandas as pd
 
 CURVE = ["criterion", "granularity", "layer"]
+# What the dense model differs from itself by.
+_AT_ZERO = {
+    **dict.fromkeys(("ratio_requested", "ratio_achieved"), 0.0),
+    **dict.fromkeys(("accuracy_drop", "drop_low", "drop_high"), 0.0),
+    **dict.fromkeys(("envelope", "envelope_low", "envelope_high"), 0.0),
+    "loss_delta": 0.0,
+    "kl": 0.0,
+    "agreement": 1.0,
+}
 
 
 def layer_order(points: pd.DataFrame) -> list[str]:
@@ -71,14 +80,11 @@ def from_zero(points: pd.DataFrame) -> pd.DataFrame:
     first = points.drop_duplicates(CURVE)
     first = first[[key not in have for key in first[CURVE].itertuples(index=False, name=None)]]
     first = first.assign(accuracy=first["accuracy"] + first["accuracy_drop"], kept=first["total"])
-    ones = {"agreement": 1.0}
-    zeros = ["ratio_requested", "ratio_achieved", "accuracy_drop", "drop_low", "drop_high"]
-    zeros += ["loss_delta", "kl", "envelope", "envelope_low", "envelope_high"]
-    for name in zeros:
+    numbers = first.select_dtypes("float64").columns.drop("accuracy")
+    first[numbers] = np.nan
+    for name, value in _AT_ZERO.items():
         if name in first:
-            first[name] = 0.0
-    for name, value in ones.items():
-        first[name] = value
+            first[name] = value
     return in_curve_order(pd.concat([first, points], ignore_index=True))
 
 

@@ -57,7 +57,7 @@ class _Tally:
         self.by_class = counts if self.by_class is None else self.by_class + counts
         if MASKED in outputs:
             masked = outputs[MASKED]
-            self.same += int((masked.argmax(1) == removed.argmax(1)).sum())
+            self.same += int(self._task.agree(masked, removed).sum())
             scale = max(float(masked.abs().max()), 1e-12)
             apart = float((masked - removed).abs().max()) / scale
             self.difference = max(self.difference, apart)

@@ -35,8 +35,8 @@ class LiveResult:
         total: Samples of the evaluation set.
         sums: Counts of the pruned model.
         baseline: Counts of the dense model on the same samples.
-        accuracy: Of the pruned model (without labels: agreement with dense).
-        drop: Accuracy lost against dense, a fraction.
+        accuracy: Score of the pruned model (without labels: agreement with dense).
+        drop: Score lost against dense.
         interval: Of the drop, paired.
         seconds: Wall time since the call.
     """

@@ -19,10 +19,11 @@ class MeasuredModel(Record):
     Attributes:
         name: ``dense``, ``masked`` or ``removed``.
         sums: Counts and sums over the evaluated samples.
-        accuracy: Fraction right (without labels: same answer as dense).
-        low: Lower end of its Wilson interval.
+        accuracy: The task's score: of classification the fraction right (without labels: same
+            answer as dense).
+        low: Lower end of its interval.
         high: Upper end.
-        drop: Accuracy lost against dense on the same samples, as a fraction.
+        drop: Score lost against dense on the same samples.
         drop_low: Lower end of its paired interval.
         drop_high: Upper end.
         params: Parameters of the model as stored.
@@ -34,9 +35,9 @@ class MeasuredModel(Record):
 
     name: str
     sums: Sums
-    accuracy: Share
-    low: Share
-    high: Share
+    accuracy: float
+    low: float
+    high: float
     drop: float
     drop_low: float
     drop_high: float

@@ -10,8 +10,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from analysis.curves import (
-    METRICS,
-    Metric,
+    DROP,
     criteria_of,
     curves,
     envelope,
@@ -31,7 +30,9 @@ from analysis.figures.traces import (
     add_envelope,
     line,
 )
+from analysis.records import DEFAULT_TASK
 from analysis.sentences import listed
+from analysis.tasks import Metric, scoring_of
 
 MAX_HIGHLIGHTED = 8
 MAX_PANELS = 24
@@ -43,6 +44,7 @@ AUTORANGE = 1.1
 # Characters.
 LONGEST_LABEL = 24
 NO_POINTS = "No measured points yet"
+DROPS = "accuracy_drop"
 
 
 def sensitivity_curves(
@@ -50,7 +52,8 @@ def sensitivity_curves(
     *,
     criterion: str,
     highlight: Sequence[str] = (),
-    metric_name: str = "drop",
+    metric_name: str = DROP,
+    task: str = DEFAULT_TASK,
     tolerance: float | None = None,
     x: str = "ratio_achieved",
     show_envelope: bool = False,
@@ -65,7 +68,8 @@ def sensitivity_curves(
         points: The points table.
         criterion: Whose curves.
         highlight: Layers in colour, at most `MAX_HIGHLIGHTED`; the rest is context.
-        metric_name: A key of `analysis.curves.METRICS`.
+        metric_name: A key of `analysis.curves.metrics`.
+        task: Says which metrics there are, and how drops are written.
         tolerance: Accuracy drop of the tolerance line, as a fraction; only drawn for drops.
         x: ``ratio_achieved`` or ``ratio_requested``.
         show_envelope: Also draw the monotone envelope of highlighted layers (drop only).
@@ -78,7 +82,7 @@ def sensitivity_curves(
         A figure; ``customdata`` of each point is ``[layer, criterion, ratio_requested,
         ratio_achieved, kept, total, samples]``, also on context points.
     """
-    colors, kind = palette(theme), metric(metric_name)
+    colors, kind = palette(theme), metric(metric_name, task)
     known = points[(points["criterion"] == criterion) & is_known(points)]
     if known.empty:
         return blank(colors=colors, message=NO_POINTS, height=height)
@@ -102,28 +106,30 @@ def sensitivity_curves(
     drawn += [Drawn(by_layer[layer], look[layer], layer) for layer in chosen]
     for item in drawn:
         add_curve(figure, item, kind, x=x, band=bands)
-        if show_envelope and metric_name == "drop" and not item.variant:
+        if show_envelope and metric_name == DROP and not item.variant:
             add_envelope(figure, item, x=x)
     ends = [
         (item.name, float(item.curve[kind.column].iloc[-1]) * kind.scale, item.look.color)
         for item in drawn
     ]
-    if tolerance is not None and kind is METRICS["drop"]:
-        ends.append((f"tolerance {tolerance * 100:g} pp", tolerance * 100, colors.tolerance))
+    if tolerance is not None and kind.column == DROPS:
+        height_of_tolerance = tolerance * kind.scale
+        ends.append((f"tolerance {_limit(tolerance, task)}", height_of_tolerance, colors.tolerance))
     heights = [known[kind.column], *(_heights(item.curve, kind, band=bands) for item in drawn)]
     extent = pd.concat(heights) * kind.scale
     longest = max((len(_shortened(name)) for name, _, _ in ends), default=0)
     figure.update_layout(margin_r=max(8, 12 + round(6.8 * longest)))
     _label_ends(figure, ends, low=float(extent.min()), high=float(extent.max()), height=height)
     _finish(figure, kind, tolerance=tolerance, colors=colors, label=False)
-    return with_alt(figure, _curves_alt(known, criterion, tolerance, compared, chosen))
+    return with_alt(figure, _curves_alt(known, criterion, tolerance, compared, chosen, task))
 
 
 def focus_curves(
     points: pd.DataFrame,
     *,
     layer: str,
-    metric_name: str = "drop",
+    metric_name: str = DROP,
+    task: str = DEFAULT_TASK,
     tolerance: float | None = None,
     x: str = "ratio_achieved",
     criteria: Sequence[str] = (),
@@ -136,7 +142,7 @@ def focus_curves(
     ``criteria`` are all criteria of the run in their order, for the same look in every chart; empty
     takes those of the table. Of ``compared`` those of these criteria that it has are drawn as well.
     """
-    colors, kind = palette(theme), metric(metric_name)
+    colors, kind = palette(theme), metric(metric_name, task)
     known = points[(points["layer"] == layer) & is_known(points)]
     if known.empty:
         return blank(colors=colors, message=f"{layer}: no measured points yet", height=height)
@@ -151,21 +157,22 @@ def focus_curves(
         name = f"{criterion}, {compared.present}" if compared else criterion
         add_curve(figure, Drawn(curve, look[criterion], name), kind, x=x)
     _finish(figure, kind, tolerance=tolerance, colors=colors)
-    return with_alt(figure, _focus_alt(known, layer, tolerance, compared))
+    return with_alt(figure, _focus_alt(known, layer, tolerance, compared, task))
 
 
 def small_multiples(
     points: pd.DataFrame,
     *,
     layers: Sequence[str] = (),
-    metric_name: str = "drop",
+    metric_name: str = DROP,
+    task: str = DEFAULT_TASK,
     tolerance: float | None = None,
     columns: int = 4,
     criteria: Sequence[str] = (),
     theme: str = "light",
 ) -> go.Figure:
     """Draw a panel a layer with a shared y axis, a line a criterion; `MAX_PANELS` at most."""
-    colors, kind = palette(theme), metric(metric_name)
+    colors, kind = palette(theme), metric(metric_name, task)
     known = points[is_known(points)]
     chosen = [name for name in (list(layers) or layer_order(known)) if name in set(known["layer"])]
     chosen = chosen[:MAX_PANELS]
@@ -194,8 +201,8 @@ def small_multiples(
         trace.update(legendgroup=criterion, showlegend=criterion not in shown)
         shown.add(criterion)
         figure.add_trace(trace, row=place // columns + 1, col=place % columns + 1)
-    if tolerance is not None and kind.column == "accuracy_drop":
-        figure.add_hline(y=tolerance * 100, line={"color": colors.tolerance, "dash": "dash"})
+    if tolerance is not None and kind.column == DROPS:
+        figure.add_hline(y=tolerance * kind.scale, line={"color": colors.tolerance, "dash": "dash"})
     # No tick at the ends: those of neighbours would run into each other.
     figure.update_xaxes(range=[0, 1.02], tickformat=".0%", tickvals=[0.25, 0.5, 0.75])
     shown_points = known[known["layer"].isin(chosen)]
@@ -274,16 +281,16 @@ def _finish(
     figure.update_xaxes(tickformat=".0%", range=[0, 1.02])
     if kind.unit == "%":
         figure.update_yaxes(range=[None, 100.5])
-    if tolerance is not None and kind is METRICS["drop"]:
+    if tolerance is not None and kind.column == DROPS:
         note: dict[str, object] = {}
         if label:
             note = {
-                "annotation_text": f"tolerance {tolerance * 100:g} pp",
+                "annotation_text": f"tolerance {tolerance * kind.scale:g} {kind.unit}".rstrip(),
                 "annotation_position": "top right",
                 "annotation_font_color": colors.tolerance,
             }
         line = {"color": colors.tolerance, "dash": "dash", "width": 1.5}
-        figure.add_hline(y=tolerance * 100, line=line, **note)
+        figure.add_hline(y=tolerance * kind.scale, line=line, **note)
 
 
 def _x_title(x: str) -> str:
@@ -291,7 +298,11 @@ def _x_title(x: str) -> str:
 
 
 def _y_title(kind: Metric) -> str:
-    return f"{kind.label} ({kind.unit})"
+    return f"{kind.label} ({kind.unit})" if kind.unit else kind.label
+
+
+def _limit(tolerance: float, task: str) -> str:
+    return scoring_of(task).words.limit(tolerance)
 
 
 def _curves_alt(
@@ -300,8 +311,9 @@ def _curves_alt(
     tolerance: float | None,
     compared: ComparedCurves | None,
     chosen: Sequence[str],
+    task: str,
 ) -> str:
-    limit = 0.01 if tolerance is None else tolerance
+    limit = scoring_of(task).words.tolerance if tolerance is None else tolerance
     table = tolerated(known, tolerance=limit)
     table = table[table["tolerated"].notna()].sort_values("tolerated", kind="stable")
     text = f"Sensitivity curves of {known['layer'].nunique()} layers by {criterion}."
@@ -309,10 +321,10 @@ def _curves_alt(
         rows = table.to_dict("records")
         least, most = rows[0], rows[-1]
         if most["low"] <= least["high"]:
-            text += f" Within {limit * 100:g} pp the intervals of all layers overlap."
+            text += f" Within {_limit(limit, task)} the intervals of all layers overlap."
         else:
             text += (
-                f" Within {limit * 100:g} pp, {most['layer']} tolerates most "
+                f" Within {_limit(limit, task)}, {most['layer']} tolerates most "
                 f"({most['tolerated']:.0%} removed) and {least['layer']} least "
                 f"({least['tolerated']:.0%})."
             )
@@ -328,14 +340,18 @@ def _curves_alt(
 
 
 def _focus_alt(
-    known: pd.DataFrame, layer: str, tolerance: float | None, compared: ComparedCurves | None
+    known: pd.DataFrame,
+    layer: str,
+    tolerance: float | None,
+    compared: ComparedCurves | None,
+    task: str,
 ) -> str:
-    limit = 0.01 if tolerance is None else tolerance
+    limit = scoring_of(task).words.tolerance if tolerance is None else tolerance
     said = _removable(known, limit, named=True)
     if compared is not None:
         other = _removable(compared.known([layer]), limit, named=True)
         said = f"{compared.present} {said}. {compared.name.capitalize()} {other}"
-    return f"{layer}: removable within {limit * 100:g} pp: {said}."
+    return f"{layer}: removable within {_limit(limit, task)}: {said}."
 
 
 def _removable(known: pd.DataFrame, limit: float, *, named: bool = False) -> str:

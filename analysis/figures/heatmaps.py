@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.curves import coverage, is_known, layer_order, metric
+from analysis.curves import DROP, coverage, is_known, layer_order, metric
 from analysis.figures.layout import ROW_HEIGHT, blank, canvas, layer_axis, with_alt
 from analysis.figures.palettes import palette, readable_on, scale, styles
 from analysis.figures.traces import CUSTOM
+from analysis.records import DEFAULT_TASK
+from analysis.tasks import scoring_of
 
 STATES: Mapping[str, tuple[str, str]] = {
     # State -> (marker, what the legend says); the marker tells states apart without colour.
@@ -27,7 +29,8 @@ def sensitivity_matrix(
     points: pd.DataFrame,
     *,
     criterion: str,
-    metric_name: str = "drop",
+    metric_name: str = DROP,
+    task: str = DEFAULT_TASK,
     tolerance: float | None = None,
     labels: bool = True,
     theme: str = "light",
@@ -40,12 +43,13 @@ def sensitivity_matrix(
     Args:
         points: The points table.
         criterion: Whose points.
-        metric_name: A key of `analysis.curves.METRICS`.
+        metric_name: A key of `analysis.curves.metrics`.
+        task: Says which metrics there are, and how drops are written.
         tolerance: Largest accepted accuracy drop, as a fraction.
         labels: Write the value into each cell.
         theme: ``light`` or ``dark``.
     """
-    colors, kind = palette(theme), metric(metric_name)
+    colors, kind = palette(theme), metric(metric_name, task)
     known = points[(points["criterion"] == criterion) & is_known(points)]
     layers = layer_order(points)
     height = 110 + ROW_HEIGHT * len(layers)
@@ -78,7 +82,9 @@ def sensitivity_matrix(
     )
     layer_axis(figure, layers)
     figure.update_xaxes(tickformat=".0%")
-    note = "" if tolerance is None else f"; {int(beyond.sum())} beyond {tolerance * 100:g} pp"
+    note = ""
+    if tolerance is not None:
+        note = f"; {int(beyond.sum())} beyond {scoring_of(task).words.limit(tolerance)}"
     return with_alt(
         figure,
         f"Matrix of {known['layer'].nunique()} layers by {known['ratio_requested'].nunique()} "

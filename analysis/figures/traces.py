@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.curves import Metric, curves, is_known
+from analysis.curves import curves, is_known
 from analysis.figures.layout import joined_by_gaps
 from analysis.figures.palettes import Palette, Style, fade
+from analysis.tasks import Metric
 
 CUSTOM = ["layer", "criterion", "ratio_requested", "ratio_achieved", "kept", "total", "samples"]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from analysis.evaluation import Evaluation, MeasuredModel
 from analysis.interop.request import ExportRequest
 from analysis.plans import achieved, pruned_entries
+from analysis.tasks import Task
 
 
 def readme(request: ExportRequest, files: Sequence[tuple[Path, str]], notes: Sequence[str]) -> str:
@@ -31,7 +32,7 @@ def readme(request: ExportRequest, files: Sequence[tuple[Path, str]], notes: Seq
         "    python rebuild.py          # rebuilds the smaller model and checks it",
         f"    prunescope evaluate --plan {request.name}.json{repair}",
         "",
-        *_measured(request.evaluation),
+        *_measured(request.evaluation, request.prepared.subject.task),
         "## What is pruned",
         "",
         "Ratios are fractions removed of the original.",
@@ -50,10 +51,12 @@ def readme(request: ExportRequest, files: Sequence[tuple[Path, str]], notes: Seq
     return "\n".join(lines)
 
 
-def _measured(evaluation: Evaluation | None) -> list[str]:
+def _measured(evaluation: Evaluation | None, task: Task) -> list[str]:
     if evaluation is None:
         return ["The plan was not evaluated before the export.", ""]
-    kind = "accuracy" if evaluation.labelled else "agreement with dense"
+    words, removed = task.words, evaluation.removed
+    kind = words.label if evaluation.labelled else "agreement with dense"
+    low, high = words.drop(removed.drop_low), words.drop(removed.drop_high)
     return [
         "## Measured",
         "",
@@ -61,18 +64,20 @@ def _measured(evaluation: Evaluation | None) -> list[str]:
         "",
         f"| model | {kind} | parameters | MACs | weights |",
         "|---|---|---:|---:|---:|",
-        _row(evaluation.dense, evaluation.samples),
-        _row(evaluation.removed, evaluation.samples),
+        _row(evaluation.dense, task),
+        _row(removed, task),
         "",
-        f"Drop: {evaluation.removed.drop * 100:.2f} pp "
-        f"({evaluation.removed.drop_low * 100:.2f} to {evaluation.removed.drop_high * 100:.2f}).",
+        f"Drop: {words.drop(removed.drop)} {words.drop_unit} ({low} to {high}).".replace("  ", " "),
         "",
     ]
 
 
-def _row(variant: MeasuredModel, samples: int) -> str:
+def _row(variant: MeasuredModel, task: Task) -> str:
+    right = task.right_count(variant.sums)
+    counted = "" if right is None else f"{right}/{variant.sums.samples}, "
     return (
-        f"| {variant.name} | {variant.accuracy:.2%} ({variant.sums['correct']}/{samples}, "
-        f"{variant.low:.2%} to {variant.high:.2%}) | {variant.params:,} | {variant.macs:,} | "
+        f"| {variant.name} | {task.words.score(variant.accuracy)} ({counted}"
+        f"{task.words.interval(variant.low, variant.high)}) | {variant.params:,} | "
+        f"{variant.macs:,} | "
         f"{variant.file_bytes:,} bytes |"
     )

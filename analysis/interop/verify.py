@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from analysis.curves import for_files
 from analysis.edits import PreparedSubject
 from analysis.interop.formats import onnx
 from analysis.interop.formats.script import SCRIPT, WEIGHTS
@@ -22,8 +25,9 @@ from analysis.interop.formats.smaller_model import export_model
 from analysis.interop.formats.tables import export_csv, export_json
 from analysis.interop.request import ExportRequest
 from analysis.plans import compact, meter, pruned_entries, read_plan, resolve
-from analysis.records import Count, Document, Plan, Record, decode_json
+from analysis.records import Count, Document, Plan, Record, Sums, decode_json
 from analysis.recovery import Recovery
+from analysis.tasks import Task
 from pruners.errors import InputError
 from pruners.granularity import parse
 
@@ -34,19 +38,19 @@ SECONDS = 600
 DRIVER = """
 import importlib.util, json, sys
 import torch
-script, samples, threads, batch = sys.argv[1:]
+script, samples, outputs, threads, batch = sys.argv[1:]
 torch.set_num_threads(int(threads))
 spec = importlib.util.spec_from_file_location("rebuild", script)
 rebuild = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(rebuild)
 model = rebuild.load()
 inputs = rebuild.read_safetensors(samples)[0]["inputs"]
-answers = []
 with torch.no_grad():
-    for first in range(0, len(inputs), int(batch)):
-        answers += model(inputs[first : first + int(batch)]).argmax(1).tolist()
-params = sum(item.numel() for item in model.parameters())
-print(json.dumps({"answers": answers, "params": params, "check": rebuild.check()}))
+    parts = [model(inputs[at : at + int(batch)]) for at in range(0, len(inputs), int(batch))]
+found = torch.cat(parts)
+written = torch.from_file(outputs, shared=True, size=found.numel(), dtype=torch.float64)
+written.copy_(found.flatten())
+print(json.dumps({"shape": list(found.shape), "check": rebuild.check()}))
 """
 
 
@@ -72,7 +76,8 @@ class RoundTrip(Document):
     Attributes:
         checks: In the order in which they were made.
         samples: Samples that the rebuilt model answered.
-        correct: How many of its answers are right; None without labels.
+        correct: How many of its answers are right; None without labels, or where the score is
+            no share.
     """
 
     checks: tuple[Check, ...]
@@ -87,10 +92,9 @@ class RoundTrip(Document):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Answers:
-    """What the driver prints: classes of the samples, parameters, the script's own difference."""
+    """What the driver prints: the shape of the outputs in its file, the script's difference."""
 
-    answers: tuple[Count, ...]
-    params: Count
+    shape: tuple[Count, ...]
     check: float
 
 
@@ -150,7 +154,7 @@ def round_trip(
         checks.append(Check(name="script", passed=False, text="; ".join(notes)))
     if points is not None and not points.empty:
         export_csv(request)
-        checks.append(_points_check(points, directory / "points.csv"))
+        checks.append(_points_check(points, directory / "points.csv", prepared.subject.task))
     if with_onnx:
         onnx.export_onnx(request)
         checks.append(_onnx_check(prepared, small, directory / onnx.FILE))
@@ -210,18 +214,20 @@ def _script_checks(
 ) -> tuple[list[Check], int, int | None]:
     inputs, labels = _samples(prepared)
     batch = prepared.subject.spec.batch_size
+    task = prepared.subject.task
     with torch.inference_mode():
-        here = torch.cat([small(part).argmax(1) for part in torch.split(inputs, batch)]).cpu()
-    path = directory / "samples.safetensors"
+        here = torch.cat([small(part) for part in torch.split(inputs, batch)]).cpu()
+    path, answers = directory / "samples.safetensors", directory / "outputs.bin"
     safetensors.torch.save_file({"inputs": inputs.cpu().contiguous()}, str(path))
     try:
-        found = _run(directory / SCRIPT, path, batch=batch)
+        found = _run(directory / SCRIPT, path, answers, batch=batch)
+        if isinstance(found, str):
+            return [Check(name="script", passed=False, text=f"script: {found}")], 0, None
+        there = _read(answers, found.shape).to(here.dtype)
     finally:
         path.unlink()
-    if isinstance(found, str):
-        return [Check(name="script", passed=False, text=f"script: {found}")], 0, None
-    there = torch.tensor(found.answers, dtype=torch.int64)
-    same = int((there == here).sum())
+        answers.unlink(missing_ok=True)
+    same = int(task.agree(here, there).sum()) if there.shape == here.shape else 0
     # Other hardware rounds otherwise, and a sample in a thousand may sit on the border.
     allowed = 0 if inputs.device.type == "cpu" else len(here) // 1000
     checks = [
@@ -232,18 +238,33 @@ def _script_checks(
             f"{len(here)} samples",
         )
     ]
-    if labels is None:
+    if labels is None or there.shape != here.shape:
         return checks, len(here), None
-    correct, expected = int((there == labels).sum()), int((here == labels).sum())
-    checks.append(
-        Check(
-            name="accuracy",
-            passed=abs(correct - expected) <= allowed,
-            text=f"accuracy: {correct} of {len(here)} right ({correct / len(here):.2%}), "
-            f"{expected} expected",
-        )
+    before, after = (task.sums(task.vector(here, item, labels).tolist()) for item in (here, there))
+    checks.append(_score_check(task, before, after, allowed=allowed))
+    return checks, len(here), task.right_count(after)
+
+
+def _read(path: Path, shape: Sequence[int]) -> Tensor:
+    """Return the outputs that the other process wrote, float64."""
+    size = math.prod(shape)
+    return torch.from_file(str(path), size=size, dtype=torch.float64).clone().reshape(*shape)
+
+
+def _score_check(task: Task, before: Sums, after: Sums, *, allowed: int) -> Check:
+    """Compare the score of the other process with that of this one."""
+    words = task.words
+    counts = task.right_count(before), task.right_count(after)
+    if counts[0] is not None and counts[1] is not None:
+        passed = abs(counts[1] - counts[0]) <= allowed
+        found = f"{counts[1]} of {after.samples} right ({words.score(task.score(after))})"
+        expected = str(counts[0])
+    else:
+        passed = math.isclose(task.score(after), task.score(before), rel_tol=1e-3, abs_tol=1e-6)
+        found, expected = words.score(task.score(after)), words.score(task.score(before))
+    return Check(
+        name="accuracy", passed=passed, text=f"{words.label}: {found}, {expected} expected"
     )
-    return checks, len(here), correct
 
 
 def _onnx_check(prepared: PreparedSubject, small: nn.Module, path: Path) -> Check:
@@ -277,9 +298,9 @@ def _samples(prepared: PreparedSubject) -> tuple[Tensor, Tensor | None]:
     return torch.cat(inputs), torch.cat(labels).cpu() if labels else None
 
 
-def _run(script: Path, samples: Path, *, batch: int) -> _Answers | str:
+def _run(script: Path, samples: Path, outputs: Path, *, batch: int) -> _Answers | str:
     """Run the exported script in another process; return what it found, or what went wrong."""
-    command = [sys.executable, "-I", "-c", DRIVER, str(script), str(samples)]
+    command = [sys.executable, "-I", "-c", DRIVER, *map(str, (script, samples, outputs))]
     command += [str(torch.get_num_threads()), str(batch)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
@@ -294,13 +315,13 @@ def _run(script: Path, samples: Path, *, batch: int) -> _Answers | str:
         return f"failed: {error}"
 
 
-def _points_check(points: pd.DataFrame, path: Path) -> Check:
-    back = pd.read_csv(path)
+def _points_check(points: pd.DataFrame, path: Path, task: Task) -> Check:
+    back, written = pd.read_csv(path), for_files(points, task.name)
+    counts = ["kept", "samples", *filter(None, [task.right])]
     same = (
         len(back) == len(points)
-        and list(back.columns) == list(points.columns)
-        and bool((back["kept"].to_numpy() == points["kept"].to_numpy()).all())
-        and bool((back["correct"].to_numpy() == points["correct"].to_numpy()).all())
+        and list(back.columns) == list(written.columns)
+        and bool((back[counts].to_numpy() == written[counts].to_numpy()).all())
     )
     return Check(
         name="points",

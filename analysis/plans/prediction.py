@@ -17,7 +17,8 @@ import pandas as pd
 
 from analysis.curves import curve_arrays, drop_at, envelope, is_known
 from analysis.plans.entries import achieved, pruned_entries
-from analysis.records import Plan, PlanEntry
+from analysis.records import DEFAULT_TASK, Plan, PlanEntry
+from analysis.tasks import scoring_of
 from analysis.uncertainty import Interval
 
 ASSUMPTION = "sum of the single drops; layers are assumed not to interact"
@@ -45,15 +46,17 @@ class Prediction:
     unmeasured: tuple[str, ...] = ()
     extrapolated: tuple[str, ...] = ()
 
-    def within(self, dense: float) -> Prediction:
-        """Return the prediction for a model of a dense accuracy: it stays between 0 and 1.
+    def within(self, dense: float, task: str = DEFAULT_TASK) -> Prediction:
+        """Return the prediction for a model of a dense score: accuracy stays between 0 and 1.
 
         Args:
-            dense: Accuracy of the dense model, a fraction.
+            dense: Score of the dense model.
+            task: Says how good and how bad a score can be.
         """
+        words = scoring_of(task).words
 
         def bounded(drop: float) -> float:
-            return min(max(drop, dense - 1), dense)
+            return min(max(drop, dense - words.best), dense - words.worst)
 
         drop, low, high = (bounded(item) for item in (self.drop, self.low, self.high))
         return dataclasses.replace(self, drop=drop, low=low, high=high)
@@ -109,7 +112,7 @@ def entry_drop(entry: PlanEntry, by_curve: Curves) -> tuple[float, float, float]
 
 def predict(plan: Plan, points: pd.DataFrame) -> Prediction:
     """Predict the accuracy drop of a plan from the points of a run; see `Prediction.within`."""
-    return predict_from(plan, envelopes(points)).within(dense_accuracy(points))
+    return predict_from(plan, envelopes(points)).within(dense_accuracy(points), plan.subject.task)
 
 
 def dense_accuracy(points: pd.DataFrame) -> float:
@@ -183,17 +186,20 @@ def plan_table(
                 "drop": drop[0],
                 "drop_low": drop[1],
                 "drop_high": drop[2],
-                "note": _note(entry, last=last, drop=drop[0], tolerance=tolerance),
+                "note": _note(
+                    entry, last=last, drop=drop[0], tolerance=tolerance, task=plan.subject.task
+                ),
             }
         )
     return pd.DataFrame(rows)
 
 
-def _note(entry: PlanEntry, *, last: float | None, drop: float, tolerance: float) -> str:
+def _note(entry: PlanEntry, *, last: float | None, drop: float, tolerance: float, task: str) -> str:
     if entry.kept == entry.total:
         return f"nothing removed: rounding keeps all {entry.total}" if entry.ratio > 0 else ""
     if last is None:
         return f"not measured by {entry.criterion}"
     if achieved(entry) > last + 1e-9:
         return f"{achieved(entry):.0%} not measured; the curve ends at {last:.0%}"
-    return f"beyond the tolerance of {tolerance * 100:g} pp" if drop > tolerance + 1e-9 else ""
+    limit = scoring_of(task).words.limit(tolerance)
+    return f"beyond the tolerance of {limit}" if drop > tolerance + 1e-9 else ""

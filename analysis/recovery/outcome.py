@@ -15,27 +15,28 @@ from pruners.errors import InputError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredAccuracy(Record):
-    """Accuracy of one version of the model on the evaluation subset.
+    """Score of one version of the model on the evaluation subset: of classification, accuracy.
 
     Attributes:
-        correct: Right answers of ``samples``.
-        accuracy_low: Lower end of the Wilson interval.
+        correct: Right answers of ``samples``; None where the score is no share.
+        accuracy: The task's score.
+        accuracy_low: Lower end of its interval.
         accuracy_high: Its upper end.
-        drop: Accuracy lost against dense, as a fraction; paired.
+        drop: Score lost against dense; paired.
         drop_low: Lower end of its interval.
         drop_high: Its upper end.
-        agreement: Fraction of answers equal to the dense model's.
+        agreement: Fraction of answers equal to the dense model's; None where nobody counted.
     """
 
     samples: Count
-    correct: Count
-    accuracy: Share
-    accuracy_low: Share
-    accuracy_high: Share
+    correct: Count | None
+    accuracy: float
+    accuracy_low: float
+    accuracy_high: float
     drop: float
     drop_low: float
     drop_high: float
-    agreement: Share
+    agreement: Share | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,18 +77,18 @@ class RecoveryReport(Document):
 
 
 def measured(task: Task, sums: Sums) -> MeasuredAccuracy:
-    """Return accuracy and drop with their 95 % intervals."""
+    """Return score and drop with their 95 % intervals."""
     accuracy, interval = task.score_interval(sums), task.drop_interval(sums)
     return MeasuredAccuracy(
         samples=sums.samples,
-        correct=sums.count("correct"),
+        correct=task.right_count(sums),
         accuracy=task.score(sums),
         accuracy_low=accuracy.low,
         accuracy_high=accuracy.high,
         drop=task.drop(sums),
         drop_low=interval.low,
         drop_high=interval.high,
-        agreement=sums["agree"] / sums.samples,
+        agreement=task.same_share(sums),
     )
 
 

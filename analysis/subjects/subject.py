@@ -38,7 +38,7 @@ class Subject:
         model: In eval mode, without gradients, on the device. Never changed.
         evaluation: The seeded evaluation subset; None without data.
         calibration: Samples that are never evaluated; None without data.
-        num_classes: Size of the outputs' second dim: the number of logits.
+        num_classes: Classes that the outputs tell apart; 0 where the task knows none.
         class_names: One a class.
         example: Two inputs ``(2, ...)`` on the device.
         fingerprint: SHA-256 over architecture and weights.
@@ -99,8 +99,8 @@ def load_subject(spec: SubjectSpec, *, roots: Sequence[Path] | None = None) -> S
             model=model,
             evaluation=None,
             calibration=None,
-            num_classes=outputs.shape[1],
-            class_names=_class_names((), outputs.shape[1]),
+            num_classes=task.classes(outputs),
+            class_names=_class_names((), task.classes(outputs)),
             example=example,
             fingerprint=fingerprint,
             data_fingerprint="",
@@ -130,12 +130,12 @@ def _with_data(
         probe, _ = source.read(chosen[:PROBE_SAMPLES])
         inputs = probe.to(device)
         outputs = checked_outputs(loaded.model, inputs, spec, task)
-        classes = outputs.shape[1]
-        evaluation = Split(source, chosen, task=task, width=classes, device=device)
+        classes = task.classes(outputs)
+        evaluation = Split(source, chosen, task=task, classes=classes, device=device)
         evaluation.preload()
         other = data.calibration or source
         calibration = (
-            Split(other, calibrating, task=task, width=classes, device=device)
+            Split(other, calibrating, task=task, classes=classes, device=device)
             if calibrating
             else None
         )
@@ -177,7 +177,8 @@ def _notes(
             f"{len(data.evaluation)} can be evaluated."
         )
     if not evaluation.has_labels:
-        notes.append("The data has no labels: accuracy is agreement with the dense model.")
+        label = task_named(spec.task).words.label
+        notes.append(f"The data has no labels: {label} is agreement with the dense model.")
     return tuple(notes)
 
 

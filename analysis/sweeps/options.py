@@ -73,7 +73,7 @@ class Option:
         if self.written is not None:
             return self.written
         value = self.value_in(_DEFAULTS)
-        if self.name in _REQUIRED or value == ():
+        if self.name in _REQUIRED or self.unset or value == ():
             return None
         return ",".join(value) if isinstance(value, tuple) else value
 
@@ -193,6 +193,7 @@ OPTIONS = Registry(
             label="Tolerance",
             help="Accuracy drop that adaptive mode decides on; 0.01 is 1 pp",
             metavar="X",
+            unset="0.01, or what the task says",
         ),
         Option(
             name="confidence",

@@ -7,6 +7,7 @@ from typing import Any
 
 from analysis.records import SubjectSpec, SweepSpec
 from analysis.sweeps.options import OPTIONS
+from analysis.tasks import scoring_of
 from pruners.criteria import CRITERIA, load_criterion_file, scoring
 from pruners.errors import InputError
 from pruners.granularity import parse
@@ -31,6 +32,8 @@ def spec_of_options(given: Mapping[str, Any]) -> SweepSpec:
         load_criterion_file(path)
     for option in OPTIONS:
         option.check(written[option.name])
+    if written["tolerance"] is None:
+        written["tolerance"] = scoring_of(written["task"]).words.tolerance
     _check_fractions(written)
     fields = {option.name: option.parse(written[option.name]) for option in OPTIONS}
     fields["criteria"] = _criteria(fields["criteria"], parse(fields["granularity"]).kind)

@@ -8,26 +8,17 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from analysis.records import SliceCounts, Sums
-from analysis.tasks.task import Reduction
-from analysis.uncertainty import Interval, paired_drop, wilson
+from analysis.records import Sums
+from analysis.tasks.right_answers import RightAnswers
+from analysis.tasks.task import Reduction, Task
 from pruners.errors import InputError
 from pruners.statistics import cross_entropy, drawn_labels
 
-COUNTS = ("correct", "gained", "lost", "agree")
 
-
-class Classification:
-    """One of several classes a sample; outputs are logits ``(N, classes)``, targets int64 ``(N,)``.
-
-    Terms: right answers, answers gained and lost against dense, answers equal to dense, the
-    cross-entropy (0 without labels), and KL(dense || pruned) of the softmax outputs in nats.
-    """
+class Classification(RightAnswers, Task):
+    """One of several classes a sample; outputs are logits ``(N, classes)``, targets ``(N,)``."""
 
     name = "classification"
-    terms: tuple[str, ...] = (*COUNTS, "loss", "kl")
-    score_label = "accuracy"
-    drop_unit = "pp"
 
     def check(self, outputs: object, samples: int, *, model: str) -> Tensor:
         """Return logits ``(samples, classes)``; see `Task.check`."""
@@ -60,15 +51,19 @@ class Classification:
             "them once more. Let the model return what goes into its last softmax or sigmoid.",
         )
 
-    def target_problem(self, targets: Tensor, width: int) -> tuple[int, str] | None:
+    def classes(self, outputs: Tensor) -> int:
+        """Return the number of logits."""
+        return outputs.shape[1]
+
+    def target_problem(self, targets: Tensor, classes: int) -> tuple[int, str] | None:
         """Return the first label that is no class; see `Task.target_problem`."""
-        bad = torch.nonzero((targets < 0) | (targets >= width)).flatten()
+        bad = torch.nonzero((targets < 0) | (targets >= classes)).flatten()
         if not len(bad):
             return None
         at = int(bad[0])
         text = (
-            f"has label {int(targets[at])}, but the model gives {width} logits "
-            f"(labels 0..{width - 1})"
+            f"has label {int(targets[at])}, but the model gives {classes} logits "
+            f"(labels 0..{classes - 1})"
         )
         if len(targets) > 1:
             text += f"; {len(bad)} of {len(targets)} labels are out of range"
@@ -78,6 +73,10 @@ class Classification:
         """Return 1 for right top-1 answers and 0 for wrong ones, ``(N,)``."""
         truth = dense.argmax(1) if targets is None else targets
         return (outputs.argmax(1) == truth).float()
+
+    def agree(self, outputs: Tensor, others: Tensor) -> Tensor:
+        """Return which samples get the same top-1 answer, ``(N,)``."""
+        return outputs.argmax(1) == others.argmax(1)
 
     def loss(self, outputs: Tensor, targets: Tensor, reduction: Reduction = "mean") -> Tensor:
         """Return the cross-entropy in nats."""
@@ -123,27 +122,6 @@ class Classification:
         samples, *counts = (int(value) for value in row[:5])
         terms = dict(zip(self.terms, (*counts, *row[5:]), strict=True))
         return Sums(samples=samples, seconds=seconds, terms=terms)
-
-    def score(self, sums: Sums) -> float:
-        """Return the fraction of right top-1 answers; NaN without samples."""
-        return sums["correct"] / sums.samples if sums.samples else float("nan")
-
-    def score_interval(self, sums: Sums, confidence: float = 0.95) -> Interval:
-        """Return Wilson's interval of the accuracy."""
-        return wilson(sums.count("correct"), sums.samples, confidence)
-
-    def drop(self, sums: Sums) -> float:
-        """Return the accuracy lost against the dense model, a fraction; NaN without samples."""
-        return (sums["lost"] - sums["gained"]) / sums.samples if sums.samples else float("nan")
-
-    def drop_interval(self, sums: Sums, confidence: float = 0.95) -> Interval:
-        """Return Tango's paired interval of the drop."""
-        lost, gained = sums.count("lost"), sums.count("gained")
-        return paired_drop(lost, gained, sums.samples, confidence)[1]
-
-    def counts(self, sums: Sums) -> SliceCounts:
-        """Return answers lost and gained."""
-        return SliceCounts(sums.count("lost"), sums.count("gained"), sums.samples)
 
     def gaps(self, outputs: Tensor, ranking: Tensor) -> Tensor:
         """Return by how much the first class of a ranking leads the second ``(N,)``."""

@@ -10,6 +10,7 @@ from analysis import tasks
 from pruners.registry import Registry
 
 if TYPE_CHECKING:
+    from analysis.tasks.scoring import Scoring
     from analysis.tasks.task import Task
 
 
@@ -22,12 +23,14 @@ class TaskKind:
         label: Name on pages.
         help: What an answer is, and what its score is.
         load: Returns the task.
+        scoring: Returns what its sums mean without torch; the task itself by default.
     """
 
     name: str
     label: str
     help: str
     load: Callable[[], Task]
+    scoring: Callable[[], Scoring] | None = None
 
 
 TASKS = Registry(
@@ -38,6 +41,7 @@ TASKS = Registry(
             "Classification",
             "One of several classes a sample; the score is the share of right top-1 answers.",
             lambda: tasks.CLASSIFICATION,
+            lambda: tasks.RIGHT_ANSWERS,
         ),
     ),
 )
@@ -50,3 +54,13 @@ def task_named(name: str) -> Task:
         UnknownNameError: There is none of this name.
     """
     return TASKS.get(name).load()
+
+
+def scoring_of(name: str) -> Scoring:
+    """Return what the sums of a task mean.
+
+    Raises:
+        UnknownNameError: There is none of this name.
+    """
+    kind = TASKS.get(name)
+    return kind.load() if kind.scoring is None else kind.scoring()

@@ -1,7 +1,8 @@
 """What an answer is, for everything that measures: a task scores outputs and adds the scores up.
 
 A task is one object that follows `Task`, registered by its name. The rest of the program knows
-sums of named terms, a score and its drop, and never what an output means.
+sums of named terms, a score and its drop (`analysis.tasks.scoring`), and never what an output
+means.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ from typing import Literal, Protocol
 
 from torch import Generator, Tensor
 
-from analysis.records import SliceCounts, Sums
-from analysis.uncertainty import Interval
+from analysis.records import Sums
+from analysis.tasks.scoring import Scoring
 
 Reduction = Literal["mean", "sum", "none"]
 
 
-class Task(Protocol):
-    """What an answer is.
+class Task(Scoring, Protocol):
+    """What an answer is, and what its sums mean.
 
     Outputs are what the model returns for a batch, ``(N, ...)``; targets are what the data says of
     it, or None without labels: then the dense model's own answers take their place. All tensors
@@ -26,15 +27,9 @@ class Task(Protocol):
 
     Attributes:
         name: As in addresses and files.
-        terms: Names of what is summed over samples, beside ``samples``.
-        score_label: What the score is called, such as ``accuracy``.
-        drop_unit: What a drop of the score is given in, such as ``pp`` (hundredths).
     """
 
     name: str
-    terms: tuple[str, ...]
-    score_label: str
-    drop_unit: str
 
     def check(self, outputs: object, samples: int, *, model: str) -> Tensor:
         """Return the outputs of a batch if they are of the form that the task needs.
@@ -51,16 +46,22 @@ class Task(Protocol):
     def notes(self, outputs: Tensor) -> tuple[str, ...]:
         """Say what is odd about the dense model's outputs, one sentence each."""
 
-    def target_problem(self, targets: Tensor, width: int) -> tuple[int, str] | None:
+    def classes(self, outputs: Tensor) -> int:
+        """Return the number of classes that outputs tell apart; 0 where there are none."""
+
+    def target_problem(self, targets: Tensor, classes: int) -> tuple[int, str] | None:
         """Return the first bad target's position and what is wrong with it, or None.
 
         Args:
             targets: Targets of some samples.
-            width: Size of the outputs' second dim.
+            classes: As `classes` says of the model's outputs.
         """
 
     def scores(self, dense: Tensor, outputs: Tensor, targets: Tensor | None) -> Tensor:
         """Return the score of each sample ``(N,)``, the higher the better."""
+
+    def agree(self, outputs: Tensor, others: Tensor) -> Tensor:
+        """Return which samples get the same answer from two models, bool ``(N,)``."""
 
     def loss(self, outputs: Tensor, targets: Tensor, reduction: Reduction = "mean") -> Tensor:
         """Return the loss that training lowers: of each sample ``(N,)``, its mean, or its sum."""
@@ -76,21 +77,6 @@ class Task(Protocol):
 
     def sums(self, row: Sequence[float], *, seconds: float = 0.0) -> Sums:
         """Turn the values of one `vector` into a record."""
-
-    def score(self, sums: Sums) -> float:
-        """Return the mean score; NaN without samples."""
-
-    def score_interval(self, sums: Sums, confidence: float = 0.95) -> Interval:
-        """Return the interval of the score."""
-
-    def drop(self, sums: Sums) -> float:
-        """Return the score lost against the dense model; NaN without samples."""
-
-    def drop_interval(self, sums: Sums, confidence: float = 0.95) -> Interval:
-        """Return the interval of the drop, paired: both models saw the same samples."""
-
-    def counts(self, sums: Sums) -> SliceCounts:
-        """Return what a sequential test of the drop reads of a slice."""
 
     def gaps(self, outputs: Tensor, ranking: Tensor) -> Tensor:
         """Return by how much the first answer of ``ranking`` leads the second in ``outputs``.

@@ -11,7 +11,7 @@ import streamlit as st
 from analysis import comparison, figures
 from analysis.curves import layer_order
 from analysis.records import RunRow
-from pages.components.state import Session, session, subject_cache, url_state
+from pages.components.state import Session, session, subject_cache, tolerance, url_state
 from pages.components.widgets import (
     charts,
     formatting,
@@ -32,15 +32,7 @@ def draw(current: Session) -> None:
     run = current.run
     assert run is not None
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        url_state.number(
-            "tolerance",
-            "Tolerance (pp)",
-            min_value=0.0,
-            max_value=100.0,
-            step=0.25,
-            width=150,
-            help="Accuracy drop that you accept, in percentage points.",
-        )
+        tolerance.ask(run.spec.subject.task, width=150, help="that you accept.")
         view = st.segmented_control(
             "View",
             ["Best or tied", "Layer by layer", "Removed channels"],
@@ -85,13 +77,13 @@ def _measured(run_id: str, was_live: bool, view: str) -> None:
         _panels(run, points)
 
 
-def _tolerance() -> float:
-    return float(url_state.value("tolerance")) / 100
+def _tolerance(run: RunRow) -> float:
+    return tolerance.accepted(run.spec.subject.task)
 
 
 def _wins(run: RunRow, points: pd.DataFrame) -> None:
-    wins = comparison.win_matrix(points, tolerance=_tolerance())
-    table = comparison.summary(points, tolerance=_tolerance())
+    wins = comparison.win_matrix(points, tolerance=_tolerance(run))
+    table = comparison.summary(points, tolerance=_tolerance(run))
     many = len(table) > charts.SERIES
     # Many criteria need the whole width.
     left, right = (st.container(), st.container()) if many else st.columns([4, 3], gap="medium")
@@ -158,7 +150,8 @@ def _panels(run: RunRow, points: pd.DataFrame) -> None:
         figures.small_multiples(
             points[points["criterion"].isin(names)],
             layers=chosen or layers[:PANELS],
-            tolerance=_tolerance(),
+            task=run.spec.subject.task,
+            tolerance=_tolerance(run),
             criteria=charts.series(run.spec.criteria, names),
             theme=charts.theme(),
         ),
@@ -174,7 +167,7 @@ def _criteria(run: RunRow, *, most: int) -> list[str]:
     names = list(run.spec.criteria)
     if len(names) <= most:
         return names
-    leaders = comparison.leading(session.tolerated(run, tolerance=_tolerance()), most=most)
+    leaders = comparison.leading(session.tolerated(run, tolerance=_tolerance(run)), most=most)
     chosen = st.multiselect(
         "Criteria",
         names,

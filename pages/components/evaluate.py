@@ -12,6 +12,7 @@ from analysis.plans import predict
 from analysis.records import Plan, Progress
 from analysis.recovery import Recovery, recover_plan
 from analysis.repairs import NO_REPAIR, REPAIRS, plan_repairs
+from analysis.tasks import Scoring, scoring_of
 from pages.components.plan import Evaluated, evaluated
 from pages.components.state import EVALUATED, EVALUATIONS, Session, session
 from pages.components.widgets import charts, formatting, go, ribbon, size_card
@@ -66,7 +67,7 @@ def draw(current: Session, plan: Plan) -> None:
         ribbon("The plan has changed since this evaluation; the numbers are those of the old one.")
     elif last.evaluation.repair != repair:
         ribbon(f"These numbers are those with repair {last.evaluation.repair}.")
-    _report(last.evaluation)
+    _report(last.evaluation, scoring_of(last.plan.subject.task))
     _history()
 
 
@@ -117,19 +118,19 @@ def _advance(bar: DeltaGenerator, now: Progress) -> None:
     bar.progress(now.fraction, text=f"{what}: {formatting.progress(now)}")
 
 
-def _report(found: Evaluation) -> None:
-    dense, removed = found.dense, found.removed
-    word = "Accuracy" if found.labelled else "Same answer as dense"
+def _report(found: Evaluation, scoring: Scoring) -> None:
+    dense, removed, words = found.dense, found.removed, scoring.words
+    word = words.label.capitalize() if found.labelled else "Same answer as dense"
     with st.grid(4, min_column_width=200):
         st.metric(
             word,
-            formatting.percent(removed.accuracy),
-            **formatting.delta(formatting.points(-removed.drop), changed=removed.drop != 0),
-            delta_description=f"({formatting.points_range(-removed.drop_high, -removed.drop_low)})",
-            help=f"{formatting.thousands(removed.sums.count('correct'))} of "
-            f"{formatting.thousands(found.samples)}, "
-            f"95 % interval {formatting.percent_range(removed.low, removed.high)}. "
-            f"Dense: {formatting.percent(dense.accuracy)}.",
+            formatting.score(removed.accuracy, words),
+            **formatting.score_card(-removed.drop, words),
+            delta_description="("
+            f"{formatting.gain_range(-removed.drop_high, -removed.drop_low, words)})",
+            help=f"{scoring.evidence(removed.sums)}, "
+            f"95 % interval {formatting.score_range(removed.low, removed.high, words)}. "
+            f"Dense: {formatting.score(dense.accuracy, words)}.",
             border=True,
             height="stretch",
         )
@@ -145,7 +146,7 @@ def _report(found: Evaluation) -> None:
     with right:
         st.subheader("Side by side", anchor=False)
         variants = [item for item in (dense, found.masked, removed) if item is not None]
-        st.dataframe(_table(variants), key="evaluate_table", alt="Dense beside pruned")
+        st.dataframe(_table(variants, scoring), key="evaluate_table", alt="Dense beside pruned")
         _latency(dense.latency, removed.latency)
 
 
@@ -188,6 +189,8 @@ def _agreement(found: Evaluation) -> None:
 
 
 def _classes(found: Evaluation) -> None:
+    if not found.classes:
+        return
     st.subheader("Change per class", anchor=False)
     table = found.class_table()
     charts.show(
@@ -198,21 +201,27 @@ def _classes(found: Evaluation) -> None:
     charts.as_table(table, key="evaluate_class_table", file_name="change-per-class")
 
 
-def _table(variants: list[MeasuredModel]) -> pd.DataFrame:
+def _table(variants: list[MeasuredModel], scoring: Scoring) -> pd.DataFrame:
+    words = scoring.words
     columns = {
         item.name.capitalize(): {
-            "Accuracy": formatting.percent(item.accuracy),
-            "95 % interval": formatting.percent_range(item.low, item.high),
-            "Change": formatting.points(-item.drop),
+            words.label.capitalize(): formatting.score(item.accuracy, words),
+            "95 % interval": formatting.score_range(item.low, item.high, words),
+            "Change": formatting.gain(-item.drop, words),
             "Parameters": formatting.thousands(item.params),
             "Not zero": formatting.thousands(item.nonzero),
             "MACs per sample": formatting.thousands(item.macs),
             "Weights file": formatting.file_size(item.file_bytes),
-            "Loss": f"{item.sums['loss'] / item.sums.samples:.4f}",
+            **_own(item, scoring),
         }
         for item in variants
     }
     return pd.DataFrame(columns)
+
+
+def _own(item: MeasuredModel, scoring: Scoring) -> dict[str, str]:
+    values = scoring.values(item.sums, None, has_labels=True)
+    return {"Loss": f"{values['loss']:.4f}"} if "loss" in values else {}
 
 
 def _latency(dense: Latency | None, removed: Latency | None) -> None:

@@ -15,7 +15,7 @@ from analysis.plans import to_json
 from analysis.records import Plan
 from analysis.repairs import NO_REPAIR
 from pages.components.plan import Evaluated, evaluated
-from pages.components.state import Session, session
+from pages.components.state import Session, session, tolerance
 from pages.components.widgets import formatting, go, ribbon
 
 BUILT = "exports"
@@ -122,10 +122,11 @@ def _model(request: ExportRequest) -> Hashable:
 def _evaluation_hint(last: Evaluated | None) -> None:
     if last is not None:
         found, removed = last.evaluation, last.evaluation.removed
+        words = tolerance.words_of(last.plan.subject.task)
         repair = "without repair" if found.repair == NO_REPAIR else f"repaired by {found.repair}"
         st.markdown(
             f":green[:material/check_circle:] Evaluated {repair}: "
-            f"**{formatting.percent(removed.accuracy)}** on "
+            f"**{formatting.score(removed.accuracy, words)}** on "
             f"{formatting.plural(found.samples, 'sample')}, "
             f"{formatting.si(removed.params)} parameters, "
             f"{formatting.si(removed.macs)} MACs. The files carry "

@@ -16,7 +16,7 @@ import pytest
 from analysis import edits as contexts
 from analysis.cli import main, options
 from analysis.cli.commands import serve
-from analysis.curves.points import COLUMNS
+from analysis.curves.points import columns
 from analysis.plans.prediction import predict
 from analysis.records.plan import Plan, Recipe
 from analysis.store.points import PointStore
@@ -223,7 +223,7 @@ def test_sweep_json_and_files(run: Run, subject: list[str], swept: str, folder: 
         assert set(found["baseline"]) == {"samples", "correct", "accuracy", "loss"}
         assert found["points"] == 12
         table = read(path)
-        assert list(table) == list(COLUMNS)
+        assert list(table) == list(columns())
         assert list(table["run_id"]) == [found["run_id"]] * 12
         order = list(zip(table["layer"], table["criterion"], table["ratio_requested"], strict=True))
         assert [str(item[0]) for item in order] == ["0"] * 6 + ["2"] * 6

@@ -124,8 +124,8 @@ def test_round_trip(tmp_path: Path) -> None:
             "its output is not JSON: Expecting value: line 1 column 1 (char 0)",
         ),
         (
-            'print(\'{"answers": [0.5], "params": 1, "check": 0}\')',
-            "its output.answers[0]: expected int, found 0.5",
+            'print(\'{"shape": [0.5], "check": 0}\')',
+            "its output.shape[0]: expected int, found 0.5",
         ),
     ],
 )

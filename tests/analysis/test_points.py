@@ -7,12 +7,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.curves.points import COLUMNS, points_table, write_points
+from analysis.curves.points import points_table, write_points
 from analysis.records.sums import Sums
 from analysis.uncertainty.paired import paired_drop, paired_drops
 from pruners.errors import InputError
 from tests.helpers.tango import reference_paired_drop
 
+COLUMNS = (
+    *("run_id", "criterion", "granularity", "layer", "group", "ratio_requested", "ratio_achieved"),
+    *("kept", "total", "samples", "correct", "accuracy", "accuracy_drop", "drop_low", "drop_high"),
+    *("loss", "loss_delta", "kl", "agreement", "params", "macs", "status", "seconds"),
+)
 DENSE = {100: Sums(samples=100, terms={"correct": 90, "agree": 100, "loss": 30.0})}
 SUMS = {
     "samples": 100,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
 
+from analysis.tasks import RIGHT_ANSWERS, Words
 from pages.components.widgets import formatting
 
 NBSP = "\N{NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
+WORDS = RIGHT_ANSWERS.words
 
 
 @pytest.mark.parametrize(
@@ -46,20 +49,20 @@ def test_durations(seconds: float | None, expected: str) -> None:
 
 def test_accuracy_and_differences_have_two_decimals_and_a_true_minus() -> None:
     assert formatting.percent(0.92345) == f"92.34{NBSP}%"
-    assert formatting.points(-0.0035) == f"{MINUS}0.35{NBSP}pp"
-    assert formatting.points(0.0035) == f"+0.35{NBSP}pp"
-    assert formatting.points(-0.00001) == f"0.00{NBSP}pp"
-    assert formatting.points(math.nan) == formatting.DASH
+    assert formatting.gain(-0.0035, WORDS) == f"{MINUS}0.35{NBSP}pp"
+    assert formatting.gain(0.0035, WORDS) == f"+0.35{NBSP}pp"
+    assert formatting.gain(-0.00001, WORDS) == f"0.00{NBSP}pp"
+    assert formatting.gain(math.nan, WORDS) == formatting.DASH
     assert formatting.change(200, 100) == f"{MINUS}50.0{NBSP}%"
     assert formatting.change(0, 1) == formatting.DASH
 
 
 def test_a_metric_gets_a_sign_that_it_can_read() -> None:
-    worse = formatting.delta(formatting.points(-0.01), changed=True)
+    worse = formatting.delta(formatting.gain(-0.01, WORDS), changed=True)
     assert worse == {"delta": f"-1.00{NBSP}pp", "delta_color": "normal"}
     smaller = formatting.delta(formatting.change(2, 1), changed=True, better_when="down")
     assert smaller["delta_color"] == "inverse"
-    assert formatting.delta(formatting.points(0), changed=False)["delta_arrow"] == "off"
+    assert formatting.delta(formatting.gain(0, WORDS), changed=False)["delta_arrow"] == "off"
 
 
 def test_long_lists_are_shortened() -> None:
@@ -78,3 +81,24 @@ def test_long_lists_are_shortened() -> None:
 )
 def test_addresses_have_short_titles(address: str, title: str) -> None:
     assert formatting.title_of(address) == title
+
+
+def test_a_score_of_which_less_is_better_is_written_the_way_people_count_it() -> None:
+    """Point 1 of issue 8: direction, unit and digits are the task's."""
+    words = Words(
+        label="perplexity",
+        column="perplexity",
+        drop_label="rise of perplexity",
+        drop_column="perplexity_rise",
+        scale=-1.0,
+    )
+    assert formatting.score(-12.5, words) == "12.50"
+    assert formatting.score_range(-13.0, -12.0, words) == "12.00 to 13.00"
+    assert formatting.gain(-0.25, words) == "+0.25"
+    assert formatting.gain_range(-0.5, 0.0, words) == "0.00 to +0.50"
+    assert formatting.size_of_drop(0.25, words) == "0.25"
+    card = formatting.score_card(-0.25, words)
+    assert card == {"delta": "+0.25", "delta_color": "inverse"}
+    decibels = dataclasses.replace(words, scale=1.0, unit="dB", drop_unit="dB")
+    assert formatting.score(31.204, decibels) == f"31.20{NBSP}dB"
+    assert decibels.limit(0.1) == "0.1 dB"

@@ -12,7 +12,15 @@ import typer
 
 from analysis import evaluation, recovery
 from analysis.cli.options import Json, Workspace, plan_of_file, prepare_subject
-from analysis.cli.output import print_json, print_table, progress_bar, say
+from analysis.cli.output import (
+    drop_text,
+    print_json,
+    print_table,
+    progress_bar,
+    right_columns,
+    say,
+    score_columns,
+)
 from analysis.repairs import NO_REPAIR, REPAIRS, check_repair, plan_repairs
 from pruners.registry import described
 
@@ -21,6 +29,7 @@ if TYPE_CHECKING:
     from analysis.evaluation import Evaluation
     from analysis.records import OnProgress, Plan
     from analysis.recovery import Recovery
+    from analysis.tasks import Words
 
 
 def repair_help(what: str) -> str:
@@ -65,7 +74,7 @@ def evaluate(
     if as_json:
         print_json(found)
         return
-    _print(plan, found)
+    _print(plan, found, prepared.subject.task.words)
 
 
 def check_plan_repair(name: str) -> None:
@@ -106,17 +115,17 @@ def _progress(what: str) -> Iterator[OnProgress]:
         yield lambda now: bar.update(task, completed=now.done, total=now.total)
 
 
-def _print(path: Path, found: Evaluation) -> None:
+def _print(path: Path, found: Evaluation, words: Words) -> None:
     variants = [item for item in (found.dense, found.masked, found.removed) if item is not None]
     print_table(
         f"Plan {path} on {found.samples:,} samples",
-        ("", "accuracy", "interval", "drop pp", "parameters", "MACs", "bytes", "latency ms"),
+        ("", *score_columns(words), "parameters", "MACs", "bytes", "latency ms"),
         [
             (
                 item.name,
-                f"{item.accuracy:.2%}",
-                f"{item.low:.2%} to {item.high:.2%}",
-                f"{100 * item.drop:.2f} ({100 * item.drop_low:.2f} to {100 * item.drop_high:.2f})",
+                words.score(item.accuracy),
+                words.interval(item.low, item.high),
+                drop_text(words, item.drop, item.drop_low, item.drop_high),
                 f"{item.params:,}",
                 f"{item.macs:,}",
                 f"{item.file_bytes:,}",
@@ -124,7 +133,7 @@ def _print(path: Path, found: Evaluation) -> None:
             )
             for item in variants
         ],
-        right="accuracy,drop pp,parameters,MACs,bytes,latency ms",
+        right=f"{right_columns(words)},parameters,MACs,bytes,latency ms",
     )
     if found.agrees is not None:
         say(f"{found.same_answers} of {found.samples} answers of masked and removed are the same.")

@@ -11,12 +11,22 @@ import typer
 from analysis import interop, recovery
 from analysis.cli.commands.evaluate import PlanFile
 from analysis.cli.options import Json, Workspace, check_folder, plan_of_file, prepare_subject
-from analysis.cli.output import duration, print_json, print_table, progress_bar, say
+from analysis.cli.output import (
+    drop_text,
+    duration,
+    print_json,
+    print_table,
+    progress_bar,
+    right_columns,
+    say,
+    score_columns,
+)
 from analysis.repairs import REPAIRS, plan_repairs
 from pruners.registry import described
 
 if TYPE_CHECKING:
     from analysis.recovery import RecoveryReport
+    from analysis.tasks import Words
 
 
 def recover(
@@ -73,20 +83,20 @@ def recover(
     if as_json:
         print_json({**found.to_dict(), "out": None if out is None else str(out)})
         return
-    _print(found, out)
+    _print(found, out, prepared.subject.task.words)
 
 
-def _print(found: RecoveryReport, out: Path | None) -> None:
+def _print(found: RecoveryReport, out: Path | None, words: Words) -> None:
     print_table(
         f"Recovery by {found.method} in {duration(found.seconds)}, {found.dense.samples:,} samples",
-        ("", "accuracy", "interval", "drop pp", "agreement"),
+        ("", *score_columns(words), "agreement"),
         [
             (
                 name,
-                f"{item.accuracy:.2%}",
-                f"{item.accuracy_low:.2%} to {item.accuracy_high:.2%}",
-                f"{100 * item.drop:.2f} ({100 * item.drop_low:.2f} to {100 * item.drop_high:.2f})",
-                f"{item.agreement:.2%}",
+                words.score(item.accuracy),
+                words.interval(item.accuracy_low, item.accuracy_high),
+                drop_text(words, item.drop, item.drop_low, item.drop_high),
+                "-" if item.agreement is None else f"{item.agreement:.2%}",
             )
             for name, item in (
                 ("dense", found.dense),
@@ -94,7 +104,7 @@ def _print(found: RecoveryReport, out: Path | None) -> None:
                 ("recovered", found.recovered),
             )
         ],
-        right="accuracy,drop pp,agreement",
+        right=f"{right_columns(words)},agreement",
     )
     if found.layers:
         ratio = sum(item.after / item.before for item in found.layers if item.before > 0)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from analysis import curves
+from analysis import curves, tasks
 from analysis.cli.options import Json, Workspace, open_store
 from analysis.cli.output import duration, print_json, print_table, say
 from analysis.cli.variant_hints import say_gain
@@ -61,7 +61,7 @@ def show(
     store = open_store(workspace)
     row = store.runs.get(run)
     if out is not None:
-        curves.write_points(store.points.table(row.run_id), out)
+        curves.write_points(store.points.table(row.run_id), out, row.spec.subject.task)
         say(f"Points written to {out}")
     reasons = store.points.reasons(row.run_id)
     if as_json:
@@ -82,7 +82,8 @@ def show(
     }
     facts.pop("schema_version")
     if row.baseline is not None and row.baseline.samples:
-        facts["dense accuracy"] = f"{row.baseline['correct'] / row.baseline.samples:.2%}"
+        scoring = tasks.scoring_of(row.spec.subject.task)
+        facts[f"dense {scoring.words.label}"] = scoring.words.score(scoring.score(row.baseline))
     print_table(f"Run {row.run_id}", ("", ""), [(name, _plain(facts[name])) for name in facts])
     for key, reason in reasons.items():
         say(f"{key.layer} {key.criterion} {key.ratio_requested:g}: {reason}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from analysis import curves, records, sweeps, worker
+from analysis import curves, records, sweeps, tasks, worker
 from analysis.cli.options import Json, Workspace, open_store, prepare_subject
 from analysis.cli.output import duration, print_json, progress_bar, say
 from analysis.cli.variant_hints import say_gain
@@ -113,7 +113,7 @@ def _measure(store: Store, row: RunRow, planned: PlannedSweep, *, is_resumed: bo
 def _report(store: Store, row: RunRow, *, out: Path | None, as_json: bool) -> int:
     table = store.points.table(row.run_id)
     if out is not None:
-        curves.write_points(table, out)
+        curves.write_points(table, out, row.spec.subject.task)
         say(f"{len(table)} points written to {out}")
     failed = int((table["status"] == "failed").sum())
     if failed:
@@ -144,12 +144,11 @@ def _result(row: RunRow, *, points: int) -> dict[str, Any]:
     baseline = row.baseline
     dense: dict[str, Any] | None = None
     if baseline is not None and baseline.samples:
-        dense = {
-            "samples": baseline.samples,
-            "correct": baseline["correct"],
-            "accuracy": baseline["correct"] / baseline.samples,
-            "loss": baseline["loss"] / baseline.samples if row.has_labels else None,
-        }
+        scoring = tasks.scoring_of(row.spec.subject.task)
+        dense = {"samples": baseline.samples, **scoring.facts(baseline)}
+        if "loss" in scoring.columns:
+            values = scoring.values(baseline, baseline, has_labels=row.has_labels)
+            dense["loss"] = values.get("loss")
     return {
         "run_id": row.run_id,
         "state": row.state,

@@ -6,9 +6,11 @@ import json
 
 import safetensors.torch
 
+from analysis.evaluation import Evaluation
 from analysis.files import atomic, sha256, write_text
 from analysis.interop.formats.script import SCRIPT, WEIGHTS, write_script
 from analysis.interop.request import Exported, ExportRequest
+from analysis.tasks import Task
 from pruners.errors import CaptureError, UnsupportedError
 from pruners.semantics import SEMANTICS
 
@@ -57,20 +59,26 @@ def _card(request: ExportRequest, *, params: int, is_scripted: bool) -> dict[str
         "script": SCRIPT if is_scripted else None,
     }
     if request.evaluation is not None:
-        removed, dense = request.evaluation.removed, request.evaluation.dense
-        card["measured"] = {
-            "samples": request.evaluation.samples,
-            "labelled": request.evaluation.labelled,
-            "correct": removed.sums["correct"],
-            "accuracy": removed.accuracy,
-            "accuracy_low": removed.low,
-            "accuracy_high": removed.high,
-            "dense_correct": dense.sums["correct"],
-            "macs": removed.macs,
-            "dense_params": dense.params,
-            "dense_macs": dense.macs,
-        }
+        card["measured"] = _measured(request.evaluation, subject.task)
     return card
+
+
+def _measured(found: Evaluation, task: Task) -> dict[str, object]:
+    removed, dense, words = found.removed, found.dense, task.words
+    low, high = sorted(map(words.in_files, (removed.low, removed.high)))
+    of_dense = task.facts(dense.sums)
+    return {
+        "samples": found.samples,
+        "labelled": found.labelled,
+        **task.facts(removed.sums),
+        f"{words.column}_low": low,
+        f"{words.column}_high": high,
+        # The counts say all of a share.
+        **{f"dense_{name}": of_dense[name] for name in (task.right or words.column,)},
+        "macs": removed.macs,
+        "dense_params": dense.params,
+        "dense_macs": dense.macs,
+    }
 
 
 def model_notes(request: ExportRequest) -> tuple[str, ...]:

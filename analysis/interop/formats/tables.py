@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from analysis.curves import for_files
 from analysis.files import write_text
 from analysis.interop.request import Exported, ExportRequest, require_points
 from analysis.plans import compact, require_fit, resolve, to_json
@@ -27,13 +28,13 @@ def final_plan(request: ExportRequest) -> Plan:
     if request.evaluation is None:
         return plan
     measured = request.evaluation.removed
+    task = request.prepared.subject.task
     extra = {
         **plan.extra,
         "measured": {
             "repair": request.repair,
             "samples": request.evaluation.samples,
-            "correct": measured.sums["correct"],
-            "accuracy": measured.accuracy,
+            **task.facts(measured.sums),
             "params": measured.params,
             "macs": measured.macs,
         },
@@ -44,5 +45,6 @@ def final_plan(request: ExportRequest) -> Plan:
 def export_csv(request: ExportRequest) -> Exported:
     """Write ``points.csv``."""
     points = require_points(request)
-    path = write_text(request.directory / "points.csv", points.to_csv(index=False))
+    table = for_files(points, request.prepared.subject.spec.task)
+    path = write_text(request.directory / "points.csv", table.to_csv(index=False))
     return Exported(files=((path, f"{len(points)} measured points of the run"),))

@@ -22,7 +22,7 @@ class Split:
         source: Where they are read from.
         indices: Which ones, in order.
         task: Says what targets must be.
-        width: Size of the outputs' second dim, for the task.
+        classes: Classes of the model's outputs, for the task.
         device: Where batches are put.
         preload_bytes: The subset is kept in memory if it takes at most this much.
 
@@ -44,13 +44,13 @@ class Split:
         indices: Sequence[int],
         *,
         task: Task = CLASSIFICATION,
-        width: int,
+        classes: int,
         device: str | torch.device = "cpu",
         preload_bytes: int = PRELOAD_BYTES,
     ) -> None:
         self.indices = tuple(indices)
         self.source = source
-        self._task, self._width = task, width
+        self._task, self._classes = task, classes
         self._device = torch.device(device)
         self._preload_bytes = preload_bytes
         self._memory: tuple[Tensor, Tensor | None] | None = None
@@ -97,7 +97,7 @@ class Split:
     def _check_labels(self, labels: Tensor | None, indices: Sequence[int]) -> None:
         if labels is None or not len(labels):
             return
-        if problem := self._task.target_problem(labels, self._width):
+        if problem := self._task.target_problem(labels, self._classes):
             at, text = problem
             raise InputError(f"{self.source.name!r}: sample {indices[at]} {text}")
 

@@ -10,7 +10,7 @@ import streamlit as st
 from analysis.comparison import Variant, label, side_by_side
 from analysis.curves import CURVE, sparklines
 from analysis.records import RunRow
-from pages.components.state import session, url_state
+from pages.components.state import session, tolerance, url_state
 from pages.components.widgets import charts, formatting
 
 # Columns of the compared variant.
@@ -106,8 +106,8 @@ def _config_of_variant(name: str) -> dict[str, Any]:
 
 def _rows_of_variant(rows: pd.DataFrame, other: Variant) -> pd.DataFrame:
     """Return the variant's rows of the same curves, in their order."""
-    tolerance = float(url_state.value("tolerance")) / 100
-    theirs = session.tolerated(other.run, tolerance=tolerance)
+    accepted = tolerance.accepted(other.run.spec.subject.task)
+    theirs = session.tolerated(other.run, tolerance=accepted)
     return rows[CURVE].merge(theirs, on=CURVE, how="left")
 
 

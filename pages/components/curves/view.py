@@ -12,10 +12,10 @@ import streamlit as st
 
 from analysis import comparison, figures
 from analysis.comparison import Advice, Variant, advise, leading
-from analysis.curves import METRICS, add_not_prunable, criteria_of, layer_order, resolution
+from analysis.curves import add_not_prunable, criteria_of, layer_order, metrics, resolution
 from analysis.records import RunRow
 from pages.components.curves import table as curves_table
-from pages.components.state import Session, session, subject_cache, url_state
+from pages.components.state import Session, session, subject_cache, tolerance, url_state
 from pages.components.widgets import charts, formatting, job, refreshed, variant_switch
 from pruners.criteria import CRITERIA
 
@@ -42,22 +42,15 @@ def draw(current: Session) -> None:
             format_func=lambda name: CRITERIA.get(name).label,
             width="content" if len(names) <= charts.SEGMENTS else 260,
         )
+        known = metrics(run.spec.subject.task)
         url_state.choice(
             "metric",
             "Metric",
-            list(METRICS),
-            format_func=lambda name: METRICS[name].label.capitalize(),
+            list(known),
+            format_func=lambda name: known[name].label.capitalize(),
             width=230,
         )
-        url_state.number(
-            "tolerance",
-            "Tolerance (pp)",
-            min_value=0.0,
-            max_value=100.0,
-            step=0.25,
-            width=150,
-            help="Accuracy drop that you accept, in percentage points.",
-        )
+        tolerance.ask(run.spec.subject.task, width=150, help="that you accept.")
         st.text_input(
             "Layers",
             key="curves_filter",
@@ -97,7 +90,7 @@ def _views(run_id: str, found: Sequence[Variant], was_live: bool) -> None:
         return
     _advice(run, chosen)
     main, side = st.columns([3, 2], gap="medium")
-    table = session.tolerated(run, tolerance=_tolerance())
+    table = session.tolerated(run, tolerance=_tolerance(run))
     shown = table[table["layer"].isin(set(chosen["layer"]))]
     with main:
         _view(run, chosen, shown, other)
@@ -125,8 +118,14 @@ def _criterion(points: pd.DataFrame) -> str:
     return str(chosen if chosen in names else names[0])
 
 
-def _tolerance() -> float:
-    return float(url_state.value("tolerance")) / 100
+def _tolerance(run: RunRow) -> float:
+    return tolerance.accepted(run.spec.subject.task)
+
+
+def _metric(run: RunRow) -> str:
+    known = metrics(run.spec.subject.task)
+    chosen = str(url_state.value("metric"))
+    return chosen if chosen in known else next(iter(known))
 
 
 def focus_layer(points: pd.DataFrame) -> str:
@@ -155,8 +154,8 @@ def _view(run: RunRow, points: pd.DataFrame, table: pd.DataFrame, other: Variant
         *session.stamp(run),
         view,
         criterion,
-        url_state.value("metric"),
-        _tolerance(),
+        _metric(run),
+        _tolerance(run),
         focus_layer(points),
         str(st.session_state.get("curves_filter")),
         session.identity(run.spec.subject),
@@ -164,11 +163,11 @@ def _view(run: RunRow, points: pd.DataFrame, table: pd.DataFrame, other: Variant
     )
     charts.show(figure, key=f"curves_{view}", on_pick=_pick, file_name=f"{view}-{run.run_id}")
     if view == "Curves":
+        words = tolerance.words_of(run.spec.subject.task)
         st.caption(
             f"Colour: the layer in focus and the {SHOWN - 1} most fragile; grey: all others. "
             f"Bands are 95 % intervals; drops under about "
-            f"{formatting.size_of_drop(resolution(points))} "
-            "cannot be told from none."
+            f"{formatting.size_of_drop(resolution(points), words)} cannot be told from none."
             + (f" Thin, with hollow marks: {focus_layer(points)}, {other.name}." if other else "")
         )
 
@@ -195,20 +194,26 @@ def _figure(
     run: RunRow, points: pd.DataFrame, table: pd.DataFrame, other: Variant | None
 ) -> go.Figure:
     criterion, theme, view = _criterion(points), charts.theme(), url_state.value("view")
-    metric, tolerance = url_state.value("metric"), _tolerance()
+    metric, accepted = _metric(run), _tolerance(run)
     if view == "Curves":
         return figures.sensitivity_curves(
             points,
             criterion=criterion,
             highlight=_highlighted(points, table, criterion),
             metric_name=metric,
-            tolerance=tolerance,
+            task=run.spec.subject.task,
+            tolerance=accepted,
             compared=_compared_curves(run, other, layer=focus_layer(points), criterion=criterion),
             theme=theme,
         )
     if view == "Matrix":
         return figures.sensitivity_matrix(
-            points, criterion=criterion, metric_name=metric, tolerance=tolerance, theme=theme
+            points,
+            criterion=criterion,
+            metric_name=metric,
+            task=run.spec.subject.task,
+            tolerance=accepted,
+            theme=theme,
         )
     if view == "Ranking":
         complete = add_not_prunable(table, _reasons(run))
@@ -221,7 +226,7 @@ def _advice(run: RunRow, points: pd.DataFrame) -> None:
     """Say what the curves say to do first, each sentence with its evidence."""
     shares, _ = _sizes(run)
     key = (*session.stamp(run), st.session_state.get("curves_filter"), bool(shares))
-    said = _advised(key, _tolerance(), points, shares)[:ADVICE]
+    said = _advised(key, _tolerance(run), run.spec.subject.task, points, shares)[:ADVICE]
     if said:
         with st.container(border=True, gap="xsmall"):
             for item in said:
@@ -230,9 +235,13 @@ def _advice(run: RunRow, points: pd.DataFrame) -> None:
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def _advised(
-    key: tuple[Hashable, ...], tolerance: float, _points: pd.DataFrame, _shares: dict[str, float]
+    key: tuple[Hashable, ...],
+    tolerance: float,
+    task: str,
+    _points: pd.DataFrame,
+    _shares: dict[str, float],
 ) -> list[Advice]:
-    return advise(_points, tolerance=tolerance, shares=_shares)
+    return advise(_points, tolerance=tolerance, shares=_shares, task=task)
 
 
 def _reasons(run: RunRow) -> dict[str, str]:
@@ -253,7 +262,7 @@ def _focus(
             variant_switch.choose_compared(found)
         other = variant_switch.compared_variant(found)
         layer = focus_layer(points)
-        metric, tolerance = str(url_state.value("metric")), _tolerance()
+        metric, accepted = _metric(run), _tolerance(run)
         rows = table[table["layer"] == layer]
         names = leading(rows, most=charts.SERIES, first=(_criterion(points),))
         compared = _compared_curves(run, other, layer=layer, criterion=_criterion(points))
@@ -262,7 +271,8 @@ def _focus(
                 points[points["criterion"].isin(names)],
                 layer=layer,
                 metric_name=metric,
-                tolerance=tolerance,
+                task=run.spec.subject.task,
+                tolerance=accepted,
                 criteria=charts.series(run.spec.criteria, names),
                 compared=compared,
                 theme=charts.theme(),
@@ -271,7 +281,7 @@ def _focus(
             *session.stamp(run),
             layer,
             metric,
-            tolerance,
+            accepted,
             *names,
             _stamp(other),
         )
@@ -289,7 +299,7 @@ def _focus(
 
 def _say_compared(run: RunRow, points: pd.DataFrame, criterion: str, other: Variant) -> None:
     """Say what the layer in focus tolerates in the variant, and offer both point by point."""
-    table = session.tolerated(other.run, tolerance=_tolerance())
+    table = session.tolerated(other.run, tolerance=_tolerance(run))
     same = table["layer"].isin(points["layer"]) & (table["criterion"] == criterion)
     for row in table[same].to_dict("records"):
         st.markdown(_sentence(row, other.name))

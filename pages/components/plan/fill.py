@@ -10,7 +10,7 @@ from analysis.allocation import GOALS, STRATEGIES, budgets
 from analysis.evaluation import LoadedSubject
 from analysis.plans import USUAL, require_fit, rounded
 from analysis.records import Plan, Recipe
-from pages.components.state import Session, plan_state, url_state
+from pages.components.state import Session, plan_state, tolerance
 from pages.components.widgets import formatting, problem
 from pruners.errors import PruneScopeError
 
@@ -21,14 +21,8 @@ def draw(current: Session, subject: LoadedSubject, plan: Plan, points: pd.DataFr
     """Draw the bar of actions above the table."""
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="bottom"):
-            url_state.number(
-                "tolerance",
-                "Tolerance (pp)",
-                min_value=0.0,
-                max_value=100.0,
-                step=0.25,
-                width=108,
-                help="Accuracy drop per layer that the table marks as tolerated.",
+            tolerance.ask(
+                current.chosen.task, width=108, help="per layer that the table marks as tolerated."
             )
             name = st.selectbox(
                 "Fill by",

@@ -11,17 +11,23 @@ from streamlit.delta_generator import DeltaGenerator
 from analysis.evaluation import LiveResult, LoadedSubject
 from analysis.plans import Prediction
 from analysis.records import Plan
+from analysis.tasks import Task
 from pages.components.widgets import formatting
 
-LABEL = "Measured accuracy"
 # Faster than this nobody reads, and each redraw takes time from the measurement.
 REDRAW_SECONDS = 0.15
+
+
+def label(task: Task) -> str:
+    """Return what the card is called."""
+    return f"Measured {task.words.label}"
 
 
 def show(
     result: LiveResult | None,
     slot: DeltaGenerator,
     note: DeltaGenerator,
+    task: Task,
     predicted: Prediction | None = None,
 ) -> None:
     """Draw one state of the measurement, None before the first batch.
@@ -30,7 +36,7 @@ def show(
     would move by a row, and a click that is under way would hit the wrong layer.
     """
     with slot.container(height="stretch"):
-        _metric(result)
+        _metric(result, task)
     if result is None:
         note.caption("Measuring live.")
         return
@@ -40,32 +46,29 @@ def show(
             " :orange[:material/warning:] Outside of what the curves predict: these layers do not "
             "add up. Trust the measurement."
         )
-    note.caption(f"Measured live: {caption(result)}.{surprise}")
+    note.caption(f"Measured live: {caption(result, task)}.{surprise}")
 
 
-def _metric(result: LiveResult | None) -> None:
+def _metric(result: LiveResult | None, task: Task) -> None:
     if result is None:
-        st.metric(LABEL, "measuring", border=True, height="stretch")
+        st.metric(label(task), "measuring", border=True, height="stretch")
         return
     low, high = -result.interval.high, -result.interval.low
     st.metric(
-        LABEL,
-        formatting.percent(result.accuracy),
-        **formatting.delta(formatting.points(-result.drop), changed=result.drop != 0),
-        delta_description=f"({formatting.points_range(low, high)})",
+        label(task),
+        formatting.score(result.accuracy, task.words),
+        **formatting.score_card(-result.drop, task.words),
+        delta_description=f"({formatting.gain_range(low, high, task.words)})",
         help="Change against the dense model on the same samples, with its 95 % interval. "
-        + caption(result),
+        + caption(result, task),
         border=True,
         height="stretch",
     )
 
 
-def caption(result: LiveResult) -> str:
+def caption(result: LiveResult, task: Task) -> str:
     """Return the counts behind a result."""
-    count = (
-        f"{formatting.thousands(result.sums.count('correct'))} of "
-        f"{formatting.thousands(result.samples)} right"
-    )
+    count = task.evidence(result.sums) + (" right" if task.right else "")
     if result.is_final:
         return f"{count} in {formatting.duration(result.seconds)}"
     return f"{count}, {formatting.thousands(result.total - result.samples)} samples to go"
@@ -83,14 +86,14 @@ def stream(
     An edit that arrives meanwhile ends this at the next redraw; what other sessions measure goes
     on.
     """
-    drawn = -math.inf
+    drawn, task = -math.inf, subject.prepared.subject.task
     try:
         for result in subject.measure(plan):
             now = time.monotonic()
             if result.is_final or now - drawn >= REDRAW_SECONDS:
-                show(result, slot, note, predicted)
+                show(result, slot, note, task, predicted)
                 drawn = now
     except Exception:
-        slot.metric(LABEL, formatting.DASH, border=True, height="stretch")
+        slot.metric(label(task), formatting.DASH, border=True, height="stretch")
         note.caption("Not measured; the reason is at the end of this page.")
         raise

@@ -10,7 +10,8 @@ import streamlit as st
 
 from analysis.curves import sparklines
 from analysis.records import Plan
-from pages.components.state import Session, plan_state, url_state
+from analysis.tasks import Words
+from pages.components.state import Session, plan_state, tolerance, url_state
 from pages.components.widgets import formatting
 from pruners.criteria import CRITERIA
 from pruners.granularity import parse
@@ -23,7 +24,7 @@ def draw(plan: Plan, table: pd.DataFrame, points: pd.DataFrame, current: Session
     if table.empty:
         st.info("This model has nothing to prune at this granularity.", icon=":material/info:")
         return
-    shown = _shown(table, points)
+    shown = _shown(table, points, tolerance.words_of(plan.subject.task))
     key = f"plan_{plan_state.revision()}"
     st.data_editor(
         shown,
@@ -39,7 +40,7 @@ def draw(plan: Plan, table: pd.DataFrame, points: pd.DataFrame, current: Session
     )
 
 
-def _shown(table: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
+def _shown(table: pd.DataFrame, points: pd.DataFrame, words: Words) -> pd.DataFrame:
     lines = {name: sparklines(points, criterion=name) for name in table["criterion"].unique()}
     return pd.DataFrame(
         {
@@ -58,7 +59,7 @@ def _shown(table: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
                 for kept, total in zip(table["kept"], table["total"], strict=True)
             ],
             "drop": [
-                _drop(row["drop"], row["drop_low"], row["drop_high"])
+                _drop(row["drop"], row["drop_low"], row["drop_high"], words)
                 for row in table.to_dict("records")
             ],
             "note": table["note"],
@@ -66,12 +67,12 @@ def _shown(table: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _drop(drop: float, low: float, high: float) -> str:
+def _drop(drop: float, low: float, high: float, words: Words) -> str:
     if math.isnan(drop):
         return "not measured"
     if low == high == 0:
         return formatting.DASH
-    return f"{formatting.points(drop)} ({formatting.points_range(low, high)})"
+    return formatting.drop(drop, low, high, words)
 
 
 def _columns(table: pd.DataFrame, current: Session) -> dict[str, Any]:

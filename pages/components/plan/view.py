@@ -9,16 +9,15 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from analysis import figures, plans
-from analysis.curves import COLUMNS, tolerated
+from analysis.curves import columns, tolerated
 from analysis.evaluation import LoadedSubject
 from analysis.plans import Curves, Prediction, dense_accuracy, plan_table, predict_from
 from analysis.records import Plan
-from analysis.uncertainty import wilson
 from pages.components.plan import fill, live, table_editor
-from pages.components.state import Session, plan_state, session, url_state
+from pages.components.state import Session, plan_state, session, tolerance, url_state
 from pages.components.widgets import charts, formatting, guarded, ribbon, size_card
 
-NO_POINTS = pd.DataFrame(columns=list(COLUMNS))
+NO_POINTS = pd.DataFrame(columns=list(columns()))
 
 
 def draw(current: Session) -> None:
@@ -37,9 +36,9 @@ def draw(current: Session) -> None:
     predicted = None if curves.points.empty else curves.predict(plan)
     slot, note = _cards(subject, plan, predicted)
     fill.draw(current, subject, plan, curves.points)
-    table = plan_table(plan, curves.envelopes, curves.limits, tolerance=_tolerance())
+    table = plan_table(plan, curves.envelopes, curves.limits, tolerance=_tolerance(current))
     table_editor.draw(plan, table, curves.points, current)
-    _details(subject, plan, curves.points, table)
+    _details(current, plan, curves.points, table)
     if subject.prepared.subject.evaluation is not None:
         with guarded("The plan cannot be measured"):
             live.stream(subject, plan, slot, note, predicted)
@@ -65,8 +64,8 @@ def _other_run(current: Session, subject: LoadedSubject, plan: Plan) -> None:
         )
 
 
-def _tolerance() -> float:
-    return float(url_state.value("tolerance")) / 100
+def _tolerance(current: Session) -> float:
+    return tolerance.accepted(current.chosen.task)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,14 +84,16 @@ class RunCurves:
 
     def predict(self, plan: Plan) -> Prediction:
         """Predict a plan's drop; see `analysis.plans.predict`."""
-        return predict_from(plan, self.envelopes).within(dense_accuracy(self.points))
+        return predict_from(plan, self.envelopes).within(
+            dense_accuracy(self.points), plan.subject.task
+        )
 
 
 def _run_curves(current: Session) -> RunCurves:
     run = current.run
     if run is None or current.is_stale:
-        return RunCurves(NO_POINTS, {}, tolerated(NO_POINTS, tolerance=_tolerance()))
-    limits = session.tolerated(run, tolerance=_tolerance())
+        return RunCurves(NO_POINTS, {}, tolerated(NO_POINTS, tolerance=_tolerance(current)))
+    limits = session.tolerated(run, tolerance=_tolerance(current))
     return RunCurves(session.points(run), session.envelopes(run), limits)
 
 
@@ -100,6 +101,7 @@ def _cards(
     subject: LoadedSubject, plan: Plan, predicted: Prediction | None
 ) -> tuple[DeltaGenerator, DeltaGenerator]:
     """Draw sizes and accuracies; return where the live measurement goes."""
+    task = subject.prepared.subject.task
     (dense_params, dense_macs), (params, macs) = subject.dense_size, subject.size(plan)
     with st.grid(4, min_column_width=200):
         size_card("Parameters", dense_params, params)
@@ -108,17 +110,19 @@ def _cards(
         slot = st.empty()
     note = st.empty()
     if subject.prepared.subject.evaluation is None:
-        slot.metric(live.LABEL, formatting.DASH, border=True, height="stretch")
+        slot.metric(live.label(task), formatting.DASH, border=True, height="stretch")
         note.caption("Nothing is measured: the subject has no evaluation data.")
     else:
-        live.show(subject.known(plan), slot, note, predicted)
+        live.show(subject.known(plan), slot, note, task, predicted)
     return slot, note
 
 
 def _predicted(subject: LoadedSubject, found: Prediction | None) -> None:
+    task = subject.prepared.subject.task
+    label = f"Predicted {task.words.label}"
     if found is None:
         st.metric(
-            "Predicted accuracy",
+            label,
             formatting.DASH,
             help="Predictions come from a sweep's curves; there is no run for this subject.",
             border=True,
@@ -126,15 +130,15 @@ def _predicted(subject: LoadedSubject, found: Prediction | None) -> None:
         )
         return
     dense = subject.baseline()
-    found = found.within(dense.accuracy)
-    interval = wilson(dense.sums.count("correct"), dense.samples)
+    found = found.within(dense.accuracy, task.name)
+    words, interval = task.words, task.score_interval(dense.sums)
     st.metric(
-        "Predicted accuracy",
-        formatting.percent(dense.accuracy - found.drop),
-        **formatting.delta(formatting.points(-found.drop), changed=found.drop != 0),
-        delta_description=f"({formatting.points_range(-found.high, -found.low)})",
-        help=f"Assumes: {found.assumption}. Dense: {formatting.percent(dense.accuracy)} "
-        f"({formatting.percent_range(interval.low, interval.high)}). {_gaps(found)}",
+        label,
+        formatting.score(dense.accuracy - found.drop, words),
+        **formatting.score_card(-found.drop, words),
+        delta_description=f"({formatting.gain_range(-found.high, -found.low, words)})",
+        help=f"Assumes: {found.assumption}. Dense: {formatting.score(dense.accuracy, words)} "
+        f"({formatting.score_range(interval.low, interval.high, words)}). {_gaps(found)}",
         border=True,
         height="stretch",
     )
@@ -149,7 +153,7 @@ def _gaps(found: Prediction) -> str:
     return " ".join(parts)
 
 
-def _details(subject: LoadedSubject, plan: Plan, points: pd.DataFrame, table: pd.DataFrame) -> None:
+def _details(current: Session, plan: Plan, points: pd.DataFrame, table: pd.DataFrame) -> None:
     layers = table["layer"].tolist()
     if not layers:
         return
@@ -170,7 +174,8 @@ def _details(subject: LoadedSubject, plan: Plan, points: pd.DataFrame, table: pd
                 figures.focus_curves(
                     points,
                     layer=name,
-                    tolerance=_tolerance(),
+                    task=current.chosen.task,
+                    tolerance=_tolerance(current),
                     theme=charts.theme(),
                     height=280,
                 ),

@@ -11,7 +11,6 @@ from analysis import figures
 from analysis.edits import PreparedSubject
 from analysis.evaluation import LoadedSubject
 from analysis.records import SubjectSpec
-from analysis.uncertainty import wilson
 from pages.components.state import DEMO, Session, session
 from pages.components.widgets import charts, formatting, go
 from pruners.errors import PruneScopeError
@@ -63,10 +62,8 @@ def tick(line: str, *, fine: bool = True) -> None:
 def _loaded(prepared: PreparedSubject) -> None:
     subject = prepared.subject
     shape = " x ".join(str(size) for size in subject.example.shape[1:])
-    tick(
-        f"Loads and answers: input {shape}, "
-        f"{formatting.plural(subject.num_classes, 'class', 'classes')}"
-    )
+    classes = formatting.plural(subject.num_classes, "class", "classes")
+    tick(f"Loads and answers: input {shape}" + (f", {classes}" if subject.num_classes else ""))
     for name, split in (("Evaluation", subject.evaluation), ("Calibration", subject.calibration)):
         if split is None:
             tick(f"No {name.lower()} data: what needs it is not offered", fine=False)
@@ -101,12 +98,12 @@ def _baseline(subject: LoadedSubject) -> None:
     if subject.prepared.subject.evaluation is None:
         return
     result = subject.baseline()
-    interval = wilson(result.sums.count("correct"), result.samples)
-    correct = formatting.thousands(result.sums.count("correct"))
-    counts = f"{correct} of {formatting.thousands(result.samples)}"
+    task = subject.prepared.subject.task
+    interval = task.score_interval(result.sums)
     tick(
-        f"Baseline **{formatting.percent(result.accuracy)}** ({counts}, 95 % interval "
-        f"{formatting.percent_range(interval.low, interval.high)})"
+        f"Baseline **{formatting.score(result.accuracy, task.words)}** "
+        f"({task.evidence(result.sums)}, 95 % interval "
+        f"{formatting.score_range(interval.low, interval.high, task.words)})"
     )
 
 

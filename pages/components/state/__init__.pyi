@@ -1,4 +1,4 @@
-from . import plan_state, session, subject_cache, url_state
+from . import plan_state, session, subject_cache, tolerance, url_state
 from .demo import DEMO
 from .evaluations import EVALUATED, EVALUATIONS
 from .session import Session, choose_subject, loaded
@@ -15,5 +15,6 @@ __all__ = [
     "session",
     "subject_cache",
     "subjects",
+    "tolerance",
     "url_state",
 ]

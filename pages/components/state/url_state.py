@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from analysis.curves import METRICS
+from analysis.curves import DROP
 
 PREFIX = "address_"
 
@@ -55,8 +55,8 @@ class Parameter:
 PARAMETERS: Mapping[str, Parameter] = {
     "run": Parameter(None, str),
     "plan": Parameter(None, str),
-    "metric": Parameter("drop", _one_of(tuple(METRICS))),
-    "tolerance": Parameter(1.0, _number(0, 100)),
+    "metric": Parameter(DROP, str),
+    "tolerance": Parameter(None, _number(0, 100)),
     "criterion": Parameter(None, str),
     "layer": Parameter(None, str),
     "beside": Parameter(None, str),
@@ -108,11 +108,11 @@ def link() -> str:
     return f"{base}?{query}" if query else base
 
 
-def _take(name: str, key: str) -> None:
+def _take(name: str, key: str, unset: Any = None) -> None:
     chosen = st.session_state[key]
     # A segmented control that is clicked twice gives None: the choice stays.
     if chosen is not None:
-        put(name, chosen)
+        put(name, None if chosen == unset else chosen)
     else:
         st.session_state[key] = value(name)
 
@@ -126,10 +126,12 @@ def _widget_key(name: str, options: Sequence[Any] | None = None) -> str:
     return key
 
 
-def number(name: str, label: str, **options: Any) -> float:
-    """Draw a number field for a parameter."""
+def number(name: str, label: str, *, unset: float, **options: Any) -> None:
+    """Draw a number field for a parameter; ``unset`` is what an address without it means."""
     key = _widget_key(name)
-    return float(st.number_input(label, key=key, on_change=_take, args=(name, key), **options))
+    if st.session_state[key] is None:
+        st.session_state[key] = unset
+    st.number_input(label, key=key, on_change=_take, args=(name, key, unset), **options)
 
 
 def choice(

@@ -20,7 +20,7 @@ from analysis.sweeps import (
     plan_sweep,
 )
 from analysis.worker import known_points, launch
-from pages.components.state import Session, session, url_state
+from pages.components.state import Session, session, tolerance, url_state
 from pages.components.widgets import formatting
 from pruners.criteria import CRITERIA, scoring
 from pruners.granularity import parse, presets
@@ -91,7 +91,7 @@ def _spec(prepared: PreparedSubject) -> SweepSpec:
             help=OPTIONS.get("layers").help + ".",
             persist_state="session",
         )
-    mode, precision = _mode()
+    mode, precision = _mode(prepared.subject.spec.task)
     semantics, repair, reduction = _methods(chosen.is_structured)
     _explain(criteria)
     return SweepSpec(
@@ -105,7 +105,7 @@ def _spec(prepared: PreparedSubject) -> SweepSpec:
         reduction=reduction,
         mode=mode,
         precision=precision,
-        tolerance=float(url_state.value("tolerance")) / 100,
+        tolerance=tolerance.accepted(prepared.subject.spec.task),
     )
 
 
@@ -129,20 +129,12 @@ def explained(option: Option) -> str:
     return "  \n".join([f"{option.help}.", *lines])
 
 
-def _mode() -> tuple[str, str]:
+def _mode(task: str) -> tuple[str, str]:
     """Ask how much is measured, and in which precision."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         mode = _segments(OPTIONS.get("mode"))
         if MODES.get(mode).stops_early:
-            url_state.number(
-                "tolerance",
-                "Tolerance (pp)",
-                min_value=0.0,
-                max_value=100.0,
-                step=0.25,
-                width=150,
-                help="Accuracy drop that the sweep decides on.",
-            )
+            tolerance.ask(task, width=150, help="that the sweep decides on.")
         return mode, _segments(OPTIONS.get("precision"))
 
 

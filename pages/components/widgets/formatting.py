@@ -10,6 +10,7 @@ from typing import Any
 from analysis.records import Progress
 from analysis.sentences import listed as listed
 from analysis.sentences import plural as plural
+from analysis.tasks import Words
 
 SPACE = "\N{NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
@@ -29,24 +30,53 @@ def percent_range(low: float, high: float, *, digits: int = 2) -> str:
     return f"{low * 100:.{digits}f} to {high * 100:.{digits}f}{SPACE}%"
 
 
-def points(fraction: float | None, *, digits: int = 2) -> str:
-    """Return a difference of fractions in percentage points, signed: ``+0.35 pp``."""
-    if fraction is None or math.isnan(fraction):
+def score(value: float, words: Words) -> str:
+    """Return a score as its task writes it, ``92.41 %``; a dash where it is not known."""
+    return DASH if math.isnan(value) else words.score(value, space=SPACE)
+
+
+def score_range(low: float, high: float, words: Words) -> str:
+    """Return an interval of a score, the unit once: ``91.17 to 93.50 %``."""
+    first, last = sorted((low * words.scale, high * words.scale))
+    return f"{first:.{words.digits}f} to {last:.{words.digits}f}{_unit(words.unit)}"
+
+
+def gain(amount: float, words: Words) -> str:
+    """Return what a score gains, signed as people count it: ``+0.35 pp``."""
+    if math.isnan(amount):
         return DASH
-    return f"{signed(fraction * 100, digits=digits)}{SPACE}pp"
+    return f"{signed(amount * words.scale, digits=words.digits)}{_unit(words.drop_unit)}"
 
 
-def size_of_drop(fraction: float | None, *, digits: int = 2) -> str:
-    """Return an amount in percentage points without a sign: ``0.98 pp``."""
-    if fraction is None or math.isnan(fraction):
-        return DASH
-    return f"{fraction * 100:.{digits}f}{SPACE}pp"
+def gain_range(low: float, high: float, words: Words) -> str:
+    """Return an interval of what a score gains."""
+    ends = sorted((low * words.scale, high * words.scale))
+    first, last = (signed(end, digits=words.digits) for end in ends)
+    return f"{first} to {last}{_unit(words.drop_unit)}"
 
 
-def points_range(low: float, high: float, *, digits: int = 2) -> str:
-    """Return an interval of differences in percentage points."""
-    first, last = signed(low * 100, digits=digits), signed(high * 100, digits=digits)
-    return f"{first} to {last}{SPACE}pp"
+def drop(amount: float, low: float, high: float, words: Words) -> str:
+    """Return a drop with its interval, signed: what is lost counts up."""
+    value, first, last = (
+        signed(item * words.drop_scale, digits=words.digits) for item in (amount, low, high)
+    )
+    unit = _unit(words.drop_unit)
+    return f"{value}{unit} ({first} to {last}{unit})"
+
+
+def size_of_drop(amount: float, words: Words) -> str:
+    """Return an amount without a sign: ``0.98 pp``."""
+    return DASH if math.isnan(amount) else f"{words.drop(amount)}{_unit(words.drop_unit)}"
+
+
+def _unit(unit: str) -> str:
+    return unit and SPACE + unit
+
+
+def score_card(amount: float, words: Words) -> dict[str, Any]:
+    """Return the arguments that make a metric show what a score gains; see `delta`."""
+    better = "up" if words.scale > 0 else "down"
+    return delta(gain(amount, words), changed=amount != 0, better_when=better)
 
 
 def signed(value: float, *, digits: int = 2) -> str:

@@ -240,7 +240,7 @@ def test_the_envelope_is_drawn_beside_the_raw_curve() -> None:
     assert list(lifted.y)[2:4] == pytest.approx([2.0, 2.0])
 
 
-@pytest.mark.parametrize("name", curves.METRICS)
+@pytest.mark.parametrize("name", curves.metrics())
 def test_every_metric_can_be_drawn(name: str) -> None:
     figure = figures.sensitivity_curves(
         POINTS, criterion="l1", highlight=["conv2"], metric_name=name, tolerance=0.01

@@ -1,0 +1,183 @@
+"""What the sums of a task mean: score, drop, intervals, columns and words. Needs no torch.
+
+Lists of runs and tables are read without the model, so this part of a task stands alone. A score is
+the higher the better, as a drop is the lower the better; `Words` turn round what people know the
+other way, such as a perplexity.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from analysis.records import SliceCounts, Sums
+from analysis.uncertainty import Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A quantity that curves can show.
+
+    Attributes:
+        column: Column of the points table.
+        low: Column of the interval's lower end; empty where the table has no interval.
+        high: Column of the upper end.
+        label: What an axis says.
+        unit: Unit after scaling, such as ``pp``, ``%`` or ``nats``.
+        scale: Factor from the table's value to the shown one.
+    """
+
+    column: str
+    low: str
+    high: str
+    label: str
+    unit: str
+    scale: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """How a score and its drop are called and written.
+
+    Attributes:
+        label: What the score is called, such as ``accuracy``.
+        column: Its column in files.
+        drop_label: What a drop is called.
+        drop_column: Its column in files.
+        unit: Of the shown score, such as ``%``, ``dB`` or nothing.
+        drop_unit: Of the shown drop, such as ``pp``.
+        scale: Factor from a score to the shown one; negative where people count it the other way,
+            the lower the better.
+        digits: Behind the point.
+        worst: Smallest score that there can be, not scaled.
+        best: Largest one.
+        tolerance: Largest drop that is accepted if nobody says otherwise, not scaled.
+    """
+
+    label: str
+    column: str
+    drop_label: str
+    drop_column: str
+    unit: str = ""
+    drop_unit: str = ""
+    scale: float = 1.0
+    digits: int = 2
+    worst: float = -math.inf
+    best: float = math.inf
+    tolerance: float = 0.01
+
+    @property
+    def drop_scale(self) -> float:
+        """Factor from a drop to the shown one: a drop is a loss whichever way scores count."""
+        return abs(self.scale)
+
+    def in_files(self, value: float) -> float:
+        """Return a score the way round that people count it, not scaled."""
+        return value if self.scale > 0 else -value
+
+    def score(self, value: float, *, space: str = "") -> str:
+        """Return a score as people write it; ``space`` stands before a percent sign.
+
+        >>> words = Words(label="perplexity", column="perplexity", drop_label="", drop_column="",
+        ...               scale=-1.0)
+        >>> words.score(-12.345), words.interval(-13.0, -12.0)
+        ('12.35', '12.00 to 13.00')
+        """
+        return f"{value * self.scale:.{self.digits}f}{self._unit(self.unit, space)}"
+
+    def interval(self, low: float, high: float) -> str:
+        """Return an interval of the score, the smaller number first."""
+        ends = (low, high) if self.scale > 0 else (high, low)
+        return " to ".join(self.score(end) for end in ends)
+
+    def drop(self, value: float) -> str:
+        """Return a drop without its unit."""
+        return f"{value * self.drop_scale:.{self.digits}f}"
+
+    def limit(self, tolerance: float) -> str:
+        """Return an accepted drop with its unit, in as few digits as it has."""
+        return f"{tolerance * self.drop_scale:g}{self._unit(self.drop_unit, ' ')}"
+
+    def amount(self, value: float) -> str:
+        """Return the size of a difference of scores, roughly, with its unit."""
+        return f"{abs(value) * self.drop_scale:.1f}{self._unit(self.drop_unit, ' ')}"
+
+    @staticmethod
+    def _unit(unit: str, space: str) -> str:
+        return unit and f"{space if unit == '%' else space or ' '}{unit}"
+
+
+class Scoring(Protocol):
+    """What the sums of a task mean.
+
+    Attributes:
+        terms: Names of what is summed over samples, beside ``samples``.
+        words: How score and drop are written.
+        right: The term that counts right samples; empty where the score is no share.
+        same: The term that counts samples answered as by the dense model; empty without one.
+        columns: The task's own columns of the points table, floats; see `values`.
+        metrics: What curves can show of them, by name.
+    """
+
+    terms: tuple[str, ...]
+    words: Words
+    right: str = ""
+    same: str = ""
+    columns: tuple[str, ...] = ()
+    metrics: Mapping[str, Metric] = {}
+
+    def score(self, sums: Sums) -> float:
+        """Return the score, the higher the better; NaN without samples."""
+
+    def score_interval(self, sums: Sums, confidence: float = 0.95) -> Interval:
+        """Return the interval of the score."""
+
+    def drop(self, sums: Sums) -> float:
+        """Return the score lost against the dense model; NaN without samples."""
+
+    def drop_interval(self, sums: Sums, confidence: float = 0.95) -> Interval:
+        """Return the interval of the drop, paired: both models saw the same samples."""
+
+    def drops(
+        self, sums: Sequence[Sums], confidence: float = 0.95
+    ) -> list[tuple[float, float, float]]:
+        """Return the drop and the ends of its interval for each of many sums."""
+        found = []
+        for item in sums:
+            interval = self.drop_interval(item, confidence)
+            found.append((self.drop(item), interval.low, interval.high))
+        return found
+
+    def counts(self, sums: Sums) -> SliceCounts:
+        """Return what a sequential test of the drop reads of a slice."""
+
+    def values(self, sums: Sums, dense: Sums | None, *, has_labels: bool) -> dict[str, float]:
+        """Return the values of the task's own columns, as far as they are known.
+
+        Args:
+            sums: Of some samples, at least one.
+            dense: Of the dense model on the same samples, where known.
+            has_labels: Whether the data has labels.
+        """
+        return {}
+
+    def right_count(self, sums: Sums) -> int | None:
+        """Return how many samples are right; None where the score is no share."""
+        return sums.count(self.right) if self.right else None
+
+    def same_share(self, sums: Sums) -> float | None:
+        """Return the share of samples answered as by the dense model; None where unknown."""
+        return sums[self.same] / sums.samples if self.same and sums.samples else None
+
+    def facts(self, sums: Sums) -> dict[str, float]:
+        """Return right samples, where they are counted, and the score, by their names in files."""
+        right = self.right_count(sums)
+        counted: dict[str, float] = {} if right is None else {self.right: right}
+        return counted | {self.words.column: self.words.in_files(self.score(sums))}
+
+    def evidence(self, sums: Sums) -> str:
+        """Return the counts behind a score: ``1,848 of 2,000``, or ``2,000 samples``."""
+        right = self.right_count(sums)
+        return f"{sums.samples:,} samples" if right is None else f"{right:,} of {sums.samples:,}"
