@@ -20,9 +20,8 @@ from analysis.records.subject import SubjectSpec
 from analysis.records.sweep import SweepSpec, SweepUpdate
 from analysis.subjects.subject import load_subject
 from analysis.sweeps.adaptive import answers
-from analysis.sweeps.planned import plan_sweep
 from analysis.sweeps.ratios import parse_ratios
-from analysis.sweeps.sweep import iter_sweep
+from analysis.sweeps.sweep import iter_sweep, plan_sweep
 from benchmarks.exact_sweep import Clock, PlainLoop, masks_of
 
 

@@ -38,9 +38,8 @@ from analysis.records.subject import SubjectSpec
 from analysis.records.sums import Sums
 from analysis.records.sweep import PointKey, SweepSpec, SweepUpdate
 from analysis.subjects.subject import load_subject
-from analysis.sweeps.planned import plan_sweep
 from analysis.sweeps.ratios import parse_ratios
-from analysis.sweeps.sweep import iter_sweep
+from analysis.sweeps.sweep import iter_sweep, plan_sweep
 from benchmarks.images import random_images
 from pruners.capture import named_state
 from pruners.groups.removal import remove

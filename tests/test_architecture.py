@@ -110,9 +110,27 @@ def definition(package: str, name: str) -> str:
     return package
 
 
+def looked_up(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield (package, name) for names that are looked up later, as ``sweeps.AdaptiveSweep``."""
+    packages: dict[str, str] = {}
+    for node in statements(path):
+        if isinstance(node, ast.ImportFrom):
+            names = {
+                alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names
+            }
+            packages |= {name: full for name, full in names.items() if full in PACKAGES}
+    for item in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if (
+            isinstance(item, ast.Attribute)
+            and isinstance(item.value, ast.Name)
+            and item.value.id in packages
+        ):
+            yield packages[item.value.id], item.attr
+
+
 def used_modules(path: Path) -> set[str]:
     """Return the own modules that a file needs, each name followed to where it is defined."""
-    found: set[str] = set()
+    found = {definition(package, name) for package, name in looked_up(path)}
     for node in statements(path):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names if alias.name in MODULES}
@@ -121,6 +139,21 @@ def used_modules(path: Path) -> set[str]:
         elif node.module in MODULES:
             found.add(str(node.module))
     return found
+
+
+def test_what_is_looked_up_later_is_there() -> None:
+    """Point 3b of issue 8: among it the functions of every registry's entries."""
+    looked = {pair for path in sources() for pair in looked_up(path)}
+    assert ("analysis.sweeps", "AdaptiveSweep") in looked
+    for package, name in sorted(looked):
+        assert getattr(importlib.import_module(package), name) is not None
+
+
+def test_what_a_registry_looks_up_later_counts(tmp_path: Path) -> None:
+    """Point 2 of issue 8: circles through ``from analysis import sweeps ... sweeps.X``."""
+    path = tmp_path / "modes.py"
+    path.write_text("from analysis import sweeps\nrun = lambda: sweeps.AdaptiveSweep()\n")
+    assert used_modules(path) == {"analysis.sweeps", "analysis.sweeps.adaptive"}
 
 
 def package_of(name: str) -> str:

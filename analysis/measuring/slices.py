@@ -46,10 +46,23 @@ class Slices:
         split: The evaluation set.
         batch_size: Samples a batch.
         looks: Numbers of samples at which the first batch is cut; those beyond it are left out.
+        come_back: Whether slices are read more than once, so that their values are worth keeping.
+
+    Attributes:
+        looks: As given.
+        come_back: As given.
     """
 
-    def __init__(self, split: Split, batch_size: int, *, looks: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self,
+        split: Split,
+        batch_size: int,
+        *,
+        looks: tuple[int, ...] = (),
+        come_back: bool = False,
+    ) -> None:
         self._split = split
+        self.looks, self.come_back = looks, come_back
         total = len(split)
         first = min(batch_size, total)
         ends = [end for end in looks if end < first]

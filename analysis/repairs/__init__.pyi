@@ -8,7 +8,7 @@ from .points import (
     least_squares_point,
     weight_names,
 )
-from .registry import NO_REPAIR, REPAIRS, check_repair, plan_repairs, sweep_repairs
+from .registry import NO_REPAIR, REPAIRS, check_repair, plan_repairs, point_repairer, sweep_repairs
 from .student import Student, open_student
 from .whole_plan import PlanWork, batch_norm_plan, least_squares_plan, obs_plan, tuned_plan
 
@@ -32,6 +32,7 @@ __all__ = [
     "obs_plan",
     "open_student",
     "plan_repairs",
+    "point_repairer",
     "searched_plan",
     "sweep_repairs",
     "tuned_edit",

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from analysis.edits import Edit, PreparedSubject, Target
 from analysis.repairs.layers import Batches, calibration_batches, is_visible, weight_masks
-from analysis.repairs.registry import check_repair, sweep_repairs
+from analysis.repairs.method import RepairMethod
 from pruners.errors import UnsupportedError
 from pruners.layers import conv_groups, find_layer, native_weight
 from pruners.reconstruction import (
@@ -22,7 +22,6 @@ from pruners.reconstruction import (
     least_squares,
     repair_one,
 )
-from pruners.semantics import SEMANTICS
 from pruners.statistics import column_length
 
 # Repaired tensors of a sweep's points, and moments of layers, are kept up to this size each.
@@ -38,23 +37,17 @@ class PointRepairer:
 
     Args:
         prepared: The subject.
-        method: One of `sweep_repairs`.
-        semantics: ``removal`` or ``weights``.
+        method: How; see `sweep_repairs` and `check_repair`.
 
     Attributes:
         prepared: The subject.
         batches: The calibration set; empty where nothing is repaired.
     """
 
-    def __init__(
-        self, prepared: PreparedSubject, *, method: str, semantics: str = "removal"
-    ) -> None:
-        found = check_repair(
-            method, removes=SEMANTICS.get(semantics).removes, known=sweep_repairs()
-        )
-        self._method = found.in_sweeps
+    def __init__(self, prepared: PreparedSubject, method: RepairMethod) -> None:
+        self._method = method.in_sweeps
         self.prepared = prepared
-        self.batches: Batches = calibration_batches(prepared) if found.in_sweeps else []
+        self.batches: Batches = calibration_batches(prepared) if method.in_sweeps else []
         self._moments: OrderedDict[str, Moments] = OrderedDict()
         self._cache: OrderedDict[Hashable, Edit] = OrderedDict()
 

@@ -5,10 +5,17 @@ Names and help are known without torch: what the entries do is looked up when th
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from analysis import repairs
 from analysis.repairs.method import PointRepair, RepairMethod
 from pruners.errors import UnknownNameError, UnsupportedError
 from pruners.registry import Registry
+from pruners.semantics import SEMANTICS
+
+if TYPE_CHECKING:
+    from analysis.edits import PreparedSubject
+    from analysis.repairs.points import PointRepairer
 
 NO_REPAIR = "none"
 REPAIRS = Registry(
@@ -77,6 +84,25 @@ def plan_repairs(*, removes: bool = True) -> tuple[str, ...]:
     return tuple(
         entry.name for entry in REPAIRS if entry.in_plans and (removes or not entry.needs_removal)
     )
+
+
+def point_repairer(
+    prepared: PreparedSubject, method: str, *, semantics: str = "removal"
+) -> PointRepairer:
+    """Return what repairs the points of a sweep.
+
+    Args:
+        prepared: The subject.
+        method: One of `sweep_repairs`.
+        semantics: ``removal`` or ``weights``.
+
+    Raises:
+        UnknownNameError: No such repair.
+        UnsupportedError: It does not fit the semantics.
+    """
+    removes = SEMANTICS.get(semantics).removes
+    found = check_repair(method, removes=removes, known=sweep_repairs())
+    return repairs.PointRepairer(prepared, found)
 
 
 def check_repair(

@@ -1,15 +1,9 @@
 from . import allowed_paths
-from .address import Address, parse_data, parse_model
+from .address import Address
 from .allowed_paths import roots_of_environment
-from .models import (
-    build_by_factory,
-    build_sample,
-    build_timm,
-    build_torchvision,
-    load_model,
-    sample_names,
-)
+from .models import load_model, sample_names
 from .overview import GroupRow, Inventory, build_inventory, inventory
+from .parsing import parse_data, parse_model
 from .schemes import DATA_SCHEMES, MODEL_SCHEMES, Scheme
 from .stamps import Stamp, stamp
 from .subject import Subject, load_subject
@@ -25,11 +19,7 @@ __all__ = [
     "Stamp",
     "Subject",
     "allowed_paths",
-    "build_by_factory",
     "build_inventory",
-    "build_sample",
-    "build_timm",
-    "build_torchvision",
     "inventory",
     "load_model",
     "load_subject",

@@ -1,38 +1,13 @@
-"""Model and data addresses: one line of text that says where a subject comes from.
-
-::
-
-    sample:resnet20                          path/file.py:factory#weights=PATH
-    torchvision:resnet18#weights=PATH        package.module:factory#weights=PATH
-    timm:NAME#weights=PATH
-
-    sample:fashion-mnist                     torchvision:CIFAR10#root=DIR
-    npz:FILE#mean=..&std=..                  path/file.py:factory
-    imagefolder:DIR#size=224&mean=..&std=..  package.module:factory
-
-Options follow ``#`` and are joined by ``&``; a list of numbers is joined by commas. A value may be
-percent-encoded (``%26`` for ``&``).
-"""
+"""What a model or data address says, in parts."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
-from urllib.parse import unquote
 
-from analysis.subjects.schemes import DATA_SCHEMES, MODEL_SCHEMES, Scheme
 from pruners.errors import AddressError
-from pruners.registry import Registry
-
-T = TypeVar("T")
-
-_MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
-_MODEL_EXAMPLE = "sample:resnet20, torchvision:resnet18#weights=FILE or path/file.py:factory"
-_DATA_EXAMPLE = "sample:fashion-mnist, npz:FILE, imagefolder:DIR or path/file.py:factory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,75 +68,3 @@ class Address:
                 f"{self.text!r}: option {option} must be numbers joined by commas, found {value!r}"
             )
         return found
-
-
-def parse_model(text: str) -> Address:
-    """Parse a model address.
-
-    Raises:
-        AddressError: It is malformed; the message gives the forms that are known.
-    """
-    return _parse(text, "model", MODEL_SCHEMES, _MODEL_EXAMPLE)
-
-
-def parse_data(text: str) -> Address:
-    """Parse a data address.
-
-    Raises:
-        AddressError: It is malformed; the message gives the forms that are known.
-    """
-    return _parse(text, "data", DATA_SCHEMES, _DATA_EXAMPLE)
-
-
-def _parse(text: str, what: str, known: Registry[Scheme[T]], example: str) -> Address:
-    if not isinstance(text, str) or not text.strip():
-        raise AddressError(f"the {what} address is empty; give for example {example}")
-    body, _, tail = text.strip().partition("#")
-    scheme, colon, rest = body.partition(":")
-    factory = ""
-    if not (colon and scheme in known and not known.get(scheme).is_factory):
-        scheme, rest, factory = _factory(body, text, what, example)
-    if not rest.strip():
-        raise AddressError(f"{what} address {text!r} names nothing after {scheme!r}:")
-    found = known.get(scheme)
-    options = _options(tail, text, what, found.options)
-    for name, meaning in found.required.items():
-        if name not in options:
-            raise AddressError(
-                f"{what} address {text!r} needs {meaning}: {found.form.replace('NAME', rest)}"
-            )
-    return Address(
-        text=text.strip(),
-        scheme=scheme,
-        name=rest,
-        factory=factory,
-        options=options,
-        is_path=found.is_path,
-    )
-
-
-def _factory(body: str, text: str, what: str, example: str) -> tuple[str, str, str]:
-    """Split ``place:function`` where a Windows drive may bring a colon of its own."""
-    place, colon, factory = body.rpartition(":")
-    if colon and factory.isidentifier():
-        if place.endswith(".py"):
-            return "file", place, factory
-        if _MODULE.fullmatch(place):
-            return "module", place, factory
-    raise AddressError(f"{what} address {text!r} is of no known form; give for example {example}")
-
-
-def _options(tail: str, text: str, what: str, known: tuple[str, ...]) -> dict[str, str]:
-    options: dict[str, str] = {}
-    for part in tail.split("&") if tail else ():
-        name, equals, value = part.partition("=")
-        if not equals or not value or name in options:
-            raise AddressError(
-                f"{what} address {text!r}: after # come options name=value joined by &, each once; "
-                f"found {part!r}"
-            )
-        if name not in known:
-            listed = ", ".join(known) if known else "none"
-            raise AddressError(f"{what} address {text!r}: unknown option {name!r}; known: {listed}")
-        options[name] = unquote(value)
-    return options

@@ -9,8 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from analysis import subjects
-from analysis.subjects import data
+from analysis.subjects import data, models
 from pruners.registry import Registry
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ MODEL_SCHEMES: Registry[Scheme[Built]] = Registry(
             example="sample:resnet20",
             options=("weights",),
             is_trained=True,
-            open=lambda *address: subjects.build_sample(*address),
+            open=lambda *address: models.build_sample(*address),
         ),
         Scheme(
             name="torchvision",
@@ -77,7 +76,7 @@ MODEL_SCHEMES: Registry[Scheme[Built]] = Registry(
             example="torchvision:resnet18#weights=weights/resnet18.safetensors",
             options=("weights", "classes", "input"),
             is_random=True,
-            open=lambda *address: subjects.build_torchvision(*address),
+            open=lambda *address: models.build_torchvision(*address),
         ),
         Scheme(
             name="timm",
@@ -87,7 +86,7 @@ MODEL_SCHEMES: Registry[Scheme[Built]] = Registry(
             example="timm:resnet18#weights=weights/model.safetensors",
             options=("weights", "classes", "input"),
             is_random=True,
-            open=lambda *address: subjects.build_timm(*address),
+            open=lambda *address: models.build_timm(*address),
         ),
         Scheme(
             name="file",
@@ -99,7 +98,7 @@ MODEL_SCHEMES: Registry[Scheme[Built]] = Registry(
             options=("weights", "input"),
             is_factory=True,
             is_path=True,
-            open=lambda *address: subjects.build_by_factory(*address),
+            open=lambda *address: models.build_by_factory(*address),
         ),
         Scheme(
             name="module",
@@ -108,7 +107,7 @@ MODEL_SCHEMES: Registry[Scheme[Built]] = Registry(
             form="package.module:factory#weights=FILE",
             options=("weights", "input"),
             is_factory=True,
-            open=lambda *address: subjects.build_by_factory(*address),
+            open=lambda *address: models.build_by_factory(*address),
         ),
     ),
 )

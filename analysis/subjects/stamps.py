@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from analysis.records import SubjectSpec
-from analysis.subjects.address import Address, parse_data, parse_model
+from analysis.subjects.address import Address
+from analysis.subjects.parsing import parse_data, parse_model
 from pruners.errors import AddressError
 
 # Path, time of the last change in nanoseconds, size, inode; zeros where there is no such file.

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from analysis.records import DEFAULT_TASK, SubjectSpec
-from analysis.subjects.address import parse_data, parse_model
 from analysis.subjects.allowed_paths import check_path
 from analysis.subjects.answers import checked_outputs
-from analysis.subjects.data.datasets import LoadedData, load_data
+from analysis.subjects.data.datasets import LoadedData
+from analysis.subjects.data.loading import load_data
 from analysis.subjects.data.sources import hash_bytes
 from analysis.subjects.data.split import Split, choose, read_failure
 from analysis.subjects.models import LoadedModel, load_model
+from analysis.subjects.parsing import parse_data, parse_model
 from analysis.tasks import Task, task_named
 from pruners.criteria import load_criterion_file
 from pruners.errors import InputError

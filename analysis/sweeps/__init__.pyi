@@ -2,12 +2,13 @@ from .adaptive import AdaptiveSweep, answers, max_tests
 from .exhaustive import ExhaustiveSweep
 from .fingerprints import planned_points
 from .grid import Grid, Item, coarse_to_fine
-from .modes import MODES, SweepMode
+from .mode import SweepMode
+from .modes import MODES
 from .options import OPTIONS, Option
-from .planned import PlannedSweep, plan_sweep, require_data
+from .planned import PlannedSweep, require_data
 from .ratios import MAX_RATIOS, parse_ratios
 from .request import spec_of_options
-from .sweep import iter_sweep
+from .sweep import iter_sweep, plan_sweep
 from .timing import Pace, SweepEstimate, Work, estimate_cost
 
 __all__ = [

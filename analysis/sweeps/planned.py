@@ -10,8 +10,8 @@ from analysis.measuring import Slices
 from analysis.records import PlannedPoint, PointKey, SweepSpec
 from analysis.subjects.data import Split
 from analysis.sweeps.fingerprints import planned_points
-from analysis.sweeps.grid import Grid, group_points, points_of
-from analysis.sweeps.modes import MODES
+from analysis.sweeps.grid import Grid, group_points
+from analysis.sweeps.mode import SweepMode
 from pruners.errors import InputError
 
 # Adaptive: broken points are plain to see by then.
@@ -30,11 +30,13 @@ class PlannedSweep:
         prepared: The subject.
         spec: What was asked.
         points: Its points by layer (execution order), criterion and ratio.
+        mode: How much of the grid is measured.
     """
 
     prepared: PreparedSubject
     spec: SweepSpec
     points: tuple[PointKey, ...]
+    mode: SweepMode
 
     @cached_property
     def slices(self) -> Slices:
@@ -43,7 +45,8 @@ class PlannedSweep:
         Raises:
             InputError: The subject has no data.
         """
-        return sweep_slices(require_data(self.prepared), self.spec)
+        size = self.spec.subject.batch_size
+        return sweep_slices(require_data(self.prepared), size, self.mode)
 
     @cached_property
     def identified(self) -> tuple[PlannedPoint, ...]:
@@ -61,15 +64,6 @@ class PlannedSweep:
         return group_points(self.prepared, self.spec, self.points)
 
 
-def plan_sweep(prepared: PreparedSubject, spec: SweepSpec) -> PlannedSweep:
-    """Plan a sweep; what costs time is done when it is first asked for.
-
-    Raises:
-        InputError: The grid is empty or malformed; the message says why.
-    """
-    return PlannedSweep(prepared, spec, points_of(prepared, spec))
-
-
 def require_data(prepared: PreparedSubject) -> Split:
     """Return the evaluation data.
 
@@ -81,15 +75,19 @@ def require_data(prepared: PreparedSubject) -> Split:
     return prepared.subject.evaluation
 
 
-def sweep_slices(split: Split, spec: SweepSpec) -> Slices:
+def sweep_slices(split: Split, size: int, mode: SweepMode) -> Slices:
     """Return the slices in which a sweep reads its evaluation set.
 
     A first look at every curve must not take a large share of the whole time, and an adaptive
     sweep decides broken points on few samples.
+
+    Args:
+        split: The evaluation set.
+        size: Samples a batch.
+        mode: How much of the grid is measured.
     """
-    size = spec.subject.batch_size
-    if MODES.get(spec.mode).stops_early:
-        return Slices(split, size, looks=ADAPTIVE_LOOKS)
+    if mode.stops_early:
+        return Slices(split, size, looks=ADAPTIVE_LOOKS, come_back=True)
     is_cut = size > SMALL_SHARE * len(split)
     return Slices(split, size, looks=(coarse_look(len(split)),) if is_cut else ())
 

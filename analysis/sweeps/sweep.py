@@ -8,10 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from analysis.edits import PreparedSubject
 from analysis.measuring import Cancel
-from analysis.records import SweepState, SweepUpdate
+from analysis.records import SweepSpec, SweepState, SweepUpdate
+from analysis.sweeps.grid import points_of
 from analysis.sweeps.modes import MODES
 from analysis.sweeps.planned import PlannedSweep
+
+
+def plan_sweep(prepared: PreparedSubject, spec: SweepSpec) -> PlannedSweep:
+    """Plan a sweep; what costs time is done when it is first asked for.
+
+    Raises:
+        UnknownNameError: There is no such mode.
+        InputError: The grid is empty or malformed; the message says why.
+    """
+    mode = MODES.get(spec.mode)
+    return PlannedSweep(prepared, spec, points_of(prepared, spec), mode)
 
 
 def iter_sweep(
@@ -32,7 +45,6 @@ def iter_sweep(
         cancel: Asked before each point.
 
     Raises:
-        UnknownNameError: There is no such mode.
         InputError: The sweep cannot be done, or the data raises in a slice.
     """
-    yield from MODES.get(planned.spec.mode).iterate(planned, resume or SweepState(), cancel)
+    yield from planned.mode.iterate(planned, resume or SweepState(), cancel)

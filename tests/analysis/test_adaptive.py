@@ -12,8 +12,7 @@ from analysis.engine import KeptBatch
 from analysis.records.sums import Sums
 from analysis.records.sweep import PointKey, SweepSpec, SweepUpdate
 from analysis.sweeps.adaptive import answers
-from analysis.sweeps.planned import plan_sweep
-from analysis.sweeps.sweep import iter_sweep
+from analysis.sweeps.sweep import iter_sweep, plan_sweep
 from pruners.errors import UnknownNameError
 from tests.helpers.contexts import sample_context, sample_spec
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis.subjects.address import Address, parse_data, parse_model
+from analysis.subjects.address import Address
+from analysis.subjects.parsing import parse_data, parse_model
 from pruners.errors import AddressError
 
 

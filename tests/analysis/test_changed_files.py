@@ -11,8 +11,8 @@ import safetensors.torch
 
 from analysis.cli import main
 from analysis.records.subject import SubjectSpec
-from analysis.subjects.address import parse_model
 from analysis.subjects.models import load_model
+from analysis.subjects.parsing import parse_model
 from analysis.subjects.stamps import stamp
 from tests.helpers.tiny_subject import seeded_state, write_images, write_subject
 

@@ -7,9 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from analysis.subjects.address import parse_data
-from analysis.subjects.data.datasets import LoadedData, load_data
+from analysis.subjects.data.datasets import LoadedData
+from analysis.subjects.data.loading import load_data
 from analysis.subjects.data.sources import Source
+from analysis.subjects.parsing import parse_data
 from pruners.errors import AddressError
 
 FACTORIES = "tests.helpers.tiny_factories"

@@ -7,8 +7,8 @@ import pytest
 import safetensors.torch
 import torch
 
-from analysis.subjects.address import parse_model
 from analysis.subjects.models import load_model
+from analysis.subjects.parsing import parse_model
 from pruners.errors import AddressError
 from tests.helpers.tiny_subject import MODEL_SOURCE, seeded_state
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from analysis.records.subject import SubjectSpec
-from analysis.subjects.address import parse_model
 from analysis.subjects.models import load_model
+from analysis.subjects.parsing import parse_model
 from analysis.subjects.subject import load_subject
 from pruners.errors import AddressError, InputError
 

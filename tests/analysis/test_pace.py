@@ -9,7 +9,7 @@ import pytest
 from analysis.edits.prepared import PreparedSubject
 from analysis.records.sweep import SweepSpec
 from analysis.sweeps.grid import Item
-from analysis.sweeps.planned import plan_sweep
+from analysis.sweeps.sweep import plan_sweep
 from analysis.sweeps.timing import Pace, Work
 from tests.helpers.contexts import sample_context, sample_spec
 

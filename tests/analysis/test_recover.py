@@ -25,8 +25,7 @@ from analysis.records.sweep import SweepSpec
 from analysis.recovery.outcome import RecoveryReport, report
 from analysis.recovery.plan_repair import pruned_targets, recover_plan, recovered_model
 from analysis.repairs.layers import calibration_batches, weight_masks
-from analysis.repairs.points import PointRepairer
-from analysis.repairs.registry import REPAIRS, check_repair, plan_repairs
+from analysis.repairs.registry import REPAIRS, check_repair, plan_repairs, point_repairer
 from analysis.repairs.whole_plan import joint_masks
 from analysis.subjects.subject import load_subject
 from analysis.sweeps import plan_sweep
@@ -249,7 +248,7 @@ def test_search_keeps_counts_and_lowers_the_fisher_loss(resnet: PreparedSubject)
 
 
 def test_point_repair_lsq_lowers_the_consumers_error(lenet: PreparedSubject) -> None:
-    repairer = PointRepairer(lenet, method="lsq")
+    repairer = point_repairer(lenet, "lsq")
     batches = calibration_batches(lenet)
     for target in targets(lenet, "channel"):
         if not target.prunable:
@@ -273,7 +272,7 @@ def test_point_repair_bn_is_the_estimate_under_the_edit(resnet: PreparedSubject)
     target = next(item for item in targets(resnet, "channel") if item.prunable)
     mask = kept_units(scores(resnet, target, "l1"), target.total // 2)
     edit = edit_for(resnet, target, mask)
-    repaired = PointRepairer(resnet, method="bn").repaired(target, mask, edit, key=0)
+    repaired = point_repairer(resnet, "bn").repaired(target, mask, edit, key=0)
     expected = batch_norm_buffers(resnet.model, calibration_batches(resnet), edit=edit.tensors)
     assert set(repaired.tensors) == set(edit.tensors) | set(expected)
     for name, value in expected.items():
@@ -291,7 +290,7 @@ def test_sweep_measures_the_repaired_points(resnet: PreparedSubject, repair: str
     )
     *_, last = iter_sweep(plan_sweep(resnet, spec))
     assert not last.failed
-    repairer = PointRepairer(resnet, method=repair)
+    repairer = point_repairer(resnet, repair)
     for key, sums in last.sums.items():
         target = next(item for item in targets(resnet, "channel") if item.name == key.group)
         mask = kept_units(scores(resnet, target, "l1"), key.kept)
@@ -392,7 +391,7 @@ def test_what_cannot_be_repaired_is_said(lenet: PreparedSubject) -> None:
     with pytest.raises(UnsupportedError, match="semantics 'weights'"):
         recover_plan(lenet, dataclasses.replace(plan, semantics="weights"), method="lsq")
     with pytest.raises(UnknownNameError, match="repair"):
-        PointRepairer(lenet, method="obs")
+        point_repairer(lenet, "obs")
     no_data = make_context("lenet5", data=None)
     with pytest.raises(InputError, match="calibration data"):
         recover_plan(no_data, plan, method="lsq")

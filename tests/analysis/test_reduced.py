@@ -14,8 +14,7 @@ from analysis.engine.evaluator import Evaluator
 from analysis.engine.precisions import PRECISIONS
 from analysis.records.sweep import SweepSpec
 from analysis.sweeps.grid import Grid
-from analysis.sweeps.planned import plan_sweep
-from analysis.sweeps.sweep import iter_sweep
+from analysis.sweeps.sweep import iter_sweep, plan_sweep
 from analysis.tasks import CLASSIFICATION
 from pruners.capture import capture
 from pruners.errors import UnknownNameError, UnsupportedError

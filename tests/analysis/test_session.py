@@ -261,8 +261,8 @@ def test_the_number_of_subjects_in_memory_is_bounded(tmp_path: Path) -> None:
 
 
 def test_loading_a_sample_leaves_the_random_numbers_of_the_process_alone() -> None:
-    from analysis.subjects.address import parse_model
     from analysis.subjects.models import load_model
+    from analysis.subjects.parsing import parse_model
 
     before = torch.get_rng_state()
     load_model(parse_model("sample:lenet5"))

@@ -15,8 +15,7 @@ from analysis.records.progress import Progress
 from analysis.records.sums import Sums
 from analysis.records.sweep import PointKey, SweepSpec, SweepState, SweepUpdate
 from analysis.sweeps.grid import coarse_to_fine
-from analysis.sweeps.planned import plan_sweep
-from analysis.sweeps.sweep import iter_sweep
+from analysis.sweeps.sweep import iter_sweep, plan_sweep
 from analysis.sweeps.timing import estimate_cost
 from pruners.errors import InputError, UnknownNameError, UnsupportedError
 from pruners.preserve import checksum

@@ -1,4 +1,4 @@
-"""Open the data set that an address names."""
+"""Open what data addresses name: one function a scheme."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from analysis.subjects.allowed_paths import Roots, check_path
 from analysis.subjects.data.npz import open_npz
 from analysis.subjects.data.sources import ArraySource, MapSource, Source
 from analysis.subjects.factories import call_factory
-from analysis.subjects.schemes import DATA_SCHEMES
 from analysis.subjects.torchvision_import import torchvision
 from pruners.errors import AddressError, one_line
 
@@ -38,22 +37,6 @@ class LoadedData:
 
     evaluation: Source
     calibration: Source | None = None
-
-
-def load_data(address: Address, *, roots: Roots = None) -> LoadedData:
-    """Open a data set.
-
-    Args:
-        address: Parsed data address.
-        roots: Allowed folders; None allows everything.
-
-    Raises:
-        AddressError: What the address names is missing, raises, or is not a data set.
-    """
-    data = DATA_SCHEMES.get(address.scheme).open(address, roots)
-    if len(data.evaluation) == 0:
-        raise AddressError(f"{address.text!r}: the data set is empty")
-    return data
 
 
 def open_sample(address: Address, roots: Roots) -> LoadedData:

@@ -9,9 +9,8 @@ from analysis.edits import Edit, PreparedSubject
 from analysis.measuring import Cancel, EditRunner, Measured, Slice, Slices, measure
 from analysis.memory import DEFAULT_MEMORY_LIMIT
 from analysis.records import SweepSpec
-from analysis.repairs import NO_REPAIR, PointRepairer
+from analysis.repairs import NO_REPAIR, point_repairer
 from analysis.sweeps.grid import Item
-from analysis.sweeps.modes import MODES
 
 
 class LocalExecutor:
@@ -30,14 +29,13 @@ class LocalExecutor:
         self, prepared: PreparedSubject, spec: SweepSpec, items: Sequence[Item], slices: Slices
     ) -> None:
         self._prepared, self._spec, self._slices = prepared, spec, slices
-        self._repairer = PointRepairer(prepared, method=spec.repair, semantics=spec.semantics)
-        # Adaptive sweeps come back to a slice, exhaustive ones do not.
+        self._repairer = point_repairer(prepared, spec.repair, semantics=spec.semantics)
         limit = prepared.evaluator.memory_limit or DEFAULT_MEMORY_LIMIT
         self._runner = EditRunner(
             prepared,
             prepared.evaluator_at(spec.precision),
             names=[self._names(item) for item in items],
-            keep_bytes=limit if MODES.get(spec.mode).stops_early else 0,
+            keep_bytes=limit if slices.come_back else 0,
         )
         self._read: tuple[int, Slice] | None = None
 

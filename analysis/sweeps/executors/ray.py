@@ -15,12 +15,12 @@ from typing import Any
 import torch
 
 from analysis.edits import NestedMasks, PreparedSubject, prepare, targets
-from analysis.measuring import Cancel, Measured
+from analysis.measuring import Cancel, Measured, Slices
 from analysis.records import Identity, Sums, SweepSpec
 from analysis.subjects import load_subject
 from analysis.sweeps.executors.local import LocalExecutor
 from analysis.sweeps.grid import Item
-from analysis.sweeps.planned import require_data, sweep_slices
+from analysis.sweeps.planned import require_data
 from pruners.errors import InputError, PruneScopeError, first_line
 
 POLL_SECONDS = 0.5
@@ -49,19 +49,31 @@ class ShardWorker:
         spec: The sweep as a dictionary.
         items: What `packed` returned.
         identity: Fingerprints of the weights and the data.
+        slicing: How the evaluation set is cut: ``looks`` and ``come_back`` of `Slices`.
     """
 
     def __init__(
-        self, spec: dict[str, Any], items: Sequence[dict[str, Any]], identity: Identity
+        self,
+        spec: dict[str, Any],
+        items: Sequence[dict[str, Any]],
+        identity: Identity,
+        *slicing: Any,
     ) -> None:
         torch.set_num_threads(1)
         self._error = ""
         try:
-            self._open(SweepSpec.from_dict(spec), items, identity)
+            self._open(SweepSpec.from_dict(spec), items, identity, *slicing)
         except PruneScopeError as error:
             self._error = str(error)
 
-    def _open(self, spec: SweepSpec, items: Sequence[dict[str, Any]], identity: Identity) -> None:
+    def _open(
+        self,
+        spec: SweepSpec,
+        items: Sequence[dict[str, Any]],
+        identity: Identity,
+        looks: tuple[int, ...],
+        come_back: bool,
+    ) -> None:
         prepared = prepare(load_subject(spec.subject))
         subject = prepared.subject
         if what := identity.change(prepared.identity):
@@ -78,9 +90,9 @@ class ShardWorker:
             )
             for item in items
         ]
-        self._executor = LocalExecutor(
-            prepared, spec, self._items, sweep_slices(require_data(prepared), spec)
-        )
+        size = spec.subject.batch_size
+        slices = Slices(require_data(prepared), size, looks=looks, come_back=come_back)
+        self._executor = LocalExecutor(prepared, spec, self._items, slices)
 
     def pid(self) -> int:
         """Return the process."""
@@ -112,6 +124,7 @@ class RayExecutor:
         prepared: The subject.
         spec: The sweep.
         items: All items that may be measured.
+        slices: The slices of the sweep.
         jobs: Jobs of the largest round; more workers than that are of no use.
 
     Attributes:
@@ -122,13 +135,20 @@ class RayExecutor:
     """
 
     def __init__(
-        self, prepared: PreparedSubject, spec: SweepSpec, items: Sequence[Item], *, jobs: int
+        self,
+        prepared: PreparedSubject,
+        spec: SweepSpec,
+        items: Sequence[Item],
+        slices: Slices,
+        *,
+        jobs: int,
     ) -> None:
         identity = prepared.identity
         self._ray = _connected(spec.ray_address)
         self._items = list(items)
         self._position = {id(item): at for at, item in enumerate(items)}
-        self._given = (spec.to_dict(), self._ray.put(packed(items)), identity)
+        slicing = (slices.looks, slices.come_back)
+        self._given = (spec.to_dict(), self._ray.put(packed(items)), identity, *slicing)
         free = int(self._ray.available_resources().get("CPU", 1))
         self.lost = 0
         self._workers = [self._new_worker() for _ in range(max(1, min(free, jobs)))]

@@ -29,7 +29,7 @@ EXECUTORS = Registry(
             "Ray cluster",
             "share the batches among the workers of a cluster",
             lambda planned, items, *, jobs: executors.RayExecutor(
-                planned.prepared, planned.spec, items, jobs=jobs
+                planned.prepared, planned.spec, items, planned.slices, jobs=jobs
             ),
         ),
     ),

@@ -1,0 +1,96 @@
+"""Load the model that an address names, with its weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from analysis.subjects.address import Address
+from analysis.subjects.allowed_paths import Roots, check_path
+from analysis.subjects.factories import CHANCE
+from analysis.subjects.models.weights import load_weights
+from analysis.subjects.models.wrapped import check_plain, permanent_masks, unwrapped
+from analysis.subjects.schemes import MODEL_SCHEMES, Built, Scheme
+from pruners.errors import AddressError, UnsupportedError, one_line
+
+# Without weights a model still has structure and costs; the same ones each time.
+RANDOM_SEED = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedModel:
+    """A model with what is known of its input.
+
+    Attributes:
+        model: In eval mode, on the CPU, without gradients.
+        input_shape: Shape of one input, if the source knows it.
+        notes: What a person should know, such as that the weights are random.
+    """
+
+    model: nn.Module
+    input_shape: tuple[int, ...] | None
+    notes: tuple[str, ...] = ()
+
+
+def load_model(address: Address, *, roots: Roots = None) -> LoadedModel:
+    """Build a model and load its weights.
+
+    Args:
+        address: Parsed model address.
+        roots: Allowed folders; None allows everything.
+
+    Raises:
+        AddressError: What the address names is missing, raises, or does not fit the weights.
+    """
+    scheme = MODEL_SCHEMES.get(address.scheme)
+    weights = address.path("weights")
+    if weights is not None:
+        weights = check_path(weights, roots=roots)
+    model, shape = _built_from(scheme, address, roots)
+    if not isinstance(model, nn.Module):
+        raise AddressError(
+            f"{address.text!r}: a model factory returns an nn.Module, this one returned a "
+            f"{type(model).__name__}"
+        )
+    model = unwrapped(model)
+    try:
+        check_plain(model)
+    except UnsupportedError as error:
+        raise AddressError(f"{address.text!r}: {error}") from None
+    notes: tuple[str, ...] = ()
+    if weights is not None:
+        load_weights(model, weights)
+    elif scheme.is_random:
+        notes = ("The weights are random: the address names no #weights=FILE.",)
+    if not any(True for _ in model.parameters()):
+        raise AddressError(f"{address.text!r}: the model has no parameters")
+    notes += permanent_masks(model)
+    asked = address.numbers("input")
+    if asked is not None:
+        shape = tuple(int(size) for size in asked)
+    try:
+        # Not chained: overridden methods may return nothing.
+        model.eval()
+        model.requires_grad_(False)
+    except Exception as error:
+        # What torch.export returns, for example, has one mode only.
+        raise AddressError(
+            f"{address.text!r}: the model cannot be put into eval mode: {one_line(error)}"
+        ) from error
+    if training := [name or "the model" for name, item in model.named_modules() if item.training]:
+        raise AddressError(
+            f"{address.text!r}: {', '.join(training[:3])} stays in train mode when the model is "
+            "put into eval mode; what is measured would depend on the batch or on chance"
+        )
+    return LoadedModel(model, shape, notes)
+
+
+def _built_from(scheme: Scheme[Built], address: Address, roots: Roots) -> Built:
+    """Build what an address names; random first weights are the same each time."""
+    if scheme.is_trained and "weights" not in address.options:
+        return scheme.open(address, roots)
+    with CHANCE, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(RANDOM_SEED)
+        return scheme.open(address, roots)
