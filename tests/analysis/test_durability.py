@@ -261,8 +261,11 @@ def test_two_runs_at_once_measure_no_point_twice(
 
     measured: list[tuple[int, frozenset[object]]] = []
     measure = LocalExecutor.measure
+    # Under load the first would else be done before the second has looked at the queue.
+    waits = threading.Event()
 
     def noted(self: LocalExecutor, tasks: object, cancel: object) -> object:
+        assert waits.wait(timeout=60)
         for number, items in tasks:  # type: ignore[attr-defined]
             measured.extend((number, frozenset(item.keys)) for item in items)
         return measure(self, tasks, cancel)  # type: ignore[arg-type]
@@ -276,7 +279,12 @@ def test_two_runs_at_once_measure_no_point_twice(
     while store.runs.get(first).state == "queued":
         time.sleep(0.001)
     positions: list[int] = []
-    row = run(store, second, prepared, progress=lambda row: positions.append(row.queue_position))
+
+    def seen(row: RunRow) -> None:
+        positions.append(row.queue_position)
+        waits.set()
+
+    row = run(store, second, prepared, progress=seen)
     other.join()
     assert (row.state, store.runs.get(first).state) == ("done", "done")
     assert positions[0] == 1
