@@ -8,7 +8,7 @@ from pages.components.widgets import empty, guarded
 
 session = frame("Runs")
 with guarded("The workspace cannot be read"):
-    if session.store.runs.all():
+    if session.store.runs.all() or session.store.runs.damaged():
         runs.draw(session)
     else:
         empty(

@@ -154,6 +154,21 @@ class RunRow(Document):
         return self.state in RESUMABLE_STATES
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DamagedRun:
+    """A run of the workspace that is there and cannot be read.
+
+    Attributes:
+        run_id: Its id.
+        created: Unix time.
+        reason: What is wrong.
+    """
+
+    run_id: str
+    created: float
+    reason: str
+
+
 def state_now(state: str, *, heartbeat: float, pid: int | None, host: str, now: float) -> str:
     """Return the state that a reader should see: a dead worker's run is interrupted."""
     if state not in LIVE_STATES:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis import records
-from analysis.records import Progress, RunRow, Sums, SweepSpec, decode_json, state_now
+from analysis.records import DamagedRun, Progress, RunRow, SweepSpec, decode_json, state_now
 from analysis.store.connection import Database
 from analysis.store.merging import copy_runs, merged_spec
 from analysis.store.rows import Row, sums_of
@@ -57,23 +57,34 @@ class RunStore:
 
         Raises:
             UnknownNameError: There is none.
+            StoreDamagedError: It cannot be read; `delete` takes it all the same.
         """
         found = self._rows("WHERE run_id = ?", (run_id,))
-        if found:
-            return found[0]
-        everything = self._rows()
-        if run_id == LAST and everything:
-            return everything[0]
-        fitting = [row for row in everything if run_id and row.run_id.startswith(run_id)]
-        if len(fitting) != 1:
-            raise UnknownNameError("run", run_id, [row.run_id for row in everything[:8]])
-        return fitting[0]
+        row = (found or self._rows("WHERE run_id = ?", (self._full_id(run_id),)))[0]
+        if isinstance(row, DamagedRun):
+            raise StoreDamagedError(f"run {row.run_id} cannot be read: {row.reason}")
+        return row
 
     def all(self) -> tuple[RunRow, ...]:
-        """Return all runs, the newest first."""
-        return tuple(self._rows())
+        """Return all runs that can be read, the newest first."""
+        return tuple(row for row in self._rows() if isinstance(row, RunRow))
 
-    def _rows(self, where: str = "", values: Sequence[Any] = ()) -> list[RunRow]:
+    def damaged(self) -> tuple[DamagedRun, ...]:
+        """Return the runs that cannot be read, the newest first."""
+        return tuple(row for row in self._rows() if isinstance(row, DamagedRun))
+
+    def _full_id(self, name: str) -> str:
+        """Return the id that a name means; see `get`."""
+        with self._database.read() as db:
+            rows = db.execute("SELECT run_id FROM runs ORDER BY created DESC, run_id").fetchall()
+        known = [str(row["run_id"]) for row in rows]
+        fitting = [item for item in known if name and item.startswith(name)]
+        fitting = [name] if name in known else known[:1] if name == LAST else fitting
+        if len(fitting) != 1:
+            raise UnknownNameError("run", name, known[:8])
+        return fitting[0]
+
+    def _rows(self, where: str = "", values: Sequence[Any] = ()) -> list[RunRow | DamagedRun]:
         with self._database.read() as db:
             rows = db.execute(
                 "SELECT *, (SELECT count(*) FROM points WHERE points.run_id = runs.run_id)"
@@ -81,7 +92,7 @@ class RunStore:
                 values,
             ).fetchall()
             baselines = {
-                row["run_id"]: sums_of(row)
+                row["run_id"]: row
                 # Beside max(), SQLite gives the other columns of the row that has it.
                 for row in db.execute(
                     "SELECT *, max(samples) AS samples FROM baselines"
@@ -98,18 +109,25 @@ class RunStore:
             _run_row(row, baseline=baselines.get(row["run_id"]), live=live, now=now) for row in rows
         ]
 
-    def delete(self, run_id: str) -> None:
-        """Delete a run and its points. What was measured is still known to later runs.
+    def delete(self, run_id: str) -> str:
+        """Delete a run and its points, and return its id. Later runs still know what was measured.
+
+        Args:
+            run_id: As for `get`; it need not be readable.
 
         Raises:
+            UnknownNameError: There is none.
             InputError: A worker is at it.
         """
-        row = self.get(run_id)
-        if row.is_live:
-            raise InputError(f"run {row.run_id} is {row.state}; cancel it before deleting it")
+        run_id = self._full_id(run_id)
         with self._database.write() as db:
-            db.execute("DELETE FROM runs WHERE run_id = ?", (row.run_id,))
-        self.log_path(row.run_id).unlink(missing_ok=True)
+            row = db.execute("SELECT * FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+            state = None if row is None else _state(row, time.time())
+            if state in records.LIVE_STATES:
+                raise InputError(f"run {run_id} is {state}; cancel it before deleting it")
+            db.execute("DELETE FROM runs WHERE run_id = ?", (run_id,))
+        self.log_path(run_id).unlink(missing_ok=True)
+        return run_id
 
     def log_path(self, run_id: str) -> Path:
         """Return where a run's worker writes what goes wrong."""
@@ -136,11 +154,14 @@ def device_key(device: str) -> str:
     return device if device == "cpu" or ":" in device else f"{device}:0"
 
 
-def _is_live(row: Row, now: float) -> bool:
-    state = state_now(
+def _state(row: Row, now: float) -> str:
+    return state_now(
         row["state"], heartbeat=row["heartbeat"], pid=row["pid"], host=row["host"], now=now
     )
-    return state in records.LIVE_STATES
+
+
+def _is_live(row: Row, now: float) -> bool:
+    return _state(row, now) in records.LIVE_STATES
 
 
 def is_ahead(row: Row, own: Row, now: float) -> bool:
@@ -152,16 +173,17 @@ def is_ahead(row: Row, own: Row, now: float) -> bool:
     return bool((row["queued"], row["run_id"]) < (own["queued"], own["run_id"]))
 
 
-def _run_row(row: Row, *, baseline: Sums | None, live: Sequence[Row], now: float) -> RunRow:
-    state = state_now(
-        row["state"], heartbeat=row["heartbeat"], pid=row["pid"], host=row["host"], now=now
-    )
+def _run_row(
+    row: Row, *, baseline: Row | None, live: Sequence[Row], now: float
+) -> RunRow | DamagedRun:
+    state = _state(row, now)
     waiting = state == records.QUEUED
     try:
         spec = SweepSpec.from_json(row["spec"])
         versions = decode_json(dict[str, str], row["versions"], name="versions")
+        dense = None if baseline is None else sums_of(baseline)
     except InputError as error:
-        raise StoreDamagedError(f"run {row['run_id']} cannot be read: {error}") from None
+        return DamagedRun(run_id=row["run_id"], created=row["created"], reason=str(error))
     return RunRow(
         run_id=row["run_id"],
         created=row["created"],
@@ -177,7 +199,7 @@ def _run_row(row: Row, *, baseline: Sums | None, live: Sequence[Row], now: float
         pid=row["pid"],
         error=row["error"],
         cancel_requested=bool(row["cancel_requested"]),
-        baseline=baseline,
+        baseline=dense,
         seconds=row["seconds"],
         fingerprint=row["fingerprint"],
         data_fingerprint=row["data_fingerprint"],

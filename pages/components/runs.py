@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import pandas as pd
 import streamlit as st
 
-from analysis.records import RunRow
+from analysis.records import DamagedRun, RunRow
 from pages.components.state import Session, session, url_state
 from pages.components.widgets import formatting, go, guarded, job, refreshed
 from pruners.errors import PruneScopeError
@@ -15,9 +16,24 @@ from pruners.errors import PruneScopeError
 
 def draw(current: Session) -> None:
     """Draw the page."""
-    rows = current.store.runs.all()
+    rows, damaged = current.store.runs.all(), current.store.runs.damaged()
+    _damaged(damaged)
     live = any(row.is_live for row in rows)
     refreshed(_list, live, every=2.0 if live else None, title="The runs cannot be read")
+
+
+def _damaged(runs: Sequence[DamagedRun]) -> None:
+    """Name the runs that cannot be read, and offer to delete them."""
+    for run in runs:
+        with st.container(border=True, horizontal=True, vertical_alignment="center"):
+            st.markdown(
+                f":orange[:material/warning:] Run `{run.run_id}` cannot be read: {run.reason}",
+                width="stretch",
+            )
+            if st.button(
+                "Delete", icon=":material/delete:", key=f"runs_delete_damaged_{run.run_id}"
+            ):
+                _confirm([run.run_id])
 
 
 def _list(was_live: bool) -> None:

@@ -23,6 +23,7 @@ from analysis.store.points import PointStore
 from analysis.store.store import Store
 from analysis.subjects.subject import load_subject
 from pruners.errors import InputError
+from tests.helpers.store_writer import SPEC
 from tests.helpers.tiny_subject import write_subject
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -473,3 +474,27 @@ def test_a_taken_port_is_one_line(run: Run) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         assert_one_line(run("serve", "--port", port), says="choose another --port")
+
+
+def test_a_damaged_run_is_listed_beside_the_others_and_can_be_deleted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Point 3c of issue 8: `runs list` failed, and so did `runs delete` of it."""
+    store, place = Store(tmp_path), ["--workspace", str(tmp_path)]
+    bad, good = store.runs.create(SPEC), store.runs.create(SPEC)
+    with store.database.write() as db:
+        db.execute("UPDATE runs SET spec = '{}' WHERE run_id = ?", (bad,))
+        db.execute("UPDATE runs SET state = 'done'")
+    assert main(["runs", "list", *place]) == 0
+    printed = capsys.readouterr()
+    rows = {row.split()[0]: row for row in printed.out.splitlines() if row.strip()}
+    assert "damaged" in rows[bad]
+    assert "done" in rows[good]
+    assert f"Run {bad} cannot be read: SweepSpec: missing field subject" in printed.err
+    assert main(["runs", "show", bad, *place]) == 1
+    assert main(["runs", "delete", bad, *place]) == 0
+    capsys.readouterr()
+    assert main(["runs", "list", "--json", *place]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [row["run_id"] for row in found["runs"]] == [good]
+    assert found["damaged"] == []

@@ -638,10 +638,32 @@ class TestProcesses:
         database.close()
 
 
-def test_a_run_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_a_damaged_run_hides_no_other_and_can_be_deleted(tmp_path: Path) -> None:
+    """Point 3c of issue 8: it is named, the others are there, and it can go."""
     store = Store(tmp_path)
-    run_id = store.runs.create(SPEC)
+    bad, good = store.runs.create(SPEC), store.runs.create(SPEC)
     with store.database.write() as db:
-        db.execute("UPDATE runs SET spec = '{\"criteria\": 5}'")
-    with pytest.raises(StoreDamagedError, match=f"run {run_id} cannot be read: SweepSpec"):
-        store.runs.all()
+        db.execute("UPDATE runs SET spec = '{\"criteria\": 5}' WHERE run_id = ?", (bad,))
+        db.execute("UPDATE runs SET state = 'done'")
+    assert [row.run_id for row in store.runs.all()] == [good]
+    assert store.runs.get("last").run_id == good
+    (named,) = store.runs.damaged()
+    assert named.run_id == bad
+    assert named.reason.startswith("SweepSpec")
+    with pytest.raises(StoreDamagedError, match=f"run {bad} cannot be read: SweepSpec"):
+        store.runs.get(bad)
+    store.runs.delete(bad)
+    assert store.runs.damaged() == ()
+    assert [row.run_id for row in store.runs.all()] == [good]
+
+
+def test_damaged_sums_of_the_dense_model_hide_no_other_run(tmp_path: Path) -> None:
+    """Point 3c of issue 8: what is read beside a run counts as well."""
+    store = Store(tmp_path)
+    bad, good = store.runs.create(SPEC), store.runs.create(SPEC)
+    store.jobs.attach(bad, owner="me", pid=1, host="here")
+    store.points.save(bad, update(1, keys()), owner="me")
+    with store.database.write() as db:
+        db.execute("UPDATE baselines SET terms = '[1'")
+    assert [row.run_id for row in store.runs.all()] == [good]
+    assert [row.run_id for row in store.runs.damaged()] == [bad]

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from analysis.records.subject import SubjectSpec
+from analysis.store.store import Store
 from pages.components.widgets.page_registry import PAGES, sections
-from tests.pages.reading import MANY, ROOT, SUBJECT, Open, assert_no_bug, text_of
+from tests.pages.reading import MANY, ROOT, SUBJECT, SWEEP, Open, assert_no_bug, text_of
 
 # Script without its ending -> title, of all pages but Home.
 NUMBERED = {Path(page.file).stem: page.title for page in PAGES.values() if page.section}
@@ -202,3 +203,22 @@ def test_deleting_a_run_asks_first(open_page: Open) -> None:
     test.button(key="runs_delete_yes").click().run()
     assert_no_bug(test)
     assert "No runs yet" in text_of(test)
+
+
+def test_a_damaged_run_is_named_beside_the_others_and_can_be_deleted(
+    open_page: Open, workspace: Path
+) -> None:
+    """Point 3c of issue 8: one damaged run hid all others."""
+    test = open_page("8_Runs", "done")
+    store = Store(workspace)
+    bad = store.runs.create(SWEEP)
+    with store.database.write() as db:
+        db.execute("UPDATE runs SET spec = '{}', state = 'done' WHERE run_id = ?", (bad,))
+    test.run()
+    assert f"Run `{bad}` cannot be read" in text_of(test)
+    assert len(test.dataframe[0].value) == 1
+    test.button(key=f"runs_delete_damaged_{bad}").click().run()
+    test.button(key="runs_delete_yes").click().run()
+    assert_no_bug(test)
+    assert "cannot be read" not in text_of(test)
+    assert len(test.dataframe[0].value) == 1

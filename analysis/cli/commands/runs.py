@@ -23,12 +23,23 @@ Run = Annotated[str, typer.Argument(help="A run's id, its beginning, or last.", 
 @app.command("list")
 def list_runs(workspace: Workspace = None, as_json: Json = False) -> None:
     """List the runs of the workspace, the newest first."""
-    rows = open_store(workspace).runs.all()
+    store = open_store(workspace)
+    rows, damaged = store.runs.all(), store.runs.damaged()
+    for run in damaged:
+        say(
+            f"Run {run.run_id} cannot be read: {run.reason}; "
+            f"`prunescope runs delete {run.run_id}` removes it."
+        )
     if as_json:
-        print_json({"runs": [_summary(row) for row in rows]})
+        print_json(
+            {
+                "runs": [_summary(row) for row in rows],
+                "damaged": [dataclasses.asdict(run) for run in damaged],
+            }
+        )
         return
     print_table(
-        f"{len(rows)} runs",
+        f"{len(rows) + len(damaged)} runs",
         ("run", "created", "state", "done", "points", "model", "data", "criteria", "granularity"),
         [
             (
@@ -43,7 +54,8 @@ def list_runs(workspace: Workspace = None, as_json: Json = False) -> None:
                 row.spec.granularity,
             )
             for row in rows
-        ],
+        ]
+        + [(run.run_id, _date(run.created), "damaged", *[""] * 6) for run in damaged],
         right="done,points",
     )
 
@@ -93,13 +105,11 @@ def show(
 @app.command("delete")
 def delete(run: Run, workspace: Workspace = None, as_json: Json = False) -> None:
     """Delete a run and its points; later runs still know what was measured."""
-    store = open_store(workspace)
-    row = store.runs.get(run)
-    store.runs.delete(row.run_id)
+    run_id = open_store(workspace).runs.delete(run)
     if as_json:
-        print_json({"deleted": row.run_id})
+        print_json({"deleted": run_id})
     else:
-        say(f"Run {row.run_id} was deleted.")
+        say(f"Run {run_id} was deleted.")
 
 
 @app.command("merge")
