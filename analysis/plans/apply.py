@@ -90,6 +90,7 @@ def require_fit(prepared: PreparedSubject, plan: Plan) -> Plan:
     """Check that a plan belongs to the subject at hand; return it.
 
     Raises:
+        UnknownNameError: There is no criterion of an entry's name.
         PlanError: Other weights, or groups that this model does not have or that differ.
     """
     totals = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from analysis.records import Plan, PlanEntry
+from pruners.criteria import CRITERIA
 from pruners.errors import PlanError
 from pruners.granularity import parse
 from pruners.reductions import REDUCTIONS
@@ -72,9 +73,12 @@ def check_fits(
         group_of: Group id of a layer; None where it has none.
 
     Raises:
+        UnknownNameError: There is no criterion of an entry's name, also not in the subject's files.
         PlanError: It contradicts itself, was made for other weights, or does not fit the groups.
     """
     check(plan)
+    for name in dict.fromkeys(entry.criterion for entry in plan.entries):
+        CRITERIA.get(name)
     if plan.fingerprint != fingerprint:
         raise PlanError(
             f"the plan was made for weights {plan.fingerprint[:12]}, but {plan.subject.model} as "

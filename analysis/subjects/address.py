@@ -21,6 +21,7 @@ class Address:
         factory: Name of the function in a file or module; else empty.
         options: What follows ``#``.
         is_path: Whether the name is a file or folder.
+        meant: Scheme that a module's name is near to; empty without one.
     """
 
     text: str
@@ -29,6 +30,7 @@ class Address:
     factory: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
     is_path: bool = False
+    meant: str = ""
 
     def path(self, option: str) -> Path | None:
         """Return an option that names a file or folder, ``~`` expanded; None if not given."""

@@ -74,8 +74,14 @@ def _imported(address: Address, roots: Roots) -> ModuleType:
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
-    check_module(address.name, roots=roots)
+    hint = f"; did you mean {address.meant}:{address.factory}?" if address.meant else ""
     try:
+        check_module(address.name, roots=roots)
         return importlib.import_module(address.name)
+    except AddressError as error:
+        raise AddressError(f"{error}{hint}") from None
     except Exception as error:
-        raise AddressError(f"{address.text!r}: importing it raised {one_line(error)}") from error
+        is_missing = isinstance(error, ModuleNotFoundError) and error.name == address.name
+        raise AddressError(
+            f"{address.text!r}: importing it raised {one_line(error)}{hint if is_missing else ''}"
+        ) from error

@@ -16,6 +16,7 @@ percent-encoded (``%26`` for ``&``).
 
 from __future__ import annotations
 
+import difflib
 import re
 from typing import TypeVar
 from urllib.parse import unquote
@@ -56,8 +57,10 @@ def _parse(text: str, what: str, known: Registry[Scheme[T]], example: str) -> Ad
     body, _, tail = text.strip().partition("#")
     scheme, colon, rest = body.partition(":")
     factory = ""
+    meant = ""
     if not (colon and scheme in known and not known.get(scheme).is_factory):
-        scheme, rest, factory = _factory(body, text, what, example)
+        meant = _near(scheme, known) if colon else ""
+        scheme, rest, factory = _factory(body, text, what, example, meant=meant)
     if not rest.strip():
         raise AddressError(f"{what} address {text!r} names nothing after {scheme!r}:")
     found = known.get(scheme)
@@ -74,10 +77,17 @@ def _parse(text: str, what: str, known: Registry[Scheme[T]], example: str) -> Ad
         factory=factory,
         options=options,
         is_path=found.is_path,
+        meant=meant,
     )
 
 
-def _factory(body: str, text: str, what: str, example: str) -> tuple[str, str, str]:
+def _near(scheme: str, known: Registry[Scheme[T]]) -> str:
+    """Return the scheme that was perhaps mistyped; empty if none is near."""
+    names = [entry.name for entry in known if not entry.is_factory]
+    return next(iter(difflib.get_close_matches(scheme, names, n=1)), "")
+
+
+def _factory(body: str, text: str, what: str, example: str, *, meant: str) -> tuple[str, str, str]:
     """Split ``place:function`` where a Windows drive may bring a colon of its own."""
     place, colon, factory = body.rpartition(":")
     if colon and factory.isidentifier():
@@ -85,7 +95,10 @@ def _factory(body: str, text: str, what: str, example: str) -> tuple[str, str, s
             return "file", place, factory
         if _MODULE.fullmatch(place):
             return "module", place, factory
-    raise AddressError(f"{what} address {text!r} is of no known form; give for example {example}")
+    hint = f"; did you mean {meant}:?" if meant else ""
+    raise AddressError(
+        f"{what} address {text!r} is of no known form; give for example {example}{hint}"
+    )
 
 
 def _options(tail: str, text: str, what: str, known: tuple[str, ...]) -> dict[str, str]:

@@ -67,6 +67,8 @@ def test_data_addresses(text: str, scheme: str, name: str, options: dict[str, st
         ("sample:x#weights=a&weights=b", "each once"),
         ("sample:x#size=3", "unknown option 'size'; known: weights"),
         ("file:x.py", "no known form"),
+        # Point 3d of issue 8.
+        ("sampel:a/b", "did you mean sample:?"),
     ],
 )
 def test_malformed_model_addresses_are_one_clear_line(text: str, says: str) -> None:

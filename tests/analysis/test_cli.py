@@ -393,6 +393,19 @@ def test_plans_that_cannot_be(
     assert not path.exists()
 
 
+@pytest.mark.parametrize("command", ["evaluate", "recover", "export"])
+def test_a_plan_with_an_unknown_criterion_is_refused(
+    run: Run, swept: str, folder: Path, command: str
+) -> None:
+    """Point 3e of issue 8: kept indices were there, so that nobody asked for the criterion."""
+    path = folder / "mistyped.json"
+    run("plan", "--run", swept, "--strategy", "uniform", "--ratio", "0.5", "--out", path)
+    path.write_text(path.read_text().replace('"criterion": "l1"', '"criterion": "l11"'))
+    more = ["--out", folder / "never"] if command == "export" else []
+    assert_one_line(run(command, "--plan", path, *more), says="did you mean l1?")
+    assert not (folder / "never").exists()
+
+
 def test_export_into_a_file_is_refused(run: Run, swept: str, plan_file: Path) -> None:
     if not plan_file.exists():
         run("plan", "--run", swept, "--strategy", "uniform", "--ratio", "0.5", "--out", plan_file)

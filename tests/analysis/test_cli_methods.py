@@ -229,6 +229,11 @@ def test_sweep_by_a_users_criterion_with_weights_semantics(
         chosen = ["--criteria", "depth,l1", "--criterion-file", str(path), "--semantics", "weights"]
         assert main(["sweep", *common, *chosen]) == 0
         assert json.loads(capsys.readouterr().out.splitlines()[-1])["points"]
+        # A plan by a criterion of a user's file is one like any other.
+        plan, place = str(tmp_path / "plan.json"), ["--workspace", str(tmp_path / "store")]
+        asked = ["--criterion", "depth", "--strategy", "uniform", "--ratio", "0.5"]
+        assert main(["plan", "--run", "last", *asked, "--out", plan, *place]) == 0
+        assert main(["evaluate", "--plan", plan, "--latency-seconds", "0", *place]) == 0
         assert main(["sweep", *common, "--criteria", "all", "--granularity", "2:4"]) == 0
         capsys.readouterr()
     finally:

@@ -52,6 +52,16 @@ def test_a_factory_in_a_module() -> None:
     assert isinstance(load("tests.helpers.tiny_factories:mlp"), torch.nn.Sequential)
 
 
+@pytest.mark.parametrize("roots", [None, (Path("/nowhere"),)])
+def test_a_mistyped_scheme_is_no_missing_module_alone(roots: tuple[Path, ...] | None) -> None:
+    """Point 3d of issue 8: on a page, where folders are allowed, as well."""
+    with pytest.raises(AddressError, match=r"samle.*; did you mean sample:lenet5\?"):
+        load_model(parse_model("samle:lenet5"), roots=roots)
+    with pytest.raises(AddressError) as found:
+        load_model(parse_model("my_models:net"), roots=roots)
+    assert "did you mean" not in str(found.value)
+
+
 @pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod."])
 @pytest.mark.parametrize("nesting", [(), ("state_dict",), ("model",), ("state_dict", "model")])
 def test_state_dicts_of_many_trainers(
