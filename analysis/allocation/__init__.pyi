@@ -1,5 +1,6 @@
 from .filling import fill_plan
 from .goals import GOALS, Budget, Goal, budget_forms, budgets, parse_budget
+from .options import PLAN_OPTIONS, PlanOption, recipe_of
 from .ranked import fill_by_rank, global_plan
 from .registry import STRATEGIES, allocate
 from .strategy import BEST, FIXED, Allocation, Request, Strategy
@@ -13,6 +14,8 @@ __all__ = [
     "FIXED",
     "GOALS",
     "Goal",
+    "PLAN_OPTIONS",
+    "PlanOption",
     "Request",
     "STRATEGIES",
     "Strategy",
@@ -25,4 +28,5 @@ __all__ = [
     "fill_uniformly",
     "global_plan",
     "parse_budget",
+    "recipe_of",
 ]

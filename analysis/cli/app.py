@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 import typer
 
+from analysis.allocation import PLAN_OPTIONS
 from analysis.cli.commands import (
     criteria,
     evaluate,
@@ -43,7 +44,7 @@ def build_app() -> typer.Typer:
     app.command("serve")(serve.serve)
     app.command("inspect")(inspect.inspect)
     app.command("sweep")(with_options(OPTIONS)(sweep.sweep))
-    app.command("plan")(plan.plan)
+    app.command("plan")(with_options(PLAN_OPTIONS)(plan.plan))
     app.command("evaluate")(evaluate.evaluate)
     app.command("recover")(recover.recover)
     app.command("export")(export.export)

@@ -8,12 +8,13 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from analysis.allocation import PlanOption
 from analysis.sweeps import Option
 
 Command = Callable[..., int]
 
 
-def with_options(options: Iterable[Option]) -> Callable[[Command], Command]:
+def with_options(options: Iterable[Option | PlanOption]) -> Callable[[Command], Command]:
     """Give a command the options before its own; it takes them as one mapping ``given``.
 
     The command line shows and checks them as if they were written in the command's signature.
@@ -38,12 +39,12 @@ def with_options(options: Iterable[Option]) -> Callable[[Command], Command]:
     return decorate
 
 
-def _parameter(option: Option) -> inspect.Parameter:
+def _parameter(option: Option | PlanOption) -> inspect.Parameter:
     shown = option.text + (f"  [default: {option.unset}]" if option.unset else "")
-    info = typer.Option(option.flag, help=shown, metavar=option.metavar)
+    info = typer.Option(option.flag, help=shown, metavar=option.metavar or None, min=option.least)
     return inspect.Parameter(
         option.name,
         inspect.Parameter.POSITIONAL_OR_KEYWORD,
-        default=option.default,
+        default=inspect.Parameter.empty if option.is_required else option.default,
         annotation=Annotated[option.type, info],
     )

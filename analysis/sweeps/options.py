@@ -49,6 +49,8 @@ class Option:
         choices: Returns the entries to choose from; None where any value may be given.
         explained_in: Page of the docs with what the choices are, where that takes more words.
         parse: From what people write to the field's value.
+        is_required: Whether it must be given; a resumed sweep needs none.
+        least: Smallest value; None where the record checks it.
     """
 
     name: str
@@ -61,6 +63,8 @@ class Option:
     choices: Callable[[], Iterable[Entry]] | None = None
     explained_in: str = ""
     parse: Callable[[Any], Any] = _same
+    is_required: bool = False
+    least: int | None = None
 
     @property
     def is_of_subject(self) -> bool:

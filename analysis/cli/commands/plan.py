@@ -2,128 +2,64 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from analysis import allocation, plans
-from analysis.allocation import BEST, FIXED, STRATEGIES, budget_forms
+from analysis.allocation import BEST
 from analysis.cli.options import Json, Workspace, open_store, prepare_subject
 from analysis.cli.output import print_json, print_table, say
-from analysis.records import Recipe
 from pruners.errors import InputError
-from pruners.normalizers import NORMALIZERS
-from pruners.registry import described, joined
 
 if TYPE_CHECKING:
     from analysis.allocation import Allocation
     from analysis.edits import PreparedSubject
-    from analysis.records import Plan
+    from analysis.records import Plan, RunRow
 
 
-def plan(
-    run: Annotated[str, typer.Option(help="Run to choose from, or last.", metavar="RUN")],
-    out: Annotated[Path, typer.Option(help="Plan file to write.", metavar="FILE")],
-    strategy: Annotated[
-        str,
-        typer.Option(help=f"How ratios are chosen. {described(STRATEGIES)}.", metavar="NAME"),
-    ] = "threshold",
-    budget: Annotated[
-        str | None,
-        typer.Option(help=f"What may be left, or lost: {budget_forms()}.", metavar="LIMIT"),
-    ] = None,
-    ratio: Annotated[
-        float | None,
-        typer.Option(
-            help="One ratio for all layers (uniform), or of all units together (global).",
-            metavar="X",
-        ),
-    ] = None,
-    tolerance: Annotated[
-        float | None,
-        typer.Option(
-            help="Accepted drop of each layer alone (threshold); 0.01 is 1 pp.", metavar="X"
-        ),
-    ] = None,
-    criterion: Annotated[
-        str | None,
-        typer.Option(
-            help="Criterion of all layers, or best: each layer's own; one for all (global).  "
-            "[default: best]",
-            metavar="NAME",
-        ),
-    ] = None,
-    layers: Annotated[
-        str, typer.Option(help="Only layers whose name fits are pruned.", metavar="GLOB")
-    ] = "*",
-    cautious: Annotated[
-        bool, typer.Option("--cautious", help="Read curves at the upper end of their intervals.")
-    ] = False,
-    normalizer: Annotated[
-        str | None,
-        typer.Option(
-            help=f"How global ranking compares layers: {joined(NORMALIZERS.names())}.  "
-            "[default: the criterion's own, see docs/criteria.md]",
-            metavar="NAME",
-        ),
-    ] = None,
-    rounds: Annotated[
-        int,
-        typer.Option(
-            help="Choose the channels in this many rounds, scored anew in each.", min=1, metavar="N"
-        ),
-    ] = 1,
-    round_to: Annotated[
-        int,
-        typer.Option(
-            help="Round kept channels up to a multiple of this, such as 8; budgets hold after it.",
-            min=1,
-            metavar="N",
-        ),
-    ] = 1,
-    workspace: Workspace = None,
-    as_json: Json = False,
-) -> None:
+def plan(given: Mapping[str, Any], workspace: Workspace = None, as_json: Json = False) -> int:
     """Choose a ratio and a criterion per layer."""
-    best = criterion in (None, BEST)
-    recipe = Recipe(
-        criteria=BEST if best else FIXED,
-        ratio=ratio,
-        tolerance=tolerance,
-        budget=None if budget is None else str(allocation.parse_budget(budget)),
-        cautious=cautious,
-        normalizer=normalizer,
-        round_to=round_to,
-        rounds=rounds,
-    )
-    STRATEGIES.get(strategy)
+    recipe = allocation.recipe_of(given)
     store = open_store(workspace)
-    row = store.runs.get(run)
-    chosen = row.spec.criteria[0] if criterion is None or best else criterion
-    if chosen not in row.spec.criteria:
-        raise InputError(
-            f"run {row.run_id} did not measure criterion {chosen!r}; it measured "
-            f"{', '.join(row.spec.criteria)}"
-        )
+    row = store.runs.get(given["run"])
+    criterion = _criterion(row, given["criterion"])
     points = store.points.table(row.run_id)
     prepared = prepare_subject(row.spec.subject, workspace)
     row.require(prepared.identity)
     start = plans.start_plan(
         prepared,
-        criterion=chosen,
+        criterion=criterion,
         granularity=row.spec.granularity,
-        layers=layers,
+        layers=given["layers"],
         run=row.run_id,
         semantics=row.spec.semantics,
         reduction=row.spec.reduction,
     )
-    found = allocation.fill_plan(prepared, start, strategy, recipe, points=points)
+    found = allocation.fill_plan(prepared, start, given["strategy"], recipe, points=points)
     if not found.feasible:
-        raise InputError(found.message or f"the budget {budget} cannot be met")
+        raise InputError(found.message or f"the budget {given['budget']} cannot be met")
     final = plans.resolve(prepared, found.plan)
-    plans.write_plan(final, out)
-    _report(prepared, final, found, out=out, as_json=as_json)
+    plans.write_plan(final, given["out"])
+    _report(prepared, final, found, out=given["out"], as_json=as_json)
+    return 0
+
+
+def _criterion(row: RunRow, asked: str | None) -> str:
+    """Return the criterion that entries begin with.
+
+    Raises:
+        InputError: The run did not measure it.
+    """
+    measured = row.spec.criteria
+    if asked in (None, BEST):
+        return measured[0]
+    if asked not in measured:
+        raise InputError(
+            f"run {row.run_id} did not measure criterion {asked!r}; it measured "
+            f"{', '.join(measured)}"
+        )
+    return str(asked)
 
 
 def _report(

@@ -1,0 +1,177 @@
+"""The options of filling a plan, each declared once: for the command line and the docs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from analysis.allocation.goals import budget_forms, parse_budget
+from analysis.allocation.registry import STRATEGIES
+from analysis.allocation.strategy import BEST, FIXED
+from analysis.records import Recipe
+from pruners.normalizers import NORMALIZERS
+from pruners.registry import Registry, described, joined
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanOption:
+    """An option.
+
+    Attributes:
+        name: Its name; of a choice of the recipe, the field's.
+        label: Name on pages.
+        help: What it is, in plain words.
+        more: Returns what the help goes on with: what the registries have by now.
+        metavar: What a value is called on the command line; empty for a switch.
+        type: Of the value.
+        default: Without a value; None where it may be left out.
+        is_required: Whether it must be given.
+        unset: What happens without a value, where the default does not say it.
+        least: Smallest value; None where it has none.
+    """
+
+    name: str
+    label: str
+    help: str
+    more: Callable[[], str] = str
+    metavar: str = ""
+    type: Any = str | None
+    default: Any = None
+    is_required: bool = False
+    unset: str = ""
+    least: int | None = None
+
+    @property
+    def text(self) -> str:
+        """Help for the command line and the docs."""
+        return f"{self.help}{self.more()}."
+
+    @property
+    def flag(self) -> str:
+        """The option on the command line."""
+        return f"--{self.name.replace('_', '-')}"
+
+
+PLAN_OPTIONS = Registry(
+    "option",
+    (
+        PlanOption(
+            name="run",
+            label="Run",
+            help="Run to choose from, or last",
+            metavar="RUN",
+            type=str,
+            is_required=True,
+        ),
+        PlanOption(
+            name="out",
+            label="File",
+            help="Plan file to write",
+            metavar="FILE",
+            type=Path,
+            is_required=True,
+        ),
+        PlanOption(
+            name="strategy",
+            label="Strategy",
+            help="How ratios are chosen",
+            more=lambda: f". {described(STRATEGIES)}",
+            metavar="NAME",
+            type=str,
+            default="threshold",
+        ),
+        PlanOption(
+            name="budget",
+            label="Budget",
+            help="What may be left, or lost",
+            more=lambda: f": {budget_forms()}",
+            metavar="LIMIT",
+        ),
+        PlanOption(
+            name="ratio",
+            label="Ratio",
+            help="One ratio for all layers (uniform), or of all units together (global)",
+            metavar="X",
+            type=float | None,
+        ),
+        PlanOption(
+            name="tolerance",
+            label="Tolerance",
+            help="Accepted drop of each layer alone (threshold); 0.01 is 1 pp",
+            metavar="X",
+            type=float | None,
+        ),
+        PlanOption(
+            name="criterion",
+            label="Criterion",
+            help="Criterion of all layers, or best: each layer's own; one for all (global)",
+            metavar="NAME",
+            unset="best",
+        ),
+        PlanOption(
+            name="layers",
+            label="Layers",
+            help="Only layers whose name fits are pruned",
+            metavar="GLOB",
+            type=str,
+            default="*",
+        ),
+        PlanOption(
+            name="cautious",
+            label="Cautious",
+            help="Read curves at the upper end of their intervals",
+            type=bool,
+            default=False,
+        ),
+        PlanOption(
+            name="normalizer",
+            label="Normaliser",
+            help="How global ranking compares layers",
+            more=lambda: f": {joined(NORMALIZERS.names())}",
+            metavar="NAME",
+            unset="the criterion's own, see docs/criteria.md",
+        ),
+        PlanOption(
+            name="rounds",
+            label="Rounds",
+            help="Choose the channels in this many rounds, scored anew in each",
+            metavar="N",
+            type=int,
+            default=1,
+            least=1,
+        ),
+        PlanOption(
+            name="round_to",
+            label="Round to",
+            help="Round kept channels up to a multiple of this, such as 8; budgets hold after it",
+            metavar="N",
+            type=int,
+            default=1,
+            least=1,
+        ),
+    ),
+)
+
+
+def recipe_of(given: Mapping[str, Any]) -> Recipe:
+    """Return what is asked for.
+
+    Args:
+        given: Values by name, of all `PLAN_OPTIONS`.
+
+    Raises:
+        UnknownNameError: No such strategy.
+        InputError: The budget is malformed.
+    """
+    STRATEGIES.get(given["strategy"])
+    budget = given["budget"]
+    return Recipe(
+        criteria=BEST if given["criterion"] in (None, BEST) else FIXED,
+        budget=None if budget is None else str(parse_budget(budget)),
+        **{
+            name: given[name]
+            for name in ("ratio", "tolerance", "cautious", "normalizer", "round_to", "rounds")
+        },
+    )
