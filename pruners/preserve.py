@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import random
 from collections import OrderedDict
@@ -154,3 +155,21 @@ def checksum(model: nn.Module) -> str:
 def _raw(tensor: Tensor) -> bytes:
     flat = tensor.detach().cpu().contiguous().reshape(-1)
     return flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b""
+
+
+def twin(model: nn.Module) -> nn.Module:
+    """Return modules of one's own over the same memory: to be watched by hooks.
+
+    What others run through the model meanwhile does not reach the hooks. A model that cannot be
+    copied is returned itself.
+    """
+    memo: dict[int, object] = {}
+    for parameter in model.parameters():
+        memo[id(parameter)] = nn.Parameter(parameter.detach(), parameter.requires_grad)
+    for buffer in model.buffers():
+        memo[id(buffer)] = buffer.detach()
+    try:
+        return copy.deepcopy(model, memo)
+    except Exception:
+        # A model may hold anything.
+        return model

@@ -24,6 +24,7 @@ from pruners.criteria import CRITERIA, DATA_FREE, Level, group_scores, producer_
 from pruners.errors import CaptureError, InputError, UnsupportedError
 from pruners.groups import CostModel, Group, Structure, WholeCost, find_structure
 from pruners.layers import find_layer, layer_names, output_first_weight
+from pruners.preserve import twin
 
 CALIBRATION_BATCH = 64
 T = TypeVar("T")
@@ -199,7 +200,7 @@ class PreparedSubject:
         progress: OnProgress | None,
     ) -> calibration.Statistics:
         return calibration.collect(
-            self.model,
+            twin(self.model),
             batches,
             layers=self.layers(),
             needs=needs,

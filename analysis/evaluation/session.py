@@ -33,14 +33,10 @@ class LoadedSubject:
 
     Args:
         prepared: The subject, captured and traced.
-
-    Attributes:
-        lock: To be held by whoever uses the evaluator batch by batch.
     """
 
     def __init__(self, prepared: PreparedSubject) -> None:
         self.prepared = prepared
-        self.lock = threading.RLock()
         self._turns = Turns()
         self._results: OrderedDict[Hashable, LiveResult] = OrderedDict()
         self._unfinished: OrderedDict[Hashable, SharedMeasurement] = OrderedDict()

@@ -21,6 +21,7 @@ from analysis.repairs import (
     plan_repairs,
 )
 from pruners.errors import InputError, UnknownNameError
+from pruners.preserve import twin
 from pruners.reconstruction import LayerRepair
 from pruners.selection import kept_indices
 from pruners.semantics import SEMANTICS
@@ -70,6 +71,9 @@ def recover_plan(
     if not any(entry.kept < entry.total for entry in plan.entries):
         raise InputError("the plan prunes nothing, so there is nothing to recover")
     plan = resolve(prepared, require_fit(prepared, plan))
+    # Repairs watch layers; what others run through the model meanwhile is not theirs.
+    watched = dataclasses.replace(prepared.subject, model=twin(prepared.model))
+    prepared = dataclasses.replace(prepared, subject=watched)
     batches = calibration_batches(prepared)
     start = time.perf_counter()
     if repair.choose is not None:

@@ -89,22 +89,21 @@ def _evaluate(current: Session, plan: Plan, repair: str) -> Evaluated:
     with st.spinner("Loading the subject", show_time=True):
         subject = session.loaded(current.chosen)
     bar = st.progress(0.0, text="Measuring dense, masked and removed on the same samples")
-    with subject.lock:
-        recovery: Recovery | None = None
-        if repair != NO_REPAIR:
-            recovery = recover_plan(
-                subject.prepared,
-                plan,
-                method=repair,
-                progress=lambda now: _advance_repair(bar, repair, now),
-            )
-        found = evaluate_plan(
+    recovery: Recovery | None = None
+    if repair != NO_REPAIR:
+        recovery = recover_plan(
             subject.prepared,
             plan,
-            recovery=recovery,
-            latency_seconds=LATENCY_SECONDS,
-            progress=lambda now: _advance(bar, now),
+            method=repair,
+            progress=lambda now: _advance_repair(bar, repair, now),
         )
+    found = evaluate_plan(
+        subject.prepared,
+        plan,
+        recovery=recovery,
+        latency_seconds=LATENCY_SECONDS,
+        progress=lambda now: _advance(bar, now),
+    )
     bar.empty()
     return Evaluated(plan, subject.identity, found, recovery)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from pathlib import Path
 
 import pytest
@@ -460,3 +461,29 @@ def test_rounds_keep_counts_nest_and_score_the_pruned_model(lenet: PreparedSubje
         rescored_plan(lenet, plan_of(lenet, 0.5, granularity="element"), rounds=2)
     with pytest.raises(InputError, match="round"):
         schedules.round_ratios("iterative", 0, final=0.5)
+
+
+@pytest.mark.parametrize("method", ["lsq", "search"])
+def test_what_others_run_through_the_model_reaches_no_repair(
+    lenet: PreparedSubject, method: str
+) -> None:
+    """Point 3h of issue 8: repairs watch layers, so sessions needed a lock around all they did."""
+    plan = plan_of(lenet, 0.5)
+    expected = recover_plan(lenet, plan, method=method).edit.tensors
+    done = threading.Event()
+
+    def others() -> None:
+        with torch.inference_mode():
+            while not done.is_set():
+                lenet.model(torch.ones_like(lenet.subject.example))
+
+    other = threading.Thread(target=others)
+    other.start()
+    try:
+        found = recover_plan(lenet, plan, method=method).edit.tensors
+    finally:
+        done.set()
+        other.join()
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert torch.equal(found[name], tensor)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from pruners.preserve import checksum, preserved
+from pruners.preserve import checksum, preserved, twin
 
 
 def make_model() -> nn.Sequential:
@@ -84,3 +84,20 @@ def test_checksum_takes_any_dtype() -> None:
     model = nn.Linear(2, 2).to(torch.bfloat16)
     model.register_buffer("empty", torch.empty(0))
     assert checksum(model) == checksum(model)
+
+
+def test_a_twin_has_modules_of_its_own_over_the_same_memory() -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)).eval()
+    model.append(model[0])
+    own = twin(model)
+    assert own[0] is own[2]
+    assert own[0] is not model[0]
+    for (name, mine), (other, theirs) in zip(
+        own.state_dict().items(), model.state_dict().items(), strict=True
+    ):
+        assert name == other
+        assert mine.data_ptr() == theirs.data_ptr()
+    seen: list[int] = []
+    own[0].register_forward_hook(lambda *_: seen.append(1))
+    model[0](torch.ones(2, 3))
+    assert not seen

@@ -46,5 +46,4 @@ def _agreement(
     _subject: LoadedSubject, identity: Identity, spec_json: str, ratio: float
 ) -> pd.DataFrame:
     spec = SweepSpec.from_json(spec_json)
-    with _subject.lock:
-        return removed_agreement(_subject.prepared, spec, ratio=ratio)
+    return removed_agreement(_subject.prepared, spec, ratio=ratio)

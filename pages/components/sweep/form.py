@@ -210,9 +210,8 @@ def _ratios(fixed: float | None) -> tuple[float, ...]:
 @st.cache_data(max_entries=64, show_spinner="Estimating the cost")
 def _estimate(_subject: LoadedSubject, spec_json: str, known: int) -> SweepEstimate:
     spec = SweepSpec.from_json(spec_json)
-    with _subject.lock:
-        planned = plan_sweep(_subject.prepared, spec)
-        return estimate_cost(planned, known_points(session.store(), planned))
+    planned = plan_sweep(_subject.prepared, spec)
+    return estimate_cost(planned, known_points(session.store(), planned))
 
 
 def _measured(current: Session) -> int:
