@@ -9,6 +9,7 @@ from analysis.allocation.goals import Budget
 from analysis.allocation.strategy import Allocation, Request
 from analysis.plans import dense_accuracy, envelopes, find, lock, predict_from
 from analysis.records import Plan
+from analysis.tasks import scoring_of
 from pruners.errors import InputError
 
 Fill = Callable[[Request, float], Plan]
@@ -69,7 +70,7 @@ def _strongest_within(
     mild, strong = 0, len(levels) - 1
     if spent(fill(request, levels[0])) > budget.limit + _SLACK:
         plan = fill(request, levels[0])
-        found = spent(plan)
+        found, words = spent(plan), scoring_of(plan.subject.task).words
         blocking = tuple(
             entry.layer for entry in plan.entries if entry.locked and entry.kept < entry.total
         )
@@ -80,7 +81,7 @@ def _strongest_within(
             level=levels[0],
             blocking=blocking,
             message=f"{budget.text} is out of reach: the locked entries alone are predicted to "
-            f"cost {found * 100:.2f} pp ({', '.join(blocking)})",
+            f"cost {words.cost(found)} ({', '.join(blocking)})",
         )
     while mild < strong:
         middle = (mild + strong + 1) // 2

@@ -12,6 +12,7 @@ from analysis.curves import is_known
 from analysis.edits import PreparedSubject, Target, scores, targets
 from analysis.plans import dense_accuracy, envelopes, predict_from, set_criterion
 from analysis.records import Plan, PlanEntry, Recipe
+from analysis.tasks import scoring_of
 from pruners.criteria import CRITERIA
 from pruners.errors import InputError, UnsupportedError
 from pruners.granularity import Granularity, parse
@@ -88,7 +89,7 @@ def _costs(request: Request, options: dict[str, Allocation]) -> dict[str, tuple[
 def _cost_text(request: Request, cost: float) -> str:
     if request.budget is not None and request.budget.kind == "drop":
         return f"{cost:,.0f} MACs stay"
-    return f"{cost * 100:.2f} pp predicted drop"
+    return f"{scoring_of(request.plan.subject.task).words.cost(cost)} predicted drop"
 
 
 def _fill(request: Request, ratio: float) -> Plan:

@@ -42,11 +42,13 @@ def coverage(points: pd.DataFrame, *, samples: int | None = None) -> pd.DataFram
     return joined.drop(columns="status")
 
 
-def sparklines(points: pd.DataFrame, *, criterion: str) -> dict[str, list[float]]:
-    """Return the drops of each layer's curve in pp, from ratio 0, for a small inline chart."""
+def sparklines(
+    points: pd.DataFrame, *, criterion: str, scale: float = 100.0
+) -> dict[str, list[float]]:
+    """Return the scaled drops of each layer's curve, from ratio 0, for a small inline chart."""
     chosen = points[(points["criterion"] == criterion) & is_known(points)]
     return {
-        key[2]: [0.0, *(curve["accuracy_drop"] * 100).round(3).tolist()]
+        key[2]: [0.0, *(curve["accuracy_drop"] * scale).round(3).tolist()]
         for key, curve in curves(chosen)
     }
 

@@ -96,6 +96,10 @@ class Words:
         """Return a drop without its unit."""
         return f"{value * self.drop_scale:.{self.digits}f}"
 
+    def cost(self, value: float) -> str:
+        """Return a drop with its unit: ``1.25 pp``."""
+        return f"{self.drop(value)}{self._unit(self.drop_unit, ' ')}"
+
     def limit(self, tolerance: float) -> str:
         """Return an accepted drop with its unit, in as few digits as it has."""
         return f"{tolerance * self.drop_scale:g}{self._unit(self.drop_unit, ' ')}"

@@ -10,6 +10,7 @@ from analysis.allocation import GOALS, STRATEGIES, budgets
 from analysis.evaluation import LoadedSubject
 from analysis.plans import USUAL, require_fit, rounded
 from analysis.records import Plan, Recipe
+from analysis.tasks import Words
 from pages.components.state import Session, plan_state, tolerance
 from pages.components.widgets import formatting, problem
 from pruners.errors import PruneScopeError
@@ -33,7 +34,7 @@ def draw(current: Session, subject: LoadedSubject, plan: Plan, points: pd.DataFr
                 help="\n\n".join(f"**{item.label}**: {item.help}" for item in STRATEGIES),
                 persist_state="session",
             )
-            target, amount = _target(name)
+            target, amount = _target(name, tolerance.words_of(current.chosen.task))
             multiple = _multiple(plan)
             best = st.toggle(
                 "Best criteria",
@@ -60,7 +61,7 @@ def strategies(points: pd.DataFrame) -> list[str]:
     return [entry.name for entry in STRATEGIES if not points.empty or "points" not in entry.needs]
 
 
-def _target(strategy: str) -> tuple[str, float]:
+def _target(strategy: str, words: Words) -> tuple[str, float]:
     needs = STRATEGIES.get(strategy).needs
     options = [goal.name for goal in GOALS if goal.name in needs]
     if "budget" in needs:
@@ -75,17 +76,18 @@ def _target(strategy: str) -> tuple[str, float]:
         persist_state="session",
     )
     goal = GOALS.get(target)
+    scale = words.drop_scale if goal.is_drop else 100.0
     amount = st.number_input(
-        "pp" if goal.is_drop else "%",
+        words.drop_unit or "Drop" if goal.is_drop else "%",
         min_value=0.0,
         max_value=100.0,
-        value=100 * goal.usual,
+        value=scale * goal.usual,
         step=0.25 if goal.is_drop else 5.0,
         key=f"plan_amount_{target}",
         width=95,
         persist_state="session",
     )
-    return target, float(amount) / 100
+    return target, float(amount) / scale
 
 
 def _multiple(plan: Plan) -> int:

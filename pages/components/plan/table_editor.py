@@ -41,7 +41,10 @@ def draw(plan: Plan, table: pd.DataFrame, points: pd.DataFrame, current: Session
 
 
 def _shown(table: pd.DataFrame, points: pd.DataFrame, words: Words) -> pd.DataFrame:
-    lines = {name: sparklines(points, criterion=name) for name in table["criterion"].unique()}
+    lines = {
+        name: sparklines(points, criterion=name, scale=words.drop_scale)
+        for name in table["criterion"].unique()
+    }
     return pd.DataFrame(
         {
             "locked": table["locked"],
