@@ -13,7 +13,7 @@ from analysis.records.subject import SubjectSpec
 from pages.components.state.subject_cache import subjects
 from pages.components.widgets import formatting
 from pruners.errors import AddressError
-from tests.analysis.test_changed_files import write_weights
+from tests.analysis.subjects.test_changed_files import write_weights
 from tests.helpers.tiny_subject import write_images, write_subject
 from tests.pages.reading import Open, assert_no_bug, text_of
 from tests.pages.test_flow import fill_uniform, metric, present

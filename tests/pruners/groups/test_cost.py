@@ -13,7 +13,7 @@ from pruners.errors import InputError
 from pruners.groups.cost import Cost, CostModel, WholeCost
 from pruners.groups.groups import find_structure
 from pruners.groups.removal import remove
-from tests.pruners.test_groups import MODELS, prunable, traced
+from tests.pruners.groups.test_groups import MODELS, prunable, traced
 
 
 def reference_cost(model: nn.Module, example: torch.Tensor) -> Cost:

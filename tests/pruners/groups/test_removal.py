@@ -15,7 +15,7 @@ from pruners.groups.edits import consumer_edit
 from pruners.groups.groups import Structure
 from pruners.groups.removal import difference, edited_outputs, remove, removed_graph
 from pruners.preserve import checksum
-from tests.pruners.test_groups import MODELS, SAMPLES, prunable, traced
+from tests.pruners.groups.test_groups import MODELS, SAMPLES, prunable, traced
 
 # Models whose Python code holds sizes that no attribute tells: they come back as graphs.
 AS_GRAPH = ("split", "multi_head", "baked_in", "key_widths", "hidden_heads", "in_place")

@@ -181,7 +181,7 @@ class TestRoots:
             load("torch.nn:Identity", roots=[Path("/")])
 
     def test_own_modules_below_a_root_are_allowed(self) -> None:
-        root = Path(__file__).resolve().parent.parent.parent
+        root = Path(__file__).resolve().parents[3]
         assert load("tests.helpers.tiny_factories:mlp", roots=[root])
 
 

@@ -18,7 +18,7 @@ from analysis.evaluation.sharing import Turns
 from analysis.records.plan import Plan
 from analysis.records.subject import SubjectSpec
 from pruners.errors import AddressError, InputError
-from tests.analysis.test_live import fresh, plan_of
+from tests.analysis.evaluation.test_live import fresh, plan_of
 from tests.helpers.contexts import sample_context
 
 NAME = "lenet5"

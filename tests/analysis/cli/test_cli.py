@@ -26,7 +26,7 @@ from pruners.errors import InputError
 from tests.helpers.store_writer import SPEC
 from tests.helpers.tiny_subject import write_subject
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 Run = Callable[..., tuple[int, str, str]]
 
 

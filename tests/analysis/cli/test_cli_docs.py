@@ -20,7 +20,7 @@ from pruners.registry import Registry
 from pruners.schedules import SCHEDULES
 from pruners.semantics import SEMANTICS
 
-DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
+DOCS = Path(__file__).resolve().parents[3] / "docs"
 TEXT = (DOCS / "cli.md").read_text("utf-8")
 
 

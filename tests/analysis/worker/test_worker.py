@@ -34,7 +34,7 @@ from tests.helpers.sources import WatchedSource
 from tests.helpers.tiny_subject import tiny_sweep, write_subject
 
 INTEGERS = ["kept", "total", "samples", "correct", "params", "macs"]
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from analysis.plans.rounding import channels_per_unit, rounded
 from analysis.records.plan import Plan, PlanEntry
 from analysis.records.subject import SubjectSpec
 from pruners.errors import InputError, UnsupportedError
-from tests.pruners.test_groups import traced
+from tests.pruners.groups.test_groups import traced
 
 
 def entry(layer: str, kept: int, total: int, **changes: object) -> PlanEntry:

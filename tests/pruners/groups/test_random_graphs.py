@@ -16,7 +16,7 @@ from pruners.groups.removal import difference, edited_outputs, remove
 from tests.helpers.random_graphs import RandomModel
 from tests.helpers.topologies import randomize
 
-# ``PRUNESCOPE_GRAPHS=2000 pytest tests/pruners/test_random_graphs.py`` looks further.
+# ``PRUNESCOPE_GRAPHS=2000 pytest tests/pruners/groups/test_random_graphs.py`` looks further.
 COUNT = int(os.environ.get("PRUNESCOPE_GRAPHS", "60"))
 BATCHES = 6
 

@@ -23,7 +23,7 @@ from pruners.selection.masks import keep_mask
 from sample_models.architectures import ARCHITECTURES
 from tests.pruners.models import RESIDUAL_LAYERS, image_batches, small_residual
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def masked(model: nn.Module, ratio: float) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
