@@ -25,6 +25,7 @@ from analysis.plans import compact, meter, pruned_entries, read_plan, resolve
 from analysis.records import Count, Document, Plan, Record, decode_json
 from analysis.recovery import Recovery
 from pruners.errors import InputError
+from pruners.float32 import strict
 from pruners.granularity import parse
 
 # The other process gets its samples as a file; large subjects are compared on fewer samples.
@@ -94,6 +95,7 @@ class _Answers:
     check: float
 
 
+@strict
 def round_trip(
     prepared: PreparedSubject,
     plan: Plan,
@@ -209,7 +211,7 @@ def _script_checks(
     prepared: PreparedSubject, small: nn.Module, directory: Path
 ) -> tuple[list[Check], int, int | None]:
     inputs, labels = _samples(prepared)
-    batch = prepared.subject.spec.batch_size
+    batch = prepared.batch_size
     with torch.inference_mode():
         here = torch.cat([small(part).argmax(1) for part in torch.split(inputs, batch)]).cpu()
     path = directory / "samples.safetensors"
@@ -248,7 +250,7 @@ def _script_checks(
 
 def _onnx_check(prepared: PreparedSubject, small: nn.Module, path: Path) -> Check:
     inputs, _ = _samples(prepared)
-    parts = torch.split(inputs, prepared.subject.spec.batch_size)
+    parts = torch.split(inputs, prepared.batch_size)
     with torch.inference_mode():
         expected = torch.cat([small(part) for part in parts]).cpu()
     found = torch.cat([onnx.run_onnx(path, part) for part in parts])
@@ -267,7 +269,7 @@ def _samples(prepared: PreparedSubject) -> tuple[Tensor, Tensor | None]:
     if split is None:
         return prepared.subject.example, None
     inputs, labels, taken = [], [], 0
-    for part, truth in split.batches(prepared.subject.spec.batch_size):
+    for part, truth in split.batches(prepared.batch_size):
         inputs.append(part)
         if truth is not None:
             labels.append(truth)

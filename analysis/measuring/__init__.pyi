@@ -1,8 +1,9 @@
 from .loop import Cancel, Measured, measure
-from .runner import EditRunner, OpenSlice, Runnable
+from .runner import Answer, EditRunner, OpenSlice, Runnable
 from .slices import Slice, Slices
 
 __all__ = [
+    "Answer",
     "Cancel",
     "EditRunner",
     "Measured",

@@ -21,6 +21,7 @@ from analysis.repairs import (
     plan_repairs,
 )
 from pruners.errors import InputError, UnknownNameError
+from pruners.float32 import strict
 from pruners.reconstruction import LayerRepair
 from pruners.selection import kept_indices
 from pruners.semantics import SEMANTICS
@@ -47,6 +48,7 @@ class Recovery:
     seconds: float = 0.0
 
 
+@strict
 def recover_plan(
     prepared: PreparedSubject, plan: Plan, *, method: str, progress: OnProgress | None = None
 ) -> Recovery:

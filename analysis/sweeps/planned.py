@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from analysis.edits import PreparedSubject
+from analysis.edits import CPU_BATCH, PreparedSubject
 from analysis.measuring import Slices
 from analysis.records import PlannedPoint, PointKey, SweepSpec
 from analysis.subjects.data import Split
@@ -16,6 +16,10 @@ from pruners.errors import InputError
 
 # Adaptive: broken points are plain to see by then.
 ADAPTIVE_LOOKS = (64, 128)
+# A set is cut into this many batches at least, if that leaves enough for one.
+ADAPTIVE_BATCHES = 8
+# Multiply-adds that a GPU does in seconds.
+QUICK_MACS = 2e14
 # Exhaustive: every curve has a coarse shape after this share of the samples, ...
 COARSE_SHARE = 1 / 16
 # ... unless the first batch is no larger than this share anyway.
@@ -43,7 +47,7 @@ class PlannedSweep:
         Raises:
             InputError: The subject has no data.
         """
-        return sweep_slices(require_data(self.prepared), self.spec)
+        return sweep_slices(self.prepared, self.spec)
 
     @cached_property
     def identified(self) -> tuple[PlannedPoint, ...]:
@@ -81,17 +85,31 @@ def require_data(prepared: PreparedSubject) -> Split:
     return prepared.subject.evaluation
 
 
-def sweep_slices(split: Split, spec: SweepSpec) -> Slices:
+def sweep_slices(prepared: PreparedSubject, spec: SweepSpec) -> Slices:
     """Return the slices in which a sweep reads its evaluation set.
 
     A first look at every curve must not take a large share of the whole time, and an adaptive
     sweep decides broken points on few samples.
+
+    Raises:
+        InputError: The subject has no data.
     """
-    size = spec.subject.batch_size
+    split, size = require_data(prepared), prepared.batch_size
     if MODES.get(spec.mode).stops_early:
+        if spec.subject.batch_size is None:
+            # It can stop at the end of a batch only.
+            size = min(size, max(CPU_BATCH, len(split) // ADAPTIVE_BATCHES))
         return Slices(split, size, looks=ADAPTIVE_LOOKS)
-    is_cut = size > SMALL_SHARE * len(split)
+    is_cut = size > SMALL_SHARE * len(split) and not _is_quick(prepared, spec, len(split))
     return Slices(split, size, looks=(coarse_look(len(split)),) if is_cut else ())
+
+
+def _is_quick(prepared: PreparedSubject, spec: SweepSpec, samples: int) -> bool:
+    """Return whether all of a sweep takes a GPU no longer than people wait for a first look."""
+    if prepared.subject.example.device.type == "cpu":
+        return False
+    macs = prepared.cost.dense.macs * samples * len(points_of(prepared, spec))
+    return macs < QUICK_MACS
 
 
 def coarse_look(total: int) -> int:

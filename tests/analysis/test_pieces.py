@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
 from analysis.measuring import Slices
@@ -11,7 +9,7 @@ from analysis.records.sweep import SweepSpec
 from analysis.subjects.data.split import Split
 from analysis.sweeps.planned import sweep_slices
 from pruners.errors import InputError
-from tests.helpers.contexts import sample_context, sample_spec
+from tests.helpers.contexts import sample_context
 from tests.helpers.sources import WatchedSource
 
 SAMPLES = 1200
@@ -56,8 +54,9 @@ def test_pieces_cover_the_set_once() -> None:
 def test_the_first_look_takes_less_than_a_tenth_of_the_samples(
     batch_size: int, mode: str, first: tuple[int, ...]
 ) -> None:
-    subject = dataclasses.replace(sample_spec("lenet5"), batch_size=batch_size)
-    slices = sweep_slices(split_of(), SweepSpec(subject=subject, mode=mode))
+    prepared = sample_context("lenet5", samples=SAMPLES, batch_size=batch_size)
+    subject = prepared.subject.spec
+    slices = sweep_slices(prepared, SweepSpec(subject=subject, mode=mode))
     assert slices.ends[:2] == first
     assert slices.ends[0] <= SAMPLES / 10
     assert slices.ends[-1] == SAMPLES
