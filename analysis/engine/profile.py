@@ -16,9 +16,9 @@ from analysis.engine.stopwatch import wait_for
 
 # The example is small; a batch of this many copies of it is timed on a CPU, ...
 COPIES = 8
-# ... and on other devices one whose values take about this much, which is busy enough to tell
-# programs apart.
-TIMED_BYTES = 2**29
+# ... and on other devices one that makes values of about this size, which keeps them busy for
+# longer than handing the steps over takes, if what is held at a time fits.
+TIMED_BYTES, HELD_BYTES = 2**33, 2**30
 
 
 @dataclass(eq=False)
@@ -94,7 +94,12 @@ class Profile:
     def _copies(self, example: Tensor) -> Tensor:
         copies = COPIES
         if example.device.type != "cpu":
-            copies = max(1, TIMED_BYTES // max(1, self.total_bytes * len(example)))
+            # A few of the largest values are held at a time.
+            samples = min(
+                TIMED_BYTES // max(1, self.total_bytes),
+                HELD_BYTES // max(1, self.largest_bytes),
+            )
+            copies = max(1, samples // len(example))
         return example.repeat(copies, *[1] * (example.dim() - 1))
 
     @torch.inference_mode()

@@ -112,7 +112,7 @@ class ReducedEvaluator(Evaluator):
         """Run the model in both precisions; keep the reduced values and the exact outputs."""
         reduced = super().dense(inputs, edits=edits)
         exact = self._exact.outputs(inputs, {})
-        margin = self._error_of_gaps(reduced.outputs, exact)
+        margin = self._errors_of_gaps(reduced.outputs, exact).max()
         return replace(reduced, outputs=exact, margin=margin)
 
     @property
@@ -129,28 +129,47 @@ class ReducedEvaluator(Evaluator):
         Waits for the device once a round, whatever the number of edits; see
         `Evaluator.settled`.
         """
-        found = [item if item is batch.outputs else item.float() for item in outputs]
-        open_ones = [at for at, item in enumerate(found) if item is not batch.outputs]
-        if not open_ones:
-            return found
-        gaps = torch.stack([self._gaps(found[at], found[at]) for at in open_ones])
+        found = list(outputs)
+        changed = [at for at, item in enumerate(found) if item is not batch.outputs]
+        if changed:
+            settled = self._settled(
+                batch, [edits[at] for at in changed], [found[at] for at in changed]
+            )
+            for at, item in zip(changed, settled.unbind(), strict=True):
+                found[at] = item
+        return found
+
+    def _settled(
+        self, batch: KeptBatch, edits: Sequence[State], outputs: Sequence[Tensor]
+    ) -> Tensor:
+        """Return the outputs ``(edits, N, classes)`` of edits that change something."""
+        found = torch.stack(list(outputs)).float()
+        gaps = self._gaps_of(found, found)
         margins = torch.zeros_like(gaps[:, 0]) + batch.margin
         done = torch.zeros_like(gaps, dtype=torch.bool)
         # An output that is not finite has no gap; the exact run tells whether the model has it.
         while sum(counts := (close := ~(gaps > margins[:, None]) & ~done).sum(1).tolist()):
-            rows = torch.nonzero_static(close, size=sum(counts))[:, 1]
-            by_edit = torch.split(rows, counts)
-            for row, (at, chosen) in enumerate(zip(open_ones, by_edit, strict=True)):
-                if len(chosen):
-                    exact = self._exact.outputs(batch.inputs[chosen], edits[at])
-                    error = self._error_of_gaps(found[at][chosen], exact)
-                    margins[row] = torch.maximum(margins[row], error)
-                    found[at][chosen] = exact
+            rows, samples = torch.nonzero_static(close, size=sum(counts)).unbind(1)
+            exact = torch.cat(
+                [
+                    self._exact.outputs(batch.inputs[chosen], edit)
+                    for edit, chosen in zip(edits, torch.split(samples, counts), strict=True)
+                    if len(chosen)
+                ]
+            )
+            errors = self._errors_of_gaps(found[rows, samples], exact)
+            margins = margins.scatter_reduce(0, rows, errors, "amax")
+            found[rows, samples] = exact
             done |= close
         return found
 
-    def _error_of_gaps(self, reduced: Tensor, exact: Tensor) -> Tensor:
-        """Return the largest error of a reduced gap; what is not finite says nothing of others."""
+    def _gaps_of(self, outputs: Tensor, ranking: Tensor) -> Tensor:
+        """Return gaps ``(edits, N)`` of outputs ``(edits, N, ...)``."""
+        flat = self._gaps(outputs.flatten(0, 1), ranking.flatten(0, 1))
+        return flat.reshape(outputs.shape[:2])
+
+    def _errors_of_gaps(self, reduced: Tensor, exact: Tensor) -> Tensor:
+        """Return the errors ``(N,)`` of reduced gaps; what is not finite says nothing of others."""
         reduced, exact = reduced.float(), exact.float()
         errors = (self._gaps(reduced, reduced) - self._gaps(exact, reduced)).abs()
-        return torch.where(errors.isfinite(), errors, 0.0).max()
+        return torch.where(errors.isfinite(), errors, 0.0)

@@ -7,9 +7,10 @@ the task's business; the device is asked once a slice, not once an edit.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, TypeVar
 
 import torch
@@ -225,15 +226,15 @@ class _PartWork(Generic[Key]):
         self._open: dict[Key, tuple[Answer, Span]] = {}
 
     def add(self, key: Key, edit: Runnable | Callable[[], Runnable]) -> None:
-        """Run an edit; its numbers may wait for others, to be settled together."""
+        """Run an edit; its numbers may wait for others, to be found out together."""
         span = Span(self._device)
         with self._noting(key), span.measured():
             answer = self._runner.answer(self.opened, edit)
-            if answer.is_final:
-                self._count(key, answer.outputs)
+            if answer.is_final and self._device.type == "cpu":
+                self._count({key: answer.outputs})
         if key in self.failed:
             return
-        if answer.is_final:
+        if key in self.rows:
             self.rows[key].spans.append((span, 1.0))
             return
         self._open[key] = (answer, span)
@@ -257,10 +258,10 @@ class _PartWork(Generic[Key]):
     def _settle(self, waiting: Mapping[Key, tuple[Answer, Span]]) -> None:
         shared = Span(self._device)
         with shared.measured():
-            answers = [answer for answer, _ in waiting.values()]
-            outputs = self._runner.settled(self.opened, answers)
-            for key, item in zip(waiting, outputs, strict=True):
-                self._count(key, item)
+            outputs = {key: answer.outputs for key, (answer, _) in waiting.items()}
+            rough = {key: answer for key, (answer, _) in waiting.items() if not answer.is_final}
+            settled = self._runner.settled(self.opened, list(rough.values()))
+            self._count({**outputs, **dict(zip(rough, settled, strict=True))})
         for key, (_, span) in waiting.items():
             self.rows[key].spans += [(span, 1.0), (shared, 1 / len(waiting))]
 
@@ -274,7 +275,19 @@ class _PartWork(Generic[Key]):
                 raise
             self.failed[key] = one_line(error)
 
-    def _count(self, key: Key, outputs: Tensor) -> None:
-        self.rows[key] = _Row(self._task.vector(self.opened.dense, outputs, self._targets), [])
-        if self._keep:
-            self.seen[key] = outputs
+    def _count(self, outputs: Mapping[Key, Tensor]) -> None:
+        vectors = self._vectors(list(outputs.values()))
+        for (key, item), vector in zip(outputs.items(), vectors, strict=True):
+            self.rows[key] = _Row(vector, [])
+            if self._keep:
+                self.seen[key] = item
+
+    def _vectors(self, outputs: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Return what is summed over the part, by model; at once where that saves launches."""
+        vector = partial(self._task.vector, self.opened.dense)
+        if len(outputs) > 1:
+            # A task that looks at values, or knows operators that torch cannot batch, refuses.
+            with suppress(RuntimeError):
+                together = torch.vmap(lambda item: vector(item, self._targets))
+                return list(together(torch.stack(list(outputs))).unbind())
+        return [vector(item, self._targets) for item in outputs]

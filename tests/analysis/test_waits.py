@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from typing import Any
 
 import pytest
@@ -13,9 +14,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from analysis.edits import Edit
 from analysis.engine.weights import Weights
 from analysis.measuring import EditRunner, Slices
-from analysis.measuring.loop import _SliceWork
+from analysis.measuring.loop import _PartWork, _SliceWork
 from analysis.records import SweepSpec
 from analysis.sweeps import plan_sweep
+from analysis.tasks.classification import Classification
 from pruners.float32 import FLAGS
 from tests.helpers.contexts import sample_context, sample_spec
 
@@ -125,3 +127,43 @@ def test_auto_batches_and_limits() -> None:
     prepared = sample_context("lenet5")
     assert dataclasses.replace(prepared.subject.spec, batch_size=None).batch_size is None
     assert prepared.batch_size == 64
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_vectors_of_many_edits_at_once_are_those_of_each(labelled: bool) -> None:
+    prepared = sample_context("lenet5")
+    split = prepared.subject.evaluation
+    assert split is not None
+    whole = Slices(split, 64).read(0)
+    part = whole if labelled else dataclasses.replace(whole, targets=None)
+    task = prepared.subject.task
+    work: _PartWork[int] = _PartWork(part, task, EditRunner(prepared), keep=False)
+    dense = work.opened.dense
+    outputs = [dense * scale + shift for scale, shift in ((1.0, 0.0), (-1.0, 2.0), (0.1, 1.0))]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = work._vectors([*outputs, dense * torch.nan])
+    for item, vector in zip(outputs, found, strict=False):
+        torch.testing.assert_close(
+            vector, task.vector(dense, item, part.targets), rtol=1e-12, atol=0
+        )
+    assert not torch.isfinite(found[-1]).all()
+
+
+def test_a_task_that_cannot_be_batched_is_counted_one_by_one() -> None:
+    prepared = sample_context("lenet5")
+    split = prepared.subject.evaluation
+    assert split is not None
+
+    class Looking(Classification):
+        def vector(
+            self, dense: torch.Tensor, outputs: torch.Tensor, targets: torch.Tensor | None
+        ) -> torch.Tensor:
+            assert float(outputs.sum()) == float(outputs.sum())
+            return super().vector(dense, outputs, targets)
+
+    part = Slices(split, 64).read(0)
+    work: _PartWork[int] = _PartWork(part, Looking(), EditRunner(prepared), keep=False)
+    dense = work.opened.dense
+    found = work._vectors([dense, -dense])
+    assert torch.equal(found[1], Classification().vector(dense, -dense, part.targets))
