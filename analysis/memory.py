@@ -7,12 +7,13 @@ import sys
 
 from pruners.errors import InputError
 
-# Least and usual bytes that cached values may take.
+# Least bytes that cached values may take.
 MIN_MEMORY = 2**20
-
-
+# What they take if nothing else is said: so many bytes of a processor's memory, ...
 DEFAULT_MEMORY_LIMIT = 2**30
-
+# ... or this share of what is free on another device.
+DEVICE_SHARE = 0.5
+AUTO = "auto"
 
 _UNITS = {"kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
 
@@ -30,6 +31,58 @@ def parse_bytes(text: str) -> int:
     if found is None:
         raise InputError(f"a size of memory is written like 512MiB or 1.5GiB, found {text!r}")
     return int(float(found[1]) * _UNITS[found[2].lower()])
+
+
+def parse_limit(text: str) -> int | None:
+    """Parse a size as `parse_bytes` does, or ``auto``, which is None.
+
+    >>> parse_limit("auto") is None
+    True
+    """
+    return None if text.strip().lower() == AUTO else parse_bytes(text)
+
+
+def parse_count(text: str) -> int | None:
+    """Parse a whole number from 1, or ``auto``, which is None.
+
+    Raises:
+        InputError: Something else.
+
+    >>> parse_count("250")
+    250
+    """
+    if text.strip().lower() == AUTO:
+        return None
+    if not re.fullmatch(r"\s*\d{1,18}\s*", text) or int(text) < 1:
+        raise InputError(f"a whole number from 1, or {AUTO}, is needed, found {text!r}")
+    return int(text)
+
+
+def usual_limit(device: str) -> int:
+    """Return the bytes that cached values take on a device if nothing else is said."""
+    free = free_memory(device)
+    return DEFAULT_MEMORY_LIMIT if free is None else max(MIN_MEMORY, int(DEVICE_SHARE * free))
+
+
+def free_memory(device: str) -> int | None:
+    """Return the bytes of a device that this process may still take; None for the processor's."""
+    kind = device.partition(":")[0]
+    if kind == "cpu":
+        return None
+    import torch  # here, for lists of runs need none of it
+
+    if kind == "mps":
+        return torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory()
+    backend = torch.get_device_module(device)
+    unused = backend.memory_reserved(device) - backend.memory_allocated(device)
+    return int(backend.mem_get_info(device)[0]) + int(unused)
+
+
+def free_cached_memory() -> None:
+    """Give memory of an accelerator that no tensor uses any more back to it."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.accelerator.is_available():
+        torch.accelerator.empty_cache()
 
 
 # For the processor's memory, torch has no type of its own: a RuntimeError with this text.

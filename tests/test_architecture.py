@@ -17,12 +17,12 @@ OWN = ("pruners", "analysis", "sample_models", "pages", "app")
 # all that stand before it; other packages are in ALLOWED.
 FLOORS = {
     "pruners": (
-        *("errors", "registry", "granularity", "normalizers", "reductions", "schedules"),
+        *("errors", "registry", "float32", "granularity", "normalizers", "reductions", "schedules"),
         *("semantics", "layers", "preserve", "capture", "calls"),
         *("selection", "statistics", "tracing", "groups", "criteria", "reconstruction"),
     ),
     "analysis": (
-        *("memory", "files", "sentences", "records", "uncertainty", "tasks", "engine"),
+        *("memory", "devices", "files", "sentences", "records", "uncertainty", "tasks", "engine"),
         *("subjects", "edits", "repairs", "measuring", "curves", "sweeps", "plans"),
         *("allocation", "recovery", "store", "worker"),
         *("evaluation", "comparison", "interop", "figures", "cli", "__main__"),

@@ -1,10 +1,11 @@
-from .edit import Edit, edit_for, edited_model
+from .edit import Edit, edit_for, edited_model, pruning_edit
 from .masks import NestedMasks, digest, kept_units, scores
-from .prepared import CALIBRATION_BATCH, PreparedSubject, prepare
+from .prepared import CALIBRATION_BATCH, CPU_BATCH, PreparedSubject, prepare
 from .target import Target, kept_at, target_named, targets
 
 __all__ = [
     "CALIBRATION_BATCH",
+    "CPU_BATCH",
     "Edit",
     "NestedMasks",
     "PreparedSubject",
@@ -15,6 +16,7 @@ __all__ = [
     "kept_at",
     "kept_units",
     "prepare",
+    "pruning_edit",
     "scores",
     "target_named",
     "targets",

@@ -53,9 +53,24 @@ def edit_for(
         semantics: ``removal`` or ``weights``; only channels and heads know the difference.
         state: Tensors to start from; the dense model's by default.
     """
-    base = prepared.evaluator.state if state is None else state
     if bool(mask.all()):
         return Edit()
+    return pruning_edit(prepared, target, mask, semantics=semantics, state=state)
+
+
+def pruning_edit(
+    prepared: PreparedSubject,
+    target: Target,
+    mask: Tensor,
+    *,
+    semantics: str = "removal",
+    state: Mapping[str, Tensor] | None = None,
+) -> Edit:
+    """Return the edit of a mask that removes something; see `edit_for`.
+
+    Nothing waits for the model's device if the mask of a group is on the CPU.
+    """
+    base = prepared.evaluator.state if state is None else state
     if target.group is None:
         name = _weight_fqn(prepared, target.layer)
         return Edit({name: _masked(prepared, target.layer, base[name], mask)})
@@ -74,7 +89,7 @@ def _weight_fqn(prepared: PreparedSubject, layer: str) -> str:
 
 def _masked(prepared: PreparedSubject, layer: str, weight: Tensor, mask: Tensor) -> Tensor:
     module = find_layer(prepared.model, layer)
-    native = to_native(mask, module).to(weight.device)
+    native = to_native(mask, module).to(weight.device, non_blocking=True)
     return torch.where(native, weight, torch.zeros((), dtype=weight.dtype, device=weight.device))
 
 

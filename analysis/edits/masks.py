@@ -45,7 +45,8 @@ class NestedMasks:
     all.
 
     Attributes:
-        levels: For each weight or unit, how many of the masks keep it; uint8.
+        levels: For each weight or unit, how many of the masks keep it; uint8. Those of units are
+            on the CPU: they are few, and whoever looks at them waits for no device.
         kept: The kept counts, falling.
     """
 
@@ -68,9 +69,9 @@ class NestedMasks:
         if parsed.kind == "n:m":
             masks = [element_mask(parsed, values, kept=item) for item in counts]
             return cls(torch.stack(masks).sum(0).to(torch.uint8), counts)
-        pooled = values if parsed.is_structured else unit_scores(parsed, values)
+        pooled = values.cpu() if parsed.is_structured else unit_scores(parsed, values)
         total = pooled.numel()
-        levels = torch.full((total,), len(counts), dtype=torch.uint8, device=values.device)
+        levels = torch.full((total,), len(counts), dtype=torch.uint8, device=pooled.device)
         order = torch.argsort(pooled.reshape(-1), stable=True)
         for position in reversed(range(len(counts))):
             levels[order[: total - counts[position]]] = position

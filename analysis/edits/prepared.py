@@ -16,17 +16,24 @@ from torch import Tensor, nn
 
 from analysis.edits.statistics_cache import StatisticsCache
 from analysis.engine import PRECISIONS, Evaluator
+from analysis.memory import usual_limit
 from analysis.records import Identity, OnProgress, counting
 from analysis.subjects import Subject
 from pruners import statistics as calibration
 from pruners.capture import Graph, capture
 from pruners.criteria import CRITERIA, DATA_FREE, Level, group_scores, producer_scores, scores
 from pruners.errors import CaptureError, InputError, UnsupportedError
+from pruners.float32 import strict
 from pruners.groups import CostModel, Group, Structure, WholeCost, find_structure
 from pruners.layers import find_layer, layer_names, output_first_weight
 from pruners.preserve import twin
 
 CALIBRATION_BATCH = 64
+# A CPU gains nothing from larger batches, and people see numbers after each.
+CPU_BATCH = 250
+# Other devices are kept busy by large ones only.
+DEVICE_BATCH = 2**14
+DEVICE_BATCH_BYTES = 2**29
 T = TypeVar("T")
 
 
@@ -72,6 +79,21 @@ class PreparedSubject:
             data=self.subject.data_fingerprint,
             program=f"{torch.__version__}:{self.program}",
         )
+
+    @property
+    def batch_size(self) -> int:
+        """Samples a batch: as the specification says, or what suits the device.
+
+        Where a batch ends is kept with the points of a sweep, so it must not hang on what memory
+        happens to be free; what does not fit is run in parts.
+        """
+        if self.subject.spec.batch_size is not None:
+            return self.subject.spec.batch_size
+        example = self.subject.example
+        if example.device.type == "cpu":
+            return CPU_BATCH
+        sample = max(1, example.nbytes // len(example))
+        return max(1, min(DEVICE_BATCH, DEVICE_BATCH_BYTES // sample))
 
     def once(self, key: Hashable, build: Callable[[], T]) -> T:
         """Return what was built for a key before, else build it: for what hangs on this alone."""
@@ -302,6 +324,7 @@ def _merged(
     )
 
 
+@strict
 def prepare(subject: Subject) -> PreparedSubject:
     """Capture a subject's model, find its groups and build its evaluator.
 
@@ -315,12 +338,15 @@ def prepare(subject: Subject) -> PreparedSubject:
     except CaptureError as error:
         reason = str(error)
     structure = None if graph is None else find_structure(subject.model, graph, subject.example)
+    limit = subject.spec.memory_limit
+    if limit is None:
+        limit = usual_limit(str(subject.example.device))
     evaluator = Evaluator(
         subject.model,
         graph,
         example=subject.example,
         fallback_reason=reason,
-        memory_limit=subject.spec.memory_limit,
+        memory_limit=limit,
     )
     cost = WholeCost(subject.model, subject.example) if structure is None else CostModel(structure)
     return PreparedSubject(

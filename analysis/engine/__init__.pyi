@@ -1,9 +1,10 @@
-from .bf16 import ReducedEvaluator
 from .column_skipping import take_channels, used_columns
 from .evaluator import Evaluator, KeptBatch
-from .precisions import PRECISIONS, Precision
-from .program import Program, Values
+from .execution import Values
+from .precisions import PRECISIONS, Precision, ReducedEvaluator
+from .program import Program
 from .steps import Part
+from .stopwatch import Span
 
 __all__ = [
     "Evaluator",
@@ -13,6 +14,7 @@ __all__ = [
     "Precision",
     "Program",
     "ReducedEvaluator",
+    "Span",
     "Values",
     "take_channels",
     "used_columns",

@@ -6,19 +6,29 @@ The evaluator keeps nothing between calls: `Evaluator.dense` returns what it kno
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Concatenate, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from analysis.engine.compiling import compiled
+from analysis.engine.execution import Values
 from analysis.engine.profile import Profile
-from analysis.engine.program import Program, Values
+from analysis.engine.program import Program
+from analysis.engine.recording import Recorder
+from analysis.engine.steps import Part
 from analysis.engine.weights import State
 from analysis.memory import DEFAULT_MEMORY_LIMIT
 from pruners.calls import call_with
 from pruners.capture import Graph, device_of, named_state
-from pruners.errors import UnsupportedError, one_line
+from pruners.errors import UnsupportedError
+from pruners.float32 import Float32, float32
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 
 # Relative to the largest logit; a wrong program is off by far more, rounding by far less.
 SELF_CHECK_TOLERANCE = 1e-3
@@ -28,7 +38,7 @@ TILE_BYTES = 5 * 2**20
 MIN_SAMPLES = 4
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class KeptBatch:
     """What an evaluator found out of a batch, for the edits that are evaluated on it.
 
@@ -38,14 +48,14 @@ class KeptBatch:
         known: Values under ``edit`` that other edits read, by step, of each tile of the batch.
         edit: The edit behind ``outputs`` and ``known``, under all names of its tensors; empty is
             the dense model.
-        margin: What a reduced precision holds for a close answer; see `analysis.engine.bf16`.
+        margin: What a reduced precision holds for a close answer; see `ReducedEvaluator`.
     """
 
     inputs: Tensor
     outputs: Tensor
     known: tuple[Values, ...] = ()
     edit: State = field(default_factory=dict)
-    margin: float = 0.0
+    margin: float | Tensor = 0.0
 
     @property
     def nbytes(self) -> int:
@@ -54,6 +64,19 @@ class KeptBatch:
         return self.inputs.nbytes + sum(
             value.nbytes for value in values if isinstance(value, Tensor)
         )
+
+
+def _computing(
+    method: Callable[Concatenate[Evaluator, Given], Result],
+) -> Callable[Concatenate[Evaluator, Given], Result]:
+    """Run a method without gradients, with float32 multiplied as the evaluator says."""
+
+    def wrapped(self: Evaluator, /, *args: Given.args, **kwargs: Given.kwargs) -> Result:
+        with torch.inference_mode(), float32(self._float32):
+            return method(self, *args, **kwargs)
+
+    functools.update_wrapper(wrapped, method)
+    return wrapped
 
 
 class Evaluator:
@@ -72,6 +95,7 @@ class Evaluator:
         fold_batch_norm: Fold batch norms into convolutions.
         memory_limit: Bytes that the cached values of a batch may take; see `max_samples`.
         dtype: Type that the values are computed in; None is the model's own.
+        float32_mode: How float32 is multiplied; see `pruners.float32`.
         tolerance: How far the program's logits may be from the model's own, relative to the
             largest.
     """
@@ -87,59 +111,37 @@ class Evaluator:
         fold_batch_norm: bool = True,
         memory_limit: int | None = DEFAULT_MEMORY_LIMIT,
         dtype: torch.dtype | None = None,
+        float32_mode: Float32 = "ieee",
         tolerance: float = SELF_CHECK_TOLERANCE,
     ) -> None:
         self.model = model
-        self._dtype = dtype
-        self._tolerance = tolerance
+        self._float32 = float32_mode
         self.fallback_reason = fallback_reason
         self.memory_limit = memory_limit
         self.program: Program | None = None
         self.state: dict[str, Tensor] = dict(named_state(model))
         self._aliases = _aliases(self.state)
         self._profile = Profile()
-        if graph is not None:
-            self._compile(graph, example, channels_last, fold_batch_norm)
-        elif not fallback_reason:
-            self.fallback_reason = "the model was not captured"
-
-    def _compile(
-        self, graph: Graph, example: Tensor | None, channels_last: bool, fold: bool
-    ) -> None:
-        """Take the fastest program that gives the model's own logits on the example."""
-        graph = graph.on(device_of(self.model))
-        tensors = graph.tensors(self.model)
-        options = dict.fromkeys([(channels_last, fold), (False, fold), (False, False)])
-        for layout, folding in options:
-            try:
-                program = Program(
-                    graph,
-                    tensors,
-                    channels_last=layout,
-                    fold_batch_norm=folding,
-                    dtype=self._dtype,
-                )
-                profile = Profile(program) if example is None else self._checked(program, example)
-                if profile is not None:
-                    self.program, self._profile = program, profile
-                    return
-                self.fallback_reason = "the captured graph does not give the model's own logits"
-            except (RuntimeError, UnsupportedError, TypeError) as error:
-                self.fallback_reason = f"the captured graph cannot be run: {one_line(error)}"
-
-    @torch.inference_mode()
-    def _checked(self, program: Program, example: Tensor) -> Profile | None:
-        """Return what the program's steps take; None if it does not give the model's outputs."""
-        expected = self.model(example)
-        known = program.prepare(example)
-        values = program.run(program.whole(), known)
-        # As it is run later: what no step reads any more is overwritten.
-        again = program.run(program.whole(), known, keep=frozenset())
-        scale = expected.abs().max().clamp_min(1e-12)
-        errors = [(item[program.output] - expected).abs().max() / scale for item in (values, again)]
-        if not all(bool(error < self._tolerance) for error in errors):
-            return None
-        return Profile.of(program, values, example)
+        self._recorder: Recorder | None = None
+        if graph is None:
+            self.fallback_reason = fallback_reason or "the model was not captured"
+            return
+        graph = graph.on(device_of(model))
+        with float32(self._float32):
+            found = compiled(
+                model,
+                graph,
+                graph.tensors(model),
+                example=example,
+                channels_last=channels_last,
+                fold_batch_norm=fold_batch_norm,
+                dtype=dtype,
+                tolerance=tolerance,
+            )
+        self.program, self._profile = found.program, found.profile
+        if found.program is not None and device_of(model).type == "cuda":
+            self._recorder = Recorder(found.program)
+        self.fallback_reason = fallback_reason or found.reason
 
     @property
     def is_incremental(self) -> bool:
@@ -181,7 +183,7 @@ class Evaluator:
 
     # --- running -----------------------------------------------------------------------------
 
-    @torch.inference_mode()
+    @_computing
     def dense(self, inputs: Tensor, *, edits: Iterable[Iterable[str]] | None = None) -> KeptBatch:
         """Run the model as it is, and return what edits of this batch will need.
 
@@ -200,9 +202,27 @@ class Evaluator:
         outputs = torch.cat([values[program.output] for values in known])
         return KeptBatch(inputs, outputs, tuple(known))
 
-    @torch.inference_mode()
     def evaluate(self, batch: KeptBatch, edit: State) -> Tensor:
-        """Return the outputs ``(N, classes)`` of one edit on a batch.
+        """Return the outputs ``(N, classes)`` of one edit on a batch; see `provisional`."""
+        return self.settled(batch, [edit], [self.provisional(batch, edit)])[0]
+
+    def settled(
+        self, batch: KeptBatch, edits: Sequence[State], outputs: Sequence[Tensor]
+    ) -> list[Tensor]:
+        """Return what the provisional outputs of some edits amount to, in their order.
+
+        In full precision they are final.
+        """
+        return list(outputs)
+
+    @property
+    def is_final(self) -> bool:
+        """Whether provisional outputs are final."""
+        return True
+
+    @_computing
+    def provisional(self, batch: KeptBatch, edit: State) -> Tensor:
+        """Return the outputs ``(N, classes)`` of one edit on a batch, in this precision.
 
         Args:
             batch: What `dense` or `moved` returned.
@@ -219,16 +239,27 @@ class Evaluator:
         part = self.program.part(_changed(batch.edit, full))
         if self.program.output not in part.steps:
             return batch.outputs
-        weights = self.program.edited(full)
         results = []
         for known in batch.known:
-            missing = part.border - known.keys()
+            missing = frozenset(part.border - known.keys())
             border = {**known, **self._recomputed(missing, known)} if missing else known
-            values = self.program.run(part, border, weights, keep=frozenset())
-            results.append(values[self.program.output])
-        return torch.cat(results)
+            results.append(self._run(part, border, full, batch, is_kept=not missing))
+        return torch.cat(results) if len(results) > 1 else results[0]
 
-    @torch.inference_mode()
+    def _run(
+        self, part: Part, known: Values, edit: State, batch: KeptBatch, *, is_kept: bool
+    ) -> Tensor:
+        """Return the outputs of a part; ``is_kept``: all that it reads belongs to the batch."""
+        assert self.program is not None
+        if self._recorder is not None and is_kept:
+            samples = len(batch.inputs)
+            return self._recorder.run(part, known, edit, owner=batch, samples=samples)
+        weights = self.program.edited(edit)
+        values = self.program.run(part, known, weights, keep=frozenset())
+        output: Tensor = values[self.program.output]
+        return output
+
+    @_computing
     def moved(self, batch: KeptBatch, edit: State) -> KeptBatch:
         """Return the batch with all values under another edit: the next one may be close to it.
 
@@ -275,7 +306,7 @@ class Evaluator:
                 pending += self.program.steps[index].reads
         return self.program.run(self.program.part_of(wanted), known, keep=missing)
 
-    @torch.inference_mode()
+    @_computing
     def outputs(self, inputs: Tensor, edit: State) -> Tensor:
         """Return the outputs of one edit on any samples; nothing is kept.
 
@@ -285,7 +316,11 @@ class Evaluator:
         """
         if self.program is None:
             return self.forward(inputs, edit)
-        program, weights = self.program, self.program.edited(self.spread(edit))
+        program, full = self.program, self.spread(edit)
+        few = None if self._recorder is None else self._recorder.whole(inputs, full)
+        if few is not None:
+            return few
+        weights = program.edited(full)
         return torch.cat(
             [
                 program.run(program.whole(), program.prepare(tile), weights, keep=frozenset())[
@@ -295,7 +330,7 @@ class Evaluator:
             ]
         )
 
-    @torch.inference_mode()
+    @_computing
     def forward(self, inputs: Tensor, edit: State) -> Tensor:
         """Return the outputs of one edit by a full forward pass of the model itself."""
         outputs: Tensor = call_with(self.model, edit, inputs)
@@ -334,11 +369,11 @@ def _aliases(state: Mapping[str, Tensor]) -> dict[str, Sequence[str]]:
 
 
 def _changed(old: State, new: State) -> frozenset[str]:
-    """Return the names whose tensors differ between two edits."""
+    """Return the names whose tensors differ between two edits; waits for a device once at most."""
     if not old:
         return frozenset(new)
-    return frozenset(
-        name
-        for name in old.keys() | new.keys()
-        if name not in old or name not in new or not torch.equal(old[name], new[name])
-    )
+    both = [name for name in old.keys() & new.keys() if old[name] is not new[name]]
+    alike = [torch.eq(old[name], new[name]).all() for name in both]
+    is_equal = dict(zip(both, torch.stack(alike).tolist() if alike else (), strict=True))
+    changed = [name for name, equal in is_equal.items() if not equal]
+    return frozenset(changed) | (old.keys() ^ new.keys())

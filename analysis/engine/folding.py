@@ -11,32 +11,31 @@ from torch import Tensor, fx
 from analysis.engine.operators import BATCH_NORM
 
 
-def folded(
-    weight: Tensor,
-    bias: Tensor | None,
-    gamma: Tensor | None,
-    beta: Tensor | None,
-    mean: Tensor | None,
-    var: Tensor | None,
-    eps: float,
-) -> tuple[Tensor, Tensor]:
-    """Return weight and bias of a convolution that includes the batch norm after it.
+def norm_scale(gamma: Tensor | None, var: Tensor, eps: float) -> Tensor:
+    """Return what a batch norm multiplies each channel with, ``(O,)``.
 
-    ``y = gamma * (w x + b - mean) / sqrt(var + eps) + beta``, computed in float64 so that the only
-    rounding is that of the result.
+    ``y = gamma * (w x + b - mean) / sqrt(var + eps) + beta``; in float64 (float32 where the device
+    has none), so that the only rounding is that of the result.
     """
-    assert mean is not None
-    assert var is not None
-    wide = torch.float64 if weight.device.type != "mps" else torch.float32
+    wide = torch.float64 if var.device.type != "mps" else torch.float32
     scale = torch.rsqrt(var.to(wide) + eps)
-    if gamma is not None:
-        scale = scale * gamma.to(wide)
+    return scale if gamma is None else scale * gamma.to(wide)
+
+
+def folded_weight(weight: Tensor, scale: Tensor) -> Tensor:
+    """Return the weight ``(O, ...)`` of a convolution that includes the batch norm after it."""
+    shape = (-1, *([1] * (weight.dim() - 1)))
+    return (weight.to(scale.dtype) * scale.reshape(shape)).to(weight.dtype)
+
+
+def folded_bias(
+    weight: Tensor, bias: Tensor | None, beta: Tensor | None, mean: Tensor, scale: Tensor
+) -> Tensor:
+    """Return the bias ``(O,)`` of a convolution that includes the batch norm after it."""
+    wide = scale.dtype
     shift = -mean.to(wide) if bias is None else bias.to(wide) - mean.to(wide)
     shift = shift * scale
-    if beta is not None:
-        shift = shift + beta.to(wide)
-    shape = (-1, *([1] * (weight.dim() - 1)))
-    return (weight.to(wide) * scale.reshape(shape)).to(weight.dtype), shift.to(weight.dtype)
+    return (shift if beta is None else shift + beta.to(wide)).to(weight.dtype)
 
 
 def following_norm(conv: fx.Node, output: str, names: Mapping[fx.Node, str]) -> fx.Node | None:

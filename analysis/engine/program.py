@@ -9,12 +9,13 @@ Folding works on the edited weights, so an edit of a folded layer needs no speci
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
-from analysis.engine.column_skipping import take_channels
+from analysis.engine.execution import Nodes, Values, runner_of
 from analysis.engine.folding import first_result, following_norm
 from analysis.engine.operators import (
     ADDITION,
@@ -22,7 +23,6 @@ from analysis.engine.operators import (
     CONVOLUTIONS,
     FRESH,
     IN_PLACE,
-    REPLACED,
     STRIDED,
 )
 from analysis.engine.steps import Part, Step
@@ -30,8 +30,20 @@ from analysis.engine.weights import State, Weights
 from pruners.capture import Graph
 from pruners.errors import UnsupportedError
 
-Values = dict[int, Any]
 Observer = Callable[[int, Any], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What there is to do at a step beside running it.
+
+    Attributes:
+        unread: Values that nobody reads after it.
+        overwritable: Its arguments, by position, that it may overwrite.
+    """
+
+    unread: tuple[int, ...]
+    overwritable: tuple[int, ...]
 
 
 class Program:
@@ -56,7 +68,6 @@ class Program:
         skip_zero_columns: bool = True,
         dtype: torch.dtype | None = None,
     ) -> None:
-        self._dtype = dtype
         nodes = list(graph.module.graph.nodes)
         self.channels_last = channels_last and not any(node.target in STRIDED for node in nodes)
         self._names = {
@@ -75,7 +86,14 @@ class Program:
         self.steps: list[Step] = []
         self._readers: list[list[int]] = []
         self._build(nodes, graph, fold_batch_norm)
+        origin = Nodes(self._names, self._index)
+        self._runners = [
+            runner_of(step, origin, channels_last=self.channels_last, dtype=dtype)
+            for step in self.steps
+        ]
+        self._whole = self.part_of(range(len(self.steps)))
         self._parts: dict[frozenset[str], Part] = {}
+        self._planned: dict[tuple[Part, frozenset[int] | None], tuple[_Order, ...]] = {}
 
     # --- compiling -------------------------------------------------------------------------
 
@@ -160,7 +178,7 @@ class Program:
 
     def whole(self) -> Part:
         """Return all steps."""
-        return self.part_of(range(len(self.steps)))
+        return self._whole
 
     def part_of(self, steps: Iterable[int]) -> Part:
         """Return a part of exactly these steps, in the order of the program."""
@@ -212,105 +230,43 @@ class Program:
         Returns:
             New values by step index; the output is among them if its step was run.
         """
-        values: Values = {}
         weights = self._weights if weights is None else weights
-        for i, frees in zip(part.steps, part.frees, strict=True):
-            step = self.steps[i]
-            unread = () if keep is None else tuple(free for free in frees if free not in keep)
-            values[i] = self._run_step(step, values, known, weights, unread)
+        values: Values = {read: known[read] for read in part.border}
+        for at, order in enumerate(self._orders(part, keep)):
+            i = part.steps[at]
+            values[i] = self._runners[i](values, weights, order.overwritable)
             if observer is not None:
                 observer(i, values[i])
-            for free in unread:
+            for free in order.unread:
                 del values[free]
-        return values
+        return {i: value for i, value in values.items() if i not in part.border}
 
-    def _run_step(
-        self,
-        step: Step,
-        values: Values,
-        known: Mapping[int, Any],
-        weights: Weights,
-        unread: tuple[int, ...],
-    ) -> Any:
-        names, index = self._names, self._index
-
-        def resolve(node: fx.Node) -> Any:
-            name = names.get(node)
-            if name is not None:
-                return weights.tensor(name)
-            position = index[node]
-            return values[position] if position in values else known[position]
-
-        body = step.body
-        if body.target in CONVOLUTIONS:
-            result = self._convolve(step, resolve, weights)
-        elif body.target is ADDITION:
-            result = _add(body, resolve, self._overwritable(body, values, unread))
-        elif step.fresh and body.target is BATCH_NORM:
-            value = resolve(_node(body.args[0]))
-            gamma, beta, mean, var = weights.exact(body.args[1:5], resolve)
-            eps = body.args[6]
-            assert isinstance(eps, float)
-            result = torch.batch_norm(value, gamma, beta, mean, var, False, 0.0, eps, False)
-        else:
-            args = _resolved(body.args, resolve)
-            kwargs = _resolved(body.kwargs, resolve)
-            function = REPLACED.get(body.target, body.target)
-            assert callable(function)
-            result = function(*args, **kwargs)
-        if self._dtype is not None:
-            # Code that asks for float32 somewhere, and constants, would raise the type again.
-            result = weights.lowered(result)
-        for node in step.tail:
-            result = IN_PLACE[node.target](result, *node.args[1:], **node.kwargs)
-        return result
+    def _orders(self, part: Part, keep: frozenset[int] | None) -> tuple[_Order, ...]:
+        """Return what else there is to do at each step of a part; found out once."""
+        key = (part, keep)
+        if key not in self._planned:
+            inside = frozenset(part.steps)
+            found = []
+            for i, frees in zip(part.steps, part.frees, strict=True):
+                unread = () if keep is None else tuple(free for free in frees if free not in keep)
+                found.append(_Order(unread, self._overwritable(self.steps[i], inside, unread)))
+            self._planned[key] = tuple(found)
+        return self._planned[key]
 
     def _overwritable(
-        self, body: fx.Node, values: Values, unread: tuple[int, ...]
-    ) -> list[fx.Node]:
-        """Return the arguments of an addition that this very run made and no one reads later.
+        self, step: Step, inside: frozenset[int], unread: tuple[int, ...]
+    ) -> tuple[int, ...]:
+        """Return the arguments of an addition that the very run makes and no one reads later.
 
         Neither the value nor a view of it: every step that reads it makes memory of its own.
         """
-        found = []
-        for node in body.all_input_nodes:
-            position = self._index.get(node, -1)
-            is_own = position in unread and position in values and self.steps[position].fresh
-            if is_own and all(self.steps[reader].fresh for reader in self._readers[position]):
-                found.append(node)
-        return found
-
-    def _convolve(self, step: Step, resolve: Callable[[fx.Node], Any], weights: Weights) -> Tensor:
         body = step.body
-        inputs: Tensor = resolve(_node(body.args[0]))
-        kernel = weights.kernel(step, inputs, resolve)
-        if kernel.columns is not None:
-            inputs = take_channels(inputs, kernel.columns)
-        function = body.target
-        assert callable(function)
-        result: Tensor = function(inputs, kernel.weight, kernel.bias, *body.args[3:], **body.kwargs)
-        if self.channels_last and result.dim() == 4:
-            # One input channel is in both layouts at once, so the layout is settled here.
-            result = result.contiguous(memory_format=torch.channels_last)
-        return result
-
-
-def _node(value: Any) -> fx.Node:
-    assert isinstance(value, fx.Node)
-    return value
-
-
-def _resolved(arguments: Any, resolve: Callable[[fx.Node], Any]) -> Any:
-    """Return arguments of a node, nested ones included, with values in the place of nodes."""
-    return fx.node.map_arg(arguments, resolve)
-
-
-def _add(body: fx.Node, resolve: Callable[[fx.Node], Any], overwritable: list[fx.Node]) -> Any:
-    left, right = _resolved(body.args[:2], resolve)
-    if not body.kwargs and isinstance(left, Tensor) and isinstance(right, Tensor):
-        same = left.shape == right.shape and left.dtype == right.dtype and left is not right
-        if same and body.args[0] in overwritable:
-            return left.add_(right)
-        if same and body.args[1] in overwritable:
-            return right.add_(left)
-    return torch.add(left, right, **_resolved(body.kwargs, resolve))
+        if body.target is not ADDITION or body.kwargs:
+            return ()
+        found = []
+        for at, node in enumerate(body.args[:2]):
+            position = self._index.get(node, -1) if isinstance(node, fx.Node) else -1
+            is_own = position in unread and position in inside and self.steps[position].fresh
+            if is_own and all(self.steps[reader].fresh for reader in self._readers[position]):
+                found.append(at)
+        return tuple(found)

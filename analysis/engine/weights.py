@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, fx
 
 from analysis.engine.column_skipping import used_columns
-from analysis.engine.folding import conv_state, folded
+from analysis.engine.folding import conv_state, folded_bias, folded_weight, norm_scale
 from analysis.engine.operators import PLAIN_CONVOLUTIONS
 from analysis.engine.steps import Step
 
@@ -71,6 +71,8 @@ class Weights:
         self._dense = dense
         self._kernels: dict[int, Kernel] = {}
         self._tensors: dict[str, Tensor] = {}
+        self._scales: dict[int, Tensor] = {}
+        self._shifts: dict[int, Tensor] = {}
 
     def edited(self, edit: State) -> Weights:
         """Return these dense weights with an edit's tensors in place."""
@@ -142,14 +144,32 @@ class Weights:
         if columns is not None:
             weight = weight.index_select(1, columns)
         if step.norm is not None:
-            gamma, beta, mean, var = self.exact(step.norm.args[1:5], resolve)
-            eps = step.norm.args[6]
-            assert isinstance(eps, float)
-            weight, bias = folded(weight, bias, gamma, beta, mean, var, eps)
+            weight, bias = self._folded(step, weight, bias, resolve)
         weight, bias = self.lowered(weight), self.lowered(bias)
         if self._channels_last and weight.dim() == 4:
             weight = weight.contiguous(memory_format=torch.channels_last)
         return Kernel(weight, bias, columns)
+
+    def _folded(
+        self, step: Step, weight: Tensor, bias: Tensor | None, resolve: Resolve
+    ) -> tuple[Tensor, Tensor]:
+        """Return weight and bias that include the norm; what an edit leaves alone is kept."""
+        assert step.norm is not None
+        terms = [item for item in step.norm.args[1:5] if isinstance(item, fx.Node)]
+        of_norm = {self._names[node] for node in terms if node in self._names}
+        owner = self if self._dense is None or of_norm & self._edit.keys() else self._dense
+        gamma, beta, mean, var = self.exact(step.norm.args[1:5], resolve)
+        if step.index not in owner._scales:
+            eps = step.norm.args[6]
+            assert isinstance(eps, float)
+            owner._scales[step.index] = norm_scale(gamma, var, eps)
+        scale = owner._scales[step.index]
+        if bias is None and owner is not self:
+            # Only the weight is another one.
+            if step.index not in owner._shifts:
+                owner._shifts[step.index] = folded_bias(weight, bias, beta, mean, scale)
+            return folded_weight(weight, scale), owner._shifts[step.index]
+        return folded_weight(weight, scale), folded_bias(weight, bias, beta, mean, scale)
 
     def _may_skip(self, step: Step, inputs: Tensor, weight: Tensor) -> bool:
         """Return whether skipping columns is possible and pays: not where it waits for a GPU."""

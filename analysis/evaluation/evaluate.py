@@ -100,7 +100,7 @@ def evaluate_plan(
     else:
         edit, small = recovery.edit, recovered_model(prepared, recovery)
     is_masked = not edit.kept
-    slices = Slices(split, batch_size or prepared.subject.spec.batch_size)
+    slices = Slices(split, batch_size or prepared.batch_size)
     tally = _measured(prepared, edit, small, slices, progress)
     timed = slices.read(0).inputs
     timed = timed if latency_batch is None else timed[:latency_batch]

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from analysis.edits import Edit, PreparedSubject, edited_model
 from analysis.engine import KeptBatch
-from analysis.measuring import EditRunner, OpenSlice, Slice, Slices, measure
+from analysis.measuring import Answer, EditRunner, OpenSlice, Slice, Slices, measure
 from analysis.plans import plan_edit
 from analysis.records import Plan, Sums
+from analysis.subjects.data import Split
 from analysis.uncertainty import Interval
 from pruners.errors import InputError
 
@@ -64,8 +65,10 @@ class LiveEvaluator:
 
     Args:
         prepared: The subject.
-        batch_size: Samples a step, at most; the first estimate comes after one step.
-        cache_bytes: Memory for the values of the last plan.
+        batch_size: Samples behind the first estimate, at most. A CPU takes steps of that size;
+            other devices do the rest in large ones.
+        cache_bytes: Memory for the values of the last plan; by default 1 GiB of a processor's, or
+            what the subject may take of another device's.
         confidence: Of the interval.
     """
 
@@ -74,7 +77,7 @@ class LiveEvaluator:
         prepared: PreparedSubject,
         *,
         batch_size: int = LIVE_BATCH,
-        cache_bytes: int = CACHE_BYTES,
+        cache_bytes: int | None = None,
         confidence: float = 0.95,
     ) -> None:
         split = prepared.subject.evaluation
@@ -83,8 +86,10 @@ class LiveEvaluator:
         self._prepared = prepared
         self._confidence = confidence
         self._lock = threading.Lock()
-        limits = (batch_size, prepared.evaluator.max_samples(), prepared.evaluator.tile_samples)
-        self._slices = Slices(split, min(limit for limit in limits if limit is not None))
+        self._slices = _live_slices(prepared, split, batch_size)
+        if cache_bytes is None:
+            is_cpu = prepared.subject.example.device.type == "cpu"
+            cache_bytes = CACHE_BYTES if is_cpu else prepared.evaluator.memory_limit or CACHE_BYTES
         self._runner = _FollowingRunner(prepared, cache_bytes=cache_bytes)
         self._read: list[Slice] = []
 
@@ -132,6 +137,13 @@ class LiveEvaluator:
         )
 
 
+def _live_slices(prepared: PreparedSubject, split: Split, first: int) -> Slices:
+    limits = (first, prepared.evaluator.max_samples(), prepared.evaluator.tile_samples)
+    if prepared.subject.example.device.type == "cpu":
+        return Slices(split, min(limit for limit in limits if limit is not None))
+    return Slices(split, min(prepared.batch_size, limits[1] or first), looks=(first,))
+
+
 class _FollowingRunner(EditRunner):
     """Keeps the values of the last edit, for as many slices as fit: the next one is close to it."""
 
@@ -157,10 +169,10 @@ class _FollowingRunner(EditRunner):
         dense = self._dense[first]
         return OpenSlice(first, dense, self._last.get(first, KeptBatch(part.inputs, dense)))
 
-    def edited(self, opened: OpenSlice, edit: Edit) -> Tensor:
-        """Return the outputs of an edit, from those of the last one where its values are kept."""
+    def edited(self, opened: OpenSlice, edit: Edit) -> Answer:
+        """Run an edit, from the values of the last one where they are kept."""
         if opened.first not in self._last:
-            return self.evaluator.outputs(opened.batch.inputs, edit.tensors)
+            return Answer(self.evaluator.outputs(opened.batch.inputs, edit.tensors))
         moved = self.evaluator.moved(opened.batch, edit.tensors)
         self._last[opened.first] = moved
-        return moved.outputs
+        return Answer(moved.outputs)

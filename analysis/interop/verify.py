@@ -29,6 +29,7 @@ from analysis.records import Count, Document, Plan, Record, Sums, decode_json
 from analysis.recovery import Recovery
 from analysis.tasks import Task
 from pruners.errors import InputError
+from pruners.float32 import strict
 from pruners.granularity import parse
 
 # The other process gets its samples as a file; large subjects are compared on fewer samples.
@@ -98,6 +99,7 @@ class _Answers:
     check: float
 
 
+@strict
 def round_trip(
     prepared: PreparedSubject,
     plan: Plan,
@@ -213,7 +215,7 @@ def _script_checks(
     prepared: PreparedSubject, small: nn.Module, directory: Path
 ) -> tuple[list[Check], int, int | None]:
     inputs, labels = _samples(prepared)
-    batch = prepared.subject.spec.batch_size
+    batch = prepared.batch_size
     task = prepared.subject.task
     with torch.inference_mode():
         here = torch.cat([small(part) for part in torch.split(inputs, batch)]).cpu()
@@ -269,7 +271,7 @@ def _score_check(task: Task, before: Sums, after: Sums, *, allowed: int) -> Chec
 
 def _onnx_check(prepared: PreparedSubject, small: nn.Module, path: Path) -> Check:
     inputs, _ = _samples(prepared)
-    parts = torch.split(inputs, prepared.subject.spec.batch_size)
+    parts = torch.split(inputs, prepared.batch_size)
     with torch.inference_mode():
         expected = torch.cat([small(part) for part in parts]).cpu()
     found = torch.cat([onnx.run_onnx(path, part) for part in parts])
@@ -288,7 +290,7 @@ def _samples(prepared: PreparedSubject) -> tuple[Tensor, Tensor | None]:
     if split is None:
         return prepared.subject.example, None
     inputs, labels, taken = [], [], 0
-    for part, truth in split.batches(prepared.subject.spec.batch_size):
+    for part, truth in split.batches(prepared.batch_size):
         inputs.append(part)
         if truth is not None:
             labels.append(truth)

@@ -1,8 +1,9 @@
 from .loop import Cancel, Measured, measure
-from .runner import EditRunner, OpenSlice, Runnable
-from .slices import Slice, Slices
+from .runner import Answer, EditRunner, OpenSlice, Runnable
+from .slices import Slice, Slices, Slicing
 
 __all__ = [
+    "Answer",
     "Cancel",
     "EditRunner",
     "Measured",
@@ -10,5 +11,6 @@ __all__ = [
     "Runnable",
     "Slice",
     "Slices",
+    "Slicing",
     "measure",
 ]

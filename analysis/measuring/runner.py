@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from analysis.edits import Edit, PreparedSubject, edited_model
 from analysis.engine import Evaluator, KeptBatch
 from analysis.measuring.slices import Slice
+from analysis.memory import free_cached_memory
+from pruners.float32 import strict
 
 # Removed models are built again for each batch if they do not fit.
 REMOVED_MODELS_BYTES = 512 * 2**20
@@ -34,6 +36,29 @@ class OpenSlice:
     first: int
     dense: Tensor
     batch: KeptBatch
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """What a model or an edit answers to a part of a slice.
+
+    Attributes:
+        outputs: ``(N, ...)``.
+        edit: Where a reduced precision leaves something to be settled: the edit.
+    """
+
+    outputs: Tensor
+    edit: Mapping[str, Tensor] | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing is left to be settled."""
+        return self.edit is None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the outputs and the edit."""
+        return self.outputs.nbytes + sum(item.nbytes for item in (self.edit or {}).values())
 
 
 class EditRunner:
@@ -73,6 +98,13 @@ class EditRunner:
         single = None if self._names is None else frozenset().union(*self._names)
         self.max_samples = self.evaluator.max_samples(single)
 
+    def shrink(self, samples: int) -> None:
+        """Hand out smaller parts from now on, and free what can be made again: memory ran out."""
+        self.max_samples = samples
+        self._kept.clear()
+        self._models.clear()
+        free_cached_memory()
+
     def open(self, part: Slice) -> OpenSlice:
         """Run the dense model on a part of a slice, or take what an earlier call kept."""
         if part.first in self._kept:
@@ -84,21 +116,29 @@ class EditRunner:
             self._kept[part.first] = batch
         return OpenSlice(part.first, batch.outputs, batch)
 
-    def outputs(self, opened: OpenSlice, edit: Runnable | Callable[[], Runnable]) -> Tensor:
-        """Return the outputs ``(N, ...)`` of an edit, of a model, or of what a function makes."""
+    def answer(self, opened: OpenSlice, edit: Runnable | Callable[[], Runnable]) -> Answer:
+        """Run an edit, a model, or what a function makes; see `settled`."""
         if isinstance(edit, nn.Module):
-            return self._run(edit, opened.batch.inputs)
+            return Answer(self._run(edit, opened.batch.inputs))
         if not isinstance(edit, Edit):
-            return self.outputs(opened, edit())
-        if not edit.kept:
-            return self.edited(opened, edit)
-        return self._run(self._removed(edit), opened.batch.inputs)
+            return self.answer(opened, edit())
+        if edit.kept:
+            return Answer(self._run(self._removed(edit), opened.batch.inputs))
+        return self.edited(opened, edit)
 
-    def edited(self, opened: OpenSlice, edit: Edit) -> Tensor:
-        """Return the outputs of an edit that needs no removal."""
-        return self.evaluator.evaluate(opened.batch, edit.tensors)
+    def edited(self, opened: OpenSlice, edit: Edit) -> Answer:
+        """Run an edit that needs no removal."""
+        outputs = self.evaluator.provisional(opened.batch, edit.tensors)
+        return Answer(outputs, None if self.evaluator.is_final else edit.tensors)
+
+    def settled(self, opened: OpenSlice, answers: Sequence[Answer]) -> list[Tensor]:
+        """Return the outputs ``(N, ...)`` of answers that are not final, in their order."""
+        edits = [answer.edit or {} for answer in answers]
+        outputs = [answer.outputs for answer in answers]
+        return self.evaluator.settled(opened.batch, edits, outputs) if answers else []
 
     @torch.inference_mode()
+    @strict
     def _run(self, model: nn.Module, inputs: Tensor) -> Tensor:
         outputs: Tensor = model(inputs)
         return outputs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypedDict
 
 from torch import Tensor
 
@@ -39,6 +40,14 @@ class Slice:
             yield Slice(self.first + start, self.inputs[start:end], targets)
 
 
+class Slicing(TypedDict):
+    """How an evaluation set is cut; see `Slices`."""
+
+    batch_size: int
+    looks: tuple[int, ...]
+    come_back: bool
+
+
 class Slices:
     """The evaluation set in slices: batches, the first of which may be cut.
 
@@ -49,7 +58,7 @@ class Slices:
         come_back: Whether slices are read more than once, so that their values are worth keeping.
 
     Attributes:
-        looks: As given.
+        slicing: The arguments but the first one.
         come_back: As given.
     """
 
@@ -62,7 +71,8 @@ class Slices:
         come_back: bool = False,
     ) -> None:
         self._split = split
-        self.looks, self.come_back = looks, come_back
+        self.slicing = Slicing(batch_size=batch_size, looks=looks, come_back=come_back)
+        self.come_back = come_back
         total = len(split)
         first = min(batch_size, total)
         ends = [end for end in looks if end < first]

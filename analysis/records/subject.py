@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from analysis.memory import DEFAULT_MEMORY_LIMIT, MIN_MEMORY
+from analysis.memory import MIN_MEMORY
 from analysis.records.record import Document
 from pruners.errors import InputError
 
@@ -20,12 +20,14 @@ class SubjectSpec(Document):
         data: Data address; None allows what needs no data (inspect, data-free criteria).
         samples: Size of the evaluation subset, from 1; None takes all samples.
         calibration_samples: Size of the calibration set, from 1.
-        batch_size: Evaluation batch size, from 1.
+        batch_size: Evaluation batch size, from 1; None takes what suits the device.
         seed: Seed of the evaluation subset, the calibration choice and random criteria; 0 to
             2**63 - 1.
-        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ``xpu``; several joined by commas share a
+            sweep, everything else is done on the first of them.
         memory_limit: Bytes that the values kept of a batch may take, from 1 MiB; what does not fit
-            is measured in parts. No number depends on it but for rounding.
+            is measured in parts. No number depends on it but for rounding. None takes 1 GiB of a
+            processor's memory, or half of what is free on another device.
         task: What the model answers, one of `analysis.tasks`.
         criterion_files: Python files with criteria of the user's own, loaded with the subject.
 
@@ -37,23 +39,23 @@ class SubjectSpec(Document):
     data: str | None = None
     samples: int | None = None
     calibration_samples: int = 512
-    batch_size: int = 250
+    batch_size: int | None = None
     seed: int = 0
     device: str = "cpu"
-    memory_limit: int = DEFAULT_MEMORY_LIMIT
+    memory_limit: int | None = None
     task: str = DEFAULT_TASK
     criterion_files: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.samples is not None and self.samples < 1:
             raise InputError(f"samples must be at least 1, found {self.samples}")
-        if self.batch_size < 1:
+        if self.batch_size is not None and self.batch_size < 1:
             raise InputError(f"the batch size must be at least 1, found {self.batch_size}")
         if self.calibration_samples < 1:
             raise InputError(
                 f"calibration samples must be at least 1, found {self.calibration_samples}"
             )
-        if self.memory_limit < MIN_MEMORY:
+        if self.memory_limit is not None and self.memory_limit < MIN_MEMORY:
             raise InputError(
                 f"the memory limit must be at least 1 MiB, found {self.memory_limit} bytes"
             )

@@ -113,7 +113,7 @@ def report(prepared: PreparedSubject, plan: Plan, recovery: Recovery) -> Recover
         name: edited_model(prepared, edit) if edit.kept else edit for name, edit in edits.items()
     }
     dense, sums = Sums(), dict.fromkeys(edits, Sums())
-    for found in measure(prepared, forms, Slices(split, prepared.subject.spec.batch_size), task):
+    for found in measure(prepared, forms, Slices(split, prepared.batch_size), task):
         dense += found.baseline
         sums = {name: known + found.require(name) for name, known in sums.items()}
     return RecoveryReport(

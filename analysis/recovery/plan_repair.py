@@ -21,6 +21,7 @@ from analysis.repairs import (
     plan_repairs,
 )
 from pruners.errors import InputError, UnknownNameError
+from pruners.float32 import strict
 from pruners.preserve import twin
 from pruners.reconstruction import LayerRepair
 from pruners.selection import kept_indices
@@ -48,6 +49,7 @@ class Recovery:
     seconds: float = 0.0
 
 
+@strict
 def recover_plan(
     prepared: PreparedSubject, plan: Plan, *, method: str, progress: OnProgress | None = None
 ) -> Recovery:

@@ -14,6 +14,7 @@ from analysis.records import Plan, PlanEntry
 from analysis.repairs.layers import Batches, is_visible
 from analysis.repairs.student import Student
 from pruners.errors import InputError
+from pruners.float32 import strict
 from pruners.groups import Group
 from pruners.layers import (
     TRANSPOSED_TYPES,
@@ -26,6 +27,7 @@ from pruners.selection import kept_indices
 from pruners.statistics import input_gate_gradients
 
 
+@strict
 def searched_plan(prepared: PreparedSubject, plan: Plan, batches: Batches) -> Plan:
     """Return the plan with the channels that mask search keeps at the same counts."""
     wanted = {entry.group for entry in plan.entries if entry.group and entry.kept < entry.total}
@@ -66,6 +68,7 @@ def _searched_entry(
     return replace(entry, indices=kept_indices(mask), criterion="fisher")
 
 
+@strict
 def tuned_edit(
     student: Student,
     teacher: nn.Module,

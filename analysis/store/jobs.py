@@ -70,16 +70,15 @@ class JobStore:
             raise StoreError(f"run {run_id} is not waiting for a worker; resume it first")
 
     def claim_device(self, run_id: str) -> bool:
-        """Start a queued run if its device is free and it is the first in the queue."""
+        """Start a queued run if its devices are free and it is the first in their queues."""
         now = time.time()
         with self._database.write() as db:
             own = db.execute("SELECT * FROM runs WHERE run_id = ?", (run_id,)).fetchone()
             if own is None:
                 raise StoreError(f"run {run_id} was deleted")
             others = db.execute(
-                "SELECT * FROM runs WHERE device = ? AND run_id <> ?"
-                " AND state IN ('queued', 'running')",
-                (own["device"], run_id),
+                "SELECT * FROM runs WHERE run_id <> ? AND state IN ('queued', 'running')",
+                (run_id,),
             ).fetchall()
             if any(is_ahead(row, own, now) for row in others):
                 return False

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis import records
+from analysis.devices import device_names
 from analysis.records import DamagedRun, Progress, RunRow, SweepSpec, decode_json, state_now
 from analysis.store.connection import Database
 from analysis.store.merging import copy_runs, merged_spec
@@ -150,8 +151,8 @@ class RunStore:
 
 
 def device_key(device: str) -> str:
-    """Return what runs must share to wait for each other: ``cuda`` is ``cuda:0``."""
-    return device if device == "cpu" or ":" in device else f"{device}:0"
+    """Return the devices of a run, joined by commas: runs that share one wait for each other."""
+    return ",".join(sorted(set(device_names(device))))
 
 
 def _state(row: Row, now: float) -> str:
@@ -165,8 +166,9 @@ def _is_live(row: Row, now: float) -> bool:
 
 
 def is_ahead(row: Row, own: Row, now: float) -> bool:
-    """Return whether another run of the device runs, or was queued before."""
-    if row["run_id"] == own["run_id"] or row["device"] != own["device"] or not _is_live(row, now):
+    """Return whether another run on one of its devices runs, or was queued before."""
+    shared = set(row["device"].split(",")) & set(own["device"].split(","))
+    if row["run_id"] == own["run_id"] or not shared or not _is_live(row, now):
         return False
     if row["state"] == records.RUNNING:
         return True

@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from analysis.devices import accelerators, device_names
+from analysis.memory import free_memory, is_out_of_memory
 from analysis.records import DEFAULT_TASK, SubjectSpec
 from analysis.subjects.allowed_paths import check_path
 from analysis.subjects.answers import checked_outputs
@@ -22,6 +24,7 @@ from analysis.subjects.parsing import parse_data, parse_model
 from analysis.tasks import Task, task_named
 from pruners.criteria import load_criterion_file
 from pruners.errors import InputError
+from pruners.float32 import strict
 
 __all__ = ["Split", "Subject", "load_subject"]
 
@@ -72,6 +75,7 @@ class Subject:
         return self.evaluation is not None and self.evaluation.has_labels
 
 
+@strict
 def load_subject(spec: SubjectSpec, *, roots: Sequence[Path] | None = None) -> Subject:
     """Load a subject and check that its parts fit each other.
 
@@ -90,7 +94,7 @@ def load_subject(spec: SubjectSpec, *, roots: Sequence[Path] | None = None) -> S
     task = task_named(spec.task)
     device = _device(spec.device)
     loaded = load_model(parse_model(spec.model), roots=roots)
-    model = loaded.model.to(device)
+    model = _moved(loaded.model, device)
     fingerprint = _fingerprint(loaded.model)
     if spec.data is None:
         example = _example_without_data(loaded, spec, device)
@@ -186,16 +190,39 @@ def _notes(
 # --- checks ----------------------------------------------------------------------------------
 
 
-def _device(name: str) -> torch.device:
+def _device(names: str) -> torch.device:
+    """Return the first of some devices; all of them must be there."""
+    found = []
+    for name in device_names(names):
+        try:
+            device = torch.device(name)
+        except RuntimeError:
+            raise InputError(f"device {name!r} is unknown; use cpu, cuda, mps or xpu") from None
+        if device.type not in ("cpu", "cuda", "mps", "xpu"):
+            raise InputError(f"device {name!r} cannot compute; try cpu")
+        try:
+            torch.empty(1, device=device)
+        except Exception as error:
+            # Builds without a backend raise assertion, runtime and attribute errors.
+            if is_out_of_memory(error):
+                raise InputError(f"device {name!r} is full; end what else runs there") from None
+            here = ", ".join(("cpu", *accelerators()))
+            raise InputError(f"device {name!r} is not available here; here are: {here}") from None
+        found.append(device)
+    # The index of a single device is left as it was written.
+    return torch.device(names) if len(found) == 1 else found[0]
+
+
+def _moved(model: nn.Module, device: torch.device) -> nn.Module:
     try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except Exception:
-        # Builds without a backend raise assertion, runtime and attribute errors.
-        raise InputError(f"device {name!r} is not available here; try cpu") from None
-    if device.type not in ("cpu", "cuda", "mps", "xpu"):
-        raise InputError(f"device {name!r} cannot compute; try cpu")
-    return device
+        return model.to(device)
+    except torch.OutOfMemoryError:
+        needed = sum(item.nbytes for item in model.state_dict().values()) / 2**30
+        free = (free_memory(str(device)) or 0) / 2**30
+        raise InputError(
+            f"the model takes {needed:.1f} GiB and does not fit on device {str(device)!r}, where "
+            f"{free:.1f} GiB are free"
+        ) from None
 
 
 def _example_without_data(loaded: LoadedModel, spec: SubjectSpec, device: torch.device) -> Tensor:

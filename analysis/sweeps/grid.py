@@ -15,6 +15,7 @@ from analysis.edits import (
     digest,
     edit_for,
     kept_at,
+    pruning_edit,
     scores,
     targets,
 )
@@ -43,7 +44,8 @@ class Item:
 
     def edit(self, prepared: PreparedSubject, *, semantics: str = "removal") -> Edit:
         """Return the edit of the points."""
-        return edit_for(prepared, self.target, self.masks.mask(self.kept), semantics=semantics)
+        mask = self.masks.mask(self.kept)
+        return pruning_edit(prepared, self.target, mask, semantics=semantics)
 
 
 @dataclass(slots=True, eq=False)

@@ -12,8 +12,9 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_origin, get_type_hints
 
+from analysis.devices import parse_devices
 from analysis.engine import PRECISIONS
-from analysis.memory import parse_bytes
+from analysis.memory import AUTO, parse_count, parse_limit
 from analysis.records import SubjectSpec, SweepSpec
 from analysis.repairs import REPAIRS, sweep_repairs
 from analysis.sweeps.executors import EXECUTORS
@@ -183,7 +184,14 @@ OPTIONS = Registry(
             help="Size of the calibration set",
             metavar="N",
         ),
-        Option(name="batch_size", label="Batch size", help="Samples per batch", metavar="B"),
+        Option(
+            name="batch_size",
+            label="Batch size",
+            help="Samples per batch, or auto: what suits the device",
+            metavar="B",
+            written=AUTO,
+            parse=parse_count,
+        ),
         Option(name="seed", label="Seed", help="Chooses subsets and random scores", metavar="S"),
         Option(
             name="mode",
@@ -255,14 +263,22 @@ OPTIONS = Registry(
             help="The Ray cluster; auto takes RAY_ADDRESS or one on this machine",
             metavar="ADDRESS",
         ),
-        Option(name="device", label="Device", help="cpu, cuda, cuda:1 or mps", metavar="NAME"),
+        Option(
+            name="device",
+            label="Device",
+            help="cpu, cuda, cuda:1, mps or xpu; several joined by commas share a sweep, all takes "
+            "every accelerator",
+            metavar="NAMES",
+            parse=parse_devices,
+        ),
         Option(
             name="memory_limit",
             label="Memory limit",
-            help="Memory for the values kept of a batch; what does not fit is measured in parts",
+            help="Memory for the values kept of a batch; what does not fit is measured in parts. "
+            "auto: 1 GiB of a processor's memory, half of what is free elsewhere",
             metavar="SIZE",
-            written="1GiB",
-            parse=parse_bytes,
+            written=AUTO,
+            parse=parse_limit,
         ),
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from analysis.edits import PreparedSubject
+from analysis.edits import CPU_BATCH, PreparedSubject
 from analysis.measuring import Slices
 from analysis.records import PlannedPoint, PointKey, SweepSpec
 from analysis.subjects.data import Split
@@ -16,6 +16,10 @@ from pruners.errors import InputError
 
 # Adaptive: broken points are plain to see by then.
 ADAPTIVE_LOOKS = (64, 128)
+# A set is cut into this many batches at least, if that leaves enough for one.
+ADAPTIVE_BATCHES = 8
+# Multiply-adds that a GPU does in seconds.
+QUICK_MACS = 2e14
 # Exhaustive: every curve has a coarse shape after this share of the samples, ...
 COARSE_SHARE = 1 / 16
 # ... unless the first batch is no larger than this share anyway.
@@ -45,8 +49,17 @@ class PlannedSweep:
         Raises:
             InputError: The subject has no data.
         """
-        size = self.spec.subject.batch_size
-        return sweep_slices(require_data(self.prepared), size, self.mode)
+        split, size = require_data(self.prepared), self.prepared.batch_size
+        if self.mode.stops_early and self.spec.subject.batch_size is None:
+            # It can stop at the end of a batch only.
+            size = min(size, max(CPU_BATCH, len(split) // ADAPTIVE_BATCHES))
+        return sweep_slices(split, size, self.mode, is_quick=self._is_quick(len(split)))
+
+    def _is_quick(self, samples: int) -> bool:
+        """Return whether all of it takes a GPU no longer than people wait for a first look."""
+        if self.prepared.subject.example.device.type == "cpu":
+            return False
+        return self.prepared.cost.dense.macs * samples * len(self.points) < QUICK_MACS
 
     @cached_property
     def identified(self) -> tuple[PlannedPoint, ...]:
@@ -75,7 +88,7 @@ def require_data(prepared: PreparedSubject) -> Split:
     return prepared.subject.evaluation
 
 
-def sweep_slices(split: Split, size: int, mode: SweepMode) -> Slices:
+def sweep_slices(split: Split, size: int, mode: SweepMode, *, is_quick: bool = False) -> Slices:
     """Return the slices in which a sweep reads its evaluation set.
 
     A first look at every curve must not take a large share of the whole time, and an adaptive
@@ -85,10 +98,11 @@ def sweep_slices(split: Split, size: int, mode: SweepMode) -> Slices:
         split: The evaluation set.
         size: Samples a batch.
         mode: How much of the grid is measured.
+        is_quick: Whether the whole sweep takes no longer than people wait for a first look.
     """
     if mode.stops_early:
         return Slices(split, size, looks=ADAPTIVE_LOOKS, come_back=True)
-    is_cut = size > SMALL_SHARE * len(split)
+    is_cut = size > SMALL_SHARE * len(split) and not is_quick
     return Slices(split, size, looks=(coarse_look(len(split)),) if is_cut else ())
 
 

@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 
 from pruners.errors import UnsupportedError
+from pruners.float32 import strict
 from pruners.reductions import REDUCTIONS
 
 if TYPE_CHECKING:
     from pruners.groups import Group
 
 
+@strict
 def group_scores(
     group: Group,
     layer_scores: Mapping[str, Tensor],

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from pruners.errors import InputError, UnsupportedError
+from pruners.float32 import strict
 from pruners.layers import TYPE_NAMES
 from pruners.normalizers import NORMALIZERS
 from pruners.registry import Registry
@@ -161,6 +162,7 @@ def scoring(granularity_kind: str) -> tuple[str, ...]:
     return tuple(entry.name for entry in CRITERIA if granularity_kind in entry.granularities)
 
 
+@strict
 def scores(name: str, data: LayerData, *, level: Level) -> Tensor:
     """Score one layer, with checks of what goes in and what comes out.
 

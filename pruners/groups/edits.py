@@ -84,7 +84,8 @@ def zeroed(tensor: Tensor, keep: Tensor, *, dim: int) -> Tensor:
     """Return a copy of ``tensor`` with the positions along ``dim`` that are not kept set to 0."""
     shape = [1] * tensor.dim()
     shape[dim] = -1
-    return tensor.masked_fill(~keep.to(tensor.device).reshape(shape), 0)
+    lost = ~keep.reshape(shape)
+    return tensor.masked_fill(lost.to(tensor.device, non_blocking=True), 0)
 
 
 def consumer_edit(group: Group, removed: Tensor, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

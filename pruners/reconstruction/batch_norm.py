@@ -10,9 +10,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from pruners.calls import call_with
 from pruners.errors import InputError
+from pruners.float32 import strict
 from pruners.reconstruction.moments import Batches
 
 
+@strict
 def batch_norm_buffers(
     model: nn.Module,
     batches: Batches,

@@ -13,6 +13,7 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from pruners.errors import InputError
+from pruners.float32 import strict
 from pruners.layers import find_layer, to_native, to_output_first
 from pruners.reconstruction.lsq import least_squares
 from pruners.reconstruction.moments import Batches, Moments, capture_moments, execution_order
@@ -64,6 +65,7 @@ class Repair:
     skipped: dict[str, str]
 
 
+@strict
 def repair_layers(
     model: nn.Module,
     batches: Batches,
@@ -107,6 +109,7 @@ def repair_layers(
     return Repair(edit=current, layers=tuple(repaired), skipped=skipped)
 
 
+@strict
 def repair_one(
     model: nn.Module,
     name: str,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pruners.float32 import strict
 from pruners.reconstruction.moments import Moments, augmented
 
 RIDGE = 1e-3
@@ -16,6 +17,7 @@ RIDGE = 1e-3
 SOLVE_BYTES = 256 * 2**20
 
 
+@strict
 def least_squares(
     moments: Moments,
     weight: Tensor,

@@ -8,11 +8,13 @@ from __future__ import annotations
 from torch import Tensor
 
 from pruners.errors import InputError
+from pruners.float32 import strict
 from pruners.selection import keep_mask
 
 MAX_ROUNDS = 3
 
 
+@strict
 def search_mask(gradients: Tensor, kept: int, *, rounds: int = MAX_ROUNDS) -> Tensor:
     """Return the mask with the least Fisher loss that swaps of one unit find.
 

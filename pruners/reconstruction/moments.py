@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from pruners.calls import call_with
 from pruners.errors import InputError, UnsupportedError
+from pruners.float32 import strict
 from pruners.layers import CONV_TYPES, TRANSPOSED_TYPES, conv_groups, find_layer
 from pruners.statistics import columns
 
@@ -80,6 +81,7 @@ class _Tap:
     inputs: list[Tensor] = field(default_factory=list)
 
 
+@strict
 def capture_moments(
     model: nn.Module,
     batches: Batches,

@@ -6,11 +6,13 @@ import torch
 from torch import Tensor
 
 from pruners.criteria import damped_hessian
+from pruners.float32 import strict
 from pruners.reconstruction.moments import Moments
 
 BLOCK_COLUMNS = 128
 
 
+@strict
 def obs_update(weight: Tensor, gram: Tensor, *, mask: Tensor) -> Tensor:
     """Remove the masked weights column by column and let the later columns make up for it.
 

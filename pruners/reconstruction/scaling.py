@@ -5,10 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pruners.float32 import strict
 from pruners.reconstruction.lsq import RIDGE
 from pruners.reconstruction.moments import Moments, augmented
 
 
+@strict
 def unit_scales(
     parts: list[tuple[Moments, Tensor, Tensor, Tensor | None]],
     *,

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from pruners.errors import InputError, UnknownNameError
+from pruners.float32 import strict
 from pruners.layers import (
     conv_groups,
     find_layer,
@@ -112,6 +113,7 @@ def layer_data(
     )
 
 
+@strict
 def collect(
     model: nn.Module,
     batches: Iterable[Batch],

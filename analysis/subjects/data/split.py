@@ -79,7 +79,13 @@ class Split:
         """Return inputs and labels of the samples ``first`` to ``last - 1``, as in `batches`."""
         self.preload()
         inputs, labels = self._slice(first, last)
-        return inputs.to(self._device), None if labels is None else labels.to(self._device)
+        return self._moved(inputs), None if labels is None else self._moved(labels)
+
+    def _moved(self, tensor: Tensor) -> Tensor:
+        """Return a tensor on the device; from pinned memory, so that nobody waits for the copy."""
+        if self._device.type == "cuda" and tensor.device.type == "cpu":
+            tensor = tensor.pin_memory()
+        return tensor.to(self._device, non_blocking=True)
 
     def _slice(self, first: int, last: int) -> tuple[Tensor, Tensor | None]:
         if self._memory is None:

@@ -1,5 +1,6 @@
 from .executor import Executor, ExecutorKind, Opener
 from .local import LocalExecutor
+from .processes import ProcessExecutor
 from .ray import RayExecutor
 from .registry import EXECUTORS, open_executor
 from .shares import measure_shared
@@ -10,6 +11,7 @@ __all__ = [
     "ExecutorKind",
     "LocalExecutor",
     "Opener",
+    "ProcessExecutor",
     "RayExecutor",
     "measure_shared",
     "open_executor",

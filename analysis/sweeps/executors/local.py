@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -11,6 +12,7 @@ from analysis.memory import DEFAULT_MEMORY_LIMIT
 from analysis.records import SweepSpec
 from analysis.repairs import NO_REPAIR, point_repairer
 from analysis.sweeps.grid import Item
+from pruners.errors import InputError
 
 
 class LocalExecutor:
@@ -37,7 +39,10 @@ class LocalExecutor:
             names=[self._names(item) for item in items],
             keep_bytes=limit if slices.come_back else 0,
         )
-        self._read: tuple[int, Slice] | None = None
+        self._read: dict[int, Slice] = {}
+        # A CPU has nothing left to do by then, and an adaptive sweep chooses what comes next.
+        is_elsewhere = prepared.subject.example.device.type != "cpu"
+        self._is_read_ahead = is_elsewhere and not slices.come_back
 
     def measure(
         self, jobs: Sequence[tuple[int, Sequence[Item]]], cancel: Cancel
@@ -60,6 +65,7 @@ class LocalExecutor:
                     self._prepared.subject.task,
                     runner=self._runner,
                     cancel=cancel,
+                    ahead=partial(self._read_ahead, number + 1),
                 ),
                 None,
             )
@@ -69,9 +75,16 @@ class LocalExecutor:
         return found
 
     def _slice(self, number: int) -> Slice:
-        if self._read is None or self._read[0] != number:
-            self._read = (number, self._slices.read(number))
-        return self._read[1]
+        if number not in self._read:
+            self._read = {number: self._slices.read(number)}
+        return self._read[number]
+
+    def _read_ahead(self, number: int) -> None:
+        """Read the slice that comes next, while another device is at work on this one."""
+        if self._is_read_ahead and number < len(self._slices):
+            # What raises here raises again when it is its turn; what was measured comes first.
+            with contextlib.suppress(InputError):
+                self._read[number] = self._slices.read(number)
 
     def _names(self, item: Item) -> frozenset[str]:
         return item.names | self._repairer.names(item.target, item.masks.mask(item.kept))
@@ -85,4 +98,4 @@ class LocalExecutor:
 
     def close(self) -> None:
         """Forget the slice at hand."""
-        self._read = None
+        self._read = {}

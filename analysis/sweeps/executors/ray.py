@@ -12,109 +12,16 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-
-from analysis.edits import NestedMasks, PreparedSubject, prepare, targets
+from analysis.edits import PreparedSubject
 from analysis.measuring import Cancel, Measured, Slices
-from analysis.records import Identity, Sums, SweepSpec
-from analysis.subjects import load_subject
-from analysis.sweeps.executors.local import LocalExecutor
+from analysis.records import SweepSpec
+from analysis.sweeps.executors.shard import ShardWorker, packed, unpacked
 from analysis.sweeps.grid import Item
-from analysis.sweeps.planned import require_data
-from pruners.errors import InputError, PruneScopeError, first_line
+from pruners.errors import InputError, first_line
 
 POLL_SECONDS = 0.5
 # A job that takes this many workers down is to blame itself.
 MAX_LOSSES = 5
-
-
-def packed(items: Sequence[Item]) -> list[dict[str, Any]]:
-    """Return items as plain data."""
-    return [
-        {
-            "target": item.target.name,
-            "levels": item.masks.levels.cpu().numpy(),
-            "counts": item.masks.kept,
-            "kept": item.kept,
-            "names": sorted(item.names),
-        }
-        for item in items
-    ]
-
-
-class ShardWorker:
-    """Measures jobs in a process of the cluster.
-
-    Args:
-        spec: The sweep as a dictionary.
-        items: What `packed` returned.
-        identity: Fingerprints of the weights and the data.
-        slicing: How the evaluation set is cut: ``looks`` and ``come_back`` of `Slices`.
-    """
-
-    def __init__(
-        self,
-        spec: dict[str, Any],
-        items: Sequence[dict[str, Any]],
-        identity: Identity,
-        *slicing: Any,
-    ) -> None:
-        torch.set_num_threads(1)
-        self._error = ""
-        try:
-            self._open(SweepSpec.from_dict(spec), items, identity, *slicing)
-        except PruneScopeError as error:
-            self._error = str(error)
-
-    def _open(
-        self,
-        spec: SweepSpec,
-        items: Sequence[dict[str, Any]],
-        identity: Identity,
-        looks: tuple[int, ...],
-        come_back: bool,
-    ) -> None:
-        prepared = prepare(load_subject(spec.subject))
-        subject = prepared.subject
-        if what := identity.change(prepared.identity):
-            raise InputError(f"a Ray worker finds another {what} at the same addresses")
-        by_name = {item.name: item for item in targets(prepared, spec.granularity, spec.layers)}
-        device = subject.example.device
-        self._items = [
-            Item(
-                by_name[item["target"]],
-                NestedMasks(torch.tensor(item["levels"], device=device), tuple(item["counts"])),
-                item["kept"],
-                [],
-                frozenset(item["names"]),
-            )
-            for item in items
-        ]
-        size = spec.subject.batch_size
-        slices = Slices(require_data(prepared), size, looks=looks, come_back=come_back)
-        self._executor = LocalExecutor(prepared, spec, self._items, slices)
-
-    def pid(self) -> int:
-        """Return the process."""
-        return os.getpid()
-
-    def measure(self, number: int, positions: Sequence[int]) -> dict[str, Any]:
-        """Measure items, given by their positions, on a slice; return plain data."""
-        if self._error:
-            return {"error": self._error}
-        chosen = [self._items[at] for at in positions]
-        try:
-            measured = self._executor.measure([(number, chosen)], lambda: False)
-        except InputError as error:
-            return {"error": str(error)}
-        assert measured is not None
-        found = measured[0]
-        at = {id(item): position for position, item in zip(positions, chosen, strict=True)}
-        return {
-            "baseline": found.baseline.to_dict(),
-            "sums": {at[id(item)]: sums.to_dict() for item, sums in found.sums.items()},
-            "failed": {at[id(item)]: reason for item, reason in found.failed.items()},
-        }
 
 
 class RayExecutor:
@@ -147,8 +54,7 @@ class RayExecutor:
         self._ray = _connected(spec.ray_address)
         self._items = list(items)
         self._position = {id(item): at for at, item in enumerate(items)}
-        slicing = (slices.looks, slices.come_back)
-        self._given = (spec.to_dict(), self._ray.put(packed(items)), identity, *slicing)
+        self._given = (spec.to_dict(), self._ray.put(packed(items)), identity, slices.slicing)
         free = int(self._ray.available_resources().get("CPU", 1))
         self.lost = 0
         self._workers = [self._new_worker() for _ in range(max(1, min(free, jobs)))]
@@ -197,19 +103,10 @@ class RayExecutor:
                         raise InputError(f"Ray workers are lost again and again: {error}") from None
                     self._workers[at] = self._new_worker()
                     pending[self._submit(at, plain[at])] = at
-        return [self._unpacked(results[at]) for at in range(len(plain))]
+        return [unpacked(results[at], self._items) for at in range(len(plain))]
 
     def _submit(self, at: int, job: tuple[int, list[int]]) -> Any:
         return self._workers[at].measure.remote(*job)
-
-    def _unpacked(self, result: dict[str, Any]) -> Measured[Item]:
-        if "error" in result:
-            raise InputError(result["error"])
-        return Measured(
-            Sums.from_dict(result["baseline"]),
-            {self._items[at]: Sums.from_dict(sums) for at, sums in result["sums"].items()},
-            {self._items[at]: reason for at, reason in result["failed"].items()},
-        )
 
     def close(self) -> None:
         """Give the workers back to the cluster."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from analysis.devices import device_names
 from analysis.sweeps import executors
 from analysis.sweeps.executors.executor import Executor, ExecutorKind
 from pruners.registry import Registry
@@ -18,11 +19,9 @@ EXECUTORS = Registry(
     (
         ExecutorKind(
             "local",
-            "This process",
-            "one batch after another, in this process",
-            lambda planned, items, *, jobs: executors.LocalExecutor(
-                planned.prepared, planned.spec, items, planned.slices
-            ),
+            "This machine",
+            "one batch after another in this process, or in one a device if there are several",
+            lambda planned, items, *, jobs: _here(planned, items),
         ),
         ExecutorKind(
             "ray",
@@ -34,6 +33,14 @@ EXECUTORS = Registry(
         ),
     ),
 )
+
+
+def _here(planned: PlannedSweep, items: Sequence[Item]) -> Executor:
+    given = (planned.prepared, planned.spec, items, planned.slices)
+    devices = device_names(planned.spec.subject.device)
+    if len(devices) > 1:
+        return executors.ProcessExecutor(*given, devices)
+    return executors.LocalExecutor(*given)
 
 
 def open_executor(planned: PlannedSweep, items: Sequence[Item], *, jobs: int) -> Executor:

@@ -138,9 +138,15 @@ def _advanced(start: SubjectSpec) -> dict[str, Any]:
             ),
             "batch_size": int(
                 st.number_input(
-                    "Batch size", value=start.batch_size, min_value=1, step=50, key="setup_batch"
+                    "Batch size",
+                    value=start.batch_size or 0,
+                    min_value=0,
+                    step=50,
+                    key="setup_batch",
+                    help="0 takes what suits the device.",
                 )
-            ),
+            )
+            or None,
             "calibration_samples": int(
                 st.number_input(
                     "Calibration samples",
@@ -154,14 +160,16 @@ def _advanced(start: SubjectSpec) -> dict[str, Any]:
             "memory_limit": int(
                 st.number_input(
                     "Memory limit (MiB)",
-                    value=start.memory_limit // 2**20,
-                    min_value=1,
+                    value=(start.memory_limit or 0) // 2**20,
+                    min_value=0,
                     step=256,
                     key="setup_memory",
-                    help="For the values kept of a batch; what does not fit is measured in parts.",
+                    help="For the values kept of a batch; what does not fit is measured in parts. "
+                    "0 takes 1 GiB of a processor's memory, half of what is free elsewhere.",
                 )
             )
-            * 2**20,
+            * 2**20
+            or None,
             "task": _task(start.task),
             "device": st.text_input(
                 "Device", value=start.device, key="setup_device", help="cpu, cuda, cuda:1 or mps."

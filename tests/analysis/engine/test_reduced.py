@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from analysis.edits.prepared import PreparedSubject
-from analysis.engine.bf16 import ReducedEvaluator
 from analysis.engine.evaluator import Evaluator
 from analysis.engine.precisions import PRECISIONS
+from analysis.engine.precisions.reduced import ReducedEvaluator
 from analysis.records.sweep import SweepSpec
 from analysis.sweeps.grid import Grid
 from analysis.sweeps.sweep import iter_sweep, plan_sweep

@@ -124,7 +124,7 @@ def test_a_point_that_fails_leaves_its_curve_to_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     prepared = sample_context("lenet5", samples=SAMPLES, batch_size=250)
-    evaluate = prepared.evaluator.evaluate
+    evaluate = prepared.evaluator.provisional
 
     def broken(batch: KeptBatch, edit: dict[str, Tensor]) -> Tensor:
         logits = evaluate(batch, edit)
@@ -132,7 +132,7 @@ def test_a_point_that_fails_leaves_its_curve_to_the_others(
         share = float((tensor == 0).float().mean())
         return logits * float("nan") if name == "fc1.weight" and 0.45 < share < 0.55 else logits
 
-    monkeypatch.setattr(prepared.evaluator, "evaluate", broken)
+    monkeypatch.setattr(prepared.evaluator, "provisional", broken)
     found = last(iter_sweep(plan_sweep(prepared, spec_of())))
     assert {(key.layer, key.ratio_requested) for key in found.failed} == {("fc1", 0.5)}
     assert found.progress.is_complete

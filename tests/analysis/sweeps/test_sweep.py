@@ -115,13 +115,13 @@ def test_equal_masks_are_measured_once_and_reported_for_each_point(
     prepared = sample_context("lenet5")
     spec = spec_of("lenet5", criteria=("l1", "l2"), granularity="element")
     calls: list[object] = []
-    evaluate = prepared.evaluator.evaluate
+    evaluate = prepared.evaluator.provisional
 
     def counted(batch: KeptBatch, edit: dict[str, Tensor]) -> Tensor:
         calls.append(edit)
         return evaluate(batch, edit)
 
-    monkeypatch.setattr(prepared.evaluator, "evaluate", counted)
+    monkeypatch.setattr(prepared.evaluator, "provisional", counted)
     updates = list(iter_sweep(plan_sweep(prepared, spec)))
     found = updates[-1]
     assert len(found.sums) == 30
@@ -185,7 +185,7 @@ def test_a_point_that_fails_is_recorded_and_the_rest_goes_on(
 ) -> None:
     prepared = sample_context("lenet5")
     spec = spec_of("lenet5", granularity="element")
-    evaluate = prepared.evaluator.evaluate
+    evaluate = prepared.evaluator.provisional
 
     def broken(batch: KeptBatch, edit: dict[str, Tensor]) -> Tensor:
         if "fc1.weight" not in edit:
@@ -194,7 +194,7 @@ def test_a_point_that_fails_is_recorded_and_the_rest_goes_on(
             raise RuntimeError("the device is on fire\nand more")
         return evaluate(batch, edit) * torch.nan
 
-    monkeypatch.setattr(prepared.evaluator, "evaluate", broken)
+    monkeypatch.setattr(prepared.evaluator, "provisional", broken)
     found = last(iter_sweep(plan_sweep(prepared, spec)))
     assert {key.layer for key in found.failed} == {"fc1"}
     expected = "not finite" if kind == "nan" else "RuntimeError: the device is on fire"

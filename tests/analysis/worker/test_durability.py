@@ -158,7 +158,7 @@ def test_an_edit_that_gives_nan_fails_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     spec = replace(spec, mode=mode)
-    evaluate = prepared.evaluator.evaluate
+    evaluate = prepared.evaluator.provisional
     broken: set[tuple[int, ...]] = set()
 
     def sometimes_nan(batch: KeptBatch, edit: dict[str, Tensor]) -> Tensor:
@@ -170,7 +170,7 @@ def test_an_edit_that_gives_nan_fails_alone(
             logits[0, 0] = torch.nan
         return logits
 
-    monkeypatch.setattr(prepared.evaluator, "evaluate", sometimes_nan)
+    monkeypatch.setattr(prepared.evaluator, "provisional", sometimes_nan)
     run_id = store.runs.create(spec)
     row = run(store, run_id, prepared)
     assert (row.state, row.error) == ("done", "")
@@ -226,7 +226,7 @@ def test_ctrl_c_twice_stops_at_once_and_resuming_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     spec = replace(spec, mode=mode)
-    evaluate = prepared.evaluator.evaluate
+    evaluate = prepared.evaluator.provisional
     calls: list[int] = []
 
     def impatient(batch: KeptBatch, edit: dict[str, Tensor]) -> Tensor:
@@ -239,7 +239,7 @@ def test_ctrl_c_twice_stops_at_once_and_resuming_goes_on(
     with monkeypatch.context() as patch:
         # The sweep does not ask whether to stop: the second Ctrl-C must be enough.
         patch.setattr("analysis.sweeps.executors.local.measure", unasking)
-        patch.setattr(prepared.evaluator, "evaluate", impatient)
+        patch.setattr(prepared.evaluator, "provisional", impatient)
         row = run(store, run_id, prepared)
     assert len(calls) == 31
     assert (row.state, row.error) == ("cancelled", "")

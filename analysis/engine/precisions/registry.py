@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from analysis import engine
+from analysis.engine import precisions
 from pruners.registry import Registry
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from analysis.engine.bf16 import Gaps
     from analysis.engine.evaluator import Evaluator
+    from analysis.engine.precisions.reduced import Gaps
     from pruners.capture import Graph
 
 
@@ -49,19 +49,40 @@ class Precision:
     open: Opener
 
 
+def _full(exact: Evaluator, graph: Graph | None, example: Tensor, *, gaps: Gaps) -> Evaluator:
+    return exact
+
+
+def _reduced(name: str) -> Opener:
+    def opened(exact: Evaluator, graph: Graph | None, example: Tensor, *, gaps: Gaps) -> Evaluator:
+        return precisions.ReducedEvaluator(
+            exact, graph, example, gaps=gaps, reduction=precisions.reduction_named(name)
+        )
+
+    return opened
+
+
 PRECISIONS = Registry(
     "precision",
     (
-        Precision(
-            "float32", "float32", "the model as it is", lambda exact, graph, example, *, gaps: exact
-        ),
+        Precision("float32", "float32", "the model as it is, multiplied in full", _full),
         Precision(
             "bf16",
             "bf16",
             "faster on processors that have it, close answers done again in float32",
-            lambda exact, graph, example, *, gaps: engine.ReducedEvaluator(
-                exact, graph, example, gaps=gaps
-            ),
+            _reduced("bf16"),
+        ),
+        Precision(
+            "fp16",
+            "fp16",
+            "as bf16, with more digits and a smaller range",
+            _reduced("fp16"),
+        ),
+        Precision(
+            "tf32",
+            "TF32",
+            "on CUDA, float32 multiplied with a short mantissa, close answers done again in full",
+            _reduced("tf32"),
         ),
     ),
 )

@@ -1,0 +1,177 @@
+"""Run the steps of a program: each is compiled once to a function of values and weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from analysis.engine.column_skipping import take_channels
+from analysis.engine.operators import ADDITION, BATCH_NORM, CONVOLUTIONS, IN_PLACE, REPLACED
+from analysis.engine.steps import Step
+from analysis.engine.weights import Weights
+
+Values = dict[int, Any]
+# Values by step, the weights, and the arguments (by position) that may be overwritten.
+Runner = Callable[[Values, Weights, tuple[int, ...]], Any]
+
+_CONSTANT, _VALUE, _STATE, _NESTED = range(4)
+# What kind an argument is, and the constant, the step, the name, or the arguments within it.
+_Slot = tuple[int, Any]
+
+
+class Nodes:
+    """Where the values of nodes come from.
+
+    Args:
+        names: Names of the state by placeholder.
+        index: Steps by node; -1 is the input.
+    """
+
+    def __init__(self, names: Mapping[fx.Node, str], index: Mapping[fx.Node, int]) -> None:
+        self._names, self._index = names, index
+
+    def slot(self, argument: Any) -> _Slot:
+        """Return where an argument comes from."""
+        if isinstance(argument, fx.Node):
+            name = self._names.get(argument)
+            return (_VALUE, self._index[argument]) if name is None else (_STATE, name)
+        found: list[fx.Node] = []
+        fx.node.map_arg(argument, found.append)
+        return (_NESTED, argument) if found else (_CONSTANT, argument)
+
+    def slots(self, arguments: Sequence[Any]) -> tuple[_Slot, ...]:
+        """Return where arguments come from."""
+        return tuple(self.slot(item) for item in arguments)
+
+    def resolver(self, values: Values, weights: Weights) -> Callable[[fx.Node], Any]:
+        """Return what finds the value of a node."""
+
+        def resolve(node: fx.Node) -> Any:
+            name = self._names.get(node)
+            return values[self._index[node]] if name is None else weights.tensor(name)
+
+        return resolve
+
+    def fetched(self, slots: Sequence[_Slot], values: Values, weights: Weights) -> list[Any]:
+        """Return the arguments."""
+        found = []
+        for kind, what in slots:
+            if kind == _VALUE:
+                found.append(values[what])
+            elif kind == _CONSTANT:
+                found.append(what)
+            elif kind == _STATE:
+                found.append(weights.tensor(what))
+            else:
+                found.append(fx.node.map_arg(what, self.resolver(values, weights)))
+        return found
+
+
+def runner_of(
+    step: Step, nodes: Nodes, *, channels_last: bool, dtype: torch.dtype | None
+) -> Runner:
+    """Return the function that runs a step.
+
+    Args:
+        step: The step.
+        nodes: Where arguments come from.
+        channels_last: Whether 4-d values are kept in that layout.
+        dtype: Type of all floating-point values; None leaves them as they are.
+    """
+    body = _body(step, nodes, channels_last)
+    tail = [(IN_PLACE[node.target], node.args[1:], node.kwargs) for node in step.tail]
+    if not tail and dtype is None:
+        return body
+
+    def run(values: Values, weights: Weights, overwritable: tuple[int, ...]) -> Any:
+        result = body(values, weights, overwritable)
+        if dtype is not None:
+            # Code that asks for float32 somewhere, and constants, would raise the type again.
+            result = weights.lowered(result)
+        for function, arguments, options in tail:
+            result = function(result, *arguments, **options)
+        return result
+
+    return run
+
+
+def _body(step: Step, nodes: Nodes, channels_last: bool) -> Runner:
+    if step.body.target in CONVOLUTIONS:
+        return _convolution(step, nodes, channels_last)
+    if step.body.target is ADDITION:
+        return _addition(step, nodes)
+    if step.fresh and step.body.target is BATCH_NORM:
+        return _batch_norm(step, nodes)
+    return _operator(step, nodes)
+
+
+def _convolution(step: Step, nodes: Nodes, channels_last: bool) -> Runner:
+    body = step.body
+    first, rest, options = nodes.slots(body.args[:1]), body.args[3:], body.kwargs
+    function = body.target
+    assert callable(function)
+
+    def run(values: Values, weights: Weights, overwritable: tuple[int, ...]) -> Any:
+        (inputs,) = nodes.fetched(first, values, weights)
+        kernel = weights.kernel(step, inputs, nodes.resolver(values, weights))
+        if kernel.columns is not None:
+            inputs = take_channels(inputs, kernel.columns)
+        result: Tensor = function(inputs, kernel.weight, kernel.bias, *rest, **options)
+        if channels_last and result.dim() == 4:
+            # One input channel is in both layouts at once, so the layout is settled here.
+            result = result.contiguous(memory_format=torch.channels_last)
+        return result
+
+    return run
+
+
+def _addition(step: Step, nodes: Nodes) -> Runner:
+    both = nodes.slots(step.body.args[:2])
+    operator = _operator(step, nodes)
+
+    def run(values: Values, weights: Weights, overwritable: tuple[int, ...]) -> Any:
+        if overwritable:
+            left, right = nodes.fetched(both, values, weights)
+            if isinstance(left, Tensor) and isinstance(right, Tensor) and left is not right:
+                same = left.shape == right.shape and left.dtype == right.dtype
+                if same and 0 in overwritable:
+                    return left.add_(right)
+                if same and 1 in overwritable:
+                    return right.add_(left)
+        return operator(values, weights, overwritable)
+
+    return run
+
+
+def _batch_norm(step: Step, nodes: Nodes) -> Runner:
+    arguments = step.body.args
+    first, eps = nodes.slots(arguments[:1]), arguments[6]
+    assert isinstance(eps, float)
+
+    def run(values: Values, weights: Weights, overwritable: tuple[int, ...]) -> Any:
+        (value,) = nodes.fetched(first, values, weights)
+        gamma, beta, mean, var = weights.exact(arguments[1:5], nodes.resolver(values, weights))
+        return torch.batch_norm(value, gamma, beta, mean, var, False, 0.0, eps, False)
+
+    return run
+
+
+def _operator(step: Step, nodes: Nodes) -> Runner:
+    body = step.body
+    arguments, names = nodes.slots(body.args), tuple(body.kwargs)
+    options = nodes.slots(tuple(body.kwargs.values()))
+    function = REPLACED.get(body.target, body.target)
+    assert callable(function)
+
+    def run(values: Values, weights: Weights, overwritable: tuple[int, ...]) -> Any:
+        given = nodes.fetched(arguments, values, weights)
+        if not names:
+            return function(*given)
+        return function(
+            *given, **dict(zip(names, nodes.fetched(options, values, weights), strict=True))
+        )
+
+    return run

@@ -1,0 +1,11 @@
+from .reduced import Gaps, ReducedEvaluator, Reduction, reduction_named
+from .registry import PRECISIONS, Precision
+
+__all__ = [
+    "Gaps",
+    "PRECISIONS",
+    "Precision",
+    "ReducedEvaluator",
+    "Reduction",
+    "reduction_named",
+]

@@ -1,0 +1,125 @@
+"""A share of a sweep in another process: plain data goes there, and sums come back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from analysis.edits import NestedMasks, prepare, targets
+from analysis.measuring import Measured, Slices, Slicing
+from analysis.records import Identity, Sums, SweepSpec
+from analysis.subjects import load_subject
+from analysis.sweeps.executors.local import LocalExecutor
+from analysis.sweeps.grid import Item
+from analysis.sweeps.planned import require_data
+from pruners.errors import InputError, PruneScopeError
+
+
+def packed(items: Sequence[Item]) -> list[dict[str, Any]]:
+    """Return items as plain data."""
+    return [
+        {
+            "target": item.target.name,
+            "levels": item.masks.levels.cpu().numpy(),
+            "counts": item.masks.kept,
+            "kept": item.kept,
+            "names": sorted(item.names),
+        }
+        for item in items
+    ]
+
+
+def unpacked(result: Mapping[str, Any], items: Sequence[Item]) -> Measured[Item]:
+    """Return what `ShardWorker.measure` found.
+
+    Args:
+        result: What it returned.
+        items: The items, in the order in which they were packed.
+
+    Raises:
+        InputError: The worker could not measure; the message says why.
+    """
+    if "error" in result:
+        raise InputError(result["error"])
+    return Measured(
+        Sums.from_dict(result["baseline"]),
+        {items[at]: Sums.from_dict(sums) for at, sums in result["sums"].items()},
+        {items[at]: reason for at, reason in result["failed"].items()},
+    )
+
+
+class ShardWorker:
+    """Measures jobs in a process of its own.
+
+    Args:
+        spec: The sweep as a dictionary.
+        items: What `packed` returned.
+        identity: Fingerprints of the weights and the data.
+        slicing: How the evaluation set is cut; see `Slices.slicing`.
+        threads: Threads of the processor that it may use.
+    """
+
+    def __init__(
+        self,
+        spec: dict[str, Any],
+        items: Sequence[dict[str, Any]],
+        identity: Identity,
+        slicing: Slicing,
+        *,
+        threads: int = 1,
+    ) -> None:
+        torch.set_num_threads(threads)
+        self._error = ""
+        try:
+            self._open(SweepSpec.from_dict(spec), items, identity, slicing)
+        except PruneScopeError as error:
+            self._error = str(error)
+
+    def _open(
+        self,
+        spec: SweepSpec,
+        items: Sequence[dict[str, Any]],
+        identity: Identity,
+        slicing: Slicing,
+    ) -> None:
+        prepared = prepare(load_subject(spec.subject))
+        if what := identity.change(prepared.identity):
+            raise InputError(f"another process finds another {what} at the same addresses")
+        by_name = {item.name: item for item in targets(prepared, spec.granularity, spec.layers)}
+        self._items = [
+            Item(
+                by_name[item["target"]],
+                NestedMasks(torch.tensor(item["levels"]), tuple(item["counts"])),
+                item["kept"],
+                [],
+                frozenset(item["names"]),
+            )
+            for item in items
+        ]
+        slices = Slices(require_data(prepared), **slicing)
+        self._executor = LocalExecutor(prepared, spec, self._items, slices)
+
+    def pid(self) -> int:
+        """Return the process."""
+        return os.getpid()
+
+    def measure(self, number: int, positions: Sequence[int]) -> dict[str, Any]:
+        """Measure items, given by their positions, on a slice; return plain data."""
+        if self._error:
+            return {"error": self._error}
+        chosen = [self._items[at] for at in positions]
+        try:
+            measured = self._executor.measure([(number, chosen)], lambda: False)
+        except InputError as error:
+            return {"error": str(error)}
+        assert measured is not None
+        found = measured[0]
+        at = {id(item): position for position, item in zip(positions, chosen, strict=True)}
+        return {
+            "baseline": found.baseline.to_dict(),
+            "sums": {at[id(item)]: sums.to_dict() for item, sums in found.sums.items()},
+            "failed": {at[id(item)]: reason for item, reason in found.failed.items()},
+        }

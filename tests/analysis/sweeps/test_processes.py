@@ -1,0 +1,158 @@
+"""Sweeps on several devices of this machine, a process each."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis.devices import device_names, parse_devices
+from analysis.edits import PreparedSubject, prepare
+from analysis.records import SubjectSpec, SweepSpec, SweepUpdate
+from analysis.store.runs import device_key
+from analysis.subjects import load_subject
+from analysis.sweeps import iter_sweep, plan_sweep
+from analysis.sweeps.executors import ProcessExecutor
+from pruners.errors import InputError
+
+pytestmark = pytest.mark.slow
+SPEC = SweepSpec(
+    subject=SubjectSpec(
+        model="sample:lenet5", data="sample:fashion-mnist", samples=200, batch_size=100
+    ),
+    criteria=("l1", "taylor"),
+    ratios=(0.0, 0.3, 0.6),
+)
+TWO = dataclasses.replace(SPEC, subject=dataclasses.replace(SPEC.subject, device="cpu,cpu"))
+
+
+@pytest.fixture(scope="module")
+def prepared() -> PreparedSubject:
+    return prepare(load_subject(TWO.subject))
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[ProcessExecutor]:
+    """The executors of the test's sweeps."""
+    made: list[ProcessExecutor] = []
+    start = ProcessExecutor.__init__
+
+    def noted(self: ProcessExecutor, *given: Any) -> None:
+        start(self, *given)
+        made.append(self)
+
+    monkeypatch.setattr(ProcessExecutor, "__init__", noted)
+    return made
+
+
+def table(update: SweepUpdate) -> dict[object, object]:
+    """All sums but the time that they took, and the reasons of what was inferred."""
+    sums = {key: dataclasses.replace(item, seconds=0.0) for key, item in update.sums.items()}
+    dense = dataclasses.replace(update.baseline, seconds=0.0)
+    return {"sums": sums, "dense": dense, "inferred": dict(update.inferred)}
+
+
+@pytest.mark.parametrize("mode", ["exhaustive", "adaptive"])
+def test_the_table_is_that_of_one_device_also_after_a_loss(
+    mode: str, prepared: PreparedSubject, made: list[ProcessExecutor]
+) -> None:
+    changes: dict[str, Any] = {"mode": mode, "tolerance": 0.1}
+    *_, local = iter_sweep(plan_sweep(prepared, dataclasses.replace(SPEC, **changes)))
+    assert not made
+    updates = iter_sweep(plan_sweep(prepared, dataclasses.replace(TWO, **changes)))
+    next(updates)
+    pids = made[0].pids()
+    assert len({*pids, os.getpid()}) == 3
+    is_killed = mode == "exhaustive"
+    if is_killed:
+        os.kill(pids[1], signal.SIGKILL)
+    *_, found = updates
+    assert made[0].lost == is_killed
+    assert table(found) == table(local)
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_what_goes_wrong_over_there_is_told_here(
+    prepared: PreparedSubject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = dataclasses.replace(prepared.identity, weights="other")
+    monkeypatch.setattr(type(prepared), "identity", property(lambda self: other))
+    with pytest.raises(InputError, match="another process finds another weights"):
+        list(iter_sweep(plan_sweep(prepared, TWO)))
+
+
+SCRIPT = """
+import dataclasses, sys, time
+from analysis.edits import prepare
+from analysis.records import SubjectSpec, SweepSpec
+from analysis.subjects import load_subject
+from analysis.sweeps import plan_sweep
+from analysis.sweeps.executors import ProcessExecutor
+
+if __name__ == "__main__":
+    subject = SubjectSpec(
+        model="sample:lenet5", data="sample:fashion-mnist", samples=20, device="cpu,cpu"
+    )
+    spec = SweepSpec(subject=subject, criteria=("l1",), ratios=(0.3,))
+    planned = plan_sweep(prepare(load_subject(spec.subject)), spec)
+    executor = ProcessExecutor(
+        planned.prepared, spec, planned.grid.items, planned.slices, ("cpu", "cpu")
+    )
+    print(*executor.pids(), flush=True)
+    time.sleep(60)
+"""
+
+
+def test_no_process_outlives_the_one_that_started_it(tmp_path: Any) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    with subprocess.Popen(
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    ) as parent:
+        assert parent.stdout is not None
+        pids = [int(word) for word in parent.stdout.readline().split()]
+        parent.kill()
+    assert len(pids) == 2
+    deadline = time.monotonic() + 20
+    while any(_runs(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(_runs(pid) for pid in pids)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return status.rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def test_names_of_devices() -> None:
+    assert device_names("cuda, cuda:1") == ("cuda:0", "cuda:1")
+    assert device_names("cpu,cpu") == ("cpu", "cpu")
+    assert parse_devices("cuda") == "cuda"
+    assert parse_devices("cuda,cuda:1") == "cuda:0,cuda:1"
+    assert parse_devices("all")
+    assert device_key("cuda:1,cuda") == "cuda:0,cuda:1"
+    for bad, said in (("", "a device is needed"), ("cuda,cuda:0", "named twice")):
+        with pytest.raises(InputError, match=said):
+            device_names(bad)
+
+
+@pytest.mark.parametrize("device", ["cuda:7", "mps", "xpu", "cpu,cuda:9", "nonsense", "meta"])
+def test_devices_that_are_not_here_are_named(device: str) -> None:
+    with pytest.raises(InputError, match="device") as found:
+        load_subject(dataclasses.replace(SPEC.subject, device=device))
+    assert "\n" not in str(found.value)
