@@ -115,14 +115,16 @@ def _fit_heads(model: nn.Module, structure: Structure, group: Group, removed: Te
 
 
 def _set_heads(module: nn.Module, heads: int, lost: int, width: int) -> bool:
+    """Set attributes that count heads, or the several query heads of each."""
     attributes = vars(module)
     names = [
         name
         for name, value in attributes.items()
-        if "head" in name and "dim" not in name and isinstance(value, int) and value == heads
+        if "head" in name and "dim" not in name and type(value) is int
+        if value > 0 and value % heads == 0
     ]
     for name in names:
-        setattr(module, name, heads - lost)
+        setattr(module, name, attributes[name] // heads * (heads - lost))
     for name in HEAD_WIDTHS if names else ():
         if attributes.get(name) == width:
             setattr(module, name, width * (heads - lost) // heads)
