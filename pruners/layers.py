@@ -115,24 +115,6 @@ def channels_last_dim(module: nn.Module) -> int:
     return 1 if isinstance(module, CONV_TYPES + TRANSPOSED_TYPES) else -1
 
 
-def to_samples_channels(activation: Tensor, *, dim: int, samples: int) -> Tensor:
-    """Reshape an activation to ``(samples, positions, channels)``.
-
-    Layers inside windows see more rows than the batch has samples; those rows are folded into
-    positions when the numbers divide.
-
-    Raises:
-        UnsupportedError: The activation's rows do not belong to samples.
-    """
-    moved = activation.movedim(dim, -1)
-    rows = moved.reshape(-1, moved.shape[-1])
-    if moved.dim() < 2 or rows.shape[0] % samples:
-        raise UnsupportedError(
-            f"an activation of shape {tuple(activation.shape)} has no batch of {samples} samples"
-        )
-    return rows.reshape(samples, -1, moved.shape[-1])
-
-
 def flat_rows(weight: Tensor) -> Tensor:
     """Return a weight ``(O, I/G, K...)`` as the matrix ``(O, I/G*K)``, float32 or wider."""
     wide = weight if weight.dtype == torch.float64 else weight.float()

@@ -148,7 +148,8 @@ def _tapping(taps: Iterable[_Tap], *, outputs: bool, inputs: bool) -> Iterator[N
             if outputs:
                 handles.append(tap.dense.register_forward_hook(_output_hook(tap)))
             if inputs:
-                handles.append(tap.module.register_forward_pre_hook(_input_hook(tap)))
+                hook = _input_hook(tap)
+                handles.append(tap.module.register_forward_pre_hook(hook, with_kwargs=True))
         yield
     finally:
         for handle in handles:
@@ -160,8 +161,12 @@ def _output_hook(tap: _Tap) -> Callable[[nn.Module, Any, Any], None]:
     return lambda _module, _args, output: tap.outputs.append(output.detach().clone())
 
 
-def _input_hook(tap: _Tap) -> Callable[[nn.Module, Any], None]:
-    return lambda _module, args: tap.inputs.append(args[0].detach().clone())
+def _input_hook(tap: _Tap) -> Callable[[nn.Module, Any, Any], None]:
+    def hook(_module: nn.Module, args: Any, kwargs: Any) -> None:
+        inputs = args[0] if args else next(iter(kwargs.values()))
+        tap.inputs.append(inputs.detach().clone())
+
+    return hook
 
 
 def _of_calls(tap: _Tap) -> Iterator[Moments]:
