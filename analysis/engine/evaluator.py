@@ -16,7 +16,7 @@ from analysis.engine.profile import Profile
 from analysis.engine.program import Program, Values
 from analysis.engine.weights import State
 from analysis.memory import DEFAULT_MEMORY_LIMIT
-from pruners.calls import call_with
+from pruners.calls import as_batch, call_with
 from pruners.capture import Graph, device_of, named_state
 from pruners.errors import UnsupportedError, one_line
 
@@ -191,14 +191,14 @@ class Evaluator:
                 keeps everything.
         """
         if self.program is None:
-            return KeptBatch(inputs, self.model(inputs))
+            return KeptBatch(inputs, as_batch(self.model, inputs))
         program, needed = self.program, self._border(edits)
         known: list[Values] = []
         for tile in self.tiles(inputs):
             start = program.prepare(tile)
             known.append({**start, **program.run(program.whole(), start, keep=needed)})
         outputs = torch.cat([values[program.output] for values in known])
-        return KeptBatch(inputs, outputs, tuple(known))
+        return KeptBatch(inputs, outputs[: len(inputs)], tuple(known))
 
     @torch.inference_mode()
     def evaluate(self, batch: KeptBatch, edit: State) -> Tensor:
@@ -226,7 +226,7 @@ class Evaluator:
             border = {**known, **self._recomputed(missing, known)} if missing else known
             values = self.program.run(part, border, weights, keep=frozenset())
             results.append(values[self.program.output])
-        return torch.cat(results)
+        return torch.cat(results)[: len(batch.inputs)]
 
     @torch.inference_mode()
     def moved(self, batch: KeptBatch, edit: State) -> KeptBatch:
@@ -246,10 +246,15 @@ class Evaluator:
         part, weights = program.part(_changed(batch.edit, full)), program.edited(full)
         known = tuple({**old, **program.run(part, old, weights)} for old in batch.known)
         outputs = torch.cat([values[program.output] for values in known])
-        return KeptBatch(batch.inputs, outputs, known, full)
+        return KeptBatch(batch.inputs, outputs[: len(batch.inputs)], known, full)
 
     def tiles(self, inputs: Tensor) -> Sequence[Tensor]:
-        """Cut a batch into tiles of about the same size that a CPU computes best."""
+        """Cut a batch into tiles of about the same size that a CPU computes best.
+
+        A single sample is there twice, as in `pruners.calls.as_batch`.
+        """
+        if len(inputs) == 1:
+            return (torch.cat([inputs, inputs]),)
         if self.tile_samples is None or inputs.device.type != "cpu":
             return (inputs,)
         return inputs.tensor_split(-(-len(inputs) // self.tile_samples))
@@ -293,13 +298,12 @@ class Evaluator:
                 ]
                 for tile in self.tiles(inputs)
             ]
-        )
+        )[: len(inputs)]
 
     @torch.inference_mode()
     def forward(self, inputs: Tensor, edit: State) -> Tensor:
         """Return the outputs of one edit by a full forward pass of the model itself."""
-        outputs: Tensor = call_with(self.model, edit, inputs)
-        return outputs
+        return as_batch(lambda batch: call_with(self.model, edit, batch), inputs)
 
     # --- names -------------------------------------------------------------------------------
 

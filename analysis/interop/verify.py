@@ -24,6 +24,7 @@ from analysis.interop.request import ExportRequest
 from analysis.plans import compact, meter, pruned_entries, read_plan, resolve
 from analysis.records import Count, Document, Plan, Record, decode_json
 from analysis.recovery import Recovery
+from pruners.calls import as_batch
 from pruners.errors import InputError
 from pruners.granularity import parse
 
@@ -44,7 +45,10 @@ inputs = rebuild.read_safetensors(samples)[0]["inputs"]
 answers = []
 with torch.no_grad():
     for first in range(0, len(inputs), int(batch)):
-        answers += model(inputs[first : first + int(batch)]).argmax(1).tolist()
+        part = inputs[first : first + int(batch)]
+        # Some models take no single sample.
+        batched = part if len(part) > 1 else torch.cat([part, part])
+        answers += model(batched).argmax(1).tolist()[: len(part)]
 params = sum(item.numel() for item in model.parameters())
 print(json.dumps({"answers": answers, "params": params, "check": rebuild.check()}))
 """
@@ -211,7 +215,7 @@ def _script_checks(
     inputs, labels = _samples(prepared)
     batch = prepared.subject.spec.batch_size
     with torch.inference_mode():
-        here = torch.cat([small(part).argmax(1) for part in torch.split(inputs, batch)]).cpu()
+        here = torch.cat([as_batch(small, part).argmax(1) for part in torch.split(inputs, batch)]).cpu()
     path = directory / "samples.safetensors"
     safetensors.torch.save_file({"inputs": inputs.cpu().contiguous()}, str(path))
     try:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from analysis.edits import Edit, PreparedSubject, edited_model
 from analysis.engine import Evaluator, KeptBatch
 from analysis.measuring.slices import Slice
+from pruners.calls import as_batch
 
 # Removed models are built again for each batch if they do not fit.
 REMOVED_MODELS_BYTES = 512 * 2**20
@@ -100,8 +101,7 @@ class EditRunner:
 
     @torch.inference_mode()
     def _run(self, model: nn.Module, inputs: Tensor) -> Tensor:
-        outputs: Tensor = model(inputs)
-        return outputs
+        return as_batch(model, inputs)
 
     def _removed(self, edit: Edit) -> nn.Module:
         if edit.tensors:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from pruners.calls import spans
 from pruners.errors import InputError, UnknownNameError
 from pruners.layers import (
     conv_groups,
@@ -229,11 +230,11 @@ class _Collector:
         if not self._batches:
             self._begin(inputs)
         grads: list[Tensor | None] = [None] * len(self._states)
-        for first in range(0, total, step):
+        for first, last in spans(total, step):
             self._slots: Mapping[Call, GateSlot] = {}
-            truth = None if labels is None else labels[first : first + step]
+            truth = None if labels is None else labels[first:last]
             with torch.set_grad_enabled(needs_gradient):
-                logits = self._forward(inputs[first : first + step])
+                logits = self._forward(inputs[first:last])
                 if needs_gradient:
                     grads = added(grads, self._backward(logits, truth, total))
             self._finish_gates(total)
