@@ -215,7 +215,9 @@ def _script_checks(
     inputs, labels = _samples(prepared)
     batch = prepared.subject.spec.batch_size
     with torch.inference_mode():
-        here = torch.cat([as_batch(small, part).argmax(1) for part in torch.split(inputs, batch)]).cpu()
+        here = torch.cat(
+            [as_batch(small, part).argmax(1) for part in torch.split(inputs, batch)]
+        ).cpu()
     path = directory / "samples.safetensors"
     safetensors.torch.save_file({"inputs": inputs.cpu().contiguous()}, str(path))
     try:
