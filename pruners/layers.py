@@ -49,6 +49,11 @@ def weight_name(module: nn.Module, *, name: str = "") -> str:
     Raises:
         UnsupportedError: The module has no prunable weight.
     """
+    if isinstance(module, nn.MultiheadAttention) and module.in_proj_weight is None:
+        raise UnsupportedError(
+            f"layer {name!r} keeps the weights of query, key and value apart, which no criterion "
+            "scores"
+        )
     if isinstance(module, LAYER_TYPES) and not _is_layer(module):
         raise UnsupportedError(
             f"layer {name!r} computes its weight from other parameters; remove the "

@@ -70,7 +70,9 @@ def _rows(modules: Mapping[str, nn.Module], member: Member) -> Rows:
     is_depthwise = member.role == "depthwise"
     rows_dim = 1 if isinstance(module, TRANSPOSED_TYPES) and not is_depthwise else 0
     if not is_weight or member.dim != rows_dim:
-        raise UnsupportedError(f"{member.name} is not used as the weight of {member.layer} alone")
+        raise UnsupportedError(
+            f"{member.name} makes channels along its dim {member.dim}, by which no criterion scores"
+        )
     index = member.index
     if isinstance(module, TRANSPOSED_TYPES) and is_depthwise:
         index = index.repeat_interleave(module.out_channels // len(index))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -123,11 +124,18 @@ def plan(
         raise InputError(found.message or f"the budget {budget} cannot be met")
     final = plans.resolve(prepared, found.plan)
     plans.write_plan(final, out)
-    _report(prepared, final, found, out=out, as_json=as_json)
+    left_out = plans.left_out(prepared, row.spec.granularity)
+    _report(prepared, final, found, left_out, out=out, as_json=as_json)
 
 
 def _report(
-    prepared: PreparedSubject, plan: Plan, found: Allocation, *, out: Path, as_json: bool
+    prepared: PreparedSubject,
+    plan: Plan,
+    found: Allocation,
+    left_out: Mapping[str, str],
+    *,
+    out: Path,
+    as_json: bool,
 ) -> None:
     cost, dense = prepared.cost.predict(plans.kept_counts(plan)), prepared.cost.dense
     if as_json:
@@ -137,6 +145,7 @@ def _report(
             "plan": plan.to_dict(),
         }
         result |= {"level": found.level, "spent": found.spent, "message": found.message}
+        result |= {"left_out": dict(left_out)}
         result |= {"params": cost.params, "macs": cost.macs}
         result |= {"dense_params": dense.params, "dense_macs": dense.macs}
         print_json(result)
@@ -160,5 +169,7 @@ def _report(
         f"{cost.params:,} of {dense.params:,} parameters and {cost.macs:,} of {dense.macs:,} "
         "MACs stay."
     )
+    for name, reason in left_out.items():
+        say(f"{name} is left out: {reason}.")
     if found.message:
         say(found.message)

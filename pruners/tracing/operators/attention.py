@@ -46,7 +46,7 @@ def attention(
 
 def _for_each_query(value: Value, heads: int) -> Value:
     """Return keys or values ``(..., heads, tokens, channels)``, one for each query head."""
-    times = heads // value.shape[-3]
+    times = heads // max(value.shape[-3], 1)
     shape = (*value.shape[:-3], heads, *value.shape[-2:])
     return value.moved(lambda plane: plane.repeat_interleave(times, -3), shape)
 
