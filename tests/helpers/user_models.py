@@ -211,3 +211,98 @@ class Squeezed(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc(F.adaptive_avg_pool2d(F.relu(self.conv(x)), 1).squeeze())
+
+
+class Rooted(nn.Module):
+    """Takes a root of its inputs, which are never negative."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3)
+        self.head = head(8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(F.relu(self.conv(x ** (1 / 2.2) + (1 - x).log())))
+
+
+class NotSquare(TiedTranspose):
+    """The tied weight has other numbers of rows and columns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter, self.shared = nn.Linear(5, 6), nn.Linear(6, 8, bias=False)
+        self.out = nn.Linear(6, 4)
+
+
+class AnyArguments(nn.Module):
+    """A wrapper that hands on whatever it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = Squeezed()
+
+    def forward(self, *args: Tensor, **kwargs: Tensor) -> Tensor:
+        return self.inner(*args, **kwargs)
+
+
+def made(kind: Callable[[], nn.Module]) -> nn.Module:
+    """Return a model of the kind, the same one each time."""
+    torch.manual_seed(0)
+    return kind().eval()
+
+
+def squeezed() -> nn.Module:
+    return made(Squeezed)
+
+
+def weight_normed() -> nn.Module:
+    return made(lambda: Computed("weight_norm"))
+
+
+def not_square() -> nn.Module:
+    return made(NotSquare)
+
+
+def tokens() -> torch.utils.data.TensorDataset:
+    """Return inputs with labels that a model of this file gives."""
+    inputs = torch.randn(60, 6, 5, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        return torch.utils.data.TensorDataset(inputs, not_square()(inputs).argmax(1))
+
+
+def images() -> torch.utils.data.TensorDataset:
+    inputs = torch.randn(60, 3, 8, 8, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        return torch.utils.data.TensorDataset(inputs, weight_normed()(inputs).argmax(1))
+
+
+def planes() -> torch.utils.data.TensorDataset:
+    inputs = torch.randn(60, 1, 8, 8, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        return torch.utils.data.TensorDataset(inputs, squeezed()(inputs).argmax(1))
+
+
+class Shifted(torch.utils.data.TensorDataset):
+    """Gives its tensors back changed."""
+
+    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
+        inputs, label = super().__getitem__(index)
+        return inputs.flip(-1) + 1, label
+
+
+def shifted() -> torch.utils.data.TensorDataset:
+    return Shifted(torch.arange(12.0).reshape(4, 3), torch.arange(4))
+
+
+class Augmented(torch.utils.data.Dataset[tuple[Tensor, int]]):
+    """Gives other inputs at each read."""
+
+    def __len__(self) -> int:
+        return 60
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return torch.randn(1, 8, 8), index % 10
+
+
+def augmented() -> torch.utils.data.Dataset[tuple[Tensor, int]]:
+    return Augmented()

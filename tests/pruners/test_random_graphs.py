@@ -16,6 +16,7 @@ from pruners.errors import CaptureError, UnsupportedError
 from pruners.groups.cost import CostModel
 from pruners.groups.groups import find_structure
 from pruners.groups.removal import difference, edited_outputs, remove
+from pruners.tracing import HANDLERS, operator_name
 from tests.helpers.random_graphs import RandomModel
 from tests.helpers.topologies import randomize
 
@@ -34,6 +35,33 @@ def test_random_models(batch: int) -> None:
         except Exception as error:
             error.add_note(f"seed {seed}: {', '.join(model.said)}")
             raise
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_handler_that_raises_costs_channels_only(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A1 of issue 9: what cannot be followed is named; what is removable all the same is right."""
+    torch.manual_seed(seed)
+    model = RandomModel(seed)
+    randomize(model)
+    graph = capture(model, model.example)
+    names = sorted({operator_name(node) for node in graph.module.graph.nodes} & HANDLERS.keys())
+    for name in names:
+
+        def broken(*_: object, **__: object) -> object:
+            raise RuntimeError("no such form")
+
+        with monkeypatch.context() as patch:
+            patch.setitem(HANDLERS, name, broken)
+            structure = find_structure(model, graph, model.example)
+        for group in structure.groups:
+            assert "\n" not in group.reason
+            if group.prunable and group.exact and is_smooth(model):
+                kept = {group.id: range(0, group.units, 2)}
+                masked = edited_outputs(model, structure, kept)
+                smaller = remove(model, structure, kept, verify=False)
+                assert difference(smaller(model.example), masked) < 1e-4, f"{name}: {group.id}"
 
 
 def check(model: RandomModel) -> None:

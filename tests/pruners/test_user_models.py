@@ -119,6 +119,24 @@ def test_a_norm_of_single_channels_leaves_them_apart(
 
 
 @pytest.mark.parametrize(
+    ("norm", "exact"),
+    [
+        (nn.InstanceNorm2d(4, affine=True), False),
+        (nn.InstanceNorm2d(4, track_running_stats=True), True),
+        (nn.GroupNorm(4, 4), False),
+        (nn.BatchNorm2d(4), True),
+    ],
+)
+def test_a_norm_over_positions_mixes_channels_that_lie_there(norm: nn.Module, exact: bool) -> None:
+    """C of issue 9: a linear layer over the last dim of an image, behind it an instance norm."""
+    layers = (nn.Conv2d(3, 4, 1), nn.Linear(8, 6), copy.deepcopy(norm), nn.Linear(6, 5))
+    model, structure = opened(nn.Sequential(*layers, nn.Flatten(), nn.Linear(160, 5)), IMAGE)
+    assert structure.group("1").exact == exact
+    assert structure.group("0").exact
+    check_removal(model, structure)
+
+
+@pytest.mark.parametrize(
     ("dims", "groups", "filters"), [(1, 2, 1), (2, 1, 2), (2, 4, 1), (2, 2, 2), (3, 4, 2)]
 )
 def test_transposed_convolutions_are_scored_by_their_channels(

@@ -38,7 +38,10 @@ def batch_norm_of_batch(
 
 @handles("instance_norm")
 def instance_norm(trace: Trace, node: fx.Node, value: Value, *args: Any, **kwargs: Any) -> Value:
-    """Each channel of each sample on its own."""
+    """Each channel of each sample on its own; positions are mixed, unless statistics are kept."""
+    uses_input = args[4]
+    if uses_input:
+        mix(trace, node, value, range(2, len(value.shape)))
     per_channel(trace, node, value, [item for item in args[:4] if isinstance(item, Value)])
     return replace(value, direct=False, constant=None)
 
