@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from pruners.capture import named_state
+
+
+def as_batch(run: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
+    """Return ``run(inputs)`` of a batch ``(N, ...)``; a single sample is given twice.
+
+    Models that squeeze away all dims of size 1 would take its dim for one of those.
+    """
+    return run(inputs) if len(inputs) != 1 else run(torch.cat([inputs, inputs]))[:1]
+
+
+def spans(total: int, size: int) -> Iterator[tuple[int, int]]:
+    """Yield the first and the last position (exclusive) of pieces of ``size``; none has length 1.
+
+    >>> list(spans(9, 4))
+    [(0, 4), (4, 9)]
+    """
+    first = 0
+    while first < total:
+        last = min(first + size, total)
+        last = total if last == total - 1 and size > 1 else last
+        yield first, last
+        first = last
 
 
 def call_with(model: nn.Module, tensors: Mapping[str, Tensor], inputs: Tensor) -> Any:

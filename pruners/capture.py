@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
+import inspect
 import io
 import itertools
 import logging
@@ -125,9 +126,17 @@ def capture(model: nn.Module, example: Tensor) -> Graph:
 def _exported(model: nn.Module, example: Tensor) -> torch.export.ExportedProgram:
     with _EXPORTING, _quiet(), torch.no_grad():
         found: torch.export.ExportedProgram = torch.export.export(
-            model, (example,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},)
+            model, (example,), dynamic_shapes=batch_shapes(model)
         ).run_decompositions({})
     return found
+
+
+def batch_shapes(model: nn.Module) -> tuple[Any, ...]:
+    """Return what tells torch.export that dim 0 of the input is any number of samples."""
+    shape: Any = {0: torch.export.Dim("batch", min=1)}
+    first = next(iter(inspect.signature(model.forward).parameters.values()), None)
+    takes_any = first is not None and first.kind is first.VAR_POSITIONAL
+    return ((shape,),) if takes_any else (shape,)
 
 
 def _refusal(model: nn.Module, error: Exception) -> CaptureError:

@@ -49,6 +49,11 @@ def weight_name(module: nn.Module, *, name: str = "") -> str:
     Raises:
         UnsupportedError: The module has no prunable weight.
     """
+    if isinstance(module, nn.MultiheadAttention) and module.in_proj_weight is None:
+        raise UnsupportedError(
+            f"layer {name!r} keeps the weights of query, key and value apart, which no criterion "
+            "scores"
+        )
     if isinstance(module, LAYER_TYPES) and not _is_layer(module):
         raise UnsupportedError(
             f"layer {name!r} computes its weight from other parameters; remove the "
@@ -113,24 +118,6 @@ def output_first_weight(module: nn.Module, *, name: str = "") -> Tensor:
 def channels_last_dim(module: nn.Module) -> int:
     """Return the dim of the output channels in the layer's activation: -1 linear, 1 conv."""
     return 1 if isinstance(module, CONV_TYPES + TRANSPOSED_TYPES) else -1
-
-
-def to_samples_channels(activation: Tensor, *, dim: int, samples: int) -> Tensor:
-    """Reshape an activation to ``(samples, positions, channels)``.
-
-    Layers inside windows see more rows than the batch has samples; those rows are folded into
-    positions when the numbers divide.
-
-    Raises:
-        UnsupportedError: The activation's rows do not belong to samples.
-    """
-    moved = activation.movedim(dim, -1)
-    rows = moved.reshape(-1, moved.shape[-1])
-    if moved.dim() < 2 or rows.shape[0] % samples:
-        raise UnsupportedError(
-            f"an activation of shape {tuple(activation.shape)} has no batch of {samples} samples"
-        )
-    return rows.reshape(samples, -1, moved.shape[-1])
 
 
 def flat_rows(weight: Tensor) -> Tensor:

@@ -23,12 +23,15 @@ class Reduction:
         help: What it does, in plain words.
         fn: Maps scores ``(layers, units)``, NaN where a layer does not produce a unit, to
             ``(units,)``.
+        counts_filters: Whether depthwise convolutions count that filter the channels, beside the
+            layers that make them.
     """
 
     name: str
     label: str
     help: str
     fn: Callable[[Tensor], Tensor]
+    counts_filters: bool = False
 
 
 def _first(stacked: Tensor) -> Tensor:
@@ -63,6 +66,13 @@ REDUCTIONS = Registry(
             "Smallest",
             "a channel counts as unimportant if any member layer says so",
             lambda stacked: stacked.nan_to_num(nan=math.inf).amin(0),
+        ),
+        Reduction(
+            "filters",
+            "Mean with filters",
+            "as mean, and depthwise convolutions that filter the channels count as layers, too",
+            lambda stacked: stacked.nanmean(dim=0),
+            counts_filters=True,
         ),
         Reduction("first", "First layer", "only the first producing layer decides", _first),
     ),

@@ -284,8 +284,8 @@ class PreparedSubject:
         """
         found = producer_scores(
             group,
-            layer_names(self.model),
             lambda layer: self.layer_scores(layer, criterion, "channel"),
+            reduction=reduction,
         )
         return group_scores(group, found, reduction=reduction, scaled=scaled)
 

@@ -22,7 +22,7 @@ from analysis.records import Count, decode_json
 from pruners.statistics import Statistics
 
 # To be raised when a change of the program changes what is collected.
-VERSION = 1
+VERSION = 2
 # Larger statistics (Gram matrices of large models) cost more to read than to collect again.
 MAX_BYTES = 256 * 2**20
 _SEPARATOR = "|"

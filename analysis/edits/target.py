@@ -81,7 +81,9 @@ def _all_targets(prepared: PreparedSubject, granularity: str) -> tuple[Target, .
     if not parsed.is_structured:
         return tuple(_layer_target(prepared, name, parsed) for name in prepared.layers())
     return tuple(
-        Target(group.layer, group.id, group.units, granularity, group.prunable, group.reason)
+        Target(
+            group.layer, group.id, group.units, granularity, not group.kept_whole, group.kept_whole
+        )
         for group in prepared.require_structure().groups
         if group.kind == parsed.kind
     )

@@ -22,7 +22,7 @@ from analysis.engine.recording import Recorder
 from analysis.engine.steps import Part
 from analysis.engine.weights import State
 from analysis.memory import DEFAULT_MEMORY_LIMIT
-from pruners.calls import call_with
+from pruners.calls import as_batch, call_with
 from pruners.capture import Graph, device_of, named_state
 from pruners.errors import UnsupportedError
 from pruners.float32 import Float32, float32
@@ -193,14 +193,14 @@ class Evaluator:
                 keeps everything.
         """
         if self.program is None:
-            return KeptBatch(inputs, self.model(inputs))
+            return KeptBatch(inputs, as_batch(self.model, inputs))
         program, needed = self.program, self._border(edits)
         known: list[Values] = []
         for tile in self.tiles(inputs):
             start = program.prepare(tile)
             known.append({**start, **program.run(program.whole(), start, keep=needed)})
         outputs = torch.cat([values[program.output] for values in known])
-        return KeptBatch(inputs, outputs, tuple(known))
+        return KeptBatch(inputs, outputs[: len(inputs)], tuple(known))
 
     def evaluate(self, batch: KeptBatch, edit: State) -> Tensor:
         """Return the outputs ``(N, classes)`` of one edit on a batch; see `provisional`."""
@@ -244,7 +244,8 @@ class Evaluator:
             missing = frozenset(part.border - known.keys())
             border = {**known, **self._recomputed(missing, known)} if missing else known
             results.append(self._run(part, border, full, batch, is_kept=not missing))
-        return torch.cat(results) if len(results) > 1 else results[0]
+        outputs = torch.cat(results) if len(results) > 1 else results[0]
+        return outputs[: len(batch.inputs)]
 
     def _run(
         self, part: Part, known: Values, edit: State, batch: KeptBatch, *, is_kept: bool
@@ -277,10 +278,15 @@ class Evaluator:
         part, weights = program.part(_changed(batch.edit, full)), program.edited(full)
         known = tuple({**old, **program.run(part, old, weights)} for old in batch.known)
         outputs = torch.cat([values[program.output] for values in known])
-        return KeptBatch(batch.inputs, outputs, known, full)
+        return KeptBatch(batch.inputs, outputs[: len(batch.inputs)], known, full)
 
     def tiles(self, inputs: Tensor) -> Sequence[Tensor]:
-        """Cut a batch into tiles of about the same size that a CPU computes best."""
+        """Cut a batch into tiles of about the same size that a CPU computes best.
+
+        A single sample is there twice, as in `pruners.calls.as_batch`.
+        """
+        if len(inputs) == 1:
+            return (torch.cat([inputs, inputs]),)
         if self.tile_samples is None or inputs.device.type != "cpu":
             return (inputs,)
         return inputs.tensor_split(-(-len(inputs) // self.tile_samples))
@@ -328,13 +334,12 @@ class Evaluator:
                 ]
                 for tile in self.tiles(inputs)
             ]
-        )
+        )[: len(inputs)]
 
     @_computing
     def forward(self, inputs: Tensor, edit: State) -> Tensor:
         """Return the outputs of one edit by a full forward pass of the model itself."""
-        outputs: Tensor = call_with(self.model, edit, inputs)
-        return outputs
+        return as_batch(lambda batch: call_with(self.model, edit, batch), inputs)
 
     # --- names -------------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from analysis.plans import compact, meter, pruned_entries, read_plan, resolve
 from analysis.records import Count, Document, Plan, Record, Sums, decode_json
 from analysis.recovery import Recovery
 from analysis.tasks import Task
+from pruners.calls import as_batch
 from pruners.errors import InputError
 from pruners.float32 import strict
 from pruners.granularity import parse
@@ -46,8 +47,13 @@ rebuild = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(rebuild)
 model = rebuild.load()
 inputs = rebuild.read_safetensors(samples)[0]["inputs"]
+parts = []
 with torch.no_grad():
-    parts = [model(inputs[at : at + int(batch)]) for at in range(0, len(inputs), int(batch))]
+    for at in range(0, len(inputs), int(batch)):
+        part = inputs[at : at + int(batch)]
+        # Some models take no single sample.
+        batched = part if len(part) > 1 else torch.cat([part, part])
+        parts.append(model(batched)[: len(part)])
 found = torch.cat(parts)
 written = torch.from_file(outputs, shared=True, size=found.numel(), dtype=torch.float64)
 written.copy_(found.flatten())
@@ -218,7 +224,7 @@ def _script_checks(
     batch = prepared.batch_size
     task = prepared.subject.task
     with torch.inference_mode():
-        here = torch.cat([small(part) for part in torch.split(inputs, batch)]).cpu()
+        here = torch.cat([as_batch(small, part) for part in torch.split(inputs, batch)]).cpu()
     path, answers = directory / "samples.safetensors", directory / "outputs.bin"
     safetensors.torch.save_file({"inputs": inputs.cpu().contiguous()}, str(path))
     try:

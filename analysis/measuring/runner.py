@@ -14,6 +14,7 @@ from analysis.edits import Edit, PreparedSubject, edited_model
 from analysis.engine import Evaluator, KeptBatch
 from analysis.measuring.slices import Slice
 from analysis.memory import free_cached_memory
+from pruners.calls import as_batch
 from pruners.float32 import strict
 
 # Removed models are built again for each batch if they do not fit.
@@ -140,8 +141,7 @@ class EditRunner:
     @torch.inference_mode()
     @strict
     def _run(self, model: nn.Module, inputs: Tensor) -> Tensor:
-        outputs: Tensor = model(inputs)
-        return outputs
+        return as_batch(model, inputs)
 
     def _removed(self, edit: Edit) -> nn.Module:
         if edit.tensors:

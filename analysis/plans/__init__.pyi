@@ -1,5 +1,6 @@
 from .apply import (
     group_of,
+    left_out,
     mask_of_entry,
     masked_edit,
     not_prunable,
@@ -62,6 +63,7 @@ __all__ = [
     "group_of",
     "kept_counts",
     "kept_whole",
+    "left_out",
     "lock",
     "mask_of_entry",
     "masked_edit",

@@ -73,6 +73,17 @@ def not_prunable(prepared: PreparedSubject, granularity: str) -> dict[str, str]:
     }
 
 
+def left_out(prepared: PreparedSubject, granularity: str) -> dict[str, str]:
+    """Return the reason by group of what could be removed, but is scored by no criterion."""
+    if prepared.structure is None:
+        return {}
+    return {
+        group.id: group.unscored
+        for group in prepared.structure.groups
+        if group.kind == granularity and group.prunable and group.unscored
+    }
+
+
 def group_of(prepared: PreparedSubject) -> Callable[[str], str | None]:
     """Return a function from a layer's name to the id of the group that its channels are in."""
     structure = prepared.require_structure()

@@ -18,7 +18,6 @@ from pruners.criteria import CRITERIA, group_scores, producer_scores, scores
 from pruners.errors import UnsupportedError
 from pruners.granularity import parse
 from pruners.groups import apply_edit
-from pruners.layers import layer_names
 from pruners.selection import keep_mask, kept_indices, num_kept
 from pruners.statistics import Statistics, collect, layer_data
 
@@ -161,5 +160,5 @@ def _group_scores(
         return scores(entry.criterion, data, level="channel")
 
     group = prepared.group(str(entry.group))
-    found = producer_scores(group, layer_names(model), score)
+    found = producer_scores(group, score, reduction=plan.reduction)
     return group_scores(group, found, reduction=plan.reduction)

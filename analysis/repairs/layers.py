@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from analysis.edits import CALIBRATION_BATCH, PreparedSubject, Target
 from pruners.errors import InputError
-from pruners.groups import consumer_masks
-from pruners.layers import find_layer, to_native, weight_name
+from pruners.groups import Group, Member, consumer_masks
+from pruners.layers import TRANSPOSED_TYPES, find_layer, to_native, weight_name
 
 Batches = list[tuple[Tensor, Tensor | None]]
 
@@ -41,6 +41,20 @@ def weight_masks(prepared: PreparedSubject, target: Target, mask: Tensor) -> dic
     attribute = weight_name(module, name=target.layer)
     name = f"{target.layer}.{attribute}" if target.layer else attribute
     return {name: to_native(mask, module)}
+
+
+def visible_readers(model: nn.Module, group: Group) -> list[Member]:
+    """Return the weights that read a group as inputs of layers that can be seen.
+
+    A weight that code multiplies by turned round reads channels by its rows, outside of its layer.
+    """
+    found = []
+    for member in group.consumers:
+        if member.name.endswith(".weight") and is_visible(model, member.layer):
+            layer = find_layer(model, member.layer)
+            if member.dim == (0 if isinstance(layer, TRANSPOSED_TYPES) else 1):
+                found.append(member)
+    return found
 
 
 def is_visible(model: nn.Module, layer: str) -> bool:

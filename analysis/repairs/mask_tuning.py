@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from analysis.edits import PreparedSubject
 from analysis.records import Plan, PlanEntry
-from analysis.repairs.layers import Batches, is_visible
+from analysis.repairs.layers import Batches, visible_readers
 from analysis.repairs.student import Student
 from pruners.errors import InputError
 from pruners.float32 import strict
@@ -34,8 +34,7 @@ def searched_plan(prepared: PreparedSubject, plan: Plan, batches: Batches) -> Pl
     members = [
         member
         for name in sorted(wanted)
-        for member in prepared.group(name).consumers
-        if member.name.endswith(".weight") and is_visible(prepared.model, member.layer)
+        for member in visible_readers(prepared.model, prepared.group(name))
     ]
     gradients = input_gate_gradients(
         prepared.model,
@@ -59,8 +58,7 @@ def _searched_entry(
     group = prepared.group(entry.group)
     found = [
         unit_gate_gradients(gradients[member.layer], member.index, group.units)
-        for member in group.consumers
-        if member.layer in gradients
+        for member in visible_readers(prepared.model, group)
     ]
     if not found:
         raise InputError(f"group {group.id}: no layer that reads its channels can be watched")
@@ -88,11 +86,7 @@ def tuned_edit(
         edit: Tensors of the pruned model, as the student has them.
         batches: Calibration batches.
     """
-    members = {
-        member.layer: member
-        for member in group.consumers
-        if member.name.endswith(".weight") and is_visible(teacher, member.layer)
-    }
+    members = {member.layer: member for member in visible_readers(teacher, group)}
     moments = capture_moments(
         student.model,
         batches,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -9,8 +12,12 @@ from analysis.records import SubjectSpec
 from analysis.tasks import Task
 from pruners.errors import InputError, one_line
 
-# Relative to the largest logit of a class: far above rounding, also in bfloat16, and below dropout.
-REPEATS = 0.03
+# Relative to the largest logit of a class. What is computed in the same way on the same numbers
+# differs by the order of a few sums; batches of other sizes by rounding, also that of bfloat16.
+SAME = 1e-4
+ROUNDING = 0.03
+# Passes of a model that draws random numbers: it may seldom use them.
+PASSES = 16
 # Sizes of batches whose answers must be those of the probe.
 FEW = (1, 2)
 
@@ -51,7 +58,9 @@ def checked_outputs(model: nn.Module, inputs: Tensor, spec: SubjectSpec, task: T
 def _check_repeats(model: nn.Module, inputs: Tensor, outputs: Tensor, spec: SubjectSpec) -> None:
     """Refuse models whose answer to a sample depends on chance, or on the rest of the batch."""
     before = {name: item.clone() for name, item in model.named_buffers()}
+    states = _random_states()
     again = _answers(model, inputs)
+    draws = states != _random_states()
     changed = [
         name
         for name, item in model.named_buffers()
@@ -62,7 +71,8 @@ def _check_repeats(model: nn.Module, inputs: Tensor, outputs: Tensor, spec: Subj
             f"the model {spec.model!r} changes {', '.join(changed[:3])} in each pass, also in eval "
             "mode: its answers would depend on how often it ran"
         )
-    if _differ(again, outputs):
+    passes = (_answers(model, inputs) for _ in range(PASSES if draws else 1))
+    if _differ(again, outputs, SAME) or any(_differ(item, outputs, SAME) for item in passes):
         raise InputError(
             f"the model {spec.model!r} answers the same inputs differently each time: dropout is "
             "left on in eval mode, or the forward pass draws random numbers; nothing could be "
@@ -71,13 +81,34 @@ def _check_repeats(model: nn.Module, inputs: Tensor, outputs: Tensor, spec: Subj
     others = {f"in a batch of {size}": slice(0, size) for size in FEW}
     others["after others"] = slice(len(inputs) // 2, None)
     for where, part in others.items():
-        if _differ(_answers(model, inputs[part]), outputs[part]):
-            raise InputError(
-                f"the model {spec.model!r} answers a sample differently {where} than in one of "
-                f"{len(inputs)}: it uses statistics of the batch, computes over it, or takes it "
-                "for a sequence (batch_first=True is missing); what is measured would depend on "
-                "the batch size"
-            )
+        if _differ(_answers(model, inputs[part]), outputs[part], ROUNDING):
+            raise _depends_on_batch(spec, where, f"in one of {len(inputs)}")
+    half = len(inputs) // 2
+    for part in (slice(0, half), slice(half, len(inputs))):
+        # One size, so that both round alike; the other half is copies of one sample of this one.
+        beside = inputs[part.start : part.start + 1].expand_as(inputs).clone()
+        beside[part] = inputs[part]
+        found = _answers(model, beside)
+        if found is not None and _differ(found[part], outputs[part], SAME):
+            raise _depends_on_batch(spec, "beside other samples", "beside these")
+
+
+def _depends_on_batch(spec: SubjectSpec, where: str, usual: str) -> InputError:
+    return InputError(
+        f"the model {spec.model!r} answers a sample differently {where} than {usual}: it uses "
+        "statistics of the batch, computes over it, or takes it for a sequence (batch_first=True "
+        "is missing); what is measured would depend on the batch size"
+    )
+
+
+def _random_states() -> tuple[object, ...]:
+    """Return the states of the generators that a forward pass may draw from."""
+    torch_state = torch.random.get_rng_state().numpy().tobytes()
+    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    others = [state.cpu().numpy().tobytes() for state in devices]
+    numpy_state = np.random.get_state()  # noqa: NPY002 (what user code draws from)
+    place = (numpy_state[1].tobytes(), numpy_state[2])  # type: ignore[index]
+    return (torch_state, *others, place, random.getstate())
 
 
 @torch.inference_mode()
@@ -90,8 +121,8 @@ def _answers(model: nn.Module, inputs: Tensor) -> Tensor | None:
     return found if isinstance(found, Tensor) and found.dim() == 2 else None
 
 
-def _differ(found: Tensor | None, outputs: Tensor) -> bool:
-    """Return whether answers differ by more than rounding, class by class.
+def _differ(found: Tensor | None, outputs: Tensor, tolerance: float) -> bool:
+    """Return whether answers differ by more than a tolerance, class by class.
 
     A class that is masked by a huge number must not hide how the others differ, nor one that is
     always 0 make rounding look large.
@@ -101,4 +132,4 @@ def _differ(found: Tensor | None, outputs: Tensor) -> bool:
     found, outputs = found.double(), outputs.double()
     size = outputs.abs().amax(0)
     scale = size.clamp_min(float(size.quantile(0.25))).clamp_min(1e-300)
-    return bool(((found - outputs).abs().amax(0) / scale > REPEATS).any())
+    return bool(((found - outputs).abs().amax(0) / scale > tolerance).any())

@@ -137,8 +137,8 @@ def group_row(group: Group) -> GroupRow:
             for member in group.members
         ),
         channels=group.units,
-        prunable=group.prunable,
-        reason=group.reason,
+        prunable=not group.kept_whole,
+        reason=group.kept_whole,
         kind=group.kind,
         exact=group.exact,
         note=group.note,
@@ -147,8 +147,9 @@ def group_row(group: Group) -> GroupRow:
 
 def _row(layer: Layer, macs: Mapping[str, int], structure: Structure) -> LayerRow:
     groups = structure.of_layer(layer.name)
-    group = next((item for item in groups if item.prunable), groups[0] if groups else None)
-    reason = "its output channels could not be traced" if group is None else group.reason
+    free = (item for item in groups if not item.kept_whole)
+    group = next(free, groups[0] if groups else None)
+    reason = "its output channels could not be traced" if group is None else group.kept_whole
     return LayerRow(
         name=layer.name,
         type=layer.type,
@@ -156,7 +157,7 @@ def _row(layer: Layer, macs: Mapping[str, int], structure: Structure) -> LayerRo
         macs=macs.get(layer.name, 0),
         output_shape=layer.output_shape,
         group=None if group is None else group.id,
-        prunable=group is not None and group.prunable,
+        prunable=not reason,
         reason=reason,
     )
 

@@ -17,7 +17,7 @@ from analysis.subjects.allowed_paths import check_path
 from analysis.subjects.answers import checked_outputs
 from analysis.subjects.data.datasets import LoadedData
 from analysis.subjects.data.loading import load_data
-from analysis.subjects.data.sources import hash_bytes
+from analysis.subjects.data.sources import Source, hash_bytes
 from analysis.subjects.data.split import Split, choose, read_failure
 from analysis.subjects.models import LoadedModel, load_model
 from analysis.subjects.parsing import parse_data, parse_model
@@ -132,7 +132,7 @@ def _with_data(
         own_calibration=None if data.calibration is None else len(data.calibration),
     )
     try:
-        probe, _ = source.read(chosen[:PROBE_SAMPLES])
+        probe = _steady_probe(source, chosen[:PROBE_SAMPLES])
         inputs = probe.to(device)
         outputs = checked_outputs(loaded.model, inputs, spec, task)
         classes = task.classes(outputs)
@@ -165,6 +165,22 @@ def _with_data(
         calibration_fingerprint=calibration_fingerprint,
         notes=loaded.notes + task.notes(outputs) + _notes(spec, data, evaluation, calibrating),
     )
+
+
+def _steady_probe(source: Source, indices: Sequence[int]) -> Tensor:
+    """Return the inputs at the indices, read twice.
+
+    Raises:
+        InputError: They differ.
+    """
+    (inputs, targets), (again, others) = source.read(indices), source.read(indices)
+    same_targets = targets is None or others is None or torch.equal(targets, others)
+    if not same_targets or not torch.equal(inputs.nan_to_num(), again.nan_to_num()):
+        raise InputError(
+            f"{source.name!r} gives other samples each time it is read: leave out random "
+            "augmentation, or fix its random numbers for each sample"
+        )
+    return inputs
 
 
 def _notes(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -29,10 +29,11 @@ def group_scores(
     For each producer, rows that share a unit are summed and the result is divided by the mean of
     its magnitude, which makes layers of different scale comparable and keeps the order of scores
     that may be negative. Then the producers are reduced. A producer that the criterion could not
-    score (absent from ``layer_scores``) is left out.
+    score (absent from ``layer_scores``) is left out. Filters of depthwise convolutions count where
+    the reduction says so.
 
     Args:
-        group: The group; its producers' ``index`` maps output channels to units.
+        group: The group; its rows map output channels to units.
         layer_scores: Channel scores ``(O,)`` by layer name.
         reduction: One of `pruners.reductions.REDUCTIONS`.
         scaled: False leaves the scores of the layers as they are: for criteria that mean the same
@@ -45,43 +46,43 @@ def group_scores(
         UnknownNameError: No such reduction.
         UnsupportedError: No producer of the group has scores, or a unit has none.
     """
-    reduce = REDUCTIONS.get(reduction).fn
+    chosen = REDUCTIONS.get(reduction)
     rows = [
-        _unit_scores(layer_scores[member.layer], member.index, group.units, scaled=scaled)
-        for member in group.producers
-        if member.layer in layer_scores
+        _unit_scores(layer_scores[rows.layer], rows.index, group.units, scaled=scaled)
+        for rows in group.rows
+        if rows.layer in layer_scores and (chosen.counts_filters or not rows.is_depthwise)
     ]
     if not rows:
         raise UnsupportedError(f"group {group.id}: no layer that produces its channels has scores")
     stacked = torch.stack(rows)
     if bool(torch.isnan(stacked).all(0).any()):
         raise UnsupportedError(f"group {group.id}: the layers with scores do not cover all units")
-    return reduce(stacked)
+    return chosen.fn(stacked)
 
 
 def producer_scores(
-    group: Group, layers: Iterable[str], score: Callable[[str], Tensor]
+    group: Group, score: Callable[[str], Tensor], *, reduction: str = "mean"
 ) -> dict[str, Tensor]:
-    """Return the channel scores of a group's producers by layer name.
+    """Return the channel scores of the layers that a group is scored by, by layer name.
 
     Args:
         group: The group.
-        layers: Names of the layers that have a prunable weight; others are left out.
         score: Scores a layer's channels; what a criterion cannot score it refuses, and that layer
-            is left out as well.
+            is left out.
+        reduction: One of `pruners.reductions.REDUCTIONS`.
 
     Raises:
-        UnsupportedError: Every producer was refused; the last refusal.
+        UnsupportedError: Every layer was refused; the last refusal.
     """
     found: dict[str, Tensor] = {}
     reason: UnsupportedError | None = None
-    known = set(layers)
-    for layer in dict.fromkeys(member.layer for member in group.producers):
-        if layer in known:
-            try:
-                found[layer] = score(layer)
-            except UnsupportedError as error:
-                reason = error
+    filters = REDUCTIONS.get(reduction).counts_filters
+    layers = [rows.layer for rows in group.rows if filters or not rows.is_depthwise]
+    for layer in dict.fromkeys(layers):
+        try:
+            found[layer] = score(layer)
+        except UnsupportedError as error:
+            reason = error
     if not found and reason is not None:
         raise UnsupportedError(str(reason))
     return found

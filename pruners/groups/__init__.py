@@ -17,6 +17,7 @@ from pruners.groups.removal import (
     removed_graph,
     removed_labels,
 )
+from pruners.groups.scored import Rows
 
 __all__ = [
     "Cost",
@@ -24,6 +25,7 @@ __all__ = [
     "Group",
     "Layer",
     "Member",
+    "Rows",
     "Structure",
     "WholeCost",
     "apply_edit",

@@ -250,6 +250,14 @@ def _layer_norm(sizes: Sizes, node: fx.Node, copy: fx.Node) -> None:
     _set(copy, 1, list(sizes.shape(source)[-count:]))
 
 
+@_rewrites("group_norm")
+def _group_norm(sizes: Sizes, node: fx.Node, copy: fx.Node) -> None:
+    """Give a norm of single channels as many groups as channels; others keep theirs."""
+    source = _source(sizes, node)
+    if copy.args[1] == source.shape[1]:
+        _set(copy, 1, sizes.size(source, 1))
+
+
 @_rewrites("conv1d", "conv2d", "conv3d")
 def _conv(sizes: Sizes, node: fx.Node, copy: fx.Node) -> None:
     _depthwise_groups(sizes, node, copy, 6)

@@ -7,7 +7,7 @@ for each dim of each parameter that it touches, which of its units each position
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from pruners.capture import Graph
 from pruners.errors import UnknownNameError
+from pruners.groups.scored import Rows, scored_rows
 from pruners.tracing import Trace, Units, find_units, operator_name, run_trace, units_of
 
 
@@ -55,6 +56,8 @@ class Group:
         exact: Whether zeroing the consumers' input columns equals removal. Where a norm mixes the
             channels it does not.
         note: What mixes the channels, if the group is not exact.
+        rows: Output channels of layers that the units are scored by.
+        unscored: Why no criterion can score them; empty where one can.
     """
 
     id: str
@@ -66,6 +69,13 @@ class Group:
     reason: str
     exact: bool
     note: str = ""
+    rows: tuple[Rows, ...] = ()
+    unscored: str = ""
+
+    @property
+    def kept_whole(self) -> str:
+        """Why no units are chosen for removal: they cannot be removed, or not be scored."""
+        return self.reason or self.unscored
 
     @property
     def producers(self) -> tuple[Member, ...]:
@@ -169,11 +179,12 @@ def find_structure(
     trace = run_trace(model, graph, strict=strict)
     units = find_units(trace)
     parameters = {name: tuple(item.shape) for name, item in model.named_parameters()}
-    groups = _groups(trace, units)
+    groups = _groups(model, trace, units)
     return Structure(groups, _layers(model, trace), trace, units, example, parameters)
 
 
-def _groups(trace: Trace, units: Units) -> tuple[Group, ...]:
+def _groups(model: nn.Module, trace: Trace, units: Units) -> tuple[Group, ...]:
+    modules = dict(model.named_modules(remove_duplicate=False))
     dims = units_of(trace.labels, units)
     # Which dims a unit touches, and at how many positions: units of one group cost the same.
     touches: dict[int, list[tuple[int, int]]] = {}
@@ -209,7 +220,9 @@ def _groups(trace: Trace, units: Units) -> tuple[Group, ...]:
         suffix = f"#{taken[layer]}" if taken[layer] > 1 else ""
         touched = [dims[position] for position, _ in touches[family[0]]]
         members = tuple(_members(trace, units, family, touched))
-        groups.append(_group(units, family, layer + suffix, layer, members))
+        group = _group(units, family, layer + suffix, layer, members)
+        rows, unscored = scored_rows(modules, members, group.units)
+        groups.append(replace(group, rows=rows, unscored=unscored))
     return tuple(groups)
 
 

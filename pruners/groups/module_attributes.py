@@ -11,6 +11,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from pruners.groups.graph_rewrite import Sizes
 from pruners.groups.groups import Group, Structure
+from pruners.tracing import module_of, operator_name
 
 # Attributes of attention modules that hold the width of all heads together.
 HEAD_WIDTHS = ("attn_dim", "inner_dim", "all_head_dim", "all_head_size", "inner_size")
@@ -27,6 +28,7 @@ def fit_attributes(model: nn.Module, structure: Structure, removed: Tensor) -> N
     for module in model.modules():
         _fit(module)
     _fit_depthwise(model, structure, removed)
+    _fit_group_norms(model, structure, removed)
     for group in structure.groups:
         if group.kind == "head" and group.prunable:
             _fit_heads(model, structure, group, removed)
@@ -48,8 +50,6 @@ def _fit(module: nn.Module) -> None:
             item.num_features = len(first)
     elif isinstance(module, nn.LayerNorm) and module.weight is not None:
         item.normalized_shape = tuple(module.weight.shape)
-    elif isinstance(module, nn.GroupNorm) and module.weight is not None:
-        item.num_channels = len(module.weight)
     elif isinstance(module, nn.PReLU):
         item.num_parameters = module.weight.numel()
     elif hasattr(nn, "RMSNorm") and isinstance(module, nn.RMSNorm) and module.weight is not None:
@@ -80,6 +80,21 @@ def _fit_depthwise(model: nn.Module, structure: Structure, removed: Tensor) -> N
             item.out_channels = module.weight.shape[1] * groups
 
 
+def _fit_group_norms(model: nn.Module, structure: Structure, removed: Tensor) -> None:
+    """Set the channels of group norms; those of single channels have as many groups."""
+    modules = dict(model.named_modules())
+    sizes = Sizes(structure.trace, removed)
+    for node in structure.trace.graph.module.graph.nodes:
+        module = modules.get(module_of(node))
+        if operator_name(node) != "group_norm" or not isinstance(module, nn.GroupNorm):
+            continue
+        item = cast(Any, module)
+        channels = sizes.size(structure.trace.values[node], 1)
+        if node.args[1] == structure.trace.values[node].shape[1]:
+            item.num_groups = channels
+        item.num_channels = channels
+
+
 def _fit_heads(model: nn.Module, structure: Structure, group: Group, removed: Tensor) -> None:
     """Set the number of heads where the module around a head group keeps it."""
     member = group.producers[0]
@@ -100,14 +115,16 @@ def _fit_heads(model: nn.Module, structure: Structure, group: Group, removed: Te
 
 
 def _set_heads(module: nn.Module, heads: int, lost: int, width: int) -> bool:
+    """Set attributes that count heads, or the several query heads of each."""
     attributes = vars(module)
     names = [
         name
         for name, value in attributes.items()
-        if "head" in name and "dim" not in name and isinstance(value, int) and value == heads
+        if "head" in name and "dim" not in name and type(value) is int
+        if value > 0 and value % heads == 0
     ]
     for name in names:
-        setattr(module, name, heads - lost)
+        setattr(module, name, attributes[name] // heads * (heads - lost))
     for name in HEAD_WIDTHS if names else ():
         if attributes.get(name) == width:
             setattr(module, name, width * (heads - lost) // heads)

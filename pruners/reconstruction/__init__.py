@@ -10,7 +10,7 @@ from pruners.reconstruction.layerwise import (
 )
 from pruners.reconstruction.lsq import least_squares
 from pruners.reconstruction.mask_search import search_mask, unit_gate_gradients
-from pruners.reconstruction.moments import Moments, capture_moments, execution_order
+from pruners.reconstruction.moments import Moments, capture_moments, layer_calls
 from pruners.reconstruction.obs import obs_fit, obs_update
 from pruners.reconstruction.scaling import unit_scales
 
@@ -21,7 +21,7 @@ __all__ = [
     "Repair",
     "batch_norm_buffers",
     "capture_moments",
-    "execution_order",
+    "layer_calls",
     "least_squares",
     "obs_fit",
     "obs_update",

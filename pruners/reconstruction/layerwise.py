@@ -7,6 +7,7 @@ towards the outputs of the dense model, so that errors do not pile up.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,7 +17,9 @@ from pruners.errors import InputError
 from pruners.float32 import strict
 from pruners.layers import find_layer, to_native, to_output_first
 from pruners.reconstruction.lsq import least_squares
-from pruners.reconstruction.moments import Batches, Moments, capture_moments, execution_order
+from pruners.reconstruction.moments import Batches, LayerCalls, Moments, layer_calls
+from pruners.reconstruction.sources import MomentSource
+from pruners.statistics import DEFAULT_MEMORY_LIMIT
 
 
 class Fit(Protocol):
@@ -76,6 +79,7 @@ def repair_layers(
     teacher: nn.Module | None = None,
     rows: Mapping[str, Tensor] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    memory_limit: int = DEFAULT_MEMORY_LIMIT,
 ) -> Repair:
     """Repair all layers whose weights are masked.
 
@@ -89,23 +93,29 @@ def repair_layers(
         teacher: The dense model if ``model`` is a smaller one; see `capture_moments`.
         rows: Output channels of the teacher's layers that the smaller ones have.
         progress: Called with layers done and their number.
+        memory_limit: Bytes that the values of all batches may take at once. Where they take more,
+            the time grows with the square of the depth; see `MomentSource`.
 
     Raises:
         InputError: There are no batches.
     """
-    order, skipped = _repairable(model, batches, list(masks))
+    calls, skipped = _repairable(model, batches, list(masks))
     current = dict(edit)
     repaired = []
-    for done, name in enumerate(order, start=1):
-        moments = capture_moments(
-            model, batches, layers=[name], edit=current, teacher=teacher, rows=rows
-        )[name]
-        mask = masks[f"{name}.weight"]
-        new, result = repair_one(model, name, moments=moments, mask=mask, fit=fit, edit=current)
-        current.update(new)
-        repaired.append(result)
-        if progress is not None:
-            progress(done, len(order))
+    source = MomentSource(
+        model, batches, calls, edit=edit, teacher=teacher, rows=rows, memory_limit=memory_limit
+    )
+    with closing(source):
+        for done, name in enumerate(calls, start=1):
+            mask = masks[f"{name}.weight"]
+            new, result = repair_one(
+                model, name, moments=source.at(name), mask=mask, fit=fit, edit=current
+            )
+            source.repaired(new)
+            current.update(new)
+            repaired.append(result)
+            if progress is not None:
+                progress(done, len(calls))
     return Repair(edit=current, layers=tuple(repaired), skipped=skipped)
 
 
@@ -152,7 +162,7 @@ def _bias(module: nn.Module, name: str, edit: Mapping[str, Tensor]) -> Tensor | 
 
 def _repairable(
     model: nn.Module, batches: Batches, weights: Sequence[str]
-) -> tuple[list[str], dict[str, str]]:
+) -> tuple[dict[str, LayerCalls], dict[str, str]]:
     """Return the layers to repair in the order of execution, and why others are left."""
     first = next(iter(batches), None)
     if first is None:
@@ -166,8 +176,8 @@ def _repairable(
             skipped[name] = "its outputs inside of the attention are not visible"
         else:
             candidates.append(name)
-    order = execution_order(model, first[0], layers=candidates)
+    calls = layer_calls(model, first[0], layers=candidates)
     for name in candidates:
-        if name not in order:
+        if name not in calls:
             skipped[name] = "the model does not call it as a module"
-    return order, skipped
+    return calls, skipped

@@ -150,7 +150,8 @@ def _tapping(taps: Iterable[_Tap], *, outputs: bool, inputs: bool) -> Iterator[N
             if outputs:
                 handles.append(tap.dense.register_forward_hook(_output_hook(tap)))
             if inputs:
-                handles.append(tap.module.register_forward_pre_hook(_input_hook(tap)))
+                hook = _input_hook(tap)
+                handles.append(tap.module.register_forward_pre_hook(hook, with_kwargs=True))
         yield
     finally:
         for handle in handles:
@@ -162,19 +163,37 @@ def _output_hook(tap: _Tap) -> Callable[[nn.Module, Any, Any], None]:
     return lambda _module, _args, output: tap.outputs.append(output.detach().clone())
 
 
-def _input_hook(tap: _Tap) -> Callable[[nn.Module, Any], None]:
-    return lambda _module, args: tap.inputs.append(args[0].detach().clone())
+def _input_hook(tap: _Tap) -> Callable[[nn.Module, Any, Any], None]:
+    def hook(_module: nn.Module, args: Any, kwargs: Any) -> None:
+        inputs = args[0] if args else next(iter(kwargs.values()))
+        tap.inputs.append(inputs.detach().clone())
+
+    return hook
 
 
 def _of_calls(tap: _Tap) -> Iterator[Moments]:
-    groups = conv_groups(tap.module)
     for inputs, outputs in zip(tap.inputs, tap.outputs, strict=True):
-        targets = _output_columns(tap.module, outputs, groups, tap.rows)
-        start = 0
-        for part in columns(tap.module, inputs.float()):
-            stop = start + part.shape[2]
-            yield _moments(F.pad(part, (0, 0, 0, 1), value=1.0), targets[:, :, start:stop])
-            start = stop
+        yield from moments_of(tap.module, inputs, outputs, tap.rows)
+
+
+def moments_of(
+    module: nn.Module, inputs: Tensor, outputs: Tensor, rows: Tensor | None = None
+) -> Iterator[Moments]:
+    """Yield the moments of one call of a layer in parts, to be added.
+
+    Args:
+        module: The layer.
+        inputs: What the pruned model gives it.
+        outputs: What the dense layer answers.
+        rows: Output channels of the dense layer that this one has; None: all.
+    """
+    groups = conv_groups(module)
+    targets = _output_columns(module, outputs, groups, rows)
+    start = 0
+    for part in columns(module, inputs.float()):
+        stop = start + part.shape[2]
+        yield _moments(F.pad(part, (0, 0, 0, 1), value=1.0), targets[:, :, start:stop])
+        start = stop
 
 
 def _output_columns(
@@ -198,14 +217,38 @@ def _moments(inputs: Tensor, outputs: Tensor) -> Moments:
     )
 
 
-def execution_order(model: nn.Module, inputs: Tensor, *, layers: Sequence[str]) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class LayerCalls:
+    """How one pass uses a layer.
+
+    Attributes:
+        count: Number of its calls.
+        nbytes: About what a pass holds at a call: its outputs, and its inputs with a shortcut.
+    """
+
+    count: int
+    nbytes: int
+
+
+def layer_calls(
+    model: nn.Module, inputs: Tensor, *, layers: Sequence[str]
+) -> dict[str, LayerCalls]:
     """Return the layers in the order of their first call; those never called are left out."""
-    order: list[str] = []
+    order: dict[str, LayerCalls] = {}
 
-    def hook(name: str) -> Callable[[nn.Module, Any], None]:
-        return lambda _module, _args: order.append(name) if name not in order else None
+    def hook(name: str) -> Callable[[nn.Module, Any, Any, Any], None]:
+        def note(_module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+            read = args[0] if args else next(iter(kwargs.values()))
+            old = order.get(name, LayerCalls(0, 0))
+            size = 2 * read.nbytes + output.nbytes
+            order[name] = LayerCalls(old.count + 1, max(old.nbytes, size))
 
-    handles = [find_layer(model, name).register_forward_pre_hook(hook(name)) for name in layers]
+        return note
+
+    handles = [
+        find_layer(model, name).register_forward_hook(hook(name), with_kwargs=True)
+        for name in layers
+    ]
     try:
         with torch.no_grad():
             model(inputs)

@@ -1,7 +1,14 @@
 """One calibration pass: activations, gradients, moments."""
 
 from pruners.statistics import unfolding
-from pruners.statistics.calibration import NEEDS, Batch, Statistics, collect, layer_data
+from pruners.statistics.calibration import (
+    DEFAULT_MEMORY_LIMIT,
+    NEEDS,
+    Batch,
+    Statistics,
+    collect,
+    layer_data,
+)
 from pruners.statistics.gates import input_gate_gradients
 from pruners.statistics.gradients import in_blocks
 from pruners.statistics.layer import LayerData
@@ -10,6 +17,7 @@ from pruners.statistics.unfolding import column_length, columns
 
 __all__ = [
     "Batch",
+    "DEFAULT_MEMORY_LIMIT",
     "LayerData",
     "NEEDS",
     "Statistics",

@@ -7,6 +7,7 @@ operations and calls of `torch.nn.functional` alike) up to the first activation 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
-from pruners.layers import channels_last_dim, find_layer, to_samples_channels
+from pruners.layers import channels_last_dim, find_layer
+from pruners.statistics.arrangement import Arrangement
 
 # Activation functions that answer exactly 0 to a whole half-line, so zeros can be counted.
 RECTIFIERS = frozenset({"relu", "relu_", "relu6", "threshold", "threshold_"})
@@ -29,6 +31,8 @@ OTHER_ACTIVATIONS = frozenset(
 SUMS = frozenset({"add", "add_", "__add__", "__iadd__", "__radd__"})
 PASSING = frozenset({"dropout", "dropout1d", "dropout2d", "dropout3d", "contiguous", "batch_norm"})
 _TAG = "_prunescope_tag"
+# A layer and the number of its call in one pass: modules may be used several times.
+Call = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +40,14 @@ class ChannelValue:
     """A value that carries the channels of layers.
 
     Attributes:
-        layers: The layers whose channels it carries; several after a residual sum.
+        calls: Layers whose channels it carries, with the number of the call of each; several
+            after a residual sum.
         tensor: The value.
         dim: Dim of the channels.
         rectified: Whether it comes out of a ReLU.
     """
 
-    layers: tuple[str, ...]
+    calls: tuple[Call, ...]
     tensor: Tensor
     dim: int
     rectified: bool
@@ -50,19 +55,19 @@ class ChannelValue:
 
 @dataclass(frozen=True, slots=True)
 class _Tag:
-    layers: tuple[str, ...]
+    calls: tuple[Call, ...]
     dim: int
     normed: bool = False
 
 
 class ActivationTracer(TorchFunctionMode):
-    """Context that reports the values of layers' channels; the last report of a layer counts.
+    """Context that reports the values of layers' channels; the last report of a call counts.
 
     Args:
         model: The model that runs inside the context; its hooks are removed at the end.
         layers: Names of the layers to follow.
         on_value: Called with each value, in the order of execution.
-        on_batch_norm: Called with a layer's name and the scale of the batch norm right after it.
+        on_batch_norm: Called with a call of a layer and the scale of the batch norm right after.
     """
 
     def __init__(
@@ -71,7 +76,7 @@ class ActivationTracer(TorchFunctionMode):
         *,
         layers: Sequence[str],
         on_value: Callable[[ChannelValue], None],
-        on_batch_norm: Callable[[str, Tensor], None],
+        on_batch_norm: Callable[[Call, Tensor], None],
     ) -> None:
         super().__init__()
         self._model = model
@@ -94,10 +99,13 @@ class ActivationTracer(TorchFunctionMode):
         super().__exit__(*exception)  # type: ignore[no-untyped-call]
 
     def _output_hook(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
+        numbers = itertools.count()
+
         def hook(module: nn.Module, _inputs: Any, output: Any) -> None:
             # The channels of an attention's input projection are not visible outside of it.
             if isinstance(output, Tensor):
-                self._report(output, _Tag((name,), channels_last_dim(module)), rectified=False)
+                tag = _Tag(((name, next(numbers)),), channels_last_dim(module))
+                self._report(output, tag, rectified=False)
 
         return hook
 
@@ -112,9 +120,9 @@ class ActivationTracer(TorchFunctionMode):
             return output
         if name == "batch_norm":
             self._note_scale(tag, args, kwargs)
-            tag = _Tag(tag.layers, tag.dim, normed=True)
+            tag = _Tag(tag.calls, tag.dim, normed=True)
         if name in RECTIFIERS or name in OTHER_ACTIVATIONS:
-            self._on_value(ChannelValue(tag.layers, output, tag.dim, name in RECTIFIERS))
+            self._on_value(ChannelValue(tag.calls, output, tag.dim, name in RECTIFIERS))
             if hasattr(output, _TAG):
                 delattr(output, _TAG)
         else:
@@ -130,31 +138,38 @@ class ActivationTracer(TorchFunctionMode):
                 return None
             if first is None or second is None:
                 return first or second
-            return _Tag(tuple(dict.fromkeys((*first.layers, *second.layers))), first.dim, True)
+            return _Tag(tuple(dict.fromkeys((*first.calls, *second.calls))), first.dim, True)
         if name in PASSING or name in RECTIFIERS or name in OTHER_ACTIVATIONS:
             return getattr(args[0], _TAG, None) if args else None
         return None
 
     def _note_scale(self, tag: _Tag, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         scale = args[3] if len(args) > 3 else kwargs.get("weight")
-        if isinstance(scale, Tensor) and not tag.normed and len(tag.layers) == 1:
-            self._on_batch_norm(tag.layers[0], scale.detach())
+        if isinstance(scale, Tensor) and not tag.normed and len(tag.calls) == 1:
+            self._on_batch_norm(tag.calls[0], scale.detach())
 
     def _report(self, tensor: Tensor, tag: _Tag, *, rectified: bool) -> None:
         setattr(tensor, _TAG, tag)
-        self._on_value(ChannelValue(tag.layers, tensor, tag.dim, rectified))
+        self._on_value(ChannelValue(tag.calls, tensor, tag.dim, rectified))
 
 
 class GateSlot:
-    """Holds the derivative by a gate on each channel of a value once backward has run."""
+    """Holds the derivative by a gate on each channel of a value once backward has run.
 
-    def __init__(self, value: ChannelValue, samples: int) -> None:
+    Args:
+        value: The value.
+        samples: Samples of the batch.
+        arrangement: Where they are.
+    """
+
+    def __init__(self, value: ChannelValue, samples: int, arrangement: Arrangement) -> None:
         self.gradient: Tensor | None = None
         # A later in-place operation may overwrite the value before backward.
         saved = value.tensor.detach().clone()
 
         def hook(grad: Tensor) -> None:
             product = (grad * saved).float()
-            self.gradient = to_samples_channels(product, dim=value.dim, samples=samples).sum(1)
+            apart = arrangement.apart(product, channels=value.dim, samples=samples)
+            self.gradient = apart.sum(1)
 
         self.handle: RemovableHandle = value.tensor.register_hook(hook)  # type: ignore[no-untyped-call]

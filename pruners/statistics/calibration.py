@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from pruners.calls import spans
 from pruners.errors import InputError, UnknownNameError
 from pruners.float32 import strict
 from pruners.layers import (
@@ -24,17 +25,19 @@ from pruners.layers import (
     native_weight,
     output_first_weight,
     to_output_first,
-    to_samples_channels,
     type_name,
 )
 from pruners.preserve import preserved
-from pruners.statistics.activations import ActivationTracer, ChannelValue, GateSlot
+from pruners.statistics.activations import ActivationTracer, Call, ChannelValue, GateSlot
+from pruners.statistics.arrangement import Arrangement, Key, Observed, find_arrangements
+from pruners.statistics.channel_values import ACTIVATION_STATISTICS, ChannelValues, numbered
 from pruners.statistics.gradients import GRADIENT_STATISTICS, added, gradients
 from pruners.statistics.layer import LayerData
 from pruners.statistics.loss import Draw, Loss, cross_entropy, drawn_labels
 from pruners.statistics.state import (
     DEFAULT_FISHER_BLOCK,
     LayerState,
+    accumulate,
     fitting_block,
     refuse_large_grams,
 )
@@ -46,11 +49,6 @@ Progress = Callable[[int, int | None], None]
 INPUT_STATISTICS = {
     "input_norm": "L2 norm of each input column over the calibration set, (G, D)",
     "input_gram": "sum of x x' over all tokens / samples, x a column of inputs, (G, D, D)",
-}
-ACTIVATION_STATISTICS = {
-    "activation_square": "mean square of each channel as the next layers read it, (O,)",
-    "activation_zeros": "fraction of zeros of each channel after its ReLU, (O,)",
-    "gate_gradients": "derivative of each sample's loss by a gate on each channel, (samples, O)",
 }
 OTHER_STATISTICS = {
     "bn_scale": "scale of the batch norm right after the layer, (O,)",
@@ -196,7 +194,8 @@ class _Collector:
         if self._gradient_needs or "gate_gradients" in needs:
             for name, state in self._states.items():
                 native_weight(state.module, name=name).requires_grad_(True)
-        self._handles = self._input_hooks()
+        self._arrangements: Mapping[Key, Arrangement] = {}
+        self._handles: list[RemovableHandle] = []
 
     def close(self) -> None:
         for handle in self._handles:
@@ -223,19 +222,21 @@ class _Collector:
     def _add_inputs(self, state: LayerState, inputs: Tensor) -> None:
         for part in columns(state.module, inputs.float()):
             if "input_norm" in self._needs:
-                _accumulate(state.sums, "input_norm", part.square().sum(2))
+                accumulate(state.sums, "input_norm", part.square().sum(2))
             if "input_gram" in self._needs and "input_gram" not in state.reasons:
-                _accumulate(state.sums, "input_gram", part @ part.transpose(1, 2))
+                accumulate(state.sums, "input_gram", part @ part.transpose(1, 2))
 
     def batch(self, inputs: Tensor, labels: Tensor | None) -> None:
         total, step = len(inputs), self._max_samples or len(inputs)
         needs_gradient = bool(self._gradient_needs) or "gate_gradients" in self._needs
+        if not self._batches:
+            self._begin(inputs)
         grads: list[Tensor | None] = [None] * len(self._states)
-        for first in range(0, total, step):
-            self._slots: dict[str, GateSlot] = {}
-            truth = None if labels is None else labels[first : first + step]
+        for first, last in spans(total, step):
+            self._slots: Mapping[Call, GateSlot] = {}
+            truth = None if labels is None else labels[first:last]
             with torch.set_grad_enabled(needs_gradient):
-                logits = self._forward(inputs[first : first + step])
+                logits = self._forward(inputs[first:last])
                 if needs_gradient:
                     grads = added(grads, self._backward(logits, truth, total))
             self._finish_gates(total)
@@ -248,52 +249,51 @@ class _Collector:
     def _forward(self, inputs: Tensor) -> Tensor:
         if not self._needs & {*ACTIVATION_STATISTICS, "bn_scale"}:
             return self._logits(inputs)
-        pending: dict[str, dict[str, Tensor]] = {}
-
-        def on_value(value: ChannelValue) -> None:
-            for name in value.layers:
-                pending[name] = self._summary(value, len(inputs))
-                if "gate_gradients" in self._needs:
-                    self._watch_gate(name, value, len(inputs))
-
-        def on_batch_norm(name: str, scale: Tensor) -> None:
-            if "bn_scale" in self._needs:
-                self._states[name].sums["bn_scale"] = scale.clone()
-
+        values = ChannelValues(self._needs, len(inputs), self._arrangements)
         with ActivationTracer(
-            self._model, layers=list(self._states), on_value=on_value, on_batch_norm=on_batch_norm
+            self._model,
+            layers=list(self._states),
+            on_value=values.note,
+            on_batch_norm=values.note_scale,
         ):
             logits = self._logits(inputs)
-        for name, summary in pending.items():
-            for need, value in summary.items():
-                _accumulate(self._states[name].sums, need, value)
+        self._slots = values.slots
+        for name, state in self._states.items():
+            values.add_to(name, state)
         return logits
+
+    def _begin(self, inputs: Tensor) -> None:
+        """Find out where the samples are in the values that gates sit on; watch layers' inputs."""
+        if "gate_gradients" in self._needs:
+            self._arrange(inputs)
+        self._handles = self._input_hooks()
+
+    def _arrange(self, inputs: Tensor) -> None:
+
+        def observe(few: Tensor) -> Observed:
+            seen: list[tuple[Call, Tensor, int]] = []
+
+            def note(value: ChannelValue) -> None:
+                seen.extend(
+                    (call, value.tensor.detach().clone(), value.dim) for call in value.calls
+                )
+
+            with ActivationTracer(
+                self._model,
+                layers=list(self._states),
+                on_value=note,
+                on_batch_norm=lambda *_: None,
+            ):
+                self._logits(few)
+            return numbered(seen)
+
+        self._arrangements = find_arrangements(observe, inputs)
 
     def _logits(self, inputs: Tensor) -> Tensor:
         logits = self._model(inputs)
         if not isinstance(logits, Tensor) or logits.dim() != 2:
             raise InputError("the model must return logits of shape (samples, classes)")
         return logits
-
-    def _summary(self, value: ChannelValue, samples: int) -> dict[str, Tensor]:
-        """Return the channel sums of one value; what was not asked for costs nothing."""
-        wanted = self._needs & {"activation_square", "activation_zeros"}
-        if not wanted:
-            return {}
-        flat = to_samples_channels(value.tensor.detach().float(), dim=value.dim, samples=samples)
-        summary = {}
-        if "activation_square" in wanted:
-            summary["activation_square"] = flat.square().mean(1).sum(0)
-        if "activation_zeros" in wanted and value.rectified:
-            summary["activation_zeros"] = (flat == 0).float().mean(1).sum(0)
-        return summary
-
-    def _watch_gate(self, name: str, value: ChannelValue, samples: int) -> None:
-        if not value.tensor.requires_grad:
-            return
-        if name in self._slots:
-            self._slots[name].handle.remove()
-        self._slots[name] = GateSlot(value, samples)
 
     def _backward(
         self, logits: Tensor, labels: Tensor | None, total: int
@@ -322,10 +322,14 @@ class _Collector:
                 state.sums[need] = update(state.sums.get(need), first, values, self._block)
 
     def _finish_gates(self, total: int) -> None:
-        for name, slot in self._slots.items():
+        found: dict[str, Tensor] = {}
+        for (name, _), slot in self._slots.items():
             if slot.gradient is not None:
-                # The loss is a mean: each sample's own derivative is `total` times as large.
-                self._states[name].gates.append(slot.gradient * total)
+                # One gate on a channel in all calls of the layer.
+                found[name] = found[name] + slot.gradient if name in found else slot.gradient
+        for name, gradient in found.items():
+            # The loss is a mean: each sample's own derivative is `total` times as large.
+            self._states[name].gates.append(gradient * total)
 
     def result(self) -> Statistics:
         if not self._batches:
@@ -365,7 +369,3 @@ _MISSING = {
     "activation_square": "its output channels are not visible",
     "gate_gradients": "its output channels are not visible",
 }
-
-
-def _accumulate(sums: dict[str, Tensor], name: str, term: Tensor) -> None:
-    sums[name] = sums[name].add_(term) if name in sums else term.clone()

@@ -6,7 +6,7 @@ inputs of all layers that read it, and on nothing else that happens to the value
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,9 +17,9 @@ from pruners.layers import (
     CONV_TYPES,
     TRANSPOSED_TYPES,
     find_layer,
-    to_samples_channels,
 )
 from pruners.preserve import preserved
+from pruners.statistics.arrangement import Arrangement, Key, Observed, find_arrangements
 from pruners.statistics.calibration import Batch
 from pruners.statistics.gradients import gradients
 from pruners.statistics.loss import Draw, Loss, cross_entropy, drawn_labels
@@ -50,7 +50,8 @@ def input_gate_gradients(
         Tensors ``(samples, input channels)`` by layer name, summed over positions and calls.
 
     Raises:
-        UnsupportedError: A layer is neither convolution nor linear.
+        UnsupportedError: A layer is neither convolution nor linear, or samples cannot be told apart
+            in its inputs.
         InputError: There are no batches, or a layer is not reached.
     """
     rows: dict[str, list[Tensor]] = {name: [] for name in layers}
@@ -58,14 +59,17 @@ def input_gate_gradients(
     with preserved(model):
         model.eval()
         watches = [_Watch(name, find_layer(model, name)) for name in layers]
+        arrangements: Mapping[Key, Arrangement] = {}
         for done, (inputs, labels) in enumerate(batches, start=1):
+            if done == 1:
+                arrangements = find_arrangements(lambda few: _observed(model, watches, few), inputs)
             logits = model(inputs)
             target = draw(logits, generator) if labels is None else labels
             total = loss(logits, target, "sum")
             gated = [value for watch in watches for value in watch.gated]
             grads = iter(gradients(total, gated) if gated else ())
             for watch in watches:
-                if (part := watch.derivative(grads, len(inputs))) is not None:
+                if (part := watch.derivative(grads, len(inputs), arrangements)) is not None:
                     rows[watch.name].append(part)
             if progress is not None:
                 progress(done)
@@ -84,25 +88,51 @@ class _Watch:
         self.name = name
         self.gated: list[Tensor] = []
         self._dim = 1 if isinstance(module, CONV_TYPES + TRANSPOSED_TYPES) else -1
-        module.register_forward_pre_hook(self)
+        module.register_forward_pre_hook(self, with_kwargs=True)
 
-    def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        inputs = args[0]
+    def __call__(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        # Keyword arguments of a layer have one name: that of its input.
+        inputs = args[0] if args else next(iter(kwargs.values()))
         if not inputs.requires_grad:
             # Nothing before the layer has a gradient yet.
             inputs = inputs.detach().requires_grad_(True)
         # A tensor of its own, so that the derivative is by this layer's reading alone.
         self.gated.append(inputs.clone())
-        return (self.gated[-1], *args[1:])
+        if args:
+            return (self.gated[-1], *args[1:]), kwargs
+        return args, {**kwargs, next(iter(kwargs)): self.gated[-1]}
 
-    def derivative(self, grads: Iterator[Tensor | None], samples: int) -> Tensor | None:
+    def taken(self) -> Observed:
+        """Return the inputs of all calls, and forget them."""
+        gated, self.gated = self.gated, []
+        return [((self.name, call), item.detach(), self._dim) for call, item in enumerate(gated)]
+
+    def derivative(
+        self,
+        grads: Iterator[Tensor | None],
+        samples: int,
+        arrangements: Mapping[Key, Arrangement],
+    ) -> Tensor | None:
         """Return ``(samples, channels)`` of the batch, and forget the batch."""
         total: Tensor | None = None
-        for value in self.gated:
+        for key, value, _ in self.taken():
             grad = next(grads)
-            if grad is not None:
-                product = (grad * value.detach()).float()
-                part = to_samples_channels(product, dim=self._dim, samples=samples).sum(1)
-                total = part if total is None else total + part
-        self.gated = []
+            if grad is None:
+                continue
+            if key not in arrangements:
+                raise UnsupportedError(
+                    f"layer {self.name}: samples cannot be told apart in its inputs"
+                )
+            product = (grad * value).float()
+            apart = arrangements[key].apart(product, channels=self._dim, samples=samples)
+            part = apart.sum(1)
+            total = part if total is None else total + part
         return total
+
+
+def _observed(model: nn.Module, watches: Iterable[_Watch], inputs: Tensor) -> Observed:
+    """Run a model, and return the inputs of watched layers."""
+    model(inputs)
+    return [item for watch in watches for item in watch.taken()]

@@ -24,6 +24,11 @@ class LayerState:
     positions: int = 0
 
 
+def accumulate(sums: dict[str, Tensor], name: str, term: Tensor) -> None:
+    """Add a term to a running sum that may not have begun."""
+    sums[name] = sums[name].add_(term) if name in sums else term.clone()
+
+
 def fitting_block(states: Iterable[LayerState], needs: frozenset[str], limit: int) -> int:
     """Return the longest Fisher block, halved until all layers' blocks fit the memory limit."""
     block = DEFAULT_FISHER_BLOCK

@@ -94,6 +94,10 @@ class Labels:
         places = torch.unique(torch.bucketize(labels.reshape(-1), starts, right=True)) - 1
         return [self._owners[place] for place in places.tolist()]
 
+    def is_of_copies(self, plane: Tensor) -> bool:
+        """Return whether a plane only counts how often the code repeats something."""
+        return all(name.startswith("#") for name, _ in self.owners_of(narrowed(plane)))
+
     def owners(self) -> Iterable[tuple[str, int, Tensor]]:
         """Yield name, dim and labels ``(size,)`` of all labelled dims of parameters."""
         for (name, dim), labels in self._ranges.items():
@@ -139,7 +143,7 @@ class Labels:
 
         Whether they go together depends on the dim along which the plane can be removed, which is
         known when the whole graph has been seen: a norm over the channels of each head does not
-        tie the heads.
+        tie the heads. Where they do not go together, the part cannot be removed.
         """
         self.partial.append((plane, part))
 

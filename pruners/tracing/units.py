@@ -107,6 +107,8 @@ def _unite_partial(
         elif dims and dims[0] in support(part):
             labels.unite(plane, part)
             united = True
+        else:
+            labels.freeze(part, "meets channels that can only be removed along another dim")
     return united, left
 
 

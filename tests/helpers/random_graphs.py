@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils import parametrizations
 
 CLASSES = 5
 Step = Callable[[list[Tensor]], Tensor]
@@ -24,16 +25,19 @@ class RandomModel(nn.Module):
     def __init__(self, seed: int, *, steps: int = 6) -> None:
         super().__init__()
         self.random = random.Random(seed)
-        self.is_image = self.random.random() < 0.7
+        # Position dims: images, lines, volumes; 0 are tokens.
+        self.rank = self.random.choice([2, 2, 2, 2, 1, 3, 0, 0])
         self.layers = nn.ModuleList()
         self.said: list[str] = []
         self.steps: list[Step] = []
         width = self.random.choice([6, 8])
-        if self.is_image:
-            self.example = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(seed))
-            self._add("stem", self._layer(nn.Conv2d(3, width, 3, padding=1)))
+        generator = torch.Generator().manual_seed(seed)
+        if self.rank:
+            side = {1: (9,), 2: (8, 8), 3: (4, 5, 4)}[self.rank]
+            self.example = torch.randn(2, 3, *side, generator=generator)
+            self._add("stem", self._layer(CONVS[self.rank](3, width, 3, padding=1)))
         else:
-            self.example = torch.randn(2, 6, 3, generator=torch.Generator().manual_seed(seed))
+            self.example = torch.randn(2, 6, 3, generator=generator)
             self._add("stem", self._layer(nn.Linear(3, width)))
         # Which operator fits depends on the shapes so far: they are run as they are chosen.
         values = [self.steps[0]([self.example])]
@@ -71,29 +75,40 @@ class RandomModel(nn.Module):
 
     def _product(self, values: list[Tensor]) -> tuple[str, Step]:
         shape, out = values[-1].shape, self.random.choice([4, 6, 8])
-        if len(shape) == 4 and self.random.random() < 0.8:
-            width = shape[1]
+        if len(shape) == self.rank + 2 and self.rank and self.random.random() < 0.8:
+            width, conv, transposed = shape[1], CONVS[self.rank], TRANSPOSED[self.rank]
             layer: nn.Module = self.random.choice(
                 [
-                    lambda: nn.Conv2d(width, out, 3, padding=1),
-                    lambda: nn.Conv2d(width, out, 1),
-                    lambda: nn.Conv2d(width, width, 3, padding=1, groups=width),
-                    lambda: nn.Conv2d(width, width, 3, padding=1, groups=2),
-                    lambda: nn.ConvTranspose2d(width, out, 2, stride=2),
-                    lambda: nn.ConvTranspose2d(width, width, 2, groups=2),
-                    lambda: nn.ConvTranspose2d(width, width, 2, groups=width),
+                    lambda: conv(width, out, 3, padding=1),
+                    lambda: conv(width, out, 1),
+                    lambda: conv(width, width, 3, padding=1, groups=width),
+                    lambda: conv(width, 2 * width, 1, groups=width),
+                    lambda: conv(width, width, 3, padding=1, groups=2),
+                    lambda: parametrizations.weight_norm(conv(width, out, 1)),
+                    lambda: transposed(width, out, 2, stride=2),
+                    lambda: transposed(width, width, 2, groups=2),
+                    lambda: transposed(width, width, 2, groups=width),
+                    lambda: transposed(width, 2 * width, 1, groups=width),
                 ]
             )()
         else:
-            layer = nn.Linear(shape[-1], out)
+            layer = self.random.choice(
+                [
+                    lambda: nn.Linear(shape[-1], out),
+                    lambda: nn.Linear(shape[-1], out, bias=False),
+                    lambda: parametrizations.weight_norm(nn.Linear(shape[-1], out)),
+                ]
+            )()
         return type(layer).__name__, self._layer(layer)
 
     def _norm(self, values: list[Tensor]) -> tuple[str, Step]:
         shape = values[-1].shape
         layer: nn.Module = self.random.choice(
             [
-                lambda: nn.BatchNorm2d(shape[1]),
+                lambda: NORMS[self.rank](shape[1]),
                 lambda: nn.GroupNorm(2, shape[1]),
+                lambda: nn.GroupNorm(shape[1], shape[1]),
+                lambda: nn.GroupNorm(shape[1], shape[1], affine=False),
                 lambda: nn.LayerNorm(shape[-1]),
                 lambda: nn.RMSNorm(shape[-1]),
                 lambda: nn.InstanceNorm2d(shape[1], affine=True),
@@ -127,10 +142,43 @@ def _fold(x: Tensor, dim: int) -> Tensor:
     return x.unflatten(dim, (2, -1)).sum(dim if dim >= 0 else dim - 1)
 
 
+def _without_grad(x: Tensor) -> Tensor:
+    with torch.no_grad():
+        return x.abs() + 1
+
+
+def _in_bfloat16(x: Tensor) -> Tensor:
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        return (x @ x.new_ones(x.shape[-1], 3)).to(x.dtype)
+
+
 def _written(x: Tensor, dim: int) -> Tensor:
     x = x.clone()
     x[..., :1] = 0
     return x.add_(1)
+
+
+CONVS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+NORMS = {0: nn.BatchNorm1d, 1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+
+
+def _grouped_query(x: Tensor, *, how: str) -> Tensor:
+    """Attend with four query heads to two key heads of one number each, over the last dim."""
+    if x.shape[-1] < 6:
+        raise ValueError("too few channels")
+    query = x[..., :4].unsqueeze(-1).movedim(-2, 1)
+    key = x[..., 4:6].unsqueeze(-1).movedim(-2, 1)
+    if how == "native":
+        mixed = F.scaled_dot_product_attention(query, key, key, enable_gqa=True)
+    elif how == "expand":
+        shape = (*key.shape[:2], 2, *key.shape[2:])
+        many = key.unsqueeze(2).expand(shape).flatten(1, 2)
+        mixed = F.scaled_dot_product_attention(query, many, many)
+    else:
+        many = key.repeat_interleave(2, 1)
+        mixed = (query @ many.transpose(-1, -2)).softmax(-1) @ many
+    return mixed.movedim(1, -2).flatten(-2)
 
 
 PLAIN: dict[str, Callable[[Tensor, int], Tensor]] = {
@@ -181,6 +229,14 @@ PLAIN: dict[str, Callable[[Tensor, int], Tensor]] = {
     "tiled": lambda x, dim: torch.cat([x, x], dim),
     "expanded": lambda x, dim: x[:, :1].expand(x.shape),
     "attended": lambda x, dim: F.scaled_dot_product_attention(x, x, x),
+    "gqa_native": lambda x, dim: _grouped_query(x, how="native"),
+    "gqa_expand": lambda x, dim: _grouped_query(x, how="expand"),
+    "gqa_repeat": lambda x, dim: _grouped_query(x, how="repeat"),
+    "group_norm": lambda x, dim: F.group_norm(x, x.shape[1]),
+    "layer_norm": lambda x, dim: F.layer_norm(x, x.shape[2:]),
+    "local_norm": lambda x, dim: F.local_response_norm(x, 3),
+    "no_grad": lambda x, dim: _without_grad(x),
+    "autocast": lambda x, dim: _in_bfloat16(x),
     "gram": lambda x, dim: x @ x.transpose(-1, -2),
     "bucketized": lambda x, dim: torch.bucketize(x, torch.arange(3.0)).to(x.dtype),
     "checked": lambda x, dim: (torch._check(x.shape[1] > 0), x)[1],

@@ -41,7 +41,8 @@ def plan(given: Mapping[str, Any], workspace: Workspace = None, as_json: Json = 
         raise InputError(found.message or f"the budget {given['budget']} cannot be met")
     final = plans.resolve(prepared, found.plan)
     plans.write_plan(final, given["out"])
-    _report(prepared, final, found, out=given["out"], as_json=as_json)
+    left_out = plans.left_out(prepared, row.spec.granularity)
+    _report(prepared, final, found, left_out, out=given["out"], as_json=as_json)
     return 0
 
 
@@ -63,7 +64,13 @@ def _criterion(row: RunRow, asked: str | None) -> str:
 
 
 def _report(
-    prepared: PreparedSubject, plan: Plan, found: Allocation, *, out: Path, as_json: bool
+    prepared: PreparedSubject,
+    plan: Plan,
+    found: Allocation,
+    left_out: Mapping[str, str],
+    *,
+    out: Path,
+    as_json: bool,
 ) -> None:
     cost, dense = prepared.cost.predict(plans.kept_counts(plan)), prepared.cost.dense
     if as_json:
@@ -73,6 +80,7 @@ def _report(
             "plan": plan.to_dict(),
         }
         result |= {"level": found.level, "spent": found.spent, "message": found.message}
+        result |= {"left_out": dict(left_out)}
         result |= {"params": cost.params, "macs": cost.macs}
         result |= {"dense_params": dense.params, "dense_macs": dense.macs}
         print_json(result)
@@ -96,5 +104,7 @@ def _report(
         f"{cost.params:,} of {dense.params:,} parameters and {cost.macs:,} of {dense.macs:,} "
         "MACs stay."
     )
+    for name, reason in left_out.items():
+        say(f"{name} is left out: {reason}.")
     if found.message:
         say(found.message)

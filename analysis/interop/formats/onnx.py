@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from analysis.files import atomic
 from analysis.interop.formats.smaller_model import model_notes
 from analysis.interop.request import Exported, ExportRequest
+from pruners.capture import batch_shapes
 from pruners.errors import PruneScopeError, UnsupportedError, first_line
 
 NAME = "onnx"
@@ -92,7 +93,7 @@ def _convert(model: nn.Module, example: Tensor, path: Path) -> None:
                 str(path),
                 input_names=["input"],
                 output_names=["logits"],
-                dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+                dynamic_shapes=batch_shapes(model),
                 dynamo=True,
                 external_data=False,
                 verbose=False,

@@ -52,14 +52,13 @@ def write_script(model: nn.Module, example: Tensor, directory: Path) -> tuple[Pa
 
     Raises:
         CaptureError: ``torch.export`` refuses the model.
-        UnsupportedError: The graph holds something that cannot be written as code.
+        UnsupportedError: The graph holds something that cannot be written as code, or the model
+            gives no finite outputs in the range of the example.
     """
     directory.mkdir(parents=True, exist_ok=True)
     graph = capture(model, example)
     body = "\n".join(_Writer(graph).lines())
-    reference = reference_input(tuple(example.shape[1:]))
-    with torch.no_grad():
-        output = model(reference.to(example)).float().cpu()
+    output, middle, reach = _reference(model, example)
     script, weights = directory / SCRIPT, directory / WEIGHTS
     _write_weights(weights, model, graph, output)
     text = Template(TEMPLATE).substitute(
@@ -68,14 +67,41 @@ def write_script(model: nn.Module, example: Tensor, directory: Path) -> tuple[Pa
         parameters=f"{sum(item.numel() for item in model.parameters()):,}",
         trainable=_wrapped([name for name, _ in model.named_parameters()]),
         forward=textwrap.indent(body, " " * 8),
+        middle=repr(middle),
+        reach=repr(reach),
     )
     return write_text(script, text), weights
 
 
-def reference_input(shape: tuple[int, ...]) -> Tensor:
-    """Return the two samples that the script checks itself on ``(2, *shape)``."""
-    count = 2 * math.prod(shape)
-    return torch.sin(torch.arange(count, dtype=torch.float64)).float().reshape(2, *shape)
+def reference_input(shape: tuple[int, ...], *, middle: float = 0.0, reach: float = 1.0) -> Tensor:
+    """Return the two samples that the script checks itself on ``(2, *shape)``.
+
+    Args:
+        shape: Shape of one input.
+        middle: Middle of their range.
+        reach: Half of its width.
+    """
+    waves = torch.sin(torch.arange(2 * math.prod(shape), dtype=torch.float64))
+    return (middle + reach * waves).float().reshape(2, *shape)
+
+
+def _reference(model: nn.Module, example: Tensor) -> tuple[Tensor, float, float]:
+    """Return the outputs that the script checks, with middle and reach of their inputs.
+
+    Inputs from -1 to 1; a model that gives nothing finite there, as it takes a root or a logarithm,
+    is asked within the range of the example.
+    """
+    low, high = float(example.min()), float(example.max())
+    for middle, reach in ((0.0, 1.0), ((low + high) / 2, (high - low) / 2)):
+        inputs = reference_input(tuple(example.shape[1:]), middle=middle, reach=reach)
+        with torch.no_grad():
+            output = model(inputs.to(example)).float().cpu()
+        if bool(torch.isfinite(output).all()):
+            return output, middle, reach
+    raise UnsupportedError(
+        f"the model's outputs are not finite for inputs from {low:g} to {high:g}, so that a script "
+        "could not be checked"
+    )
 
 
 def _wrapped(names: list[str]) -> str:

@@ -1,6 +1,7 @@
 """The text of the standalone script; `script` fills in the names after a dollar.
 
-``$model``, ``$shape``, ``$parameters``, ``$trainable`` and ``$forward`` are replaced.
+``$model``, ``$shape``, ``$parameters``, ``$trainable``, ``$forward``, ``$middle`` and ``$reach``
+are replaced.
 """
 
 TEMPLATE = '''\
@@ -84,7 +85,8 @@ def load(path=WEIGHTS):
 def check(path=WEIGHTS):
     """Return the largest difference to the stored outputs, relative to the largest of them."""
     count = 2 * math.prod(INPUT_SHAPE)
-    inputs = torch.sin(torch.arange(count, dtype=torch.float64)).float().reshape(2, *INPUT_SHAPE)
+    waves = torch.sin(torch.arange(count, dtype=torch.float64))
+    inputs = ($middle + $reach * waves).float().reshape(2, *INPUT_SHAPE)
     expected = torch.tensor(json.loads(read_safetensors(path)[1]["reference_output"]))
     with torch.no_grad():
         outputs = load(path)(inputs)

@@ -142,7 +142,9 @@ def open_by_factory(address: Address, roots: Roots) -> LoadedData:
     """Open the data set that a function of the user returns."""
     found = call_factory(address, roots=roots)
     tensors = getattr(found, "tensors", None)
-    if isinstance(found, torch.utils.data.TensorDataset) and tensors:
+    # A subclass may give its tensors back changed.
+    plain = torch.utils.data.TensorDataset
+    if isinstance(found, plain) and type(found).__getitem__ is plain.__getitem__ and tensors:
         labels = tensors[1].long() if len(tensors) > 1 else None
         return LoadedData(
             ArraySource(

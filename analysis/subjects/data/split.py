@@ -9,6 +9,7 @@ from torch import Tensor
 
 from analysis.subjects.data.sources import Source
 from analysis.tasks import CLASSIFICATION, Task
+from pruners.calls import spans
 from pruners.errors import InputError, one_line
 
 # Subsets up to this size stay in memory as float32.
@@ -71,9 +72,13 @@ class Split:
             self._memory = (inputs.to(self._device), on_device)
 
     def batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Yield float32 inputs ``(n, ...)`` and int64 labels ``(n,)`` or None, always in order."""
-        for first in range(0, len(self), batch_size):
-            yield self.part(first, first + batch_size)
+        """Yield float32 inputs ``(n, ...)`` and int64 labels ``(n,)`` or None, always in order.
+
+        A last sample that would be alone belongs to the batch before it: norms that are estimated
+        anew, and models that squeeze their answers, need more than one.
+        """
+        for first, last in spans(len(self), batch_size):
+            yield self.part(first, last)
 
     def part(self, first: int, last: int) -> tuple[Tensor, Tensor | None]:
         """Return inputs and labels of the samples ``first`` to ``last - 1``, as in `batches`."""

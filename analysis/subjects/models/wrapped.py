@@ -11,6 +11,7 @@ from torch.jit import ScriptModule
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.nn.utils import prune
+from torch.optim.swa_utils import AveragedModel
 
 from pruners.errors import UnsupportedError
 
@@ -19,6 +20,7 @@ WRAPPERS: dict[type[nn.Module], str] = {
     nn.DataParallel: "module",
     DistributedDataParallel: "module",
     OptimizedModule: "_orig_mod",
+    AveragedModel: "module",
 }
 
 

@@ -80,13 +80,13 @@ def _traced(prepared: PreparedSubject) -> None:
         )
         return
     groups = prepared.structure.groups
-    fixed = [group for group in groups if not group.prunable]
+    fixed = [group for group in groups if group.kept_whole]
     tick(f"{formatting.plural(len(groups), 'group')} of coupled channels traced")
     if fixed:
         names = formatting.code_list([group.layer for group in fixed])
-        reason = f": {fixed[0].reason}" if len(fixed) == 1 else ", reasons below"
+        reason = f": {fixed[0].kept_whole}" if len(fixed) == 1 else ", reasons below"
         tick(f"{len(fixed)} not prunable ({names}{reason})", fine=False)
-    mixed = [group.id for group in groups if group.prunable and not group.exact]
+    mixed = [group.id for group in groups if not group.kept_whole and not group.exact]
     if mixed:
         names = formatting.code_list(mixed)
         tick(f"{len(mixed)} mixed by a norm or mean, evaluated by physical removal ({names})")

@@ -23,11 +23,14 @@ def attention(
     *args: Any,
     **kwargs: Any,
 ) -> Value:
-    """Tie the channels of each head; heads go together in query, key, value and mask."""
+    """Tie the channels of each head; heads go together in query, key, value and mask.
+
+    Where several query heads read one key, they go with it.
+    """
     shape = trace.shape(node)
-    if query.shape[:-2] != value.shape[:-2]:
-        reason = f"{trace.where(node)}: query and value have different numbers of heads"
-        return trace.refuse(node, [query, key, value], reason)
+    if kwargs.get("enable_gqa"):
+        key, value = (_for_each_query(item, query.shape[-3]) for item in (key, value))
+    _tie_queries(trace, query, (key, value))
     tied = [_head(trace, node, item, shape) for item in (query, key, value)]
     if mask is not None:
         tied.append(_head(trace, node, mask, shape))
@@ -39,6 +42,29 @@ def attention(
         axes += [Axis(other.shape[-2]), Axis(width)]
         trace.products.append(Product(node, "", tuple(axes)))
     return Value(shape, planes, reason=query.reason)
+
+
+def _for_each_query(value: Value, heads: int) -> Value:
+    """Return keys or values ``(..., heads, tokens, channels)``, one for each query head."""
+    times = heads // max(value.shape[-3], 1)
+    shape = (*value.shape[:-3], heads, *value.shape[-2:])
+    return value.moved(lambda plane: plane.repeat_interleave(times, -3), shape)
+
+
+def _tie_queries(trace: Trace, query: Value, others: Sequence[Value]) -> None:
+    """Tie query heads along leading dims where keys and values have one head for all."""
+    lead = range(len(query.shape) - 2)
+    shared = {
+        dim + len(query.shape) - len(other.shape)
+        for other in others
+        for plane in other.planes
+        if not trace.labels.is_of_copies(plane)
+        for dim in support(plane)
+    }
+    for plane in query.planes:
+        along = support(plane).intersection(lead)
+        if along & shared:
+            trace.labels.unite_along(plane, along - shared)
 
 
 def _head(trace: Trace, node: fx.Node, value: Value, shape: Sequence[int]) -> Operand:

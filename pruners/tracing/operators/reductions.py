@@ -38,7 +38,10 @@ def batch_norm_of_batch(
 
 @handles("instance_norm")
 def instance_norm(trace: Trace, node: fx.Node, value: Value, *args: Any, **kwargs: Any) -> Value:
-    """Each channel of each sample on its own."""
+    """Each channel of each sample on its own; positions are mixed, unless statistics are kept."""
+    uses_input = args[4]
+    if uses_input:
+        mix(trace, node, value, range(2, len(value.shape)))
     per_channel(trace, node, value, [item for item in args[:4] if isinstance(item, Value)])
     return replace(value, direct=False, constant=None)
 
@@ -80,10 +83,14 @@ def layer_norm(
 def group_norm(
     trace: Trace, node: fx.Node, value: Value, groups: int, *args: Any, **kwargs: Any
 ) -> Value:
-    """Mix the channels of each group; all groups keep the same channels."""
-    mix(trace, node, value, range(1, len(value.shape)))
+    """Mix the channels of each group; all groups keep the same channels.
+
+    A group for each channel mixes positions only: that is an instance norm.
+    """
+    is_per_channel = groups == value.shape[1]
+    mix(trace, node, value, range(2 if is_per_channel else 1, len(value.shape)))
     channels = trace.axis(value, 1)
-    if channels is not None and groups > 1:
+    if channels is not None and 1 < groups < value.shape[1]:
         trace.labels.unite_along(channels.reshape(groups, -1), [0])
     per_channel(trace, node, value, [item for item in args[:2] if isinstance(item, Value)])
     return replace(value, direct=False, constant=None)

@@ -99,9 +99,18 @@ def overwritten(trace: Trace, node: fx.Node, value: Value, *args: Any, **kwargs:
 
 @handles("view", "_unsafe_view", "reshape", "flatten", "unflatten", "view_copy")
 def view(trace: Trace, node: fx.Node, value: Value, *args: Any, **kwargs: Any) -> Value:
-    """Reshape the labels as the data."""
+    """Reshape the labels as the data.
+
+    Copies that are put beside channels in one dim, as keys are for several query heads, go with
+    the channel that they are copies of.
+    """
     shape = trace.shape(node)
-    return value.moved(lambda plane: plane.reshape(shape), shape)
+    moved = value.moved(lambda plane: plane.reshape(shape), shape)
+    copies = [plane for plane in moved.planes if trace.labels.is_of_copies(plane)]
+    own = [plane for plane in moved.planes if not any(plane is item for item in copies)]
+    taken = frozenset().union(*(support(plane) for plane in own))
+    free = [plane for plane in copies if not support(plane) & taken]
+    return replace(moved, planes=(*own, *free))
 
 
 @handles("permute", "transpose", "t", "unsqueeze", "squeeze", "movedim", "flip", "numpy_T")

@@ -14,6 +14,8 @@ from analysis.subjects.subject import load_subject
 from pruners.errors import AddressError, InputError
 
 SOURCE = """
+import random
+
 import torch
 from torch import nn
 
@@ -62,6 +64,21 @@ def whole(): return made(lambda y: (y * 10).long())
 def complex(): return made(lambda y: y * 1j)
 def noisy(): return made(lambda y: y, lambda x: x + torch.randn_like(x))
 def dropping(): return made(lambda y: y, lambda x: nn.functional.dropout(x, 0.5, training=True))
+def seldom(): return made(lambda y: y, lambda x: x * (random.random() > 0.3))
+def hardly(): return made(lambda y: y, lambda x: nn.functional.dropout(x, 0.001, training=True))
+def centred(): return made(lambda y: y, lambda x: x - 0.01 * x.mean(0, keepdim=True))
+def topped(): return made(lambda y: y + 0.01 * y.max())
+def wasteful(): return made(lambda y: y, lambda x: (torch.rand(1), x)[1])
+class Slower(nn.Module):
+    calls = 0
+    def __init__(self):
+        super().__init__()
+        self.net = made()
+    def forward(self, x):
+        self.calls += 1
+        return self.net(x) * (1 + 0.001 * self.calls)
+def slower(): return Slower()
+def averaged(): return torch.optim.swa_utils.AveragedModel(made())
 def by_batch(): return made(lambda y: y.softmax(0) * 5)
 class Recurrent(nn.Module):
     # The batch is taken for a sequence: batch_first is missing.
@@ -121,7 +138,7 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", ["parallel", "compiled", "parts"])
+@pytest.mark.parametrize("name", ["parallel", "compiled", "parts", "averaged"])
 def test_wrappers_are_taken_off(file: Path, name: str) -> None:
     plain = load_model(parse_model(f"{file}:plain")).model
     found = load_model(parse_model(f"{file}:{name}")).model
@@ -166,6 +183,11 @@ def subject(file: Path, name: str) -> SubjectSpec:
         ("complex", "must return real logits; it returned torch.complex64"),
         ("noisy", "answers the same inputs differently each time"),
         ("dropping", "answers the same inputs differently each time"),
+        ("seldom", "answers the same inputs differently each time"),
+        ("hardly", "answers the same inputs differently each time"),
+        ("slower", "answers the same inputs differently each time"),
+        ("centred", "differently beside other samples than beside these"),
+        ("topped", "differently beside other samples than beside these"),
         ("by_batch", "differently in a batch of 1 than in one of 32"),
         ("batch_norm", "differently in a batch of 2 than in one of 32"),
         ("sequence", "differently after others than in one of 32"),
@@ -174,6 +196,7 @@ def subject(file: Path, name: str) -> SubjectSpec:
     ],
 )
 def test_answers_that_tell_nothing_are_refused(file: Path, name: str, reason: str) -> None:
+    """B3 of issue 9, A6: dropout, random numbers, counters, and whatever the batch decides."""
     with pytest.raises(InputError, match=reason) as caught:
         load_subject(subject(file, name))
     assert "\n" not in str(caught.value)
@@ -181,7 +204,14 @@ def test_answers_that_tell_nothing_are_refused(file: Path, name: str, reason: st
 
 @pytest.mark.parametrize(
     ("name", "count"),
-    [("plain", 0), ("probable", 1), ("bounded", 1), ("dead_class", 0), ("returns_nothing", 0)],
+    [
+        ("plain", 0),
+        ("probable", 1),
+        ("bounded", 1),
+        ("dead_class", 0),
+        ("returns_nothing", 0),
+        ("wasteful", 0),
+    ],
 )
 def test_outputs_that_look_like_probabilities_are_said(file: Path, name: str, count: int) -> None:
     notes = load_subject(subject(file, name)).notes

@@ -9,14 +9,13 @@ import torch
 
 from pruners.criteria.coupled import group_scores
 from pruners.errors import UnknownNameError, UnsupportedError
+from pruners.groups import Rows
 
 
 def group(units: int, **layers: list[int]) -> SimpleNamespace:
     """Return what `group_scores` reads of a group: unit numbers per producer."""
-    producers = tuple(
-        SimpleNamespace(layer=name, index=torch.tensor(index)) for name, index in layers.items()
-    )
-    return SimpleNamespace(id="g", units=units, producers=producers)
+    rows = tuple(Rows(name, torch.tensor(index)) for name, index in layers.items())
+    return SimpleNamespace(id="g", units=units, rows=rows)
 
 
 def test_each_layer_is_divided_by_its_mean() -> None:

@@ -12,7 +12,7 @@ from pruners.errors import InputError, UnsupportedError
 from pruners.layers import conv_groups, output_first_weight, to_native
 from pruners.preserve import checksum
 from pruners.reconstruction.lsq import least_squares
-from pruners.reconstruction.moments import Moments, capture_moments, execution_order
+from pruners.reconstruction.moments import Moments, capture_moments, layer_calls
 from pruners.reconstruction.obs import obs_update
 from pruners.reconstruction.scaling import unit_scales
 from pruners.selection.masks import keep_mask
@@ -249,11 +249,11 @@ def test_moments_read_the_edited_model_and_leave_it_as_found() -> None:
     assert merged.tokens == plain["head"].tokens
 
 
-def test_execution_order_is_that_of_the_calls() -> None:
+def test_layer_calls_is_that_of_the_calls() -> None:
     model = small_residual()
     names = ["head", "depthwise", "stem", "conv"]
     inputs = image_batches()[0][0]
-    assert execution_order(model, inputs, layers=names) == ["stem", "conv", "depthwise", "head"]
+    assert list(layer_calls(model, inputs, layers=names)) == ["stem", "conv", "depthwise", "head"]
 
 
 def test_attention_and_empty_data_are_refused() -> None:

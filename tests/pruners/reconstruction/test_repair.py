@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -152,6 +153,84 @@ def test_bad_user_files_leave_the_registry_alone(tmp_path: Path, text: str, mess
     assert CRITERIA.names() == known
     with pytest.raises(InputError, match="does not exist"):
         criteria.load_criterion_file(tmp_path / "none.py")
+
+
+class Chain(nn.Module):
+    """Convolutions one after the other, one of them called twice, one by keyword."""
+
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        self.body = nn.ModuleList([nn.Conv2d(3 if i == 0 else 6, 6, 1) for i in range(depth)])
+        self.twice = nn.Conv2d(6, 6, 1)
+        self.out = nn.Linear(6, 4)
+        self.order = list(range(depth))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for place in self.order:
+            x = torch.relu(self.body[place](x))
+            if place in (1, 3):
+                x = x + self.twice(x)
+        return self.out(input=x.mean((2, 3)))
+
+
+@pytest.mark.parametrize("fit", [least_squares, obs_fit])
+def test_repairs_go_through_the_layers_once(fit: Fit) -> None:
+    """N3 of issue 9: two passes of the model for each batch, not two a layer; equal weights."""
+    torch.manual_seed(0)
+    model = Chain(6).eval()
+    edit, masks = masked(model, 0.4)
+    batches = [(torch.randn(5, 3, 4, 4), None), (torch.randn(7, 3, 4, 4), None)]
+    calls = []
+    model.body[0].register_forward_hook(lambda *_: calls.append(1))
+    before = checksum(model)
+    slow = repair_layers(model, batches, edit=edit, masks=masks, fit=fit, memory_limit=0)
+    by_layer = len(calls)
+    calls.clear()
+    found = repair_layers(model, batches, edit=edit, masks=masks, fit=fit)
+    assert checksum(model) == before
+    assert found.layers == slow.layers
+    for name, tensor in slow.edit.items():
+        assert torch.equal(found.edit[name], tensor), name
+    # Eight layers; the order is looked up in one pass; the layer that is called twice costs two
+    # passes of its own.
+    assert by_layer == 1 + 2 * len(batches) * 8
+    assert len(calls) == 1 + 2 * len(batches) * 2
+
+
+def test_a_batch_that_takes_another_way_is_repaired_all_the_same() -> None:
+    class Turned(Chain):
+        def forward(self, x: Tensor) -> Tensor:
+            self.order = [0, *(range(1, 4) if len(x) == 5 else range(3, 0, -1))]
+            return super().forward(x)
+
+    torch.manual_seed(0)
+    model = Turned(4).eval()
+    edit, masks = masked(model, 0.4)
+    batches = [(torch.randn(5, 3, 4, 4), None), (torch.randn(7, 3, 4, 4), None)]
+    slow = repair_layers(model, batches, edit=edit, masks=masks, memory_limit=0)
+    found = repair_layers(model, batches, edit=edit, masks=masks)
+    assert all(torch.equal(found.edit[name], tensor) for name, tensor in slow.edit.items())
+
+
+def test_an_error_in_a_pass_is_the_repairs() -> None:
+    class Failing(Chain):
+        def forward(self, x: Tensor) -> Tensor:
+            answers = super().forward(x)
+            if len(x) == 7:
+                raise ValueError("no such batch")
+            return answers
+
+    model = Failing(3).eval()
+    edit, masks = masked(model, 0.4)
+    batches = [(torch.randn(5, 3, 4, 4), None), (torch.randn(7, 3, 4, 4), None)]
+    threads = threading.active_count()
+    with pytest.raises(ValueError, match="no such batch"):
+        repair_layers(model, batches, edit=edit, masks=masks, memory_limit=0)
+    model.body[2].register_forward_hook(lambda _m, _a, output: output.shape[9])
+    with pytest.raises(IndexError):
+        repair_layers(model, batches, edit=edit, masks=masks)
+    assert threading.active_count() == threads
+    assert all(not module._forward_pre_hooks for module in model.modules())
 
 
 def test_docs_page_is_current() -> None:
