@@ -7,15 +7,19 @@ from .datasets import (
     open_sample,
     open_torchvision,
 )
-from .sources import MapSource, Source
-from .split import Split, choose
+from .file_digests import FileDigests
+from .sources import MapSource, Source, hash_bytes
+from .split import Split, choose, first_not_finite
 
 __all__ = [
+    "FileDigests",
     "LoadedData",
     "MapSource",
     "Source",
     "Split",
     "choose",
+    "first_not_finite",
+    "hash_bytes",
     "load_data",
     "open_by_factory",
     "open_imagefolder",
