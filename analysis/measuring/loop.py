@@ -18,6 +18,7 @@ from analysis.edits import PreparedSubject
 from analysis.measuring.runner import EditRunner, Runnable
 from analysis.measuring.slices import Slice
 from analysis.records import Sums
+from analysis.subjects.data import first_not_finite
 from analysis.tasks import Task, is_finite
 from pruners.errors import InputError, one_line
 
@@ -81,13 +82,16 @@ def measure(
         runner: Runs the edits, and keeps what later slices or calls use again.
         cancel: Asked before each edit.
         observe: Called after each part with all its outputs, for what sums do not tell.
+
+    Raises:
+        InputError: The dense model's outputs of a sample are not finite.
     """
     runner = EditRunner(prepared) if runner is None else runner
     for whole in slices:
         measured: Measured[Key] = Measured()
         setup = runner.setup_seconds
         for part in whole.parts(runner.max_samples):
-            loop = _Part(part, task, runner, measured)
+            loop = _Part(prepared, part, task, runner, measured)
             if not loop.run(edits, cancel, observe):
                 return
         for key in measured.failed:
@@ -100,15 +104,35 @@ class _Part(Generic[Key]):
     """Measures all edits on as many samples as fit the memory limit."""
 
     def __init__(
-        self, part: Slice, task: Task, runner: EditRunner, measured: Measured[Key]
+        self,
+        prepared: PreparedSubject,
+        part: Slice,
+        task: Task,
+        runner: EditRunner,
+        measured: Measured[Key],
     ) -> None:
         self._task, self._runner, self._measured = task, runner, measured
         self._targets = part.targets
         start = time.perf_counter()
         self._opened = runner.open(part)
         self._dense = self._opened.dense
+        self._check_dense(prepared)
         row = task.vector(self._dense, self._dense, part.targets).tolist()
         measured.baseline += task.sums(row, seconds=time.perf_counter() - start)
+
+    def _check_dense(self, prepared: PreparedSubject) -> None:
+        """Check that the dense model answers: else every comparison with it is empty.
+
+        Raises:
+            InputError: It does not answer a sample with finite outputs.
+        """
+        at, split = first_not_finite(self._dense), prepared.subject.evaluation
+        if at is not None and split is not None:
+            raise InputError(
+                f"the dense model's outputs of {split.named(self._opened.first + at)} of "
+                f"{split.source.name!r} are not finite; look for NaN, infinite or huge numbers "
+                "in it"
+            )
 
     @torch.inference_mode()
     def run(

@@ -1,6 +1,7 @@
 from . import allowed_paths
 from .address import Address, parse_data, parse_model
 from .allowed_paths import roots_of_environment
+from .factories import factory_files
 from .models import (
     build_by_factory,
     build_sample,
@@ -11,7 +12,7 @@ from .models import (
 )
 from .overview import GroupRow, Inventory, build_inventory, inventory
 from .schemes import DATA_SCHEMES, MODEL_SCHEMES, Scheme
-from .stamps import Stamp, stamp
+from .stamps import Stamp, stamp, watched_stamp
 from .subject import Subject, load_subject
 from .torchvision_import import torchvision
 
@@ -30,6 +31,7 @@ __all__ = [
     "build_sample",
     "build_timm",
     "build_torchvision",
+    "factory_files",
     "inventory",
     "load_model",
     "load_subject",
@@ -39,4 +41,5 @@ __all__ = [
     "sample_names",
     "stamp",
     "torchvision",
+    "watched_stamp",
 ]

@@ -6,7 +6,7 @@ from .modes import MODES, SweepMode
 from .options import OPTIONS, Option
 from .planned import PlannedSweep, plan_sweep, require_data
 from .ratios import MAX_RATIOS, parse_ratios
-from .request import spec_of_options
+from .request import spec_of_options, usual_calibration
 from .sweep import iter_sweep
 from .timing import Pace, SweepEstimate, Work, estimate_cost
 
@@ -34,4 +34,5 @@ __all__ = [
     "planned_points",
     "require_data",
     "spec_of_options",
+    "usual_calibration",
 ]
