@@ -18,7 +18,7 @@ OWN = ("pruners", "analysis", "sample_models", "pages", "app")
 FLOORS = {
     "pruners": (
         *("errors", "registry", "float32", "granularity", "normalizers", "reductions", "schedules"),
-        *("semantics", "layers", "preserve", "capture", "calls"),
+        *("semantics", "layers", "preserve", "capture", "calls", "user_code"),
         *("selection", "statistics", "tracing", "groups", "criteria", "reconstruction"),
     ),
     "analysis": (

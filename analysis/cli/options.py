@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from analysis import edits, plans, store, subjects
+from analysis.repairs import NO_REPAIR
 from analysis.store import Store
 from pruners.errors import InputError
 
@@ -34,6 +36,17 @@ CriterionFiles = Annotated[
         help="Python file with criteria of your own; repeatable. It is run: use what you trust.",
         metavar="FILE",
     ),
+]
+CalibrationData = Annotated[
+    str | None,
+    typer.Option(
+        help="Data address of samples to calibrate on.  [default: that of the plan]",
+        metavar="ADDRESS",
+    ),
+]
+CalibrationSamples = Annotated[
+    int | None,
+    typer.Option(help="Samples to calibrate on.  [default: those of the plan]", metavar="N"),
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or mps.", metavar="NAME")]
 
@@ -63,9 +76,33 @@ def prepare_subject(spec: SubjectSpec, workspace: Path | None) -> PreparedSubjec
     Raises:
         InputError: It cannot be loaded; the message says why.
     """
-    found = edits.prepare(subjects.load_subject(spec))
-    found.use_cache(store.statistics_folder(workspace_path(workspace)))
+    cache = store.statistics_folder(workspace_path(workspace))
+    found = edits.prepare(subjects.load_subject(spec, cache=cache))
+    found.use_cache(cache)
     return found
+
+
+def calibrated(
+    spec: SubjectSpec, *, data: str | None, samples: int | None, repair: str
+) -> SubjectSpec:
+    """Return a plan's subject with what a repair calibrates on.
+
+    Args:
+        spec: The plan's subject.
+        data: The option; None leaves what the plan says.
+        samples: The option; None leaves what the plan says, but a repair gets the usual number
+            where the plan's sweep needed none.
+        repair: Name of the repair.
+    """
+    if samples is None:
+        samples = spec.calibration_samples
+        if samples == 0 and repair != NO_REPAIR:
+            samples = type(spec)(model="").calibration_samples
+    return dataclasses.replace(
+        spec,
+        calibration_data=spec.calibration_data if data is None else data,
+        calibration_samples=samples,
+    )
 
 
 def plan_of_file(path: Path) -> Plan:

@@ -37,6 +37,12 @@ def say(text: str) -> None:
     Console(stderr=True, highlight=False).print(text, markup=False, soft_wrap=True)
 
 
+def say_notes(notes: Iterable[str]) -> None:
+    """Print what a person should know, a line each."""
+    for note in notes:
+        say(note)
+
+
 def print_json(value: Document | dict[str, Any]) -> None:
     """Print one JSON object; what is not a number becomes null."""
     given = value.to_dict() if isinstance(value, Document) else value

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from analysis import comparison
+from analysis import comparison, sweeps
 from analysis.cli.options import workspace_path
 from analysis.cli.output import say
 from analysis.records import RunRow
@@ -45,6 +46,8 @@ def command_of(spec: SweepSpec) -> str:
     """Return the command that measures a sweep without what is usual."""
     words = ["prunescope", "sweep"]
     usual = type(spec)(subject=type(spec.subject)(model=""))
+    count = sweeps.usual_calibration(spec)
+    usual = replace(usual, subject=replace(usual.subject, calibration_samples=count))
     # The subject first.
     for option in sorted(OPTIONS, key=lambda option: not option.is_of_subject):
         value = option.value_in(spec)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import inspect
 import threading
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
@@ -14,6 +12,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from analysis.edits.program import program_digest
 from analysis.edits.statistics_cache import StatisticsCache
 from analysis.engine import PRECISIONS, Evaluator
 from analysis.memory import usual_limit
@@ -60,7 +59,7 @@ class PreparedSubject:
     program: str = ""
     _statistics: calibration.Statistics | None = None
     _collected: set[str] = field(default_factory=set)
-    _cache: StatisticsCache | None = None
+    _cache_folder: Path | None = None
     _scores: dict[tuple[str, ...], Tensor | InputError] = field(default_factory=dict)
     _evaluators: dict[str, Evaluator] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -178,37 +177,43 @@ class PreparedSubject:
             if split is None:
                 asked = ", ".join(sorted(item.name for item in entries if item.needs & missing))
                 raise InputError(
-                    f"criteria {asked} need calibration data; give a data address, or choose "
-                    "criteria that read weights only"
+                    f"criteria {asked} need calibration data; give a data address and calibration "
+                    "samples above 0, name calibration data, or choose criteria that read weights "
+                    "only"
                 )
-            found = self._collect(list(split.batches(CALIBRATION_BATCH)), missing, progress)
+            found = self._collect(list(split.finite_batches(CALIBRATION_BATCH)), missing, progress)
             self._note(found, missing)
-            if self._cache is not None:
+            if cache := self._cache():
                 for need in sorted(missing):
-                    self._cache.save(need, found)
+                    cache.save(need, found)
 
     def use_cache(self, folder: Path) -> None:
         """Keep calibration statistics in a folder, and take them from there."""
+        self._cache_folder = folder
+
+    def _cache(self) -> StatisticsCache | None:
         subject = self.subject
-        if subject.calibration is not None:
-            self._cache = StatisticsCache(
-                folder,
-                {
-                    "weights": subject.fingerprint,
-                    "program": self.program,
-                    "calibration": subject.calibration_fingerprint,
-                    "seed": subject.spec.seed,
-                    "batch": CALIBRATION_BATCH,
-                },
-            )
+        if self._cache_folder is None or subject.calibration is None:
+            return None
+        return StatisticsCache(
+            self._cache_folder,
+            {
+                "weights": subject.fingerprint,
+                "program": self.program,
+                "calibration": subject.calibration_fingerprint,
+                "seed": subject.spec.seed,
+                "batch": CALIBRATION_BATCH,
+            },
+        )
 
     def _not_cached(self, needs: frozenset[str]) -> frozenset[str]:
         """Take statistics from the cache; return those that it does not have."""
-        if self._cache is None:
+        cache = self._cache() if needs else None
+        if cache is None:
             return needs
         missing = set()
         for need in sorted(needs):
-            found = self._cache.load(need, device=self.subject.example.device)
+            found = cache.load(need, device=self.subject.example.device)
             if found is None or not set(self.layers()) <= set(found.layers):
                 missing.add(need)
             else:
@@ -290,25 +295,6 @@ class PreparedSubject:
         return group_scores(group, found, reduction=reduction, scaled=scaled)
 
 
-def _program(model: nn.Module, graph: Graph | None) -> str:
-    """Return a digest of what a model computes beside its weights.
-
-    Modules that print alike with equal weights may compute different things. A model that cannot be
-    captured is told by the source of its modules' classes.
-    """
-    if graph is not None:
-        return graph.digest
-    sources = sorted({_source(type(module)) for module in model.modules()})
-    return hashlib.sha256("".join(sources).encode()).hexdigest()
-
-
-def _source(kind: type) -> str:
-    try:
-        return inspect.getsource(kind)
-    except (OSError, TypeError):
-        return kind.__qualname__
-
-
 def _merged(
     old: calibration.Statistics | None, new: calibration.Statistics
 ) -> calibration.Statistics:
@@ -356,5 +342,5 @@ def prepare(subject: Subject) -> PreparedSubject:
         evaluator=evaluator,
         cost=cost,
         capture_reason=reason,
-        program=_program(subject.model, graph),
+        program=program_digest(subject, graph),
     )

@@ -20,7 +20,15 @@ from analysis.evaluation.live import LiveEvaluator, LiveResult
 from analysis.evaluation.sharing import SharedMeasurement, Turns
 from analysis.plans import Meter, meter, pruned_entries, start_plan
 from analysis.records import Identity, Plan, RunRow, SubjectSpec
-from analysis.subjects import Inventory, Stamp, build_inventory, inventory, load_subject, stamp
+from analysis.subjects import (
+    Inventory,
+    Stamp,
+    build_inventory,
+    inventory,
+    load_subject,
+    stamp,
+    watched_stamp,
+)
 
 MAX_SUBJECTS = 2
 MAX_RESULTS = 512
@@ -143,6 +151,11 @@ class _Held:
     subject: LoadedSubject
     stamp: Stamp
 
+    def is_current(self, spec: SubjectSpec) -> bool:
+        """Return whether these files are as they were when they were read."""
+        watched = self.subject.prepared.subject.watched
+        return self.stamp == stamp(spec) and watched_stamp(watched) == tuple(watched.items())
+
 
 class Subjects:
     """The subjects in memory, most recently used last.
@@ -184,7 +197,7 @@ class Subjects:
                 return found
             # Taken before the files are read: what is written meanwhile counts as a change.
             before = stamp(spec)
-            prepared = prepare(load_subject(spec, roots=roots))
+            prepared = prepare(load_subject(spec, roots=roots, cache=cache))
             prepared.use_cache(cache)
             return self._keep(spec, _Held(LoadedSubject(prepared), before))
 
@@ -210,7 +223,7 @@ class Subjects:
             held = self._held.get(_key(spec))
             if held is not None:
                 self._held.move_to_end(_key(spec))
-        return held.subject if held is not None and held.stamp == stamp(spec) else None
+        return held.subject if held is not None and held.is_current(spec) else None
 
 
 def _key(spec: SubjectSpec) -> str:

@@ -22,6 +22,7 @@ from analysis.measuring.runner import Answer, EditRunner, Runnable
 from analysis.measuring.slices import Slice
 from analysis.memory import is_out_of_memory
 from analysis.records import Sums
+from analysis.subjects.data import Split, first_not_finite
 from analysis.tasks import Task, is_finite
 from pruners.errors import InputError, one_line
 from pruners.float32 import float32
@@ -91,11 +92,14 @@ def measure(
         observe: Called after each part with all its outputs, for what sums do not tell.
         ahead: Called when a slice is under way and before anybody waits for it: what else is to
             be done meanwhile, such as reading the next slice.
+
+    Raises:
+        InputError: The dense model's outputs of a sample are not finite.
     """
     runner = EditRunner(prepared) if runner is None else runner
     for whole in slices:
         setup = runner.setup_seconds
-        work = _SliceWork(edits, task, runner, cancel, observe)
+        work = _SliceWork(edits, task, runner, cancel, observe, prepared.subject.evaluation)
         if not work.run(whole):
             return
         if ahead is not None:
@@ -136,7 +140,9 @@ class _SliceWork(Generic[Key]):
         runner: EditRunner,
         cancel: Cancel,
         observe: Observer[Key] | None,
+        split: Split | None = None,
     ) -> None:
+        self._split = split
         self._edits, self._task, self._runner = edits, task, runner
         self._cancel, self._observe = cancel, observe
         self._dense: _Row | None = None
@@ -148,6 +154,7 @@ class _SliceWork(Generic[Key]):
 
         A part that does not fit the memory is cut in halves, and so are all that come later.
         """
+        self._whole = whole
         parts = deque(whole.parts(self._runner.max_samples))
         while parts:
             part = parts.popleft()
@@ -193,6 +200,8 @@ class _SliceWork(Generic[Key]):
         rows = {key: row for key, row in self._rows.items() if key not in self._failed}
         stacked = torch.stack([self._dense.total, *(row.total for row in rows.values())])
         first, *values = stacked.tolist()
+        if not is_finite(first):
+            self._check_dense()
         found.baseline = self._task.sums(first, seconds=self._dense.seconds)
         for (key, row), value in zip(rows.items(), values, strict=True):
             if is_finite(value):
@@ -200,6 +209,22 @@ class _SliceWork(Generic[Key]):
             else:
                 found.failed[key] = NOT_FINITE
         return found
+
+    def _check_dense(self) -> None:
+        """Name the sample that the dense model does not answer: a comparison with it is empty.
+
+        Raises:
+            InputError: There is one.
+        """
+        for part in self._whole.parts(self._runner.max_samples):
+            opened, split = self._runner.open(part), self._split
+            at = first_not_finite(opened.dense)
+            if at is not None and split is not None:
+                raise InputError(
+                    f"the dense model's outputs of {split.named(opened.first + at)} of "
+                    f"{split.source.name!r} are not finite; look for NaN, infinite or huge "
+                    "numbers in it"
+                )
 
 
 class _PartWork(Generic[Key]):

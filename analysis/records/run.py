@@ -33,6 +33,8 @@ class Identity:
         data: Fingerprint of the evaluation subset.
         program: Version of torch and, after a colon, fingerprint of what the forward pass computes;
             empty in runs of programs that did not record it.
+
+    A fingerprint may begin with a mark and a hyphen, which say how it was made.
     """
 
     weights: str
@@ -42,7 +44,8 @@ class Identity:
     def change(self, other: Identity) -> str:
         """Return what differs: ``weights``, ``data`` or ``forward pass``; empty if nothing does.
 
-        Forward passes that different versions of torch captured cannot be compared.
+        Forward passes that different versions of torch captured, or that were told by less than
+        all of the code, cannot be compared.
         """
         if self.weights != other.weights:
             return "weights"
@@ -51,7 +54,16 @@ class Identity:
         (version, _, digest), (known, _, found) = (
             item.program.partition(":") for item in (self, other)
         )
-        return "forward pass" if version == known and digest != found else ""
+        is_comparable = version == known and _mark(digest) == _mark(found)
+        return "forward pass" if is_comparable and digest != found else ""
+
+    def tells_less(self, other: Identity) -> bool:
+        """Return whether the data was told by less than all of its content, unlike the other."""
+        return bool(self.data and other.data) and _mark(self.data) < _mark(other.data)
+
+
+def _mark(fingerprint: str) -> str:
+    return fingerprint.rpartition("-")[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,12 +148,26 @@ class RunRow(Document):
         """
         if self.is_of(identity):
             return
+        self.require_comparable(identity)
         what = self.identity.change(identity)
         address = self.spec.subject.data if what == "data" else self.spec.subject.model
         raise InputError(
             f"the {what} of {address} changed since run {self.run_id} was measured, so its curves "
             f"say nothing of it; run the sweep again, or bring back the {what} that it measured"
         )
+
+    def require_comparable(self, identity: Identity) -> None:
+        """Check that the run told its data as it is told now.
+
+        Raises:
+            InputError: An older program did not look at all of its content.
+        """
+        if self.fingerprint and self.identity.tells_less(identity):
+            raise InputError(
+                f"run {self.run_id} is of an older version of PruneScope, which told the data "
+                f"{self.spec.subject.data} by some of its samples: whether it is the same now "
+                "cannot be said; run the sweep again (the curves of the old run stay as they are)"
+            )
 
     @property
     def is_live(self) -> bool:

@@ -19,7 +19,8 @@ class SubjectSpec(Document):
         model: Model address.
         data: Data address; None allows what needs no data (inspect, data-free criteria).
         samples: Size of the evaluation subset, from 1; None takes all samples.
-        calibration_samples: Size of the calibration set, from 1.
+        calibration_samples: Size of the calibration set; 0 for none: then all samples can be
+            evaluated, and nothing that needs calibration can be asked for.
         batch_size: Evaluation batch size, from 1; None takes what suits the device.
         seed: Seed of the evaluation subset, the calibration choice and random criteria; 0 to
             2**63 - 1.
@@ -30,6 +31,8 @@ class SubjectSpec(Document):
             processor's memory, or half of what is free on another device.
         task: What the model answers, one of `analysis.tasks`.
         criterion_files: Python files with criteria of the user's own, loaded with the subject.
+        calibration_data: Address of data for calibration alone; None takes the data's own
+            calibration set, else samples of ``data`` that are then not evaluated.
 
     Raises:
         InputError: A number is out of its range.
@@ -45,15 +48,16 @@ class SubjectSpec(Document):
     memory_limit: int | None = None
     task: str = DEFAULT_TASK
     criterion_files: tuple[str, ...] = ()
+    calibration_data: str | None = None
 
     def __post_init__(self) -> None:
         if self.samples is not None and self.samples < 1:
             raise InputError(f"samples must be at least 1, found {self.samples}")
         if self.batch_size is not None and self.batch_size < 1:
             raise InputError(f"the batch size must be at least 1, found {self.batch_size}")
-        if self.calibration_samples < 1:
+        if self.calibration_samples < 0:
             raise InputError(
-                f"calibration samples must be at least 1, found {self.calibration_samples}"
+                f"calibration samples must be at least 0, found {self.calibration_samples}"
             )
         if self.memory_limit is not None and self.memory_limit < MIN_MEMORY:
             raise InputError(

@@ -20,8 +20,11 @@ def calibration_batches(prepared: PreparedSubject) -> Batches:
     """
     split = prepared.subject.calibration
     if split is None:
-        raise InputError("a repair needs calibration data; give a data address")
-    return list(split.batches(CALIBRATION_BATCH))
+        raise InputError(
+            "a repair needs calibration data; give a data address, and calibration samples above 0 "
+            "or calibration data"
+        )
+    return list(split.finite_batches(CALIBRATION_BATCH))
 
 
 def weight_masks(prepared: PreparedSubject, target: Target, mask: Tensor) -> dict[str, Tensor]:

@@ -106,7 +106,8 @@ def tuned_edit(
     scales = unit_scales(parts, kept=mask)
     new = {}
     for layer, member in members.items():
-        factors = torch.where(index[layer] >= 0, scales[index[layer].clamp_min(0)], 1.0)
+        at = index[layer].to(scales.device)
+        factors = torch.where(at >= 0, scales[at.clamp_min(0)], 1.0)
         weight = edit.get(member.name, state[member.name])
         shape = [1] * weight.dim()
         shape[member.dim] = -1

@@ -116,6 +116,7 @@ class JobStore:
         """
         row = self._runs.get(run_id)
         if not row.is_of(identity):
+            row.require_comparable(identity)
             what = row.identity.change(identity)
             raise InputError(f"the {what} of run {run_id} changed since it began; start a new run")
         with self._database.write() as db:

@@ -43,6 +43,8 @@ def merged_spec(runs: Sequence[RunRow]) -> SweepSpec:
     for run in runs[1:]:
         if run.fingerprint != first.fingerprint:
             raise InputError(f"runs {first.run_id} and {run.run_id} have different weights")
+        first.require_comparable(run.identity)
+        run.require_comparable(first.identity)
         if run.data_fingerprint != first.data_fingerprint:
             raise InputError(
                 f"runs {first.run_id} and {run.run_id} were evaluated on different samples"

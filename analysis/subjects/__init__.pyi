@@ -1,11 +1,12 @@
 from . import allowed_paths
 from .address import Address
 from .allowed_paths import roots_of_environment
+from .factories import factory_files
 from .models import load_model, sample_names
 from .overview import GroupRow, Inventory, build_inventory, inventory
 from .parsing import parse_data, parse_model
 from .schemes import DATA_SCHEMES, MODEL_SCHEMES, Scheme
-from .stamps import Stamp, stamp
+from .stamps import Stamp, stamp, watched_stamp
 from .subject import Subject, load_subject
 from .torchvision_import import torchvision
 
@@ -20,6 +21,7 @@ __all__ = [
     "Subject",
     "allowed_paths",
     "build_inventory",
+    "factory_files",
     "inventory",
     "load_model",
     "load_subject",
@@ -29,4 +31,5 @@ __all__ = [
     "sample_names",
     "stamp",
     "torchvision",
+    "watched_stamp",
 ]

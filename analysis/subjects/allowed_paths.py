@@ -42,6 +42,21 @@ def check_path(path: Path, *, roots: Roots) -> Path:
     return resolved
 
 
+def check_links(folder: Path, *, roots: Roots) -> None:
+    """Check that no link in a folder, however deep, leads out of the roots.
+
+    Raises:
+        AddressError: One does.
+    """
+    if roots is None:
+        return
+    for place, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            path = Path(place, name)
+            if path.is_symlink():
+                check_path(path, roots=roots)
+
+
 def check_module(name: str, *, roots: Roots) -> None:
     """Check where a module's code lies, without running any of it.
 

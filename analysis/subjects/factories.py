@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import importlib.util
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from analysis.subjects.address import Address
 from analysis.subjects.allowed_paths import Roots, check_module, check_path
 from pruners.errors import AddressError, one_line
+from pruners.user_code import UserFolder, code_files, is_library, user_folder
 
 # Random numbers, sys.path and half imported files belong to the whole process: users' code, and
 # models with random first weights, are built one at a time.
@@ -27,11 +27,16 @@ def call_factory(address: Address, *, roots: Roots = None) -> Any:
         AddressError: The file, module or function is missing, raises, or may not be used here.
     """
     with CHANCE:
-        return _called(address, roots)
+        if not address.is_path:
+            return _called(address, _imported(address, roots))
+        path = check_path(Path(address.name), roots=roots)
+        if not path.is_file():
+            raise AddressError(f"{address.text!r}: there is no file {address.name}")
+        with user_folder(path.parent, check=partial(check_path, roots=roots)) as folder:
+            return _called(address, _loaded(address, folder, path))
 
 
-def _called(address: Address, roots: Roots) -> Any:
-    module = _from_file(address, roots) if address.is_path else _imported(address, roots)
+def _called(address: Address, module: ModuleType) -> Any:
     factory = getattr(module, address.factory, None)
     if not callable(factory):
         raise AddressError(f"{address.text!r}: {address.name} has no function {address.factory!r}")
@@ -44,29 +49,26 @@ def _called(address: Address, roots: Roots) -> Any:
         ) from error
 
 
-def _from_file(address: Address, roots: Roots) -> ModuleType:
-    path = check_path(Path(address.name), roots=roots)
-    if not path.is_file():
-        raise AddressError(f"{address.text!r}: there is no file {address.name}")
-    # The content is part of the name: an edited file is another module in a long-lived server.
-    digest = hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:16]
-    name = f"prunescope_factory_{digest}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise AddressError(f"{address.text!r}: {address.name} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    sys.path.insert(0, str(path.parent))
+def _loaded(address: Address, folder: UserFolder, path: Path) -> ModuleType:
     try:
-        spec.loader.exec_module(module)
+        return folder.load(path)
+    except AddressError:
+        raise
     except Exception as error:
-        del sys.modules[name]
         raise AddressError(f"{address.text!r}: importing it raised {one_line(error)}") from error
-    finally:
-        sys.path.remove(str(path.parent))
-    return module
+
+
+def factory_files(address: Address) -> tuple[Path, ...]:
+    """Return all files of users' code behind a factory that was called.
+
+    Addresses that name no factory have none.
+    """
+    if not address.factory:
+        return ()
+    if address.is_path:
+        return code_files(Path(address.name).expanduser().resolve())
+    file = getattr(sys.modules.get(address.name), "__file__", None)
+    return () if file is None or is_library(file) else code_files(Path(file).resolve())
 
 
 def _imported(address: Address, roots: Roots) -> ModuleType:

@@ -37,6 +37,7 @@ class Scheme(Generic[T]):
         is_factory: Whether the address is a place, a colon and a function.
         is_path: Whether what follows the scheme is a file or folder.
         is_trained: Whether models come with weights of their own.
+        is_calibrated: Whether data come with a calibration set of their own.
         is_random: Whether weights are random unless the address names some.
         open: Opens an address below the allowed folders (None: everywhere).
     """
@@ -52,6 +53,7 @@ class Scheme(Generic[T]):
     is_factory: bool = False
     is_path: bool = False
     is_trained: bool = False
+    is_calibrated: bool = False
     is_random: bool = False
 
 
@@ -64,7 +66,7 @@ MODEL_SCHEMES: Registry[Scheme[Built]] = Registry(
             help="A small trained network that comes with PruneScope.",
             form="sample:NAME",
             example="sample:resnet20",
-            options=("weights",),
+            options=("weights", "key"),
             is_trained=True,
             open=lambda *address: models.build_sample(*address),
         ),
@@ -74,7 +76,7 @@ MODEL_SCHEMES: Registry[Scheme[Built]] = Registry(
             help="A torchvision architecture with your weights: safetensors or a plain state dict.",
             form="torchvision:NAME#weights=FILE",
             example="torchvision:resnet18#weights=weights/resnet18.safetensors",
-            options=("weights", "classes", "input"),
+            options=("weights", "key", "classes", "input"),
             is_random=True,
             open=lambda *address: models.build_torchvision(*address),
         ),
@@ -84,7 +86,7 @@ MODEL_SCHEMES: Registry[Scheme[Built]] = Registry(
             help="An architecture of timm.",
             form="timm:NAME#weights=FILE",
             example="timm:resnet18#weights=weights/model.safetensors",
-            options=("weights", "classes", "input"),
+            options=("weights", "key", "classes", "input"),
             is_random=True,
             open=lambda *address: models.build_timm(*address),
         ),
@@ -95,7 +97,7 @@ MODEL_SCHEMES: Registry[Scheme[Built]] = Registry(
             "Its code runs, so the file must lie below the folders that this server allows.",
             form="path/file.py:factory#weights=FILE",
             example="path/model.py:build#weights=weights/model.safetensors",
-            options=("weights", "input"),
+            options=("weights", "key", "input"),
             is_factory=True,
             is_path=True,
             open=lambda *address: models.build_by_factory(*address),
@@ -105,7 +107,7 @@ MODEL_SCHEMES: Registry[Scheme[Built]] = Registry(
             label="Python module",
             help="A function that returns the module, in an importable module.",
             form="package.module:factory#weights=FILE",
-            options=("weights", "input"),
+            options=("weights", "key", "input"),
             is_factory=True,
             open=lambda *address: models.build_by_factory(*address),
         ),
@@ -120,6 +122,7 @@ DATA_SCHEMES: Registry[Scheme[LoadedData]] = Registry(
             help="10,000 test images, 2,000 for calibration.",
             form="sample:fashion-mnist",
             example="sample:fashion-mnist",
+            is_calibrated=True,
             open=lambda *address: data.open_sample(*address),
         ),
         Scheme(
@@ -138,7 +141,7 @@ DATA_SCHEMES: Registry[Scheme[LoadedData]] = Registry(
             help="A folder with one folder of images a class.",
             form="imagefolder:DIR#size=224&mean=..&std=..",
             example="imagefolder:data/val#size=224&mean=0.485,0.456,0.406&std=0.229,0.224,0.225",
-            options=("size", "resize", "mean", "std"),
+            options=("size", "resize", "channels", "mean", "std"),
             is_path=True,
             open=lambda *address: data.open_imagefolder(*address),
         ),

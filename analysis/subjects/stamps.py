@@ -3,40 +3,46 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from analysis.records import SubjectSpec
 from analysis.subjects.address import Address
 from analysis.subjects.parsing import parse_data, parse_model
 from pruners.errors import AddressError
+from pruners.user_code import FileStamp, file_stamp
 
-# Path, time of the last change in nanoseconds, size, inode; zeros where there is no such file.
-Stamp = tuple[tuple[str, int, int, int], ...]
+# Path and what changes with it (`pruners.user_code.file_stamp`); zeros where there is no file.
+Stamp = tuple[tuple[str, FileStamp], ...]
 
 
 def stamp(spec: SubjectSpec) -> Stamp:
     """Return what changes when a file that a subject is loaded from is written again.
 
-    Weights, factory, data and criterion files count; of a folder, it and the folders in it (a file
-    that comes or goes changes the time of its folder, one that is overwritten there does not).
+    Weights, factory, data and criterion files count; of a folder, it and the folders in it: a file
+    that comes or goes changes the time of its folder. One that is overwritten there, and files that
+    no address names, are told by what was read: see `watched_stamp`.
     """
     return tuple(_of(path) for path in _paths(spec))
 
 
-def _of(path: Path) -> tuple[str, int, int, int]:
+def watched_stamp(watched: Mapping[str, FileStamp]) -> Stamp:
+    """Return the files that were read while a subject was loaded, as they are now."""
+    return tuple(_of(Path(path)) for path in watched)
+
+
+def _of(path: Path) -> tuple[str, FileStamp]:
     try:
-        found = path.stat()
+        return str(path), file_stamp(path)
     except (OSError, ValueError):
-        return str(path), 0, 0, 0
-    return str(path), found.st_mtime_ns, found.st_size, found.st_ino
+        return str(path), (0, 0, 0, 0)
 
 
 def _paths(spec: SubjectSpec) -> Iterator[Path]:
     yield from (Path(name) for name in spec.criterion_files)
     try:
         addresses = [parse_model(spec.model)]
-        addresses += [] if spec.data is None else [parse_data(spec.data)]
+        addresses += [parse_data(item) for item in (spec.data, spec.calibration_data) if item]
     except AddressError:
         # What cannot be parsed cannot be loaded either.
         return

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -12,25 +15,29 @@ from torch import Tensor, nn
 
 from analysis.devices import accelerators, device_names
 from analysis.memory import free_memory, is_out_of_memory
-from analysis.records import DEFAULT_TASK, SubjectSpec
+from analysis.records import SubjectSpec
 from analysis.subjects.allowed_paths import check_path
 from analysis.subjects.answers import checked_outputs
 from analysis.subjects.data.datasets import LoadedData
+from analysis.subjects.data.file_digests import FileDigests
 from analysis.subjects.data.loading import load_data
 from analysis.subjects.data.sources import Source, hash_bytes
-from analysis.subjects.data.split import Split, choose, read_failure
+from analysis.subjects.data.split import Split, check_steady, choose, read_failure
 from analysis.subjects.models import LoadedModel, load_model
 from analysis.subjects.parsing import parse_data, parse_model
 from analysis.tasks import Task, task_named
 from pruners.criteria import load_criterion_file
 from pruners.errors import InputError
 from pruners.float32 import strict
+from pruners.user_code import MAX_FILES, FileStamp, folder_stamps, opened_files
 
 __all__ = ["Split", "Subject", "load_subject"]
 
 # Inputs of which the dense logits are looked at before anything else.
 PROBE_SAMPLES = 32
 GUESSED_SIZES = (224, 32, 28)
+# Modules print functions that they hold with their place in memory.
+ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,10 +53,11 @@ class Subject:
         class_names: One a class.
         example: Two inputs ``(2, ...)`` on the device.
         fingerprint: SHA-256 over architecture and weights.
-        data_fingerprint: SHA-256 over indices and content of the evaluation subset, and the task;
-            empty without data.
-        calibration_fingerprint: The same of the calibration set.
+        data_fingerprint: Fingerprint of indices and content of the evaluation subset, and of the
+            task; empty without data.
         notes: What a person should know about the choice of weights and samples.
+        files: Digests of files that the fingerprints are made from.
+        watched: The files that were read, by Python code, while it was loaded, as they were then.
     """
 
     spec: SubjectSpec
@@ -61,8 +69,14 @@ class Subject:
     example: Tensor
     fingerprint: str
     data_fingerprint: str
-    calibration_fingerprint: str = ""
     notes: tuple[str, ...] = ()
+    files: FileDigests = field(default_factory=FileDigests, repr=False)
+    watched: Mapping[str, FileStamp] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def calibration_fingerprint(self) -> str:
+        """Fingerprint of the calibration set, read now if it was not yet; empty without one."""
+        return "" if self.calibration is None else self.calibration.fingerprint(self.files)
 
     @property
     def task(self) -> Task:
@@ -76,19 +90,39 @@ class Subject:
 
 
 @strict
-def load_subject(spec: SubjectSpec, *, roots: Sequence[Path] | None = None) -> Subject:
+def load_subject(
+    spec: SubjectSpec, *, roots: Sequence[Path] | None = None, cache: Path | None = None
+) -> Subject:
     """Load a subject and check that its parts fit each other.
 
     Args:
         spec: What to load.
         roots: Folders below which files may lie (for addresses typed into a page); None allows
             everything.
+        cache: Folder where digests of large data are remembered; None reads them each time.
 
     Raises:
         AddressError: An address is malformed, or what it names is missing or does not fit.
         InputError: Wrong input shape, labels out of range, empty data, logits that are not finite,
             an unknown device or task, or a criterion file that fails.
     """
+    with opened_files() as opened:
+        subject = _loaded(spec, roots, cache)
+    watched = {**_code_stamps(spec), **opened, **subject.files.stamps}
+    # Looking at very many files would hold up whoever asks whether they have changed.
+    return replace(subject, watched=dict(itertools.islice(watched.items(), MAX_FILES)))
+
+
+def _code_stamps(spec: SubjectSpec) -> dict[str, FileStamp]:
+    """Return the files that the code behind a subject ran and read, maybe long before."""
+    addresses = [parse_model(spec.model)]
+    addresses += [parse_data(item) for item in (spec.data, spec.calibration_data) if item]
+    files = [*spec.criterion_files, *(item.name for item in addresses if item.factory)]
+    folders = {Path(file).expanduser().resolve().parent for file in files}
+    return {name: found for folder in folders for name, found in folder_stamps(folder).items()}
+
+
+def _loaded(spec: SubjectSpec, roots: Sequence[Path] | None, cache: Path | None) -> Subject:
     for path in spec.criterion_files:
         load_criterion_file(check_path(Path(path), roots=roots))
     task = task_named(spec.task)
@@ -112,7 +146,20 @@ def load_subject(spec: SubjectSpec, *, roots: Sequence[Path] | None = None) -> S
             notes=loaded.notes + task.notes(outputs),
         )
     data = load_data(parse_data(spec.data), roots=roots)
-    return _with_data(spec, loaded, data, device, fingerprint)
+    if spec.calibration_data is not None:
+        data = LoadedData(data.evaluation, _calibration(spec.calibration_data, spec, roots))
+    return _with_data(spec, loaded, data, device, fingerprint, FileDigests(cache))
+
+
+def _calibration(address: str, spec: SubjectSpec, roots: Sequence[Path] | None) -> Source:
+    """Open data that is there for calibration alone."""
+    if address == spec.data:
+        raise InputError(
+            f"the calibration data {address!r} are the evaluation data, which calibration must not "
+            "see; leave them out, and some that are not evaluated are taken"
+        )
+    data = load_data(parse_data(address), roots=roots)
+    return data.calibration or data.evaluation
 
 
 def _with_data(
@@ -121,6 +168,7 @@ def _with_data(
     data: LoadedData,
     device: torch.device,
     fingerprint: str,
+    files: FileDigests,
 ) -> Subject:
     task = task_named(spec.task)
     source = data.evaluation
@@ -132,22 +180,21 @@ def _with_data(
         own_calibration=None if data.calibration is None else len(data.calibration),
     )
     try:
-        probe = _steady_probe(source, chosen[:PROBE_SAMPLES])
+        probe, _ = source.read(chosen[:PROBE_SAMPLES])
+        check_steady(source, chosen)
         inputs = probe.to(device)
         outputs = checked_outputs(loaded.model, inputs, spec, task)
         classes = task.classes(outputs)
         evaluation = Split(source, chosen, task=task, classes=classes, device=device)
+        odd = source.check_classes(classes)
         evaluation.preload()
-        other = data.calibration or source
-        calibration = (
-            Split(other, calibrating, task=task, classes=classes, device=device)
-            if calibrating
-            else None
-        )
-        data_fingerprint = _subset_fingerprint(source.digest(chosen), chosen, spec.task)
-        calibration_fingerprint = _subset_fingerprint(
-            other.digest(calibrating), calibrating, spec.task
-        )
+        calibration = None
+        if calibrating:
+            other = data.calibration or source
+            calibration = Split(other, calibrating, task=task, classes=classes, device=device)
+            _check_calibration(calibration, evaluation)
+            calibration.preload()
+        data_fingerprint = evaluation.fingerprint(files)
     except Exception as error:
         # A user's data set may raise anything.
         raise read_failure(source.name, error) from error
@@ -162,32 +209,34 @@ def _with_data(
         example=example,
         fingerprint=fingerprint,
         data_fingerprint=data_fingerprint,
-        calibration_fingerprint=calibration_fingerprint,
-        notes=loaded.notes + task.notes(outputs) + _notes(spec, data, evaluation, calibrating),
+        notes=(
+            *loaded.notes,
+            *task.notes(outputs),
+            *source.notes,
+            *odd,
+            *_notes(spec, data, evaluation, calibrating),
+        ),
+        files=files,
     )
 
 
-def _steady_probe(source: Source, indices: Sequence[int]) -> Tensor:
-    """Return the inputs at the indices, read twice.
-
-    Raises:
-        InputError: They differ.
-    """
-    (inputs, targets), (again, others) = source.read(indices), source.read(indices)
-    same_targets = targets is None or others is None or torch.equal(targets, others)
-    if not same_targets or not torch.equal(inputs.nan_to_num(), again.nan_to_num()):
+def _check_calibration(calibration: Split, evaluation: Split) -> None:
+    """Check that the calibration set is of the kind that is evaluated."""
+    if calibration.source is evaluation.source:
+        return
+    if calibration.input_shape != evaluation.input_shape:
         raise InputError(
-            f"{source.name!r} gives other samples each time it is read: leave out random "
-            "augmentation, or fix its random numbers for each sample"
+            f"{calibration.source.name!r}: calibration inputs have shape "
+            f"{calibration.input_shape}, those that are evaluated {evaluation.input_shape}"
         )
-    return inputs
+    check_steady(calibration.source, calibration.indices)
 
 
 def _notes(
     spec: SubjectSpec, data: LoadedData, evaluation: Split, calibrating: Sequence[int]
 ) -> tuple[str, ...]:
     notes = []
-    if data.calibration is None:
+    if data.calibration is None and calibrating:
         notes.append(
             f"Calibration uses {len(calibrating)} samples of the same data that are not among the "
             f"{len(evaluation)} evaluated."
@@ -272,19 +321,10 @@ def _guesses(model: nn.Module) -> list[tuple[int, ...]]:
 
 def _fingerprint(model: nn.Module) -> str:
     """Hash the weights by content, and the architecture as its modules print themselves."""
-    content = hashlib.sha256(repr(model).encode())
+    content = hashlib.sha256(ADDRESS.sub("", repr(model)).encode())
     for name, tensor in sorted(model.state_dict().items()):
         content.update(name.encode() + hash_bytes(tensor))
     return content.hexdigest()
-
-
-def _subset_fingerprint(digest: str, indices: Sequence[int], task: str) -> str:
-    """Hash samples and what is asked of them: other tasks have other numbers and statistics.
-
-    That of classification is the one of programs that knew no other task.
-    """
-    asked = "" if task == DEFAULT_TASK else f"|{task}"
-    return hashlib.sha256(f"{digest}|{list(indices)}{asked}".encode()).hexdigest()
 
 
 def _class_names(known: Sequence[str], classes: int) -> tuple[str, ...]:

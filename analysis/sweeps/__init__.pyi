@@ -7,7 +7,7 @@ from .modes import MODES
 from .options import OPTIONS, Option
 from .planned import PlannedSweep, require_data
 from .ratios import MAX_RATIOS, parse_ratios
-from .request import spec_of_options
+from .request import spec_of_options, usual_calibration
 from .sweep import iter_sweep, plan_sweep
 from .timing import Pace, SweepEstimate, Work, estimate_cost
 
@@ -35,4 +35,5 @@ __all__ = [
     "planned_points",
     "require_data",
     "spec_of_options",
+    "usual_calibration",
 ]

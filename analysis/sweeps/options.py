@@ -181,8 +181,17 @@ OPTIONS = Registry(
         Option(
             name="calibration_samples",
             label="Calibration samples",
-            help="Size of the calibration set",
+            help="Size of the calibration set, which is never evaluated",
             metavar="N",
+            unset=f"{_DEFAULTS.subject.calibration_samples}, and 0 where nothing needs them and "
+            "they would have to be taken from the samples to evaluate",
+        ),
+        Option(
+            name="calibration_data",
+            label="Calibration data",
+            help="Data address of samples for calibration alone: none are taken from --data",
+            metavar="ADDRESS",
+            unset="the data's own calibration set, else samples of --data",
         ),
         Option(
             name="batch_size",

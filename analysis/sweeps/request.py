@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from analysis.records import SubjectSpec, SweepSpec
+from analysis.repairs import NO_REPAIR
+from analysis.subjects import DATA_SCHEMES, parse_data
 from analysis.sweeps.options import OPTIONS
 from analysis.tasks import scoring_of
 from pruners.criteria import CRITERIA, load_criterion_file, scoring
@@ -38,7 +41,26 @@ def spec_of_options(given: Mapping[str, Any]) -> SweepSpec:
     fields = {option.name: option.parse(written[option.name]) for option in OPTIONS}
     fields["criteria"] = _criteria(fields["criteria"], parse(fields["granularity"]).kind)
     subject = {option.name: fields.pop(option.name) for option in OPTIONS if option.is_of_subject}
-    return SweepSpec(subject=SubjectSpec(**subject), **fields)
+    asked = subject.pop("calibration_samples")
+    spec = SweepSpec(subject=SubjectSpec(**subject), **fields)
+    count = usual_calibration(spec) if asked is None else asked
+    return replace(spec, subject=replace(spec.subject, calibration_samples=count))
+
+
+def usual_calibration(spec: SweepSpec) -> int:
+    """Return how many calibration samples a sweep has that is not told how many.
+
+    None where nothing needs them and evaluation samples would have to be given up for them.
+
+    Raises:
+        AddressError: The data address is malformed.
+    """
+    subject = spec.subject
+    needs = spec.repair != NO_REPAIR or any(CRITERIA.get(name).needs_data for name in spec.criteria)
+    is_free = subject.calibration_data is not None or (
+        subject.data is not None and DATA_SCHEMES.get(parse_data(subject.data).scheme).is_calibrated
+    )
+    return SubjectSpec(model="").calibration_samples if needs or is_free else 0
 
 
 def _check_fractions(written: Mapping[str, Any]) -> None:

@@ -75,7 +75,7 @@ def run_to_end(
         state, error = records.CANCELLED, ""
         try:
             if _has_turn(store, run_id, heartbeat, progress):
-                opener = open_sweep or _opener(roots)
+                opener = open_sweep or _opener(roots, store.statistics_folder)
                 state = _measure(store, run_id, owner, heartbeat, progress, opener)
         except StoreError as problem:
             # Of a full disk this may be the first write that fits; of a lost run it is refused.
@@ -115,9 +115,10 @@ def _has_turn(store: Store, run_id: str, heartbeat: Heartbeat, progress: OnRun) 
     return not heartbeat.should_stop
 
 
-def _opener(roots: Sequence[Path] | None) -> Opener:
+def _opener(roots: Sequence[Path] | None, cache: Path) -> Opener:
     def opened(row: RunRow) -> PlannedSweep:
-        prepared = edits.prepare(subjects.load_subject(row.spec.subject, roots=roots))
+        subject = subjects.load_subject(row.spec.subject, roots=roots, cache=cache)
+        prepared = edits.prepare(subject)
         return sweeps.plan_sweep(prepared, row.spec)
 
     return opened

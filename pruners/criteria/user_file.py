@@ -21,12 +21,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import runpy
 import threading
 from pathlib import Path
 
 from pruners.criteria.registry import CRITERIA
 from pruners.errors import InputError
+from pruners.user_code import code_digest, code_files, user_folder
 
 # Content digest and criteria of each file, so that loading it again replaces its own criteria.
 _LOADED: dict[Path, tuple[str, tuple[str, ...]]] = {}
@@ -52,7 +52,7 @@ def load_criterion_file(path: str | Path) -> tuple[str, ...]:
 
 
 def _loaded(path: str | Path, file: Path) -> tuple[str, ...]:
-    version = hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    version = _version(file)
     old_version, old_names = _LOADED.pop(file, ("", ()))
     known = [name for name in old_names if name in CRITERIA.names()]
     if version == old_version and len(known) == len(old_names):
@@ -62,7 +62,8 @@ def _loaded(path: str | Path, file: Path) -> tuple[str, ...]:
         CRITERIA.remove(name)
     before = set(CRITERIA.names())
     try:
-        runpy.run_path(str(file))
+        with user_folder(file.parent) as folder:
+            folder.load(file, again=True)
     except InputError as error:
         _forget(before)
         raise InputError(f"criterion file {path}: {error}") from None
@@ -73,10 +74,21 @@ def _loaded(path: str | Path, file: Path) -> tuple[str, ...]:
     added = tuple(name for name in CRITERIA.names() if name not in before)
     if not added:
         raise InputError(f"criterion file {path} registers no criterion; use @criterion(...)")
+    # Its imports may only be found where it looked for them while it ran.
+    version = _version(file)
     for name in added:
         CRITERIA.replace(dataclasses.replace(CRITERIA.get(name), version=version))
     _LOADED[file] = (version, added)
     return added
+
+
+def _version(file: Path) -> str:
+    """Return a digest of a file's code, and of the users' code that it imports."""
+    files = code_files(file)
+    said = hashlib.sha256(file.read_bytes()).hexdigest()
+    if files != (file,):
+        said = hashlib.sha256(f"{said}{code_digest(files)}".encode()).hexdigest()
+    return said[:16]
 
 
 def _forget(before: set[str]) -> None:

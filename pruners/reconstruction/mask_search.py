@@ -75,14 +75,15 @@ def unit_gate_gradients(layer_gradients: Tensor, index: Tensor, units: int) -> T
 
     Args:
         layer_gradients: ``(N, C)``.
-        index: int64 ``(C,)`` or a period of it, the unit of each channel, -1 = not in the group.
+        index: int64 ``(C,)`` or a period of it, the unit of each channel, -1 = not in the group; on
+            any device.
         units: Number of units.
 
     Returns:
         ``(N, units)``.
     """
     # A grouped convolution reads the same units in each of its groups.
-    index = index.repeat(layer_gradients.shape[1] // len(index))
+    index = index.to(layer_gradients.device).repeat(layer_gradients.shape[1] // len(index))
     inside = index >= 0
     total = layer_gradients.new_zeros(len(layer_gradients), units)
     return total.index_add_(1, index[inside], layer_gradients[:, inside])

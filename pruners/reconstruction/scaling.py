@@ -24,8 +24,9 @@ def unit_scales(
 
     Args:
         parts: For each consumer its moments, output-first weight, the unit of each weight's input
-            ``(G, D)`` (-1: not in the group, factor 1) and bias.
-        kept: Boolean ``(units,)``.
+            ``(G, D)`` (-1: not in the group, factor 1) and bias. All but the units are on one
+            device.
+        kept: Boolean ``(units,)``, on any device.
         ridge: Pull to 1, relative to the mean diagonal.
 
     Returns:
@@ -37,6 +38,7 @@ def unit_scales(
         instead of LSMR with bounds.
     """
     units = len(kept)
+    kept = kept.to(parts[0][1].device)
     normal = torch.zeros(units, units, dtype=torch.float64, device=kept.device)
     target = torch.zeros(units, dtype=torch.float64, device=kept.device)
     for moments, weight, unit_GD, bias in parts:
@@ -58,6 +60,7 @@ def _unit_normal(
 ) -> tuple[Tensor, Tensor]:
     groups = len(moments.gram)
     rows = augmented(weight, bias, groups=groups)
+    unit_GD = unit_GD.to(rows.device)
     product = (rows.transpose(1, 2) @ rows) * moments.gram
     fixed_GE = torch.ones(groups, rows.shape[2], dtype=torch.bool, device=rows.device)
     fixed_GE[:, :-1] = unit_GD < 0

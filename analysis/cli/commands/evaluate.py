@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from analysis import evaluation, recovery
-from analysis.cli.options import Json, Workspace, plan_of_file, prepare_subject
+from analysis.cli.options import (
+    CalibrationData,
+    CalibrationSamples,
+    Json,
+    Workspace,
+    calibrated,
+    plan_of_file,
+    prepare_subject,
+)
 from analysis.cli.output import (
     drop_text,
     print_json,
@@ -19,6 +27,7 @@ from analysis.cli.output import (
     progress_bar,
     right_columns,
     say,
+    say_notes,
     score_columns,
 )
 from analysis.repairs import NO_REPAIR, REPAIRS, check_repair, plan_repairs
@@ -50,6 +59,8 @@ def evaluate(
         str,
         typer.Option(help=repair_help("Repair without training, as in recover."), metavar="NAME"),
     ] = NO_REPAIR,
+    calibration_samples: CalibrationSamples = None,
+    calibration_data: CalibrationData = None,
     latency_seconds: Annotated[
         float, typer.Option(help="Time for the latency measurement; 0 leaves it out.", metavar="X")
     ] = 5.0,
@@ -68,7 +79,10 @@ def evaluate(
         subject = dataclasses.replace(subject, samples=samples)
     if device is not None:
         subject = dataclasses.replace(subject, device=device)
+    subject = calibrated(subject, data=calibration_data, samples=calibration_samples, repair=repair)
     prepared = prepare_subject(subject, workspace)
+    if subject.calibration_samples != chosen.subject.calibration_samples:
+        say_notes(prepared.subject.notes)
     recovery = repaired(prepared, chosen, repair)
     found = evaluated(prepared, chosen, recovery, latency_seconds=latency_seconds)
     if as_json:
@@ -137,5 +151,4 @@ def _print(path: Path, found: Evaluation, words: Words) -> None:
     )
     if found.agrees is not None:
         say(f"{found.same_answers} of {found.samples} answers of masked and removed are the same.")
-    for note in found.notes:
-        say(note)
+    say_notes(found.notes)

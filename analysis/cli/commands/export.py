@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,14 +17,17 @@ from analysis.cli.commands.evaluate import (
     repaired,
 )
 from analysis.cli.options import (
+    CalibrationData,
+    CalibrationSamples,
     Json,
     Workspace,
+    calibrated,
     check_folder,
     open_store,
     plan_of_file,
     prepare_subject,
 )
-from analysis.cli.output import print_json, print_table, say
+from analysis.cli.output import print_json, print_table, say, say_notes
 from analysis.interop import FORMATS
 from analysis.repairs import NO_REPAIR
 from pruners.errors import UnknownNameError
@@ -50,6 +54,8 @@ def export(
             metavar="NAME",
         ),
     ] = NO_REPAIR,
+    calibration_samples: CalibrationSamples = None,
+    calibration_data: CalibrationData = None,
     measures: Annotated[
         bool, typer.Option("--evaluate", help="Measure the plan first and put the result in.")
     ] = False,
@@ -61,7 +67,12 @@ def export(
     check_plan_repair(repair)
     chosen = plan_of_file(plan)
     check_folder(out)
-    prepared = prepare_subject(chosen.subject, workspace)
+    subject = calibrated(
+        chosen.subject, data=calibration_data, samples=calibration_samples, repair=repair
+    )
+    prepared = prepare_subject(subject, workspace)
+    if subject.calibration_samples != chosen.subject.calibration_samples:
+        say_notes(prepared.subject.notes)
     points = _points(chosen, prepared, workspace)
     recovery = repaired(prepared, chosen, repair)
     evaluation = evaluated(prepared, chosen, recovery) if measures else None
@@ -82,8 +93,7 @@ def export(
         print_json({"format": format, "files": files, "notes": list(found.notes)})
         return
     print_table("Written", ("file", "content"), found.files)
-    for note in found.notes:
-        say(note)
+    say_notes(found.notes)
 
 
 def _points(plan: Plan, prepared: PreparedSubject, workspace: Path | None) -> pd.DataFrame | None:
@@ -96,7 +106,11 @@ def _points(plan: Plan, prepared: PreparedSubject, workspace: Path | None) -> pd
     except UnknownNameError:
         say(f"Run {plan.run}, which the plan was chosen from, is not in this workspace.")
         return None
-    if not row.is_of(prepared.identity):
+    identity = prepared.identity
+    if prepared.subject.spec.calibration_samples != plan.subject.calibration_samples:
+        # Other samples are evaluated here than in the run, for some calibrate the repair.
+        identity = dataclasses.replace(identity, data=row.data_fingerprint)
+    if not row.is_of(identity):
         say(f"Run {plan.run} measured another content of the subject; its points are left out.")
         return None
     return store.points.table(row.run_id)

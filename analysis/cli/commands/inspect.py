@@ -8,7 +8,7 @@ import typer
 
 from analysis import subjects
 from analysis.cli.options import Device, Json
-from analysis.cli.output import print_json, print_table, say
+from analysis.cli.output import print_json, print_table, say, say_notes
 from analysis.records import SubjectSpec
 
 if TYPE_CHECKING:
@@ -33,8 +33,7 @@ def inspect(
         print_json(found)
         return
     _print(model, found)
-    for note in subject.notes:
-        say(note)
+    say_notes(subject.notes)
 
 
 def _print(model: str, found: Inventory) -> None:

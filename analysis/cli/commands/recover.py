@@ -10,7 +10,16 @@ import typer
 
 from analysis import interop, recovery
 from analysis.cli.commands.evaluate import PlanFile
-from analysis.cli.options import Json, Workspace, check_folder, plan_of_file, prepare_subject
+from analysis.cli.options import (
+    CalibrationData,
+    CalibrationSamples,
+    Json,
+    Workspace,
+    calibrated,
+    check_folder,
+    plan_of_file,
+    prepare_subject,
+)
 from analysis.cli.output import (
     drop_text,
     duration,
@@ -19,6 +28,7 @@ from analysis.cli.output import (
     progress_bar,
     right_columns,
     say,
+    say_notes,
     score_columns,
 )
 from analysis.repairs import REPAIRS, plan_repairs
@@ -39,10 +49,8 @@ def recover(
         int | None,
         typer.Option(help="Samples to evaluate.  [default: those of the plan]", metavar="N"),
     ] = None,
-    calibration_samples: Annotated[
-        int | None,
-        typer.Option(help="Samples to repair on.  [default: those of the plan]", metavar="N"),
-    ] = None,
+    calibration_samples: CalibrationSamples = None,
+    calibration_data: CalibrationData = None,
     device: Annotated[
         str | None,
         typer.Option(help="cpu, cuda, cuda:1 or mps.  [default: that of the plan]", metavar="NAME"),
@@ -62,13 +70,14 @@ def recover(
     subject = chosen.subject
     if samples is not None:
         subject = dataclasses.replace(subject, samples=samples)
-    if calibration_samples is not None:
-        subject = dataclasses.replace(subject, calibration_samples=calibration_samples)
+    subject = calibrated(subject, data=calibration_data, samples=calibration_samples, repair=method)
     if device is not None:
         subject = dataclasses.replace(subject, device=device)
     if out is not None:
         check_folder(out)
     prepared = prepare_subject(subject, workspace)
+    if subject.calibration_samples != chosen.subject.calibration_samples:
+        say_notes(prepared.subject.notes)
     with progress_bar() as bar:
         task = bar.add_task(f"recovering by {method}", total=None, eta="")
         repaired = recovery.recover_plan(

@@ -11,7 +11,7 @@ import typer
 
 from analysis import curves, records, sweeps, tasks, worker
 from analysis.cli.options import Json, Workspace, open_store, prepare_subject
-from analysis.cli.output import duration, print_json, progress_bar, say
+from analysis.cli.output import duration, print_json, progress_bar, say, say_notes
 from analysis.cli.variant_hints import say_gain
 from analysis.records import RunRow, SweepSpec
 from pruners.errors import CancelledError, InputError, PruneScopeError
@@ -70,8 +70,7 @@ def _planned(spec: SweepSpec, workspace: Path | None) -> PlannedSweep:
 def _check_and_announce(store: Store, planned: PlannedSweep) -> None:
     """Find out whether the sweep can be done, before anything is entered in the store."""
     known, prepared = worker.known_points(store, planned), planned.prepared
-    for note in prepared.subject.notes:
-        say(note)
+    say_notes(prepared.subject.notes)
     if prepared.evaluator.fallback_reason:
         say(f"Full forward passes are used: {prepared.evaluator.fallback_reason}")
     new = len(planned.points) - len(known)

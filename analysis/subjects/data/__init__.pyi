@@ -6,16 +6,20 @@ from .datasets import (
     open_sample,
     open_torchvision,
 )
+from .file_digests import FileDigests
 from .loading import load_data
-from .sources import MapSource, Source
-from .split import Split, choose
+from .sources import MapSource, Source, hash_bytes
+from .split import Split, choose, first_not_finite
 
 __all__ = [
+    "FileDigests",
     "LoadedData",
     "MapSource",
     "Source",
     "Split",
     "choose",
+    "first_not_finite",
+    "hash_bytes",
     "load_data",
     "open_by_factory",
     "open_imagefolder",

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
+from torch.utils.data import TensorDataset
 
 import sample_models
 from analysis.subjects.address import Address
-from analysis.subjects.allowed_paths import Roots, check_path
+from analysis.subjects.allowed_paths import Roots, check_links, check_path
+from analysis.subjects.data.images import FileSource, ImageSet, find_images
 from analysis.subjects.data.npz import open_npz
 from analysis.subjects.data.sources import ArraySource, MapSource, Source
+from analysis.subjects.data.targets import class_numbers
 from analysis.subjects.factories import call_factory
 from analysis.subjects.torchvision_import import torchvision
 from pruners.errors import AddressError, one_line
@@ -75,12 +76,23 @@ def open_imagefolder(address: Address, roots: Roots) -> LoadedData:
     folder = check_path(Path(address.name), roots=roots)
     if not folder.is_dir():
         raise AddressError(f"{address.text!r}: there is no folder {address.name}")
-    transform = _transform(address, size=address.number("size") or DEFAULT_SIZE)
-    try:
-        dataset = torchvision().datasets.ImageFolder(str(folder), transform=transform)
-    except Exception as error:
-        raise AddressError(f"{address.text!r}: {one_line(error)}") from None
-    return LoadedData(MapSource(address.text, dataset))
+    channels = address.number("channels") or 3
+    if channels not in (1, 3):
+        raise AddressError(f"{address.text!r}: channels is 1 (grey) or 3, found {channels}")
+    found = find_images(folder, name=address.text, roots=roots)
+    transforms = torchvision().transforms
+    steps = _geometry(address, size=address.number("size") or DEFAULT_SIZE)
+    dataset = ImageSet(
+        found,
+        root=folder,
+        channels=channels,
+        before=transforms.Compose(steps),
+        after=transforms.Compose(_normalization(address, channels=channels)),
+    )
+    source = FileSource(
+        address.text, dataset, files=found.files, recipe=_recipe(address), notes=found.notes
+    )
+    return LoadedData(source)
 
 
 def open_torchvision(address: Address, roots: Roots) -> LoadedData:
@@ -92,12 +104,20 @@ def open_torchvision(address: Address, roots: Roots) -> LoadedData:
         raise AddressError(f"unknown torchvision data set {address.name!r}")
     if not root.is_dir():
         raise AddressError(f"{address.text!r}: there is no folder {root}")
+    if kind is datasets.ImageFolder:
+        raise AddressError(f"{address.text!r}: write imagefolder:{root}, with the same options")
+    check_links(root, roots=roots)
     options = _split_options(address, kind)
-    transform = _transform(address, size=address.number("size"))
+    transforms = torchvision().transforms
+    steps = _geometry(address, size=address.number("size"))
+    steps += [transforms.ToTensor(), *_normalization(address)]
     try:
-        dataset = kind(str(root), transform=transform, **options)
+        dataset = kind(str(root), transform=transforms.Compose(steps), **options)
     except Exception as error:
         raise AddressError(f"{address.text!r}: {one_line(error)}") from None
+    if isinstance(dataset, datasets.DatasetFolder):
+        recipe = f"{_recipe(address)}|{options}"
+        return LoadedData(FileSource(address.text, dataset, files=dataset.samples, recipe=recipe))
     return LoadedData(MapSource(address.text, dataset))
 
 
@@ -115,22 +135,34 @@ def _split_options(address: Address, kind: type) -> dict[str, Any]:
     return {}
 
 
-def _transform(address: Address, *, size: int | None) -> Callable[[Any], Any]:
+def _recipe(address: Address) -> str:
+    """Return how files become inputs, as a part of the fingerprint."""
+    names = ("size", "resize", "mean", "std", "channels")
+    return f"{address.scheme}|{[(name, address.options.get(name)) for name in names]}"
+
+
+def _geometry(address: Address, *, size: int | None) -> list[Any]:
+    if size is None:
+        return []
     transforms = torchvision().transforms
-    steps: list[Any] = []
-    if size is not None:
-        resize = address.number("resize") or round(size / CROP_SHARE)
-        steps += [transforms.Resize(resize), transforms.CenterCrop(size)]
-    steps.append(transforms.ToTensor())
+    resize = address.number("resize") or round(size / CROP_SHARE)
+    return [transforms.Resize(resize), transforms.CenterCrop(size)]
+
+
+def _normalization(address: Address, *, channels: int | None = None) -> list[Any]:
     mean, std = address.numbers("mean"), address.numbers("std")
     if std is not None and 0.0 in std:
         raise AddressError(f"{address.text!r}: std must not be 0")
-    if mean is not None or std is not None:
-        # One number of the two given stands for all channels of the other.
-        width = max(len(mean or ()), len(std or ()))
-        steps.append(transforms.Normalize(_spread(mean, 0.0, width), _spread(std, 1.0, width)))
-    composed: Callable[[Any], Any] = transforms.Compose(steps)
-    return composed
+    if mean is None and std is None:
+        return []
+    # One number of the two given stands for all channels of the other.
+    width = max(len(mean or ()), len(std or ()))
+    if channels is not None and width not in (1, channels):
+        raise AddressError(
+            f"{address.text!r}: mean and std have {width} numbers for {channels} channels"
+        )
+    normalize = torchvision().transforms.Normalize
+    return [normalize(_spread(mean, 0.0, width), _spread(std, 1.0, width))]
 
 
 def _spread(values: tuple[float, ...] | None, default: float, width: int) -> list[float]:
@@ -141,14 +173,24 @@ def _spread(values: tuple[float, ...] | None, default: float, width: int) -> lis
 def open_by_factory(address: Address, roots: Roots) -> LoadedData:
     """Open the data set that a function of the user returns."""
     found = call_factory(address, roots=roots)
-    tensors = getattr(found, "tensors", None)
-    # A subclass may give its tensors back changed.
-    plain = torch.utils.data.TensorDataset
-    if isinstance(found, plain) and type(found).__getitem__ is plain.__getitem__ and tensors:
-        labels = tensors[1].long() if len(tensors) > 1 else None
-        return LoadedData(
-            ArraySource(
-                address.text, inputs=tensors[0], labels=labels, prepare=lambda batch: batch.float()
-            )
-        )
+    # A subclass gives what its own code makes of the tensors.
+    if type(found) is TensorDataset and found.tensors:
+        return LoadedData(_tensors(address, *found.tensors))
     return LoadedData(MapSource(address.text, found))
+
+
+def _tensors(address: Address, inputs: Tensor, *more: Tensor) -> ArraySource:
+    if len(more) > 1:
+        raise AddressError(
+            f"{address.text!r}: the data set gives {len(more) + 1} tensors a sample, and nothing "
+            "says which is the target; a data set gives (input, target)"
+        )
+    if inputs.is_complex():
+        raise AddressError(f"{address.text!r}: inputs are complex; real numbers are needed")
+    try:
+        labels = class_numbers(more[0]) if more else None
+    except ValueError as error:
+        raise AddressError(f"{address.text!r}: the target {error}") from None
+    return ArraySource(
+        address.text, inputs=inputs.detach(), labels=labels, prepare=lambda batch: batch.float()
+    )

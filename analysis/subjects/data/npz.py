@@ -64,7 +64,7 @@ def _arrays(address: Address, path: Path) -> dict[str, Array]:
 
 
 def _inputs(address: Address, images: Array) -> Tensor:
-    if images.dtype == np.uint8 and images.ndim in (3, 4):
+    if images.dtype == np.uint8 and (images.ndim == 3 or _has_channels_last(images)):
         tensor = torch.from_numpy(images)
         return tensor[:, None] if images.ndim == 3 else tensor.permute(0, 3, 1, 2)
     if np.issubdtype(images.dtype, np.floating) and images.ndim >= 2:
@@ -76,8 +76,13 @@ def _inputs(address: Address, images: Array) -> Tensor:
     )
 
 
+def _has_channels_last(images: Array) -> bool:
+    """Return whether 4 dims end in what may be channels, and not in rows and columns."""
+    return images.ndim == 4 and (images.shape[3] <= 4 or images.shape[1] > 4)
+
+
 def _labels(address: Address, labels: Array, count: int) -> Tensor:
-    if labels.shape != (count,) or not np.issubdtype(labels.dtype, np.integer):
+    if labels.shape != (count,) or labels.dtype.kind not in "iub":
         raise AddressError(
             f"{address.text!r}: labels must be {count} class numbers; found {labels.dtype} "
             f"{labels.shape}"

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
 
+from analysis.subjects.data.file_digests import FileDigests
+from analysis.subjects.data.targets import class_number
 from pruners.errors import AddressError
 
 Batch = tuple[Tensor, Tensor | None]
+# Samples that are looked at at a time where all of them are hashed.
+CHUNK = 64
+# Digests of files that remember none.
+NOTHING = FileDigests()
 
 
 class Source(Protocol):
@@ -21,10 +28,17 @@ class Source(Protocol):
     Attributes:
         name: The address, for messages.
         class_names: Names of the classes; empty if unknown.
+        notes: What a person should know of what was found there.
+        mark: What its fingerprints begin with: not the same where less than all of the content
+            was hashed once, so that fingerprints of older programs are told apart.
+        is_told_by_reading: Whether nothing but reading the samples tells their content.
     """
 
     name: str
     class_names: tuple[str, ...]
+    notes: tuple[str, ...]
+    mark: str
+    is_told_by_reading: bool
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -34,8 +48,16 @@ class Source(Protocol):
         """Return float32 inputs ``(n, ...)`` and int64 labels ``(n,)`` or None."""
         ...
 
-    def digest(self, indices: Sequence[int]) -> str:
-        """Return a fingerprint of the content at the indices, cheap for large data."""
+    def digest(self, indices: Sequence[int], files: FileDigests = NOTHING) -> str:
+        """Return a fingerprint of the whole content at the indices."""
+        ...
+
+    def check_classes(self, classes: int) -> tuple[str, ...]:
+        """Say what is odd about labels of a model with so many classes, one sentence each.
+
+        Raises:
+            AddressError: The labels cannot be those of such a model.
+        """
         ...
 
 
@@ -50,6 +72,10 @@ class ArraySource:
         class_names: Names of the classes.
         recipe: What ``prepare`` does, as a part of the fingerprint.
     """
+
+    notes: tuple[str, ...] = ()
+    mark = ""
+    is_told_by_reading = False
 
     def __init__(
         self,
@@ -77,18 +103,16 @@ class ArraySource:
         labels = None if self._labels is None else self._labels[at]
         return self._prepare(self._inputs[at]), labels
 
-    def digest(self, indices: Sequence[int]) -> str:
+    def digest(self, indices: Sequence[int], files: FileDigests = NOTHING) -> str:
         """Hash inputs and labels at the indices."""
-        at = torch.as_tensor(indices, dtype=torch.int64)
         content = hashlib.sha256(self._recipe.encode())
         for tensor in (self._inputs, self._labels):
-            content.update(b"none" if tensor is None else hash_bytes(tensor[at]))
+            content.update(b"none" if tensor is None else hash_rows(tensor, indices))
         return content.hexdigest()
 
-
-# Samples of a map-style data set whose content goes into the fingerprint; names and sizes of the
-# others have to do, or opening a large data set would read all of it.
-DIGEST_SAMPLES = 64
+    def check_classes(self, classes: int) -> tuple[str, ...]:
+        """Arrays hold class numbers: there is nothing to say."""
+        return ()
 
 
 class MapSource:
@@ -97,16 +121,24 @@ class MapSource:
     Args:
         name: The address.
         dataset: Has ``__len__`` and ``__getitem__``.
+        notes: What a person should know of it.
+
+    Raises:
+        AddressError: It is no such data set.
     """
 
-    def __init__(self, name: str, dataset: Any) -> None:
-        if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
+    mark = "all-"
+    is_told_by_reading = True
+
+    def __init__(self, name: str, dataset: Any, notes: tuple[str, ...] = ()) -> None:
+        if reason := _no_map_style(dataset):
             raise AddressError(
                 f"{name!r}: a data factory returns a map-style data set (with __len__ and "
-                f"__getitem__), this one returned a {type(dataset).__name__}"
+                f"__getitem__), this one returned {reason}"
             )
         self.name = name
-        self.class_names = tuple(str(item) for item in getattr(dataset, "classes", ()) or ())
+        self.class_names = _class_names(dataset)
+        self.notes = notes
         self._dataset = dataset
 
     def __len__(self) -> int:
@@ -116,11 +148,10 @@ class MapSource:
         """Return the samples at the indices."""
         inputs, labels = [], []
         for index in indices:
-            item = self._dataset[index]
-            pair = isinstance(item, tuple | list)
-            inputs.append(self._input(item[0] if pair else item, index))
-            if pair and len(item) > 1:
-                labels.append(self._label(item[1], index))
+            value, target = self._parts(self._dataset[index], index)
+            inputs.append(self._input(value, index))
+            if target:
+                labels.append(self._label(target[0], index))
         if len({tuple(item.shape) for item in inputs}) > 1:
             first = next(item.shape for item in inputs if item.shape != inputs[0].shape)
             raise AddressError(
@@ -130,45 +161,112 @@ class MapSource:
         stacked = torch.stack(inputs) if inputs else torch.empty(0)
         return stacked, torch.tensor(labels, dtype=torch.int64) if labels else None
 
+    def _parts(self, item: Any, index: int) -> tuple[Any, tuple[Any, ...]]:
+        """Split a sample into its input and its target, if it has one."""
+        if isinstance(item, dict):
+            raise AddressError(
+                f"{self.name!r}: sample {index} is a dict of {', '.join(map(str, item))}; a data "
+                "set gives (input, target)"
+            )
+        if not isinstance(item, tuple | list):
+            return item, ()
+        if not 1 <= len(item) <= 2:
+            raise AddressError(
+                f"{self.name!r}: sample {index} has {len(item)} parts, and nothing says which is "
+                "the target; a data set gives (input, target)"
+            )
+        return item[0], tuple(item[1:])
+
     def _input(self, value: Any, index: int) -> Tensor:
         if not isinstance(value, Tensor | np.ndarray):
             raise AddressError(
                 f"{self.name!r}: sample {index} is a {type(value).__name__}; a data set gives "
                 "tensors (add a transform)"
             )
-        tensor = torch.as_tensor(value)
+        tensor = torch.as_tensor(value).detach()
+        if tensor.is_complex():
+            raise AddressError(f"{self.name!r}: sample {index} is complex; inputs are real numbers")
         return tensor.float()
 
     def _label(self, value: Any, index: int) -> int:
         try:
-            number = int(value)
-        except (TypeError, ValueError):
-            number, value = -1, f"a {type(value).__name__}"
-        if number < 0 or number != value:
-            raise AddressError(
-                f"{self.name!r}: the target of sample {index} is {value}, not a class number"
-            )
-        return number
+            return class_number(value)
+        except ValueError as error:
+            raise AddressError(f"{self.name!r}: the target of sample {index} {error}") from None
 
-    def digest(self, indices: Sequence[int]) -> str:
-        """Hash the length, file names, targets and the content of some samples."""
-        content = hashlib.sha256(f"{len(self)}".encode())
-        files = getattr(self._dataset, "samples", None)
-        if isinstance(files, list):
-            content.update(repr([files[index] for index in indices]).encode())
-        content.update(repr(getattr(self._dataset, "transform", None)).encode())
-        step = max(1, len(indices) // DIGEST_SAMPLES)
-        for index in list(indices)[::step]:
-            inputs, labels = self.read([index])
-            content.update(hash_bytes(inputs))
-            content.update(b"none" if labels is None else hash_bytes(labels))
-        return content.hexdigest()
+    def digest(self, indices: Sequence[int], files: FileDigests = NOTHING) -> str:
+        """Hash what code makes of the samples at the indices, a few at a time."""
+        parts = range(0, len(indices), CHUNK)
+        return content_digest(self.read(indices[first : first + CHUNK]) for first in parts)
+
+    def check_classes(self, classes: int) -> tuple[str, ...]:
+        """Say where the data names another number of classes than the model has."""
+        if not self.class_names or len(self.class_names) == classes:
+            return ()
+        return (
+            f"The data names {len(self.class_names)} classes, the model gives {classes} logits: "
+            "labels may not mean what the model was trained on.",
+        )
+
+
+def _no_map_style(dataset: Any) -> str:
+    """Return what a data set is instead of map-style, in words; empty if it is."""
+    kind = f"a {type(dataset).__name__}"
+    if isinstance(dataset, DataLoader):
+        return f"{kind}; return its .dataset"
+    if isinstance(dataset, IterableDataset):
+        return f"{kind}, which only gives samples in a row; return a list of them"
+    if isinstance(dataset, tuple) and any(isinstance(item, Tensor) for item in dataset):
+        return f"{kind} of tensors; return TensorDataset(inputs, labels)"
+    if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
+        return kind
+    return ""
+
+
+def _class_names(dataset: Any) -> tuple[str, ...]:
+    """Return the names of the classes, also of a part of a data set; empty if unknown."""
+    for _ in range(8):
+        found = getattr(dataset, "classes", None)
+        if found is not None or not hasattr(dataset, "dataset"):
+            break
+        # Subset holds the whole there.
+        dataset = dataset.dataset
+    try:
+        return tuple(str(item) for item in found or ())
+    except (TypeError, ValueError):
+        return ()
+
+
+def content_digest(batches: Iterable[Batch]) -> str:
+    """Return a digest of inputs and labels in order, however they are cut into batches."""
+    inputs, labels = hashlib.sha256(), hashlib.sha256()
+    shape: tuple[int, ...] = ()
+    for values, targets in batches:
+        shape = tuple(values.shape[1:])
+        inputs.update(raw_bytes(values))
+        labels.update(b"none" if targets is None else raw_bytes(targets))
+    return f"{shape}{inputs.hexdigest()}{labels.hexdigest()}"
 
 
 def hash_bytes(tensor: Tensor) -> bytes:
     """Return the SHA-256 digest of a tensor's type, shape and content."""
-    plain = tensor.detach().cpu().contiguous()
-    content = hashlib.sha256(f"{plain.dtype}{tuple(plain.shape)}".encode())
-    # A view as bytes also covers the types that NumPy does not know.
-    content.update(plain.reshape(-1).view(torch.uint8).numpy().data if plain.numel() else b"")
+    content = hashlib.sha256(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
+    content.update(raw_bytes(tensor))
     return content.digest()
+
+
+def hash_rows(tensor: Tensor, indices: Sequence[int]) -> bytes:
+    """Return `hash_bytes` of the rows at the indices, without a copy of all of them."""
+    shape = (len(indices), *tensor.shape[1:])
+    content = hashlib.sha256(f"{tensor.dtype}{shape}".encode())
+    for first in range(0, len(indices), CHUNK):
+        at = torch.as_tensor(indices[first : first + CHUNK], dtype=torch.int64)
+        content.update(raw_bytes(tensor[at]))
+    return content.digest()
+
+
+def raw_bytes(tensor: Tensor) -> memoryview | bytes:
+    """Return a tensor's content in order."""
+    plain = tensor.detach().cpu().contiguous()
+    # A view as bytes also covers the types that NumPy does not know.
+    return plain.reshape(-1).view(torch.uint8).numpy().data if plain.numel() else b""

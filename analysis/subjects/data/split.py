@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from analysis.subjects.data.sources import Source
+from analysis.records import DEFAULT_TASK
+from analysis.subjects.data.file_digests import FileDigests
+from analysis.subjects.data.sources import CHUNK, Source, content_digest
 from analysis.tasks import CLASSIFICATION, Task
 from pruners.calls import spans
 from pruners.errors import InputError, one_line
 
 # Subsets up to this size stay in memory as float32.
 PRELOAD_BYTES = 512 * 2**20
+# Samples that are read twice: data that differ then differ in each run.
+TWICE = 64
 
 
 class Split:
@@ -80,6 +85,26 @@ class Split:
         for first, last in spans(len(self), batch_size):
             yield self.part(first, last)
 
+    def finite_batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Yield batches for statistics, as `batches` does.
+
+        Raises:
+            InputError: An input is not finite: no statistic would be.
+        """
+        for number, (inputs, labels) in enumerate(self.batches(batch_size)):
+            at = first_not_finite(inputs)
+            if at is not None:
+                sample = self.named(number * batch_size + at)
+                raise InputError(
+                    f"{self.source.name!r}: {sample} holds numbers that are not finite, so that "
+                    "nothing can be calibrated on it"
+                )
+            yield inputs, labels
+
+    def named(self, position: int) -> str:
+        """Return what messages call a sample: its number in the data."""
+        return f"sample {self.indices[position]}"
+
     def part(self, first: int, last: int) -> tuple[Tensor, Tensor | None]:
         """Return inputs and labels of the samples ``first`` to ``last - 1``, as in `batches`."""
         self.preload()
@@ -91,6 +116,21 @@ class Split:
         if self._device.type == "cuda" and tensor.device.type == "cpu":
             tensor = tensor.pin_memory()
         return tensor.to(self._device, non_blocking=True)
+
+    def fingerprint(self, files: FileDigests) -> str:
+        """Return a SHA-256 of the choice, and of the content of all inputs and labels.
+
+        Other tasks have other numbers and statistics; a fingerprint of classification is that of
+        programs that knew no other task.
+        """
+        if self.source.is_told_by_reading:
+            parts = range(0, len(self), CHUNK)
+            digest = content_digest(self._slice(first, first + CHUNK) for first in parts)
+        else:
+            digest = self.source.digest(self.indices, files)
+        asked = "" if self._task.name == DEFAULT_TASK else f"|{self._task.name}"
+        choice = f"{digest}|{list(self.indices)}{asked}"
+        return self.source.mark + hashlib.sha256(choice.encode()).hexdigest()
 
     def _slice(self, first: int, last: int) -> tuple[Tensor, Tensor | None]:
         if self._memory is None:
@@ -111,6 +151,35 @@ class Split:
         if problem := self._task.target_problem(labels, self._classes):
             at, text = problem
             raise InputError(f"{self.source.name!r}: sample {indices[at]} {text}")
+
+
+def first_not_finite(values: Tensor) -> int | None:
+    """Return the place of the first row of ``(N, ...)`` that is not finite; None if all are."""
+    if bool(torch.isfinite(values).all()):
+        return None
+    rows = torch.isfinite(values).reshape(len(values), -1).all(1)
+    return int((~rows).nonzero()[0])
+
+
+def check_steady(source: Source, indices: Sequence[int]) -> None:
+    """Check that samples are the same each time they are read.
+
+    Raises:
+        InputError: One is not; all that is measured would depend on chance.
+    """
+    indices = indices[:TWICE]
+    for one, other in zip(source.read(indices), source.read(indices), strict=True):
+        if one is None or other is None:
+            continue
+        one, other = one.nan_to_num(), other.nan_to_num()
+        same = one.shape == other.shape and (one == other).flatten(1 if one.dim() > 1 else 0)
+        if same is False or not bool(same.all()):
+            at = 0 if same is False else int((~same.reshape(len(one), -1)).any(1).nonzero()[0])
+            raise InputError(
+                f"{source.name!r}: sample {indices[at]} is another one each time it is read: a "
+                "random transform is left in, or something is counted; take the transform of the "
+                "evaluation, or seed it by the index"
+            )
 
 
 def choose(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -45,9 +46,7 @@ def load_model(address: Address, *, roots: Roots = None) -> LoadedModel:
         AddressError: What the address names is missing, raises, or does not fit the weights.
     """
     scheme = MODEL_SCHEMES.get(address.scheme)
-    weights = address.path("weights")
-    if weights is not None:
-        weights = check_path(weights, roots=roots)
+    weights = _weights_file(address, roots)
     model, shape = _built_from(scheme, address, roots)
     if not isinstance(model, nn.Module):
         raise AddressError(
@@ -61,7 +60,7 @@ def load_model(address: Address, *, roots: Roots = None) -> LoadedModel:
         raise AddressError(f"{address.text!r}: {error}") from None
     notes: tuple[str, ...] = ()
     if weights is not None:
-        load_weights(model, weights)
+        notes = load_weights(model, weights, place=address.options.get("key"))
     elif scheme.is_random:
         notes = ("The weights are random: the address names no #weights=FILE.",)
     if not any(True for _ in model.parameters()):
@@ -85,6 +84,15 @@ def load_model(address: Address, *, roots: Roots = None) -> LoadedModel:
             "put into eval mode; what is measured would depend on the batch or on chance"
         )
     return LoadedModel(model, shape, notes)
+
+
+def _weights_file(address: Address, roots: Roots) -> Path | None:
+    path = address.path("weights")
+    if path is not None:
+        return check_path(path, roots=roots)
+    if "key" in address.options:
+        raise AddressError(f"{address.text!r}: key says which weights of #weights=FILE are taken")
+    return None
 
 
 def _built_from(scheme: Scheme[Built], address: Address, roots: Roots) -> Built:

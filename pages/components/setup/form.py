@@ -151,12 +151,21 @@ def _advanced(start: SubjectSpec) -> dict[str, Any]:
                 st.number_input(
                     "Calibration samples",
                     value=start.calibration_samples,
-                    min_value=1,
+                    min_value=0,
                     step=128,
                     key="setup_calibration",
                     help="Criteria that need data read these; never the evaluation subset.",
                 )
             ),
+            "calibration_data": st.text_input(
+                "Calibration data",
+                value=start.calibration_data or "",
+                placeholder="an address, as for data",
+                key="setup_calibration_data",
+                help="Samples for calibration alone. Without, data that has no calibration set of "
+                "its own gives up some of those to evaluate.",
+            ).strip()
+            or None,
             "memory_limit": int(
                 st.number_input(
                     "Memory limit (MiB)",

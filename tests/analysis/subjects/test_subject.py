@@ -167,7 +167,7 @@ def test_what_does_not_fit_is_one_clear_line(spec: SubjectSpec, says: str) -> No
     [
         ({"samples": 0}, "samples must be at least 1"),
         ({"batch_size": 0}, "batch size must be at least 1"),
-        ({"calibration_samples": 0}, "calibration samples must be"),
+        ({"calibration_samples": -1}, "calibration samples must be"),
         ({"memory_limit": 0}, "at least 1 MiB, found 0 bytes"),
         ({"seed": -1}, "seed"),
     ],

@@ -1,0 +1,25 @@
+"""Code in users' own files: run, so that folders do not meet, and known by all that it imports."""
+
+from pruners.user_code.folders import PREFIX, UserFolder, folder_stamps, user_folder
+from pruners.user_code.opened_files import (
+    MAX_FILES,
+    FileStamp,
+    file_stamp,
+    is_library,
+    opened_files,
+)
+from pruners.user_code.reading import code_digest, code_files
+
+__all__ = [
+    "FileStamp",
+    "MAX_FILES",
+    "PREFIX",
+    "UserFolder",
+    "code_digest",
+    "code_files",
+    "file_stamp",
+    "folder_stamps",
+    "is_library",
+    "opened_files",
+    "user_folder",
+]

@@ -1,0 +1,423 @@
+"""What numbers depend on is told by all of its content, and by nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from analysis.cli import main
+from analysis.edits import prepare
+from analysis.evaluation.session import Subjects
+from analysis.records import SubjectSpec
+from analysis.records.run import Identity
+from analysis.store.store import Store
+from analysis.subjects.data.file_digests import SETTLED_SECONDS, FileDigests
+from analysis.subjects.data.sources import hash_bytes, hash_rows
+from analysis.subjects.data.split import Split
+from analysis.subjects.subject import load_subject
+from pruners.errors import InputError
+
+COUNT = 200
+# Labels lie beside the inputs, both in text, and a transform prints where it lies in memory.
+DATA = """
+import json
+from pathlib import Path
+import torch
+from torch.utils.data import Dataset
+from recipes import scaled
+
+HERE = Path(__file__).parent
+
+class Listed(Dataset):
+    def __init__(self):
+        self.rows = json.loads((HERE / "rows.json").read_text())
+        self.transform = lambda x: scaled(x)
+    def __len__(self):
+        return len(self.rows)
+    def __getitem__(self, index):
+        *values, label = self.rows[index]
+        return self.transform(torch.tensor(values)), label
+
+def build():
+    return Listed()
+"""
+MODEL = """
+import torch
+from torch import nn
+from recipes import bent
+
+class Bent(nn.Module):
+    # Which branch is taken depends on the values: no graph of it can be captured.
+    power = 1.0
+    def __init__(self):
+        super().__init__()
+        self.power = Bent.power
+        self.act = lambda x: x.relu()
+    def forward(self, x):
+        return self.act(bent(x)) ** self.power if bool(x.sum() > -1e9) else x
+
+def build():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 8), Bent(), nn.Linear(8, 4))
+
+class Held(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(3, 4)
+        self.register_buffer("shift", torch.tensor([SHIFT]), persistent=False)
+    def forward(self, x):
+        return self.fc(x + self.shift)
+
+SHIFT = 0.0
+
+def held():
+    torch.manual_seed(0)
+    return nn.Sequential(Held())
+"""
+RECIPES = """
+def scaled(x): return x * factor()
+def factor(): return 1.0
+def bent(x): return x - shift()
+def shift(): return 0.0
+"""
+
+
+def write_rows(folder: Path, wrong: int = COUNT, shifted: int | None = None) -> None:
+    """Write labels of which those from ``wrong`` on are wrong, and perhaps one other input."""
+    values = np.random.default_rng(0).normal(size=(COUNT, 3)).round(3).tolist()
+    if shifted is not None:
+        values[shifted][1] += 0.25
+    rows = [[*item, (n + (n >= wrong)) % 4] for n, item in enumerate(values)]
+    (folder / "rows.json").write_text(str(rows), encoding="utf-8")
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> SubjectSpec:
+    for name, text in (("data.py", DATA), ("model.py", MODEL), ("recipes.py", RECIPES)):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    write_rows(tmp_path)
+    return SubjectSpec(
+        model=f"{tmp_path}/model.py:build", data=f"{tmp_path}/data.py:build", calibration_samples=40
+    )
+
+
+@pytest.mark.parametrize("place", [0, 1, 37, 100, COUNT - 1])
+def test_every_label_and_every_input_counts(spec: SubjectSpec, tmp_path: Path, place: int) -> None:
+    """B1 of issue 9: labels beyond 64 samples could be corrected without a word.
+
+    A sample is in the evaluation or in the calibration set: its fingerprint changes.
+    """
+    before = load_subject(spec)
+    assert before.evaluation is not None
+    known = (before.data_fingerprint, before.calibration_fingerprint)
+    is_evaluated = place in before.evaluation.indices
+    for change in ({"shifted": place}, {"wrong": place}):
+        write_rows(tmp_path, **change)
+        found = load_subject(spec)
+        now = (found.data_fingerprint, found.calibration_fingerprint)
+        assert now[0] != known[0] or not is_evaluated
+        assert now[1] != known[1] or is_evaluated
+        write_rows(tmp_path)
+        again = load_subject(spec)
+        assert (again.data_fingerprint, again.calibration_fingerprint) == known
+
+
+def test_what_helpers_of_the_data_do_counts(spec: SubjectSpec, tmp_path: Path) -> None:
+    """B1 of issue 9: a helper in another file; remarks in it do not count."""
+    before = load_subject(spec).data_fingerprint
+    recipes = tmp_path / "recipes.py"
+    recipes.write_text(f"# A remark.\n{RECIPES}", encoding="utf-8")
+    assert load_subject(spec).data_fingerprint == before
+    recipes.write_text(RECIPES.replace("return 1.0", "return 2.0"), encoding="utf-8")
+    assert load_subject(spec).data_fingerprint != before
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "matters"),
+    [
+        ("recipes.py", "def shift(): return 0.0", "def shift(): return 0.5", True),
+        ("model.py", "power = 1.0", "power = 2.0", True),
+        ("model.py", "x.relu()", "x.sigmoid()", True),
+        (
+            "recipes.py",
+            "def shift(): return 0.0",
+            "def shift():\n    # Nothing.\n    return 0.0",
+            False,
+        ),
+    ],
+)
+def test_all_code_of_a_model_without_graph_counts(
+    spec: SubjectSpec, tmp_path: Path, file: str, old: str, new: str, matters: bool
+) -> None:
+    """B1 of issue 9: only the source of the modules' classes was looked at."""
+    before = prepare(load_subject(spec))
+    assert before.graph is None
+    text = (tmp_path / file).read_text(encoding="utf-8")
+    assert old in text
+    (tmp_path / file).write_text(text.replace(old, new), encoding="utf-8")
+    now = prepare(load_subject(spec))
+    assert (now.program != before.program) == matters
+    assert now.subject.fingerprint == before.subject.fingerprint
+
+
+OPERATOR = """
+import torch
+from torch import nn
+
+@torch.library.custom_op("prunescope_tests::bend", mutates_args=())
+def bend(x: torch.Tensor) -> torch.Tensor:
+    from recipes import shift
+    return x - shift()
+
+@bend.register_fake
+def _(x):
+    return torch.empty_like(x)
+
+class Bent(nn.Module):
+    def forward(self, x):
+        return bend(x)
+
+def build():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 8), Bent(), nn.Linear(8, 4))
+"""
+
+
+def test_the_code_of_own_operators_counts(spec: SubjectSpec, tmp_path: Path) -> None:
+    """Sibling of B1: a graph only names them, whatever they, or their helpers, do."""
+    (tmp_path / "model.py").write_text(OPERATOR, encoding="utf-8")
+    before = prepare(load_subject(spec))
+    assert before.graph is not None
+    text = RECIPES.replace("def shift(): return 0.0", "def shift(): return 0.5")
+    (tmp_path / "recipes.py").write_text(text, encoding="utf-8")
+    now = prepare(load_subject(spec))
+    assert now.identity.change(before.identity) == "forward pass"
+
+
+def test_buffers_that_no_state_dict_holds_count(spec: SubjectSpec, tmp_path: Path) -> None:
+    """Sibling of B1: two such models had equal weights and an equal graph."""
+    spec = dataclasses.replace(spec, model=spec.model.replace(":build", ":held"))
+    before = prepare(load_subject(spec))
+    assert before.graph is not None
+    assert prepare(load_subject(spec)).identity == before.identity
+    path = tmp_path / "model.py"
+    path.write_text(MODEL.replace("SHIFT = 0.0", "SHIFT = 0.5"), encoding="utf-8")
+    now = prepare(load_subject(spec))
+    assert now.identity.change(before.identity) == "forward pass"
+
+
+def test_modules_that_print_an_address_are_known_again(spec: SubjectSpec, tmp_path: Path) -> None:
+    """Sibling of B1: a function in a module's own text made other weights of it each time."""
+    path = tmp_path / "model.py"
+    text = MODEL.replace(
+        "power = 1.0", "power = 1.0\n    def extra_repr(self): return str(self.act)"
+    )
+    path.write_text(text, encoding="utf-8")
+    known = prepare(load_subject(spec)).identity
+    path.write_text(text + "\n# A remark.\n", encoding="utf-8")
+    assert prepare(load_subject(spec)).identity == known
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    monkeypatch.setenv("PRUNESCOPE_WORKSPACE", str(tmp_path / "workspace"))
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        code = main([str(item) for item in arguments])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+def test_corrected_labels_are_measured_again_and_equal_ones_are_not(
+    run: Run, spec: SubjectSpec, tmp_path: Path
+) -> None:
+    """B1 of issue 9: the workspace kept points of labels that were corrected; transforms that
+    print an address were measured again each time.
+    """
+    sweep = ["sweep", "--model", spec.model, "--data", spec.data, "--criteria", "l1"]
+    sweep += ["--ratios", "0.25", "--granularity", "element", "--json"]
+    for wrong in (130, 131, 130):
+        write_rows(tmp_path, wrong)
+        _, out, err = run(*sweep)
+        here = out.split('"correct": ')[1].split(",")[0]
+        _, out, _ = run(*sweep, "--workspace", tmp_path / f"fresh{os.urandom(4).hex()}")
+        assert out.split('"correct": ')[1].split(",")[0] == here
+    assert "0 points to measure, 2 known" in err
+
+
+def test_runs_of_an_older_program_are_refused_with_the_reason(
+    run: Run, spec: SubjectSpec, tmp_path: Path
+) -> None:
+    """B1 of issue 9: their identity says nothing of most samples; the curves stay."""
+    sweep = ["sweep", "--model", spec.model, "--data", spec.data, "--criteria", "l1"]
+    assert run(*sweep, "--ratios", "0.25", "--granularity", "element")[0] == 0
+    store = Store(tmp_path / "workspace")
+    run_id = store.runs.all()[0].run_id
+    row = store.runs.get(run_id)
+    assert row.data_fingerprint.startswith("all-")
+    older = row.data_fingerprint.removeprefix("all-")
+    import sqlite3
+
+    with sqlite3.connect(store.workspace / "prunescope.sqlite") as db:
+        db.execute("UPDATE runs SET data_fingerprint = ?", (older,))
+    code, _, err = run("plan", "--run", run_id, "--out", tmp_path / "plan.json")
+    assert code == 2
+    assert "is of an older version of PruneScope, which told the data" in err
+    assert err.count("\n") == 1
+    assert run("runs", "show", run_id)[0] == 0
+
+
+def test_identities_of_other_kinds_are_not_taken_for_changes_of_code() -> None:
+    one = Identity(weights="w", data="all-d", program="2.13:abc")
+    assert one.change(dataclasses.replace(one, program="2.13:py3.12-abd")) == ""
+    assert one.change(dataclasses.replace(one, program="2.13:abd")) == "forward pass"
+    assert one.change(dataclasses.replace(one, data="d")) == "data"
+    assert dataclasses.replace(one, data="d").tells_less(one)
+    assert not one.tells_less(dataclasses.replace(one, data="d"))
+
+
+def test_runs_on_arrays_keep_their_identity() -> None:
+    """Hashed a few rows at a time, they have the digest that older programs gave them."""
+    tensor = torch.randint(0, 255, (300, 2, 3), dtype=torch.uint8)
+    chosen = torch.randperm(300)[:200].tolist()
+    assert hash_rows(tensor, chosen) == hash_bytes(tensor[chosen])
+    plain = b"torch.uint8(200, 2, 3)" + tensor[chosen].numpy().tobytes()
+    assert hash_rows(tensor, chosen) == hashlib.sha256(plain).digest()
+
+
+def write_pictures(folder: Path, count: int = 6) -> None:
+    for kind in ("a", "b"):
+        (folder / kind).mkdir(parents=True)
+        for number in range(count):
+            Image.new("RGB", (8, 8), (20 * number, 0, 9)).save(folder / kind / f"{number}.bmp")
+
+
+def settle(folder: Path) -> None:
+    """Wait, in effect, until files are old enough to be remembered."""
+    for path in folder.rglob("*.bmp"):
+        os.utime(path, (1e9, 1e9))
+
+
+def test_files_are_hashed_once_and_again_when_they_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B1 of issue 9: remembered by path, size and time, also where a tool puts the time back."""
+    monkeypatch.setattr("analysis.subjects.data.file_digests.SETTLED_SECONDS", -1.0)
+    write_pictures(tmp_path / "d")
+    paths = sorted(str(path) for path in (tmp_path / "d").rglob("*.bmp"))
+    first = FileDigests(tmp_path / "cache")
+    digest = first.of(paths)
+    assert first.hashed == len(paths)
+    again = FileDigests(tmp_path / "cache")
+    assert again.of(paths) == digest == FileDigests().of(paths)
+    assert again.hashed == 0
+    assert again.of(paths[::-1]) != digest
+    path = Path(paths[3])
+    before = path.stat()
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(bytes(content))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert FileDigests(tmp_path / "cache").of(paths) != digest
+    assert SETTLED_SECONDS > 1
+
+
+def test_what_was_just_written_is_not_remembered(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    for text in ("a", "b"):
+        path.write_text(text)
+        digests = FileDigests(tmp_path / "cache")
+        digests.of([str(path)])
+        assert digests.hashed == 1
+    assert not (tmp_path / "cache").exists()
+
+
+def folder_spec(tmp_path: Path) -> SubjectSpec:
+    write_pictures(tmp_path / "d")
+    (tmp_path / "model.py").write_text(
+        "from torch import nn\n"
+        "def build(): return nn.Sequential(nn.Conv2d(3, 4, 8), nn.Flatten(), nn.Linear(4, 2))",
+        encoding="utf-8",
+    )
+    data = f"imagefolder:{tmp_path / 'd'}#size=8&resize=8"
+    return SubjectSpec(model=f"{tmp_path}/model.py:build", data=data, calibration_samples=0)
+
+
+def test_pictures_that_are_overwritten_are_seen(tmp_path: Path) -> None:
+    """E of issue 9: one that was overwritten in its folder left the dashboard as it was."""
+    spec, held = folder_spec(tmp_path), Subjects()
+    first = held.get(spec, [tmp_path], tmp_path / "cache")
+    assert held.peek(spec) is first
+    Image.new("RGB", (8, 8), (3, 4, 5)).save(tmp_path / "d" / "b" / "2.bmp")
+    assert held.peek(spec) is None
+    second = held.get(spec, [tmp_path], tmp_path / "cache")
+    assert second.identity.data != first.identity.data
+    assert held.peek(spec) is second
+
+
+def test_helpers_and_files_that_no_address_names_are_seen(
+    spec: SubjectSpec, tmp_path: Path
+) -> None:
+    """E of issue 9: a helper's code, or the labels in a file beside it, left it as it was, too."""
+    held = Subjects()
+    last = held.get(spec, [tmp_path], tmp_path / "cache")
+    for change in (
+        lambda: write_rows(tmp_path, 50),
+        lambda: (tmp_path / "recipes.py").write_text(RECIPES.replace("1.0", "3.0")),
+    ):
+        change()
+        assert held.peek(spec) is None
+        found = held.get(spec, [tmp_path], tmp_path / "cache")
+        assert found.identity.data != last.identity.data
+        last = found
+
+
+def test_a_picture_that_is_overwritten_in_use_is_refused(tmp_path: Path) -> None:
+    """Sibling of B1: a large folder is read while the sweep goes, after it was hashed."""
+    subject = load_subject(folder_spec(tmp_path))
+    assert subject.evaluation is not None
+    source, indices = subject.evaluation.source, subject.evaluation.indices
+    large = Split(source, indices, classes=2, preload_bytes=0)
+    assert torch.equal(large.part(0, 12)[0], subject.evaluation.part(0, 12)[0])
+    Image.new("RGB", (8, 8), (3, 4, 5)).save(tmp_path / "d" / "b" / "2.bmp")
+    with pytest.raises(InputError, match=r"b/2\.bmp was written again while it was in use"):
+        large.part(0, 12)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_sample_that_the_dense_model_does_not_answer_is_named(
+    run: Run, tmp_path: Path, value: float
+) -> None:
+    """A3 of issue 9: one such sample beyond those probed gave dense loss 0 and state done."""
+    spec = folder_spec(tmp_path)
+    images = np.random.default_rng(0).normal(size=(150, 3, 8, 8)).astype(np.float32)
+    bad = load_subject(dataclasses.replace(spec, data=save(tmp_path, images))).evaluation
+    assert bad is not None
+    place = bad.indices[140]
+    images[place, 1, 2, 3] = value
+    data = save(tmp_path, images)
+    sweep = ["sweep", "--model", spec.model, "--data", data, "--ratios", "0.5", "--criteria"]
+    code, _, err = run(*sweep, "l1")
+    assert code == 2
+    assert f"outputs of sample {place} of '{data}' are not finite" in err
+    code, _, err = run(*sweep, "taylor", "--samples", "10", "--calibration-samples", "140")
+    assert code == 2
+    assert f"sample {place} holds numbers that are not finite" in err
+
+
+def save(folder: Path, images: np.ndarray) -> str:
+    np.savez(folder / "d.npz", images=images, labels=np.zeros(len(images), np.int64))
+    return f"npz:{folder / 'd.npz'}"
