@@ -1,4 +1,4 @@
-from . import allowed_paths
+from . import allowed_paths, fields
 from .address import Address, parse_data, parse_model
 from .allowed_paths import roots_of_environment
 from .models import (
@@ -8,6 +8,8 @@ from .models import (
     build_torchvision,
     load_model,
     sample_names,
+    timm_models,
+    torchvision_models,
 )
 from .overview import GroupRow, Inventory, build_inventory, inventory
 from .schemes import DATA_SCHEMES, MODEL_SCHEMES, Scheme
@@ -30,6 +32,7 @@ __all__ = [
     "build_sample",
     "build_timm",
     "build_torchvision",
+    "fields",
     "inventory",
     "load_model",
     "load_subject",
@@ -38,5 +41,7 @@ __all__ = [
     "roots_of_environment",
     "sample_names",
     "stamp",
+    "timm_models",
     "torchvision",
+    "torchvision_models",
 ]

@@ -16,19 +16,20 @@ percent-encoded (``%26`` for ``&``).
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import unquote
 
+from analysis.subjects.fields import FACTORY, Field, read_count, read_numbers
 from analysis.subjects.schemes import DATA_SCHEMES, MODEL_SCHEMES, Scheme
 from pruners.errors import AddressError
 from pruners.registry import Registry
 
 T = TypeVar("T")
+V = TypeVar("V")
 
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _MODEL_EXAMPLE = "sample:resnet20, torchvision:resnet18#weights=FILE or path/file.py:factory"
@@ -66,14 +67,7 @@ class Address:
         Raises:
             AddressError: It is none.
         """
-        value = self.options.get(option)
-        if value is None:
-            return None
-        if not (value.isascii() and value.isdigit() and int(value) > 0):
-            raise AddressError(
-                f"{self.text!r}: option {option} must be a whole number above 0, found {value!r}"
-            )
-        return int(value)
+        return self._read(option, read_count)
 
     def numbers(self, option: str) -> tuple[float, ...] | None:
         """Return an option that is a list of finite numbers; None if not given.
@@ -81,18 +75,22 @@ class Address:
         Raises:
             AddressError: It is none.
         """
+        return self._read(option, read_numbers)
+
+    def _read(self, option: str, read: Callable[[str], V]) -> V | None:
         value = self.options.get(option)
         if value is None:
             return None
         try:
-            found = tuple(float(part) for part in value.split(","))
-        except ValueError:
-            found = ()
-        if not found or not all(math.isfinite(item) for item in found):
-            raise AddressError(
-                f"{self.text!r}: option {option} must be numbers joined by commas, found {value!r}"
-            )
-        return found
+            return read(value)
+        except ValueError as error:
+            raise AddressError(f"{self.text!r}: option {option} {error}") from None
+
+    @property
+    def values(self) -> dict[str, str]:
+        """What `Scheme.write` makes the address from, by field."""
+        factory = {FACTORY.name: self.factory} if self.factory else {}
+        return {"name": self.name, **factory, **self.options}
 
 
 def parse_model(text: str) -> Address:
@@ -125,10 +123,11 @@ def _parse(text: str, what: str, known: Registry[Scheme[T]], example: str) -> Ad
         raise AddressError(f"{what} address {text!r} names nothing after {scheme!r}:")
     found = known.get(scheme)
     options = _options(tail, text, what, found.options)
-    for name, meaning in found.required.items():
-        if name not in options:
+    for option in found.options:
+        if option.required and option.name not in options:
             raise AddressError(
-                f"{what} address {text!r} needs {meaning}: {found.form.replace('NAME', rest)}"
+                f"{what} address {text!r} needs {option.required}: "
+                f"{found.form.replace('NAME', rest)}"
             )
     return Address(
         text=text.strip(),
@@ -151,7 +150,8 @@ def _factory(body: str, text: str, what: str, example: str) -> tuple[str, str, s
     raise AddressError(f"{what} address {text!r} is of no known form; give for example {example}")
 
 
-def _options(tail: str, text: str, what: str, known: tuple[str, ...]) -> dict[str, str]:
+def _options(tail: str, text: str, what: str, known: Sequence[Field]) -> dict[str, str]:
+    fields = {item.name: item for item in known}
     options: dict[str, str] = {}
     for part in tail.split("&") if tail else ():
         name, equals, value = part.partition("=")
@@ -160,8 +160,10 @@ def _options(tail: str, text: str, what: str, known: tuple[str, ...]) -> dict[st
                 f"{what} address {text!r}: after # come options name=value joined by &, each once; "
                 f"found {part!r}"
             )
-        if name not in known:
-            listed = ", ".join(known) if known else "none"
+        if name not in fields:
+            listed = ", ".join(fields) if fields else "none"
             raise AddressError(f"{what} address {text!r}: unknown option {name!r}; known: {listed}")
         options[name] = unquote(value)
+        if problem := fields[name].problem(options[name]):
+            raise AddressError(f"{what} address {text!r}: option {name} {problem}")
     return options

@@ -11,13 +11,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from analysis.sentences import listed
 from analysis.subjects.address import Address
-from analysis.subjects.allowed_paths import Roots, check_module, check_path
+from analysis.subjects.allowed_paths import Roots, check_module, check_path, missing
+from analysis.subjects.fields import find_functions
 from pruners.errors import AddressError, one_line
 
 # Random numbers, sys.path and half imported files belong to the whole process: users' code, and
 # models with random first weights, are built one at a time.
 CHANCE = threading.RLock()
+# Functions of a file that a message names.
+LISTED = 6
 
 
 def call_factory(address: Address, *, roots: Roots = None) -> Any:
@@ -34,7 +38,11 @@ def _called(address: Address, roots: Roots) -> Any:
     module = _from_file(address, roots) if address.is_path else _imported(address, roots)
     factory = getattr(module, address.factory, None)
     if not callable(factory):
-        raise AddressError(f"{address.text!r}: {address.name} has no function {address.factory!r}")
+        known = find_functions(Path(address.name)) if address.is_path else ()
+        hint = f"; it has {listed(known, most=LISTED)}" if known else ""
+        raise AddressError(
+            f"{address.text!r}: {address.name} has no function {address.factory!r}{hint}"
+        )
     try:
         return factory()
     except Exception as error:
@@ -47,7 +55,7 @@ def _called(address: Address, roots: Roots) -> Any:
 def _from_file(address: Address, roots: Roots) -> ModuleType:
     path = check_path(Path(address.name), roots=roots)
     if not path.is_file():
-        raise AddressError(f"{address.text!r}: there is no file {address.name}")
+        raise AddressError(f"{address.text!r}: {missing(Path(address.name))}")
     # The content is part of the name: an edited file is another module in a long-lived server.
     digest = hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:16]
     name = f"prunescope_factory_{digest}"

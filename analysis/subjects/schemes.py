@@ -6,11 +6,25 @@ Names and help are known without torch: what opens an address is looked up when 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from analysis import subjects
 from analysis.subjects import data
+from analysis.subjects.fields import (
+    CLASSES,
+    FACTORY,
+    INPUT,
+    MEAN,
+    NAME,
+    RESIZE,
+    ROOT,
+    SIZE,
+    SPLIT,
+    STD,
+    WEIGHTS,
+    Field,
+)
 from pruners.registry import Registry
 
 if TYPE_CHECKING:
@@ -32,9 +46,9 @@ class Scheme(Generic[T]):
         label: Name on pages.
         help: What the address names, in plain words.
         form: How it is written.
-        example: An address for pages; empty where another scheme's covers it.
+        example: An address that shows the form.
+        place: What follows the colon; of a factory, what stands before it.
         options: What may follow ``#``.
-        required: Options that must be given: what they name.
         is_factory: Whether the address is a place, a colon and a function.
         is_path: Whether what follows the scheme is a file or folder.
         is_trained: Whether models come with weights of their own.
@@ -47,13 +61,60 @@ class Scheme(Generic[T]):
     help: str
     form: str
     open: Callable[[Address, Roots], T]
-    example: str = ""
-    options: tuple[str, ...] = ()
-    required: Mapping[str, str] = field(default_factory=dict)
+    example: str
+    place: Field = NAME
+    options: tuple[Field, ...] = ()
     is_factory: bool = False
     is_path: bool = False
     is_trained: bool = False
     is_random: bool = False
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """All parts of an address of this kind, in the order in which they are written."""
+        return (self.place, *((FACTORY,) if self.is_factory else ()), *self.options)
+
+    def write(self, values: Mapping[str, str]) -> str:
+        """Return the address with these values by field; empty ones are left out.
+
+        What `analysis.subjects.parse_model` or `parse_data` reads of it are the values again.
+        """
+        given = {name: value.strip() for name, value in values.items()}
+        place = given.get(self.place.name, "")
+        head = (
+            f"{place}:{given.get(FACTORY.name, '')}" if self.is_factory else f"{self.name}:{place}"
+        )
+        tail = [
+            f"{item.name}={_escaped(given[item.name])}"
+            for item in self.options
+            if given.get(item.name)
+        ]
+        return f"{head}#{'&'.join(tail)}" if tail else head
+
+
+def _escaped(value: str) -> str:
+    """Write what would end an option by its number."""
+    return value.replace("%", "%25").replace("&", "%26")
+
+
+_ARCHITECTURE = "Architecture"
+_FILE = Field(
+    name="name",
+    label="Python file",
+    help="Its code runs, so it must lie below the folders that this server allows.",
+    kind="file",
+    suffixes=(".py",),
+)
+_MODULE = Field(name="name", label="Module", help="A module that Python can import.")
+_NPZ = Field(
+    name="name",
+    label="File",
+    help="Arrays images, and labels if there are any.",
+    kind="file",
+    suffixes=(".npz",),
+    uploads=True,
+)
+_FOLDER = Field(name="name", label="Folder", help="One folder of images a class.", kind="folder")
 
 
 MODEL_SCHEMES: Registry[Scheme[Built]] = Registry(
@@ -65,7 +126,10 @@ MODEL_SCHEMES: Registry[Scheme[Built]] = Registry(
             help="A small trained network that comes with PruneScope.",
             form="sample:NAME",
             example="sample:resnet20",
-            options=("weights",),
+            place=Field(
+                name="name", label="Network", help="", known=lambda: subjects.sample_names()
+            ),
+            options=(WEIGHTS,),
             is_trained=True,
             open=lambda *address: subjects.build_sample(*address),
         ),
@@ -75,7 +139,13 @@ MODEL_SCHEMES: Registry[Scheme[Built]] = Registry(
             help="A torchvision architecture with your weights: safetensors or a plain state dict.",
             form="torchvision:NAME#weights=FILE",
             example="torchvision:resnet18#weights=weights/resnet18.safetensors",
-            options=("weights", "classes", "input"),
+            place=Field(
+                name="name",
+                label=_ARCHITECTURE,
+                help="As torchvision calls it.",
+                known=lambda: subjects.torchvision_models(),
+            ),
+            options=(WEIGHTS, CLASSES, INPUT),
             is_random=True,
             open=lambda *address: subjects.build_torchvision(*address),
         ),
@@ -85,7 +155,13 @@ MODEL_SCHEMES: Registry[Scheme[Built]] = Registry(
             help="An architecture of timm.",
             form="timm:NAME#weights=FILE",
             example="timm:resnet18#weights=weights/model.safetensors",
-            options=("weights", "classes", "input"),
+            place=Field(
+                name="name",
+                label=_ARCHITECTURE,
+                help="As timm calls it.",
+                known=lambda: subjects.timm_models(),
+            ),
+            options=(WEIGHTS, CLASSES, INPUT),
             is_random=True,
             open=lambda *address: subjects.build_timm(*address),
         ),
@@ -96,7 +172,8 @@ MODEL_SCHEMES: Registry[Scheme[Built]] = Registry(
             "Its code runs, so the file must lie below the folders that this server allows.",
             form="path/file.py:factory#weights=FILE",
             example="path/model.py:build#weights=weights/model.safetensors",
-            options=("weights", "input"),
+            place=_FILE,
+            options=(WEIGHTS, INPUT),
             is_factory=True,
             is_path=True,
             open=lambda *address: subjects.build_by_factory(*address),
@@ -106,7 +183,9 @@ MODEL_SCHEMES: Registry[Scheme[Built]] = Registry(
             label="Python module",
             help="A function that returns the module, in an importable module.",
             form="package.module:factory#weights=FILE",
-            options=("weights", "input"),
+            example="models.net:build#weights=weights/model.safetensors",
+            place=_MODULE,
+            options=(WEIGHTS, INPUT),
             is_factory=True,
             open=lambda *address: subjects.build_by_factory(*address),
         ),
@@ -121,6 +200,7 @@ DATA_SCHEMES: Registry[Scheme[LoadedData]] = Registry(
             help="10,000 test images, 2,000 for calibration.",
             form="sample:fashion-mnist",
             example="sample:fashion-mnist",
+            place=Field(name="name", label="Images", help="", known=lambda: (data.SAMPLE_IMAGES,)),
             open=lambda *address: data.open_sample(*address),
         ),
         Scheme(
@@ -129,7 +209,8 @@ DATA_SCHEMES: Registry[Scheme[LoadedData]] = Registry(
             help="An npz file with the arrays images and labels; mean and std normalise them.",
             form="npz:FILE#mean=..&std=..",
             example="npz:data/test.npz#mean=0.5&std=0.25",
-            options=("mean", "std"),
+            place=_NPZ,
+            options=(MEAN, STD),
             is_path=True,
             open=lambda *address: data.open_npz_file(*address),
         ),
@@ -139,7 +220,8 @@ DATA_SCHEMES: Registry[Scheme[LoadedData]] = Registry(
             help="A folder with one folder of images a class.",
             form="imagefolder:DIR#size=224&mean=..&std=..",
             example="imagefolder:data/val#size=224&mean=0.485,0.456,0.406&std=0.229,0.224,0.225",
-            options=("size", "resize", "mean", "std"),
+            place=_FOLDER,
+            options=(SIZE, RESIZE, MEAN, STD),
             is_path=True,
             open=lambda *address: data.open_imagefolder(*address),
         ),
@@ -149,8 +231,13 @@ DATA_SCHEMES: Registry[Scheme[LoadedData]] = Registry(
             help="A torchvision data set on disk.",
             form="torchvision:NAME#root=DIR",
             example="torchvision:CIFAR10#root=data",
-            options=("root", "split", "size", "resize", "mean", "std"),
-            required={"root": "the folder of the data set"},
+            place=Field(
+                name="name",
+                label="Data set",
+                help="As torchvision calls it.",
+                known=lambda: data.torchvision_sets(),
+            ),
+            options=(ROOT, SPLIT, SIZE, RESIZE, MEAN, STD),
             open=lambda *address: data.open_torchvision(*address),
         ),
         Scheme(
@@ -159,6 +246,7 @@ DATA_SCHEMES: Registry[Scheme[LoadedData]] = Registry(
             help="A function that returns a map-style data set of (input, target).",
             form="path/file.py:factory",
             example="path/data.py:build",
+            place=_FILE,
             is_factory=True,
             is_path=True,
             open=lambda *address: data.open_by_factory(*address),
@@ -168,6 +256,8 @@ DATA_SCHEMES: Registry[Scheme[LoadedData]] = Registry(
             label="Python module",
             help="A function that returns a map-style data set, in an importable module.",
             form="package.module:factory",
+            example="data.images:build",
+            place=_MODULE,
             is_factory=True,
             open=lambda *address: data.open_by_factory(*address),
         ),

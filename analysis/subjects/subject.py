@@ -92,7 +92,7 @@ def load_subject(spec: SubjectSpec, *, roots: Sequence[Path] | None = None) -> S
     model = loaded.model.to(device)
     fingerprint = _fingerprint(loaded.model)
     if spec.data is None:
-        example = _example_without_data(loaded, spec, device)
+        example, note = _example_without_data(loaded, spec, device)
         outputs = checked_outputs(model, example, spec, task)
         return Subject(
             spec=spec,
@@ -104,7 +104,7 @@ def load_subject(spec: SubjectSpec, *, roots: Sequence[Path] | None = None) -> S
             example=example,
             fingerprint=fingerprint,
             data_fingerprint="",
-            notes=loaded.notes + task.notes(outputs),
+            notes=loaded.notes + note + task.notes(outputs),
         )
     data = load_data(parse_data(spec.data), roots=roots)
     return _with_data(spec, loaded, data, device, fingerprint)
@@ -196,9 +196,12 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _example_without_data(loaded: LoadedModel, spec: SubjectSpec, device: torch.device) -> Tensor:
+def _example_without_data(
+    loaded: LoadedModel, spec: SubjectSpec, device: torch.device
+) -> tuple[Tensor, tuple[str, ...]]:
+    """Return an input, and what to say of a shape that was guessed."""
     if loaded.input_shape is not None:
-        return torch.zeros(2, *loaded.input_shape, device=device)
+        return torch.zeros(2, *loaded.input_shape, device=device), ()
     for shape in _guesses(loaded.model):
         example = torch.zeros(2, *shape, device=device)
         try:
@@ -206,7 +209,11 @@ def _example_without_data(loaded: LoadedModel, spec: SubjectSpec, device: torch.
                 loaded.model(example)
         except Exception:
             continue  # the next guess may fit
-        return example
+        sizes = ",".join(str(size) for size in shape)
+        return example, (
+            f"The input shape {sizes} is a guess: it runs, but MACs depend on it. Give data, or "
+            f"add #input={sizes} to the model address.",
+        )
     raise InputError(
         f"the input shape of {spec.model!r} is not known; give a data address, or add "
         "#input=C,H,W to the model address"

@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from analysis.sentences import listed
+from analysis.subjects.allowed_paths import missing
 from pruners.errors import AddressError, one_line
 
 NESTINGS = ("state_dict", "model")
@@ -30,7 +31,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         AddressError: The file is missing, damaged, or holds something else.
     """
     if not path.is_file():
-        raise AddressError(f"there is no weights file {path}")
+        raise AddressError(missing(path, kind="weights file"))
     try:
         if path.suffix == ".safetensors":
             content: Any = safetensors.torch.load_file(path)

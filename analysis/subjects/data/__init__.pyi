@@ -1,4 +1,5 @@
 from .datasets import (
+    SAMPLE_IMAGES,
     LoadedData,
     load_data,
     open_by_factory,
@@ -6,6 +7,7 @@ from .datasets import (
     open_npz_file,
     open_sample,
     open_torchvision,
+    torchvision_sets,
 )
 from .sources import MapSource, Source
 from .split import Split, choose
@@ -13,6 +15,7 @@ from .split import Split, choose
 __all__ = [
     "LoadedData",
     "MapSource",
+    "SAMPLE_IMAGES",
     "Source",
     "Split",
     "choose",
@@ -22,4 +25,5 @@ __all__ = [
     "open_npz_file",
     "open_sample",
     "open_torchvision",
+    "torchvision_sets",
 ]

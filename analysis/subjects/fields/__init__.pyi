@@ -1,0 +1,35 @@
+from .declared import (
+    CLASSES,
+    FACTORY,
+    INPUT,
+    MEAN,
+    NAME,
+    RESIZE,
+    ROOT,
+    SIZE,
+    SPLIT,
+    STD,
+    WEIGHTS,
+)
+from .field import Field, read_count, read_numbers
+from .found import find_folders, find_functions, find_matching
+
+__all__ = [
+    "CLASSES",
+    "FACTORY",
+    "Field",
+    "INPUT",
+    "MEAN",
+    "NAME",
+    "RESIZE",
+    "ROOT",
+    "SIZE",
+    "SPLIT",
+    "STD",
+    "WEIGHTS",
+    "find_folders",
+    "find_functions",
+    "find_matching",
+    "read_count",
+    "read_numbers",
+]
