@@ -2,10 +2,12 @@ from . import allowed_paths, fields
 from .address import Address, parse_data, parse_model
 from .allowed_paths import roots_of_environment
 from .models import (
+    RANDOM_WEIGHTS,
     build_by_factory,
     build_sample,
     build_timm,
     build_torchvision,
+    has_random_weights,
     load_model,
     sample_names,
     timm_models,
@@ -14,7 +16,7 @@ from .models import (
 from .overview import GroupRow, Inventory, build_inventory, inventory
 from .schemes import DATA_SCHEMES, MODEL_SCHEMES, Scheme
 from .stamps import Stamp, stamp
-from .subject import Subject, load_subject
+from .subject import NO_LABELS, Subject, load_subject
 from .torchvision_import import torchvision
 
 __all__ = [
@@ -23,6 +25,8 @@ __all__ = [
     "GroupRow",
     "Inventory",
     "MODEL_SCHEMES",
+    "NO_LABELS",
+    "RANDOM_WEIGHTS",
     "Scheme",
     "Stamp",
     "Subject",
@@ -33,6 +37,7 @@ __all__ = [
     "build_timm",
     "build_torchvision",
     "fields",
+    "has_random_weights",
     "inventory",
     "load_model",
     "load_subject",

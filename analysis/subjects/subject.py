@@ -27,6 +27,7 @@ __all__ = ["Split", "Subject", "load_subject"]
 # Inputs of which the dense logits are looked at before anything else.
 PROBE_SAMPLES = 32
 GUESSED_SIZES = (224, 32, 28)
+NO_LABELS = "The data has no labels: accuracy is agreement with the dense model."
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,7 +178,7 @@ def _notes(
             f"{len(data.evaluation)} can be evaluated."
         )
     if not evaluation.has_labels:
-        notes.append("The data has no labels: accuracy is agreement with the dense model.")
+        notes.append(NO_LABELS)
     return tuple(notes)
 
 

@@ -145,6 +145,16 @@ class Classification:
         """Return answers lost and gained."""
         return SliceCounts(sums.count("lost"), sums.count("gained"), sums.samples)
 
+    def answers(self, outputs: Tensor) -> Tensor:
+        """Return the class with the largest logit, int64 ``(N,)``."""
+        return outputs.argmax(1)
+
+    def chance(self, width: int, targets: Tensor | None) -> float:
+        """Return the share of the commonest class; where targets are not at hand, 1 / classes."""
+        if targets is None or not len(targets):
+            return 1 / width
+        return max(1 / width, int(torch.bincount(targets).max()) / len(targets))
+
     def gaps(self, outputs: Tensor, ranking: Tensor) -> Tensor:
         """Return by how much the first class of a ranking leads the second ``(N,)``."""
         first = ranking.topk(min(2, ranking.shape[1]), dim=1).indices

@@ -92,6 +92,17 @@ class Task(Protocol):
     def counts(self, sums: Sums) -> SliceCounts:
         """Return what a sequential test of the drop reads of a slice."""
 
+    def answers(self, outputs: Tensor) -> Tensor | None:
+        """Return the class that each output answers, int64 ``(N,)``; None without classes."""
+
+    def chance(self, width: int, targets: Tensor | None) -> float | None:
+        """Return the score of whoever always gives the same answer; None if that means nothing.
+
+        Args:
+            width: Size of the outputs' second dim.
+            targets: All targets, where they are at hand.
+        """
+
     def gaps(self, outputs: Tensor, ranking: Tensor) -> Tensor:
         """Return by how much the first answer of ``ranking`` leads the second in ``outputs``.
 

@@ -41,14 +41,7 @@ def draw(current: Session) -> None:
             width=150,
             help="Accuracy drop that you accept, in percentage points.",
         )
-        view = st.segmented_control(
-            "View",
-            ["Best or tied", "Layer by layer", "Removed channels"],
-            default="Best or tied",
-            required=True,
-            key="compare_view",
-            persist_state="session",
-        )
+        view = url_state.choice("compare", "View", list(url_state.COMPARE_VIEWS), kind="segmented")
         found = variant_switch.draw(current)
     variant_switch.say_gaps(run, found)
     if view == "Removed channels":

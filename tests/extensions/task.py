@@ -17,6 +17,9 @@ class TopTwo(Classification):
         truth = dense.argmax(1) if targets is None else targets
         return (outputs.topk(2, dim=1).indices == truth[:, None]).any(1).float()
 
+    def chance(self, width: int, targets: Tensor | None) -> float:
+        return 2 / width
+
     def vector(self, dense: Tensor, outputs: Tensor, targets: Tensor | None) -> Tensor:
         row = super().vector(dense, outputs, targets)
         before, after = (self.scores(dense, item, targets).bool() for item in (dense, outputs))

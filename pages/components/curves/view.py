@@ -58,13 +58,7 @@ def draw(current: Session) -> None:
             width=150,
             help="Accuracy drop that you accept, in percentage points.",
         )
-        st.text_input(
-            "Layers",
-            key="curves_filter",
-            placeholder="such as layer3.*",
-            width=180,
-            persist_state="session",
-        )
+        url_state.text("layers", "Layers", placeholder="such as layer3.*", width=180)
     variant_switch.say_gaps(run, found)
     is_live = current.is_live or variant_switch.is_live(found)
     refreshed(
@@ -91,8 +85,9 @@ def _views(run_id: str, found: Sequence[Variant], was_live: bool) -> None:
         st.caption(f"{job.badge(run)} {job.line(run)}. Curves sharpen with every batch.")
     chosen = _filtered(points)
     if chosen.empty:
-        pattern = st.session_state.get("curves_filter", "")
-        st.info(f"No layer matches `{pattern}`.", icon=":material/filter_list_off:")
+        st.info(
+            f"No layer matches `{url_state.value('layers')}`.", icon=":material/filter_list_off:"
+        )
         st.button("Clear filter", on_click=_clear_filter)
         return
     _advice(run, chosen)
@@ -107,7 +102,7 @@ def _views(run_id: str, found: Sequence[Variant], was_live: bool) -> None:
 
 
 def _filtered(points: pd.DataFrame) -> pd.DataFrame:
-    pattern = str(st.session_state.get("curves_filter", "") or "").strip()
+    pattern = str(url_state.value("layers")).strip()
     if not pattern:
         return points
     wanted = pattern if any(mark in pattern for mark in "*?[") else f"*{pattern}*"
@@ -116,7 +111,7 @@ def _filtered(points: pd.DataFrame) -> pd.DataFrame:
 
 
 def _clear_filter() -> None:
-    st.session_state["curves_filter"] = ""
+    url_state.put("layers", "")
 
 
 def _criterion(points: pd.DataFrame) -> str:
@@ -158,7 +153,7 @@ def _view(run: RunRow, points: pd.DataFrame, table: pd.DataFrame, other: Variant
         url_state.value("metric"),
         _tolerance(),
         focus_layer(points),
-        str(st.session_state.get("curves_filter")),
+        url_state.value("layers"),
         session.identity(run.spec.subject),
         _stamp(other),
     )
@@ -220,7 +215,7 @@ def _figure(
 def _advice(run: RunRow, points: pd.DataFrame) -> None:
     """Say what the curves say to do first, each sentence with its evidence."""
     shares, _ = _sizes(run)
-    key = (*session.stamp(run), st.session_state.get("curves_filter"), bool(shares))
+    key = (*session.stamp(run), url_state.value("layers"), bool(shares))
     said = _advised(key, _tolerance(), points, shares)[:ADVICE]
     if said:
         with st.container(border=True, gap="xsmall"):

@@ -13,7 +13,8 @@ from analysis.plans import Prediction
 from analysis.records import Plan
 from pages.components.widgets import formatting
 
-LABEL = "Measured accuracy"
+# With and without labels.
+LABELS = {True: "Measured accuracy", False: "Same answer as dense"}
 # Faster than this nobody reads, and each redraw takes time from the measurement.
 REDRAW_SECONDS = 0.15
 
@@ -23,6 +24,8 @@ def show(
     slot: DeltaGenerator,
     note: DeltaGenerator,
     predicted: Prediction | None = None,
+    *,
+    labelled: bool = True,
 ) -> None:
     """Draw one state of the measurement, None before the first batch.
 
@@ -30,7 +33,7 @@ def show(
     would move by a row, and a click that is under way would hit the wrong layer.
     """
     with slot.container(height="stretch"):
-        _metric(result)
+        _metric(result, LABELS[labelled])
     if result is None:
         note.caption("Measuring live.")
         return
@@ -43,13 +46,13 @@ def show(
     note.caption(f"Measured live: {caption(result)}.{surprise}")
 
 
-def _metric(result: LiveResult | None) -> None:
+def _metric(result: LiveResult | None, label: str) -> None:
     if result is None:
-        st.metric(LABEL, "measuring", border=True, height="stretch")
+        st.metric(label, "measuring", border=True, height="stretch")
         return
     low, high = -result.interval.high, -result.interval.low
     st.metric(
-        LABEL,
+        label,
         formatting.percent(result.accuracy),
         **formatting.delta(formatting.points(-result.drop), changed=result.drop != 0),
         delta_description=f"({formatting.points_range(low, high)})",
@@ -83,14 +86,14 @@ def stream(
     An edit that arrives meanwhile ends this at the next redraw; what other sessions measure goes
     on.
     """
-    drawn = -math.inf
+    drawn, labelled = -math.inf, subject.prepared.subject.has_labels
     try:
         for result in subject.measure(plan):
             now = time.monotonic()
             if result.is_final or now - drawn >= REDRAW_SECONDS:
-                show(result, slot, note, predicted)
+                show(result, slot, note, predicted, labelled=labelled)
                 drawn = now
     except Exception:
-        slot.metric(LABEL, formatting.DASH, border=True, height="stretch")
+        slot.metric(LABELS[labelled], formatting.DASH, border=True, height="stretch")
         note.caption("Not measured; the reason is at the end of this page.")
         raise

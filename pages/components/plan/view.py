@@ -108,10 +108,11 @@ def _cards(
         slot = st.empty()
     note = st.empty()
     if subject.prepared.subject.evaluation is None:
-        slot.metric(live.LABEL, formatting.DASH, border=True, height="stretch")
+        slot.metric(live.LABELS[True], formatting.DASH, border=True, height="stretch")
         note.caption("Nothing is measured: the subject has no evaluation data.")
     else:
-        live.show(subject.known(plan), slot, note, predicted)
+        labelled = subject.prepared.subject.has_labels
+        live.show(subject.known(plan), slot, note, predicted, labelled=labelled)
     return slot, note
 
 

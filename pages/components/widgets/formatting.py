@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
+from urllib.parse import unquote
 
-from analysis.records import Progress
+from analysis.records import Progress, SubjectSpec
 from analysis.sentences import listed as listed
 from analysis.sentences import plural as plural
 
@@ -142,3 +144,34 @@ def title_of(spec_model: str) -> str:
     """
     head = spec_model.split("#")[0]
     return head.rsplit("/", 1)[-1].removeprefix("sample:").removeprefix("torchvision:")
+
+
+def details_of(address: str) -> str:
+    """Return the options of an address, files by their names alone; empty without any.
+
+    >>> details_of("torchvision:resnet18#weights=w/r18.safetensors&classes=10")
+    'weights r18.safetensors, classes 10'
+    """
+    options = (part.partition("=") for part in address.partition("#")[2].split("&") if part)
+    return ", ".join(f"{name} {unquote(value).rsplit('/', 1)[-1]}" for name, _, value in options)
+
+
+def title_of_subject(spec: SubjectSpec) -> str:
+    """Return the name of a subject: model and data with what tells them from others.
+
+    >>> title_of_subject(SubjectSpec(model="sample:lenet5", data="npz:a/b.npz#mean=0.5"))
+    'lenet5 on b.npz (mean 0.5)'
+    """
+    named = []
+    for address in (spec.model, spec.data):
+        if address is None:
+            named.append("no data")
+            continue
+        details = details_of(address)
+        named.append(f"{title_of(address)} ({details})" if details else title_of(address))
+    return " on ".join(named)
+
+
+def escaped(text: str) -> str:
+    """Return text that Markdown shows as it is."""
+    return re.sub(r"([\\`*_{}\[\]()#+!|<>~$:-])", r"\\\1", text)
