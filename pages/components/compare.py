@@ -11,9 +11,11 @@ import streamlit as st
 from analysis import comparison, figures
 from analysis.curves import layer_order
 from analysis.records import RunRow
+from analysis.snippets import compare_criteria
 from pages.components.state import Session, session, subject_cache, url_state
 from pages.components.widgets import (
     charts,
+    code,
     formatting,
     guarded,
     job,
@@ -31,6 +33,7 @@ def draw(current: Session) -> None:
     """Draw the page."""
     run = current.run
     assert run is not None
+    code.offer(compare_criteria(run.run_id, _tolerance(), session.named_workspace()))
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         url_state.number(
             "tolerance",

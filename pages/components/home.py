@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
+from analysis.snippets import inspect_subject
 from pages.components.state import DEMO, Session, session, url_state
-from pages.components.widgets import formatting, go, job
+from pages.components.widgets import code, formatting, go, job
 
 STEPS = (
     (
@@ -57,6 +58,7 @@ def draw(current: Session) -> None:
                 st.markdown(f"#### :material/{icon}: {title}")
                 st.markdown(about)
     _recent(current)
+    code.offer(inspect_subject(current.spec or DEMO))
 
 
 def _recent(current: Session) -> None:

@@ -8,13 +8,15 @@ import pandas as pd
 import streamlit as st
 
 from analysis.records import RunRow
+from analysis.snippets import list_runs
 from pages.components.state import Session, session, url_state
-from pages.components.widgets import formatting, go, guarded, job, refreshed
+from pages.components.widgets import code, formatting, go, guarded, job, refreshed
 from pruners.errors import PruneScopeError
 
 
 def draw(current: Session) -> None:
     """Draw the page."""
+    code.offer(list_runs(session.named_workspace()))
     rows = current.store.runs.all()
     live = any(row.is_live for row in rows)
     refreshed(_list, live, every=2.0 if live else None, title="The runs cannot be read")

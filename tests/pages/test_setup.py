@@ -263,3 +263,26 @@ def test_uploads_are_named_by_content_and_bounded(
         with pytest.raises(InputError, match=says):
             save_upload(tmp_path, name, content, suffixes=(".npz",))
     assert len(list(uploads_folder(tmp_path).iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("page", "state", "says"),
+    [
+        ("Home", None, "prunescope inspect --model sample:resnet20 --data sample:fashion-mnist"),
+        ("1_Setup", "done", "prunescope inspect --model sample:lenet5"),
+        ("2_Sweep", "done", "prunescope sweep --model sample:lenet5"),
+        ("2_Sweep", "running", "--ratios 0.25,0.5,0.75"),
+        ("3_Curves", "done", "--out points.csv"),
+        ("4_Compare", "done", "--out points.csv"),
+        ("5_Plan", "done", "prunescope plans show p-"),
+        ("6_Evaluate", "done", "prunescope sweep --model sample:lenet5"),
+        ("8_Runs", "done", "prunescope runs list --workspace"),
+    ],
+)
+def test_every_page_offers_its_code(page: str, state: str, says: str, open_page: Open) -> None:
+    """Section E of the browser's findings, 10: only Export had it."""
+    test = open_page(page, state)
+    assert_no_bug(test)
+    shown = [str(item.value) for item in test.sidebar.get("code")]
+    assert any(says in code for code in shown), shown
+    assert any(code.startswith("from ") for code in shown)

@@ -15,7 +15,7 @@ WEIGHTS = Field(
     label="Weights",
     help="A safetensors file, or a state dict that torch.save wrote; nothing is unpickled.",
     kind="file",
-    unset="as the model is built",
+    unset="as built",
     suffixes=(".safetensors", ".pt", ".pth", ".bin", ".ckpt"),
     uploads=True,
 )

@@ -14,9 +14,10 @@ from analysis import comparison, figures
 from analysis.comparison import Advice, Variant, advise, leading
 from analysis.curves import METRICS, add_not_prunable, criteria_of, layer_order, resolution
 from analysis.records import RunRow
+from analysis.snippets import read_curves
 from pages.components.curves import table as curves_table
 from pages.components.state import Session, session, subject_cache, url_state
-from pages.components.widgets import charts, formatting, job, refreshed, variant_switch
+from pages.components.widgets import charts, code, formatting, job, refreshed, variant_switch
 from pruners.criteria import CRITERIA
 
 VIEWS = ("Curves", "Matrix", "Ranking", "Opportunities")
@@ -29,6 +30,7 @@ def draw(current: Session) -> None:
     """Draw the page; while the sweep runs it is redrawn when new batches arrive."""
     run = current.run
     assert run is not None
+    code.offer(read_curves(run.run_id, _tolerance(), session.named_workspace()))
     names = list(run.spec.criteria)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
         url_state.choice("view", "View", list(VIEWS), kind="segmented")

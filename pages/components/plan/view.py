@@ -13,10 +13,11 @@ from analysis.curves import COLUMNS, tolerated
 from analysis.evaluation import LoadedSubject
 from analysis.plans import Curves, Prediction, dense_accuracy, plan_table, predict_from
 from analysis.records import Plan
+from analysis.snippets import take_plan
 from analysis.uncertainty import wilson
 from pages.components.plan import fill, live, table_editor
 from pages.components.state import Session, plan_state, session, url_state
-from pages.components.widgets import charts, formatting, guarded, ribbon, size_card
+from pages.components.widgets import charts, code, formatting, guarded, ribbon, size_card
 
 NO_POINTS = pd.DataFrame(columns=list(COLUMNS))
 
@@ -27,6 +28,8 @@ def draw(current: Session) -> None:
         subject = session.loaded(current.chosen)
     plan = plan_state.ensure(current, subject.prepared)
     curves = _run_curves(current)
+    if (plan_id := url_state.value("plan")) is not None:
+        code.offer(take_plan(plan_id, session.named_workspace()))
     if current.has_changed:
         ribbon(
             "The weights, data or code of this subject have changed since the open run: its curves "

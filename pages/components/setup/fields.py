@@ -15,6 +15,8 @@ from pages.components.state import session
 from pruners.errors import PruneScopeError
 
 NO_DATA = "No data"
+# What takes the whole width.
+ALONE, PATHS = ("name", "factory"), ("file", "folder")
 
 
 def draft_of(part: Part) -> Draft:
@@ -47,12 +49,14 @@ def draw(part: Part) -> str:
         if draft.kind != NOTHING:
             scheme = part.schemes.get(draft.kind)
             st.caption(scheme.help)
-            _field(part, draft, scheme.place)
-            rest = scheme.fields[1:]
+            wide = [item for item in scheme.fields if item.name in ALONE or item.kind in PATHS]
+            for item in wide:
+                _field(part, draft, item)
             with st.grid(2, min_column_width=150, gap="small"):
-                for item in rest:
-                    with st.container():
-                        _field(part, draft, item)
+                for item in scheme.fields:
+                    if item not in wide:
+                        with st.container():
+                            _field(part, draft, item)
         else:
             st.caption("Enough to look at a model: layers, groups and sizes.")
         st.text_input(
@@ -89,9 +93,8 @@ def _field(part: Part, draft: Draft, item: Field) -> None:
         "args": (part, item, key),
     }
     known = _known(item, draft)
-    hint = item.unset or ("required" if item.required or item.name in ("name", "factory") else "")
     if known is None:
-        st.text_input(item.label, placeholder=hint, **common, **_bound(key, value))
+        st.text_input(item.label, placeholder=item.unset, **common, **_bound(key, value))
     else:
         offered = [*known, *([value] if value and value not in known else [])]
         st.selectbox(
@@ -99,7 +102,7 @@ def _field(part: Part, draft: Draft, item: Field) -> None:
             offered,
             index=None,
             accept_new_options=True,
-            placeholder=f"choose or type ({hint})" if hint else "choose or type",
+            placeholder=item.unset or "choose or type",
             **common,
             **_bound(key, value or None),
         )

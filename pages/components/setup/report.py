@@ -10,11 +10,12 @@ import streamlit as st
 from analysis.edits import PreparedSubject
 from analysis.evaluation import Doubt, LoadedSubject
 from analysis.records import SubjectSpec
+from analysis.snippets import inspect_subject
 from analysis.subjects import NO_LABELS, RANDOM_WEIGHTS
 from analysis.uncertainty import wilson
 from pages.components.setup import model_map, thumbnails
 from pages.components.state import DEMO, Session, check, session, subjects
-from pages.components.widgets import formatting, go, guarded
+from pages.components.widgets import code, formatting, go, guarded
 from pruners.errors import PruneScopeError
 from pruners.groups import Group
 from pruners.tracing import OUTPUT_REASON
@@ -42,6 +43,7 @@ def draw(current: Session, sent: SubjectSpec | None) -> None:
         sent: The subject of the form, when it was sent.
     """
     spec, last = sent or current.spec, check.last()
+    code.offer(inspect_subject(spec or DEMO))
     if sent is None and last is not None and last.state == "failed":
         _failed(current, last)
         return

@@ -76,6 +76,12 @@ def workspace() -> Path:
     return Path(os.environ.get("PRUNESCOPE_WORKSPACE") or "~/.prunescope").expanduser()
 
 
+def named_workspace() -> Path | None:
+    """Return the workspace for a command line; None for the one that commands take anyway."""
+    found = workspace().resolve()
+    return None if found == Path("~/.prunescope").expanduser().resolve() else found
+
+
 def roots() -> tuple[Path, ...]:
     """Return the folders below which paths and factories typed into a page may lie.
 

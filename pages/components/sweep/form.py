@@ -10,6 +10,7 @@ from analysis.edits import PreparedSubject
 from analysis.evaluation import LoadedSubject
 from analysis.records import SweepSpec
 from analysis.repairs import sweep_repairs
+from analysis.snippets import run_sweep
 from analysis.sweeps import (
     MODES,
     OPTIONS,
@@ -21,7 +22,7 @@ from analysis.sweeps import (
 )
 from analysis.worker import known_points, launch
 from pages.components.state import Session, session, url_state
-from pages.components.widgets import formatting
+from pages.components.widgets import code, formatting
 from pruners.criteria import CRITERIA, scoring
 from pruners.granularity import parse, presets
 from pruners.registry import Entry
@@ -49,6 +50,7 @@ def draw(current: Session, subject: LoadedSubject) -> None:
         key="sweep_form",
     ):
         spec = _spec(subject.prepared)
+        code.offer(run_sweep(spec, session.named_workspace()))
         estimate = _estimate(subject, spec.to_json(), _measured(current))
         with st.container(horizontal=True, vertical_alignment="center"):
             if st.button(

@@ -8,8 +8,9 @@ import streamlit as st
 from analysis import figures
 from analysis.curves import criteria_of
 from analysis.records import RunRow
+from analysis.snippets import run_sweep
 from pages.components.state import Session, session
-from pages.components.widgets import charts, formatting, go, job, refreshed
+from pages.components.widgets import charts, code, formatting, go, job, refreshed
 from pruners.criteria import CRITERIA
 
 
@@ -24,6 +25,12 @@ def draw(current: Session) -> None:
         every=1.0 if current.is_live else None,
         title="The run cannot be read",
     )
+
+
+def offer_code(current: Session) -> None:
+    """Offer the sweep that runs, to copy."""
+    assert current.run is not None
+    code.offer(run_sweep(current.run.spec, session.named_workspace()))
 
 
 def _monitor(run_id: str, was_live: bool) -> None:

@@ -1,4 +1,4 @@
-from . import charts, formatting, job, run_state, variant_switch
+from . import charts, code, formatting, job, run_state, variant_switch
 from .cards import size_card
 from .charts import theme
 from .page_registry import PAGES, Page, go, sections
@@ -8,6 +8,7 @@ __all__ = [
     "PAGES",
     "Page",
     "charts",
+    "code",
     "empty",
     "formatting",
     "go",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from analysis.records import RunRow
+from analysis.records import RunRow, SweepSpec
+from analysis.snippets import run_sweep
 from pages.components.state import Session, session
+from pages.components.widgets.code import offer
 from pages.components.widgets.formatting import title_of
 from pages.components.widgets.job import resume_banner
 from pages.components.widgets.states import empty, ribbon
@@ -13,6 +15,7 @@ def measured_run(current: Session) -> RunRow | None:
     """Return the run whose points are shown; else draw why there are none and what to do."""
     run = current.run
     if run is None:
+        offer(run_sweep(SweepSpec(subject=current.chosen), session.named_workspace()))
         empty(
             "No sweep yet",
             "Curves come from a sweep over the layers. It shows its cost before it starts.",
@@ -23,6 +26,7 @@ def measured_run(current: Session) -> RunRow | None:
         return None
     if session.points(run).empty and not current.is_live:
         resume_banner(current)
+        offer(run_sweep(run.spec, session.named_workspace()))
         empty(
             "Nothing measured",
             f"Run {run.run_id} ended before its first batch was complete.",
