@@ -87,6 +87,7 @@ def _chance(subject: Subject, baseline: Sums) -> Doubt | None:
     return Doubt(
         "chance level",
         f"The dense model is not surely better than one that always gives the same answer: "
-        f"{task.score(baseline):.2%} ({interval.low:.2%} to {interval.high:.2%}) against "
-        f"{chance:.2%}. Check weights, mean, std, size and the order of the classes.",
+        f"{100 * task.score(baseline):.2f} % ({100 * interval.low:.2f} to "
+        f"{100 * interval.high:.2f} %) against {100 * chance:.2f} %. Check weights, mean, std, "
+        "size and the order of the classes.",
     )

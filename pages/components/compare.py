@@ -67,7 +67,7 @@ def _measured(run_id: str, was_live: bool, view: str) -> None:
         st.rerun()
     points = session.points(run)
     if points.empty:
-        st.caption("The first batch is being measured; all criteria appear together.")
+        st.caption(job.nothing_yet(run))
         return
     if was_live:
         st.caption(f"{job.badge(run)} {job.line(run)}.")
@@ -135,7 +135,9 @@ SUMMARY: dict[str, Any] = {
     "tied": "Tied",
     "worse": "Worse",
     "missing": "Not measured",
-    "seconds": st.column_config.NumberColumn("Seconds", format="%.1f"),
+    "seconds": st.column_config.NumberColumn(
+        "Measured in", format="%.1f s", help="Time that its points took on their worker."
+    ),
 }
 
 

@@ -70,6 +70,7 @@ def show(
         return
     facts = {
         "state": row.state + (f": {row.error}" if row.error else ""),
+        "name": row.name,
         "created": _date(row.created),
         "seconds": duration(row.seconds),
         "samples": f"{row.samples} of {row.total_samples}",

@@ -80,8 +80,9 @@ def _views(run_id: str, found: Sequence[Variant], was_live: bool) -> None:
         st.rerun()
     points = session.points(run)
     if points.empty:
-        st.caption("The first batch is being measured; all curves appear together.")
-        st.skeleton(height=360)
+        st.caption(job.nothing_yet(run))
+        if run.is_live:
+            st.skeleton(height=360)
         return
     if run.is_live:
         st.caption(f"{job.badge(run)} {job.line(run)}. Curves sharpen with every batch.")

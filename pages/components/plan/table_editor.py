@@ -39,6 +39,19 @@ def draw(plan: Plan, table: pd.DataFrame, points: pd.DataFrame, current: Session
     )
 
 
+def preview(table: pd.DataFrame, points: pd.DataFrame, current: Session) -> None:
+    """Draw the table to look at."""
+    shown = _shown(table, points)
+    st.dataframe(
+        shown,
+        hide_index=True,
+        height="content" if len(shown) <= ROWS else 560,
+        column_config=_columns(table, current),
+        alt="Ratio and criterion of each layer of the saved plan",
+        key="plan_preview",
+    )
+
+
 def _shown(table: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
     lines = {name: sparklines(points, criterion=name) for name in table["criterion"].unique()}
     return pd.DataFrame(

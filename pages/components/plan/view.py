@@ -16,17 +16,24 @@ from analysis.records import Plan
 from analysis.snippets import take_plan
 from analysis.uncertainty import wilson
 from pages.components.plan import fill, live, table_editor
-from pages.components.state import Session, plan_state, session, url_state
-from pages.components.widgets import charts, code, formatting, guarded, ribbon, size_card
+from pages.components.state import Session, plan_state, session, subjects, url_state
+from pages.components.widgets import charts, code, formatting, guarded, no_labels, ribbon, size_card
 
 NO_POINTS = pd.DataFrame(columns=list(COLUMNS))
 
 
 def draw(current: Session) -> None:
     """Draw the page; the live measurement comes last, so that nothing waits for it."""
+    place = st.empty()
+    if subjects().peek(current.chosen) is None:
+        with place.container():
+            _preview(current)
     with st.spinner("Loading the subject", show_time=True):
         subject = session.loaded(current.chosen)
+    place.empty()
     plan = plan_state.ensure(current, subject.prepared)
+    if subject.prepared.subject.evaluation is not None and not subject.prepared.subject.has_labels:
+        no_labels()
     curves = _run_curves(current)
     if (plan_id := url_state.value("plan")) is not None:
         code.offer(take_plan(plan_id, session.named_workspace()))
@@ -46,6 +53,19 @@ def draw(current: Session) -> None:
     if subject.prepared.subject.evaluation is not None:
         with guarded("The plan cannot be measured"):
             live.stream(subject, plan, slot, note, predicted)
+
+
+def _preview(current: Session) -> None:
+    """Show the saved plan from what the workspace has, while the subject is being loaded."""
+    plan, curves = plan_state.saved(), _run_curves(current)
+    if plan is None or plan.subject != current.chosen or curves.points.empty:
+        return
+    st.caption(
+        ":material/hourglass: The plan as it was saved. It can be edited, and is measured, once "
+        "the subject is loaded."
+    )
+    table = plan_table(plan, curves.envelopes, curves.limits, tolerance=_tolerance())
+    table_editor.preview(table, curves.points, current)
 
 
 def _other_run(current: Session, subject: LoadedSubject, plan: Plan) -> None:

@@ -81,7 +81,7 @@ def _failed(current: Session, last: check.Check) -> None:
     assert last.spec is not None
     st.error(
         last.reason,
-        title=f"{formatting.title_of_subject(last.spec)} cannot be used",
+        title=f"{formatting.escaped(formatting.title_of_subject(last.spec))} cannot be used",
         icon=":material/error:",
     )
     other = current.spec is not None and current.spec != last.spec
@@ -89,7 +89,7 @@ def _failed(current: Session, last: check.Check) -> None:
         if other and current.spec is not None:
             st.markdown(
                 f":orange[:material/warning:] Still in use, here and on all other pages: "
-                f"**{formatting.title_of_subject(current.spec)}**.",
+                f"**{formatting.escaped(formatting.title_of_subject(current.spec))}**.",
                 width="content",
             )
         st.button(

@@ -34,6 +34,7 @@ GRIDS = {
     "Own grid": "",
 }
 FEW = 4
+SURE_SECONDS = 10.0
 
 
 def draw(current: Session, subject: LoadedSubject) -> None:
@@ -237,5 +238,13 @@ def _cost_line(spec: SweepSpec, estimate: SweepEstimate) -> str:
         f"{formatting.thousands(estimate.points_new)} new, "
         f"{formatting.thousands(estimate.points_cached)} known already \N{MIDDLE DOT} "
         f"{'at most' if MODES.get(spec.mode).stops_early else 'about'} "
-        f"**{formatting.duration(estimate.seconds)}** on {spec.subject.device}"
+        f"**{formatting.duration(estimate.seconds)}** on {spec.subject.device}{_range(estimate)}"
     )
+
+
+def _range(estimate: SweepEstimate) -> str:
+    """Return the range of the time; the load of the machine moves it. None of what is short."""
+    if estimate.high < SURE_SECONDS:
+        return ""
+    ends = (formatting.duration(seconds) for seconds in (estimate.low, estimate.high))
+    return f" :small[({' to '.join(ends)}, by how busy the machine is)]"

@@ -10,7 +10,7 @@ from analysis.curves import criteria_of
 from analysis.records import RunRow
 from analysis.snippets import run_sweep
 from pages.components.state import Session, session
-from pages.components.widgets import charts, code, formatting, go, job, refreshed
+from pages.components.widgets import charts, code, formatting, go, job, no_labels, refreshed
 from pruners.criteria import CRITERIA
 
 
@@ -40,9 +40,11 @@ def _monitor(run_id: str, was_live: bool) -> None:
         st.toast(f"Sweep {run_id}: {job.STATES[run.state][2]}.")
         st.rerun()
     _head(run, live)
+    if run.samples and not run.has_labels:
+        no_labels()
     table = session.points(run)
     if table.empty:
-        st.caption("The first batch is being measured; all layers appear together.")
+        st.caption(job.nothing_yet(run))
         return
     names = criteria_of(table)
     chosen = _criterion(names)
@@ -103,6 +105,11 @@ def _head(run: RunRow, live: bool) -> None:
             ):
                 go("Curves")
         st.progress(run.progress.fraction, text=job.line(run))
+        if live:
+            st.caption(
+                "The sweep is a process of its own: it goes on when this page or the dashboard is "
+                "closed, and is found again under Runs."
+            )
 
 
 def _failures(run_id: str, table: pd.DataFrame) -> None:

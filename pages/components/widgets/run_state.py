@@ -8,7 +8,7 @@ from pages.components.state import Session, session
 from pages.components.widgets.code import offer
 from pages.components.widgets.formatting import title_of
 from pages.components.widgets.job import resume_banner
-from pages.components.widgets.states import empty, ribbon
+from pages.components.widgets.states import empty, no_labels, ribbon
 
 
 def measured_run(current: Session) -> RunRow | None:
@@ -42,6 +42,8 @@ def ribbons(current: Session) -> None:
     """Say above the content that the run is partial or belongs to another subject."""
     run = current.run
     assert run is not None
+    if run.samples and not run.has_labels:
+        no_labels()
     if current.has_changed:
         ribbon(
             f"The weights, data or code of {title_of(run.spec.subject.model)} have changed "

@@ -26,7 +26,7 @@ def empty(title: str, text: str, *, icon: str, action: str = "", page: str = "")
     """Say that there is nothing here yet, why, and offer the one thing to do."""
     with st.container(border=True, horizontal_alignment="center", gap="small"):
         st.space("small")
-        st.markdown(f"### :material/{icon}: {title}", text_alignment="center")
+        st.subheader(f":material/{icon}: {title}", anchor=False, text_alignment="center")
         st.markdown(text, text_alignment="center")
         if action and st.button(action, type="primary", icon=":material/arrow_forward:"):
             go(page)
@@ -94,6 +94,15 @@ def refreshed(
 
     guarded_body.__qualname__ = body.__qualname__
     st.fragment(guarded_body, run_every=every)()
+
+
+def no_labels() -> None:
+    """Say what accuracy means without labels."""
+    st.info(
+        "The data has no labels: accuracy means the same answer as the dense model, and a drop "
+        "that answers change.",
+        icon=":material/label_off:",
+    )
 
 
 def ribbon(text: str, *, icon: str = "history") -> None:
