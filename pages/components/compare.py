@@ -34,7 +34,7 @@ def draw(current: Session) -> None:
     run = current.run
     assert run is not None
     code.offer(compare_criteria(run.run_id, _tolerance(), session.named_workspace()))
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+    with st.container(horizontal=True, vertical_alignment="bottom"):
         url_state.number(
             "tolerance",
             "Tolerance (pp)",

@@ -32,10 +32,9 @@ def draw(current: Session) -> None:
     assert run is not None
     code.offer(read_curves(run.run_id, _tolerance(), session.named_workspace()))
     names = list(run.spec.criteria)
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
+    with st.container(horizontal=True, vertical_alignment="bottom"):
         url_state.choice("view", "View", list(VIEWS), kind="segmented")
         found = variant_switch.draw(current)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
         url_state.choice(
             "criterion",
             "Criterion",
@@ -220,10 +219,12 @@ def _advice(run: RunRow, points: pd.DataFrame) -> None:
     shares, _ = _sizes(run)
     key = (*session.stamp(run), url_state.value("layers"), bool(shares))
     said = _advised(key, _tolerance(), points, shares)[:ADVICE]
-    if said:
-        with st.container(border=True, gap="xsmall"):
-            for item in said:
-                st.markdown(f":material/{ADVICE_ICONS.get(item.kind, 'lightbulb')}: {item.text}")
+    if not said:
+        return
+    # The first sentence in sight, so that the curves are, too.
+    lines = [f":material/{ADVICE_ICONS.get(item.kind, 'lightbulb')}: {item.text}" for item in said]
+    with st.expander(lines[0], key="curves_advice"):
+        st.markdown("  \n".join(lines[1:] or ["Nothing else stands out."]))
 
 
 @st.cache_data(max_entries=32, show_spinner=False)

@@ -8,6 +8,7 @@ import streamlit as st
 
 from analysis.evaluation import LoadedSubject
 from analysis.records import SubjectSpec
+from pages.components.frame import small_screens
 from pages.components.frame.logo import draw, icon
 from pages.components.plan import sidebar
 from pages.components.state import Session, check, session, subjects, url_state
@@ -41,6 +42,7 @@ def frame(title: str) -> Session:
     st.set_page_config(page_title=name, page_icon=icon(), layout="wide")
     url_state.restore()
     current = session.open_session()
+    small_screens.apply()
     draw()
     with st.sidebar:
         # Each part has its own place, so that one that comes or goes does not move the others.
@@ -48,8 +50,9 @@ def frame(title: str) -> Session:
             with st.container():
                 part(current)
     if not is_home:
-        st.title(title, anchor=False)
-        st.caption(page.purpose)
+        with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+            st.title(title, anchor=False, width="content")
+            st.caption(page.purpose, width="content")
     if current.broken:
         _broken_link(current)
         st.stop()
