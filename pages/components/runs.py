@@ -88,10 +88,10 @@ def _row(row: RunRow) -> dict[str, object]:
         "granularity": spec.granularity,
         "settings": formatting.settings_of(spec),
         "baseline": _baseline(row),
-        "points": row.points,
-        "samples": row.samples,
         "created": datetime.fromtimestamp(row.created),
         "duration": formatting.duration(row.seconds) if row.seconds else formatting.DASH,
+        "points": row.points,
+        "samples": row.samples,
         "error": row.error or "",
     }
 

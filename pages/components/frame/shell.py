@@ -8,7 +8,7 @@ import streamlit as st
 
 from analysis.evaluation import LoadedSubject
 from analysis.records import SubjectSpec
-from pages.components.frame import small_screens
+from pages.components.frame import browser
 from pages.components.frame.logo import draw, icon
 from pages.components.plan import sidebar
 from pages.components.state import Session, check, session, subjects, url_state
@@ -42,13 +42,14 @@ def frame(title: str) -> Session:
     st.set_page_config(page_title=name, page_icon=icon(), layout="wide")
     url_state.restore()
     current = session.open_session()
-    small_screens.apply()
+    browser.style()
     draw()
     with st.sidebar:
         # Each part has its own place, so that one that comes or goes does not move the others.
         for part in (_navigation, _subject, job.chip, sidebar.totals, _share):
             with st.container():
                 part(current)
+        browser.keys()
     if not is_home:
         with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
             st.title(title, anchor=False, width="content")
