@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import streamlit as st
 
-# Touch screens have no pointer to hover with: there the tool bar of a chart always covers its
-# legend. Choices that are wider than the screen go on in a second row instead of out of it.
+# Touch screens have no pointer to hover with: there a tool bar is always on, over the legend of
+# its chart or the line above its table. Choices that are wider than the screen go on in a second
+# row instead of out of it.
 STYLE = """
 <style>
 @media (hover: none) {
-  .js-plotly-plot .modebar-container { display: none; }
+  .js-plotly-plot .modebar-container, [data-testid="stElementToolbar"] { display: none; }
 }
 @media (max-width: 640px) {
   [data-testid="stButtonGroup"] [role="radiogroup"] { flex-wrap: wrap; row-gap: 4px; }
