@@ -14,6 +14,7 @@ INDENT = "    "
 def source_of(value: Any, depth: int = 0) -> str:
     """Return an expression for a record, without what is usual, or for a plain value.
 
+    >>> from analysis.records import SubjectSpec
     >>> source_of(SubjectSpec(model="sample:lenet5", samples=100))
     "SubjectSpec(model='sample:lenet5', samples=100)"
     """
