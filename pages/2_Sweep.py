@@ -12,5 +12,7 @@ job.resume_banner(session)
 if session.run is not None and not session.is_stale:
     monitor.draw(session)
 with guarded("This sweep cannot be started"):
-    if not session.is_live:
+    if session.is_live:
+        monitor.offer_code(session)
+    else:
         form.draw(session, loaded(session.chosen))

@@ -25,7 +25,7 @@ FLOORS = {
         *("memory", "devices", "files", "sentences", "records", "uncertainty", "tasks", "engine"),
         *("subjects", "edits", "repairs", "measuring", "curves", "sweeps", "plans"),
         *("allocation", "recovery", "store", "worker"),
-        *("evaluation", "comparison", "interop", "figures", "cli", "__main__"),
+        *("evaluation", "comparison", "interop", "snippets", "figures", "cli", "__main__"),
     ),
     "pages.components": (
         *("state", "widgets", "setup", "sweep", "curves", "plan", "home", "compare", "evaluate"),

@@ -89,14 +89,13 @@ def test_the_docs_list_it(command: str, option: str, extended: None) -> None:
 def test_pages_offer_it(extended: None) -> None:
     assert "louder" in form.entries_of(OPTIONS.get("repair"))
     assert "alternate" in fill.strategies(pd.DataFrame())
-    page = AppTest.from_string(
-        "from pages.components.setup.form import form\nform(None, samples=('lenet5',))"
-    ).run()
+    page = AppTest.from_string("from pages.components.setup.form import form\nform(None)").run()
     assert not page.exception
     assert "Top two" in page.selectbox(key="setup_task").options
-    assert "Noise" in page.segmented_control(key="setup_data_kind").options
-    page.segmented_control(key="setup_data_kind").set_value("Noise").run()
-    assert page.text_input(key="setup_data_Noise").placeholder == "noise:64"
+    assert "Noise" in page.selectbox(key="setup_data_kind").options
+    page.selectbox(key="setup_data_kind").set_value("noise").run()
+    page.text_input(key="setup_data_noise_name").set_value("64").run()
+    assert page.text_input(key="setup_data_address").value == "noise:64"
 
 
 def test_nothing_of_it_is_left(capsys: pytest.CaptureFixture[str]) -> None:

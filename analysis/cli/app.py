@@ -18,6 +18,7 @@ from analysis.cli.commands import (
     export,
     inspect,
     plan,
+    plans,
     recover,
     runs,
     serve,
@@ -50,6 +51,7 @@ def build_app() -> typer.Typer:
     app.command("export")(export.export)
     app.command("criteria")(criteria.criteria)
     app.add_typer(runs.app, name="runs")
+    app.add_typer(plans.app, name="plans")
     return app
 
 

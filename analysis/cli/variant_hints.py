@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from analysis import comparison, sweeps
+from analysis import comparison
 from analysis.cli.options import workspace_path
 from analysis.cli.output import say
 from analysis.records import RunRow
 from analysis.repairs import NO_REPAIR
-from analysis.sweeps import OPTIONS
+from analysis.snippets import command_of
 
 if TYPE_CHECKING:
-    from analysis.records import SweepSpec
     from analysis.store import Store
-
-# Numbers do not depend on it, and a number of bytes is no size that the option takes.
-_LEFT_OUT = ("memory_limit",)
 
 
 def say_gain(store: Store, row: RunRow) -> None:
@@ -40,17 +35,3 @@ def say_gain(store: Store, row: RunRow) -> None:
 
 def _not_yet(raw: RunRow) -> str:
     return f"The raw run {raw.run_id} is {raw.state}; it shares no finished point with this one."
-
-
-def command_of(spec: SweepSpec) -> str:
-    """Return the command that measures a sweep without what is usual."""
-    words = ["prunescope", "sweep"]
-    usual = type(spec)(subject=type(spec.subject)(model=""))
-    count = sweeps.usual_calibration(spec)
-    usual = replace(usual, subject=replace(usual.subject, calibration_samples=count))
-    # The subject first.
-    for option in sorted(OPTIONS, key=lambda option: not option.is_of_subject):
-        value = option.value_in(spec)
-        if option.name not in _LEFT_OUT and value != option.value_in(usual):
-            words += option.words(value)
-    return shlex.join(words)

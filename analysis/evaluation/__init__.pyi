@@ -3,9 +3,12 @@ from .file_size import file_bytes
 from .latency import MIN_PASSES, Latency, compare_latency
 from .live import LiveEvaluator, LiveResult
 from .report import Evaluation, MeasuredModel
+from .samples import Sample, first_samples
+from .sanity import Doubt, find_doubts
 from .session import LoadedSubject, Subjects
 
 __all__ = [
+    "Doubt",
     "Evaluation",
     "Latency",
     "LiveEvaluator",
@@ -13,8 +16,11 @@ __all__ = [
     "LoadedSubject",
     "MIN_PASSES",
     "MeasuredModel",
+    "Sample",
     "Subjects",
     "compare_latency",
     "evaluate_plan",
     "file_bytes",
+    "find_doubts",
+    "first_samples",
 ]

@@ -17,9 +17,11 @@ from weakref import WeakValueDictionary
 
 from analysis.edits import PreparedSubject, prepare
 from analysis.evaluation.live import LiveEvaluator, LiveResult
+from analysis.evaluation.samples import Sample, first_samples
+from analysis.evaluation.sanity import Doubt, find_doubts
 from analysis.evaluation.sharing import SharedMeasurement, Turns
 from analysis.plans import Meter, meter, pruned_entries, start_plan
-from analysis.records import Identity, Plan, RunRow, SubjectSpec
+from analysis.records import Identity, Plan, RunRow, SubjectSpec, Sums
 from analysis.subjects import (
     Inventory,
     Stamp,
@@ -32,6 +34,7 @@ from analysis.subjects import (
 
 MAX_SUBJECTS = 2
 MAX_RESULTS = 512
+SHOWN_SAMPLES = 12
 # Each holds the tensors of its plan.
 MAX_UNFINISHED = 4
 
@@ -49,6 +52,7 @@ class LoadedSubject:
         self._results: OrderedDict[Hashable, LiveResult] = OrderedDict()
         self._unfinished: OrderedDict[Hashable, SharedMeasurement] = OrderedDict()
         self._results_lock = threading.Lock()
+        self._doubts: tuple[Sums | None, tuple[Doubt, ...]] | None = None
 
     @property
     def identity(self) -> Identity:
@@ -110,10 +114,27 @@ class LoadedSubject:
                 self._keep(content, result)
             yield result
 
+    @cached_property
+    def samples(self) -> tuple[Sample, ...]:
+        """A few evaluation samples with labels and answers, to look at."""
+        return first_samples(self.prepared.subject, SHOWN_SAMPLES)
+
+    def doubts(self) -> tuple[Doubt, ...]:
+        """Return what is doubtful about the subject; about its baseline, once that is known."""
+        known = self.known(self._dense_plan)
+        sums = None if known is None else known.sums
+        if self._doubts is None or self._doubts[0] != sums:
+            self._doubts = (sums, find_doubts(self.prepared.subject, sums))
+        return self._doubts[1]
+
+    @cached_property
+    def _dense_plan(self) -> Plan:
+        kind = "channel" if self.prepared.structure is not None else "element"
+        return start_plan(self.prepared, criterion="l1", granularity=kind)
+
     def baseline(self) -> LiveResult:
         """Return the dense model's result on the whole evaluation subset."""
-        kind = "channel" if self.prepared.structure is not None else "element"
-        *_, complete = self.measure(start_plan(self.prepared, criterion="l1", granularity=kind))
+        *_, complete = self.measure(self._dense_plan)
         return complete
 
     def _measurement(self, plan: Plan, content: Hashable) -> SharedMeasurement:

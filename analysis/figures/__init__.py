@@ -29,6 +29,7 @@ from analysis.figures.plan import (
     plan_bars,
     size_bars,
 )
+from analysis.figures.thumbnails import thumbnail
 from analysis.figures.traces import ComparedCurves
 from analysis.figures.trade_offs import pareto, predicted_measured
 
@@ -63,5 +64,6 @@ __all__ = [
     "size_bars",
     "small_multiples",
     "styles",
+    "thumbnail",
     "win_matrix_chart",
 ]

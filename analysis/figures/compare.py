@@ -18,9 +18,12 @@ OUTCOMES: Mapping[str, tuple[str, str, int]] = {
     "best": ("square", "best", 2),
     "tied": ("square-open", "tied", 2),
     "only": ("circle-open", "only one", 2),
-    "worse": ("square-open", "worse", 0),
+    "worse": ("square-open", "worse", 1),
     "n/a": ("line-ew-open", "n/a", 1),
 }
+# In the summary's bars, from most to least: one hue that fades, so that numbers stay readable and
+# nothing looks like an alarm.
+SUMMARY = ("best", "tied", "worse", "missing")
 CELL = 30
 # From here on names are turned and cells shrink.
 MANY = 6
@@ -40,14 +43,14 @@ def win_matrix_chart(wins: pd.DataFrame, *, theme: str = "light") -> go.Figure:
     if wins.empty:
         return blank(colors=colors, message="No criteria to compare yet")
     layers = list(dict.fromkeys(wins["layer"]))
-    look = styles(list(OUTCOMES), colors=colors)
+    shades = _shades(colors)
     criteria = list(dict.fromkeys(wins["criterion"]))
     room = 130 if len(criteria) <= MANY else 190
     figure = canvas(colors=colors, height=room + CELL * len(layers))
     for outcome in OUTCOMES:
         rows = wins[wins["outcome"] == outcome]
         if not rows.empty:
-            trace = _outcome_trace(rows, outcome, look[outcome].color, colors)
+            trace = _outcome_trace(rows, outcome, shades[outcome], colors)
             if len(criteria) > MANY:
                 trace.update(marker_size=CELL - 8, textfont_size=9)
             figure.add_trace(trace)
@@ -73,6 +76,13 @@ def win_matrix_chart(wins: pd.DataFrame, *, theme: str = "light") -> go.Figure:
     return with_alt(figure, f"Which criterion lets {len(layers)} layers lose most: {said}.")
 
 
+def _shades(colors: Palette) -> dict[str, str]:
+    """Return the colour of each outcome: the more, the stronger; grey for what is no contest."""
+    ramp = colors.sequential
+    strong = {"best": ramp[-1], "tied": ramp[3]}
+    return {outcome: strong.get(outcome, colors.muted) for outcome in OUTCOMES}
+
+
 def _outcome_trace(rows: pd.DataFrame, outcome: str, color: str, colors: Palette) -> go.Scatter:
     symbol, label, width = OUTCOMES[outcome]
     ink = readable_on(color) if outcome == "best" else colors.text
@@ -87,9 +97,8 @@ def _outcome_trace(rows: pd.DataFrame, outcome: str, color: str, colors: Palette
         marker={
             "symbol": symbol,
             "size": CELL - 4,
-            # Plotly gives an open symbol's line no less than one pixel; grey lets it recede.
-            "color": color if width else colors.grid,
-            "line": {"width": max(width, 1), "color": color if width else colors.grid},
+            "color": color,
+            "line": {"width": width, "color": color},
         },
         customdata=rows[["layer", "criterion", "outcome"]].to_numpy(dtype=object),
         hovertemplate="<b>%{customdata[0]}</b> by %{customdata[1]}: %{customdata[2]}"
@@ -248,32 +257,28 @@ def criteria_chart(table: pd.DataFrame, *, theme: str = "light") -> go.Figure:
     figure = canvas(
         colors=colors, x_title="layers", height=140 + (40 if len(table) <= 8 else 26) * len(table)
     )
-    patterns = {"best": "", "tied": "/", "worse": ".", "missing": "x"}
-    for place, (outcome, pattern) in enumerate(patterns.items()):
+    ramp = colors.sequential
+    fills = dict(zip(SUMMARY, (ramp[-1], ramp[3], ramp[1], colors.background), strict=True))
+    for outcome, fill in fills.items():
+        if outcome == "missing" and not table[outcome].any():
+            continue
         figure.add_trace(
             go.Bar(
                 x=table[outcome],
                 y=table["criterion"],
                 orientation="h",
                 name=outcome,
-                # A thin pattern leaves the number on it readable.
-                marker={
-                    "color": colors.series[place],
-                    "pattern": {"shape": pattern, "solidity": 0.15, "size": 9},
-                    "line": {"color": colors.series[place], "width": 1},
-                },
+                marker={"color": fill, "line": {"color": colors.muted, "width": 1}},
                 text=[str(count) if count else "" for count in table[outcome]],
                 textposition="inside",
                 insidetextanchor="middle",
                 textangle=0,
-                textfont={
-                    "color": readable_on(colors.series[place]) if not pattern else colors.text
-                },
+                textfont={"color": readable_on(fill)},
                 customdata=table[["criterion"]].to_numpy(dtype=object),
             )
         )
     figure.update_layout(barmode="stack", legend_traceorder="normal")
-    most = int(table[list(patterns)].sum(axis=1).max())
+    most = int(table[list(SUMMARY)].sum(axis=1).max())
     figure.update_xaxes(rangemode="tozero", tick0=0, dtick=max(1, -(-most // 8)))
     figure.update_yaxes(autorange="reversed", type="category")
     best = ", ".join(

@@ -94,6 +94,7 @@ class RunRow(Document):
         has_labels: Whether accuracy is against labels, not against the dense model.
         queue_position: Runs ahead of it on its device, while queued.
         versions: Versions of the programs that measured it.
+        name: What a person calls it; empty without a name.
     """
 
     schema_version: ClassVar[int] = 2
@@ -119,6 +120,7 @@ class RunRow(Document):
     has_labels: bool = True
     queue_position: Count = 0
     versions: dict[str, str] | None = None
+    name: str = ""
 
     @classmethod
     def migrate(cls, data: dict[str, Any], version: int) -> dict[str, Any]:

@@ -5,16 +5,20 @@ from .plans import PlanStore
 from .points import PointStore
 from .runs import RunStore
 from .store import Store, statistics_folder
+from .uploads import MAX_UPLOAD_BYTES, save_upload, uploads_folder
 
 __all__ = [
     "Database",
     "FILE",
     "JobStore",
+    "MAX_UPLOAD_BYTES",
     "MIGRATIONS",
     "PlanStore",
     "PointStore",
     "RunStore",
     "Store",
     "migrate",
+    "save_upload",
     "statistics_folder",
+    "uploads_folder",
 ]

@@ -135,6 +135,7 @@ MIGRATIONS: tuple[tuple[Step, ...], ...] = (
         "ALTER TABLE runs DROP COLUMN batch",
         "ALTER TABLE runs DROP COLUMN batches",
     ),
+    ("ALTER TABLE runs ADD COLUMN name TEXT NOT NULL DEFAULT ''",),
 )
 
 

@@ -130,6 +130,11 @@ class RunStore:
         self.log_path(run_id).unlink(missing_ok=True)
         return run_id
 
+    def rename(self, run_id: str, name: str) -> None:
+        """Write what a person calls a run."""
+        with self._database.write() as db:
+            db.execute("UPDATE runs SET name = ? WHERE run_id = ?", (name.strip(), run_id))
+
     def log_path(self, run_id: str) -> Path:
         """Return where a run's worker writes what goes wrong."""
         return self._database.path.parent / "logs" / f"{run_id}.log"
@@ -209,4 +214,5 @@ def _run_row(
         has_labels=bool(row["has_labels"]),
         queue_position=sum(is_ahead(other, row, now) for other in live) if waiting else 0,
         versions=versions,
+        name=row["name"],
     )

@@ -1,8 +1,8 @@
-from . import allowed_paths
+from . import allowed_paths, fields
 from .address import Address
 from .allowed_paths import roots_of_environment
 from .factories import factory_files
-from .models import load_model, sample_names
+from .models import RANDOM_WEIGHTS, has_random_weights, load_model, sample_names
 from .overview import GroupRow, Inventory, build_inventory, inventory
 from .parsing import parse_data, parse_model
 from .schemes import DATA_SCHEMES, MODEL_SCHEMES, Scheme
@@ -16,12 +16,15 @@ __all__ = [
     "GroupRow",
     "Inventory",
     "MODEL_SCHEMES",
+    "RANDOM_WEIGHTS",
     "Scheme",
     "Stamp",
     "Subject",
     "allowed_paths",
     "build_inventory",
     "factory_files",
+    "fields",
+    "has_random_weights",
     "inventory",
     "load_model",
     "load_subject",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
+from analysis.subjects.fields import FACTORY, read_count, read_numbers
 from pruners.errors import AddressError
+
+V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +46,7 @@ class Address:
         Raises:
             AddressError: It is none.
         """
-        value = self.options.get(option)
-        if value is None:
-            return None
-        if not (value.isascii() and value.isdigit() and int(value) > 0):
-            raise AddressError(
-                f"{self.text!r}: option {option} must be a whole number above 0, found {value!r}"
-            )
-        return int(value)
+        return self._read(option, read_count)
 
     def numbers(self, option: str) -> tuple[float, ...] | None:
         """Return an option that is a list of finite numbers; None if not given.
@@ -58,15 +54,19 @@ class Address:
         Raises:
             AddressError: It is none.
         """
+        return self._read(option, read_numbers)
+
+    def _read(self, option: str, read: Callable[[str], V]) -> V | None:
         value = self.options.get(option)
         if value is None:
             return None
         try:
-            found = tuple(float(part) for part in value.split(","))
-        except ValueError:
-            found = ()
-        if not found or not all(math.isfinite(item) for item in found):
-            raise AddressError(
-                f"{self.text!r}: option {option} must be numbers joined by commas, found {value!r}"
-            )
-        return found
+            return read(value)
+        except ValueError as error:
+            raise AddressError(f"{self.text!r}: option {option} {error}") from None
+
+    @property
+    def values(self) -> dict[str, str]:
+        """What `Scheme.write` makes the address from, by field."""
+        factory = {FACTORY.name: self.factory} if self.factory else {}
+        return {"name": self.name, **factory, **self.options}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib.machinery
 import os
 from collections.abc import Sequence
@@ -55,6 +56,24 @@ def check_links(folder: Path, *, roots: Roots) -> None:
             path = Path(place, name)
             if path.is_symlink():
                 check_path(path, roots=roots)
+
+
+def missing(path: Path, *, kind: str = "file") -> str:
+    """Return what to say of a path that leads nowhere: where that is, and what is near it.
+
+    Args:
+        path: As it was given.
+        kind: What it should have been.
+    """
+    folder = path.expanduser().parent
+    try:
+        names = [item.name for item in os.scandir(folder)]
+    except OSError:
+        names = []
+    near = difflib.get_close_matches(path.name, names, n=2)
+    hint = f"; did you mean {' or '.join(str(folder / name) for name in near)}?" if near else ""
+    where = "" if path.expanduser().is_absolute() else f" below {Path.cwd()}"
+    return f"there is no {kind} {path}{where}{hint}"
 
 
 def check_module(name: str, *, roots: Roots) -> None:

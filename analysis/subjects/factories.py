@@ -10,14 +10,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from analysis.sentences import listed
 from analysis.subjects.address import Address
-from analysis.subjects.allowed_paths import Roots, check_module, check_path
+from analysis.subjects.allowed_paths import Roots, check_module, check_path, missing
+from analysis.subjects.fields import find_functions
 from pruners.errors import AddressError, one_line
 from pruners.user_code import UserFolder, code_files, is_library, user_folder
 
 # Random numbers, sys.path and half imported files belong to the whole process: users' code, and
 # models with random first weights, are built one at a time.
 CHANCE = threading.RLock()
+# Functions of a file that a message names.
+LISTED = 6
 
 
 def call_factory(address: Address, *, roots: Roots = None) -> Any:
@@ -31,7 +35,7 @@ def call_factory(address: Address, *, roots: Roots = None) -> Any:
             return _called(address, _imported(address, roots))
         path = check_path(Path(address.name), roots=roots)
         if not path.is_file():
-            raise AddressError(f"{address.text!r}: there is no file {address.name}")
+            raise AddressError(f"{address.text!r}: {missing(Path(address.name))}")
         with user_folder(path.parent, check=partial(check_path, roots=roots)) as folder:
             return _called(address, _loaded(address, folder, path))
 
@@ -39,7 +43,11 @@ def call_factory(address: Address, *, roots: Roots = None) -> Any:
 def _called(address: Address, module: ModuleType) -> Any:
     factory = getattr(module, address.factory, None)
     if not callable(factory):
-        raise AddressError(f"{address.text!r}: {address.name} has no function {address.factory!r}")
+        known = find_functions(Path(address.name)) if address.is_path else ()
+        hint = f"; it has {listed(known, most=LISTED)}" if known else ""
+        raise AddressError(
+            f"{address.text!r}: {address.name} has no function {address.factory!r}{hint}"
+        )
     try:
         return factory()
     except Exception as error:

@@ -18,10 +18,12 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Sequence
 from typing import TypeVar
 from urllib.parse import unquote
 
 from analysis.subjects.address import Address
+from analysis.subjects.fields import Field
 from analysis.subjects.schemes import DATA_SCHEMES, MODEL_SCHEMES, Scheme
 from pruners.errors import AddressError
 from pruners.registry import Registry
@@ -65,10 +67,11 @@ def _parse(text: str, what: str, known: Registry[Scheme[T]], example: str) -> Ad
         raise AddressError(f"{what} address {text!r} names nothing after {scheme!r}:")
     found = known.get(scheme)
     options = _options(tail, text, what, found.options)
-    for name, meaning in found.required.items():
-        if name not in options:
+    for option in found.options:
+        if option.required and option.name not in options:
             raise AddressError(
-                f"{what} address {text!r} needs {meaning}: {found.form.replace('NAME', rest)}"
+                f"{what} address {text!r} needs {option.required}: "
+                f"{found.form.replace('NAME', rest)}"
             )
     return Address(
         text=text.strip(),
@@ -101,7 +104,8 @@ def _factory(body: str, text: str, what: str, example: str, *, meant: str) -> tu
     )
 
 
-def _options(tail: str, text: str, what: str, known: tuple[str, ...]) -> dict[str, str]:
+def _options(tail: str, text: str, what: str, known: Sequence[Field]) -> dict[str, str]:
+    fields = {item.name: item for item in known}
     options: dict[str, str] = {}
     for part in tail.split("&") if tail else ():
         name, equals, value = part.partition("=")
@@ -110,8 +114,10 @@ def _options(tail: str, text: str, what: str, known: tuple[str, ...]) -> dict[st
                 f"{what} address {text!r}: after # come options name=value joined by &, each once; "
                 f"found {part!r}"
             )
-        if name not in known:
-            listed = ", ".join(known) if known else "none"
+        if name not in fields:
+            listed = ", ".join(fields) if fields else "none"
             raise AddressError(f"{what} address {text!r}: unknown option {name!r}; known: {listed}")
         options[name] = unquote(value)
+        if problem := fields[name].problem(options[name]):
+            raise AddressError(f"{what} address {text!r}: option {name} {problem}")
     return options

@@ -6,10 +6,26 @@ Names and help are known without torch: what opens an address is looked up when 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from analysis.subjects import data, models
+from analysis.subjects.fields import (
+    CHANNELS,
+    CLASSES,
+    FACTORY,
+    INPUT,
+    KEY,
+    MEAN,
+    NAME,
+    RESIZE,
+    ROOT,
+    SIZE,
+    SPLIT,
+    STD,
+    WEIGHTS,
+    Field,
+)
 from pruners.registry import Registry
 
 if TYPE_CHECKING:
@@ -31,9 +47,9 @@ class Scheme(Generic[T]):
         label: Name on pages.
         help: What the address names, in plain words.
         form: How it is written.
-        example: An address for pages; empty where another scheme's covers it.
+        example: An address that shows the form.
+        place: What follows the colon; of a factory, what stands before it.
         options: What may follow ``#``.
-        required: Options that must be given: what they name.
         is_factory: Whether the address is a place, a colon and a function.
         is_path: Whether what follows the scheme is a file or folder.
         is_trained: Whether models come with weights of their own.
@@ -47,14 +63,61 @@ class Scheme(Generic[T]):
     help: str
     form: str
     open: Callable[[Address, Roots], T]
-    example: str = ""
-    options: tuple[str, ...] = ()
-    required: Mapping[str, str] = field(default_factory=dict)
+    example: str
+    place: Field = NAME
+    options: tuple[Field, ...] = ()
     is_factory: bool = False
     is_path: bool = False
     is_trained: bool = False
     is_calibrated: bool = False
     is_random: bool = False
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """All parts of an address of this kind, in the order in which they are written."""
+        return (self.place, *((FACTORY,) if self.is_factory else ()), *self.options)
+
+    def write(self, values: Mapping[str, str]) -> str:
+        """Return the address with these values by field; empty ones are left out.
+
+        What `analysis.subjects.parse_model` or `parse_data` reads of it are the values again.
+        """
+        given = {name: value.strip() for name, value in values.items()}
+        place = given.get(self.place.name, "")
+        head = (
+            f"{place}:{given.get(FACTORY.name, '')}" if self.is_factory else f"{self.name}:{place}"
+        )
+        tail = [
+            f"{item.name}={_escaped(given[item.name])}"
+            for item in self.options
+            if given.get(item.name)
+        ]
+        return f"{head}#{'&'.join(tail)}" if tail else head
+
+
+def _escaped(value: str) -> str:
+    """Write what would end an option by its number."""
+    return value.replace("%", "%25").replace("&", "%26")
+
+
+_ARCHITECTURE = "Architecture"
+_FILE = Field(
+    name="name",
+    label="Python file",
+    help="Its code runs, so it must lie below the folders that this server allows.",
+    kind="file",
+    suffixes=(".py",),
+)
+_MODULE = Field(name="name", label="Module", help="A module that Python can import.")
+_NPZ = Field(
+    name="name",
+    label="File",
+    help="Arrays images, and labels if there are any.",
+    kind="file",
+    suffixes=(".npz",),
+    uploads=True,
+)
+_FOLDER = Field(name="name", label="Folder", help="One folder of images a class.", kind="folder")
 
 
 MODEL_SCHEMES: Registry[Scheme[Built]] = Registry(
@@ -66,7 +129,8 @@ MODEL_SCHEMES: Registry[Scheme[Built]] = Registry(
             help="A small trained network that comes with PruneScope.",
             form="sample:NAME",
             example="sample:resnet20",
-            options=("weights", "key"),
+            place=Field(name="name", label="Network", help="", known=lambda: models.sample_names()),
+            options=(WEIGHTS, KEY),
             is_trained=True,
             open=lambda *address: models.build_sample(*address),
         ),
@@ -76,7 +140,13 @@ MODEL_SCHEMES: Registry[Scheme[Built]] = Registry(
             help="A torchvision architecture with your weights: safetensors or a plain state dict.",
             form="torchvision:NAME#weights=FILE",
             example="torchvision:resnet18#weights=weights/resnet18.safetensors",
-            options=("weights", "key", "classes", "input"),
+            place=Field(
+                name="name",
+                label=_ARCHITECTURE,
+                help="As torchvision calls it.",
+                known=lambda: models.torchvision_models(),
+            ),
+            options=(WEIGHTS, KEY, CLASSES, INPUT),
             is_random=True,
             open=lambda *address: models.build_torchvision(*address),
         ),
@@ -86,7 +156,13 @@ MODEL_SCHEMES: Registry[Scheme[Built]] = Registry(
             help="An architecture of timm.",
             form="timm:NAME#weights=FILE",
             example="timm:resnet18#weights=weights/model.safetensors",
-            options=("weights", "key", "classes", "input"),
+            place=Field(
+                name="name",
+                label=_ARCHITECTURE,
+                help="As timm calls it.",
+                known=lambda: models.timm_models(),
+            ),
+            options=(WEIGHTS, KEY, CLASSES, INPUT),
             is_random=True,
             open=lambda *address: models.build_timm(*address),
         ),
@@ -97,7 +173,8 @@ MODEL_SCHEMES: Registry[Scheme[Built]] = Registry(
             "Its code runs, so the file must lie below the folders that this server allows.",
             form="path/file.py:factory#weights=FILE",
             example="path/model.py:build#weights=weights/model.safetensors",
-            options=("weights", "key", "input"),
+            place=_FILE,
+            options=(WEIGHTS, KEY, INPUT),
             is_factory=True,
             is_path=True,
             open=lambda *address: models.build_by_factory(*address),
@@ -107,7 +184,9 @@ MODEL_SCHEMES: Registry[Scheme[Built]] = Registry(
             label="Python module",
             help="A function that returns the module, in an importable module.",
             form="package.module:factory#weights=FILE",
-            options=("weights", "key", "input"),
+            example="models.net:build#weights=weights/model.safetensors",
+            place=_MODULE,
+            options=(WEIGHTS, KEY, INPUT),
             is_factory=True,
             open=lambda *address: models.build_by_factory(*address),
         ),
@@ -123,6 +202,7 @@ DATA_SCHEMES: Registry[Scheme[LoadedData]] = Registry(
             form="sample:fashion-mnist",
             example="sample:fashion-mnist",
             is_calibrated=True,
+            place=Field(name="name", label="Images", help="", known=lambda: (data.SAMPLE_IMAGES,)),
             open=lambda *address: data.open_sample(*address),
         ),
         Scheme(
@@ -131,7 +211,8 @@ DATA_SCHEMES: Registry[Scheme[LoadedData]] = Registry(
             help="An npz file with the arrays images and labels; mean and std normalise them.",
             form="npz:FILE#mean=..&std=..",
             example="npz:data/test.npz#mean=0.5&std=0.25",
-            options=("mean", "std"),
+            place=_NPZ,
+            options=(MEAN, STD),
             is_path=True,
             open=lambda *address: data.open_npz_file(*address),
         ),
@@ -141,7 +222,8 @@ DATA_SCHEMES: Registry[Scheme[LoadedData]] = Registry(
             help="A folder with one folder of images a class.",
             form="imagefolder:DIR#size=224&mean=..&std=..",
             example="imagefolder:data/val#size=224&mean=0.485,0.456,0.406&std=0.229,0.224,0.225",
-            options=("size", "resize", "channels", "mean", "std"),
+            place=_FOLDER,
+            options=(SIZE, RESIZE, CHANNELS, MEAN, STD),
             is_path=True,
             open=lambda *address: data.open_imagefolder(*address),
         ),
@@ -151,8 +233,13 @@ DATA_SCHEMES: Registry[Scheme[LoadedData]] = Registry(
             help="A torchvision data set on disk.",
             form="torchvision:NAME#root=DIR",
             example="torchvision:CIFAR10#root=data",
-            options=("root", "split", "size", "resize", "mean", "std"),
-            required={"root": "the folder of the data set"},
+            place=Field(
+                name="name",
+                label="Data set",
+                help="As torchvision calls it.",
+                known=lambda: data.torchvision_sets(),
+            ),
+            options=(ROOT, SPLIT, SIZE, RESIZE, MEAN, STD),
             open=lambda *address: data.open_torchvision(*address),
         ),
         Scheme(
@@ -161,6 +248,7 @@ DATA_SCHEMES: Registry[Scheme[LoadedData]] = Registry(
             help="A function that returns a map-style data set of (input, target).",
             form="path/file.py:factory",
             example="path/data.py:build",
+            place=_FILE,
             is_factory=True,
             is_path=True,
             open=lambda *address: data.open_by_factory(*address),
@@ -170,6 +258,8 @@ DATA_SCHEMES: Registry[Scheme[LoadedData]] = Registry(
             label="Python module",
             help="A function that returns a map-style data set, in an importable module.",
             form="package.module:factory",
+            example="data.images:build",
+            place=_MODULE,
             is_factory=True,
             open=lambda *address: data.open_by_factory(*address),
         ),

@@ -131,7 +131,7 @@ def _loaded(spec: SubjectSpec, roots: Sequence[Path] | None, cache: Path | None)
     model = _moved(loaded.model, device)
     fingerprint = _fingerprint(loaded.model)
     if spec.data is None:
-        example = _example_without_data(loaded, spec, device)
+        example, note = _example_without_data(loaded, spec, device)
         outputs = checked_outputs(model, example, spec, task)
         return Subject(
             spec=spec,
@@ -143,7 +143,7 @@ def _loaded(spec: SubjectSpec, roots: Sequence[Path] | None, cache: Path | None)
             example=example,
             fingerprint=fingerprint,
             data_fingerprint="",
-            notes=loaded.notes + task.notes(outputs),
+            notes=loaded.notes + note + task.notes(outputs),
         )
     data = load_data(parse_data(spec.data), roots=roots)
     if spec.calibration_data is not None:
@@ -247,8 +247,7 @@ def _notes(
             f"{len(data.evaluation)} can be evaluated."
         )
     if not evaluation.has_labels:
-        label = task_named(spec.task).words.label
-        notes.append(f"The data has no labels: {label} is agreement with the dense model.")
+        notes.append(task_named(spec.task).words.without_labels)
     return tuple(notes)
 
 
@@ -257,10 +256,12 @@ def _notes(
 
 def _device(names: str) -> torch.device:
     """Return the first of some devices; all of them must be there."""
-    found = []
-    for name in device_names(names):
+    found, several = [], "," in names
+    for numbered in device_names(names):
+        # A single device is called as it was written.
+        name = numbered if several else names
         try:
-            device = torch.device(name)
+            device = torch.device(numbered)
         except RuntimeError:
             raise InputError(f"device {name!r} is unknown; use cpu, cuda, mps or xpu") from None
         if device.type not in ("cpu", "cuda", "mps", "xpu"):
@@ -274,7 +275,7 @@ def _device(names: str) -> torch.device:
             here = ", ".join(("cpu", *accelerators()))
             raise InputError(f"device {name!r} is not available here; here are: {here}") from None
         found.append(device)
-    # The index of a single device is left as it was written.
+    # So is its index.
     return torch.device(names) if len(found) == 1 else found[0]
 
 
@@ -290,9 +291,12 @@ def _moved(model: nn.Module, device: torch.device) -> nn.Module:
         ) from None
 
 
-def _example_without_data(loaded: LoadedModel, spec: SubjectSpec, device: torch.device) -> Tensor:
+def _example_without_data(
+    loaded: LoadedModel, spec: SubjectSpec, device: torch.device
+) -> tuple[Tensor, tuple[str, ...]]:
+    """Return an input, and what to say of a shape that was guessed."""
     if loaded.input_shape is not None:
-        return torch.zeros(2, *loaded.input_shape, device=device)
+        return torch.zeros(2, *loaded.input_shape, device=device), ()
     for shape in _guesses(loaded.model):
         example = torch.zeros(2, *shape, device=device)
         try:
@@ -300,7 +304,11 @@ def _example_without_data(loaded: LoadedModel, spec: SubjectSpec, device: torch.
                 loaded.model(example)
         except Exception:
             continue  # the next guess may fit
-        return example
+        sizes = ",".join(str(size) for size in shape)
+        return example, (
+            f"The input shape {sizes} is a guess: it runs, but MACs depend on it. Give data, or "
+            f"add #input={sizes} to the model address.",
+        )
     raise InputError(
         f"the input shape of {spec.model!r} is not known; give a data address, or add "
         "#input=C,H,W to the model address"

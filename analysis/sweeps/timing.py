@@ -13,6 +13,10 @@ from analysis.records import PointKey
 from analysis.sweeps.grid import Item, edited_names
 from analysis.sweeps.planned import PlannedSweep
 
+TIMED = 3
+# How far sweeps were from what was expected, on the same machine at the same load.
+SHORTER, LONGER = 0.7, 1.5
+
 
 @dataclass(frozen=True, slots=True)
 class SweepEstimate:
@@ -21,12 +25,16 @@ class SweepEstimate:
     Attributes:
         points_new: Points to measure.
         points_cached: Points of the grid that are known already.
-        seconds: Expected wall time, from one timed pass of the dense model.
+        seconds: Expected wall time, from timed passes of the dense model.
+        low: Wall time that it will hardly be below.
+        high: Wall time that it will hardly be above, if the machine is not loaded further.
     """
 
     points_new: int
     points_cached: int
     seconds: float
+    low: float
+    high: float
 
 
 def estimate_cost(
@@ -40,7 +48,7 @@ def estimate_cost(
     """
     prepared, spec, points = planned.prepared, planned.spec, planned.points
     new = [key for key in points if key not in (done or {})]
-    pass_seconds = _seconds_per_sample(prepared, planned.slices) * planned.slices.total
+    fast, slow = _seconds_per_sample(prepared, planned.slices)
     by_target: dict[str, int] = {}
     for key in new:
         if key.kept != key.total:
@@ -50,7 +58,14 @@ def estimate_cost(
         for target in targets(prepared, spec.granularity, spec.layers)
         if (count := by_target.get(target.name, 0))
     )
-    return SweepEstimate(len(new), len(points) - len(new), passes * pass_seconds)
+    work = passes * planned.slices.total
+    return SweepEstimate(
+        points_new=len(new),
+        points_cached=len(points) - len(new),
+        seconds=work * fast,
+        low=work * fast * SHORTER,
+        high=work * slow * LONGER,
+    )
 
 
 def _share(prepared: PreparedSubject, target: Target, semantics: str) -> float:
@@ -59,17 +74,19 @@ def _share(prepared: PreparedSubject, target: Target, semantics: str) -> float:
     return prepared.evaluator.share(names) if names else 1.0
 
 
-def _seconds_per_sample(prepared: PreparedSubject, slices: Slices) -> float:
+def _seconds_per_sample(prepared: PreparedSubject, slices: Slices) -> tuple[float, float]:
+    """Return the best and the worst time of a few passes, which tell the load of the machine."""
     inputs = slices.read(len(slices) // 2).inputs
     evaluator = prepared.evaluator
     limit = evaluator.max_samples()
     part = inputs[: limit or len(inputs)]
-    best = float("inf")
-    for _ in range(2):
+    taken = []
+    for _ in range(1 + TIMED):
         start = time.perf_counter()
         evaluator.dense(part)
-        best = min(best, time.perf_counter() - start)
-    return best / len(part)
+        taken.append((time.perf_counter() - start) / len(part))
+    # In the first one kernels are chosen.
+    return min(taken[1:]), max(taken[1:])
 
 
 class Work:

@@ -123,6 +123,16 @@ class Classification(RightAnswers, Task):
         terms = dict(zip(self.terms, (*counts, *row[5:]), strict=True))
         return Sums(samples=samples, seconds=seconds, terms=terms)
 
+    def answers(self, outputs: Tensor) -> Tensor:
+        """Return the class with the largest logit, int64 ``(N,)``."""
+        return outputs.argmax(1)
+
+    def chance(self, classes: int, targets: Tensor | None) -> float | None:
+        """Return the share of the commonest class; where targets are not at hand, 1 / classes."""
+        if targets is None or not len(targets):
+            return 1 / classes
+        return max(1 / classes, int(torch.bincount(targets).max()) / len(targets))
+
     def gaps(self, outputs: Tensor, ranking: Tensor) -> Tensor:
         """Return by how much the first class of a ranking leads the second ``(N,)``."""
         first = ranking.topk(min(2, ranking.shape[1]), dim=1).indices

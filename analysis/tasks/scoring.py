@@ -73,6 +73,11 @@ class Words:
         """Factor from a drop to the shown one: a drop is a loss whichever way scores count."""
         return abs(self.scale)
 
+    @property
+    def without_labels(self) -> str:
+        """What a score says where the data has no labels."""
+        return f"The data has no labels: {self.label} is agreement with the dense model."
+
     def in_files(self, value: float) -> float:
         """Return a score the way round that people count it, not scaled."""
         return value if self.scale > 0 else -value

@@ -78,6 +78,17 @@ class Task(Scoring, Protocol):
     def sums(self, row: Sequence[float], *, seconds: float = 0.0) -> Sums:
         """Turn the values of one `vector` into a record."""
 
+    def answers(self, outputs: Tensor) -> Tensor | None:
+        """Return the class that each output answers, int64 ``(N,)``; None without classes."""
+
+    def chance(self, classes: int, targets: Tensor | None) -> float | None:
+        """Return the score of whoever always gives the same answer; None if that means nothing.
+
+        Args:
+            classes: As `classes` says of the model's outputs.
+            targets: All targets, where they are at hand.
+        """
+
     def gaps(self, outputs: Tensor, ranking: Tensor) -> Tensor:
         """Return by how much the first answer of ``ranking`` leads the second in ``outputs``.
 

@@ -11,9 +11,11 @@ import streamlit as st
 from analysis import comparison, figures
 from analysis.curves import layer_order
 from analysis.records import RunRow
+from analysis.snippets import compare_criteria
 from pages.components.state import Session, session, subject_cache, tolerance, url_state
 from pages.components.widgets import (
     charts,
+    code,
     formatting,
     guarded,
     job,
@@ -31,16 +33,10 @@ def draw(current: Session) -> None:
     """Draw the page."""
     run = current.run
     assert run is not None
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+    code.offer(compare_criteria(run.run_id, _tolerance(run), session.named_workspace()))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
         tolerance.ask(run.spec.subject.task, width=150, help="that you accept.")
-        view = st.segmented_control(
-            "View",
-            ["Best or tied", "Layer by layer", "Removed channels"],
-            default="Best or tied",
-            required=True,
-            key="compare_view",
-            persist_state="session",
-        )
+        view = url_state.choice("compare", "View", list(url_state.COMPARE_VIEWS), kind="segmented")
         found = variant_switch.draw(current)
     variant_switch.say_gaps(run, found)
     if view == "Removed channels":
@@ -63,7 +59,7 @@ def _measured(run_id: str, was_live: bool, view: str) -> None:
         st.rerun()
     points = session.points(run)
     if points.empty:
-        st.caption("The first batch is being measured; all criteria appear together.")
+        st.caption(job.nothing_yet(run))
         return
     if was_live:
         st.caption(f"{job.badge(run)} {job.line(run)}.")
@@ -131,7 +127,9 @@ SUMMARY: dict[str, Any] = {
     "tied": "Tied",
     "worse": "Worse",
     "missing": "Not measured",
-    "seconds": st.column_config.NumberColumn("Seconds", format="%.1f"),
+    "seconds": st.column_config.NumberColumn(
+        "Measured in", format="%.1f s", help="Time that its points took on their worker."
+    ),
 }
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from analysis import figures
+from analysis import figures, snippets
 from analysis.evaluation import Evaluation, Latency, MeasuredModel, evaluate_plan
 from analysis.plans import predict
 from analysis.records import Plan, Progress
@@ -14,8 +14,8 @@ from analysis.recovery import Recovery, recover_plan
 from analysis.repairs import NO_REPAIR, REPAIRS, plan_repairs
 from analysis.tasks import Scoring, scoring_of
 from pages.components.plan import Evaluated, evaluated
-from pages.components.state import EVALUATED, EVALUATIONS, Session, session
-from pages.components.widgets import charts, formatting, go, ribbon, size_card
+from pages.components.state import EVALUATED, EVALUATIONS, Session, session, url_state
+from pages.components.widgets import charts, code, formatting, go, ribbon, size_card
 from pruners.semantics import SEMANTICS
 
 LATENCY_SECONDS = 3.0
@@ -28,6 +28,8 @@ def draw(current: Session, plan: Plan) -> None:
         last = None
     with st.container(horizontal=True, vertical_alignment="bottom"):
         repair = _repair(plan)
+        if (plan_id := url_state.value("plan")) is not None:
+            code.offer(snippets.evaluate_plan(plan_id, repair, session.named_workspace()))
         is_new = last is None or not last.is_of(plan) or last.evaluation.repair != repair
         sent = st.button(
             "Evaluate the plan" if is_new else "Evaluate again",

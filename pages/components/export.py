@@ -14,9 +14,10 @@ from analysis.interop import Exported, ExportRequest, RoundTrip
 from analysis.plans import to_json
 from analysis.records import Plan
 from analysis.repairs import NO_REPAIR
+from analysis.snippets import export_plan
 from pages.components.plan import Evaluated, evaluated
-from pages.components.state import Session, session, tolerance
-from pages.components.widgets import formatting, go, ribbon
+from pages.components.state import Session, session, tolerance, url_state
+from pages.components.widgets import code, formatting, go, ribbon
 
 BUILT = "exports"
 CHECKED = "round_trip"
@@ -86,7 +87,8 @@ def draw(current: Session, plan: Plan) -> None:
         if built[name].model != _model(request):
             ribbon("The plan, its repair or the subject has changed since; build the files again.")
         _files(built[name], name)
-    _command(request, name)
+    if (plan_id := url_state.value("plan")) is not None:
+        code.offer(export_plan(plan_id, name, request.repair, session.named_workspace()))
 
 
 def _request(current: Session, plan: Plan, directory: Path) -> ExportRequest:
@@ -204,14 +206,3 @@ def _checked(request: ExportRequest) -> None:
         for check in last[1].checks:
             icon = ":green[:material/check_circle:]" if check.passed else ":red[:material/cancel:]"
             st.markdown(f"{icon} {check.text}")
-
-
-def _command(request: ExportRequest, name: str) -> None:
-    workspace = session.workspace()
-    repair = "" if request.recovery is None else f"--repair {request.repair} "
-    st.caption("The same from the command line")
-    st.code(
-        f"prunescope export --plan plan.json --format {name} {repair}--out exported "
-        f"--workspace {workspace}",
-        language="bash",
-    )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
+from analysis.records import RunRow
+from analysis.snippets import inspect_subject
 from pages.components.state import DEMO, Session, session, url_state
-from pages.components.widgets import formatting, go, job
+from pages.components.widgets import code, formatting, go, job
 
 STEPS = (
     (
@@ -54,9 +56,17 @@ def draw(current: Session) -> None:
     with st.grid(3, min_column_width=260, gap="medium"):
         for icon, title, about in STEPS:
             with st.container(border=True, height="stretch"):
-                st.markdown(f"#### :material/{icon}: {title}")
+                st.subheader(f":material/{icon}: {title}", anchor=False)
                 st.markdown(about)
     _recent(current)
+    code.offer(inspect_subject(current.spec or DEMO))
+
+
+def _details(row: RunRow) -> str:
+    """Return what tells a run from others."""
+    parts = [f"`{row.run_id}`", formatting.when(row.created)]
+    parts += [formatting.escaped(item) for item in (row.name, formatting.settings_of(row.spec))]
+    return " \N{MIDDLE DOT} ".join(filter(None, parts))
 
 
 def _recent(current: Session) -> None:
@@ -68,12 +78,12 @@ def _recent(current: Session) -> None:
         spec = row.spec
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             st.markdown(
-                f"**{formatting.title_of(spec.subject.model)}** "
-                f"on {formatting.title_of(spec.subject.data or 'no data')} "
+                f"**{formatting.escaped(formatting.title_of(spec.subject.model))}** "
+                f"on {formatting.escaped(formatting.title_of(spec.subject.data or 'no data'))} "
                 f"\N{MIDDLE DOT} {formatting.listed(spec.criteria)} "
                 f"\N{MIDDLE DOT} {spec.granularity} "
                 f"{job.badge(row)}  \n"
-                f":small[`{row.run_id}` \N{MIDDLE DOT} {formatting.when(row.created)}]",
+                f":small[{_details(row)}]",
                 width="stretch",
             )
             if st.button("Open", key=f"home_open_{row.run_id}", icon=":material/folder_open:"):

@@ -9,13 +9,18 @@ import pandas as pd
 import streamlit as st
 
 from analysis.records import DamagedRun, RunRow
+from analysis.snippets import list_runs
+from analysis.tasks import scoring_of
 from pages.components.state import Session, session, url_state
-from pages.components.widgets import formatting, go, guarded, job, refreshed
+from pages.components.widgets import code, formatting, go, guarded, job, refreshed
 from pruners.errors import PruneScopeError
+
+MAX_NAME = 120
 
 
 def draw(current: Session) -> None:
     """Draw the page."""
+    code.offer(list_runs(session.named_workspace()))
     rows, damaged = current.store.runs.all(), current.store.runs.damaged()
     _damaged(damaged)
     live = any(row.is_live for row in rows)
@@ -48,6 +53,7 @@ def _list(was_live: bool) -> None:
         selection_mode="multi-row",
         column_config={
             "run": st.column_config.TextColumn("Run", pinned=True),
+            "name": "Name",
             "state": "State",
             "progress": st.column_config.ProgressColumn(
                 "Progress", format="percent", min_value=0, max_value=1
@@ -56,9 +62,16 @@ def _list(was_live: bool) -> None:
             "data": "Data",
             "criteria": "Criteria",
             "granularity": "Granularity",
+            "settings": st.column_config.TextColumn(
+                "Settings", help="What is not as usual.", width="medium"
+            ),
+            "baseline": st.column_config.NumberColumn(
+                "Baseline", format="percent", help="Of the dense model on the same samples."
+            ),
             "points": st.column_config.NumberColumn("Points", format="localized"),
             "samples": st.column_config.NumberColumn("Samples", format="localized"),
             "created": st.column_config.DatetimeColumn("Started", format="YYYY-MM-DD HH:mm"),
+            "duration": "Took",
             "error": "Reason",
         },
         alt="Runs of this workspace, newest first",
@@ -82,17 +95,32 @@ def _row(row: RunRow) -> dict[str, object]:
     spec = row.spec
     return {
         "run": row.run_id,
+        "name": row.name,
         "state": job.STATES[row.state][2],
         "progress": row.progress.fraction,
-        "model": formatting.title_of(spec.subject.model),
-        "data": formatting.title_of(spec.subject.data or "no data"),
+        "model": formatting.title_with_details(spec.subject.model),
+        "data": formatting.title_with_details(spec.subject.data or "no data"),
         "criteria": formatting.listed(spec.criteria),
         "granularity": spec.granularity,
+        "settings": formatting.settings_of(spec),
+        "baseline": _baseline(row),
+        "created": datetime.fromtimestamp(row.created),
+        "duration": formatting.duration(row.seconds) if row.seconds else formatting.DASH,
         "points": row.points,
         "samples": row.samples,
-        "created": datetime.fromtimestamp(row.created),
         "error": row.error or "",
     }
+
+
+def _baseline(row: RunRow) -> float | None:
+    """Return the dense model's score; None where nothing was measured, or there is no right."""
+    if row.baseline is None or not row.baseline.samples or not row.has_labels:
+        return None
+    return scoring_of(row.spec.subject.task).score(row.baseline)
+
+
+def _rename(run_id: str, key: str) -> None:
+    session.store().runs.rename(run_id, st.session_state[key])
 
 
 def _actions(picked: list[RunRow]) -> None:
@@ -136,6 +164,18 @@ def _actions(picked: list[RunRow]) -> None:
             _merge(picked)
         if st.button("Delete", icon=":material/delete:", disabled=not picked, key="runs_delete"):
             _confirm([row.run_id for row in picked])
+    if one is not None:
+        key = f"runs_name_{one.run_id}"
+        st.text_input(
+            "Name or note",
+            value=one.name,
+            key=key,
+            max_chars=MAX_NAME,
+            width=380,
+            placeholder="such as: before fine-tuning",
+            on_change=_rename,
+            args=(one.run_id, key),
+        )
     if not picked:
         st.caption("Select one run to open it, two to merge them.")
 
@@ -157,13 +197,12 @@ def _confirm(run_ids: list[str]) -> None:
     with st.container(horizontal=True):
         st.button(
             "Delete",
-            type="primary",
             icon=":material/delete:",
             key="runs_delete_yes",
             on_click=_delete,
             args=(run_ids,),
         )
-        if st.button("Keep", key="runs_delete_no"):
+        if st.button("Keep", type="primary", key="runs_delete_no"):
             st.rerun()
 
 

@@ -1,7 +1,7 @@
 """A captured graph run on labels: which positions belong together."""
 
 from pruners.tracing.labels import Labels, compact, narrowed, support
-from pruners.tracing.run import run_trace
+from pruners.tracing.run import OUTPUT_REASON, run_trace
 from pruners.tracing.trace import HANDLERS, Axis, Trace, module_of, operator_name
 from pruners.tracing.units import Units, find_units, units_of
 from pruners.tracing.values import Value
@@ -10,6 +10,7 @@ __all__ = [
     "Axis",
     "HANDLERS",
     "Labels",
+    "OUTPUT_REASON",
     "Trace",
     "Units",
     "Value",

@@ -18,6 +18,8 @@ from pruners.tracing.values import Value
 
 # Constants of the code up to this size are computed, so that indexing by them can be followed.
 CONSTANT_LIMIT = 2**24
+# Why nothing is removed from what the network returns: true of every network.
+OUTPUT_REASON = "is the network's output"
 
 
 def run_trace(model: nn.Module, graph: Graph, *, strict: bool = False) -> Trace:
@@ -33,7 +35,7 @@ def run_trace(model: nn.Module, graph: Graph, *, strict: bool = False) -> Trace:
             trace.values[node] = Value((), reason=f"the sub-graph {node.target}")
     output = next(node for node in trace.values if node.name == graph.output)
     for plane in trace.values[output].planes:
-        trace.labels.freeze(plane, "is the network's output")
+        trace.labels.freeze(plane, OUTPUT_REASON)
     return trace
 
 

@@ -46,6 +46,12 @@ class TopTwo(Classification):
         best, other = (item.topk(2, dim=1).indices.sort(1).values for item in (outputs, others))
         return (best == other).all(1)
 
+    def answers(self, outputs: Tensor) -> None:
+        return None
+
+    def chance(self, classes: int, targets: Tensor | None) -> None:
+        return None
+
     def vector(self, dense: Tensor, outputs: Tensor, targets: Tensor | None) -> Tensor:
         before, after = (self.scores(dense, item, targets) < 0 for item in (dense, outputs))
         counts = [torch.tensor(len(outputs)), after.sum(), (after & ~before).sum()]

@@ -280,8 +280,7 @@ def test_the_demo_is_one_click_away(open_page: Open, monkeypatch: pytest.MonkeyP
 
 def test_a_wrong_address_is_one_clear_line(open_page: Open) -> None:
     test = open_page("1_Setup")
-    test.segmented_control(key="setup_model_kind").set_value("Python factory").run()
-    test.text_input(key="setup_model_Python factory").set_value("/etc/passwd.py:build")
+    test.text_input(key="setup_model_address").set_value("/etc/passwd.py:build")
     test.button(key="setup_check").click().run()
     assert_no_bug(test)
     assert "/etc/passwd.py" in test.error[0].value

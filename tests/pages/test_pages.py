@@ -131,7 +131,7 @@ def test_a_run_of_another_subject_is_marked_stale(
 
 def test_a_filter_that_fits_nothing_can_be_cleared(open_page: Open) -> None:
     test = open_page("3_Curves", "done")
-    test.text_input(key="curves_filter").set_value("layer9").run()
+    test.text_input(key="choose_layers").set_value("layer9").run()
     assert "No layer matches" in text_of(test)
     next(item for item in test.button if item.label == "Clear filter").click().run()
     assert charts(test) == 2
@@ -157,7 +157,7 @@ def test_the_sweep_page_tells_the_cost_and_what_is_known(open_page: Open) -> Non
 def test_compare_needs_two_criteria_on_equal_terms(open_page: Open) -> None:
     test = open_page("4_Compare", "done")
     for view, count in (("Best or tied", 2), ("Layer by layer", 1), ("Removed channels", 2)):
-        test.segmented_control(key="compare_view").set_value(view).run()
+        test.segmented_control(key="choose_compare").set_value(view).run()
         assert_no_bug(test)
         assert charts(test) == count, view
 
@@ -170,7 +170,7 @@ def test_compare_draws_all_criteria_where_they_fit_and_the_leading_ones_elsewher
     assert charts(test) == 2
     assert len(MANY.criteria) in [len(item.value) for item in test.dataframe]
     for view, most in (("Layer by layer", 6), ("Removed channels", 4)):
-        test.segmented_control(key="compare_view").set_value(view).run()
+        test.segmented_control(key="choose_compare").set_value(view).run()
         assert_no_bug(test)
         chosen = next(item for item in test.multiselect if item.label == "Criteria")
         assert len(chosen.value) == most

@@ -77,6 +77,9 @@ def test_long_lists_are_shortened() -> None:
         ("torchvision:resnet18#weights=w/x.safetensors", "resnet18"),
         ("models/net.py:build", "net.py:build"),
         ("npz:data/test.npz#mean=0.5", "test.npz"),
+        ("npz:test.npz", "test.npz"),
+        ("imagefolder:photos/", "photos"),
+        ("timm:resnet18", "resnet18"),
     ],
 )
 def test_addresses_have_short_titles(address: str, title: str) -> None:

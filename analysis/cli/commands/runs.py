@@ -82,6 +82,7 @@ def show(
         return
     facts = {
         "state": row.state + (f": {row.error}" if row.error else ""),
+        "name": row.name,
         "created": _date(row.created),
         "seconds": duration(row.seconds),
         "samples": f"{row.samples} of {row.total_samples}",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from analysis import curves, records, sweeps, tasks, worker
+from analysis import curves, evaluation, records, sweeps, tasks, worker
 from analysis.cli.options import Json, Workspace, open_store, prepare_subject
 from analysis.cli.output import duration, print_json, progress_bar, say, say_notes
 from analysis.cli.variant_hints import say_gain
@@ -18,6 +18,7 @@ from pruners.errors import CancelledError, InputError, PruneScopeError
 
 if TYPE_CHECKING:
     from analysis.store import Store
+    from analysis.subjects import Subject
     from analysis.sweeps import PlannedSweep
 
 
@@ -105,8 +106,16 @@ def _measure(store: Store, row: RunRow, planned: PlannedSweep, *, is_resumed: bo
             )
 
         row = worker.run_to_end(store, row.run_id, progress=show, open_sweep=lambda _: planned)
+    _say_doubts(planned.prepared.subject, row)
     say(f"Run {row.run_id}: {row.state} after {duration(time.perf_counter() - start)}.")
     return row
+
+
+def _say_doubts(subject: Subject, row: RunRow) -> None:
+    """Say what is doubtful about the numbers and was not said before they were measured."""
+    for doubt in evaluation.find_doubts(subject, row.baseline):
+        if not doubt.text.startswith(subject.notes):
+            say(doubt.text)
 
 
 def _report(store: Store, row: RunRow, *, out: Path | None, as_json: bool) -> int:

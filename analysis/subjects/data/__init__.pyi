@@ -1,10 +1,12 @@
 from .datasets import (
+    SAMPLE_IMAGES,
     LoadedData,
     open_by_factory,
     open_imagefolder,
     open_npz_file,
     open_sample,
     open_torchvision,
+    torchvision_sets,
 )
 from .file_digests import FileDigests
 from .loading import load_data
@@ -15,6 +17,7 @@ __all__ = [
     "FileDigests",
     "LoadedData",
     "MapSource",
+    "SAMPLE_IMAGES",
     "Source",
     "Split",
     "choose",
@@ -26,4 +29,5 @@ __all__ = [
     "open_npz_file",
     "open_sample",
     "open_torchvision",
+    "torchvision_sets",
 ]

@@ -12,7 +12,7 @@ from torch.utils.data import TensorDataset
 
 import sample_models
 from analysis.subjects.address import Address
-from analysis.subjects.allowed_paths import Roots, check_links, check_path
+from analysis.subjects.allowed_paths import Roots, check_links, check_path, missing
 from analysis.subjects.data.images import FileSource, ImageSet, find_images
 from analysis.subjects.data.npz import open_npz
 from analysis.subjects.data.sources import ArraySource, MapSource, Source
@@ -24,6 +24,7 @@ from pruners.errors import AddressError, one_line
 # The usual evaluation transform of ImageNet models: the crop is 87.5 % of the shorter side.
 CROP_SHARE = 0.875
 DEFAULT_SIZE = 224
+SAMPLE_IMAGES = "fashion-mnist"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,8 +43,8 @@ class LoadedData:
 
 def open_sample(address: Address, roots: Roots) -> LoadedData:
     """Open the images that come with PruneScope."""
-    if address.name != "fashion-mnist":
-        raise AddressError(f"unknown sample data {address.name!r}; known: fashion-mnist")
+    if address.name != SAMPLE_IMAGES:
+        raise AddressError(f"unknown sample data {address.name!r}; known: {SAMPLE_IMAGES}")
     try:
         return LoadedData(_fashion(address.text, "test"), _fashion(address.text, "calibration"))
     except sample_models.CorruptFileError as error:
@@ -75,7 +76,7 @@ def open_imagefolder(address: Address, roots: Roots) -> LoadedData:
     """Open a folder with one folder of images a class."""
     folder = check_path(Path(address.name), roots=roots)
     if not folder.is_dir():
-        raise AddressError(f"{address.text!r}: there is no folder {address.name}")
+        raise AddressError(f"{address.text!r}: {missing(Path(address.name), kind='folder')}")
     channels = address.number("channels") or 3
     if channels not in (1, 3):
         raise AddressError(f"{address.text!r}: channels is 1 (grey) or 3, found {channels}")
@@ -103,7 +104,7 @@ def open_torchvision(address: Address, roots: Roots) -> LoadedData:
     if address.name.startswith("_") or not isinstance(kind, type):
         raise AddressError(f"unknown torchvision data set {address.name!r}")
     if not root.is_dir():
-        raise AddressError(f"{address.text!r}: there is no folder {root}")
+        raise AddressError(f"{address.text!r}: {missing(root, kind='folder')}")
     if kind is datasets.ImageFolder:
         raise AddressError(f"{address.text!r}: write imagefolder:{root}, with the same options")
     check_links(root, roots=roots)
@@ -119,6 +120,18 @@ def open_torchvision(address: Address, roots: Roots) -> LoadedData:
         recipe = f"{_recipe(address)}|{options}"
         return LoadedData(FileSource(address.text, dataset, files=dataset.samples, recipe=recipe))
     return LoadedData(MapSource(address.text, dataset))
+
+
+def torchvision_sets() -> tuple[str, ...]:
+    """Return the names of torchvision's data sets that lie below a root of their own."""
+    datasets = torchvision().datasets
+    found = []
+    for name in datasets.__all__:
+        kind = getattr(datasets, name)
+        parameters = inspect.signature(kind).parameters
+        if next(iter(parameters), "") == "root" and {"train", "split"} & set(parameters):
+            found.append(name)
+    return tuple(found)
 
 
 def _split_options(address: Address, kind: type) -> dict[str, Any]:

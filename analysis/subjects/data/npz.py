@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from analysis.subjects.address import Address
-from analysis.subjects.allowed_paths import Roots, check_path
+from analysis.subjects.allowed_paths import Roots, check_path, missing
 from analysis.subjects.data.sources import ArraySource
 from pruners.errors import AddressError, one_line
 
@@ -47,7 +47,7 @@ def open_npz(address: Address, *, roots: Roots = None) -> ArraySource:
 
 def _arrays(address: Address, path: Path) -> dict[str, Array]:
     if not path.is_file():
-        raise AddressError(f"{address.text!r}: there is no file {address.name}")
+        raise AddressError(f"{address.text!r}: {missing(Path(address.name))}")
     try:
         with np.load(path, allow_pickle=False) as found:
             arrays = {name: found[name] for name in ("images", "labels") if name in found}

@@ -4,15 +4,21 @@ from .builders import (
     build_timm,
     build_torchvision,
     sample_names,
+    timm_models,
+    torchvision_models,
 )
-from .loading import LoadedModel, load_model
+from .loading import RANDOM_WEIGHTS, LoadedModel, has_random_weights, load_model
 
 __all__ = [
     "LoadedModel",
+    "RANDOM_WEIGHTS",
     "build_by_factory",
     "build_sample",
     "build_timm",
     "build_torchvision",
+    "has_random_weights",
     "load_model",
     "sample_names",
+    "timm_models",
+    "torchvision_models",
 ]

@@ -34,8 +34,8 @@ def build_sample(address: Address, roots: Roots) -> Built:
 def build_torchvision(address: Address, roots: Roots) -> Built:
     """Build a torchvision classifier."""
     models = torchvision().models
-    if address.name not in models.list_models(module=models):
-        raise _unknown("torchvision classifier", address.name, models.list_models(module=models))
+    if address.name not in torchvision_models():
+        raise _unknown("torchvision classifier", address.name, torchvision_models())
     more: dict[str, Any] = {}
     if address.name in ("googlenet", "inception_v3"):
         more["init_weights"] = False
@@ -49,17 +49,7 @@ def build_torchvision(address: Address, roots: Roots) -> Built:
 
 def build_timm(address: Address, roots: Roots) -> Built:
     """Build a timm model."""
-    try:
-        timm = importlib.import_module("timm")
-    except (ImportError, RuntimeError):
-        # timm imports torchvision by itself, which needs the schemas of `vision` first.
-        torchvision()
-        try:
-            timm = importlib.import_module("timm")
-        except ImportError as error:
-            raise AddressError(
-                f"{address.text!r} needs timm ({error}): pip install 'prunescope[timm]'"
-            ) from None
+    timm = _timm(address.text)
     if not timm.is_model(address.name):
         raise _unknown("timm model", address.name, timm.list_models())
     model = _built(
@@ -68,6 +58,34 @@ def build_timm(address: Address, roots: Roots) -> Built:
     )
     shape = getattr(model, "default_cfg", {}).get("input_size")
     return model, tuple(shape) if shape else None
+
+
+def _timm(text: str) -> Any:
+    try:
+        return importlib.import_module("timm")
+    except (ImportError, RuntimeError):
+        # timm imports torchvision by itself, which needs the schemas of `vision` first.
+        torchvision()
+        try:
+            return importlib.import_module("timm")
+        except ImportError as error:
+            raise AddressError(
+                f"{text!r} needs timm ({error}): pip install 'prunescope[timm]'"
+            ) from None
+
+
+def torchvision_models() -> tuple[str, ...]:
+    """Return the names of torchvision's classifiers."""
+    models = torchvision().models
+    return tuple(models.list_models(module=models))
+
+
+def timm_models() -> tuple[str, ...]:
+    """Return the names of timm's models; none where it is not installed."""
+    try:
+        return tuple(_timm("timm").list_models())
+    except AddressError:
+        return ()
 
 
 def build_by_factory(address: Address, roots: Roots) -> Built:

@@ -18,6 +18,7 @@ from pruners.errors import AddressError, UnsupportedError, one_line
 
 # Without weights a model still has structure and costs; the same ones each time.
 RANDOM_SEED = 0
+RANDOM_WEIGHTS = "The weights are random: the address names no #weights=FILE."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,8 +62,8 @@ def load_model(address: Address, *, roots: Roots = None) -> LoadedModel:
     notes: tuple[str, ...] = ()
     if weights is not None:
         notes = load_weights(model, weights, place=address.options.get("key"))
-    elif scheme.is_random:
-        notes = ("The weights are random: the address names no #weights=FILE.",)
+    elif has_random_weights(address):
+        notes = (RANDOM_WEIGHTS,)
     if not any(True for _ in model.parameters()):
         raise AddressError(f"{address.text!r}: the model has no parameters")
     notes += permanent_masks(model)
@@ -84,6 +85,11 @@ def load_model(address: Address, *, roots: Roots = None) -> LoadedModel:
             "put into eval mode; what is measured would depend on the batch or on chance"
         )
     return LoadedModel(model, shape, notes)
+
+
+def has_random_weights(address: Address) -> bool:
+    """Return whether an address names an architecture without weights."""
+    return MODEL_SCHEMES.get(address.scheme).is_random and "weights" not in address.options
 
 
 def _weights_file(address: Address, roots: Roots) -> Path | None:

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from analysis.sentences import listed, plural
+from analysis.subjects.allowed_paths import missing
 from pruners.errors import AddressError, one_line
 
 # What DataParallel and torch.compile put before every name; each may stand there more than once.
@@ -87,7 +88,7 @@ def load_weights(model: nn.Module, path: Path, *, place: str | None = None) -> t
 
 def _content(path: Path) -> Any:
     if not path.is_file():
-        raise AddressError(f"there is no weights file {path}")
+        raise AddressError(missing(path, kind="weights file"))
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)

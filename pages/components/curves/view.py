@@ -14,9 +14,10 @@ from analysis import comparison, figures
 from analysis.comparison import Advice, Variant, advise, leading
 from analysis.curves import add_not_prunable, criteria_of, layer_order, metrics, resolution
 from analysis.records import RunRow
+from analysis.snippets import read_curves
 from pages.components.curves import table as curves_table
 from pages.components.state import Session, session, subject_cache, tolerance, url_state
-from pages.components.widgets import charts, formatting, job, refreshed, variant_switch
+from pages.components.widgets import charts, code, formatting, job, refreshed, variant_switch
 from pruners.criteria import CRITERIA
 
 VIEWS = ("Curves", "Matrix", "Ranking", "Opportunities")
@@ -29,11 +30,11 @@ def draw(current: Session) -> None:
     """Draw the page; while the sweep runs it is redrawn when new batches arrive."""
     run = current.run
     assert run is not None
+    code.offer(read_curves(run.run_id, _tolerance(run), session.named_workspace()))
     names = list(run.spec.criteria)
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
+    with st.container(horizontal=True, vertical_alignment="bottom"):
         url_state.choice("view", "View", list(VIEWS), kind="segmented")
         found = variant_switch.draw(current)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
         url_state.choice(
             "criterion",
             "Criterion",
@@ -51,13 +52,7 @@ def draw(current: Session) -> None:
             width=230,
         )
         tolerance.ask(run.spec.subject.task, width=150, help="that you accept.")
-        st.text_input(
-            "Layers",
-            key="curves_filter",
-            placeholder="such as layer3.*",
-            width=180,
-            persist_state="session",
-        )
+        url_state.text("layers", "Layers", placeholder="such as layer3.*", width=180)
     variant_switch.say_gaps(run, found)
     is_live = current.is_live or variant_switch.is_live(found)
     refreshed(
@@ -77,15 +72,17 @@ def _views(run_id: str, found: Sequence[Variant], was_live: bool) -> None:
         st.rerun()
     points = session.points(run)
     if points.empty:
-        st.caption("The first batch is being measured; all curves appear together.")
-        st.skeleton(height=360)
+        st.caption(job.nothing_yet(run))
+        if run.is_live:
+            st.skeleton(height=360)
         return
     if run.is_live:
         st.caption(f"{job.badge(run)} {job.line(run)}. Curves sharpen with every batch.")
     chosen = _filtered(points)
     if chosen.empty:
-        pattern = st.session_state.get("curves_filter", "")
-        st.info(f"No layer matches `{pattern}`.", icon=":material/filter_list_off:")
+        st.info(
+            f"No layer matches `{url_state.value('layers')}`.", icon=":material/filter_list_off:"
+        )
         st.button("Clear filter", on_click=_clear_filter)
         return
     _advice(run, chosen)
@@ -100,7 +97,7 @@ def _views(run_id: str, found: Sequence[Variant], was_live: bool) -> None:
 
 
 def _filtered(points: pd.DataFrame) -> pd.DataFrame:
-    pattern = str(st.session_state.get("curves_filter", "") or "").strip()
+    pattern = str(url_state.value("layers")).strip()
     if not pattern:
         return points
     wanted = pattern if any(mark in pattern for mark in "*?[") else f"*{pattern}*"
@@ -109,7 +106,7 @@ def _filtered(points: pd.DataFrame) -> pd.DataFrame:
 
 
 def _clear_filter() -> None:
-    st.session_state["curves_filter"] = ""
+    url_state.put("layers", "")
 
 
 def _criterion(points: pd.DataFrame) -> str:
@@ -157,7 +154,7 @@ def _view(run: RunRow, points: pd.DataFrame, table: pd.DataFrame, other: Variant
         _metric(run),
         _tolerance(run),
         focus_layer(points),
-        str(st.session_state.get("curves_filter")),
+        url_state.value("layers"),
         session.identity(run.spec.subject),
         _stamp(other),
     )
@@ -225,12 +222,14 @@ def _figure(
 def _advice(run: RunRow, points: pd.DataFrame) -> None:
     """Say what the curves say to do first, each sentence with its evidence."""
     shares, _ = _sizes(run)
-    key = (*session.stamp(run), st.session_state.get("curves_filter"), bool(shares))
+    key = (*session.stamp(run), url_state.value("layers"), bool(shares))
     said = _advised(key, _tolerance(run), run.spec.subject.task, points, shares)[:ADVICE]
-    if said:
-        with st.container(border=True, gap="xsmall"):
-            for item in said:
-                st.markdown(f":material/{ADVICE_ICONS.get(item.kind, 'lightbulb')}: {item.text}")
+    if not said:
+        return
+    # The first sentence in sight, so that the curves are, too.
+    lines = [f":material/{ADVICE_ICONS.get(item.kind, 'lightbulb')}: {item.text}" for item in said]
+    with st.expander(lines[0], key="curves_advice"):
+        st.markdown("  \n".join(lines[1:] or ["Nothing else stands out."]))
 
 
 @st.cache_data(max_entries=32, show_spinner=False)

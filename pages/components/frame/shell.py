@@ -6,10 +6,27 @@ from typing import Any
 
 import streamlit as st
 
+from analysis.evaluation import LoadedSubject
+from analysis.records import SubjectSpec
+from pages.components.frame import browser
 from pages.components.frame.logo import draw, icon
 from pages.components.plan import sidebar
-from pages.components.state import Session, session, url_state
+from pages.components.state import Session, check, session, subjects, url_state
 from pages.components.widgets import PAGES, Page, formatting, job, no_subject, sections
+
+# State of the subject -> badge.
+CHECKS = {
+    "checking": ":blue-badge[:material/sync: checking]",
+    "failed": ":red-badge[:material/error: failed]",
+    "ready": ":green-badge[:material/check: ready]",
+}
+# What is doubtful -> colour of its badge.
+DOUBTS = {
+    "random weights": "red",
+    "chance level": "red",
+    "input scale": "orange",
+    "no labels": "blue",
+}
 
 
 def frame(title: str) -> Session:
@@ -25,15 +42,18 @@ def frame(title: str) -> Session:
     st.set_page_config(page_title=name, page_icon=icon(), layout="wide")
     url_state.restore()
     current = session.open_session()
+    browser.style()
     draw()
     with st.sidebar:
         # Each part has its own place, so that one that comes or goes does not move the others.
         for part in (_navigation, _subject, job.chip, sidebar.totals, _share):
             with st.container():
                 part(current)
+        browser.keys()
     if not is_home:
-        st.title(title, anchor=False)
-        st.caption(page.purpose)
+        with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+            st.title(title, anchor=False, width="content")
+            st.caption(page.purpose, width="content")
     if current.broken:
         _broken_link(current)
         st.stop()
@@ -68,34 +88,75 @@ def _link(page: Page, label: str, **options: Any) -> None:
 
 def _badges(current: Session) -> dict[str, str]:
     """Say in a word how far each step is."""
-    badges = {}
-    if current.spec is not None:
-        badges["Setup"] = ":green-badge[:material/check: ready]"
+    badges = _check_badge(current)
     if current.run is not None:
         badges["Sweep"] = job.badge(current.run, share=False)
         if current.is_stale:
             badges["Curves"] = ":orange-badge[:material/history: stale]"
-        elif current.is_live:
+        elif current.is_live and current.run.samples:
             badges["Curves"] = ":blue-badge[:material/sync: live]"
     badges |= sidebar.badges(current)
     return badges
 
 
+def _check_badge(current: Session) -> dict[str, str]:
+    """Say whether the subject in use was loaded, and whether another one failed."""
+    last = check.last()
+    if last is not None:
+        return {"Setup": CHECKS[last.state]}
+    if current.spec is None:
+        return {}
+    return {} if subjects().peek(current.spec) is None else {"Setup": CHECKS["ready"]}
+
+
 def _subject(current: Session) -> None:
+    """Say what is studied: names, options, samples, and what is doubtful about it."""
     if current.spec is None:
         return
-    st.caption("Subject")
-    spec = current.spec
-    data = formatting.title_of(spec.data) if spec.data else "no data"
-    samples = f"{formatting.thousands(spec.samples)} samples" if spec.samples else "all samples"
-    st.markdown(
-        f"**{formatting.title_of(spec.model)}** on {data}  \n:small[{samples}, {spec.device}]"
-    )
+    last = check.last()
+    failed = last is not None and last.state == "failed" and last.spec != current.spec
+    st.caption("Subject, still in use" if failed else "Subject")
+    spec, subject = current.spec, subjects().peek(current.spec)
+    lines = [f"**{formatting.escaped(formatting.title_of(spec.model))}**"]
+    lines += _small(formatting.details_of(spec.model))
+    lines.append(f"on {formatting.escaped(formatting.title_of(spec.data or 'no data'))}")
+    lines += _small(formatting.details_of(spec.data or ""))
+    lines += _small(f"{_samples(spec, subject)}, {spec.device}")
+    lines += [badge for badge in [_doubts(current, subject)] if badge]
+    st.markdown("  \n".join(lines))
+
+
+def _small(text: str) -> list[str]:
+    return [f":small[{formatting.escaped(text)}]"] if text else []
+
+
+def _samples(spec: SubjectSpec, subject: LoadedSubject | None) -> str:
+    """Say how many samples are evaluated; how many were asked for, while that is not known."""
+    if subject is None or subject.prepared.subject.evaluation is None:
+        if spec.data is None:
+            return "nothing evaluated"
+        return f"{formatting.thousands(spec.samples)} samples" if spec.samples else "all samples"
+    count = len(subject.prepared.subject.evaluation)
+    said = f"{formatting.plural(count, 'sample')} evaluated"
+    if spec.samples is not None and count < spec.samples:
+        said += f" of {formatting.thousands(spec.samples)} asked for"
+    return said
+
+
+def _doubts(current: Session, subject: LoadedSubject | None) -> str:
+    """Return what is doubtful about the subject's numbers, as badges in words and colour."""
+    kinds: list[str]
+    if subject is not None:
+        kinds = [doubt.kind for doubt in subject.doubts()]
+    else:
+        run = None if current.is_stale else current.run
+        kinds = ["no labels"] if run is not None and run.samples and not run.has_labels else []
+    return " ".join(f":{DOUBTS[kind]}-badge[{kind}]" for kind in kinds)
 
 
 def _share(_: Session) -> None:
     with st.popover("Share this view", icon=":material/link:", width="stretch"):
-        st.caption("Opens this run, plan and view, also in another tab or after a restart.")
+        st.caption("Opens this subject, run, plan and view: in another tab, after a restart.")
         st.code(url_state.link(), language=None, wrap_lines=True)
 
 

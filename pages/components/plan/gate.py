@@ -5,9 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from analysis import plans
-from analysis.records import Plan
+from analysis.records import Plan, SweepSpec
+from analysis.snippets import run_sweep
 from pages.components.state import Session, plan_state, session, url_state
-from pages.components.widgets import empty, guarded
+from pages.components.widgets import code, empty, guarded
 
 
 def pruning_plan(current: Session) -> Plan | None:
@@ -24,6 +25,7 @@ def pruning_plan(current: Session) -> Plan | None:
                 subject = session.loaded(spec)
             plan = plan_state.ensure(current, subject.prepared)
     if plan is None or plan.subject != spec or not plans.pruned_entries(plan):
+        code.offer(run_sweep(SweepSpec(subject=spec), session.named_workspace()))
         empty(
             "The plan removes nothing yet",
             "Choose a ratio for at least one layer; a uniform fill is one click.",

@@ -11,6 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 from analysis.evaluation import LiveResult, LoadedSubject
 from analysis.plans import Prediction
 from analysis.records import Plan
+from analysis.subjects import Subject
 from analysis.tasks import Task
 from pages.components.widgets import formatting
 
@@ -18,16 +19,18 @@ from pages.components.widgets import formatting
 REDRAW_SECONDS = 0.15
 
 
-def label(task: Task) -> str:
+def label(subject: Subject) -> str:
     """Return what the card is called."""
-    return f"Measured {task.words.label}"
+    if subject.evaluation is None or subject.has_labels:
+        return f"Measured {subject.task.words.label}"
+    return "Same answer as dense" if subject.task.right else "Agreement with dense"
 
 
 def show(
     result: LiveResult | None,
     slot: DeltaGenerator,
     note: DeltaGenerator,
-    task: Task,
+    subject: Subject,
     predicted: Prediction | None = None,
 ) -> None:
     """Draw one state of the measurement, None before the first batch.
@@ -36,7 +39,7 @@ def show(
     would move by a row, and a click that is under way would hit the wrong layer.
     """
     with slot.container(height="stretch"):
-        _metric(result, task)
+        _metric(result, subject)
     if result is None:
         note.caption("Measuring live.")
         return
@@ -46,16 +49,17 @@ def show(
             " :orange[:material/warning:] Outside of what the curves predict: these layers do not "
             "add up. Trust the measurement."
         )
-    note.caption(f"Measured live: {caption(result, task)}.{surprise}")
+    note.caption(f"Measured live: {caption(result, subject.task)}.{surprise}")
 
 
-def _metric(result: LiveResult | None, task: Task) -> None:
+def _metric(result: LiveResult | None, subject: Subject) -> None:
+    task = subject.task
     if result is None:
-        st.metric(label(task), "measuring", border=True, height="stretch")
+        st.metric(label(subject), "measuring", border=True, height="stretch")
         return
     low, high = -result.interval.high, -result.interval.low
     st.metric(
-        label(task),
+        label(subject),
         formatting.score(result.accuracy, task.words),
         **formatting.score_card(-result.drop, task.words),
         delta_description=f"({formatting.gain_range(low, high, task.words)})",
@@ -86,14 +90,14 @@ def stream(
     An edit that arrives meanwhile ends this at the next redraw; what other sessions measure goes
     on.
     """
-    drawn, task = -math.inf, subject.prepared.subject.task
+    drawn, studied = -math.inf, subject.prepared.subject
     try:
         for result in subject.measure(plan):
             now = time.monotonic()
             if result.is_final or now - drawn >= REDRAW_SECONDS:
-                show(result, slot, note, task, predicted)
+                show(result, slot, note, studied, predicted)
                 drawn = now
     except Exception:
-        slot.metric(label(task), formatting.DASH, border=True, height="stretch")
+        slot.metric(label(studied), formatting.DASH, border=True, height="stretch")
         note.caption("Not measured; the reason is at the end of this page.")
         raise

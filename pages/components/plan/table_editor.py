@@ -40,6 +40,19 @@ def draw(plan: Plan, table: pd.DataFrame, points: pd.DataFrame, current: Session
     )
 
 
+def preview(table: pd.DataFrame, points: pd.DataFrame, current: Session) -> None:
+    """Draw the table to look at."""
+    shown = _shown(table, points, tolerance.words_of(current.chosen.task))
+    st.dataframe(
+        shown,
+        hide_index=True,
+        height="content" if len(shown) <= ROWS else 560,
+        column_config=_columns(table, current),
+        alt="Ratio and criterion of each layer of the saved plan",
+        key="plan_preview",
+    )
+
+
 def _shown(table: pd.DataFrame, points: pd.DataFrame, words: Words) -> pd.DataFrame:
     lines = {
         name: sparklines(points, criterion=name, scale=words.drop_scale)

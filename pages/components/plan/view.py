@@ -13,19 +13,29 @@ from analysis.curves import columns, tolerated
 from analysis.evaluation import LoadedSubject
 from analysis.plans import Curves, Prediction, dense_accuracy, plan_table, predict_from
 from analysis.records import Plan
+from analysis.snippets import take_plan
 from pages.components.plan import fill, live, table_editor
-from pages.components.state import Session, plan_state, session, tolerance, url_state
-from pages.components.widgets import charts, formatting, guarded, ribbon, size_card
+from pages.components.state import Session, plan_state, session, subjects, tolerance, url_state
+from pages.components.widgets import charts, code, formatting, guarded, no_labels, ribbon, size_card
 
 NO_POINTS = pd.DataFrame(columns=list(columns()))
 
 
 def draw(current: Session) -> None:
     """Draw the page; the live measurement comes last, so that nothing waits for it."""
+    place = st.empty()
+    if subjects().peek(current.chosen) is None:
+        with place.container():
+            _preview(current)
     with st.spinner("Loading the subject", show_time=True):
         subject = session.loaded(current.chosen)
+    place.empty()
     plan = plan_state.ensure(current, subject.prepared)
+    if subject.prepared.subject.evaluation is not None and not subject.prepared.subject.has_labels:
+        no_labels(subject.prepared.subject.task.words)
     curves = _run_curves(current)
+    if (plan_id := url_state.value("plan")) is not None:
+        code.offer(take_plan(plan_id, session.named_workspace()))
     if current.has_changed:
         ribbon(
             "The weights, data or code of this subject have changed since the open run: its curves "
@@ -42,6 +52,19 @@ def draw(current: Session) -> None:
     if subject.prepared.subject.evaluation is not None:
         with guarded("The plan cannot be measured"):
             live.stream(subject, plan, slot, note, predicted)
+
+
+def _preview(current: Session) -> None:
+    """Show the saved plan from what the workspace has, while the subject is being loaded."""
+    plan, curves = plan_state.saved(), _run_curves(current)
+    if plan is None or plan.subject != current.chosen or curves.points.empty:
+        return
+    st.caption(
+        ":material/hourglass: The plan as it was saved. It can be edited, and is measured, once "
+        "the subject is loaded."
+    )
+    table = plan_table(plan, curves.envelopes, curves.limits, tolerance=_tolerance(current))
+    table_editor.preview(table, curves.points, current)
 
 
 def _other_run(current: Session, subject: LoadedSubject, plan: Plan) -> None:
@@ -101,7 +124,6 @@ def _cards(
     subject: LoadedSubject, plan: Plan, predicted: Prediction | None
 ) -> tuple[DeltaGenerator, DeltaGenerator]:
     """Draw sizes and accuracies; return where the live measurement goes."""
-    task = subject.prepared.subject.task
     (dense_params, dense_macs), (params, macs) = subject.dense_size, subject.size(plan)
     with st.grid(4, min_column_width=200):
         size_card("Parameters", dense_params, params)
@@ -110,10 +132,12 @@ def _cards(
         slot = st.empty()
     note = st.empty()
     if subject.prepared.subject.evaluation is None:
-        slot.metric(live.label(task), formatting.DASH, border=True, height="stretch")
+        slot.metric(
+            live.label(subject.prepared.subject), formatting.DASH, border=True, height="stretch"
+        )
         note.caption("Nothing is measured: the subject has no evaluation data.")
     else:
-        live.show(subject.known(plan), slot, note, task, predicted)
+        live.show(subject.known(plan), slot, note, subject.prepared.subject, predicted)
     return slot, note
 
 

@@ -2,50 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, TypeVar
+import dataclasses
+from typing import Any
 
 import streamlit as st
 
 from analysis.records import SubjectSpec
-from analysis.subjects import DATA_SCHEMES, MODEL_SCHEMES, Scheme
 from analysis.tasks import TASKS
-from pruners.registry import Registry
+from pages.components.setup import fields
+from pages.components.setup.draft import CALIBRATION, DATA, MODEL, Draft
+from pages.components.state import DEMO, check
 
-SAMPLE = "sample"
-T = TypeVar("T")
+# The subject that the form was filled with.
+ORIGIN = "setup_origin"
 
 
-def form(present: SubjectSpec | None, *, samples: tuple[str, ...]) -> SubjectSpec | None:
+def form(present: SubjectSpec | None) -> SubjectSpec | None:
     """Draw the form.
 
     Args:
         present: What to fill it with.
-        samples: Names of the sample models.
 
     Returns:
         The subject, when the form was sent.
     """
-    start = present or SubjectSpec(
-        model="sample:resnet20", data="sample:fashion-mnist", samples=2000, batch_size=100
-    )
+    start = present or DEMO
+    _fill(start)
     model_column, data_column = st.columns(2)
     with model_column:
-        model = _address("Model", MODEL_SCHEMES, start.model, samples=samples)
+        model = fields.draw(MODEL)
     with data_column:
-        data = _address("Data", DATA_SCHEMES, start.data or "", samples=("fashion-mnist",))
+        data = fields.draw(DATA)
+    with st.expander("Other data for calibration", expanded=start.calibration_data is not None):
+        calibration = fields.draw(CALIBRATION)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         count = st.number_input(
             "Evaluation samples",
             min_value=1,
-            value=start.samples or 2000,
             step=500,
             key="setup_samples",
             width=190,
+            disabled=bool(st.session_state["setup_all"]),
             help="All points share this seeded subset; more samples narrow the intervals.",
+            persist_state="session",
         )
         everything = st.toggle(
-            "All samples", value=start.samples is None, key="setup_all", width="content"
+            "All samples", key="setup_all", width="content", persist_state="session"
         )
         advanced = _advanced(start)
         sent = st.button(
@@ -53,15 +55,91 @@ def form(present: SubjectSpec | None, *, samples: tuple[str, ...]) -> SubjectSpe
             type="primary",
             icon=":material/task_alt:",
             key="setup_check",
+            on_click=check.begin,
         )
     if not sent:
         return None
-    return SubjectSpec(
+    return dataclasses.replace(
+        start,
         model=model.strip(),
         data=data.strip() or None,
+        calibration_data=calibration.strip() or None,
         samples=None if everything else int(count),
         **advanced,
     )
+
+
+def _fill(start: SubjectSpec) -> None:
+    """Fill the fields with a subject, unless they were filled with it and then changed."""
+    if st.session_state.get(ORIGIN) == start and "setup_samples" in st.session_state:
+        return
+    st.session_state[ORIGIN] = start
+    fields.put(MODEL, Draft.of(start.model, MODEL))
+    fields.put(DATA, Draft.of(start.data or "", DATA))
+    fields.put(CALIBRATION, Draft.of(start.calibration_data or "", CALIBRATION))
+    st.session_state["setup_samples"] = start.samples or DEMO.samples
+    st.session_state["setup_all"] = start.samples is None
+    st.session_state["setup_seed"] = start.seed
+    st.session_state["setup_batch"] = start.batch_size or 0
+    st.session_state["setup_calibration"] = start.calibration_samples
+    st.session_state["setup_memory"] = _mib(start.memory_limit)
+    st.session_state["setup_task"] = start.task
+    st.session_state["setup_device"] = start.device
+
+
+def _mib(size: int | None) -> int:
+    """Return a memory limit as the form has it, 0 for none."""
+    return (size or 0) // 2**20
+
+
+def _advanced(start: SubjectSpec) -> dict[str, Any]:
+    def number(label: str, name: str, **options: Any) -> int:
+        return int(st.number_input(label, key=f"setup_{name}", persist_state="session", **options))
+
+    with st.popover("Advanced", icon=":material/settings:"):
+        memory = number(
+            "Memory limit (MiB)",
+            "memory",
+            min_value=0,
+            step=256,
+            help="For the values kept of a batch; what does not fit is measured in parts. 0 takes "
+            "1 GiB of a processor's memory, half of what is free elsewhere.",
+        )
+        return {
+            "memory_limit": start.memory_limit
+            if memory == _mib(start.memory_limit)
+            else memory * 2**20 or None,
+            "seed": number(
+                "Seed",
+                "seed",
+                min_value=0,
+                step=1,
+                help="Chooses the evaluation subset and the calibration samples.",
+            ),
+            "batch_size": number(
+                "Batch size",
+                "batch",
+                min_value=0,
+                step=50,
+                help="0 takes what suits the device.",
+            )
+            or None,
+            "calibration_samples": number(
+                "Calibration samples",
+                "calibration",
+                min_value=0,
+                step=128,
+                help="Criteria that need data read these; never the evaluation subset. With 0, "
+                "all samples can be evaluated.",
+            ),
+            "task": _task(start.task),
+            "device": st.text_input(
+                "Device",
+                key="setup_device",
+                help="cpu, cuda, cuda:1 or mps; several, joined by commas, share a sweep.",
+                persist_state="session",
+            ),
+        }
 
 
 def _task(present: str) -> str:
@@ -71,116 +149,9 @@ def _task(present: str) -> str:
     chosen: str = st.selectbox(
         "Task",
         TASKS.names(),
-        index=TASKS.names().index(present),
         format_func=lambda name: TASKS.get(name).label,
         key="setup_task",
         help="What the model answers.",
+        persist_state="session",
     )
     return chosen
-
-
-def _address(
-    label: str, schemes: Registry[Scheme[T]], present: str, *, samples: tuple[str, ...]
-) -> str:
-    """Draw the choice of a scheme and the fields of its address."""
-    key = f"setup_{label.lower()}"
-    offered = {scheme.label: scheme for scheme in schemes if scheme.example}
-    kind = st.segmented_control(
-        label,
-        list(offered),
-        default=_kind_of(present, offered.values()),
-        required=True,
-        key=f"{key}_kind",
-        persist_state="session",
-    )
-    scheme = offered.get(kind or "") or next(iter(offered.values()))
-    if scheme.name == SAMPLE:
-        name = present.removeprefix(f"{SAMPLE}:")
-        chosen = st.selectbox(
-            f"Sample {label.lower()}",
-            samples,
-            index=samples.index(name) if name in samples else 0,
-            key=f"{key}_sample",
-            help=scheme.help,
-            persist_state="session",
-        )
-        return f"{SAMPLE}:{chosen}"
-    same_kind = _kind_of(present, offered.values()) == kind
-    return st.text_input(
-        f"{label} address",
-        value=present if same_kind else "",
-        placeholder=scheme.example,
-        help=scheme.help,
-        key=f"{key}_{kind}",
-        persist_state="session",
-    )
-
-
-def _kind_of(address: str, offered: Iterable[Scheme[T]]) -> str:
-    """Return the label of the scheme that an address begins with; else that of factories."""
-    labels = {scheme.name: scheme.label for scheme in offered if not scheme.is_factory}
-    factory = next(scheme.label for scheme in offered if scheme.is_factory)
-    return labels.get(address.split(":")[0], factory) if address else labels[SAMPLE]
-
-
-def _advanced(start: SubjectSpec) -> dict[str, Any]:
-    with st.popover("Advanced", icon=":material/settings:"):
-        return {
-            "seed": int(
-                st.number_input(
-                    "Seed",
-                    value=start.seed,
-                    min_value=0,
-                    step=1,
-                    key="setup_seed",
-                    help="Chooses the evaluation subset and the calibration samples.",
-                )
-            ),
-            "batch_size": int(
-                st.number_input(
-                    "Batch size",
-                    value=start.batch_size or 0,
-                    min_value=0,
-                    step=50,
-                    key="setup_batch",
-                    help="0 takes what suits the device.",
-                )
-            )
-            or None,
-            "calibration_samples": int(
-                st.number_input(
-                    "Calibration samples",
-                    value=start.calibration_samples,
-                    min_value=0,
-                    step=128,
-                    key="setup_calibration",
-                    help="Criteria that need data read these; never the evaluation subset.",
-                )
-            ),
-            "calibration_data": st.text_input(
-                "Calibration data",
-                value=start.calibration_data or "",
-                placeholder="an address, as for data",
-                key="setup_calibration_data",
-                help="Samples for calibration alone. Without, data that has no calibration set of "
-                "its own gives up some of those to evaluate.",
-            ).strip()
-            or None,
-            "memory_limit": int(
-                st.number_input(
-                    "Memory limit (MiB)",
-                    value=(start.memory_limit or 0) // 2**20,
-                    min_value=0,
-                    step=256,
-                    key="setup_memory",
-                    help="For the values kept of a batch; what does not fit is measured in parts. "
-                    "0 takes 1 GiB of a processor's memory, half of what is free elsewhere.",
-                )
-            )
-            * 2**20
-            or None,
-            "task": _task(start.task),
-            "device": st.text_input(
-                "Device", value=start.device, key="setup_device", help="cpu, cuda, cuda:1 or mps."
-            ),
-        }

@@ -1,19 +1,108 @@
-"""What the Setup page finds: checklist, baseline with its interval, map of the model."""
+"""What the Setup page finds: checklist, baseline with its interval, what the network is fed."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Literal
 
-import pandas as pd
 import streamlit as st
 
-from analysis import figures
 from analysis.edits import PreparedSubject
-from analysis.evaluation import LoadedSubject
+from analysis.evaluation import Doubt, LoadedSubject
 from analysis.records import SubjectSpec
-from pages.components.state import DEMO, Session, session
-from pages.components.widgets import charts, formatting, go
+from analysis.snippets import inspect_subject
+from analysis.subjects import RANDOM_WEIGHTS
+from pages.components.setup import model_map, thumbnails
+from pages.components.state import DEMO, Session, check, session, subjects
+from pages.components.widgets import code, formatting, go, guarded
 from pruners.errors import PruneScopeError
+from pruners.groups import Group
+from pruners.tracing import OUTPUT_REASON
+
+Kind = Literal["fine", "info", "doubt", "bad"]
+ICONS: dict[Kind, str] = {
+    "fine": ":green[:material/check_circle:]",
+    "info": ":blue[:material/info:]",
+    "doubt": ":orange[:material/warning:]",
+    "bad": ":red[:material/cancel:]",
+}
+# What makes all numbers meaningless, and what only has to be known.
+DOUBTS: dict[str, Kind] = {"random weights": "bad", "chance level": "bad", "no labels": "info"}
+GROUPS_HELP = (
+    "Channels of several layers that can only be removed together: layers that are added to each "
+    "other, or a layer and its norm."
+)
+
+
+def draw(current: Session, sent: SubjectSpec | None) -> None:
+    """Draw what is below the form: the check that was asked for, or the subject in use.
+
+    Args:
+        current: The session.
+        sent: The subject of the form, when it was sent.
+    """
+    spec, last = sent or current.spec, check.last()
+    code.offer(inspect_subject(spec or DEMO))
+    if sent is None and last is not None and last.state == "failed":
+        _failed(current, last)
+        return
+    if spec is None:
+        first_use()
+        return
+    try:
+        with guarded("The subject cannot be used"):
+            is_new = subjects().peek(spec) is None
+            subject = _checked(spec)
+            if sent is not None or last is not None:
+                session.choose_subject(spec)
+                check.end()
+            if sent is not None or last is not None or is_new:
+                # The sidebar was drawn before.
+                st.rerun()
+            _overview(current, subject)
+    finally:
+        # What was not foreseen has been shown; nothing is under way any more.
+        if (last := check.last()) is not None and last.state == "checking":
+            check.end()
+
+
+def _checked(spec: SubjectSpec) -> LoadedSubject:
+    """Run the checklist; a subject that cannot be used is noted, and the page drawn anew."""
+    try:
+        return checklist(spec)
+    except PruneScopeError as error:
+        check.fail(spec, str(error))
+        st.rerun()
+
+
+def _failed(current: Session, last: check.Check) -> None:
+    """Say why the last check failed, and which subject all other pages work on."""
+    assert last.spec is not None
+    st.error(
+        last.reason,
+        title=f"{formatting.escaped(formatting.title_of_subject(last.spec))} cannot be used",
+        icon=":material/error:",
+    )
+    other = current.spec is not None and current.spec != last.spec
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if other and current.spec is not None:
+            st.markdown(
+                f":orange[:material/warning:] Still in use, here and on all other pages: "
+                f"**{formatting.escaped(formatting.title_of_subject(current.spec))}**.",
+                width="content",
+            )
+        st.button(
+            "Back to it" if other else "Try again",
+            icon=":material/undo:" if other else ":material/refresh:",
+            on_click=check.end,
+            key="setup_failed_end",
+        )
+
+
+def _overview(current: Session, subject: LoadedSubject) -> None:
+    next_step(current)
+    thumbnails.draw(subject)
+    model_map.draw(subject)
 
 
 def first_use() -> None:
@@ -37,26 +126,27 @@ def checklist(spec: SubjectSpec) -> LoadedSubject:
     """Load the subject step by step, ticking off what holds.
 
     Raises:
-        PruneScopeError: A step failed; the ticks before it stay on the page.
+        PruneScopeError: A step failed.
     """
     with st.container(border=True, gap="xsmall"):
         st.markdown("**Checklist**")
-        try:
-            with st.spinner("Loading model and data, capturing the graph", show_time=True):
-                subject = session.loaded(spec)
-        except PruneScopeError:
-            st.markdown(":red[:material/cancel:] Loads and answers: no, for the reason below")
-            raise
+        with st.spinner("Loading model and data, capturing the graph", show_time=True):
+            subject = session.loaded(spec)
         _loaded(subject.prepared)
         _traced(subject.prepared)
         _baseline(subject)
+        for doubt in subject.doubts():
+            tick(f"**{doubt.kind.capitalize()}.** {doubt.text}", DOUBTS.get(doubt.kind, "doubt"))
+        said = (RANDOM_WEIGHTS, subject.prepared.subject.task.words.without_labels)
+        for note in subject.prepared.subject.notes:
+            if note not in said:
+                tick(note, "info")
     return subject
 
 
-def tick(line: str, *, fine: bool = True) -> None:
+def tick(line: str, kind: Kind = "fine", *, help: str | None = None) -> None:
     """Write one line of the checklist."""
-    icon = ":green[:material/check_circle:]" if fine else ":orange[:material/warning:]"
-    st.markdown(f"{icon} {line}")
+    st.markdown(f"{ICONS[kind]} {line}", help=help)
 
 
 def _loaded(prepared: PreparedSubject) -> None:
@@ -66,7 +156,7 @@ def _loaded(prepared: PreparedSubject) -> None:
     tick(f"Loads and answers: input {shape}" + (f", {classes}" if subject.num_classes else ""))
     for name, split in (("Evaluation", subject.evaluation), ("Calibration", subject.calibration)):
         if split is None:
-            tick(f"No {name.lower()} data: what needs it is not offered", fine=False)
+            tick(f"No {name.lower()} data: what needs it is not offered", "doubt")
         else:
             tick(f"{name}: {formatting.plural(len(split), 'sample')}")
 
@@ -76,91 +166,56 @@ def _traced(prepared: PreparedSubject) -> None:
         tick(
             f"Not captured ({prepared.capture_reason}). Granularity element works, with full "
             "forward passes; channels and heads do not.",
-            fine=False,
+            "doubt",
         )
         return
     groups = prepared.structure.groups
-    fixed = [group for group in groups if group.kept_whole]
-    tick(f"{formatting.plural(len(groups), 'group')} of coupled channels traced")
-    if fixed:
-        names = formatting.code_list([group.layer for group in fixed])
-        reason = f": {fixed[0].kept_whole}" if len(fixed) == 1 else ", reasons below"
-        tick(f"{len(fixed)} not prunable ({names}{reason})", fine=False)
+    tick(f"{formatting.plural(len(groups), 'group')} of coupled channels traced", help=GROUPS_HELP)
+    _fixed([group for group in groups if group.kept_whole])
     mixed = [group.id for group in groups if not group.kept_whole and not group.exact]
     if mixed:
         names = formatting.code_list(mixed)
         tick(f"{len(mixed)} mixed by a norm or mean, evaluated by physical removal ({names})")
     if not prepared.evaluator.is_incremental:
-        tick(f"Full forward passes: {prepared.evaluator.fallback_reason}", fine=False)
+        tick(f"Full forward passes: {prepared.evaluator.fallback_reason}", "doubt")
+
+
+def _fixed(groups: Sequence[Group]) -> None:
+    """Name the groups that nothing can be removed from; that the output stays is no wonder."""
+    for kind, found in (
+        ("info", [group for group in groups if group.kept_whole == OUTPUT_REASON]),
+        ("doubt", [group for group in groups if group.kept_whole != OUTPUT_REASON]),
+    ):
+        if found:
+            names = formatting.code_list([group.layer for group in found])
+            reason = f": {found[0].kept_whole}" if len(found) == 1 else ", reasons below"
+            tick(f"{len(found)} not prunable ({names}{reason})", kind)  # type: ignore[arg-type]
 
 
 def _baseline(subject: LoadedSubject) -> None:
-    if subject.prepared.subject.evaluation is None:
+    evaluation = subject.prepared.subject.evaluation
+    if evaluation is None:
         return
     result = subject.baseline()
+    if not evaluation.has_labels:
+        tick(
+            f"Reference: the dense model's own answers on "
+            f"{formatting.plural(result.samples, 'sample')}",
+            "info",
+        )
+        return
     task = subject.prepared.subject.task
     interval = task.score_interval(result.sums)
     tick(
         f"Baseline **{formatting.score(result.accuracy, task.words)}** "
         f"({task.evidence(result.sums)}, 95 % interval "
-        f"{formatting.score_range(interval.low, interval.high, task.words)})"
+        f"{formatting.score_range(interval.low, interval.high, task.words)})",
+        "doubt" if _is_meaningless(subject.doubts()) else "fine",
     )
 
 
-def model_map(subject: LoadedSubject) -> None:
-    """Draw size and table of the model's layers."""
-    found = subject.inventory
-    with st.container(horizontal=True):
-        st.metric(
-            "Parameters",
-            formatting.si(found.params),
-            help=formatting.thousands(found.params),
-            border=True,
-        )
-        st.metric(
-            "MACs per sample",
-            formatting.si(found.macs),
-            help=formatting.thousands(found.macs),
-            border=True,
-        )
-        st.metric("Layers", str(len(found.layers)), border=True)
-        st.metric(
-            "Prunable groups", str(sum(group.prunable for group in found.groups)), border=True
-        )
-    table = pd.DataFrame([layer.to_dict() for layer in found.layers]).rename(
-        columns={"name": "layer"}
-    )
-    st.subheader("Model map", anchor=False)
-    value = st.segmented_control(
-        "Size in",
-        ["params", "macs"],
-        default="params",
-        required=True,
-        format_func=lambda name: SIZES[name],
-        key="setup_size",
-    )
-    charts.show(
-        figures.size_bars(table, value=value or "params", theme=charts.theme()), key="setup_bars"
-    )
-    st.dataframe(_shown(table), hide_index=True, key="setup_map", column_config=COLUMNS)
-
-
-SIZES = {"params": "Parameters", "macs": "MACs"}
-COLUMNS: dict[str, Any] = {
-    "layer": st.column_config.TextColumn("Layer", pinned=True, width="medium"),
-    "type": "Type",
-    "params": st.column_config.NumberColumn("Parameters", format="localized"),
-    "macs": st.column_config.NumberColumn("MACs", format="localized"),
-    "output_shape": "Output shape",
-    "group": "Group",
-    "prunable": st.column_config.CheckboxColumn("Prunable"),
-    "reason": "Why not",
-}
-
-
-def _shown(table: pd.DataFrame) -> pd.DataFrame:
-    shapes = table["output_shape"].map(lambda shape: " x ".join(str(size) for size in shape))
-    return table.assign(output_shape=shapes)
+def _is_meaningless(doubts: Sequence[Doubt]) -> bool:
+    return any(DOUBTS.get(doubt.kind) == "bad" for doubt in doubts)
 
 
 def next_step(current: Session) -> None:

@@ -1,4 +1,4 @@
-from . import plan_state, session, subject_cache, tolerance, url_state
+from . import check, plan_state, session, subject_cache, tolerance, url_state
 from .demo import DEMO
 from .evaluations import EVALUATED, EVALUATIONS
 from .session import Session, choose_subject, loaded
@@ -9,6 +9,7 @@ __all__ = [
     "EVALUATED",
     "EVALUATIONS",
     "Session",
+    "check",
     "choose_subject",
     "loaded",
     "plan_state",

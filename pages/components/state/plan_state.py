@@ -121,6 +121,14 @@ def start_over(plan: Plan) -> None:
     do(plan, action="start from the open run")
 
 
+def saved() -> Plan | None:
+    """Return the plan of the address as the workspace has it; None without one."""
+    try:
+        return None if value("plan") is None else store().plans.get(value("plan"))
+    except PruneScopeError:
+        return None
+
+
 def _saved(prepared: PreparedSubject) -> Plan | None:
     name = value("plan")
     if name is None:

@@ -17,10 +17,11 @@ from analysis import curves, plans
 from analysis.evaluation import LoadedSubject
 from analysis.plans import Curves
 from analysis.records import Identity, RunRow, SubjectSpec
-from analysis.store import Store
+from analysis.store import Store, uploads_folder
 from analysis.subjects import roots_of_environment
+from pages.components.state.shared_subject import subject_of
 from pages.components.state.subject_cache import subjects
-from pages.components.state.url_state import PARAMETERS, put, value
+from pages.components.state.url_state import PARAMETERS, put, put_subject, value
 from pruners.errors import PruneScopeError
 
 SUBJECT = "subject_spec"
@@ -75,9 +76,18 @@ def workspace() -> Path:
     return Path(os.environ.get("PRUNESCOPE_WORKSPACE") or "~/.prunescope").expanduser()
 
 
+def named_workspace() -> Path | None:
+    """Return the workspace for a command line; None for the one that commands take anyway."""
+    found = workspace().resolve()
+    return None if found == Path("~/.prunescope").expanduser().resolve() else found
+
+
 def roots() -> tuple[Path, ...]:
-    """Return the folders below which paths and factories typed into a page may lie."""
-    return roots_of_environment() or (Path.cwd(),)
+    """Return the folders below which paths and factories typed into a page may lie.
+
+    What was uploaded lies in the workspace; no Python file gets there.
+    """
+    return (*(roots_of_environment() or (Path.cwd(),)), uploads_folder(workspace()))
 
 
 @st.cache_resource(show_spinner=False)
@@ -153,8 +163,18 @@ def _points(path: str, run_id: str, saves: int, state: str) -> pd.DataFrame:
 
 
 def choose_subject(spec: SubjectSpec) -> None:
-    """Make a subject the one that this session studies."""
+    """Make a subject the one that this session studies, and that its links lead to."""
     st.session_state[SUBJECT] = spec.to_dict()
+    _put_in_link(spec)
+
+
+def _put_in_link(spec: SubjectSpec) -> None:
+    run = value("run")
+    try:
+        known = store().runs.get(run).spec.subject if run else None
+    except PruneScopeError:
+        known = None
+    put_subject(None if known == spec else spec)
 
 
 def open_run(run_id: str) -> None:
@@ -168,11 +188,24 @@ def start_fresh() -> None:
     """Forget run, plan and choices of the address; the subject stays."""
     for name, parameter in PARAMETERS.items():
         put(name, parameter.default)
+    put_subject(_chosen())
+
+
+def _chosen() -> SubjectSpec | None:
+    found = st.session_state.get(SUBJECT)
+    return SubjectSpec.from_dict(found) if found else None
 
 
 def open_session() -> Session:
-    """Read the session: subject of its own, else that of the run in the address."""
+    """Read the session: subject of the address, of its own, else that of the run."""
     run, broken = None, ""
+    try:
+        shared = subject_of(st.query_params.to_dict())
+    except PruneScopeError as error:
+        broken = str(error)
+    else:
+        if shared is not None and shared != _chosen():
+            choose_subject(shared)
     run_id = value("run")
     if run_id:
         try:
@@ -181,6 +214,7 @@ def open_session() -> Session:
             broken = str(error)
     if run is not None and SUBJECT not in st.session_state:
         choose_subject(run.spec.subject)
-    chosen = st.session_state.get(SUBJECT)
-    spec = SubjectSpec.from_dict(chosen) if chosen else None
+    spec = _chosen()
+    if spec is not None:
+        _put_in_link(spec)
     return Session(store=store(), spec=spec, run=run, broken=broken)

@@ -16,8 +16,12 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from analysis.curves import DROP
+from analysis.records import SubjectSpec
+from pages.components.state.shared_subject import USUAL, parameters
 
 PREFIX = "address_"
+SUBJECT = "address_subject"
+COMPARE_VIEWS = ("Best or tied", "Layer by layer", "Removed channels")
 
 
 def _number(low: float, high: float) -> Callable[[str], float]:
@@ -62,6 +66,8 @@ PARAMETERS: Mapping[str, Parameter] = {
     "beside": Parameter(None, str),
     "view": Parameter("Curves", _one_of(("Curves", "Matrix", "Ranking", "Opportunities"))),
     "axis": Parameter("achieved", _one_of(("achieved", "asked"))),
+    "layers": Parameter("", str),
+    "compare": Parameter(COMPARE_VIEWS[0], _one_of(COMPARE_VIEWS)),
 }
 
 
@@ -75,6 +81,9 @@ def restore() -> None:
                 put(name, parameter.default)
         elif value(name) != parameter.default:
             st.query_params[name] = str(value(name))
+    if "model" not in st.query_params:
+        for name, text in _subject().items():
+            st.query_params[name] = text
 
 
 def value(name: str) -> Any:
@@ -91,14 +100,29 @@ def put(name: str, chosen: Any) -> None:
         st.query_params[name] = str(chosen)
 
 
+def _subject() -> dict[str, str]:
+    found: dict[str, str] = st.session_state.get(SUBJECT, {})
+    return found
+
+
+def put_subject(spec: SubjectSpec | None) -> None:
+    """Put a subject in the address; None where the run in it has that subject already."""
+    for name in USUAL:
+        st.query_params.pop(name, None)
+    st.session_state[SUBJECT] = parameters(spec) if spec is not None else {}
+    for name, text in _subject().items():
+        st.query_params[name] = text
+
+
 def carried(**changes: Any) -> dict[str, str]:
     """Return the query parameters that a link to another page needs."""
     values = {name: value(name) for name in PARAMETERS} | changes
-    return {
+    kept = {
         name: str(chosen)
         for name, chosen in values.items()
         if chosen is not None and chosen != PARAMETERS[name].default
     }
+    return _subject() | kept
 
 
 def link() -> str:
@@ -124,6 +148,12 @@ def _widget_key(name: str, options: Sequence[Any] | None = None) -> str:
         current = options[0]
     st.session_state[key] = current
     return key
+
+
+def text(name: str, label: str, **options: Any) -> str:
+    """Draw a text field for a parameter."""
+    key = _widget_key(name)
+    return str(st.text_input(label, key=key, on_change=_take, args=(name, key), **options))
 
 
 def number(name: str, label: str, *, unset: float, **options: Any) -> None:

@@ -10,6 +10,7 @@ from analysis.edits import PreparedSubject
 from analysis.evaluation import LoadedSubject
 from analysis.records import SweepSpec
 from analysis.repairs import sweep_repairs
+from analysis.snippets import run_sweep
 from analysis.sweeps import (
     MODES,
     OPTIONS,
@@ -21,7 +22,7 @@ from analysis.sweeps import (
 )
 from analysis.worker import known_points, launch
 from pages.components.state import Session, session, tolerance, url_state
-from pages.components.widgets import formatting
+from pages.components.widgets import code, formatting
 from pruners.criteria import CRITERIA, scoring
 from pruners.granularity import parse, presets
 from pruners.registry import Entry
@@ -33,6 +34,7 @@ GRIDS = {
     "Own grid": "",
 }
 FEW = 4
+SURE_SECONDS = 10.0
 
 
 def draw(current: Session, subject: LoadedSubject) -> None:
@@ -49,6 +51,7 @@ def draw(current: Session, subject: LoadedSubject) -> None:
         key="sweep_form",
     ):
         spec = _spec(subject.prepared)
+        code.offer(run_sweep(spec, session.named_workspace()))
         estimate = _estimate(subject, spec.to_json(), _measured(current))
         with st.container(horizontal=True, vertical_alignment="center"):
             if st.button(
@@ -226,5 +229,13 @@ def _cost_line(spec: SweepSpec, estimate: SweepEstimate) -> str:
         f"{formatting.thousands(estimate.points_new)} new, "
         f"{formatting.thousands(estimate.points_cached)} known already \N{MIDDLE DOT} "
         f"{'at most' if MODES.get(spec.mode).stops_early else 'about'} "
-        f"**{formatting.duration(estimate.seconds)}** on {spec.subject.device}"
+        f"**{formatting.duration(estimate.seconds)}** on {spec.subject.device}{_range(estimate)}"
     )
+
+
+def _range(estimate: SweepEstimate) -> str:
+    """Return the range of the time; the load of the machine moves it. None of what is short."""
+    if estimate.high < SURE_SECONDS:
+        return ""
+    ends = (formatting.duration(seconds) for seconds in (estimate.low, estimate.high))
+    return f" :small[({' to '.join(ends)}, by how busy the machine is)]"

@@ -8,8 +8,9 @@ import streamlit as st
 from analysis import figures
 from analysis.curves import criteria_of
 from analysis.records import RunRow
-from pages.components.state import Session, session
-from pages.components.widgets import charts, formatting, go, job, refreshed
+from analysis.snippets import run_sweep
+from pages.components.state import Session, session, tolerance
+from pages.components.widgets import charts, code, formatting, go, job, no_labels, refreshed
 from pruners.criteria import CRITERIA
 
 
@@ -26,6 +27,12 @@ def draw(current: Session) -> None:
     )
 
 
+def offer_code(current: Session) -> None:
+    """Offer the sweep that runs, to copy."""
+    assert current.run is not None
+    code.offer(run_sweep(current.run.spec, session.named_workspace()))
+
+
 def _monitor(run_id: str, was_live: bool) -> None:
     run = session.store().runs.get(run_id)
     live = run.is_live
@@ -33,9 +40,11 @@ def _monitor(run_id: str, was_live: bool) -> None:
         st.toast(f"Sweep {run_id}: {job.STATES[run.state][2]}.")
         st.rerun()
     _head(run, live)
+    if run.samples and not run.has_labels:
+        no_labels(tolerance.words_of(run.spec.subject.task))
     table = session.points(run)
     if table.empty:
-        st.caption("The first batch is being measured; all layers appear together.")
+        st.caption(job.nothing_yet(run))
         return
     names = criteria_of(table)
     chosen = _criterion(names)
@@ -96,6 +105,11 @@ def _head(run: RunRow, live: bool) -> None:
             ):
                 go("Curves")
         st.progress(run.progress.fraction, text=job.line(run))
+        if live:
+            st.caption(
+                "The sweep is a process of its own: it goes on when this page or the dashboard is "
+                "closed, and is found again under Runs."
+            )
 
 
 def _failures(run_id: str, table: pd.DataFrame) -> None:

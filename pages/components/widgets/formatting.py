@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
+from urllib.parse import unquote
 
-from analysis.records import Progress
+from analysis.records import Progress, SubjectSpec, SweepSpec
 from analysis.sentences import listed as listed
 from analysis.sentences import plural as plural
+from analysis.subjects import DATA_SCHEMES, MODEL_SCHEMES, Scheme
+from analysis.sweeps import OPTIONS
 from analysis.tasks import Words
+from pruners.registry import Registry
 
 SPACE = "\N{NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
+SCHEMES: tuple[Registry[Scheme[Any]], ...] = (MODEL_SCHEMES, DATA_SCHEMES)
+# Options of a sweep that lists of runs tell, the most important first.
+SETTINGS = (
+    *("repair", "semantics", "precision", "mode", "reduction", "layers"),
+    *("samples", "seed", "calibration_data", "task", "device"),
+)
 PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -170,5 +181,57 @@ def title_of(spec_model: str) -> str:
     >>> title_of("sample:resnet20"), title_of("models/net.py:build#weights=w.safetensors")
     ('resnet20', 'net.py:build')
     """
-    head = spec_model.split("#")[0]
-    return head.rsplit("/", 1)[-1].removeprefix("sample:").removeprefix("torchvision:")
+    head = spec_model.split("#")[0].rstrip("/")
+    scheme, _, rest = head.partition(":")
+    if any(scheme in known and not known.get(scheme).is_factory for known in SCHEMES):
+        head = rest
+    return head.rsplit("/", 1)[-1]
+
+
+def details_of(address: str) -> str:
+    """Return the options of an address, files by their names alone; empty without any.
+
+    >>> details_of("torchvision:resnet18#weights=w/r18.safetensors&classes=10")
+    'weights r18.safetensors, classes 10'
+    """
+    options = (part.partition("=") for part in address.partition("#")[2].split("&") if part)
+    return ", ".join(f"{name} {unquote(value).rsplit('/', 1)[-1]}" for name, _, value in options)
+
+
+def title_with_details(address: str) -> str:
+    """Return the name of an address with its options.
+
+    >>> title_with_details("npz:a/b.npz#mean=0.5")
+    'b.npz (mean 0.5)'
+    """
+    details = details_of(address)
+    return f"{title_of(address)} ({details})" if details else title_of(address)
+
+
+def settings_of(spec: SweepSpec) -> str:
+    """Return the settings of a sweep that are not as usual; empty without any.
+
+    >>> settings_of(SweepSpec(subject=SubjectSpec(model="m", seed=3), precision="bf16"))
+    'precision bf16, seed 3'
+    """
+    usual = SweepSpec(subject=SubjectSpec(model=""))
+    options = [OPTIONS.get(name) for name in SETTINGS]
+    return ", ".join(
+        f"{option.name.replace('_', ' ')} {option.value_in(spec)}"
+        for option in options
+        if option.value_in(spec) != option.value_in(usual)
+    )
+
+
+def title_of_subject(spec: SubjectSpec) -> str:
+    """Return the name of a subject: model and data with what tells them from others.
+
+    >>> title_of_subject(SubjectSpec(model="sample:lenet5", data="npz:a/b.npz#mean=0.5"))
+    'lenet5 on b.npz (mean 0.5)'
+    """
+    return " on ".join(title_with_details(item or "no data") for item in (spec.model, spec.data))
+
+
+def escaped(text: str) -> str:
+    """Return text that Markdown shows as it is."""
+    return re.sub(r"([\\`*_{}\[\]()#+!|<>~$:-])", r"\\\1", text)

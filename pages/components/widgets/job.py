@@ -31,6 +31,8 @@ def badge(run: RunRow, *, share: bool = True) -> str:
 
 def line(run: RunRow) -> str:
     """Return the run's progress in one line."""
+    if not run.is_live and not run.samples:
+        return "Nothing was measured"
     done = progress(run.progress)
     if run.progress.unit == "curves":
         done += " decided"
@@ -43,6 +45,15 @@ def line(run: RunRow) -> str:
     if run.is_live:
         return f"{done} \N{MIDDLE DOT} about {duration(run.eta_seconds)} left"
     return done
+
+
+def nothing_yet(run: RunRow) -> str:
+    """Say why a run has no points yet, or never got any."""
+    if not run.is_live:
+        return f"Nothing was measured before the sweep was {STATES[run.state][2]}."
+    if run.progress.total is None:
+        return f"{line(run)}. All curves appear after its first batch."
+    return "The first batch is being measured; all curves appear together."
 
 
 def chip(current: Session) -> None:

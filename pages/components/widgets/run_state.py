@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from analysis.records import RunRow
-from pages.components.state import Session, session
+from analysis.records import RunRow, SweepSpec
+from analysis.snippets import run_sweep
+from pages.components.state import Session, session, tolerance
+from pages.components.widgets.code import offer
 from pages.components.widgets.formatting import title_of
 from pages.components.widgets.job import resume_banner
-from pages.components.widgets.states import empty, ribbon
+from pages.components.widgets.states import empty, no_labels, ribbon
 
 
 def measured_run(current: Session) -> RunRow | None:
     """Return the run whose points are shown; else draw why there are none and what to do."""
     run = current.run
     if run is None:
+        offer(run_sweep(SweepSpec(subject=current.chosen), session.named_workspace()))
         empty(
             "No sweep yet",
             "Curves come from a sweep over the layers. It shows its cost before it starts.",
@@ -23,6 +26,7 @@ def measured_run(current: Session) -> RunRow | None:
         return None
     if session.points(run).empty and not current.is_live:
         resume_banner(current)
+        offer(run_sweep(run.spec, session.named_workspace()))
         empty(
             "Nothing measured",
             f"Run {run.run_id} ended before its first batch was complete.",
@@ -38,6 +42,8 @@ def ribbons(current: Session) -> None:
     """Say above the content that the run is partial or belongs to another subject."""
     run = current.run
     assert run is not None
+    if run.samples and not run.has_labels:
+        no_labels(tolerance.words_of(run.spec.subject.task))
     if current.has_changed:
         ribbon(
             f"The weights, data or code of {title_of(run.spec.subject.model)} have changed "

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import streamlit as st
 
 from analysis.memory import is_out_of_memory
+from analysis.tasks import Words
 from pages.components.widgets.page_registry import Page, go
 from pruners.errors import CaptureError, PruneScopeError, StoreError
 
@@ -26,7 +27,7 @@ def empty(title: str, text: str, *, icon: str, action: str = "", page: str = "")
     """Say that there is nothing here yet, why, and offer the one thing to do."""
     with st.container(border=True, horizontal_alignment="center", gap="small"):
         st.space("small")
-        st.markdown(f"### :material/{icon}: {title}", text_alignment="center")
+        st.subheader(f":material/{icon}: {title}", anchor=False, text_alignment="center")
         st.markdown(text, text_alignment="center")
         if action and st.button(action, type="primary", icon=":material/arrow_forward:"):
             go(page)
@@ -94,6 +95,14 @@ def refreshed(
 
     guarded_body.__qualname__ = body.__qualname__
     st.fragment(guarded_body, run_every=every)()
+
+
+def no_labels(words: Words) -> None:
+    """Say what a score means without labels."""
+    st.info(
+        f"{words.without_labels} A drop means that answers change.",
+        icon=":material/label_off:",
+    )
 
 
 def ribbon(text: str, *, icon: str = "history") -> None:

@@ -85,4 +85,4 @@ def test_every_address_and_its_options_are_documented() -> None:
     for scheme in (*MODEL_SCHEMES, *DATA_SCHEMES):
         assert f"`{scheme.form.partition(':')[0]}:" in addresses, scheme.form
         for option in scheme.options:
-            assert re.search(rf"[#&`]{option}[=`]", addresses), (scheme.name, option)
+            assert re.search(rf"[#&`]{option.name}[=`]", addresses), (scheme.name, option.name)

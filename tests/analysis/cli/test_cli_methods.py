@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from analysis.cli import main
-from analysis.cli.variant_hints import command_of
 from analysis.edits.prepared import prepare
 from analysis.plans.apply import start_plan
 from analysis.plans.editing import set_ratio
 from analysis.plans.files import write_plan
 from analysis.records.subject import SubjectSpec
 from analysis.records.sweep import SweepSpec
+from analysis.snippets.commands import command_of
 from analysis.subjects.subject import load_subject
 from pruners import statistics
 from pruners.criteria import CRITERIA

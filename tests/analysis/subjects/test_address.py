@@ -95,13 +95,17 @@ def test_options_are_typed() -> None:
 
 @pytest.mark.parametrize("value", ["0", "-3", "2.5", "x", "\u0661"])
 def test_a_size_is_a_whole_number_above_zero(value: str) -> None:
-    address = parse_data(f"imagefolder:x#size={value}")
+    with pytest.raises(AddressError, match="whole number above 0"):
+        parse_data(f"imagefolder:x#size={value}")
+    address = Address(text="t", scheme="imagefolder", name="x", options={"size": value})
     with pytest.raises(AddressError, match="whole number above 0"):
         address.number("size")
 
 
 @pytest.mark.parametrize("value", ["a", "0.5,", "nan", "inf,1"])
 def test_means_are_finite_numbers(value: str) -> None:
-    address = parse_data(f"npz:x#mean={value}")
+    with pytest.raises(AddressError, match="numbers joined by commas"):
+        parse_data(f"npz:x#mean={value}")
+    address = Address(text="t", scheme="npz", name="x", options={"mean": value})
     with pytest.raises(AddressError, match="numbers joined by commas"):
         address.numbers("mean")

@@ -1,0 +1,95 @@
+"""What makes a subject's numbers mean less than they seem: said before anything is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from analysis.records import Sums
+from analysis.subjects import RANDOM_WEIGHTS, Subject, has_random_weights, parse_model
+
+Kind = Literal["random weights", "no labels", "chance level", "input scale"]
+
+# Inputs that networks are fed have a mean near 0 and a spread near 1; plain values of 0 to 1, too.
+MAX_MEAN, MIN_SPREAD, MAX_SPREAD = 5.0, 0.05, 5.0
+LOOKED_AT = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A reason to doubt a subject's numbers.
+
+    Attributes:
+        kind: In two words.
+        text: In one or two sentences: what was found, what to do.
+    """
+
+    kind: Kind
+    text: str
+
+
+def find_doubts(subject: Subject, baseline: Sums | None = None) -> tuple[Doubt, ...]:
+    """Return what is doubtful about a subject.
+
+    Args:
+        subject: The subject.
+        baseline: The dense model's sums over the evaluation subset, if they are known.
+    """
+    found = [_random_weights(subject), _no_labels(subject), _input_scale(subject)]
+    if baseline is not None and subject.has_labels:
+        found.append(_chance(subject, baseline))
+    return tuple(item for item in found if item is not None)
+
+
+def _random_weights(subject: Subject) -> Doubt | None:
+    if not has_random_weights(parse_model(subject.spec.model)):
+        return None
+    return Doubt(
+        "random weights",
+        f"{RANDOM_WEIGHTS} Sizes are right; {subject.task.words.label}, drops and what layers "
+        "tolerate say nothing.",
+    )
+
+
+def _no_labels(subject: Subject) -> Doubt | None:
+    if subject.evaluation is None or subject.has_labels:
+        return None
+    task = subject.task
+    itself = "is 100 % for the dense model itself and " if task.right else ""
+    return Doubt(
+        "no labels",
+        f"{task.words.without_labels} That {itself}says nothing of right and wrong.",
+    )
+
+
+def _input_scale(subject: Subject) -> Doubt | None:
+    if subject.evaluation is None:
+        return None
+    inputs = subject.evaluation.part(0, LOOKED_AT)[0]
+    mean, spread = float(inputs.mean()), float(inputs.std())
+    if abs(mean) <= MAX_MEAN and MIN_SPREAD <= spread <= MAX_SPREAD:
+        return None
+    return Doubt(
+        "input scale",
+        f"What the network is fed has a mean of {mean:.3g} and a spread of {spread:.3g}; usual "
+        "are 0 and 1. Check mean and std of the data address.",
+    )
+
+
+def _chance(subject: Subject, baseline: Sums) -> Doubt | None:
+    task, labels = subject.task, None
+    evaluation = subject.evaluation
+    if evaluation is not None and evaluation.is_small:
+        labels = evaluation.part(0, len(evaluation))[1]
+    chance = task.chance(subject.num_classes, labels)
+    interval, words = task.score_interval(baseline), task.words
+    if chance is None or not baseline.samples or interval.low > chance:
+        return None
+    return Doubt(
+        "chance level",
+        f"The dense model is not surely better than one that always gives the same answer: "
+        f"{words.score(task.score(baseline), space=' ')} "
+        f"({words.interval(interval.low, interval.high)}) against "
+        f"{words.score(chance, space=' ')}. Check weights, mean, std, size and the order of the "
+        "classes.",
+    )

@@ -1,0 +1,25 @@
+from .commands import command_of
+from .verbs import (
+    Snippet,
+    compare_criteria,
+    evaluate_plan,
+    export_plan,
+    inspect_subject,
+    list_runs,
+    read_curves,
+    run_sweep,
+    take_plan,
+)
+
+__all__ = [
+    "Snippet",
+    "command_of",
+    "compare_criteria",
+    "evaluate_plan",
+    "export_plan",
+    "inspect_subject",
+    "list_runs",
+    "read_curves",
+    "run_sweep",
+    "take_plan",
+]

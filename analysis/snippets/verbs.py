@@ -1,0 +1,198 @@
+"""Each step of the work, as a command and as Python."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis.records import SubjectSpec, SweepSpec
+from analysis.repairs import NO_REPAIR
+from analysis.snippets.commands import command, command_of
+from analysis.snippets.source import source_of, store_of
+
+PLAN_FILE, EXPORTED = "plan.json", "exported"
+_LOADED = "from analysis.edits import prepare", "from analysis.subjects import load_subject"
+_STORED = "from pathlib import Path", "from analysis.store import Store"
+
+
+@dataclass(frozen=True, slots=True)
+class Snippet:
+    """One step of the work.
+
+    Attributes:
+        cli: Command lines for a shell.
+        python: Source that does the same.
+    """
+
+    cli: str
+    python: str
+
+
+def inspect_subject(spec: SubjectSpec) -> Snippet:
+    """Look at the layers and groups of a subject."""
+    words = ["inspect", "--model", spec.model]
+    words += [] if spec.data is None else ["--data", spec.data]
+    words += [] if spec.device == "cpu" else ["--device", spec.device]
+    return Snippet(
+        command(words),
+        _source(
+            [
+                "from analysis.records import SubjectSpec",
+                "from analysis.subjects import inventory, load_subject",
+            ],
+            f"subject = load_subject({source_of(spec)})",
+            "for layer in inventory(subject).layers:",
+            "    print(layer.name, layer.params, layer.macs, layer.group, layer.reason)",
+        ),
+    )
+
+
+def run_sweep(spec: SweepSpec, workspace: Path | None) -> Snippet:
+    """Measure a sweep and keep it in a workspace."""
+    place = "" if workspace is None else command((), workspace).removeprefix("prunescope")
+    return Snippet(
+        command_of(spec) + place,
+        _source(
+            [
+                *_STORED,
+                "from analysis.records import SubjectSpec, SweepSpec",
+                "from analysis.worker import run_to_end",
+            ],
+            f"spec = {source_of(spec)}",
+            f"store = {store_of(workspace)}",
+            "run = run_to_end(store, store.runs.create(spec))",
+            "points = store.points.table(run.run_id)",
+        ),
+    )
+
+
+def read_curves(run_id: str, tolerance: float, workspace: Path | None) -> Snippet:
+    """Read a run's points, and what each layer tolerates."""
+    return Snippet(
+        command(["runs", "show", run_id, "--out", "points.csv"], workspace),
+        _source(
+            [*_STORED, "from analysis.curves import tolerated"],
+            f"points = {store_of(workspace)}.points.table({run_id!r})",
+            f"print(tolerated(points, tolerance={tolerance:g}))",
+        ),
+    )
+
+
+def compare_criteria(run_id: str, tolerance: float, workspace: Path | None) -> Snippet:
+    """Read a run's points, and which criterion is best or tied where."""
+    return Snippet(
+        read_curves(run_id, tolerance, workspace).cli,
+        _source(
+            [*_STORED, "from analysis.comparison import summary, win_matrix"],
+            f"points = {store_of(workspace)}.points.table({run_id!r})",
+            f"print(win_matrix(points, tolerance={tolerance:g}))",
+            f"print(summary(points, tolerance={tolerance:g}))",
+        ),
+    )
+
+
+def take_plan(plan_id: str, workspace: Path | None) -> Snippet:
+    """Take a saved plan out of a workspace."""
+    return Snippet(
+        _plan_file(plan_id, workspace),
+        _source(
+            [*_LOADED, *_STORED, "from analysis.plans import meter, write_plan"],
+            *_plan(plan_id, workspace),
+            "params, macs = meter(prepared).sizes(plan)",
+            f"write_plan(plan, Path({PLAN_FILE!r}))",
+        ),
+    )
+
+
+def evaluate_plan(plan_id: str, repair: str, workspace: Path | None) -> Snippet:
+    """Measure a saved plan beside the dense model."""
+    words = ["evaluate", "--plan", PLAN_FILE, *_repair_words(repair)]
+    return Snippet(
+        f"{_plan_file(plan_id, workspace)}\n{command(words, workspace)}",
+        _source(
+            [
+                *_LOADED,
+                *_STORED,
+                "from analysis.evaluation import evaluate_plan",
+                *_repair_import(repair),
+            ],
+            *_plan(plan_id, workspace),
+            *_recovery(repair),
+            f"found = evaluate_plan(prepared, plan{_recovered(repair)})",
+            "print(found.dense.accuracy, found.removed.accuracy, found.removed.params)",
+        ),
+    )
+
+
+def export_plan(plan_id: str, format_name: str, repair: str, workspace: Path | None) -> Snippet:
+    """Write a saved plan, or the smaller model, as files."""
+    words = ["export", "--plan", PLAN_FILE, "--format", format_name, *_repair_words(repair)]
+    words += ["--out", EXPORTED]
+    return Snippet(
+        f"{_plan_file(plan_id, workspace)}\n{command(words, workspace)}",
+        _source(
+            [
+                *_LOADED,
+                *_STORED,
+                "from analysis.interop import ExportRequest, export",
+                *_repair_import(repair),
+            ],
+            *_plan(plan_id, workspace),
+            "points = store.points.table(plan.run) if plan.run else None",
+            *_recovery(repair),
+            "request = ExportRequest(",
+            f"    prepared=prepared, plan=plan, points=points, directory=Path({EXPORTED!r})"
+            f"{_recovered(repair)}",
+            ")",
+            f"print(export({format_name!r}, request).files)",
+        ),
+    )
+
+
+def list_runs(workspace: Path | None) -> Snippet:
+    """List what a workspace has measured."""
+    return Snippet(
+        command(["runs", "list"], workspace),
+        _source(
+            _STORED,
+            f"for run in {store_of(workspace)}.runs.all():",
+            "    print(run.run_id, run.state, run.spec.subject.model, run.spec.criteria)",
+        ),
+    )
+
+
+def _source(imports: list[str] | tuple[str, ...], *lines: str) -> str:
+    """Return source with its imports as people sort them: the standard library first."""
+    own = sorted(item for item in imports if item.startswith("from analysis"))
+    other = sorted(set(imports) - set(own))
+    return "\n".join([*other, *([""] if other else []), *own, "", *lines])
+
+
+def _plan_file(plan_id: str, workspace: Path | None) -> str:
+    return command(["plans", "show", plan_id, "--out", PLAN_FILE], workspace)
+
+
+def _plan(plan_id: str, workspace: Path | None) -> tuple[str, ...]:
+    return (
+        f"store = {store_of(workspace)}",
+        f"plan = store.plans.get({plan_id!r})",
+        "prepared = prepare(load_subject(plan.subject))",
+    )
+
+
+def _repair_words(repair: str) -> list[str]:
+    return [] if repair == NO_REPAIR else ["--repair", repair]
+
+
+def _repair_import(repair: str) -> list[str]:
+    return [] if repair == NO_REPAIR else ["from analysis.recovery import recover_plan"]
+
+
+def _recovery(repair: str) -> list[str]:
+    if repair == NO_REPAIR:
+        return []
+    return [f"recovery = recover_plan(prepared, plan, method={repair!r})"]
+
+
+def _recovered(repair: str) -> str:
+    return "" if repair == NO_REPAIR else ", recovery=recovery"
