@@ -258,9 +258,10 @@ def _notes(
 def _device(names: str) -> torch.device:
     """Return the first of some devices; all of them must be there."""
     found = []
-    for name in device_names(names):
+    written = [item.strip() for item in names.split(",") if item.strip()]
+    for name, numbered in zip(written, device_names(names), strict=True):
         try:
-            device = torch.device(name)
+            device = torch.device(name if len(written) == 1 else numbered)
         except RuntimeError:
             raise InputError(f"device {name!r} is unknown; use cpu, cuda, mps or xpu") from None
         if device.type not in ("cpu", "cuda", "mps", "xpu"):
@@ -274,8 +275,7 @@ def _device(names: str) -> torch.device:
             here = ", ".join(("cpu", *accelerators()))
             raise InputError(f"device {name!r} is not available here; here are: {here}") from None
         found.append(device)
-    # The index of a single device is left as it was written.
-    return torch.device(names) if len(found) == 1 else found[0]
+    return found[0]
 
 
 def _moved(model: nn.Module, device: torch.device) -> nn.Module:

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
-from analysis.subjects.address import parse_model
 from analysis.subjects.models import load_model
-from analysis.subjects.weights import load_weights
+from analysis.subjects.models.weights import load_weights
+from analysis.subjects.parsing import parse_model
 from pruners.errors import AddressError
 
 

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from analysis.records.subject import SubjectSpec
-from analysis.subjects.address import parse_data
-from analysis.subjects.data.datasets import load_data
+from analysis.subjects.data.loading import load_data
+from analysis.subjects.parsing import parse_data
 from analysis.subjects.subject import Subject, load_subject
 from pruners.errors import AddressError, InputError
 

@@ -152,7 +152,7 @@ def test_without_data_the_input_shape_is_known_asked_or_guessed(tmp_path: Path) 
             dataclasses.replace(LENET, model=f"{FACTORIES}:mlp"),
             r"does not take inputs of shape \(1, 28, 28\)",
         ),
-        (dataclasses.replace(LENET, device="warp"), "device 'warp' is not available"),
+        (dataclasses.replace(LENET, device="warp"), "device 'warp' is unknown"),
         (dataclasses.replace(LENET, device="meta"), "device 'meta' cannot compute"),
     ],
 )

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from analysis.records.subject import SubjectSpec
-from analysis.subjects.address import parse_data
-from analysis.subjects.data.datasets import load_data
+from analysis.subjects.data.loading import load_data
 from analysis.subjects.data.targets import class_number, class_numbers
+from analysis.subjects.parsing import parse_data
 from analysis.subjects.subject import load_subject
 from pruners.errors import InputError
 

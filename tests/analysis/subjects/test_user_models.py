@@ -15,14 +15,14 @@ from analysis.plans import set_ratio, start_plan
 from analysis.records import Plan, SubjectSpec
 from analysis.recovery import recover_plan
 from analysis.subjects import load_subject
-from analysis.subjects.address import parse_data
 from analysis.subjects.data import load_data
 from analysis.subjects.overview import build_inventory
+from analysis.subjects.parsing import parse_data
 from analysis.tasks import CLASSIFICATION
 from pruners.capture import capture
 from pruners.errors import InputError, UnsupportedError
 from pruners.groups import edits, find_structure
-from tests.analysis.test_script import loaded
+from tests.analysis.interop.test_script import loaded
 from tests.helpers import user_models as made
 
 WHERE = "tests.helpers.user_models"
@@ -131,7 +131,7 @@ def test_a_subclass_of_a_tensor_data_set_gives_what_it_gives() -> None:
 
 def test_data_that_differ_at_each_read_are_refused() -> None:
     """A6: two runs differed without a word."""
-    with pytest.raises(InputError, match="gives other samples each time it is read") as caught:
+    with pytest.raises(InputError, match="is another one each time it is read") as caught:
         opened("squeezed", "augmented")
     assert "\n" not in str(caught.value)
 
