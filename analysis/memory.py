@@ -54,7 +54,7 @@ def parse_count(text: str) -> int | None:
     if text.strip().lower() == AUTO:
         return None
     if not re.fullmatch(r"\s*\d{1,18}\s*", text) or int(text) < 1:
-        raise InputError(f"a whole number from 1, or {AUTO}, is needed, found {text!r}")
+        raise InputError(f"a whole number, at least 1, or {AUTO} is needed, found {text!r}")
     return int(text)
 
 

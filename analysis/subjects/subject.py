@@ -256,12 +256,11 @@ def _notes(
 
 def _device(names: str) -> torch.device:
     """Return the first of some devices; all of them must be there."""
-    found, several = [], "," in names
-    for numbered in device_names(names):
-        # A single device is called as it was written.
-        name = numbered if several else names
+    found = []
+    written = [item.strip() for item in names.split(",") if item.strip()]
+    for name, numbered in zip(written, device_names(names), strict=True):
         try:
-            device = torch.device(numbered)
+            device = torch.device(name if len(written) == 1 else numbered)
         except RuntimeError:
             raise InputError(f"device {name!r} is unknown; use cpu, cuda, mps or xpu") from None
         if device.type not in ("cpu", "cuda", "mps", "xpu"):
@@ -275,8 +274,7 @@ def _device(names: str) -> torch.device:
             here = ", ".join(("cpu", *accelerators()))
             raise InputError(f"device {name!r} is not available here; here are: {here}") from None
         found.append(device)
-    # So is its index.
-    return torch.device(names) if len(found) == 1 else found[0]
+    return found[0]
 
 
 def _moved(model: nn.Module, device: torch.device) -> nn.Module:

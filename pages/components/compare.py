@@ -80,6 +80,7 @@ def _tolerance(run: RunRow) -> float:
 def _wins(run: RunRow, points: pd.DataFrame) -> None:
     wins = comparison.win_matrix(points, tolerance=_tolerance(run))
     table = comparison.summary(points, tolerance=_tolerance(run))
+    words = tolerance.words_of(run.spec.subject.task)
     many = len(table) > charts.SERIES
     # Many criteria need the whole width.
     left, right = (st.container(), st.container()) if many else st.columns([4, 3], gap="medium")
@@ -104,11 +105,16 @@ def _wins(run: RunRow, points: pd.DataFrame) -> None:
             )
         with numbers:
             st.dataframe(
-                table.assign(mean_drop=table["mean_drop"] * 100),
+                table.assign(mean_drop=table["mean_drop"] * words.drop_scale),
                 hide_index=True,
                 height="content",
                 key="compare_table",
-                column_config=SUMMARY,
+                column_config={
+                    **SUMMARY,
+                    "mean_drop": st.column_config.NumberColumn(
+                        "Mean drop", format=f"%.2f {words.drop_unit.replace('%', '%%')}".rstrip()
+                    ),
+                },
                 column_order=["criterion", "mean_tolerated", "mean_drop", "seconds"],
             )
         st.caption(
@@ -122,7 +128,6 @@ SUMMARY: dict[str, Any] = {
     "layers": "Layers",
     "mean_tolerated": st.column_config.NumberColumn("Mean tolerated", format="percent"),
     "weighted_tolerated": st.column_config.NumberColumn("Weighted by size", format="percent"),
-    "mean_drop": st.column_config.NumberColumn("Mean drop", format="%.2f pp"),
     "best": "Best",
     "tied": "Tied",
     "worse": "Worse",

@@ -65,8 +65,8 @@ def _list(was_live: bool) -> None:
             "settings": st.column_config.TextColumn(
                 "Settings", help="What is not as usual.", width="medium"
             ),
-            "baseline": st.column_config.NumberColumn(
-                "Baseline", format="percent", help="Of the dense model on the same samples."
+            "baseline": st.column_config.TextColumn(
+                "Baseline", help="Of the dense model on the same samples."
             ),
             "points": st.column_config.NumberColumn("Points", format="localized"),
             "samples": st.column_config.NumberColumn("Samples", format="localized"),
@@ -112,11 +112,12 @@ def _row(row: RunRow) -> dict[str, object]:
     }
 
 
-def _baseline(row: RunRow) -> float | None:
-    """Return the dense model's score; None where nothing was measured, or there is no right."""
+def _baseline(row: RunRow) -> str:
+    """Return the dense model's score; empty where nothing was measured, or there is no right."""
     if row.baseline is None or not row.baseline.samples or not row.has_labels:
-        return None
-    return scoring_of(row.spec.subject.task).score(row.baseline)
+        return ""
+    scoring = scoring_of(row.spec.subject.task)
+    return formatting.score(scoring.score(row.baseline), scoring.words)
 
 
 def _rename(run_id: str, key: str) -> None:

@@ -68,9 +68,12 @@ def test_the_table_is_that_of_the_cpu_whatever_the_flags(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_reduced_precisions_give_the_same_answers(name: str, precision: str) -> None:
     prepared = opened(name)
-    assert differing(swept(prepared, precision=precision), swept(prepared)) <= 1
+    exact = swept(prepared)
+    answers = sum(sums.samples for sums in exact.values())
+    assert differing(swept(prepared, precision=precision), exact) <= answers / 2000
 
 
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")
 def test_nothing_waits_between_the_edits_of_a_slice() -> None:
     prepared = opened("resnet20")
     spec = SweepSpec(subject=prepared.subject.spec, criteria=("l1",), ratios=(0.3, 0.6))
@@ -148,21 +151,20 @@ def test_live_edits_give_the_numbers_of_the_cpu() -> None:
 
 
 def test_memory_that_runs_out_halves_the_parts() -> None:
-    """The card is told that most of its memory is taken."""
     prepared = opened("resnet20")
     assert prepared.subject.evaluation is not None
+    whole = Slices(prepared.subject.evaluation, 300).read(0)
+    runner = EditRunner(prepared)
+    runner.max_samples = None
     torch.cuda.empty_cache()
-    total = torch.cuda.get_device_properties(0).total_memory
-    used = torch.cuda.memory_allocated()
-    torch.cuda.set_per_process_memory_fraction(min(1.0, (used + 60e6) / total))
+    free, _ = torch.cuda.mem_get_info()
+    # All values of the samples take some 300 MB.
+    taken = torch.empty(free - 2**26, dtype=torch.uint8, device="cuda")
     try:
-        runner = EditRunner(prepared)
-        runner.max_samples = None
         work = _SliceWork({}, prepared.subject.task, runner, lambda: False, None)
-        whole = Slices(prepared.subject.evaluation, 300).read(0)
         assert work.run(whole)
-        assert runner.max_samples is not None
         assert work.measured().baseline.samples == 300
     finally:
-        torch.cuda.set_per_process_memory_fraction(1.0)
+        del taken
         torch.cuda.empty_cache()
+    assert runner.max_samples is not None

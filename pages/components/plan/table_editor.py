@@ -103,7 +103,7 @@ def _columns(table: pd.DataFrame, current: Session) -> dict[str, Any]:
         ),
         "layer": st.column_config.TextColumn("Layer", pinned=True),
         "curve": st.column_config.LineChartColumn(
-            "Curve", width="small", help="Measured drop (pp) by this row's criterion."
+            "Curve", width="small", help="Measured drop by this row's criterion."
         ),
         "ratio": st.column_config.NumberColumn(
             "Ratio (%)",

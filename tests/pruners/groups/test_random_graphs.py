@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from analysis.engine.bf16 import ReducedEvaluator
 from analysis.engine.evaluator import Evaluator
+from analysis.engine.precisions.reduced import ReducedEvaluator
 from analysis.tasks import CLASSIFICATION
 from pruners.capture import Graph, capture
 from pruners.errors import CaptureError, UnsupportedError
