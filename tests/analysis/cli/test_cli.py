@@ -115,7 +115,7 @@ BAD: list[tuple[str, str]] = [
     ("sweep --model sample:lenet5 --data sample:fashion-mnist --ratios 1.5", "between 0 and 1"),
     ("sweep --model sample:lenet5 --data sample:fashion-mnist --granularity row", "granularity"),
     ("sweep --model sample:lenet5 --data sample:fashion-mnist --samples 0", "at least 1"),
-    ("sweep --model sample:lenet5 --data sample:fashion-mnist --batch-size 0", "from 1, or auto"),
+    ("sweep --model sample:lenet5 --data sample:fashion-mnist --batch-size 0", "at least 1"),
     ("sweep --model sample:lenet5 --data sample:fashion-mnist --seed -1", "seed"),
     ("sweep --model sample:lenet5 --data sample:fashion-mnist --device warp", "'warp'"),
     ("sweep --model sample:lenet5 --data sample:fashion-mnist --mode fast", "unknown mode 'fast'"),
