@@ -28,6 +28,7 @@ from analysis.cli.declared import with_options
 from analysis.cli.output import say_error
 from analysis.sweeps import OPTIONS
 from pruners.errors import InputError, PruneScopeError
+from pruners.user_code import exit_text
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
@@ -84,6 +85,9 @@ def run_guarded(call: Callable[[], object]) -> int:
         return say_error(error, code=FAILED)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
+    except SystemExit as error:
+        # Of a user's module, data set or criterion, wherever it runs.
+        return say_error(exit_text(error), code=BAD_INPUT)
     except BrokenPipeError:
         # The reader (`| head`) went away; Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

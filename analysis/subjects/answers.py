@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from analysis.records import SubjectSpec
 from analysis.tasks import Task
 from pruners.errors import InputError, one_line
+from pruners.user_code import no_exit
 
 # Relative to the largest logit of a class. What is computed in the same way on the same numbers
 # differs by the order of a few sums; batches of other sizes by rounding, also that of bfloat16.
@@ -37,7 +38,7 @@ def checked_outputs(model: nn.Module, inputs: Tensor, spec: SubjectSpec, task: T
     """
     shape = tuple(inputs.shape[1:])
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), no_exit():
             outputs = model(inputs)
     except Exception as error:
         # Which exception a wrong shape raises depends on the layer that meets it.

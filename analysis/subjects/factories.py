@@ -15,7 +15,7 @@ from analysis.subjects.address import Address
 from analysis.subjects.allowed_paths import Roots, check_module, check_path, missing
 from analysis.subjects.fields import find_functions
 from pruners.errors import AddressError, one_line
-from pruners.user_code import UserFolder, code_files, is_library, user_folder
+from pruners.user_code import UserFolder, code_files, is_library, no_exit, user_folder
 
 # Random numbers, sys.path and half imported files belong to the whole process: users' code, and
 # models with random first weights, are built one at a time.
@@ -49,7 +49,8 @@ def _called(address: Address, module: ModuleType) -> Any:
             f"{address.text!r}: {address.name} has no function {address.factory!r}{hint}"
         )
     try:
-        return factory()
+        with no_exit():
+            return factory()
     except Exception as error:
         # A user's function may raise anything; the page and the terminal get one line.
         raise AddressError(
@@ -59,7 +60,8 @@ def _called(address: Address, module: ModuleType) -> Any:
 
 def _loaded(address: Address, folder: UserFolder, path: Path) -> ModuleType:
     try:
-        return folder.load(path)
+        with no_exit():
+            return folder.load(path)
     except AddressError:
         raise
     except Exception as error:
@@ -87,7 +89,8 @@ def _imported(address: Address, roots: Roots) -> ModuleType:
     hint = f"; did you mean {address.meant}:{address.factory}?" if address.meant else ""
     try:
         check_module(address.name, roots=roots)
-        return importlib.import_module(address.name)
+        with no_exit():
+            return importlib.import_module(address.name)
     except AddressError as error:
         raise AddressError(f"{error}{hint}") from None
     except Exception as error:

@@ -29,6 +29,7 @@ from analysis.store import Store
 from analysis.subjects import roots_of_environment
 from analysis.worker.heartbeat import Heartbeat, stop_on_signals
 from pruners.errors import PruneScopeError, StoreBusyError, StoreError, one_line
+from pruners.user_code import exit_text
 
 if TYPE_CHECKING:
     # torch takes seconds to import and much memory: not while the run waits in the queue.
@@ -92,6 +93,8 @@ def run_to_end(
             state, error = records.FAILED, str(problem)
         except KeyboardInterrupt:
             heartbeat.request_stop()
+        except SystemExit as problem:
+            state, error = records.FAILED, exit_text(problem)
         except Exception as problem:
             # A bug, or a library's; the log of the worker has the traceback.
             state, error = records.FAILED, one_line(problem)

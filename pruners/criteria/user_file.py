@@ -26,7 +26,7 @@ from pathlib import Path
 
 from pruners.criteria.registry import CRITERIA
 from pruners.errors import InputError
-from pruners.user_code import code_digest, code_files, user_folder
+from pruners.user_code import code_digest, code_files, no_exit, user_folder
 
 # Content digest and criteria of each file, so that loading it again replaces its own criteria.
 _LOADED: dict[Path, tuple[str, tuple[str, ...]]] = {}
@@ -62,7 +62,7 @@ def _loaded(path: str | Path, file: Path) -> tuple[str, ...]:
         CRITERIA.remove(name)
     before = set(CRITERIA.names())
     try:
-        with user_folder(file.parent) as folder:
+        with user_folder(file.parent) as folder, no_exit():
             folder.load(file, again=True)
     except InputError as error:
         _forget(before)

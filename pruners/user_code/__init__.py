@@ -1,5 +1,6 @@
 """Code in users' own files: run, so that folders do not meet, and known by all that it imports."""
 
+from pruners.user_code.exits import exit_text, no_exit
 from pruners.user_code.folders import PREFIX, UserFolder, folder_stamps, user_folder
 from pruners.user_code.opened_files import (
     MAX_FILES,
@@ -17,9 +18,11 @@ __all__ = [
     "UserFolder",
     "code_digest",
     "code_files",
+    "exit_text",
     "file_stamp",
     "folder_stamps",
     "is_library",
+    "no_exit",
     "opened_files",
     "user_folder",
 ]

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from analysis.subjects.data.file_digests import FileDigests
 from analysis.subjects.data.targets import class_number
 from pruners.errors import AddressError
+from pruners.user_code import no_exit
 
 Batch = tuple[Tensor, Tensor | None]
 # Samples that are looked at at a time where all of them are hashed.
@@ -148,7 +149,9 @@ class MapSource:
         """Return the samples at the indices."""
         inputs, labels = [], []
         for index in indices:
-            value, target = self._parts(self._dataset[index], index)
+            with no_exit():
+                item = self._dataset[index]
+            value, target = self._parts(item, index)
             inputs.append(self._input(value, index))
             if target:
                 labels.append(self._label(target[0], index))

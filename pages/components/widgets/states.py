@@ -12,7 +12,8 @@ import streamlit as st
 from analysis.memory import is_out_of_memory
 from analysis.tasks import Words
 from pages.components.widgets.page_registry import Page, go
-from pruners.errors import CaptureError, PruneScopeError, StoreError
+from pruners.errors import CaptureError, InputError, PruneScopeError, StoreError
+from pruners.user_code import exit_text
 
 LOG = logging.getLogger(__name__)
 # Need of a page -> title and icon while nothing was chosen.
@@ -62,6 +63,8 @@ def guarded(title: str = "This did not work") -> Iterator[None]:
         yield
     except PruneScopeError as error:
         problem(error, title=title)
+    except SystemExit as error:
+        problem(InputError(exit_text(error)), title=title)
     except Exception as error:
         if is_out_of_memory(error):
             problem(error, title=title)
