@@ -27,7 +27,7 @@ def parse_bytes(text: str) -> int:
     >>> parse_bytes("1.5 GiB")
     1610612736
     """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmg]i?b)\s*", text, re.IGNORECASE)
+    found = re.fullmatch(r"\s*(\d{1,9}(?:\.\d{1,9})?)\s*([kmg]i?b)\s*", text, re.IGNORECASE)
     if found is None:
         raise InputError(f"a size of memory is written like 512MiB or 1.5GiB, found {text!r}")
     return int(float(found[1]) * _UNITS[found[2].lower()])

@@ -86,7 +86,7 @@ KINDS = Registry(
             form="block:NxM",
             help="blocks of {rows} output x {columns} input channels at one kernel position",
             numbers="N output x M input channels",
-            pattern=r"block:(\d+)x(\d+)",
+            pattern=r"block:(\d{1,9})x(\d{1,9})",
             fault=lambda rows, columns: (
                 "" if rows and columns else "a block has at least one row and one column"
             ),
@@ -98,7 +98,7 @@ KINDS = Registry(
             form="N:M",
             help="{rows} kept of every {columns} neighbouring input channels",
             numbers="N kept of each M neighbouring input channels, such as 2:4",
-            pattern=r"(\d+):(\d+)",
+            pattern=r"(\d{1,9}):(\d{1,9})",
             fault=lambda kept, out_of: (
                 "" if 1 <= kept < out_of else "N of N:M is kept, so 1 <= N < M is needed"
             ),

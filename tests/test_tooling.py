@@ -95,7 +95,7 @@ MENTION = re.compile(
     [
         *sorted(path for path in ROOT.glob("docs/**/*.md")),
         *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "pyproject.toml", "Makefile")),
-        ROOT / ".streamlit" / "config.toml",
+        ROOT / "pages" / "config.toml",
     ],
     ids=lambda path: str(path.relative_to(ROOT)),
 )

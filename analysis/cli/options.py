@@ -13,6 +13,7 @@ from analysis import edits, plans, store, subjects
 from analysis.repairs import NO_REPAIR
 from analysis.store import Store
 from pruners.errors import InputError
+from pruners.user_code import resolved
 
 if TYPE_CHECKING:
     from analysis.edits import PreparedSubject
@@ -53,7 +54,7 @@ Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or mps.", metavar="
 
 def workspace_path(given: Path | None) -> Path:
     """Return the workspace folder: the option, else the environment, else the default."""
-    return Path(given or os.environ.get(WORKSPACE_VARIABLE) or DEFAULT_WORKSPACE).expanduser()
+    return resolved(given or os.environ.get(WORKSPACE_VARIABLE) or DEFAULT_WORKSPACE)
 
 
 def open_store(given: Path | None) -> Store:

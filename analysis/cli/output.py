@@ -25,9 +25,15 @@ if TYPE_CHECKING:
     from analysis.tasks import Words
 
 
+MAX_LINE = 2000
+
+
 def say_error(error: object, *, code: int) -> int:
     """Print one line to the standard error and return the exit code."""
     line = " ".join(str(error).split())
+    if len(line) > MAX_LINE:
+        # What was asked may be repeated at any length; what is wrong with it stands at the end.
+        line = f"{line[: MAX_LINE // 2]} ... {line[-MAX_LINE // 2 :]}"
     print(f"prunescope: {line}", file=sys.stderr)
     return code
 

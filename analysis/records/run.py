@@ -198,10 +198,13 @@ class DamagedRun:
 
 
 def state_now(state: str, *, heartbeat: float, pid: int | None, host: str, now: float) -> str:
-    """Return the state that a reader should see: a dead worker's run is interrupted."""
+    """Return the state that a reader should see: a dead worker's run is interrupted.
+
+    A sign of life from long after now is none: the clock was set back since.
+    """
     if state not in LIVE_STATES:
         return state
-    if now - heartbeat > STALE_SECONDS or not _is_alive(pid, host):
+    if abs(now - heartbeat) > STALE_SECONDS or not _is_alive(pid, host):
         return INTERRUPTED
     return state
 

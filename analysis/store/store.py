@@ -13,6 +13,7 @@ from analysis.store.jobs import JobStore
 from analysis.store.plans import PlanStore
 from analysis.store.points import PointStore
 from analysis.store.runs import RunStore
+from pruners.user_code import resolved
 
 
 class Store:
@@ -42,7 +43,7 @@ class Store:
         busy_seconds: float = BUSY_SECONDS,
         max_bytes: int | None = None,
     ) -> None:
-        self.workspace = Path(workspace).expanduser().resolve()
+        self.workspace = resolved(workspace)
         self.database = Database(self.workspace, busy_seconds=busy_seconds, max_bytes=max_bytes)
         self.runs = RunStore(self.database)
         self.jobs = JobStore(self.database, self.runs)

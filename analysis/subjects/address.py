@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from analysis.subjects.fields import FACTORY, read_count, read_numbers
+from analysis.subjects.fields import FACTORY, read_count, read_numbers, read_shape, shown
 from pruners.errors import AddressError
 
 V = TypeVar("V")
@@ -36,9 +36,9 @@ class Address:
     meant: str = ""
 
     def path(self, option: str) -> Path | None:
-        """Return an option that names a file or folder, ``~`` expanded; None if not given."""
+        """Return an option that names a file or folder, as it was written; None if not given."""
         value = self.options.get(option)
-        return Path(value).expanduser() if value is not None else None
+        return Path(value) if value is not None else None
 
     def number(self, option: str) -> int | None:
         """Return an option that is a whole number above 0; None if not given.
@@ -47,6 +47,14 @@ class Address:
             AddressError: It is none.
         """
         return self._read(option, read_count)
+
+    def shape(self, option: str) -> tuple[int, ...] | None:
+        """Return an option that is a list of whole numbers above 0; None if not given.
+
+        Raises:
+            AddressError: It is none.
+        """
+        return self._read(option, read_shape)
 
     def numbers(self, option: str) -> tuple[float, ...] | None:
         """Return an option that is a list of finite numbers; None if not given.
@@ -63,7 +71,7 @@ class Address:
         try:
             return read(value)
         except ValueError as error:
-            raise AddressError(f"{self.text!r}: option {option} {error}") from None
+            raise AddressError(f"{shown(self.text)}: option {option} {error}") from None
 
     @property
     def values(self) -> dict[str, str]:

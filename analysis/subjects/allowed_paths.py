@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import difflib
-import importlib.machinery
+import json
 import os
-from collections.abc import Sequence
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.machinery import PathFinder
 from pathlib import Path
 
-from pruners.errors import AddressError
+from analysis.records import decode_json
+from pruners.errors import AddressError, InputError
+from pruners.user_code import resolved
 
 Roots = Sequence[Path] | None
 # Set by `prunescope serve` for the dashboard and the workers that it starts.
@@ -16,9 +22,20 @@ VARIABLE = "PRUNESCOPE_ROOTS"
 
 
 def roots_of_environment() -> tuple[Path, ...] | None:
-    """Return the roots that the launcher chose; None if it chose none."""
+    """Return the roots that the launcher chose; None if it chose none.
+
+    Raises:
+        InputError: The variable does not hold what `roots_text` writes.
+    """
     given = os.environ.get(VARIABLE, "")
-    return tuple(Path(part) for part in given.split(os.pathsep) if part) or None
+    if not given:
+        return None
+    return tuple(map(Path, decode_json(tuple[str, ...], given, name=VARIABLE)))
+
+
+def roots_text(roots: Sequence[Path]) -> str:
+    """Return roots as the environment holds them; their names may hold any character."""
+    return json.dumps([str(root) for root in roots])
 
 
 def check_path(path: Path, *, roots: Roots) -> Path:
@@ -29,18 +46,19 @@ def check_path(path: Path, *, roots: Roots) -> Path:
         roots: Allowed folders; None allows everything (command line, Python).
 
     Raises:
-        AddressError: It lies elsewhere.
+        AddressError: It lies elsewhere, or no file can have that path.
     """
-    resolved = path.expanduser().resolve()
-    if roots is not None and not any(
-        resolved.is_relative_to(root.expanduser().resolve()) for root in roots
-    ):
+    try:
+        found = resolved(path)
+    except InputError as error:
+        raise AddressError(str(error)) from None
+    if roots is not None and not any(found.is_relative_to(resolved(root)) for root in roots):
         allowed = ", ".join(str(root) for root in roots) or "none"
         raise AddressError(
             f"{path} is outside of the folders that this server allows ({allowed}); "
             "restart it with --root DIR to allow more"
         )
-    return resolved
+    return found
 
 
 def check_links(folder: Path, *, roots: Roots) -> None:
@@ -68,7 +86,7 @@ def missing(path: Path, *, kind: str = "file") -> str:
     folder = path.expanduser().parent
     try:
         names = [item.name for item in os.scandir(folder)]
-    except OSError:
+    except (OSError, ValueError):
         names = []
     near = difflib.get_close_matches(path.name, names, n=2)
     hint = f"; did you mean {' or '.join(str(folder / name) for name in near)}?" if near else ""
@@ -85,16 +103,56 @@ def check_module(name: str, *, roots: Roots) -> None:
     if roots is None:
         return
     # A finder that is given the path looks the name up without importing it.
-    found = importlib.machinery.PathFinder.find_spec(name.partition(".")[0])
+    found = PathFinder.find_spec(name.partition(".")[0])
     places = list(found.submodule_search_locations or ()) if found else []
     if found is not None and found.origin not in (None, "built-in", "frozen"):
         places.append(str(found.origin))
     if not places:
         raise AddressError(f"there is no module {name} below the folders that this server allows")
     for place in places:
-        resolved = check_path(Path(place), roots=roots)
-        if {"site-packages", "dist-packages"} & set(resolved.parts):
+        there = check_path(Path(place), roots=roots)
+        if {"site-packages", "dist-packages"} & set(there.parts):
             raise AddressError(
                 f"module {name} is an installed package; a page may only name factories of your "
                 "own files"
             )
+
+
+@contextmanager
+def checked_imports(roots: Roots) -> Iterator[None]:
+    """Let nothing below the roots be imported in the block that is a link out of them.
+
+    Raises:
+        AddressError: From the import.
+    """
+    if roots is None:
+        yield
+        return
+    finder = _LinkFinder(roots)
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+
+
+class _LinkFinder:
+    """Finds nothing; looks at what this thread's imports would find."""
+
+    def __init__(self, roots: Sequence[Path]) -> None:
+        self._roots = roots
+        self._places = [resolved(root) for root in roots]
+        self._thread = threading.get_ident()
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: object = None
+    ) -> None:
+        if threading.get_ident() != self._thread:
+            return
+        found = PathFinder.find_spec(name, path)
+        if found is None or found.origin is None:
+            return
+        origin = Path(found.origin)
+        # What lies elsewhere are libraries; of these a page can name no function.
+        if any(origin.is_relative_to(place) for place in self._places):
+            check_path(origin, roots=self._roots)

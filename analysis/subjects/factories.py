@@ -12,10 +12,16 @@ from typing import Any
 
 from analysis.sentences import listed
 from analysis.subjects.address import Address
-from analysis.subjects.allowed_paths import Roots, check_module, check_path, missing
+from analysis.subjects.allowed_paths import (
+    Roots,
+    check_module,
+    check_path,
+    checked_imports,
+    missing,
+)
 from analysis.subjects.fields import find_functions
 from pruners.errors import AddressError, one_line
-from pruners.user_code import UserFolder, code_files, is_library, no_exit, user_folder
+from pruners.user_code import UserFolder, code_files, is_library, no_exit, resolved, user_folder
 
 # Random numbers, sys.path and half imported files belong to the whole process: users' code, and
 # models with random first weights, are built one at a time.
@@ -32,7 +38,8 @@ def call_factory(address: Address, *, roots: Roots = None) -> Any:
     """
     with CHANCE:
         if not address.is_path:
-            return _called(address, _imported(address, roots))
+            with checked_imports(roots):
+                return _called(address, _imported(address, roots))
         path = check_path(Path(address.name), roots=roots)
         if not path.is_file():
             raise AddressError(f"{address.text!r}: {missing(Path(address.name))}")
@@ -76,7 +83,7 @@ def factory_files(address: Address) -> tuple[Path, ...]:
     if not address.factory:
         return ()
     if address.is_path:
-        return code_files(Path(address.name).expanduser().resolve())
+        return code_files(resolved(address.name))
     file = getattr(sys.modules.get(address.name), "__file__", None)
     return () if file is None or is_library(file) else code_files(Path(file).resolve())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,8 +10,8 @@ from pathlib import Path
 from analysis.records import SubjectSpec
 from analysis.subjects.address import Address
 from analysis.subjects.parsing import parse_data, parse_model
-from pruners.errors import AddressError
-from pruners.user_code import FileStamp, file_stamp
+from pruners.errors import AddressError, InputError
+from pruners.user_code import FileStamp, file_stamp, resolved
 
 # Path and what changes with it (`pruners.user_code.file_stamp`); zeros where there is no file.
 Stamp = tuple[tuple[str, FileStamp], ...]
@@ -53,12 +54,12 @@ def _paths(spec: SubjectSpec) -> Iterator[Path]:
 
 
 def _named(address: Address) -> Iterator[Path]:
-    if address.is_path:
-        yield Path(address.name)
-    for option in ("weights", "root"):
-        path = address.path(option)
-        if path is not None:
-            yield path
+    given = [Path(address.name)] if address.is_path else []
+    given += [path for path in map(address.path, ("weights", "root")) if path is not None]
+    for path in given:
+        # What no file can be called cannot be loaded either.
+        with contextlib.suppress(InputError):
+            yield resolved(path)
 
 
 def _folders(path: Path) -> list[Path]:

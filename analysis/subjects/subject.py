@@ -29,7 +29,7 @@ from analysis.tasks import Task, task_named
 from pruners.criteria import load_criterion_file
 from pruners.errors import InputError
 from pruners.float32 import strict
-from pruners.user_code import MAX_FILES, FileStamp, folder_stamps, opened_files
+from pruners.user_code import MAX_FILES, FileStamp, folder_stamps, opened_files, resolved
 
 __all__ = ["Split", "Subject", "load_subject"]
 
@@ -118,7 +118,7 @@ def _code_stamps(spec: SubjectSpec) -> dict[str, FileStamp]:
     addresses = [parse_model(spec.model)]
     addresses += [parse_data(item) for item in (spec.data, spec.calibration_data) if item]
     files = [*spec.criterion_files, *(item.name for item in addresses if item.factory)]
-    folders = {Path(file).expanduser().resolve().parent for file in files}
+    folders = {resolved(file).parent for file in files}
     return {name: found for folder in folders for name, found in folder_stamps(folder).items()}
 
 

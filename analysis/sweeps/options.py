@@ -26,6 +26,7 @@ from pruners.granularity import forms
 from pruners.reductions import REDUCTIONS
 from pruners.registry import Entry, Registry, described, joined
 from pruners.semantics import SEMANTICS
+from pruners.user_code import resolved
 
 _DEFAULTS = SweepSpec(subject=SubjectSpec(model=""))
 _REQUIRED = ("model", "data")
@@ -257,7 +258,7 @@ OPTIONS = Registry(
             label="Criterion files",
             help="Python file with criteria of your own; repeatable. It is run: use what you trust",
             metavar="FILE",
-            parse=lambda paths: tuple(str(Path(path).expanduser().resolve()) for path in paths),
+            parse=lambda paths: tuple(str(resolved(path)) for path in paths),
         ),
         Option(
             name="executor",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -54,7 +55,9 @@ def cancel(store: Store, run_id: str) -> None:
 
 def _spawn(store: Store, run_id: str, roots: Sequence[Path] | None) -> None:
     log = store.runs.log_path(run_id)
-    command = [sys.executable, "-m", "analysis.worker", run_id, "--workspace", str(store.workspace)]
+    # -P: a package named as ours in the working folder would be run in its place.
+    command = [sys.executable, "-P", "-m", "analysis.worker", run_id]
+    command += ["--workspace", str(store.workspace)]
     for root in roots or ():
         command += ["--root", str(root)]
     # The packages are found wherever the launcher was started.
@@ -62,6 +65,7 @@ def _spawn(store: Store, run_id: str, roots: Sequence[Path] | None) -> None:
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
+            said = output.tell()
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -77,4 +81,22 @@ def _spawn(store: Store, run_id: str, roots: Sequence[Path] | None) -> None:
         store.jobs.finish(run_id, records.FAILED, owner="", seconds=0.0, error=reason)
         raise StoreError(reason) from None
     # Collects the exit status, or a dead worker would look alive as long as the launcher lives.
-    threading.Thread(target=process.wait, name=f"wait-{run_id}", daemon=True).start()
+    threading.Thread(
+        target=_collect, args=(process, store, run_id, said), name=f"wait-{run_id}", daemon=True
+    ).start()
+
+
+def _collect(process: subprocess.Popen[bytes], store: Store, run_id: str, said: int) -> None:
+    """Wait for a worker; a run that it never took ends with the reason."""
+    code = process.wait()
+    if not code:
+        return
+    last = ""
+    with contextlib.suppress(OSError), store.runs.log_path(run_id).open("rb") as log:
+        log.seek(said)
+        lines = log.read().decode(errors="replace").split("\n")
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    reason = f"the worker ended at once with code {code}: {last or 'it said nothing'}"
+    # A worker that took the run is its owner, and what it left is its own to tell.
+    with contextlib.suppress(StoreError):
+        store.jobs.finish(run_id, records.FAILED, owner="", seconds=0.0, error=reason)

@@ -26,7 +26,7 @@ from pathlib import Path
 
 from pruners.criteria.registry import CRITERIA
 from pruners.errors import InputError
-from pruners.user_code import code_digest, code_files, no_exit, user_folder
+from pruners.user_code import code_digest, code_files, no_exit, resolved, user_folder
 
 # Content digest and criteria of each file, so that loading it again replaces its own criteria.
 _LOADED: dict[Path, tuple[str, tuple[str, ...]]] = {}
@@ -44,7 +44,7 @@ def load_criterion_file(path: str | Path) -> tuple[str, ...]:
         InputError: The file is missing, fails, or registers nothing or a name that is taken; then
             none of its criteria stay.
     """
-    file = Path(path).expanduser().resolve()
+    file = resolved(path)
     if not file.is_file():
         raise InputError(f"criterion file {path} does not exist")
     with _RUNNING:

@@ -9,6 +9,7 @@ from pruners.user_code.opened_files import (
     is_library,
     opened_files,
 )
+from pruners.user_code.paths import resolved
 from pruners.user_code.reading import code_digest, code_files
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "is_library",
     "no_exit",
     "opened_files",
+    "resolved",
     "user_folder",
 ]

@@ -62,7 +62,7 @@ def write_script(model: nn.Module, example: Tensor, directory: Path) -> tuple[Pa
     script, weights = directory / SCRIPT, directory / WEIGHTS
     _write_weights(weights, model, graph, output)
     text = Template(TEMPLATE).substitute(
-        model=type(model).__name__,
+        title=_title(type(model).__name__),
         shape=repr(tuple(example.shape[1:])),
         parameters=f"{sum(item.numel() for item in model.parameters()):,}",
         trainable=_wrapped([name for name, _ in model.named_parameters()]),
@@ -102,6 +102,11 @@ def _reference(model: nn.Module, example: Tensor) -> tuple[Tensor, float, float]
         f"the model's outputs are not finite for inputs from {low:g} to {high:g}, so that a script "
         "could not be checked"
     )
+
+
+def _title(name: str) -> str:
+    """Return the name of a class for a docstring: `type` makes classes of any name."""
+    return name if name.isidentifier() else "A model"
 
 
 def _wrapped(names: list[str]) -> str:

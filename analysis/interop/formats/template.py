@@ -1,12 +1,12 @@
 """The text of the standalone script; `script` fills in the names after a dollar.
 
-``$model``, ``$shape``, ``$parameters``, ``$trainable``, ``$forward``, ``$middle`` and ``$reach``
+``$title``, ``$shape``, ``$parameters``, ``$trainable``, ``$forward``, ``$middle`` and ``$reach``
 are replaced.
 """
 
 TEMPLATE = '''\
 #!/usr/bin/env python3
-"""$model with $parameters parameters, written by PruneScope. It needs torch and nothing else.
+"""$title with $parameters parameters, written by PruneScope. It needs torch and nothing else.
 
     python rebuild.py                     check this file against its weights
 

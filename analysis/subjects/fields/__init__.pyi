@@ -13,7 +13,7 @@ from .declared import (
     STD,
     WEIGHTS,
 )
-from .field import Field, read_count, read_numbers
+from .field import Field, read_count, read_numbers, read_shape, shown
 from .found import find_folders, find_functions, find_matching
 
 __all__ = [
@@ -36,4 +36,6 @@ __all__ = [
     "find_matching",
     "read_count",
     "read_numbers",
+    "read_shape",
+    "shown",
 ]

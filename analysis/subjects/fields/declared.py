@@ -36,7 +36,7 @@ INPUT = Field(
     name="input",
     label="Input shape",
     help="Channels, height and width of one input; only needed without data.",
-    kind="numbers",
+    kind="shape",
     unset="that of the data",
 )
 MEAN = Field(

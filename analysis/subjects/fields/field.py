@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["text", "count", "numbers", "file", "folder"]
+Kind = Literal["text", "count", "shape", "numbers", "file", "folder"]
+# More digits are no size of anything, and Python takes long to read very many.
+WHOLE = re.compile(r"0*[1-9][0-9]{0,8}")
+MAX_SHOWN = 200
 
 
 def read_count(text: str) -> int:
@@ -16,9 +20,26 @@ def read_count(text: str) -> int:
     Raises:
         ValueError: The text is none.
     """
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise ValueError(f"must be a whole number above 0, found {text!r}")
+    if not WHOLE.fullmatch(text):
+        raise ValueError(
+            f"must be a whole number above 0, of at most 9 digits, found {shown(text)}"
+        )
     return int(text)
+
+
+def read_shape(text: str) -> tuple[int, ...]:
+    """Return whole numbers above 0 that are joined by commas.
+
+    Raises:
+        ValueError: The text is none.
+    """
+    parts = text.split(",")
+    if not all(map(WHOLE.fullmatch, parts)):
+        raise ValueError(
+            "must be whole numbers above 0 joined by commas, such as 3,224,224, found "
+            f"{shown(text)}"
+        )
+    return tuple(map(int, parts))
 
 
 def read_numbers(text: str) -> tuple[float, ...]:
@@ -32,11 +53,20 @@ def read_numbers(text: str) -> tuple[float, ...]:
     except ValueError:
         found = ()
     if not found or not all(math.isfinite(item) for item in found):
-        raise ValueError(f"must be numbers joined by commas, found {text!r}")
+        raise ValueError(f"must be numbers joined by commas, found {shown(text)}")
     return found
 
 
-_READ: Mapping[Kind, Callable[[str], object]] = {"count": read_count, "numbers": read_numbers}
+def shown(text: str) -> str:
+    """Return a text in quotes, cut where it is very long."""
+    return repr(text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}...")
+
+
+_READ: Mapping[Kind, Callable[[str], object]] = {
+    "count": read_count,
+    "shape": read_shape,
+    "numbers": read_numbers,
+}
 
 
 def _none() -> Iterable[str]:
@@ -51,7 +81,7 @@ class Field:
         name: What stands before ``=``; of what follows the scheme, only a name.
         label: Name on pages.
         help: What it is, in plain words.
-        kind: What a value is: any ``text``, a ``count`` from 1, ``numbers`` joined by commas, or a
+        kind: What a value is: any ``text``, a ``count`` from 1, a ``shape`` of such, ``numbers`` joined by commas, or a
             ``file`` or ``folder`` below the allowed ones.
         unset: What happens without a value, or an example of one.
         required: What it names, where it must be given; else empty.

@@ -67,9 +67,7 @@ def load_model(address: Address, *, roots: Roots = None) -> LoadedModel:
     if not any(True for _ in model.parameters()):
         raise AddressError(f"{address.text!r}: the model has no parameters")
     notes += permanent_masks(model)
-    asked = address.numbers("input")
-    if asked is not None:
-        shape = tuple(int(size) for size in asked)
+    shape = address.shape("input") or shape
     try:
         # Not chained: overridden methods may return nothing.
         model.eval()

@@ -10,6 +10,7 @@ from analysis.evaluation import LoadedSubject
 from analysis.records import SubjectSpec
 from pages.components.frame import browser
 from pages.components.frame.logo import draw, icon
+from pages.components.frame.token_gate import require_token
 from pages.components.plan import sidebar
 from pages.components.state import Session, check, session, subjects, url_state
 from pages.components.widgets import PAGES, Page, formatting, job, no_subject, sections
@@ -40,6 +41,7 @@ def frame(title: str) -> Session:
     name = "PruneScope" if is_home else f"{title} \N{MIDDLE DOT} PruneScope"
     # A Material icon would be fetched from the network by the browser.
     st.set_page_config(page_title=name, page_icon=icon(), layout="wide")
+    require_token()
     url_state.restore()
     current = session.open_session()
     browser.style()

@@ -23,6 +23,7 @@ from pages.components.state.shared_subject import subject_of
 from pages.components.state.subject_cache import subjects
 from pages.components.state.url_state import PARAMETERS, put, put_subject, value
 from pruners.errors import PruneScopeError
+from pruners.user_code import resolved
 
 SUBJECT = "subject_spec"
 IDENTITIES = "subject_identities"
@@ -73,7 +74,7 @@ class Session:
 
 def workspace() -> Path:
     """Return the workspace folder that the launcher chose."""
-    return Path(os.environ.get("PRUNESCOPE_WORKSPACE") or "~/.prunescope").expanduser()
+    return resolved(os.environ.get("PRUNESCOPE_WORKSPACE") or "~/.prunescope")
 
 
 def named_workspace() -> Path | None:

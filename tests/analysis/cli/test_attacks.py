@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import streamlit
 
 from analysis.cli import main
+from analysis.cli.commands.serve import SETTINGS, launch
+from analysis.subjects import allowed_paths, parse_model
+from analysis.subjects.factories import call_factory
+from pruners.errors import AddressError, InputError
 
 Refused = Callable[..., str]
+ROOT = Path(__file__).resolve().parents[3]
+PACKAGED = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"][
+    "package-data"
+]
 QUITTERS = """
 import sys, torch
 from torch import nn
@@ -77,3 +89,147 @@ def test_files_that_end_the_program_when_they_are_imported(
         *("--model", "sample:lenet5", "--data", "sample:fashion-mnist", "--criteria", "l1"),
         *("--criterion-file", "leaves.py", "--samples", "50"),
     )
+
+
+LONG, MANY = "a" * 300, "9" * 5000
+SWEEP = ("sweep", "--model", "sample:lenet5", "--data", "sample:fashion-mnist", "--samples", "20")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("inspect", "--model", "~nouser/x.py:build"), "'~nouser/x.py' cannot be opened"),
+        (("inspect", "--model", "sample:lenet5#weights=%00"), "embedded null byte"),
+        (("inspect", "--model", f"sample:lenet5#weights={LONG}"), "File name too long"),
+        (("inspect", "--model", f"{LONG}.py:build"), "File name too long"),
+        (("inspect", "--model", "sample:lenet5", "--data", f"npz:{LONG}"), "name too long"),
+        (
+            ("inspect", "--model", "sample:lenet5", "--data", "torchvision:CIFAR10#root=~nouser"),
+            "'~nouser' cannot be opened",
+        ),
+        *(
+            (("inspect", "--model", f"torchvision:resnet18#input={text}"), "whole numbers above 0")
+            for text in ("-1,2,3", "1e30,3,3", "1.5,3,3", "0,3,3", "3,,3", MANY)
+        ),
+        (
+            ("inspect", "--model", f"torchvision:resnet18#classes={MANY}"),
+            "at most 9 digits",
+        ),
+        ((*SWEEP, "--granularity", f"block:{MANY}x1"), "unknown granularity"),
+        ((*SWEEP, "--granularity", f"1:{MANY}"), "unknown granularity"),
+        ((*SWEEP, "--memory-limit", f"{MANY}GB"), "written like 512MiB"),
+        ((*SWEEP, "--ratios", MANY), "is not a number"),
+        ((*SWEEP, "--workspace", "~nouser/w"), "cannot be opened"),
+        ((*SWEEP, "--criterion-file", "~nouser/c.py"), "cannot be opened"),
+        ((*SWEEP, "--criterion-file", LONG), "File name too long"),
+        (("serve", "--root", "~nouser"), "cannot be opened"),
+        (("serve", "--host", ""), "--host is empty"),
+        (("serve", "--host", LONG, "--port", "0"), "cannot be listened on"),
+    ],
+)
+def test_odd_paths_and_numbers_are_one_line(
+    refused: Refused, arguments: tuple[str, ...], said: str
+) -> None:
+    """D4 of issue 9: tracebacks of the file system, of integers, of memory."""
+    error = refused(*arguments)
+    assert said in error
+    assert len(error) < 2100
+
+
+# --- what pages may reach -------------------------------------------------------------------------
+
+
+def test_modules_that_are_links_out_of_the_root_do_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C1 of issue 9: only the package's own place was looked at, not that of what it holds."""
+    inside, outside = tmp_path / "in", tmp_path / "out"
+    for folder in (inside / "pack_c1", outside):
+        folder.mkdir(parents=True)
+    mark = tmp_path / "ran"
+    code = f"open({str(mark)!r}, 'w').close()\ndef build(): pass\n"
+    (outside / "sub.py").write_text(code)
+    (inside / "pack_c1" / "__init__.py").write_text("")
+    (inside / "pack_c1" / "sub.py").symlink_to(outside / "sub.py")
+    (inside / "pack_c1" / "late.py").write_text("def build():\n    import pack_c1.sub\n")
+    (inside / "pack_c1" / "fine.py").write_text("def build(): return 3\n")
+    monkeypatch.chdir(inside)
+    for name in ("pack_c1.sub", "pack_c1.late"):
+        with pytest.raises(AddressError, match="outside of the folders that this server allows"):
+            call_factory(parse_model(f"{name}:build"), roots=[inside])
+        assert not mark.exists()
+    assert call_factory(parse_model("pack_c1.fine:build"), roots=[inside]) == 3
+
+
+def test_a_root_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """C3 of issue 9: `--root "/a/x:v2"` became the roots /a/x and v2."""
+    folder = tmp_path / "x:v2"
+    folder.mkdir()
+    _, environment = launch(port=0, host="127.0.0.1", roots=[folder], workspace=tmp_path / "w")
+    monkeypatch.setenv(allowed_paths.VARIABLE, environment[allowed_paths.VARIABLE])
+    assert allowed_paths.roots_of_environment() == (folder,)
+    monkeypatch.setenv(allowed_paths.VARIABLE, str(folder))
+    with pytest.raises(InputError, match="PRUNESCOPE_ROOTS is not JSON"):
+        allowed_paths.roots_of_environment()
+
+
+@pytest.mark.parametrize(
+    ("host", "token", "is_open"),
+    [
+        ("127.0.0.1", "", False),
+        ("localhost", "", False),
+        ("0.0.0.0", "", True),
+        ("0.0.0.0", "s&1", False),
+    ],
+)
+def test_whoever_lets_others_in_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    host: str,
+    token: str,
+    is_open: bool,
+) -> None:
+    """C5 of issue 9: `--host 0.0.0.0` started without a word that there is no log-in."""
+    monkeypatch.setattr("analysis.cli.commands.serve._become", lambda *_: 0)
+    arguments = ["serve", "--port", "0", "--host", host, "--workspace", str(tmp_path)]
+    assert main([*arguments, *(["--token", token] if token else [])]) == 0
+    error = capsys.readouterr().err
+    assert ("there is no log-in" in error) == is_open
+    assert ("/?token=s%261 " in error) == bool(token)
+
+
+# --- started from any folder ----------------------------------------------------------------------
+
+
+def test_the_dashboard_has_its_settings_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """E1 of issue 9: an installed dashboard had another theme, tool bar and file watcher."""
+    monkeypatch.chdir(tmp_path)
+    command, _ = launch(port=0, host="127.0.0.1", roots=None, workspace=tmp_path / "w")
+    given = dict(zip(command[6::2], command[7::2], strict=True))
+    assert given["--client.toolbarMode"] == "minimal"
+    assert given["--server.fileWatcherType"] == "none"
+    assert given["--theme.light.sidebar.backgroundColor"] == "#F7F8FB"
+    assert given["--client.showSidebarNavigation"] == "false"
+    assert json.loads(given["--theme.headingFontWeights"])[0] == 650
+    known = set(streamlit.config.get_config_options(force_reparse=True))
+    assert {name.removeprefix("--") for name in given} <= known
+    assert SETTINGS.name in PACKAGED["pages"]
+
+
+def test_packages_of_the_working_folder_are_not_taken_for_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """E2 of issue 9: a folder `analysis` where `serve` was started ran in place of the worker."""
+    for name in ("analysis", "streamlit"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit('the other one')\n")
+        (tmp_path / name / "__main__.py").write_text("")
+    monkeypatch.chdir(tmp_path)
+    command, _ = launch(port=0, host="127.0.0.1", roots=None, workspace=tmp_path / "w")
+    assert command[1:4] == ["-P", "-m", "streamlit"]
+    started = subprocess.run([*command[:4], "version"], capture_output=True, text=True, check=False)
+    assert "the other one" not in started.stderr
+    assert started.returncode == 0

@@ -468,8 +468,8 @@ def test_serve_passes_workspace_and_roots_to_the_dashboard(
     )
     assert code == 0
     command, environment = started[0]
-    assert command[1:4] == ["-m", "streamlit", "run"]
-    assert Path(command[4]) == ROOT / "app.py"
+    assert command[1:4] == ["-P", "-m", "streamlit"]
+    assert Path(command[5]) == ROOT / "app.py"
     assert command[command.index("--server.address") + 1] == "127.0.0.1"
     port = command[command.index("--server.port") + 1]
     assert json.loads(out) == {
@@ -477,7 +477,7 @@ def test_serve_passes_workspace_and_roots_to_the_dashboard(
         "workspace": str(tmp_path / "w"),
     }
     assert environment["PRUNESCOPE_WORKSPACE"] == str(tmp_path / "w")
-    assert environment["PRUNESCOPE_ROOTS"] == str(tmp_path)
+    assert json.loads(environment["PRUNESCOPE_ROOTS"]) == [str(tmp_path)]
     assert (tmp_path / "w").is_dir()
 
 

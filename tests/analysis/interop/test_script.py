@@ -48,6 +48,20 @@ def test_script_computes_the_same(name: str, tmp_path: Path) -> None:
     )
 
 
+def test_the_name_of_a_class_is_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """C4 of issue 9: it went into the script's docstring as it was, triple quotes included."""
+    monkeypatch.chdir(tmp_path)
+    kind = type('Net"""\nopen("ran", "w").close()\n"""', (torch.nn.Sequential,), {})
+    model, example = kind(torch.nn.Linear(4, 3)).eval(), torch.randn(2, 4)
+    script, _ = write_script(model, example, tmp_path)
+    with torch.no_grad():
+        assert torch.allclose(loaded(script)(example), model(example), atol=1e-6)
+    assert not (tmp_path / "ran").exists()
+    said = ast.get_docstring(ast.parse(script.read_text()))
+    assert said is not None
+    assert said.startswith("A model with 15 parameters")
+
+
 def test_script_checks_itself_without_the_project(tmp_path: Path) -> None:
     model, example = smaller("concatenated")
     script, weights = write_script(model, example, tmp_path)

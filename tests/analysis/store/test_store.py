@@ -274,6 +274,19 @@ class TestQueue:
         monkeypatch.setattr(time, "time", lambda: later)
         assert store.jobs.claim_device(store.runs.create(SPEC))
 
+    def test_a_clock_that_is_set_back_blocks_no_device(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """D6 of issue 9: a queued run whose worker never came was waited for for an hour."""
+        lost = store.runs.create(SPEC)
+        earlier = time.time() - 3600
+        monkeypatch.setattr(time, "time", lambda: earlier)
+        assert store.runs.get(lost).state == "interrupted"
+        mine = store.runs.create(SPEC)
+        assert store.jobs.claim_device(mine)
+        store.jobs.attach(lost, owner="late", pid=os.getpid(), host=socket.gethostname())
+        assert not store.jobs.claim_device(store.runs.create(SPEC))
+
 
 class TestPoints:
     def test_table_and_state(self, store: Store) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import random
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -519,7 +521,7 @@ class TestJobs:
     def test_the_roots_of_the_launcher_hold_in_the_worker(
         self, store: Store, spec: SweepSpec, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        monkeypatch.setenv("PRUNESCOPE_ROOTS", str(tmp_path / "elsewhere"))
+        monkeypatch.setenv("PRUNESCOPE_ROOTS", json.dumps([str(tmp_path / "elsewhere")]))
         run_id = store.runs.create(spec)
         assert worker.main([run_id, "--workspace", str(store.workspace)]) == 1
         assert "outside of the folders" in store.runs.get(run_id).error
@@ -560,3 +562,31 @@ class TestJobs:
     ) -> None:
         assert worker.main(["nothing", "--workspace", str(store.workspace)]) == 1
         assert capsys.readouterr().err.count("\n") == 1
+
+    def test_a_worker_that_dies_at_once_leaves_its_reason(
+        self, store: Store, spec: SweepSpec, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """E2 of issue 9: "interrupted" without a reason, half a minute later."""
+        broken = tmp_path / "python"
+        broken.write_text("#!/bin/sh\necho 'no such library' >&2\nexit 7\n")
+        broken.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(broken))
+        run_id = launch.start_sweep(store, spec)
+        deadline = time.monotonic() + 20
+        while (row := store.runs.get(run_id)).state == "queued" and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert row.state == "failed"
+        assert row.error == "the worker ended at once with code 7: no such library"
+
+    def test_a_package_of_the_working_folder_is_not_the_worker(
+        self, store: Store, spec: SweepSpec, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """E2 of issue 9: the folder's `analysis` ran, as `-m` puts the folder first."""
+        (tmp_path / "analysis").mkdir()
+        (tmp_path / "analysis" / "__init__.py").write_text("raise SystemExit('the other one')\n")
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join(("", str(ROOT))))
+        run_id = launch.start_sweep(store, replace(spec, ratios=(0.5,), criteria=("l1",)))
+        while (row := store.runs.get(run_id)).is_live:
+            threading.Event().wait(0.05)
+        assert (row.state, row.error) == ("done", "")
