@@ -6,8 +6,13 @@ import hashlib
 import secrets
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from safetensors import SafetensorError
+
+from pruners.errors import StoreError, first_line
 
 # The oldest time that a zip file can hold: equal content gives an equal file.
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
@@ -24,7 +29,51 @@ def atomic(path: Path) -> Iterator[Path]:
         yield partial
         partial.replace(path)
     finally:
-        partial.unlink(missing_ok=True)
+        # On a disk that fails, this fails as well, and would hide why.
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Tell in one line that what the block writes cannot be written.
+
+    Raises:
+        StoreError: The disk is full, the folder may not be written, a folder is in the way, ...
+    """
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or first_line(error)
+        raise StoreError(f"cannot write to {path}: {reason}") from None
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Yield a folder; all files that are written there get into ``folder`` at the end, or none.
+
+    A folder that was made for it is gone again if the block raises.
+
+    Raises:
+        StoreError: As `writing`; or a folder is where one of the files should be.
+    """
+    is_new = not folder.exists()
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with TemporaryDirectory(prefix=".partial-", dir=folder) as place:
+                yield Path(place)
+                files = sorted(Path(place).iterdir())
+                for file in files:
+                    if (folder / file.name).is_dir():
+                        raise IsADirectoryError(0, f"{file.name} is a folder there")
+                for file in files:
+                    file.replace(folder / file.name)
+        except BaseException:
+            if is_new:
+                with suppress(OSError):
+                    folder.rmdir()
+            raise
 
 
 def write_text(path: Path, text: str) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.files import atomic
+from analysis.files import atomic, writing
 from analysis.records import DEFAULT_TASK, Sums
 from analysis.tasks import Scoring, scoring_of
 from pruners.errors import InputError
@@ -139,17 +139,16 @@ def write_points(table: pd.DataFrame, path: Path, task: str = DEFAULT_TASK) -> P
     Columns are those of `for_files`.
 
     Raises:
-        InputError: Another suffix, or the file cannot be written.
+        InputError: Another suffix.
+        StoreError: The file cannot be written.
     """
     check_format(path)
     table = for_files(table, task)
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic(path) as partial:
             if path.suffix == ".csv":
                 table.to_csv(partial, index=False)
             else:
                 table.to_parquet(partial, index=False)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror or error}") from None
     return path

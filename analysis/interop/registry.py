@@ -5,12 +5,14 @@ Names and help are known without torch and pandas: functions are looked up when 
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 from analysis import plans
+from analysis.files import whole_folder
 from analysis.interop import formats
 from analysis.interop.request import Exported, ExportRequest, Format
-from pruners.errors import InputError, StoreError
+from pruners.errors import InputError
 from pruners.registry import Registry
 
 ONNX = "onnx"
@@ -56,7 +58,7 @@ FORMATS = Registry(
 
 
 def export(name: str, request: ExportRequest) -> Exported:
-    """Write a plan in a format.
+    """Write a plan in a format: all of its files, or none.
 
     Raises:
         UnknownNameError: No such format.
@@ -73,11 +75,13 @@ def export(name: str, request: ExportRequest) -> Exported:
     # Before anything is written: a plan that is refused leaves no folder behind.
     plans.require_fit(request.prepared, request.plan)
     _check_evaluation(request)
-    try:
-        request.directory.mkdir(parents=True, exist_ok=True)
-        return chosen.fn(request)
-    except OSError as error:
-        raise StoreError(f"cannot write to {request.directory}: {error}") from None
+    folder = request.directory
+    with whole_folder(folder) as place:
+        done = chosen.fn(dataclasses.replace(request, directory=place))
+    for file in done.stale:
+        (folder / file).unlink(missing_ok=True)
+    files = tuple((folder / path.name, about) for path, about in done.files)
+    return dataclasses.replace(done, files=files)
 
 
 def _check_evaluation(request: ExportRequest) -> None:

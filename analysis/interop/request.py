@@ -71,10 +71,12 @@ class Exported:
     Attributes:
         files: The files, each with what is inside.
         notes: What the format cannot say, for the user.
+        stale: Names of files that, from an earlier export, do not belong to these.
     """
 
     files: tuple[tuple[Path, str], ...]
     notes: tuple[str, ...] = ()
+    stale: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

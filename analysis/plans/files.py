@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from analysis.files import write_text
+from analysis.files import write_text, writing
 from analysis.plans.checks import check
 from analysis.records import Plan
 from pruners.errors import InputError, PlanError
@@ -32,9 +32,14 @@ def from_json(text: str, *, source: str = "the plan") -> Plan:
 
 
 def write_plan(plan: Plan, path: Path) -> Path:
-    """Write a plan as JSON, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return write_text(path, to_json(plan))
+    """Write a plan as JSON, whole or not at all.
+
+    Raises:
+        StoreError: It cannot be written there.
+    """
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return write_text(path, to_json(plan))
 
 
 def read_plan(path: Path) -> Plan:

@@ -18,9 +18,12 @@ def export_zip(request: ExportRequest) -> Exported:
     else:
         notes.append("no points: the plan was not chosen from a run")
     files = [file for part in parts for file in part.files]
+    stale = [name for part in parts for name in part.stale]
     about = request.directory / "README.md"
     write_text(about, readme(request, files, notes))
     files.insert(0, (about, "what is what, and what was measured"))
     path = request.directory / f"{request.name}.zip"
     write_zip(path, [file for file, _ in files], folder=request.name)
-    return Exported(files=((path, "everything in one file"), *files), notes=tuple(notes))
+    return Exported(
+        files=((path, "everything in one file"), *files), notes=tuple(notes), stale=tuple(stale)
+    )

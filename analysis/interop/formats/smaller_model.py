@@ -40,7 +40,8 @@ def export_model(request: ExportRequest) -> Exported:
     # safetensors writes files that only their owner may read.
     (request.directory / WEIGHTS).chmod(card.stat().st_mode & 0o777)
     files.append((card, "what the model is and what it was measured to do"))
-    return Exported(files=tuple(files), notes=notes)
+    stale = () if len(files) == 3 else (SCRIPT,)
+    return Exported(files=tuple(files), notes=notes, stale=stale)
 
 
 def _card(request: ExportRequest, *, params: int, is_scripted: bool) -> dict[str, object]:

@@ -10,7 +10,7 @@ import pytest
 from analysis.curves.points import points_table, write_points
 from analysis.records.sums import Sums
 from analysis.uncertainty.paired import paired_drop, paired_drops
-from pruners.errors import InputError
+from pruners.errors import InputError, StoreError
 from tests.helpers.tango import reference_paired_drop
 
 COLUMNS = (
@@ -117,5 +117,5 @@ def test_other_suffixes_and_bad_places_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"\.csv or \.parquet"):
         write_points(table, tmp_path / "points.pkl")
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(StoreError, match="cannot write to"):
         write_points(table, tmp_path / "file" / "points.csv")

@@ -359,3 +359,54 @@ def test_numbers_of_another_model_are_not_exported(tmp_path: Path, repaired: str
     with pytest.raises(InputError, match="evaluate the model that you export"):
         interop.export("model", request(tmp_path / "out", recovery=exported, evaluation=found))
     assert not (tmp_path / "out").exists()
+
+
+class TestDisksThatFail:
+    """D1 and D2 of issue 9: tracebacks, `.partial` files and halves of exports were left."""
+
+    @pytest.mark.parametrize("name", ["model", "zip"])
+    @pytest.mark.parametrize("raised", [OSError(28, "No space left on device"), None])
+    def test_an_export_is_whole_or_absent(
+        self, name: str, raised: OSError | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        out, old = tmp_path / "new", tmp_path / "old"
+        old.mkdir()
+        (old / "model.safetensors").write_bytes(b"of before")
+        error = raised or safetensors.SafetensorError("I/O error: No space left on device")
+
+        def refuse(*_: object, **__: object) -> None:
+            raise error
+
+        # The last file of an export, or its weights.
+        for place in ("smaller_model.sha256", "bundle.write_zip")[name == "zip" :]:
+            monkeypatch.setattr(f"analysis.interop.formats.{place}", refuse)
+        for folder in (out, old):
+            with pytest.raises(StoreError, match="No space left on device") as found:
+                interop.export(name, request(folder))
+            assert "\n" not in str(found.value)
+        assert not out.exists()
+        assert [path.name for path in old.iterdir()] == ["model.safetensors"]
+        assert (old / "model.safetensors").read_bytes() == b"of before"
+
+    def test_a_folder_in_the_way_of_one_file_leaves_the_others(self, tmp_path: Path) -> None:
+        (tmp_path / "rebuild.py").mkdir()
+        with pytest.raises(StoreError, match=r"rebuild\.py is a folder there"):
+            interop.export("model", request(tmp_path))
+        assert [path.name for path in tmp_path.iterdir()] == ["rebuild.py"]
+
+    def test_a_plan_that_cannot_be_written_is_one_line(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "file").write_text("")
+        for path in (tmp_path, tmp_path / "file" / "plan.json", tmp_path / ("n" * 300)):
+            with pytest.raises(StoreError, match="cannot write to"):
+                plans.write_plan(some_plan(), path)
+
+        def full(self: Path, *_: object, **__: object) -> None:
+            self.touch()
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(Path, "write_text", full)
+        with pytest.raises(StoreError, match=r"plan\.json: No space left on device"):
+            plans.write_plan(some_plan(), tmp_path / "plan.json")
+        assert [path.name for path in tmp_path.iterdir()] == ["file"]
