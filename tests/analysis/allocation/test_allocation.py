@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import random
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -15,7 +16,7 @@ from analysis import allocation
 from analysis.allocation import STRATEGIES, Budget, Request, parse_budget
 from analysis.allocation.ranked import global_plan
 from analysis.plans import Meter, clear, from_json, kept_whole, resolve, start_plan, to_json
-from analysis.plans.editing import lock, new_plan, set_ratio
+from analysis.plans.editing import lock, new_plan, set_kept, set_ratio
 from analysis.plans.entries import find, kept_counts
 from analysis.plans.prediction import predict
 from analysis.records.plan import Plan, Recipe
@@ -208,6 +209,55 @@ def test_threshold_to_a_budget_takes_the_smallest_tolerance(
     assert found.feasible
     assert found.level == pytest.approx(expected[0])
     assert kept_counts(found.plan) == expected[1]
+
+
+@pytest.mark.parametrize("kind", ["macs", "params"])
+@pytest.mark.parametrize("round_to", [1, 2])
+def test_threshold_undoes_what_a_budget_does_not_need(kind: str, round_to: int) -> None:
+    """N1 of issue 9: 0.95, 0.85 and 0.7 gave one plan, at .642 of the MACs."""
+    curves = pd.concat(
+        [
+            table({("l1", name): [0.0] * 9}, total=total, half_width=width)
+            for (name, total), width in zip(UNITS.items(), (0.001, 0.02, 0.002), strict=True)
+        ]
+    )
+    finish = partial(in_multiples, multiple=round_to)
+    request = Request(plan=start(), meter=METER, points=curves, finish=finish)
+    dense, steepest = chain_sizes({})[kind == "macs"], dict[str, int]()
+    for limit in (0.4, 0.6, 0.8, 0.95, 1.0):
+        found = allocation.allocate(
+            "threshold", dataclasses.replace(request, budget=Budget(kind, limit))
+        )
+        kept = UNITS | kept_counts(found.plan)
+        assert found.feasible
+        assert found.level == 0
+        assert found.spent == pytest.approx(chain_sizes(kept)[kind == "macs"] / dense)
+        assert found.spent <= limit
+        # Two units of a at once are 0.4 of the whole.
+        assert limit == 1 or found.spent > limit - (0.25 if round_to == 1 else 0.4)
+        assert all(kept[name] >= count for name, count in steepest.items())
+        steepest = kept
+    assert steepest == UNITS
+
+
+def in_multiples(plan: Plan, *, multiple: int) -> Plan:
+    for entry in plan.entries:
+        kept = min(-(-entry.kept // multiple) * multiple, entry.total)
+        plan = set_kept(plan, entry.name, kept) if kept != entry.kept else plan
+    return plan
+
+
+def test_threshold_undoes_first_where_the_drop_may_be_large() -> None:
+    """N1 of issue 9: layer b's curve is the least certain for what it saves."""
+    curves = pd.concat(
+        [
+            table({("l1", name): [0.0] * 9}, total=UNITS[name], half_width=width)
+            for name, width in (("a", 1e-4), ("b", 0.05), ("c", 1e-4))
+        ]
+    )
+    # With b dense, and 1 unit of a and of c: 312 of 1392 MACs.
+    request = Request(plan=start(), meter=METER, points=curves, budget=Budget("macs", 0.23))
+    assert kept_counts(allocation.allocate("threshold", request).plan) == {"a": 1, "c": 1}
 
 
 @pytest.mark.parametrize("seed", range(4))
