@@ -57,7 +57,8 @@ def print_json(value: Document | dict[str, Any]) -> None:
 
 def _finite(value: Any) -> Any:
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
+        # + 0.0: a change of -0.0 is none.
+        return value + 0.0 if math.isfinite(value) else None
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -10,6 +10,7 @@ from analysis import allocation, plans
 from analysis.allocation import BEST
 from analysis.cli.options import Json, Workspace, open_store, prepare_subject
 from analysis.cli.output import print_json, print_table, say
+from analysis.sentences import listed, plural
 from pruners.errors import InputError
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def _report(
             "plan": plan.to_dict(),
         }
         result |= {"level": found.level, "spent": found.spent, "message": found.message}
-        result |= {"left_out": dict(left_out)}
+        result |= {"left_out": dict(left_out), "unmeasured": list(found.unmeasured)}
         result |= {"params": cost.params, "macs": cost.macs}
         result |= {"dense_params": dense.params, "dense_macs": dense.macs}
         print_json(result)
@@ -104,6 +105,9 @@ def _report(
         f"{cost.params:,} of {dense.params:,} parameters and {cost.macs:,} of {dense.macs:,} "
         "MACs stay."
     )
+    if found.unmeasured:
+        count = plural(len(found.unmeasured), "layer")
+        say(f"{count} without a curve in run {plan.run}: {listed(found.unmeasured)}.")
     for name, reason in left_out.items():
         say(f"{name} is left out: {reason}.")
     if found.message:

@@ -14,6 +14,7 @@ from analysis.cli.options import Json, Workspace, open_store, prepare_subject
 from analysis.cli.output import duration, print_json, progress_bar, say, say_notes
 from analysis.cli.variant_hints import say_gain
 from analysis.records import RunRow, SweepSpec
+from analysis.sentences import plural
 from pruners.errors import CancelledError, InputError, PruneScopeError
 
 if TYPE_CHECKING:
@@ -95,7 +96,15 @@ def _measure(store: Store, row: RunRow, planned: PlannedSweep, *, is_resumed: bo
     with progress_bar() as bar:
         task = bar.add_task("scores", total=None, eta="")
 
+        is_told = False
+
         def show(now: RunRow) -> None:
+            nonlocal is_told
+            if now.queue_position and not is_told:
+                # Logs show no progress bar.
+                before = plural(now.queue_position, "run")
+                say(f"Waiting for the device {now.spec.subject.device}: {before} before this one.")
+                is_told = True
             left = f"{duration(now.eta_seconds)} left" if now.eta_seconds is not None else ""
             what = "waiting for the device" if now.state == records.QUEUED else "scores"
             progress = now.progress

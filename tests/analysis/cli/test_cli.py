@@ -4,8 +4,10 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import pytest
 from analysis import edits as contexts
 from analysis.cli import main, options
 from analysis.cli.commands import serve
+from analysis.cli.output import print_json
 from analysis.curves.points import columns
 from analysis.plans.prediction import predict
 from analysis.records.plan import Plan, Recipe
@@ -447,6 +450,44 @@ def test_runs(run: Run, subject: list[str], swept: str, folder: Path) -> None:
     code, out, _ = run("runs", "delete", merged["run_id"], "--json")
     assert json.loads(out) == {"deleted": merged["run_id"]}
     assert_one_line(run("runs", "show", merged["run_id"]), says="unknown run")
+
+
+def test_layers_without_a_curve_are_named(run: Run, subject: list[str], folder: Path) -> None:
+    """N9 of issue 9: a plan listed them beside the others without a word."""
+    code, out, _ = run(
+        "sweep", *subject, "--criteria", "l1", "--ratios", "0.5", "--layers", "0", "--json"
+    )
+    assert code == 0
+    run_id = json.loads(out)["run_id"]
+    plan = ("plan", "--run", run_id, "--tolerance", "0.5", "--out", folder / "one.json")
+    code, out, err = run(*plan)
+    assert code == 0
+    assert f"1 layer without a curve in run {run_id}: 2." in err
+    assert json.loads(run(*plan, "--json")[1])["unmeasured"] == ["2"]
+
+
+def test_waiting_for_another_run_is_said_in_logs(
+    run: Run, subject: list[str], folder: Path
+) -> None:
+    """N8 of issue 9: logs were silent for as long as another run took."""
+    store = Store(folder / "workspace")
+    other = store.runs.create(SPEC)
+    store.jobs.attach(other, owner="me", pid=os.getpid(), host=socket.gethostname())
+    assert store.jobs.claim_device(other)
+    end = threading.Timer(1.5, lambda: store.jobs.finish(other, "cancelled", owner="me", seconds=0))
+    end.start()
+    code, _, err = run("sweep", *subject, "--criteria", "l1", "--ratios", "0.5", "--layers", "0")
+    end.join()
+    assert code == 0
+    assert err.count("Waiting for the device cpu: 1 run before this one.") == 1
+
+
+def test_json_has_no_negative_zero(capsys: pytest.CaptureFixture[str]) -> None:
+    """N9 of issue 9: `evaluate --json` gave changes of -0.0."""
+    print_json({"change": -0.0, "classes": [{"change": -0.0}], "drop": -0.5})
+    assert (
+        capsys.readouterr().out == '{"change": 0.0, "classes": [{"change": 0.0}], "drop": -0.5}\n'
+    )
 
 
 # --- serve ---------------------------------------------------------------------------------------
