@@ -1,5 +1,6 @@
 # make run   serve the dashboard at http://127.0.0.1:8501 (PORT=... for another port)
 # make test  lint, type-check and run the whole test suite
+# make fuzz  try 50,000 odd inputs; the suite tries 2,000
 # make docs  build the documentation into site/, strictly (make docs-serve: as you write)
 # All create .venv and install the pinned packages first.
 
@@ -10,7 +11,7 @@ PORT ?= 8501
 export OMP_WAIT_POLICY = passive
 BIN := $(VENV)/bin
 
-.PHONY: run test lint format docs docs-serve clean
+.PHONY: run test lint format fuzz docs docs-serve clean
 
 run: $(VENV)/.run
 	$(BIN)/prunescope serve --port $(PORT)
@@ -26,6 +27,9 @@ lint: $(VENV)/.test
 format: $(VENV)/.test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+fuzz: $(VENV)/.test
+	FUZZ_INPUTS=50000 $(BIN)/python -m pytest tests/test_fuzz.py -n auto
 
 docs: $(VENV)/.test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict

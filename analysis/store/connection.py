@@ -13,6 +13,7 @@ from typing import Any
 
 from analysis.store.migrations import migrate
 from pruners.errors import (
+    InputError,
     StoreBusyError,
     StoreDamagedError,
     StoreError,
@@ -97,11 +98,14 @@ class Database:
 
     @contextlib.contextmanager
     def _store_errors(self) -> Iterator[None]:
-        """Turn SQLite's errors into one line."""
+        """Turn errors of SQLite, and of text that it cannot hold, into one line."""
         try:
             yield
         except sqlite3.Error as error:
             raise _store_error(error, self.path) from error
+        except UnicodeEncodeError as error:
+            # Bytes of a command line that are no UTF-8 arrive as such characters.
+            raise InputError(f"{error.object!r} is no text that the workspace could hold") from None
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
