@@ -13,12 +13,14 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from analysis.subjects.data.file_digests import FileDigests
 from analysis.subjects.data.targets import class_number
-from pruners.errors import AddressError
+from pruners.errors import AddressError, one_line
 from pruners.user_code import no_exit
 
 Batch = tuple[Tensor, Tensor | None]
 # Samples that are looked at at a time where all of them are hashed.
 CHUNK = 64
+# Orders of more samples would take more memory than there is.
+MOST = 2**31
 # Digests of files that remember none.
 NOTHING = FileDigests()
 
@@ -141,9 +143,10 @@ class MapSource:
         self.class_names = _class_names(dataset)
         self.notes = notes
         self._dataset = dataset
+        self._count = _count(name, dataset)
 
     def __len__(self) -> int:
-        return len(self._dataset)
+        return self._count
 
     def read(self, indices: Sequence[int]) -> Batch:
         """Return the samples at the indices."""
@@ -224,6 +227,20 @@ def _no_map_style(dataset: Any) -> str:
     if not (hasattr(dataset, "__len__") and hasattr(dataset, "__getitem__")):
         return kind
     return ""
+
+
+def _count(name: str, dataset: Any) -> int:
+    """Return the length of a data set, which a user's code says."""
+    try:
+        with no_exit():
+            count = len(dataset)
+    except Exception as error:
+        raise AddressError(f"{name!r}: its __len__ raised {one_line(error)}") from error
+    if count > MOST:
+        raise AddressError(
+            f"{name!r}: its __len__ says {count} samples; at most {MOST} can be read"
+        )
+    return count
 
 
 def _class_names(dataset: Any) -> tuple[str, ...]:

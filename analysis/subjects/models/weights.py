@@ -159,11 +159,13 @@ def _parts(own: Mapping[str, Tensor], found: StateDict) -> Iterator[StateDict]:
 def _problems(own: Mapping[str, Tensor], found: StateDict) -> dict[str, list[str]]:
     """Return what keeps weights from fitting, by kind; empty if nothing does."""
     tensors = found.tensors
-    both = [name for name in own if name in tensors]
+    odd = {name: what for name, item in tensors.items() if name in own and (what := _oddity(item))}
+    both = [name for name in own if name in tensors and name not in odd]
     problems = {
         # Only training reads this counter, and many files leave it out.
         "missing": [n for n in own if n not in tensors and not n.endswith("num_batches_tracked")],
         "unexpected": [name for name in tensors if name not in own],
+        "not plain": [f"{name} is {what}" for name, what in odd.items()],
         "other shape": [
             f"{name} {tuple(tensors[name].shape)} instead of {tuple(own[name].shape)}"
             for name in both
@@ -176,6 +178,15 @@ def _problems(own: Mapping[str, Tensor], found: StateDict) -> dict[str, list[str
         ],
     }
     return {kind: names for kind, names in problems.items() if names}
+
+
+def _oddity(tensor: Tensor) -> str:
+    """Return what keeps a tensor from being copied into a weight; empty if nothing does."""
+    if tensor.is_nested:
+        return "nested"
+    if tensor.is_meta:
+        return "on the meta device, without values"
+    return "" if tensor.layout == torch.strided else "sparse"
 
 
 def _misfit(model: nn.Module, path: Path, found: StateDict) -> str:

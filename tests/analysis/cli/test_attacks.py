@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import streamlit
+import torch
 
 from analysis.cli import main
 from analysis.cli.commands.serve import SETTINGS, launch
@@ -89,6 +90,45 @@ def test_files_that_end_the_program_when_they_are_imported(
         *("--model", "sample:lenet5", "--data", "sample:fashion-mnist", "--criteria", "l1"),
         *("--criterion-file", "leaves.py", "--samples", "50"),
     )
+
+
+ODD = """
+import torch
+from torch import nn
+def net(): return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+class Data:
+    def __getitem__(self, index): return torch.zeros(1, 28, 28), 1
+def of(count): return type("Odd", (Data,), {"__len__": lambda self: count})
+negative, text, real, huge, big = map(of, (-1, "x", 2.5, 10**30, 2**62))
+"""
+
+
+@pytest.mark.parametrize("data", ["negative", "text", "real", "huge", "big"])
+def test_odd_lengths_are_one_line(refused: Refused, tmp_path: Path, data: str) -> None:
+    """D4 of issue 9: tracebacks of `len` and of the order of samples."""
+    Path(tmp_path, "o.py").write_text(ODD)
+    error = refused("inspect", "--model", "o.py:net", "--data", f"o.py:{data}")
+    assert "its __len__ " in error
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (torch.Tensor.to_sparse, "not plain: 1.weight is sparse"),
+        (lambda item: item.to("meta"), "1.weight is on the meta device, without values"),
+        (lambda item: torch.nested.nested_tensor([item]), "1.weight is nested"),
+        (lambda item: torch.quantize_per_tensor(item, 0.1, 0, torch.qint8), "torch.qint8"),
+    ],
+)
+def test_odd_weights_are_one_line(
+    refused: Refused, tmp_path: Path, change: Callable[[torch.Tensor], torch.Tensor], said: str
+) -> None:
+    """D4 of issue 9: sparse, meta and quantised weights."""
+    Path(tmp_path, "o.py").write_text(ODD)
+    state = {"1.weight": change(torch.ones(10, 784)), "1.bias": torch.zeros(10)}
+    torch.save(state, tmp_path / "w.pt")
+    assert said in refused("inspect", "--model", "o.py:net#weights=w.pt")
 
 
 LONG, MANY = "a" * 300, "9" * 5000
