@@ -66,7 +66,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["PRUNESCOPE_WORKSPACE"] = str(folder / "workspace")
-        os.environ["PRUNESCOPE_ROOTS"] = os.pathsep.join([str(folder), str(ROOT)])
+        os.environ["PRUNESCOPE_ROOTS"] = json.dumps([str(folder), str(ROOT)])
         os.chdir(ROOT)
         run_id = prepare(folder)
         from streamlit.testing.v1 import AppTest

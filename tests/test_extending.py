@@ -233,7 +233,7 @@ def test_pages_speak_the_words_of_another_task(
 ) -> None:
     """Point 1 of issue 8: curves, plan and evaluation of a task with other terms."""
     monkeypatch.setenv("PRUNESCOPE_WORKSPACE", str(run.place))
-    monkeypatch.setenv("PRUNESCOPE_ROOTS", str(tmp_path))
+    monkeypatch.setenv("PRUNESCOPE_ROOTS", json.dumps([str(tmp_path)]))
     st.cache_data.clear()
     st.cache_resource.clear()
     run_id = run(*sweep_of(tmp_path), "--task", "top2")["run_id"]

@@ -113,8 +113,8 @@ PLAN_OPTIONS = Registry(
         PlanOption(
             name="layers",
             label="Layers",
-            help="Only layers whose name fits are pruned",
-            metavar="GLOB",
+            help="Only layers whose name fits are pruned; several globs are joined by commas",
+            metavar="GLOBS",
             type=str,
             default="*",
         ),

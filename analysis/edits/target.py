@@ -41,25 +41,27 @@ def targets(
     Args:
         prepared: The subject.
         granularity: As in `SweepSpec`.
-        layers_glob: Glob over layer names and group ids.
+        layers_glob: Glob over layer names and group ids; several joined by commas.
 
     Raises:
-        InputError: The glob fits nothing, or the granularity is malformed.
+        InputError: A glob fits nothing, or the granularity is malformed.
         UnsupportedError: Groups are needed and the model could not be captured.
     """
     found = prepared.once(("targets", granularity), lambda: _all_targets(prepared, granularity))
-    chosen = tuple(
-        item
-        for item in found
-        if fnmatch.fnmatchcase(item.layer, layers_glob)
-        or fnmatch.fnmatchcase(item.name, layers_glob)
-    )
-    if not chosen and found:
-        names = ", ".join(item.layer for item in found[:8]) + (", ..." if len(found) > 8 else "")
-        raise InputError(f"no layer fits {layers_glob!r}; layers: {names}")
+    globs = [part.strip() for part in layers_glob.split(",")]
+    fitting = {glob: [item for item in found if _fits(item, glob)] for glob in globs}
+    for glob in globs:
+        if not fitting[glob] and found:
+            names = ", ".join(item.layer for item in found[:8]) + ", ..." * (len(found) > 8)
+            raise InputError(f"no layer fits {glob!r}; layers: {names}")
+    chosen = tuple(item for item in found if any(item in items for items in fitting.values()))
     if not chosen:
         raise UnsupportedError(f"the model has nothing to prune at granularity {granularity}")
     return chosen
+
+
+def _fits(target: Target, glob: str) -> bool:
+    return fnmatch.fnmatchcase(target.layer, glob) or fnmatch.fnmatchcase(target.name, glob)
 
 
 def target_named(prepared: PreparedSubject, granularity: str, name: str) -> Target | None:

@@ -24,7 +24,7 @@ class SweepSpec(Document):
         criteria: Names of the criteria, at least one, all different.
         granularity: ``element``, ``channel``, ``head``, ``block:NxM`` or ``n:m``.
         ratios: Requested ratios in [0, 1), at least one, rising.
-        layers: Glob over layer names; ``*`` takes all.
+        layers: Glob over layer names, or several joined by commas; ``*`` takes all.
         mode: ``exhaustive`` measures every point on every sample; ``adaptive`` stops early.
         tolerance: Accuracy drop that the adaptive mode decides on, a fraction 0..1 (0.01 = 1 pp).
         confidence: Confidence of the intervals and of adaptive decisions, inside (0, 1).

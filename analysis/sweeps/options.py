@@ -169,8 +169,9 @@ OPTIONS = Registry(
         Option(
             name="layers",
             label="Layers",
-            help="Only layers and groups whose name fits, such as layer3.*; * takes all",
-            metavar="GLOB",
+            help="Only layers and groups whose name fits, such as layer3.* or conv1,layer3.*; "
+            "* takes all",
+            metavar="GLOBS",
         ),
         Option(
             name="samples",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import shutil
 import socket
@@ -81,7 +82,7 @@ def workspace(
     """An empty workspace that the pages use; the subject is in memory already."""
     place = tmp_path / "workspace"
     monkeypatch.setenv("PRUNESCOPE_WORKSPACE", str(place))
-    monkeypatch.setenv("PRUNESCOPE_ROOTS", str(tmp_path))
+    monkeypatch.setenv("PRUNESCOPE_ROOTS", json.dumps([str(tmp_path)]))
     st.cache_data.clear()
     st.cache_resource.clear()
     subjects().put(SUBJECT, LoadedSubject(prepared))

@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from analysis.records.subject import SubjectSpec
 from analysis.store.uploads import save_upload, uploads_folder
+from pages.components.setup import fields
 from pages.components.setup.draft import DATA, MODEL, Draft
 from pages.components.state.shared_subject import parameters, subject_of
 from pruners.errors import InputError
@@ -320,3 +321,9 @@ def test_every_page_offers_its_code(page: str, state: str, says: str, open_page:
     shown = [str(item.value) for item in test.sidebar.get("code")]
     assert any(says in code for code in shown), shown
     assert any(code.startswith("from ") for code in shown)
+
+
+def test_a_path_that_no_file_can_have_offers_no_functions() -> None:
+    """D4 of issue 9: a bug of PruneScope, the page said."""
+    for name in ("~nouser/x.py", "\x00", "a" * 300):
+        assert fields._allowed(name) is None

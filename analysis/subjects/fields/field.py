@@ -81,8 +81,8 @@ class Field:
         name: What stands before ``=``; of what follows the scheme, only a name.
         label: Name on pages.
         help: What it is, in plain words.
-        kind: What a value is: any ``text``, a ``count`` from 1, a ``shape`` of such, ``numbers`` joined by commas, or a
-            ``file`` or ``folder`` below the allowed ones.
+        kind: What a value is: any ``text``, a ``count`` from 1, a ``shape`` of such, ``numbers``
+            joined by commas, or a ``file`` or ``folder`` below the allowed ones.
         unset: What happens without a value, or an example of one.
         required: What it names, where it must be given; else empty.
         suffixes: How the files that it may name end, with the dot.

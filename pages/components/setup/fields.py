@@ -12,7 +12,8 @@ from analysis.store import MAX_UPLOAD_BYTES, save_upload
 from analysis.subjects.fields import FACTORY, Field, find_folders, find_functions, find_matching
 from pages.components.setup.draft import NOTHING, Draft, Part
 from pages.components.state import session
-from pruners.errors import PruneScopeError
+from pruners.errors import InputError, PruneScopeError
+from pruners.user_code import resolved
 
 # What takes the whole width.
 ALONE, PATHS = ("name", "factory"), ("file", "folder")
@@ -120,14 +121,18 @@ def _known(item: Field, draft: Draft) -> Sequence[str] | None:
     if item.kind == "folder":
         return _folders(session.roots())
     if item.name == FACTORY.name:
-        path = Path(draft.value("name")).expanduser()
-        return find_functions(path) if _is_allowed(path) else ()
+        path = _allowed(draft.value("name"))
+        return () if path is None else find_functions(path)
     return _names(draft.kind, item.label, item) or None
 
 
-def _is_allowed(path: Path) -> bool:
-    resolved = path.resolve()
-    return any(resolved.is_relative_to(root.expanduser().resolve()) for root in session.roots())
+def _allowed(name: str) -> Path | None:
+    """Return the path of what was typed, if it lies below the allowed folders."""
+    try:
+        path = resolved(name)
+    except InputError:
+        return None
+    return path if any(path.is_relative_to(resolved(root)) for root in session.roots()) else None
 
 
 @st.cache_data(ttl=10, max_entries=64, show_spinner=False)

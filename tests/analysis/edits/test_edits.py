@@ -50,6 +50,15 @@ def test_targets_of_elements_are_the_layers_in_execution_order() -> None:
     assert [item.layer for item in targets(prepared, "element", "conv*")] == ["conv1", "conv2"]
 
 
+def test_several_globs_are_joined_by_commas() -> None:
+    """N7 of issue 9: `--layers a,b` was refused."""
+    prepared = sample_context("lenet5")
+    found = targets(prepared, "element", "fc*, conv2,fc1")
+    assert [target.layer for target in found] == ["conv2", "fc1", "fc2", "fc3"]
+    with pytest.raises(InputError, match="no layer fits 'cnov1'; layers: conv1, conv2"):
+        targets(prepared, "element", "fc1,cnov1")
+
+
 def test_the_last_layers_outputs_are_no_channel_target() -> None:
     prepared = sample_context("lenet5")
     prunable = [item.layer for item in targets(prepared, "channel") if item.prunable]
