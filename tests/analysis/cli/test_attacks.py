@@ -47,6 +47,8 @@ def refused(
 ) -> Refused:
     """Call the program in a folder of the test; return the one line with which it refuses."""
     monkeypatch.chdir(tmp_path)
+    # Becoming the server would end the tests.
+    monkeypatch.setattr("analysis.cli.commands.serve._become", lambda *_: 0)
 
     def call(*arguments: object, code: int = 2) -> str:
         found = main([str(item) for item in arguments])
