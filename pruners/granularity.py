@@ -16,6 +16,7 @@ Element-like granularities work on a weight ``(O, I/G, K...)``, output channels 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -177,3 +178,41 @@ def forms() -> str:
 def presets() -> tuple[str, ...]:
     """Return the granularities that pages offer."""
     return tuple(text for kind in KINDS for text in kind.presets)
+
+
+# --- from a ratio to a number of units ----------------------------------------------------
+
+HALF_UP = "half-up"
+
+
+@dataclass(frozen=True, slots=True)
+class Rounding:
+    """A registered rounding.
+
+    Attributes:
+        name: Name on the command line and in runs.
+        label: Name on pages.
+        help: What it does, in plain words.
+        fn: Maps ``ratio * units`` to how many units are removed.
+    """
+
+    name: str
+    label: str
+    help: str
+    fn: Callable[[float], int]
+
+
+ROUNDINGS = Registry(
+    "rounding",
+    (
+        Rounding(
+            HALF_UP,
+            "Half up",
+            "to the nearest number of removed units, halves up (default)",
+            lambda removed: math.floor(removed + 0.5),
+        ),
+        Rounding(
+            "floor", "Down", "removed units rounded down, as NNI and Distiller do", math.floor
+        ),
+    ),
+)

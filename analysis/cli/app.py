@@ -86,12 +86,19 @@ def run_guarded(call: Callable[[], object]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):
+            # How typer leaves when the reader went away.
+            return _without_reader()
         # Of a user's module, data set or criterion, wherever it runs.
         return say_error(exit_text(error), code=BAD_INPUT)
     except BrokenPipeError:
-        # The reader (`| head`) went away; Python would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
+        return _without_reader()
     except _UsageProblem as error:
         return say_error(error.format_message(), code=BAD_INPUT)  # type: ignore[attr-defined]
     return result if isinstance(result, int) else 0
+
+
+def _without_reader() -> int:
+    """End quietly: the reader (`| head`) went away; Python would complain when it flushes."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return FAILED

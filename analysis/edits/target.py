@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from analysis.edits.prepared import PreparedSubject
 from analysis.records import GroupOrLayer
 from pruners.errors import InputError, UnsupportedError
-from pruners.granularity import Granularity, parse
+from pruners.granularity import HALF_UP, Granularity, parse
 from pruners.selection import num_kept, num_kept_fixed, num_units
 
 
@@ -96,9 +96,11 @@ def _layer_target(prepared: PreparedSubject, name: str, granularity: Granularity
     return Target(name, None, num_units(granularity, shape), str(granularity))
 
 
-def kept_at(prepared: PreparedSubject, target: Target, ratio: float) -> int:
+def kept_at(
+    prepared: PreparedSubject, target: Target, ratio: float, *, rounding: str = HALF_UP
+) -> int:
     """Return how many units of a target stay at a ratio; N:M has one ratio beside 0."""
     parsed = parse(target.granularity)
     if parsed.kind == "n:m" and ratio > 0:
         return num_kept_fixed(parsed, prepared.layer_shape(target.layer))
-    return num_kept(ratio, target.total, keep_one=parsed.keep_one)
+    return num_kept(ratio, target.total, keep_one=parsed.keep_one, rounding=rounding)

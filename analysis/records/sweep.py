@@ -24,6 +24,7 @@ class SweepSpec(Document):
         criteria: Names of the criteria, at least one, all different.
         granularity: ``element``, ``channel``, ``head``, ``block:NxM`` or ``n:m``.
         ratios: Requested ratios in [0, 1), at least one, rising.
+        rounding: How a ratio becomes a number of units, one of `pruners.granularity.ROUNDINGS`.
         layers: Glob over layer names, or several joined by commas; ``*`` takes all.
         mode: ``exhaustive`` measures every point on every sample; ``adaptive`` stops early.
         tolerance: Accuracy drop that the adaptive mode decides on, a fraction 0..1 (0.01 = 1 pp).
@@ -43,6 +44,7 @@ class SweepSpec(Document):
     criteria: tuple[str, ...] = ("l1", "fpgm", "taylor")
     granularity: Granularity = "channel"
     ratios: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+    rounding: str = "half-up"
     layers: str = "*"
     mode: str = "exhaustive"
     tolerance: float = 0.01

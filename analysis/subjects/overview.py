@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -39,6 +39,7 @@ class LayerRow(Record):
         group: Id of the group that its channels belong to.
         prunable: Whether its channels can be removed.
         reason: Why not.
+        kept_in_part: How many of its channels stay in any case, and why; empty if none need to.
     """
 
     name: str
@@ -49,6 +50,7 @@ class LayerRow(Record):
     group: str | None
     prunable: bool
     reason: str
+    kept_in_part: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +161,25 @@ def _row(layer: Layer, macs: Mapping[str, int], structure: Structure) -> LayerRo
         group=None if group is None else group.id,
         prunable=not reason,
         reason=reason,
+        kept_in_part="" if reason else _kept_in_part(layer.name, groups),
     )
+
+
+def _kept_in_part(layer: str, groups: Sequence[Group]) -> str:
+    """Say how many output channels of a prunable layer stay in any case, and why."""
+    made: dict[str, int] = {}
+    total = 0
+    for group in groups:
+        for member in group.members:
+            if member.layer == layer and member.role == "producer":
+                total = len(member.index)
+                count = int((member.index >= 0).sum())
+                made[group.kept_whole] = made.get(group.kept_whole, 0) + count
+    free = made.pop("", 0)
+    if free >= total:
+        return ""
+    reasons = "; ".join(made) or "they could not be traced"
+    return f"{total - free} of {total} channels stay: {reasons}"
 
 
 def _idle(model: nn.Module, name: str, reason: str) -> LayerRow:

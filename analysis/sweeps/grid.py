@@ -79,7 +79,7 @@ def points_of(prepared: PreparedSubject, spec: SweepSpec) -> tuple[PointKey, ...
             layer=target.layer,
             group=target.group,
             ratio_requested=ratio,
-            kept=kept_at(prepared, target, ratio),
+            kept=kept_at(prepared, target, ratio, rounding=spec.rounding),
             total=target.total,
         )
         for target in targets(prepared, spec.granularity, spec.layers)

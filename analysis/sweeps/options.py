@@ -22,7 +22,7 @@ from analysis.sweeps.modes import MODES
 from analysis.sweeps.ratios import parse_ratios
 from analysis.tasks import TASKS
 from pruners.errors import UnknownNameError
-from pruners.granularity import forms
+from pruners.granularity import ROUNDINGS, forms
 from pruners.reductions import REDUCTIONS
 from pruners.registry import Entry, Registry, described, joined
 from pruners.semantics import SEMANTICS
@@ -165,6 +165,13 @@ OPTIONS = Registry(
             metavar="LIST",
             written="0.1:0.9:0.1",
             parse=parse_ratios,
+        ),
+        Option(
+            name="rounding",
+            label="Ratios round",
+            help="How a ratio becomes a number of removed channels or weights",
+            metavar="NAME",
+            choices=lambda: ROUNDINGS,
         ),
         Option(
             name="layers",

@@ -2,39 +2,41 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
 from pruners.errors import InputError
+from pruners.granularity import HALF_UP, ROUNDINGS
 
 
-def num_removed(ratio: float, total: int, *, keep_one: bool) -> int:
+def num_removed(ratio: float, total: int, *, keep_one: bool, rounding: str = HALF_UP) -> int:
     """Return how many of ``total`` units a ratio removes: ``floor(ratio * total + 0.5)``.
 
     Args:
         ratio: Fraction removed of the original, 0..1.
         total: Number of units, at least 1.
         keep_one: One unit always stays (channels and heads).
+        rounding: One of `pruners.granularity.ROUNDINGS`.
 
     Raises:
+        UnknownNameError: No such rounding.
         InputError: The ratio is outside 0..1 or there are no units.
     """
     if not 0 <= ratio <= 1:
         raise InputError(f"a ratio is a fraction removed between 0 and 1, found {ratio}")
     if total < 1:
         raise InputError(f"there is nothing to remove: {total} units")
-    return min(math.floor(ratio * total + 0.5), total - 1 if keep_one else total)
+    removed = ROUNDINGS.get(rounding).fn(ratio * total)
+    return min(removed, total - 1 if keep_one else total)
 
 
-def num_kept(ratio: float, total: int, *, keep_one: bool) -> int:
+def num_kept(ratio: float, total: int, *, keep_one: bool, rounding: str = HALF_UP) -> int:
     """Return how many of ``total`` units stay at a ratio; see `num_removed`.
 
     >>> num_kept(0.3, 10, keep_one=True), num_kept(1.0, 10, keep_one=True)
     (7, 1)
     """
-    return total - num_removed(ratio, total, keep_one=keep_one)
+    return total - num_removed(ratio, total, keep_one=keep_one, rounding=rounding)
 
 
 def kept_indices(mask: Tensor) -> tuple[int, ...]:

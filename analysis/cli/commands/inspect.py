@@ -12,7 +12,7 @@ from analysis.cli.output import print_json, print_table, say, say_notes
 from analysis.records import SubjectSpec
 
 if TYPE_CHECKING:
-    from analysis.subjects import GroupRow, Inventory
+    from analysis.subjects import GroupRow, Inventory, LayerRow
 
 
 def inspect(
@@ -48,7 +48,7 @@ def _print(model: str, found: Inventory) -> None:
                 f"{row.macs:,}",
                 "x".join(str(size) for size in row.output_shape),
                 row.group or "-",
-                "yes" if row.prunable else f"no: {row.reason}",
+                _layer_prunable(row),
             )
             for row in found.layers
         ],
@@ -70,6 +70,12 @@ def _print(model: str, found: Inventory) -> None:
         ],
         right="units",
     )
+
+
+def _layer_prunable(row: LayerRow) -> str:
+    if not row.prunable:
+        return f"no: {row.reason}"
+    return f"in part: {row.kept_in_part}" if row.kept_in_part else "yes"
 
 
 def _prunable(group: GroupRow) -> str:

@@ -94,7 +94,7 @@ def _spec(prepared: PreparedSubject) -> SweepSpec:
             help=OPTIONS.get("layers").help + ".",
             persist_state="session",
         )
-    mode, precision = _mode(prepared.subject.spec.task)
+    mode, precision, rounding = _mode(prepared.subject.spec.task)
     semantics, repair, reduction = _methods(chosen.is_structured)
     _explain(criteria)
     return SweepSpec(
@@ -102,6 +102,7 @@ def _spec(prepared: PreparedSubject) -> SweepSpec:
         criteria=tuple(criteria),
         granularity=granularity,
         ratios=ratios,
+        rounding=rounding,
         layers=layers.strip() or OPTIONS.get("layers").default,
         semantics=semantics,
         repair=repair,
@@ -132,13 +133,13 @@ def explained(option: Option) -> str:
     return "  \n".join([f"{option.help}.", *lines])
 
 
-def _mode(task: str) -> tuple[str, str]:
-    """Ask how much is measured, and in which precision."""
+def _mode(task: str) -> tuple[str, str, str]:
+    """Ask how much is measured, in which precision, and how ratios round."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         mode = _segments(OPTIONS.get("mode"))
         if MODES.get(mode).stops_early:
             tolerance.ask(task, width=150, help="that the sweep decides on.")
-        return mode, _segments(OPTIONS.get("precision"))
+        return mode, _segments(OPTIONS.get("precision")), _segments(OPTIONS.get("rounding"))
 
 
 def _segments(option: Option) -> str:

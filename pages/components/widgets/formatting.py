@@ -23,7 +23,7 @@ DASH = "\N{EN DASH}"
 SCHEMES: tuple[Registry[Scheme[Any]], ...] = (MODEL_SCHEMES, DATA_SCHEMES)
 # Options of a sweep that lists of runs tell, the most important first.
 SETTINGS = (
-    *("repair", "semantics", "precision", "mode", "reduction", "layers"),
+    *("repair", "semantics", "precision", "mode", "reduction", "rounding", "layers"),
     *("samples", "seed", "calibration_data", "task", "device"),
 )
 PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))

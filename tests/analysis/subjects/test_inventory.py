@@ -28,6 +28,7 @@ def test_contract_of_the_json_object() -> None:
     assert {"params", "macs", "layers", "groups"} <= set(found)
     layer_keys = {
         "name", "type", "params", "macs", "output_shape", "group", "prunable", "reason",
+        "kept_in_part",
     }  # fmt: skip
     assert all(set(row) == layer_keys for row in found["layers"])
     assert all(
@@ -53,6 +54,29 @@ def test_every_layer_of_a_group_names_it() -> None:
     rows = {row.name: row for row in found.layers}
     assert rows["blocks.0.depthwise"].group == rows["blocks.0.expand"].group == "blocks.0.expand"
     assert all(row.prunable or row.reason for row in found.layers)
+
+
+class HalfAnswer(nn.Module):
+    """Half of the first layer's channels are the network's output as they are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(6, 8)
+        self.second = nn.Linear(4, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        answer, rest = self.first(x).split(4, 1)
+        return answer + self.second(rest.relu())[:, :4]
+
+
+def test_a_layer_half_of_which_stays_says_so() -> None:
+    """N9: it was called prunable without a word."""
+    rows = inventory(Subject(HalfAnswer().eval(), torch.randn(2, 6))).layers
+    first = next(row for row in rows if row.name == "first")
+    assert first.prunable
+    assert first.kept_in_part == "4 of 8 channels stay: is the network's output"
+    whole = inventory(subject("lenet5")).layers
+    assert all(not row.kept_in_part for row in whole)
 
 
 def test_layer_that_never_runs_is_listed() -> None:

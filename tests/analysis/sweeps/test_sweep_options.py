@@ -7,8 +7,9 @@ import dataclasses
 import pytest
 
 from analysis.records import SubjectSpec, SweepSpec
-from analysis.sweeps import OPTIONS, spec_of_options
+from analysis.sweeps import OPTIONS, plan_sweep, spec_of_options
 from pruners.errors import InputError, UnknownNameError
+from tests.helpers.contexts import sample_context, sample_spec
 
 GIVEN = {"model": "sample:lenet5", "data": "sample:fashion-mnist"}
 
@@ -52,3 +53,15 @@ def test_choices_are_checked_and_hold_the_default(option) -> None:
 def test_what_makes_no_sense_is_refused(given: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         spec_of_options({**GIVEN, **given})
+
+
+def test_removed_units_round_down_where_asked() -> None:
+    """N5: at the same requested ratio, curves of other tools stood at other counts."""
+    prepared = sample_context("lenet5")
+    spec = SweepSpec(subject=sample_spec("lenet5"), criteria=("l1",), ratios=(0.3,))
+    down = dataclasses.replace(spec, rounding="floor")
+    kept = {key.layer: key.kept for key in plan_sweep(prepared, spec).points}
+    more = {key.layer: key.kept for key in plan_sweep(prepared, down).points}
+    # 6, 16, 120 and 84 units: 1.8, 4.8, 36 and 25.2 are removed.
+    assert list(kept.values()) == [4, 11, 84, 59]
+    assert list(more.values()) == [5, 12, 84, 59]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.utils import prune
 
-from pruners.errors import InputError
+from pruners.errors import InputError, UnknownNameError
 from pruners.selection.masks import keep_mask, num_kept, num_removed
 
 
@@ -72,3 +72,21 @@ def test_l1_mask_equals_torch_prune() -> None:
     mask = keep_mask(layer.weight.detach().abs(), 91 - 40)
     prune.l1_unstructured(layer, "weight", amount=40)
     assert torch.equal(mask, layer.weight_mask.bool())
+
+
+@pytest.mark.parametrize("total", [1, 7, 16, 100])
+def test_roundings_against_a_slow_count(total: int) -> None:
+    """N5: other tools round removed units down."""
+    for step in range(101):
+        ratio = step / 100
+        exact = ratio * total
+        below = max(count for count in range(total + 1) if count <= exact)
+        nearest = below + (exact - below >= 0.5)
+        for keep_one in (False, True):
+            most = total - keep_one
+            assert num_removed(ratio, total, keep_one=keep_one, rounding="floor") == min(
+                below, most
+            )
+            assert num_removed(ratio, total, keep_one=keep_one) == min(nearest, most)
+    with pytest.raises(UnknownNameError, match="half-up"):
+        num_removed(0.5, total, keep_one=True, rounding="half-upp")
