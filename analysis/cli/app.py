@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 
 import typer
@@ -68,6 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: What follows the program's name; that of the process by default.
     """
+    if arguments is None and not sys.warnoptions:
+        # What a user has to know is said by the program; libraries would add lines of their own.
+        warnings.simplefilter("ignore")
     given = list(sys.argv[1:] if arguments is None else arguments)
     command = typer.main.get_command(build_app())
     return run_guarded(

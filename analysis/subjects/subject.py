@@ -22,7 +22,13 @@ from analysis.subjects.data.datasets import LoadedData
 from analysis.subjects.data.file_digests import FileDigests
 from analysis.subjects.data.loading import load_data
 from analysis.subjects.data.sources import Source, hash_bytes
-from analysis.subjects.data.split import Split, check_steady, choose, read_failure
+from analysis.subjects.data.split import (
+    Split,
+    check_steady,
+    choose,
+    first_not_finite,
+    read_failure,
+)
 from analysis.subjects.models import LoadedModel, load_model
 from analysis.subjects.parsing import parse_data, parse_model
 from analysis.tasks import Task, task_named
@@ -182,6 +188,7 @@ def _with_data(
     try:
         probe, _ = source.read(chosen[:PROBE_SAMPLES])
         check_steady(source, chosen)
+        _check_finite(source, chosen, probe)
         inputs = probe.to(device)
         outputs = checked_outputs(loaded.model, inputs, spec, task)
         classes = task.classes(outputs)
@@ -218,6 +225,20 @@ def _with_data(
         ),
         files=files,
     )
+
+
+def _check_finite(source: Source, indices: Sequence[int], inputs: Tensor) -> None:
+    """Name the first of some samples that holds NaN or infinite numbers.
+
+    Raises:
+        InputError: One does; what the model answers to it means nothing.
+    """
+    at = first_not_finite(inputs) if inputs.is_floating_point() else None
+    if at is not None:
+        raise InputError(
+            f"{source.name!r}: sample {indices[at]} holds numbers that are not finite; leave it "
+            "out, or check the mean and std"
+        )
 
 
 def _check_calibration(calibration: Split, evaluation: Split) -> None:

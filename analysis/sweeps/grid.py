@@ -23,6 +23,8 @@ from analysis.records import PointKey, SweepSpec
 from pruners.errors import InputError
 from pruners.granularity import parse
 
+MAX_REASONS = 3
+
 
 @dataclass(slots=True, eq=False)
 class Item:
@@ -90,9 +92,17 @@ def points_of(prepared: PreparedSubject, spec: SweepSpec) -> tuple[PointKey, ...
     if not points:
         raise InputError(
             f"nothing can be pruned: no layer that fits {spec.layers!r} is prunable at "
-            f"granularity {spec.granularity}"
+            f"granularity {spec.granularity}{_reasons(prepared, spec)}"
         )
     return tuple(points)
+
+
+def _reasons(prepared: PreparedSubject, spec: SweepSpec) -> str:
+    """Say why targets cannot be pruned, the first few of them."""
+    kept = [item for item in targets(prepared, spec.granularity, spec.layers) if not item.prunable]
+    named = [f"{item.layer} {item.reason}" for item in kept[:MAX_REASONS]]
+    more = f"; and {len(kept) - MAX_REASONS} more" if len(kept) > MAX_REASONS else ""
+    return f" ({'; '.join(named)}{more})" if named else ""
 
 
 def edited_names(prepared: PreparedSubject, target: Target, semantics: str) -> frozenset[str]:

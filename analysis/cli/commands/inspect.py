@@ -26,7 +26,7 @@ def inspect(
 ) -> None:
     """List layers and groups with parameters and MACs: prunable, or why not."""
     subject = subjects.load_subject(
-        SubjectSpec(model=model, data=data, samples=32, calibration_samples=1, device=device)
+        SubjectSpec(model=model, data=data, samples=32, calibration_samples=0, device=device)
     )
     found = subjects.inventory(subject)
     if as_json:

@@ -12,6 +12,7 @@ from torch import Tensor
 from analysis.subjects.address import Address
 from analysis.subjects.allowed_paths import Roots, check_path, missing
 from analysis.subjects.data.sources import ArraySource
+from analysis.subjects.data.targets import class_numbers
 from pruners.errors import AddressError, one_line
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -53,8 +54,11 @@ def _arrays(address: Address, path: Path) -> dict[str, Array]:
             arrays = {name: found[name] for name in ("images", "labels") if name in found}
             names = list(found)
     except Exception as error:
+        # NumPy takes what it cannot read for pickled objects, and advises to run them.
+        why = "" if "pickle" in str(error) else f" ({one_line(error)})"
         raise AddressError(
-            f"{address.text!r}: not an npz file of plain arrays ({one_line(error)})"
+            f"{address.text!r}: not an npz file of plain arrays{why}; write one with "
+            "numpy.savez(FILE, images=..., labels=...)"
         ) from None
     if "images" not in arrays:
         raise AddressError(
@@ -82,12 +86,17 @@ def _has_channels_last(images: Array) -> bool:
 
 
 def _labels(address: Address, labels: Array, count: int) -> Tensor:
-    if labels.shape != (count,) or labels.dtype.kind not in "iub":
+    if labels.ndim == 0 or len(labels) != count or labels.dtype.kind not in "iubf":
         raise AddressError(
             f"{address.text!r}: labels must be {count} class numbers; found {labels.dtype} "
             f"{labels.shape}"
         )
-    return torch.from_numpy(labels.astype(np.int64))
+    is_wide = labels.dtype.kind == "u" and labels.dtype.itemsize > 1
+    plain = labels.astype(np.int64) if is_wide else labels
+    try:
+        return class_numbers(torch.from_numpy(plain))
+    except ValueError as error:
+        raise AddressError(f"{address.text!r}: a label {error}") from None
 
 
 def _per_channel(address: Address, option: str, inputs: Tensor) -> Tensor | None:

@@ -25,9 +25,10 @@ def class_number(value: Any) -> int:
     try:
         number = int(value)
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"is a {type(value).__name__}, not a class number") from None
+        what = "nan" if value != value else f"a {type(value).__name__}"
+        raise ValueError(f"is {what}, not a class number") from None
     if number < 0 or number != value:
-        raise ValueError(f"is {value}, not a class number")
+        raise ValueError(f"is {value!r}, not a class number")
     return number
 
 

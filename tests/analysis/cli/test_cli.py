@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -196,7 +197,7 @@ def test_inspect_for_people(run: Run, subject: list[str]) -> None:
     code, out, err = run("inspect", *subject[:4])
     assert code == 0
     assert "no: is the network's output" in out
-    assert "same data" in err
+    assert "evaluated" not in err
 
 
 def test_inspect_tells_heads_and_groups_that_a_norm_mixes(run: Run) -> None:
@@ -552,3 +553,26 @@ def test_a_damaged_run_is_listed_beside_the_others_and_can_be_deleted(
     found = json.loads(capsys.readouterr().out)
     assert [row["run_id"] for row in found["runs"]] == [good]
     assert found["damaged"] == []
+
+
+def test_a_reader_that_goes_away_ends_a_command_quietly() -> None:
+    """`prunescope criteria | head -1` ended with a line about sys.exit."""
+    command = [sys.executable, "-m", "analysis", "criteria"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        said = process.stderr.read()
+    assert said == b""
+
+
+def test_inspect_speaks_of_no_evaluation(run: Run, tmp_path: Path) -> None:
+    """It said that calibration samples are not among those evaluated, but it evaluates nothing."""
+    np.savez(
+        tmp_path / "data.npz", images=np.zeros((60, 28, 28), np.uint8), labels=np.arange(60) % 10
+    )
+    code, out, err = run(
+        "inspect", "--model", "sample:lenet5", "--data", f"npz:{tmp_path}/data.npz"
+    )
+    assert code == 0
+    assert "evaluated" not in out + err

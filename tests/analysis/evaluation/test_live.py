@@ -153,3 +153,9 @@ def test_a_model_without_graph_is_measured_in_batches_that_were_asked_for() -> N
         expected.sums["correct"],
         expected.sums["lost"],
     )
+
+
+def test_the_dense_model_differs_from_itself_in_nothing_for_certain() -> None:
+    """A plan that removes nothing showed a drop of 0 with a wide interval."""
+    found = list(LiveEvaluator(sample_context("lenet5")).evaluate_edit(Edit()))
+    assert {(item.drop, item.interval.low, item.interval.high) for item in found} == {(0, 0, 0)}

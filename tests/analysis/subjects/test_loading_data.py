@@ -72,9 +72,9 @@ class TestNpz:
             ({"images": np.zeros((2, 3), np.int64)}, "", "images must be uint8"),
             ({"images": np.zeros((2, 4, 4), np.uint8), "labels": np.zeros(3, int)}, "", "2 class"),
             (
-                {"images": np.zeros((2, 4, 4), np.uint8), "labels": np.zeros(2)},
+                {"images": np.zeros((2, 4, 4), np.uint8), "labels": np.full(2, 0.5)},
                 "",
-                "2 class numbers",
+                "a label is 0.5, not a class number",
             ),
             ({"images": np.zeros((2, 4, 4), np.uint8)}, "#mean=1,2", "2 numbers for 1 channels"),
             ({"images": np.zeros((2, 4, 4), np.uint8)}, "#std=0", "std must not be 0"),

@@ -165,3 +165,70 @@ def test_rows_and_columns_are_not_taken_for_channels(tmp_path: Path) -> None:
     np.savez(tmp_path / "d.npz", images=np.zeros((3, 3, 8, 8), np.uint8))
     with pytest.raises(InputError, match=r"images must be uint8 \(N,H,W\[,C\]\)"):
         load_data(parse_data(f"npz:{tmp_path / 'd.npz'}"))
+
+
+def npz(folder: Path, **arrays: np.ndarray) -> str:
+    path = folder / "data.npz"
+    np.savez(path, **arrays)
+    return f"npz:{path}"
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array([0.0, 1.0, 2.0]),
+        np.array([[0], [1], [2]], dtype=np.int16),
+        np.array([0, 1, 2], dtype=np.uint32),
+        np.array([0, 1, 2], dtype=np.float16),
+    ],
+    ids=lambda labels: f"{labels.dtype}{labels.shape}",
+)
+def test_labels_of_a_file_are_taken_as_those_of_code(tmp_path: Path, labels: np.ndarray) -> None:
+    """The same class numbers were refused in a file and taken from a data set."""
+    address = npz(tmp_path, images=np.zeros((3, 4, 4), np.uint8), labels=labels)
+    _, found = load_data(parse_data(address)).evaluation.read([0, 1, 2])
+    assert found is not None
+    assert found.tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (np.array([0.5, 1.0, 2.0]), "a label is 0.5, not a class number"),
+        (np.array([0.0, np.nan, 2.0]), "a label is nan, not a class number"),
+        (np.eye(3), "argmax of one-hot"),
+        (np.array(["a", "b", "c"]), "3 class numbers; found <U1"),
+        (np.array([0, 1]), "3 class numbers"),
+    ],
+)
+def test_other_labels_of_a_file_are_refused(tmp_path: Path, labels: np.ndarray, said: str) -> None:
+    address = npz(tmp_path, images=np.zeros((3, 4, 4), np.uint8), labels=labels)
+    with pytest.raises(InputError, match=said):
+        load_data(parse_data(address))
+
+
+def test_nobody_is_told_to_unpickle(tmp_path: Path) -> None:
+    """NumPy's own words advise to load what it cannot read unsafely."""
+    path = tmp_path / "junk.npz"
+    path.write_text("hello")
+    with pytest.raises(InputError, match="not an npz file of plain arrays") as caught:
+        load_data(parse_data(f"npz:{path}"))
+    assert "pickle" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [("3", "is '3', not"), (float("nan"), "is nan, not"), (None, "a NoneType")]
+)
+def test_what_a_target_is_is_said_as_it_is(value: object, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        class_number(value)
+
+
+def test_a_sample_that_is_not_finite_is_named(tmp_path: Path) -> None:
+    """A3: among the first samples, the message spoke of weights, mean and std."""
+    images = np.zeros((40, 1, 28, 28), np.float32)
+    images[7, 0, 3, 3] = np.nan
+    address = npz(tmp_path, images=images, labels=np.arange(40) % 10)
+    spec = SubjectSpec(model="sample:lenet5", data=address, calibration_samples=0)
+    with pytest.raises(InputError, match="sample 7 holds numbers that are not finite"):
+        load_subject(spec)

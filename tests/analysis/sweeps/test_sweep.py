@@ -317,3 +317,10 @@ def test_state_is_what_resuming_needs() -> None:
         list(iter_sweep(plan_sweep(sample_context("lenet5"), spec_of("lenet5")), cancel=cancel))
         == []
     )
+
+
+def test_nothing_to_prune_says_why() -> None:
+    """Reasons stood in `inspect` only."""
+    prepared = sample_context("lenet5")
+    with pytest.raises(InputError, match=r"nothing can be pruned.*\(fc3 is the network's output\)"):
+        plan_sweep(prepared, spec_of("lenet5", layers="fc3"))
