@@ -12,6 +12,9 @@ from playwright.sync_api import Locator, Page, expect
 from sample_models import load_images
 from tests.browser.conftest import Server
 
+# Milliseconds that a rerun may take beside other tests.
+SLOW = 60_000
+
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
@@ -75,14 +78,17 @@ def test_undo_by_keys_while_the_table_has_the_focus(page: Page, server: Server) 
     size.wait_for()
     dense = size.inner_text()
     page.get_by_role("button", name="Fill", exact=True).click()
-    expect(size).not_to_have_text(dense)
+    expect(size).not_to_have_text(dense, timeout=SLOW)
     pruned = size.inner_text()
     page.locator('[data-test-script-state="notRunning"]').wait_for()
     box = page.get_by_test_id("stDataFrame").first.bounding_box()
     assert box is not None
     page.mouse.click(box["x"] + 40, box["y"] + 60)
-    page.locator('td[id^="glide-cell"]:focus').wait_for(state="attached")
+    cell = page.locator('td[id^="glide-cell"]:focus')
+    cell.wait_for(state="attached")
+    page.locator('[data-test-script-state="notRunning"]').wait_for()
     page.keyboard.press("Alt+z")
-    expect(size).to_have_text(dense)
+    expect(size).to_have_text(dense, timeout=SLOW)
+    page.locator('[data-test-script-state="notRunning"]').wait_for()
     page.keyboard.press("Alt+Shift+Z")
-    expect(size).to_have_text(pruned)
+    expect(size).to_have_text(pruned, timeout=SLOW)

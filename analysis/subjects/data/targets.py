@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ def class_numbers(targets: Tensor) -> Tensor:
         ValueError: They are something else; the message says what, for behind "the target".
     """
     shape = tuple(targets.shape[1:])
-    if shape and targets[0].numel() != 1:
+    if math.prod(shape) != 1:
         more = "; take argmax of one-hot targets" if len(shape) == 1 else ""
         raise ValueError(f"has shape {shape}; {EXPECTED}{more}")
     targets = targets.detach().cpu().reshape(len(targets))

@@ -232,3 +232,9 @@ def test_a_sample_that_is_not_finite_is_named(tmp_path: Path) -> None:
     spec = SubjectSpec(model="sample:lenet5", data=address, calibration_samples=0)
     with pytest.raises(InputError, match="sample 7 holds numbers that are not finite"):
         load_subject(spec)
+
+
+def test_no_targets_at_all_are_no_reason_to_stumble() -> None:
+    assert class_numbers(torch.zeros(0, 1)).tolist() == []
+    with pytest.raises(ValueError, match="argmax"):
+        class_numbers(torch.zeros(0, 3))
