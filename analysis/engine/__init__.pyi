@@ -4,7 +4,7 @@ from .execution import Values
 from .precisions import PRECISIONS, Precision, ReducedEvaluator
 from .program import Program
 from .steps import Part
-from .stopwatch import Span
+from .stopwatch import Span, wait_for
 
 __all__ = [
     "Evaluator",
@@ -18,4 +18,5 @@ __all__ = [
     "Values",
     "take_channels",
     "used_columns",
+    "wait_for",
 ]

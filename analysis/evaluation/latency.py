@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from analysis.engine import wait_for
 from analysis.records import Count, PositiveCount, Record, Seconds
 from analysis.sentences import plural
 
@@ -94,16 +95,8 @@ def compare_latency(
 
 
 def _timed(model: nn.Module, inputs: Tensor) -> float:
-    _synchronise(inputs.device)
+    wait_for(inputs.device)
     start = time.perf_counter()
     model(inputs)
-    _synchronise(inputs.device)
+    wait_for(inputs.device)
     return time.perf_counter() - start
-
-
-def _synchronise(device: torch.device) -> None:
-    """Wait until the device has done what it was given; a CPU has when the call returns."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()

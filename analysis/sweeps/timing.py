@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from analysis.edits import PreparedSubject, Target, targets
-from analysis.engine import Evaluator
+from analysis.engine import Evaluator, wait_for
 from analysis.measuring import Slices
 from analysis.records import PointKey
 from analysis.sweeps.grid import Item, edited_names
@@ -84,6 +84,8 @@ def _seconds_per_sample(prepared: PreparedSubject, slices: Slices) -> tuple[floa
     for _ in range(1 + TIMED):
         start = time.perf_counter()
         evaluator.dense(part)
+        # A device only has the work in its queue when the call returns.
+        wait_for(part.device)
         taken.append((time.perf_counter() - start) / len(part))
     # In the first one kernels are chosen.
     return min(taken[1:]), max(taken[1:])

@@ -20,6 +20,7 @@ from analysis.edits import PreparedSubject
 from analysis.measuring import Cancel, Measured, Slices
 from analysis.records import SweepSpec
 from analysis.sweeps.executors.shard import ShardWorker, packed, unpacked
+from analysis.sweeps.executors.shares import joined
 from analysis.sweeps.grid import Item
 from pruners.errors import InputError
 
@@ -150,7 +151,7 @@ class ProcessExecutor:
                         ) from None
                     self._pools[at] = self._opened(at)
                     pending[self._submit(at, number, shares[at])] = at
-        return self._joined([results[at] for at in sorted(results)])
+        return joined([unpacked(results[at], self._items) for at in sorted(results)])
 
     def _submit(self, at: int, number: int, share: Sequence[int]) -> Future[dict[str, Any]]:
         try:
@@ -159,13 +160,6 @@ class ProcessExecutor:
             self.lost += 1
             self._pools[at] = self._opened(at)
             return self._pools[at].submit(_measure, number, share)
-
-    def _joined(self, results: Sequence[dict[str, Any]]) -> Measured[Item]:
-        first, *others = (unpacked(result, self._items) for result in results)
-        for measured in others:
-            first.sums |= measured.sums
-            first.failed |= measured.failed
-        return first
 
     def close(self) -> None:
         """End the processes; what they are at is given up."""

@@ -17,9 +17,14 @@ def measure_shared(
     found = executor.measure([(number, share) for share in shares if share], cancel)
     if found is None:
         return None
-    joined: Measured[Item] = Measured(found[0].baseline)
-    for measured in found:
-        joined.sums |= measured.sums
-        joined.failed |= measured.failed
-        joined.setup_seconds += measured.setup_seconds
-    return joined
+    return joined(found)
+
+
+def joined(shares: Sequence[Measured[Item]]) -> Measured[Item]:
+    """Join what the shares of one slice showed; all of them measured the dense model."""
+    whole: Measured[Item] = Measured(shares[0].baseline)
+    for measured in shares:
+        whole.sums |= measured.sums
+        whole.failed |= measured.failed
+        whole.setup_seconds += measured.setup_seconds
+    return whole

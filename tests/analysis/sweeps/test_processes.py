@@ -15,12 +15,13 @@ import pytest
 
 from analysis.devices import device_names, parse_devices
 from analysis.edits import PreparedSubject, prepare
-from analysis.records import SubjectSpec, SweepSpec, SweepUpdate
+from analysis.records import SubjectSpec, SweepSpec
 from analysis.store.runs import device_key
 from analysis.subjects import load_subject
 from analysis.sweeps import iter_sweep, plan_sweep
 from analysis.sweeps.executors import ProcessExecutor
 from pruners.errors import InputError
+from tests.helpers.sweep_tables import table
 
 pytestmark = pytest.mark.slow
 SPEC = SweepSpec(
@@ -50,13 +51,6 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[ProcessExecutor]:
 
     monkeypatch.setattr(ProcessExecutor, "__init__", noted)
     return made
-
-
-def table(update: SweepUpdate) -> dict[object, object]:
-    """All sums but the time that they took, and the reasons of what was inferred."""
-    sums = {key: dataclasses.replace(item, seconds=0.0) for key, item in update.sums.items()}
-    dense = dataclasses.replace(update.baseline, seconds=0.0)
-    return {"sums": sums, "dense": dense, "inferred": dict(update.inferred)}
 
 
 @pytest.mark.parametrize("mode", ["exhaustive", "adaptive"])

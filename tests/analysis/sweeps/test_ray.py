@@ -13,10 +13,11 @@ import pytest
 
 from analysis.edits.prepared import PreparedSubject, prepare
 from analysis.records.subject import SubjectSpec
-from analysis.records.sweep import SweepSpec, SweepUpdate
+from analysis.records.sweep import SweepSpec
 from analysis.subjects.subject import load_subject
 from analysis.sweeps import plan_sweep
 from analysis.sweeps.sweep import iter_sweep
+from tests.helpers.sweep_tables import table
 
 if TYPE_CHECKING:
     from analysis.sweeps.executors.ray import RayExecutor
@@ -58,13 +59,6 @@ def wait_for_cpus(count: int) -> None:
         if ray.available_resources().get("CPU", 0) == count:
             return
         time.sleep(0.1)
-
-
-def table(update: SweepUpdate) -> dict[object, object]:
-    """All sums but the time that they took, and the reasons of what was inferred."""
-    sums = {key: dataclasses.replace(item, seconds=0.0) for key, item in update.sums.items()}
-    dense = dataclasses.replace(update.baseline, seconds=0.0)
-    return {"sums": sums, "dense": dense, "inferred": dict(update.inferred)}
 
 
 @pytest.fixture
