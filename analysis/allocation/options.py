@@ -11,6 +11,7 @@ from analysis.allocation.goals import budget_forms, parse_budget
 from analysis.allocation.registry import STRATEGIES
 from analysis.allocation.strategy import BEST, FIXED
 from analysis.records import Recipe
+from analysis.repairs import AUTO, NO_REPAIR, REPAIRS, plan_repairs
 from pruners.normalizers import NORMALIZERS
 from pruners.registry import Registry, described, joined
 
@@ -132,6 +133,18 @@ PLAN_OPTIONS = Registry(
             more=lambda: f": {joined(NORMALIZERS.names())}",
             metavar="NAME",
             unset="the criterion's own, see docs/criteria.md",
+        ),
+        PlanOption(
+            name="repair",
+            label="Repair",
+            help="How the pruned model is repaired without training",
+            more=lambda: (
+                f", or {AUTO}: what suits the model. "
+                f"{described(map(REPAIRS.get, (NO_REPAIR, *plan_repairs())))}"
+            ),
+            metavar="NAME",
+            type=str,
+            default=AUTO,
         ),
         PlanOption(
             name="rounds",

@@ -48,6 +48,7 @@ class PreparedSubject:
         cost: Parameters and MACs after removal; without a graph, those of the dense model.
         capture_reason: Why there is no graph.
         program: Digest of what the model computes beside its weights, for keys of caches.
+        cache_folder: Where calibration statistics are kept; None keeps them in memory only.
     """
 
     subject: Subject
@@ -59,7 +60,7 @@ class PreparedSubject:
     program: str = ""
     _statistics: calibration.Statistics | None = None
     _collected: set[str] = field(default_factory=set)
-    _cache_folder: Path | None = None
+    cache_folder: Path | None = None
     _scores: dict[tuple[str, ...], Tensor | InputError] = field(default_factory=dict)
     _evaluators: dict[str, Evaluator] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -189,14 +190,14 @@ class PreparedSubject:
 
     def use_cache(self, folder: Path) -> None:
         """Keep calibration statistics in a folder, and take them from there."""
-        self._cache_folder = folder
+        self.cache_folder = folder
 
     def _cache(self) -> StatisticsCache | None:
         subject = self.subject
-        if self._cache_folder is None or subject.calibration is None:
+        if self.cache_folder is None or subject.calibration is None:
             return None
         return StatisticsCache(
-            self._cache_folder,
+            self.cache_folder,
             {
                 "weights": subject.fingerprint,
                 "program": self.program,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from analysis.records.codec import Count, PositiveCount, Share
 from analysis.records.record import Document, GroupOrLayer, Record
@@ -82,9 +82,13 @@ class Plan(Document):
         recipe: What the strategy was asked for; later edits by hand are not in it.
         semantics: ``removal`` or ``weights``, as in `SweepSpec`.
         reduction: How member layers' scores join in a coupled group, as in `SweepSpec`.
+        repair: How the pruned model is repaired without training, one of `analysis.repairs`: on the
+            calibration samples that the subject's specification chooses by its seed, so that it can
+            be done again.
         note: Free text.
     """
 
+    schema_version: ClassVar[int] = 2
     subject: SubjectSpec
     fingerprint: str
     entries: tuple[PlanEntry, ...]
@@ -93,5 +97,11 @@ class Plan(Document):
     recipe: Recipe | None = None
     semantics: str = "removal"
     reduction: str = "mean"
+    repair: str = "none"
     note: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def migrate(cls, data: dict[str, Any], version: int) -> dict[str, Any]:
+        """Return a plan of the next version; plans of 1 knew no repair: they were pruned raw."""
+        return {**data, "repair": "none"}

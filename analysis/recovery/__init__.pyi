@@ -1,3 +1,4 @@
+from .kept import repair_key, repaired_plan
 from .outcome import RecoveryReport, report
 from .plan_repair import Recovery, pruned_targets, recover_plan, recovered_model
 
@@ -7,5 +8,7 @@ __all__ = [
     "pruned_targets",
     "recover_plan",
     "recovered_model",
+    "repair_key",
+    "repaired_plan",
     "report",
 ]

@@ -8,12 +8,23 @@ from .points import (
     least_squares_point,
     weight_names,
 )
-from .registry import NO_REPAIR, REPAIRS, check_repair, plan_repairs, point_repairer, sweep_repairs
+from .registry import (
+    AUTO,
+    NO_REPAIR,
+    REPAIRS,
+    check_repair,
+    plan_repairs,
+    point_repairer,
+    sweep_repairs,
+)
 from .student import Student, open_student
+from .usual import Choice, chosen_repair, usual_repair
 from .whole_plan import PlanWork, batch_norm_plan, least_squares_plan, obs_plan, tuned_plan
 
 __all__ = [
+    "AUTO",
     "Batches",
+    "Choice",
     "NO_REPAIR",
     "PlanWork",
     "PointRepair",
@@ -26,6 +37,7 @@ __all__ = [
     "batch_norm_point",
     "calibration_batches",
     "check_repair",
+    "chosen_repair",
     "is_visible",
     "least_squares_plan",
     "least_squares_point",
@@ -37,6 +49,7 @@ __all__ = [
     "sweep_repairs",
     "tuned_edit",
     "tuned_plan",
+    "usual_repair",
     "weight_masks",
     "weight_names",
 ]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from analysis.repairs.points import PointRepairer
 
 NO_REPAIR = "none"
+# What suits the model; see `analysis.repairs.usual_repair`.
+AUTO = "auto"
 REPAIRS = Registry(
     "repair",
     (

@@ -46,6 +46,13 @@ def repair_help(what: str) -> str:
     return f"{what} {described(map(REPAIRS.get, (NO_REPAIR, *plan_repairs())))}."
 
 
+Repair = Annotated[
+    str | None,
+    typer.Option(
+        help=f"{repair_help('Repair without training.')}  [default: that of the plan]",
+        metavar="NAME",
+    ),
+]
 PlanFile = Annotated[Path, typer.Option("--plan", help="Plan file.", metavar="FILE")]
 
 
@@ -55,10 +62,7 @@ def evaluate(
         int | None,
         typer.Option(help="Samples to evaluate.  [default: those of the plan]", metavar="N"),
     ] = None,
-    repair: Annotated[
-        str,
-        typer.Option(help=repair_help("Repair without training, as in recover."), metavar="NAME"),
-    ] = NO_REPAIR,
+    repair: Repair = None,
     calibration_samples: CalibrationSamples = None,
     calibration_data: CalibrationData = None,
     latency_seconds: Annotated[
@@ -72,18 +76,19 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure a plan: dense, masked and physically removed side by side."""
-    check_plan_repair(repair)
-    chosen = plan_of_file(plan)
+    chosen = with_repair(plan_of_file(plan), repair)
     subject = chosen.subject
     if samples is not None:
         subject = dataclasses.replace(subject, samples=samples)
     if device is not None:
         subject = dataclasses.replace(subject, device=device)
-    subject = calibrated(subject, data=calibration_data, samples=calibration_samples, repair=repair)
+    subject = calibrated(
+        subject, data=calibration_data, samples=calibration_samples, repair=chosen.repair
+    )
     prepared = prepare_subject(subject, workspace)
     if subject.calibration_samples != chosen.subject.calibration_samples:
         say_notes(prepared.subject.notes)
-    recovery = repaired(prepared, chosen, repair)
+    recovery = repaired(prepared, chosen)
     found = evaluated(prepared, chosen, recovery, latency_seconds=latency_seconds)
     if as_json:
         print_json(found)
@@ -91,21 +96,24 @@ def evaluate(
     _print(plan, found, prepared.subject.task.words)
 
 
-def check_plan_repair(name: str) -> None:
-    """Check the name of a repair before anything is loaded.
+def repaired(prepared: PreparedSubject, plan: Plan) -> Recovery | None:
+    """Return a plan repaired as it says, under a progress bar; None for ``none``."""
+    if plan.repair == NO_REPAIR:
+        return None
+    with _progress("repairing") as show:
+        return recovery.repaired_plan(prepared, plan, progress=show)
+
+
+def with_repair(plan: Plan, asked: str | None) -> Plan:
+    """Return a plan with the repair that the option names; its own without.
 
     Raises:
         UnknownNameError: No such repair.
     """
-    check_repair(name, known=(NO_REPAIR, *plan_repairs()))
-
-
-def repaired(prepared: PreparedSubject, plan: Plan, method: str) -> Recovery | None:
-    """Repair a plan's model under a progress bar; None for ``none``."""
-    if method == NO_REPAIR:
-        return None
-    with _progress("repairing") as show:
-        return recovery.recover_plan(prepared, plan, method=method, progress=show)
+    if asked is None:
+        return plan
+    check_repair(asked, known=(NO_REPAIR, *plan_repairs()))
+    return dataclasses.replace(plan, repair=asked)
 
 
 def evaluated(

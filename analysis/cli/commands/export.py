@@ -11,10 +11,10 @@ import typer
 from analysis import interop
 from analysis.cli.commands.evaluate import (
     PlanFile,
-    check_plan_repair,
+    Repair,
     evaluated,
-    repair_help,
     repaired,
+    with_repair,
 )
 from analysis.cli.options import (
     CalibrationData,
@@ -29,7 +29,6 @@ from analysis.cli.options import (
 )
 from analysis.cli.output import print_json, print_table, say, say_notes
 from analysis.interop import FORMATS
-from analysis.repairs import NO_REPAIR
 from pruners.errors import UnknownNameError
 from pruners.registry import described
 
@@ -47,13 +46,7 @@ def export(
         str,
         typer.Option("--format", help=f"What to write. {described(FORMATS)}.", metavar="FORMAT"),
     ] = "zip",
-    repair: Annotated[
-        str,
-        typer.Option(
-            help=repair_help("Export the model repaired without training, as in evaluate."),
-            metavar="NAME",
-        ),
-    ] = NO_REPAIR,
+    repair: Repair = None,
     calibration_samples: CalibrationSamples = None,
     calibration_data: CalibrationData = None,
     measures: Annotated[
@@ -64,17 +57,16 @@ def export(
 ) -> None:
     """Write a plan, the smaller model or the points as files."""
     FORMATS.get(format).ready()
-    check_plan_repair(repair)
-    chosen = plan_of_file(plan)
+    chosen = with_repair(plan_of_file(plan), repair)
     check_folder(out)
     subject = calibrated(
-        chosen.subject, data=calibration_data, samples=calibration_samples, repair=repair
+        chosen.subject, data=calibration_data, samples=calibration_samples, repair=chosen.repair
     )
     prepared = prepare_subject(subject, workspace)
     if subject.calibration_samples != chosen.subject.calibration_samples:
         say_notes(prepared.subject.notes)
     points = _points(chosen, prepared, workspace)
-    recovery = repaired(prepared, chosen, repair)
+    recovery = repaired(prepared, chosen)
     evaluation = evaluated(prepared, chosen, recovery) if measures else None
     found = interop.export(
         format,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis import allocation, plans
+from analysis import allocation, plans, repairs
 from analysis.allocation import BEST
-from analysis.cli.options import Json, Workspace, open_store, prepare_subject
+from analysis.cli.options import Json, Workspace, calibrated, open_store, prepare_subject
 from analysis.cli.output import print_json, print_table, say
+from analysis.repairs import REPAIRS
 from analysis.sentences import listed, plural
 from pruners.errors import InputError
 
@@ -41,9 +43,14 @@ def plan(given: Mapping[str, Any], workspace: Workspace = None, as_json: Json = 
     if not found.feasible:
         raise InputError(found.message or f"the budget {given['budget']} cannot be met")
     final = plans.resolve(prepared, found.plan)
+    repair = repairs.chosen_repair(prepared, given["repair"], semantics=row.spec.semantics)
+    subject = calibrated(final.subject, data=None, samples=None, repair=repair.name)
+    final = dataclasses.replace(final, subject=subject, repair=repair.name)
     plans.write_plan(final, given["out"])
     left_out = plans.left_out(prepared, row.spec.granularity)
     _report(prepared, final, found, left_out, out=given["out"], as_json=as_json)
+    if not as_json:
+        say(f"Repair: {REPAIRS.get(repair.name).help}; {repair.reason}.")
     return 0
 
 

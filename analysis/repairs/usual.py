@@ -1,0 +1,54 @@
+"""The repair that suits a subject: what a new plan begins with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from analysis.edits import PreparedSubject
+from analysis.repairs.registry import AUTO, NO_REPAIR, check_repair, plan_repairs
+from pruners.semantics import SEMANTICS
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A repair with the reason for it.
+
+    Attributes:
+        name: One of `analysis.repairs`.
+        reason: In plain words.
+    """
+
+    name: str
+    reason: str
+
+
+def usual_repair(prepared: PreparedSubject, *, semantics: str = "removal") -> Choice:
+    """Return the repair that suits a subject: ``lsq`` where it applies, else ``bn``, else none.
+
+    Args:
+        prepared: The subject.
+        semantics: What a pruned channel means, as in `SweepSpec`.
+    """
+    if prepared.subject.evaluation is None:
+        return Choice(NO_REPAIR, "there is no data to repair on")
+    if "lsq" in plan_repairs(removes=SEMANTICS.get(semantics).removes):
+        return Choice("lsq", "the layers behind what is removed are fitted to the dense ones")
+    if any(isinstance(item, nn.modules.batchnorm._BatchNorm) for item in prepared.model.modules()):
+        return Choice("bn", "masked channels leave batch-norm statistics to be estimated anew")
+    return Choice(NO_REPAIR, "nothing is removed that the next layers could be fitted to")
+
+
+def chosen_repair(prepared: PreparedSubject, asked: str, *, semantics: str = "removal") -> Choice:
+    """Return the repair that is asked for by its name, or the usual one for ``auto``.
+
+    Raises:
+        UnknownNameError: No such repair.
+        UnsupportedError: It does not fit the semantics.
+    """
+    if asked == AUTO:
+        return usual_repair(prepared, semantics=semantics)
+    removes = SEMANTICS.get(semantics).removes
+    found = check_repair(asked, removes=removes, known=(NO_REPAIR, *plan_repairs()))
+    return Choice(found.name, "as asked for")
