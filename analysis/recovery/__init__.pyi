@@ -1,10 +1,11 @@
 from .kept import repair_key, repaired_plan
 from .outcome import RecoveryReport, report
-from .plan_repair import Recovery, pruned_targets, recover_plan, recovered_model
+from .plan_repair import Recovery, Repairer, pruned_targets, recover_plan, recovered_model
 
 __all__ = [
     "Recovery",
     "RecoveryReport",
+    "Repairer",
     "pruned_targets",
     "recover_plan",
     "recovered_model",

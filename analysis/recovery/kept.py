@@ -25,7 +25,7 @@ from analysis.edits import Edit, PreparedSubject, digest
 from analysis.files import atomic
 from analysis.plans import require_fit, resolve
 from analysis.records import OnProgress, Plan, Seconds, decode_json
-from analysis.recovery.plan_repair import Recovery, pruned_targets, recover_plan
+from analysis.recovery.plan_repair import Recovery, Repairer, pruned_targets
 from analysis.repairs import NO_REPAIR
 from pruners.reconstruction import LayerRepair
 
@@ -85,13 +85,13 @@ def repaired_plan(
     Args:
         prepared: The subject; its model is left as found.
         plan: What is pruned, and how that is repaired.
-        progress: As in `recover_plan`.
+        progress: As in `Repairer.repair`.
 
     Returns:
         None where the plan says that nothing is repaired, or prunes nothing.
 
     Raises:
-        PruneScopeError: As `recover_plan`.
+        PruneScopeError: As `Repairer.repair`.
     """
     if plan.repair == NO_REPAIR or not any(item.kept < item.total for item in plan.entries):
         return None
@@ -101,12 +101,16 @@ def repaired_plan(
     with memory.turn(key):
         found = memory.get(key) or _read(prepared, key)
         if found is None:
-            found = recover_plan(prepared, plan, method=plan.repair, progress=progress)
+            found = _repairer(prepared, plan.repair).repair(plan, progress=progress)
             _write(prepared, key, found)
         memory.put(key, found)
     # Notes and names of a plan change nothing of its repair.
     entries = found.plan.entries
     return dataclasses.replace(found, plan=dataclasses.replace(plan, entries=entries))
+
+
+def _repairer(prepared: PreparedSubject, method: str) -> Repairer:
+    return prepared.once(("repairer", method), lambda: Repairer(prepared, method))
 
 
 def repair_key(prepared: PreparedSubject, plan: Plan) -> str:

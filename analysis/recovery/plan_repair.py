@@ -14,6 +14,7 @@ from analysis.edits import Edit, PreparedSubject, Target, edited_model
 from analysis.plans import mask_of_entry, plan_edit, require_fit, resolve
 from analysis.records import OnProgress, Plan
 from analysis.repairs import (
+    Batches,
     PlanWork,
     calibration_batches,
     check_repair,
@@ -23,9 +24,13 @@ from analysis.repairs import (
 from pruners.errors import InputError, UnknownNameError
 from pruners.float32 import strict
 from pruners.preserve import twin
-from pruners.reconstruction import LayerRepair
+from pruners.reconstruction import KnownLayers, LayerRepair
 from pruners.selection import kept_indices
 from pruners.semantics import SEMANTICS
+
+# Fitted layers of the plans that came before, and the calibration set, are kept up to these sizes.
+KNOWN_BYTES = 2**28
+BATCHES_BYTES = 2**28
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,11 +54,87 @@ class Recovery:
     seconds: float = 0.0
 
 
-@strict
+class Repairer:
+    """Repairs one plan after another, and only what the next one changes.
+
+    ``lsq`` and ``obs`` go from layer to layer: a plan that differs from an earlier one in some
+    groups has its layers fitted from the first that reads one of them on; those before are taken
+    over. The result is the same to the bit. Safe to use from several threads.
+
+    Args:
+        prepared: The subject; its model is left as found.
+        method: One of `plan_repairs`.
+        max_bytes: Memory for the layers that are kept.
+
+    Raises:
+        UnknownNameError: No such method.
+    """
+
+    def __init__(
+        self, prepared: PreparedSubject, method: str, *, max_bytes: int = KNOWN_BYTES
+    ) -> None:
+        if method not in plan_repairs():
+            raise UnknownNameError("recovery method", method, plan_repairs())
+        self._prepared, self._method = prepared, method
+        self._known = KnownLayers(max_bytes=max_bytes)
+        self._batches: Batches | None = None
+
+    @strict
+    def repair(self, plan: Plan, *, progress: OnProgress | None = None) -> Recovery:
+        """Repair the model of a plan on the calibration set.
+
+        Args:
+            plan: What is pruned; how it says that it is repaired does not matter.
+            progress: Told after each batch, layer or group, by what the method works through.
+
+        Raises:
+            UnsupportedError: The method does not fit the plan's semantics.
+            PlanError: The plan does not fit the subject.
+            InputError: There is no calibration data, or nothing is pruned.
+        """
+        repair = check_repair(self._method, removes=SEMANTICS.get(plan.semantics).removes)
+        if not any(entry.kept < entry.total for entry in plan.entries):
+            raise InputError("the plan prunes nothing, so there is nothing to recover")
+        plan = resolve(self._prepared, require_fit(self._prepared, plan))
+        # Repairs watch layers; what others run through the model meanwhile is not theirs.
+        watched = dataclasses.replace(self._prepared.subject, model=twin(self._prepared.model))
+        prepared = dataclasses.replace(self._prepared, subject=watched)
+        batches = self._calibration()
+        start = time.perf_counter()
+        if repair.choose is not None:
+            plan = repair.choose(prepared, plan, batches)
+        assert repair.in_plans is not None
+        with torch.inference_mode(mode=False):
+            edit = plan_edit(prepared, plan)
+            student = open_student(prepared, edit.kept)
+            pruned = list(pruned_targets(prepared, plan))
+            work = PlanWork(prepared, edit, pruned, student, batches, progress, self._known)
+            repaired = repair.in_plans(work)
+        dense = {**prepared.evaluator.state, **edit.tensors}
+        tensors = {**edit.tensors, **student.full(repaired.edit, dense)}
+        return Recovery(
+            plan,
+            dataclasses.replace(edit, tensors=tensors),
+            repaired.layers,
+            repaired.skipped,
+            self._method,
+            time.perf_counter() - start,
+        )
+
+    def _calibration(self) -> Batches:
+        """Return the calibration set; read once where it is small."""
+        if self._batches is not None:
+            return self._batches
+        batches = calibration_batches(self._prepared)
+        if sum(inputs.nbytes for inputs, _ in batches) <= BATCHES_BYTES:
+            self._batches = batches
+        return batches
+
+
 def recover_plan(
     prepared: PreparedSubject, plan: Plan, *, method: str, progress: OnProgress | None = None
 ) -> Recovery:
-    """Repair the model of a plan on the calibration set.
+    """Repair the model of one plan; see `Repairer`.
 
     Args:
         prepared: The subject; its model is left as found.
@@ -67,36 +148,7 @@ def recover_plan(
         PlanError: The plan does not fit the subject.
         InputError: There is no calibration data, or nothing is pruned.
     """
-    if method not in plan_repairs():
-        raise UnknownNameError("recovery method", method, plan_repairs())
-    repair = check_repair(method, removes=SEMANTICS.get(plan.semantics).removes)
-    if not any(entry.kept < entry.total for entry in plan.entries):
-        raise InputError("the plan prunes nothing, so there is nothing to recover")
-    plan = resolve(prepared, require_fit(prepared, plan))
-    # Repairs watch layers; what others run through the model meanwhile is not theirs.
-    watched = dataclasses.replace(prepared.subject, model=twin(prepared.model))
-    prepared = dataclasses.replace(prepared, subject=watched)
-    batches = calibration_batches(prepared)
-    start = time.perf_counter()
-    if repair.choose is not None:
-        plan = repair.choose(prepared, plan, batches)
-    assert repair.in_plans is not None
-    with torch.inference_mode(mode=False):
-        edit = plan_edit(prepared, plan)
-        student = open_student(prepared, edit.kept)
-        pruned = list(pruned_targets(prepared, plan))
-        work = PlanWork(prepared, edit, pruned, student, batches, progress)
-        repaired = repair.in_plans(work)
-    dense = {**prepared.evaluator.state, **edit.tensors}
-    tensors = {**edit.tensors, **student.full(repaired.edit, dense)}
-    return Recovery(
-        plan,
-        dataclasses.replace(edit, tensors=tensors),
-        repaired.layers,
-        repaired.skipped,
-        method,
-        time.perf_counter() - start,
-    )
+    return Repairer(prepared, method, max_bytes=0).repair(plan, progress=progress)
 
 
 def pruned_targets(prepared: PreparedSubject, plan: Plan) -> Iterable[tuple[Target, Tensor]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from analysis.repairs.student import Student
 from pruners.errors import InputError
 from pruners.reconstruction import (
     Fit,
+    KnownLayers,
     Repair,
     batch_norm_buffers,
     least_squares,
@@ -37,6 +39,7 @@ class PlanWork:
         student: The model that is repaired.
         batches: The calibration set.
         progress: Told after each batch, layer or group, by what the repair works through.
+        known: Layers that this repair fitted before on this subject; None where none are kept.
     """
 
     prepared: PreparedSubject
@@ -45,6 +48,7 @@ class PlanWork:
     student: Student
     batches: Batches
     progress: OnProgress | None
+    known: KnownLayers | None = None
 
     @property
     def start(self) -> dict[str, Tensor]:
@@ -89,6 +93,8 @@ def obs_plan(work: PlanWork) -> Repair:
 def fitted_plan(work: PlanWork, *, fit: Fit) -> Repair:
     """Fit all pruned layers to the dense ones, one after another."""
     masks = joint_masks(work.prepared, work.pruned, leave=work.unseen)
+    # Without a graph nobody knows that the model calls the same layers for all inputs.
+    known = None if work.prepared.graph is None else work.known
     result = repair_layers(
         work.student.model,
         work.batches,
@@ -97,10 +103,18 @@ def fitted_plan(work: PlanWork, *, fit: Fit) -> Repair:
         fit=fit,
         teacher=work.prepared.model if work.student.is_smaller else None,
         rows=work.student.rows,
+        known=known,
+        context=_student_digest(work),
         progress=counting(work.progress, "layers"),
     )
     left = dict.fromkeys(work.unseen, "evaluated by physical removal, which has no repair")
     return dataclasses.replace(result, skipped={**result.skipped, **left})
+
+
+def _student_digest(work: PlanWork) -> bytes:
+    """Return what tells smaller models apart."""
+    kept = sorted(work.edit.kept.items()) if work.student.is_smaller else ()
+    return hashlib.blake2b(repr(kept).encode()).digest()
 
 
 def tuned_plan(work: PlanWork) -> Repair:

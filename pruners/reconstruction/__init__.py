@@ -1,13 +1,8 @@
 """Repairs of weights without training."""
 
 from pruners.reconstruction.batch_norm import batch_norm_buffers
-from pruners.reconstruction.layerwise import (
-    Fit,
-    LayerRepair,
-    Repair,
-    repair_layers,
-    repair_one,
-)
+from pruners.reconstruction.known import KnownLayers, LayerRepair
+from pruners.reconstruction.layerwise import Fit, Repair, repair_layers, repair_one
 from pruners.reconstruction.lsq import least_squares
 from pruners.reconstruction.mask_search import search_mask, unit_gate_gradients
 from pruners.reconstruction.moments import Moments, capture_moments, layer_calls
@@ -16,6 +11,7 @@ from pruners.reconstruction.scaling import unit_scales
 
 __all__ = [
     "Fit",
+    "KnownLayers",
     "LayerRepair",
     "Moments",
     "Repair",

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from pruners.errors import InputError
 from pruners.float32 import strict
 from pruners.layers import find_layer, to_native, to_output_first
+from pruners.reconstruction.known import KnownLayers, LayerRepair, Repaired, layer_keys
 from pruners.reconstruction.lsq import least_squares
 from pruners.reconstruction.moments import Batches, LayerCalls, Moments, layer_calls
 from pruners.reconstruction.sources import MomentSource
@@ -36,21 +37,6 @@ class Fit(Protocol):
             bias: ``(O,)`` or None.
             mask: Of the weight's shape, True = keep.
         """
-
-
-@dataclass(frozen=True, slots=True)
-class LayerRepair:
-    """What a repair did for one layer.
-
-    Attributes:
-        layer: Module name.
-        error_before: Mean squared output error of masking alone, per token and channel.
-        error_after: The same after the repair, on the same calibration data.
-    """
-
-    layer: str
-    error_before: float
-    error_after: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,6 +64,8 @@ def repair_layers(
     fit: Fit = least_squares,
     teacher: nn.Module | None = None,
     rows: Mapping[str, Tensor] | None = None,
+    known: KnownLayers | None = None,
+    context: bytes = b"",
     progress: Callable[[int, int], None] | None = None,
     memory_limit: int = DEFAULT_MEMORY_LIMIT,
 ) -> Repair:
@@ -92,6 +80,10 @@ def repair_layers(
         fit: How a layer is fitted: `least_squares` or `obs_fit`, for example.
         teacher: The dense model if ``model`` is a smaller one; see `capture_moments`.
         rows: Output channels of the teacher's layers that the smaller ones have.
+        known: Layers that were repaired before: those are taken over, to the bit what they would
+            be, and the others are added. Only for models that call the same layers for all inputs.
+        context: What repairs in ``known`` depend on beside ``edit`` and ``masks``, where it is not
+            the same for all of them: how a layer is fitted, for example.
         progress: Called with layers done and their number.
         memory_limit: Bytes that the values of all batches may take at once. Where they take more,
             the time grows with the square of the depth; see `MomentSource`.
@@ -100,23 +92,38 @@ def repair_layers(
         InputError: There are no batches.
     """
     calls, skipped = _repairable(model, batches, list(masks))
+    keys: dict[str, bytes] = {}
+    found: dict[str, Repaired] = {}
+    if known is not None:
+        keys = layer_keys(model, calls, edit=edit, masks=masks, context=context)
+        found = {name: item for name, key in keys.items() if (item := known.get(key)) is not None}
     current = dict(edit)
-    repaired = []
+    for new, _ in found.values():
+        current.update(new)
+    missing = {name: item for name, item in calls.items() if name not in found}
     source = MomentSource(
-        model, batches, calls, edit=edit, teacher=teacher, rows=rows, memory_limit=memory_limit
+        model,
+        batches,
+        missing,
+        edit=current,
+        teacher=teacher,
+        rows=rows,
+        memory_limit=memory_limit,
     )
     with closing(source):
-        for done, name in enumerate(calls, start=1):
+        for done, name in enumerate(missing, start=1 + len(found)):
             mask = masks[f"{name}.weight"]
             new, result = repair_one(
                 model, name, moments=source.at(name), mask=mask, fit=fit, edit=current
             )
             source.repaired(new)
             current.update(new)
-            repaired.append(result)
+            found[name] = new, result
+            if known is not None and name in keys:
+                known.put(keys[name], found[name])
             if progress is not None:
                 progress(done, len(calls))
-    return Repair(edit=current, layers=tuple(repaired), skipped=skipped)
+    return Repair(edit=current, layers=tuple(found[name][1] for name in calls), skipped=skipped)
 
 
 @strict

@@ -46,13 +46,6 @@ def repair_help(what: str) -> str:
     return f"{what} {described(map(REPAIRS.get, (NO_REPAIR, *plan_repairs())))}."
 
 
-Repair = Annotated[
-    str | None,
-    typer.Option(
-        help=f"{repair_help('Repair without training.')}  [default: that of the plan]",
-        metavar="NAME",
-    ),
-]
 PlanFile = Annotated[Path, typer.Option("--plan", help="Plan file.", metavar="FILE")]
 
 
@@ -62,7 +55,13 @@ def evaluate(
         int | None,
         typer.Option(help="Samples to evaluate.  [default: those of the plan]", metavar="N"),
     ] = None,
-    repair: Repair = None,
+    repair: Annotated[
+        str | None,
+        typer.Option(
+            help=repair_help("Repair without training.") + "  [default: that of the plan]",
+            metavar="NAME",
+        ),
+    ] = None,
     calibration_samples: CalibrationSamples = None,
     calibration_data: CalibrationData = None,
     latency_seconds: Annotated[

@@ -11,8 +11,8 @@ import typer
 from analysis import interop
 from analysis.cli.commands.evaluate import (
     PlanFile,
-    Repair,
     evaluated,
+    repair_help,
     repaired,
     with_repair,
 )
@@ -46,7 +46,14 @@ def export(
         str,
         typer.Option("--format", help=f"What to write. {described(FORMATS)}.", metavar="FORMAT"),
     ] = "zip",
-    repair: Repair = None,
+    repair: Annotated[
+        str | None,
+        typer.Option(
+            help=repair_help("Export the model repaired without training.")
+            + "  [default: that of the plan]",
+            metavar="NAME",
+        ),
+    ] = None,
     calibration_samples: CalibrationSamples = None,
     calibration_data: CalibrationData = None,
     measures: Annotated[

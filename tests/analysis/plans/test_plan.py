@@ -119,7 +119,7 @@ def test_round_trip(tmp_path: Path) -> None:
     plan = plans.lock(plans.set_ratio(start(), "conv2", 0.5), "conv1")
     path = plans.write_plan(plan, tmp_path / "deep" / "plan.json")
     assert plans.read_plan(path) == plan
-    assert json.loads(path.read_text())["schema_version"] == 1
+    assert json.loads(path.read_text())["schema_version"] == 2
     assert [item.name for item in path.parent.iterdir()] == ["plan.json"]
 
 

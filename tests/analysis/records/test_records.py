@@ -252,7 +252,7 @@ ENTRY = {
 SUBJECT = {"model": "m"}
 PLAN = {"subject": SUBJECT, "fingerprint": "f", "entries": [ENTRY, ENTRY, ENTRY, ENTRY]}
 SWEEP = {"subject": SUBJECT}
-NEWER = "written by a newer program (schema version 9, this one reads up to 1); update PruneScope"
+NEWER = "written by a newer program (schema version 9, this one reads up to {}); update PruneScope"
 
 
 def entry(**changes: Any) -> dict[str, Any]:
@@ -285,13 +285,17 @@ def entry(**changes: Any) -> dict[str, Any]:
         (Plan, {**PLAN, "subject": "m"}, 'Plan.subject: expected object, found "m"'),
         (Plan, {**PLAN, "subject": {"model": 5}}, "Plan.subject.model: expected str, found 5"),
         (Plan, {**PLAN, "run": [1]}, "Plan.run: expected str or null, found array of length 1"),
-        (Plan, {**PLAN, "schema_version": 9}, f"Plan: {NEWER}"),
+        (Plan, {**PLAN, "schema_version": 9}, f"Plan: {NEWER.format(2)}"),
         (
             Plan,
             {**PLAN, "schema_version": 1.0},
             "Plan.schema_version: expected int >= 1, found 1.0",
         ),
-        (Plan, {**PLAN, "subject": {**SUBJECT, "schema_version": 9}}, f"Plan.subject: {NEWER}"),
+        (
+            Plan,
+            {**PLAN, "subject": {**SUBJECT, "schema_version": 9}},
+            f"Plan.subject: {NEWER.format(1)}",
+        ),
         (Plan, [], "Plan: expected object, found array of length 0"),
         (Plan, {}, "Plan: missing fields subject, fingerprint, entries"),
         (SweepSpec, {**SWEEP, "criteria": 5}, "SweepSpec.criteria: expected array, found 5"),
