@@ -78,6 +78,11 @@ class Classification(RightAnswers, Task):
         """Return which samples get the same top-1 answer, ``(N,)``."""
         return outputs.argmax(1) == others.argmax(1)
 
+    def distance(self, dense: Tensor, outputs: Tensor) -> Tensor:
+        """Return the divergence of the softmax from the dense one in nats, ``(N,)``."""
+        gaps = _divergence(F.log_softmax(dense.float(), 1), F.log_softmax(outputs.float(), 1))
+        return gaps.sum(1)
+
     def loss(self, outputs: Tensor, targets: Tensor, reduction: Reduction = "mean") -> Tensor:
         """Return the cross-entropy in nats."""
         return cross_entropy(outputs, targets, reduction)
@@ -98,8 +103,7 @@ class Classification(RightAnswers, Task):
         dense_right, right = dense_top == truth, top == truth
         log_dense = F.log_softmax(dense.to(wide), 1)
         log_pruned = F.log_softmax(outputs.to(wide), 1)
-        # Where the dense model gives no chance at all, 0 * (-inf) is 0.
-        gaps = torch.where(log_dense.exp() > 0, log_dense.exp() * (log_dense - log_pruned), 0.0)
+        gaps = _divergence(log_dense, log_pruned)
         if targets is None:
             # Keeps a NaN visible that the missing loss would hide.
             loss = (outputs.to(wide) * 0).sum()
@@ -146,6 +150,13 @@ class Classification(RightAnswers, Task):
         flags = torch.stack([torch.ones_like(before), before, before & ~after, after & ~before], 1)
         counts = torch.zeros(dense.shape[1], 4, dtype=torch.int64, device=truth.device)
         return counts.index_add_(0, truth, flags.to(torch.int64))
+
+
+def _divergence(log_dense: Tensor, log_pruned: Tensor) -> Tensor:
+    """Return each class' part of the Kullback-Leibler divergence, ``(N, classes)``."""
+    # Where the dense model gives no chance at all, 0 * (-inf) is 0.
+    shares = log_dense.exp()
+    return torch.where(shares > 0, shares * (log_dense - log_pruned), 0.0)
 
 
 CLASSIFICATION = Classification()

@@ -63,6 +63,12 @@ class Task(Scoring, Protocol):
     def agree(self, outputs: Tensor, others: Tensor) -> Tensor:
         """Return which samples get the same answer from two models, bool ``(N,)``."""
 
+    def distance(self, dense: Tensor, outputs: Tensor) -> Tensor:
+        """Return how far each sample's output is from the dense model's, ``(N,)``: 0 if equal.
+
+        Smooth where `scores` jumps, so that few samples tell which of two plans is better.
+        """
+
     def loss(self, outputs: Tensor, targets: Tensor, reduction: Reduction = "mean") -> Tensor:
         """Return the loss that training lowers: of each sample ``(N,)``, its mean, or its sum."""
 

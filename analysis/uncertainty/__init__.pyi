@@ -1,4 +1,5 @@
 from .intervals import Interval, wilson
+from .mean_test import MeanTest
 from .paired import paired_drop, paired_drops
 from .sequential import BETS, Decision, DropTest
 
@@ -7,6 +8,7 @@ __all__ = [
     "Decision",
     "DropTest",
     "Interval",
+    "MeanTest",
     "paired_drop",
     "paired_drops",
     "wilson",

@@ -69,6 +69,17 @@ class Split:
     def __len__(self) -> int:
         return len(self.indices)
 
+    def of(self, indices: Sequence[int]) -> Split:
+        """Return other samples of the same source, read in the same way."""
+        return Split(
+            self.source,
+            indices,
+            task=self._task,
+            classes=self._classes,
+            device=self._device,
+            preload_bytes=self._preload_bytes,
+        )
+
     def preload(self) -> None:
         """Read a small subset into the device's memory now: what is wrong shows at once."""
         if self.is_small and self._memory is None:

@@ -1,0 +1,132 @@
+"""What each group costs alone, after the repair, on the search data."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis.curves import curve_arrays, is_known, points_table
+from analysis.edits import PreparedSubject
+from analysis.measuring import Cancel
+from analysis.records import Plan, Progress, Sums, SweepSpec, SweepUpdate
+from analysis.repairs import NO_REPAIR, sweep_repairs
+from analysis.sweeps import PlannedSweep, iter_sweep, plan_sweep
+from analysis.tasks import Scoring
+
+RATIOS = tuple(number / 10 for number in range(1, 10))
+# Smooth where drops jump; tasks without it are judged by their drop.
+COST, DROP = "kl", "accuracy_drop"
+POINT = ("criterion", "granularity", "layer", "group", "ratio_requested", "kept", "total")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Curve:
+    """Cost of one group alone by the number of units that stay: falling.
+
+    Attributes:
+        kept: Rising.
+        costs: Never rising.
+    """
+
+    kept: np.ndarray
+    costs: np.ndarray
+
+    def at(self, kept: int) -> float:
+        """Return the cost at a number of kept units, by straight lines between points."""
+        return float(np.interp(kept, self.kept, self.costs))
+
+
+Curves = Mapping[str, Mapping[str, Curve]]
+
+
+def measured_alone(
+    prepared: PreparedSubject, plan: Plan, criteria: Sequence[str], *, cancel: Cancel
+) -> Iterator[Progress | pd.DataFrame]:
+    """Measure every entry of a plan alone, after its repair where points have it.
+
+    Args:
+        prepared: The subject on its search data.
+        plan: Lists an entry for each target.
+        criteria: The criteria to measure.
+        cancel: Asked before each point.
+
+    Yields:
+        How far it is, and at the end the points table; without it if it was cancelled.
+    """
+    repair = plan.repair if plan.repair in sweep_repairs() else NO_REPAIR
+    table = yield from _swept(prepared, plan, criteria, repair, cancel)
+    if table is None:
+        return
+    failed = table[table["status"] == "failed"]
+    if repair != NO_REPAIR and len(failed):
+        # Groups that only removal evaluates have no repair of single points.
+        layers = set(failed["layer"])
+        rest = tuple(entry for entry in plan.entries if entry.layer in layers)
+        raw = yield from _swept(
+            prepared, dataclasses.replace(plan, entries=rest), criteria, NO_REPAIR, cancel
+        )
+        if raw is None:
+            return
+        table = pd.concat([table[~table["layer"].isin(layers)], raw], ignore_index=True)
+    yield table
+
+
+def _swept(
+    prepared: PreparedSubject, plan: Plan, criteria: Sequence[str], repair: str, cancel: Cancel
+) -> Generator[Progress, None, pd.DataFrame | None]:
+    spec = SweepSpec(
+        subject=plan.subject,
+        criteria=tuple(criteria),
+        granularity=plan.entries[0].granularity,
+        ratios=RATIOS,
+        layers=",".join(entry.layer for entry in plan.entries),
+        repair=repair,
+        semantics=plan.semantics,
+        reduction=plan.reduction,
+    )
+    planned = plan_sweep(prepared, spec)
+    update: SweepUpdate | None = None
+    for update in iter_sweep(planned, cancel=cancel):
+        yield update.progress
+    return None if update is None or cancel() else _table(planned, update)
+
+
+def _table(planned: PlannedSweep, update: SweepUpdate) -> pd.DataFrame:
+    rows = [
+        {
+            **{name: getattr(point.key, name) for name in POINT},
+            "params": point.params,
+            "macs": point.macs,
+            "status": "failed" if point.key in update.failed else "measured",
+            "sums": update.sums.get(point.key, Sums()),
+        }
+        for point in planned.identified
+    ]
+    return points_table(
+        "search",
+        rows,
+        baselines={update.baseline.samples: update.baseline},
+        has_labels=planned.prepared.subject.has_labels,
+        task=planned.spec.subject.task,
+    )
+
+
+def read_curves(points: pd.DataFrame, plan: Plan, scoring: Scoring) -> Curves:
+    """Return the curves by the name of the entry and criterion."""
+    column = COST if COST in scoring.columns else DROP
+    totals = {entry.layer: (entry.name, entry.total) for entry in plan.entries}
+    found: dict[str, dict[str, Curve]] = {}
+    for (criterion, _, layer), arrays in curve_arrays(points[is_known(points)], ["kept", column]):
+        if layer not in totals:
+            continue
+        name, total = totals[layer]
+        kept = np.append(arrays["kept"].astype(float), total)
+        costs = np.append(arrays[column].astype(float), 0.0)
+        order = np.argsort(kept)
+        falling = np.maximum.accumulate(np.clip(costs[order], 0.0, None)[::-1])[::-1]
+        found.setdefault(name, {})[criterion] = Curve(kept[order], falling)
+    return found
