@@ -201,6 +201,32 @@ PLAN_OPTIONS = Registry(
             type=bool,
             default=False,
         ),
+        PlanOption(
+            name="trials",
+            label="Trials",
+            help="Plans that a search tries after the first ones",
+            metavar="N",
+            type=int,
+            default=60,
+            least=0,
+        ),
+        PlanOption(
+            name="minutes",
+            label="Minutes",
+            help="Time after which a search tries no new plan",
+            metavar="X",
+            type=float | None,
+            unset="no limit",
+            least=0,
+        ),
+        PlanOption(
+            name="confidence",
+            label="Confidence",
+            help="With which a search holds a drop, from 0.5 up to but not 1",
+            metavar="X",
+            type=float,
+            default=0.9,
+        ),
     ),
 )
 

@@ -47,6 +47,14 @@ STRATEGIES = Registry(
             needs=frozenset({"ratio", "budgets"}),
             fn=lambda request: allocation.fill_by_rank(request),
         ),
+        Strategy(
+            "search",
+            "Search",
+            "Plans measured after their repair, on samples that are not evaluated: from the best of "
+            "the other strategies by trades between layers.",
+            needs=frozenset({"budgets"}),
+            fn=None,
+        ),
     ),
 )
 
@@ -62,6 +70,8 @@ def allocate(name: str, request: Request) -> Allocation:
         InputError: The request lacks what the strategy needs, or asks for two things at once.
     """
     chosen = STRATEGIES.get(name)
+    if chosen.fn is None:
+        raise InputError(f"strategy {name} measures plans: see `analysis.search.iter_search`")
     if "points" in chosen.needs and (request.points is None or request.points.empty):
         raise InputError(f"strategy {name} reads measured curves: run a sweep first")
     levels = sorted(chosen.needs - {"points"})

@@ -93,11 +93,16 @@ class Strategy:
         help: What it does, one sentence.
         needs: What it needs of a request: ``points`` and one of ``ratio``, ``tolerance``,
             ``budgets``.
-        fn: The function.
+        fn: The function; None where plans are measured instead of reading curves.
     """
 
     name: str
     label: str
     help: str
     needs: frozenset[str]
-    fn: Callable[[Request], Allocation]
+    fn: Callable[[Request], Allocation] | None
+
+    @property
+    def measures(self) -> bool:
+        """Whether it measures plans, which takes minutes: by `analysis.search`, not `allocate`."""
+        return self.fn is None

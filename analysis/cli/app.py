@@ -23,6 +23,7 @@ from analysis.cli.commands import (
     recover,
     runs,
     serve,
+    shrink,
     sweep,
 )
 from analysis.cli.declared import with_options
@@ -48,6 +49,7 @@ def build_app() -> typer.Typer:
     app.command("inspect")(inspect.inspect)
     app.command("sweep")(with_options(OPTIONS)(sweep.sweep))
     app.command("plan")(with_options(PLAN_OPTIONS)(plan.plan))
+    app.command("shrink")(with_options(shrink.shrink_options())(shrink.shrink))
     app.command("evaluate")(evaluate.evaluate)
     app.command("recover")(recover.recover)
     app.command("export")(export.export)

@@ -9,17 +9,17 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.curves import curve_arrays, is_known, points_table
+from analysis.curves import DROP, cost_metric, costs, curve_arrays, is_known, points_table
 from analysis.edits import PreparedSubject
 from analysis.measuring import Cancel
 from analysis.records import Plan, Progress, Sums, SweepSpec, SweepUpdate
 from analysis.repairs import NO_REPAIR, sweep_repairs
 from analysis.sweeps import PlannedSweep, iter_sweep, plan_sweep
-from analysis.tasks import Scoring
 
+SAMPLES = 500
 RATIOS = tuple(number / 10 for number in range(1, 10))
 # Smooth where drops jump; tasks without it are judged by their drop.
-COST, DROP = "kl", "accuracy_drop"
+SMOOTH = "kl"
 POINT = ("criterion", "granularity", "layer", "group", "ratio_requested", "kept", "total")
 
 
@@ -57,6 +57,7 @@ def measured_alone(
     Yields:
         How far it is, and at the end the points table; without it if it was cancelled.
     """
+    prepared = _on_fewer(prepared)
     repair = plan.repair if plan.repair in sweep_repairs() else NO_REPAIR
     table = yield from _swept(prepared, plan, criteria, repair, cancel)
     if table is None:
@@ -73,6 +74,16 @@ def measured_alone(
             return
         table = pd.concat([table[~table["layer"].isin(layers)], raw], ignore_index=True)
     yield table
+
+
+def _on_fewer(prepared: PreparedSubject) -> PreparedSubject:
+    """Return the subject with the first of its search data: curves need not be that sharp."""
+    split = prepared.subject.evaluation
+    if split is None or len(split) <= SAMPLES:
+        return prepared
+    fewer = split.of(split.indices[:SAMPLES])
+    subject = dataclasses.replace(prepared.subject, evaluation=fewer)
+    return dataclasses.replace(prepared, subject=subject)
 
 
 def _swept(
@@ -115,9 +126,15 @@ def _table(planned: PlannedSweep, update: SweepUpdate) -> pd.DataFrame:
     )
 
 
-def read_curves(points: pd.DataFrame, plan: Plan, scoring: Scoring) -> Curves:
+def cost_name(task: str) -> str:
+    """Return the name of the cost that a search adds up over groups."""
+    return SMOOTH if SMOOTH in costs(task) else DROP
+
+
+def read_curves(points: pd.DataFrame, plan: Plan) -> Curves:
     """Return the curves by the name of the entry and criterion."""
-    column = COST if COST in scoring.columns else DROP
+    task = plan.subject.task
+    column = cost_metric(cost_name(task), task).column
     totals = {entry.layer: (entry.name, entry.total) for entry in plan.entries}
     found: dict[str, dict[str, Curve]] = {}
     for (criterion, _, layer), arrays in curve_arrays(points[is_known(points)], ["kept", column]):
@@ -125,8 +142,8 @@ def read_curves(points: pd.DataFrame, plan: Plan, scoring: Scoring) -> Curves:
             continue
         name, total = totals[layer]
         kept = np.append(arrays["kept"].astype(float), total)
-        costs = np.append(arrays[column].astype(float), 0.0)
+        values = np.append(arrays[column].astype(float), 0.0)
         order = np.argsort(kept)
-        falling = np.maximum.accumulate(np.clip(costs[order], 0.0, None)[::-1])[::-1]
+        falling = np.maximum.accumulate(np.clip(values[order], 0.0, None)[::-1])[::-1]
         found.setdefault(name, {})[criterion] = Curve(kept[order], falling)
     return found

@@ -89,13 +89,3 @@ def on_search_data(prepared: PreparedSubject, data: SearchData) -> PreparedSubje
     fingerprint = data.split.fingerprint(subject.files)
     searched = dataclasses.replace(subject, evaluation=data.split, data_fingerprint=fingerprint)
     return dataclasses.replace(prepared, subject=searched)
-
-
-def quick_calibration(prepared: PreparedSubject, samples: int) -> PreparedSubject:
-    """Return the subject with the first samples of its calibration set only: for trial repairs."""
-    calibration = prepared.subject.calibration
-    if calibration is None or len(calibration) <= samples:
-        return prepared
-    fewer = calibration.of(calibration.indices[:samples])
-    subject = dataclasses.replace(prepared.subject, calibration=fewer)
-    return dataclasses.replace(prepared, subject=subject)

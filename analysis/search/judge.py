@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -59,13 +59,9 @@ class Judge:
         assert split is not None
         self._prepared, self._alpha = prepared, alpha
         self._slices = Slices(split, SLICE, come_back=True)
+        self._looks = _looks(self._slices.ends)
         self._runner = EditRunner(prepared, keep_bytes=KEEP_BYTES)
         self._repairer = None if repair == NO_REPAIR else Repairer(prepared, repair)
-
-    @property
-    def samples(self) -> int:
-        """Samples of the search data."""
-        return self._slices.total
 
     def score(self, plan: Plan, rival: Scored | None = None) -> Scored:
         """Measure a plan; against a rival only until it is clear whether it is better.
@@ -75,7 +71,7 @@ class Judge:
             InputError: Its outputs are not finite.
         """
         plan, edit = self._repaired(plan)
-        test = MeanTest(len(self._slices), self._alpha)
+        test = MeanTest(len(self._looks), self._alpha)
         wins: bool | None = None
         costs: list[Tensor] = []
         sums = Sums()
@@ -91,13 +87,13 @@ class Judge:
         before = 0
         for found in loop:
             sums += found.require(PLAN)
-            if rival is None:
+            # A winner is measured to the end: it is the next one's rival.
+            if rival is None or wins or sums.samples not in self._looks:
                 continue
-            part = torch.cat(costs)[before:]
-            shift = part - rival.costs[before : before + len(part)]
-            before += len(part)
-            wins = test.update(float(shift.mean()), float(shift.var(correction=0)), len(part))
-            if wins is not None:
+            shift = torch.cat(costs)[before:] - rival.costs[before : sums.samples]
+            before = sums.samples
+            wins = test.update(float(shift.mean()), float(shift.var(correction=0)), len(shift))
+            if wins is False:
                 break
         return Scored(plan, torch.cat(costs), sums, wins, test.error)
 
@@ -107,3 +103,14 @@ class Judge:
             return plan, plan_edit(self._prepared, plan)
         found = self._repairer.repair(plan)
         return found.plan, found.edit
+
+
+def _looks(ends: Sequence[int]) -> frozenset[int]:
+    """Return after how many samples plans are compared: each time twice as many, and at the end."""
+    looks = {ends[-1]}
+    wanted = ends[0]
+    for end in ends:
+        if end >= wanted:
+            looks.add(end)
+            wanted = 2 * end
+    return frozenset(looks)

@@ -5,9 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from analysis.records import Count, Document, Plan, PositiveCount, Progress, Record, Share, Seconds
+from analysis.records import (
+    Count,
+    Document,
+    Plan,
+    Progress,
+    Recipe,
+    Record,
+    Seconds,
+    Share,
+)
+
+if TYPE_CHECKING:
+    from analysis.tasks import Words
 
 CRITERIA = ("l1", "taylor")
 TRIALS = 60
@@ -18,27 +30,21 @@ class Aim(Record):
     """What a search is asked for.
 
     Attributes:
-        budgets: Limits of size that all hold, as in ``macs=0.5``.
-        max_drop: The smallest plan is looked for that loses at most this, a fraction; None: the
-            best plan within the budgets.
-        confidence: With which the drop is at most that, on the search data, one-sided.
-        measure: What is made small where there is no budget of size: ``macs`` or ``params``.
+        recipe: Budgets and constraints. With a budget in ``drop`` the smallest plan is looked for
+            that loses at most that; else the best one within the budgets.
+        confidence: With which the drop is at most that on the search data, one-sided, 0.5..1.
+        measure: What is made small where no budget of size says it: ``macs`` or ``params``.
         criteria: Criteria that it may choose from, a group at a time.
         trials: Plans that are tried at most after the first ones.
         seconds: Wall time after which no new plan is tried; None: no limit.
-        calibration_samples: With which trials are repaired; the answer has the whole set.
-        round_to: Kept channels are a multiple of this.
     """
 
-    budgets: tuple[str, ...] = ()
-    max_drop: Share | None = None
+    recipe: Recipe
     confidence: Share = 0.9
     measure: str = "macs"
     criteria: tuple[str, ...] = CRITERIA
     trials: Count = TRIALS
     seconds: Seconds | None = None
-    calibration_samples: PositiveCount = 128
-    round_to: PositiveCount = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +64,8 @@ class Tried(Record):
         share: What is left of the dense model.
         cost: Mean distance of its outputs from the dense ones.
         drop: Drop of the score on the search data.
-        origin: ``start`` with a strategy's name, ``trial``, ...
+        samples: Samples behind both; a trial that was refused early saw fewer.
+        origin: Where it comes from: a strategy, ``dense``, ``trade`` or ``smaller``.
         accepted: Whether the search went on from it.
     """
 
@@ -66,6 +73,7 @@ class Tried(Record):
     share: float
     cost: float
     drop: float
+    samples: Count
     origin: str
     accepted: bool = False
 
@@ -83,7 +91,7 @@ class SearchState(Document):
         trials: Plans tried after the first ones.
         factors: See `analysis.search.beliefs`.
         covariance: Of the factors.
-        failures: Attempts to get smaller that did not hold, in a row.
+        failures: Attempts to get smaller in a row that failed.
         seconds: Wall time so far.
         finished: Why it ended; empty while it has not.
     """
@@ -124,6 +132,12 @@ class SearchUpdate:
     share: float | None
     drop: float | None
     state: SearchState
+
+    def text(self, words: Words) -> str:
+        """Return stage and the best plan so far in one line."""
+        if self.share is None or self.drop is None:
+            return self.stage
+        return f"{self.stage}; so far {self.share:.1%} left at {words.drop(self.drop)}"
 
 
 def fingerprint(content: dict[str, Any]) -> str:

@@ -25,13 +25,23 @@ class Problem:
         curves: Costs of single groups.
         fits: Whether a plan is within all budgets of size.
         share: What is left of the dense model after a plan, in the measure that counts.
-        finish: Rounds the kept counts of a plan.
+        finish: Applies the constraints on kept counts.
+        tied: Names of entries that keep equally many units.
     """
 
     curves: Curves
     fits: Callable[[Plan], bool]
     share: Callable[[Plan], float]
     finish: Callable[[Plan], Plan] = lambda plan: plan
+    tied: tuple[tuple[str, ...], ...] = ()
+
+    def keeping(self, plan: Plan, name: str, kept: int) -> Plan:
+        """Return the plan with another number of kept units in an entry and those tied to it."""
+        together = next((names for names in self.tied if name in names), (name,))
+        for other in together:
+            if not find(plan, other).locked:
+                plan = set_kept(plan, other, kept)
+        return self.finish(plan)
 
     def movable(self, plan: Plan) -> list[PlanEntry]:
         """Return the entries that a search may change."""
@@ -105,7 +115,7 @@ def _givers(problem: Problem, plan: Plan, beliefs: Beliefs) -> list[tuple[Plan, 
     for entry in problem.movable(plan):
         for step in STEPS:
             kept = min(entry.total, entry.kept + max(1, round(step * entry.total)))
-            richer = problem.finish(set_kept(plan, entry.name, kept))
+            richer = problem.keeping(plan, entry.name, kept)
             if kept > entry.kept and (change := problem.change(plan, richer)):
                 grown = max(problem.share(richer) - problem.share(plan), 1e-9)
                 rated.append((beliefs.forecast(change).hope / grown, richer, entry.name))
@@ -118,7 +128,7 @@ def _payers(problem: Problem, plan: Plan, beliefs: Beliefs) -> list[str]:
     rated = []
     for entry in problem.movable(plan):
         kept = max(least_kept(entry), entry.kept - max(1, round(STEPS[1] * entry.total)))
-        poorer = problem.finish(set_kept(plan, entry.name, kept))
+        poorer = problem.keeping(plan, entry.name, kept)
         if kept < entry.kept and (change := problem.change(plan, poorer)):
             saved = max(problem.share(plan) - problem.share(poorer), 1e-9)
             rated.append((beliefs.forecast(change).hope / saved, entry.name))
@@ -131,7 +141,7 @@ def _paid(problem: Problem, plan: Plan, payer: str) -> Plan | None:
     entry = find(plan, payer)
 
     def at(kept: int) -> Plan:
-        return problem.finish(set_kept(plan, payer, kept))
+        return problem.keeping(plan, payer, kept)
 
     low, high = least_kept(entry), entry.kept - 1
     if high < low or not problem.fits(at(low)):
@@ -149,7 +159,16 @@ def _other_criteria(problem: Problem, plan: Plan) -> Iterator[Plan]:
                 yield set_kept(set_criterion(plan, entry.name, criterion), entry.name, entry.kept)
 
 
-def poorer(problem: Problem, plan: Plan, beliefs: Beliefs) -> Plan | None:
+def smaller(problem: Problem, plan: Plan, beliefs: Beliefs) -> list[Trade]:
+    """Return plans that take units away until they fit, best first: from one entry, or several."""
+    found: dict[str, Trade] = {}
+    _note(found, problem, plan, _poorer(problem, plan, beliefs), beliefs)
+    for payer in _payers(problem, plan, beliefs):
+        _note(found, problem, plan, _paid(problem, plan, payer), beliefs)
+    return sorted(found.values(), key=lambda trade: trade.forecast.hope)
+
+
+def _poorer(problem: Problem, plan: Plan, beliefs: Beliefs) -> Plan | None:
     """Take units away where it costs least for what it saves, until a plan fits its budgets."""
     while not problem.fits(plan):
         payers = _payers(problem, plan, beliefs)
@@ -157,7 +176,7 @@ def poorer(problem: Problem, plan: Plan, beliefs: Beliefs) -> Plan | None:
             return None
         entry = find(plan, payers[0])
         kept = max(least_kept(entry), entry.kept - max(1, round(STEPS[0] * entry.total)))
-        plan = problem.finish(set_kept(plan, entry.name, kept))
+        plan = problem.keeping(plan, entry.name, kept)
     return plan
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from statistics import NormalDist
 
@@ -57,4 +58,4 @@ class MeanTest:
     @property
     def error(self) -> float:
         """Standard error of the mean."""
-        return (self._squares / max(self.samples - 1, 1) / max(self.samples, 1)) ** 0.5
+        return math.sqrt(self._squares / max(self.samples - 1, 1) / max(self.samples, 1))

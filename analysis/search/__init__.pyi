@@ -1,0 +1,14 @@
+from .data import SearchData, search_data, set_aside
+from .records import CRITERIA, Aim, SearchState, SearchUpdate
+from .search import iter_search
+
+__all__ = [
+    "Aim",
+    "CRITERIA",
+    "SearchData",
+    "SearchState",
+    "SearchUpdate",
+    "iter_search",
+    "search_data",
+    "set_aside",
+]

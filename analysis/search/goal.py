@@ -1,0 +1,88 @@
+"""What a search is for: sizes that plans must fit, and a drop that must hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from analysis.allocation import Budget, Request, request_of
+from analysis.edits import PreparedSubject
+from analysis.plans import clear
+from analysis.records import Plan
+from analysis.search.judge import Scored
+from analysis.search.records import Aim
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """Budgets and constraints of a search, ready to be asked.
+
+    Attributes:
+        prepared: The subject on its search data.
+        request: What the other strategies are asked for, without points.
+        sizes: Budgets of size.
+        max_drop: Largest drop; None where none is given.
+        confidence: With which it holds.
+        measure: The size that is made small.
+    """
+
+    prepared: PreparedSubject
+    request: Request
+    sizes: tuple[Budget, ...]
+    max_drop: float | None
+    confidence: float
+    measure: str
+
+    @property
+    def tied(self) -> tuple[tuple[str, ...], ...]:
+        """Names of entries that keep equally many units."""
+        return self.request.tied
+
+    def finish(self, plan: Plan) -> Plan:
+        """Return the plan with counts that keep to the constraints."""
+        return self.request.finish(plan)
+
+    def share(self, plan: Plan) -> float:
+        """Return what a plan leaves of the dense model."""
+        return self.request.meter.share(plan, self.measure)
+
+    def fits(self, plan: Plan) -> bool:
+        """Return whether a plan is within all budgets of size."""
+        meter = self.request.meter
+        return all(
+            meter.share(plan, budget.kind) <= budget.share(partial(meter.dense, budget.kind)) + 1e-9
+            for budget in self.sizes
+        )
+
+    def holds(self, scored: Scored) -> bool:
+        """Return whether the drop of a plan is at most what is accepted, with confidence."""
+        if self.max_drop is None:
+            return True
+        # The upper end of a two-sided interval of 1 - 2a leaves a above it.
+        level = 2 * self.confidence - 1
+        found = self.prepared.subject.task.drop_interval(scored.sums, level)
+        return found.high <= self.max_drop + 1e-12
+
+
+def goal_of(prepared: PreparedSubject, start: Plan, aim: Aim) -> Goal:
+    """Return what a search is for.
+
+    Args:
+        prepared: The subject on its search data.
+        start: Lists an entry for each target.
+        aim: What is asked for.
+
+    Raises:
+        InputError: A budget or a constraint is malformed.
+    """
+    request = request_of(prepared, clear(start), aim.recipe)
+    sizes = tuple(budget for budget in request.budgets if not budget.is_drop)
+    drops = [budget.limit for budget in request.budgets if budget.is_drop]
+    return Goal(
+        prepared,
+        request,
+        sizes,
+        min(drops) if drops else None,
+        aim.confidence,
+        sizes[0].kind if sizes else aim.measure,
+    )

@@ -1,0 +1,332 @@
+"""Search a plan by measuring: trades between groups, each tried after the repair.
+
+It starts from the best plan that the other strategies find on curves measured on the search data,
+and goes from plan to plan by a sequential paired test. What it has found so far is kept after each
+trial; a search that was stopped goes on to the same plan.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from analysis.edits import PreparedSubject
+from analysis.measuring import Cancel
+from analysis.plans import require_fit
+from analysis.records import Plan, Progress
+from analysis.search.alone import Curve, measured_alone, read_curves
+from analysis.search.beliefs import Beliefs
+from analysis.search.data import SearchData, on_search_data, search_data
+from analysis.search.goal import Goal, goal_of
+from analysis.search.judge import Judge, Scored
+from analysis.search.keeping import Keeper
+from analysis.search.records import Aim, Choice, SearchUpdate, Tried
+from analysis.search.starts import starts
+from analysis.search.trades import Problem, Trade, key_of, smaller, trades
+from pruners.errors import InputError
+
+POINTS = "points of searches"
+# A change that is hoped to gain less than this share of the cost is not tried.
+WORTH = 1e-3
+# By how much a plan that holds is made smaller: at first, and at least; and how often with each.
+STRIDE, LEAST_STRIDE, ATTEMPTS = 0.08, 0.01, 2
+# Trials at one size before a smaller one is tried again.
+TRIALS_A_SIZE = 6
+
+
+class Search:
+    """Looks for a plan; see `iter_search`."""
+
+    def __init__(
+        self,
+        prepared: PreparedSubject,
+        start: Plan,
+        aim: Aim,
+        *,
+        folder: Path | None = None,
+        cancel: Cancel = lambda: False,
+    ) -> None:
+        if not any(not entry.locked for entry in start.entries):
+            raise InputError("a search needs layers that are not locked")
+        self.data: SearchData = search_data(prepared.subject)
+        self._start = require_fit(prepared, start)
+        self._aim, self._cancel = aim, cancel
+        self._searched = on_search_data(prepared, self.data)
+        self._judge = Judge(self._searched, start.repair)
+        # Searches of other budgets read the same curves.
+        self._known_points: dict[str, pd.DataFrame] = prepared.once(POINTS, dict)
+        self._goal: Goal = goal_of(self._searched, self._start, aim)
+        self._keeper = Keeper(folder, self._searched, self._start, aim)
+        self._state = self._keeper.load()
+        self._began = time.perf_counter() - self._state.seconds
+        self._tried = list(self._state.tried)
+
+    def run(self) -> Iterator[SearchUpdate]:
+        """Yield what was found so far after each plan that was measured."""
+        if self._state.best is None:
+            yield from self._begin()
+        if self._state.best is None:
+            return
+        self._problem = Problem(
+            curves=self._curves(),
+            fits=self._fits,
+            share=self._goal.share,
+            finish=self._goal.finish,
+            tied=self._goal.tied,
+        )
+        self._beliefs = self._known_beliefs()
+        self._best = self._judge.score(self._plan(self._state.tried[self._state.best]))
+        if not self._state.finished:
+            yield from self._descend() if self._goal.max_drop is not None else self._improve(None)
+        yield self._update("Done", self._progress())
+
+    # Where it begins.
+
+    def _begin(self) -> Iterator[SearchUpdate]:
+        points = self._known_points.get(self._keeper.curves)
+        if points is None:
+            for found in measured_alone(
+                self._searched, self._start, self._aim.criteria, cancel=self._cancel
+            ):
+                if isinstance(found, Progress):
+                    yield self._update("Measuring every layer alone", found)
+                else:
+                    points = found
+        if points is None:
+            return
+        self._known_points[self._keeper.curves] = points
+        curves = read_curves(points, self._start)
+        tried: list[Tried] = []
+        best: int | None = None
+        for step in starts(self._goal, points, self._judge, self._cancel):
+            tried.append(self._note(step.scored, step.origin, accepted=step.is_best))
+            best = len(tried) - 1 if step.is_best else best
+            self._tried = tried
+            yield self._update("Measuring first plans", Progress(len(tried), None, "plans"))
+        if best is None or self._cancel():
+            return
+        scored = self._judge.score(self._plan(tried[best]))
+        alone = sum(
+            curves[entry.name][entry.criterion].at(entry.kept)
+            for entry in scored.plan.entries
+            if entry.criterion in curves.get(entry.name, {})
+        )
+        names = [entry.name for entry in self._start.entries]
+        beliefs = Beliefs(names, scale=scored.cost / alone if alone > 0 else 1.0)
+        self._state = dataclasses.replace(
+            self._state,
+            curves={
+                name: {
+                    criterion: (tuple(curve.kept.tolist()), tuple(curve.costs.tolist()))
+                    for criterion, curve in by_criterion.items()
+                }
+                for name, by_criterion in curves.items()
+            },
+            level=tried[best].share,
+            best=best,
+        )
+        self._keep(beliefs)
+
+    # How it goes on.
+
+    def _improve(self, most: int | None) -> Iterator[SearchUpdate]:
+        """Try trades at the present size, as long as there are promising ones."""
+        done = 0
+        while self._goes_on() and (most is None or done < most):
+            trade = self._next_trade()
+            if trade is None:
+                if most is None:
+                    self._finish("no promising change is left")
+                return
+            done += 1
+            self._try(trade)
+            yield self._update("Trading between layers", self._progress())
+
+    def _next_trade(self) -> Trade | None:
+        trade = self._untried(trades(self._problem, self._best.plan, self._beliefs))
+        is_promising = trade is not None and trade.forecast.hope < -WORTH * self._best.cost
+        return trade if is_promising else None
+
+    def _untried(self, options: list[Trade]) -> Trade | None:
+        known = {self._key(item) for item in self._tried}
+        return next((trade for trade in options if key_of(trade.plan) not in known), None)
+
+    def _try(self, trade: Trade) -> None:
+        scored = self._judge.score(trade.plan, self._best)
+        shift = float((scored.costs - self._best.costs[: len(scored.costs)]).mean())
+        self._beliefs.learn(trade.change, shift, scored.error)
+        is_better = bool(scored.wins)
+        self._tried.append(self._note(scored, "trade", accepted=is_better))
+        self._state = dataclasses.replace(self._state, trials=self._state.trials + 1)
+        if is_better:
+            self._accept(scored)
+        self._keep(self._beliefs)
+
+    def _descend(self) -> Iterator[SearchUpdate]:
+        """Get smaller while the drop holds; where it does not, improve and try again."""
+        while self._goes_on():
+            stride = STRIDE * 0.5 ** (self._state.failures // ATTEMPTS)
+            if stride < LEAST_STRIDE:
+                self._finish("no smaller plan holds the drop")
+                return
+            target = self._goal.share(self._best.plan) * (1 - stride)
+            if not self._gets_below(target):
+                failures = self._state.failures + 1
+                self._state = dataclasses.replace(self._state, failures=failures)
+            self._keep(self._beliefs)
+            yield self._update("Making the model smaller", self._progress())
+            if self._state.failures and self._state.failures % ATTEMPTS == 0:
+                yield from self._improve(TRIALS_A_SIZE)
+
+    def _gets_below(self, target: float) -> bool:
+        """Try the most promising plan that leaves less than a share; return whether it holds."""
+        problem = dataclasses.replace(self._problem, fits=partial(self._is_below, target))
+        trade = self._untried(smaller(problem, self._best.plan, self._beliefs))
+        if trade is None:
+            return False
+        scored = self._judge.score(trade.plan)
+        shift = scored.costs - self._best.costs
+        error = float(shift.std() / len(shift) ** 0.5)
+        self._beliefs.learn(trade.change, float(shift.mean()), error)
+        holds = self._goal.holds(scored)
+        self._tried.append(self._note(scored, "smaller", accepted=holds))
+        self._state = dataclasses.replace(self._state, trials=self._state.trials + 1)
+        if holds:
+            self._accept(scored)
+            level = self._goal.share(trade.plan)
+            self._state = dataclasses.replace(self._state, level=level, failures=0)
+        return holds
+
+    # What it knows.
+
+    def _accept(self, scored: Scored) -> None:
+        self._best = scored
+        self._beliefs.drift()
+        self._state = dataclasses.replace(self._state, best=len(self._tried) - 1)
+
+    def _fits(self, plan: Plan) -> bool:
+        if self._goal.max_drop is not None and not self._is_below(self._state.level, plan):
+            return False
+        return self._goal.fits(plan)
+
+    def _is_below(self, level: float, plan: Plan) -> bool:
+        return self._goal.share(plan) <= level + 1e-9
+
+    def _goes_on(self) -> bool:
+        if self._cancel():
+            return False
+        if self._state.trials >= self._aim.trials:
+            self._finish("all trials are done")
+            return False
+        limit = self._aim.seconds
+        if limit is not None and time.perf_counter() - self._began >= limit:
+            self._finish("the time is over")
+            return False
+        return True
+
+    def _finish(self, why: str) -> None:
+        self._state = dataclasses.replace(self._state, finished=why)
+        self._keep(self._beliefs)
+
+    def _keep(self, beliefs: Beliefs) -> None:
+        self._state = dataclasses.replace(
+            self._state,
+            tried=tuple(self._tried),
+            factors=tuple(beliefs.factors.tolist()),
+            covariance=tuple(tuple(row) for row in beliefs.covariance.tolist()),
+            seconds=time.perf_counter() - self._began,
+        )
+        self._keeper.save(self._state)
+
+    def _known_beliefs(self) -> Beliefs:
+        beliefs = Beliefs([entry.name for entry in self._start.entries])
+        beliefs.factors = np.array(self._state.factors)
+        beliefs.covariance = np.array(self._state.covariance)
+        return beliefs
+
+    def _curves(self) -> dict[str, dict[str, Curve]]:
+        return {
+            name: {
+                criterion: Curve(np.array(kept), np.array(costs))
+                for criterion, (kept, costs) in by_criterion.items()
+            }
+            for name, by_criterion in self._state.curves.items()
+        }
+
+    def _note(self, scored: Scored, origin: str, *, accepted: bool) -> Tried:
+        choices = {
+            entry.name: Choice(criterion=entry.criterion, kept=entry.kept)
+            for entry in scored.plan.entries
+        }
+        return Tried(
+            choices=choices,
+            share=self._goal.share(scored.plan),
+            cost=scored.cost,
+            drop=self._searched.subject.task.drop(scored.sums),
+            samples=scored.sums.samples,
+            origin=origin,
+            accepted=accepted,
+        )
+
+    def _plan(self, item: Tried) -> Plan:
+        entries = tuple(
+            dataclasses.replace(
+                entry,
+                criterion=item.choices[entry.name].criterion,
+                kept=item.choices[entry.name].kept,
+                ratio=(entry.total - item.choices[entry.name].kept) / entry.total,
+                indices=None,
+            )
+            for entry in self._start.entries
+        )
+        return dataclasses.replace(
+            self._start, entries=entries, strategy="search", recipe=self._aim.recipe
+        )
+
+    def _key(self, item: Tried) -> str:
+        return key_of(self._plan(item))
+
+    def _progress(self) -> Progress:
+        return Progress(self._state.trials, self._aim.trials, "plans")
+
+    def _update(self, stage: str, progress: Progress) -> SearchUpdate:
+        best = self._state.best
+        shown = None if best is None else self._tried[best]
+        return SearchUpdate(
+            stage=stage,
+            progress=progress,
+            plan=None if shown is None else self._plan(shown),
+            share=None if shown is None else shown.share,
+            drop=None if shown is None else shown.drop,
+            state=self._state,
+        )
+
+
+def iter_search(
+    prepared: PreparedSubject,
+    start: Plan,
+    aim: Aim,
+    *,
+    folder: Path | None = None,
+    cancel: Cancel = lambda: False,
+) -> Iterator[SearchUpdate]:
+    """Search a plan, and yield what was found so far after each plan that was measured.
+
+    Args:
+        prepared: The subject; what is evaluated is not looked at.
+        start: Lists an entry for each prunable target; locked entries stay; its repair is what
+            plans are scored after.
+        aim: What is looked for.
+        folder: Where it is kept after each plan, so that the same call goes on; None: nowhere.
+        cancel: Asked between plans.
+
+    Raises:
+        InputError: There is no data to search on, a budget cannot be met, or nothing may be moved.
+    """
+    yield from Search(prepared, start, aim, folder=folder, cancel=cancel).run()
