@@ -1,5 +1,7 @@
-from .filling import fill_plan
-from .goals import GOALS, Budget, Goal, budget_forms, budgets, parse_budget
+from .constraints import Constraints, check_min_kept, equal_entries
+from .filling import fill_plan, request_of
+from .goals import GOALS, Budget, Goal, budget_forms, budgets, parse_budget, parse_budgets
+from .greedy import fill_greedily
 from .options import PLAN_OPTIONS, PlanOption, recipe_of
 from .ranked import fill_by_rank, global_plan
 from .registry import STRATEGIES, allocate
@@ -11,6 +13,7 @@ __all__ = [
     "Allocation",
     "BEST",
     "Budget",
+    "Constraints",
     "FIXED",
     "GOALS",
     "Goal",
@@ -22,11 +25,16 @@ __all__ = [
     "allocate",
     "budget_forms",
     "budgets",
+    "check_min_kept",
+    "equal_entries",
     "fill_by_rank",
+    "fill_greedily",
     "fill_plan",
     "fill_to_threshold",
     "fill_uniformly",
     "global_plan",
     "parse_budget",
+    "parse_budgets",
     "recipe_of",
+    "request_of",
 ]

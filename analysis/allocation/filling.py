@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import partial
 
 import pandas as pd
 
-from analysis.allocation.goals import parse_budget
+from analysis.allocation.constraints import Constraints, check_min_kept, equal_entries
+from analysis.allocation.goals import parse_budgets
 from analysis.allocation.registry import allocate
 from analysis.allocation.strategy import Allocation, Request
 from analysis.edits import PreparedSubject
-from analysis.plans import Meter, kept_whole, meter, rescored_plan, resolve, rounded
+from analysis.plans import Meter, kept_whole, meter, rescored_plan, resolve
 from analysis.records import Plan, Recipe
 
 
@@ -42,25 +42,52 @@ def fill_plan(
         InputError: The recipe lacks what the strategy needs, or contradicts itself.
         UnsupportedError: The criterion or rounds do not apply to an entry.
     """
-    found = allocate(
-        strategy,
-        Request(
-            plan=start,
-            points=points,
-            meter=sizes or meter(prepared),
-            budget=None if recipe.budget is None else parse_budget(recipe.budget),
-            ratio=recipe.ratio,
-            tolerance=recipe.tolerance,
-            criteria=recipe.criteria,
-            cautious=recipe.cautious,
-            prepared=prepared,
-            normalizer=recipe.normalizer,
-            finish=partial(rounded, structure=prepared.structure, multiple=recipe.round_to),
-        ),
+    found = allocate(strategy, request_of(prepared, start, recipe, points=points, sizes=sizes))
+    asked = dataclasses.replace(
+        found.plan.recipe or Recipe(), min_kept=recipe.min_kept, equal=recipe.equal
     )
+    found = dataclasses.replace(found, plan=dataclasses.replace(found.plan, recipe=asked))
     if recipe.rounds == 1 or not found.feasible:
         return found
     return _in_rounds(prepared, found, recipe.rounds)
+
+
+def request_of(
+    prepared: PreparedSubject,
+    start: Plan,
+    recipe: Recipe,
+    *,
+    points: pd.DataFrame | None = None,
+    sizes: Meter | None = None,
+) -> Request:
+    """Return what a strategy is asked for by a recipe; see `fill_plan`.
+
+    Raises:
+        InputError: The recipe is malformed.
+    """
+    check_min_kept(recipe.min_kept)
+    constraints = Constraints(
+        structure=prepared.structure,
+        round_to=recipe.round_to,
+        min_kept=recipe.min_kept,
+        tied=equal_entries(prepared, start) if recipe.equal else (),
+    )
+    return Request(
+        plan=start,
+        points=points,
+        meter=sizes or meter(prepared),
+        budgets=parse_budgets(recipe.budgets),
+        ratio=recipe.ratio,
+        tolerance=recipe.tolerance,
+        criteria=recipe.criteria,
+        cautious=recipe.cautious,
+        cost=recipe.cost,
+        monotone=recipe.monotone,
+        prepared=prepared,
+        normalizer=recipe.normalizer,
+        finish=constraints.finish,
+        tied=constraints.tied,
+    )
 
 
 def _in_rounds(prepared: PreparedSubject, found: Allocation, rounds: int) -> Allocation:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.allocation.goals import budget_forms, parse_budget
+from analysis.allocation.goals import budget_forms, parse_budgets
 from analysis.allocation.registry import STRATEGIES
 from analysis.allocation.strategy import BEST, FIXED
+from analysis.curves import costs
 from analysis.records import Recipe
 from analysis.repairs import AUTO, NO_REPAIR, REPAIRS, plan_repairs
 from pruners.normalizers import NORMALIZERS
@@ -87,8 +88,11 @@ PLAN_OPTIONS = Registry(
             name="budget",
             label="Budget",
             help="What may be left, or lost",
-            more=lambda: f": {budget_forms()}",
+            more=lambda: (
+                f": {budget_forms()}; several, joined by commas or given one by one, hold together"
+            ),
             metavar="LIMIT",
+            type=list[str] | None,
         ),
         PlanOption(
             name="ratio",
@@ -125,6 +129,22 @@ PLAN_OPTIONS = Registry(
             help="Read curves at the upper end of their intervals",
             type=bool,
             default=False,
+        ),
+        PlanOption(
+            name="monotone",
+            label="Rising fit",
+            help="Fit rising curves through the points (greedy): noise stops no layer early",
+            type=bool,
+            default=False,
+        ),
+        PlanOption(
+            name="cost",
+            label="Cost",
+            help="What is added up over layers (dp), or read off them (greedy)",
+            more=lambda: f": {joined(costs())}",
+            metavar="NAME",
+            type=str,
+            default="drop",
         ),
         PlanOption(
             name="normalizer",
@@ -164,7 +184,31 @@ PLAN_OPTIONS = Registry(
             default=1,
             least=1,
         ),
+        PlanOption(
+            name="min_kept",
+            label="Keep at least",
+            help="What each layer keeps at least: a share of its units below 1, else a number",
+            metavar="X",
+            type=float,
+            default=0.0,
+            least=0,
+        ),
+        PlanOption(
+            name="equal",
+            label="Equal counts",
+            help="Groups of equal shape and role keep equally many units, for models that a config "
+            "describes",
+            type=bool,
+            default=False,
+        ),
     ),
+)
+
+
+# Options that are fields of a recipe as they are.
+_PLAIN = (
+    *("ratio", "tolerance", "cautious", "monotone", "cost"),
+    *("normalizer", "round_to", "min_kept", "equal", "rounds"),
 )
 
 
@@ -179,12 +223,8 @@ def recipe_of(given: Mapping[str, Any]) -> Recipe:
         InputError: The budget is malformed.
     """
     STRATEGIES.get(given["strategy"])
-    budget = given["budget"]
     return Recipe(
         criteria=BEST if given["criterion"] in (None, BEST) else FIXED,
-        budget=None if budget is None else str(parse_budget(budget)),
-        **{
-            name: given[name]
-            for name in ("ratio", "tolerance", "cautious", "normalizer", "round_to", "rounds")
-        },
+        budgets=tuple(map(str, parse_budgets(given["budget"] or ()))),
+        **{name: given[name] for name in _PLAIN},
     )

@@ -1,5 +1,5 @@
 from .best_criterion import envelope
-from .metrics import DROP, metric, metrics
+from .metrics import DROP, cost_metric, costs, metric, metrics
 from .points import check_format, columns, for_files, points_table, write_points
 from .reading import (
     CURVE,
@@ -22,6 +22,8 @@ __all__ = [
     "add_ranks",
     "check_format",
     "columns",
+    "cost_metric",
+    "costs",
     "coverage",
     "criteria_of",
     "curve_arrays",

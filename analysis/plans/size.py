@@ -12,6 +12,8 @@ from pruners.errors import UnsupportedError
 from pruners.granularity import parse as parse_granularity
 from pruners.layers import find_layer
 
+_NAMES = {"macs": "MACs"}
+
 
 @dataclass(frozen=True, slots=True)
 class Meter:
@@ -39,24 +41,35 @@ class Meter:
                 params -= round(weights * (entry.total - entry.kept) / entry.total)
         return params, macs
 
-    def share(self, plan: Plan, kind: str) -> float:
-        """Return what is left of the dense model, as a fraction.
+    def amount(self, plan: Plan, kind: str) -> float:
+        """Return what is left after a plan, in the meter's unit of that kind.
 
         Raises:
-            UnsupportedError: MACs of a plan that only zeroes weights.
+            UnsupportedError: A size of shapes, of a plan that only zeroes weights.
         """
         element_like = [
             entry.granularity
             for entry in plan.entries
             if not parse_granularity(entry.granularity).is_structured
         ]
-        if kind == "macs" and plan.entries and len(element_like) == len(plan.entries):
+        if kind != "params" and plan.entries and len(element_like) == len(plan.entries):
             raise UnsupportedError(
                 f"granularity {element_like[0]} zeroes weights but keeps the layers' shapes, so "
-                "MACs do not fall; give the budget in params"
+                f"{_NAMES[kind]} do not fall; give the budget in params"
             )
-        place = 1 if kind == "macs" else 0
-        return self.sizes(plan)[place] / max(self.predict({})[place], 1)
+        return self.sizes(plan)[1 if kind == "macs" else 0]
+
+    def dense(self, kind: str) -> float:
+        """Return what the dense model has, in the meter's unit of that kind."""
+        return self.predict({})[1 if kind == "macs" else 0]
+
+    def share(self, plan: Plan, kind: str) -> float:
+        """Return what is left of the dense model, as a fraction.
+
+        Raises:
+            UnsupportedError: A size of shapes, of a plan that only zeroes weights.
+        """
+        return self.amount(plan, kind) / max(self.dense(kind), 1)
 
 
 def meter(prepared: PreparedSubject) -> Meter:

@@ -41,7 +41,7 @@ def plan(given: Mapping[str, Any], workspace: Workspace = None, as_json: Json = 
     )
     found = allocation.fill_plan(prepared, start, given["strategy"], recipe, points=points)
     if not found.feasible:
-        raise InputError(found.message or f"the budget {given['budget']} cannot be met")
+        raise InputError(found.message or f"the budget {', '.join(given['budget'])} cannot be met")
     final = plans.resolve(prepared, found.plan)
     repair = repairs.chosen_repair(prepared, given["repair"], semantics=row.spec.semantics)
     subject = calibrated(final.subject, data=None, samples=None, repair=repair.name)
