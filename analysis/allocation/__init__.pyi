@@ -1,4 +1,5 @@
 from .constraints import Constraints, check_min_kept, equal_entries
+from .exact import fill_exactly
 from .filling import fill_plan, request_of
 from .goals import GOALS, Budget, Goal, budget_forms, budgets, parse_budget, parse_budgets
 from .greedy import fill_greedily
@@ -28,6 +29,7 @@ __all__ = [
     "check_min_kept",
     "equal_entries",
     "fill_by_rank",
+    "fill_exactly",
     "fill_greedily",
     "fill_plan",
     "fill_to_threshold",

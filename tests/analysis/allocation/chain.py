@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import pandas as pd
+import torch
+from torch import Tensor
 
 from analysis.plans import Meter
 from analysis.plans.editing import new_plan, set_ratio
@@ -32,8 +35,27 @@ def chain_sizes(kept: Mapping[str, int], units: Mapping[str, int] = UNITS) -> tu
     return params, macs
 
 
-METER = Meter(chain_sizes, {"a": 12, "b": 24, "c": 60})
-EVEN_METER = Meter(partial(chain_sizes, units=EVEN), {"a": 18, "b": 36, "c": 36})
+def chain_parts(
+    choices: Mapping[str, Sequence[int]], units: Mapping[str, int] = UNITS
+) -> tuple[dict[tuple[str, ...], Tensor], dict[tuple[str, ...], Tensor]]:
+    """The cost as one table over all groups: the sum of parts that no structure is needed for."""
+    if not choices:
+        return {}, {}
+    tables = torch.zeros(2, *map(len, choices.values()), dtype=torch.float64)
+    for place in itertools.product(*(range(len(counts)) for counts in choices.values())):
+        kept = {name: choices[name][at] for name, at in zip(choices, place, strict=True)}
+        sizes = zip(chain_sizes(kept, units), chain_sizes({}, units), strict=True)
+        for values, (size, dense) in zip(tables, sizes, strict=True):
+            values[place] = size - dense
+    return {tuple(choices): tables[0]}, {tuple(choices): tables[1]}
+
+
+METER = Meter(chain_sizes, {"a": 12, "b": 24, "c": 60}, chain_parts)
+EVEN_METER = Meter(
+    partial(chain_sizes, units=EVEN),
+    {"a": 18, "b": 36, "c": 36},
+    partial(chain_parts, units=EVEN),
+)
 
 
 def start(granularity: str = "channel", units: Mapping[str, int] = UNITS) -> Plan:
