@@ -3,7 +3,7 @@ from .exact import fill_exactly
 from .filling import fill_plan, request_of
 from .goals import GOALS, Budget, Goal, budget_forms, budgets, parse_budget, parse_budgets
 from .greedy import fill_greedily
-from .options import PLAN_OPTIONS, PlanOption, recipe_of
+from .options import OF_PLAN, OF_RUN, PLAN_OPTIONS, PlanOption, recipe_of
 from .ranked import fill_by_rank, global_plan
 from .registry import STRATEGIES, allocate
 from .strategy import BEST, FIXED, Allocation, Request, Strategy
@@ -18,6 +18,8 @@ __all__ = [
     "FIXED",
     "GOALS",
     "Goal",
+    "OF_PLAN",
+    "OF_RUN",
     "PLAN_OPTIONS",
     "PlanOption",
     "Request",

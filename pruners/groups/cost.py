@@ -17,10 +17,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pruners.errors import InputError
 from pruners.groups.groups import Group, Structure, layer_of
-from pruners.groups.sizes import Factor, Removed, Term
+from pruners.groups.sizes import Choices, Factor, Removed, Term
 from pruners.tracing import Axis, narrowed
 
 Kept = Mapping[str, int | Sequence[int]]
+Shapes = Mapping[str, tuple[int, ...]]
 # By groups: how a cost changes with what each of them keeps ``(choices of the first, ...)``.
 Parts = Mapping[tuple[str, ...], Tensor]
 
@@ -50,7 +51,11 @@ class CostModel:
             group.id: (number, group) for number, group in enumerate(structure.groups)
         }
         self._units = _units(structure)
-        self._params = self._parameter_terms(structure)
+        self._structure = structure
+        self._labels: dict[tuple[str, int], Tensor] = {
+            (name, dim): line for name, dim, line in structure.trace.labels.owners()
+        }
+        self._params = self._tensor_terms(structure.parameters)
         batch = len(structure.example)
         self._macs = [
             Term(
@@ -113,18 +118,38 @@ class CostModel:
             dense. The parts of a choice add up to the cost after removal less that of the dense
             model.
         """
+        removed = self._choices(choices)
+        return self._parts(self._params, removed), self._parts(self._macs, removed)
+
+    def tensor_parts(
+        self, dense: Shapes, weights: Sequence[int], choices: Mapping[str, Sequence[int]]
+    ) -> Parts:
+        """Return the weighted sum of the sizes of parameters and buffers as `parts` does.
+
+        Args:
+            dense: Their shapes by name.
+            weights: What an entry of each counts, such as its bytes.
+            choices: Group id -> counts that it may keep.
+        """
+        return self._parts(self._tensor_terms(dense), self._choices(choices), weights)
+
+    def _choices(self, choices: Mapping[str, Sequence[int]]) -> Choices:
         removed: dict[int, list[Removed | None]] = {}
         for name, counts in choices.items():
             units = [self._removed(name, count)[1] for count in counts]
             removed[self._groups[name][0]] = [None, *units]
+        return removed
+
+    def _parts(
+        self, terms: Sequence[Term], removed: Choices, weights: Sequence[int] | None = None
+    ) -> Parts:
         names = {number: name for name, (number, _) in self._groups.items()}
-        found: list[dict[tuple[str, ...], Tensor]] = [{}, {}]
-        for place, term in enumerate(self._params + self._macs):
-            parts = found[place >= len(self._params)]
+        found: dict[tuple[str, ...], Tensor] = {}
+        for term, weight in zip(terms, weights or [1] * len(terms), strict=True):
             for groups, values in term.parts(removed).items():
                 scope = tuple(names[number] for number in groups)
-                parts[scope] = parts.get(scope, torch.zeros(())) + values
-        return found[0], found[1]
+                found[scope] = found.get(scope, torch.zeros(())) + weight * values
+        return found
 
     def layers(self) -> dict[str, int]:
         """Return the dense multiply-adds of each layer; ``""`` are products without weight."""
@@ -148,17 +173,31 @@ class CostModel:
             mask[torch.as_tensor(list(asked))] = False
         return number, Removed(group.units - count, mask)
 
-    def _parameter_terms(self, structure: Structure) -> list[Term]:
-        lines: dict[tuple[str, int], Tensor] = {
-            (name, dim): line for name, dim, line in structure.trace.labels.owners()
+    def shapes(self, dense: Shapes, kept: Kept) -> Shapes:
+        """Return the shapes of parameters and buffers after removal.
+
+        Args:
+            dense: Their shapes by name before it.
+            kept: As in `predict`.
+        """
+        removed = list(self._nothing)
+        for group_id, asked in kept.items():
+            number, units = self._removed(group_id, asked)
+            removed[number] = units
+        terms = self._tensor_terms(dense)
+        return {
+            name: tuple(factor.left(removed) for factor in term.factors)
+            for name, term in zip(dense, terms, strict=True)
         }
+
+    def _tensor_terms(self, shapes: Shapes) -> list[Term]:
         terms = []
-        for name, shape in structure.parameters.items():
+        for name, shape in shapes.items():
             factors = []
             for dim, size in enumerate(shape):
-                line = lines.get((name, dim))
+                line = self._labels.get((name, dim))
                 axis = Axis(size, (line,), 0) if line is not None else Axis(size)
-                factors.append(self._factor(axis, structure))
+                factors.append(self._factor(axis, self._structure))
             terms.append(Term(layer_of(name), tuple(factors)))
         return terms
 
@@ -239,6 +278,17 @@ class WholeCost:
         """
         self.predict(dict.fromkeys(choices, 1))
         return {}, {}
+
+    def shapes(self, dense: Shapes, kept: Kept) -> Shapes:
+        """Return the shapes as they are; see `predict`."""
+        self.predict(kept)
+        return dense
+
+    def tensor_parts(
+        self, dense: Shapes, weights: Sequence[int], choices: Mapping[str, Sequence[int]]
+    ) -> Parts:
+        """Return no parts; see `parts`."""
+        return self.parts(choices)[0]
 
     def layers(self) -> dict[str, int]:
         """Return the multiply-adds of each module that was run, its children's included."""

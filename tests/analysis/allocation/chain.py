@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from analysis.plans import Meter
+from analysis.plans import Meter, Quantity
 from analysis.plans.editing import new_plan, set_ratio
 from analysis.records.plan import Plan
 from analysis.records.subject import SubjectSpec
@@ -50,12 +50,19 @@ def chain_parts(
     return {tuple(choices): tables[0]}, {tuple(choices): tables[1]}
 
 
-METER = Meter(chain_sizes, {"a": 12, "b": 24, "c": 60}, chain_parts)
-EVEN_METER = Meter(
-    partial(chain_sizes, units=EVEN),
-    {"a": 18, "b": 36, "c": 36},
-    partial(chain_parts, units=EVEN),
-)
+def chain_meter(units: Mapping[str, int], weights: Mapping[str, int]) -> Meter:
+    quantities = {
+        kind: Quantity(
+            lambda kept, place=place: chain_sizes(kept, units)[place],  # type: ignore[misc]
+            lambda choices, place=place: chain_parts(choices, units)[place],  # type: ignore[misc]
+        )
+        for place, kind in enumerate(("params", "macs"))
+    }
+    return Meter(partial(chain_sizes, units=units), weights, quantities)
+
+
+METER = chain_meter(UNITS, {"a": 12, "b": 24, "c": 60})
+EVEN_METER = chain_meter(EVEN, {"a": 18, "b": 36, "c": 36})
 
 
 def start(granularity: str = "channel", units: Mapping[str, int] = UNITS) -> Plan:
