@@ -1,8 +1,9 @@
 from .constraints import Constraints, check_min_kept, equal_entries
+from .exact import fill_exactly
 from .filling import fill_plan, request_of
 from .goals import GOALS, Budget, Goal, budget_forms, budgets, parse_budget, parse_budgets
 from .greedy import fill_greedily
-from .options import PLAN_OPTIONS, PlanOption, recipe_of
+from .options import OF_PLAN, OF_RUN, PLAN_OPTIONS, PlanOption, recipe_of
 from .ranked import fill_by_rank, global_plan
 from .registry import STRATEGIES, allocate
 from .strategy import BEST, FIXED, Allocation, Request, Strategy
@@ -17,6 +18,8 @@ __all__ = [
     "FIXED",
     "GOALS",
     "Goal",
+    "OF_PLAN",
+    "OF_RUN",
     "PLAN_OPTIONS",
     "PlanOption",
     "Request",
@@ -28,6 +31,7 @@ __all__ = [
     "check_min_kept",
     "equal_entries",
     "fill_by_rank",
+    "fill_exactly",
     "fill_greedily",
     "fill_plan",
     "fill_to_threshold",

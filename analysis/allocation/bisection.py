@@ -100,11 +100,18 @@ def to_budgets(request: Request, *, levels: Sequence[float], fill: Fill) -> Allo
     if not broken:
         return found
     if broken[0].is_drop:
-        return _drop_out_of_reach(found, broken[0], has_sizes=has_sizes)
+        return drop_out_of_reach(found, broken[0], has_sizes=has_sizes)
     return _size_out_of_reach(request, broken, found, fill=fill)
 
 
-def _drop_out_of_reach(found: Allocation, budget: Budget, *, has_sizes: bool) -> Allocation:
+def drop_out_of_reach(found: Allocation, budget: Budget, *, has_sizes: bool) -> Allocation:
+    """Return the nearest plan as infeasible for a budget in drop, and say why.
+
+    Args:
+        found: The nearest plan.
+        budget: The budget that it does not meet.
+        has_sizes: Whether sizes are limited as well.
+    """
     words = scoring_of(found.plan.subject.task).words
     cost = words.cost(found.spent[budget.kind])
     if has_sizes:

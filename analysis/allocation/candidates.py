@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.allocation.strategy import BEST, Request
-from analysis.curves import CURVE, cost_metric, curve_arrays, drop_at, in_curve_order, is_known
+from analysis.curves import cost_metric, curve_arrays, drop_at, in_curve_order, is_known
 from analysis.plans import find, set_criterion, set_kept
 from analysis.records import Plan, PlanEntry
 from pruners.errors import InputError
@@ -97,16 +97,17 @@ def readings(request: Request, *, lift: Lift = running_max) -> Readings:
         )
     points = request.points
     usable = in_curve_order(points[is_known(points) | points["status"].eq("failed")])
-    # Ratios may round to one count; the last one measured there speaks, as in the envelope.
-    usable = usable.drop_duplicates([*CURVE, "kept"], keep="last")
     usable = usable.assign(_cost=usable[column].where(is_known(usable)))
     found: dict[tuple[str, str], dict[str, Reading]] = {}
     for (criterion, granularity, layer), curve in curve_arrays(usable, ["ratio_achieved", "_cost"]):
         values, ratios = curve["_cost"].astype(float), curve["ratio_achieved"].astype(float)
         ends = np.flatnonzero(np.isnan(values) | (ratios > request.most + 1e-9))
         stop = int(ends[0]) if len(ends) else len(values)
-        if stop:
-            reading = Reading(ratios[:stop], lift(values[:stop]))
+        ratios, lifted = ratios[:stop], lift(values[:stop])
+        # Ratios may round to one count; the last one measured there speaks, as in the envelope.
+        last = (np.diff(ratios, append=np.inf) > 0) & (ratios > 0)
+        if last.any():
+            reading = Reading(ratios[last], lifted[last])
             found.setdefault((granularity, layer), {})[criterion] = reading
     return found
 

@@ -60,6 +60,22 @@ GOALS = Registry(
             words="at most {} of the parameters",
         ),
         Goal(
+            name="bytes",
+            label="File left",
+            help="size of the weights file, as a fraction of dense",
+            usual=0.5,
+            words="at most {} of the file",
+            units={"B": 1.0, "kB": 1e3, "MB": 1e6},
+        ),
+        Goal(
+            name="latency",
+            label="Time left",
+            help="time of a forward pass on this machine, as a fraction of dense",
+            usual=0.7,
+            words="at most {} of the time",
+            units={"ms": 1e-3, "s": 1.0},
+        ),
+        Goal(
             name="drop",
             label="Predicted drop",
             help="predicted accuracy drop, as a fraction (0.01 = 1 pp)",
@@ -106,11 +122,9 @@ class Budget:
     def text(self) -> str:
         """The budget in words."""
         if self.unit:
-            limit = f"{self.limit:g} {self.unit}"
-        elif self.is_drop:
-            limit = f"{self.limit * 100:g} {_PERCENTAGE_POINT}"
-        else:
-            limit = f"{self.limit:.1%}"
+            return f"at most {self.limit:g} {self.unit}"
+        points = f"{self.limit * 100:g} {_PERCENTAGE_POINT}"
+        limit = points if self.is_drop else f"{self.limit:.1%}"
         return GOALS.get(self.kind).words.format(limit)
 
     @property

@@ -12,9 +12,12 @@ from analysis.allocation.registry import STRATEGIES
 from analysis.allocation.strategy import BEST, FIXED
 from analysis.curves import costs
 from analysis.records import Recipe
-from analysis.repairs import AUTO, NO_REPAIR, REPAIRS, plan_repairs
+from analysis.repairs import AUTO, NO_REPAIR, REPAIRS, plan_repairs, sweep_repairs
 from pruners.normalizers import NORMALIZERS
 from pruners.registry import Registry, described, joined
+
+# Whose curves are read: those of the run at hand, or those after the plan's repair.
+OF_RUN, OF_PLAN = "run", "repair"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +86,18 @@ PLAN_OPTIONS = Registry(
             metavar="NAME",
             type=str,
             default="threshold",
+        ),
+        PlanOption(
+            name="curves",
+            label="Curves",
+            help="Curves to read",
+            more=lambda: (
+                f": {OF_RUN}, those of the run; {OF_PLAN}, those of its variant after the plan's "
+                f"repair; or after one of {joined(sweep_repairs())}"
+            ),
+            metavar="NAME",
+            type=str,
+            default=OF_RUN,
         ),
         PlanOption(
             name="budget",

@@ -33,6 +33,14 @@ STRATEGIES = Registry(
             fn=lambda request: allocation.fill_greedily(request),
         ),
         Strategy(
+            "dp",
+            "Least sum",
+            "The plan whose layers' drops (or losses) add up to the least within the budgets: "
+            "exact, with sizes counted for neighbours together.",
+            needs=frozenset({"points", "budgets"}),
+            fn=lambda request: allocation.fill_exactly(request),
+        ),
+        Strategy(
             "uniform",
             "Uniform",
             "One ratio for every layer that is not locked, also without a sweep.",
@@ -50,8 +58,8 @@ STRATEGIES = Registry(
         Strategy(
             "search",
             "Search",
-            "Plans measured after their repair, on samples that are not evaluated: from the best of "
-            "the other strategies by trades between layers.",
+            "Plans measured after their repair, on samples that are not evaluated: from the best "
+            "of the other strategies by trades between layers.",
             needs=frozenset({"budgets"}),
             fn=None,
         ),

@@ -68,7 +68,7 @@ class Allocation:
         plan: The plan; where the budgets cannot be met, the nearest one.
         feasible: Whether the budgets are met.
         spent: What the plan costs by kind of budget, as a fraction of dense (drops: the drop).
-        level: The ratio or tolerance that was chosen.
+        level: The ratio, tolerance or score that was chosen; of least sums, the sum.
         message: One line for a person.
         blocking: Locked entries that stand in the way of the budget.
         unmeasured: Layers without a curve; they stay as they were.

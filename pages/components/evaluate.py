@@ -7,7 +7,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from analysis import figures, snippets
-from analysis.evaluation import Evaluation, Latency, MeasuredModel, evaluate_plan
+from analysis.evaluation import Evaluation, MeasuredModel, evaluate_plan
+from analysis.measuring import Latency
 from analysis.plans import predict
 from analysis.records import Plan, Progress
 from analysis.recovery import Recovery, recover_plan

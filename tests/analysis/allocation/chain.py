@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import pandas as pd
+import torch
+from torch import Tensor
 
-from analysis.plans import Meter
+from analysis.plans import Meter, Quantity
 from analysis.plans.editing import new_plan, set_ratio
 from analysis.records.plan import Plan
 from analysis.records.subject import SubjectSpec
@@ -32,8 +35,34 @@ def chain_sizes(kept: Mapping[str, int], units: Mapping[str, int] = UNITS) -> tu
     return params, macs
 
 
-METER = Meter(chain_sizes, {"a": 12, "b": 24, "c": 60})
-EVEN_METER = Meter(partial(chain_sizes, units=EVEN), {"a": 18, "b": 36, "c": 36})
+def chain_parts(
+    choices: Mapping[str, Sequence[int]], units: Mapping[str, int] = UNITS
+) -> tuple[dict[tuple[str, ...], Tensor], dict[tuple[str, ...], Tensor]]:
+    """The cost as one table over all groups: the sum of parts that no structure is needed for."""
+    if not choices:
+        return {}, {}
+    tables = torch.zeros(2, *map(len, choices.values()), dtype=torch.float64)
+    for place in itertools.product(*(range(len(counts)) for counts in choices.values())):
+        kept = {name: choices[name][at] for name, at in zip(choices, place, strict=True)}
+        sizes = zip(chain_sizes(kept, units), chain_sizes({}, units), strict=True)
+        for values, (size, dense) in zip(tables, sizes, strict=True):
+            values[place] = size - dense
+    return {tuple(choices): tables[0]}, {tuple(choices): tables[1]}
+
+
+def chain_meter(units: Mapping[str, int], weights: Mapping[str, int]) -> Meter:
+    quantities = {
+        kind: Quantity(
+            lambda kept, place=place: chain_sizes(kept, units)[place],  # type: ignore[misc]
+            lambda choices, place=place: chain_parts(choices, units)[place],  # type: ignore[misc]
+        )
+        for place, kind in enumerate(("params", "macs"))
+    }
+    return Meter(partial(chain_sizes, units=units), weights, quantities)
+
+
+METER = chain_meter(UNITS, {"a": 12, "b": 24, "c": 60})
+EVEN_METER = chain_meter(EVEN, {"a": 18, "b": 36, "c": 36})
 
 
 def start(granularity: str = "channel", units: Mapping[str, int] = UNITS) -> Plan:
