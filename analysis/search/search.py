@@ -221,14 +221,14 @@ class Search:
     def _goes_on(self) -> bool:
         if self._cancel():
             return False
+        limit, why = self._aim.seconds, ""
         if self._state.trials >= self._aim.trials:
-            self._finish("all trials are done")
-            return False
-        limit = self._aim.seconds
-        if limit is not None and time.perf_counter() - self._began >= limit:
-            self._finish("the time is over")
-            return False
-        return True
+            why = "all trials are done"
+        elif limit is not None and time.perf_counter() - self._began >= limit:
+            why = "the time is over"
+        # Not kept: with more trials or time it would go on.
+        self._state = dataclasses.replace(self._state, finished=why)
+        return not why
 
     def _finish(self, why: str) -> None:
         self._state = dataclasses.replace(self._state, finished=why)

@@ -39,8 +39,9 @@ class Problem:
         """Return the plan with another number of kept units in an entry and those tied to it."""
         together = next((names for names in self.tied if name in names), (name,))
         for other in together:
-            if not find(plan, other).locked:
-                plan = set_kept(plan, other, kept)
+            entry = find(plan, other)
+            if not entry.locked:
+                plan = set_kept(plan, other, min(max(kept, least_kept(entry)), entry.total))
         return self.finish(plan)
 
     def movable(self, plan: Plan) -> list[PlanEntry]:

@@ -1,0 +1,225 @@
+"""The search: measured on other samples, better than where it began, and the same after a kill."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from pathlib import Path
+
+import pytest
+
+from analysis.edits import edited_model
+from analysis.edits.prepared import PreparedSubject, prepare
+from analysis.measuring.slices import Slices
+from analysis.plans.apply import plan_edit, start_plan
+from analysis.plans.editing import lock, set_kept
+from analysis.plans.entries import find
+from analysis.plans.size import meter
+from analysis.records.plan import Plan, Recipe
+from analysis.records.subject import SubjectSpec
+from analysis.search import judge as judging
+from analysis.search.data import on_search_data, search_data
+from analysis.search.judge import Judge
+from analysis.search.records import Aim, SearchUpdate
+from analysis.search.search import iter_search
+from analysis.subjects.subject import load_subject
+from pruners.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def prepared() -> PreparedSubject:
+    spec = SubjectSpec(
+        model="sample:lenet5", data="sample:fashion-mnist", samples=300, calibration_samples=64
+    )
+    return prepare(load_subject(spec))
+
+
+@pytest.fixture(autouse=True)
+def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "analysis.search.search.search_data", lambda it: search_data(it, samples=400)
+    )
+    monkeypatch.setattr(judging, "SLICE", 100)
+
+
+def start(prepared: PreparedSubject, repair: str = "lsq") -> Plan:
+    return dataclasses.replace(start_plan(prepared, criterion="l1"), repair=repair)
+
+
+def aim(*budgets: str, trials: int = 6, **changes: object) -> Aim:
+    return Aim(recipe=Recipe(budgets=budgets), trials=trials, criteria=("l1",), **changes)  # type: ignore[arg-type]
+
+
+def last(
+    prepared: PreparedSubject, plan: Plan, asked: Aim, folder: Path | None = None
+) -> SearchUpdate:
+    *_, found = iter_search(prepared, plan, asked, folder=folder)
+    return found
+
+
+def told(update: SearchUpdate) -> object:
+    return dataclasses.replace(update.state, seconds=0.0)
+
+
+def test_it_ends_no_worse_than_where_it_began(prepared: PreparedSubject) -> None:
+    found = last(prepared, start(prepared), aim("macs=0.6"))
+    assert found.plan is not None and found.share is not None
+    assert meter(prepared).share(found.plan, "macs") == found.share <= 0.6
+    assert found.plan.strategy == "search"
+    first = [item for item in found.state.tried if item.origin != "trade"]
+    assert {item.origin for item in first} >= {"uniform", "global", "greedy", "dp"}
+    best = found.state.tried[found.state.best or 0]
+    assert best.cost <= min(item.cost for item in first)
+    accepted = [item for item in found.state.tried if item.accepted]
+    assert [item.cost for item in accepted] == sorted(
+        (item.cost for item in accepted), reverse=True
+    )
+
+
+def test_a_search_that_was_killed_goes_on_to_the_same_plan(
+    prepared: PreparedSubject, tmp_path: Path
+) -> None:
+    plan, asked = start(prepared), aim("macs=0.6")
+    undisturbed = last(prepared, plan, asked)
+    for kill in itertools.count(1):
+        # Another process has nothing in memory.
+        fresh = dataclasses.replace(prepared)
+        updates = list(
+            itertools.islice(iter_search(fresh, plan, asked, folder=tmp_path), 3 + 2 * kill)
+        )
+        if updates[-1].stage == "Done":
+            break
+    assert kill > 1
+    assert told(updates[-1]) == told(undisturbed)
+    assert updates[-1].plan == undisturbed.plan
+
+
+def test_more_trials_go_on_from_what_is_kept(prepared: PreparedSubject, tmp_path: Path) -> None:
+    plan = start(prepared)
+    last(prepared, plan, aim("macs=0.6", trials=2), tmp_path)
+    found = last(prepared, plan, aim("macs=0.6", trials=5), tmp_path)
+    assert told(found) == told(last(prepared, plan, aim("macs=0.6", trials=5)))
+
+
+def test_a_damaged_file_begins_anew(prepared: PreparedSubject, tmp_path: Path) -> None:
+    plan, asked = start(prepared), aim("macs=0.6", trials=1)
+    before = last(prepared, plan, asked, tmp_path)
+    (file,) = tmp_path.iterdir()
+    file.write_text("{")
+    assert told(last(prepared, plan, asked, tmp_path)) == told(before)
+
+
+def test_a_drop_holds_on_the_search_data_and_the_model_gets_smaller(
+    prepared: PreparedSubject,
+) -> None:
+    found = last(prepared, start(prepared), aim("drop=0.03", trials=8))
+    assert found.plan is not None and found.share is not None and found.drop is not None
+    assert found.share < 1.0
+    searched = on_search_data(prepared, search_data(prepared.subject, samples=400))
+    scored = Judge(searched, "lsq").score(found.plan)
+    task = prepared.subject.task
+    assert task.drop(scored.sums) == pytest.approx(found.drop)
+    assert task.drop_interval(scored.sums, 0.8).high <= 0.03
+    held = [item.share for item in found.state.tried if item.accepted]
+    assert min(held) == found.share
+
+
+def test_what_is_evaluated_is_not_looked_at(
+    prepared: PreparedSubject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: set[int] = set()
+    read = Slices.read
+
+    def watched(self: Slices, number: int) -> object:
+        first, size = self.start(number), self.size(number)
+        seen.update(self._split.indices[first : first + size])
+        assert self._split.source is evaluation.source
+        return read(self, number)
+
+    evaluation = prepared.subject.evaluation
+    assert evaluation is not None
+    monkeypatch.setattr(Slices, "read", watched)
+    last(prepared, start(prepared, "none"), aim("macs=0.7", trials=2))
+    assert len(seen) == 400
+    assert not seen & set(evaluation.indices)
+
+
+def test_the_judge_measures_what_a_slow_loop_measures(prepared: PreparedSubject) -> None:
+    searched = on_search_data(prepared, search_data(prepared.subject, samples=400))
+    plan = start(prepared, "none")
+    plan = set_kept(plan, plan.entries[0].name, 3)
+    scored = Judge(searched, "none").score(plan)
+    split = searched.subject.evaluation
+    assert split is not None
+    model = edited_model(prepared, plan_edit(prepared, plan))
+    inputs, targets = split.part(0, 400)
+    dense, outputs = prepared.model(inputs).softmax(1), model(inputs).softmax(1)
+    expected = (dense * (dense.log() - outputs.log())).sum(1).double()
+    assert scored.costs.numpy() == pytest.approx(expected.numpy(), abs=1e-5)
+    assert targets is not None
+    assert scored.sums["correct"] == int((outputs.argmax(1) == targets).sum())
+
+
+def test_a_rival_that_is_worse_is_refused_early_and_a_better_one_wins(
+    prepared: PreparedSubject,
+) -> None:
+    searched = on_search_data(prepared, search_data(prepared.subject, samples=400))
+    plan = start(prepared, "none")
+    name = plan.entries[0].name
+    mild, strong = set_kept(plan, name, 5), set_kept(plan, name, 1)
+    judge = Judge(searched, "none")
+    base = judge.score(mild)
+    worse = judge.score(strong, base)
+    assert worse.wins is False
+    assert len(worse.costs) == 100
+    better = judge.score(mild, judge.score(strong))
+    assert better.wins is True
+    assert len(better.costs) == 400
+
+
+def test_locked_layers_stay_and_constraints_hold(prepared: PreparedSubject) -> None:
+    plan = start(prepared, "none")
+    name = plan.entries[1].name
+    plan = lock(set_kept(plan, name, 11), name)
+    asked = Aim(recipe=Recipe(budgets=("macs=0.8",), round_to=4), trials=3, criteria=("l1",))
+    found = last(prepared, plan, asked)
+    assert found.plan is not None
+    assert find(found.plan, name).kept == 11
+    assert all(
+        item.kept % 4 == 0 or item.kept == item.total
+        for item in found.plan.entries
+        if item.name != name
+    )
+
+
+def test_several_budgets_hold_together(prepared: PreparedSubject) -> None:
+    found = last(prepared, start(prepared, "none"), aim("macs=0.8", "params=0.4", trials=2))
+    assert found.plan is not None
+    sizes = meter(prepared)
+    assert sizes.share(found.plan, "macs") <= 0.8
+    assert sizes.share(found.plan, "params") <= 0.4
+
+
+def test_what_cannot_be_met_is_said(prepared: PreparedSubject) -> None:
+    with pytest.raises(InputError, match="out of reach"):
+        last(prepared, start(prepared, "none"), aim("macs=0.00001"))
+    plan = start(prepared, "none")
+    for entry in plan.entries:
+        plan = lock(plan, entry.name)
+    with pytest.raises(InputError, match="not locked"):
+        last(prepared, plan, aim("macs=0.5"))
+
+
+def test_it_stops_when_it_is_told(prepared: PreparedSubject) -> None:
+    stopped = False
+    updates = []
+    for update in iter_search(
+        prepared, start(prepared, "none"), aim("macs=0.8"), cancel=lambda: stopped
+    ):
+        updates.append(update)
+        stopped = update.stage.startswith("Trading")
+    assert updates[-1].plan is not None
+    assert updates[-1].state.trials == 1
+    timed = last(prepared, start(prepared, "none"), aim("macs=0.8", seconds=0.0))
+    assert timed.state.trials == 0
+    assert timed.state.finished == "the time is over"
