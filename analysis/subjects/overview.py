@@ -203,7 +203,7 @@ def _without_graph(model: nn.Module, example: Tensor, error: str) -> Inventory:
     macs = cost.layers()
     rows = []
     for name in names:
-        row = _idle(model, name, f"no groups: {error}")
+        row = _idle(model, name, "the model cannot be captured")
         known = {"macs": macs.get(name, 0), "output_shape": shapes.get(name, ())}
         rows.append(LayerRow(**{**_fields(row), **known}))
     return Inventory(

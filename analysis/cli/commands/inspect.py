@@ -56,6 +56,7 @@ def _print(model: str, found: Inventory) -> None:
     )
     if found.capture_error:
         say(found.capture_error)
+        return
     print_table(
         f"\n{len(found.groups)} groups",
         ("group", "units", "members", "prunable"),
