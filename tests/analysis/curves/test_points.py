@@ -16,7 +16,8 @@ from tests.helpers.tango import reference_paired_drop
 COLUMNS = (
     *("run_id", "criterion", "granularity", "layer", "group", "ratio_requested", "ratio_achieved"),
     *("kept", "total", "samples", "correct", "accuracy", "accuracy_drop", "drop_low", "drop_high"),
-    *("loss", "loss_delta", "kl", "agreement", "params", "macs", "status", "seconds"),
+    *("loss", "loss_delta", "kl", "agreement", "params", "macs", "status", "reason"),
+    "seconds",
 )
 DENSE = {100: Sums(samples=100, terms={"correct": 90, "agree": 100, "loss": 30.0})}
 SUMS = {
