@@ -1,4 +1,4 @@
-from .filling import fill_plan
+from .filling import fill_plan, with_ratios
 from .goals import GOALS, Budget, Goal, budget_forms, budgets, parse_budget
 from .options import PLAN_OPTIONS, PlanOption, recipe_of
 from .ranked import fill_by_rank, global_plan
@@ -29,4 +29,5 @@ __all__ = [
     "global_plan",
     "parse_budget",
     "recipe_of",
+    "with_ratios",
 ]

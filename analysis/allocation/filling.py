@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from functools import partial
 
 import pandas as pd
 
 from analysis.allocation.goals import parse_budget
 from analysis.allocation.registry import allocate
-from analysis.allocation.strategy import Allocation, Request
+from analysis.allocation.strategy import BEST, Allocation, Request
+from analysis.allocation.uniform import with_best_criteria
 from analysis.edits import PreparedSubject
-from analysis.plans import Meter, kept_whole, meter, rescored_plan, resolve, rounded
+from analysis.plans import (
+    Meter,
+    kept_whole,
+    lock,
+    meter,
+    rescored_plan,
+    resolve,
+    rounded,
+    set_ratio,
+)
 from analysis.records import Plan, Recipe
 
 
@@ -61,6 +72,34 @@ def fill_plan(
     if recipe.rounds == 1 or not found.feasible:
         return found
     return _in_rounds(prepared, found, recipe.rounds)
+
+
+def with_ratios(
+    prepared: PreparedSubject,
+    plan: Plan,
+    ratios: Mapping[str, float],
+    recipe: Recipe,
+    *,
+    points: pd.DataFrame | None = None,
+) -> Plan:
+    """Give entries ratios by name, and lock them: strategies choose the others.
+
+    Args:
+        prepared: The subject.
+        plan: Lists an entry for each prunable target.
+        ratios: Ratio, 0..1, by the entry's name.
+        recipe: Says how kept counts are rounded, and who chooses criteria.
+        points: The points table of a run, for criteria.
+    """
+    for name, ratio in ratios.items():
+        plan = set_ratio(plan, name, ratio)
+    if recipe.criteria == BEST:
+        request = Request(plan=plan, points=points, meter=meter(prepared))
+        plan = with_best_criteria(plan, request)
+    plan = rounded(plan, prepared.structure, multiple=recipe.round_to)
+    for name in ratios:
+        plan = lock(plan, name)
+    return plan
 
 
 def _in_rounds(prepared: PreparedSubject, found: Allocation, rounds: int) -> Allocation:

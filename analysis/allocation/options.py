@@ -10,6 +10,7 @@ from typing import Any
 from analysis.allocation.goals import budget_forms, parse_budget
 from analysis.allocation.registry import STRATEGIES
 from analysis.allocation.strategy import BEST, FIXED
+from analysis.plans import parse_ratios
 from analysis.records import Recipe
 from analysis.repairs import AUTO, NO_REPAIR, REPAIRS, plan_repairs
 from pruners.normalizers import NORMALIZERS
@@ -93,9 +94,12 @@ PLAN_OPTIONS = Registry(
         PlanOption(
             name="ratio",
             label="Ratio",
-            help="One ratio for all layers (uniform), or of all units together (global)",
+            help="One ratio for all layers (uniform), or of all units together (global); or "
+            "GLOB=X for the layers that fit, and a JSON file of globs and ratios for many: these "
+            "layers are locked, the others are chosen, or stay whole where nothing else is given; "
+            "may be given several times",
             metavar="X",
-            type=float | None,
+            type=list[str] | None,
         ),
         PlanOption(
             name="tolerance",
@@ -176,15 +180,16 @@ def recipe_of(given: Mapping[str, Any]) -> Recipe:
 
     Raises:
         UnknownNameError: No such strategy.
-        InputError: The budget is malformed.
+        InputError: The budget or a ratio is malformed.
     """
     STRATEGIES.get(given["strategy"])
     budget = given["budget"]
     return Recipe(
         criteria=BEST if given["criterion"] in (None, BEST) else FIXED,
         budget=None if budget is None else str(parse_budget(budget)),
+        ratio=parse_ratios(given["ratio"] or ()).common,
         **{
             name: given[name]
-            for name in ("ratio", "tolerance", "cautious", "normalizer", "round_to", "rounds")
+            for name in ("tolerance", "cautious", "normalizer", "round_to", "rounds")
         },
     )

@@ -101,7 +101,7 @@ def _row(
 ) -> dict[str, Any]:
     row = {name: point[name] for name in (*FIRST, *LAST) if name in point}
     row |= dict.fromkeys((*_INTERVAL, "accuracy", *scoring.columns), math.nan)
-    row |= {"run_id": run_id, "reason": point.get("reason", "")}
+    row |= {"run_id": run_id, "reason": point.get("reason") or None}
     row["ratio_achieved"] = (point["total"] - point["kept"]) / point["total"]
     sums: Sums = point["sums"]
     row |= {"samples": sums.samples, "seconds": sums.seconds}

@@ -25,6 +25,7 @@ from .editing import (
 )
 from .entries import achieved, find, kept_counts, pruned_entries
 from .files import from_json, read_plan, to_json, write_plan
+from .given import Ratios, asked_ratios, parse_ratios
 from .history import MAX_STEPS, History
 from .prediction import (
     Curve,
@@ -47,8 +48,10 @@ __all__ = [
     "MAX_STEPS",
     "Meter",
     "Prediction",
+    "Ratios",
     "USUAL",
     "achieved",
+    "asked_ratios",
     "channels_per_unit",
     "check",
     "check_fits",
@@ -70,6 +73,7 @@ __all__ = [
     "meter",
     "new_plan",
     "not_prunable",
+    "parse_ratios",
     "plan_edit",
     "plan_table",
     "predict",

@@ -103,12 +103,14 @@ def test_many_intervals_at_once_are_those_of_one_at_a_time() -> None:
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_files_round_trip(tmp_path: Path, suffix: str) -> None:
-    points = [point(), point(status="failed", samples=0, correct=0, macs=None, group=None)]
+    failed = {"status": "failed", "reason": "no score", "samples": 0, "correct": 0}
+    points = [point(reason=""), point(**failed, macs=None, group=None)]
     table = points_table("r1", points, baselines=DENSE)
     path = tmp_path / "new" / f"points{suffix}"
     write_points(table, path)
     found = pd.read_csv(path) if suffix == ".csv" else pd.read_parquet(path)
     assert list(found) == list(COLUMNS)
+    assert found["reason"].fillna("").tolist() == ["", "no score"]
     pd.testing.assert_frame_equal(found, table, check_dtype=False)
     assert [item.name for item in path.parent.iterdir()] == [path.name]
 
