@@ -205,17 +205,26 @@ def test_deleting_a_run_asks_first(open_page: Open) -> None:
     assert "No runs yet" in text_of(test)
 
 
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ("{}", "subject"),
+        (SWEEP.to_json().replace("classification", "regression"), "unknown task 'regression'"),
+    ],
+    ids=["empty", "of another task"],
+)
 def test_a_damaged_run_is_named_beside_the_others_and_can_be_deleted(
-    open_page: Open, workspace: Path
+    open_page: Open, workspace: Path, spec: str, says: str
 ) -> None:
-    """Point 3c of issue 8: one damaged run hid all others."""
+    """Point 3c of issue 8: one damaged run hid all others; so did one whose task nobody knows."""
     test = open_page("8_Runs", "done")
     store = Store(workspace)
     bad = store.runs.create(SWEEP)
     with store.database.write() as db:
-        db.execute("UPDATE runs SET spec = '{}', state = 'done' WHERE run_id = ?", (bad,))
+        db.execute("UPDATE runs SET spec = ?, state = 'done' WHERE run_id = ?", (spec, bad))
     test.run()
     assert f"Run `{bad}` cannot be read" in text_of(test)
+    assert says in text_of(test)
     assert len(test.dataframe[0].value) == 1
     test.button(key=f"runs_delete_damaged_{bad}").click().run()
     test.button(key="runs_delete_yes").click().run()

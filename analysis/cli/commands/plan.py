@@ -43,7 +43,7 @@ def plan(given: Mapping[str, Any], workspace: Workspace = None, as_json: Json = 
     if named := plans.parse_ratios(given["ratio"] or ()).named:
         asked = plans.asked_ratios(prepared, start, named)
         start = allocation.with_ratios(prepared, start, asked, recipe, points=points)
-        if recipe.ratio is recipe.tolerance is recipe.budget is None:
+        if all(level is None for level in (recipe.ratio, recipe.tolerance, recipe.budget)):
             # Of the others nothing is asked: they stay whole.
             strategy, recipe = "uniform", dataclasses.replace(recipe, ratio=0.0)
     found = allocation.fill_plan(prepared, start, strategy, recipe, points=points)

@@ -41,7 +41,13 @@ def draw(current: Session, sent: SubjectSpec | None) -> None:
         current: The session.
         sent: The subject of the form, when it was sent.
     """
-    spec, last = sent or current.spec, check.last()
+    last = check.last()
+    if sent is not None:
+        check.begin(sent)
+    elif last is not None and last.state == "checking":
+        # Something was clicked while the check was under way.
+        sent = last.spec
+    spec = sent or current.spec
     code.offer(inspect_subject(spec or DEMO))
     if sent is None and last is not None and last.state == "failed":
         _failed(current, last)
@@ -49,21 +55,19 @@ def draw(current: Session, sent: SubjectSpec | None) -> None:
     if spec is None:
         first_use()
         return
-    try:
-        with guarded("The subject cannot be used"):
-            is_new = subjects().peek(spec) is None
-            subject = _checked(spec)
-            if sent is not None or last is not None:
-                session.choose_subject(spec)
-                check.end()
-            if sent is not None or last is not None or is_new:
-                # The sidebar was drawn before.
-                st.rerun()
-            _overview(current, subject)
-    finally:
-        # What was not foreseen has been shown; nothing is under way any more.
-        if (last := check.last()) is not None and last.state == "checking":
+    with guarded("The subject cannot be used"):
+        is_new = subjects().peek(spec) is None
+        subject = _checked(spec)
+        if sent is not None or last is not None:
+            session.choose_subject(spec)
             check.end()
+        if sent is not None or last is not None or is_new:
+            # The sidebar was drawn before.
+            st.rerun()
+        _overview(current, subject)
+    # What was not foreseen has been shown; nothing is under way any more.
+    if (last := check.last()) is not None and last.state == "checking":
+        check.end()
 
 
 def _checked(spec: SubjectSpec) -> LoadedSubject:
