@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from analysis.cli.commands.evaluate import for_machines
+from analysis.cli.output import print_json
 from analysis.evaluation.report import ClassChange, Evaluation, MeasuredModel
 from analysis.records import Sums
 
@@ -41,3 +42,11 @@ def test_of_very_many_classes_those_that_changed(
     assert (len(found["classes"]), found["unchanged_classes"]) == (listed, unchanged)
     changed = {item["class_name"]: item["change"] for item in found["classes"] if item["change"]}
     assert changed == {f"class {at}": change for at, change in enumerate(changes) if change}
+
+
+def test_json_has_no_negative_zero(capsys: pytest.CaptureFixture[str]) -> None:
+    """N9 of issue 9: `evaluate --json` gave changes of -0.0."""
+    print_json({"change": -0.0, "classes": [{"change": -0.0}], "drop": -0.5})
+    assert (
+        capsys.readouterr().out == '{"change": 0.0, "classes": [{"change": 0.0}], "drop": -0.5}\n'
+    )
