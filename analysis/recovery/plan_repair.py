@@ -105,7 +105,7 @@ class Repairer:
             plan = repair.choose(prepared, plan, batches)
         assert repair.in_plans is not None
         with torch.inference_mode(mode=False):
-            edit = plan_edit(prepared, plan)
+            edit = plan_edit(self._prepared, plan)
             student = open_student(prepared, edit.kept)
             pruned = list(pruned_targets(prepared, plan))
             work = PlanWork(prepared, edit, pruned, student, batches, progress, self._known)

@@ -13,6 +13,7 @@ from analysis.evaluation import Evaluation, Latency, LoadedSubject, MeasuredMode
 from analysis.plans import predict
 from analysis.records import Plan, Progress
 from analysis.recovery import repaired_plan
+from analysis.repairs import NO_REPAIR
 from analysis.tasks import Scoring, scoring_of
 from pages.components.plan import Evaluated, evaluated, keep_evaluated, repair
 from pages.components.state import EVALUATIONS, Session, session, url_state
@@ -44,8 +45,8 @@ def draw(current: Session, plan: Plan) -> None:
         ):
             go("Export")
     st.caption(
-        f"Your model stays as it is: the plan is applied to a copy. "
-        f"Repair: {repair.reason(subject, plan)}."
+        "Your model stays as it is: the plan is applied to a copy. Repair: "
+        f"{repair.reason(subject, plan)}"
     )
     if sent:
         last = _evaluate(subject, plan)
@@ -102,6 +103,7 @@ def _advance(bar: DeltaGenerator, now: Progress) -> None:
 def _report(found: Evaluation, scoring: Scoring) -> None:
     dense, removed, words = found.dense, found.removed, scoring.words
     word = words.label.capitalize() if found.labelled else "Same answer as dense"
+    word += "" if found.repair == NO_REPAIR else f" after {found.repair}"
     with st.grid(4, min_column_width=200):
         st.metric(
             word,
@@ -179,6 +181,7 @@ def _classes(found: Evaluation) -> None:
         key="evaluate_classes",
         file_name="change-per-class",
     )
+    st.caption("Filled: the interval of the change excludes 0. Hollow: it may be chance.")
     charts.as_table(table, key="evaluate_class_table", file_name="change-per-class")
 
 

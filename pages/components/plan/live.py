@@ -92,9 +92,8 @@ def _lines(
             "add up. Trust the measurement."
         )
     if not is_repaired(plan):
-        if raw is None:
-            return ("Measuring live.",)
-        return (f"Measured live: {caption(raw, task)}.{surprise}",)
+        line = "Measuring." if raw is None else f"Measured live: {caption(raw, task)}.{surprise}"
+        return (line,) if plan.repair == NO_REPAIR else (line, "Nothing to repair yet.")
     if raw is None:
         first = "Before the repair: measuring."
     else:
@@ -168,6 +167,7 @@ def stream(
     on.
     """
     drawn, studied = -math.inf, subject.prepared.subject
+    found = Measured()
     try:
         with closing(_states(subject, plan)) as states:
             for found, is_last in states:
@@ -177,7 +177,10 @@ def stream(
                     drawn = now
     except Exception:
         slot.metric(label(studied, plan), formatting.DASH, border=True, height="stretch")
-        note.caption("Not measured; the reason is at the end of this page.")
+        lines = _lines(found, studied.task, plan, predicted) if found.raw else ()
+        note.caption(
+            "  \n".join([*lines[:1], "Not measured; the reason is at the end of this page."])
+        )
         raise
 
 

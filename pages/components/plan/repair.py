@@ -35,13 +35,12 @@ def choose(subject: LoadedSubject, plan: Plan, *, width: int) -> None:
 def reason(subject: LoadedSubject, plan: Plan) -> str:
     """Return why the plan is repaired as it is, one sentence."""
     usual = plan_state.usual_repair(subject.prepared, plan.semantics)
+    if plan.repair != usual.name:
+        return f"{plan.repair} by choice; usual here is {usual.name}."
+    if plan.repair == NO_REPAIR:
+        return f"Not repaired: {usual.reason}."
     count = formatting.plural(plan.subject.calibration_samples, "calibration sample")
-    if plan.repair == usual.name:
-        text = f"the usual choice here: {usual.reason}"
-    else:
-        text = f"{'not repaired' if plan.repair == NO_REPAIR else plan.repair} by choice"
-        text += f"; usual here is {usual.name}"
-    return text if plan.repair == NO_REPAIR else f"{text} ({count})"
+    return f"Usual here: {usual.reason}, on {count}."
 
 
 def _options(subject: LoadedSubject, plan: Plan) -> list[str]:

@@ -135,7 +135,7 @@ def _cards(
         repair.choose(subject, plan, width=380)
         with st.container(gap=None):
             note = st.empty()
-            st.caption(f"Repair: {repair.reason(subject, plan)}.")
+            st.caption(repair.reason(subject, plan))
     if studied.evaluation is None:
         slot.metric(live.label(studied, plan), formatting.DASH, border=True, height="stretch")
         note.caption("Nothing is measured: the subject has no evaluation data.")
