@@ -14,7 +14,7 @@ from analysis.recovery import Recovery, repair_key, repaired_plan
 STEP_SECONDS = 0.15
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class RepairState:
     """How far a repair is.
 
