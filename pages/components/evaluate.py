@@ -45,8 +45,7 @@ def draw(current: Session, plan: Plan) -> None:
         ):
             go("Export")
     st.caption(
-        "Your model stays as it is: the plan is applied to a copy. Repair: "
-        f"{repair.reason(subject, plan)}"
+        "Your model stays as it is: the plan is applied to a copy. " + repair.reason(subject, plan)
     )
     if sent:
         last = _evaluate(subject, plan)
