@@ -2,6 +2,7 @@ from .evaluate import evaluate_plan
 from .file_size import file_bytes
 from .latency import MIN_PASSES, Latency, compare_latency
 from .live import LiveEvaluator, LiveResult
+from .repairing import RepairState
 from .report import Evaluation, MeasuredModel
 from .samples import Sample, first_samples
 from .sanity import Doubt, find_doubts
@@ -16,6 +17,7 @@ __all__ = [
     "LoadedSubject",
     "MIN_PASSES",
     "MeasuredModel",
+    "RepairState",
     "Sample",
     "Subjects",
     "compare_latency",

@@ -123,6 +123,41 @@ def test_plan_evaluate_and_export(run: Run, swept: str, plan_file: Path, folder:
     assert "rebuild.py" in out
 
 
+def test_evaluate_export_and_recover_repair_as_the_plan_says(
+    run: Run, swept: str, folder: Path
+) -> None:
+    """Issue 10, point 1: a plan says how it is repaired, and everything follows it."""
+    path = folder / "repaired.json"
+    asked = ["plan", "--run", swept, "--strategy", "uniform", "--ratio", "0.5", "--out", path]
+    found = {}
+    for repair in ("none", "obs", "auto"):
+        code, out, err = run(*asked, "--repair", repair)
+        assert code == 0, err
+        name = "lsq" if repair == "auto" else repair
+        assert json.loads(path.read_text())["repair"] == name
+        said = "fitted to the dense ones" if repair == "auto" else "as asked for"
+        assert re.search(rf"Repair: .*; .*{said}\.", " ".join((out + err).split()))
+        code, out, err = run("evaluate", "--plan", path, "--latency-seconds", "0", "--json")
+        assert code == 0, err
+        found[name] = json.loads(out)
+        assert found[name]["repair"] == name
+        target = folder / f"exported-{repair}"
+        code, out, err = run("export", "--plan", path, "--format", "zip", "--out", target)
+        assert code == 0, err
+        assert json.loads((target / path.name).read_text())["repair"] == name
+        assert json.loads((target / "model.json").read_text())["repair"] == name
+        assert ("are repaired by" in out + err) == (name != "none")
+    losses = {name: item["removed"]["sums"]["loss"] for name, item in found.items()}
+    assert len(set(losses.values())) == 3
+    code, out, err = run("recover", "--plan", path, "--json")
+    assert code == 0, err
+    assert json.loads(out)["method"] == "lsq"
+    assert json.loads(out)["recovered"]["accuracy"] == found["lsq"]["removed"]["accuracy"]
+    raw = ("evaluate", "--plan", path, "--repair", "none", "--latency-seconds", "0", "--json")
+    assert json.loads(run(*raw)[1])["removed"]["sums"]["loss"] == losses["none"]
+    assert_one_line(run(*asked, "--repair", "magic"), says="unknown repair 'magic'")
+
+
 def test_export_offers_onnx(
     run: Run, plan_file: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
