@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from analysis import records
+from analysis.records.inventory import Inventory
 from analysis.records.plan import Plan, PlanEntry
 from analysis.records.progress import Progress
 from analysis.records.run import Identity
@@ -92,6 +93,19 @@ def ended(store: Store, state: str = records.DONE, *, batches: int = 4) -> str:
         store.points.save(run_id, update(batch, keys()), owner="me")
     store.jobs.finish(run_id, state, owner="me", seconds=2.0)
     return run_id
+
+
+def test_layers_and_groups_are_kept_by_content(store: Store) -> None:
+    """Fault 7 of the browser: after a restart nobody knew how large a layer is."""
+    found = Inventory(params=5, macs=7, layers=(), groups=())
+    store.inventories.keep(IDENTITY, found)
+    assert store.inventories.get(IDENTITY) == found
+    other_data = dataclasses.replace(IDENTITY, data="other")
+    assert store.inventories.get(other_data) == found
+    assert store.inventories.get(dataclasses.replace(IDENTITY, weights="other")) is None
+    with store.database.write() as db:
+        db.execute("UPDATE inventories SET inventory = '{}'")
+    assert store.inventories.get(IDENTITY) is None
 
 
 class TestRuns:
