@@ -25,10 +25,7 @@ from analysis.plans import Meter, meter, pruned_entries, start_plan
 from analysis.records import Identity, Plan, RunRow, SubjectSpec, Sums
 from analysis.recovery import Recovery
 from analysis.subjects import (
-    Inventory,
     Stamp,
-    build_inventory,
-    inventory,
     load_subject,
     stamp,
     watched_stamp,
@@ -70,13 +67,6 @@ class LoadedSubject:
     def meter(self) -> Meter:
         """What measures the size of plans."""
         return meter(self.prepared)
-
-    @cached_property
-    def inventory(self) -> Inventory:
-        """Layers and groups."""
-        if self.prepared.structure is None:
-            return inventory(self.prepared.subject)
-        return build_inventory(self.prepared.model, self.prepared.structure)
 
     @cached_property
     def live(self) -> LiveEvaluator:

@@ -53,7 +53,7 @@ def predicted_measured(plans: pd.DataFrame, *, theme: str = "light") -> go.Figur
     return with_alt(
         figure,
         f"Predicted and measured drop of {len(rows)} plans; measured minus predicted lies between "
-        f"{gap.min():+.1f} and {gap.max():+.1f} pp.",
+        f"{gap.min():.2f} and {gap.max():.2f} pp.",
     )
 
 

@@ -14,6 +14,7 @@ from analysis.plans import predict
 from analysis.records import Plan, Progress
 from analysis.recovery import repaired_plan
 from analysis.repairs import NO_REPAIR
+from analysis.sentences import capital
 from analysis.tasks import Scoring, scoring_of
 from pages.components.plan import Evaluated, evaluated, keep_evaluated, repair
 from pages.components.state import EVALUATIONS, Session, session, url_state
@@ -101,15 +102,15 @@ def _advance(bar: DeltaGenerator, now: Progress) -> None:
 
 def _report(found: Evaluation, scoring: Scoring) -> None:
     dense, removed, words = found.dense, found.removed, scoring.words
-    word = words.label.capitalize() if found.labelled else "Same answer as dense"
+    word = capital(words.label) if found.labelled else "Same answer as dense"
     word += "" if found.repair == NO_REPAIR else f" after {found.repair}"
     with st.grid(4, min_column_width=200):
         st.metric(
             word,
             formatting.score(removed.accuracy, words),
-            **formatting.score_card(-removed.drop, words),
+            **formatting.drop_card(removed.drop, words),
             delta_description="("
-            f"{formatting.gain_range(-removed.drop_high, -removed.drop_low, words)})",
+            f"{formatting.drop_range(removed.drop_low, removed.drop_high, words)})",
             help=f"{scoring.evidence(removed.sums)}, "
             f"95 % interval {formatting.score_range(removed.low, removed.high, words)}. "
             f"Dense: {formatting.score(dense.accuracy, words)}.",
@@ -188,9 +189,9 @@ def _table(variants: list[MeasuredModel], scoring: Scoring) -> pd.DataFrame:
     words = scoring.words
     columns = {
         item.name.capitalize(): {
-            words.label.capitalize(): formatting.score(item.accuracy, words),
+            capital(words.label): formatting.score(item.accuracy, words),
             "95 % interval": formatting.score_range(item.low, item.high, words),
-            "Change": formatting.gain(-item.drop, words),
+            "Drop": formatting.drop(item.drop, words),
             "Parameters": formatting.thousands(item.params),
             "Not zero": formatting.thousands(item.nonzero),
             "MACs per sample": formatting.thousands(item.macs),

@@ -93,7 +93,7 @@ def test_kept_channels_are_rounded_by_fills_and_by_an_action(open_page: Open) ->
     assert counts(test) == expected
     assert expected["conv2"] == (0.4, 12, 16)
     row = test.dataframe[0].value.set_index("layer").loc["conv2"]
-    assert (row["ratio"], row["achieved"], row["stay"]) == (40.0, 0.25, "12 of 16")
+    assert (row["ratio"], row["achieved"], row["stay"]) == (40.0, 25.0, "12 of 16")
     test.button(key="sidebar_undo").click().run()
     assert counts(test) == plain
     fill_uniform(test, 40)

@@ -151,7 +151,7 @@ def test_the_sweep_page_tells_the_cost_and_what_is_known(open_page: Open) -> Non
     assert "108 points" in said or "known already" in said
     test.text_input(key="sweep_layers").set_value("nothing*").run()
     assert_no_bug(test)
-    assert "no layer fits 'nothing*'" in test.error[0].value
+    assert "No layer fits 'nothing*'" in test.error[0].value
 
 
 def test_compare_needs_two_criteria_on_equal_terms(open_page: Open) -> None:
@@ -190,7 +190,7 @@ def test_the_runs_page_lists_what_the_workspace_has(open_page: Open, workspace: 
     test = open_page("8_Runs", "done")
     table = test.dataframe[0].value
     assert table["state"].tolist() == ["done"]
-    assert table["progress"].tolist() == [1.0]
+    assert table["progress"].tolist() == [100.0]
 
 
 def test_deleting_a_run_asks_first(open_page: Open) -> None:

@@ -8,6 +8,7 @@ import streamlit as st
 
 from analysis.evaluation import LoadedSubject
 from analysis.records import SubjectSpec
+from analysis.sentences import capital
 from pages.components.frame import browser
 from pages.components.frame.logo import draw, icon
 from pages.components.frame.token_gate import require_token
@@ -213,7 +214,9 @@ def _share(_: Session) -> None:
 
 
 def _broken_link(current: Session) -> None:
-    st.error(current.broken, title="This link cannot be followed", icon=":material/link_off:")
+    st.error(
+        capital(current.broken), title="This link cannot be followed", icon=":material/link_off:"
+    )
     recent = current.store.runs.all()[:5]
     with st.container(horizontal=True):
         st.button("Start fresh", type="primary", on_click=session.start_fresh, key="broken_fresh")

@@ -99,7 +99,7 @@ def _lines(
     else:
         first = (
             f"Before the repair: **{formatting.score(raw.accuracy, task.words)}** "
-            f"({formatting.gain(-raw.drop, task.words)}), {caption(raw, task)}.{surprise}"
+            f"({formatting.drop_card(raw.drop, task.words)['delta']}), {caption(raw, task)}.{surprise}"
         )
     if found.repaired is None:
         return first, f"After {plan.repair}: {_step(found)}."
@@ -133,14 +133,14 @@ def _metric(result: LiveResult | None, subject: Subject, plan: Plan) -> None:
     if result is None:
         st.metric(label(subject, plan), "measuring", border=True, height="stretch")
         return
-    low, high = -result.interval.high, -result.interval.low
+    low, high = result.interval.low, result.interval.high
     st.metric(
         label(subject, plan),
         formatting.score(result.accuracy, task.words),
-        **formatting.score_card(-result.drop, task.words),
-        delta_description=f"({formatting.gain_range(low, high, task.words)})",
-        help="Change against the dense model on the same samples, with its 95 % interval. "
-        + caption(result, task),
+        **formatting.drop_card(result.drop, task.words),
+        delta_description=f"({formatting.drop_range(low, high, task.words)})",
+        help="Drop against the dense model on the same samples, with its 95 % interval; above zero "
+        "it is a loss. " + caption(result, task),
         border=True,
         height="stretch",
     )

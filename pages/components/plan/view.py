@@ -162,8 +162,8 @@ def _predicted(subject: LoadedSubject, found: Prediction | None) -> None:
     st.metric(
         label,
         formatting.score(dense.accuracy - found.drop, words),
-        **formatting.score_card(-found.drop, words),
-        delta_description=f"({formatting.gain_range(-found.high, -found.low, words)})",
+        **formatting.drop_card(found.drop, words),
+        delta_description=f"({formatting.drop_range(found.low, found.high, words)})",
         help=f"Assumes: {found.assumption}. Dense: {formatting.score(dense.accuracy, words)} "
         f"({formatting.score_range(interval.low, interval.high, words)}). {_gaps(found)}",
         border=True,

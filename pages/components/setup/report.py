@@ -10,6 +10,7 @@ import streamlit as st
 from analysis.edits import PreparedSubject
 from analysis.evaluation import Doubt, LoadedSubject
 from analysis.records import SubjectSpec
+from analysis.sentences import capital
 from analysis.snippets import inspect_subject
 from analysis.subjects import RANDOM_WEIGHTS
 from pages.components.setup import model_map, thumbnails
@@ -83,7 +84,7 @@ def _failed(current: Session, last: check.Check) -> None:
     """Say why the last check failed, and which subject all other pages work on."""
     assert last.spec is not None
     st.error(
-        last.reason,
+        capital(last.reason),
         title=f"{formatting.escaped(formatting.title_of_subject(last.spec))} cannot be used",
         icon=":material/error:",
     )

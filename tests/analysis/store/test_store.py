@@ -11,6 +11,7 @@ import time
 import pytest
 
 from analysis import records
+from analysis.records.inventory import Inventory
 from analysis.records.progress import Progress
 from analysis.store.store import Store
 from pruners.errors import (
@@ -29,6 +30,19 @@ from tests.helpers.store_writer import (
     sums,
     update,
 )
+
+
+def test_layers_and_groups_are_kept_by_content(store: Store) -> None:
+    """Fault 7 of the browser: after a restart nobody knew how large a layer is."""
+    found = Inventory(params=5, macs=7, layers=(), groups=())
+    store.inventories.keep(IDENTITY, found)
+    assert store.inventories.get(IDENTITY) == found
+    other_data = dataclasses.replace(IDENTITY, data="other")
+    assert store.inventories.get(other_data) == found
+    assert store.inventories.get(dataclasses.replace(IDENTITY, weights="other")) is None
+    with store.database.write() as db:
+        db.execute("UPDATE inventories SET inventory = '{}'")
+    assert store.inventories.get(IDENTITY) is None
 
 
 class TestRuns:
