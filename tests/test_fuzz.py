@@ -254,7 +254,7 @@ def test_options(folder: Path, name: str, text: str, limit: str) -> None:
     code_of(lambda: sweeps.spec_of_options(written))
     code_of(lambda: parse_budget(limit))
     asked = {option.name: option.default for option in PLAN_OPTIONS}
-    code_of(lambda: recipe_of(asked | {"budget": f"macs={limit}", "strategy": "threshold"}))
+    code_of(lambda: recipe_of(asked | {"budget": [f"macs={limit}"], "strategy": "threshold"}))
 
 
 def test_as_many_inputs_as_promised() -> None:

@@ -1,6 +1,9 @@
-from .filling import fill_plan, with_ratios
-from .goals import GOALS, Budget, Goal, budget_forms, budgets, parse_budget
-from .options import PLAN_OPTIONS, PlanOption, recipe_of
+from .constraints import Constraints, check_min_kept, equal_entries
+from .exact import fill_exactly
+from .filling import fill_plan, request_of, with_ratios
+from .goals import GOALS, Budget, Goal, budget_forms, budgets, parse_budget, parse_budgets
+from .greedy import fill_greedily
+from .options import OF_PLAN, OF_RUN, PLAN_OPTIONS, PlanOption, recipe_of
 from .ranked import fill_by_rank, global_plan
 from .registry import STRATEGIES, allocate
 from .strategy import BEST, FIXED, Allocation, Request, Strategy
@@ -11,9 +14,12 @@ __all__ = [
     "Allocation",
     "BEST",
     "Budget",
+    "Constraints",
     "FIXED",
     "GOALS",
     "Goal",
+    "OF_PLAN",
+    "OF_RUN",
     "PLAN_OPTIONS",
     "PlanOption",
     "Request",
@@ -22,12 +28,18 @@ __all__ = [
     "allocate",
     "budget_forms",
     "budgets",
+    "check_min_kept",
+    "equal_entries",
     "fill_by_rank",
+    "fill_exactly",
+    "fill_greedily",
     "fill_plan",
     "fill_to_threshold",
     "fill_uniformly",
     "global_plan",
     "parse_budget",
+    "parse_budgets",
     "recipe_of",
+    "request_of",
     "with_ratios",
 ]

@@ -1,123 +1,178 @@
-"""What strategies share: bisection on one level, and words for a budget out of reach."""
+"""What strategies share: bisection on one level, and words for budgets out of reach."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from analysis.allocation.goals import Budget
 from analysis.allocation.strategy import Allocation, Request
 from analysis.plans import dense_accuracy, envelopes, find, lock, predict_from
 from analysis.records import Plan
+from analysis.sentences import listed
 from analysis.tasks import scoring_of
 from pruners.errors import InputError
 
 Fill = Callable[[Request, float], Plan]
-Spent = Callable[[Plan], float]
 _SLACK = 1e-12
 
 
-def spender(request: Request, budget: Budget) -> Spent:
-    """Return a function that says what a plan spends of a budget, in the budget's unit.
+class Spending:
+    """Says what a plan spends of the budgets of a request, and whether they hold.
+
+    Args:
+        request: What was asked.
+
+    Attributes:
+        limits: Limit by budget, as a fraction.
 
     Raises:
         InputError: Drops are predicted from curves, and there are none.
     """
-    if not budget.is_drop:
-        return lambda plan: request.meter.share(plan, budget.kind)
-    if request.points is None:
-        raise InputError("a budget in drop is predicted from measured curves: run a sweep first")
-    by_curve, dense = envelopes(request.points), dense_accuracy(request.points)
-    return lambda plan: predict_from(plan, by_curve).within(dense, plan.subject.task).drop
+
+    def __init__(self, request: Request) -> None:
+        self._meter = request.meter
+        self.limits: Mapping[Budget, float] = {
+            budget: budget.share(lambda kind=budget.kind: request.meter.dense(kind))  # type: ignore[misc]
+            for budget in request.budgets
+        }
+        if any(budget.is_drop for budget in request.budgets):
+            if request.points is None:
+                raise InputError(
+                    "a budget in drop is predicted from measured curves: run a sweep first"
+                )
+            self._curves = envelopes(request.points)
+            self._dense = dense_accuracy(request.points)
+
+    def of(self, plan: Plan, budget: Budget) -> float:
+        """Return what a plan spends of a budget, as a fraction."""
+        if not budget.is_drop:
+            return self._meter.share(plan, budget.kind)
+        return predict_from(plan, self._curves).within(self._dense, plan.subject.task).drop
+
+    def all(self, plan: Plan) -> dict[str, float]:
+        """Return what a plan spends, by kind of budget."""
+        return {budget.kind: self.of(plan, budget) for budget in self.limits}
+
+    def broken(self, plan: Plan, *, drops: bool | None = None) -> list[Budget]:
+        """Return the budgets that do not hold.
+
+        Args:
+            plan: The plan.
+            drops: Only those of drops, or only those of sizes; None for all.
+        """
+        return [
+            budget
+            for budget, limit in self.limits.items()
+            if drops in (None, budget.is_drop) and self.of(plan, budget) > limit + _SLACK
+        ]
 
 
-def to_budget(
-    request: Request, budget: Budget, *, levels: Sequence[float], fill: Fill
-) -> Allocation:
-    """Choose the level that meets a budget: the mildest for sizes, the strongest for drops.
+def to_budgets(request: Request, *, levels: Sequence[float], fill: Fill) -> Allocation:
+    """Choose the level that meets all budgets: the mildest for sizes, the strongest for drops.
+
+    With budgets of both kinds it is the mildest that meets those of sizes.
 
     Args:
         request: What was asked.
-        budget: The limit.
         levels: All levels at which the plan changes, rising, from mild to strong.
         fill: Fills the plan at a level; stronger levels never cost more and never remove less.
 
     Returns:
-        The allocation; infeasible with the nearest plan where no level meets the budget.
+        The allocation; infeasible with the nearest plan where no level meets the budgets.
     """
-    spent = spender(request, budget)
-    if budget.is_drop:
-        return _strongest_within(request, budget, levels=levels, fill=fill, spent=spent)
-    mild, strong = 0, len(levels) - 1
-    strongest = fill(request, levels[strong])
-    if spent(strongest) > budget.limit + _SLACK:
-        return _out_of_reach(
-            request, budget, strongest, level=levels[strong], fill=fill, spent=spent
-        )
+    spending = Spending(request)
+    has_sizes = not all(budget.is_drop for budget in request.budgets)
+
+    def is_strong(level: float) -> bool:
+        """Whether sizes hold; with drops alone, whether a drop does not."""
+        return bool(spending.broken(fill(request, level), drops=not has_sizes)) != has_sizes
+
+    mild, strong = 0, len(levels)
     while mild < strong:
         middle = (mild + strong) // 2
-        if spent(fill(request, levels[middle])) <= budget.limit + _SLACK:
-            strong = middle
-        else:
-            mild = middle + 1
-    plan = fill(request, levels[strong])
-    return Allocation(plan=plan, spent=spent(plan), level=levels[strong])
+        mild, strong = (mild, middle) if is_strong(levels[middle]) else (middle + 1, strong)
+    place = strong if has_sizes else strong - 1
+    level = levels[min(max(place, 0), len(levels) - 1)]
+    plan = fill(request, level)
+    found = Allocation(plan=plan, spent=spending.all(plan), level=level)
+    broken = spending.broken(plan)
+    if not broken:
+        return found
+    if broken[0].is_drop:
+        return drop_out_of_reach(found, broken[0], has_sizes=has_sizes)
+    return _size_out_of_reach(request, broken, found, fill=fill)
 
 
-def _strongest_within(
-    request: Request, budget: Budget, *, levels: Sequence[float], fill: Fill, spent: Spent
-) -> Allocation:
-    mild, strong = 0, len(levels) - 1
-    if spent(fill(request, levels[0])) > budget.limit + _SLACK:
-        plan = fill(request, levels[0])
-        found, words = spent(plan), scoring_of(plan.subject.task).words
-        blocking = tuple(
-            entry.layer for entry in plan.entries if entry.locked and entry.kept < entry.total
+def drop_out_of_reach(found: Allocation, budget: Budget, *, has_sizes: bool) -> Allocation:
+    """Return the nearest plan as infeasible for a budget in drop, and say why.
+
+    Args:
+        found: The nearest plan.
+        budget: The budget that it does not meet.
+        has_sizes: Whether sizes are limited as well.
+    """
+    words = scoring_of(found.plan.subject.task).words
+    cost = words.cost(found.spent[budget.kind])
+    if has_sizes:
+        message = (
+            f"{budget.text} is out of reach: the mildest plan within the other budgets is "
+            f"predicted to cost {cost}"
         )
-        return Allocation(
-            plan=plan,
-            feasible=False,
-            spent=found,
-            level=levels[0],
-            blocking=blocking,
-            message=f"{budget.text} is out of reach: the locked entries alone are predicted to "
-            f"cost {words.cost(found)} ({', '.join(blocking)})",
-        )
-    while mild < strong:
-        middle = (mild + strong + 1) // 2
-        if spent(fill(request, levels[middle])) <= budget.limit + _SLACK:
-            mild = middle
-        else:
-            strong = middle - 1
-    plan = fill(request, levels[mild])
-    return Allocation(plan=plan, spent=spent(plan), level=levels[mild])
+        return dataclasses.replace(found, feasible=False, message=message)
+    blocking = tuple(
+        entry.layer for entry in found.plan.entries if entry.locked and entry.kept < entry.total
+    )
+    message = (
+        f"{budget.text} is out of reach: the locked entries alone are predicted to cost {cost} "
+        f"({', '.join(blocking)})"
+    )
+    return dataclasses.replace(found, feasible=False, blocking=blocking, message=message)
 
 
-def _out_of_reach(
-    request: Request, budget: Budget, plan: Plan, *, level: float, fill: Fill, spent: Spent
+def _size_out_of_reach(
+    request: Request, broken: Sequence[Budget], found: Allocation, *, fill: Fill
 ) -> Allocation:
     """Say what is nearest, and which locks stand in the way."""
-    found = spent(plan)
-    locked = [entry for entry in request.plan.entries if entry.locked]
+    assert found.level is not None
+    level = found.level
 
     def reaches(names: Sequence[str]) -> bool:
         free = request.plan
         for name in names:
             free = lock(free, name, locked=False)
-        opened = dataclasses.replace(request, plan=free)
-        return spent(fill(opened, level)) <= budget.limit + _SLACK
+        plan = fill(dataclasses.replace(request, plan=free), level)
+        return not Spending(request).broken(plan, drops=False)
 
-    alone = [entry.name for entry in locked if reaches([entry.name])]
-    everything = [entry.name for entry in locked]
-    message = f"{budget.text} is out of reach: the nearest plan leaves {found:.1%}"
+    return out_of_reach(request, broken, found, reaches=reaches)
+
+
+def out_of_reach(
+    request: Request,
+    broken: Sequence[Budget],
+    found: Allocation,
+    *,
+    reaches: Callable[[Sequence[str]], bool],
+) -> Allocation:
+    """Return the nearest plan as infeasible, and say which locks stand in the way.
+
+    Args:
+        request: What was asked.
+        broken: The budgets of sizes that it does not meet.
+        found: The nearest plan.
+        reaches: Whether the budgets are met without the locks of these entries.
+    """
+    everything = [entry.name for entry in request.plan.entries if entry.locked]
+    alone = [name for name in everything if reaches([name])]
+    limits = " and ".join(budget.text for budget in broken)
+    left = " and ".join(f"{found.spent[budget.kind]:.1%}" for budget in broken)
+    message = f"{limits} is out of reach: the nearest plan leaves {left}"
     if alone:
         message += f"; unlocking {' or '.join(alone)} would be enough"
     elif everything and reaches(everything):
         alone = everything
-        message += f"; the locks of {', '.join(everything)} together stand in the way"
+        message += f"; the locks of {listed(everything)} together stand in the way"
     else:
         message += "; this is all that the strategy can remove"
     blocking = tuple(find(request.plan, name).layer for name in alone)
-    return Allocation(
-        plan=plan, feasible=False, spent=found, level=level, message=message, blocking=blocking
-    )
+    return dataclasses.replace(found, feasible=False, message=message, blocking=blocking)

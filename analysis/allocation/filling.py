@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from functools import partial
 
 import pandas as pd
 
-from analysis.allocation.goals import parse_budget
+from analysis.allocation.constraints import Constraints, check_min_kept, equal_entries
+from analysis.allocation.goals import Budget, parse_budgets
 from analysis.allocation.registry import allocate
 from analysis.allocation.strategy import BEST, Allocation, Request
 from analysis.allocation.uniform import with_best_criteria
 from analysis.edits import PreparedSubject
+from analysis.measuring import estimated, latency_table, measured_share
 from analysis.plans import (
     Meter,
+    Quantity,
     kept_whole,
     lock,
     meter,
+    removed_model,
     rescored_plan,
     resolve,
     rounded,
     set_ratio,
 )
 from analysis.records import Plan, Recipe
+from pruners.granularity import parse
+
+_LATENCY = "latency"
+# Rounds of estimating, filling and measuring; how near to the limit is near enough; and how far
+# the limit of the estimate may be tightened.
+_TIMED_ROUNDS, _NEAR, _LEAST = 4, 0.03, 0.01
 
 
 def fill_plan(
@@ -53,22 +62,15 @@ def fill_plan(
         InputError: The recipe lacks what the strategy needs, or contradicts itself.
         UnsupportedError: The criterion or rounds do not apply to an entry.
     """
-    found = allocate(
-        strategy,
-        Request(
-            plan=start,
-            points=points,
-            meter=sizes or meter(prepared),
-            budget=None if recipe.budget is None else parse_budget(recipe.budget),
-            ratio=recipe.ratio,
-            tolerance=recipe.tolerance,
-            criteria=recipe.criteria,
-            cautious=recipe.cautious,
-            prepared=prepared,
-            normalizer=recipe.normalizer,
-            finish=partial(rounded, structure=prepared.structure, multiple=recipe.round_to),
-        ),
+    request = request_of(prepared, start, recipe, points=points, sizes=sizes)
+    found = _within_time(prepared, strategy, request)
+    asked = dataclasses.replace(
+        found.plan.recipe or Recipe(),
+        budgets=tuple(map(str, request.budgets)),
+        min_kept=recipe.min_kept,
+        equal=recipe.equal,
     )
+    found = dataclasses.replace(found, plan=dataclasses.replace(found.plan, recipe=asked))
     if recipe.rounds == 1 or not found.feasible:
         return found
     return _in_rounds(prepared, found, recipe.rounds)
@@ -100,6 +102,101 @@ def with_ratios(
     for name in ratios:
         plan = lock(plan, name)
     return plan
+
+
+def request_of(
+    prepared: PreparedSubject,
+    start: Plan,
+    recipe: Recipe,
+    *,
+    points: pd.DataFrame | None = None,
+    sizes: Meter | None = None,
+) -> Request:
+    """Return what a strategy is asked for by a recipe; see `fill_plan`.
+
+    Raises:
+        InputError: The recipe is malformed.
+    """
+    check_min_kept(recipe.min_kept)
+    constraints = Constraints(
+        structure=prepared.structure,
+        round_to=recipe.round_to,
+        min_kept=recipe.min_kept,
+        tied=equal_entries(prepared, start) if recipe.equal else (),
+    )
+    budgets, measure = parse_budgets(recipe.budgets), sizes or meter(prepared)
+    if any(budget.kind == _LATENCY for budget in budgets):
+        measure = _with_latency(prepared, start, measure)
+    return Request(
+        plan=start,
+        points=points,
+        meter=measure,
+        budgets=budgets,
+        ratio=recipe.ratio,
+        tolerance=recipe.tolerance,
+        criteria=recipe.criteria,
+        cautious=recipe.cautious,
+        cost=recipe.cost,
+        monotone=recipe.monotone,
+        prepared=prepared,
+        normalizer=recipe.normalizer,
+        finish=constraints.finish,
+        tied=constraints.tied,
+    )
+
+
+def _with_latency(prepared: PreparedSubject, plan: Plan, sizes: Meter) -> Meter:
+    names = [entry.name for entry in plan.entries if parse(entry.granularity).is_structured]
+    table = latency_table(prepared, names)
+    quantity = Quantity(*estimated(table, prepared))
+    return dataclasses.replace(sizes, quantities={**sizes.quantities, _LATENCY: quantity})
+
+
+def _within_time(prepared: PreparedSubject, strategy: str, request: Request) -> Allocation:
+    """Fill a plan; where time is limited, until the time that the model takes is within it.
+
+    Each round measures the model and takes what was saved of the estimated saving for granted.
+    """
+    budget = next((item for item in request.budgets if item.kind == _LATENCY), None)
+    if budget is None:
+        return allocate(strategy, request)
+    dense = request.meter.dense(_LATENCY)
+    limit = asked = budget.share(lambda: dense)
+    best: Allocation | None = None
+    for _ in range(_TIMED_ROUNDS):
+        budgets = tuple(
+            Budget(_LATENCY, asked) if item is budget else item for item in request.budgets
+        )
+        found = allocate(strategy, dataclasses.replace(request, budgets=budgets))
+        estimate = found.spent[_LATENCY]
+        found = _timed(prepared, found, limit, dense)
+        share = found.spent[_LATENCY]
+        if share <= limit and (best is None or share > best.spent[_LATENCY]):
+            best = found
+        is_near = limit - _NEAR <= share <= limit
+        if is_near or (not found.feasible and share > limit and estimate > asked):
+            break
+        # A model that saves nothing says nothing of what more would save.
+        asked = 1 - (1 - limit) * (1 - estimate) / max(1 - share, 0.1 * (1 - estimate), 1e-6)
+        asked = min(max(asked, _LEAST), 1.0)
+    return best or found
+
+
+def _timed(prepared: PreparedSubject, found: Allocation, limit: float, dense: float) -> Allocation:
+    """Measure a filled plan: what it spends is what was measured."""
+    share = measured_share(prepared, removed_model(prepared, found.plan))
+    text = (
+        f"measured: {share:.1%} of the time of the dense model "
+        f"({share * dense * 1000:.3g} of {dense * 1000:.3g} ms)"
+    )
+    if found.feasible and share > limit:
+        text = f"at most {limit:.1%} of the time is out of reach; {text}"
+    return dataclasses.replace(
+        found,
+        feasible=found.feasible and share <= limit,
+        spent={**found.spent, _LATENCY: share},
+        message="; ".join(filter(None, (found.message, text))),
+    )
 
 
 def _in_rounds(prepared: PreparedSubject, found: Allocation, rounds: int) -> Allocation:

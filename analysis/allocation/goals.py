@@ -1,9 +1,10 @@
-"""What a plan is filled up to: a ratio, a tolerance, or a budget of the whole plan."""
+"""What a plan is filled up to: a ratio, a tolerance, or budgets of the whole plan."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from pruners.errors import InputError
 from pruners.registry import Registry, joined
@@ -19,7 +20,9 @@ class Goal:
         help: What the number is, in plain words.
         usual: Where pages start, as a fraction.
         is_drop: Whether it is a drop of accuracy, which pages show in percentage points.
-        words: For budgets, the limit in words; None for what is no budget.
+        words: For budgets, a limit in words, ``{}`` being the limit; empty for what is no budget.
+        units: What a limit may be given in besides a fraction of dense: unit -> how much of the
+            meter's own unit (bytes, seconds) it is.
     """
 
     name: str
@@ -27,7 +30,8 @@ class Goal:
     help: str
     usual: float
     is_drop: bool = False
-    words: Callable[[float], str] | None = None
+    words: str = ""
+    units: Mapping[str, float] = field(default_factory=dict)
 
 
 GOALS = Registry(
@@ -46,14 +50,30 @@ GOALS = Registry(
             label="MACs left",
             help="MACs left, as a fraction of dense",
             usual=0.5,
-            words=lambda limit: f"at most {limit:.1%} of the MACs",
+            words="at most {} of the MACs",
         ),
         Goal(
             name="params",
             label="Parameters left",
             help="parameters left, as a fraction of dense",
             usual=0.5,
-            words=lambda limit: f"at most {limit:.1%} of the parameters",
+            words="at most {} of the parameters",
+        ),
+        Goal(
+            name="bytes",
+            label="File left",
+            help="size of the weights file, as a fraction of dense",
+            usual=0.5,
+            words="at most {} of the file",
+            units={"B": 1.0, "kB": 1e3, "MB": 1e6},
+        ),
+        Goal(
+            name="latency",
+            label="Time left",
+            help="time of a forward pass on this machine, as a fraction of dense",
+            usual=0.7,
+            words="at most {} of the time",
+            units={"ms": 1e-3, "s": 1.0},
         ),
         Goal(
             name="drop",
@@ -61,15 +81,18 @@ GOALS = Registry(
             help="predicted accuracy drop, as a fraction (0.01 = 1 pp)",
             usual=0.02,
             is_drop=True,
-            words=lambda limit: f"a predicted drop of at most {limit * 100:g} pp",
+            words="a predicted drop of at most {}",
         ),
     ),
 )
 
+_PERCENTAGE_POINT = "pp"
+_FORM = re.compile(r"([^a-zA-Z]*)([a-zA-Z]*)")
+
 
 def budgets() -> tuple[Goal, ...]:
     """Return the goals that are budgets."""
-    return tuple(goal for goal in GOALS if goal.words is not None)
+    return tuple(goal for goal in GOALS if goal.words)
 
 
 def budget_forms() -> str:
@@ -83,36 +106,51 @@ class Budget:
 
     Attributes:
         kind: Name of a goal that is a budget.
-        limit: For ``macs`` and ``params`` the fraction of the dense model that may be left, 0..1;
-            for ``drop`` the predicted drop as a fraction.
+        limit: For sizes the fraction of the dense model that may be left, 0..1; for ``drop`` the
+            predicted drop as a fraction; or a number of ``unit``.
+        unit: One of the goal's units; empty for fractions.
     """
 
     kind: str
     limit: float
+    unit: str = ""
 
     def __str__(self) -> str:
-        return f"{self.kind}={self.limit}"
+        return f"{self.kind}={self.limit}{self.unit}"
 
     @property
     def text(self) -> str:
         """The budget in words."""
-        words = GOALS.get(self.kind).words
-        assert words is not None
-        return words(self.limit)
+        if self.unit:
+            return f"at most {self.limit:g} {self.unit}"
+        points = f"{self.limit * 100:g} {_PERCENTAGE_POINT}"
+        limit = points if self.is_drop else f"{self.limit:.1%}"
+        return GOALS.get(self.kind).words.format(limit)
 
     @property
     def is_drop(self) -> bool:
         """Whether it limits the predicted drop, not the size."""
         return GOALS.get(self.kind).is_drop
 
+    def share(self, dense: Callable[[], float]) -> float:
+        """Return the limit as a fraction.
+
+        Args:
+            dense: Returns what the dense model has, in the meter's unit; asked only for limits with
+                a unit.
+        """
+        if not self.unit:
+            return self.limit
+        return self.limit * GOALS.get(self.kind).units[self.unit] / dense()
+
 
 def parse_budget(text: str) -> Budget:
-    """Parse ``macs=0.5``, ``params=0.5`` or ``drop=0.01``.
+    """Parse ``macs=0.5``, ``params=0.5``, ``drop=0.01`` or ``drop=1pp``.
 
     Raises:
         InputError: Anything else, or a limit out of range.
     """
-    kind, separator, number = text.partition("=")
+    kind, separator, amount = text.partition("=")
     kind = kind.strip()
     known = [goal.name for goal in budgets()]
     if not separator or kind not in known:
@@ -120,10 +158,40 @@ def parse_budget(text: str) -> Budget:
             f"budget {text!r}: expected {joined(f'{name}=FRACTION' for name in known)}, such as "
             "macs=0.5 for half of the dense model's MACs"
         )
-    try:
-        limit = float(number)
-    except ValueError:
-        raise InputError(f"budget {text!r}: {number!r} is no number") from None
-    if not 0 <= limit <= 1 or (limit == 0 and kind != "drop"):
+    limit, unit = _amount(text, amount, GOALS.get(kind))
+    if unit == _PERCENTAGE_POINT:
+        limit, unit = limit / 100, ""
+    if unit:
+        if not 0 < limit < float("inf"):
+            raise InputError(f"budget {text!r}: the limit is a number of {unit} above 0")
+    elif not 0 <= limit <= 1 or (limit == 0 and kind != "drop"):
         raise InputError(f"budget {text!r}: the limit is a fraction above 0 and up to 1")
-    return Budget(kind, limit)
+    return Budget(kind, limit, unit)
+
+
+def _amount(text: str, amount: str, goal: Goal) -> tuple[float, str]:
+    """Split a limit into number and unit."""
+    units = [_PERCENTAGE_POINT] if goal.is_drop else list(goal.units)
+    number, unit = amount.strip(), ""
+    found = _FORM.fullmatch(number)
+    if found and found[2] in units:
+        number, unit = found[1], found[2]
+    try:
+        return float(number), unit
+    except ValueError:
+        units_text = f", and no number with {joined(units)}" if units else ""
+        raise InputError(f"budget {text!r}: {amount!r} is no number{units_text}") from None
+
+
+def parse_budgets(texts: Sequence[str]) -> tuple[Budget, ...]:
+    """Parse budgets that all have to hold; several in one text are joined by commas.
+
+    Raises:
+        InputError: One is malformed, or two are of one kind.
+    """
+    found = tuple(parse_budget(part) for text in texts for part in text.split(","))
+    kinds = [budget.kind for budget in found]
+    for kind in kinds:
+        if kinds.count(kind) > 1:
+            raise InputError(f"two budgets in {kind}: give the lower one")
+    return found

@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.allocation.goals import budget_forms, parse_budget
+from analysis.allocation.goals import budget_forms, parse_budgets
 from analysis.allocation.registry import STRATEGIES
 from analysis.allocation.strategy import BEST, FIXED
+from analysis.curves import costs
 from analysis.plans import parse_ratios
 from analysis.records import Recipe
-from analysis.repairs import AUTO, NO_REPAIR, REPAIRS, plan_repairs
+from analysis.repairs import AUTO, NO_REPAIR, REPAIRS, plan_repairs, sweep_repairs
 from pruners.normalizers import NORMALIZERS
 from pruners.registry import Registry, described, joined
+
+# Whose curves are read: those of the run at hand, or those after the plan's repair.
+OF_RUN, OF_PLAN = "run", "repair"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,11 +89,26 @@ PLAN_OPTIONS = Registry(
             default="threshold",
         ),
         PlanOption(
+            name="curves",
+            label="Curves",
+            help="Curves to read",
+            more=lambda: (
+                f": {OF_RUN}, those of the run; {OF_PLAN}, those of its variant after the plan's "
+                f"repair; or after one of {joined(sweep_repairs())}"
+            ),
+            metavar="NAME",
+            type=str,
+            default=OF_RUN,
+        ),
+        PlanOption(
             name="budget",
             label="Budget",
             help="What may be left, or lost",
-            more=lambda: f": {budget_forms()}",
+            more=lambda: (
+                f": {budget_forms()}; several, joined by commas or given one by one, hold together"
+            ),
             metavar="LIMIT",
+            type=list[str] | None,
         ),
         PlanOption(
             name="ratio",
@@ -131,6 +150,22 @@ PLAN_OPTIONS = Registry(
             default=False,
         ),
         PlanOption(
+            name="monotone",
+            label="Rising fit",
+            help="Fit rising curves through the points (greedy): noise stops no layer early",
+            type=bool,
+            default=False,
+        ),
+        PlanOption(
+            name="cost",
+            label="Cost",
+            help="What is added up over layers (dp), or read off them (greedy)",
+            more=lambda: f": {joined(costs())}",
+            metavar="NAME",
+            type=str,
+            default="drop",
+        ),
+        PlanOption(
             name="normalizer",
             label="Normaliser",
             help="How global ranking compares layers",
@@ -168,7 +203,31 @@ PLAN_OPTIONS = Registry(
             default=1,
             least=1,
         ),
+        PlanOption(
+            name="min_kept",
+            label="Keep at least",
+            help="What each layer keeps at least: a share of its units below 1, else a number",
+            metavar="X",
+            type=float,
+            default=0.0,
+            least=0,
+        ),
+        PlanOption(
+            name="equal",
+            label="Equal counts",
+            help="Groups of equal shape and role keep equally many units, for models that a config "
+            "describes",
+            type=bool,
+            default=False,
+        ),
     ),
+)
+
+
+# Options that are fields of a recipe as they are.
+_PLAIN = (
+    *("tolerance", "cautious", "monotone", "cost"),
+    *("normalizer", "round_to", "min_kept", "equal", "rounds"),
 )
 
 
@@ -183,13 +242,9 @@ def recipe_of(given: Mapping[str, Any]) -> Recipe:
         InputError: The budget or a ratio is malformed.
     """
     STRATEGIES.get(given["strategy"])
-    budget = given["budget"]
     return Recipe(
         criteria=BEST if given["criterion"] in (None, BEST) else FIXED,
-        budget=None if budget is None else str(parse_budget(budget)),
+        budgets=tuple(map(str, parse_budgets(given["budget"] or ()))),
         ratio=parse_ratios(given["ratio"] or ()).common,
-        **{
-            name: given[name]
-            for name in ("tolerance", "cautious", "normalizer", "round_to", "rounds")
-        },
+        **{name: given[name] for name in _PLAIN},
     )

@@ -6,7 +6,7 @@ import dataclasses
 
 from torch import Tensor
 
-from analysis.allocation.bisection import to_budget
+from analysis.allocation.bisection import to_budgets
 from analysis.allocation.strategy import BEST, Allocation, Request
 from analysis.curves import is_known
 from analysis.edits import PreparedSubject, Target, scores, targets
@@ -42,10 +42,10 @@ def fill_by_rank(request: Request) -> Allocation:
 
 
 def _ranked(request: Request) -> Allocation:
-    if request.budget is None:
+    if not request.budgets:
         assert request.ratio is not None
         return Allocation(plan=_fill(request, request.ratio), level=request.ratio)
-    return to_budget(request, request.budget, levels=_levels(request), fill=_fill)
+    return to_budgets(request, levels=_levels(request), fill=_fill)
 
 
 def _options(request: Request) -> dict[str, Allocation]:
@@ -77,7 +77,7 @@ def _costs(request: Request, options: dict[str, Allocation]) -> dict[str, tuple[
     costs: dict[str, tuple[float, ...]] = {}
     for criterion, found in options.items():
         prediction = predict_from(found.plan, by_curve).within(dense, found.plan.subject.task)
-        if request.budget is not None and request.budget.kind == "drop":
+        if _is_of_drops(request):
             params, macs = request.meter.sizes(found.plan)
             costs[criterion] = (not found.feasible, params, macs)
         else:
@@ -86,8 +86,12 @@ def _costs(request: Request, options: dict[str, Allocation]) -> dict[str, tuple[
     return costs
 
 
+def _is_of_drops(request: Request) -> bool:
+    return bool(request.budgets) and all(budget.is_drop for budget in request.budgets)
+
+
 def _cost_text(request: Request, cost: float) -> str:
-    if request.budget is not None and request.budget.kind == "drop":
+    if _is_of_drops(request):
         return f"{cost:,.0f} MACs stay"
     return f"{scoring_of(request.plan.subject.task).words.cost(cost)} predicted drop"
 

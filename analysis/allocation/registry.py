@@ -21,14 +21,30 @@ STRATEGIES = Registry(
             "Threshold",
             "Each layer as far as its own curve stays within one tolerance, or with a budget "
             "within the smallest tolerance that meets it.",
-            needs=frozenset({"points", "tolerance", "budget"}),
+            needs=frozenset({"points", "tolerance", "budgets"}),
             fn=lambda request: allocation.fill_to_threshold(request),
+        ),
+        Strategy(
+            "greedy",
+            "Equal score",
+            "AIMET's: all layers at one level of accuracy, the highest that meets the budgets; "
+            "reads curves as they were measured, or a rising fit.",
+            needs=frozenset({"points", "budgets"}),
+            fn=lambda request: allocation.fill_greedily(request),
+        ),
+        Strategy(
+            "dp",
+            "Least sum",
+            "The plan whose layers' drops (or losses) add up to the least within the budgets: "
+            "exact, with sizes counted for neighbours together.",
+            needs=frozenset({"points", "budgets"}),
+            fn=lambda request: allocation.fill_exactly(request),
         ),
         Strategy(
             "uniform",
             "Uniform",
             "One ratio for every layer that is not locked, also without a sweep.",
-            needs=frozenset({"ratio", "budget"}),
+            needs=frozenset({"ratio", "budgets"}),
             fn=lambda request: allocation.fill_uniformly(request),
         ),
         Strategy(
@@ -36,14 +52,14 @@ STRATEGIES = Registry(
             "Global ranking",
             "The least important channels of all layers go, by one criterion, also without a "
             "sweep.",
-            needs=frozenset({"ratio", "budget"}),
+            needs=frozenset({"ratio", "budgets"}),
             fn=lambda request: allocation.fill_by_rank(request),
         ),
     ),
 )
 
 # Fields of a request that say how far a strategy goes.
-LEVELS = ("budget", "ratio", "tolerance")
+LEVELS = ("budgets", "ratio", "tolerance")
 
 
 def allocate(name: str, request: Request) -> Allocation:
@@ -57,7 +73,7 @@ def allocate(name: str, request: Request) -> Allocation:
     if "points" in chosen.needs and (request.points is None or request.points.empty):
         raise InputError(f"strategy {name} reads measured curves: run a sweep first")
     levels = sorted(chosen.needs - {"points"})
-    given = [level for level in LEVELS if getattr(request, level) is not None]
+    given = [level for level in LEVELS if getattr(request, level) not in (None, ())]
     if len(given) != 1 or given[0] not in levels:
         found = " and ".join(given) or "none"
         raise InputError(f"strategy {name} needs exactly one of {', '.join(levels)}; found {found}")
@@ -71,7 +87,9 @@ def allocate(name: str, request: Request) -> Allocation:
         criteria=request.criteria,
         ratio=request.ratio,
         tolerance=request.tolerance,
-        budget=None if request.budget is None else str(request.budget),
+        budgets=tuple(map(str, request.budgets)),
         cautious=request.cautious,
+        cost=request.cost,
+        monotone=request.monotone,
     )
     return dataclasses.replace(filled, plan=dataclasses.replace(filled.plan, recipe=recipe))

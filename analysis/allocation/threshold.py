@@ -16,8 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.allocation.bisection import to_budget
-from analysis.allocation.goals import Budget
+from analysis.allocation.bisection import to_budgets
 from analysis.allocation.strategy import BEST, Allocation, Request
 from analysis.curves import curve_arrays, envelope, first_crossing, in_curve_order, is_known
 from analysis.plans import set_criterion, set_kept
@@ -57,7 +56,7 @@ def fill_to_threshold(request: Request) -> Allocation:
     def fill(asked: Request, tolerance: float) -> Plan:
         return _fill(asked, tolerance, readings)
 
-    if request.budget is None:
+    if not request.budgets:
         assert request.tolerance is not None
         level = request.tolerance
         found = Allocation(plan=fill(request, level), level=level)
@@ -73,9 +72,9 @@ def fill_to_threshold(request: Request) -> Allocation:
                 ),
             }
         )
-        found = to_budget(request, request.budget, levels=levels, fill=fill)
-        if found.feasible and found.level == 0 and not request.budget.is_drop:
-            found = _undone(request, request.budget, fill(request, 0.0), readings)
+        found = to_budgets(request, levels=levels, fill=fill)
+        if found.feasible and found.level == 0 and _sizes(request):
+            found = _undone(request, fill(request, 0.0), readings)
     missing = tuple(
         entry.layer
         for entry in request.plan.entries
@@ -139,9 +138,14 @@ def _fill(request: Request, tolerance: float, readings: _Readings) -> Plan:
     return request.finish(plan)
 
 
-def _undone(request: Request, budget: Budget, plan: Plan, readings: _Readings) -> Allocation:
-    """Undo as many removals as a budget of size allows."""
-    units = _undo_order(request, budget, plan, readings)
+def _sizes(request: Request) -> list[str]:
+    """Return the kinds of size that are limited."""
+    return [budget.kind for budget in request.budgets if not budget.is_drop]
+
+
+def _undone(request: Request, plan: Plan, readings: _Readings) -> Allocation:
+    """Undo as many removals as the budgets of sizes allow."""
+    units = _undo_order(request, plan, readings)
 
     def fill(asked: Request, level: float) -> Plan:
         kept: dict[str, int] = {}
@@ -152,7 +156,7 @@ def _undone(request: Request, budget: Budget, plan: Plan, readings: _Readings) -
             found = set_kept(found, name, count)
         return asked.finish(found)
 
-    found = to_budget(request, budget, levels=range(-len(units), 1), fill=fill)
+    found = to_budgets(request, levels=range(-len(units), 1), fill=fill)
     if found.level == 0:
         return found
     message = (
@@ -168,7 +172,7 @@ class _Removal:
 
     Attributes:
         rise: How far the upper end of the drop rises.
-        saved: Share of the dense model, inside of the plan.
+        saved: Share of the dense model, inside of the plan; summed over the kinds of size.
         ratio: At its strong end.
         kept: Units that stay without it, ...
         left: ... and with it.
@@ -186,9 +190,7 @@ class _Removal:
         return self.rise / max(self.saved, 1e-12)
 
 
-def _undo_order(
-    request: Request, budget: Budget, plan: Plan, readings: _Readings
-) -> list[tuple[str, int]]:
+def _undo_order(request: Request, plan: Plan, readings: _Readings) -> list[tuple[str, int]]:
     """Return what to undo, a unit at a time: entry and how many it keeps then.
 
     First where the drop may have risen most for what was saved; where that is equal, at the
@@ -198,21 +200,18 @@ def _undo_order(
     for entry in plan.entries:
         if not entry.locked and entry.kept < entry.total:
             reading = dict(_options(entry, readings, criteria=request.criteria))[entry.criterion]
-            found += [
-                (entry.name, item) for item in _removals(request, budget, plan, entry, reading)
-            ]
+            found += [(entry.name, item) for item in _removals(request, plan, entry, reading)]
     # Rates of an entry rise along its curve, so that its strong end comes first.
     found.sort(key=lambda item: (-item[1].rate, -item[1].ratio))
     return [(name, kept) for name, item in found for kept in range(item.left + 1, item.kept + 1)]
 
 
-def _removals(
-    request: Request, budget: Budget, plan: Plan, entry: PlanEntry, reading: _Reading
-) -> list[_Removal]:
+def _removals(request: Request, plan: Plan, entry: PlanEntry, reading: _Reading) -> list[_Removal]:
     """Cut the curve of an entry where its rate rises; what rises first and is flat then is one."""
 
     def share(kept: int) -> float:
-        return request.meter.share(set_kept(plan, entry.name, kept), budget.kind)
+        changed = set_kept(plan, entry.name, kept)
+        return sum(request.meter.share(changed, kind) for kind in _sizes(request))
 
     found: list[_Removal] = []
     kept, before, high = entry.total, share(entry.total), 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from analysis.allocation.bisection import to_budget
+from analysis.allocation.bisection import to_budgets
 from analysis.allocation.strategy import BEST, Allocation, Request
 from analysis.plans import Curve, envelopes, set_criterion, set_ratio
 from analysis.records import Plan, PlanEntry
@@ -16,11 +16,11 @@ _GRID = 10_000
 
 def fill_uniformly(request: Request) -> Allocation:
     """Give every unlocked entry one ratio, as asked or the smallest that meets the budget."""
-    if request.budget is None:
+    if not request.budgets:
         assert request.ratio is not None
         found = Allocation(plan=fill(request, request.ratio), level=request.ratio)
     else:
-        found = to_budget(request, request.budget, levels=levels(request), fill=fill)
+        found = to_budgets(request, levels=levels(request), fill=fill)
         found = _readable(found, request)
     plan = dataclasses.replace(found.plan, strategy="uniform")
     if request.criteria == BEST:

@@ -1,7 +1,7 @@
 from .best_criterion import envelope
 from .blocks import MAX_ROWS, blocks_of, fold_points, fold_tolerated
 from .groups import GroupSize, group_sizes, not_prunable
-from .metrics import DROP, metric, metrics
+from .metrics import DROP, cost_metric, costs, metric, metrics
 from .points import check_format, columns, for_files, points_table, write_points
 from .reading import (
     CURVE,
@@ -36,6 +36,8 @@ __all__ = [
     "by_rank",
     "check_format",
     "columns",
+    "cost_metric",
+    "costs",
     "coverage",
     "criteria_of",
     "curve_arrays",

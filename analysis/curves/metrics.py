@@ -27,6 +27,7 @@ def metrics(task: str = DEFAULT_TASK) -> Mapping[str, Metric]:
             words.drop_label,
             words.drop_unit,
             words.drop_scale,
+            is_cost=True,
         ),
         SCORE: Metric("accuracy", "", "", words.label, words.unit, words.scale),
         **scoring.metrics,
@@ -42,4 +43,25 @@ def metric(name: str, task: str = DEFAULT_TASK) -> Metric:
     known = metrics(task)
     if name not in known:
         raise UnknownNameError("metric", name, known)
+    return known[name]
+
+
+def costs(task: str = DEFAULT_TASK) -> Mapping[str, Metric]:
+    """Return the metrics of a task that strategies can add up over layers.
+
+    Raises:
+        UnknownNameError: No such task.
+    """
+    return {name: found for name, found in metrics(task).items() if found.is_cost}
+
+
+def cost_metric(name: str, task: str = DEFAULT_TASK) -> Metric:
+    """Return the cost of that name.
+
+    Raises:
+        UnknownNameError: No such metric, or one that is no cost.
+    """
+    known = costs(task)
+    if name not in known:
+        raise UnknownNameError("cost", name, known)
     return known[name]

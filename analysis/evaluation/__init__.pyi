@@ -1,6 +1,4 @@
 from .evaluate import evaluate_plan
-from .file_size import file_bytes
-from .latency import MIN_PASSES, Latency, compare_latency
 from .live import LiveEvaluator, LiveResult
 from .repairing import RepairState
 from .report import Evaluation, MeasuredModel
@@ -11,18 +9,14 @@ from .session import LoadedSubject, Subjects
 __all__ = [
     "Doubt",
     "Evaluation",
-    "Latency",
     "LiveEvaluator",
     "LiveResult",
     "LoadedSubject",
-    "MIN_PASSES",
     "MeasuredModel",
     "RepairState",
     "Sample",
     "Subjects",
-    "compare_latency",
     "evaluate_plan",
-    "file_bytes",
     "find_doubts",
     "first_samples",
 ]

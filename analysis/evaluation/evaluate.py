@@ -8,8 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from analysis.edits import Edit, PreparedSubject
-from analysis.evaluation.file_size import file_bytes
-from analysis.evaluation.latency import Latency, compare_latency
 from analysis.evaluation.report import (
     DENSE,
     MASKED,
@@ -18,7 +16,7 @@ from analysis.evaluation.report import (
     Evaluation,
     MeasuredModel,
 )
-from analysis.measuring import EditRunner, Slices, measure
+from analysis.measuring import EditRunner, Latency, Slices, compare_latency, file_bytes, measure
 from analysis.plans import kept_counts, masked_edit, meter, removed_model, require_fit
 from analysis.records import OnProgress, Plan, Progress, Sums
 from analysis.recovery import Recovery, recovered_model

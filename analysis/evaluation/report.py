@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.evaluation.latency import Latency
+from analysis.measuring import Latency
 from analysis.records import Count, Document, Record, Share, Sums
 
 DENSE, MASKED, REMOVED = "dense", "masked", "removed"

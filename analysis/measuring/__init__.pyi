@@ -1,3 +1,6 @@
+from .file_size import file_bytes, safetensors_bytes
+from .group_times import LatencyTable, estimated, latency_table, measured_share
+from .latency import MIN_PASSES, Latency, compare_latency
 from .loop import Cancel, Measured, measure
 from .runner import Answer, EditRunner, OpenSlice, Runnable
 from .slices import Slice, Slices, Slicing
@@ -6,11 +9,20 @@ __all__ = [
     "Answer",
     "Cancel",
     "EditRunner",
+    "Latency",
+    "LatencyTable",
+    "MIN_PASSES",
     "Measured",
     "OpenSlice",
     "Runnable",
     "Slice",
     "Slices",
     "Slicing",
+    "compare_latency",
+    "estimated",
+    "file_bytes",
+    "latency_table",
     "measure",
+    "measured_share",
+    "safetensors_bytes",
 ]

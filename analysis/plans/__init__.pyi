@@ -38,7 +38,7 @@ from .prediction import (
 )
 from .rescoring import kept_whole, rescored_plan
 from .rounding import USUAL, channels_per_unit, rounded
-from .size import Meter, meter
+from .size import Meter, Quantity, meter
 
 __all__ = [
     "Curve",
@@ -47,6 +47,7 @@ __all__ = [
     "MAX_STEPS",
     "Meter",
     "Prediction",
+    "Quantity",
     "Ratios",
     "USUAL",
     "achieved",

@@ -52,20 +52,28 @@ class Recipe(Record):
         criteria: ``fixed`` (each entry's own) or ``best``.
         ratio: Fraction removed, 0..1; None where something else was given.
         tolerance: Accepted drop of each layer alone, as a fraction.
-        budget: As in ``macs=0.5``.
+        budgets: As in ``macs=0.5``; all of them hold.
+        cost: What was added up over layers: ``drop``, ``loss`` or ``kl``, or a task's own.
+        monotone: Whether rising curves were fitted through the points.
         cautious: Whether curves were read at the upper ends of their intervals.
         normalizer: How global ranking made layers comparable; None for other strategies.
         round_to: Kept channels were rounded up to a multiple of this.
+        min_kept: What each entry keeps at least: below 1 a share of its units, else a number.
+        equal: Whether groups of equal shape and role keep equally many units.
         rounds: The units were chosen in this many rounds.
     """
 
     criteria: str = "fixed"
     ratio: Share | None = None
     tolerance: float | None = None
-    budget: str | None = None
+    budgets: tuple[str, ...] = ()
+    cost: str = "drop"
+    monotone: bool = False
     cautious: bool = False
     normalizer: str | None = None
     round_to: PositiveCount = 1
+    min_kept: float = 0.0
+    equal: bool = False
     rounds: PositiveCount = 1
 
 
@@ -103,5 +111,13 @@ class Plan(Document):
 
     @classmethod
     def migrate(cls, data: dict[str, Any], version: int) -> dict[str, Any]:
-        """Return a plan of the next version; plans of 1 knew no repair: they were pruned raw."""
-        return {**data, "repair": "none"}
+        """Return a plan of the next version.
+
+        Plans of 1 knew no repair: they were pruned raw. They had one budget, or none.
+        """
+        recipe = data.get("recipe")
+        if recipe is not None:
+            kept = {name: value for name, value in recipe.items() if name != "budget"}
+            budget = recipe.get("budget")
+            recipe = {**kept, "budgets": [] if budget is None else [budget]}
+        return {**data, "repair": "none", "recipe": recipe}

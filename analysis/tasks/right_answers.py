@@ -36,8 +36,8 @@ class RightAnswers(Scoring):
     same = "agree"
     columns: tuple[str, ...] = ("loss", "loss_delta", "kl", "agreement")
     metrics: Mapping[str, Metric] = {
-        "loss": Metric("loss_delta", "", "", "loss increase", "nats", 1.0),
-        "kl": Metric("kl", "", "", "KL divergence from dense", "nats", 1.0),
+        "loss": Metric("loss_delta", "", "", "loss increase", "nats", 1.0, is_cost=True),
+        "kl": Metric("kl", "", "", "KL divergence from dense", "nats", 1.0, is_cost=True),
         "agreement": Metric("agreement", "", "", "same answer as dense", "%", 100.0),
     }
 

@@ -27,6 +27,8 @@ class Metric:
         label: What an axis says.
         unit: Unit after scaling, such as ``pp``, ``%`` or ``nats``.
         scale: Factor from the table's value to the shown one.
+        is_cost: Whether it is 0 for the dense model and the larger the more is lost, so that
+            strategies can add it up over layers.
     """
 
     column: str
@@ -35,6 +37,7 @@ class Metric:
     label: str
     unit: str
     scale: float
+    is_cost: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

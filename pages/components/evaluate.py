@@ -9,7 +9,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from analysis import figures, snippets
-from analysis.evaluation import Evaluation, Latency, LoadedSubject, MeasuredModel, evaluate_plan
+from analysis.evaluation import Evaluation, LoadedSubject, MeasuredModel, evaluate_plan
+from analysis.measuring import Latency
 from analysis.plans import predict
 from analysis.records import Plan, Progress
 from analysis.recovery import repaired_plan

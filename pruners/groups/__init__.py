@@ -1,7 +1,7 @@
 """Coupled groups of channels: found, edited, removed, counted."""
 
 from pruners.groups import edits
-from pruners.groups.cost import Cost, CostModel, WholeCost
+from pruners.groups.cost import Cost, CostModel, Parts, WholeCost
 from pruners.groups.edits import (
     apply_edit,
     consumer_edit,
@@ -25,6 +25,7 @@ __all__ = [
     "Group",
     "Layer",
     "Member",
+    "Parts",
     "Rows",
     "Structure",
     "WholeCost",

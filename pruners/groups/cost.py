@@ -7,7 +7,6 @@ are not counted. Costs are those of one sample.
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,9 +17,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pruners.errors import InputError
 from pruners.groups.groups import Group, Structure, layer_of
+from pruners.groups.sizes import Choices, Factor, Removed, Term
 from pruners.tracing import Axis, narrowed
 
 Kept = Mapping[str, int | Sequence[int]]
+Shapes = Mapping[str, tuple[int, ...]]
+# By groups: how a cost changes with what each of them keeps ``(choices of the first, ...)``.
+Parts = Mapping[tuple[str, ...], Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,75 +39,6 @@ class Cost:
     macs: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Factor:
-    """A size that shrinks: ``size`` minus, for each group, positions times removed units.
-
-    Attributes:
-        size: The size before.
-        positions: Group, and how many positions each of its units has.
-        lines: Where each position belongs to several groups, as a flattened pair of channel dims
-            does: group and unit of each position, for each of them.
-    """
-
-    size: int
-    positions: tuple[tuple[int, Tensor], ...] = ()
-    lines: tuple[tuple[Tensor, Tensor], ...] = ()
-
-    def left(self, removed: Sequence[_Removed | None]) -> int:
-        if len(self.lines) > 1:
-            return self._left_of_all(removed)
-        left = self.size
-        for group, counts in self.positions:
-            units = removed[group]
-            if units is not None:
-                left -= units.count(counts)
-        return left
-
-    def _left_of_all(self, removed: Sequence[_Removed | None]) -> int:
-        lost = torch.zeros(self.size, dtype=torch.bool)
-        for groups, units in self.lines:
-            for group, counts in self.positions:
-                removal = removed[group]
-                if removal is not None:
-                    inside = groups == group
-                    lost[inside] |= removal.lost(len(counts))[units[inside]]
-        return self.size - int(lost.sum())
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Removed:
-    """Units of one group that are removed: how many, or which."""
-
-    number: int
-    mask: Tensor | None
-
-    def count(self, counts: Tensor) -> int:
-        if self.mask is not None:
-            return int(counts[self.mask].sum())
-        # Units of one group cover equally many positions, so any will do.
-        return int(counts.sum()) * self.number // len(counts)
-
-    def lost(self, units: int) -> Tensor:
-        """Return which units are removed ``(units,)``."""
-        return torch.arange(units) < self.number if self.mask is None else self.mask
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Term:
-    """A product of factors, counted towards one layer."""
-
-    layer: str
-    factors: tuple[_Factor, ...]
-    divisor: int = 1
-
-    def value(self, removed: Sequence[_Removed | None]) -> int:
-        sizes = (
-            factor.left(removed) if factor.positions else factor.size for factor in self.factors
-        )
-        return math.prod(sizes) // self.divisor
-
-
 class CostModel:
     """Predicts the cost after removal exactly, without removing anything.
 
@@ -117,10 +51,14 @@ class CostModel:
             group.id: (number, group) for number, group in enumerate(structure.groups)
         }
         self._units = _units(structure)
-        self._params = self._parameter_terms(structure)
+        self._structure = structure
+        self._labels: dict[tuple[str, int], Tensor] = {
+            (name, dim): line for name, dim, line in structure.trace.labels.owners()
+        }
+        self._params = self._tensor_terms(structure.parameters)
         batch = len(structure.example)
         self._macs = [
-            _Term(
+            Term(
                 _layer(product.weight),
                 tuple(self._factor(axis, structure) for axis in product.axes),
                 batch,
@@ -128,7 +66,7 @@ class CostModel:
             for product in structure.trace.products
         ]
         self._touching = _touching(self._params + self._macs, len(structure.groups))
-        nothing: list[_Removed | None] = [None] * len(structure.groups)
+        nothing: list[Removed | None] = [None] * len(structure.groups)
         self._dense = Cost(
             params=sum(term.value(nothing) for term in self._params),
             macs=sum(term.value(nothing) for term in self._macs),
@@ -162,10 +100,10 @@ class CostModel:
             InputError: No such group.
         """
         number, group = self._find(group_id)
-        left = self._without({number: _Removed(group.units, None)})
+        left = self._without({number: Removed(group.units, None)})
         return Cost(params=self._dense.params - left.params, macs=self._dense.macs - left.macs)
 
-    def _without(self, gone: Mapping[int, _Removed]) -> Cost:
+    def _without(self, gone: Mapping[int, Removed]) -> Cost:
         removed = list(self._nothing)
         changed: set[int] = set()
         for number, units in gone.items():
@@ -180,6 +118,53 @@ class CostModel:
             params, macs = (params + change, macs) if is_params else (params, macs + change)
         return Cost(params=params, macs=macs)
 
+    def parts(self, choices: Mapping[str, Sequence[int]]) -> tuple[Parts, Parts]:
+        """Return parameters and multiply-adds as sums of parts that depend on few groups.
+
+        Sizes multiply, so groups whose channels meet in one weight interact; as sizes are sums
+        (concatenations), a product of them is a sum of products, most of two groups.
+
+        Args:
+            choices: Group id -> counts that it may keep.
+
+        Returns:
+            Two mappings, of parameters and of multiply-adds: groups -> float64 changes against
+            dense. The parts of a choice add up to the cost after removal less that of the dense
+            model.
+        """
+        removed = self._choices(choices)
+        return self._parts(self._params, removed), self._parts(self._macs, removed)
+
+    def tensor_parts(
+        self, dense: Shapes, weights: Sequence[int], choices: Mapping[str, Sequence[int]]
+    ) -> Parts:
+        """Return the weighted sum of the sizes of parameters and buffers as `parts` does.
+
+        Args:
+            dense: Their shapes by name.
+            weights: What an entry of each counts, such as its bytes.
+            choices: Group id -> counts that it may keep.
+        """
+        return self._parts(self._tensor_terms(dense), self._choices(choices), weights)
+
+    def _choices(self, choices: Mapping[str, Sequence[int]]) -> Choices:
+        removed: dict[int, list[Removed | None]] = {}
+        for name, counts in choices.items():
+            units = [self._removed(name, count)[1] for count in counts]
+            removed[self._groups[name][0]] = [None, *units]
+        return removed
+
+    def _parts(
+        self, terms: Sequence[Term], removed: Choices, weights: Sequence[int] | None = None
+    ) -> Parts:
+        names = {number: name for name, (number, _) in self._groups.items()}
+        found: dict[tuple[str, ...], Tensor] = {}
+        for term, weight in zip(terms, weights or [1] * len(terms), strict=True):
+            for groups, values in term.parts(removed).items():
+                scope = tuple(names[number] for number in groups)
+                found[scope] = found.get(scope, torch.zeros(())) + weight * values
+        return found
+
     def layers(self) -> dict[str, int]:
         """Return the dense multiply-adds of each layer; ``""`` are products without weight."""
         macs: dict[str, int] = {}
@@ -192,7 +177,7 @@ class CostModel:
             raise InputError(f"unknown group {group_id!r}")
         return self._groups[group_id]
 
-    def _removed(self, group_id: str, asked: int | Sequence[int]) -> tuple[int, _Removed | None]:
+    def _removed(self, group_id: str, asked: int | Sequence[int]) -> tuple[int, Removed | None]:
         number, group = self._find(group_id)
         count = asked if isinstance(asked, int) else len(asked)
         if not 0 < count <= group.units:
@@ -203,23 +188,37 @@ class CostModel:
         if not isinstance(asked, int):
             mask = torch.ones(group.units, dtype=torch.bool)
             mask[torch.as_tensor(list(asked))] = False
-        return number, _Removed(group.units - count, mask)
+        return number, Removed(group.units - count, mask)
 
-    def _parameter_terms(self, structure: Structure) -> list[_Term]:
-        lines: dict[tuple[str, int], Tensor] = {
-            (name, dim): line for name, dim, line in structure.trace.labels.owners()
+    def shapes(self, dense: Shapes, kept: Kept) -> Shapes:
+        """Return the shapes of parameters and buffers after removal.
+
+        Args:
+            dense: Their shapes by name before it.
+            kept: As in `predict`.
+        """
+        removed = list(self._nothing)
+        for group_id, asked in kept.items():
+            number, units = self._removed(group_id, asked)
+            removed[number] = units
+        terms = self._tensor_terms(dense)
+        return {
+            name: tuple(factor.left(removed) for factor in term.factors)
+            for name, term in zip(dense, terms, strict=True)
         }
+
+    def _tensor_terms(self, shapes: Shapes) -> list[Term]:
         terms = []
-        for name, shape in structure.parameters.items():
+        for name, shape in shapes.items():
             factors = []
             for dim, size in enumerate(shape):
-                line = lines.get((name, dim))
+                line = self._labels.get((name, dim))
                 axis = Axis(size, (line,), 0) if line is not None else Axis(size)
-                factors.append(self._factor(axis, structure))
-            terms.append(_Term(layer_of(name), tuple(factors)))
+                factors.append(self._factor(axis, self._structure))
+            terms.append(Term(layer_of(name), tuple(factors)))
         return terms
 
-    def _factor(self, axis: Axis, structure: Structure) -> _Factor:
+    def _factor(self, axis: Axis, structure: Structure) -> Factor:
         """Return how a size depends on the groups."""
         found = [self._line(plane, axis.dim, structure) for plane in axis.planes]
         lines = tuple(line for line in found if line is not None)
@@ -229,7 +228,7 @@ class CostModel:
                 total = structure.groups[group].units
                 counts = torch.bincount(units[groups == group], minlength=total)
                 positions.append((group, counts))
-        return _Factor(axis.size, tuple(positions), lines)
+        return Factor(axis.size, tuple(positions), lines)
 
     def _line(self, plane: Tensor, dim: int, structure: Structure) -> tuple[Tensor, Tensor] | None:
         """Return group and unit of each position along a dim; None if it does not shrink."""
@@ -285,6 +284,29 @@ class WholeCost:
             raise InputError(f"unknown group {next(iter(kept))!r}: the model has no groups")
         return self._dense
 
+    def parts(self, choices: Mapping[str, Sequence[int]]) -> tuple[Parts, Parts]:
+        """Return parameters and multiply-adds as sums of parts: none, as nothing is removed.
+
+        Args:
+            choices: Empty: there are no groups.
+
+        Raises:
+            InputError: A group is named.
+        """
+        self.predict(dict.fromkeys(choices, 1))
+        return {}, {}
+
+    def shapes(self, dense: Shapes, kept: Kept) -> Shapes:
+        """Return the shapes as they are; see `predict`."""
+        self.predict(kept)
+        return dense
+
+    def tensor_parts(
+        self, dense: Shapes, weights: Sequence[int], choices: Mapping[str, Sequence[int]]
+    ) -> Parts:
+        """Return no parts; see `parts`."""
+        return self.parts(choices)[0]
+
     def layers(self) -> dict[str, int]:
         """Return the multiply-adds of each module that was run, its children's included."""
         return self._layers
@@ -324,7 +346,7 @@ def _units(structure: Structure) -> tuple[Tensor, Tensor]:
     return groups, units
 
 
-def _touching(terms: Sequence[_Term], groups: int) -> list[set[int]]:
+def _touching(terms: Sequence[Term], groups: int) -> list[set[int]]:
     """Return for each group which terms depend on it."""
     touching: list[set[int]] = [set() for _ in range(groups)]
     for position, term in enumerate(terms):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis import allocation, plans, repairs
-from analysis.allocation import BEST
+from analysis import allocation, comparison, plans, repairs
+from analysis.allocation import BEST, OF_PLAN, OF_RUN
 from analysis.cli.options import Json, Workspace, calibrated, open_store, prepare_subject
 from analysis.cli.output import print_json, print_table, say
 from analysis.repairs import REPAIRS
@@ -26,10 +26,12 @@ def plan(given: Mapping[str, Any], workspace: Workspace = None, as_json: Json = 
     recipe = allocation.recipe_of(given)
     store = open_store(workspace)
     row = store.runs.get(given["run"])
-    criterion = _criterion(row, given["criterion"])
-    points = store.points.table(row.run_id)
     prepared = prepare_subject(row.spec.subject, workspace)
     row.require(prepared.identity)
+    repair = repairs.chosen_repair(prepared, given["repair"], semantics=row.spec.semantics)
+    row = _with_curves(row, given["curves"], repair.name, store.runs.all())
+    criterion = _criterion(row, given["criterion"])
+    points = store.points.table(row.run_id)
     start = plans.start_plan(
         prepared,
         criterion=criterion,
@@ -43,14 +45,13 @@ def plan(given: Mapping[str, Any], workspace: Workspace = None, as_json: Json = 
     if named := plans.parse_ratios(given["ratio"] or ()).named:
         asked = plans.asked_ratios(prepared, start, named)
         start = allocation.with_ratios(prepared, start, asked, recipe, points=points)
-        if all(level is None for level in (recipe.ratio, recipe.tolerance, recipe.budget)):
+        if recipe.ratio is None and recipe.tolerance is None and not recipe.budgets:
             # Of the others nothing is asked: they stay whole.
             strategy, recipe = "uniform", dataclasses.replace(recipe, ratio=0.0)
     found = allocation.fill_plan(prepared, start, strategy, recipe, points=points)
     if not found.feasible:
-        raise InputError(found.message or f"the budget {given['budget']} cannot be met")
+        raise InputError(found.message or f"the budget {', '.join(given['budget'])} cannot be met")
     final = plans.resolve(prepared, found.plan)
-    repair = repairs.chosen_repair(prepared, given["repair"], semantics=row.spec.semantics)
     subject = calibrated(final.subject, data=None, samples=None, repair=repair.name)
     final = dataclasses.replace(final, subject=subject, repair=repair.name)
     plans.write_plan(final, given["out"])
@@ -59,6 +60,27 @@ def plan(given: Mapping[str, Any], workspace: Workspace = None, as_json: Json = 
     if not as_json:
         say(f"Repair: {REPAIRS.get(repair.name).help}; {repair.reason}.")
     return 0
+
+
+def _with_curves(row: RunRow, asked: str, repair: str, runs: Iterable[RunRow]) -> RunRow:
+    """Return the run whose curves are read: the given one, or its variant after a repair.
+
+    Raises:
+        UnknownNameError: No such repair.
+        InputError: No such variant was measured.
+    """
+    if asked == OF_RUN:
+        return row
+    name = repair if asked == OF_PLAN else REPAIRS.get(asked).name
+    if row.spec.repair == name:
+        return row
+    for variant in comparison.siblings(row, runs):
+        if variant.field == "repair" and variant.run.spec.repair == name:
+            return variant.run
+    raise InputError(
+        f"run {row.run_id} has no variant with repair {name}; measure it: prunescope sweep with "
+        f"the same options and --repair {name}"
+    )
 
 
 def _criterion(row: RunRow, asked: str | None) -> str:

@@ -65,7 +65,7 @@ def strategies(points: pd.DataFrame) -> list[str]:
 def _target(strategy: str, words: Words) -> tuple[str, float]:
     needs = STRATEGIES.get(strategy).needs
     options = [goal.name for goal in GOALS if goal.name in needs]
-    if "budget" in needs:
+    if "budgets" in needs:
         # Drops are predicted from points.
         options += [goal.name for goal in budgets() if "points" in needs or not goal.is_drop]
     target = st.selectbox(
@@ -112,7 +112,7 @@ def _recipe(target: str, amount: float, *, best: bool, multiple: int) -> Recipe:
     return Recipe(
         ratio=amount if target == "ratio" else None,
         tolerance=amount if target == "tolerance" else None,
-        budget=f"{target}={amount}" if GOALS.get(target).words else None,
+        budgets=(f"{target}={amount}",) if GOALS.get(target).words else (),
         criteria=allocation.BEST if best else allocation.FIXED,
         round_to=multiple,
     )

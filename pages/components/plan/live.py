@@ -99,7 +99,7 @@ def _lines(
     else:
         first = (
             f"Before the repair: **{formatting.score(raw.accuracy, task.words)}** "
-            f"({formatting.drop_card(raw.drop, task.words)['delta']}), {caption(raw, task)}.{surprise}"
+            f"(drop {formatting.drop(raw.drop, task.words)}), {caption(raw, task)}.{surprise}"
         )
     if found.repaired is None:
         return first, f"After {plan.repair}: {_step(found)}."

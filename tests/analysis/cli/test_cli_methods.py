@@ -302,6 +302,38 @@ def test_a_repaired_sweep_says_what_it_gains_or_how_to_measure_the_raw_one(
     assert capsys.readouterr().err.splitlines()[-1] == said
 
 
+def test_plans_read_curves_after_a_repair(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRUNESCOPE_WORKSPACE", str(tmp_path))
+    sweep = ["sweep", "--model", SUBJECT.model, "--data", str(SUBJECT.data), "--samples", "60"]
+    sweep += ["--calibration-samples", "64", "--criteria", "l1", "--ratios", "0.5:0.9:0.2"]
+    runs = {}
+    for repair in ("none", "lsq"):
+        assert main([*sweep, "--repair", repair]) == 0
+        runs[repair] = capsys.readouterr().out.strip()
+    out = str(tmp_path / "plan.json")
+    plan = ["plan", "--run", runs["none"], "--out", out, "--strategy", "dp", "--json"]
+    plan += ["--budget", "macs=0.6", "--budget", "params=0.7,bytes=0.7"]
+    chosen = {}
+    for curves, repair in (("run", "none"), ("lsq", "none"), ("repair", "lsq")):
+        assert main([*plan, "--curves", curves, "--repair", repair]) == 0
+        found = json.loads(capsys.readouterr().out)
+        chosen[curves] = found["plan"]["run"]
+        assert set(found["spent"]) == {"macs", "params", "bytes"}
+        assert found["spent"]["macs"] <= 0.6
+        assert found["plan"]["recipe"]["budgets"] == ["macs=0.6", "params=0.7", "bytes=0.7"]
+    assert chosen == {"run": runs["none"], "lsq": runs["lsq"], "repair": runs["lsq"]}
+    for curves, message in (
+        ("bn", "has no variant with repair bn; measure it"),
+        ("magic", "unknown repair 'magic'"),
+    ):
+        assert main([*plan, "--curves", curves]) == 2
+        assert message in capsys.readouterr().err
+    assert main([*plan, "--cost", "agreement"]) == 2
+    assert "unknown cost 'agreement'; known: drop, kl, loss" in capsys.readouterr().err
+
+
 def test_the_command_of_a_sweep_measures_the_same_sweep(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,6 +23,7 @@ from analysis.records import (
     Plan,
     PlanEntry,
     Progress,
+    Recipe,
     Record,
     RunRow,
     SubjectSpec,
@@ -394,6 +395,22 @@ class Forest(Document):
 
 
 TREE = Tree(leaves=(Leaf(count=4), Leaf(count=2)))
+
+
+@pytest.mark.parametrize(("budget", "budgets"), [("macs=0.5", ("macs=0.5",)), (None, ())])
+def test_plans_of_one_budget_are_migrated(budget: str | None, budgets: tuple[str, ...]) -> None:
+    """Plans of schema version 1 had one budget at most, and were pruned raw."""
+    new = Plan.from_dict(PLAN).to_dict()
+    old = {name: value for name, value in new.items() if name not in ("schema_version", "repair")}
+    recipe = {name: value for name, value in Recipe().to_dict().items() if name in OLD_RECIPE}
+    found = Plan.from_dict({**old, "recipe": {**recipe, "budget": budget}})
+    assert found.recipe == Recipe(budgets=budgets)
+    assert found.repair == "none"
+    with pytest.raises(InputError, match="no valid document of schema version 1"):
+        Plan.from_dict({**old, "recipe": 5})
+
+
+OLD_RECIPE = ("criteria", "ratio", "tolerance", "cautious", "normalizer", "round_to", "rounds")
 
 
 @pytest.mark.parametrize(

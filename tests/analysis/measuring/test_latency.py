@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from analysis.evaluation.latency import MIN_PASSES, Latency, compare_latency
+from analysis.measuring.latency import MIN_PASSES, Latency, compare_latency
 
 
 class Recorder(nn.Module):

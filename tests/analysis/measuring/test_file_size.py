@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from analysis.evaluation.file_size import DTYPES, file_bytes, safetensors_bytes
+from analysis.measuring.file_size import DTYPES, file_bytes, safetensors_bytes
 from tests.helpers.contexts import sample_context
 
 

@@ -1,0 +1,187 @@
+"""Budgets in bytes and in time: against files that are written, and against a clock."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.torch import save_file
+
+from analysis import allocation
+from analysis.allocation import Budget, filling, parse_budget
+from analysis.measuring import LatencyTable, estimated, latency_table
+from analysis.plans import meter, removed_model, start_plan
+from analysis.plans.editing import set_kept
+from analysis.plans.entries import kept_counts
+from analysis.records.plan import Plan, Recipe
+from pruners.errors import InputError, UnsupportedError
+from tests.analysis.points_tables import curve
+from tests.helpers.contexts import sample_context
+
+NAMES = ["lenet5", "resnet20", "densenet_small", "vit_tiny"]
+
+
+def some_counts(plan: Plan, seed: int) -> Plan:
+    source = random.Random(seed)
+    for entry in plan.entries:
+        plan = set_kept(plan, entry.name, source.randint(1, entry.total))
+    return plan
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bytes_are_those_of_the_file(name: str, tmp_path: Path) -> None:
+    prepared = sample_context(name)
+    plan = some_counts(start_plan(prepared, criterion="l1"), 1)
+    path = tmp_path / "weights.safetensors"
+    state = removed_model(prepared, plan).state_dict()
+    save_file({key: item.contiguous() for key, item in state.items()}, str(path))
+    assert meter(prepared).amount(plan, "bytes") == path.stat().st_size
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parts_add_up(name: str) -> None:
+    prepared = sample_context(name)
+    sizes, first = meter(prepared), start_plan(prepared, criterion="l1")
+    plans = [some_counts(first, seed) for seed in range(4)]
+    choices = {
+        entry.name: [plan.entries[place].kept for plan in plans]
+        for place, entry in enumerate(first.entries)
+    }
+    source = np.random.default_rng(0)
+    for kind in ("params", "macs", "bytes"):
+        parts = sizes.amounts(first, kind, choices)
+        for _ in range(5):
+            at = dict(zip(choices, source.integers(0, 4, len(choices)).tolist(), strict=True))
+            plan = first
+            for group, place in at.items():
+                plan = set_kept(plan, group, choices[group][place])
+            changed = sum(
+                float(values[tuple(at[group] for group in scope)])
+                for scope, values in parts.items()
+            )
+            # Of the file's header only the digits of its numbers get fewer.
+            slack = 2000 if kind == "bytes" else 0
+            left = sizes.dense(kind) + changed - sizes.amount(plan, kind)
+            assert 0 <= left <= slack
+
+
+def curves_of(plan: Plan) -> pd.DataFrame:
+    return pd.concat(
+        curve([step / 100 for step in range(9)], layer=entry.layer, total=entry.total)
+        for entry in plan.entries
+    )
+
+
+def test_a_budget_in_bytes() -> None:
+    prepared = sample_context("resnet20")
+    plan = start_plan(prepared, criterion="l1")
+    for name in ("uniform", "dp", "greedy", "threshold"):
+        recipe = Recipe(budgets=("bytes=0.5", "macs=0.6"))
+        found = allocation.fill_plan(prepared, plan, name, recipe, points=curves_of(plan))
+        assert found.feasible
+        assert found.spent["bytes"] <= 0.5
+        assert found.spent["macs"] <= 0.6
+    whole = meter(prepared).dense("bytes")
+    recipe = Recipe(budgets=(f"bytes={whole / 2000}kB",))
+    found = allocation.fill_plan(prepared, plan, "uniform", recipe)
+    assert 0.45 < found.spent["bytes"] <= 0.5
+    zeroed = start_plan(prepared, criterion="l1", granularity="element")
+    with pytest.raises(UnsupportedError, match="bytes of the file do not fall"):
+        allocation.fill_plan(prepared, zeroed, "uniform", Recipe(budgets=("bytes=0.5",)))
+
+
+def test_limits_with_units() -> None:
+    assert parse_budget("latency=12ms") == Budget("latency", 12.0, "ms")
+    assert str(parse_budget("latency=12ms")) == "latency=12.0ms"
+    assert parse_budget("latency=12ms").text == "at most 12 ms"
+    assert parse_budget("latency=12ms").share(lambda: 0.048) == pytest.approx(0.25)
+    assert parse_budget("bytes=1.5MB").share(lambda: 3e6) == pytest.approx(0.5)
+    assert parse_budget("latency=0.5") == Budget("latency", 0.5)
+    for text in ("latency=12", "latency=0ms", "latency=ms", "bytes=5ms", "macs=5MB"):
+        with pytest.raises(InputError, match="budget"):
+            parse_budget(text)
+
+
+def test_times_of_several_groups_are_not_counted_twice() -> None:
+    """A model whose time is its multiply-adds: the estimate is then exact."""
+    prepared = sample_context("resnet20")
+    cost, plan = prepared.cost, start_plan(prepared, criterion="l1")
+    rate = 1e-9
+    groups = {
+        entry.name: {
+            str(kept): rate * cost.predict({entry.name: kept}).macs
+            for kept in range(1, entry.total)
+        }
+        for entry in plan.entries
+    }
+    table = LatencyTable(batch=1, threads=1, dense=rate * cost.dense.macs, groups=groups)
+    amount, parts = estimated(table, prepared)
+    kept = kept_counts(some_counts(plan, 3))
+    assert amount(kept) == pytest.approx(rate * cost.predict(kept).macs)
+    choices = {name: [count] for name, count in kept.items()}
+    total = table.dense + sum(float(item.sum()) for item in parts(choices).values())
+    assert total == pytest.approx(amount(kept))
+
+
+def test_a_budget_in_time_holds_for_what_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock gives half of what the table promises: rounds tighten the limit until it holds."""
+    prepared = dataclasses.replace(sample_context("lenet5"), cache_folder=tmp_path)
+    plan = start_plan(prepared, criterion="l1")
+    table = latency_table(prepared, [entry.name for entry in plan.entries])
+    kept = list(tmp_path.glob("latency-*.json"))
+    assert len(kept) == 1
+    assert LatencyTable.from_json(kept[0].read_bytes()) == table
+    monkeypatch.setattr("analysis.measuring.group_times.compare_latency", None)
+    assert latency_table(prepared, [entry.name for entry in plan.entries]) == table
+
+    kept[0].write_text("{}")
+    monkeypatch.undo()
+    assert latency_table(prepared, ["conv1"]).groups.keys() == {"conv1"}
+
+    by_macs = LatencyTable(
+        batch=1,
+        threads=1,
+        dense=1.0,
+        groups={
+            entry.name: {
+                str(count): prepared.cost.predict({entry.name: count}).macs
+                / prepared.cost.dense.macs
+                for count in range(1, entry.total)
+            }
+            for entry in plan.entries
+        },
+    )
+    monkeypatch.setattr(filling, "latency_table", lambda prepared, names: by_macs)
+    shares = []
+
+    def clock(prepared: object, model: object) -> float:
+        macs = meter_share(model)
+        shares.append(1 - (1 - macs) / 2)
+        return shares[-1]
+
+    sizes = meter(prepared)
+
+    def meter_share(model: object) -> float:
+        left = dict(model.named_parameters())  # type: ignore[attr-defined]
+        counts = {entry.name: left[f"{entry.layer}.weight"].shape[0] for entry in plan.entries}
+        return sizes.predict(counts)[1] / sizes.predict({})[1]
+
+    monkeypatch.setattr(filling, "measured_share", clock)
+    recipe = Recipe(budgets=("latency=0.7", "params=0.9"))
+    found = allocation.fill_plan(prepared, plan, "uniform", recipe)
+    assert shares[0] > 0.7
+    assert found.feasible
+    assert 0.6 < found.spent["latency"] <= 0.7
+    assert "measured: " in found.message
+    assert found.plan.recipe is not None
+    assert found.plan.recipe.budgets == ("latency=0.7", "params=0.9")
+    none = allocation.fill_plan(prepared, plan, "uniform", Recipe(budgets=("latency=0.3",)))
+    assert not none.feasible
+    assert "out of reach" in none.message
+    assert none.spent["latency"] > 0.3
