@@ -23,3 +23,13 @@ def listed(names: Iterable[str], *, most: int = 3) -> str:
     names = list(names)
     shown = ", ".join(names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+
+
+def capital(text: str) -> str:
+    """Return a text that begins with a capital letter; paths, code and numbers stay as they are.
+
+    >>> capital("a sweep needs data"), capital("KL divergence"), capital("net.py: no such file")
+    ('A sweep needs data', 'KL divergence', 'net.py: no such file')
+    """
+    first = text.split(" ", 1)[0]
+    return text[:1].upper() + text[1:] if first.isascii() and first.isalpha() else text

@@ -61,26 +61,60 @@ def plain_clock(prepared: PreparedSubject, spec: SweepSpec) -> Clock:
     return Clock(clock.wall * scale, clock.cpu * scale)
 
 
-def main() -> None:
-    options = arguments()
-    torch.set_num_threads(options.threads)
-    ratios = parse_ratios(options.ratios)
-    subject = SubjectSpec(
-        model=options.subject,
-        data=options.data,
-        samples=options.samples,
-        batch_size=options.batch_size,
-    )
-    spec = SweepSpec(
-        subject=subject,
+def spec_of(options: argparse.Namespace) -> SweepSpec:
+    """Return the sweep that the options ask for."""
+    return SweepSpec(
+        subject=SubjectSpec(
+            model=options.subject,
+            data=options.data,
+            samples=options.samples,
+            batch_size=options.batch_size,
+        ),
         criteria=tuple(options.criteria.split(",")),
         granularity=options.granularity,
-        ratios=ratios,
+        ratios=parse_ratios(options.ratios),
         layers=options.layers,
         tolerance=options.tolerance,
         precision=options.precision,
     )
-    prepared = prepare(load_subject(subject))
+
+
+def agreement(spec: SweepSpec, adaptive: SweepUpdate, whole: SweepUpdate) -> dict[str, float]:
+    """Return how far both sweeps answer alike, and the share of the samples that one needs."""
+    expected = answers(whole, tolerance=spec.tolerance)
+    found = answers(adaptive, tolerance=spec.tolerance)
+    position = {0.0: -1, **{ratio: at for at, ratio in enumerate(spec.ratios)}}
+    steps = [abs(position[found[curve]] - position[expected[curve]]) for curve in expected]
+    samples = [sum(sums.samples for sums in side.sums.values()) for side in (adaptive, whole)]
+    return {
+        "curves": len(steps),
+        "answers_equal": round(sum(step == 0 for step in steps) / len(steps), 3),
+        "answers_within_one_step": round(sum(step <= 1 for step in steps) / len(steps), 3),
+        "share_of_samples": round(samples[0] / samples[1], 4),
+    }
+
+
+def speed(clocks: dict[str, Clock]) -> dict[str, float]:
+    """Return the seconds of each side, and how much faster the adaptive one is."""
+    seconds = {
+        f"{side}_{name}_seconds": round(value, 2)
+        for side, clock in clocks.items()
+        for name, value in dataclasses.asdict(clock).items()
+    }
+    adaptive = clocks["adaptive"]
+    gains = {
+        f"speedup_to_{side}_{name}": round(getattr(clocks[side], name) / getattr(adaptive, name), 1)
+        for side in ("exhaustive", "plain")
+        for name in ("wall", "cpu")
+    }
+    return seconds | gains
+
+
+def main() -> None:
+    options = arguments()
+    torch.set_num_threads(options.threads)
+    spec = spec_of(options)
+    prepared = prepare(load_subject(spec.subject))
     prepared.prepare(spec.criteria)
     # Before, between and after the others, so that a machine's mood falls on all sides.
     looks = [plain_clock(prepared, spec)]
@@ -91,33 +125,13 @@ def main() -> None:
     plain = Clock(
         *(sum(each) / len(looks) for each in zip(*map(dataclasses.astuple, looks), strict=True))
     )
-    expected = answers(whole, tolerance=options.tolerance)
-    found = answers(adaptive, tolerance=options.tolerance)
-    position = {0.0: -1, **{ratio: at for at, ratio in enumerate(ratios)}}
-    steps = [abs(position[found[curve]] - position[expected[curve]]) for curve in expected]
-    samples = sum(sums.samples for sums in adaptive.sums.values())
     result = {
         "benchmark": "adaptive_sweep",
         "subject": options.subject,
         "samples": options.samples,
         "tolerance": options.tolerance,
-        "curves": len(steps),
-        "answers_equal": round(sum(step == 0 for step in steps) / len(steps), 3),
-        "answers_within_one_step": round(sum(step <= 1 for step in steps) / len(steps), 3),
-        "share_of_samples": round(samples / sum(sums.samples for sums in whole.sums.values()), 4),
-        **{
-            f"{side}_{name}_seconds": round(value, 2)
-            for side, clock in (
-                ("adaptive", adaptive_clock),
-                ("exhaustive", whole_clock),
-                ("plain", plain),
-            )
-            for name, value in dataclasses.asdict(clock).items()
-        },
-        "speedup_to_exhaustive_wall": round(whole_clock.wall / adaptive_clock.wall, 1),
-        "speedup_to_exhaustive_cpu": round(whole_clock.cpu / adaptive_clock.cpu, 1),
-        "speedup_to_plain_wall": round(plain.wall / adaptive_clock.wall, 1),
-        "speedup_to_plain_cpu": round(plain.cpu / adaptive_clock.cpu, 1),
+        **agreement(spec, adaptive, whole),
+        **speed({"adaptive": adaptive_clock, "exhaustive": whole_clock, "plain": plain}),
         "precision": options.precision,
         "threads": options.threads,
         "torch": torch.__version__,

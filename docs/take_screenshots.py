@@ -16,7 +16,7 @@ from playwright.sync_api import Page, sync_playwright
 from tests.browser.conftest import ARGUMENTS, Server, find_chromium
 
 IMAGES = Path(__file__).parent / "images"
-LIVE = re.compile(r"Measured live: .* right in")
+LIVE = re.compile(r"(Measured live|After lsq): \S+ of \S+ right in")
 
 
 def main(folder: Path) -> None:

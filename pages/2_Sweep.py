@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import streamlit as st
+
 from pages.components.frame import frame
 from pages.components.state import loaded
 from pages.components.sweep import form, monitor
@@ -15,4 +17,6 @@ with guarded("This sweep cannot be started"):
     if session.is_live:
         monitor.offer_code(session)
     else:
-        form.draw(session, loaded(session.chosen))
+        with st.spinner("Loading the subject", show_time=True):
+            subject = loaded(session.chosen)
+        form.draw(session, subject)

@@ -16,7 +16,9 @@ import io
 import itertools
 import logging
 import re
+import sysconfig
 import threading
+import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,11 +27,20 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch._dynamo.exc import UserError, UserErrorType
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from pruners.errors import CaptureError, one_line
 
 # torch.export, and what keeps it quiet, change state of the whole process.
 _EXPORTING = threading.RLock()
+# Tells of what the number of samples must be, and where the code says so.
+_SIZES = logging.getLogger("torch.fx.experimental.symbolic_shapes")
+# Whose lines say nothing to whoever wrote the model.
+LIBRARIES = (str(Path(torch.__file__).parent), sysconfig.get_path("stdlib"))
+ADVICE = re.compile(r"\s*For more information, run with TORCH_LOGS=\S*")
+NEEDED = re.compile(r"generated guard (.+)")
+BATCH = re.compile(r"L\[[^]]+\](\[\d+\])?\.size\(\)\[0\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,17 +125,19 @@ def capture(model: nn.Module, example: Tensor) -> Graph:
         exported = _exported(on_cpu(model), example.cpu())
     except Exception as error:
         if device_of(model).type == "cpu":
-            raise _refusal(model, error) from error
+            raise _refusal(model, example, error) from error
         # Code that names the device, or keeps tensors there that no copy moves, runs only there.
         try:
             exported = _exported(model, example)
         except Exception as other:
-            raise _refusal(model, other) from other
+            raise _refusal(model, example, other) from other
     return _from_program(exported, first_names(model))
 
 
-def _exported(model: nn.Module, example: Tensor) -> torch.export.ExportedProgram:
-    with _EXPORTING, _quiet(), torch.no_grad():
+def _exported(
+    model: nn.Module, example: Tensor, *, level: int = logging.CRITICAL
+) -> torch.export.ExportedProgram:
+    with _EXPORTING, _quiet(level), torch.no_grad():
         found: torch.export.ExportedProgram = torch.export.export(
             model, (example,), dynamic_shapes=batch_shapes(model)
         ).run_decompositions({})
@@ -137,14 +150,6 @@ def batch_shapes(model: nn.Module) -> tuple[Any, ...]:
     first = next(iter(inspect.signature(model.forward).parameters.values()), None)
     takes_any = first is not None and first.kind is first.VAR_POSITIONAL
     return ((shape,),) if takes_any else (shape,)
-
-
-def _refusal(model: nn.Module, error: Exception) -> CaptureError:
-    # torch.export raises many unrelated types; the first line is the one a person can use.
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return CaptureError(
-        f"torch.export cannot capture {type(model).__name__}: {one_line(error)}{_culprit(lines)}"
-    )
 
 
 def on_cpu(model: nn.Module) -> nn.Module:
@@ -175,26 +180,74 @@ def make_on(model: nn.Module, device: torch.device) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet(level: int) -> Iterator[None]:
     """Keep torch.export from printing what it tried; the error that it raises says enough."""
-    logger = logging.getLogger("torch.fx.experimental.symbolic_shapes")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+    before = _SIZES.level
+    _SIZES.setLevel(level)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        _SIZES.setLevel(before)
 
 
-def _culprit(lines: Sequence[str]) -> str:
+def _refusal(model: nn.Module, example: Tensor, error: Exception) -> CaptureError:
+    """Say in one line why a model cannot be captured, and which line of its code is to blame."""
+    if isinstance(error, UserError) and error.error_type is UserErrorType.CONSTRAINT_VIOLATION:
+        found = NEEDED.search(str(error))
+        reason = (
+            f"it runs for some numbers of samples only: {BATCH.sub('batch', found[1])}"
+            if found
+            else "it takes the number of samples for a constant"
+        )
+        line = _line_of_guard(model, example)
+    else:
+        # torch.export raises many unrelated types; the first line is the one a person can use.
+        reason = (
+            "it decides by the values of a tensor"
+            if isinstance(error, GuardOnDataDependentSymNode)
+            else ADVICE.sub("", one_line(error))
+        )
+        line = _quoted_line(str(error)) or _last_line(traceback.extract_tb(error.__traceback__))
+    return CaptureError(f"torch.export cannot capture {type(model).__name__}: {reason}{line}")
+
+
+def _quoted_line(message: str) -> str:
     """Return the line of the model's code that torch.export's message quotes, if it does."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
     for place, code in itertools.pairwise(lines):
         found = re.fullmatch(r'File "(.+)", line (\d+), in .+', place)
         if found:
             return f" ({Path(found[1]).name}, line {found[2]}: {code})"
     return ""
+
+
+def _last_line(frames: Sequence[traceback.FrameSummary]) -> str:
+    """Return the innermost line that is neither torch's nor this file's."""
+    own = max((at for at, frame in enumerate(frames) if frame.filename == __file__), default=-1)
+    for frame in reversed(frames[own + 1 :]):
+        if frame.line and not frame.filename.startswith(LIBRARIES):
+            return f" ({Path(frame.filename).name}, line {frame.lineno}: {frame.line})"
+    return ""
+
+
+def _line_of_guard(model: nn.Module, example: Tensor) -> str:
+    """Export once more, to learn which line of the model's code asks for a number of samples."""
+    lines = []
+
+    def note(record: logging.LogRecord) -> bool:
+        if "[guard added]" in record.msg:
+            lines.append(_last_line(traceback.extract_stack()[:-1]))
+        return False
+
+    with _EXPORTING, contextlib.suppress(Exception):
+        _SIZES.addFilter(note)
+        try:
+            _exported(model, example, level=logging.INFO)
+        finally:
+            _SIZES.removeFilter(note)
+    return next((line for line in lines if line), "")
 
 
 def _from_program(exported: torch.export.ExportedProgram, first: Mapping[str, str]) -> Graph:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from pruners.errors import UnknownNameError, UnsupportedError
 
@@ -15,6 +16,11 @@ CONV_TYPES = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED_TYPES = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 LAYER_TYPES = (*CONV_TYPES, *TRANSPOSED_TYPES, nn.Linear, nn.MultiheadAttention)
 TYPE_NAMES = tuple(kind.__name__ for kind in LAYER_TYPES)
+# Hooks that compute a weight in each pass, and what takes them off.
+OLD_NORMS = {
+    "WeightNorm": "torch.nn.utils.remove_weight_norm",
+    "SpectralNorm": "torch.nn.utils.remove_spectral_norm",
+}
 
 
 def find_layer(model: nn.Module, name: str) -> nn.Module:
@@ -56,8 +62,7 @@ def weight_name(module: nn.Module, *, name: str = "") -> str:
         )
     if isinstance(module, LAYER_TYPES) and not _is_layer(module):
         raise UnsupportedError(
-            f"layer {name!r} computes its weight from other parameters; remove the "
-            "parametrization first (torch.nn.utils.parametrize.remove_parametrizations)"
+            f"layer {name!r} computes its weight from other parameters; {_remedy(module)}"
         )
     if not _is_layer(module):
         raise UnsupportedError(
@@ -65,6 +70,17 @@ def weight_name(module: nn.Module, *, name: str = "") -> str:
             f"of {', '.join(TYPE_NAMES)}"
         )
     return "in_proj_weight" if isinstance(module, nn.MultiheadAttention) else "weight"
+
+
+def _remedy(module: nn.Module) -> str:
+    """Say how a layer that computes its weight gets a plain one, of the same values."""
+    hooks = {type(hook).__name__ for hook in module._forward_pre_hooks.values()}
+    remove = next((call for kind, call in OLD_NORMS.items() if kind in hooks), "")
+    if parametrize.is_parametrized(module):
+        remove = "torch.nn.utils.parametrize.remove_parametrizations"
+    if not remove:
+        return "hand over a layer that holds its weight itself"
+    return f"remove the parametrization first ({remove})"
 
 
 def native_weight(module: nn.Module, *, name: str = "") -> nn.Parameter:

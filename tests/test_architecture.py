@@ -321,7 +321,7 @@ def defined(path: Path) -> Iterator[tuple[str, range]]:
 def test_what_is_public_is_used() -> None:
     """By the product or its benchmarks; what only tests use belongs to the tests."""
     uses: dict[str, list[tuple[Path, int]]] = {}
-    for path in [*sources(), *sorted((ROOT / "benchmarks").glob("*.py"))]:
+    for path in [*sources(), *sorted((ROOT / "benchmarks").rglob("*.py"))]:
         for name, line in used_names(path):
             uses.setdefault(name, []).append((path, line))
     unused = {

@@ -1,6 +1,6 @@
 from .constraints import Constraints, check_min_kept, equal_entries
 from .exact import fill_exactly
-from .filling import fill_plan, request_of
+from .filling import fill_plan, request_of, with_ratios
 from .goals import GOALS, Budget, Goal, budget_forms, budgets, parse_budget, parse_budgets
 from .greedy import fill_greedily
 from .options import OF_PLAN, OF_RUN, PLAN_OPTIONS, PlanOption, recipe_of
@@ -41,4 +41,5 @@ __all__ = [
     "parse_budgets",
     "recipe_of",
     "request_of",
+    "with_ratios",
 ]

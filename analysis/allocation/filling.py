@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import pandas as pd
 
 from analysis.allocation.constraints import Constraints, check_min_kept, equal_entries
 from analysis.allocation.goals import Budget, parse_budgets
 from analysis.allocation.registry import allocate
-from analysis.allocation.strategy import Allocation, Request
+from analysis.allocation.strategy import BEST, Allocation, Request
+from analysis.allocation.uniform import with_best_criteria
 from analysis.edits import PreparedSubject
 from analysis.measuring import estimated, latency_table, measured_share
 from analysis.plans import (
     Meter,
     Quantity,
     kept_whole,
+    lock,
     meter,
     removed_model,
     rescored_plan,
     resolve,
+    rounded,
+    set_ratio,
 )
 from analysis.records import Plan, Recipe
 from pruners.granularity import parse
@@ -69,6 +74,34 @@ def fill_plan(
     if recipe.rounds == 1 or not found.feasible:
         return found
     return _in_rounds(prepared, found, recipe.rounds)
+
+
+def with_ratios(
+    prepared: PreparedSubject,
+    plan: Plan,
+    ratios: Mapping[str, float],
+    recipe: Recipe,
+    *,
+    points: pd.DataFrame | None = None,
+) -> Plan:
+    """Give entries ratios by name, and lock them: strategies choose the others.
+
+    Args:
+        prepared: The subject.
+        plan: Lists an entry for each prunable target.
+        ratios: Ratio, 0..1, by the entry's name.
+        recipe: Says how kept counts are rounded, and who chooses criteria.
+        points: The points table of a run, for criteria.
+    """
+    for name, ratio in ratios.items():
+        plan = set_ratio(plan, name, ratio)
+    if recipe.criteria == BEST:
+        request = Request(plan=plan, points=points, meter=meter(prepared))
+        plan = with_best_criteria(plan, request)
+    plan = rounded(plan, prepared.structure, multiple=recipe.round_to)
+    for name in ratios:
+        plan = lock(plan, name)
+    return plan
 
 
 def request_of(

@@ -11,6 +11,7 @@ from analysis.allocation.goals import budget_forms, parse_budgets
 from analysis.allocation.registry import STRATEGIES
 from analysis.allocation.strategy import BEST, FIXED
 from analysis.curves import costs
+from analysis.plans import parse_ratios
 from analysis.records import Recipe
 from analysis.repairs import AUTO, NO_REPAIR, REPAIRS, plan_repairs, sweep_repairs
 from pruners.normalizers import NORMALIZERS
@@ -112,9 +113,12 @@ PLAN_OPTIONS = Registry(
         PlanOption(
             name="ratio",
             label="Ratio",
-            help="One ratio for all layers (uniform), or of all units together (global)",
+            help="One ratio for all layers (uniform), or of all units together (global); or "
+            "GLOB=X for the layers that fit, and a JSON file of globs and ratios for many: these "
+            "layers are locked, the others are chosen, or stay whole where nothing else is given; "
+            "may be given several times",
             metavar="X",
-            type=float | None,
+            type=list[str] | None,
         ),
         PlanOption(
             name="tolerance",
@@ -248,7 +252,7 @@ PLAN_OPTIONS = Registry(
 
 # Options that are fields of a recipe as they are.
 _PLAIN = (
-    *("ratio", "tolerance", "cautious", "monotone", "cost"),
+    *("tolerance", "cautious", "monotone", "cost"),
     *("normalizer", "round_to", "min_kept", "equal", "rounds"),
 )
 
@@ -261,11 +265,12 @@ def recipe_of(given: Mapping[str, Any]) -> Recipe:
 
     Raises:
         UnknownNameError: No such strategy.
-        InputError: The budget is malformed.
+        InputError: The budget or a ratio is malformed.
     """
     STRATEGIES.get(given["strategy"])
     return Recipe(
         criteria=BEST if given["criterion"] in (None, BEST) else FIXED,
         budgets=tuple(map(str, parse_budgets(given["budget"] or ()))),
+        ratio=parse_ratios(given["ratio"] or ()).common,
         **{name: given[name] for name in _PLAIN},
     )

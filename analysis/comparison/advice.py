@@ -10,8 +10,9 @@ import pandas as pd
 from analysis.comparison.criteria import comparability, win_matrix
 from analysis.curves import NOT_PRUNABLE, criteria_of, resolution, tolerated
 from analysis.records import DEFAULT_TASK
-from analysis.sentences import listed
+from analysis.sentences import listed, plural
 from analysis.tasks import Words, scoring_of
+from pruners.criteria import label_of
 
 EASY = 0.5
 FRAGILE = 0.1
@@ -45,7 +46,8 @@ def advise(
     Args:
         points: The points table.
         tolerance: Largest accepted drop, as a fraction.
-        shares: Share of the model's parameters by layer, 0..1.
+        shares: Share of the model's parameters that removing each curve's whole group saves, by
+            layer, 0..1.
         task: Says how drops are written.
 
     Returns:
@@ -69,7 +71,7 @@ def advise(
     partial = tuple(dict.fromkeys(known.loc[known["partial"].astype(bool), "layer"]))
     if partial:
         found.append(
-            Advice("partial", f"{len(partial)} layers are measured in part only.", partial)
+            Advice("partial", f"{plural(len(partial), 'layer')} measured in part only.", partial)
         )
     return found
 
@@ -78,15 +80,16 @@ def _first(
     best: pd.DataFrame, shares: Mapping[str, float], *, tolerance: float, words: Words
 ) -> list[Advice]:
     easy = best[best["low"] >= EASY - 1e-9]
-    large = [name for name in easy["layer"] if shares.get(name, 0.0) >= LARGE]
+    large = [str(name) for name in easy["layer"] if shares.get(name, 0.0) >= LARGE]
+    large.sort(key=lambda name: -shares[name])
     if large:
-        total = sum(shares[name] for name in large)
+        taken = [f"{name} ({_share(shares[name])})" for name in large]
+        taken[0] = f"{large[0]} (takes {_share(shares[large[0]])} of the parameters)"
         return [
             Advice(
                 "first",
-                f"{_names(large)} {_hold(large)} {total:.0%} of the parameters and "
-                f"{_tolerate(large)} at least {EASY:.0%} within {words.limit(tolerance)}: "
-                "start there.",
+                f"{_names(taken)} {_tolerate(large)} at least {_share(EASY)} within "
+                f"{words.limit(tolerance)}: start there.",
                 tuple(large),
             )
         ]
@@ -95,7 +98,7 @@ def _first(
         return [
             Advice(
                 "first",
-                f"{_names(names)} {_tolerate(names)} at least {EASY:.0%} within "
+                f"{_names(names)} {_tolerate(names)} at least {_share(EASY)} within "
                 f"{words.limit(tolerance)}.",
                 tuple(names),
             )
@@ -112,7 +115,7 @@ def _careful(known: pd.DataFrame, *, tolerance: float, words: Words) -> list[Adv
     return [
         Advice(
             "careful",
-            f"Leave {_names(fragile)} alone: {they} not tolerate {FRAGILE:.0%} within "
+            f"Leave {_names(fragile)} alone: {they} not tolerate {_share(FRAGILE)} within "
             f"{words.limit(tolerance)} by any criterion.",
             tuple(fragile),
         )
@@ -132,17 +135,17 @@ def _criterion(points: pd.DataFrame, *, tolerance: float) -> list[Advice]:
         return [
             Advice(
                 "criterion",
-                f"No criterion is surely better in any layer: {_names(criteria)} are tied, so take "
-                "the cheapest.",
+                f"No criterion is surely better in any layer: {_labels(criteria)} are tied, so "
+                "take the cheapest.",
             )
         ]
     losers = set(worse["criterion"])
     winners = [name for name in criteria if name not in losers]
     if winners:
         return [
-            Advice("criterion", f"{_names(winners)} is best or tied in every layer.")
+            Advice("criterion", f"{_labels(winners)} is best or tied in every layer.")
             if len(winners) == 1
-            else Advice("criterion", f"{_names(winners)} are best or tied in every layer.")
+            else Advice("criterion", f"{_labels(winners)} are best or tied in every layer.")
         ]
     layers = tuple(dict.fromkeys(worse["layer"]))
     return [
@@ -162,10 +165,14 @@ def _samples(points: pd.DataFrame, *, tolerance: float, words: Words) -> list[Ad
         Advice(
             "samples",
             f"Drops under {words.amount(smallest)} cannot be told from none with "
-            f"{int(points['samples'].max())} samples; the tolerance is "
+            f"{plural(int(points['samples'].max()), 'sample')}; the tolerance is "
             f"{words.limit(tolerance)}, so measure more.",
         )
     ]
+
+
+def _labels(criteria: Sequence[str]) -> str:
+    return _names([label_of(name) for name in criteria])
 
 
 def _names(names: Sequence[str]) -> str:
@@ -175,8 +182,8 @@ def _names(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
-def _hold(names: Sequence[str]) -> str:
-    return "holds" if len(names) == 1 else "hold"
+def _share(fraction: float) -> str:
+    return f"{fraction * 100:.0f}\N{NO-BREAK SPACE}%"
 
 
 def _tolerate(names: Sequence[str]) -> str:

@@ -19,6 +19,7 @@ from analysis.records import RunRow, SubjectSpec, SweepSpec
 from analysis.repairs import NO_REPAIR, REPAIRS, check_repair, sweep_repairs
 from analysis.sentences import plural
 from analysis.tasks import Words, scoring_of
+from pruners.criteria import label_of
 from pruners.errors import UnsupportedError
 from pruners.granularity import parse
 from pruners.registry import Entry
@@ -182,7 +183,8 @@ class Extreme:
     def said(self, words: Words) -> str:
         """Return it in words."""
         size = words.amount(self.gain)
-        return f"{size} ({self.layer} by {self.criterion} at {self.ratio:.2f})"
+        where = f"{self.layer} by {label_of(self.criterion)}"
+        return f"{size} ({where} at {self.ratio * 100:.1f}\N{NO-BREAK SPACE}%)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,6 @@
 from .best_criterion import envelope
+from .blocks import MAX_ROWS, blocks_of, fold_points, fold_tolerated
+from .groups import GroupSize, group_sizes, not_prunable
 from .metrics import DROP, cost_metric, costs, metric, metrics
 from .points import check_format, columns, for_files, points_table, write_points
 from .reading import (
@@ -12,14 +14,26 @@ from .reading import (
     layer_order,
 )
 from .summary import coverage, resolution, sparklines
-from .tolerance import NOT_PRUNABLE, add_not_prunable, add_ranks, drop_at, first_crossing, tolerated
+from .tolerance import (
+    NOT_PRUNABLE,
+    add_not_prunable,
+    add_ranks,
+    by_rank,
+    drop_at,
+    first_crossing,
+    tolerated,
+)
 
 __all__ = [
     "CURVE",
     "DROP",
+    "GroupSize",
+    "MAX_ROWS",
     "NOT_PRUNABLE",
     "add_not_prunable",
     "add_ranks",
+    "blocks_of",
+    "by_rank",
     "check_format",
     "columns",
     "cost_metric",
@@ -31,13 +45,17 @@ __all__ = [
     "drop_at",
     "envelope",
     "first_crossing",
+    "fold_points",
+    "fold_tolerated",
     "for_files",
     "from_zero",
+    "group_sizes",
     "in_curve_order",
     "is_known",
     "layer_order",
     "metric",
     "metrics",
+    "not_prunable",
     "points_table",
     "resolution",
     "sparklines",

@@ -27,10 +27,10 @@ FIRST = (
     "samples",
 )
 _INTERVAL = ("accuracy_drop", "drop_low", "drop_high")
-LAST = ("params", "macs", "status", "seconds")
+LAST = ("params", "macs", "status", "reason", "seconds")
 _INTEGERS = ("kept", "total", "samples")
 _OPTIONAL_INTEGERS = ("params", "macs")
-_TEXTS = ("run_id", "criterion", "granularity", "layer", "group", "status")
+_TEXTS = ("run_id", "criterion", "granularity", "layer", "group", "status", "reason")
 FORMATS = (".csv", ".parquet")
 
 
@@ -60,7 +60,8 @@ def points_table(
 
     Args:
         run_id: The run.
-        points: Key, params, macs, status and, as ``sums``, the sums of each point.
+        points: Key, params, macs, status and, as ``sums``, the sums of each point; and why it
+            failed or was inferred, as ``reason``.
         baselines: Sums of the dense model by number of samples, so that a point that stopped
             early is compared on its own samples.
         confidence: Of the intervals of the drop.
@@ -100,7 +101,7 @@ def _row(
 ) -> dict[str, Any]:
     row = {name: point[name] for name in (*FIRST, *LAST) if name in point}
     row |= dict.fromkeys((*_INTERVAL, "accuracy", *scoring.columns), math.nan)
-    row["run_id"] = run_id
+    row |= {"run_id": run_id, "reason": point.get("reason") or None}
     row["ratio_achieved"] = (point["total"] - point["kept"]) / point["total"]
     sums: Sums = point["sums"]
     row |= {"samples": sums.samples, "seconds": sums.seconds}

@@ -195,6 +195,13 @@ def add_ranks(table: pd.DataFrame) -> pd.DataFrame:
     return result
 
 
+def by_rank(rows: pd.DataFrame) -> pd.DataFrame:
+    """Sort rows of `tolerated` by rank, the most tolerant first."""
+    return rows.sort_values(
+        ["rank_low", "rank_high", "tolerated"], ascending=[True, True, False], kind="stable"
+    )
+
+
 def add_not_prunable(table: pd.DataFrame, reasons: Mapping[str, str]) -> pd.DataFrame:
     """Append layers that cannot be pruned, each with its reason; they never get a rank.
 

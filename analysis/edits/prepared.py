@@ -16,8 +16,8 @@ from analysis.edits.program import program_digest
 from analysis.edits.statistics_cache import StatisticsCache
 from analysis.engine import PRECISIONS, Evaluator
 from analysis.memory import usual_limit
-from analysis.records import Identity, OnProgress, counting
-from analysis.subjects import Subject
+from analysis.records import Identity, Inventory, OnProgress, counting
+from analysis.subjects import Subject, build_inventory, inventory
 from pruners import statistics as calibration
 from pruners.capture import Graph, capture
 from pruners.criteria import CRITERIA, DATA_FREE, Level, group_scores, producer_scores, scores
@@ -102,6 +102,16 @@ class PreparedSubject:
                 self._built[key] = build()
             found: T = self._built[key]
         return found
+
+    @property
+    def inventory(self) -> Inventory:
+        """Layers and groups with their sizes."""
+        return self.once("inventory", self._take_inventory)
+
+    def _take_inventory(self) -> Inventory:
+        if self.structure is None:
+            return inventory(self.subject)
+        return build_inventory(self.model, self.structure)
 
     def evaluator_at(self, precision: str) -> Evaluator:
         """Return the evaluator for one of `analysis.engine.PRECISIONS`, built when first used.

@@ -1,5 +1,6 @@
 from .evaluate import evaluate_plan
 from .live import LiveEvaluator, LiveResult
+from .repairing import RepairState
 from .report import Evaluation, MeasuredModel
 from .samples import Sample, first_samples
 from .sanity import Doubt, find_doubts
@@ -12,6 +13,7 @@ __all__ = [
     "LiveResult",
     "LoadedSubject",
     "MeasuredModel",
+    "RepairState",
     "Sample",
     "Subjects",
     "evaluate_plan",

@@ -16,7 +16,7 @@ from torch import Tensor
 from analysis.edits import Edit, PreparedSubject, edited_model
 from analysis.engine import KeptBatch
 from analysis.measuring import Answer, EditRunner, OpenSlice, Slice, Slices, measure
-from analysis.plans import plan_edit
+from analysis.plans import masked_edit
 from analysis.records import Plan, Sums
 from analysis.subjects.data import Split
 from analysis.uncertainty import Interval
@@ -100,7 +100,8 @@ class LiveEvaluator:
             PlanError: The plan does not fit the model.
             InputError: The pruned model's logits are not finite.
         """
-        return self.evaluate_edit(plan_edit(self._prepared, plan))
+        # As repairs and Evaluate build it: edits that are built are found again by all of them.
+        return self.evaluate_edit(masked_edit(self._prepared, plan))
 
     def evaluate_edit(self, edit: Edit) -> Iterator[LiveResult]:
         """Yield the result of an edit after each batch; see `evaluate`."""

@@ -9,24 +9,23 @@ from __future__ import annotations
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from weakref import WeakValueDictionary
 
 from analysis.edits import PreparedSubject, prepare
-from analysis.evaluation.live import LiveEvaluator, LiveResult
+from analysis.evaluation.live import CACHE_BYTES, LiveEvaluator, LiveResult
+from analysis.evaluation.repairing import Repairs, RepairState
 from analysis.evaluation.samples import Sample, first_samples
 from analysis.evaluation.sanity import Doubt, find_doubts
 from analysis.evaluation.sharing import SharedMeasurement, Turns
 from analysis.plans import Meter, meter, pruned_entries, start_plan
 from analysis.records import Identity, Plan, RunRow, SubjectSpec, Sums
+from analysis.recovery import Recovery
 from analysis.subjects import (
-    Inventory,
     Stamp,
-    build_inventory,
-    inventory,
     load_subject,
     stamp,
     watched_stamp,
@@ -49,6 +48,7 @@ class LoadedSubject:
     def __init__(self, prepared: PreparedSubject) -> None:
         self.prepared = prepared
         self._turns = Turns()
+        self._repairs = Repairs(prepared)
         self._results: OrderedDict[Hashable, LiveResult] = OrderedDict()
         self._unfinished: OrderedDict[Hashable, SharedMeasurement] = OrderedDict()
         self._results_lock = threading.Lock()
@@ -69,16 +69,14 @@ class LoadedSubject:
         return meter(self.prepared)
 
     @cached_property
-    def inventory(self) -> Inventory:
-        """Layers and groups."""
-        if self.prepared.structure is None:
-            return inventory(self.prepared.subject)
-        return build_inventory(self.prepared.model, self.prepared.structure)
-
-    @cached_property
     def live(self) -> LiveEvaluator:
         """The warm live evaluator behind `measure`."""
         return LiveEvaluator(self.prepared)
+
+    @cached_property
+    def _live_repaired(self) -> LiveEvaluator:
+        """One of its own: what it keeps of the last repaired plan is not that of the raw one."""
+        return LiveEvaluator(self.prepared, cache_bytes=CACHE_BYTES // 2)
 
     @cached_property
     def dense_size(self) -> tuple[int, int]:
@@ -90,29 +88,56 @@ class LoadedSubject:
         return self.meter.sizes(plan)
 
     def known(self, plan: Plan) -> LiveResult | None:
-        """Return the result of a plan that was measured to the end."""
-        with self._results_lock:
-            return self._results.get(measured_content(plan))
+        """Return the result of a plan, without its repair, that was measured to the end."""
+        return self._known(measured_content(plan))
+
+    def known_repaired(self, plan: Plan) -> LiveResult | None:
+        """Return the result of a plan's repair that was measured to the end."""
+        return self._known(_repaired_content(plan))
 
     def measure(self, plan: Plan) -> Iterator[LiveResult]:
         """Yield results of a plan on more and more samples; the last one is of the whole set.
 
-        Sessions take turns batch by batch; one that stops reading disturbs no other. A plan that
-        another session measures, or has measured, is not measured again.
+        The plan is measured as it is, without its repair. Sessions take turns batch by batch; one
+        that stops reading disturbs no other. A plan that another session measures, or has measured,
+        is not measured again.
 
         Raises:
             PlanError: The plan does not fit the model.
             InputError: The pruned model's logits are not finite, or there is no evaluation data.
         """
-        known = self.known(plan)
+        return self._measured(measured_content(plan), lambda: self.live.evaluate(plan))
+
+    def repair(self, plan: Plan) -> Generator[RepairState, None, None]:
+        """Yield how far the repair of a plan is, a few times a second; see `Repairs.follow`."""
+        return self._repairs.follow(plan)
+
+    def measure_repaired(self, plan: Plan, recovery: Recovery) -> Iterator[LiveResult]:
+        """Yield results of a plan's repair, as `measure` does of the plan.
+
+        Args:
+            plan: The plan.
+            recovery: What `repair` gave for it.
+        """
+        return self._measured(
+            _repaired_content(plan), lambda: self._live_repaired.evaluate_edit(recovery.edit)
+        )
+
+    def _measured(
+        self, content: Hashable, begin: Callable[[], Iterator[LiveResult]]
+    ) -> Iterator[LiveResult]:
+        known = self._known(content)
         if known is not None:
             yield known
             return
-        content = measured_content(plan)
-        for result in self._measurement(plan, content).follow():
+        for result in self._measurement(content, begin).follow():
             if result.is_final:
                 self._keep(content, result)
             yield result
+
+    def _known(self, content: Hashable) -> LiveResult | None:
+        with self._results_lock:
+            return self._results.get(content)
 
     @cached_property
     def samples(self) -> tuple[Sample, ...]:
@@ -137,11 +162,13 @@ class LoadedSubject:
         *_, complete = self.measure(self._dense_plan)
         return complete
 
-    def _measurement(self, plan: Plan, content: Hashable) -> SharedMeasurement:
+    def _measurement(
+        self, content: Hashable, begin: Callable[[], Iterator[LiveResult]]
+    ) -> SharedMeasurement:
         with self._results_lock:
             found = self._unfinished.pop(content, None)
             if found is None or found.has_failed:
-                found = SharedMeasurement(lambda: self.live.evaluate(plan), self._turns)
+                found = SharedMeasurement(begin, self._turns)
             self._unfinished[content] = found
             while len(self._unfinished) > MAX_UNFINISHED:
                 self._unfinished.popitem(last=False)
@@ -156,13 +183,17 @@ class LoadedSubject:
 
 
 def measured_content(plan: Plan) -> Hashable:
-    """Return what a plan's measured accuracy depends on."""
+    """Return what a plan's measured accuracy, without its repair, depends on."""
     entries = tuple(
         (item.name, item.granularity, item.criterion, item.kept, item.indices)
         for item in pruned_entries(plan)
     )
     subject = (plan.fingerprint, plan.subject.samples, plan.subject.seed)
     return (*subject, plan.semantics, plan.reduction, entries)
+
+
+def _repaired_content(plan: Plan) -> Hashable:
+    return ("repaired", plan.repair, measured_content(plan))
 
 
 @dataclass(frozen=True, slots=True)

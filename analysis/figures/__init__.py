@@ -6,6 +6,7 @@ as traces that Streamlit can select: matrices are square markers, not heat maps.
 """
 
 from analysis.figures import palettes
+from analysis.figures.bubbles import opportunity
 from analysis.figures.compare import (
     agreement_chart,
     criteria_chart,
@@ -20,7 +21,7 @@ from analysis.figures.curves import (
     small_multiples,
 )
 from analysis.figures.heatmaps import coverage_grid, sensitivity_matrix
-from analysis.figures.layers import opportunity, ranking
+from analysis.figures.layers import block_ranking, ranking
 from analysis.figures.layout import UIREVISION, alt, blank
 from analysis.figures.palettes import DARK, LIGHT, PALETTES, Palette, Style, palette, styles
 from analysis.figures.plan import (
@@ -32,6 +33,7 @@ from analysis.figures.plan import (
 from analysis.figures.thumbnails import thumbnail
 from analysis.figures.traces import ComparedCurves
 from analysis.figures.trade_offs import pareto, predicted_measured
+from analysis.figures.zoom import clipped_text
 
 __all__ = [
     "ComparedCurves",
@@ -46,7 +48,9 @@ __all__ = [
     "agreement_chart",
     "alt",
     "blank",
+    "block_ranking",
     "class_change",
+    "clipped_text",
     "coverage_grid",
     "criteria_chart",
     "focus_curves",

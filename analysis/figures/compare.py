@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.figures.layout import blank, canvas, with_alt
+from analysis.figures.layout import blank, canvas, layer_axis, short_percent, with_alt
 from analysis.figures.palettes import Palette, palette, readable_on, scale, styles
 from analysis.sentences import listed
+from pruners.criteria import label_of
 
 OUTCOMES: Mapping[str, tuple[str, str, int]] = {
     # Outcome -> (symbol, what the legend says, width of the frame); the shape tells them apart
@@ -24,7 +25,7 @@ OUTCOMES: Mapping[str, tuple[str, str, int]] = {
 # In the summary's bars, from most to least: one hue that fades, so that numbers stay readable and
 # nothing looks like an alarm.
 SUMMARY = ("best", "tied", "worse", "missing")
-CELL = 30
+CELL = 36
 # From here on names are turned and cells shrink.
 MANY = 6
 
@@ -44,7 +45,7 @@ def win_matrix_chart(wins: pd.DataFrame, *, theme: str = "light") -> go.Figure:
         return blank(colors=colors, message="No criteria to compare yet")
     layers = list(dict.fromkeys(wins["layer"]))
     shades = _shades(colors)
-    criteria = list(dict.fromkeys(wins["criterion"]))
+    criteria = [label_of(name) for name in dict.fromkeys(wins["criterion"])]
     room = 130 if len(criteria) <= MANY else 190
     figure = canvas(colors=colors, height=room + CELL * len(layers))
     for outcome in OUTCOMES:
@@ -61,15 +62,10 @@ def win_matrix_chart(wins: pd.DataFrame, *, theme: str = "light") -> go.Figure:
         range=[-0.6, len(criteria) - 0.4],
         showgrid=False,
     )
-    figure.update_yaxes(
-        type="category",
-        categoryorder="array",
-        categoryarray=layers[::-1],
-        tickfont_size=11,
-        showgrid=False,
-    )
+    layer_axis(figure, layers)
+    figure.update_yaxes(showgrid=False)
     said = "; ".join(
-        f"{criterion} best in {int((rows['outcome'] == 'best').sum())}, tied in "
+        f"{label_of(str(criterion))} best in {int((rows['outcome'] == 'best').sum())}, tied in "
         f"{int((rows['outcome'] == 'tied').sum())}"
         for criterion, rows in wins.groupby("criterion", sort=False)
     )
@@ -87,11 +83,11 @@ def _outcome_trace(rows: pd.DataFrame, outcome: str, color: str, colors: Palette
     symbol, label, width = OUTCOMES[outcome]
     ink = readable_on(color) if outcome == "best" else colors.text
     return go.Scatter(
-        x=rows["criterion"],
+        x=rows["criterion"].map(label_of),
         y=rows["layer"],
         mode="markers+text",
         name=label,
-        text=["" if value != value else f"{value:.0%}" for value in rows["tolerated"]],
+        text=["" if value != value else short_percent(value) for value in rows["tolerated"]],
         textposition="middle center",
         textfont={"size": 10, "color": ink},
         marker={
@@ -117,7 +113,7 @@ def agreement_chart(
         theme: ``light`` or ``dark``.
     """
     colors = palette(theme)
-    names = list(matrix.columns)
+    names = [label_of(name) for name in matrix.columns]
     if len(names) < 2:
         return blank(colors=colors, message="Agreement needs two criteria")
     values = matrix.to_numpy(dtype=float).reshape(-1).tolist()
@@ -198,9 +194,7 @@ def layer_agreement_chart(
     if pairs.empty:
         return blank(colors=colors, message="Agreement needs two criteria")
     layers = list(dict.fromkeys(pairs["layer"]))
-    names = [
-        f"{one} and {other}" for one, other in zip(pairs["first"], pairs["second"], strict=True)
-    ]
+    names = [_pair(one, other) for one, other in zip(pairs["first"], pairs["second"], strict=True)]
     look = styles(names, colors=colors)
     figure = canvas(
         colors=colors,
@@ -208,13 +202,13 @@ def layer_agreement_chart(
         height=140 + 24 * len(layers),
     )
     for (first, second), rows in pairs.groupby(["first", "second"], sort=False):
-        style = look[f"{first} and {second}"]
+        style = look[_pair(first, second)]
         figure.add_trace(
             go.Scatter(
                 x=rows[value],
                 y=rows["layer"],
                 mode="markers",
-                name=f"{first} and {second}",
+                name=_pair(first, second),
                 marker={"symbol": style.marker, "size": 10, "color": style.color},
                 customdata=rows[["layer", "first", "second"]].to_numpy(dtype=object),
                 hovertemplate="<b>%{y}</b>: %{x:.2f}<extra>%{fullData.name}</extra>",
@@ -222,14 +216,16 @@ def layer_agreement_chart(
         )
     if value == "jaccard":
         figure.add_trace(_by_chance(pairs, colors))
-    figure.update_yaxes(
-        type="category", categoryorder="array", categoryarray=layers[::-1], tickfont_size=11
-    )
+    layer_axis(figure, layers)
     return with_alt(
         figure,
         f"Agreement of {listed(dict.fromkeys(names))} over {len(layers)} layers, on average "
         f"{pairs[value].mean():.2f}.",
     )
+
+
+def _pair(first: object, second: object) -> str:
+    return f"{label_of(str(first))} and {label_of(str(second))}"
 
 
 def _by_chance(pairs: pd.DataFrame, colors: Palette) -> go.Scatter:
@@ -265,7 +261,7 @@ def criteria_chart(table: pd.DataFrame, *, theme: str = "light") -> go.Figure:
         figure.add_trace(
             go.Bar(
                 x=table[outcome],
-                y=table["criterion"],
+                y=table["criterion"].map(label_of),
                 orientation="h",
                 name=outcome,
                 marker={"color": fill, "line": {"color": colors.muted, "width": 1}},
@@ -282,7 +278,7 @@ def criteria_chart(table: pd.DataFrame, *, theme: str = "light") -> go.Figure:
     figure.update_xaxes(rangemode="tozero", tick0=0, dtick=max(1, -(-most // 8)))
     figure.update_yaxes(autorange="reversed", type="category")
     best = ", ".join(
-        f"{row['criterion']} {row['best']} best, {row['tied']} tied, {row['worse']} worse"
+        f"{label_of(row['criterion'])} {row['best']} best, {row['tied']} tied, {row['worse']} worse"
         for row in table.to_dict("records")
     )
     return with_alt(figure, f"Layers won by each criterion: {best}.")

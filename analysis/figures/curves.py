@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -20,31 +19,48 @@ from analysis.curves import (
     metric,
     tolerated,
 )
-from analysis.figures.layout import blank, canvas, style_layout, with_alt
-from analysis.figures.palettes import Palette, behind, palette, styles
+from analysis.figures.layout import (
+    blank,
+    canvas,
+    percent,
+    percent_axis,
+    shortened,
+    style_layout,
+    with_alt,
+)
+from analysis.figures.palettes import (
+    Palette,
+    behind,
+    in_focus,
+    layer_styles,
+    palette,
+    styles,
+)
 from analysis.figures.traces import (
     ComparedCurves,
     Drawn,
     add_context,
     add_curve,
     add_envelope,
+    band_of,
     line,
+)
+from analysis.figures.zoom import (
+    DROPS,
+    LONGEST_LABEL,
+    clipped_text,
+    label_ends,
+    reach_of,
+    say_clipped,
 )
 from analysis.records import DEFAULT_TASK
 from analysis.sentences import listed
 from analysis.tasks import Metric, scoring_of
+from pruners.criteria import label_of
 
 MAX_HIGHLIGHTED = 8
 MAX_PANELS = 24
-# Pixels: of title, axis and margins beside the plot; from one label to the next.
-PLOT_MARGINS = 90
-LABEL_PITCH = 15
-# How much longer an axis is than what is drawn along it.
-AUTORANGE = 1.1
-# Characters.
-LONGEST_LABEL = 24
 NO_POINTS = "No measured points yet"
-DROPS = "accuracy_drop"
 
 
 def sensitivity_curves(
@@ -52,6 +68,7 @@ def sensitivity_curves(
     *,
     criterion: str,
     highlight: Sequence[str] = (),
+    focus: str = "",
     metric_name: str = DROP,
     task: str = DEFAULT_TASK,
     tolerance: float | None = None,
@@ -59,6 +76,8 @@ def sensitivity_curves(
     show_envelope: bool = False,
     bands: bool = True,
     compared: ComparedCurves | None = None,
+    order: Sequence[str] = (),
+    zoom: bool = True,
     theme: str = "light",
     height: int = 460,
 ) -> go.Figure:
@@ -68,6 +87,7 @@ def sensitivity_curves(
         points: The points table.
         criterion: Whose curves.
         highlight: Layers in colour, at most `MAX_HIGHLIGHTED`; the rest is context.
+        focus: The one of them that is drawn broad, if any.
         metric_name: A key of `analysis.curves.metrics`.
         task: Says which metrics there are, and how drops are written.
         tolerance: Accuracy drop of the tolerance line, as a fraction; only drawn for drops.
@@ -75,11 +95,14 @@ def sensitivity_curves(
         show_envelope: Also draw the monotone envelope of highlighted layers (drop only).
         bands: Fill the intervals of highlighted layers.
         compared: Another variant; its curves of highlighted layers are drawn, thin and hollow.
+        order: All layers of the subject, so that each keeps its colour; empty takes those of
+            ``points``.
+        zoom: Cut drops off after a few tolerances and say so; False shows all of them.
         theme: ``light`` or ``dark``.
         height: In pixels.
 
     Returns:
-        A figure; ``customdata`` of each point is ``[layer, criterion, ratio_requested,
+        A figure; ``customdata`` of each point begins with ``[layer, criterion, ratio_requested,
         ratio_achieved, kept, total, samples]``, also on context points.
     """
     colors, kind = palette(theme), metric(metric_name, task)
@@ -96,7 +119,8 @@ def sensitivity_curves(
     )
     context = [curve for layer, curve in by_layer.items() if layer not in chosen]
     add_context(figure, context, kind, x=x, colors=colors)
-    look = styles(chosen, colors=colors)
+    look = layer_styles(list(order) or layer_order(points), colors=colors)
+    look |= {name: in_focus(look[name]) for name in chosen if name == focus}
     drawn = []
     if compared is not None:
         drawn = [
@@ -108,6 +132,9 @@ def sensitivity_curves(
         add_curve(figure, item, kind, x=x, band=bands)
         if show_envelope and metric_name == DROP and not item.variant:
             add_envelope(figure, item, x=x)
+    heights = [known[kind.column], *(_heights(item.curve, kind, band=bands) for item in drawn)]
+    reach = reach_of(pd.concat(heights) * kind.scale, kind, tolerance=tolerance, zoom=zoom)
+    figure.update_yaxes(range=[reach.low, reach.high])
     ends = [
         (item.name, float(item.curve[kind.column].iloc[-1]) * kind.scale, item.look.color)
         for item in drawn
@@ -115,13 +142,13 @@ def sensitivity_curves(
     if tolerance is not None and kind.column == DROPS:
         height_of_tolerance = tolerance * kind.scale
         ends.append((f"tolerance {_limit(tolerance, task)}", height_of_tolerance, colors.tolerance))
-    heights = [known[kind.column], *(_heights(item.curve, kind, band=bands) for item in drawn)]
-    extent = pd.concat(heights) * kind.scale
-    longest = max((len(_shortened(name)) for name, _, _ in ends), default=0)
-    figure.update_layout(margin_r=max(8, 12 + round(6.8 * longest)))
-    _label_ends(figure, ends, low=float(extent.min()), high=float(extent.max()), height=height)
+    label_ends(figure, ends, reach=reach, height=height)
     _finish(figure, kind, tolerance=tolerance, colors=colors, label=False)
-    return with_alt(figure, _curves_alt(known, criterion, tolerance, compared, chosen, task))
+    clipped = clipped_text(known, tolerance=tolerance, task=task) if reach.is_clipped else ""
+    if clipped:
+        say_clipped(figure, clipped, colors)
+    said = _curves_alt(known, criterion, tolerance, compared, chosen, task)
+    return with_alt(figure, f"{said} {clipped}." if clipped else said)
 
 
 def focus_curves(
@@ -134,6 +161,7 @@ def focus_curves(
     x: str = "ratio_achieved",
     criteria: Sequence[str] = (),
     compared: ComparedCurves | None = None,
+    zoom: bool = True,
     theme: str = "light",
     height: int = 340,
 ) -> go.Figure:
@@ -148,15 +176,24 @@ def focus_curves(
         return blank(colors=colors, message=f"{layer}: no measured points yet", height=height)
     figure = canvas(colors=colors, x_title=_x_title(x), y_title=_y_title(kind), height=height)
     look = styles(list(criteria) or criteria_of(points), colors=colors)
+    drawn = []
     if compared is not None:
         others = compared.known([layer])
-        for (criterion, _, _), curve in curves(others[others["criterion"].isin(look)]):
-            name = f"{criterion}, {compared.name}"
-            add_curve(figure, Drawn(curve, behind(look[criterion]), name, compared.name), kind, x=x)
-    for (criterion, _, _), curve in curves(known):
-        name = f"{criterion}, {compared.present}" if compared else criterion
-        add_curve(figure, Drawn(curve, look[criterion], name), kind, x=x)
+        for (criterion, _, _), curve in curves(from_zero(others[others["criterion"].isin(look)])):
+            name = f"{label_of(criterion)}, {compared.name}"
+            drawn.append(Drawn(curve, behind(look[criterion]), name, compared.name))
+    for (criterion, _, _), curve in curves(from_zero(known)):
+        name = f"{label_of(criterion)}, {compared.present}" if compared else label_of(criterion)
+        drawn.append(Drawn(curve, look[criterion], name))
+    for item in drawn:
+        add_curve(figure, item, kind, x=x)
+    heights = pd.concat([_heights(item.curve, kind, band=True) for item in drawn])
+    reach = reach_of(heights * kind.scale, kind, tolerance=tolerance, zoom=zoom)
+    figure.update_yaxes(range=[reach.low, reach.high])
     _finish(figure, kind, tolerance=tolerance, colors=colors)
+    clipped = clipped_text(known, tolerance=tolerance, task=task) if reach.is_clipped else ""
+    if clipped:
+        say_clipped(figure, clipped, colors, inside=True)
     return with_alt(figure, _focus_alt(known, layer, tolerance, compared, task))
 
 
@@ -169,9 +206,13 @@ def small_multiples(
     tolerance: float | None = None,
     columns: int = 4,
     criteria: Sequence[str] = (),
+    zoom: bool = True,
     theme: str = "light",
 ) -> go.Figure:
-    """Draw a panel a layer with a shared y axis, a line a criterion; `MAX_PANELS` at most."""
+    """Draw a panel a layer with a shared y axis, a line and a band a criterion.
+
+    See `sensitivity_curves`; `MAX_PANELS` layers at most.
+    """
     colors, kind = palette(theme), metric(metric_name, task)
     known = points[is_known(points)]
     chosen = [name for name in (list(layers) or layer_order(known)) if name in set(known["layer"])]
@@ -185,7 +226,7 @@ def small_multiples(
         cols=columns,
         shared_xaxes=True,
         shared_yaxes="all",
-        subplot_titles=chosen,
+        subplot_titles=[shortened(name, LONGEST_LABEL) for name in chosen],
         vertical_spacing=min(0.12, 0.35 / rows),
         horizontal_spacing=0.02,
     )
@@ -194,35 +235,40 @@ def small_multiples(
     figure.update_layout(margin_t=64, legend={"yref": "container", "y": 1, "yanchor": "top"})
     figure.update_annotations(font={"size": 12, "color": colors.text})
     look = styles(list(criteria) or criteria_of(points), colors=colors)
-    shown: set[str] = set()
+    shown: dict[str, str] = {}
     for (criterion, _, layer), curve in curves(from_zero(known[known["layer"].isin(chosen)])):
         place = chosen.index(layer)
-        trace = line(Drawn(curve, look[criterion], criterion), kind, x="ratio_achieved")
-        trace.update(legendgroup=criterion, showlegend=criterion not in shown)
-        shown.add(criterion)
-        figure.add_trace(trace, row=place // columns + 1, col=place % columns + 1)
+        item = Drawn(curve, look[criterion], label_of(criterion))
+        for trace in (
+            *band_of(item, kind, x="ratio_achieved"),
+            line(item, kind, x="ratio_achieved"),
+        ):
+            first = trace.showlegend is not False and criterion not in shown
+            trace.update(legendgroup=criterion, showlegend=first)
+            figure.add_trace(trace, row=place // columns + 1, col=place % columns + 1)
+        shown.setdefault(criterion, label_of(criterion))
     if tolerance is not None and kind.column == DROPS:
         figure.add_hline(y=tolerance * kind.scale, line={"color": colors.tolerance, "dash": "dash"})
     # No tick at the ends: those of neighbours would run into each other.
-    figure.update_xaxes(range=[0, 1.02], tickformat=".0%", tickvals=[0.25, 0.5, 0.75])
-    shown_points = known[known["layer"].isin(chosen)]
-    figure.update_yaxes(range=_common_range(shown_points[kind.column] * kind.scale, kind))
+    ticks = [0.25, 0.5, 0.75]
+    figure.update_xaxes(range=[0, 1.02], tickvals=ticks, ticktext=[percent(item) for item in ticks])
+    for place in range(max(0, len(chosen) - columns), len(chosen)):
+        # Below the lowest panel of each column, which may stand above an empty place.
+        row, column = place // columns + 1, place % columns + 1
+        figure.update_xaxes(title_text="removed", showticklabels=True, row=row, col=column)
+    reach = reach_of(
+        _heights(known[known["layer"].isin(chosen)], kind, band=True) * kind.scale,
+        kind,
+        tolerance=tolerance,
+        zoom=zoom,
+    )
+    figure.update_yaxes(range=[reach.low, reach.high])
     figure.update_yaxes(title_text=_y_title(kind), col=1)
     return with_alt(
         figure,
         f"{len(chosen)} panels, one a layer, {_y_title(kind)} over the removed fraction for "
-        f"{listed(sorted(shown), most=6)}.",
+        f"{listed(sorted(shown.values()), most=6)}.",
     )
-
-
-def _common_range(drawn: pd.Series, kind: Metric) -> list[float]:
-    """Return a y range for all panels.
-
-    Matched axes do not find one by themselves once a line is drawn over all of them.
-    """
-    margin = 0.06 * max(float(drawn.max() - drawn.min()), 1e-6)
-    low = float(drawn.min()) if kind.unit == "%" else min(0.0, float(drawn.min()))
-    return [low - margin, float(drawn.max()) + margin]
 
 
 def _heights(curve: pd.DataFrame, kind: Metric, *, band: bool) -> pd.Series:
@@ -230,44 +276,6 @@ def _heights(curve: pd.DataFrame, kind: Metric, *, band: bool) -> pd.Series:
     names = [kind.column, *((kind.low, kind.high) if band and kind.low else ())]
     heights: pd.Series = pd.concat([curve[name] for name in names])
     return heights
-
-
-def _label_ends(
-    figure: go.Figure,
-    ends: Sequence[tuple[str, float, str]],
-    *,
-    low: float,
-    high: float,
-    height: int,
-) -> None:
-    """Write names, each at a height with a colour, right of the plot and clear of each other."""
-    pixels = (height - PLOT_MARGINS) / max(AUTORANGE * (high - low), 1e-9)
-    floor, shifts = -math.inf, {}
-    for name, y, _ in sorted(ends, key=lambda end: end[1]):
-        place = max((y - low) * pixels, floor)
-        floor = place + LABEL_PITCH
-        shifts[name] = place - (y - low) * pixels
-    for name, y, color in ends:
-        figure.add_annotation(
-            x=1,
-            xref="x domain",
-            y=y,
-            text=_shortened(name),
-            showarrow=False,
-            xanchor="left",
-            xshift=4,
-            yshift=shifts[name],
-            font={"color": color, "size": 12},
-        )
-
-
-def _shortened(name: str) -> str:
-    """Return a name that fits beside the plot; the end of a module's name says most."""
-    return (
-        name
-        if len(name) <= LONGEST_LABEL
-        else f"\N{HORIZONTAL ELLIPSIS}{name[1 - LONGEST_LABEL :]}"
-    )
 
 
 def _finish(
@@ -278,9 +286,8 @@ def _finish(
     colors: Palette,
     label: bool = True,
 ) -> None:
-    figure.update_xaxes(tickformat=".0%", range=[0, 1.02])
-    if kind.unit == "%":
-        figure.update_yaxes(range=[None, 100.5])
+    figure.update_xaxes(range=[0, 1.02])
+    percent_axis(figure)
     if tolerance is not None and kind.column == DROPS:
         note: dict[str, object] = {}
         if label:
@@ -316,7 +323,7 @@ def _curves_alt(
     limit = scoring_of(task).words.tolerance if tolerance is None else tolerance
     table = tolerated(known, tolerance=limit)
     table = table[table["tolerated"].notna()].sort_values("tolerated", kind="stable")
-    text = f"Sensitivity curves of {known['layer'].nunique()} layers by {criterion}."
+    text = f"Sensitivity curves of {known['layer'].nunique()} layers by {label_of(criterion)}."
     if len(table):
         rows = table.to_dict("records")
         least, most = rows[0], rows[-1]
@@ -325,8 +332,8 @@ def _curves_alt(
         else:
             text += (
                 f" Within {_limit(limit, task)}, {most['layer']} tolerates most "
-                f"({most['tolerated']:.0%} removed) and {least['layer']} least "
-                f"({least['tolerated']:.0%})."
+                f"({percent(most['tolerated'])} removed) and {least['layer']} least "
+                f"({percent(least['tolerated'])})."
             )
     if compared is None:
         return text
@@ -358,8 +365,8 @@ def _removable(known: pd.DataFrame, limit: float, *, named: bool = False) -> str
     """Return what one layer tolerates by each criterion."""
     table = tolerated(known, tolerance=limit)
     parts = [
-        f"{row['criterion'] + ' ' if named else ''}{row['tolerated']:.0%} "
-        f"(between {row['low']:.0%} and {row['high']:.0%})"
+        f"{label_of(row['criterion']) + ' ' if named else ''}{percent(row['tolerated'])} "
+        f"(between {percent(row['low'])} and {percent(row['high'])})"
         for row in table[table["tolerated"].notna()].to_dict("records")
     ]
     return "; ".join(parts) or "nothing could be removed"

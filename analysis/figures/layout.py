@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
@@ -13,6 +13,12 @@ FONT = '"Source Sans", "Source Sans Pro", "Segoe UI", sans-serif'
 UIREVISION = "keep"
 # Pixels for one layer in charts that list layers.
 ROW_HEIGHT = 26
+# Of legend, title and ticks above such a chart.
+TOP_MARGIN = 84
+# Characters.
+LONGEST_NAME = 34
+# Distances of ticks on an axis of fractions.
+STEPS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.25)
 
 
 def canvas(
@@ -94,8 +100,71 @@ def joined_by_gaps(curves: Sequence[Sequence[object]]) -> list[object]:
     return joined[:-1] if joined else []
 
 
-def layer_axis(figure: go.Figure, layers: Sequence[str]) -> None:
-    """List layers on the y axis, the first one on top."""
+def layer_axis(
+    figure: go.Figure, layers: Sequence[str], *, notes: Mapping[str, str] | None = None
+) -> None:
+    """List layers on the y axis, the first one on top, and the x axis above them.
+
+    Args:
+        figure: A chart with a row a layer.
+        layers: Their names.
+        notes: What is written behind a name.
+    """
+    said = notes or {}
     figure.update_yaxes(
-        type="category", categoryorder="array", categoryarray=list(layers)[::-1], tickfont_size=11
+        type="category",
+        categoryorder="array",
+        categoryarray=list(layers)[::-1],
+        range=[-0.6, len(layers) - 0.4],
+        tickvals=list(layers),
+        ticktext=[shortened(name, LONGEST_NAME) + said.get(name, "") for name in layers],
+        tickfont_size=11,
     )
+    # On top: of many rows the lower end is out of sight.
+    figure.update_xaxes(side="top")
+    figure.update_layout(
+        margin_t=TOP_MARGIN, legend={"yref": "container", "y": 1, "yanchor": "top"}
+    )
+
+
+def percent(fraction: float, *, digits: int = 0) -> str:
+    """Return a fraction as ``95 %``, as all pages write it."""
+    return f"{fraction * 100:.{digits}f}\N{NO-BREAK SPACE}%"
+
+
+def short_percent(fraction: float) -> str:
+    """Return a fraction as percent, with a digit behind the point only where it needs one.
+
+    >>> [short_percent(ratio).split() for ratio in (0.5, 0.625)]
+    [['50', '%'], ['62.5', '%']]
+    """
+    scaled = fraction * 100
+    return percent(fraction, digits=0 if abs(scaled - round(scaled)) < 0.05 else 1)
+
+
+def percent_axis(figure: go.Figure, *, axis: str = "x", most: float = 1.0) -> None:
+    """Write an axis of fractions from 0 as percents.
+
+    Args:
+        figure: A chart.
+        axis: ``x`` or ``y``.
+        most: Where the axis ends.
+    """
+    step = next((item for item in STEPS if most / item <= 6), STEPS[-1])
+    values = [place * step for place in range(int(most / step + 1e-9) + 1)]
+    digits = 0 if step >= 0.01 else 1
+    ticks = {"tickvals": values, "ticktext": [percent(value, digits=digits) for value in values]}
+    (figure.update_xaxes if axis == "x" else figure.update_yaxes)(**ticks)
+
+
+def shortened(name: str, most: int) -> str:
+    """Return a name of at most so many characters, cut in the middle.
+
+    >>> shortened("features.denseblock4.denselayer16.conv2", 24)
+    'featu…denselayer16.conv2'
+    """
+    if len(name) <= most:
+        return name
+    # The end of a module's name says most.
+    end = most * 3 // 4
+    return f"{name[: most - end - 1]}\N{HORIZONTAL ELLIPSIS}{name[-end:]}"

@@ -1,9 +1,10 @@
 """Colours that pass for colour-blind readers, on light and on dark backgrounds.
 
-The six series colours keep at least CIE76 25 apart under normal vision and full protanopia,
-deuteranopia and tritanopia (Machado et al. 2009), and at least 3:1 contrast to the background;
-a test computes both. Colour never carries information alone: each series also has its dash and
-its marker.
+Criteria and other series have one family of colours, layers another: what a colour stands for never
+hangs on the chart. The six series colours keep at least CIE76 25 apart under normal vision and full
+protanopia, deuteranopia and tritanopia (Machado et al. 2009), and at least 3:1 contrast to the
+background; those of layers 14, and 20 to each of the series under normal vision. A test computes
+all of it. Colour never carries information alone: each series also has its dash and its marker.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ class Palette:
 
     Attributes:
         name: ``light`` or ``dark``.
-        series: One colour a series.
+        series: One colour a series: a criterion, a plan.
+        layers: Colours of layers, apart from those of the series.
         background: The page behind the charts (the charts themselves are transparent).
         text: Labels.
         grid: Grid lines.
@@ -32,6 +34,7 @@ class Palette:
 
     name: str
     series: tuple[str, ...]
+    layers: tuple[str, ...]
     background: str
     text: str
     grid: str
@@ -44,6 +47,18 @@ class Palette:
 LIGHT = Palette(
     name="light",
     series=("#332288", "#EE6677", "#6699CC", "#882255", "#997700", "#000000"),
+    layers=(
+        "#148F5E",
+        "#CC7033",
+        "#3B7EE3",
+        "#B872CA",
+        "#592B0D",
+        "#396A6A",
+        "#1B3A6A",
+        "#CA7295",
+        "#59590D",
+        "#422430",
+    ),
     background="#FFFFFF",
     text="#31333F",
     grid="#E3E5EA",
@@ -55,6 +70,18 @@ LIGHT = Palette(
 DARK = Palette(
     name="dark",
     series=("#99DDFF", "#E69F00", "#009E73", "#CC3311", "#AA4499", "#EEDD88"),
+    layers=(
+        "#18AAAA",
+        "#E79055",
+        "#DB8BEE",
+        "#D2EB70",
+        "#3B7EE3",
+        "#E75590",
+        "#ADEBC6",
+        "#925C4F",
+        "#E3B5E3",
+        "#6F8321",
+    ),
     background="#0E1117",
     text="#FAFAFA",
     grid="#2B303B",
@@ -105,15 +132,34 @@ def styles(names: Sequence[str], *, colors: Palette) -> dict[str, Style]:
     Pass the same full list everywhere (all criteria of the run) and a criterion looks the same in
     every chart. More names than colours repeat colours with another dash and marker.
     """
-    size = len(colors.series)
+    return _styles(names, colors.series)
+
+
+def layer_styles(layers: Sequence[str], *, colors: Palette) -> dict[str, Style]:
+    """Give each layer its style by its place in the network, in colours that no series has.
+
+    Args:
+        layers: All layers of the subject in their order, whichever are drawn.
+        colors: The palette.
+    """
+    return _styles(layers, colors.layers)
+
+
+def _styles(names: Sequence[str], family: Sequence[str]) -> dict[str, Style]:
+    size = len(family)
     return {
         name: Style(
-            color=colors.series[place % size],
+            color=family[place % size],
             dash=DASHES[(place + place // size) % len(DASHES)],
             marker=MARKERS[(place + place // size) % len(MARKERS)],
         )
         for place, name in enumerate(dict.fromkeys(names))
     }
+
+
+def in_focus(style: Style) -> Style:
+    """Return the look of the one series that the page is about: the same, broader."""
+    return replace(style, width=3.4, band=0.22)
 
 
 def behind(style: Style) -> Style:

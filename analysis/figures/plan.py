@@ -7,13 +7,25 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.figures.layout import blank, canvas, with_alt
+from analysis.figures.layout import (
+    blank,
+    canvas,
+    layer_axis,
+    percent,
+    percent_axis,
+    with_alt,
+)
 from analysis.figures.palettes import Palette, palette, styles
 from analysis.sentences import listed
 
 
 def size_bars(
-    sizes: pd.DataFrame, *, value: str = "params", theme: str = "light", horizontal: bool = True
+    sizes: pd.DataFrame,
+    *,
+    value: str = "params",
+    notes: Mapping[str, str] | None = None,
+    theme: str = "light",
+    horizontal: bool = True,
 ) -> go.Figure:
     """Draw parameters or MACs by layer, dense beside pruned.
 
@@ -21,6 +33,7 @@ def size_bars(
         sizes: One row a layer in execution order: ``layer``, ``params``, ``macs``, and for a plan
             ``params_pruned``, ``macs_pruned``.
         value: ``params`` or ``macs``.
+        notes: What is written behind the name of a row.
         theme: ``light`` or ``dark``.
         horizontal: Layers on the y axis.
 
@@ -30,7 +43,7 @@ def size_bars(
     colors = palette(theme)
     if sizes.empty:
         return blank(colors=colors, message="No layers")
-    label = "parameters" if value == "params" else "MACs"
+    label = "Parameters" if value == "params" else "MACs"
     figure = canvas(
         colors=colors,
         height=140 + 24 * len(sizes) if horizontal else 360,
@@ -55,7 +68,7 @@ def size_bars(
             )
         )
     if horizontal:
-        figure.update_yaxes(type="category", autorange="reversed", tickfont_size=11)
+        layer_axis(figure, list(sizes["layer"]), notes=notes)
         figure.update_xaxes(title_text=label, tickformat="~s")
     else:
         figure.update_xaxes(type="category", tickfont_size=11)
@@ -65,7 +78,7 @@ def size_bars(
     return with_alt(
         figure,
         f"{label} of {len(sizes)} layers: {top['layer']} has the most, "
-        f"{float(top[value]) / total:.0%} of them.",
+        f"{percent(float(top[value]) / total)} of them.",
     )
 
 
@@ -103,12 +116,13 @@ def class_change(
                     "symbol": [marker if clear else f"{marker}-open" for clear in rows["clear"]],
                 },
                 customdata=_class_custom(rows),
-                hovertemplate="<b>%{customdata[0]}</b> " + name + " %{x:.2%}<br>change "
-                "%{customdata[1]:+.2f} pp (%{customdata[2]:+.2f} to %{customdata[3]:+.2f}), "
-                "%{customdata[4]} samples<extra></extra>",
+                hovertext=[percent(value, digits=2) for value in rows[column]],
+                hovertemplate="<b>%{customdata[0]}</b> " + name + " %{hovertext}<br>drop "
+                "%{customdata[1]:.2f} pp (%{customdata[2]:.2f} to %{customdata[3]:.2f}), "
+                "%{customdata[4]:,} samples<extra></extra>",
             )
         )
-    figure.update_xaxes(tickformat=".0%")
+    percent_axis(figure)
     figure.update_yaxes(
         type="category", categoryorder="array", categoryarray=rows["class_name"].tolist()[::-1]
     )
@@ -118,7 +132,7 @@ def class_change(
     return with_alt(
         figure,
         f"Accuracy of {len(rows)} classes, dense and pruned; {said}; the largest loss is "
-        f"{worst['class_name']} with {float(worst['change']) * 100:+.1f} pp.",
+        f"{worst['class_name']} with {float(-worst['change']) * 100:.2f} pp.",
     )
 
 
@@ -143,9 +157,9 @@ def _class_custom(rows: pd.DataFrame) -> list[list[object]]:
     return [
         [
             row["class_name"],
-            row["change"] * 100,
-            row["change_low"] * 100,
-            row["change_high"] * 100,
+            -row["change"] * 100,
+            -row["change_high"] * 100,
+            -row["change_low"] * 100,
             row["samples"],
         ]
         for row in rows.to_dict("records")
@@ -215,19 +229,21 @@ def plan_bars(table: pd.DataFrame, *, theme: str = "light") -> go.Figure:
                 "pattern": {"shape": ["x" if locked else "" for locked in table["locked"]]},
             },
             customdata=table[["key"]].to_numpy(dtype=object),
-            hovertemplate="<b>%{x}</b>: %{y:.1%} removed<extra></extra>",
+            hovertext=[percent(value, digits=1) for value in table["achieved"]],
+            hovertemplate="<b>%{x}</b>: %{hovertext} removed<extra></extra>",
         )
     )
     figure.add_trace(_tolerated_marks(table, colors))
     figure.update_xaxes(type="category", tickfont_size=11)
-    figure.update_yaxes(tickformat=".0%", range=[0, 1.02])
+    figure.update_yaxes(range=[0, 1.02])
+    percent_axis(figure, axis="y")
     beyond = table[table["achieved"] > table["tolerated"] + 1e-9]["layer"]
     pruned = int((table["achieved"] > 0).sum())
     said = f"beyond what they tolerate: {listed(beyond)}" if len(beyond) else "none beyond it"
     return with_alt(
         figure,
         f"Plan: {pruned} of {len(table)} layers pruned, most by "
-        f"{float(table['achieved'].max()):.0%}; {said}.",
+        f"{percent(float(table['achieved'].max()))}; {said}.",
     )
 
 
@@ -244,5 +260,8 @@ def _tolerated_marks(table: pd.DataFrame, colors: Palette) -> go.Scatter:
             "line": {"color": colors.background, "width": 1.5},
         },
         customdata=table[["key"]].to_numpy(dtype=object),
-        hovertemplate="<b>%{x}</b> tolerates %{y:.1%}<extra></extra>",
+        hovertext=[
+            "" if value != value else percent(value, digits=1) for value in table["tolerated"]
+        ],
+        hovertemplate="<b>%{x}</b> tolerates %{hovertext}<extra></extra>",
     )

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
 from analysis.curves import curves, is_known
-from analysis.figures.layout import joined_by_gaps
+from analysis.figures.layout import joined_by_gaps, percent, short_percent
 from analysis.figures.palettes import Palette, Style, fade
 from analysis.tasks import Metric
+from pruners.criteria import label_of
 
 CUSTOM = ["layer", "criterion", "ratio_requested", "ratio_achieved", "kept", "total", "samples"]
 
@@ -67,7 +69,7 @@ def line(drawn: Drawn, kind: Metric, *, x: str) -> go.Scatter:
         name=drawn.name,
         line={"color": look.color, "dash": look.dash, "width": look.width},
         marker={"symbol": look.marker, "size": 8, "color": look.color},
-        customdata=curve[CUSTOM].to_numpy(dtype=object),
+        customdata=ids(curve),
         hovertemplate=_hover(kind, drawn.variant),
         text=_interval_texts(curve, kind),
     )
@@ -76,12 +78,21 @@ def line(drawn: Drawn, kind: Metric, *, x: str) -> go.Scatter:
 def _hover(kind: Metric, variant: str = "") -> str:
     digits = ".2f" if kind.unit in ("pp", "%") else ".4f"
     return (
-        f"<b>%{{customdata[0]}}</b> by %{{customdata[1]}}{variant and ', ' + variant}<br>"
-        "removed %{customdata[3]:.1%} (asked %{customdata[2]:.1%}), "
-        "%{customdata[4]} of %{customdata[5]} stay<br>"
+        f"<b>%{{customdata[0]}}</b> by %{{customdata[7]}}{variant and ', ' + variant}<br>"
+        "removed %{customdata[8]}, %{customdata[4]:,} of %{customdata[5]:,} stay<br>"
         f"{kind.label} %{{y:{digits}}} {kind.unit}%{{text}}<br>"
-        "%{customdata[6]} samples<extra></extra>"
+        "%{customdata[6]:,} samples<extra></extra>"
     )
+
+
+def ids(curve: pd.DataFrame) -> list[list[Any]]:
+    """Return what each point carries: ids for selection, then texts that hovering shows."""
+    rows: list[list[Any]] = curve[CUSTOM].to_numpy(dtype=object).tolist()
+    return [[*row, label_of(row[1]), _removed(row[3], row[2])] for row in rows]
+
+
+def _removed(achieved: float, asked: float) -> str:
+    return f"{percent(achieved, digits=1)} (asked {short_percent(asked)})"
 
 
 def _interval_texts(curve: pd.DataFrame, kind: Metric) -> list[str]:
@@ -95,25 +106,32 @@ def _interval_texts(curve: pd.DataFrame, kind: Metric) -> list[str]:
 
 def add_curve(figure: go.Figure, drawn: Drawn, kind: Metric, *, x: str, band: bool = True) -> None:
     """Add a curve over the band of its intervals."""
-    curve = drawn.curve
-    if band and kind.low:
-        xs = curve[x].tolist()
-        high = (curve[kind.high] * kind.scale).tolist()
-        low = (curve[kind.low] * kind.scale).tolist()
-        figure.add_trace(
-            go.Scatter(
-                x=[*xs, *reversed(xs)],
-                y=[*high, *reversed(low)],
-                fill="toself",
-                fillcolor=fade(drawn.look.color, alpha=drawn.look.band),
-                line={"width": 0},
-                hoverinfo="skip",
-                showlegend=False,
-                name=f"{drawn.name} interval",
-                mode="lines",
-            )
-        )
+    if band:
+        figure.add_traces(band_of(drawn, kind, x=x))
     figure.add_trace(line(drawn, kind, x=x))
+
+
+def band_of(drawn: Drawn, kind: Metric, *, x: str) -> list[go.Scatter]:
+    """Return the band of a curve's intervals; none where the metric has no interval."""
+    if not kind.low:
+        return []
+    curve = drawn.curve
+    xs = curve[x].tolist()
+    high = (curve[kind.high] * kind.scale).tolist()
+    low = (curve[kind.low] * kind.scale).tolist()
+    return [
+        go.Scatter(
+            x=[*xs, *reversed(xs)],
+            y=[*high, *reversed(low)],
+            fill="toself",
+            fillcolor=fade(drawn.look.color, alpha=drawn.look.band),
+            line={"width": 0},
+            hoverinfo="skip",
+            showlegend=False,
+            name=f"{drawn.name} interval",
+            mode="lines",
+        )
+    ]
 
 
 def add_envelope(figure: go.Figure, drawn: Drawn, *, x: str) -> None:
@@ -136,14 +154,13 @@ def add_context(
     """Add curves that are not chosen as one grey trace."""
     if not context:
         return
-    customdata = joined_by_gaps(
-        [curve[CUSTOM].to_numpy(dtype=object).tolist() for curve in context]
-    )
+    customdata = joined_by_gaps([ids(curve) for curve in context])
+    nothing = [None] * (len(CUSTOM) + 2)
     figure.add_trace(
         go.Scatter(
             x=joined_by_gaps([curve[x].tolist() for curve in context]),
             y=joined_by_gaps([(curve[kind.column] * kind.scale).tolist() for curve in context]),
-            customdata=[[None] * len(CUSTOM) if item is None else item for item in customdata],
+            customdata=[nothing if item is None else item for item in customdata],
             mode="lines+markers",
             name="other layers",
             line={"color": fade(colors.muted, alpha=0.55), "width": 1.2},

@@ -53,7 +53,7 @@ def predicted_measured(plans: pd.DataFrame, *, theme: str = "light") -> go.Figur
     return with_alt(
         figure,
         f"Predicted and measured drop of {len(rows)} plans; measured minus predicted lies between "
-        f"{gap.min():+.1f} and {gap.max():+.1f} pp.",
+        f"{gap.min():.2f} and {gap.max():.2f} pp.",
     )
 
 
@@ -119,7 +119,8 @@ def pareto(
             annotation_text="within tolerance",
             annotation_position="top left",
         )
-    figure.update_xaxes(tickformat=".0%")
+    # A fraction of the dense model is no more than all of it.
+    figure.update_xaxes(tickformat=".0%", range=[0.0, 1.04])
     return with_alt(
         figure,
         f"{len(rows)} plans by {label} and accuracy drop; no other plan beats "

@@ -8,6 +8,7 @@ it has to be measured.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import platform
@@ -70,7 +71,9 @@ def latency_table(prepared: PreparedSubject, names: Sequence[str]) -> LatencyTab
     path = _path(prepared, len(inputs))
     table = None
     if path is not None and path.exists():
-        table = LatencyTable.from_json(path.read_bytes())
+        # A damaged file is measured anew.
+        with contextlib.suppress(InputError):
+            table = LatencyTable.from_json(path.read_bytes())
     if table is None:
         table = LatencyTable(
             batch=len(inputs), threads=torch.get_num_threads(), dense=0.0, groups={}

@@ -3,7 +3,6 @@ from .apply import (
     left_out,
     mask_of_entry,
     masked_edit,
-    not_prunable,
     plan_edit,
     removed_model,
     require_fit,
@@ -25,6 +24,7 @@ from .editing import (
 )
 from .entries import achieved, find, kept_counts, pruned_entries
 from .files import from_json, read_plan, to_json, write_plan
+from .given import Ratios, asked_ratios, parse_ratios
 from .history import MAX_STEPS, History
 from .prediction import (
     Curve,
@@ -48,8 +48,10 @@ __all__ = [
     "Meter",
     "Prediction",
     "Quantity",
+    "Ratios",
     "USUAL",
     "achieved",
+    "asked_ratios",
     "channels_per_unit",
     "check",
     "check_fits",
@@ -70,7 +72,7 @@ __all__ = [
     "masked_edit",
     "meter",
     "new_plan",
-    "not_prunable",
+    "parse_ratios",
     "plan_edit",
     "plan_table",
     "predict",

@@ -64,15 +64,6 @@ def start_plan(
     )
 
 
-def not_prunable(prepared: PreparedSubject, granularity: str) -> dict[str, str]:
-    """Return the reason by layer of what cannot be pruned at a granularity."""
-    return {
-        item.layer: item.reason
-        for item in edits.targets(prepared, granularity)
-        if not item.prunable
-    }
-
-
 def left_out(prepared: PreparedSubject, granularity: str) -> dict[str, str]:
     """Return the reason by group of what could be removed, but is scored by no criterion."""
     if prepared.structure is None:

@@ -1,4 +1,5 @@
 from .codec import Count, PositiveCount, Seconds, Share, decode_json
+from .inventory import GroupRow, Inventory, LayerRow, MemberRow
 from .plan import Plan, PlanEntry, Recipe
 from .progress import OnProgress, Progress, counting
 from .record import Document, GroupOrLayer, Record
@@ -28,8 +29,12 @@ __all__ = [
     "Document",
     "FAILED",
     "GroupOrLayer",
+    "GroupRow",
     "Identity",
+    "Inventory",
     "LIVE_STATES",
+    "LayerRow",
+    "MemberRow",
     "OnProgress",
     "Plan",
     "PlanEntry",

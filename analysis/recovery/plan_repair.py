@@ -38,7 +38,7 @@ class Recovery:
     """A repaired plan.
 
     Attributes:
-        plan: The plan; ``search`` lists other kept indices than the one that was asked.
+        plan: The plan, with this repair; ``search`` lists other kept indices than were asked for.
         edit: All tensors that differ from the dense model, and what is removed physically.
         layers: Errors per layer.
         skipped: Layers left as they were, with reasons.
@@ -105,7 +105,7 @@ class Repairer:
             plan = repair.choose(prepared, plan, batches)
         assert repair.in_plans is not None
         with torch.inference_mode(mode=False):
-            edit = plan_edit(prepared, plan)
+            edit = plan_edit(self._prepared, plan)
             student = open_student(prepared, edit.kept)
             pruned = list(pruned_targets(prepared, plan))
             work = PlanWork(prepared, edit, pruned, student, batches, progress, self._known)
@@ -113,7 +113,7 @@ class Repairer:
         dense = {**prepared.evaluator.state, **edit.tensors}
         tensors = {**edit.tensors, **student.full(repaired.edit, dense)}
         return Recovery(
-            plan,
+            dataclasses.replace(plan, repair=self._method),
             dataclasses.replace(edit, tensors=tensors),
             repaired.layers,
             repaired.skipped,

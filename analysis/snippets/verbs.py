@@ -106,7 +106,7 @@ def take_plan(plan_id: str, workspace: Path | None) -> Snippet:
 
 def evaluate_plan(plan_id: str, repair: str, workspace: Path | None) -> Snippet:
     """Measure a saved plan beside the dense model."""
-    words = ["evaluate", "--plan", PLAN_FILE, *_repair_words(repair)]
+    words = ["evaluate", "--plan", PLAN_FILE]
     return Snippet(
         f"{_plan_file(plan_id, workspace)}\n{command(words, workspace)}",
         _source(
@@ -126,7 +126,7 @@ def evaluate_plan(plan_id: str, repair: str, workspace: Path | None) -> Snippet:
 
 def export_plan(plan_id: str, format_name: str, repair: str, workspace: Path | None) -> Snippet:
     """Write a saved plan, or the smaller model, as files."""
-    words = ["export", "--plan", PLAN_FILE, "--format", format_name, *_repair_words(repair)]
+    words = ["export", "--plan", PLAN_FILE, "--format", format_name]
     words += ["--out", EXPORTED]
     return Snippet(
         f"{_plan_file(plan_id, workspace)}\n{command(words, workspace)}",
@@ -180,18 +180,12 @@ def _plan(plan_id: str, workspace: Path | None) -> tuple[str, ...]:
     )
 
 
-def _repair_words(repair: str) -> list[str]:
-    return [] if repair == NO_REPAIR else ["--repair", repair]
-
-
 def _repair_import(repair: str) -> list[str]:
-    return [] if repair == NO_REPAIR else ["from analysis.recovery import recover_plan"]
+    return [] if repair == NO_REPAIR else ["from analysis.recovery import repaired_plan"]
 
 
 def _recovery(repair: str) -> list[str]:
-    if repair == NO_REPAIR:
-        return []
-    return [f"recovery = recover_plan(prepared, plan, method={repair!r})"]
+    return [] if repair == NO_REPAIR else ["recovery = repaired_plan(prepared, plan)"]
 
 
 def _recovered(repair: str) -> str:

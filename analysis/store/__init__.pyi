@@ -1,4 +1,5 @@
 from .connection import FILE, Database
+from .inventories import InventoryStore
 from .jobs import JobStore
 from .migrations import MIGRATIONS, migrate
 from .plans import PlanStore
@@ -10,6 +11,7 @@ from .uploads import MAX_UPLOAD_BYTES, save_upload, uploads_folder
 __all__ = [
     "Database",
     "FILE",
+    "InventoryStore",
     "JobStore",
     "MAX_UPLOAD_BYTES",
     "MIGRATIONS",

@@ -136,6 +136,15 @@ MIGRATIONS: tuple[tuple[Step, ...], ...] = (
         "ALTER TABLE runs DROP COLUMN batches",
     ),
     ("ALTER TABLE runs ADD COLUMN name TEXT NOT NULL DEFAULT ''",),
+    # Layers and groups of each model that was measured, so that nobody loads it to name them.
+    (
+        """CREATE TABLE inventories (
+            weights TEXT NOT NULL,
+            program TEXT NOT NULL,
+            inventory TEXT NOT NULL,
+            PRIMARY KEY (weights, program)
+        ) WITHOUT ROWID""",
+    ),
 )
 
 

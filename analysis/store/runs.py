@@ -14,6 +14,7 @@ from analysis.records import DamagedRun, Progress, RunRow, SweepSpec, decode_jso
 from analysis.store.connection import Database
 from analysis.store.merging import copy_runs, merged_spec
 from analysis.store.rows import Row, sums_of
+from analysis.tasks import TASKS
 from pruners.errors import InputError, StoreDamagedError, UnknownNameError
 
 LAST = "last"
@@ -187,6 +188,8 @@ def _run_row(
     waiting = state == records.QUEUED
     try:
         spec = SweepSpec.from_json(row["spec"])
+        # What its sums mean is known to the program that registered the task.
+        TASKS.get(spec.subject.task)
         versions = decode_json(dict[str, str], row["versions"], name="versions")
         dense = None if baseline is None else sums_of(baseline)
     except InputError as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from analysis.store.connection import BUSY_SECONDS, Database
+from analysis.store.inventories import InventoryStore
 from analysis.store.jobs import JobStore
 from analysis.store.plans import PlanStore
 from analysis.store.points import PointStore
@@ -31,6 +32,7 @@ class Store:
         jobs: Who measures it: queue, worker, sign of life, end.
         points: What each run found, and what all of them know.
         plans: Saved plans.
+        inventories: Layers and groups of the models that were measured.
 
     Raises:
         StoreError: The folder or its database cannot be used.
@@ -49,6 +51,7 @@ class Store:
         self.jobs = JobStore(self.database, self.runs)
         self.points = PointStore(self.database, self.runs)
         self.plans = PlanStore(self.database)
+        self.inventories = InventoryStore(self.database)
 
     @property
     def statistics_folder(self) -> Path:

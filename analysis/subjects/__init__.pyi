@@ -3,7 +3,7 @@ from .address import Address
 from .allowed_paths import roots_of_environment
 from .factories import factory_files
 from .models import RANDOM_WEIGHTS, has_random_weights, load_model, sample_names
-from .overview import GroupRow, Inventory, LayerRow, build_inventory, inventory
+from .overview import build_inventory, inventory
 from .parsing import parse_data, parse_model
 from .schemes import DATA_SCHEMES, MODEL_SCHEMES, Scheme
 from .stamps import Stamp, stamp, watched_stamp
@@ -13,9 +13,6 @@ from .torchvision_import import torchvision
 __all__ = [
     "Address",
     "DATA_SCHEMES",
-    "GroupRow",
-    "Inventory",
-    "LayerRow",
     "MODEL_SCHEMES",
     "RANDOM_WEIGHTS",
     "Scheme",

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from analysis.records import Count, Document, Record
+from analysis.records import GroupRow, Inventory, LayerRow, MemberRow
 from pruners.capture import capture
 from pruners.errors import CaptureError
-from pruners.groups import CostModel, Group, Layer, Structure, WholeCost, find_structure
+from pruners.groups import Cost, CostModel, Group, Layer, Structure, WholeCost, find_structure
 from pruners.layers import layer_names
 
 
@@ -26,76 +25,6 @@ class HasModel(Protocol):
     @property
     def example(self) -> Tensor:
         """An input batch of at least two samples."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerRow(Record):
-    """One layer.
-
-    Attributes:
-        params: Parameters of the module itself.
-        macs: Multiply-adds for one sample.
-        output_shape: Without the batch.
-        group: Id of the group that its channels belong to.
-        prunable: Whether its channels can be removed.
-        reason: Why not.
-        kept_in_part: How many of its channels stay in any case, and why; empty if none need to.
-    """
-
-    name: str
-    type: str
-    params: Count
-    macs: Count
-    output_shape: tuple[Count, ...]
-    group: str | None
-    prunable: bool
-    reason: str
-    kept_in_part: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MemberRow(Record):
-    """One dim of one parameter that a group touches."""
-
-    name: str
-    dim: Count
-    role: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroupRow(Record):
-    """One group.
-
-    Attributes:
-        kind: ``channel`` or ``head``.
-        channels: Number of units that are removed as a whole.
-        exact: Whether masking equals removal; else it is evaluated by physical removal.
-        note: What mixes the channels, if it is not exact.
-    """
-
-    id: str
-    members: tuple[MemberRow, ...]
-    channels: Count
-    prunable: bool
-    reason: str
-    kind: str = "channel"
-    exact: bool = True
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inventory(Document):
-    """Everything that `prunescope inspect` prints.
-
-    Attributes:
-        capture_error: Why ``torch.export`` refuses the model; empty where it does not.
-    """
-
-    params: Count
-    macs: Count
-    layers: tuple[LayerRow, ...]
-    groups: tuple[GroupRow, ...]
-    capture_error: str = ""
 
 
 def inventory(subject: HasModel) -> Inventory:
@@ -126,12 +55,11 @@ def build_inventory(model: nn.Module, structure: Structure) -> Inventory:
         params=costs.dense.params,
         macs=costs.dense.macs,
         layers=tuple(rows),
-        groups=tuple(group_row(group) for group in structure.groups),
+        groups=tuple(_group_row(group, costs.whole(group.id)) for group in structure.groups),
     )
 
 
-def group_row(group: Group) -> GroupRow:
-    """Return a group as a record."""
+def _group_row(group: Group, whole: Cost) -> GroupRow:
     return GroupRow(
         id=group.id,
         members=tuple(
@@ -144,6 +72,8 @@ def group_row(group: Group) -> GroupRow:
         kind=group.kind,
         exact=group.exact,
         note=group.note,
+        params=whole.params,
+        macs=whole.macs,
     )
 
 
@@ -203,7 +133,7 @@ def _without_graph(model: nn.Module, example: Tensor, error: str) -> Inventory:
     macs = cost.layers()
     rows = []
     for name in names:
-        row = _idle(model, name, f"no groups: {error}")
+        row = _idle(model, name, "the model cannot be captured")
         known = {"macs": macs.get(name, 0), "output_shape": shapes.get(name, ())}
         rows.append(LayerRow(**{**_fields(row), **known}))
     return Inventory(

@@ -14,6 +14,9 @@ from analysis.tasks.task import Reduction, Task
 from pruners.errors import InputError
 from pruners.statistics import cross_entropy, drawn_labels
 
+# Rounding of a sum of probabilities, also of bfloat16 and many classes.
+SUMS_TO_ONE = 1e-2
+
 
 class Classification(RightAnswers, Task):
     """One of several classes a sample; outputs are logits ``(N, classes)``, targets ``(N,)``."""
@@ -44,7 +47,10 @@ class Classification(RightAnswers, Task):
     def notes(self, outputs: Tensor) -> tuple[str, ...]:
         """Say where outputs look like probabilities: loss and divergence take them for logits."""
         outputs = outputs.float()
-        if not bool(((outputs >= 0) & (outputs <= 1)).all()) or bool((outputs == 0).all()):
+        is_softmax = (outputs >= 0).all() and ((outputs.sum(1) - 1).abs() < SUMS_TO_ONE).all()
+        # What a ReLU gives may lie between 0 and 1, too, but some of it is 0.
+        is_sigmoid = ((outputs > 0) & (outputs < 1)).all()
+        if not is_softmax and not is_sigmoid:
             return ()
         return (
             "The outputs look like probabilities; the loss and the divergence take a softmax of "

@@ -113,8 +113,8 @@ class Words:
         return f"{tolerance * self.drop_scale:g}{self._unit(self.drop_unit, ' ')}"
 
     def amount(self, value: float) -> str:
-        """Return the size of a difference of scores, roughly, with its unit."""
-        return f"{abs(value) * self.drop_scale:.1f}{self._unit(self.drop_unit, ' ')}"
+        """Return the size of a difference of scores with its unit."""
+        return self.cost(abs(value))
 
     @staticmethod
     def _unit(unit: str, space: str) -> str:

@@ -155,6 +155,8 @@ def _measure(
 
 def _enter(store: Store, row: RunRow, planned: PlannedSweep) -> None:
     """Record the subject's identity and the points, with what is known of them."""
+    # First: whoever reads the identity finds the layers and groups.
+    store.inventories.keep(planned.prepared.identity, planned.prepared.inventory)
     store.jobs.describe(
         row.run_id,
         identity=planned.prepared.identity,

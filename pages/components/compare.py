@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from analysis import comparison, figures
-from analysis.curves import layer_order
+from analysis.curves import blocks_of, layer_order
 from analysis.records import RunRow
 from analysis.snippets import compare_criteria
 from pages.components.state import Session, session, subject_cache, tolerance, url_state
@@ -23,6 +24,7 @@ from pages.components.widgets import (
     ribbon,
     variant_switch,
 )
+from pruners.criteria import label_of
 
 # Criteria whose pairs one chart can show apart.
 PAIRED = 4
@@ -83,17 +85,19 @@ def _wins(run: RunRow, points: pd.DataFrame) -> None:
     words = tolerance.words_of(run.spec.subject.task)
     many = len(table) > charts.SERIES
     # Many criteria need the whole width.
-    left, right = (st.container(), st.container()) if many else st.columns([4, 3], gap="medium")
+    left, right = (st.container(), st.container()) if many else charts.beside(4, 3)
     with left:
         st.subheader("Best or tied per layer", anchor=False)
         charts.show(
-            figures.win_matrix_chart(wins, theme=charts.theme()),
+            figures.win_matrix_chart(_in_block(wins), theme=charts.theme()),
             key="compare_wins",
             on_pick=_pick,
             file_name=f"best-or-tied-{run.run_id}",
         )
         st.caption("Each cell: the ratio that the layer tolerates by the criterion.")
-        charts.as_table(wins, key="compare_wins_table", file_name=f"best-or-tied-{run.run_id}")
+        charts.as_table(
+            _labelled(wins), key="compare_wins_table", file_name=f"best-or-tied-{run.run_id}"
+        )
     with right:
         st.subheader("Summary", anchor=False)
         bars, numbers = st.columns(2, gap="medium") if many else (st.container(), st.container())
@@ -105,7 +109,11 @@ def _wins(run: RunRow, points: pd.DataFrame) -> None:
             )
         with numbers:
             st.dataframe(
-                table.assign(mean_drop=table["mean_drop"] * words.drop_scale),
+                table.assign(
+                    criterion=table["criterion"].map(label_of),
+                    mean_drop=table["mean_drop"] * words.drop_scale,
+                    mean_tolerated=table["mean_tolerated"] * 100,
+                ),
                 hide_index=True,
                 height="content",
                 key="compare_table",
@@ -126,8 +134,7 @@ def _wins(run: RunRow, points: pd.DataFrame) -> None:
 SUMMARY: dict[str, Any] = {
     "criterion": st.column_config.TextColumn("Criterion", pinned=True, width=140),
     "layers": "Layers",
-    "mean_tolerated": st.column_config.NumberColumn("Mean tolerated", format="percent"),
-    "weighted_tolerated": st.column_config.NumberColumn("Weighted by size", format="percent"),
+    "mean_tolerated": st.column_config.NumberColumn("Mean tolerated", format="%.1f %%"),
     "best": "Best",
     "tied": "Tied",
     "worse": "Worse",
@@ -136,6 +143,32 @@ SUMMARY: dict[str, Any] = {
         "Measured in", format="%.1f s", help="Time that its points took on their worker."
     ),
 }
+
+
+def _in_block(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of one block of a deep network, and ask which; else all of them."""
+    blocks = blocks_of(list(dict.fromkeys(rows["layer"])))
+    names = list(dict.fromkeys(blocks.values()))
+    if len(names) == len(blocks):
+        return rows
+    sizes = Counter(blocks.values())
+    # The largest first: it is what opens the page.
+    names.sort(key=lambda name: -sizes[name])
+    chosen = url_state.choice(
+        "block",
+        "Block",
+        names,
+        format_func=lambda name: f"{name} ({formatting.plural(sizes[name], 'group')})",
+        width=340,
+    )
+    shown = chosen if chosen in names else names[0]
+    return rows[rows["layer"].map(blocks) == shown]
+
+
+def _labelled(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with what pages call its criteria."""
+    columns = [name for name in ("criterion", "first", "second") if name in table]
+    return table.assign(**{name: table[name].map(label_of) for name in columns})
 
 
 def _panels(run: RunRow, points: pd.DataFrame) -> None:
@@ -156,13 +189,19 @@ def _panels(run: RunRow, points: pd.DataFrame) -> None:
             task=run.spec.subject.task,
             tolerance=_tolerance(run),
             criteria=charts.series(run.spec.criteria, names),
+            zoom=charts.is_zoomed(),
             theme=charts.theme(),
         ),
         key="compare_panels",
         file_name=f"layers-{run.run_id}",
     )
-    if len(layers) > len(chosen):
-        st.caption(f"{len(chosen)} of {formatting.plural(len(layers), 'layer')} shown.")
+    shown = points[points["criterion"].isin(names) & points["layer"].isin(chosen or layers)]
+    accepted, task = _tolerance(run), run.spec.subject.task
+    cut = figures.clipped_text(shown, tolerance=accepted, task=task) if charts.is_zoomed() else ""
+    charts.reach_switch(
+        f"{len(chosen) or PANELS} of {formatting.plural(len(layers), 'layer')} shown. A drop above "
+        f"zero is a loss; bands are 95 % intervals{cut and f'; {cut}'}."
+    )
 
 
 def _criteria(run: RunRow, *, most: int) -> list[str]:
@@ -175,6 +214,7 @@ def _criteria(run: RunRow, *, most: int) -> list[str]:
         "Criteria",
         names,
         default=leaders or names[:most],
+        format_func=label_of,
         max_selections=most,
         key=f"compare_criteria_{run.run_id}_{most}",
         help=f"At most {most} of {len(names)} can be told apart in one chart. At first those that "
@@ -205,7 +245,7 @@ def _agreement(run: RunRow) -> None:
         st.info("No layer was scored by two criteria.", icon=":material/info:")
         return
     many = len(run.spec.criteria) > charts.SERIES
-    left, right = (st.container(), st.container()) if many else st.columns([2, 3], gap="medium")
+    left, right = (st.container(), st.container()) if many else charts.beside(2, 3)
     with left:
         st.subheader("Same channels?", anchor=False)
         charts.show(
@@ -219,9 +259,9 @@ def _agreement(run: RunRow) -> None:
         names = _criteria(run, most=PAIRED)
         shown = pairs[pairs["first"].isin(names) & pairs["second"].isin(names)]
         charts.show(
-            figures.layer_agreement_chart(shown, theme=charts.theme()),
+            figures.layer_agreement_chart(_in_block(shown), theme=charts.theme()),
             key="compare_agreement_layers",
             on_pick=_pick,
             file_name=f"agreement-layers-{run.run_id}",
         )
-    charts.as_table(pairs, key="compare_pairs", file_name=f"agreement-{run.run_id}")
+    charts.as_table(_labelled(pairs), key="compare_pairs", file_name=f"agreement-{run.run_id}")

@@ -2,54 +2,56 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from analysis import figures, snippets
-from analysis.evaluation import Evaluation, MeasuredModel, evaluate_plan
+from analysis.evaluation import Evaluation, LoadedSubject, MeasuredModel, evaluate_plan
 from analysis.measuring import Latency
 from analysis.plans import predict
 from analysis.records import Plan, Progress
-from analysis.recovery import Recovery, recover_plan
-from analysis.repairs import NO_REPAIR, REPAIRS, plan_repairs
+from analysis.recovery import repaired_plan
+from analysis.repairs import NO_REPAIR
+from analysis.sentences import capital
 from analysis.tasks import Scoring, scoring_of
-from pages.components.plan import Evaluated, evaluated
-from pages.components.state import EVALUATED, EVALUATIONS, Session, session, url_state
+from pages.components.plan import Evaluated, evaluated, keep_evaluated, repair
+from pages.components.state import EVALUATIONS, Session, session, url_state
 from pages.components.widgets import charts, code, formatting, go, ribbon, size_card
-from pruners.semantics import SEMANTICS
 
 LATENCY_SECONDS = 3.0
 
 
 def draw(current: Session, plan: Plan) -> None:
     """Draw the page."""
-    last = evaluated()
+    last = evaluated(plan)
     if last is not None and last.plan.subject != plan.subject:
         last = None
+    is_new = last is None or not last.is_of(plan)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        repair = _repair(plan)
+        with st.spinner("Loading the subject", show_time=True):
+            subject = session.loaded(current.chosen)
+        repair.choose(subject, plan, width=380)
         if (plan_id := url_state.value("plan")) is not None:
-            code.offer(snippets.evaluate_plan(plan_id, repair, session.named_workspace()))
-        is_new = last is None or not last.is_of(plan) or last.evaluation.repair != repair
+            code.offer(snippets.evaluate_plan(plan_id, plan.repair, session.named_workspace()))
         sent = st.button(
             "Evaluate the plan" if is_new else "Evaluate again",
             type="primary" if is_new else "secondary",
             icon=":material/play_arrow:",
             key="evaluate_start",
         )
-        if (
-            last is not None
-            and last.is_of(plan)
-            and st.button(
-                "Go to export", icon=":material/ios_share:", type="primary", key="evaluate_export"
-            )
+        if not is_new and st.button(
+            "Go to export", icon=":material/ios_share:", type="primary", key="evaluate_export"
         ):
             go("Export")
-    st.caption("Your model stays as it is: the plan is applied to a copy.")
+    st.caption(
+        "Your model stays as it is: the plan is applied to a copy. " + repair.reason(subject, plan)
+    )
     if sent:
-        last = _evaluate(current, plan, repair)
-        st.session_state[EVALUATED] = last
+        last = _evaluate(subject, plan)
+        keep_evaluated(last)
         st.session_state.setdefault(EVALUATIONS, {})[len(st.session_state.get(EVALUATIONS, {}))] = (
             _record(current, plan, last.evaluation)
         )
@@ -61,45 +63,24 @@ def draw(current: Session, plan: Plan) -> None:
             icon=":material/info:",
         )
         return
-    if last.plan == plan and not last.is_of(plan):
+    if last.plan == plan and is_new:
         ribbon(
             "The files of the subject have changed since this evaluation; the numbers are those of "
             "the old ones."
         )
-    elif last.plan != plan:
-        ribbon("The plan has changed since this evaluation; the numbers are those of the old one.")
-    elif last.evaluation.repair != repair:
+    elif dataclasses.replace(last.plan, repair=plan.repair) == plan and is_new:
         ribbon(f"These numbers are those with repair {last.evaluation.repair}.")
+    elif is_new:
+        ribbon("The plan has changed since this evaluation; the numbers are those of the old one.")
     _report(last.evaluation, scoring_of(last.plan.subject.task))
     _history()
 
 
-def _repair(plan: Plan) -> str:
-    """Ask how the pruned model is repaired before it is measured."""
-    return st.selectbox(
-        "Repair without training",
-        (NO_REPAIR, *plan_repairs(removes=SEMANTICS.get(plan.semantics).removes)),
-        format_func=lambda name: f"{name}: {REPAIRS.get(name).help}",
-        key=f"evaluate_repair_{plan.semantics}",
-        help="Makes up for what was removed, on the calibration set; takes seconds to minutes. "
-        "Export writes the very weights that were evaluated here.",
-        persist_state="session",
-        width=380,
-    )
-
-
-def _evaluate(current: Session, plan: Plan, repair: str) -> Evaluated:
-    with st.spinner("Loading the subject", show_time=True):
-        subject = session.loaded(current.chosen)
+def _evaluate(subject: LoadedSubject, plan: Plan) -> Evaluated:
     bar = st.progress(0.0, text="Measuring dense, masked and removed on the same samples")
-    recovery: Recovery | None = None
-    if repair != NO_REPAIR:
-        recovery = recover_plan(
-            subject.prepared,
-            plan,
-            method=repair,
-            progress=lambda now: _advance_repair(bar, repair, now),
-        )
+    recovery = repaired_plan(
+        subject.prepared, plan, progress=lambda now: _advance_repair(bar, plan.repair, now)
+    )
     found = evaluate_plan(
         subject.prepared,
         plan,
@@ -111,8 +92,8 @@ def _evaluate(current: Session, plan: Plan, repair: str) -> Evaluated:
     return Evaluated(plan, subject.identity, found, recovery)
 
 
-def _advance_repair(bar: DeltaGenerator, repair: str, now: Progress) -> None:
-    bar.progress(now.fraction, text=f"Repairing by {repair}: {now.done} of {now.total}")
+def _advance_repair(bar: DeltaGenerator, method: str, now: Progress) -> None:
+    bar.progress(now.fraction, text=f"Repairing by {method}: {now.done} of {now.total}")
 
 
 def _advance(bar: DeltaGenerator, now: Progress) -> None:
@@ -122,14 +103,15 @@ def _advance(bar: DeltaGenerator, now: Progress) -> None:
 
 def _report(found: Evaluation, scoring: Scoring) -> None:
     dense, removed, words = found.dense, found.removed, scoring.words
-    word = words.label.capitalize() if found.labelled else "Same answer as dense"
+    word = capital(words.label) if found.labelled else "Same answer as dense"
+    word += "" if found.repair == NO_REPAIR else f" after {found.repair}"
     with st.grid(4, min_column_width=200):
         st.metric(
             word,
             formatting.score(removed.accuracy, words),
-            **formatting.score_card(-removed.drop, words),
+            **formatting.drop_card(removed.drop, words),
             delta_description="("
-            f"{formatting.gain_range(-removed.drop_high, -removed.drop_low, words)})",
+            f"{formatting.drop_range(removed.drop_low, removed.drop_high, words)})",
             help=f"{scoring.evidence(removed.sums)}, "
             f"95 % interval {formatting.score_range(removed.low, removed.high, words)}. "
             f"Dense: {formatting.score(dense.accuracy, words)}.",
@@ -200,6 +182,7 @@ def _classes(found: Evaluation) -> None:
         key="evaluate_classes",
         file_name="change-per-class",
     )
+    st.caption("Filled: the interval of the change excludes 0. Hollow: it may be chance.")
     charts.as_table(table, key="evaluate_class_table", file_name="change-per-class")
 
 
@@ -207,9 +190,9 @@ def _table(variants: list[MeasuredModel], scoring: Scoring) -> pd.DataFrame:
     words = scoring.words
     columns = {
         item.name.capitalize(): {
-            words.label.capitalize(): formatting.score(item.accuracy, words),
+            capital(words.label): formatting.score(item.accuracy, words),
             "95 % interval": formatting.score_range(item.low, item.high, words),
-            "Change": formatting.gain(-item.drop, words),
+            "Drop": formatting.drop(item.drop, words),
             "Parameters": formatting.thousands(item.params),
             "Not zero": formatting.thousands(item.nonzero),
             "MACs per sample": formatting.thousands(item.macs),

@@ -10,9 +10,11 @@ from pathlib import Path
 import streamlit as st
 
 from analysis import interop
+from analysis.evaluation import LoadedSubject
 from analysis.interop import Exported, ExportRequest, RoundTrip
 from analysis.plans import to_json
 from analysis.records import Plan
+from analysis.recovery import Recovery, repaired_plan
 from analysis.repairs import NO_REPAIR
 from analysis.snippets import export_plan
 from pages.components.plan import Evaluated, evaluated
@@ -52,7 +54,7 @@ class Built:
 def draw(current: Session, plan: Plan) -> None:
     """Draw the page."""
     request = _request(current, plan, Path())
-    _evaluation_hint(_measured(plan))
+    _evaluation_hint(plan)
     for note in interop.problems(request):
         st.caption(f":material/info: {note[0].upper()}{note[1:]}.")
     name = st.segmented_control(
@@ -99,6 +101,7 @@ def _request(current: Session, plan: Plan, directory: Path) -> ExportRequest:
         if current.run is None or current.is_stale or plan.run != current.run.run_id
         else session.points(current.run)
     )
+    recovery = _recovery(subject, plan)
     last = _measured(plan)
     return ExportRequest(
         prepared=subject.prepared,
@@ -106,13 +109,21 @@ def _request(current: Session, plan: Plan, directory: Path) -> ExportRequest:
         directory=directory,
         points=points,
         evaluation=None if last is None else last.evaluation,
-        recovery=None if last is None else last.recovery,
+        recovery=recovery,
     )
 
 
+def _recovery(subject: LoadedSubject, plan: Plan) -> Recovery | None:
+    """Return the plan repaired as it says: what Plan and Evaluate measure is what is exported."""
+    if plan.repair == NO_REPAIR:
+        return None
+    with st.spinner(f"Repairing by {plan.repair}", show_time=True):
+        return repaired_plan(subject.prepared, plan)
+
+
 def _measured(plan: Plan) -> Evaluated | None:
-    """Return what Evaluate showed of this plan: that very model is exported."""
-    last = evaluated()
+    """Return what Evaluate showed of this plan."""
+    last = evaluated(plan)
     return last if last is not None and last.is_of(plan) else None
 
 
@@ -121,7 +132,8 @@ def _model(request: ExportRequest) -> Hashable:
     return request.prepared.identity, to_json(request.plan), request.repair
 
 
-def _evaluation_hint(last: Evaluated | None) -> None:
+def _evaluation_hint(plan: Plan) -> None:
+    last = _measured(plan)
     if last is not None:
         found, removed = last.evaluation, last.evaluation.removed
         words = tolerance.words_of(last.plan.subject.task)
@@ -138,7 +150,7 @@ def _evaluation_hint(last: Evaluated | None) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(
             ":orange[:material/warning:] This plan was not evaluated yet; its weights are exported "
-            "without repair."
+            + ("without repair." if plan.repair == NO_REPAIR else f"repaired by {plan.repair}.")
         )
         if st.button("Evaluate first", key="export_evaluate", icon=":material/fact_check:"):
             go("Evaluate")

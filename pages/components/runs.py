@@ -56,7 +56,7 @@ def _list(was_live: bool) -> None:
             "name": "Name",
             "state": "State",
             "progress": st.column_config.ProgressColumn(
-                "Progress", format="percent", min_value=0, max_value=1
+                "Progress", format="%.0f %%", min_value=0, max_value=100
             ),
             "model": "Model",
             "data": "Data",
@@ -97,7 +97,7 @@ def _row(row: RunRow) -> dict[str, object]:
         "run": row.run_id,
         "name": row.name,
         "state": job.STATES[row.state][2],
-        "progress": row.progress.fraction,
+        "progress": row.progress.fraction * 100,
         "model": formatting.title_with_details(spec.subject.model),
         "data": formatting.title_with_details(spec.subject.data or "no data"),
         "criteria": formatting.listed(spec.criteria),

@@ -8,6 +8,7 @@ from pruners.criteria.registry import (
     Criterion,
     Level,
     criterion,
+    label_of,
     scores,
     scoring,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "damped_hessian",
     "first_order",
     "group_scores",
+    "label_of",
     "load_criterion_file",
     "magnitude",
     "producer_scores",

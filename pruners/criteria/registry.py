@@ -157,6 +157,14 @@ def criterion(
     return register
 
 
+def label_of(name: str) -> str:
+    """Return what charts call a criterion: its label without what stands in brackets.
+
+    Its name where nobody registered it.
+    """
+    return CRITERIA.get(name).label.split(" (")[0] if name in CRITERIA else name
+
+
 def scoring(granularity_kind: str) -> tuple[str, ...]:
     """Return the names of the criteria that score a kind of granularity."""
     return tuple(entry.name for entry in CRITERIA if granularity_kind in entry.granularities)

@@ -88,13 +88,27 @@ class CostModel:
         Raises:
             InputError: No such group, or a count that the group does not have.
         """
+        gone = (self._removed(group_id, asked) for group_id, asked in kept.items())
+        return self._without({number: units for number, units in gone if units is not None})
+
+    def whole(self, group_id: str) -> Cost:
+        """Return what all units of a group cost together: their own and what reads them.
+
+        This is what would be saved if none stayed, which no network can do without.
+
+        Raises:
+            InputError: No such group.
+        """
+        number, group = self._find(group_id)
+        left = self._without({number: Removed(group.units, None)})
+        return Cost(params=self._dense.params - left.params, macs=self._dense.macs - left.macs)
+
+    def _without(self, gone: Mapping[int, Removed]) -> Cost:
         removed = list(self._nothing)
         changed: set[int] = set()
-        for group_id, asked in kept.items():
-            number, units = self._removed(group_id, asked)
-            if units is not None:
-                removed[number] = units
-                changed |= self._touching[number]
+        for number, units in gone.items():
+            removed[number] = units
+            changed |= self._touching[number]
         params, macs = self._dense.params, self._dense.macs
         border = len(self._params)
         for position in changed:
@@ -158,10 +172,13 @@ class CostModel:
             macs[term.layer] = macs.get(term.layer, 0) + term.value(self._nothing)
         return macs
 
-    def _removed(self, group_id: str, asked: int | Sequence[int]) -> tuple[int, Removed | None]:
+    def _find(self, group_id: str) -> tuple[int, Group]:
         if group_id not in self._groups:
             raise InputError(f"unknown group {group_id!r}")
-        number, group = self._groups[group_id]
+        return self._groups[group_id]
+
+    def _removed(self, group_id: str, asked: int | Sequence[int]) -> tuple[int, Removed | None]:
+        number, group = self._find(group_id)
         count = asked if isinstance(asked, int) else len(asked)
         if not 0 < count <= group.units:
             raise InputError(f"group {group_id} has {group.units} units; {count} cannot be kept")

@@ -15,8 +15,16 @@ from torch import Tensor, nn
 
 from pruners.capture import Graph
 from pruners.errors import UnknownNameError
-from pruners.groups.scored import Rows, scored_rows
-from pruners.tracing import Trace, Units, find_units, operator_name, run_trace, units_of
+from pruners.groups.scored import Rows, computed_weight, scored_rows
+from pruners.tracing import (
+    OUTPUT_REASON,
+    Trace,
+    Units,
+    find_units,
+    operator_name,
+    run_trace,
+    units_of,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -222,7 +230,11 @@ def _groups(model: nn.Module, trace: Trace, units: Units) -> tuple[Group, ...]:
         members = tuple(_members(trace, units, family, touched))
         group = _group(units, family, layer + suffix, layer, members)
         rows, unscored = scored_rows(modules, members, group.units)
-        groups.append(replace(group, rows=rows, unscored=unscored))
+        reason = group.reason
+        if reason and reason != OUTPUT_REASON:
+            # An operator inside a parametrization says less than that there is one.
+            reason = computed_weight(modules, members) or reason
+        groups.append(replace(group, reason=reason, rows=rows, unscored=unscored))
     return tuple(groups)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pruners.errors import UnsupportedError
-from pruners.layers import TRANSPOSED_TYPES, weight_name
+from pruners.layers import LAYER_TYPES, TRANSPOSED_TYPES, weight_name
 
 if TYPE_CHECKING:
     from pruners.groups.groups import Member
@@ -60,6 +60,18 @@ def scored_rows(
         if not rows.is_depthwise:
             covered[rows.index[rows.index >= 0]] = True
     return tuple(found), "" if bool(covered.all()) else reason
+
+
+def computed_weight(modules: Mapping[str, nn.Module], members: Iterable[Member]) -> str:
+    """Say which of the layers of some members computes its weight, and what to do; or nothing."""
+    for member in members:
+        module = modules.get(member.layer)
+        if isinstance(module, LAYER_TYPES) and not isinstance(module, nn.MultiheadAttention):
+            try:
+                weight_name(module, name=member.layer)
+            except UnsupportedError as error:
+                return str(error)
+    return ""
 
 
 def _rows(modules: Mapping[str, nn.Module], member: Member) -> Rows:

@@ -113,11 +113,11 @@ def edit(page: Page, store: Store, plan_id: str, *, row: int, field: str, text: 
 
 def measured(page: Page) -> tuple[int, int]:
     """Return right answers and samples of the live measurement, once it is complete."""
-    note = page.get_by_text(re.compile(r"Measured live: .* right in"))
+    note = page.get_by_text(re.compile(r"(Measured live|After lsq): \S+ of \S+ right in"))
     note.wait_for()
-    found = re.search(r"([\d,]+) of ([\d,]+) right", note.inner_text())
-    assert found is not None
-    return int(found[1].replace(",", "")), int(found[2].replace(",", ""))
+    # What is measured after the repair stands last.
+    right, samples = re.findall(r"([\d,]+) of ([\d,]+) right", note.inner_text())[-1]
+    return int(right.replace(",", "")), int(samples.replace(",", ""))
 
 
 def test_from_an_empty_workspace_to_a_model_that_runs_elsewhere(
@@ -193,7 +193,7 @@ def count_elsewhere(archive: Path, folder: Path, run: RunRow) -> int:
         packed.extractall(folder / "export")
     script = next((folder / "export").rglob("rebuild.py"))
     plan = json.loads(next((folder / "export").rglob("plan.json")).read_text())
-    assert plan["schema_version"] == 1
+    assert plan["schema_version"] == 2
     split = load_subject(run.spec.subject).evaluation
     assert split is not None
     batches = list(split.batches(500))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from analysis import records
 from analysis.records.progress import Progress
+from analysis.records.run import Identity
 from analysis.records.subject import SubjectSpec
 from analysis.records.sums import SliceCounts, Sums
-from analysis.records.sweep import PointKey, SweepSpec
+from analysis.records.sweep import PlannedPoint, PointKey, SweepSpec
 from analysis.store.store import Store
 
 SPEC = SweepSpec(
@@ -89,3 +93,48 @@ def write_batches(path: Path, run_id: str, first: int, last: int) -> None:
 
 def open_and_close(path: Path) -> None:
     Store(path).close()
+
+
+def planned(found: list[PointKey], *, salt: str = "") -> list[PlannedPoint]:
+    return [
+        PlannedPoint(
+            key=key,
+            cache_key=f"{salt}{key.layer}/{key.criterion}/{key.kept}",
+            params=1000 + key.kept,
+            macs=None,
+        )
+        for key in found
+    ]
+
+
+IDENTITY = Identity(weights="w", data="d", program="2:p")
+
+
+def started(
+    store: Store,
+    spec: SweepSpec = SPEC,
+    *,
+    found: list[PointKey] | None = None,
+    identity: Identity = IDENTITY,
+) -> str:
+    """Enter a run that the worker ``me`` works on."""
+    run_id = store.runs.create(spec)
+    store.jobs.attach(run_id, owner="me", pid=os.getpid(), host=socket.gethostname())
+    assert store.jobs.claim_device(run_id)
+    store.jobs.describe(
+        run_id,
+        identity=identity,
+        has_labels=True,
+        total_samples=40,
+        versions={"torch": "2"},
+    )
+    store.points.enter(run_id, planned(keys() if found is None else found))
+    return run_id
+
+
+def ended(store: Store, state: str = records.DONE, *, batches: int = 4) -> str:
+    run_id = started(store)
+    for batch in range(1, batches + 1):
+        store.points.save(run_id, update(batch, keys()), owner="me")
+    store.jobs.finish(run_id, state, owner="me", seconds=2.0)
+    return run_id

@@ -39,6 +39,7 @@ def measure(store: Store, prepared: PreparedSubject, spec: SweepSpec, *, samples
     run_id = store.runs.create(spec)
     store.jobs.attach(run_id, owner=OWNER, pid=os.getpid(), host=socket.gethostname())
     assert store.jobs.claim_device(run_id)
+    store.inventories.keep(prepared.identity, prepared.inventory)
     store.jobs.describe(
         run_id,
         identity=prepared.identity,

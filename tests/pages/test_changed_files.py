@@ -100,7 +100,7 @@ def test_an_evaluation_of_the_old_files_is_never_shown_as_new(
     test.button(key="evaluate_start").click().run()
     assert_no_bug(test)
     test.switch_page("pages/7_Export.py").run()
-    assert "Evaluated without repair" in text_of(test)
+    assert "Evaluated repaired by lsq" in text_of(test)
     test.button(key="export_build").click().run()
     test.button(key="export_check").click().run()
     assert "Round trip" in text_of(test)
@@ -111,7 +111,7 @@ def test_an_evaluation_of_the_old_files_is_never_shown_as_new(
     test.run()
     assert_no_bug(test)
     said = text_of(test)
-    assert "Evaluated without repair" not in said
+    assert "Evaluated repaired" not in said
     assert "Round trip" not in said
     assert any("have changed since" in str(item.value) for item in test.toast)
     if what == "weights":

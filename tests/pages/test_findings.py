@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
+import socket
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
 
 from analysis import figures
 from analysis.figures.palettes import palette
-from analysis.records.sweep import SweepSpec
+from analysis.records.sweep import PlannedPoint, PointKey, SweepSpec
+from analysis.sentences import capital
 from analysis.store.store import Store
 from analysis.sweeps.timing import SweepEstimate
+from pages.components.state import session
+from pages.components.state.subject_cache import subjects
 from pages.components.sweep import form
 from pages.components.widgets import job
 from pages.components.widgets.formatting import settings_of
+from tests.helpers.store_writer import sums, update
 from tests.pages.conftest import OWNER, measure
 from tests.pages.reading import SUBJECT, SWEEP, Open, assert_no_bug, text_of
 
@@ -116,7 +125,7 @@ def test_the_advice_leaves_the_curves_in_sight(open_page: Open) -> None:
     test = open_page("3_Curves", "done")
     box = next(item for item in test.expander if item.label.startswith(":material/"))
     assert not box.proto.expanded
-    assert "l1 and fpgm are tied" in box.label
+    assert "L1 norm and FPGM are tied" in box.label
 
 
 def test_a_saved_plan_is_shown_while_its_subject_is_loaded(
@@ -169,3 +178,120 @@ def test_headings_are_no_tab_stops(open_page: Open) -> None:
 
 def _proto(item: object) -> object:
     return item.proto  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def restarted(workspace: Path) -> None:
+    """A server that has loaded no subject yet."""
+    st.cache_resource.clear()
+
+
+@pytest.mark.usefixtures("restarted")
+def test_sizes_of_groups_and_advice_need_no_model_in_memory(open_page: Open) -> None:
+    """Faults 6 and 7: no bubbles after a restart, and other advice for a colleague."""
+    test = open_page("3_Curves", "done", view="Opportunities", tolerance="60")
+    assert_no_bug(test)
+    assert not subjects().peek(SUBJECT)
+    spec = json.loads(test.get("plotly_chart")[0].proto.spec)
+    (bubbles,) = spec["data"]
+    assert {row[0] for row in bubbles["customdata"]} == {"conv1", "conv2", "fc1", "fc2"}
+    assert "of the parameters), conv2 (" in " ".join(item.label for item in test.expander)
+    # 150 weights and 6 biases of its own, 2,400 weights that read it, of 61,706.
+    said = text_of(test).replace("\N{NO-BREAK SPACE}", " ")
+    assert "Pruned alone. All of it takes 4.1 % of the parameters and 85.9 % of the MACs" in said
+
+
+def test_a_run_of_an_older_program_gets_its_sizes_from_the_model_in_memory(
+    open_page: Open, workspace: Path
+) -> None:
+    test = open_page("3_Curves", "done", view="Opportunities")
+    store = Store(workspace)
+    run = store.runs.get("last")
+    with store.database.write() as db:
+        db.execute("DELETE FROM inventories")
+    assert store.inventories.get(run.identity) is None
+    session.inventories().clear()
+    assert_no_bug(test.run())
+    kept = store.inventories.get(run.identity)
+    assert kept is not None
+    assert kept.params > 0
+
+
+@pytest.mark.parametrize("state", ["running", "done"])
+def test_the_sweep_page_draws_the_curves_with_their_baseline(state: str, open_page: Open) -> None:
+    """Fault 16: squares, and no number on the page where one waits longest."""
+    test = open_page("2_Sweep", state)
+    assert_no_bug(test)
+    spec = json.loads(test.get("plotly_chart")[0].proto.spec)
+    assert {"conv1", "conv2", "fc1", "fc2"} <= {trace["name"] for trace in spec["data"]}
+    labels = {item.label: item.value for item in test.metric}
+    time, count = {
+        "running": ("Time left", "Points so far"),
+        "done": ("Took", "Points measured"),
+    }[state]
+    assert set(labels) == {"Dense accuracy", time, count}
+    assert labels[count] == "24 of 24"
+
+
+def deep_run(workspace: Path) -> str:
+    """Enter a measured run of a network of 120 groups in four blocks."""
+    names = [f"features.block{number // 30}.layer{number}.conv" for number in range(120)]
+    keys = [
+        PointKey(
+            criterion="l1",
+            granularity="channel",
+            layer=name,
+            group=name,
+            ratio_requested=ratio,
+            kept=int(8 * (1 - ratio)),
+            total=8,
+        )
+        for name in names
+        for ratio in SWEEP.ratios
+    ]
+    store = Store(workspace)
+    run_id = store.runs.create(dataclasses.replace(SWEEP, criteria=("l1",)))
+    store.jobs.attach(run_id, owner=OWNER, pid=os.getpid(), host=socket.gethostname())
+    assert store.jobs.claim_device(run_id)
+    store.points.enter(
+        run_id, [PlannedPoint(key=key, cache_key=repr(key), params=1, macs=1) for key in keys]
+    )
+    found = {key: sums(10, lost=place % 20) for place, key in enumerate(keys)}
+    store.points.save(run_id, dataclasses.replace(update(10, []), sums=found), owner=OWNER)
+    store.jobs.finish(run_id, "done", owner=OWNER, seconds=1.0)
+    store.close()
+    return run_id
+
+
+def test_a_deep_network_is_shown_block_by_block(open_page: Open, workspace: Path) -> None:
+    """Fault 17: 4,235 pixels of rows, with the axis out of sight, and no way to fold them."""
+    run_id = deep_run(workspace)
+    blocks = [f"features.block{number}" for number in range(4)]
+
+    def rows(test: AppTest) -> list[str]:
+        assert_no_bug(test)
+        spec = json.loads(test.get("plotly_chart")[0].proto.spec)
+        return [str(name) for name in reversed(spec["layout"]["yaxis"]["categoryarray"])]
+
+    for view in ("Matrix", "Ranking"):
+        test = open_page("3_Curves", run=run_id, view=view)
+        assert sorted(rows(test)) == blocks
+        assert sorted(test.dataframe[-1].value["layer"]) == blocks
+    test.selectbox(key="choose_block").set_value(blocks[1]).run()
+    assert len(rows(test)) == len(test.dataframe[-1].value) == 30
+    assert test.query_params["block"] == blocks[1]
+    test.selectbox(key="choose_block").set_value("*").run()
+    assert len(rows(test)) == 120
+    test.text_input(key="choose_layers").set_value("*.layer7*").run()
+    assert len(rows(test)) == 11
+
+
+def test_labels_and_alerts_begin_as_sentences_do(open_page: Open) -> None:
+    """Fault 22: "Kl divergence from dense", and alerts in lower case."""
+    test = open_page("3_Curves", "done")
+    metric = test.selectbox(key="choose_metric")
+    assert "KL divergence from dense" in metric.options
+    assert not any("Kl" in option for option in metric.options)
+    said = capital("a sweep needs evaluation data; give a data address")
+    assert said.startswith("A sweep needs")
+    assert capital("models/net.py has no function 'make'").startswith("models/net.py")

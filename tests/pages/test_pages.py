@@ -151,7 +151,7 @@ def test_the_sweep_page_tells_the_cost_and_what_is_known(open_page: Open) -> Non
     assert "108 points" in said or "known already" in said
     test.text_input(key="sweep_layers").set_value("nothing*").run()
     assert_no_bug(test)
-    assert "no layer fits 'nothing*'" in test.error[0].value
+    assert "No layer fits 'nothing*'" in test.error[0].value
 
 
 def test_compare_needs_two_criteria_on_equal_terms(open_page: Open) -> None:
@@ -190,7 +190,7 @@ def test_the_runs_page_lists_what_the_workspace_has(open_page: Open, workspace: 
     test = open_page("8_Runs", "done")
     table = test.dataframe[0].value
     assert table["state"].tolist() == ["done"]
-    assert table["progress"].tolist() == [1.0]
+    assert table["progress"].tolist() == [100.0]
 
 
 def test_deleting_a_run_asks_first(open_page: Open) -> None:
@@ -205,17 +205,26 @@ def test_deleting_a_run_asks_first(open_page: Open) -> None:
     assert "No runs yet" in text_of(test)
 
 
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ("{}", "subject"),
+        (SWEEP.to_json().replace("classification", "regression"), "unknown task 'regression'"),
+    ],
+    ids=["empty", "of another task"],
+)
 def test_a_damaged_run_is_named_beside_the_others_and_can_be_deleted(
-    open_page: Open, workspace: Path
+    open_page: Open, workspace: Path, spec: str, says: str
 ) -> None:
-    """Point 3c of issue 8: one damaged run hid all others."""
+    """Point 3c of issue 8: one damaged run hid all others; so did one whose task nobody knows."""
     test = open_page("8_Runs", "done")
     store = Store(workspace)
     bad = store.runs.create(SWEEP)
     with store.database.write() as db:
-        db.execute("UPDATE runs SET spec = '{}', state = 'done' WHERE run_id = ?", (bad,))
+        db.execute("UPDATE runs SET spec = ?, state = 'done' WHERE run_id = ?", (spec, bad))
     test.run()
     assert f"Run `{bad}` cannot be read" in text_of(test)
+    assert says in text_of(test)
     assert len(test.dataframe[0].value) == 1
     test.button(key=f"runs_delete_damaged_{bad}").click().run()
     test.button(key="runs_delete_yes").click().run()

@@ -49,20 +49,31 @@ def test_durations(seconds: float | None, expected: str) -> None:
 
 def test_accuracy_and_differences_have_two_decimals_and_a_true_minus() -> None:
     assert formatting.percent(0.92345) == f"92.34{NBSP}%"
-    assert formatting.gain(-0.0035, WORDS) == f"{MINUS}0.35{NBSP}pp"
-    assert formatting.gain(0.0035, WORDS) == f"+0.35{NBSP}pp"
-    assert formatting.gain(-0.00001, WORDS) == f"0.00{NBSP}pp"
-    assert formatting.gain(math.nan, WORDS) == formatting.DASH
+    assert formatting.drop(0.0035, WORDS) == f"0.35{NBSP}pp"
+    assert formatting.drop(-0.0035, WORDS) == f"{MINUS}0.35{NBSP}pp"
+    assert formatting.drop(-0.00001, WORDS) == f"0.00{NBSP}pp"
+    assert formatting.drop(math.nan, WORDS) == formatting.DASH
+    assert formatting.drop_range(-0.001, 0.02, WORDS) == f"{MINUS}0.10 to 2.00{NBSP}pp"
     assert formatting.change(200, 100) == f"{MINUS}50.0{NBSP}%"
     assert formatting.change(0, 1) == formatting.DASH
 
 
 def test_a_metric_gets_a_sign_that_it_can_read() -> None:
-    worse = formatting.delta(formatting.gain(-0.01, WORDS), changed=True)
-    assert worse == {"delta": f"-1.00{NBSP}pp", "delta_color": "normal"}
     smaller = formatting.delta(formatting.change(2, 1), changed=True, better_when="down")
     assert smaller["delta_color"] == "inverse"
-    assert formatting.delta(formatting.gain(0, WORDS), changed=False)["delta_arrow"] == "off"
+    assert formatting.delta("0.0 %", changed=False)["delta_arrow"] == "off"
+
+
+def test_a_drop_above_zero_is_a_loss_on_cards_too() -> None:
+    """Fault 22 of the browser: negative on cards, positive in tables, charts and commands."""
+    worse, better = (formatting.drop_card(drop, WORDS) for drop in (0.01, -0.01))
+    assert worse == {"delta": f"drop 1.00{NBSP}pp", "delta_color": "red", "delta_arrow": "down"}
+    assert better == {
+        "delta": f"drop {MINUS}1.00{NBSP}pp",
+        "delta_color": "green",
+        "delta_arrow": "up",
+    }
+    assert formatting.drop_card(0.0, WORDS)["delta_color"] == "off"
 
 
 def test_long_lists_are_shortened() -> None:
@@ -97,11 +108,10 @@ def test_a_score_of_which_less_is_better_is_written_the_way_people_count_it() ->
     )
     assert formatting.score(-12.5, words) == "12.50"
     assert formatting.score_range(-13.0, -12.0, words) == "12.00 to 13.00"
-    assert formatting.gain(-0.25, words) == "+0.25"
-    assert formatting.gain_range(-0.5, 0.0, words) == "0.00 to +0.50"
-    assert formatting.size_of_drop(0.25, words) == "0.25"
-    card = formatting.score_card(-0.25, words)
-    assert card == {"delta": "+0.25", "delta_color": "inverse"}
+    assert formatting.drop(0.25, words) == "0.25"
+    assert formatting.drop_range(0.0, 0.5, words) == "0.00 to 0.50"
+    card = formatting.drop_card(0.25, words)
+    assert card == {"delta": "rise 0.25", "delta_color": "red", "delta_arrow": "up"}
     decibels = dataclasses.replace(words, scale=1.0, unit="dB", drop_unit="dB")
     assert formatting.score(31.204, decibels) == f"31.20{NBSP}dB"
     assert decibels.limit(0.1) == "0.1 dB"

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -46,6 +46,8 @@ def repair_help(what: str) -> str:
     return f"{what} {described(map(REPAIRS.get, (NO_REPAIR, *plan_repairs())))}."
 
 
+# Of more classes, JSON lists those that changed.
+MOST_CLASSES = 100
 PlanFile = Annotated[Path, typer.Option("--plan", help="Plan file.", metavar="FILE")]
 
 
@@ -90,9 +92,17 @@ def evaluate(
     recovery = repaired(prepared, chosen)
     found = evaluated(prepared, chosen, recovery, latency_seconds=latency_seconds)
     if as_json:
-        print_json(found)
+        print_json(for_machines(found))
         return
     _print(plan, found, prepared.subject.task.words)
+
+
+def for_machines(found: Evaluation) -> dict[str, Any]:
+    """Return an evaluation as JSON has it: of very many classes, only those that changed."""
+    result = found.to_dict()
+    if len(found.classes) > MOST_CLASSES:
+        result["classes"] = [item for item in result["classes"] if item["change"]]
+    return result | {"unchanged_classes": len(found.classes) - len(result["classes"])}
 
 
 def repaired(prepared: PreparedSubject, plan: Plan) -> Recovery | None:

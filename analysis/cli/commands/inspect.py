@@ -12,7 +12,7 @@ from analysis.cli.output import print_json, print_table, say, say_notes
 from analysis.records import SubjectSpec
 
 if TYPE_CHECKING:
-    from analysis.subjects import GroupRow, Inventory, LayerRow
+    from analysis.records import GroupRow, Inventory, LayerRow
 
 
 def inspect(
@@ -56,6 +56,7 @@ def _print(model: str, found: Inventory) -> None:
     )
     if found.capture_error:
         say(found.capture_error)
+        return
     print_table(
         f"\n{len(found.groups)} groups",
         ("group", "units", "members", "prunable"),

@@ -41,7 +41,14 @@ def plan(given: Mapping[str, Any], workspace: Workspace = None, as_json: Json = 
         semantics=row.spec.semantics,
         reduction=row.spec.reduction,
     )
-    found = allocation.fill_plan(prepared, start, given["strategy"], recipe, points=points)
+    strategy = given["strategy"]
+    if named := plans.parse_ratios(given["ratio"] or ()).named:
+        asked = plans.asked_ratios(prepared, start, named)
+        start = allocation.with_ratios(prepared, start, asked, recipe, points=points)
+        if recipe.ratio is None and recipe.tolerance is None and not recipe.budgets:
+            # Of the others nothing is asked: they stay whole.
+            strategy, recipe = "uniform", dataclasses.replace(recipe, ratio=0.0)
+    found = allocation.fill_plan(prepared, start, strategy, recipe, points=points)
     if not found.feasible:
         raise InputError(found.message or f"the budget {', '.join(given['budget'])} cannot be met")
     final = plans.resolve(prepared, found.plan)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from analysis import interop, recovery
-from analysis.cli.commands.evaluate import PlanFile
+from analysis.cli.commands.evaluate import PlanFile, repaired
 from analysis.cli.options import (
     CalibrationData,
     CalibrationSamples,
@@ -25,26 +25,32 @@ from analysis.cli.output import (
     duration,
     print_json,
     print_table,
-    progress_bar,
     right_columns,
     say,
     say_notes,
     score_columns,
 )
-from analysis.repairs import REPAIRS, plan_repairs
+from analysis.repairs import NO_REPAIR, REPAIRS, check_repair, plan_repairs
+from pruners.errors import InputError
 from pruners.registry import described
 
 if TYPE_CHECKING:
     from analysis.recovery import RecoveryReport
     from analysis.tasks import Words
 
+USUAL = "lsq"
+
 
 def recover(
     plan: PlanFile,
     method: Annotated[
-        str,
-        typer.Option(help=f"{described(map(REPAIRS.get, plan_repairs()))}.", metavar="NAME"),
-    ] = "lsq",
+        str | None,
+        typer.Option(
+            help=f"{described(map(REPAIRS.get, plan_repairs()))}.  "
+            f"[default: that of the plan; {USUAL} where it has none]",
+            metavar="NAME",
+        ),
+    ] = None,
     samples: Annotated[
         int | None,
         typer.Option(help="Samples to evaluate.  [default: those of the plan]", metavar="N"),
@@ -67,10 +73,16 @@ def recover(
 ) -> None:
     """Repair a pruned model without training: dense, pruned and recovered side by side."""
     chosen = plan_of_file(plan)
+    if method is None:
+        method = USUAL if chosen.repair == NO_REPAIR else chosen.repair
+    check_repair(method, known=plan_repairs())
+    chosen = dataclasses.replace(chosen, repair=method)
     subject = chosen.subject
     if samples is not None:
         subject = dataclasses.replace(subject, samples=samples)
-    subject = calibrated(subject, data=calibration_data, samples=calibration_samples, repair=method)
+    subject = calibrated(
+        subject, data=calibration_data, samples=calibration_samples, repair=chosen.repair
+    )
     if device is not None:
         subject = dataclasses.replace(subject, device=device)
     if out is not None:
@@ -78,17 +90,12 @@ def recover(
     prepared = prepare_subject(subject, workspace)
     if subject.calibration_samples != chosen.subject.calibration_samples:
         say_notes(prepared.subject.notes)
-    with progress_bar() as bar:
-        task = bar.add_task(f"recovering by {method}", total=None, eta="")
-        repaired = recovery.recover_plan(
-            prepared,
-            chosen,
-            method=method,
-            progress=lambda now: bar.update(task, completed=now.done, total=now.total),
-        )
-    found = recovery.report(prepared, chosen, repaired)
+    recovered = repaired(prepared, chosen)
+    if recovered is None:
+        raise InputError("the plan prunes nothing, so there is nothing to recover")
+    found = recovery.report(prepared, chosen, recovered)
     if out is not None:
-        interop.write_recovered(prepared, repaired, out)
+        interop.write_recovered(prepared, recovered, out)
     if as_json:
         print_json({**found.to_dict(), "out": None if out is None else str(out)})
         return

@@ -1,4 +1,4 @@
-from .reduced import Gaps, ReducedEvaluator, Reduction, reduction_named
+from .reduced import Gaps, ReducedEvaluator, Reduction, reduction_named, runs_in
 from .registry import PRECISIONS, Precision
 
 __all__ = [
@@ -8,4 +8,5 @@ __all__ = [
     "ReducedEvaluator",
     "Reduction",
     "reduction_named",
+    "runs_in",
 ]

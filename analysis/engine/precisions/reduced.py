@@ -49,11 +49,21 @@ class Reduction:
 BF16 = Reduction("bf16", torch.bfloat16, "ieee", 0.1)
 FP16 = Reduction("fp16", torch.float16, "ieee", 0.02)
 TF32 = Reduction("tf32", None, "tf32", 0.02, ("cuda",))
+_REDUCTIONS = {item.name: item for item in (BF16, FP16, TF32)}
 
 
 def reduction_named(name: str) -> Reduction:
     """Return one of the reduced precisions by its name."""
-    return {item.name: item for item in (BF16, FP16, TF32)}[name]
+    return _REDUCTIONS[name]
+
+
+def runs_in(evaluator: Evaluator, precision: str) -> bool:
+    """Return whether an evaluator's model and device can be asked for a precision."""
+    reduction = _REDUCTIONS.get(precision)
+    if reduction is None:
+        return True
+    kind = device_of(evaluator.model).type
+    return evaluator.is_incremental and kind in (reduction.devices or (kind,))
 
 
 class ReducedEvaluator(Evaluator):

@@ -152,12 +152,9 @@ class MapSource:
         """Return the samples at the indices."""
         inputs, labels = [], []
         for index in indices:
-            with no_exit():
-                item = self._dataset[index]
-            value, target = self._parts(item, index)
-            inputs.append(self._input(value, index))
-            if target:
-                labels.append(self._label(target[0], index))
+            value, target = self._sample(index)
+            inputs.append(value)
+            labels += target
         if len({tuple(item.shape) for item in inputs}) > 1:
             first = next(item.shape for item in inputs if item.shape != inputs[0].shape)
             raise AddressError(
@@ -166,6 +163,26 @@ class MapSource:
             )
         stacked = torch.stack(inputs) if inputs else torch.empty(0)
         return stacked, torch.tensor(labels, dtype=torch.int64) if labels else None
+
+    def _sample(self, index: int) -> tuple[Tensor, list[int]]:
+        """Read one sample and its target, if it has one.
+
+        Raises:
+            AddressError: The data set raised, or what it gave is no sample.
+        """
+        try:
+            with no_exit():
+                item = self._dataset[index]
+            value, target = self._parts(item, index)
+            return self._input(value, index), [self._label(part, index) for part in target]
+        except (AddressError, MemoryError):
+            raise
+        except Exception as error:
+            # A user's data set may raise anything.
+            count = f"; its __len__ says {self._count}" if isinstance(error, IndexError) else ""
+            raise AddressError(
+                f"{self.name!r}: reading sample {index} raised {one_line(error)}{count}"
+            ) from error
 
     def _parts(self, item: Any, index: int) -> tuple[Any, tuple[Any, ...]]:
         """Split a sample into its input and its target, if it has one."""

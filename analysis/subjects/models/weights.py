@@ -19,8 +19,6 @@ from pruners.errors import AddressError, one_line
 
 # What DataParallel and torch.compile put before every name; each may stand there more than once.
 WRAPPERS = ("module.", "_orig_mod.")
-# Usual places, of which there is nothing to say.
-USUAL = {"", "state_dict", "model", "state_dict/model", "model/state_dict"}
 # Places of averaged or second networks: taken if there is no other, or if asked for.
 SECOND = re.compile(r"ema|swa|averag|teacher|momentum|target", re.IGNORECASE)
 # What AveragedModel counts, and what profilers leave in state dicts.
@@ -37,12 +35,14 @@ class StateDict:
     Attributes:
         place: Keys that lead there, joined by ``/``; behind them what stood before every name.
         tensors: By name.
+        wrappers: What of wrappers stood before every name, and was taken off.
         others: Names there that are not part of it.
         masked: Tensors that were kept as a weight and a mask.
     """
 
     place: str
     tensors: dict[str, Tensor]
+    wrappers: str = ""
     others: tuple[str, ...] = ()
     masked: int = 0
 
@@ -127,17 +127,19 @@ def _named_as(own: Mapping[str, Tensor], found: StateDict) -> StateDict:
     """Take off what wrappers add to names, and put masks of ``prune`` into their weights."""
     left = [name for name in found.tensors if name.rpartition(".")[2] in LEFT_BEHIND]
     tensors = {n: item for n, item in found.tensors.items() if n not in left or n in own}
+    wrappers = ""
     while prefix := next((p for p in WRAPPERS if all(n.startswith(p) for n in tensors)), None):
         if not tensors:
             break
         tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
+        wrappers += prefix
     masked = 0
     for name in own:
         original, mask = f"{name}_orig", f"{name}_mask"
         if name not in tensors and {original, mask} <= tensors.keys() - own.keys():
             tensors[name] = tensors.pop(original) * tensors.pop(mask)
             masked += 1
-    return replace(found, tensors=tensors, masked=masked)
+    return replace(found, tensors=tensors, wrappers=wrappers, masked=masked)
 
 
 def _parts(own: Mapping[str, Tensor], found: StateDict) -> Iterator[StateDict]:
@@ -151,7 +153,7 @@ def _parts(own: Mapping[str, Tensor], found: StateDict) -> Iterator[StateDict]:
         part = StateDict(
             f"{found.place}/{prefix.rstrip('.')}".lstrip("/"),
             {name.removeprefix(prefix): item for name, item in inside.items()},
-            tuple(name for name in found.tensors if name not in inside),
+            others=tuple(name for name in found.tensors if name not in inside),
         )
         yield _named_as(own, part)
 
@@ -192,7 +194,7 @@ def _oddity(tensor: Tensor) -> str:
 def _misfit(model: nn.Module, path: Path, found: StateDict) -> str:
     problems = _problems(model.state_dict(), found)
     parts = [f"{kind}: {listed(names, most=LISTED)}" for kind, names in problems.items()]
-    where = f" (under {found.place})" if found.place not in USUAL else ""
+    where = f" (under {found.place})" if found.place else ""
     return f"{path}{where} does not fit {type(model).__name__}: {'; '.join(parts)}"
 
 
@@ -222,8 +224,10 @@ def _equal(one: StateDict, other: StateDict) -> bool:
 
 def _notes(chosen: StateDict, rest: list[StateDict]) -> tuple[str, ...]:
     notes = []
-    if chosen.place not in USUAL:
-        notes.append(f"The weights are those at {chosen.place} in the file.")
+    if chosen.place or chosen.wrappers:
+        at = f" at {chosen.place}" if chosen.place else ""
+        less = f", without {chosen.wrappers} before their names" if chosen.wrappers else ""
+        notes.append(f"The weights are those{at} in the file{less}.")
     if chosen.masked:
         count = plural(chosen.masked, "tensor")
         notes.append(f"The masks of torch.nn.utils.prune on {count} are kept as zeros.")

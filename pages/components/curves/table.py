@@ -8,11 +8,12 @@ import pandas as pd
 import streamlit as st
 
 from analysis.comparison import Variant, label, side_by_side
-from analysis.curves import CURVE, sparklines
+from analysis.curves import CURVE, GroupSize, by_rank, sparklines
 from analysis.records import RunRow
 from analysis.tasks import Words
 from pages.components.state import session, tolerance, url_state
 from pages.components.widgets import charts, formatting
+from pruners.criteria import label_of
 
 # Columns of the compared variant.
 TOLERATED, HALF = "tolerated, compared", "drop at 50 %, compared"
@@ -36,20 +37,23 @@ def draw(
         criterion: Whose rows.
         other: The compared variant, if any.
     """
-    rows = table[table["criterion"] == criterion].reset_index(drop=True)
+    rows = by_rank(table[table["criterion"] == criterion]).reset_index(drop=True)
     words = tolerance.words_of(run.spec.subject.task)
     lines = sparklines(points, criterion=criterion, scale=words.drop_scale)
+    sizes = session.groups(run)
     shown = pd.DataFrame(
         {
             "layer": rows["layer"],
+            "with": [_others(sizes.get(str(name))) for name in rows["layer"]],
+            "rank": rows["rank"],
             "curve": [lines.get(str(name), []) for name in rows["layer"]],
-            "tolerated": rows["tolerated"],
+            "tolerated": rows["tolerated"] * 100,
             "interval": [
                 formatting.percent_range(low, high, digits=1)
                 for low, high in zip(rows["low"], rows["high"], strict=True)
             ],
-            "rank": rows["rank"],
             "drop at 50 %": rows["drop_half"] * words.drop_scale,
+            "takes": [_takes(sizes.get(str(name))) for name in rows["layer"]],
             "units": rows["total"],
             "samples": rows["samples"],
         }
@@ -57,11 +61,15 @@ def draw(
     config = _config(words)
     if other is not None:
         theirs = _rows_of_variant(rows, other)
-        shown.insert(4, TOLERATED, theirs["tolerated"])
-        shown.insert(7, HALF, theirs["drop_half"] * words.drop_scale)
+        place = list(shown.columns).index("interval") + 1
+        shown.insert(place, TOLERATED, theirs["tolerated"] * 100)
+        shown.insert(place + 2, HALF, theirs["drop_half"] * words.drop_scale)
         config |= _config_of_variant(other.name, words)
     st.subheader("Ranking", anchor=False)
-    st.caption("Layers with overlapping intervals are tied: they share a range of ranks.")
+    st.caption(
+        "Rank 1 tolerates most and stands first. Layers with overlapping intervals are tied: they "
+        "share a range of ranks. A drop above zero is a loss."
+    )
     st.dataframe(
         shown,
         hide_index=True,
@@ -69,8 +77,53 @@ def draw(
         on_select=lambda: _pick_row(shown),
         selection_mode="single-row",
         column_config=config,
-        alt=f"What each layer tolerates by {criterion}",
+        alt=f"What each layer tolerates by {label_of(criterion)}",
     )
+
+
+def draw_blocks(run: RunRow, folded: pd.DataFrame, *, criterion: str) -> None:
+    """Draw what the groups of each block tolerate; a row opens its block.
+
+    Args:
+        run: The run.
+        folded: What `analysis.curves.fold_tolerated` returned.
+        criterion: Whose rows.
+    """
+    rows = folded[folded["criterion"] == criterion]
+    rows = rows.sort_values(["median", "least"], ascending=False, kind="stable")
+    shown = pd.DataFrame(
+        {
+            "layer": rows["layer"],
+            "groups": rows["groups"],
+            "median": rows["median"] * 100,
+            "range": [
+                formatting.percent_range(least, most, digits=1)
+                for least, most in zip(rows["least"], rows["most"], strict=True)
+            ],
+            "fragile": rows["fragile"],
+        }
+    ).reset_index(drop=True)
+    st.subheader("Ranking by block", anchor=False)
+    st.caption("The most tolerant block first, by the median of its groups. A row opens its block.")
+    st.dataframe(
+        shown,
+        hide_index=True,
+        key="curves_blocks",
+        on_select=lambda: _open_row(shown),
+        selection_mode="single-row",
+        column_config={
+            "layer": st.column_config.TextColumn("Block", pinned=True),
+            "groups": "Groups",
+            "median": _share_column("Tolerated, median"),
+            "range": "Least to most",
+            "fragile": "Most fragile group",
+        },
+        alt=f"What the groups of each block of {run.run_id} tolerate by {label_of(criterion)}",
+    )
+
+
+def offer_points(run: RunRow, points: pd.DataFrame) -> None:
+    """Offer the points as a file."""
     st.download_button(
         "Download all points (CSV)",
         lambda: points.to_csv(index=False),
@@ -82,29 +135,45 @@ def draw(
     )
 
 
+def _others(size: GroupSize | None) -> str:
+    """Return the layers that lose channels with the one that names the group."""
+    return "" if size is None else formatting.listed(size.layers[1:], most=3)
+
+
+def _takes(size: GroupSize | None) -> str:
+    return "" if size is None else formatting.percent(size.params, digits=1)
+
+
+def _share_column(label: str) -> Any:
+    return st.column_config.ProgressColumn(label, format="%.1f %%", min_value=0, max_value=100)
+
+
 def _config(words: Words) -> dict[str, Any]:
     return {
         "layer": st.column_config.TextColumn("Layer", pinned=True),
         "curve": st.column_config.LineChartColumn(
-            f"Drop ({words.drop_unit}) over ratio" if words.drop_unit else "Drop over ratio",
+            "Curve",
             width="small",
+            help=f"Drop ({words.drop_unit}) over ratio" if words.drop_unit else "Drop over ratio",
         ),
-        "tolerated": st.column_config.ProgressColumn(
-            "Tolerated", format="percent", min_value=0, max_value=1
+        "with": st.column_config.TextColumn(
+            "Together with", width="medium", help="Layers that lose the same channels: one group."
+        ),
+        "tolerated": _share_column("Tolerated"),
+        "takes": st.column_config.TextColumn(
+            "Takes", help="Share of the parameters that removing the whole group saves."
         ),
         "interval": "95 % interval",
         "rank": "Rank",
         "drop at 50 %": st.column_config.NumberColumn("Drop at 50 %", format=_drop_format(words)),
-        "units": "Units",
+        "units": st.column_config.NumberColumn("Units", format="localized"),
         "samples": st.column_config.NumberColumn("Samples", format="localized"),
     }
 
 
 def _config_of_variant(name: str, words: Words) -> dict[str, Any]:
     return {
-        TOLERATED: st.column_config.ProgressColumn(
-            f"Tolerated, {name}", format="percent", min_value=0, max_value=1
-        ),
+        TOLERATED: _share_column(f"Tolerated, {name}"),
         HALF: st.column_config.NumberColumn(f"Drop at 50 %, {name}", format=_drop_format(words)),
     }
 
@@ -131,7 +200,7 @@ def both_curves(run: RunRow, points: pd.DataFrame, other: Variant) -> None:
     words = tolerance.words_of(run.spec.subject.task)
     both = side_by_side(points, session.points(other.run))
     mine = label(run.spec, other.field)
-    shown = pd.DataFrame({"removed": both["ratio_achieved"], "kept": both["kept"]})
+    shown = pd.DataFrame({"removed": both["ratio_achieved"] * 100, "kept": both["kept"]})
     ends = ((mine, ""), (other.name, "_beside"))
     for what in ("accuracy_drop", "drop_low", "drop_high"):
         for name, end in ends:
@@ -142,7 +211,7 @@ def both_curves(run: RunRow, points: pd.DataFrame, other: Variant) -> None:
         key="curves_both",
         file_name=f"beside-{run.run_id}",
         column_config={
-            "removed": st.column_config.NumberColumn(format="percent"),
+            "removed": st.column_config.NumberColumn(format="%.1f %%"),
             **dict.fromkeys(shown.columns[2:], drops),
         },
     )
@@ -152,3 +221,9 @@ def _pick_row(shown: pd.DataFrame) -> None:
     rows = st.session_state["curves_table"]["selection"]["rows"]
     if rows:
         url_state.put("layer", str(shown["layer"].iloc[rows[0]]))
+
+
+def _open_row(shown: pd.DataFrame) -> None:
+    rows = st.session_state["curves_blocks"]["selection"]["rows"]
+    if rows:
+        url_state.put("block", str(shown["layer"].iloc[rows[0]]))

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-import fnmatch
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from analysis import comparison, figures
-from analysis.comparison import Advice, Variant, advise, leading
-from analysis.curves import add_not_prunable, criteria_of, layer_order, metrics, resolution
+from analysis import figures
+from analysis.comparison import Advice, Variant, advise
+from analysis.curves import (
+    DROP,
+    add_not_prunable,
+    criteria_of,
+    fold_points,
+    fold_tolerated,
+    metrics,
+    not_prunable,
+    resolution,
+)
 from analysis.records import RunRow
+from analysis.sentences import capital
 from analysis.snippets import read_curves
+from pages.components.curves import blocks, focus
 from pages.components.curves import table as curves_table
-from pages.components.state import Session, session, subject_cache, tolerance, url_state
+from pages.components.state import Session, session, tolerance, url_state
 from pages.components.widgets import charts, code, formatting, job, refreshed, variant_switch
-from pruners.criteria import CRITERIA
+from pruners.criteria import label_of
 
 VIEWS = ("Curves", "Matrix", "Ranking", "Opportunities")
 SHOWN = 6
@@ -40,7 +50,7 @@ def draw(current: Session) -> None:
             "Criterion",
             names,
             kind="segmented" if len(names) <= charts.SEGMENTS else "selectbox",
-            format_func=lambda name: CRITERIA.get(name).label,
+            format_func=label_of,
             width="content" if len(names) <= charts.SEGMENTS else 260,
         )
         known = metrics(run.spec.subject.task)
@@ -48,7 +58,7 @@ def draw(current: Session) -> None:
             "metric",
             "Metric",
             list(known),
-            format_func=lambda name: known[name].label.capitalize(),
+            format_func=lambda name: capital(known[name].label),
             width=230,
         )
         tolerance.ask(run.spec.subject.task, width=150, help="that you accept.")
@@ -78,35 +88,25 @@ def _views(run_id: str, found: Sequence[Variant], was_live: bool) -> None:
         return
     if run.is_live:
         st.caption(f"{job.badge(run)} {job.line(run)}. Curves sharpen with every batch.")
-    chosen = _filtered(points)
+    chosen = blocks.filtered(points)
     if chosen.empty:
-        st.info(
-            f"No layer matches `{url_state.value('layers')}`.", icon=":material/filter_list_off:"
-        )
-        st.button("Clear filter", on_click=_clear_filter)
+        blocks.say_nothing_matches()
         return
     _advice(run, chosen)
-    main, side = st.columns([3, 2], gap="medium")
+    folded = blocks.draw(points, chosen)
+    main, side = charts.beside(3, 2)
     table = session.tolerated(run, tolerance=_tolerance(run))
     shown = table[table["layer"].isin(set(chosen["layer"]))]
     with main:
-        _view(run, chosen, shown, other)
+        _view(run, chosen, shown, other, folded)
     with side:
-        _focus(run, points, table, found)
-    curves_table.draw(run, chosen, shown, criterion=_criterion(chosen), other=other)
-
-
-def _filtered(points: pd.DataFrame) -> pd.DataFrame:
-    pattern = str(url_state.value("layers")).strip()
-    if not pattern:
-        return points
-    wanted = pattern if any(mark in pattern for mark in "*?[") else f"*{pattern}*"
-    layers = [name for name in layer_order(points) if fnmatch.fnmatchcase(name, wanted)]
-    return points[points["layer"].isin(layers)]
-
-
-def _clear_filter() -> None:
-    url_state.put("layers", "")
+        focus.draw(run, points, table, found, criterion=_criterion(points))
+    criterion = _criterion(chosen)
+    if folded:
+        curves_table.draw_blocks(run, fold_tolerated(shown, folded), criterion=criterion)
+    else:
+        curves_table.draw(run, chosen, shown, criterion=criterion, other=other)
+    curves_table.offer_points(run, chosen)
 
 
 def _criterion(points: pd.DataFrame) -> str:
@@ -119,110 +119,145 @@ def _tolerance(run: RunRow) -> float:
     return tolerance.accepted(run.spec.subject.task)
 
 
-def _metric(run: RunRow) -> str:
-    known = metrics(run.spec.subject.task)
-    chosen = str(url_state.value("metric"))
-    return chosen if chosen in known else next(iter(known))
+def _pick(folded: Mapping[str, str]) -> Callable[[Sequence[Any]], None]:
+    """Return what a click does: a block is opened, a layer comes into focus."""
 
+    def picked(values: Sequence[Any]) -> None:
+        name = str(values[0])
+        is_block = name in folded.values() and name not in folded
+        url_state.put("block" if is_block else "layer", name)
 
-def focus_layer(points: pd.DataFrame) -> str:
-    """Return the layer in focus; the first one if none was picked."""
-    layers = layer_order(points)
-    return url_state.value("layer") if url_state.value("layer") in layers else layers[0]
-
-
-def _pick(values: Sequence[Any]) -> None:
-    url_state.put("layer", str(values[0]))
+    return picked
 
 
 def _highlighted(points: pd.DataFrame, table: pd.DataFrame, criterion: str) -> list[str]:
     """Return the layer in focus and the most fragile ones, for colour."""
     rows = table[table["criterion"] == criterion].sort_values("tolerated", kind="stable")
-    focus = focus_layer(points)
-    others = [str(name) for name in rows["layer"] if name != focus]
-    return [focus, *others[: SHOWN - 1]]
+    chosen = focus.layer_of(points)
+    others = [str(name) for name in rows["layer"] if name != chosen]
+    return [chosen, *others[: SHOWN - 1]]
 
 
-def _view(run: RunRow, points: pd.DataFrame, table: pd.DataFrame, other: Variant | None) -> None:
+def _view(
+    run: RunRow,
+    points: pd.DataFrame,
+    table: pd.DataFrame,
+    other: Variant | None,
+    folded: Mapping[str, str],
+) -> None:
     view, criterion = str(url_state.value("view")), _criterion(points)
     figure = charts.kept(
-        lambda: _figure(run, points, table, other),
+        lambda: _figure(run, points, table, other, folded),
         "curves",
         *session.stamp(run),
         view,
         criterion,
-        _metric(run),
+        focus.metric_of(run),
         _tolerance(run),
-        focus_layer(points),
+        focus.layer_of(points),
         url_state.value("layers"),
-        session.identity(run.spec.subject),
-        _stamp(other),
+        url_state.value("block"),
+        url_state.value("reach"),
+        session.inventory(run) is None,
+        focus.stamp(other),
     )
-    charts.show(figure, key=f"curves_{view}", on_pick=_pick, file_name=f"{view}-{run.run_id}")
+    file_name = f"{view}-{run.run_id}"
+    charts.show(figure, key=f"curves_{view}", on_pick=_pick(folded), file_name=file_name)
+    text = _explanation(run, points, other, folded)
+    if view in ("Curves", "Matrix") and focus.metric_of(run) == DROP:
+        charts.reach_switch(text)
+    else:
+        st.caption(text)
+
+
+def _explanation(
+    run: RunRow, points: pd.DataFrame, other: Variant | None, folded: Mapping[str, str]
+) -> str:
+    """Say how to read the chart."""
+    view, words = url_state.value("view"), tolerance.words_of(run.spec.subject.task)
+    layer = focus.layer_of(points)
     if view == "Curves":
-        words = tolerance.words_of(run.spec.subject.task)
-        st.caption(
-            f"Colour: the layer in focus and the {SHOWN - 1} most fragile; grey: all others. "
-            f"Bands are 95 % intervals; drops under about "
-            f"{formatting.size_of_drop(resolution(points), words)} cannot be told from none."
-            + (f" Thin, with hollow marks: {focus_layer(points)}, {other.name}." if other else "")
+        smallest = formatting.drop(resolution(points), words)
+        beside = f" Thin, with hollow marks: {layer}, {other.name}." if other else ""
+        return (
+            f"A drop above zero is a loss. Colour: the layer in focus, broad, and the {SHOWN - 1} "
+            "most fragile; each layer keeps its colour. Bands are 95 % intervals; drops under "
+            f"about {smallest} cannot be told from none.{beside}"
         )
-
-
-def _stamp(other: Variant | None) -> Hashable:
-    return other and (other.name, *session.stamp(other.run))
-
-
-def _compared_curves(
-    run: RunRow, other: Variant | None, *, layer: str, criterion: str
-) -> figures.ComparedCurves | None:
-    """Return the one curve that is drawn beside a chart's own: more would be a tangle."""
-    if other is None:
-        return None
-    points = session.points(other.run)
-    return figures.ComparedCurves(
-        points[(points["layer"] == layer) & (points["criterion"] == criterion)],
-        name=other.name,
-        present=comparison.label(run.spec, other.field),
+    if view == "Matrix":
+        rows = (
+            "A row is a block, with the drop of its group that loses most; behind its name the "
+            "number of groups. A click opens it."
+            if folded
+            else "A row is a group of layers, in execution order; a click brings it into focus."
+        )
+        return f"{rows} A drop above zero is a loss."
+    if view == "Ranking":
+        rows = (
+            "A row is a block, from its least to its most tolerant group; a click opens it."
+            if folded
+            else "Rank 1 tolerates most. Groups whose intervals overlap are tied: they share ranks."
+        )
+        return f"Tolerated: the largest fraction that costs no more than the tolerance. {rows}"
+    return (
+        "Height: the share of the parameters that removing the whole group saves, with the weights "
+        "that read it; area of a bubble: likewise its share of the MACs. Neighbours share weights, "
+        "so that shares do not add up. Names are left out where they would cover each other; "
+        "hovering names all."
     )
 
 
 def _figure(
-    run: RunRow, points: pd.DataFrame, table: pd.DataFrame, other: Variant | None
+    run: RunRow,
+    points: pd.DataFrame,
+    table: pd.DataFrame,
+    other: Variant | None,
+    folded: Mapping[str, str],
 ) -> go.Figure:
     criterion, theme, view = _criterion(points), charts.theme(), url_state.value("view")
-    metric, accepted = _metric(run), _tolerance(run)
+    metric, accepted = focus.metric_of(run), _tolerance(run)
     if view == "Curves":
         return figures.sensitivity_curves(
             points,
             criterion=criterion,
             highlight=_highlighted(points, table, criterion),
+            focus=focus.layer_of(points),
             metric_name=metric,
             task=run.spec.subject.task,
             tolerance=accepted,
-            compared=_compared_curves(run, other, layer=focus_layer(points), criterion=criterion),
+            compared=focus.compared_curves(
+                run, other, layer=focus.layer_of(points), criterion=criterion
+            ),
+            order=session.layer_places(run),
+            zoom=charts.is_zoomed(),
             theme=theme,
         )
     if view == "Matrix":
         return figures.sensitivity_matrix(
-            points,
+            fold_points(points, folded) if folded else points,
             criterion=criterion,
             metric_name=metric,
             task=run.spec.subject.task,
             tolerance=accepted,
+            notes=blocks.counts(folded),
+            zoom=charts.is_zoomed(),
             theme=theme,
+        )
+    if view == "Ranking" and folded:
+        return figures.block_ranking(
+            fold_tolerated(table, folded), criterion=criterion, theme=theme
         )
     if view == "Ranking":
         complete = add_not_prunable(table, _reasons(run))
         return figures.ranking(complete, criterion=criterion, theme=theme)
-    shares, sizes = _sizes(run)
-    return figures.opportunity(table, criterion=criterion, shares=shares, sizes=sizes, theme=theme)
+    return figures.opportunity(table, criterion=criterion, sizes=session.groups(run), theme=theme)
 
 
 def _advice(run: RunRow, points: pd.DataFrame) -> None:
     """Say what the curves say to do first, each sentence with its evidence."""
-    shares, _ = _sizes(run)
-    key = (*session.stamp(run), url_state.value("layers"), bool(shares))
+    shares = {name: item.params for name, item in session.groups(run).items()}
+    filters = (url_state.value("layers"), url_state.value("block"))
+    key = (*session.stamp(run), *filters, bool(shares))
     said = _advised(key, _tolerance(run), run.spec.subject.task, points, shares)[:ADVICE]
     if not said:
         return
@@ -244,75 +279,9 @@ def _advised(
 
 
 def _reasons(run: RunRow) -> dict[str, str]:
-    return subject_cache.not_prunable(run.spec.subject, run.spec.granularity)
-
-
-def _sizes(run: RunRow) -> tuple[dict[str, float], dict[str, int]]:
-    return subject_cache.shares(run.spec.subject)
-
-
-def _focus(
-    run: RunRow, points: pd.DataFrame, table: pd.DataFrame, found: Sequence[Variant]
-) -> None:
-    layers = layer_order(points)
-    with st.container(border=True):
-        with st.container(horizontal=True):
-            url_state.choice("layer", "Layer in focus", layers)
-            variant_switch.choose_compared(found)
-        other = variant_switch.compared_variant(found)
-        layer = focus_layer(points)
-        metric, accepted = _metric(run), _tolerance(run)
-        rows = table[table["layer"] == layer]
-        names = leading(rows, most=charts.SERIES, first=(_criterion(points),))
-        compared = _compared_curves(run, other, layer=layer, criterion=_criterion(points))
-        figure = charts.kept(
-            lambda: figures.focus_curves(
-                points[points["criterion"].isin(names)],
-                layer=layer,
-                metric_name=metric,
-                task=run.spec.subject.task,
-                tolerance=accepted,
-                criteria=charts.series(run.spec.criteria, names),
-                compared=compared,
-                theme=charts.theme(),
-            ),
-            "focus",
-            *session.stamp(run),
-            layer,
-            metric,
-            accepted,
-            *names,
-            _stamp(other),
-        )
-        charts.show(figure, key="curves_focus", file_name=f"{layer}-{run.run_id}")
-        for row in rows[rows["criterion"].isin(names)].to_dict("records"):
-            st.markdown(_sentence(row, compared.present if compared else ""))
-        if other is not None:
-            _say_compared(run, points[points["layer"] == layer], _criterion(points), other)
-        if len(names) < len(rows):
-            st.caption(
-                f"The chosen criterion and those that tolerate most here, of {len(rows)}; "
-                "Compare shows all."
-            )
-
-
-def _say_compared(run: RunRow, points: pd.DataFrame, criterion: str, other: Variant) -> None:
-    """Say what the layer in focus tolerates in the variant, and offer both point by point."""
-    table = session.tolerated(other.run, tolerance=_tolerance(run))
-    same = table["layer"].isin(points["layer"]) & (table["criterion"] == criterion)
-    for row in table[same].to_dict("records"):
-        st.markdown(_sentence(row, other.name))
-    curves_table.both_curves(run, points[points["criterion"] == criterion], other)
-
-
-def _sentence(row: dict[Any, Any], which: str) -> str:
-    name = f"**{CRITERIA.get(str(row['criterion'])).label}**"
-    if row["status"] != "measured":
-        return f"{name}: {row['reason']}"
-    end = ", the end of the grid" if row["open_end"] else ""
-    return (
-        f"{name}{which and f', {which},'} tolerates "
-        f"**{formatting.percent(row['tolerated'], digits=1)}** "
-        f"({formatting.percent_range(row['low'], row['high'], digits=1)}){end}; "
-        f"{formatting.thousands(row['kept'])} of {formatting.thousands(row['total'])} stay"
-    )
+    """Return why layers cannot be pruned, where the view is of all of them."""
+    found = session.inventory(run)
+    is_filtered = url_state.value("layers") or url_state.value("block") not in ("", blocks.EVERY)
+    if found is None or is_filtered or run.spec.granularity != "channel":
+        return {}
+    return not_prunable(found)

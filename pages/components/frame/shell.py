@@ -8,12 +8,23 @@ import streamlit as st
 
 from analysis.evaluation import LoadedSubject
 from analysis.records import SubjectSpec
+from analysis.sentences import capital
 from pages.components.frame import browser
 from pages.components.frame.logo import draw, icon
 from pages.components.frame.token_gate import require_token
 from pages.components.plan import sidebar
 from pages.components.state import Session, check, session, subjects, url_state
-from pages.components.widgets import PAGES, Page, formatting, job, no_subject, sections
+from pages.components.widgets import (
+    PAGES,
+    Page,
+    formatting,
+    guarded,
+    job,
+    no_subject,
+    ribbon,
+    sections,
+)
+from pruners.errors import PruneScopeError
 
 # State of the subject -> badge.
 CHECKS = {
@@ -59,10 +70,50 @@ def frame(title: str) -> Session:
     if current.broken:
         _broken_link(current)
         st.stop()
+    if page.needs != "nothing":
+        _end_check()
+        _say_doubts(current)
     if page.needs != "nothing" and current.spec is None:
         no_subject(page)
         st.stop()
     return current
+
+
+def _end_check() -> None:
+    """End the check that was under way when the Setup page was left: its subject is meant."""
+    last = check.last()
+    if last is None or last.state == "failed" or last.spec is None:
+        return
+    title = formatting.escaped(formatting.title_of_subject(last.spec))
+    with guarded("The subject cannot be used"):
+        try:
+            with st.spinner(f"Checking {title}", show_time=True):
+                subject = session.loaded(last.spec)
+                if subject.prepared.subject.evaluation is not None:
+                    subject.baseline()
+        except PruneScopeError as error:
+            check.fail(last.spec, str(error))
+        else:
+            session.choose_subject(last.spec)
+            check.end()
+    if check.last() is last:
+        # What was not foreseen has been shown.
+        check.end()
+    else:
+        # The sidebar was drawn before.
+        st.rerun()
+
+
+def _say_doubts(current: Session) -> None:
+    """Say in words, above the numbers, what makes all of them meaningless, and what failed."""
+    last = check.last()
+    if last is not None and last.state == "failed" and last.spec is not None:
+        title = formatting.escaped(formatting.title_of_subject(last.spec))
+        ribbon(f"{title} cannot be used: {last.reason}", icon="error")
+    subject = None if current.spec is None else subjects().peek(current.spec)
+    for doubt in () if subject is None else subject.doubts():
+        if DOUBTS[doubt.kind] == "red":
+            ribbon(f"**{doubt.kind.capitalize()}.** {doubt.text}", icon="warning")
 
 
 def _navigation(current: Session) -> None:
@@ -163,7 +214,9 @@ def _share(_: Session) -> None:
 
 
 def _broken_link(current: Session) -> None:
-    st.error(current.broken, title="This link cannot be followed", icon=":material/link_off:")
+    st.error(
+        capital(current.broken), title="This link cannot be followed", icon=":material/link_off:"
+    )
     recent = current.store.runs.all()[:5]
     with st.container(horizontal=True):
         st.button("Start fresh", type="primary", on_click=session.start_fresh, key="broken_fresh")

@@ -10,6 +10,7 @@ from analysis.allocation import GOALS, STRATEGIES, budgets
 from analysis.evaluation import LoadedSubject
 from analysis.plans import USUAL, require_fit, rounded
 from analysis.records import Plan, Recipe
+from analysis.sentences import capital
 from analysis.tasks import Words
 from pages.components.state import Session, plan_state, tolerance
 from pages.components.widgets import formatting, problem
@@ -140,7 +141,7 @@ def _message() -> None:
         return
     feasible, message, unmeasured = said
     if message and not feasible:
-        st.warning(message, icon=":material/warning:")
+        st.warning(capital(message), icon=":material/warning:")
     elif message:
         st.caption(f":material/check: {message}")
     if unmeasured:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from analysis.evaluation import LiveResult, LoadedSubject
-from analysis.plans import Prediction
-from analysis.records import Plan
+from analysis.evaluation import LiveResult, LoadedSubject, RepairState
+from analysis.plans import Prediction, pruned_entries
+from analysis.records import Plan, Progress
+from analysis.repairs import NO_REPAIR
 from analysis.subjects import Subject
 from analysis.tasks import Task
 from pages.components.widgets import formatting
@@ -19,52 +24,123 @@ from pages.components.widgets import formatting
 REDRAW_SECONDS = 0.15
 
 
-def label(subject: Subject) -> str:
+def label(subject: Subject, plan: Plan) -> str:
     """Return what the card is called."""
     if subject.evaluation is None or subject.has_labels:
-        return f"Measured {subject.task.words.label}"
-    return "Same answer as dense" if subject.task.right else "Agreement with dense"
+        name = f"Measured {subject.task.words.label}"
+    else:
+        name = "Same answer as dense" if subject.task.right else "Agreement with dense"
+    return f"{name} after {plan.repair}" if is_repaired(plan) else name
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """How far the measurement of a plan is.
+
+    Attributes:
+        raw: Without the plan's repair; None before the first batch.
+        repaired: With it; None before its first batch, and where nothing is repaired.
+        progress: Of the repair, while it is under way.
+    """
+
+    raw: LiveResult | None = None
+    repaired: LiveResult | None = None
+    progress: Progress | None = None
+
+
+def is_repaired(plan: Plan) -> bool:
+    """Return whether there is something to repair, and the plan says how."""
+    return plan.repair != NO_REPAIR and bool(pruned_entries(plan))
+
+
+def known(subject: LoadedSubject, plan: Plan) -> Measured:
+    """Return what was measured of a plan before."""
+    repaired = subject.known_repaired(plan) if is_repaired(plan) else None
+    return Measured(subject.known(plan), repaired)
 
 
 def show(
-    result: LiveResult | None,
+    found: Measured,
     slot: DeltaGenerator,
     note: DeltaGenerator,
     subject: Subject,
+    plan: Plan,
     predicted: Prediction | None = None,
 ) -> None:
-    """Draw one state of the measurement, None before the first batch.
+    """Draw one state of the measurement.
 
-    The note always has its line: were it to come and go with each measurement, the table below
-    would move by a row, and a click that is under way would hit the wrong layer.
+    The card is of the model that Evaluate measures and Export writes: the repaired one, where the
+    plan repairs. The note always has its lines: were they to come and go with each measurement, the
+    table below would move by a row, and a click that is under way would hit the wrong layer.
     """
+    repairs = is_repaired(plan)
     with slot.container(height="stretch"):
-        _metric(result, subject)
-    if result is None:
-        note.caption("Measuring live.")
-        return
-    surprise = ""
-    if predicted is not None and result.is_final and predicted.is_contradicted(result.interval):
+        if repairs and found.repaired is None:
+            _pending(found, subject, plan)
+        else:
+            _metric(found.repaired if repairs else found.raw, subject, plan)
+    note.caption("  \n".join(_lines(found, subject.task, plan, predicted)))
+
+
+def _lines(
+    found: Measured, task: Task, plan: Plan, predicted: Prediction | None
+) -> tuple[str, ...]:
+    raw, surprise = found.raw, ""
+    if raw and raw.is_final and predicted and predicted.is_contradicted(raw.interval):
         surprise = (
             " :orange[:material/warning:] Outside of what the curves predict: these layers do not "
             "add up. Trust the measurement."
         )
-    note.caption(f"Measured live: {caption(result, subject.task)}.{surprise}")
+    if not is_repaired(plan):
+        line = "Measuring." if raw is None else f"Measured live: {caption(raw, task)}.{surprise}"
+        return (line,) if plan.repair == NO_REPAIR else (line, "Nothing to repair yet.")
+    if raw is None:
+        first = "Before the repair: measuring."
+    else:
+        first = (
+            f"Before the repair: **{formatting.score(raw.accuracy, task.words)}** "
+            f"(drop {formatting.drop(raw.drop, task.words)}), {caption(raw, task)}.{surprise}"
+        )
+    if found.repaired is None:
+        return first, f"After {plan.repair}: {_step(found)}."
+    return first, f"After {plan.repair}: {caption(found.repaired, task)}."
 
 
-def _metric(result: LiveResult | None, subject: Subject) -> None:
+def _step(found: Measured) -> str:
+    if found.progress is None:
+        return "repairing" if found.raw is not None and found.raw.is_final else "to come"
+    now = found.progress
+    return f"repairing, {now.done} of {now.total} {now.unit}"
+
+
+def _pending(found: Measured, subject: Subject, plan: Plan) -> None:
+    share = (
+        ""
+        if found.progress is None
+        else f" {formatting.percent(found.progress.fraction, digits=0)}"
+    )
+    st.metric(
+        label(subject, plan),
+        f"repairing{share}" if found.raw is not None else "measuring",
+        help=f"The plan's model is being repaired by {plan.repair}.",
+        border=True,
+        height="stretch",
+    )
+
+
+def _metric(result: LiveResult | None, subject: Subject, plan: Plan) -> None:
     task = subject.task
     if result is None:
-        st.metric(label(subject), "measuring", border=True, height="stretch")
+        st.metric(label(subject, plan), "measuring", border=True, height="stretch")
         return
-    low, high = -result.interval.high, -result.interval.low
+    low, high = result.interval.low, result.interval.high
     st.metric(
-        label(subject),
+        label(subject, plan),
         formatting.score(result.accuracy, task.words),
-        **formatting.score_card(-result.drop, task.words),
-        delta_description=f"({formatting.gain_range(low, high, task.words)})",
-        help="Change against the dense model on the same samples, with its 95 % interval. "
-        + caption(result, task),
+        **formatting.drop_card(result.drop, task.words),
+        delta_description=f"({formatting.drop_range(low, high, task.words)})",
+        help="Drop against the dense model on the same samples, with its 95 % interval; above zero "
+        "it is a loss. " + caption(result, task),
         border=True,
         height="stretch",
     )
@@ -85,19 +161,42 @@ def stream(
     note: DeltaGenerator,
     predicted: Prediction | None = None,
 ) -> None:
-    """Measure a plan and redraw after each batch; call last on a page.
+    """Measure a plan, repair and measure it again, and redraw meanwhile; call last on a page.
 
     An edit that arrives meanwhile ends this at the next redraw; what other sessions measure goes
     on.
     """
     drawn, studied = -math.inf, subject.prepared.subject
+    found = Measured()
     try:
-        for result in subject.measure(plan):
-            now = time.monotonic()
-            if result.is_final or now - drawn >= REDRAW_SECONDS:
-                show(result, slot, note, studied, predicted)
-                drawn = now
+        with closing(_states(subject, plan)) as states:
+            for found, is_last in states:
+                now = time.monotonic()
+                if is_last or now - drawn >= REDRAW_SECONDS:
+                    show(found, slot, note, studied, plan, predicted)
+                    drawn = now
     except Exception:
-        slot.metric(label(studied), formatting.DASH, border=True, height="stretch")
-        note.caption("Not measured; the reason is at the end of this page.")
+        slot.metric(label(studied, plan), formatting.DASH, border=True, height="stretch")
+        lines = _lines(found, studied.task, plan, predicted) if found.raw else ()
+        note.caption(
+            "  \n".join([*lines[:1], "Not measured; the reason is at the end of this page."])
+        )
         raise
+
+
+def _states(subject: LoadedSubject, plan: Plan) -> Generator[tuple[Measured, bool], None, None]:
+    """Yield states of the measurement, and whether a stage is complete."""
+    found = known(subject, plan)
+    for raw in subject.measure(plan):
+        found = dataclasses.replace(found, raw=raw)
+        yield found, raw.is_final
+    if found.repaired is None and is_repaired(plan):
+        state = RepairState()
+        with closing(subject.repair(plan)) as steps:
+            for state in steps:
+                found = dataclasses.replace(found, progress=state.progress)
+                yield found, state.recovery is not None
+        assert state.recovery is not None
+        for repaired in subject.measure_repaired(plan, state.recovery):
+            found = dataclasses.replace(found, repaired=repaired)
+            yield found, repaired.is_final

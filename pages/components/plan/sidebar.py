@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass
 
 import streamlit as st
@@ -10,8 +11,12 @@ from analysis import plans
 from analysis.evaluation import Evaluation
 from analysis.records import Identity, Plan
 from analysis.recovery import Recovery
+from analysis.repairs import NO_REPAIR
 from pages.components.state import EVALUATED, Session, plan_state, subjects
 from pages.components.widgets import formatting
+
+# Each holds the tensors of its repair.
+MAX_FINISHED = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,10 +41,28 @@ class Evaluated:
         return self.plan == plan and subject is not None and subject.identity == self.identity
 
 
-def evaluated() -> Evaluated | None:
-    """Return what was measured last in this session."""
-    found: Evaluated | None = st.session_state.get(EVALUATED)
-    return found
+def evaluated(plan: Plan) -> Evaluated | None:
+    """Return what was measured of a plan; else what was measured last in this session."""
+    known = _finished().get(plan.to_json())
+    if known is not None and known.is_of(plan):
+        return known
+    last: Evaluated | None = st.session_state.get(EVALUATED)
+    return last
+
+
+def keep_evaluated(found: Evaluated) -> None:
+    """Keep what was measured: for this session, and for all that come to this plan."""
+    st.session_state[EVALUATED] = found
+    finished = _finished()
+    finished[found.plan.to_json()] = found
+    while len(finished) > MAX_FINISHED:
+        finished.popitem(last=False)
+
+
+@st.cache_resource(show_spinner=False)
+def _finished() -> OrderedDict[str, Evaluated]:
+    """Return what the sessions of this process have measured last, by plan."""
+    return OrderedDict()
 
 
 def badges(current: Session) -> dict[str, str]:
@@ -51,7 +74,7 @@ def badges(current: Session) -> dict[str, str]:
     if not pruned:
         return {}
     found = {"Plan": f":violet-badge[{formatting.plural(len(pruned), 'layer')}]"}
-    last = evaluated()
+    last = evaluated(plan)
     if last is not None:
         fresh = last.is_of(plan)
         found["Evaluate"] = (
@@ -73,7 +96,8 @@ def totals(current: Session) -> None:
         (dense_params, dense_macs), (params, macs) = subject.dense_size, subject.size(plan)
         st.markdown(
             f"**{formatting.si(params)}** of {formatting.si(dense_params)} parameters  \n"
-            f"**{formatting.si(macs)}** of {formatting.si(dense_macs)} MACs"
+            f"**{formatting.si(macs)}** of {formatting.si(dense_macs)} MACs  \n"
+            + ("not repaired" if plan.repair == NO_REPAIR else f"repaired by **{plan.repair}**")
         )
     # Not Ctrl+Z: it would undo the plan as well when a text field is edited.
     with st.container(horizontal=True):

@@ -68,8 +68,8 @@ def _shown(table: pd.DataFrame, points: pd.DataFrame, words: Words) -> pd.DataFr
             ],
             "ratio": (table["ratio"] * 100).round(2),
             "criterion": table["criterion"],
-            "achieved": table["achieved"],
-            "tolerated": table["tolerated"],
+            "achieved": table["achieved"] * 100,
+            "tolerated": table["tolerated"] * 100,
             "stay": [
                 f"{formatting.thousands(kept)} of {formatting.thousands(total)}"
                 for kept, total in zip(table["kept"], table["total"], strict=True)
@@ -88,7 +88,7 @@ def _drop(drop: float, low: float, high: float, words: Words) -> str:
         return "not measured"
     if low == high == 0:
         return formatting.DASH
-    return formatting.drop(drop, low, high, words)
+    return f"{formatting.drop(drop, words)} ({formatting.drop_range(low, high, words)})"
 
 
 def _columns(table: pd.DataFrame, current: Session) -> dict[str, Any]:
@@ -119,14 +119,14 @@ def _columns(table: pd.DataFrame, current: Session) -> dict[str, Any]:
         ),
         "achieved": st.column_config.NumberColumn(
             "Achieved",
-            format="percent",
+            format="%.1f %%",
             help="Of the units, after rounding to whole ones or to a multiple.",
         ),
         "tolerated": st.column_config.ProgressColumn(
             "Tolerated",
-            format="percent",
+            format="%.1f %%",
             min_value=0,
-            max_value=1,
+            max_value=100,
             help="Largest measured ratio within the tolerance, by this row's criterion.",
         ),
         "stay": "Units that stay",

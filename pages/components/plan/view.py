@@ -14,7 +14,7 @@ from analysis.evaluation import LoadedSubject
 from analysis.plans import Curves, Prediction, dense_accuracy, plan_table, predict_from
 from analysis.records import Plan
 from analysis.snippets import take_plan
-from pages.components.plan import fill, live, table_editor
+from pages.components.plan import fill, live, repair, table_editor
 from pages.components.state import Session, plan_state, session, subjects, tolerance, url_state
 from pages.components.widgets import charts, code, formatting, guarded, no_labels, ribbon, size_card
 
@@ -130,14 +130,17 @@ def _cards(
         size_card("MACs per sample", dense_macs, macs)
         _predicted(subject, predicted)
         slot = st.empty()
-    note = st.empty()
-    if subject.prepared.subject.evaluation is None:
-        slot.metric(
-            live.label(subject.prepared.subject), formatting.DASH, border=True, height="stretch"
-        )
+    studied = subject.prepared.subject
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        repair.choose(subject, plan, width=380)
+        with st.container(gap=None):
+            note = st.empty()
+            st.caption(repair.reason(subject, plan))
+    if studied.evaluation is None:
+        slot.metric(live.label(studied, plan), formatting.DASH, border=True, height="stretch")
         note.caption("Nothing is measured: the subject has no evaluation data.")
     else:
-        live.show(subject.known(plan), slot, note, subject.prepared.subject, predicted)
+        live.show(live.known(subject, plan), slot, note, studied, plan, predicted)
     return slot, note
 
 
@@ -159,8 +162,8 @@ def _predicted(subject: LoadedSubject, found: Prediction | None) -> None:
     st.metric(
         label,
         formatting.score(dense.accuracy - found.drop, words),
-        **formatting.score_card(-found.drop, words),
-        delta_description=f"({formatting.gain_range(-found.high, -found.low, words)})",
+        **formatting.drop_card(found.drop, words),
+        delta_description=f"({formatting.drop_range(found.low, found.high, words)})",
         help=f"Assumes: {found.assumption}. Dense: {formatting.score(dense.accuracy, words)} "
         f"({formatting.score_range(interval.low, interval.high, words)}). {_gaps(found)}",
         border=True,

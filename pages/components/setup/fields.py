@@ -8,6 +8,7 @@ from typing import Any
 
 import streamlit as st
 
+from analysis.sentences import capital
 from analysis.store import MAX_UPLOAD_BYTES, save_upload
 from analysis.subjects.fields import FACTORY, Field, find_folders, find_functions, find_matching
 from pages.components.setup.draft import NOTHING, Draft, Part
@@ -176,7 +177,7 @@ def _upload(part: Part, item: Field, key: str) -> None:
             args=(part, item, f"{key}_upload"),
         )
         if refused := st.session_state.get(f"{key}_upload_refused"):
-            st.error(refused, icon=":material/error:")
+            st.error(capital(refused), icon=":material/error:")
 
 
 def _keep(part: Part, item: Field, key: str) -> None:

@@ -7,14 +7,14 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from analysis import figures
+from analysis import curves, figures
 from analysis.evaluation import LoadedSubject
 from pages.components.widgets import charts, formatting
 
 
 def draw(subject: LoadedSubject) -> None:
     """Draw size and table of the model's layers."""
-    found = subject.inventory
+    found = subject.prepared.inventory
     with st.container(horizontal=True):
         st.metric(
             "Parameters",
@@ -47,9 +47,16 @@ def draw(subject: LoadedSubject) -> None:
         format_func=lambda name: SIZES[name],
         key="setup_size",
     )
+    rows, notes = _folded(table)
     charts.show(
-        figures.size_bars(table, value=value or "params", theme=charts.theme()), key="setup_bars"
+        figures.size_bars(rows, value=value or "params", notes=notes, theme=charts.theme()),
+        key="setup_bars",
     )
+    if notes:
+        st.caption(
+            f"{formatting.plural(len(table), 'layer')}, folded by block; behind each name its "
+            "number of layers. The table below has all of them."
+        )
     st.dataframe(_shown(table), hide_index=True, key="setup_map", column_config=COLUMNS)
 
 
@@ -63,7 +70,18 @@ COLUMNS: dict[str, Any] = {
     "group": "Group",
     "prunable": st.column_config.CheckboxColumn("Prunable"),
     "reason": "Why not",
+    "kept_in_part": "Stays in part",
 }
+
+
+def _folded(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Return the sizes by block where the layers are many, and how many each block has."""
+    blocks = curves.blocks_of(list(table["layer"]))
+    if all(name == block for name, block in blocks.items()):
+        return table, {}
+    by_block = table.assign(layer=table["layer"].map(blocks)).groupby("layer", sort=False)
+    counts = {str(name): f" ({count})" for name, count in by_block.size().items()}
+    return by_block[["params", "macs"]].sum().reset_index(), counts
 
 
 def _shown(table: pd.DataFrame) -> pd.DataFrame:

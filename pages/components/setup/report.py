@@ -10,6 +10,7 @@ import streamlit as st
 from analysis.edits import PreparedSubject
 from analysis.evaluation import Doubt, LoadedSubject
 from analysis.records import SubjectSpec
+from analysis.sentences import capital
 from analysis.snippets import inspect_subject
 from analysis.subjects import RANDOM_WEIGHTS
 from pages.components.setup import model_map, thumbnails
@@ -41,7 +42,13 @@ def draw(current: Session, sent: SubjectSpec | None) -> None:
         current: The session.
         sent: The subject of the form, when it was sent.
     """
-    spec, last = sent or current.spec, check.last()
+    last = check.last()
+    if sent is not None:
+        check.begin(sent)
+    elif last is not None and last.state == "checking":
+        # Something was clicked while the check was under way.
+        sent = last.spec
+    spec = sent or current.spec
     code.offer(inspect_subject(spec or DEMO))
     if sent is None and last is not None and last.state == "failed":
         _failed(current, last)
@@ -49,21 +56,19 @@ def draw(current: Session, sent: SubjectSpec | None) -> None:
     if spec is None:
         first_use()
         return
-    try:
-        with guarded("The subject cannot be used"):
-            is_new = subjects().peek(spec) is None
-            subject = _checked(spec)
-            if sent is not None or last is not None:
-                session.choose_subject(spec)
-                check.end()
-            if sent is not None or last is not None or is_new:
-                # The sidebar was drawn before.
-                st.rerun()
-            _overview(current, subject)
-    finally:
-        # What was not foreseen has been shown; nothing is under way any more.
-        if (last := check.last()) is not None and last.state == "checking":
+    with guarded("The subject cannot be used"):
+        is_new = subjects().peek(spec) is None
+        subject = _checked(spec)
+        if sent is not None or last is not None:
+            session.choose_subject(spec)
             check.end()
+        if sent is not None or last is not None or is_new:
+            # The sidebar was drawn before.
+            st.rerun()
+        _overview(current, subject)
+    # What was not foreseen has been shown; nothing is under way any more.
+    if (last := check.last()) is not None and last.state == "checking":
+        check.end()
 
 
 def _checked(spec: SubjectSpec) -> LoadedSubject:
@@ -79,7 +84,7 @@ def _failed(current: Session, last: check.Check) -> None:
     """Say why the last check failed, and which subject all other pages work on."""
     assert last.spec is not None
     st.error(
-        last.reason,
+        capital(last.reason),
         title=f"{formatting.escaped(formatting.title_of_subject(last.spec))} cannot be used",
         icon=":material/error:",
     )

@@ -28,9 +28,12 @@ class Check:
     reason: str = ""
 
 
-def begin() -> None:
-    """Note that a check has begun: called before anything is drawn."""
-    st.session_state[STATE] = Check("checking")
+def begin(spec: SubjectSpec | None = None) -> None:
+    """Note that a check has begun: before anything is drawn, and again with what is checked.
+
+    Whoever leaves the page has the check ended on the next one.
+    """
+    st.session_state[STATE] = Check("checking", spec)
 
 
 def fail(spec: SubjectSpec, reason: str) -> None:

@@ -12,10 +12,11 @@ from typing import Any
 
 import streamlit as st
 
-from analysis import plans
+from analysis import plans, repairs
 from analysis.edits import PreparedSubject, targets
 from analysis.plans import History
 from analysis.records import Plan
+from analysis.repairs import NO_REPAIR, Choice
 from pages.components.state.session import Session, store
 from pages.components.state.url_state import put, value
 from pruners.errors import PruneScopeError
@@ -158,16 +159,26 @@ def empty_plan(current: Session, prepared: PreparedSubject) -> Plan:
         for target in targets(prepared, granularity)
         if target.prunable
     ]
-    return plans.new_plan(
+    semantics = spec.semantics if spec else "removal"
+    plan = plans.new_plan(
         prepared.subject.spec,
         fingerprint=prepared.subject.fingerprint,
         units=units,
         criterion=spec.criteria[0] if spec else "l1",
         granularity=granularity,
         run=current.run.run_id if spec and current.run is not None else None,
-        semantics=spec.semantics if spec else "removal",
+        semantics=semantics,
         reduction=spec.reduction if spec else "mean",
     )
+    return dataclasses.replace(plan, repair=usual_repair(prepared, semantics).name)
+
+
+def usual_repair(prepared: PreparedSubject, semantics: str) -> Choice:
+    """Return the repair that new plans begin with, and why."""
+    subject = prepared.subject
+    if subject.evaluation is not None and subject.calibration is None:
+        return Choice(NO_REPAIR, "the subject has no calibration samples; Setup gives it some")
+    return repairs.usual_repair(prepared, semantics=semantics)
 
 
 def _default_granularity(prepared: PreparedSubject) -> str:

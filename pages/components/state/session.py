@@ -14,9 +14,10 @@ import pandas as pd
 import streamlit as st
 
 from analysis import curves, plans
+from analysis.curves import GroupSize
 from analysis.evaluation import LoadedSubject
 from analysis.plans import Curves
-from analysis.records import Identity, RunRow, SubjectSpec
+from analysis.records import Identity, Inventory, RunRow, SubjectSpec
 from analysis.store import Store, uploads_folder
 from analysis.subjects import roots_of_environment
 from pages.components.state.shared_subject import subject_of
@@ -131,6 +132,43 @@ def identity(spec: SubjectSpec) -> Identity | None:
 def points(run: RunRow) -> pd.DataFrame:
     """Return a run's points table, read again only when the run has moved on."""
     return _points(str(workspace()), *stamp(run))
+
+
+@st.cache_resource(show_spinner=False)
+def inventories() -> dict[tuple[str, Identity], Inventory]:
+    """Return those of this server process, by workspace and content."""
+    return {}
+
+
+def inventory(run: RunRow) -> Inventory | None:
+    """Return layers and groups of the model that a run measured, without loading it.
+
+    Runs of older programs left none: it is taken once, from the model in memory.
+    """
+    known, key = inventories(), (str(workspace()), run.identity)
+    if key not in known:
+        found = store().inventories.get(run.identity)
+        subject = subjects().peek(run.spec.subject)
+        if found is None and subject is not None and run.fingerprint and subject.is_of(run):
+            found = subject.prepared.inventory
+            store().inventories.keep(run.identity, found)
+        if found is None:
+            return None
+        known[key] = found
+    return known[key]
+
+
+def groups(run: RunRow) -> dict[str, GroupSize]:
+    """Return what stands behind each of a run's curves; empty where nobody knows."""
+    found = inventory(run)
+    return {} if found is None else curves.group_sizes(points(run), found)
+
+
+def layer_places(run: RunRow) -> list[str]:
+    """Return what curves can be of, in one order for all runs of a subject: it fixes colours."""
+    found = inventory(run)
+    known = [] if found is None else [row.layers[0] for row in found.groups if row.layers]
+    return list(dict.fromkeys([*known, *curves.layer_order(points(run))]))
 
 
 def stamp(run: RunRow) -> tuple[str, int, str]:

@@ -5,35 +5,15 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from analysis import plans
 from analysis.comparison import removed_agreement
 from analysis.evaluation import LoadedSubject, Subjects
-from analysis.records import Identity, SubjectSpec, SweepSpec
+from analysis.records import Identity, SweepSpec
 
 
 @st.cache_resource(show_spinner=False)
 def subjects() -> Subjects:
     """Return the subjects of this server process."""
     return Subjects()
-
-
-def not_prunable(spec: SubjectSpec, granularity: str) -> dict[str, str]:
-    """Return the reasons by layer of what cannot be pruned; none while it is not in memory."""
-    subject = subjects().peek(spec)
-    return {} if subject is None else plans.not_prunable(subject.prepared, granularity)
-
-
-def shares(spec: SubjectSpec) -> tuple[dict[str, float], dict[str, int]]:
-    """Return each layer's share of the parameters and its MACs; none while not in memory."""
-    subject = subjects().peek(spec)
-    if subject is None:
-        return {}, {}
-    total = subject.inventory.params
-    layers = subject.inventory.layers
-    return (
-        {layer.name: layer.params / total for layer in layers},
-        {layer.name: layer.macs for layer in layers},
-    )
 
 
 def agreement(subject: LoadedSubject, spec: SweepSpec, *, ratio: float) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from analysis.sentences import capital
 from analysis.tasks import Words, scoring_of
 from pages.components.state import url_state
 
@@ -30,5 +31,5 @@ def ask(task: str, *, width: int, help: str) -> None:
         max_value=100.0,
         step=0.25,
         width=width,
-        help=f"{words.drop_label.capitalize()} {help}",
+        help=f"{capital(words.drop_label)} {help}",
     )

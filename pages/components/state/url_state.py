@@ -21,6 +21,8 @@ from pages.components.state.shared_subject import USUAL, parameters
 
 PREFIX = "address_"
 SUBJECT = "address_subject"
+# How far charts of drops reach.
+REACHES = ("near the tolerance", "whole range")
 COMPARE_VIEWS = ("Best or tied", "Layer by layer", "Removed channels")
 
 
@@ -67,6 +69,8 @@ PARAMETERS: Mapping[str, Parameter] = {
     "view": Parameter("Curves", _one_of(("Curves", "Matrix", "Ranking", "Opportunities"))),
     "axis": Parameter("achieved", _one_of(("achieved", "asked"))),
     "layers": Parameter("", str),
+    "block": Parameter("", str),
+    "reach": Parameter(REACHES[0], _one_of(REACHES)),
     "compare": Parameter(COMPARE_VIEWS[0], _one_of(COMPARE_VIEWS)),
 }
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from analysis.edits import PreparedSubject
+from analysis.engine.precisions import runs_in
 from analysis.evaluation import LoadedSubject
 from analysis.records import SweepSpec
 from analysis.repairs import sweep_repairs
@@ -94,7 +95,7 @@ def _spec(prepared: PreparedSubject) -> SweepSpec:
             help=OPTIONS.get("layers").help + ".",
             persist_state="session",
         )
-    mode, precision, rounding = _mode(prepared.subject.spec.task)
+    mode, precision, rounding = _mode(prepared)
     semantics, repair, reduction = _methods(chosen.is_structured)
     _explain(criteria)
     return SweepSpec(
@@ -127,31 +128,36 @@ def entries_of(option: Option) -> dict[str, Entry]:
     return {entry.name: entry for entry in option.choices()} if option.choices else {}
 
 
-def explained(option: Option) -> str:
-    """Return the help of an option and of each choice."""
-    lines = [f"**{entry.label}**: {entry.help}" for entry in entries_of(option).values()]
+def explained(option: Option, offered: Sequence[Entry]) -> str:
+    """Return the help of an option and of what is offered."""
+    lines = [f"**{entry.label}**: {entry.help}" for entry in offered]
     return "  \n".join([f"{option.help}.", *lines])
 
 
-def _mode(task: str) -> tuple[str, str, str]:
+def _mode(prepared: PreparedSubject) -> tuple[str, str, str]:
     """Ask how much is measured, in which precision, and how ratios round."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         mode = _segments(OPTIONS.get("mode"))
         if MODES.get(mode).stops_early:
+            task = prepared.subject.spec.task
             tolerance.ask(task, width=150, help="that the sweep decides on.")
-        return mode, _segments(OPTIONS.get("precision")), _segments(OPTIONS.get("rounding"))
+        precision = OPTIONS.get("precision")
+        names = [name for name in entries_of(precision) if runs_in(prepared.evaluator, name)]
+        return mode, _segments(precision, names), _segments(OPTIONS.get("rounding"))
 
 
-def _segments(option: Option) -> str:
+def _segments(option: Option, names: Sequence[str] | None = None) -> str:
+    """Ask for one of the choices, of all or of some."""
     entries = entries_of(option)
+    offered = [entries[name] for name in names or entries]
     chosen = st.segmented_control(
         option.label,
-        list(entries),
+        [entry.name for entry in offered],
         default=option.default,
         required=True,
         format_func=lambda name: entries[name].label,
-        key=f"sweep_{option.name}",
-        help=explained(option),
+        key="_".join(["sweep", option.name, *(names or ())]),
+        help=explained(option, offered),
         persist_state="session",
     )
     return chosen or str(option.default)

@@ -1,17 +1,21 @@
-"""A sweep on its page: progress, first look, coverage grid, failures."""
+"""A sweep on its page: progress, curves as they grow, which points are measured, failures."""
 
 from __future__ import annotations
 
 import pandas as pd
 import streamlit as st
 
-from analysis import figures
+from analysis import curves, figures
 from analysis.curves import criteria_of
 from analysis.records import RunRow
 from analysis.snippets import run_sweep
+from analysis.tasks import scoring_of
 from pages.components.state import Session, session, tolerance
 from pages.components.widgets import charts, code, formatting, go, job, no_labels, refreshed
-from pruners.criteria import CRITERIA
+from pruners.criteria import label_of
+
+# Layers in colour.
+FRAGILE = 6
 
 
 def draw(current: Session) -> None:
@@ -43,37 +47,111 @@ def _monitor(run_id: str, was_live: bool) -> None:
     if run.samples and not run.has_labels:
         no_labels(tolerance.words_of(run.spec.subject.task))
     table = session.points(run)
+    if run.samples or (live and run.points):
+        _numbers(run, table)
     if table.empty:
         st.caption(job.nothing_yet(run))
+        if live:
+            st.skeleton(height=360)
         return
-    names = criteria_of(table)
-    chosen = _criterion(names)
-    charts.show(
-        figures.coverage_grid(
-            table,
-            criterion=chosen,
-            samples=run.total_samples,
-            theme=charts.theme(),
-        ),
-        key="sweep_grid_chart",
-        file_name=f"coverage-{run_id}",
-    )
+    chosen = _criterion(criteria_of(table))
+    _curves(run, table, chosen)
+    _coverage(run, table, chosen)
     _failures(run_id, table)
 
 
+def _curves(run: RunRow, table: pd.DataFrame, criterion: str) -> None:
+    """Draw the curves as they are by now, as the Curves page does."""
+    accepted = tolerance.accepted(run.spec.subject.task)
+    found = session.tolerated(run, tolerance=accepted)
+    rows = found[found["criterion"] == criterion].sort_values("tolerated", kind="stable")
+    figure = charts.kept(
+        lambda: figures.sensitivity_curves(
+            table,
+            criterion=criterion,
+            highlight=[str(name) for name in rows["layer"][:FRAGILE]],
+            task=run.spec.subject.task,
+            tolerance=accepted,
+            order=session.layer_places(run),
+            zoom=charts.is_zoomed(),
+            theme=charts.theme(),
+            height=400,
+        ),
+        "sweep",
+        *session.stamp(run),
+        criterion,
+        accepted,
+        charts.is_zoomed(),
+    )
+    charts.show(figure, key="sweep_chart", file_name=f"curves-{run.run_id}")
+    charts.reach_switch(
+        f"A drop above zero is a loss. Colour: the {min(FRAGILE, len(rows))} groups that tolerate "
+        "least so far; grey: all others. Bands are 95 % intervals"
+        + (" and narrow with every batch." if run.is_live else ".")
+    )
+
+
+def _coverage(run: RunRow, table: pd.DataFrame, criterion: str) -> None:
+    """Offer which points are how far."""
+    with st.expander(
+        "Which points are measured",
+        icon=":material/grid_on:",
+        key="sweep_points",
+        on_change="rerun",
+    ) as box:
+        if box.open:
+            charts.show(
+                figures.coverage_grid(
+                    table, criterion=criterion, samples=run.total_samples, theme=charts.theme()
+                ),
+                key="sweep_grid_chart",
+                file_name=f"coverage-{run.run_id}",
+            )
+
+
+def _numbers(run: RunRow, table: pd.DataFrame) -> None:
+    """Show the baseline, how long it takes, and how many points there are."""
+    with st.container(horizontal=True):
+        if run.baseline is not None and run.baseline.samples:
+            task = scoring_of(run.spec.subject.task)
+            interval = task.score_interval(run.baseline)
+            st.metric(
+                f"Dense {task.words.label}" if run.has_labels else "Reference",
+                formatting.score(task.score(run.baseline), task.words)
+                if run.has_labels
+                else "Own answers",
+                help=f"On {formatting.plural(run.baseline.samples, 'sample')}; 95 % interval "
+                f"{formatting.score_range(interval.low, interval.high, task.words)}.",
+                border=True,
+            )
+        if run.is_live:
+            left = run.eta_seconds
+            st.metric("Time left", formatting.DASH if left is None else _about(left), border=True)
+        else:
+            st.metric("Took", formatting.duration(run.seconds), border=True)
+        measured = int(curves.is_known(table).sum()) if not table.empty else 0
+        st.metric(
+            "Points so far" if run.is_live else "Points measured",
+            f"{formatting.thousands(measured)} of {formatting.thousands(run.points)}",
+            border=True,
+        )
+
+
+def _about(seconds: float) -> str:
+    return f"about {formatting.duration(seconds)}"
+
+
 def _criterion(names: list[str]) -> str:
-    """Ask whose coverage is shown."""
-    label, key = "Coverage by criterion", "sweep_coverage"
+    """Ask whose curves are shown."""
+    label, key = "Curves by criterion", "sweep_coverage"
+    if len(names) == 1:
+        return names[0]
     if len(names) > charts.SEGMENTS:
-        return st.selectbox(label, names, format_func=_label, key=f"{key}_list", width=320)
+        return st.selectbox(label, names, format_func=label_of, key=f"{key}_list", width=320)
     chosen = st.segmented_control(
-        label, names, default=names[0], required=True, format_func=_label, key=key
+        label, names, default=names[0], required=True, format_func=label_of, key=key
     )
     return chosen or names[0]
-
-
-def _label(name: str) -> str:
-    return CRITERIA.get(name).label
 
 
 def _head(run: RunRow, live: bool) -> None:
@@ -82,7 +160,7 @@ def _head(run: RunRow, live: bool) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(
                 f"**Run `{run.run_id}`** {job.badge(run)}  \n"
-                f":small[{formatting.listed(spec.criteria, most=6)} "
+                f":small[{formatting.listed(map(label_of, spec.criteria), most=6)} "
                 f"\N{MIDDLE DOT} {spec.granularity} "
                 f"\N{MIDDLE DOT} {formatting.plural(len(spec.ratios), 'ratio')} \N{MIDDLE DOT} "
                 f"{formatting.plural(run.points, 'point')}]",
@@ -127,13 +205,19 @@ def _failures(run_id: str, table: pd.DataFrame) -> None:
     )
     cells = failed[["layer", "criterion", "ratio_requested"]]
     st.dataframe(
-        cells.assign(reason=[reasons.get(cell, "") for cell in cells.itertuples(index=False)]),
+        cells.assign(
+            reason=[reasons.get(cell, "") for cell in cells.itertuples(index=False)],
+            criterion=cells["criterion"].map(label_of),
+            ratio_requested=[
+                formatting.percent(item, digits=1) for item in cells["ratio_requested"]
+            ],
+        ),
         hide_index=True,
         key="sweep_failed",
         column_config={
             "layer": "Layer",
             "criterion": "Criterion",
-            "ratio_requested": st.column_config.NumberColumn("Ratio", format="percent"),
+            "ratio_requested": "Ratio",
             "reason": "Reason",
         },
     )

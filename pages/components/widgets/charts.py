@@ -8,13 +8,18 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from analysis.figures import alt
+from analysis.sentences import capital
+from pages.components.state import url_state
 
 # Lines that one chart can show apart: as many as the palette has colours.
 SERIES = 6
 # Choices that fit beside each other as segments; more become a list.
 SEGMENTS = 5
+# Pixels that two charts beside each other need, and those between the columns of a grid.
+WIDE, GAP = 1000, 16
 
 
 def series(every: Sequence[str], shown: Sequence[str]) -> Sequence[str]:
@@ -82,6 +87,38 @@ def _picked(state: Mapping[str, Any], on_pick: Callable[[Sequence[Any]], None]) 
         values = list(data.values()) if isinstance(data, Mapping) else list(data)
         if values and values[0] is not None:
             on_pick(values)
+
+
+def beside(left: int, right: int) -> tuple[DeltaGenerator, DeltaGenerator]:
+    """Return two places beside each other, so wide; on small screens one above the other.
+
+    Args:
+        left: Parts of the width for the first one.
+        right: Parts for the second one.
+    """
+    parts = left + right
+    grid = st.grid(parts, min_column_width=(WIDE - GAP * (parts - 1)) // parts)
+    return grid.cell(column_span=left), grid.cell(column_span=right)
+
+
+def is_zoomed() -> bool:
+    """Return whether charts of drops reach to a few tolerances only."""
+    return bool(url_state.value("reach") == url_state.REACHES[0])
+
+
+def reach_switch(text: str) -> None:
+    """Draw what is below a chart of drops: how to read it, and how far it reaches."""
+    with st.container(horizontal=True, vertical_alignment="top"):
+        st.caption(text, width="stretch")
+        url_state.choice(
+            "reach",
+            "Drops shown",
+            list(url_state.REACHES),
+            kind="segmented",
+            format_func=capital,
+            label_visibility="collapsed",
+            width="content",
+        )
 
 
 def as_table(table: pd.DataFrame, *, key: str, file_name: str, **options: Any) -> None:

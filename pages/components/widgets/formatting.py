@@ -1,4 +1,8 @@
-"""Numbers as people read them: units everywhere, intervals beside estimates."""
+"""Numbers as people read them: units everywhere, intervals beside estimates.
+
+A drop is what a score loses: above zero it is a loss, below zero a gain, on cards, in tables, in
+charts and on the command line.
+"""
 
 from __future__ import annotations
 
@@ -52,42 +56,39 @@ def score_range(low: float, high: float, words: Words) -> str:
     return f"{first:.{words.digits}f} to {last:.{words.digits}f}{_unit(words.unit)}"
 
 
-def gain(amount: float, words: Words) -> str:
-    """Return what a score gains, signed as people count it: ``+0.35 pp``."""
+def drop(amount: float, words: Words) -> str:
+    """Return a drop, ``1.25 pp``; with a minus where the score gains. A dash if not known."""
     if math.isnan(amount):
         return DASH
-    return f"{signed(amount * words.scale, digits=words.digits)}{_unit(words.drop_unit)}"
+    return f"{_number(amount * words.drop_scale, words.digits)}{_unit(words.drop_unit)}"
 
 
-def gain_range(low: float, high: float, words: Words) -> str:
-    """Return an interval of what a score gains."""
-    ends = sorted((low * words.scale, high * words.scale))
-    first, last = (signed(end, digits=words.digits) for end in ends)
+def drop_range(low: float, high: float, words: Words) -> str:
+    """Return an interval of a drop, the unit once: ``0.98 to 1.50 pp``."""
+    first, last = (_number(end * words.drop_scale, words.digits) for end in (low, high))
     return f"{first} to {last}{_unit(words.drop_unit)}"
-
-
-def drop(amount: float, low: float, high: float, words: Words) -> str:
-    """Return a drop with its interval, signed: what is lost counts up."""
-    value, first, last = (
-        signed(item * words.drop_scale, digits=words.digits) for item in (amount, low, high)
-    )
-    unit = _unit(words.drop_unit)
-    return f"{value}{unit} ({first} to {last}{unit})"
-
-
-def size_of_drop(amount: float, words: Words) -> str:
-    """Return an amount without a sign: ``0.98 pp``."""
-    return DASH if math.isnan(amount) else f"{words.drop(amount)}{_unit(words.drop_unit)}"
 
 
 def _unit(unit: str) -> str:
     return unit and SPACE + unit
 
 
-def score_card(amount: float, words: Words) -> dict[str, Any]:
-    """Return the arguments that make a metric show what a score gains; see `delta`."""
-    better = "up" if words.scale > 0 else "down"
-    return delta(gain(amount, words), changed=amount != 0, better_when=better)
+def drop_card(amount: float, words: Words) -> dict[str, Any]:
+    """Return the arguments that make a metric show a drop: red and down where it is a loss."""
+    text = f"drop {drop(amount, words)}" if words.scale > 0 else f"rise {drop(amount, words)}"
+    if round(amount * words.drop_scale, words.digits) == 0:
+        return {"delta": text, "delta_color": "off", "delta_arrow": "off"}
+    is_loss = amount > 0
+    return {
+        "delta": text,
+        "delta_color": "red" if is_loss else "green",
+        "delta_arrow": "down" if is_loss == (words.scale > 0) else "up",
+    }
+
+
+def _number(value: float, digits: int) -> str:
+    """Return a number with a true minus sign and without a plus; zero has none."""
+    return signed(value, digits=digits).removeprefix("+")
 
 
 def signed(value: float, *, digits: int = 2) -> str:

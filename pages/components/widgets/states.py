@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import streamlit as st
 
 from analysis.memory import is_out_of_memory
+from analysis.sentences import capital
 from analysis.tasks import Words
 from pages.components.widgets.page_registry import Page, go
 from pruners.errors import CaptureError, InputError, PruneScopeError, StoreError
@@ -43,7 +44,7 @@ def no_subject(page: Page) -> None:
 
 def problem(error: Exception, *, title: str = "This did not work") -> None:
     """Show an error of the project as what was found and what to do."""
-    text = str(error) or type(error).__name__
+    text = capital(str(error)) or type(error).__name__
     st.error(text, title=title, icon=":material/error:")
     if is_out_of_memory(error):
         st.caption("A smaller batch size or fewer samples on the Setup page need less memory.")

@@ -20,44 +20,75 @@ NOTHING = "nothing"
 def draw(current: Session) -> list[Variant]:
     """Draw a control a setting and return the run's variants that the workspace has.
 
-    A choice that was measured opens its run; another one is offered to be measured.
+    Only what was measured can be chosen, and opens its run; the rest is offered to be measured.
     """
     run = current.run
     assert run is not None
     found = comparison.siblings(run, current.store.runs.all())
-    for field in SETTINGS:
-        _switch(current, run, field, found)
+    missing = [(field, value) for field in SETTINGS for value in _switch(run, field, found)]
+    if missing:
+        _offer(current, run, missing)
     return found
 
 
-def _switch(current: Session, run: RunRow, field: str, found: Sequence[Variant]) -> None:
+def _switch(run: RunRow, field: str, found: Sequence[Variant]) -> list[str]:
+    """Ask which of the measured variants is shown; return those that were not measured."""
     setting, names = SETTINGS[field], comparison.choices(run.spec, field)
-    if len(names) < 2:
-        return
     present = getattr(run.spec, field)
-    chosen = st.segmented_control(
-        setting.question,
-        names,
-        default=present,
-        required=True,
-        format_func=lambda name: setting.labels[name],
-        key=f"{field}_{run.run_id}",
-        help="  \n".join(f"**{setting.labels[name]}**: {setting.help[name]}" for name in names),
-    )
-    if chosen == present:
-        return
-    spec = comparison.with_value(run.spec, field, str(chosen))
-    for variant in found:
-        if variant.field == field and getattr(variant.run.spec, field) == chosen:
-            url_state.put("run", variant.run.run_id)
+    runs = {
+        getattr(variant.run.spec, field): variant.run.run_id
+        for variant in found
+        if variant.field == field
+    }
+    runs[present] = run.run_id
+    measured = [name for name in names if name in runs]
+    if len(measured) > 1:
+        chosen = st.segmented_control(
+            setting.question,
+            measured,
+            default=present,
+            required=True,
+            format_func=lambda name: setting.labels[name],
+            key=f"{field}_{run.run_id}",
+            help="  \n".join(f"**{setting.labels[name]}**: {setting.help[name]}" for name in names),
+        )
+        if chosen != present:
+            url_state.put("run", runs[str(chosen)])
             st.rerun()
-    with st.container(horizontal=True, vertical_alignment="center"):
-        name = comparison.label(spec, field)
-        st.markdown(f"No run of this sweep yet: **{name}**.", width="content")
-        if st.button("Measure it", icon=":material/play_arrow:", key=f"{field}_start"):
-            with guarded("The sweep cannot be started"):
-                url_state.put("run", launch.start_sweep(current.store, spec, roots=session.roots()))
-                st.rerun()
+    return [name for name in names if name not in runs]
+
+
+def _offer(current: Session, run: RunRow, missing: Sequence[tuple[str, str]]) -> None:
+    """Say which variant is shown, and offer to measure the others."""
+    shown = ", ".join(
+        SETTINGS[field].labels[getattr(run.spec, field)]
+        for field in SETTINGS
+        if len(comparison.choices(run.spec, field)) > 1
+    )
+    with st.popover(
+        f"Shown: {shown}",
+        icon=":material/compare_arrows:",
+        key="variants_missing",
+        help="Other variants of this sweep were not measured yet.",
+    ):
+        st.caption("No run of this sweep yet; points of the same content are not measured again.")
+        for field, value in missing:
+            setting = SETTINGS[field]
+            st.button(
+                f"Measure: {setting.labels[value].lower()}",
+                key=f"{field}_{value}_start",
+                icon=":material/play_arrow:",
+                help=setting.help[value],
+                on_click=_start,
+                args=(current, run, field, value),
+                width="stretch",
+            )
+
+
+def _start(current: Session, run: RunRow, field: str, value: str) -> None:
+    spec = comparison.with_value(run.spec, field, value)
+    with guarded("The sweep cannot be started"):
+        url_state.put("run", launch.start_sweep(current.store, spec, roots=session.roots()))
 
 
 def say_gaps(run: RunRow, found: Sequence[Variant]) -> None:

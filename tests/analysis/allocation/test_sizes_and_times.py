@@ -140,6 +140,10 @@ def test_a_budget_in_time_holds_for_what_is_measured(
     monkeypatch.setattr("analysis.measuring.group_times.compare_latency", None)
     assert latency_table(prepared, [entry.name for entry in plan.entries]) == table
 
+    kept[0].write_text("{}")
+    monkeypatch.undo()
+    assert latency_table(prepared, ["conv1"]).groups.keys() == {"conv1"}
+
     by_macs = LatencyTable(
         batch=1,
         threads=1,

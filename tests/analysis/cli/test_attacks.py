@@ -66,7 +66,7 @@ def refused(
     [
         ("quits", "Data", "quits() raised RuntimeError: the code called sys.exit(0)"),
         ("Forward", "sample:fashion-mnist", "the code called sys.exit('enough')"),
-        ("net", "Data", "reading a sample raised RuntimeError: the code called sys.exit(3)"),
+        ("net", "Data", "raised RuntimeError: the code called sys.exit(3)"),
         ("net", "Length", "the code called sys.exit(4)"),
         ("net", "quits", "quits() raised RuntimeError: the code called sys.exit(0)"),
     ],

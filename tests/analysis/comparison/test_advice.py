@@ -20,18 +20,28 @@ def test_large_easy_layers_first_and_fragile_ones_left_alone() -> None:
     points = table({("l1", "a"): EASY, ("l1", "b"): HARD, ("l1", "c"): EASY})
     found = texts(points, shares={"a": 0.6, "b": 0.38, "c": 0.02})
     assert found["first"] == (
-        "a holds 60% of the parameters and tolerates at least 50% within 1 pp: start there."
+        "a (takes 60\N{NO-BREAK SPACE}% of the parameters) tolerates at least 50\N{NO-BREAK SPACE}%"
+        " within 1 pp: start there."
     )
     assert found["careful"].startswith("Leave b alone")
     assert "criterion" not in found
-    assert texts(points)["first"] == "a and c tolerate at least 50% within 1 pp."
+    assert texts(points)["first"] == "a and c tolerate at least 50\N{NO-BREAK SPACE}% within 1 pp."
+
+
+def test_shares_of_groups_are_not_added_up() -> None:
+    """Neighbouring groups share weights: 60 % and 55 % do not make 115 %."""
+    points = table({("l1", "a"): EASY, ("l1", "b"): EASY})
+    assert texts(points, shares={"a": 0.55, "b": 0.6})["first"] == (
+        "b (takes 60\N{NO-BREAK SPACE}% of the parameters) and a (55\N{NO-BREAK SPACE}%) tolerate"
+        " at least 50\N{NO-BREAK SPACE}% within 1 pp: start there."
+    )
 
 
 def test_criteria() -> None:
     same = table({("l1", "a"): EASY, ("fpgm", "a"): EASY})
-    assert "l1 and fpgm are tied" in texts(same)["criterion"]
+    assert "L1 norm and FPGM are tied" in texts(same)["criterion"]
     one = table({("l1", "a"): EASY, ("fpgm", "a"): MIDDLE})
-    assert texts(one)["criterion"] == "l1 is best or tied in every layer."
+    assert texts(one)["criterion"] == "L1 norm is best or tied in every layer."
     mixed = table(
         {("l1", "a"): EASY, ("fpgm", "a"): MIDDLE, ("l1", "b"): MIDDLE, ("fpgm", "b"): EASY}
     )

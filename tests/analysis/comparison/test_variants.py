@@ -136,8 +136,9 @@ def test_points_of_one_kept_count_count_once() -> None:
 def test_the_sentence_compares_the_repaired_with_the_raw_whichever_is_open() -> None:
     lsq = changed(repair="lsq")
     said = (
-        "After lsq, accuracy is 22.0 pp above raw on average over 4 points, at most 60.0 pp "
-        "(conv1 by l1 at 0.80); at 1 point it is below, by at most 2.0 pp (conv1 by l1 at 0.20)."
+        "After lsq, accuracy is 22.00 pp above raw on average over 4 points, at most 60.00 pp "
+        "(conv1 by L1 norm at 80.0\N{NO-BREAK SPACE}%); at 1 point it is below, by at most 2.00 pp "
+        "(conv1 by L1 norm at 20.0\N{NO-BREAK SPACE}%)."
     )
     assert gap_sentence(SPEC, RAW, Variant("repair", row("lsq", lsq)), LSQ) == said
     assert gap_sentence(lsq, LSQ, Variant("repair", row("raw", SPEC)), RAW) == said
@@ -148,15 +149,15 @@ def test_a_repair_that_only_harms_is_said_to() -> None:
     worse = RAW.assign(accuracy=RAW["accuracy"] - 0.01)
     lsq = Variant("repair", row("lsq", changed(repair="lsq")))
     said = gap_sentence(SPEC, RAW, lsq, worse)
-    assert said.startswith("After lsq, accuracy is 1.0 pp below raw on average over 4 points; at 4")
+    assert said.startswith("After lsq, accuracy is 1.00 pp below raw on average over 4 points; at ")
 
 
 def test_semantics_differ_without_a_better_one() -> None:
     other = Variant("semantics", row("weights", changed(semantics="weights")))
     said = gap_sentence(SPEC, LSQ, other, RAW)
     assert said == (
-        "Removal and weights masked differ by 23.0 pp of accuracy on average over 4 points, at "
-        "most by 60.0 pp (conv1 by l1 at 0.80)."
+        "Removal and weights masked differ by 23.00 pp of accuracy on average over 4 points, at "
+        "most by 60.00 pp (conv1 by L1 norm at 80.0\N{NO-BREAK SPACE}%)."
     )
 
 

@@ -16,7 +16,8 @@ from tests.helpers.tango import reference_paired_drop
 COLUMNS = (
     *("run_id", "criterion", "granularity", "layer", "group", "ratio_requested", "ratio_achieved"),
     *("kept", "total", "samples", "correct", "accuracy", "accuracy_drop", "drop_low", "drop_high"),
-    *("loss", "loss_delta", "kl", "agreement", "params", "macs", "status", "seconds"),
+    *("loss", "loss_delta", "kl", "agreement", "params", "macs", "status", "reason"),
+    "seconds",
 )
 DENSE = {100: Sums(samples=100, terms={"correct": 90, "agree": 100, "loss": 30.0})}
 SUMS = {
@@ -102,12 +103,14 @@ def test_many_intervals_at_once_are_those_of_one_at_a_time() -> None:
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_files_round_trip(tmp_path: Path, suffix: str) -> None:
-    points = [point(), point(status="failed", samples=0, correct=0, macs=None, group=None)]
+    failed = {"status": "failed", "reason": "no score", "samples": 0, "correct": 0}
+    points = [point(reason=""), point(**failed, macs=None, group=None)]
     table = points_table("r1", points, baselines=DENSE)
     path = tmp_path / "new" / f"points{suffix}"
     write_points(table, path)
     found = pd.read_csv(path) if suffix == ".csv" else pd.read_parquet(path)
     assert list(found) == list(COLUMNS)
+    assert found["reason"].fillna("").tolist() == ["", "no score"]
     pd.testing.assert_frame_equal(found, table, check_dtype=False)
     assert [item.name for item in path.parent.iterdir()] == [path.name]
 

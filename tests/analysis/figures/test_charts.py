@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable
 
@@ -12,7 +13,8 @@ import torch
 
 from analysis import comparison, curves, figures
 from analysis.figures.curves import MAX_HIGHLIGHTED, MAX_PANELS
-from analysis.figures.layout import UIREVISION
+from analysis.figures.layout import UIREVISION, shortened
+from pruners.criteria import label_of
 from tests.analysis.points_tables import curve, table
 
 RISING = [0.0, 0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3, 0.6]
@@ -82,6 +84,17 @@ PLAN = pd.DataFrame(
         "locked": [False, True],
     }
 )
+
+
+def taken(**params: float) -> dict[str, curves.GroupSize]:
+    return {
+        name: curves.GroupSize(layers=(name, f"{name}.twin"), params=share, macs=share / 2)
+        for name, share in params.items()
+    }
+
+
+TAKEN = taken(conv1=0.1, fc1=0.6, conv2=0.3)
+FOLDED = curves.fold_tolerated(TABLE, {"conv1": "conv", "conv2": "conv", "fc1": "fc"})
 Draw = Callable[[str], go.Figure]
 CHARTS: dict[str, Draw] = {
     "curves": lambda theme: figures.sensitivity_curves(
@@ -96,8 +109,9 @@ CHARTS: dict[str, Draw] = {
     ),
     "ranking": lambda theme: figures.ranking(TABLE, criterion="l1", theme=theme),
     "opportunity": lambda theme: figures.opportunity(
-        TABLE, criterion="l1", shares={"conv1": 0.1, "fc1": 0.6, "conv2": 0.3}, theme=theme
+        TABLE, criterion="l1", sizes=TAKEN, theme=theme
     ),
+    "blocks": lambda theme: figures.block_ranking(FOLDED, criterion="l1", theme=theme),
     "coverage": lambda theme: figures.coverage_grid(POINTS, criterion="fpgm", theme=theme),
     "wins": lambda theme: figures.win_matrix_chart(WINS, theme=theme),
     "agreement": lambda theme: figures.agreement_chart(
@@ -117,38 +131,47 @@ CHARTS: dict[str, Draw] = {
     "plan": lambda theme: figures.plan_bars(PLAN, theme=theme),
 }
 ALTS = {
-    "curves": "Sensitivity curves of 3 layers by l1. Within 1.1 pp, fc1 tolerates most "
-    "(90% removed) and conv1 least (0%).",
-    "focus": "conv2: removable within 1.1 pp: l1 40% (between 30% and 40%); fpgm 0% (between 0% "
-    "and 0%).",
-    "multiples": "3 panels, one a layer, accuracy drop (pp) over the removed fraction for fpgm, "
-    "l1.",
-    "matrix": "Matrix of 3 layers by 9 ratios, accuracy drop by l1; 14 beyond 1.1 pp.",
-    "ranking": "What 3 layers tolerate by l1. Most tolerant or tied: fc1; least or tied: conv1.",
-    "opportunity": "Tolerated ratio against share of parameters of 3 layers by l1. Free wins: fc1.",
-    "coverage": "Coverage of the sweep by fpgm: 18 measured, 9 not started.",
-    "wins": "Which criterion lets 3 layers lose most: l1 best in 1, tied in 1; fpgm best in 0, "
-    "tied in 1.",
-    "agreement": "Jaccard index of removed channels of 2 criteria. l1 and fpgm: 0.50.",
-    "layer agreement": "Agreement of l1 and fpgm over 2 layers, on average 0.50.",
-    "criteria": "Layers won by each criterion: l1 1 best, 1 tied, 0 worse, fpgm 0 best, 1 tied, "
-    "1 worse.",
-    "sizes": "parameters of 2 layers: fc1 has the most, 75% of them.",
-    "classes": "Accuracy of 2 classes, dense and pruned; clear changes: shirt; the largest loss "
-    "is shirt with -20.0 pp.",
+    "curves": "Sensitivity curves of 3 layers by L1 norm. Within 1.1 pp, fc1 tolerates most "
+    "(90 % removed) and conv1 least (0 %). 2 of 3 curves go on beyond 4.4 pp.",
+    "focus": "conv2: removable within 1.1 pp: L1 norm 40 % (between 30 % and 40 %); FPGM 0 % "
+    "(between 0 % and 0 %).",
+    "multiples": "3 panels, one a layer, accuracy drop (pp) over the removed fraction for "
+    "FPGM, L1 norm.",
+    "matrix": "Matrix of 3 layers by 9 ratios, accuracy drop by L1 norm; 14 beyond 1.1 pp.",
+    "ranking": "What 3 layers tolerate by L1 norm. Most tolerant or tied: fc1; least or tied: "
+    "conv1.",
+    "opportunity": "Tolerated ratio of 3 layers by L1 norm against the parameters that their "
+    "groups take. Free wins: fc1.",
+    "blocks": "What 3 groups in 2 blocks tolerate by L1 norm: most in fc (median 90 %), least "
+    "in conv (median 20 %).",
+    "coverage": "Coverage of the sweep by FPGM: 18 measured, 9 not started.",
+    "wins": "Which criterion lets 3 layers lose most: L1 norm best in 1, tied in 1; FPGM best "
+    "in 0, tied in 1.",
+    "agreement": "Jaccard index of removed channels of 2 criteria. L1 norm and FPGM: 0.50.",
+    "layer agreement": "Agreement of L1 norm and FPGM over 2 layers, on average 0.50.",
+    "criteria": "Layers won by each criterion: L1 norm 1 best, 1 tied, 0 worse, FPGM 0 best, 1 "
+    "tied, 1 worse.",
+    "sizes": "Parameters of 2 layers: fc1 has the most, 75 % of them.",
+    "classes": "Accuracy of 2 classes, dense and pruned; clear changes: shirt; the largest "
+    "loss is shirt with 20.00 pp.",
     "latency": "Median latency per batch: dense 20.50 ms, removed 11.00 ms.",
-    "predicted": "Predicted and measured drop of 3 plans; measured minus predicted lies between "
-    "+0.0 and +15.0 pp.",
+    "predicted": "Predicted and measured drop of 3 plans; measured minus predicted lies "
+    "between 0.00 and 15.00 pp.",
     "pareto": "3 plans by MACs and accuracy drop; no other plan beats strong, mild.",
-    "plan": "Plan: 1 of 2 layers pruned, most by 50%; beyond what they tolerate: conv1.",
+    "plan": "Plan: 1 of 2 layers pruned, most by 50 %; beyond what they tolerate: conv1.",
 }
+
+
+def said(figure: go.Figure) -> str:
+    """Return the text alternative with plain spaces."""
+    return figures.alt(figure).replace("\N{NO-BREAK SPACE}", " ")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("name", CHARTS)
 def test_every_chart(name: str, theme: str) -> None:
     figure = CHARTS[name](theme)
-    assert figures.alt(figure) == ALTS[name]
+    assert said(figure) == ALTS[name]
     layout = figure.layout
     assert layout.uirevision == UIREVISION
     assert layout.paper_bgcolor == layout.plot_bgcolor == "rgba(0,0,0,0)"
@@ -169,12 +192,25 @@ def traces(figure: go.Figure) -> list[str]:
 
 
 def test_bubbles_are_named_where_names_do_not_cover_each_other() -> None:
-    layers = ["near1", "near2", "far", "small"]
-    rows = pd.concat([TABLE[(TABLE["layer"] == "fc1") & (TABLE["criterion"] == "l1")]] * 4)
-    rows = rows.assign(layer=layers, tolerated=[0.5, 0.45, 0.9, 0.1])
-    shares = dict(zip(layers, [0.4, 0.4, 0.1, 0.01], strict=True))
-    figure = figures.opportunity(rows.reset_index(drop=True), criterion="l1", shares=shares)
-    assert list(figure.data[0].text) == ["near1", "", "far", "small"]
+    """Fault 19 of the browser: six of twelve bubbles had names, whatever fitted."""
+    layers = [f"net.stage{number}.conv" for number in range(12)]
+    rows = pd.concat([TABLE[(TABLE["layer"] == "fc1") & (TABLE["criterion"] == "l1")]] * 12)
+    tolerated = [0.1 + 0.4 * (number % 3) for number in range(12)]
+    rows = rows.assign(layer=layers, tolerated=tolerated, low=tolerated, high=tolerated)
+    apart = taken(**{name: 0.1 + 0.1 * (place // 3) for place, name in enumerate(layers)})
+    draw = figures.opportunity
+    figure = draw(rows.reset_index(drop=True), criterion="l1", sizes=apart)
+    assert list(figure.data[0].text) == layers
+    same = taken(**dict.fromkeys(layers, 0.3))
+    crowded = draw(rows.assign(tolerated=0.5).reset_index(drop=True), criterion="l1", sizes=same)
+    named = [
+        (text, position)
+        for text, position in zip(crowded.data[0].text, crowded.data[0].textposition, strict=True)
+        if text
+    ]
+    assert 0 < len(named) == len({position for _, position in named}) <= 4
+    assert "30.0\N{NO-BREAK SPACE}% of the parameters" in crowded.data[0].hovertext[0]
+    assert "with net.stage0.conv.twin" in crowded.data[0].hovertext[0]
 
 
 def test_names_at_the_ends_of_curves_do_not_cover_each_other() -> None:
@@ -194,7 +230,9 @@ def test_names_do_not_cover_each_other_where_wide_bands_stretch_the_axis() -> No
         table(drops, half_width=0.3), criterion="l1", highlight=[name for _, name in drops]
     )
     drawn = [value for trace in figure.data for value in trace.y]
-    pixels = (figure.layout.height - 90) / (1.1 * (max(drawn) - min(drawn)))
+    low, high = figure.layout.yaxis.range
+    assert low < min(drawn) <= max(drawn) < high
+    pixels = (figure.layout.height - 90) / (high - low)
     places = [note.y * pixels + note.yshift for note in figure.layout.annotations]
     assert min(later - earlier for earlier, later in itertools.pairwise(sorted(places))) >= 12
 
@@ -261,7 +299,7 @@ def test_criteria_look_the_same_in_every_chart() -> None:
             (trace.line.color, trace.line.dash, trace.marker.symbol)
             for figure in (focus, panels)
             for trace in figure.data
-            if trace.name == name
+            if trace.name == label_of(name)
         }
         assert len(found) == 1
 
@@ -269,7 +307,8 @@ def test_criteria_look_the_same_in_every_chart() -> None:
 def test_small_multiples_are_limited() -> None:
     many = table({("l1", f"layer{place}"): RISING for place in range(30)})
     figure = figures.small_multiples(many)
-    assert len(figure.data) == MAX_PANELS
+    # A band and a line each.
+    assert len(figure.data) == 2 * MAX_PANELS
 
 
 def test_matrix_marks_cells_beyond_the_tolerance_by_their_outline() -> None:
@@ -287,6 +326,8 @@ def test_not_prunable_layers_stand_apart_in_the_ranking() -> None:
     ranked, _, fixed = figure.data
     assert "head" not in list(ranked.y)
     assert (list(fixed.y), fixed.name) == (["head"], "not prunable")
+    # Fault 23 of the browser: a cross on 0 % read as a measured value.
+    assert (fixed.mode, list(fixed.text)) == ("text", ["not prunable: it makes the logits"])
     assert figures.alt(figure).endswith("1 cannot be pruned.")
 
 
@@ -317,6 +358,9 @@ def test_coverage_states_differ_in_marker() -> None:
         ignore_index=True,
     )
     figure = figures.coverage_grid(points, criterion="l1")
+    running = next(trace for trace in figure.data if trace.name == "running")
+    # Fault 16 of the browser: what was under way had the red of what fails.
+    assert running.marker.color in figures.LIGHT.sequential
     assert set(traces(figure)) == {"measured", "running", "failed", "not started"}
     assert len({trace.marker.symbol for trace in figure.data}) == 4
 
@@ -342,26 +386,27 @@ def test_a_variant_beside_has_its_colour_but_no_other_cue(theme: str) -> None:
     )
     by_name = {trace.name: trace for trace in figure.data}
     assert list(by_name) == [
-        "l1, raw interval",
-        "l1, raw",
-        "fpgm, raw interval",
-        "fpgm, raw",
-        "l1, after lsq interval",
-        "l1, after lsq",
-        "fpgm, after lsq interval",
-        "fpgm, after lsq",
+        "L1 norm, raw interval",
+        "L1 norm, raw",
+        "FPGM, raw interval",
+        "FPGM, raw",
+        "L1 norm, after lsq interval",
+        "L1 norm, after lsq",
+        "FPGM, after lsq interval",
+        "FPGM, after lsq",
     ]
-    for name in ("l1", "fpgm"):
+    for name in ("L1 norm", "FPGM"):
         raw, mine = by_name[f"{name}, raw"], by_name[f"{name}, after lsq"]
         assert raw.line.color == mine.line.color
         assert raw.line.dash != mine.line.dash
         assert raw.marker.symbol == f"{mine.marker.symbol}-open"
         assert ", raw<br>" in raw.hovertemplate
         assert ", raw" not in mine.hovertemplate
-    assert list(by_name["l1, raw"].y) == pytest.approx([drop * 100 for drop in STEEP])
-    assert figures.alt(figure) == (
-        "conv2: removable within 1.1 pp: after lsq l1 40% (between 30% and 40%); fpgm 0% (between "
-        "0% and 0%). Raw l1 0% (between 0% and 0%); fpgm 0% (between 0% and 0%)."
+    assert list(by_name["L1 norm, raw"].y) == pytest.approx([0, *(drop * 100 for drop in STEEP)])
+    assert said(figure) == (
+        "conv2: removable within 1.1 pp: after lsq L1 norm 40 % (between 30 % and 40 %); FPGM 0 % "
+        "(between 0 % and 0 %). Raw L1 norm 0 % (between 0 % and 0 %); FPGM 0 % (between 0 % and "
+        "0 %)."
     )
 
 
@@ -370,8 +415,8 @@ def test_a_variant_beside_shows_no_criterion_that_the_chart_lacks() -> None:
         POINTS[POINTS["criterion"] == "l1"], layer="conv2", criteria=["l1"], compared=COMPARED
     )
     assert [name for name in traces(figure) if "interval" not in name] == [
-        "l1, raw",
-        "l1, after lsq",
+        "L1 norm, raw",
+        "L1 norm, after lsq",
     ]
 
 
@@ -381,13 +426,110 @@ def test_a_variant_beside_is_drawn_for_highlighted_layers_it_has() -> None:
     )
     assert traces(figure)[1:3] == ["conv2, raw interval", "conv2, raw"]
     assert figure.data[2].y[0] == 0.0
-    assert "conv2, raw" in [note.text for note in figure.layout.annotations]
-    assert figures.alt(figure).endswith(
-        "Removable: conv2 40% (between 30% and 40%) after lsq, 0% (between 0% and 0%) raw."
-    )
+    assert "conv2, raw \N{UPWARDS ARROW} 70" in [note.text for note in figure.layout.annotations]
+    assert (
+        "Removable: conv2 40 % (between 30 % and 40 %) after lsq, 0 % (between 0 % and 0 %) raw."
+    ) in said(figure)
     alone = figures.sensitivity_curves(POINTS, criterion="l1", highlight=["fc1"], compared=COMPARED)
     assert "Removable" not in figures.alt(alone)
     assert traces(alone) == ["other layers", "fc1 interval", "fc1"]
+
+
+def test_charts_reach_to_a_few_tolerances_and_say_what_goes_on() -> None:
+    """Fault 14 of the browser: two collapsed layers took all of the height."""
+    draw = functools.partial(figures.sensitivity_curves, POINTS, criterion="l1", tolerance=0.011)
+    near, whole = draw(highlight=["conv1"]), draw(highlight=["conv1"], zoom=False)
+    assert near.layout.yaxis.range[1] == pytest.approx(4.4)
+    assert whole.layout.yaxis.range[1] > 70
+    notes = [note.text for note in near.layout.annotations]
+    assert "conv1 \N{UPWARDS ARROW} 70" in notes
+    assert "2 of 3 curves go on beyond 4.4 pp" in notes
+    assert "go on beyond" not in figures.alt(whole)
+    panels = figures.small_multiples(POINTS, tolerance=0.011)
+    assert panels.layout.yaxis.range[1] == pytest.approx(4.4)
+    assert any(str(trace.name).endswith("interval") for trace in panels.data)
+    assert "removed" in {axis.title.text for axis in panels.select_xaxes()}
+    focus = figures.focus_curves(POINTS, layer="conv1", tolerance=0.011)
+    assert focus.layout.yaxis.range[1] == pytest.approx(4.4)
+    # From the dense model on, or nothing of a collapsed layer would be in sight.
+    assert all(trace.y[0] == 0 for trace in focus.data)
+
+
+def test_no_chart_is_cut_off_where_nothing_goes_on() -> None:
+    mild = table({("l1", "a"): [0.001] * 9, ("l1", "b"): [0.02] * 9})
+    figure = figures.sensitivity_curves(mild, criterion="l1", tolerance=0.01)
+    assert figure.layout.yaxis.range[1] < 4
+    assert "go on beyond" not in figures.alt(figure)
+    # Without an accepted drop there is nothing to reach to.
+    free = figures.sensitivity_curves(POINTS, criterion="l1", highlight=["conv1"], tolerance=0.0)
+    assert free.layout.yaxis.range[1] > 70
+
+
+def test_layers_keep_their_colours_whatever_is_shown() -> None:
+    """Fault 15 of the browser: colours went by the order of the view, and were the criteria's."""
+    order = ["stem", "conv1", "conv2", "fc1"]
+
+    def colors(*highlight: str, points: pd.DataFrame = POINTS) -> dict[str, str]:
+        figure = figures.sensitivity_curves(
+            points, criterion="l1", highlight=highlight, focus=highlight[0], order=order
+        )
+        return {trace.name: trace.line.color for trace in figure.data if trace.name in highlight}
+
+    both = colors("conv1", "fc1")
+    assert colors("fc1", "conv1") == both
+    assert colors("conv1", points=POINTS[POINTS["layer"] == "conv1"])["conv1"] == both["conv1"]
+    assert not set(both.values()) & set(figures.LIGHT.series)
+
+
+def test_the_ranking_begins_with_rank_1() -> None:
+    """Fault 23 of the browser: the table was in execution order, the chart upside down."""
+    figure = figures.ranking(TABLE, criterion="l1")
+    assert list(figure.data[0].y) == ["fc1", "conv2", "conv1"]
+    assert [text.strip() for text in figure.data[1].text] == [
+        "rank 1 (end of grid)",
+        "rank 2",
+        "rank 3",
+    ]
+    # One column right of the axis, where nothing is cut off.
+    assert set(figure.data[1].x) == {1.03}
+    assert figure.layout.margin.r >= 150
+
+
+def test_a_matrix_without_any_drop_has_a_scale_that_one_can_read() -> None:
+    """Fault 18 of the browser: 0.4n, 0.8n where all drops are 0."""
+    still = table({("l1", "a"): [0.0] * 9}, half_width=0.0)
+    figure = figures.sensitivity_matrix(still, criterion="l1", tolerance=0.01)
+    assert figure.data[0].marker.cmax >= 1.0
+    assert traces(figure)[1:] == ["thick border: beyond 1 pp", "thin: within 1 pp"]
+    assert list(figure.layout.xaxis.categoryarray)[:2] == [
+        "10\N{NO-BREAK SPACE}%",
+        "20\N{NO-BREAK SPACE}%",
+    ]
+
+
+def test_deep_networks_are_drawn_in_few_rows() -> None:
+    """Fault 17 of the browser: 120 groups made 4,235 pixels with the scale out of sight."""
+    names = [f"features.block{number // 30}.layer{number}.conv" for number in range(120)]
+    deep = table({("l1", name): RISING if place else STEEP for place, name in enumerate(names)})
+    blocks = curves.blocks_of(names)
+    folded = curves.fold_points(deep, blocks)
+    figure = figures.sensitivity_matrix(
+        folded, criterion="l1", tolerance=0.01, notes={"features.block0": " (30)"}
+    )
+    assert figure.layout.height < 400
+    assert figure.layout.yaxis.ticktext[0] == "features.block0 (30)"
+    assert figure.layout.xaxis.side == "top"
+    assert figure.data[0].marker.colorbar.lenmode == "pixels"
+    first = figure.data[0].customdata[0]
+    assert (first[0], first[9]) == ("features.block0", f", most in {names[0]}")
+    assert figure.data[0].marker.color[0] == pytest.approx(20.0)
+
+
+def test_long_names_are_cut_in_the_middle() -> None:
+    name = "features.denseblock4.denselayer16.conv2"
+    cut = shortened(name, 24)
+    assert (len(cut), cut) == (24, "featu\N{HORIZONTAL ELLIPSIS}denselayer16.conv2")
+    assert shortened("conv1", 24) == "conv1"
 
 
 EMPTY = POINTS.iloc[:0]
@@ -401,7 +543,8 @@ EMPTY = POINTS.iloc[:0]
         figures.small_multiples(EMPTY),
         figures.sensitivity_matrix(EMPTY, criterion="l1"),
         figures.ranking(TABLE.iloc[:0], criterion="l1"),
-        figures.opportunity(TABLE.iloc[:0], criterion="l1", shares={}),
+        figures.opportunity(TABLE.iloc[:0], criterion="l1", sizes={}),
+        figures.block_ranking(FOLDED.iloc[:0], criterion="l1"),
         figures.coverage_grid(EMPTY, criterion="l1"),
         figures.win_matrix_chart(WINS.iloc[:0]),
         figures.agreement_chart(pd.DataFrame()),

@@ -75,8 +75,17 @@ def test_series_stay_apart_for_every_vision(theme: Palette, vision: str) -> None
     assert nearest >= 25
 
 
+@pytest.mark.parametrize("vision", VISION)
+def test_layers_stay_apart_and_apart_from_the_series(theme: Palette, vision: str) -> None:
+    seen = [lab(VISION[vision] @ linear(color)) for color in theme.layers]
+    assert min(np.linalg.norm(a - b) for a, b in itertools.combinations(seen, 2)) >= 14
+    if vision == "normal":
+        series = [lab(linear(color)) for color in theme.series]
+        assert min(np.linalg.norm(a - b) for a, b in itertools.product(seen, series)) >= 20
+
+
 def test_everything_drawn_has_enough_contrast(theme: Palette) -> None:
-    for color in (*theme.series, theme.text, theme.tolerance):
+    for color in (*theme.series, *theme.layers, theme.text, theme.tolerance):
         assert contrast(color, theme.background) >= 3, color
     assert contrast(theme.text, theme.background) >= 7
 

@@ -44,7 +44,7 @@ ADAM = {"state": {0: {"exp_avg": torch.ones(3, 1, 3, 3)}}, "param_groups": []}
 # Content -> what is said of it.
 FILES: dict[str, tuple[Any, str]] = {
     "plain": (RIGHT, ""),
-    "nested as usual": ({"state_dict": {"model": RIGHT}, "epoch": 3}, ""),
+    "nested as usual": ({"state_dict": {"model": RIGHT}, "epoch": 3}, "at state_dict/model in"),
     "tutorial": (
         {"epoch": 3, "model_state_dict": RIGHT, "optimizer_state_dict": ADAM, "loss": 0.3},
         "those at model_state_dict",
@@ -57,7 +57,7 @@ FILES: dict[str, tuple[Any, str]] = {
     "a name nobody knows": ({"stuff": {"weights of mine": RIGHT}}, "at stuff/weights of mine"),
     "Lightning": (
         {"state_dict": under("model.", RIGHT), "pytorch-lightning_version": "2.1.0"},
-        "",
+        "those at state_dict/model in the file",
     ),
     "Lightning with a loss": (
         {"state_dict": {**under("net.", RIGHT), "criterion.weight": torch.ones(4)}},
@@ -69,10 +69,12 @@ FILES: dict[str, tuple[Any, str]] = {
         {"state_dict": {**under("teacher.", OTHER), **under("student.", RIGHT)}},
         "those at state_dict/student",
     ),
-    "AveragedModel": (AVERAGED.state_dict(), ""),
-    "compiled and parallel": (under("_orig_mod.module.", RIGHT), ""),
+    "AveragedModel": (AVERAGED.state_dict(), "in the file, without module. before their names"),
+    "parallel": ({"state_dict": under("module.", RIGHT)}, "at state_dict in the file, without mod"),
+    "compiled and parallel": (under("_orig_mod.module.", RIGHT), "without _orig_mod.module. be"),
+    "with an average": ({"model": RIGHT, "model_ema": OTHER}, "those at model in the file"),
     "profiled": (PROFILED, ""),
-    "the same twice": ({"model": RIGHT, "state_dict": dict(RIGHT)}, ""),
+    "the same twice": ({"model": RIGHT, "state_dict": dict(RIGHT)}, "those at model in the file"),
     "without counters": ({k: v for k, v in RIGHT.items() if "num_batches" not in k}, ""),
 }
 

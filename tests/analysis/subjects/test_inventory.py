@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from analysis.subjects.overview import Inventory, inventory
+from analysis.records import Inventory
+from analysis.subjects.overview import inventory
 from sample_models.architectures import ARCHITECTURES
 from tests.helpers.topologies import build_topology
 

@@ -57,6 +57,17 @@ class Counted(Listed):
         self.count += 1
         return x[i] + self.count, int(y[i])
 
+class Lying(Listed):
+    def __getitem__(self, i): return [(a, int(b)) for a, b in zip(x[:20], y)][i]
+
+class Broken(Listed):
+    def __getitem__(self, i):
+        if i > 24: raise OSError(f"image_{i}.png\\nis not there")
+        return x[i], int(y[i])
+
+class Objects(Listed):
+    def __getitem__(self, i): return np.array([None, i]), 1
+
 subclass = lambda: Shifted(x, y)
 part = lambda: Subset(Shifted(x, y), range(30))
 joined = lambda: ConcatDataset([Shifted(x[:10], y[:10]), Shifted(x[10:], y[10:])])
@@ -80,6 +91,8 @@ rows = lambda: Rows()
 pair = lambda: (x, y)
 complex_inputs = lambda: T(x.to(torch.complex64), y)
 complex_listed = lambda: Listed(x.to(torch.complex64), y)
+beyond = lambda: Subset(T(x, y), list(range(28)) + [33])
+lying, broken, objects = (lambda k=k: k() for k in (Lying, Broken, Objects))
 noisy, flipped, counted = (lambda k=k: k() for k in (Noisy, Flipped, Counted))
 """
 
@@ -139,6 +152,27 @@ def test_what_is_no_class_number_is_refused(sets: Path, name: str, says: str) ->
     with pytest.raises(InputError, match=says) as caught:
         load_subject(SubjectSpec(model=f"{sets}:model", data=f"{sets}:{name}"))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers", "says"),
+    [
+        ("beyond", {28}, r"IndexError: index 33 is out of bounds.*; its __len__ says 29$"),
+        ("lying", set(range(20, 30)), "IndexError: list index out of range; its __len__ says 30$"),
+        ("broken", set(range(25, 30)), r"OSError: image_2\d.png$"),
+        ("objects", set(range(30)), "TypeError: "),
+    ],
+)
+def test_the_sample_that_raises_is_named(
+    sets: Path, name: str, numbers: set[int], says: str
+) -> None:
+    """B2 of issue 9, siblings: only what was raised was said, not by which sample."""
+    spec = SubjectSpec(model=f"{sets}:model", data=f"{sets}:{name}", calibration_samples=0)
+    with pytest.raises(InputError, match=says) as caught:
+        load_subject(spec)
+    text = str(caught.value)
+    assert any(text.startswith(f"'{spec.data}': reading sample {at} raised ") for at in numbers)
+    assert "\n" not in text
 
 
 def test_class_numbers_of_any_type() -> None:

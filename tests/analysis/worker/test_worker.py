@@ -1,16 +1,13 @@
+"""Sweeps in a process of their own: killed, cancelled, resumed, with the same table."""
+
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
-import time
 import warnings
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,89 +20,21 @@ from analysis.edits.prepared import PreparedSubject, prepare
 from analysis.measuring import Slices
 from analysis.records.progress import Progress
 from analysis.records.run import RunRow
-from analysis.records.sweep import SweepSpec, SweepState, SweepUpdate
+from analysis.records.sweep import SweepSpec, SweepState
 from analysis.store.store import Store
-from analysis.subjects.data.split import Split
 from analysis.subjects.subject import load_subject
 from analysis.sweeps import plan_sweep
 from analysis.sweeps.executors.local import LocalExecutor
 from analysis.worker import launch
 from analysis.worker.cached_points import known_points
-from pruners.errors import InputError, StoreError, StoreFullError
-from tests.helpers.sources import WatchedSource
-from tests.helpers.tiny_subject import tiny_sweep, write_subject
-
-INTEGERS = ["kept", "total", "samples", "correct", "params", "macs"]
-ROOT = Path(__file__).resolve().parents[3]
-
-
-@pytest.fixture(scope="module")
-def spec(tmp_path_factory: pytest.TempPathFactory) -> SweepSpec:
-    return tiny_sweep(write_subject(tmp_path_factory.mktemp("tiny")))
-
-
-@pytest.fixture(scope="module")
-def prepared(spec: SweepSpec) -> PreparedSubject:
-    return prepare(load_subject(spec.subject))
-
-
-@pytest.fixture(scope="module")
-def expected(
-    spec: SweepSpec, prepared: PreparedSubject, tmp_path_factory: pytest.TempPathFactory
-) -> pd.DataFrame:
-    """The table of a sweep that nothing interrupted."""
-    store = Store(tmp_path_factory.mktemp("uninterrupted"))
-    run_id = store.runs.create(spec)
-    assert run(store, run_id, prepared).state == "done"
-    table = store.points.table(run_id)
-    store.close()
-    return table
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path / "workspace")
-    yield store
-    store.close()
-
-
-def run(store: Store, run_id: str, prepared: PreparedSubject, **options: object) -> RunRow:
-    return worker.run_to_end(
-        store, run_id, open_sweep=lambda row: plan_sweep(prepared, row.spec), **options
-    )  # type: ignore[arg-type]
-
-
-def assert_same_points(found: pd.DataFrame, expected: pd.DataFrame) -> None:
-    """Equal byte for byte in the integer columns, and to the last digits elsewhere."""
-    assert found[INTEGERS].to_csv() == expected[INTEGERS].to_csv()
-    rest = [name for name in found if name not in ("run_id", "seconds")]
-    pd.testing.assert_frame_equal(found[rest], expected[rest], check_exact=False, rtol=1e-12)
-
-
-def wait_for_samples(store: Store, run_id: str, samples: int, process: threading.Event) -> None:
-    while store.runs.get(run_id).progress.done < samples:
-        assert not process.wait(0.02), "the worker ended before"
-
-
-class Ended(threading.Event):
-    """Set when a process has ended."""
-
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        super().__init__()
-
-        def wait() -> None:
-            process.wait()
-            self.set()
-
-        threading.Thread(target=wait, daemon=True).start()
-
-
-def start_worker(store: Store, run_id: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "analysis.worker", run_id, "--workspace", str(store.workspace)],
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-    )
+from tests.helpers.worker_runs import (
+    INTEGERS,
+    Ended,
+    assert_same_points,
+    run,
+    start_worker,
+    wait_for_samples,
+)
 
 
 def test_a_sweep_from_start_to_end(expected: pd.DataFrame, prepared: PreparedSubject) -> None:
@@ -377,216 +306,3 @@ def test_partial_sums_of_another_batch_size_are_not_continued(prepared: Prepared
     state = SweepState(sums={key(n): Sums(samples=n) for n in (5, 10, 16, 64, 100, 160)})
     kept = worker.start_state(state, slices)
     assert sorted(item.samples for item in kept.sums.values()) == [10, 64, 160]
-
-
-def test_a_subject_that_cannot_be_loaded_fails_with_one_line(store: Store, spec: SweepSpec) -> None:
-    wrong = replace(spec, subject=replace(spec.subject, model="sample:nothing"))
-    row = worker.run_to_end(store, store.runs.create(wrong))
-    assert row.state == "failed"
-    assert row.error.startswith("unknown sample model 'nothing'")
-    assert row.is_resumable
-
-
-def test_data_that_raises_in_mid_sweep_keeps_what_was_measured(store: Store) -> None:
-    from analysis.records.subject import SubjectSpec
-    from tests.helpers import tiny_factories
-
-    spec = SweepSpec(
-        subject=SubjectSpec(
-            model="tests.helpers.tiny_factories:mlp",
-            data="tests.helpers.tiny_factories:pairs",
-            samples=24,
-            calibration_samples=4,
-            batch_size=4,
-        ),
-        criteria=("l1",),
-        ratios=(0.5,),
-    )
-    subject = load_subject(spec.subject)
-    split = subject.evaluation
-    assert split is not None
-    bad = split.indices[13]
-    healthy = [False]
-
-    def watch(indices: Sequence[int]) -> None:
-        if not healthy[0] and bad in indices:
-            raise OSError("disk read error\nat sector 7")
-
-    damaged = Split(WatchedSource(split.source, watch), split.indices, classes=3, preload_bytes=0)
-    prepared = prepare(replace(subject, evaluation=damaged))
-    assert tiny_factories.pairs()
-    run_id = store.runs.create(spec)
-    row = run(store, run_id, prepared)
-    assert row.state == "failed"
-    assert "raised in batch 5 of 7: OSError: disk read error" in row.error
-    assert "\n" not in row.error
-    assert row.progress.done == 12
-    assert set(store.points.table(run_id)["samples"]) == {12}
-    healthy[0] = True
-    store.jobs.requeue(run_id)
-    assert run(store, run_id, prepared).state == "done"
-    assert set(store.points.table(run_id)["samples"]) == {24}
-
-
-def test_a_bug_is_logged_with_its_traceback(store: Store, spec: SweepSpec) -> None:
-    def broken(row: RunRow) -> PreparedSubject:
-        raise KeyError("surprise")
-
-    row = worker.run_to_end(store, store.runs.create(spec), open_sweep=broken)
-    assert row.state == "failed"
-    assert "KeyError" in row.error
-    assert "Traceback" in store.runs.log_path(row.run_id).read_text(encoding="utf-8")
-    store.runs.delete(row.run_id)
-    assert not store.runs.log_path(row.run_id).exists()
-
-
-def test_changed_weights_do_not_join_a_run(
-    store: Store, spec: SweepSpec, prepared: PreparedSubject
-) -> None:
-    run_id = store.runs.create(spec)
-
-    def stop(row: RunRow) -> None:
-        if row.progress.done == 16 and row.state == "running":
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    run(store, run_id, prepared, progress=stop)
-    store.jobs.requeue(run_id)
-    other = replace(prepared, subject=replace(prepared.subject, fingerprint="other"))
-    row = run(store, run_id, other)
-    assert (row.state, row.progress.done) == ("failed", 16)
-    assert f"the weights of run {run_id} changed" in row.error
-
-
-def test_a_locked_database_is_waited_for(
-    store: Store, spec: SweepSpec, prepared: PreparedSubject, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    impatient = Store(store.workspace, busy_seconds=0.01)
-    run_id = store.runs.create(spec)
-    save = impatient.points.save
-    tries: list[int] = []
-
-    def locked_at_first(*given: object, **options: object) -> None:
-        tries.append(1)
-        if len(tries) == 1:
-            with store.database.write():
-                save(*given, **options)  # type: ignore[arg-type]
-        save(*given, **options)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(impatient.points, "save", locked_at_first)
-    assert run(impatient, run_id, prepared).state == "done"
-    assert len(tries) == 11
-    impatient.close()
-
-
-def test_a_full_disk_ends_the_run_with_its_reason_and_resuming_goes_on(
-    store: Store,
-    spec: SweepSpec,
-    prepared: PreparedSubject,
-    expected: pd.DataFrame,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    save = store.points.save
-
-    def full(run_id: str, update: SweepUpdate, *, owner: str = "") -> None:
-        if update.progress.done == 64:
-            raise StoreFullError("the disk of the workspace is full; free space and resume")
-        save(run_id, update, owner=owner)
-
-    run_id = store.runs.create(spec)
-    with monkeypatch.context() as patch:
-        patch.setattr(store.points, "save", full)
-        with pytest.raises(StoreError, match="is full"):
-            run(store, run_id, prepared)
-    row = store.runs.get(run_id)
-    assert (row.state, row.progress.done) == ("failed", 48)
-    assert "is full" in row.error
-    store.jobs.requeue(run_id)
-    assert run(store, run_id, prepared).state == "done"
-    assert_same_points(store.points.table(run_id), expected)
-
-
-class TestJobs:
-    def test_start_in_a_process_of_its_own(
-        self, store: Store, spec: SweepSpec, expected: pd.DataFrame
-    ) -> None:
-        run_id = launch.start_sweep(store, spec)
-        while (row := store.runs.get(run_id)).is_live:
-            threading.Event().wait(0.05)
-        assert (row.state, row.error) == ("done", "")
-        assert row.pid not in (None, os.getpid())
-        assert_same_points(store.points.table(run_id), expected)
-        with pytest.raises(InputError, match="is done"):
-            launch.resume(store, run_id)
-
-    def test_the_roots_of_the_launcher_hold_in_the_worker(
-        self, store: Store, spec: SweepSpec, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-    ) -> None:
-        monkeypatch.setenv("PRUNESCOPE_ROOTS", json.dumps([str(tmp_path / "elsewhere")]))
-        run_id = store.runs.create(spec)
-        assert worker.main([run_id, "--workspace", str(store.workspace)]) == 1
-        assert "outside of the folders" in store.runs.get(run_id).error
-
-    def test_roots_are_passed_on(
-        self, store: Store, spec: SweepSpec, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-    ) -> None:
-        commands: list[list[str]] = []
-
-        class NoProcess:
-            def __init__(self, command: list[str], **options: object) -> None:
-                assert options["start_new_session"] is True
-                commands.append(command)
-
-            def wait(self) -> None: ...
-
-        monkeypatch.setattr(subprocess, "Popen", NoProcess)
-        launch.start_sweep(store, spec, roots=[tmp_path / "a", tmp_path / "b"])
-        assert commands[0][-4:] == ["--root", str(tmp_path / "a"), "--root", str(tmp_path / "b")]
-
-    def test_a_worker_that_cannot_start_is_told(
-        self, store: Store, spec: SweepSpec, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        def refuse(*_: object, **__: object) -> None:
-            raise OSError("out of processes")
-
-        monkeypatch.setattr(subprocess, "Popen", refuse)
-        with pytest.raises(StoreError, match="cannot be started: out of processes"):
-            launch.start_sweep(store, spec)
-        row = store.runs.get("last")
-        assert (row.state, row.error) == (
-            "failed",
-            "the worker cannot be started: out of processes",
-        )
-
-    def test_an_unknown_run_is_one_line(
-        self, store: Store, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        assert worker.main(["nothing", "--workspace", str(store.workspace)]) == 1
-        assert capsys.readouterr().err.count("\n") == 1
-
-    def test_a_worker_that_dies_at_once_leaves_its_reason(
-        self, store: Store, spec: SweepSpec, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-    ) -> None:
-        """E2 of issue 9: "interrupted" without a reason, half a minute later."""
-        broken = tmp_path / "python"
-        broken.write_text("#!/bin/sh\necho 'no such library' >&2\nexit 7\n")
-        broken.chmod(0o755)
-        monkeypatch.setattr(sys, "executable", str(broken))
-        run_id = launch.start_sweep(store, spec)
-        deadline = time.monotonic() + 20
-        while (row := store.runs.get(run_id)).state == "queued" and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert row.state == "failed"
-        assert row.error == "the worker ended at once with code 7: no such library"
-
-    def test_a_package_of_the_working_folder_is_not_the_worker(
-        self, store: Store, spec: SweepSpec, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-    ) -> None:
-        """E2 of issue 9: the folder's `analysis` ran, as `-m` puts the folder first."""
-        (tmp_path / "analysis").mkdir()
-        (tmp_path / "analysis" / "__init__.py").write_text("raise SystemExit('the other one')\n")
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setenv("PYTHONPATH", os.pathsep.join(("", str(ROOT))))
-        run_id = launch.start_sweep(store, replace(spec, ratios=(0.5,), criteria=("l1",)))
-        while (row := store.runs.get(run_id)).is_live:
-            threading.Event().wait(0.05)
-        assert (row.state, row.error) == ("done", "")

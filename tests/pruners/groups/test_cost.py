@@ -57,6 +57,26 @@ def test_counting_a_removed_model_equals_the_prediction() -> None:
     assert counted == CostModel(structure).predict(kept)
 
 
+@pytest.mark.parametrize("name", ["resnet20", "mobilenet_small", "densenet_small", "vit_tiny"])
+def test_a_whole_group_costs_what_its_units_save_one_by_one(name: str) -> None:
+    """Fault 6 of the browser: a group counted as the layer that names it.
+
+    What a unit saves is linear in the units unless a weight has the group on both sides, so the
+    models that are left with one and with two units say what none would leave.
+    """
+    model, example, structure = traced(name)
+    costs = CostModel(structure)
+    dense = reference_cost(model, example)
+    for group in prunable(structure)[:6]:
+        one, two = (
+            reference_cost(remove(model, structure, {group.id: range(count)}), example)
+            for count in (1, 2)
+        )
+        whole = costs.whole(group.id)
+        assert whole.params == dense.params - (2 * one.params - two.params)
+        assert whole.macs == dense.macs - (2 * one.macs - two.macs)
+
+
 class Recurrent(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -1,0 +1,58 @@
+"""How the plan's model is repaired: chosen on Plan and on Evaluate, part of the plan's history."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import streamlit as st
+
+from analysis.evaluation import LoadedSubject
+from analysis.records import Plan
+from analysis.repairs import NO_REPAIR, REPAIRS, plan_repairs
+from pages.components.state import plan_state
+from pages.components.widgets import formatting
+from pruners.semantics import SEMANTICS
+
+KEY = "plan_repair"
+
+
+def choose(subject: LoadedSubject, plan: Plan, *, width: int) -> None:
+    """Draw the choice; another one makes an undoable step."""
+    # Undo and opened files move the field, which otherwise would keep its own value.
+    st.session_state[KEY] = plan.repair
+    st.selectbox(
+        "Repair without training",
+        _options(subject, plan),
+        format_func=lambda name: f"{name}: {REPAIRS.get(name).help}",
+        key=KEY,
+        on_change=_chosen,
+        width=width,
+        help="Makes up for what was removed, on the calibration samples. What is measured after it "
+        "is what Evaluate measures and Export writes.",
+    )
+
+
+def reason(subject: LoadedSubject, plan: Plan) -> str:
+    """Return why the plan is repaired as it is, one sentence."""
+    usual = plan_state.usual_repair(subject.prepared, plan.semantics)
+    if plan.repair != usual.name:
+        return f"{plan.repair} by choice; usual here is {usual.name}."
+    if plan.repair == NO_REPAIR:
+        return f"Not repaired: {usual.reason}."
+    count = formatting.plural(plan.subject.calibration_samples, "calibration sample")
+    return f"Usual here: {usual.reason}, on {count}."
+
+
+def _options(subject: LoadedSubject, plan: Plan) -> list[str]:
+    found = [NO_REPAIR]
+    if subject.prepared.subject.calibration is not None:
+        found += plan_repairs(removes=SEMANTICS.get(plan.semantics).removes)
+    # A plan from a file may ask for what the subject cannot do: it is shown, and refused in words.
+    return found if plan.repair in found else [*found, plan.repair]
+
+
+def _chosen() -> None:
+    plan = plan_state.present()
+    assert plan is not None
+    name = str(st.session_state[KEY])
+    plan_state.do(dataclasses.replace(plan, repair=name), action=f"repair: {name}")

@@ -1,0 +1,48 @@
+"""Plans of a workspace."""
+
+from __future__ import annotations
+
+import pytest
+
+from analysis.records.plan import Plan, PlanEntry
+from analysis.store.store import Store
+from pruners.errors import (
+    UnknownNameError,
+)
+from tests.helpers.store_writer import (
+    SPEC,
+)
+
+
+class TestPlans:
+    PLAN = Plan(
+        subject=SPEC.subject,
+        fingerprint="w",
+        entries=(
+            PlanEntry(
+                layer="a",
+                group="a",
+                criterion="l1",
+                granularity="channel",
+                ratio=0.5,
+                kept=2,
+                total=4,
+                indices=(1, 3),
+            ),
+        ),
+    )
+
+    def test_saved_changed_listed_deleted(self, store: Store) -> None:
+        from dataclasses import replace
+
+        first = store.plans.save(self.PLAN)
+        second = store.plans.save(replace(self.PLAN, note="two", fingerprint="v"))
+        assert store.plans.get(first) == self.PLAN
+        changed = replace(self.PLAN, note="changed")
+        assert store.plans.save(changed, plan_id=first) == first
+        assert store.plans.get(first) == changed
+        assert list(store.plans.all()) == [first, second]
+        assert list(store.plans.all(fingerprint="v")) == [second]
+        store.plans.delete(first)
+        with pytest.raises(UnknownNameError, match="unknown plan"):
+            store.plans.get(first)

@@ -1,0 +1,189 @@
+"""Several processes at one file, and files that are damaged."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import signal
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+
+from analysis.records.progress import Progress
+from analysis.store.connection import FILE, Database
+from analysis.store.store import Store
+from pruners.errors import (
+    StoreBusyError,
+    StoreDamagedError,
+    StoreError,
+    StoreFullError,
+    StoreReadOnlyError,
+)
+from tests.helpers.store_writer import (
+    SPEC,
+    ended,
+    keys,
+    planned,
+    started,
+    update,
+    write_batches,
+)
+
+
+class TestProcesses:
+    def test_readers_see_whole_batches_while_another_process_writes(self, store: Store) -> None:
+        run_id = started(store)
+        prepared = multiprocessing.get_context("spawn")
+        writer = prepared.Process(target=write_batches, args=(store.workspace, run_id, 1, 60))
+        writer.start()
+        seen = set()
+        while writer.is_alive():
+            state = store.points.state(run_id)
+            samples = {item.samples for item in state.sums.values()}
+            assert samples <= {state.baseline.samples}
+            seen.add(state.baseline.samples)
+        writer.join()
+        assert writer.exitcode == 0
+        assert store.runs.get(run_id).progress == Progress(590, 600)
+        assert seen
+
+    def test_kill_in_mid_write_loses_at_most_the_batch_in_flight(self, store: Store) -> None:
+        run_id = started(store)
+        prepared = multiprocessing.get_context("spawn")
+        writer = prepared.Process(target=write_batches, args=(store.workspace, run_id, 1, 100_000))
+        writer.start()
+        while store.runs.get(run_id).progress.done < 50:
+            writer.join(0.01)
+            assert writer.is_alive()
+        assert writer.pid is not None
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.join()
+        state = store.points.state(run_id)
+        done = store.runs.get(run_id).progress.done
+        assert {item.samples for item in state.sums.values()} == {done}
+        assert state.sums == update(done // 10, keys()).sums
+        with store.database.read() as db:
+            assert db.execute("PRAGMA integrity_check").fetchone() == {"integrity_check": "ok"}
+
+    def test_a_locked_database_is_one_line(self, store: Store) -> None:
+        run_id = started(store)
+        other = Store(store.workspace, busy_seconds=0.01)
+        locker = sqlite3.connect(store.workspace / FILE, isolation_level=None)
+        locker.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreBusyError, match="is locked by another program"):
+            other.points.save(run_id, update(1, keys()), owner="me")
+        assert other.runs.get(run_id).state == "running"  # reading goes on
+        locker.execute("ROLLBACK")
+        locker.close()
+        other.points.save(run_id, update(1, keys()), owner="me")
+        other.close()
+
+    def test_a_full_disk_is_one_line_and_loses_one_batch(self, store: Store) -> None:
+        run_id = started(store)
+        store.points.save(run_id, update(1, keys()), owner="me")
+        small = Store(store.workspace, max_bytes=store.database.path.stat().st_size)
+        found = keys(tuple(f"layer{number}" for number in range(200)))
+        with pytest.raises(StoreFullError, match=r"disk of the workspace .* is full"):
+            small.points.enter(run_id, planned(found))
+        small.close()
+        assert store.runs.get(run_id).progress.done == 10
+        assert len(store.points.table(run_id)) == 8
+        store.points.save(run_id, update(2, keys()), owner="me")
+        assert store.runs.get(run_id).progress.done == 20
+
+    def test_a_foreign_file_is_one_line(self, tmp_path: Path) -> None:
+        (tmp_path / FILE).write_text("this is not a database" * 50, encoding="utf-8")
+        with pytest.raises(StoreDamagedError, match="damaged or not a PruneScope database"):
+            Store(tmp_path)
+
+    def test_a_damaged_file_is_one_line(self, store: Store) -> None:
+        ended(store)
+        store.close()
+        path = store.workspace / FILE
+        content = bytearray(path.read_bytes())
+        content[4096:] = bytes(len(content) - 4096)
+        path.write_bytes(content)
+        with pytest.raises(StoreDamagedError, match="damaged or not a PruneScope database"):
+            Store(store.workspace).runs.all()
+
+    def test_a_file_that_cannot_be_opened_is_one_line(self, tmp_path: Path) -> None:
+        (tmp_path / FILE).mkdir()
+        with pytest.raises(StoreReadOnlyError, match="cannot be written"):
+            Store(tmp_path)
+
+    def test_a_file_that_may_not_be_written_is_one_line(self, tmp_path: Path) -> None:
+        # Permissions do not bind the superuser, whom these tests may run as.
+        database = Database(tmp_path)
+        with database.read() as db:
+            db.execute("PRAGMA query_only = 1")
+        with (
+            pytest.raises(StoreReadOnlyError, match="check its permissions"),
+            database.write() as db,
+        ):
+            db.execute("DELETE FROM runs")
+        database.close()
+
+    def test_an_error_is_told_by_its_code_not_by_its_words(self, tmp_path: Path) -> None:
+        database = Database(tmp_path)
+        for words in ("locked", "full", "readonly", "malformed"):
+            what = pytest.raises(StoreError, match="failed: no such table")
+            with what as caught, database.read() as db:
+                db.execute(f"SELECT * FROM {words}")
+            assert type(caught.value) is StoreError
+        database.close()
+
+    def test_a_workspace_that_is_a_file_is_one_line(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        with pytest.raises(StoreError, match="cannot be made"):
+            Store(tmp_path / "file")
+
+    def test_connections_end_with_their_threads(self, store: Store) -> None:
+        for _ in range(20):
+            thread = threading.Thread(target=store.runs.all)
+            thread.start()
+            thread.join()
+        gc.collect()
+        assert store.database.connections == 1
+
+    def test_an_error_in_a_transaction_undoes_all_of_it(self, tmp_path: Path) -> None:
+        database = Database(tmp_path)
+        twice = [("p", 0, 0, "w", "{}")] * 2
+        with pytest.raises(StoreError, match="UNIQUE"), database.write() as db:
+            db.executemany("INSERT INTO plans VALUES (?, ?, ?, ?, ?)", twice)
+        with database.read() as db:
+            assert db.execute("SELECT count(*) AS n FROM plans").fetchone() == {"n": 0}
+        database.close()
+
+
+def test_a_damaged_run_hides_no_other_and_can_be_deleted(tmp_path: Path) -> None:
+    """Point 3c of issue 8: it is named, the others are there, and it can go."""
+    store = Store(tmp_path)
+    bad, good = store.runs.create(SPEC), store.runs.create(SPEC)
+    with store.database.write() as db:
+        db.execute("UPDATE runs SET spec = '{\"criteria\": 5}' WHERE run_id = ?", (bad,))
+        db.execute("UPDATE runs SET state = 'done'")
+    assert [row.run_id for row in store.runs.all()] == [good]
+    assert store.runs.get("last").run_id == good
+    (named,) = store.runs.damaged()
+    assert named.run_id == bad
+    assert named.reason.startswith("SweepSpec")
+    with pytest.raises(StoreDamagedError, match=f"run {bad} cannot be read: SweepSpec"):
+        store.runs.get(bad)
+    store.runs.delete(bad)
+    assert store.runs.damaged() == ()
+    assert [row.run_id for row in store.runs.all()] == [good]
+
+
+def test_damaged_sums_of_the_dense_model_hide_no_other_run(tmp_path: Path) -> None:
+    """Point 3c of issue 8: what is read beside a run counts as well."""
+    store = Store(tmp_path)
+    bad, good = store.runs.create(SPEC), store.runs.create(SPEC)
+    store.jobs.attach(bad, owner="me", pid=1, host="here")
+    store.points.save(bad, update(1, keys()), owner="me")
+    with store.database.write() as db:
+        db.execute("UPDATE baselines SET terms = '[1'")
+    assert [row.run_id for row in store.runs.all()] == [good]
+    assert [row.run_id for row in store.runs.damaged()] == [bad]

@@ -1,0 +1,117 @@
+"""Models that cannot be captured, and layers that cannot be pruned: the line, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations, parametrize
+
+from pruners.capture import capture
+from pruners.errors import CaptureError
+from pruners.groups import find_structure
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3)
+        self.out = nn.Linear(8, 4)
+
+    def features(self, x: Tensor) -> Tensor:
+        return F.relu(self.conv(x)).mean((2, 3))
+
+
+class OneSize(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.features(x)
+        return self.out(x * 2 if len(x) == 50 else x)
+
+
+class Distances(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        return -torch.cdist(self.features(x), self.out.weight)
+
+
+class ByValue(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.features(x)
+        return self.out(x if float(x.sum()) > 0 else -x)
+
+
+class ByNumPy(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.features(x)
+        return self.out(torch.from_numpy(x.numpy()))
+
+
+@pytest.mark.parametrize(
+    ("model", "reason", "line"),
+    [
+        (OneSize, "it takes the number of samples for a constant", "* 2 if len(x) == 50"),
+        (Distances, "for some numbers of samples only: 2 <= batch and batch <= 25", "torch.cdist("),
+        (ByValue, "it decides by the values of a tensor", "if float(x.sum()) > 0"),
+        (ByNumPy, "RuntimeError: .numpy() is not supported", "torch.from_numpy(x.numpy())"),
+    ],
+)
+def test_the_line_to_blame_is_named(model: Callable[[], nn.Module], reason: str, line: str) -> None:
+    """C of issue 9: the message ended with what to tell torch's logger."""
+    with pytest.raises(CaptureError) as caught:
+        capture(model().eval().requires_grad_(False), torch.randn(2, 3, 8, 8))
+    text = str(caught.value)
+    assert text.startswith(f"torch.export cannot capture {model.__name__}: ")
+    assert reason in text
+    number = next(
+        at for at, code in enumerate(Path(__file__).read_text().splitlines(), 1) if line in code
+    )
+    assert f"(test_refusals.py, line {number}: " in text
+    assert line in text
+    assert "TORCH_LOGS" not in text
+    assert "\n" not in text
+
+
+class Centred(nn.Module):
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight - weight.mean(0, keepdim=True)
+
+
+PARAMETRIZE = "torch.nn.utils.parametrize.remove_parametrizations"
+
+
+def own(layer: nn.Module) -> None:
+    parametrize.register_parametrization(layer, "weight", Centred())
+
+
+@pytest.mark.filterwarnings("ignore:.*is deprecated")
+@pytest.mark.parametrize(
+    ("change", "remedy"),
+    [
+        (parametrizations.weight_norm, PARAMETRIZE),
+        (parametrizations.spectral_norm, PARAMETRIZE),
+        (parametrizations.orthogonal, PARAMETRIZE),
+        (own, PARAMETRIZE),
+        (nn.utils.weight_norm, "torch.nn.utils.remove_weight_norm"),
+        (nn.utils.spectral_norm, "torch.nn.utils.remove_spectral_norm"),
+    ],
+)
+def test_computed_weights_are_refused_with_what_to_do(
+    change: Callable[[nn.Module], object], remedy: str
+) -> None:
+    """C of issue 9: 'operator mv is not supported' for spectral norms, and no word of it."""
+    layers = [nn.Conv2d(3, 6, 3), nn.Conv2d(6, 5, 3), nn.Conv2d(5, 4, 1)]
+    change(layers[1])
+    model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    model.eval().requires_grad_(False)
+    example = torch.randn(2, 3, 8, 8)
+    structure = find_structure(model, capture(model, example), example)
+    expected = (
+        f"layer '1' computes its weight from other parameters; remove the parametrization first "
+        f"({remedy})"
+    )
+    assert structure.group("1").kept_whole == expected
+    assert structure.group("0").kept_whole in (expected, "")
+    assert structure.group("2").kept_whole == ""
