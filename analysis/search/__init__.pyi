@@ -1,10 +1,11 @@
 from .data import SearchData, search_data, set_aside
-from .records import CRITERIA, Aim, SearchState, SearchUpdate
+from .records import CRITERIA, SEARCHES, Aim, SearchState, SearchUpdate
 from .search import iter_search
 
 __all__ = [
     "Aim",
     "CRITERIA",
+    "SEARCHES",
     "SearchData",
     "SearchState",
     "SearchUpdate",

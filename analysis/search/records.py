@@ -17,10 +17,13 @@ from analysis.records import (
     Seconds,
     Share,
 )
+from pruners.errors import InputError
 
 if TYPE_CHECKING:
     from analysis.tasks import Words
 
+# Folder of a workspace where searches are kept.
+SEARCHES = "searches"
 CRITERIA = ("l1", "taylor")
 TRIALS = 60
 
@@ -37,6 +40,9 @@ class Aim(Record):
         criteria: Criteria that it may choose from, a group at a time.
         trials: Plans that are tried at most after the first ones.
         seconds: Wall time after which no new plan is tried; None: no limit.
+
+    Raises:
+        InputError: The confidence is out of range.
     """
 
     recipe: Recipe
@@ -45,6 +51,12 @@ class Aim(Record):
     criteria: tuple[str, ...] = CRITERIA
     trials: Count = TRIALS
     seconds: Seconds | None = None
+
+    def __post_init__(self) -> None:
+        if not 0.5 <= self.confidence < 1:
+            raise InputError(
+                f"the confidence of a search is from 0.5 up to but not 1, found {self.confidence:g}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -94,7 +94,7 @@ def evaluate(
     if as_json:
         print_json(for_machines(found))
         return
-    _print(plan, found, prepared.subject.task.words)
+    print_evaluation(f"Plan {plan}", found, prepared.subject.task.words)
 
 
 def for_machines(found: Evaluation) -> dict[str, Any]:
@@ -146,10 +146,11 @@ def _progress(what: str) -> Iterator[OnProgress]:
         yield lambda now: bar.update(task, completed=now.done, total=now.total)
 
 
-def _print(path: Path, found: Evaluation, words: Words) -> None:
+def print_evaluation(title: str, found: Evaluation, words: Words) -> None:
+    """Print the models of an evaluation side by side."""
     variants = [item for item in (found.dense, found.masked, found.removed) if item is not None]
     print_table(
-        f"Plan {path} on {found.samples:,} samples",
+        f"{title} on {found.samples:,} samples",
         ("", *score_columns(words), "parameters", "MACs", "bytes", "latency ms"),
         [
             (

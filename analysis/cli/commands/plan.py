@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis import allocation, comparison, plans, repairs
-from analysis.allocation import BEST, OF_PLAN, OF_RUN
+from analysis.allocation import BEST, OF_PLAN, OF_RUN, STRATEGIES
 from analysis.cli.options import Json, Workspace, calibrated, open_store, prepare_subject
 from analysis.cli.output import print_json, print_table, say
+from analysis.cli.searching import aim_of, searched
 from analysis.repairs import REPAIRS
 from analysis.sentences import listed, plural
 from pruners.errors import InputError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from analysis.allocation import Allocation
     from analysis.edits import PreparedSubject
-    from analysis.records import Plan, RunRow
+    from analysis.records import Plan, Recipe, RunRow
 
 
 def plan(given: Mapping[str, Any], workspace: Workspace = None, as_json: Json = False) -> int:
@@ -41,16 +44,8 @@ def plan(given: Mapping[str, Any], workspace: Workspace = None, as_json: Json = 
         semantics=row.spec.semantics,
         reduction=row.spec.reduction,
     )
-    strategy = given["strategy"]
-    if named := plans.parse_ratios(given["ratio"] or ()).named:
-        asked = plans.asked_ratios(prepared, start, named)
-        start = allocation.with_ratios(prepared, start, asked, recipe, points=points)
-        if recipe.ratio is None and recipe.tolerance is None and not recipe.budgets:
-            # Of the others nothing is asked: they stay whole.
-            strategy, recipe = "uniform", dataclasses.replace(recipe, ratio=0.0)
-    found = allocation.fill_plan(prepared, start, strategy, recipe, points=points)
-    if not found.feasible:
-        raise InputError(found.message or f"the budget {', '.join(given['budget'])} cannot be met")
+    start = dataclasses.replace(start, repair=repair.name)
+    found = _filled(prepared, start, given, recipe, points, row.spec.criteria, workspace)
     final = plans.resolve(prepared, found.plan)
     subject = calibrated(final.subject, data=None, samples=None, repair=repair.name)
     final = dataclasses.replace(final, subject=subject, repair=repair.name)
@@ -60,6 +55,39 @@ def plan(given: Mapping[str, Any], workspace: Workspace = None, as_json: Json = 
     if not as_json:
         say(f"Repair: {REPAIRS.get(repair.name).help}; {repair.reason}.")
     return 0
+
+
+def _filled(
+    prepared: PreparedSubject,
+    start: Plan,
+    given: Mapping[str, Any],
+    recipe: Recipe,
+    points: pd.DataFrame,
+    criteria: Sequence[str],
+    workspace: Path | None,
+) -> Allocation:
+    """Fill a plan as the options say.
+
+    Raises:
+        InputError: The budgets cannot be met, or a search has none.
+    """
+    strategy = given["strategy"]
+    if named := plans.parse_ratios(given["ratio"] or ()).named:
+        asked = plans.asked_ratios(prepared, start, named)
+        start = allocation.with_ratios(prepared, start, asked, recipe, points=points)
+        if recipe.ratio is None and recipe.tolerance is None and not recipe.budgets:
+            # Of the others nothing is asked: they stay whole.
+            strategy, recipe = "uniform", dataclasses.replace(recipe, ratio=0.0)
+    if STRATEGIES.get(strategy).measures:
+        if not recipe.budgets or recipe.ratio is not None or recipe.tolerance is not None:
+            raise InputError(f"strategy {strategy} needs --budget, and neither ratio nor tolerance")
+        asked_criteria = criteria if recipe.criteria == BEST else (start.entries[0].criterion,)
+        aim = aim_of(given, recipe, asked_criteria)
+        return allocation.Allocation(plan=searched(prepared, start, aim, workspace=workspace))
+    found = allocation.fill_plan(prepared, start, strategy, recipe, points=points)
+    if not found.feasible:
+        raise InputError(found.message or f"the budget {', '.join(given['budget'])} cannot be met")
+    return found
 
 
 def _with_curves(row: RunRow, asked: str, repair: str, runs: Iterable[RunRow]) -> RunRow:

@@ -12,28 +12,20 @@ import typer
 
 from analysis import allocation, interop, plans, repairs, search, sweeps
 from analysis.allocation import PLAN_OPTIONS, PlanOption
-from analysis.cli.commands.evaluate import evaluated, repaired
-from analysis.cli.options import (
-    Json,
-    Workspace,
-    calibrated,
-    check_folder,
-    prepare_subject,
-    workspace_path,
-)
-from analysis.cli.output import duration, print_json, progress_bar, say, say_notes
+from analysis.cli.commands.evaluate import evaluated, print_evaluation, repaired
+from analysis.cli.options import Json, Workspace, calibrated, check_folder, prepare_subject
+from analysis.cli.output import duration, print_json, say, say_notes
+from analysis.cli.searching import aim_of, searched
 from analysis.records import Recipe
 from analysis.repairs import NO_REPAIR, REPAIRS
 from analysis.sweeps import OPTIONS, Option
-from pruners.errors import CancelledError, InputError
+from pruners.errors import InputError
 
 if TYPE_CHECKING:
     from analysis.edits import PreparedSubject
     from analysis.evaluation import Evaluation
     from analysis.records import Plan, SubjectSpec, SweepSpec
-    from analysis.search import Aim, SearchUpdate
 
-SEARCHES = "searches"
 _OF_PLANS = (
     *("budget", "repair", "round_to", "min_kept", "equal", "trials", "minutes", "confidence"),
 )
@@ -65,12 +57,14 @@ def shrink(
     began = time.perf_counter()
     if export is not None:
         check_folder(export)
-    aim = _aim(given, max_drop)
+    recipe = _recipe(given, max_drop)
     spec = sweeps.spec_of_options({**given, "repair": NO_REPAIR, "confidence": 0.95})
     subject = calibrated(spec.subject, data=None, samples=None, repair=given["repair"])
     prepared = _opened(subject, workspace)
     say_notes(prepared.subject.notes)
-    plan = searched(prepared, _start(prepared, spec, given), aim, workspace=workspace)
+    start = _start(prepared, spec, given)
+    aim = aim_of(given, recipe, spec.criteria)
+    plan = searched(prepared, start, aim, workspace=workspace)
     recovery = repaired(prepared, plan)
     found = evaluated(prepared, plan, recovery, latency_seconds=0.0)
     if out is not None:
@@ -87,12 +81,20 @@ def shrink(
                 name="plan",
             ),
         )
-    _report(plan, found, out, export, seconds=time.perf_counter() - began, as_json=as_json)
+    seconds = time.perf_counter() - began
+    if as_json:
+        print_json(_result(plan, found, seconds))
+        return 0
+    print_evaluation("Smaller model", found, prepared.subject.task.words)
+    for path, what in ((out, "Plan"), (export, "Model")):
+        if path is not None:
+            say(f"{what} written to {path}")
+    say(f"Done in {duration(seconds)}.")
     return 0
 
 
-def _aim(given: Mapping[str, Any], max_drop: float | None) -> Aim:
-    """Return what is looked for.
+def _recipe(given: Mapping[str, Any], max_drop: float | None) -> Recipe:
+    """Return what is asked for.
 
     Raises:
         InputError: Neither a drop nor a budget is given, or the drop twice.
@@ -102,19 +104,9 @@ def _aim(given: Mapping[str, Any], max_drop: float | None) -> Aim:
         budgets.append(f"drop={max_drop}")
     if not budgets:
         raise InputError("shrink needs a goal: --max-drop 0.01, --budget macs=0.5, or both")
-    return aim_of(given, Recipe(budgets=tuple(map(str, allocation.parse_budgets(budgets)))))
-
-
-def aim_of(given: Mapping[str, Any], recipe: Recipe) -> Aim:
-    """Return what a search is asked for by a recipe and the options."""
-    names = ("round_to", "min_kept", "equal")
-    minutes = given["minutes"]
-    return search.Aim(
-        recipe=dataclasses.replace(recipe, **{name: given[name] for name in names}),
-        criteria=tuple(given["criteria"].split(",")),
-        confidence=given["confidence"],
-        trials=given["trials"],
-        seconds=None if minutes is None else 60 * minutes,
+    return Recipe(
+        budgets=tuple(map(str, allocation.parse_budgets(budgets))),
+        **{name: given[name] for name in ("round_to", "min_kept", "equal")},
     )
 
 
@@ -136,48 +128,9 @@ def _start(prepared: PreparedSubject, spec: SweepSpec, given: Mapping[str, Any])
     return dataclasses.replace(plan, repair=repair.name)
 
 
-def searched(prepared: PreparedSubject, start: Plan, aim: Aim, *, workspace: Path | None) -> Plan:
-    """Search a plan under a progress bar; Ctrl-C ends it with the best plan so far.
-
-    Raises:
-        CancelledError: It was stopped before there was a plan.
-    """
-    say(f"Searching on {search.search_data(prepared.subject).words}; they are not evaluated.")
-    last: SearchUpdate | None = None
-    updates = search.iter_search(prepared, start, aim, folder=workspace_path(workspace) / SEARCHES)
-    with progress_bar() as bar:
-        task = bar.add_task("searching", total=None, eta="")
-        try:
-            for last in updates:
-                progress = last.progress
-                bar.update(
-                    task,
-                    description=last.text(prepared.subject.task.words),
-                    completed=progress.done,
-                    total=progress.total,
-                )
-        except KeyboardInterrupt:
-            if last is None or last.plan is None:
-                raise CancelledError("stopped before a plan was found") from None
-            say("Stopped; this is the best plan so far. The same command goes on.")
-    if last is None or last.plan is None:
-        raise CancelledError("the search found no plan")
-    if last.state.finished:
-        say(f"The search ended after {last.state.trials} plans: {last.state.finished}.")
-    return plans.resolve(prepared, last.plan)
-
-
-def _report(
-    plan: Plan,
-    found: Evaluation,
-    out: Path | None,
-    export: Path | None,
-    *,
-    seconds: float,
-    as_json: bool,
-) -> None:
+def _result(plan: Plan, found: Evaluation, seconds: float) -> dict[str, Any]:
     dense, pruned = found.dense, found.removed
-    result = {
+    return {
         "schema_version": 1,
         "dense_accuracy": dense.accuracy,
         "accuracy": pruned.accuracy,
@@ -190,11 +143,3 @@ def _report(
         "repair": plan.repair,
         "seconds": seconds,
     }
-    if as_json:
-        print_json(result)
-        return
-    for path, what in ((out, "Plan"), (export, "Model")):
-        if path is not None:
-            say(f"{what}: {path}")
-    say_notes(found.notes)
-    say(f"Done in {duration(seconds)}.")

@@ -59,7 +59,12 @@ def draw(current: Session, subject: LoadedSubject, plan: Plan, points: pd.DataFr
 
 def strategies(points: pd.DataFrame) -> list[str]:
     """Return the strategies that are possible with the points at hand."""
-    return [entry.name for entry in STRATEGIES if not points.empty or "points" not in entry.needs]
+    # What measures plans takes minutes, and has a place of its own.
+    return [
+        entry.name
+        for entry in STRATEGIES
+        if not entry.measures and (not points.empty or "points" not in entry.needs)
+    ]
 
 
 def _target(strategy: str, words: Words) -> tuple[str, float]:

@@ -31,7 +31,7 @@ from tests.helpers.contexts import sample_context
 from tests.helpers.plans import at_ratio, kept_dense
 
 # What is asked for a share here; a strategy may well take a ratio or a tolerance alone.
-BY_BUDGET = [entry.name for entry in STRATEGIES if "budgets" in entry.needs]
+BY_BUDGET = [entry.name for entry in STRATEGIES if "budgets" in entry.needs and not entry.measures]
 
 
 def reference_uniform(plan: Plan, budget: Budget) -> dict[str, int] | None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from analysis.allocation.constraints import equal_entries
 from analysis.plans.apply import start_plan
 from analysis.plans.editing import lock, set_kept
 from analysis.plans.entries import find
@@ -87,16 +90,30 @@ def test_what_fits_anyway_is_given_back_for_nothing(plan: Plan) -> None:
 
 
 def test_locked_entries_stay_and_tied_ones_move_together(plan: Plan) -> None:
-    first, second, third = (entry.name for entry in plan.entries[:3])
+    first = plan.entries[0].name
     locked = lock(plan, first)
     for trade in trades(problem(locked, share(locked)), locked, beliefs(plan)):
         assert find(trade.plan, first) == find(locked, first)
-    wide = set_kept(set_kept(plan, second, 12), third, 12)
-    tied = problem(wide, share(wide), tied=((second, third),))
-    moved = [t for t in trades(tied, wide, beliefs(plan)) if find(t.plan, second).kept != 12]
+
+
+def test_tied_entries_move_together() -> None:
+    prepared = sample_context("vit_tiny")
+    start = start_plan(prepared, criterion="l1")
+    names = max(equal_entries(prepared, start), key=len)
+    plan = at_ratio(start, [entry.name for entry in start.entries], 0.5)
+    sizes = meter(prepared)
+    limit = sizes.share(plan, "macs")
+    asked = dataclasses.replace(
+        problem(plan, limit, tied=(names,)),
+        fits=lambda plan: sizes.share(plan, "macs") <= limit,
+        share=lambda plan: sizes.share(plan, "macs"),
+    )
+    moved = 0
+    for trade in trades(asked, plan, beliefs(plan)):
+        kept = {find(trade.plan, name).kept for name in names}
+        assert len(kept) == 1
+        moved += kept != {find(plan, names[0]).kept}
     assert moved
-    for trade in moved:
-        assert find(trade.plan, second).kept == find(trade.plan, third).kept
 
 
 def test_smaller_plans_fit_and_keep_a_unit(plan: Plan) -> None:

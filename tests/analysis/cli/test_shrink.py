@@ -1,0 +1,111 @@
+"""``prunescope shrink`` and ``plan --strategy search``: from a goal to a measured model."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from analysis.cli import main
+from analysis.plans.files import read_plan
+
+SUBJECT = ["--model", "sample:lenet5", "--data", "sample:fashion-mnist"]
+SMALL = [*SUBJECT, "--samples", "200", "--calibration-samples", "64", "--criteria", "l1"]
+FIELDS = (
+    *("dense_accuracy", "accuracy", "drop", "drop_low", "drop_high", "samples"),
+    *("macs_left", "params_left", "repair", "seconds"),
+)
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int, str, str]:
+    code = main([*map(str, words)])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_from_a_goal_to_a_model_that_holds(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    plan, folder = tmp_path / "plan.json", tmp_path / "smaller"
+    goal = ["--budget", "macs=0.7", "--trials", "2", "--workspace", tmp_path / "ws"]
+    code, out, err = run(
+        capsys, "shrink", *SMALL, *goal, "--out", plan, "--export", folder, "--json"
+    )
+    assert code == 0, err
+    found = json.loads(out)
+    assert [name for name in found if name != "schema_version"] == [*FIELDS]
+    assert found["samples"] == 200
+    assert found["macs_left"] <= 0.7
+    assert found["repair"] == "lsq"
+    assert found["drop"] == pytest.approx(found["dense_accuracy"] - found["accuracy"])
+    assert found["drop_low"] <= found["drop"] <= found["drop_high"]
+    assert "other samples of the data" in err
+    # What was told is what the plan's own evaluation and the exported model give.
+    code, out, err = run(
+        capsys, "evaluate", "--plan", plan, "--latency-seconds", "0", "--json",
+        *("--workspace", tmp_path / "ws"),
+    )  # fmt: skip
+    assert code == 0, err
+    assert json.loads(out)["removed"]["accuracy"] == found["accuracy"]
+    read = read_plan(plan)
+    assert (read.strategy, read.repair) == ("search", "lsq")
+    assert read.recipe is not None
+    assert read.recipe.budgets == ("macs=0.7",)
+    assert {item.name for item in folder.iterdir()} == {
+        "model.safetensors",
+        "rebuild.py",
+        "model.json",
+    }
+    rebuilt = subprocess.run([sys.executable, folder / "rebuild.py"], capture_output=True)
+    assert rebuilt.returncode == 0, rebuilt.stderr
+
+
+def test_a_drop_that_holds(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    words = ["shrink", *SMALL, "--max-drop", "0.05", "--trials", "3", "--workspace", tmp_path]
+    code, out, err = run(capsys, *words)
+    assert code == 0, err
+    assert "Smaller model on 200 samples" in out
+    assert "The search ended after 3 plans: all trials are done." in err
+    code, out, err = run(capsys, *words, "--json")
+    assert code == 0, err
+    assert json.loads(out)["macs_left"] < 1
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ([], "shrink needs a goal: --max-drop 0.01, --budget macs=0.5, or both"),
+        (["--max-drop", "0.01", "--budget", "drop=0.02"], "two budgets in drop"),
+        (["--max-drop", "1.5"], "less than or equal to 1"),
+        (["--budget", "macs=0.5", "--confidence", "0.2"], "from 0.5 up to but not 1, found 0.2"),
+        (["--budget", "macs=0.0001"], "out of reach"),
+        (["--budget", "macs=0.5", "--repair", "magic"], "magic"),
+        (["--budget", "macs=0.5", "--layers", "nothing*"], "nothing*"),
+    ],
+)
+def test_bad_goals_in_one_line(
+    words: list[str], line: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    code, out, err = run(capsys, "shrink", *SMALL, *words, "--workspace", tmp_path)
+    assert code == 2
+    assert out == ""
+    assert line in err.splitlines()[-1]
+
+
+def test_a_plan_by_search(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    home = ["--workspace", tmp_path / "ws"]
+    ratios = ["--ratios", "0.5", "--repair", "none"]
+    assert run(capsys, "sweep", *SMALL, *ratios, *home)[0] == 0
+    out = tmp_path / "plan.json"
+    words = ["plan", "--run", "last", "--strategy", "search", "--out", out, *home]
+    code, _, err = run(capsys, *words)
+    assert code == 2
+    assert "strategy search needs --budget" in err
+    code, _, err = run(capsys, *words, "--budget", "macs=0.8", "--trials", "1", "--repair", "none")
+    assert code == 0, err
+    plan = read_plan(out)
+    assert (plan.strategy, plan.repair) == ("search", "none")
+    assert plan.run is not None
