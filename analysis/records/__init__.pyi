@@ -1,5 +1,6 @@
 from .codec import Count, PositiveCount, Seconds, Share, decode_json
 from .plan import Plan, PlanEntry, Recipe
+from .probe import Probe, ProbePart
 from .progress import OnProgress, Progress, counting
 from .record import Document, GroupOrLayer, Record
 from .run import (
@@ -36,6 +37,8 @@ __all__ = [
     "PlannedPoint",
     "PointKey",
     "PositiveCount",
+    "Probe",
+    "ProbePart",
     "Progress",
     "QUEUED",
     "RUNNING",

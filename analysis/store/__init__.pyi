@@ -3,6 +3,7 @@ from .jobs import JobStore
 from .migrations import MIGRATIONS, migrate
 from .plans import PlanStore
 from .points import PointStore
+from .probes import ProbeStore
 from .runs import RunStore
 from .store import Store, statistics_folder
 from .uploads import MAX_UPLOAD_BYTES, save_upload, uploads_folder
@@ -15,6 +16,7 @@ __all__ = [
     "MIGRATIONS",
     "PlanStore",
     "PointStore",
+    "ProbeStore",
     "RunStore",
     "Store",
     "migrate",

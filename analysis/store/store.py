@@ -12,6 +12,7 @@ from analysis.store.connection import BUSY_SECONDS, Database
 from analysis.store.jobs import JobStore
 from analysis.store.plans import PlanStore
 from analysis.store.points import PointStore
+from analysis.store.probes import ProbeStore
 from analysis.store.runs import RunStore
 from pruners.user_code import resolved
 
@@ -30,6 +31,7 @@ class Store:
         runs: What was measured: create, look up, list, merge, delete.
         jobs: Who measures it: queue, worker, sign of life, end.
         points: What each run found, and what all of them know.
+        probes: Outputs of a few samples, to predict plans from.
         plans: Saved plans.
 
     Raises:
@@ -48,6 +50,7 @@ class Store:
         self.runs = RunStore(self.database)
         self.jobs = JobStore(self.database, self.runs)
         self.points = PointStore(self.database, self.runs)
+        self.probes = ProbeStore(self.database, self.runs)
         self.plans = PlanStore(self.database)
 
     @property
