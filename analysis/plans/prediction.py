@@ -38,6 +38,11 @@ class Prediction:
         unmeasured: Layers whose criterion has no curve: they are left out of the sum.
         extrapolated: Layers asked beyond their last measured ratio: their last drop is taken, so
             the prediction is too low.
+        samples: Samples of the probe on which the layers' changes were put together; 0 where the
+            single drops were added.
+        calibrated: Measured plans that taught it.
+        confidence: Share of plans whose measured drop the interval holds; None where the single
+            drops were added: then the ends are those of the sum.
     """
 
     drop: float
@@ -45,6 +50,9 @@ class Prediction:
     high: float
     unmeasured: tuple[str, ...] = ()
     extrapolated: tuple[str, ...] = ()
+    samples: int = 0
+    calibrated: int = 0
+    confidence: float | None = None
 
     def within(self, dense: float, task: str = DEFAULT_TASK) -> Prediction:
         """Return the prediction for a model of a dense score: accuracy stays between 0 and 1.

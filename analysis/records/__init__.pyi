@@ -1,6 +1,6 @@
 from .codec import Count, PositiveCount, Seconds, Share, decode_json
 from .plan import Plan, PlanEntry, Recipe
-from .probe import Probe, ProbePart
+from .probe import MeasuredPlan, Probe, ProbePart
 from .progress import OnProgress, Progress, counting
 from .record import Document, GroupOrLayer, Record
 from .run import (
@@ -31,6 +31,7 @@ __all__ = [
     "GroupOrLayer",
     "Identity",
     "LIVE_STATES",
+    "MeasuredPlan",
     "OnProgress",
     "Plan",
     "PlanEntry",

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 if TYPE_CHECKING:
     import numpy as np
 
+    from analysis.records.plan import Plan
+    from analysis.records.sums import Sums
     from analysis.records.sweep import PointKey
 
 Key = TypeVar("Key", bound=Hashable)
@@ -43,6 +45,19 @@ class ProbePart(Generic[Key]):
         """Return the changes by other names; a change may have several."""
         changes = {name: change for key, change in self.changes.items() for name in names(key)}
         return ProbePart(self.first, self.columns, self.dense, self.truth, changes)
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredPlan:
+    """What a plan's model showed on the whole evaluation set, without repair.
+
+    Attributes:
+        plan: The plan.
+        sums: Sums of the pruned model.
+    """
+
+    plan: Plan
+    sums: Sums
 
 
 @dataclass(frozen=True, slots=True, eq=False)

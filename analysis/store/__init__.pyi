@@ -1,5 +1,6 @@
 from .connection import FILE, Database
 from .jobs import JobStore
+from .measurements import MeasurementStore
 from .migrations import MIGRATIONS, migrate
 from .plans import PlanStore
 from .points import PointStore
@@ -14,6 +15,7 @@ __all__ = [
     "JobStore",
     "MAX_UPLOAD_BYTES",
     "MIGRATIONS",
+    "MeasurementStore",
     "PlanStore",
     "PointStore",
     "ProbeStore",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from analysis.store.connection import BUSY_SECONDS, Database
 from analysis.store.jobs import JobStore
+from analysis.store.measurements import MeasurementStore
 from analysis.store.plans import PlanStore
 from analysis.store.points import PointStore
 from analysis.store.probes import ProbeStore
@@ -33,6 +34,7 @@ class Store:
         points: What each run found, and what all of them know.
         probes: Outputs of a few samples, to predict plans from.
         plans: Saved plans.
+        measurements: Plans that were measured.
 
     Raises:
         StoreError: The folder or its database cannot be used.
@@ -50,6 +52,7 @@ class Store:
         self.runs = RunStore(self.database)
         self.jobs = JobStore(self.database, self.runs)
         self.points = PointStore(self.database, self.runs)
+        self.measurements = MeasurementStore(self.database)
         self.probes = ProbeStore(self.database, self.runs)
         self.plans = PlanStore(self.database)
 

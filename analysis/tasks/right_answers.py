@@ -67,11 +67,6 @@ class RightAnswers(Scoring):
         found = paired_drops(lost, gained, samples, confidence=confidence)
         return list(zip(*(values.tolist() for values in found), strict=True))
 
-    def kept_scores(self, outputs: np.ndarray, truth: np.ndarray) -> np.ndarray:
-        """Return 1 where the largest of the kept logits is the right one; see `Scoring`."""
-        found: np.ndarray = (outputs.argmax(1) == truth).astype(np.float64)
-        return found
-
     def counts(self, sums: Sums) -> SliceCounts:
         """Return answers lost and gained."""
         return SliceCounts(sums.count("lost"), sums.count("gained"), sums.samples)

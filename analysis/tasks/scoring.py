@@ -10,13 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from analysis.records import SliceCounts, Sums
 from analysis.uncertainty import Interval
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,15 +158,6 @@ class Scoring(Protocol):
             interval = self.drop_interval(item, confidence)
             found.append((self.drop(item), interval.low, interval.high))
         return found
-
-    def kept_scores(self, outputs: np.ndarray, truth: np.ndarray) -> np.ndarray:
-        """Return the scores ``(N,)`` of the outputs that `Task.kept_outputs` chose.
-
-        Args:
-            outputs: Float32 ``(N, K)``.
-            truth: Which of them is right ``(N,)``.
-        """
-        raise NotImplementedError
 
     def counts(self, sums: Sums) -> SliceCounts:
         """Return what a sequential test of the drop reads of a slice."""

@@ -70,7 +70,9 @@ class Task(Scoring, Protocol):
         """Draw targets from the model's own predictions, on the CPU."""
 
     def kept_outputs(self, dense: Tensor, targets: Tensor | None) -> tuple[Tensor, Tensor] | None:
-        """Return which outputs tell how samples are scored when layers are pruned together.
+        """Return which outputs tell the scores of samples when layers are pruned together.
+
+        `scores` takes them as outputs ``(N, K)``, and which of them is right as targets ``(N,)``.
 
         Args:
             dense: The dense model's outputs.
