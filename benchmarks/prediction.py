@@ -11,11 +11,12 @@ taken from there.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import random
 import statistics
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -25,9 +26,11 @@ from analysis import plans
 from analysis.allocation import STRATEGIES, fill_plan
 from analysis.edits import PreparedSubject, prepare
 from analysis.evaluation import LiveEvaluator
+from analysis.prediction import Forecaster, ProbedCurves
 from analysis.records import MeasuredPlan, Plan, Recipe, RunRow, SubjectSpec, SweepSpec
 from analysis.store import Store
 from analysis.subjects import load_subject
+from analysis.tasks import scoring_of, task_named
 from analysis.worker import run_to_end
 from pruners.errors import InputError
 
@@ -74,6 +77,7 @@ class Measuring:
         self._live = LiveEvaluator(self.prepared)
 
     def start(self, criterion: str) -> Plan:
+        """Return a plan that prunes nothing yet."""
         return plans.start_plan(self.prepared, criterion=criterion, run=self._row.run_id)
 
     def drop(self, plan: Plan, *, samples: int | None = None) -> float:
@@ -129,7 +133,9 @@ class Measuring:
         return at(high)
 
 
-def measured(store: Store, model: str, options: argparse.Namespace) -> tuple[RunRow, list[MeasuredPlan]]:
+def measured(
+    store: Store, model: str, options: argparse.Namespace
+) -> tuple[RunRow, list[MeasuredPlan]]:
     """Return the run of a sample and its measured plans, those that prune something."""
     row = sweep(store, model, options)
     if len(store.measurements.all(row.identity)) < options.random:
@@ -143,23 +149,104 @@ def measured(store: Store, model: str, options: argparse.Namespace) -> tuple[Run
     return row, [item for item in found if plans.pruned_entries(item.plan)]
 
 
+@dataclasses.dataclass
+class Errors:
+    """How far held-out plans are from what was predicted, over all splits.
+
+    Attributes:
+        plans: Plans that measure a drop from 0 to 40 pp.
+        held_out: How many of them each split predicts.
+        own: Errors of the prediction.
+        added: Errors of the sum of single drops.
+        inside: Whether the interval holds the measured drop.
+        widths: Widths of the intervals.
+    """
+
+    plans: int
+    held_out: int = 0
+    own: list[float] = dataclasses.field(default_factory=list)
+    added: list[float] = dataclasses.field(default_factory=list)
+    inside: list[bool] = dataclasses.field(default_factory=list)
+    widths: list[float] = dataclasses.field(default_factory=list)
+
+    def row(self) -> dict[str, float]:
+        """Return what is printed."""
+        own, added = ([abs(item) for item in items] for items in (self.own, self.added))
+        return {
+            "plans": self.plans,
+            "held_out": self.held_out,
+            "coverage": statistics.mean(self.inside),
+            "median": statistics.median(own),
+            "median_added": statistics.median(added),
+            "mean": statistics.mean(own),
+            "mean_added": statistics.mean(added),
+            "width": statistics.median(self.widths),
+        }
+
+
+def errors(
+    store: Store, row: RunRow, found: Sequence[MeasuredPlan], *, calibrating: int, splits: int
+) -> Errors:
+    """Predict held-out plans by a random choice of the others, by as many splits."""
+    points, probe = store.points.table(row.run_id), store.probes.load(row.run_id)
+    assert probe is not None
+    probed = ProbedCurves(points, probe, task_named(row.spec.subject.task))
+    scoring = scoring_of(row.spec.subject.task)
+    near = [item for item in found if 0 <= scoring.drop(item.sums) <= MOST]
+    added = [plans.predict(item.plan, points).drop for item in near]
+    result = Errors(len(near))
+    for seed in range(splits):
+        order = random.Random(seed).sample(range(len(near)), len(near))
+        known = [near[at] for at in order[:calibrating]]
+        forecaster = Forecaster(row.spec, points, probed, known)
+        result.held_out = len(order[calibrating:])
+        for at in order[calibrating:]:
+            drop, foreseen = scoring.drop(near[at].sums), forecaster.predict(near[at].plan)
+            assert foreseen is not None
+            result.own.append(foreseen.drop - drop)
+            result.added.append(added[at] - drop)
+            result.inside.append(foreseen.low <= drop <= foreseen.high)
+            result.widths.append(foreseen.high - foreseen.low)
+    return result
+
+
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", default=",".join(sample_models.names()))
     parser.add_argument("--samples", type=int, default=2000)
     parser.add_argument("--random", type=int, default=RANDOM)
+    parser.add_argument("--calibrating", default="0,10,30")
+    parser.add_argument("--splits", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workspace", type=Path)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    rows = []
+    print(
+        f"{'':44}{'median error (pp)':>22}{'mean error (pp)':>22}\n{'model':16}{'plans':>6}"
+        f"{'known':>6}{'held out':>9}{'inside':>7}{'own':>11}{'adding':>11}{'own':>11}"
+        f"{'adding':>11}{'width':>7}"
+    )
     with tempfile.TemporaryDirectory() as folder:
         store = Store(options.workspace or Path(folder))
         for model in options.models.split(","):
-            row, found = measured(store, model, options)
-            print(model, len(found))
+            run, found = measured(store, model, options)
+            for known in map(int, options.calibrating.split(",")):
+                # Without measured plans every split is the same.
+                splits = options.splits if known else 1
+                row = errors(store, run, found, calibrating=known, splits=splits).row()
+                rows.append({"model": model, "known": known, **row})
+                print(
+                    f"{model:16}{row['plans']:6}{known:6}{row['held_out']:9}"
+                    f"{100 * row['coverage']:6.1f}%{100 * row['median']:11.2f}"
+                    f"{100 * row['median_added']:11.2f}{100 * row['mean']:11.2f}"
+                    f"{100 * row['mean_added']:11.2f}{100 * row['width']:7.1f}",
+                    flush=True,
+                )
         store.close()
+    print(json.dumps({"benchmark": "prediction", "samples": options.samples, "rows": rows}))
 
 
 if __name__ == "__main__":

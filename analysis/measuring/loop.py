@@ -248,7 +248,9 @@ class _PartWork(Generic[Key]):
         probe: The first so many samples of the evaluation set are its probe.
     """
 
-    def __init__(self, part: Slice, task: Task, runner: EditRunner, *, keep: bool, probe: int = 0) -> None:
+    def __init__(
+        self, part: Slice, task: Task, runner: EditRunner, *, keep: bool, probe: int = 0
+    ) -> None:
         self._task, self._runner, self._keep = task, runner, keep
         self._targets, self._device = part.targets, part.inputs.device
         span = Span(self._device)

@@ -27,6 +27,9 @@ from .entries import achieved, find, kept_counts, pruned_entries
 from .files import from_json, read_plan, to_json, write_plan
 from .history import MAX_STEPS, History
 from .prediction import (
+    ADDED,
+    CURVE,
+    TOGETHER,
     Curve,
     Curves,
     Prediction,
@@ -41,12 +44,15 @@ from .rounding import USUAL, channels_per_unit, rounded
 from .size import Meter, meter
 
 __all__ = [
+    "ADDED",
+    "CURVE",
     "Curve",
     "Curves",
     "History",
     "MAX_STEPS",
     "Meter",
     "Prediction",
+    "TOGETHER",
     "USUAL",
     "achieved",
     "channels_per_unit",

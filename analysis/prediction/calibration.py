@@ -1,6 +1,6 @@
 """What measured plans teach of predictions: a Gaussian process over what is known of plans.
 
-Drops are compared by ``sqrt(drop + EASE)``, in which errors of small and of large drops are about as
+Drops are compared by ``sqrt(drop + EASE)``: there errors of small and of large drops are about as
 large. The expected value is linear in the signs of a plan, with the drop of all layers together as
 the prior guess; plans that prune the same layers alike err alike (the kernel); the rest is noise.
 How large errors are is learnt as well: with few measured plans the interval is that of the
@@ -41,8 +41,9 @@ def scaled(drops: np.ndarray) -> np.ndarray:
 def unscaled(values: np.ndarray) -> np.ndarray:
     """Return drops, the inverse of `scaled`."""
     bend = np.sqrt(EASE)
-    found: np.ndarray = np.square(np.maximum(values, bend)) - EASE
-    return found + np.minimum(values - bend, 0.0) * 2 * bend
+    above = np.square(np.maximum(values, bend)) - EASE
+    found: np.ndarray = above + np.minimum(values - bend, 0.0) * 2 * bend
+    return found
 
 
 class Calibration:

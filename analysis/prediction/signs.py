@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from analysis.curves import curve_arrays, is_known
+from analysis.curves import is_known
 from analysis.plans import achieved, pruned_entries
 from analysis.prediction.together import together
 from analysis.records import Plan, PlanEntry, PointKey, Probe
@@ -20,6 +20,8 @@ from analysis.tasks import Task
 GAINS = (0.6, 1.0, 1.5, 2.2)
 # On fewer samples nothing is told.
 FEWEST = 50
+# Plans whose signs are remembered: those that were measured are asked for again and again.
+MAX_KNOWN = 2000
 CurveName = tuple[str, str, str]
 
 
@@ -83,13 +85,25 @@ class ProbedCurves:
         self._task = task
         self._scores = task.scores(self._dense, self._dense, self._truth)
         self._curves = _curves(points, probe.changes)
+        self._known: dict[Hashable, Signs | None] = {}
 
     def signs(self, plan: Plan) -> Signs | None:
         """Return what is known of a plan; None where a layer of it has no curve on the probe."""
+        entries = pruned_entries(plan)
+        content = tuple(
+            (item.criterion, item.granularity, item.name, item.kept) for item in entries
+        )
+        if content not in self._known:
+            if len(self._known) > MAX_KNOWN:
+                self._known.clear()
+            self._known[content] = self._found(entries)
+        return self._known[content]
+
+    def _found(self, entries: Iterable[PlanEntry]) -> Signs | None:
         singles: dict[str, float] = {}
         changes: list[Tensor] = []
         extrapolated = []
-        for entry in pruned_entries(plan):
+        for entry in entries:
             curve = self._curves.get((entry.criterion, entry.granularity, entry.name))
             if curve is None:
                 return None
@@ -117,12 +131,13 @@ class ProbedCurves:
         return tuple(drop(outputs) for outputs in together(dense, parts, GAINS))
 
 
-def _curves(points: pd.DataFrame, changes: Mapping[PointKey, np.ndarray]) -> dict[CurveName, _Curve]:
+def _curves(
+    points: pd.DataFrame, changes: Mapping[PointKey, np.ndarray]
+) -> dict[CurveName, _Curve]:
     rows: dict[CurveName, dict[float, tuple[float, Tensor]]] = {}
-    drops = {
-        (row.criterion, row.granularity, row.layer, row.kept): row.accuracy_drop
-        for row in points[is_known(points)].itertuples()
-    }
+    known = points[is_known(points)]
+    cells = (known[name].tolist() for name in ("criterion", "granularity", "layer", "kept"))
+    drops = dict(zip(zip(*cells, strict=True), known["accuracy_drop"].tolist(), strict=True))
     for key, change in changes.items():
         drop = drops.get((key.criterion, key.granularity, key.layer, key.kept))
         if drop is not None and key.kept < key.total:

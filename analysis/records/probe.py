@@ -49,10 +49,10 @@ class ProbePart(Generic[Key]):
 
 @dataclass(frozen=True, slots=True)
 class MeasuredPlan:
-    """What a plan's model showed on the whole evaluation set, without repair.
+    """What a plan's model showed on the whole evaluation set.
 
     Attributes:
-        plan: The plan.
+        plan: The plan, with the repair that was done.
         sums: Sums of the pruned model.
     """
 

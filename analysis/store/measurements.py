@@ -1,8 +1,9 @@
-"""Plans that were measured as they are, without repair: predictions learn from them."""
+"""Plans that were measured: predictions learn from them."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import time
@@ -12,8 +13,9 @@ from analysis.store.connection import Database
 from analysis.store.rows import SUM_COLUMNS, SUM_LIST, placeholders, sum_values, sums_of
 from pruners.errors import InputError
 
+NO_REPAIR = "none"
 # The newest ones of a subject that are read: more of them tell hardly more.
-MAX_READ = 500
+MAX_READ = 200
 
 
 class MeasurementStore:
@@ -26,22 +28,34 @@ class MeasurementStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, plan: Plan, identity: Identity, sums: Sums) -> None:
-        """Note what a plan's model showed on the whole evaluation set; done again, it is replaced.
+    def add(self, plan: Plan, identity: Identity, sums: Sums, *, repair: str = NO_REPAIR) -> None:
+        """Note what a plan's model showed on the whole evaluation set.
 
         Args:
             plan: The plan.
             identity: Of the subject.
-            sums: Of the pruned model as it is, whatever repair the plan asks for.
+            sums: Of the pruned model.
+            repair: How it was repaired, whatever repair the plan asks for.
         """
+        plan = dataclasses.replace(plan, repair=repair)
         columns = ("fingerprint", "data_fingerprint", "program", "content", "plan", "changed")
         values = (identity.weights, identity.data, identity.program, _content(plan))
         with self._database.write() as db:
             db.execute(
-                f"INSERT OR REPLACE INTO measured_plans ({', '.join(columns)}, {SUM_LIST})"
+                f"INSERT OR IGNORE INTO measured_plans ({', '.join(columns)}, {SUM_LIST})"
                 f" VALUES ({placeholders(len(columns) + len(SUM_COLUMNS))})",
                 (*values, plan.to_json(), time.time(), *sum_values(sums)),
             )
+
+    def stamp(self, identity: Identity) -> tuple[int, float]:
+        """Return what changes whenever the measured plans of a subject do."""
+        with self._database.read() as db:
+            row = db.execute(
+                "SELECT count(*) AS count, coalesce(max(changed), 0) AS last FROM measured_plans"
+                " WHERE (fingerprint, data_fingerprint, program) = (?, ?, ?)",
+                (identity.weights, identity.data, identity.program),
+            ).fetchone()
+        return row["count"], row["last"]
 
     def all(self, identity: Identity) -> tuple[MeasuredPlan, ...]:
         """Return the measured plans of a subject, the oldest first."""
@@ -70,6 +84,7 @@ def _content(plan: Plan) -> str:
             if item.kept < item.total
         ),
         "calibration": (subject.calibration_data, subject.calibration_samples, subject.seed),
+        "repair": plan.repair,
         "semantics": plan.semantics,
         "reduction": plan.reduction,
     }

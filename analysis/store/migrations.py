@@ -159,7 +159,7 @@ MIGRATIONS: tuple[tuple[Step, ...], ...] = (
             outputs BLOB NOT NULL,
             PRIMARY KEY (cache_key, first, count)
         )""",
-        # Plans that were measured as they are, without repair: the last measurement of each.
+        # Plans that were measured on the whole evaluation set, by what their numbers depend on.
         """CREATE TABLE measured_plans (
             fingerprint TEXT NOT NULL,
             data_fingerprint TEXT NOT NULL,

@@ -117,7 +117,8 @@ def _covering(rows: Sequence[Row]) -> list[tuple[Row, int]]:
     ...     [{"first": 0, "count": 4}, {"first": 0, "count": 2}, {"first": 2, "count": 6}])]
     [(0, 0), (2, 2)]
     """
-    found, end = [], 0
+    found: list[tuple[Row, int]] = []
+    end = 0
     while True:
         fitting = [row for row in rows if row["first"] <= end < row["first"] + row["count"]]
         if not fitting:

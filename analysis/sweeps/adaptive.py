@@ -21,7 +21,15 @@ from itertools import accumulate
 from math import ceil, log2
 
 from analysis.measuring import Cancel, Measured
-from analysis.records import PointKey, ProbePart, Progress, SliceCounts, Sums, SweepState, SweepUpdate
+from analysis.records import (
+    PointKey,
+    ProbePart,
+    Progress,
+    SliceCounts,
+    Sums,
+    SweepState,
+    SweepUpdate,
+)
 from analysis.sweeps.executors import Executor, measure_shared, open_executor, with_changes
 from analysis.sweeps.grid import Item
 from analysis.sweeps.planned import PlannedSweep
@@ -223,8 +231,8 @@ class AdaptiveSweep:
         if number == self._baseline_pieces:
             self._baseline += measured.baseline
             self._baseline_pieces += 1
-        probe = measured.probe and measured.probe.named(lambda item: item.keys)
-        self._probe = with_changes(probe, self._probe)
+        if measured.probe is not None:
+            self._probe = with_changes(measured.probe.named(lambda item: item.keys), self._probe)
         for item, sums in measured.sums.items():
             self._point(item).add(sums)
         for item, reason in measured.failed.items():

@@ -79,7 +79,8 @@ class ExhaustiveSweep:
         return key not in self._sums or self._sums[key].samples <= self._slices.start(number)
 
     def _add(self, number: int, measured: Measured[Item]) -> None:
-        self._probe = measured.probe and measured.probe.named(lambda item: item.keys)
+        probe = measured.probe
+        self._probe = None if probe is None else probe.named(lambda item: item.keys)
         if self._baseline.samples <= self._slices.start(number):
             self._baseline += measured.baseline
         for item in self._items:
