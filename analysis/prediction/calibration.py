@@ -1,11 +1,10 @@
 """What measured plans teach of predictions: a Gaussian process over what is known of plans.
 
 Drops are compared by ``sqrt(drop + EASE)``: there errors of small and of large drops are about as
-large. The expected value is linear in the signs of a plan, with the drop of all layers together as
-the prior guess; plans that prune the same layers alike err alike (the kernel); the rest is noise.
-How large errors are is learnt as well: with few measured plans the interval is that of the
-samples by which the constants were chosen (``python -m benchmarks.prediction``), with many it is
-the subject's own.
+large. The guess is the drop of all layers together; its error is linear in the signs of a plan,
+alike for plans that prune alike, and the smaller the more one layer does alone. How large errors
+are is learnt as well: with few measured plans the interval is that of the samples on which the
+constants were chosen, with many it is the subject's own (``python -m benchmarks.prediction``).
 """
 
 from __future__ import annotations
@@ -18,11 +17,14 @@ import numpy as np
 from analysis.prediction.signs import GAINS, Signs
 
 EASE = 0.003
-# Standard deviations of the weights: level, gains, single drops added, number of layers.
-LEVEL, WEIGHT = 0.1, 0.5
-# Of what plans have in common that prune alike, and how far that reaches.
-ALIKE, REACH = 0.1, 0.2
-NOISE = 0.045
+# Standard deviations of the weights of the signs: none, the guess, and the others.
+SPREAD = (0.05, 0.2, 0.3)
+# Of what plans have in common that prune alike, and by which difference of ratios they do not.
+ALIKE, REACH = 0.1, 0.3
+# Of the rest: between points of curves, and where layers act on each other.
+READING, NOISE = 0.02, 0.045
+# So even are changes of which none does more than a third: their errors are the largest.
+EVEN, LEAST = 2 / 3, 0.05
 # The constants count as much as so many measured plans.
 PRIOR = 20.0
 
@@ -56,15 +58,13 @@ class Calibration:
 
     def __init__(self, signs: Sequence[Signs] = (), drops: Sequence[float] = ()) -> None:
         self._signs = list(signs)
-        design = _design(self._signs)
-        self._residuals = scaled(np.array(drops, dtype=float)) - _guess(design)
-        kernel = _kernel(design, self._signs, design, self._signs)
-        self._factor = np.linalg.cholesky(kernel + NOISE**2 * np.eye(len(self._signs)))
+        self._residuals = scaled(np.array(drops, dtype=float)) - _guess(self._signs)
+        kernel = _kernel(self._signs, self._signs) + np.diag(_noise(self._signs))
+        self._factor = np.linalg.cholesky(kernel)
         self._weights = self._solve(self._residuals)
-        count, misfit = len(self._signs), float(self._residuals @ self._weights)
-        self._freedom = PRIOR + count
+        misfit = float(self._residuals @ self._weights)
+        self._freedom = PRIOR + len(self._signs)
         self._size = (PRIOR + misfit) / self._freedom
-        self._design = design
 
     def __len__(self) -> int:
         return len(self._signs)
@@ -76,48 +76,53 @@ class Calibration:
 
     def predict(self, signs: Signs, *, confidence: float) -> tuple[float, float, float]:
         """Return the expected drop of a plan, and the ends of the interval of what it measures."""
-        design, own = _design([signs]), [signs]
-        shared = _kernel(design, own, self._design, self._signs)
-        mean = _guess(design)[0] + float(shared[0] @ self._weights)
-        variance = _kernel(design, own, design, own)[0, 0] + NOISE**2
-        variance -= float(shared[0] @ self._solve(shared[0]))
+        own = [signs]
+        shared = _kernel(own, self._signs)[0]
+        mean = float(_guess(own)[0] + shared @ self._weights)
+        variance = float(_kernel(own, own)[0, 0] + _noise(own)[0] - shared @ self._solve(shared))
         reach = _quantile((1 + confidence) / 2, self._freedom) * np.sqrt(self._size * variance)
         drop, low, high = unscaled(np.array([mean, mean - reach, mean + reach]))
         return float(drop), float(low), float(high)
 
 
+def _guess(signs: Sequence[Signs]) -> np.ndarray:
+    return scaled(np.array([item.together[GAINS.index(1.0)] for item in signs]))
+
+
 def _design(signs: Sequence[Signs]) -> np.ndarray:
-    """Return the regressors of plans, ``(plans, 7)``; the second one is the prior guess."""
+    """Return the regressors of plans' errors, in standard deviations ``(plans, signs)``."""
     together = scaled(np.array([item.together for item in signs]).reshape(len(signs), len(GAINS)))
-    guess = together[:, GAINS.index(1.0)]
-    steps = np.diff(together, axis=1)
     added = scaled(np.array([item.added for item in signs]))
-    layers = 0.1 * np.log([max(len(item.singles), 1) for item in signs])
-    columns = [np.ones(len(signs)), guess, *steps.T, added - guess, layers]
-    return np.stack(columns, axis=1).reshape(len(signs), len(columns))
+    level, guess, other = SPREAD
+    steps = other * np.diff(together, axis=1)
+    columns = [np.full(len(signs), level), guess * together[:, 0], *steps.T]
+    return np.stack([*columns, other * (added - together[:, 0])], axis=1)
 
 
-def _guess(design: np.ndarray) -> np.ndarray:
-    found: np.ndarray = design[:, 1]
+def _kernel(signs: Sequence[Signs], others: Sequence[Signs]) -> np.ndarray:
+    """Return the covariances of plans' errors, noise aside, ``(plans, others)``."""
+    names = sorted({name for item in (*signs, *others) for name in item.ratios})
+    apart = np.square(_ratios(signs, names)[:, None] - _ratios(others, names)[None]).sum(-1)
+    alike = ALIKE**2 * np.exp(-apart / (2 * REACH**2))
+    sizes = np.outer(_sizes(signs), _sizes(others))
+    found: np.ndarray = (_design(signs) @ _design(others).T + alike) * sizes
     return found
 
 
-def _kernel(
-    design: np.ndarray, signs: Sequence[Signs], others: np.ndarray, other_signs: Sequence[Signs]
-) -> np.ndarray:
-    spread = np.array([LEVEL, *[WEIGHT] * (design.shape[1] - 1)])
-    linear = (design * spread**2) @ others.T
-    names = sorted({name for item in (*signs, *other_signs) for name in item.singles})
-    one, other = _layers(signs, names), _layers(other_signs, names)
-    apart = np.square(one[:, None] - other[None]).sum(-1)
-    found: np.ndarray = linear + ALIKE**2 * np.exp(-apart / (2 * REACH**2))
+def _ratios(signs: Sequence[Signs], names: Sequence[str]) -> np.ndarray:
+    found = [[item.ratios.get(name, 0.0) for name in names] for item in signs]
+    return np.array(found).reshape(len(signs), len(names))
+
+
+def _noise(signs: Sequence[Signs]) -> np.ndarray:
+    found: np.ndarray = READING**2 + np.square(NOISE * _sizes(signs))
     return found
 
 
-def _layers(signs: Sequence[Signs], names: Sequence[str]) -> np.ndarray:
-    """Return the single drops of plans, scaled, ``(plans, layers)``."""
-    drops = [[item.singles.get(name, 0.0) for name in names] for item in signs]
-    return scaled(np.array(drops).reshape(len(signs), len(names)))
+def _sizes(signs: Sequence[Signs]) -> np.ndarray:
+    """Return how large the errors of plans are beside those of the largest."""
+    found: np.ndarray = np.clip([item.evenness / EVEN for item in signs], LEAST, 1.0)
+    return found
 
 
 def _quantile(level: float, freedom: float) -> float:

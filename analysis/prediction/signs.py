@@ -16,8 +16,8 @@ from analysis.prediction.together import together
 from analysis.records import Plan, PlanEntry, PointKey, Probe
 from analysis.tasks import Task
 
-# Changes that move outputs turn out to be larger or smaller than their sum, see `together`.
-GAINS = (0.6, 1.0, 1.5, 2.2)
+# Changes that move outputs turn out to be larger than their sum, see `together`.
+GAINS = (1.0, 1.5, 2.2)
 # On fewer samples nothing is told.
 FEWEST = 50
 # Plans whose signs are remembered: those that were measured are asked for again and again.
@@ -30,21 +30,21 @@ class Signs:
     """What is known of a plan.
 
     Attributes:
-        singles: Drop of each pruned layer alone, by name, on all samples.
-        together: Drops of all of them together by gain, as the probe tells.
+        ratios: What is removed of each pruned layer, by name.
+        added: The sum of their single drops, on all samples.
+        together: Drops of all of them together, by gain: the sum, and what the probe tells of how
+            much they differ from it.
+        evenness: How far the changes are from being those of one layer, 0..1.
         samples: Samples of the probe that tell it.
         extrapolated: Layers asked beyond their last measured ratio.
     """
 
-    singles: Mapping[str, float]
+    ratios: Mapping[str, float]
+    added: float
     together: tuple[float, ...]
+    evenness: float
     samples: int
     extrapolated: tuple[str, ...] = ()
-
-    @property
-    def added(self) -> float:
-        """The sum of the single drops."""
-        return sum(self.singles.values())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,35 +100,43 @@ class ProbedCurves:
         return self._known[content]
 
     def _found(self, entries: Iterable[PlanEntry]) -> Signs | None:
-        singles: dict[str, float] = {}
-        changes: list[Tensor] = []
-        extrapolated = []
+        added, changes, extrapolated = 0.0, [], []
         for entry in entries:
             curve = self._curves.get((entry.criterion, entry.granularity, entry.name))
             if curve is None:
                 return None
-            singles[entry.name], change = curve.at(achieved(entry))
+            single, change = curve.at(achieved(entry))
+            added += single
             changes.append(change)
             if achieved(entry) > curve.ratios[-1] + 1e-9:
                 extrapolated.append(entry.layer)
-        count = min(map(len, changes), default=len(self._dense))
+        count = min(map(len, changes), default=0)
         if count < FEWEST:
             return None
-        return Signs(singles, self._drops(changes, count), count, tuple(extrapolated))
+        changes = [change[:count] for change in changes]
+        # What layers do alone all samples tell; the probe tells what they do to each other.
+        interplay = added - sum(self._drop(self._dense[:count] + change) for change in changes)
+        joint = map(self._drop, together(self._dense[:count], changes, GAINS))
+        return Signs(
+            {entry.name: achieved(entry) for entry in entries},
+            added,
+            tuple(interplay + drop for drop in joint),
+            _evenness(changes),
+            count,
+            tuple(extrapolated),
+        )
 
-    def _drops(self, changes: Sequence[Tensor], count: int) -> tuple[float, ...]:
-        """Return the drops of all changes together on the first samples, by gain.
+    def _drop(self, outputs: Tensor) -> float:
+        """Return what the first samples of the probe lose, a fraction."""
+        count = len(outputs)
+        scores = self._task.scores(self._dense[:count], outputs, self._truth[:count])
+        return float((self._scores[:count] - scores).mean())
 
-        The probe shows what layers do to each other; what each does alone all samples tell.
-        """
-        dense, truth = self._dense[:count], self._truth[:count]
-        before = self._scores[:count]
 
-        def drop(outputs: Tensor) -> float:
-            return float((before - self._task.scores(dense, outputs, truth)).mean())
-
-        parts = [change[:count] for change in changes]
-        return tuple(drop(outputs) for outputs in together(dense, parts, GAINS))
+def _evenness(changes: Sequence[Tensor]) -> float:
+    """Return the share of the changes' sizes that is not the largest one's."""
+    sizes = [float(change.square().mean().sqrt()) for change in changes]
+    return 1 - max(sizes) / sum(sizes) if any(sizes) else 0.0
 
 
 def _curves(
