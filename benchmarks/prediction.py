@@ -217,7 +217,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=2000)
     parser.add_argument("--random", type=int, default=RANDOM)
     parser.add_argument("--calibrating", default="0,10,30")
-    parser.add_argument("--splits", type=int, default=10)
+    parser.add_argument("--splits", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workspace", type=Path)
     parser.add_argument("--threads", type=int, default=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from analysis.records.probe import ProbePart
 from analysis.records.progress import Progress
 from analysis.records.subject import SubjectSpec
 from analysis.records.sums import SliceCounts, Sums
@@ -30,6 +31,7 @@ class Update:
     eta_seconds: float = 3.0
     inferred: dict[PointKey, str] = field(default_factory=dict)
     looks: dict[PointKey, tuple[SliceCounts, ...]] = field(default_factory=dict)
+    probe: ProbePart[PointKey] | None = None
 
 
 def keys(layers: tuple[str, ...] = ("a", "b"), spec: SweepSpec = SPEC) -> list[PointKey]:
