@@ -34,7 +34,6 @@ from analysis.tasks import scoring_of, task_named
 from analysis.worker import run_to_end
 from pruners.errors import InputError
 
-CRITERIA = ("l1", "taylor")
 RANDOM, MOST = 48, 0.4
 LEVELS = {
     "tolerance": (0.0005, 0.002, 0.005),
@@ -58,7 +57,7 @@ def sweep(store: Store, model: str, options: argparse.Namespace) -> RunRow:
             samples=options.samples,
             calibration_samples=512,
         ),
-        criteria=CRITERIA,
+        criteria=tuple(options.criteria.split(",")),
     )
     row = run_to_end(store, store.runs.create(spec))
     if row.error:
@@ -75,6 +74,7 @@ class Measuring:
         self._store, self._row = store, row
         self._points = store.points.table(row.run_id)
         self._live = LiveEvaluator(self.prepared)
+        self._criteria = row.spec.criteria
 
     def start(self, criterion: str) -> Plan:
         """Return a plan that prunes nothing yet."""
@@ -94,7 +94,7 @@ class Measuring:
             for need in sorted(strategy.needs & LEVELS.keys()):
                 for level in LEVELS[need]:
                     asked = f"macs={level}" if need == "budget" else level
-                    for criterion in CRITERIA:
+                    for criterion in self._criteria:
                         yield from self._filled(strategy.name, criterion, {need: asked})
 
     def _filled(self, strategy: str, criterion: str, asked: dict[str, object]) -> Iterator[Plan]:
@@ -108,11 +108,11 @@ class Measuring:
     def at_random(self, chance: random.Random) -> Plan:
         """Return a random plan that loses about a random drop, as far as few samples tell."""
         wanted = MOST * chance.random()
-        criterion = chance.choice((*CRITERIA, None))
-        start = self.start(CRITERIA[0])
+        criterion = chance.choice((*self._criteria, None))
+        start = self.start(self._criteria[0])
         names = [item.name for item in start.entries]
         weights = {
-            name: (chance.random(), criterion or chance.choice(CRITERIA))
+            name: (chance.random(), criterion or chance.choice(self._criteria))
             for name in chance.sample(names, chance.randint(min(2, len(names)), len(names)))
         }
 
@@ -215,6 +215,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", default=",".join(sample_models.names()))
     parser.add_argument("--samples", type=int, default=2000)
+    parser.add_argument("--criteria", default="l1,taylor")
     parser.add_argument("--random", type=int, default=RANDOM)
     parser.add_argument("--calibrating", default="0,10,30")
     parser.add_argument("--splits", type=int, default=40)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from analysis.curves import is_known
 from analysis.plans import achieved, pruned_entries
-from analysis.prediction.together import together
+from analysis.prediction.superposition import together
 from analysis.records import Plan, PlanEntry, PointKey, Probe
 from analysis.tasks import Task
 
