@@ -24,7 +24,7 @@ FLOORS = {
     "analysis": (
         *("memory", "devices", "files", "sentences", "records", "uncertainty", "tasks", "engine"),
         *("subjects", "edits", "repairs", "measuring", "curves", "sweeps", "plans"),
-        *("allocation", "recovery", "search", "store", "worker"),
+        *("prediction", "allocation", "recovery", "search", "store", "worker"),
         *("evaluation", "comparison", "interop", "snippets", "figures", "cli", "__main__"),
     ),
     "pages.components": (

@@ -29,7 +29,7 @@ def predicted_measured(plans: pd.DataFrame, *, theme: str = "light") -> go.Figur
     least = min(0.0, float(rows[["predicted_low", "measured_low"]].min().min() * 100))
     figure = canvas(
         colors=colors,
-        x_title="predicted drop (pp, sum of single drops)",
+        x_title="predicted drop (pp)",
         y_title="measured drop (pp)",
         legend=False,
     )

@@ -18,10 +18,11 @@ from torch import Tensor
 
 from analysis.edits import PreparedSubject
 from analysis.engine import Span
+from analysis.measuring.probe import PartProbe, joined
 from analysis.measuring.runner import Answer, EditRunner, Runnable
 from analysis.measuring.slices import Slice
 from analysis.memory import is_out_of_memory
-from analysis.records import Sums
+from analysis.records import ProbePart, Sums
 from analysis.subjects.data import Split, first_not_finite
 from analysis.tasks import Task, is_finite
 from pruners.errors import InputError, one_line
@@ -43,12 +44,14 @@ class Measured(Generic[Key]):
         sums: Sums by edit.
         failed: Reasons by edit; a failed edit has no sums.
         setup_seconds: Wall time that later slices will not take again.
+        probe: Outputs of those of its samples that belong to the probe; None without any.
     """
 
     baseline: Sums = field(default_factory=Sums)
     sums: dict[Key, Sums] = field(default_factory=dict)
     failed: dict[Key, str] = field(default_factory=dict)
     setup_seconds: float = 0.0
+    probe: ProbePart[Key] | None = None
 
     def require(self, key: Key) -> Sums:
         """Return the sums of an edit.
@@ -75,6 +78,7 @@ def measure(
     cancel: Cancel = lambda: False,
     observe: Observer[Key] | None = None,
     ahead: Callable[[], None] | None = None,
+    probe: int = 0,
 ) -> Iterator[Measured[Key]]:
     """Yield what each slice showed of each edit.
 
@@ -92,6 +96,7 @@ def measure(
         observe: Called after each part with all its outputs, for what sums do not tell.
         ahead: Called when a slice is under way and before anybody waits for it: what else is to
             be done meanwhile, such as reading the next slice.
+        probe: The first so many samples are those whose outputs are kept.
 
     Raises:
         InputError: The dense model's outputs of a sample are not finite.
@@ -100,6 +105,7 @@ def measure(
     for whole in slices:
         setup = runner.setup_seconds
         work = _SliceWork(edits, task, runner, cancel, observe, prepared.subject.evaluation)
+        work.probe = probe
         if not work.run(whole):
             return
         if ahead is not None:
@@ -148,6 +154,8 @@ class _SliceWork(Generic[Key]):
         self._dense: _Row | None = None
         self._rows: dict[Key, _Row] = {}
         self._failed: dict[Key, str] = {}
+        self._probed: list[PartProbe[Key]] = []
+        self.probe = 0
 
     def run(self, whole: Slice) -> bool:
         """Run a slice; False if cancelled.
@@ -179,7 +187,7 @@ class _SliceWork(Generic[Key]):
     def _run_part(self, part: Slice) -> tuple[Tensor, Mapping[Key, Tensor]] | None:
         """Return the dense outputs and, for who observes, those of the edits; None if cancelled."""
         work: _PartWork[Key] = _PartWork(
-            part, self._task, self._runner, keep=self._observe is not None
+            part, self._task, self._runner, keep=self._observe is not None, probe=self.probe
         )
         for key, edit in self._edits.items():
             if self._cancel():
@@ -191,6 +199,7 @@ class _SliceWork(Generic[Key]):
         for key, row in work.rows.items():
             self._rows[key] = self._rows[key] + row if key in self._rows else row
         self._failed |= work.failed
+        self._probed.append(work.probed)
         return work.opened.dense, work.seen
 
     def measured(self) -> Measured[Key]:
@@ -208,6 +217,7 @@ class _SliceWork(Generic[Key]):
                 found.sums[key] = self._task.sums(value, seconds=row.seconds)
             else:
                 found.failed[key] = NOT_FINITE
+        found.probe = joined(self._probed, found.sums)
         return found
 
     def _check_dense(self) -> None:
@@ -235,9 +245,12 @@ class _PartWork(Generic[Key]):
         task: What is counted.
         runner: Runs the edits.
         keep: Whether to keep all outputs.
+        probe: The first so many samples of the evaluation set are its probe.
     """
 
-    def __init__(self, part: Slice, task: Task, runner: EditRunner, *, keep: bool) -> None:
+    def __init__(
+        self, part: Slice, task: Task, runner: EditRunner, *, keep: bool, probe: int = 0
+    ) -> None:
         self._task, self._runner, self._keep = task, runner, keep
         self._targets, self._device = part.targets, part.inputs.device
         span = Span(self._device)
@@ -245,6 +258,7 @@ class _PartWork(Generic[Key]):
             self.opened = runner.open(part)
             total = task.vector(self.opened.dense, self.opened.dense, part.targets)
         self.dense = _Row(total, [(span, 1.0)])
+        self.probed: PartProbe[Key] = PartProbe(part, self.opened.dense, task, samples=probe)
         self.rows: dict[Key, _Row] = {}
         self.seen: dict[Key, Tensor] = {}
         self.failed: dict[Key, str] = {}
@@ -304,6 +318,7 @@ class _PartWork(Generic[Key]):
         vectors = self._vectors(list(outputs.values()))
         for (key, item), vector in zip(outputs.items(), vectors, strict=True):
             self.rows[key] = _Row(vector, [])
+            self.probed.add(key, item)
             if self._keep:
                 self.seen[key] = item
 

@@ -27,6 +27,9 @@ from .files import from_json, read_plan, to_json, write_plan
 from .given import Ratios, asked_ratios, parse_ratios
 from .history import MAX_STEPS, History
 from .prediction import (
+    ADDED,
+    CURVE,
+    TOGETHER,
     Curve,
     Curves,
     Prediction,
@@ -41,6 +44,8 @@ from .rounding import USUAL, channels_per_unit, rounded
 from .size import Meter, Quantity, meter
 
 __all__ = [
+    "ADDED",
+    "CURVE",
     "Curve",
     "Curves",
     "History",
@@ -49,6 +54,7 @@ __all__ = [
     "Prediction",
     "Quantity",
     "Ratios",
+    "TOGETHER",
     "USUAL",
     "achieved",
     "asked_ratios",

@@ -1,9 +1,9 @@
 """What a plan is expected to cost in accuracy, before it is measured.
 
-The prediction adds the drops that each pruned layer shows alone, read from the monotone envelope of
-its curve. Adding single drops is an assumption (layers interact), so a prediction is always shown
-as one, and beside it the measured drop. A sum that no accuracy could show ends where accuracy does:
-at 0 and at 100 %.
+Adding the drops that each pruned layer shows alone, read from the monotone envelope of its curve,
+assumes that layers do not interact. `analysis.prediction` knows better where a run has a probe; a
+prediction says what it is based on, and is shown beside the measured drop. A sum that no accuracy
+could show ends where accuracy does: at 0 and at 100 %.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ import pandas as pd
 from analysis.curves import curve_arrays, drop_at, envelope, is_known
 from analysis.plans.entries import achieved, pruned_entries
 from analysis.records import DEFAULT_TASK, Plan, PlanEntry
+from analysis.sentences import plural
 from analysis.tasks import scoring_of
 from analysis.uncertainty import Interval
 
-ASSUMPTION = "sum of the single drops; layers are assumed not to interact"
+# What a prediction is based on.
+ADDED, CURVE, TOGETHER = "added", "curve", "together"
 _ENDS = ("envelope", "envelope_low", "envelope_high")
 
 
@@ -30,14 +32,21 @@ class Prediction:
     """A predicted accuracy drop.
 
     Attributes:
-        drop: Sum of single drops, as a fraction.
-        low: Sum of the lower ends of their intervals.
-        high: Sum of the upper ends. The error of a sum is at most the sum of the errors, however
-            they depend on each other, so the interval covers measurement noise; it does not cover
-            the assumption.
+        drop: As a fraction.
+        low: Lower end of its interval. Where drops are added, the sum of the lower ends.
+        high: Upper end. The error of a sum is at most the sum of the errors, however they depend on
+            each other, so the interval of a sum covers measurement noise; it does not cover the
+            assumption.
         unmeasured: Layers whose criterion has no curve: they are left out of the sum.
         extrapolated: Layers asked beyond their last measured ratio: their last drop is taken, so
             the prediction is too low.
+        basis: ``added`` (the single drops), ``curve`` (of the only pruned layer) or ``together``
+            (the layers' changes of the outputs, put together).
+        samples: Samples of the probe on which changes were put together.
+        calibrated: Measured plans that taught it.
+        repair: The repair after which it holds; another one than the plan's says what the plan
+            loses before it is repaired.
+        confidence: Share of plans whose measured drop the interval holds; None for a sum.
     """
 
     drop: float
@@ -45,6 +54,11 @@ class Prediction:
     high: float
     unmeasured: tuple[str, ...] = ()
     extrapolated: tuple[str, ...] = ()
+    basis: str = ADDED
+    samples: int = 0
+    calibrated: int = 0
+    repair: str = "none"
+    confidence: float | None = None
 
     def within(self, dense: float, task: str = DEFAULT_TASK) -> Prediction:
         """Return the prediction for a model of a dense score: accuracy stays between 0 and 1.
@@ -69,9 +83,20 @@ class Prediction:
         return measured.low > self.high or measured.high < self.low
 
     @property
-    def assumption(self) -> str:
-        """What the prediction assumes, for display."""
-        return ASSUMPTION
+    def explanation(self) -> str:
+        """What the prediction is, in a sentence or two."""
+        if self.basis == CURVE:
+            return "What the curve of the only pruned layer says."
+        if self.basis == ADDED:
+            return (
+                "The sum of the single drops: layers are assumed not to interact, and a drop below "
+                "0 counts as 0."
+            )
+        taught = f"calibrated by {plural(self.calibrated, 'measured plan')}"
+        return (
+            f"What the layers change in the outputs, put together on {self.samples:,} samples and "
+            f"{taught}. {self.confidence or 0:.0%} of measured drops lie in the interval."
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 from .codec import Count, PositiveCount, Seconds, Share, decode_json
 from .inventory import GroupRow, Inventory, LayerRow, MemberRow
 from .plan import Plan, PlanEntry, Recipe
+from .probe import MeasuredPlan, Probe, ProbePart
 from .progress import OnProgress, Progress, counting
 from .record import Document, GroupOrLayer, Record
 from .run import (
@@ -35,12 +36,15 @@ __all__ = [
     "LIVE_STATES",
     "LayerRow",
     "MemberRow",
+    "MeasuredPlan",
     "OnProgress",
     "Plan",
     "PlanEntry",
     "PlannedPoint",
     "PointKey",
     "PositiveCount",
+    "Probe",
+    "ProbePart",
     "Progress",
     "QUEUED",
     "RUNNING",

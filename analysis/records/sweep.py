@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from analysis.records.codec import Count
+from analysis.records.probe import ProbePart
 from analysis.records.progress import Progress
 from analysis.records.record import Document, GroupOrLayer
 from analysis.records.subject import SubjectSpec
@@ -33,6 +35,7 @@ class SweepSpec(Document):
         semantics: ``removal`` (as if physically removed) or ``weights`` (weight and bias masked).
         reduction: How member layers' scores join in a coupled group.
         precision: ``float32``, or ``bf16`` with close answers done again exactly.
+        probe: The changes of the outputs of the first so many samples are kept, to predict plans.
         executor: ``local``, or ``ray`` to share the batches among a cluster's workers.
         ray_address: The cluster; ``auto`` takes ``RAY_ADDRESS`` or one on this machine.
 
@@ -53,6 +56,7 @@ class SweepSpec(Document):
     semantics: str = "removal"
     reduction: str = "mean"
     precision: str = "float32"
+    probe: Count = 512
     executor: str = "local"
     ray_address: str = "auto"
 
@@ -153,6 +157,7 @@ class SweepUpdate:
         inferred: Why a point was not measured on every sample, in adaptive mode. Some of them
             have sums of the samples that decided, some have none.
         looks: What each slice showed of a point that is not decided, in adaptive mode.
+        probe: Outputs of the samples of this slice that belong to the probe; None without any.
     """
 
     progress: Progress
@@ -164,6 +169,7 @@ class SweepUpdate:
     eta_seconds: float
     inferred: Mapping[PointKey, str] = field(default_factory=dict)
     looks: Mapping[PointKey, tuple[SliceCounts, ...]] = field(default_factory=dict)
+    probe: ProbePart[PointKey] | None = None
 
     @property
     def state(self) -> SweepState:

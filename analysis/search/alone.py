@@ -96,6 +96,7 @@ def _swept(
         ratios=RATIOS,
         layers=",".join(entry.layer for entry in plan.entries),
         repair=repair,
+        probe=0,
         semantics=plan.semantics,
         reduction=plan.reduction,
     )

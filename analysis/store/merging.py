@@ -20,6 +20,7 @@ _FREE = (
     "mode",
     "tolerance",
     "confidence",
+    "probe",
     "executor",
     "ray_address",
 )

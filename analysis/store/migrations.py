@@ -145,6 +145,43 @@ MIGRATIONS: tuple[tuple[Step, ...], ...] = (
             PRIMARY KEY (weights, program)
         ) WITHOUT ROWID""",
     ),
+    (
+        # Outputs of the first samples of an evaluation set, as arrays of numbers, the smallest
+        # byte first: which ones (int32), of the dense model (float32), which is right (int32).
+        """CREATE TABLE probes (
+            fingerprint TEXT NOT NULL,
+            data_fingerprint TEXT NOT NULL,
+            program TEXT NOT NULL,
+            first INTEGER NOT NULL,
+            count INTEGER NOT NULL,
+            columns BLOB NOT NULL,
+            dense BLOB NOT NULL,
+            truth BLOB NOT NULL,
+            PRIMARY KEY (fingerprint, data_fingerprint, program, first, count)
+        )""",
+        # What a point changes of them (float16), and the digest of which ones.
+        """CREATE TABLE changes (
+            cache_key TEXT NOT NULL,
+            first INTEGER NOT NULL,
+            count INTEGER NOT NULL,
+            columns TEXT NOT NULL,
+            outputs BLOB NOT NULL,
+            PRIMARY KEY (cache_key, first, count)
+        )""",
+        # Plans that were measured on the whole evaluation set, by what their numbers depend on.
+        """CREATE TABLE measured_plans (
+            fingerprint TEXT NOT NULL,
+            data_fingerprint TEXT NOT NULL,
+            program TEXT NOT NULL,
+            content TEXT NOT NULL,
+            plan TEXT NOT NULL,
+            changed REAL NOT NULL,
+            samples INTEGER NOT NULL,
+            terms TEXT NOT NULL,
+            seconds REAL NOT NULL,
+            PRIMARY KEY (fingerprint, data_fingerprint, program, content)
+        )""",
+    ),
 )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from analysis.records import PlannedPoint, PointKey, Sums
 from analysis.store.connection import Database
 from analysis.store.jobs import check_owned
+from analysis.store.probes import save_probe
 from analysis.store.rows import (
     POINT_COLUMNS,
     SUM_COLUMNS,
@@ -115,6 +116,9 @@ class PointStore:
                 changes,
             )
             _remember(db, run_id)
+            if update.probe is not None:
+                names = {key_of(row): row["cache_key"] for row in rows}
+                save_probe(db, run_id, update.probe, names)
 
     def measured(self, cache_keys: Iterable[str]) -> dict[str, Sums]:
         """Return what any run measured, by cache key."""

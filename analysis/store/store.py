@@ -11,8 +11,10 @@ from pathlib import Path
 from analysis.store.connection import BUSY_SECONDS, Database
 from analysis.store.inventories import InventoryStore
 from analysis.store.jobs import JobStore
+from analysis.store.measurements import MeasurementStore
 from analysis.store.plans import PlanStore
 from analysis.store.points import PointStore
+from analysis.store.probes import ProbeStore
 from analysis.store.runs import RunStore
 from pruners.user_code import resolved
 
@@ -31,8 +33,10 @@ class Store:
         runs: What was measured: create, look up, list, merge, delete.
         jobs: Who measures it: queue, worker, sign of life, end.
         points: What each run found, and what all of them know.
+        probes: Outputs of a few samples, to predict plans from.
         plans: Saved plans.
         inventories: Layers and groups of the models that were measured.
+        measurements: Plans that were measured.
 
     Raises:
         StoreError: The folder or its database cannot be used.
@@ -50,6 +54,8 @@ class Store:
         self.runs = RunStore(self.database)
         self.jobs = JobStore(self.database, self.runs)
         self.points = PointStore(self.database, self.runs)
+        self.measurements = MeasurementStore(self.database)
+        self.probes = ProbeStore(self.database, self.runs)
         self.plans = PlanStore(self.database)
         self.inventories = InventoryStore(self.database)
 

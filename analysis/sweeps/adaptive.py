@@ -21,8 +21,16 @@ from itertools import accumulate
 from math import ceil, log2
 
 from analysis.measuring import Cancel, Measured
-from analysis.records import PointKey, Progress, SliceCounts, Sums, SweepState, SweepUpdate
-from analysis.sweeps.executors import Executor, measure_shared, open_executor
+from analysis.records import (
+    PointKey,
+    ProbePart,
+    Progress,
+    SliceCounts,
+    Sums,
+    SweepState,
+    SweepUpdate,
+)
+from analysis.sweeps.executors import Executor, measure_shared, open_executor, with_changes
 from analysis.sweeps.grid import Item
 from analysis.sweeps.planned import PlannedSweep
 from analysis.sweeps.timing import Pace, Work
@@ -122,6 +130,7 @@ class AdaptiveSweep:
         self._points: dict[Item, _Point] = {}
         self._baseline = Sums()
         self._baseline_pieces = 0
+        self._probe: ProbePart[PointKey] | None = None
         self._resume(state)
 
     def _built(self, points: Sequence[PointKey]) -> list[_Curve]:
@@ -192,6 +201,7 @@ class AdaptiveSweep:
             # Where most points wait, so that one dense pass serves many.
             number = max(waiting, key=lambda part: (len(waiting[part]), -part))
             items = waiting[number]
+            self._probe = None
             while items:
                 start = time.perf_counter()
                 measured = measure_shared(executor, number, items, cancel)
@@ -221,6 +231,8 @@ class AdaptiveSweep:
         if number == self._baseline_pieces:
             self._baseline += measured.baseline
             self._baseline_pieces += 1
+        if measured.probe is not None:
+            self._probe = with_changes(measured.probe.named(lambda item: item.keys), self._probe)
         for item, sums in measured.sums.items():
             self._point(item).add(sums)
         for item, reason in measured.failed.items():
@@ -298,6 +310,7 @@ class AdaptiveSweep:
                 for key in item.keys
                 if point.test.decision is None
             },
+            probe=self._probe,
         )
 
     def _inferred(self) -> dict[PointKey, str]:

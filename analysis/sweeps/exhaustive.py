@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 from analysis.measuring import Cancel, Measured
-from analysis.records import PointKey, Progress, Sums, SweepState, SweepUpdate
+from analysis.records import PointKey, ProbePart, Progress, Sums, SweepState, SweepUpdate
 from analysis.sweeps.executors import open_executor
 from analysis.sweeps.grid import Item
 from analysis.sweeps.planned import PlannedSweep
@@ -29,6 +29,7 @@ class ExhaustiveSweep:
         self._baseline = state.baseline
         self._sums = dict(state.sums)
         self._failed = dict(state.failed)
+        self._probe: ProbePart[PointKey] | None = None
         grid = planned.grid
         self._failed |= grid.failed
         self._dense_keys = grid.dense
@@ -78,6 +79,8 @@ class ExhaustiveSweep:
         return key not in self._sums or self._sums[key].samples <= self._slices.start(number)
 
     def _add(self, number: int, measured: Measured[Item]) -> None:
+        probe = measured.probe
+        self._probe = None if probe is None else probe.named(lambda item: item.keys)
         if self._baseline.samples <= self._slices.start(number):
             self._baseline += measured.baseline
         for item in self._items:
@@ -108,4 +111,5 @@ class ExhaustiveSweep:
             failed=dict(self._failed),
             seconds=time.perf_counter() - self._start,
             eta_seconds=self._pace.seconds_left(work),
+            probe=self._probe,
         )

@@ -262,6 +262,14 @@ OPTIONS = Registry(
             choices=lambda: PRECISIONS,
         ),
         Option(
+            name="probe",
+            label="Probe samples",
+            help="The first evaluation samples of which is kept what each point changes in the "
+            "outputs: what plans are predicted from; 0 keeps nothing",
+            metavar="N",
+            least=0,
+        ),
+        Option(
             name="criterion_files",
             label="Criterion files",
             help="Python file with criteria of your own; repeatable. It is run: use what you trust",

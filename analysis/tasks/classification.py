@@ -16,6 +16,8 @@ from pruners.statistics import cross_entropy, drawn_labels
 
 # Rounding of a sum of probabilities, also of bfloat16 and many classes.
 SUMS_TO_ONE = 1e-2
+# Logits of a sample that a probe keeps.
+MAX_KEPT = 20
 
 
 class Classification(RightAnswers, Task):
@@ -96,6 +98,19 @@ class Classification(RightAnswers, Task):
     def drawn(self, outputs: Tensor, generator: Generator) -> Tensor:
         """Draw a label for each sample from the softmax of the logits."""
         return drawn_labels(outputs, generator)
+
+    def kept_outputs(self, dense: Tensor, targets: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the classes of the largest logits and that of the right one; see `Task`."""
+        classes = dense.shape[1]
+        truth = dense.argmax(1) if targets is None else targets
+        if classes <= MAX_KEPT:
+            every = torch.arange(classes, device=dense.device).expand(len(dense), classes)
+            return every, truth
+        columns = dense.topk(MAX_KEPT, dim=1).indices
+        # The right one takes the last place where it is not among them.
+        is_among = (columns == truth[:, None]).any(1)
+        columns[:, -1] = torch.where(is_among, columns[:, -1], truth)
+        return columns, (columns == truth[:, None]).int().argmax(1)
 
     def vector(self, dense: Tensor, outputs: Tensor, targets: Tensor | None) -> Tensor:
         """Return counts and sums of a batch, float64 ``(7,)``; see `Task.vector`.

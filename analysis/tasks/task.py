@@ -75,6 +75,22 @@ class Task(Scoring, Protocol):
     def drawn(self, outputs: Tensor, generator: Generator) -> Tensor:
         """Draw targets from the model's own predictions, on the CPU."""
 
+    def kept_outputs(self, dense: Tensor, targets: Tensor | None) -> tuple[Tensor, Tensor] | None:
+        """Return which outputs tell the scores of samples when layers are pruned together.
+
+        `scores` takes them as outputs ``(N, K)``, and which of them is right as targets ``(N,)``.
+
+        Args:
+            dense: The dense model's outputs.
+            targets: Their targets.
+
+        Returns:
+            Their positions, int64 ``(N, K)``, with a ``K`` of a few dozen at most, and which of
+            them is the right one ``(N,)``. None where outputs ``(N, outputs)`` are not what is
+            scored: then plans are predicted from drops alone.
+        """
+        return None
+
     def vector(self, dense: Tensor, outputs: Tensor, targets: Tensor | None) -> Tensor:
         """Return what is summed over a batch, ``(1 + len(terms),)``: samples first, then terms.
 

@@ -11,7 +11,6 @@ from streamlit.delta_generator import DeltaGenerator
 from analysis import figures, snippets
 from analysis.evaluation import Evaluation, LoadedSubject, MeasuredModel, evaluate_plan
 from analysis.measuring import Latency
-from analysis.plans import predict
 from analysis.records import Plan, Progress
 from analysis.recovery import repaired_plan
 from analysis.repairs import NO_REPAIR
@@ -240,8 +239,9 @@ def _record(current: Session, plan: Plan, found: Evaluation) -> dict[str, object
         "predicted_high": float("nan"),
     }
     if current.run is not None and not current.is_stale:
-        foreseen = predict(plan, session.points(current.run))
-        if not foreseen.unmeasured:
+        foreseen = session.forecaster(current.run).predict(plan)
+        is_of = foreseen is not None and foreseen.repair == found.repair
+        if foreseen is not None and is_of and not foreseen.unmeasured:
             row |= {
                 "predicted": foreseen.drop,
                 "predicted_low": foreseen.low,

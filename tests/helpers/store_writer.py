@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from analysis import records
+from analysis.records.probe import ProbePart
 from analysis.records.progress import Progress
 from analysis.records.run import Identity
 from analysis.records.subject import SubjectSpec
@@ -34,6 +35,7 @@ class Update:
     eta_seconds: float = 3.0
     inferred: dict[PointKey, str] = field(default_factory=dict)
     looks: dict[PointKey, tuple[SliceCounts, ...]] = field(default_factory=dict)
+    probe: ProbePart[PointKey] | None = None
 
 
 def keys(layers: tuple[str, ...] = ("a", "b"), spec: SweepSpec = SPEC) -> list[PointKey]:

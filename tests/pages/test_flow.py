@@ -23,6 +23,7 @@ from analysis.plans.history import History
 from analysis.records.subject import SubjectSpec
 from analysis.store.store import Store
 from analysis.subjects.subject import load_subject
+from analysis.tasks import scoring_of
 from pages.components.state import plan_state
 from pages.components.state.subject_cache import subjects
 from tests.pages.reading import SUBJECT, Open, assert_no_bug, text_of
@@ -70,6 +71,28 @@ def test_fill_measures_at_once_and_undo_brings_everything_back(open_page: Open) 
     assert metric(test, "Measured accuracy") == dense
     test.button(key="sidebar_redo").click().run()
     assert metric(test, "Measured accuracy after lsq") == pruned
+
+
+def test_what_is_predicted_is_said_and_each_measured_plan_teaches(
+    open_page: Open, workspace: Path
+) -> None:
+    """Point 2 of issue 10 and browser fault 2."""
+    test = open_page("5_Plan", "done")
+    store = Store(workspace)
+    identity = store.runs.get(test.query_params["run"]).identity  # type: ignore[arg-type]
+    before = len(store.measurements.all(identity))
+    fill_uniform(test, 75)
+    (card,) = (item for item in test.metric if item.label.startswith("Predicted accuracy"))
+    assert 0 <= float(str(card.value).rstrip(SPACES)) <= 100
+    assert "put together on 120 samples" in card.help
+    repair = present(test).plan.repair
+    assert card.label.endswith("before repair") == (repair != "none")
+    assert (f"no prediction after repair {repair}" in card.help) == (repair != "none")
+    known = store.measurements.all(identity)
+    assert len(known) == before + 1
+    assert known[-1].plan.repair == "none"
+    shown = float(metric(test, "Measured accuracy").rstrip(SPACES))
+    assert round(100 * scoring_of("classification").score(known[-1].sums), 2) == shown
 
 
 def counts(test: AppTest) -> dict[str, tuple[float, int, int]]:

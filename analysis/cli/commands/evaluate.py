@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +17,7 @@ from analysis.cli.options import (
     Json,
     Workspace,
     calibrated,
+    open_store,
     plan_of_file,
     prepare_subject,
 )
@@ -31,6 +32,7 @@ from analysis.cli.output import (
     score_columns,
 )
 from analysis.repairs import NO_REPAIR, REPAIRS, check_repair, plan_repairs
+from pruners.errors import StoreError
 from pruners.registry import described
 
 if TYPE_CHECKING:
@@ -91,6 +93,11 @@ def evaluate(
         say_notes(prepared.subject.notes)
     recovery = repaired(prepared, chosen)
     found = evaluated(prepared, chosen, recovery, latency_seconds=latency_seconds)
+    with suppress(StoreError):
+        # Predictions learn from it; the numbers are worth as much without a workspace to write to.
+        open_store(workspace).measurements.add(
+            chosen, prepared.identity, found.removed.sums, repair=found.repair
+        )
     if as_json:
         print_json(for_machines(found))
         return

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis import allocation, comparison, plans, repairs
+from analysis import allocation, comparison, plans, prediction, repairs, tasks
 from analysis.allocation import BEST, OF_PLAN, OF_RUN, STRATEGIES
 from analysis.cli.options import Json, Workspace, calibrated, open_store, prepare_subject
 from analysis.cli.output import print_json, print_table, say
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
     from analysis.allocation import Allocation
     from analysis.edits import PreparedSubject
+    from analysis.plans import Prediction
     from analysis.records import Plan, Recipe, RunRow
+    from analysis.store import Store
+    from analysis.tasks import Words
 
 
 def plan(given: Mapping[str, Any], workspace: Workspace = None, as_json: Json = False) -> int:
@@ -51,7 +54,8 @@ def plan(given: Mapping[str, Any], workspace: Workspace = None, as_json: Json = 
     final = dataclasses.replace(final, subject=subject, repair=repair.name)
     plans.write_plan(final, given["out"])
     left_out = plans.left_out(prepared, row.spec.granularity)
-    _report(prepared, final, found, left_out, out=given["out"], as_json=as_json)
+    foreseen = _forecast(store, row, points, final)
+    _report(prepared, final, found, left_out, foreseen, out=given["out"], as_json=as_json)
     if not as_json:
         say(f"Repair: {REPAIRS.get(repair.name).help}; {repair.reason}.")
     return 0
@@ -111,6 +115,25 @@ def _with_curves(row: RunRow, asked: str, repair: str, runs: Iterable[RunRow]) -
     )
 
 
+def _forecast(store: Store, row: RunRow, points: pd.DataFrame, plan: Plan) -> Prediction | None:
+    """Predict a plan from a run and from the plans that were measured."""
+    task = tasks.task_named(row.spec.subject.task)
+    probe = store.probes.load(row.run_id)
+    probed = None if probe is None else prediction.ProbedCurves(points, probe, task)
+    measured = store.measurements.all(row.identity)
+    return prediction.Forecaster(row.spec, points, probed, measured).predict(plan)
+
+
+def _say_forecast(words: Words, plan: Plan, found: Prediction | None) -> None:
+    if found is None:
+        say(f"Not predicted: the points of run {plan.run} are repaired, the plan is not so.")
+        return
+    when = "" if found.repair == plan.repair else f" before repair {plan.repair}"
+    ends = f"{words.drop(found.low)} to {words.drop(found.high)}"
+    say(f"Predicted {words.drop_label}{when}: {words.cost(found.drop)} ({ends}).")
+    say(found.explanation)
+
+
 def _criterion(row: RunRow, asked: str | None) -> str:
     """Return the criterion that entries begin with.
 
@@ -133,6 +156,7 @@ def _report(
     plan: Plan,
     found: Allocation,
     left_out: Mapping[str, str],
+    foreseen: Prediction | None,
     *,
     out: Path,
     as_json: bool,
@@ -147,6 +171,7 @@ def _report(
         result |= {"level": found.level, "spent": found.spent, "message": found.message}
         result |= {"left_out": dict(left_out), "unmeasured": list(found.unmeasured)}
         result |= {"params": cost.params, "macs": cost.macs}
+        result |= {"predicted": None if foreseen is None else dataclasses.asdict(foreseen)}
         result |= {"dense_params": dense.params, "dense_macs": dense.macs}
         print_json(result)
         return
@@ -169,6 +194,7 @@ def _report(
         f"{cost.params:,} of {dense.params:,} parameters and {cost.macs:,} of {dense.macs:,} "
         "MACs stay."
     )
+    _say_forecast(prepared.subject.task.words, plan, foreseen)
     if found.unmeasured:
         count = plural(len(found.unmeasured), "layer")
         say(f"{count} without a curve in run {plan.run}: {listed(found.unmeasured)}.")

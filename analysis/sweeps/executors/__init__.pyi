@@ -3,7 +3,7 @@ from .local import LocalExecutor
 from .processes import ProcessExecutor
 from .ray import RayExecutor
 from .registry import EXECUTORS, open_executor
-from .shares import measure_shared
+from .shares import measure_shared, with_changes
 
 __all__ = [
     "EXECUTORS",
@@ -15,4 +15,5 @@ __all__ = [
     "RayExecutor",
     "measure_shared",
     "open_executor",
+    "with_changes",
 ]

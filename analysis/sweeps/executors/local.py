@@ -66,6 +66,7 @@ class LocalExecutor:
                     runner=self._runner,
                     cancel=cancel,
                     ahead=partial(self._read_ahead, number + 1),
+                    probe=self._spec.probe,
                 ),
                 None,
             )

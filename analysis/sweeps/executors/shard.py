@@ -48,6 +48,7 @@ def unpacked(result: Mapping[str, Any], items: Sequence[Item]) -> Measured[Item]
         Sums.from_dict(result["baseline"]),
         {items[at]: Sums.from_dict(sums) for at, sums in result["sums"].items()},
         {items[at]: reason for at, reason in result["failed"].items()},
+        probe=result["probe"] and result["probe"].named(lambda at: [items[at]]),
     )
 
 
@@ -122,4 +123,5 @@ class ShardWorker:
             "baseline": found.baseline.to_dict(),
             "sums": {at[id(item)]: sums.to_dict() for item, sums in found.sums.items()},
             "failed": {at[id(item)]: reason for item, reason in found.failed.items()},
+            "probe": found.probe and found.probe.named(lambda item: [at[id(item)]]),
         }

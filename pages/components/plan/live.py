@@ -88,8 +88,7 @@ def _lines(
     raw, surprise = found.raw, ""
     if raw and raw.is_final and predicted and predicted.is_contradicted(raw.interval):
         surprise = (
-            " :orange[:material/warning:] Outside of what the curves predict: these layers do not "
-            "add up. Trust the measurement."
+            " :orange[:material/warning:] Outside of the predicted interval. Trust the measurement."
         )
     if not is_repaired(plan):
         line = "Measuring." if raw is None else f"Measured live: {caption(raw, task)}.{surprise}"

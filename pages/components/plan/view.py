@@ -11,8 +11,10 @@ from streamlit.delta_generator import DeltaGenerator
 from analysis import figures, plans
 from analysis.curves import columns, tolerated
 from analysis.evaluation import LoadedSubject
-from analysis.plans import Curves, Prediction, dense_accuracy, plan_table, predict_from
+from analysis.plans import Curves, Prediction, plan_table, pruned_entries
+from analysis.prediction import Forecaster
 from analysis.records import Plan
+from analysis.repairs import NO_REPAIR
 from analysis.snippets import take_plan
 from pages.components.plan import fill, live, repair, table_editor
 from pages.components.state import Session, plan_state, session, subjects, tolerance, url_state
@@ -43,15 +45,23 @@ def draw(current: Session) -> None:
         )
     if not plan_state.is_for(plan, current):
         _other_run(current, subject, plan)
-    predicted = None if curves.points.empty else curves.predict(plan)
-    slot, note = _cards(subject, plan, predicted)
+    predicted = curves.predict(plan)
+    slot, note = _cards(subject, plan, predicted, curves.repair)
     fill.draw(current, subject, plan, curves.points)
     table = plan_table(plan, curves.envelopes, curves.limits, tolerance=_tolerance(current))
     table_editor.draw(plan, table, curves.points, current)
     _details(current, plan, curves.points, table)
     if subject.prepared.subject.evaluation is not None:
         with guarded("The plan cannot be measured"):
-            live.stream(subject, plan, slot, note, predicted)
+            live.stream(subject, plan, slot, note, _raw(predicted))
+            _remember(current, subject, plan)
+
+
+def _remember(current: Session, subject: LoadedSubject, plan: Plan) -> None:
+    """Note what the plan measured: the next prediction learns from it."""
+    result = subject.known(plan)
+    if result is not None and len(pruned_entries(plan)) > 1:
+        current.store.measurements.add(plan, subject.identity, result.sums)
 
 
 def _preview(current: Session) -> None:
@@ -99,17 +109,21 @@ class RunCurves:
         points: The points table of the open run; empty without one of this subject.
         envelopes: Its envelopes.
         limits: What its layers tolerate.
+        forecaster: Predicts plans from it; None without one.
+        repair: How the points are repaired; None without a run.
     """
 
     points: pd.DataFrame
     envelopes: Curves
     limits: pd.DataFrame
+    forecaster: Forecaster | None = None
+    repair: str | None = None
 
-    def predict(self, plan: Plan) -> Prediction:
-        """Predict a plan's drop; see `analysis.plans.predict`."""
-        return predict_from(plan, self.envelopes).within(
-            dense_accuracy(self.points), plan.subject.task
-        )
+    def predict(self, plan: Plan) -> Prediction | None:
+        """Predict a plan's drop; None where the points tell nothing of it."""
+        if self.forecaster is None or self.points.empty:
+            return None
+        return self.forecaster.predict(plan)
 
 
 def _run_curves(current: Session) -> RunCurves:
@@ -117,18 +131,18 @@ def _run_curves(current: Session) -> RunCurves:
     if run is None or current.is_stale:
         return RunCurves(NO_POINTS, {}, tolerated(NO_POINTS, tolerance=_tolerance(current)))
     limits = session.tolerated(run, tolerance=_tolerance(current))
-    return RunCurves(session.points(run), session.envelopes(run), limits)
+    return RunCurves(session.points(run), session.envelopes(run), limits, session.forecaster(run))
 
 
 def _cards(
-    subject: LoadedSubject, plan: Plan, predicted: Prediction | None
+    subject: LoadedSubject, plan: Plan, predicted: Prediction | None, of_points: str | None
 ) -> tuple[DeltaGenerator, DeltaGenerator]:
     """Draw sizes and accuracies; return where the live measurement goes."""
     (dense_params, dense_macs), (params, macs) = subject.dense_size, subject.size(plan)
     with st.grid(4, min_column_width=200):
         size_card("Parameters", dense_params, params)
         size_card("MACs per sample", dense_macs, macs)
-        _predicted(subject, predicted)
+        _predicted(subject, plan, predicted, of_points)
         slot = st.empty()
     studied = subject.prepared.subject
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -140,18 +154,25 @@ def _cards(
         slot.metric(live.label(studied, plan), formatting.DASH, border=True, height="stretch")
         note.caption("Nothing is measured: the subject has no evaluation data.")
     else:
-        live.show(live.known(subject, plan), slot, note, studied, plan, predicted)
+        live.show(live.known(subject, plan), slot, note, studied, plan, _raw(predicted))
     return slot, note
 
 
-def _predicted(subject: LoadedSubject, found: Prediction | None) -> None:
+def _raw(found: Prediction | None) -> Prediction | None:
+    """Return a prediction of the plan before repair, which is what is measured live."""
+    return found if found is not None and found.repair == NO_REPAIR else None
+
+
+def _predicted(
+    subject: LoadedSubject, plan: Plan, found: Prediction | None, of_points: str | None
+) -> None:
     task = subject.prepared.subject.task
     label = f"Predicted {task.words.label}"
     if found is None:
         st.metric(
             label,
             formatting.DASH,
-            help="Predictions come from a sweep's curves; there is no run for this subject.",
+            help=_unpredicted(plan, of_points),
             border=True,
             height="stretch",
         )
@@ -159,15 +180,32 @@ def _predicted(subject: LoadedSubject, found: Prediction | None) -> None:
     dense = subject.baseline()
     found = found.within(dense.accuracy, task.name)
     words, interval = task.words, task.score_interval(dense.sums)
+    after = ""
+    if found.repair != plan.repair:
+        label += " before repair"
+        after = (
+            f"There is no prediction after repair {plan.repair}: that takes curves whose points "
+            "are repaired so. "
+        )
     st.metric(
         label,
         formatting.score(dense.accuracy - found.drop, words),
         **formatting.drop_card(found.drop, words),
         delta_description=f"({formatting.drop_range(found.low, found.high, words)})",
-        help=f"Assumes: {found.assumption}. Dense: {formatting.score(dense.accuracy, words)} "
+        help=f"{found.explanation} {after}Dense: {formatting.score(dense.accuracy, words)} "
         f"({formatting.score_range(interval.low, interval.high, words)}). {_gaps(found)}",
         border=True,
         height="stretch",
+    )
+
+
+def _unpredicted(plan: Plan, repair: str | None) -> str:
+    """Say why a plan has no prediction."""
+    if repair is None:
+        return "Predictions come from a sweep's curves; there is no run for this subject."
+    return (
+        f"The points of the open run are repaired by {repair}, or a pruned channel is something "
+        f"else to it: they tell nothing of a plan with repair {plan.repair}."
     )
 
 

@@ -17,9 +17,11 @@ from analysis import curves, plans
 from analysis.curves import GroupSize
 from analysis.evaluation import LoadedSubject
 from analysis.plans import Curves
+from analysis.prediction import Forecaster, ProbedCurves
 from analysis.records import Identity, Inventory, RunRow, SubjectSpec
 from analysis.store import Store, uploads_folder
 from analysis.subjects import roots_of_environment
+from analysis.tasks import task_named
 from pages.components.state.shared_subject import subject_of
 from pages.components.state.subject_cache import subjects
 from pages.components.state.url_state import PARAMETERS, put, put_subject, value
@@ -184,6 +186,34 @@ def tolerated(run: RunRow, *, tolerance: float) -> pd.DataFrame:
 def envelopes(run: RunRow) -> Curves:
     """Return the envelopes of a run's curves, computed once a save; shared, not to be changed."""
     return _envelopes(str(workspace()), *stamp(run))
+
+
+def forecaster(run: RunRow) -> Forecaster:
+    """Return what predicts a run's plans, made anew when points or measured plans have changed."""
+    learnt = store().measurements.stamp(run.identity)
+    return _forecaster(str(workspace()), *stamp(run), learnt, _run=run)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _forecaster(
+    path: str, run_id: str, saves: int, state: str, learnt: tuple[int, float], *, _run: RunRow
+) -> Forecaster:
+    return Forecaster(
+        _run.spec,
+        _points(path, run_id, saves, state),
+        _probed(path, run_id, saves, state, _run=_run),
+        _store(path).measurements.all(_run.identity),
+        curves=_envelopes(path, run_id, saves, state),
+    )
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _probed(path: str, run_id: str, saves: int, state: str, *, _run: RunRow) -> ProbedCurves | None:
+    probe = _store(path).probes.load(run_id)
+    if probe is None:
+        return None
+    task = task_named(_run.spec.subject.task)
+    return ProbedCurves(_points(path, run_id, saves, state), probe, task)
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)

@@ -255,7 +255,7 @@ def test_prediction_adds_single_drops() -> None:
     assert found.low == pytest.approx(2 * 0.025)
     assert found.high == pytest.approx(2 * 0.035)
     assert found.unmeasured == found.extrapolated == ()
-    assert "assumed" in found.assumption
+    assert "assumed" in found.explanation
 
 
 def test_prediction_says_what_it_does_not_know() -> None:

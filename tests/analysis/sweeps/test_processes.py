@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from analysis.devices import device_names, parse_devices
@@ -21,7 +22,7 @@ from analysis.subjects import load_subject
 from analysis.sweeps import iter_sweep, plan_sweep
 from analysis.sweeps.executors import ProcessExecutor
 from pruners.errors import InputError
-from tests.helpers.sweep_tables import table
+from tests.helpers.sweep_tables import probe_of, table
 
 pytestmark = pytest.mark.slow
 SPEC = SweepSpec(
@@ -58,18 +59,21 @@ def test_the_table_is_that_of_one_device_also_after_a_loss(
     mode: str, prepared: PreparedSubject, made: list[ProcessExecutor]
 ) -> None:
     changes: dict[str, Any] = {"mode": mode, "tolerance": 0.1}
-    *_, local = iter_sweep(plan_sweep(prepared, dataclasses.replace(SPEC, **changes)))
+    alone = list(iter_sweep(plan_sweep(prepared, dataclasses.replace(SPEC, **changes))))
     assert not made
     updates = iter_sweep(plan_sweep(prepared, dataclasses.replace(TWO, **changes)))
-    next(updates)
+    shared = [next(updates)]
     pids = made[0].pids()
     assert len({*pids, os.getpid()}) == 3
     is_killed = mode == "exhaustive"
     if is_killed:
         os.kill(pids[1], signal.SIGKILL)
-    *_, found = updates
+    shared += updates
     assert made[0].lost == is_killed
-    assert table(found) == table(local)
+    assert table(shared[-1]) == table(alone[-1])
+    ours, theirs = probe_of(alone), probe_of(shared)
+    assert ours.keys() == theirs.keys() != set()
+    assert all(np.array_equal(ours[key], theirs[key]) for key in ours)
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)

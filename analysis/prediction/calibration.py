@@ -1,0 +1,132 @@
+"""What measured plans teach of predictions: a Gaussian process over what is known of plans.
+
+Drops are compared by ``sqrt(drop + EASE)``: there errors of small and of large drops are about as
+large. The guess is the drop of all layers together; its error is linear in the signs of a plan,
+alike for plans that prune alike, and the smaller the more one layer does alone. How large errors
+are is learnt as well: with few measured plans the interval is that of the samples on which the
+constants were chosen, with many it is the subject's own (``python -m benchmarks.prediction``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import NormalDist
+
+import numpy as np
+
+from analysis.prediction.signs import GAINS, Signs
+
+EASE = 0.003
+# Standard deviations of the weights of the signs: none, the guess, and the others.
+SPREAD = (0.05, 0.2, 0.3)
+# Of what plans have in common that prune alike, and by which difference of ratios they do not.
+ALIKE, REACH = 0.1, 0.3
+# Of the rest: between points of curves, and where layers act on each other.
+READING, NOISE = 0.02, 0.045
+# So even are changes of which none does more than a third: their errors are the largest.
+EVEN, LEAST = 2 / 3, 0.05
+# The constants count as much as so many measured plans.
+PRIOR = 20.0
+
+
+def scaled(drops: np.ndarray) -> np.ndarray:
+    """Return drops on the scale on which they are compared; below 0 it goes on straight.
+
+    >>> scaled(np.array([0.0, 0.25 - EASE]))[1]
+    np.float64(0.5)
+    """
+    above = np.sqrt(np.maximum(drops, 0.0) + EASE)
+    found: np.ndarray = above + np.minimum(drops, 0.0) / (2 * np.sqrt(EASE))
+    return found
+
+
+def unscaled(values: np.ndarray) -> np.ndarray:
+    """Return drops, the inverse of `scaled`."""
+    bend = np.sqrt(EASE)
+    above = np.square(np.maximum(values, bend)) - EASE
+    found: np.ndarray = above + np.minimum(values - bend, 0.0) * 2 * bend
+    return found
+
+
+class Calibration:
+    """Drops of plans, learnt from measured ones.
+
+    Args:
+        signs: What is known of the measured plans.
+        drops: What they lost.
+    """
+
+    def __init__(self, signs: Sequence[Signs] = (), drops: Sequence[float] = ()) -> None:
+        self._signs = list(signs)
+        self._residuals = scaled(np.array(drops, dtype=float)) - _guess(self._signs)
+        kernel = _kernel(self._signs, self._signs) + np.diag(_noise(self._signs))
+        self._factor = np.linalg.cholesky(kernel)
+        self._weights = self._solve(self._residuals)
+        misfit = float(self._residuals @ self._weights)
+        self._freedom = PRIOR + len(self._signs)
+        self._size = (PRIOR + misfit) / self._freedom
+
+    def __len__(self) -> int:
+        return len(self._signs)
+
+    def _solve(self, values: np.ndarray) -> np.ndarray:
+        half = np.linalg.solve(self._factor, values)
+        found: np.ndarray = np.linalg.solve(self._factor.T, half)
+        return found
+
+    def predict(self, signs: Signs, *, confidence: float) -> tuple[float, float, float]:
+        """Return the expected drop of a plan, and the ends of the interval of what it measures."""
+        own = [signs]
+        shared = _kernel(own, self._signs)[0]
+        mean = float(_guess(own)[0] + shared @ self._weights)
+        variance = float(_kernel(own, own)[0, 0] + _noise(own)[0] - shared @ self._solve(shared))
+        reach = _quantile((1 + confidence) / 2, self._freedom) * np.sqrt(self._size * variance)
+        drop, low, high = unscaled(np.array([mean, mean - reach, mean + reach]))
+        return float(drop), float(low), float(high)
+
+
+def _guess(signs: Sequence[Signs]) -> np.ndarray:
+    return scaled(np.array([item.together[GAINS.index(1.0)] for item in signs]))
+
+
+def _design(signs: Sequence[Signs]) -> np.ndarray:
+    """Return the regressors of plans' errors, in standard deviations ``(plans, signs)``."""
+    together = scaled(np.array([item.together for item in signs]).reshape(len(signs), len(GAINS)))
+    added = scaled(np.array([item.added for item in signs]))
+    level, guess, other = SPREAD
+    steps = other * np.diff(together, axis=1)
+    columns = [np.full(len(signs), level), guess * together[:, 0], *steps.T]
+    return np.stack([*columns, other * (added - together[:, 0])], axis=1)
+
+
+def _kernel(signs: Sequence[Signs], others: Sequence[Signs]) -> np.ndarray:
+    """Return the covariances of plans' errors, noise aside, ``(plans, others)``."""
+    names = sorted({name for item in (*signs, *others) for name in item.ratios})
+    apart = np.square(_ratios(signs, names)[:, None] - _ratios(others, names)[None]).sum(-1)
+    alike = ALIKE**2 * np.exp(-apart / (2 * REACH**2))
+    sizes = np.outer(_sizes(signs), _sizes(others))
+    found: np.ndarray = (_design(signs) @ _design(others).T + alike) * sizes
+    return found
+
+
+def _ratios(signs: Sequence[Signs], names: Sequence[str]) -> np.ndarray:
+    found = [[item.ratios.get(name, 0.0) for name in names] for item in signs]
+    return np.array(found).reshape(len(signs), len(names))
+
+
+def _noise(signs: Sequence[Signs]) -> np.ndarray:
+    found: np.ndarray = READING**2 + np.square(NOISE * _sizes(signs))
+    return found
+
+
+def _sizes(signs: Sequence[Signs]) -> np.ndarray:
+    """Return how large the errors of plans are beside those of the largest."""
+    found: np.ndarray = np.clip([item.evenness / EVEN for item in signs], LEAST, 1.0)
+    return found
+
+
+def _quantile(level: float, freedom: float) -> float:
+    """Return the quantile of Student's t by its expansion; right to 0.001 from 20 degrees on."""
+    z = NormalDist().inv_cdf(level)
+    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
+    return z + (z**3 + z) / (4 * freedom) + second / freedom**2

@@ -1,0 +1,49 @@
+"""What layers do together that were pruned one by one, told by what each changes in the outputs.
+
+A change has two parts. Pruning makes the outputs ``z`` of the samples smaller, by a share ``a`` of
+themselves, and moves them by what is left:
+
+    change_i = -a_i z + rest_i,    a_i = -<change_i, z> / <z, z>
+
+Small changes add up. Shares do not: what one layer took is not there for the next one to take, and
+what a layer moves is made smaller by the others as well:
+
+    together = prod_i (1 - a_i) z + gain * sum_i prod_{j != i} (1 - a_j) rest_i
+
+Outputs are taken relative to their mean over the classes, which decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+# A change that makes outputs still larger is none that holds beside others.
+LEAST_SHARE = -0.5
+
+
+def together(dense: Tensor, changes: Sequence[Tensor], gains: Sequence[float]) -> Iterator[Tensor]:
+    """Yield the outputs that are expected of layers pruned together, ``(N, K)``.
+
+    Args:
+        dense: Outputs of the dense model, ``(N, K)``.
+        changes: What each layer alone adds to them, ``(N, K)`` each.
+        gains: How much larger than their sum the changes that move outputs turn out to be.
+    """
+    outputs = _centred(dense)
+    size = outputs.square().sum().clamp_min(1e-12)
+    left, moved = 1.0, torch.zeros_like(outputs)
+    # Layer by layer: what the ones before moved is made smaller, what they left is moved.
+    for change in map(_centred, changes):
+        share = float((-(change * outputs).sum() / size).clamp(LEAST_SHARE, 1.0))
+        rest = change + share * outputs
+        moved = (1 - share) * moved + left * rest
+        left *= 1 - share
+    for gain in gains:
+        yield left * outputs + gain * moved
+
+
+def _centred(outputs: Tensor) -> Tensor:
+    return outputs - outputs.mean(-1, keepdim=True)

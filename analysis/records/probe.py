@@ -1,0 +1,75 @@
+"""Outputs of a few samples, kept to tell what layers do together that were pruned one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from analysis.records.plan import Plan
+    from analysis.records.sums import Sums
+    from analysis.records.sweep import PointKey
+
+Key = TypeVar("Key", bound=Hashable)
+Name = TypeVar("Name", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ProbePart(Generic[Key]):
+    """What the dense model, and each pruned one, answered to some samples of the probe.
+
+    The probe is the first samples of the evaluation set, whose order the seed chooses. Of many
+    outputs only the largest ones of the dense model and the right one are kept.
+
+    Attributes:
+        first: Number of the first sample in the evaluation set.
+        columns: Which outputs are kept, int32 ``(N, K)``.
+        dense: The dense model's, float32 ``(N, K)``.
+        truth: Which of the kept ones is right, int32 ``(N,)``.
+        changes: What each point (or edit) adds to the dense model's, float16 ``(N, K)``.
+    """
+
+    first: int
+    columns: np.ndarray
+    dense: np.ndarray
+    truth: np.ndarray
+    changes: Mapping[Key, np.ndarray] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.dense)
+
+    def named(self, names: Callable[[Key], Iterable[Name]]) -> ProbePart[Name]:
+        """Return the changes by other names; a change may have several."""
+        changes = {name: change for key, change in self.changes.items() for name in names(key)}
+        return ProbePart(self.first, self.columns, self.dense, self.truth, changes)
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredPlan:
+    """What a plan's model showed on the whole evaluation set.
+
+    Attributes:
+        plan: The plan, with the repair that was done.
+        sums: Sums of the pruned model.
+    """
+
+    plan: Plan
+    sums: Sums
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Probe:
+    """A probe as a run has it.
+
+    Attributes:
+        dense: The dense model's outputs, float32 ``(N, K)``.
+        truth: Which of them is right, int32 ``(N,)``.
+        changes: Changes by point, float16 ``(n, K)`` of the first ``n <= N`` samples.
+    """
+
+    dense: np.ndarray
+    truth: np.ndarray
+    changes: Mapping[PointKey, np.ndarray]

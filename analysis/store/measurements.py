@@ -1,0 +1,91 @@
+"""Plans that were measured: predictions learn from them."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import time
+
+from analysis.records import Identity, MeasuredPlan, Plan, Sums
+from analysis.store.connection import Database
+from analysis.store.rows import SUM_COLUMNS, SUM_LIST, placeholders, sum_values, sums_of
+from pruners.errors import InputError
+
+NO_REPAIR = "none"
+# The newest ones of a subject that are read: more of them tell hardly more.
+MAX_READ = 200
+
+
+class MeasurementStore:
+    """Measured plans of a workspace.
+
+    Args:
+        database: That of the workspace.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, plan: Plan, identity: Identity, sums: Sums, *, repair: str = NO_REPAIR) -> None:
+        """Note what a plan's model showed on the whole evaluation set.
+
+        Args:
+            plan: The plan.
+            identity: Of the subject.
+            sums: Of the pruned model.
+            repair: How it was repaired, whatever repair the plan asks for.
+        """
+        plan = dataclasses.replace(plan, repair=repair)
+        columns = ("fingerprint", "data_fingerprint", "program", "content", "plan", "changed")
+        values = (identity.weights, identity.data, identity.program, _content(plan))
+        with self._database.write() as db:
+            db.execute(
+                f"INSERT OR IGNORE INTO measured_plans ({', '.join(columns)}, {SUM_LIST})"
+                f" VALUES ({placeholders(len(columns) + len(SUM_COLUMNS))})",
+                (*values, plan.to_json(), time.time(), *sum_values(sums)),
+            )
+
+    def stamp(self, identity: Identity) -> tuple[int, float]:
+        """Return what changes whenever the measured plans of a subject do."""
+        with self._database.read() as db:
+            row = db.execute(
+                "SELECT count(*) AS count, coalesce(max(changed), 0) AS last FROM measured_plans"
+                " WHERE (fingerprint, data_fingerprint, program) = (?, ?, ?)",
+                (identity.weights, identity.data, identity.program),
+            ).fetchone()
+        return row["count"], row["last"]
+
+    def all(self, identity: Identity) -> tuple[MeasuredPlan, ...]:
+        """Return the measured plans of a subject, the oldest first."""
+        with self._database.read() as db:
+            rows = db.execute(
+                "SELECT * FROM measured_plans"
+                " WHERE (fingerprint, data_fingerprint, program) = (?, ?, ?)"
+                " ORDER BY changed DESC, content LIMIT ?",
+                (identity.weights, identity.data, identity.program, MAX_READ),
+            ).fetchall()
+        found = []
+        for row in reversed(rows):
+            # A plan that a newer program wrote is not this program's to read.
+            with contextlib.suppress(InputError):
+                found.append(MeasuredPlan(Plan.from_json(row["plan"]), sums_of(row)))
+        return tuple(found)
+
+
+def _content(plan: Plan) -> str:
+    """Return the digest of all that the accuracy of a plan's model depends on, repair aside."""
+    subject = plan.subject
+    content = {
+        "entries": sorted(
+            (item.name, item.granularity, item.criterion, item.kept, item.indices or ())
+            for item in plan.entries
+            if item.kept < item.total
+        ),
+        "calibration": (subject.calibration_data, subject.calibration_samples, subject.seed),
+        "repair": plan.repair,
+        "semantics": plan.semantics,
+        "reduction": plan.reduction,
+    }
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]

@@ -1,0 +1,180 @@
+"""Predictions from a small run: of one layer, of several, without a probe, after repair."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis import plans
+from analysis.plans import ADDED, CURVE, TOGETHER
+from analysis.prediction import Forecaster, ProbedCurves
+from analysis.records import MeasuredPlan, Plan, PointKey, Probe, SubjectSpec, Sums, SweepSpec
+from analysis.tasks import CLASSIFICATION
+from tests.analysis.points_tables import curve
+
+SPEC = SweepSpec(subject=SubjectSpec(model="m", data="d"), criteria=("l1",))
+RATIOS = [0.25, 0.5, 0.75]
+LAYERS = {"a": 8, "b": 8, "c": 4}
+
+
+def points() -> pd.DataFrame:
+    drops = {"a": [-0.01, 0.02, 0.3], "b": [0.01, 0.05, 0.4], "c": [0.0, 0.1, 0.5]}
+    tables = [
+        curve(drops[name], layer=name, total=total, ratios=RATIOS, half_width=0.005)
+        for name, total in LAYERS.items()
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def probe(*, samples: int = 400, fewer: int | None = None) -> Probe:
+    generator = np.random.default_rng(0)
+    truth = generator.integers(0, 4, samples)
+    dense = generator.normal(size=(samples, 4)).astype(np.float32)
+    dense[np.arange(samples), truth] += 3
+    changes = {}
+    for layer, total in LAYERS.items():
+        direction = generator.normal(size=(samples, 4))
+        for ratio in RATIOS:
+            key = PointKey(
+                criterion="l1",
+                granularity="channel",
+                layer=layer,
+                group=layer,
+                ratio_requested=ratio,
+                kept=round(total * (1 - ratio)),
+                total=total,
+            )
+            count = fewer if layer == "c" and fewer else samples
+            changes[key] = (2 * ratio * direction).astype(np.float16)[:count]
+    return Probe(dense, truth, changes)
+
+
+def probed(**options: int) -> ProbedCurves:
+    return ProbedCurves(points(), probe(**options), CLASSIFICATION)
+
+
+def plan(**ratios: float) -> Plan:
+    found = plans.new_plan(
+        SPEC.subject,
+        fingerprint="f",
+        units=[(name, name, total) for name, total in LAYERS.items()],
+        criterion="l1",
+        granularity="channel",
+    )
+    for name, ratio in ratios.items():
+        found = plans.set_ratio(found, name, ratio)
+    return found
+
+
+def measured(item: Plan, lost: int) -> MeasuredPlan:
+    terms = {"correct": 900 - lost, "gained": 0, "lost": lost, "agree": 0, "loss": 0.0, "kl": 0.0}
+    return MeasuredPlan(item, Sums(samples=1000, terms=terms))
+
+
+def test_of_one_layer_the_curve_is_told_below_zero_too() -> None:
+    """Found in the browser: the prediction said 0 where Curves said that accuracy rises."""
+    found = Forecaster(SPEC, points(), probed()).predict(plan(a=0.25))
+    assert found is not None
+    assert (found.drop, found.low, found.high) == pytest.approx((-0.01, -0.015, -0.005))
+    assert found.basis == CURVE
+    between = Forecaster(SPEC, points()).predict(plan(a=0.375))
+    assert between is not None
+    assert between.drop == pytest.approx(0.005)
+
+
+def test_of_several_layers_changes_are_put_together() -> None:
+    known, asked = probe(), plan(a=0.5, b=0.75)
+    found = Forecaster(SPEC, points(), probed()).predict(asked)
+    assert found is not None
+    assert (found.basis, found.samples, found.calibrated) == (TOGETHER, 400, 0)
+    # The slow way: outputs sample by sample, and what all samples tell of each layer alone.
+    by_name = {(key.layer, key.ratio_requested): item for key, item in known.changes.items()}
+    alone = [by_name["a", 0.5].astype(float), by_name["b", 0.75].astype(float)]
+    signs = probed().signs(asked)
+    assert signs is not None
+
+    def lost(outputs: np.ndarray) -> float:
+        right = [
+            int(row.argmax()) == truth for row, truth in zip(outputs, known.truth, strict=True)
+        ]
+        before = [
+            int(row.argmax()) == truth for row, truth in zip(known.dense, known.truth, strict=True)
+        ]
+        return (sum(before) - sum(right)) / len(right)
+
+    singles = [lost(known.dense + change) for change in alone]
+    joint = lost(_formula(known.dense.astype(float), alone))
+    assert signs.added == pytest.approx(0.02 + 0.4)
+    assert signs.together[0] == pytest.approx(0.02 + 0.4 + joint - sum(singles), abs=0.004)
+    assert found.low < found.drop < found.high
+
+
+def _formula(dense: np.ndarray, changes: list[np.ndarray]) -> np.ndarray:
+    dense = dense - dense.mean(1, keepdims=True)
+    changes = [change - change.mean(1, keepdims=True) for change in changes]
+    one, other = (-(change * dense).sum() / (dense**2).sum() for change in changes)
+    rests = [changes[0] + one * dense, changes[1] + other * dense]
+    return (1 - one) * (1 - other) * dense + (1 - other) * rests[0] + (1 - one) * rests[1]
+
+
+def test_between_points_changes_are_interpolated_and_beyond_the_last_they_end() -> None:
+    signs = probed().signs(plan(a=0.625, b=0.875))
+    assert signs is not None
+    assert signs.added == pytest.approx((0.02 + 0.3) / 2 + 0.4)
+    assert signs.extrapolated == ("b",)
+
+
+def test_points_of_fewer_samples_are_put_together_on_those() -> None:
+    """An adaptive sweep decides some points early."""
+    few = probed(fewer=64).signs(plan(a=0.5, c=0.5))
+    assert few is not None
+    assert few.samples == 64
+    assert probed(fewer=20).signs(plan(a=0.5, c=0.5)) is None
+
+
+def test_without_a_probe_drops_are_added_and_said_so() -> None:
+    """Browser fault 2: what is shown is never an accuracy outside of 0..100 %."""
+    found = Forecaster(SPEC, points()).predict(plan(a=0.75, b=0.75, c=0.75))
+    assert found is not None
+    assert found.basis == ADDED
+    assert "sum of the single drops" in found.explanation
+    assert found.drop <= 1
+    fresh = Forecaster(SPEC, points(), probed(fewer=20)).predict(plan(a=0.5, c=0.5))
+    assert fresh is not None
+    assert fresh.basis == ADDED
+
+
+def test_measured_plans_teach_but_not_of_themselves() -> None:
+    pairs = [(a, b) for a in RATIOS for b in RATIOS]
+    lessons = [measured(plan(a=a, b=b), lost=300) for a, b in pairs]
+    asked = plan(a=0.5, b=0.5)
+    untaught = Forecaster(SPEC, points(), probed()).predict(asked)
+    taught = Forecaster(SPEC, points(), probed(), lessons)
+    found = taught.predict(asked)
+    others = Forecaster(
+        SPEC, points(), probed(), [item for item in lessons if item.plan != asked]
+    ).predict(asked)
+    assert untaught is not None
+    assert found is not None
+    assert found.calibrated == len(lessons) - 1
+    assert found == others
+    assert abs(found.drop - 0.3) < abs(untaught.drop - 0.3)
+
+
+def test_after_repair_only_curves_after_that_repair_tell() -> None:
+    """Point 2 of issue 10."""
+    repaired = dataclasses.replace(SPEC, repair="lsq")
+    asked = plan(a=0.5, b=0.5)
+    after = dataclasses.replace(asked, repair="lsq")
+    raw = Forecaster(SPEC, points(), probed()).predict(after)
+    assert raw is not None
+    assert raw.repair == "none"
+    assert Forecaster(repaired, points(), probed()).predict(asked) is None
+    found = Forecaster(repaired, points(), probed(), [measured(asked, 300)]).predict(after)
+    assert found is not None
+    assert (found.repair, found.calibrated) == ("lsq", 0)
+    other = dataclasses.replace(asked, semantics="weights")
+    assert Forecaster(SPEC, points(), probed()).predict(other) is None
