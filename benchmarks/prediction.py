@@ -38,7 +38,7 @@ RANDOM, MOST = 48, 0.4
 LEVELS = {
     "tolerance": (0.0005, 0.002, 0.005),
     "ratio": (0.03, 0.07, 0.15),
-    "budget": (0.95, 0.85, 0.75),
+    "budgets": (0.95, 0.85, 0.75),
 }
 # A random plan is led to its drop on this many samples.
 ROUGH = 200
@@ -90,10 +90,10 @@ class Measuring:
 
     def by_strategies(self) -> Iterator[Plan]:
         """Yield the plans of every strategy at every level, by each criterion and the best."""
-        for strategy in STRATEGIES:
+        for strategy in (item for item in STRATEGIES if not item.measures):
             for need in sorted(strategy.needs & LEVELS.keys()):
                 for level in LEVELS[need]:
-                    asked = f"macs={level}" if need == "budget" else level
+                    asked = (f"macs={level}",) if need == "budgets" else level
                     for criterion in self._criteria:
                         yield from self._filled(strategy.name, criterion, {need: asked})
 

@@ -12,6 +12,8 @@ SPREAD = 0.7
 MISFIT = 0.3
 # Factors forget a little with each step, because they hold near the plan where they were seen.
 DRIFT = 0.05
+# Standard deviations by which a forecast is hoped to be better.
+OPTIMISM = 2.0
 LEAST, MOST = 0.02, 50.0
 
 
@@ -25,7 +27,7 @@ class Forecast:
     @property
     def hope(self) -> float:
         """What it may come to if all goes well."""
-        return self.mean - self.deviation
+        return self.mean - OPTIMISM * self.deviation
 
 
 class Beliefs:

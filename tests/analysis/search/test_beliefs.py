@@ -34,7 +34,7 @@ def test_a_forecast_is_a_weighted_sum_of_factors() -> None:
     found = beliefs.forecast({"a": 0.3, "c": -0.1})
     assert found.mean == pytest.approx(2 * (0.3 - 0.1))
     assert found.deviation == pytest.approx(2 * SPREAD * (0.3**2 + 0.1**2) ** 0.5)
-    assert found.hope == pytest.approx(found.mean - found.deviation)
+    assert found.hope == pytest.approx(found.mean - 2 * found.deviation)
 
 
 def test_what_was_measured_well_is_known_well() -> None:
