@@ -33,9 +33,8 @@ class Keeper:
         self, folder: Path | None, prepared: PreparedSubject, start: Plan, aim: Aim
     ) -> None:
         identity, subject = prepared.identity, prepared.subject
-        asked = aim.to_dict()
-        # A search that may go on for longer is the same search.
-        del asked["trials"], asked["seconds"]
+        # A search that may go on for longer is the same search: without trials and seconds.
+        asked = [aim.recipe.to_dict(), aim.confidence, aim.measure]
         content = {
             "version": VERSION,
             "weights": identity.weights,

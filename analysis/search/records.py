@@ -29,7 +29,7 @@ TRIALS = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Aim(Record):
+class Aim:
     """What a search is asked for.
 
     Attributes:

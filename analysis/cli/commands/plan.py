@@ -58,6 +58,11 @@ def plan(given: Mapping[str, Any], workspace: Workspace = None, as_json: Json = 
     _report(prepared, final, found, left_out, foreseen, out=given["out"], as_json=as_json)
     if not as_json:
         say(f"Repair: {REPAIRS.get(repair.name).help}; {repair.reason}.")
+    if subject.calibration_samples != row.spec.subject.calibration_samples:
+        say(
+            "The sweep had no calibration samples: the repair takes calibration samples out of the "
+            f"data, so that fewer are evaluated than in run {row.run_id}."
+        )
     return 0
 
 

@@ -106,7 +106,14 @@ def test_a_plan_of_a_sweep_without_calibration_is_repaired(run: Run, tmp_path: P
     assert code == 0, err
     assert json.loads(out)["baseline"]["samples"] == 240
     plan = tmp_path / "plan.json"
-    assert run("plan", "--run", "last", "--tolerance", "0.5", "--out", plan)[0] == 0
+    fill = ["plan", "--run", "last", "--tolerance", "0.5", "--out", plan]
+    code, _, err = run(*fill)
+    assert code == 0
+    assert "the repair takes calibration samples out of the data" in err
+    assert json.loads(plan.read_text())["subject"]["calibration_samples"] == 512
+    code, _, err = run(*fill, "--repair", "none")
+    assert code == 0
+    assert "calibration" not in err
     assert json.loads(plan.read_text())["subject"]["calibration_samples"] == 0
     code, out, err = run("recover", "--plan", plan, "--json")
     assert code == 0, err
