@@ -29,7 +29,8 @@ FLOORS = {
         *("cli", "__main__"),
     ),
     "pages.components": (
-        *("state", "widgets", "setup", "sweep", "curves", "plan", "home", "compare", "evaluate"),
+        *("state", "widgets", "setup", "sweep", "curves", "plan", "home", "compare"),
+        *("trade_off", "evaluate"),
         *("export", "runs", "frame"),
     ),
 }

@@ -20,6 +20,7 @@ from analysis.figures.curves import (
     sensitivity_curves,
     small_multiples,
 )
+from analysis.figures.frontier import best_plans, trade_off
 from analysis.figures.heatmaps import coverage_grid, sensitivity_matrix
 from analysis.figures.layers import block_ranking, ranking
 from analysis.figures.layout import UIREVISION, alt, blank
@@ -48,6 +49,7 @@ __all__ = [
     "agreement_chart",
     "alt",
     "blank",
+    "best_plans",
     "block_ranking",
     "class_change",
     "clipped_text",
@@ -69,5 +71,6 @@ __all__ = [
     "small_multiples",
     "styles",
     "thumbnail",
+    "trade_off",
     "win_matrix_chart",
 ]

@@ -1,12 +1,14 @@
 from .data import SearchData, search_data, set_aside
-from .frontier import (
+from .frontier import FrontierPoint, FrontierUpdate, iter_frontier
+from .records import (
+    CRITERIA,
     FRONTIER_TRIALS,
     LEVELS,
-    FrontierPoint,
-    FrontierUpdate,
-    iter_frontier,
+    SEARCHES,
+    Aim,
+    SearchState,
+    SearchUpdate,
 )
-from .records import CRITERIA, SEARCHES, Aim, SearchState, SearchUpdate
 from .search import iter_search
 
 __all__ = [

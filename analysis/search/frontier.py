@@ -13,13 +13,10 @@ from analysis.plans import meter, removed_model, resolve
 from analysis.records import Plan, Record, Sums
 from analysis.recovery import recovered_model, repaired_plan
 from analysis.repairs import NO_REPAIR
-from analysis.search.records import Aim, SearchUpdate
+from analysis.search.records import LEVELS, Aim, SearchUpdate
 from analysis.search.search import iter_search
 from pruners.errors import InputError
 
-LEVELS = (0.8, 0.65, 0.5, 0.4, 0.3)
-# Plans tried at each size after the first ones: its neighbours say what is worth more.
-FRONTIER_TRIALS = 6
 PLAN = "plan"
 
 

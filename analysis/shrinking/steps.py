@@ -92,8 +92,7 @@ def _answer(
     if last is None or last.plan is None:
         if cancel():
             raise CancelledError("stopped before a plan was found")
-        asked = " and ".join(job.order.recipe.budgets)
-        raise InputError(f"no plan was found that keeps to {asked}; ask for less")
+        raise InputError("no plan was found that keeps to all of it; ask for less")
     stopped = cancel() and not last.state.finished
     job = dataclasses.replace(
         job,

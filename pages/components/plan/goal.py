@@ -150,7 +150,7 @@ def _progress(name: str) -> None:
     left = LAST_SECONDS if job.eta_seconds is None else job.eta_seconds
     st.progress(job.seconds / (job.seconds + left), text=_stage(job))
     with st.container(horizontal=True, vertical_alignment="center"):
-        best = "No plan yet; first every layer is measured alone."
+        best = "No plan keeps to it yet."
         if job.share is not None and job.drop is not None:
             size = SIZES.get(_measure(job), "size")
             best = (
