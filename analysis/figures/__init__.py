@@ -20,7 +20,6 @@ from analysis.figures.curves import (
     sensitivity_curves,
     small_multiples,
 )
-from analysis.figures.frontier import best_plans, trade_off
 from analysis.figures.heatmaps import coverage_grid, sensitivity_matrix
 from analysis.figures.layers import block_ranking, ranking
 from analysis.figures.layout import UIREVISION, alt, blank
@@ -33,7 +32,7 @@ from analysis.figures.plan import (
 )
 from analysis.figures.thumbnails import thumbnail
 from analysis.figures.traces import ComparedCurves
-from analysis.figures.trade_offs import pareto, predicted_measured
+from analysis.figures.trade_offs import best_plans, pareto, predicted_measured, trade_off
 from analysis.figures.zoom import clipped_text
 
 __all__ = [
@@ -48,8 +47,8 @@ __all__ = [
     "UIREVISION",
     "agreement_chart",
     "alt",
-    "blank",
     "best_plans",
+    "blank",
     "block_ranking",
     "class_change",
     "clipped_text",
