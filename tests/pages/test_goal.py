@@ -120,7 +120,7 @@ def test_a_link_to_an_unknown_job_is_no_error(open_page: Open) -> None:
 
 def test_the_trade_off_is_measured_and_a_point_becomes_the_plan(open_page: Open) -> None:
     """Point 4 of issue 10."""
-    test = open_page("9_Trade-off", subject=SUBJECT)
+    test = open_page("10_Trade-off", subject=SUBJECT)
     assert_no_bug(test)
     assert "Nothing was measured yet" in text_of(test)
     test.button(key="trade_off_start").click().run()

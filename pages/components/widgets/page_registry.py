@@ -88,7 +88,7 @@ PAGES: Mapping[str, Page] = {
         ),
         Page(
             "Trade-off",
-            "pages/9_Trade-off.py",
+            "pages/10_Trade-off.py",
             "scatter_plot",
             "Decide",
             "See what each size costs, and take a plan that was measured.",
