@@ -74,7 +74,7 @@ def adopt(plan_id: str, found: Evaluation | None = None) -> None:
         subject = session.loaded(plan.subject)
         session.choose_subject(plan.subject)
         url_state.put("plan", plan_id)
-        plan_state.forget()
+        plan_state.leave()
         plan = plan_state.ensure(session.open_session(), subject.prepared)
         if found is not None:
             recovery = repaired_plan(subject.prepared, plan)

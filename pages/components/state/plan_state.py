@@ -56,10 +56,9 @@ def do(plan: Plan, *, action: str, from_table: bool = False) -> None:
         _store(past.do(plan, action=action), from_table=from_table)
 
 
-def forget() -> None:
-    """Forget the session's plan: the one of the address is restored next."""
+def leave() -> None:
+    """Leave the session's plan: the one of the address is restored next."""
     st.session_state.pop(HISTORY, None)
-    st.session_state.pop(OWN, None)
 
 
 def undo() -> None:
