@@ -47,6 +47,8 @@ def iter_job(
     """
     order = job.order
     job = dataclasses.replace(job, state=RUNNING, stage="Loading the subject")
+    if order.kind == ANSWER:
+        job = dataclasses.replace(job, eta_seconds=order.seconds + AFTER_SECONDS)
     yield job
     prepared = opened(order.subject, opener)
     start = _start(prepared, order.plan)
@@ -114,7 +116,7 @@ def _answer(
         job,
         state=DONE,
         stage="Done",
-        plan_ids=(store.plans.save(plan, plan_id=_first(job)),),
+        plan_ids=(store.plans.save(plan),),
         evaluation=found.to_dict(),
     )
 
@@ -129,6 +131,7 @@ def _trade_off(
     cancel: Cancel,
 ) -> Iterator[Job]:
     kept: tuple[str, ...] = ()
+    began = time.perf_counter()
     updates = search.iter_frontier(
         prepared, start, aim, job.order.levels, folder=folder, cancel=cancel
     )
@@ -146,6 +149,9 @@ def _trade_off(
             told,
             stage=f"Searching at {what}",
             progress=Progress(done, update.total, "plans"),
+            eta_seconds=(time.perf_counter() - began) * (update.total - done) / done
+            if done
+            else None,
             plan_ids=kept,
         )
         yield job
@@ -153,10 +159,6 @@ def _trade_off(
 
 
 _SIZES = {"macs": "MACs", "params": "parameters"}
-
-
-def _first(job: Job) -> str | None:
-    return job.plan_ids[0] if job.plan_ids else None
 
 
 def _count(prepared: PreparedSubject) -> str:

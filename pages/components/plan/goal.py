@@ -8,7 +8,7 @@ import streamlit as st
 
 from analysis import allocation
 from analysis.records import Plan, Recipe, SubjectSpec
-from analysis.shrinking import ANSWER, Job, Jobs, Order
+from analysis.shrinking import ANSWER, TRADE_OFF, Job, Jobs, Order
 from pages.components.plan import answer
 from pages.components.state import Session, session, tolerance, url_state
 from pages.components.widgets import formatting, guarded, refreshed
@@ -148,7 +148,9 @@ def _progress(name: str) -> None:
     title = formatting.escaped(formatting.title_of_subject(job.order.subject))
     st.markdown(f"**Searching: {asked(job.order) or 'the trade-off'}** on {title}")
     left = LAST_SECONDS if job.eta_seconds is None else job.eta_seconds
-    st.progress(job.seconds / (job.seconds + left), text=_stage(job))
+    is_counted = job.order.kind == TRADE_OFF
+    share = job.progress.fraction if is_counted else job.seconds / (job.seconds + left)
+    st.progress(share, text=_stage(job))
     with st.container(horizontal=True, vertical_alignment="center"):
         best = "No plan keeps to it yet."
         if job.share is not None and job.drop is not None:
