@@ -202,5 +202,6 @@ def _ended(job: Job) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         icon = ":red[:material/error:]" if job.state == "failed" else ":material/pause_circle:"
         st.markdown(f"{icon} **{title}** ({asked(job.order)}): {reason}.", width="stretch")
-        if st.button("Go on", icon=":material/play_arrow:", key=f"goal_resume_{job.job_id}"):
+        again = "Try again" if job.state == "failed" else "Go on"
+        if st.button(again, icon=":material/play_arrow:", key=f"goal_resume_{job.job_id}"):
             start(job.order)
