@@ -25,10 +25,12 @@ FLOORS = {
         *("memory", "devices", "files", "sentences", "records", "uncertainty", "tasks", "engine"),
         *("subjects", "edits", "repairs", "measuring", "curves", "sweeps", "plans"),
         *("prediction", "allocation", "recovery", "search", "store", "worker"),
-        *("evaluation", "comparison", "interop", "snippets", "figures", "cli", "__main__"),
+        *("evaluation", "shrinking", "comparison", "interop", "snippets", "figures"),
+        *("cli", "__main__"),
     ),
     "pages.components": (
-        *("state", "widgets", "setup", "sweep", "curves", "plan", "home", "compare", "evaluate"),
+        *("state", "widgets", "setup", "sweep", "curves", "plan", "home", "compare"),
+        *("trade_off", "evaluate"),
         *("export", "runs", "frame"),
     ),
 }

@@ -32,7 +32,7 @@ from analysis.figures.plan import (
 )
 from analysis.figures.thumbnails import thumbnail
 from analysis.figures.traces import ComparedCurves
-from analysis.figures.trade_offs import pareto, predicted_measured
+from analysis.figures.trade_offs import best_plans, pareto, predicted_measured, trade_off
 from analysis.figures.zoom import clipped_text
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "UIREVISION",
     "agreement_chart",
     "alt",
+    "best_plans",
     "blank",
     "block_ranking",
     "class_change",
@@ -69,5 +70,6 @@ __all__ = [
     "small_multiples",
     "styles",
     "thumbnail",
+    "trade_off",
     "win_matrix_chart",
 ]

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 SEARCHES = "searches"
 CRITERIA = ("l1", "taylor")
 TRIALS = 60
+# Of a trade-off: shares of the dense model, and plans tried at each after the first ones.
+LEVELS = (0.8, 0.65, 0.5, 0.4, 0.3)
+FRONTIER_TRIALS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -108,7 +108,7 @@ class Search:
             tried.append(self._note(step.scored, step.origin, accepted=step.is_best))
             best = len(tried) - 1 if step.is_best else best
             self._tried = tried
-            yield self._update("Measuring first plans", Progress(len(tried), None, "plans"))
+            yield self._update("Measuring first plans", Progress(len(tried), None, "plans"), best)
         if best is None or self._cancel():
             return
         scored = self._judge.score(self._plan(tried[best]))
@@ -295,8 +295,8 @@ class Search:
     def _progress(self) -> Progress:
         return Progress(self._state.trials, self._aim.trials, "plans")
 
-    def _update(self, stage: str, progress: Progress) -> SearchUpdate:
-        best = self._state.best
+    def _update(self, stage: str, progress: Progress, best: int | None = None) -> SearchUpdate:
+        best = self._state.best if best is None else best
         shown = None if best is None else self._tried[best]
         return SearchUpdate(
             stage=stage,

@@ -55,27 +55,11 @@ def cancel(store: Store, run_id: str) -> None:
 
 def _spawn(store: Store, run_id: str, roots: Sequence[Path] | None) -> None:
     log = store.runs.log_path(run_id)
-    # -P: a package named as ours in the working folder would be run in its place.
-    command = [sys.executable, "-P", "-m", "analysis.worker", run_id]
-    command += ["--workspace", str(store.workspace)]
+    arguments = [run_id, "--workspace", str(store.workspace)]
     for root in roots or ():
-        command += ["--root", str(root)]
-    # The packages are found wherever the launcher was started.
-    path = [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")]
+        arguments += ["--root", str(root)]
     try:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as output:
-            said = output.tell()
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))},
-                # Its own session: neither Ctrl-C in the launcher's terminal nor the end of the
-                # dashboard reaches it.
-                start_new_session=True,
-            )
+        process, said = start_module("analysis.worker", arguments, log)
     except OSError as error:
         reason = f"the worker cannot be started: {error}"
         store.jobs.finish(run_id, records.FAILED, owner="", seconds=0.0, error=reason)
@@ -84,6 +68,42 @@ def _spawn(store: Store, run_id: str, roots: Sequence[Path] | None) -> None:
     threading.Thread(
         target=_collect, args=(process, store, run_id, said), name=f"wait-{run_id}", daemon=True
     ).start()
+
+
+def start_module(
+    module: str, arguments: Sequence[str], log: Path
+) -> tuple[subprocess.Popen[bytes], int]:
+    """Start one of our modules in a process that outlives this one.
+
+    Args:
+        module: Its name.
+        arguments: What follows it.
+        log: Where its output is appended.
+
+    Returns:
+        The process, and where in the log its output begins.
+
+    Raises:
+        OSError: The log cannot be written, or no process can be started.
+    """
+    # -P: a package named as ours in the working folder would be run in its place.
+    command = [sys.executable, "-P", "-m", module, *arguments]
+    # The packages are found wherever the launcher was started.
+    path = [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", "")]
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        said = output.tell()
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))},
+            # Its own session: neither Ctrl-C in the launcher's terminal nor the end of the
+            # dashboard reaches it.
+            start_new_session=True,
+        )
+    return process, said
 
 
 def _collect(process: subprocess.Popen[bytes], store: Store, run_id: str, said: int) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import streamlit as st
 
-from analysis.records import RunRow
+from analysis.records import RunRow, SubjectSpec
 from analysis.snippets import inspect_subject
+from pages.components.plan import goal
 from pages.components.state import DEMO, Session, session, url_state
-from pages.components.widgets import code, formatting, go, job
+from pages.components.widgets import code, formatting, go, guarded, job
 
 STEPS = (
     (
@@ -39,10 +40,10 @@ def draw(current: Session) -> None:
         "compares pruning criteria, and lets you choose, check and export a smaller model.",
         width=760,
     )
+    _goal(current)
     with st.container(horizontal=True):
         if st.button(
             "Try the demo",
-            type="primary",
             icon=":material/rocket_launch:",
             key="home_demo",
             help="ResNet-20 on 2,000 Fashion-MNIST images; both come with PruneScope.",
@@ -60,6 +61,33 @@ def draw(current: Session) -> None:
                 st.markdown(about)
     _recent(current)
     code.offer(inspect_subject(current.spec or DEMO))
+
+
+def _goal(current: Session) -> None:
+    """Draw the first thing that there is to do: say what the smaller model should be."""
+    with st.container(border=True):
+        subjects = list(dict.fromkeys(filter(None, (current.spec, DEMO))))
+        spec = subjects[0]
+        st.subheader(":material/bolt: Say what you want, get a smaller model", anchor=False)
+        if len(subjects) > 1:
+            spec = st.selectbox(
+                "Of",
+                subjects,
+                format_func=_named,
+                key="home_subject",
+                width=420,
+                help="Any model and data: set up your own below.",
+            )
+        else:
+            st.markdown(f"Of **{_named(spec)}**, without training:")
+        goal.ask(spec, label="")
+    with guarded("The search cannot be shown"):
+        goal.follow(current, goal.current_job(current.spec))
+
+
+def _named(spec: SubjectSpec) -> str:
+    title = formatting.title_of_subject(spec)
+    return f"{title} (the demo)" if spec == DEMO else title
 
 
 def _details(row: RunRow) -> str:

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 from playwright.sync_api import Page
 
-from analysis.records.run import RunRow
+from analysis.records.subject import SubjectSpec
 from analysis.store.store import Store
 from tests.browser.conftest import Server
 
@@ -180,10 +180,11 @@ def test_from_an_empty_workspace_to_a_model_that_runs_elsewhere(
         page.get_by_role("button", name="Download").first.click()
     archive = tmp_path / "plan.zip"
     waiting.value.save_as(archive)
-    assert count_elsewhere(archive, tmp_path, store.runs.get(run_id)) == changed
+    subject = store.runs.get(run_id).spec.subject
+    assert count_elsewhere(archive, tmp_path, subject) == changed
 
 
-def count_elsewhere(archive: Path, folder: Path, run: RunRow) -> int:
+def count_elsewhere(archive: Path, folder: Path, subject: SubjectSpec) -> int:
     """Unpack an export and measure it in a process that knows torch alone."""
     import torch
 
@@ -194,7 +195,7 @@ def count_elsewhere(archive: Path, folder: Path, run: RunRow) -> int:
     script = next((folder / "export").rglob("rebuild.py"))
     plan = json.loads(next((folder / "export").rglob("plan.json")).read_text())
     assert plan["schema_version"] == 2
-    split = load_subject(run.spec.subject).evaluation
+    split = load_subject(subject).evaluation
     assert split is not None
     batches = list(split.batches(500))
     data = folder / "data.pt"

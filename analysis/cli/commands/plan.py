@@ -5,14 +5,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from analysis import allocation, comparison, plans, prediction, repairs, tasks
 from analysis.allocation import BEST, OF_PLAN, OF_RUN, STRATEGIES
+from analysis.cli.frontier import aim_at_sizes, parse_levels, trade_off
 from analysis.cli.options import Json, Workspace, calibrated, open_store, prepare_subject
 from analysis.cli.output import print_json, print_table, say
 from analysis.cli.searching import aim_of, searched
 from analysis.repairs import REPAIRS
+from analysis.search import LEVELS
 from analysis.sentences import listed, plural
 from pruners.errors import InputError
 
@@ -27,9 +31,24 @@ if TYPE_CHECKING:
     from analysis.tasks import Words
 
 
-def plan(given: Mapping[str, Any], workspace: Workspace = None, as_json: Json = False) -> int:
+def plan(
+    given: Mapping[str, Any],
+    frontier: Annotated[
+        bool,
+        typer.Option(
+            help="Search and measure plans at several sizes, without and with the repair; "
+            "--out is a folder for them."
+        ),
+    ] = False,
+    levels: Annotated[
+        str, typer.Option(help="MACs left at each size of --frontier.", metavar="X,X")
+    ] = ",".join(map(str, LEVELS)),
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> int:
     """Choose a ratio and a criterion per layer."""
     recipe = allocation.recipe_of(given)
+    sizes = parse_levels(levels) if frontier else ()
     store = open_store(workspace)
     row = store.runs.get(given["run"])
     prepared = prepare_subject(row.spec.subject, workspace)
@@ -48,6 +67,18 @@ def plan(given: Mapping[str, Any], workspace: Workspace = None, as_json: Json = 
         reduction=row.spec.reduction,
     )
     start = dataclasses.replace(start, repair=repair.name)
+    if sizes:
+        aim = aim_at_sizes(aim_of(given, recipe, row.spec.criteria), given)
+        return trade_off(
+            prepared,
+            start,
+            aim,
+            sizes,
+            store=store,
+            workspace=workspace,
+            out=given["out"],
+            as_json=as_json,
+        )
     found = _filled(prepared, start, given, recipe, points, row.spec.criteria, workspace)
     final = plans.resolve(prepared, found.plan)
     subject = calibrated(final.subject, data=None, samples=None, repair=repair.name)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from analysis import allocation, interop, plans, repairs, search, sweeps
+from analysis import allocation, interop, plans, repairs, search, shrinking, sweeps
 from analysis.allocation import PLAN_OPTIONS, PlanOption
 from analysis.cli.commands.evaluate import evaluated, print_evaluation, repaired
 from analysis.cli.options import Json, Workspace, calibrated, check_folder, prepare_subject
@@ -24,7 +24,7 @@ from pruners.errors import InputError
 if TYPE_CHECKING:
     from analysis.edits import PreparedSubject
     from analysis.evaluation import Evaluation
-    from analysis.records import Plan, SubjectSpec, SweepSpec
+    from analysis.records import Plan, SweepSpec
 
 _OF_PLANS = (
     *("budget", "repair", "round_to", "min_kept", "equal", "trials", "minutes", "confidence"),
@@ -60,7 +60,7 @@ def shrink(
     recipe = _recipe(given, max_drop)
     spec = sweeps.spec_of_options({**given, "repair": NO_REPAIR, "confidence": 0.95})
     subject = calibrated(spec.subject, data=None, samples=None, repair=given["repair"])
-    prepared = _opened(subject, workspace)
+    prepared = shrinking.opened(subject, lambda spec: prepare_subject(spec, workspace))
     say_notes(prepared.subject.notes)
     start = _start(prepared, spec, given)
     aim = aim_of(given, recipe, spec.criteria)
@@ -108,15 +108,6 @@ def _recipe(given: Mapping[str, Any], max_drop: float | None) -> Recipe:
         budgets=tuple(map(str, allocation.parse_budgets(budgets))),
         **{name: given[name] for name in ("round_to", "min_kept", "equal")},
     )
-
-
-def _opened(spec: SubjectSpec, workspace: Path | None) -> PreparedSubject:
-    """Open the subject; where all samples would be evaluated, some are set aside for the search."""
-    prepared = prepare_subject(spec, workspace)
-    fewer = search.set_aside(prepared.subject)
-    if fewer is None:
-        return prepared
-    return prepare_subject(dataclasses.replace(spec, samples=fewer), workspace)
 
 
 def _start(prepared: PreparedSubject, spec: SweepSpec, given: Mapping[str, Any]) -> Plan:

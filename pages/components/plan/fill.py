@@ -11,7 +11,9 @@ from analysis.evaluation import LoadedSubject
 from analysis.plans import USUAL, require_fit, rounded
 from analysis.records import Plan, Recipe
 from analysis.sentences import capital
+from analysis.shrinking import Order
 from analysis.tasks import Words
+from pages.components.plan import goal
 from pages.components.state import Session, plan_state, tolerance
 from pages.components.widgets import formatting, problem
 from pruners.errors import PruneScopeError
@@ -47,7 +49,11 @@ def draw(current: Session, subject: LoadedSubject, plan: Plan, points: pd.DataFr
             )
             if st.button("Fill", icon=":material/auto_fix_high:", key="plan_fill", type="primary"):
                 recipe = _recipe(target, amount, best=best, multiple=multiple)
-                _fill(subject, plan, name, recipe, points)
+                if STRATEGIES.get(name).measures:
+                    # It takes a minute: a job, as from a goal.
+                    goal.start(Order(subject=plan.subject, recipe=recipe, plan=plan))
+                else:
+                    _fill(subject, plan, name, recipe, points)
             _more(subject, plan, multiple)
         _message()
     if points.empty:
@@ -59,20 +65,16 @@ def draw(current: Session, subject: LoadedSubject, plan: Plan, points: pd.DataFr
 
 def strategies(points: pd.DataFrame) -> list[str]:
     """Return the strategies that are possible with the points at hand."""
-    # What measures plans takes minutes, and has a place of its own.
-    return [
-        entry.name
-        for entry in STRATEGIES
-        if not entry.measures and (not points.empty or "points" not in entry.needs)
-    ]
+    return [entry.name for entry in STRATEGIES if not points.empty or "points" not in entry.needs]
 
 
 def _target(strategy: str, words: Words) -> tuple[str, float]:
     needs = STRATEGIES.get(strategy).needs
-    options = [goal.name for goal in GOALS if goal.name in needs]
+    options = [item.name for item in GOALS if item.name in needs]
     if "budgets" in needs:
-        # Drops are predicted from points.
-        options += [goal.name for goal in budgets() if "points" in needs or not goal.is_drop]
+        # Drops are predicted from points, or measured.
+        is_known = "points" in needs or STRATEGIES.get(strategy).measures
+        options += [item.name for item in budgets() if is_known or not item.is_drop]
     target = st.selectbox(
         "To reach",
         options,
@@ -81,14 +83,14 @@ def _target(strategy: str, words: Words) -> tuple[str, float]:
         width=155,
         persist_state="session",
     )
-    goal = GOALS.get(target)
-    scale = words.drop_scale if goal.is_drop else 100.0
+    level = GOALS.get(target)
+    scale = words.drop_scale if level.is_drop else 100.0
     amount = st.number_input(
-        words.drop_unit or "Drop" if goal.is_drop else "%",
+        words.drop_unit or "Drop" if level.is_drop else "%",
         min_value=0.0,
         max_value=100.0,
-        value=scale * goal.usual,
-        step=0.25 if goal.is_drop else 5.0,
+        value=scale * level.usual,
+        step=0.25 if level.is_drop else 5.0,
         key=f"plan_amount_{target}",
         width=95,
         persist_state="session",

@@ -16,7 +16,7 @@ from analysis.prediction import Forecaster
 from analysis.records import Plan
 from analysis.repairs import NO_REPAIR
 from analysis.snippets import take_plan
-from pages.components.plan import fill, live, repair, table_editor
+from pages.components.plan import fill, goal, live, repair, table_editor
 from pages.components.state import Session, plan_state, session, subjects, tolerance, url_state
 from pages.components.widgets import charts, code, formatting, guarded, no_labels, ribbon, size_card
 
@@ -46,6 +46,7 @@ def draw(current: Session) -> None:
     if not plan_state.is_for(plan, current):
         _other_run(current, subject, plan)
     predicted = curves.predict(plan)
+    _goal(current, plan)
     slot, note = _cards(subject, plan, predicted, curves.repair)
     fill.draw(current, subject, plan, curves.points)
     table = plan_table(plan, curves.envelopes, curves.limits, tolerance=_tolerance(current))
@@ -55,6 +56,21 @@ def draw(current: Session) -> None:
         with guarded("The plan cannot be measured"):
             live.stream(subject, plan, slot, note, _raw(predicted))
             _remember(current, subject, plan)
+
+
+def _goal(current: Session, plan: Plan) -> None:
+    """Draw the way from a goal to a plan: open while there is nothing to lose."""
+    job = goal.current_job(plan.subject)
+    is_new = not pruned_entries(plan)
+    with st.expander("Start from a goal", icon=":material/bolt:", expanded=is_new):
+        goal.ask(
+            plan.subject,
+            label="Plans are searched, each measured after its repair. Locked layers stay.",
+            plan=plan,
+        )
+    # What has become the session's plan is on the page already.
+    if job is not None and (job.is_live or url_state.value("plan") not in job.plan_ids):
+        goal.follow(current, job)
 
 
 def _remember(current: Session, subject: LoadedSubject, plan: Plan) -> None:

@@ -56,6 +56,11 @@ def do(plan: Plan, *, action: str, from_table: bool = False) -> None:
         _store(past.do(plan, action=action), from_table=from_table)
 
 
+def leave() -> None:
+    """Leave the session's plan: the one of the address is restored next."""
+    st.session_state.pop(HISTORY, None)
+
+
 def undo() -> None:
     """Take the last action back."""
     past = history()

@@ -87,6 +87,15 @@ PAGES: Mapping[str, Page] = {
             "A plan is made for a model. Choose yours, or take the demo.",
         ),
         Page(
+            "Trade-off",
+            "pages/10_Trade-off.py",
+            "scatter_plot",
+            "Decide",
+            "See what each size costs, and take a plan that was measured.",
+            "subject",
+            "A trade-off is measured for a model. Choose yours, or take the demo.",
+        ),
+        Page(
             "Evaluate",
             "pages/6_Evaluate.py",
             "fact_check",

@@ -109,3 +109,36 @@ def test_a_plan_by_search(capsys: pytest.CaptureFixture[str], tmp_path: Path) ->
     plan = read_plan(out)
     assert (plan.strategy, plan.repair) == ("search", "none")
     assert plan.run is not None
+
+
+def test_a_trade_off_on_the_command_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Point 4 of issue 10."""
+    home = ["--workspace", tmp_path / "ws"]
+    assert run(capsys, "sweep", *SMALL, "--ratios", "0.5", *home)[0] == 0
+    folder = tmp_path / "plans"
+    words = ["plan", "--run", "last", "--frontier", "--out", folder, "--trials", "1", *home]
+    code, out, err = run(capsys, *words, "--levels", "0.8,0.6", "--json")
+    assert code == 0, err
+    points = json.loads(out)["points"]
+    assert [(item["level"], item["repair"]) for item in points] == [
+        *((0.8, "lsq"), (0.6, "lsq"), (0.8, "none"), (0.6, "none")),
+    ]
+    for item in points:
+        assert item["macs"] <= item["level"]
+        assert item["drop_low"] <= item["drop"] <= item["drop_high"]
+        assert item["samples"] == 200
+        assert read_plan(Path(item["plan"])).repair == item["repair"]
+    # What was searched before is kept: only printed now.
+    code, out, err = run(capsys, *words, "--levels", "0.8,0.6")
+    assert code == 0, err
+    assert "Trade-off" in out
+    assert "macs-0.6-lsq.json" in out
+    for wrong, line in (
+        (["--levels", "0.8,1.5"], "--levels takes shares above 0 and below 1"),
+        (["--budget", "macs=0.5"], "--frontier takes its sizes from --levels"),
+    ):
+        code, out, err = run(capsys, *words, *wrong)
+        assert (code, out) == (2, "")
+        assert line in err.splitlines()[-1]

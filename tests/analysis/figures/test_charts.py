@@ -59,6 +59,18 @@ CLASSES = pd.DataFrame(
         "clear": [True, False],
     }
 )
+MEASURED = pd.DataFrame(
+    {
+        "plan": ["#1", "#2", "#3", "#4"],
+        "name": ["#1 search", "#2 search", "#3 manual", "#4 search"],
+        "repair": ["lsq", "lsq", "lsq", "none"],
+        "searched": [True, True, False, True],
+        "macs": [0.3, 0.5, 0.7, 0.5],
+        "score": [0.85, 0.9, 0.88, 0.7],
+        "low": [0.83, 0.88, 0.86, 0.68],
+        "high": [0.87, 0.92, 0.9, 0.72],
+    }
+)
 EVALUATED = pd.DataFrame(
     {
         "plan": ["mild", "strong", "bad"],
@@ -128,6 +140,7 @@ CHARTS: dict[str, Draw] = {
     ),
     "predicted": lambda theme: figures.predicted_measured(EVALUATED, theme=theme),
     "pareto": lambda theme: figures.pareto(EVALUATED, tolerance=0.02, theme=theme),
+    "trade-off": lambda theme: figures.trade_off(MEASURED, dense=0.92, present="#2", theme=theme),
     "plan": lambda theme: figures.plan_bars(PLAN, theme=theme),
 }
 ALTS = {
@@ -158,6 +171,8 @@ ALTS = {
     "predicted": "Predicted and measured drop of 3 plans; measured minus predicted lies "
     "between 0.00 and 15.00 pp.",
     "pareto": "3 plans by MACs and accuracy drop; no other plan beats strong, mild.",
+    "trade-off": "4 measured plans by MACs and score; 3 plans no smaller one beats; the smallest "
+    "leaves 30.0% with 85.00.",
     "plan": "Plan: 1 of 2 layers pruned, most by 50 %; beyond what they tolerate: conv1.",
 }
 
@@ -555,6 +570,7 @@ EMPTY = POINTS.iloc[:0]
         figures.latency_chart({"dense": []}),
         figures.predicted_measured(EVALUATED.iloc[:0]),
         figures.pareto(EVALUATED.iloc[:0]),
+        figures.trade_off(MEASURED.iloc[:0]),
         figures.plan_bars(PLAN.iloc[:0]),
     ],
 )

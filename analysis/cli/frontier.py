@@ -1,0 +1,124 @@
+"""The trade-off from the command line: `plan --frontier`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from analysis import plans, search
+from analysis.cli.options import check_folder, workspace_path
+from analysis.cli.output import drop_text, print_json, print_table, progress_bar, say
+from analysis.repairs import NO_REPAIR
+from analysis.search import SEARCHES
+from pruners.errors import CancelledError, InputError
+
+if TYPE_CHECKING:
+    from analysis.edits import PreparedSubject
+    from analysis.records import Plan
+    from analysis.search import Aim, FrontierPoint
+    from analysis.store import Store
+    from analysis.tasks import Words
+
+
+def parse_levels(text: str) -> tuple[float, ...]:
+    """Return sizes from ``0.8,0.5``.
+
+    Raises:
+        InputError: One is no share above 0 and below 1.
+    """
+    try:
+        found = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        found = ()
+    if not found or any(not 0 < level < 1 for level in found):
+        raise InputError(
+            f"--levels takes shares above 0 and below 1, as in 0.8,0.5; found {text!r}"
+        )
+    return found
+
+
+def trade_off(
+    prepared: PreparedSubject,
+    start: Plan,
+    aim: Aim,
+    levels: Sequence[float],
+    *,
+    store: Store,
+    workspace: Path | None,
+    out: Path,
+    as_json: bool,
+) -> int:
+    """Search and evaluate plans at several sizes, write them into a folder, and print them."""
+    check_folder(out)
+    say(f"Searching on {search.search_data(prepared.subject).words}; they are not evaluated.")
+    points: tuple[FrontierPoint, ...] = ()
+    updates = search.iter_frontier(
+        prepared, start, aim, levels, folder=workspace_path(workspace) / SEARCHES
+    )
+    with progress_bar() as bar:
+        task = bar.add_task("trade-off", total=None, eta="")
+        try:
+            for update in updates:
+                points = update.points
+                what = f"{update.level:.0%} of the MACs, repair {update.repair}"
+                bar.update(task, description=what, completed=len(points), total=update.total)
+        except KeyboardInterrupt:
+            if not points:
+                raise CancelledError("stopped before a plan was measured") from None
+            say("Stopped; these plans were measured. The same command goes on.")
+    out.mkdir(parents=True, exist_ok=True)
+    files = [out / f"macs-{point.level:g}-{point.plan.repair}.json" for point in points]
+    for point, path in zip(points, files, strict=True):
+        plans.write_plan(point.plan, path)
+        identity, repair = prepared.identity, point.plan.repair
+        store.measurements.add(point.plan, identity, point.sums, repair=repair)
+    if as_json:
+        print_json({"schema_version": 1, "points": list(map(_row, points, files))})
+    else:
+        _print(points, files, prepared.subject.task.words)
+    return 0
+
+
+def aim_at_sizes(aim: Aim, given: Mapping[str, Any]) -> Aim:
+    """Return what is asked for at each size.
+
+    Raises:
+        InputError: A budget or a level for all layers is given as well.
+    """
+    if given["budget"] or given["ratio"] or given["tolerance"] is not None:
+        raise InputError("--frontier takes its sizes from --levels: no budget, ratio or tolerance")
+    return dataclasses.replace(aim, trials=min(aim.trials, search.FRONTIER_TRIALS))
+
+
+def _row(point: FrontierPoint, path: Path) -> dict[str, Any]:
+    names = ("level", "macs", "params", "score", "low", "high", "drop", "drop_low", "drop_high")
+    found: dict[str, Any] = {name: getattr(point, name) for name in names}
+    return found | {
+        "samples": point.sums.samples,
+        "repair": point.plan.repair,
+        "plan": str(path),
+    }
+
+
+def _print(points: Sequence[FrontierPoint], files: Sequence[Path], words: Words) -> None:
+    print_table(
+        "Trade-off",
+        ("MACs left", "parameters left", "repair", words.label, "95 % interval", "drop", "plan"),
+        [
+            (
+                f"{point.macs:.1%}",
+                f"{point.params:.1%}",
+                "-" if point.plan.repair == NO_REPAIR else point.plan.repair,
+                words.score(point.score),
+                words.interval(point.low, point.high),
+                drop_text(words, point.drop, point.drop_low, point.drop_high),
+                path.name,
+            )
+            for point, path in zip(points, files, strict=True)
+        ],
+        right=f"MACs left,parameters left,{words.label},95 % interval,drop",
+    )
+    if files:
+        say(f"Plans written to {files[0].parent}")

@@ -1,0 +1,12 @@
+from .jobs import Jobs
+from .records import ANSWER, TRADE_OFF, Job, Order
+from .steps import opened
+
+__all__ = [
+    "ANSWER",
+    "Job",
+    "Jobs",
+    "Order",
+    "TRADE_OFF",
+    "opened",
+]

@@ -1,0 +1,129 @@
+"""What a job found: the model before and after, and what to do with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from analysis.evaluation import Evaluation
+from analysis.recovery import repaired_plan
+from analysis.repairs import NO_REPAIR
+from analysis.sentences import capital
+from analysis.shrinking import Job
+from analysis.tasks import Words
+from pages.components.plan.sidebar import Evaluated, keep_evaluated
+from pages.components.state import Session, plan_state, session, tolerance, url_state
+from pages.components.widgets import formatting, go, size_card
+
+
+def draw(current: Session, job: Job, *, again: Callable[[], None]) -> None:
+    """Draw the answer of a job.
+
+    Args:
+        current: The session.
+        job: It is done, and has a plan.
+        again: Searches longer.
+    """
+    assert job.evaluation is not None
+    found = Evaluation.from_dict(job.evaluation)
+    words = tolerance.words_of(job.order.subject.task)
+    title = formatting.escaped(formatting.title_of_subject(job.order.subject))
+    how = "" if found.repair == NO_REPAIR else f", repaired by {found.repair} without training"
+    st.markdown(
+        f":green[:material/check_circle:] **A smaller {title}**{how}. Measured on "
+        f"{formatting.plural(found.samples, 'sample')} that the search did not see."
+    )
+    _cards(found, words)
+    worst = _worst(found)
+    if worst:
+        st.markdown(worst)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button("Export", type="primary", icon=":material/ios_share:", key="goal_export"):
+            adopt(job.plan_ids[0], found)
+            go("Export")
+        if st.button(
+            "Adjust",
+            icon=":material/tune:",
+            key="goal_adjust",
+            help="Makes it the plan of this session: table, ratios and repair.",
+        ):
+            adopt(job.plan_ids[0], found)
+            go("Plan")
+        if st.button(
+            "Search a minute longer",
+            icon=":material/more_time:",
+            key="goal_longer",
+            help="Goes on where the search ended.",
+        ):
+            again()
+        early = ", stopped early" if job.stopped else ""
+        st.caption(
+            f"Plan `{job.plan_ids[0]}` \N{MIDDLE DOT} {formatting.duration(job.seconds)}{early}"
+        )
+
+
+def adopt(plan_id: str, found: Evaluation | None = None) -> None:
+    """Make a saved plan the session's plan, with what was measured of it.
+
+    Raises:
+        PruneScopeError: The plan is not there any more, or its subject cannot be loaded.
+    """
+    plan = session.store().plans.get(plan_id)
+    with st.spinner("Loading the plan", show_time=True):
+        subject = session.loaded(plan.subject)
+        session.choose_subject(plan.subject)
+        url_state.put("plan", plan_id)
+        plan_state.leave()
+        plan = plan_state.ensure(session.open_session(), subject.prepared)
+        if found is not None:
+            recovery = repaired_plan(subject.prepared, plan)
+            keep_evaluated(Evaluated(plan, subject.identity, found, recovery))
+
+
+def _cards(found: Evaluation, words: Words) -> None:
+    dense, removed = found.dense, found.removed
+    word = capital(words.label) if found.labelled else "Same answer as dense"
+    with st.grid(4, min_column_width=200):
+        st.metric(
+            word,
+            formatting.score(removed.accuracy, words),
+            **formatting.drop_card(removed.drop, words),
+            delta_description="("
+            f"{formatting.drop_range(removed.drop_low, removed.drop_high, words)})",
+            help=f"Dense: {formatting.score(dense.accuracy, words)}. 95 % interval of the smaller "
+            f"model: {formatting.score_range(removed.low, removed.high, words)}.",
+            border=True,
+            height="stretch",
+        )
+        size_card("MACs per sample", dense.macs, removed.macs)
+        size_card("Parameters", dense.params, removed.params)
+        if dense.latency is not None and removed.latency is not None:
+            before, after = dense.latency.median, removed.latency.median
+            st.metric(
+                "Latency, median",
+                formatting.milliseconds(after),
+                **formatting.delta(
+                    formatting.change(before, after), changed=True, better_when="down"
+                ),
+                delta_description=f"of {formatting.milliseconds(before)}",
+                help=f"A batch of {removed.latency.batch} on {removed.latency.device}.",
+                border=True,
+                height="stretch",
+            )
+
+
+def _worst(found: Evaluation) -> str:
+    """Return what happens to the class that loses most; empty without classes."""
+    if not found.classes:
+        return ""
+    worst = min(found.classes, key=lambda item: item.change)
+    if worst.change >= 0:
+        return "No class loses."
+    chance = "" if worst.clear else " (within chance)"
+    return (
+        f"Worst class: **{formatting.escaped(worst.class_name)}**, "
+        f"{formatting.percent(worst.dense, digits=1)} \N{RIGHTWARDS ARROW} "
+        f"{formatting.percent(worst.pruned, digits=1)}, "
+        f"{formatting.signed(100 * worst.change, digits=1)}{formatting.SPACE}pp{chance}."
+    )

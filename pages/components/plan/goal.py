@@ -1,0 +1,207 @@
+"""Goal first: what is asked for, one button, and the job that looks for it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import streamlit as st
+
+from analysis import allocation
+from analysis.records import Plan, Recipe, SubjectSpec
+from analysis.shrinking import ANSWER, TRADE_OFF, Job, Jobs, Order
+from pages.components.plan import answer
+from pages.components.state import Session, session, tolerance, url_state
+from pages.components.widgets import formatting, guarded, refreshed
+from pruners.errors import PruneScopeError
+
+# Size -> how it is called, and which way round a job makes it small.
+SIZES = {"macs": "MACs", "params": "parameters", "latency": "latency"}
+POLL_SECONDS = 1.0
+# What the bar leaves for a stage that does not say how long it takes.
+LAST_SECONDS = 8.0
+
+
+def jobs() -> Jobs:
+    """Return the jobs of the workspace."""
+    return Jobs(session.workspace())
+
+
+def current_job(spec: SubjectSpec | None, kind: str = ANSWER) -> Job | None:
+    """Return the job of the address; else the last one of a subject; None without one."""
+    name = url_state.value("goal")
+    if name is not None and kind == ANSWER:
+        try:
+            return jobs().get(name)
+        except PruneScopeError:
+            url_state.put("goal", None)
+    return None if spec is None else jobs().newest(spec, kind)
+
+
+def ask(spec: SubjectSpec, *, label: str, plan: Plan | None = None) -> None:
+    """Draw the goal and its button.
+
+    Args:
+        spec: The subject.
+        label: What the goal is for, above it.
+        plan: Its locked entries stay, and its repair holds; None: all that can be pruned.
+    """
+    words = tolerance.words_of(spec.task)
+    if label:
+        st.markdown(label)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        by_drop = st.checkbox(
+            "Lose at most", value=True, key="goal_by_drop", width="content", persist_state="session"
+        )
+        drop = st.number_input(
+            words.drop_unit or "Drop",
+            min_value=0.0,
+            value=words.tolerance * words.drop_scale,
+            step=0.25,
+            key=f"goal_drop_{words.drop_unit}",
+            disabled=not by_drop,
+            width=110,
+            persist_state="session",
+        )
+        by_size = st.checkbox(
+            "Make it", value=False, key="goal_by_size", width="content", persist_state="session"
+        )
+        times = st.number_input(
+            "times smaller",
+            min_value=1.0,
+            max_value=100.0,
+            value=2.0,
+            step=0.5,
+            key="goal_times",
+            disabled=not by_size,
+            width=110,
+            persist_state="session",
+        )
+        measure = st.selectbox(
+            "in",
+            list(SIZES),
+            format_func=SIZES.__getitem__,
+            key="goal_measure",
+            width=140,
+            persist_state="session",
+            help="Without *Make it*, this is what gets as small as the drop allows; latency counts "
+            "as MACs there.",
+        )
+        if st.button(
+            "Find a smaller model",
+            type="primary",
+            icon=":material/bolt:",
+            key="goal_start",
+            disabled=not (by_drop or by_size),
+        ):
+            budgets = []
+            if by_size:
+                budgets.append(f"{measure}={1 / float(times):.6g}")
+            if by_drop:
+                budgets.append(f"drop={float(drop) / words.drop_scale:.6g}")
+            recipe = Recipe(budgets=tuple(budgets), criteria=allocation.BEST)
+            smaller = measure if measure in ("macs", "params") else "macs"
+            start(Order(subject=spec, recipe=recipe, measure=smaller, plan=plan))
+
+
+def start(order: Order) -> None:
+    """Start a job, or go on with it, and make the session look at it."""
+    with guarded("The search cannot be started"):
+        name = jobs().start(order, roots=session.roots())
+        if order.kind == ANSWER:
+            url_state.put("goal", name)
+        st.rerun()
+
+
+def follow(current: Session, job: Job | None) -> None:
+    """Draw how far a job is, or what it found."""
+    if job is None:
+        return
+    with st.container(border=True):
+        if job.is_live:
+            refreshed(
+                _progress, job.job_id, every=POLL_SECONDS, title="The search cannot be followed"
+            )
+        elif job.is_done:
+            answer.draw(current, job, again=lambda: _longer(job))
+        else:
+            _ended(job)
+
+
+def asked(order: Order) -> str:
+    """Return what an order asks for, in words."""
+    words = tolerance.words_of(order.subject.task)
+    parts = []
+    for budget in allocation.parse_budgets(order.recipe.budgets):
+        if budget.is_drop:
+            parts.append(f"at most {formatting.drop(budget.limit, words)} lost")
+        else:
+            size = SIZES.get(budget.kind, budget.kind)
+            parts.append(f"at most {formatting.percent(budget.limit, digits=0)} of the {size}")
+    return ", ".join(parts)
+
+
+def _progress(name: str) -> None:
+    job = jobs().get(name)
+    if not job.is_live:
+        st.rerun()
+    words = tolerance.words_of(job.order.subject.task)
+    title = formatting.escaped(formatting.title_of_subject(job.order.subject))
+    st.markdown(f"**Searching: {asked(job.order) or 'the trade-off'}** on {title}")
+    left = LAST_SECONDS if job.eta_seconds is None else job.eta_seconds
+    is_counted = job.order.kind == TRADE_OFF
+    share = job.progress.fraction if is_counted else job.seconds / (job.seconds + left)
+    st.progress(share, text=_stage(job))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        best = "No plan keeps to it yet."
+        if job.share is not None and job.drop is not None:
+            size = SIZES.get(_measure(job), "size")
+            best = (
+                f"Best so far: **{formatting.percent(job.share, digits=1)}** of the {size} left, "
+                f"{formatting.drop(job.drop, words)} lost on the search data."
+            )
+        st.markdown(best, width="stretch")
+        is_asked = jobs().is_stopped(name)
+        st.button(
+            "Stopping" if is_asked else "Stop, keep the best" if job.share is not None else "Stop",
+            icon=":material/stop_circle:",
+            key=f"goal_stop_{name}",
+            on_click=jobs().stop,
+            args=(name,),
+            disabled=is_asked,
+        )
+    st.caption(
+        "It goes on when you leave this page"
+        + (f"; it sees {job.searched_on} only." if job.searched_on else ".")
+    )
+
+
+def _stage(job: Job) -> str:
+    parts = [job.stage]
+    if job.progress.total:
+        parts.append(formatting.progress(job.progress))
+    if job.eta_seconds is not None:
+        parts.append(f"about {formatting.duration(job.eta_seconds)} left")
+    return " \N{MIDDLE DOT} ".join(parts)
+
+
+def _measure(job: Job) -> str:
+    kinds = [item.kind for item in allocation.parse_budgets(job.order.recipe.budgets)]
+    return next((kind for kind in kinds if kind != "drop"), job.order.measure)
+
+
+def _longer(job: Job) -> None:
+    start(dataclasses.replace(job.order, seconds=job.order.seconds + 60))
+
+
+def _ended(job: Job) -> None:
+    title, reason = {
+        "failed": ("Nothing was found", job.error or "no reason was recorded"),
+        "cancelled": ("Stopped", job.error or "stopped before a plan was found"),
+        "interrupted": ("Interrupted", "its process stopped answering; what it tried is kept"),
+    }[job.state]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        icon = ":red[:material/error:]" if job.state == "failed" else ":material/pause_circle:"
+        st.markdown(f"{icon} **{title}** ({asked(job.order)}): {reason}.", width="stretch")
+        again = "Try again" if job.state == "failed" else "Go on"
+        if st.button(again, icon=":material/play_arrow:", key=f"goal_resume_{job.job_id}"):
+            start(job.order)

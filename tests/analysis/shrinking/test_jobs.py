@@ -1,0 +1,104 @@
+"""A goal as a job: in a process of its own, found again, stopped; its death is noticed."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+
+import pytest
+
+from analysis.allocation import BEST
+from analysis.edits.prepared import prepare
+from analysis.evaluation.evaluate import evaluate_plan
+from analysis.evaluation.report import Evaluation
+from analysis.plans.editing import lock
+from analysis.plans.entries import find
+from analysis.records.plan import Recipe
+from analysis.records.run import DONE, INTERRUPTED, RUNNING
+from analysis.records.subject import SubjectSpec
+from analysis.recovery.kept import repaired_plan
+from analysis.shrinking.jobs import Jobs
+from analysis.shrinking.records import Job, Order
+from analysis.shrinking.steps import iter_job
+from analysis.store.store import Store
+from analysis.subjects.subject import load_subject
+from pruners.errors import CancelledError, UnknownNameError
+
+SUBJECT = SubjectSpec(
+    model="sample:lenet5", data="sample:fashion-mnist", samples=200, calibration_samples=64
+)
+ORDER = Order(subject=SUBJECT, recipe=Recipe(budgets=("macs=0.7",), criteria=BEST), seconds=1)
+
+
+def ended(jobs: Jobs, name: str) -> Job:
+    deadline = time.monotonic() + 120
+    while (job := jobs.get(name)).is_live:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return job
+
+
+def test_a_job_in_its_own_process_finds_and_measures_a_plan(tmp_path: Path) -> None:
+    """Point 5 of issue 10: an answer that its plan, evaluated again, gives to the sample."""
+    jobs = Jobs(tmp_path)
+    name = jobs.start(ORDER)
+    assert jobs.start(ORDER) == name
+    assert jobs.newest(SUBJECT, "answer").job_id == name  # type: ignore[union-attr]
+    job = ended(jobs, name)
+    assert (job.state, job.error) == (DONE, "")
+    assert "other samples" in job.searched_on
+    assert job.evaluation is not None
+    found = Evaluation.from_dict(job.evaluation)
+    assert found.removed.macs <= 0.7 * found.dense.macs
+    assert found.removed.latency is not None
+    assert len(found.classes) == 10
+    store = Store(tmp_path)
+    plan = store.plans.get(job.plan_ids[0])
+    assert (plan.strategy, plan.repair) == ("search", "lsq")
+    prepared = prepare(load_subject(SUBJECT))
+    again = evaluate_plan(prepared, plan, recovery=repaired_plan(prepared, plan), latency_seconds=0)
+    assert again.removed.accuracy == found.removed.accuracy
+    assert again.samples == found.samples == 200
+    # Predictions, and the trade-off, know of it.
+    (known,) = store.measurements.all(prepared.identity)
+    assert known.sums.terms == found.removed.sums.terms
+
+
+def test_a_stop_keeps_the_best_so_far_and_locks_hold(tmp_path: Path) -> None:
+    store, stopped = Store(tmp_path), [False]
+    prepared = prepare(load_subject(SUBJECT))
+    *_, first = iter_job(Job(order=ORDER), lambda spec: prepared, store)
+    plan = lock(store.plans.get(first.plan_ids[0]), "conv2", locked=True)
+    order = dataclasses.replace(
+        ORDER, plan=plan, seconds=60, recipe=Recipe(budgets=("macs=0.6",), criteria=BEST)
+    )
+    last = begun = Job(order=order)
+    for last in iter_job(begun, lambda spec: prepared, store, cancel=lambda: stopped[0]):
+        stopped[0] = last.share is not None
+    assert (last.state, last.stopped) == (DONE, True)
+    found = store.plans.get(last.plan_ids[0])
+    assert find(found, "conv2").kept == find(plan, "conv2").kept
+    with pytest.raises(CancelledError, match="before a plan was found"):
+        list(iter_job(Job(order=order), lambda spec: prepared, store, cancel=lambda: True))
+
+
+def test_a_job_whose_process_died_is_interrupted_and_a_wrong_name_is_unknown(
+    tmp_path: Path,
+) -> None:
+    jobs = Jobs(tmp_path)
+    job = Job(order=ORDER, state=RUNNING, started=time.time(), changed=time.time() - 60)
+    jobs.save(job)
+    assert jobs.get(job.job_id).state == INTERRUPTED
+    for name in ("j-0123456789", "../../plan", ""):
+        with pytest.raises(UnknownNameError):
+            jobs.get(name)
+
+
+def test_bad_goals_fail_in_one_line(tmp_path: Path) -> None:
+    jobs = Jobs(tmp_path)
+    subject = dataclasses.replace(SUBJECT, model="sample:nosuch")
+    job = ended(jobs, jobs.start(dataclasses.replace(ORDER, subject=subject)))
+    assert job.state == "failed"
+    assert "nosuch" in job.error
+    assert "\n" not in job.error

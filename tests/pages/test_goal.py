@@ -1,0 +1,142 @@
+"""Goal first on Home and Plan, and the trade-off: without a browser, jobs done in this process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from analysis.edits.prepared import PreparedSubject
+from analysis.records.run import RUNNING
+from analysis.shrinking.jobs import Jobs
+from analysis.shrinking.records import Job, Order
+from analysis.shrinking.steps import iter_job
+from analysis.store.store import Store
+from tests.pages.reading import SUBJECT, Open, assert_no_bug, text_of
+
+ORDERS: list[Order] = []
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch: pytest.MonkeyPatch, prepared: PreparedSubject, workspace: Path) -> None:
+    """Do jobs in this process, on the subject that is in memory."""
+    ORDERS.clear()
+
+    def start(self: Jobs, order: Order, *, roots: Sequence[Path] | None = None) -> str:
+        ORDERS.append(order)
+        for job in iter_job(Job(order=order), lambda spec: prepared, Store(workspace)):
+            self.save(job)
+        return order.job_id
+
+    monkeypatch.setattr(Jobs, "start", start)
+    monkeypatch.setattr("analysis.search.search.search_data", _few)
+    monkeypatch.setattr("analysis.shrinking.records.SECONDS", 1.0)
+
+
+def _few(subject: Any) -> Any:
+    from analysis.search.data import search_data
+
+    return search_data(subject, samples=200)
+
+
+def _ask(test: AppTest) -> None:
+    test.checkbox(key="goal_by_drop").set_value(False).run()
+    test.checkbox(key="goal_by_size").set_value(True).run()
+    test.number_input(key="goal_times").set_value(1.5).run()
+    test.button(key="goal_start").click().run()
+    assert_no_bug(test)
+
+
+def test_home_goes_from_a_goal_to_a_plan(open_page: Open, workspace: Path) -> None:
+    """Point 5 of issue 10."""
+    test = open_page("Home", subject=SUBJECT)
+    assert_no_bug(test)
+    assert "Say what you want" in text_of(test)
+    _ask(test)
+    assert ORDERS[0].recipe.budgets == ("macs=0.666667",)
+    assert ORDERS[0].recipe.criteria == "best"
+    assert ORDERS[0].plan is None
+    said = text_of(test)
+    assert "repaired by lsq without training" in said
+    assert "Measured on 120 samples that the search did not see" in said
+    assert "Worst class" in said or "No class loses" in said
+    accuracy = next(item.value for item in test.metric if item.label == "Accuracy")
+    # Whoever opens the link finds it again.
+    again = open_page("Home", subject=SUBJECT, goal=ORDERS[0].job_id)
+    assert "Measured on 120 samples" in text_of(again)
+    test.button(key="goal_adjust").click().run()
+    assert_no_bug(test)
+    plan = test.session_state["plan_history"].plan
+    assert (plan.strategy, plan.repair) == ("search", "lsq")
+    test.switch_page("pages/5_Plan.py").run()
+    assert_no_bug(test)
+    shown = {item.label: item.value for item in test.metric}
+    assert shown["Measured accuracy after lsq"] == accuracy
+    test.switch_page("pages/7_Export.py").run()
+    assert "Evaluated repaired by lsq" in text_of(test)
+
+
+def test_fill_by_search_keeps_locks_and_budgets(open_page: Open) -> None:
+    test = open_page("5_Plan", subject=SUBJECT)
+    test.selectbox(key="plan_strategy").select("search").run()
+    test.selectbox(key="plan_target_search").select("macs").run()
+    test.number_input(key="plan_amount_macs").set_value(80.0).run()
+    test.button(key="plan_fill").click().run()
+    assert_no_bug(test)
+    (order,) = ORDERS
+    assert order.recipe.budgets == ("macs=0.8",)
+    assert order.plan is not None
+    assert "Measured on 120 samples" in text_of(test)
+
+
+def test_a_job_under_way_says_how_far_it_is_and_can_be_stopped(
+    open_page: Open, workspace: Path
+) -> None:
+    order = Order(subject=SUBJECT)
+    now = time.time()
+    job = Job(
+        order=order, state=RUNNING, stage="Trading between layers", started=now, changed=now + 5,
+        share=0.61, drop=0.0075, eta_seconds=42.0, searched_on="4,000 other samples of the data",
+    )  # fmt: skip
+    Jobs(workspace).save(job)
+    test = open_page("Home", subject=SUBJECT, goal=job.job_id)
+    assert_no_bug(test)
+    said = text_of(test)
+    assert "Best so far: **61.0" in said
+    assert "0.75" in said
+    test.button(key=f"goal_stop_{job.job_id}").click().run()
+    assert Jobs(workspace).is_stopped(job.job_id)
+
+
+def test_a_link_to_an_unknown_job_is_no_error(open_page: Open) -> None:
+    test = open_page("Home", subject=SUBJECT, goal="j-nosuch")
+    assert_no_bug(test)
+    assert not test.error
+
+
+def test_the_trade_off_is_measured_and_a_point_becomes_the_plan(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Point 4 of issue 10."""
+    monkeypatch.setattr("pages.components.trade_off.LEVELS", (0.8, 0.5))
+    test = open_page("10_Trade-off", subject=SUBJECT)
+    assert_no_bug(test)
+    assert "Nothing was measured yet" in text_of(test)
+    test.button(key="trade_off_start").click().run()
+    assert_no_bug(test)
+    assert ORDERS[0].levels == (0.8, 0.5)
+    names = list(test.select_slider(key="trade_off_chosen").options)
+    assert len(names) >= 2
+    shown = next(str(item.value) for item in test.metric if item.label.startswith("Accuracy"))
+    test.button(key="trade_off_use").click().run()
+    assert_no_bug(test)
+    plan = test.session_state["plan_history"].plan
+    assert plan.strategy == "search"
+    test.switch_page("pages/5_Plan.py").run()
+    after = f" after {plan.repair}" if plan.repair != "none" else ""
+    measured = {item.label: item.value for item in test.metric}
+    assert measured[f"Measured accuracy{after}"] == shown
