@@ -8,17 +8,21 @@ import torch
 from torch import Tensor, nn
 
 from analysis.edits import Edit, PreparedSubject
-from analysis.evaluation.report import (
+from analysis.measuring import EditRunner, Slices, compare_latency, file_bytes, measure
+from analysis.plans import kept_counts, masked_edit, meter, removed_model, require_fit
+from analysis.records import (
     DENSE,
     MASKED,
     REMOVED,
     ClassChange,
     Evaluation,
+    Latency,
     MeasuredModel,
+    OnProgress,
+    Plan,
+    Progress,
+    Sums,
 )
-from analysis.measuring import EditRunner, Latency, Slices, compare_latency, file_bytes, measure
-from analysis.plans import kept_counts, masked_edit, meter, removed_model, require_fit
-from analysis.records import OnProgress, Plan, Progress, Sums
 from analysis.recovery import Recovery, recovered_model
 from analysis.repairs import NO_REPAIR
 from analysis.tasks import Task

@@ -1,17 +1,22 @@
 from .connection import FILE, Database
-from .inventories import InventoryStore
+from .contents import (
+    EvaluationStore,
+    InventoryStore,
+    MeasurementStore,
+    ProbeStore,
+    content_of,
+)
 from .jobs import JobStore
-from .measurements import MeasurementStore
 from .migrations import MIGRATIONS, migrate
 from .plans import PlanStore
 from .points import PointStore
-from .probes import ProbeStore
 from .runs import RunStore
 from .store import Store, statistics_folder
 from .uploads import MAX_UPLOAD_BYTES, save_upload, uploads_folder
 
 __all__ = [
     "Database",
+    "EvaluationStore",
     "FILE",
     "InventoryStore",
     "JobStore",
@@ -23,6 +28,7 @@ __all__ = [
     "ProbeStore",
     "RunStore",
     "Store",
+    "content_of",
     "migrate",
     "save_upload",
     "statistics_folder",

@@ -37,8 +37,7 @@ from pruners.registry import described
 
 if TYPE_CHECKING:
     from analysis.edits import PreparedSubject
-    from analysis.evaluation import Evaluation
-    from analysis.records import OnProgress, Plan
+    from analysis.records import Evaluation, OnProgress, Plan
     from analysis.recovery import Recovery
     from analysis.tasks import Words
 
@@ -93,15 +92,17 @@ def evaluate(
         say_notes(prepared.subject.notes)
     recovery = repaired(prepared, chosen)
     found = evaluated(prepared, chosen, recovery, latency_seconds=latency_seconds)
-    with suppress(StoreError):
-        # Predictions learn from it; the numbers are worth as much without a workspace to write to.
-        open_store(workspace).measurements.add(
-            chosen, prepared.identity, found.removed.sums, repair=found.repair
-        )
+    keep(prepared, chosen, found, workspace)
     if as_json:
         print_json(for_machines(found))
         return
     print_evaluation(f"Plan {plan}", found, prepared.subject.task.words)
+
+
+def keep(prepared: PreparedSubject, plan: Plan, found: Evaluation, workspace: Path | None) -> None:
+    """Keep an evaluation in the workspace; it is worth as much where that cannot be written."""
+    with suppress(StoreError):
+        evaluation.keep_evaluation(open_store(workspace), prepared, plan, found)
 
 
 def for_machines(found: Evaluation) -> dict[str, Any]:

@@ -20,7 +20,7 @@ Saved = Annotated[str, typer.Argument(help="A plan's id.", metavar="PLAN")]
 @app.command("list")
 def list_plans(workspace: Workspace = None, as_json: Json = False) -> None:
     """List the plans of the workspace, the one changed last first."""
-    found = open_store(workspace).plans.all()
+    found = {item.plan_id: item.plan for item in open_store(workspace).plans.saved()}
     if as_json:
         print_json({"plans": [{"plan_id": name, **_summary(plan)} for name, plan in found.items()]})
         return

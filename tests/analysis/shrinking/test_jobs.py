@@ -11,7 +11,7 @@ import pytest
 from analysis.allocation import BEST
 from analysis.edits.prepared import prepare
 from analysis.evaluation.evaluate import evaluate_plan
-from analysis.evaluation.report import Evaluation
+from analysis.records import Evaluation
 from analysis.plans.editing import lock
 from analysis.plans.entries import find
 from analysis.records.plan import Recipe
