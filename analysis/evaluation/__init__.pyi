@@ -1,4 +1,4 @@
-from .evaluate import evaluate_plan
+from .evaluate import class_changes, evaluate_plan
 from .kept import keep_evaluation, kept_evaluation
 from .live import LiveEvaluator, LiveResult
 from .repairing import RepairState
@@ -14,6 +14,7 @@ __all__ = [
     "RepairState",
     "Sample",
     "Subjects",
+    "class_changes",
     "evaluate_plan",
     "find_doubts",
     "first_samples",

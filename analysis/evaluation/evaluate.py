@@ -122,7 +122,7 @@ def evaluate_plan(
         dense=before,
         removed=after,
         masked=between,
-        classes=_classes(tally.by_class, prepared.subject.class_names, confidence=confidence),
+        classes=class_changes(tally.by_class, prepared.subject.class_names, confidence=confidence),
         same_answers=tally.same if is_masked else None,
         largest_difference=tally.difference if is_masked else None,
         notes=_notes(plan, recovery, is_masked=is_masked),
@@ -253,7 +253,7 @@ def _variant(
     )
 
 
-def _classes(
+def class_changes(
     counts: Tensor | None, names: Sequence[str], *, confidence: float
 ) -> tuple[ClassChange, ...]:
     """Turn counts ``(classes, 4)`` of samples, dense right, lost, gained into changes."""

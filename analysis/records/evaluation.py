@@ -137,6 +137,16 @@ class Evaluation(Document):
     repair: str = "none"
 
     @property
+    def params_left(self) -> float:
+        """Fraction of the dense model's parameters that stays."""
+        return self.removed.params / max(self.dense.params, 1)
+
+    @property
+    def macs_left(self) -> float:
+        """Fraction of its MACs that stays."""
+        return self.removed.macs / max(self.dense.macs, 1)
+
+    @property
     def agrees(self) -> bool | None:
         """Whether masked and removed give the same answer to every sample; None if unknown."""
         return None if self.same_answers is None else self.same_answers == self.samples

@@ -8,7 +8,7 @@ from .contents import (
 )
 from .jobs import JobStore
 from .migrations import MIGRATIONS, migrate
-from .plans import PlanStore
+from .plans import MAX_NAME, MAX_NOTE, PlanStore
 from .points import PointStore
 from .runs import RunStore
 from .store import Store, statistics_folder
@@ -20,6 +20,8 @@ __all__ = [
     "FILE",
     "InventoryStore",
     "JobStore",
+    "MAX_NAME",
+    "MAX_NOTE",
     "MAX_UPLOAD_BYTES",
     "MIGRATIONS",
     "MeasurementStore",

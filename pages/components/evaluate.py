@@ -16,6 +16,7 @@ from analysis.repairs import NO_REPAIR
 from analysis.sentences import capital
 from analysis.store import content_of
 from analysis.tasks import Scoring, scoring_of
+from pages.components import report
 from pages.components.plan import repair
 from pages.components.state import Session, evaluations, session, url_state
 from pages.components.widgets import charts, code, formatting, go, ribbon, size_card
@@ -43,6 +44,8 @@ def draw(current: Session, plan: Plan) -> None:
             "Go to export", icon=":material/ios_share:", type="primary", key="evaluate_export"
         ):
             go("Export")
+        if last is not None and last.is_current:
+            report.offer(current, subject, plan, last.evaluation, key="evaluate_report")
     st.caption(
         "Your model stays as it is: the plan is applied to a copy. " + repair.reason(subject, plan)
     )

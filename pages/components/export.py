@@ -17,6 +17,7 @@ from analysis.records import Evaluation, Plan
 from analysis.recovery import Recovery, repaired_plan
 from analysis.repairs import NO_REPAIR
 from analysis.snippets import export_plan
+from pages.components import report
 from pages.components.state import Session, evaluations, session, tolerance, url_state
 from pages.components.widgets import code, formatting, go, ribbon
 
@@ -53,7 +54,7 @@ class Built:
 def draw(current: Session, plan: Plan) -> None:
     """Draw the page."""
     request = _request(current, plan, Path())
-    _evaluation_hint(plan)
+    _evaluation_hint(current, plan)
     for note in interop.problems(request):
         st.caption(f":material/info: {note[0].upper()}{note[1:]}.")
     name = st.segmented_control(
@@ -130,7 +131,7 @@ def _model(request: ExportRequest) -> Hashable:
     return request.prepared.identity, to_json(request.plan), request.repair
 
 
-def _evaluation_hint(plan: Plan) -> None:
+def _evaluation_hint(current: Session, plan: Plan) -> None:
     found = _measured(plan)
     if found is not None:
         removed, words = found.removed, tolerance.words_of(plan.subject.task)
@@ -143,6 +144,8 @@ def _evaluation_hint(plan: Plan) -> None:
             f"{formatting.si(removed.macs)} MACs. The files carry "
             "these weights and these numbers."
         )
+        subject = session.loaded(plan.subject)
+        report.offer(current, subject, plan, found, key="export_report")
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(

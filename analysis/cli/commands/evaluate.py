@@ -117,7 +117,7 @@ def repaired(prepared: PreparedSubject, plan: Plan) -> Recovery | None:
     """Return a plan repaired as it says, under a progress bar; None for ``none``."""
     if plan.repair == NO_REPAIR:
         return None
-    with _progress("repairing") as show:
+    with measuring("repairing") as show:
         return recovery.repaired_plan(prepared, plan, progress=show)
 
 
@@ -141,14 +141,15 @@ def evaluated(
     latency_seconds: float = 5.0,
 ) -> Evaluation:
     """Measure a plan's model, repaired or not, under a progress bar."""
-    with _progress("evaluating") as show:
+    with measuring("evaluating") as show:
         return evaluation.evaluate_plan(
             prepared, plan, recovery=recovery, latency_seconds=latency_seconds, progress=show
         )
 
 
 @contextmanager
-def _progress(what: str) -> Iterator[OnProgress]:
+def measuring(what: str) -> Iterator[OnProgress]:
+    """Show a progress bar of one measurement."""
     with progress_bar() as bar:
         task = bar.add_task(what, total=None, eta="")
         yield lambda now: bar.update(task, completed=now.done, total=now.total)
