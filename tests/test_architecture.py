@@ -26,12 +26,11 @@ FLOORS = {
         *("subjects", "edits", "repairs", "measuring", "curves", "sweeps", "plans"),
         *("prediction", "allocation", "recovery", "search", "store", "worker"),
         *("evaluation", "shrinking", "comparison", "interop", "snippets", "figures"),
-        *("cli", "__main__"),
+        *("reporting", "cli", "__main__"),
     ),
     "pages.components": (
         *("state", "widgets", "setup", "sweep", "curves", "plan", "home", "compare"),
-        *("trade_off", "evaluate"),
-        *("export", "runs", "frame"),
+        *("trade_off", "report", "evaluate", "export", "runs", "plans", "frame"),
     ),
 }
 ALLOWED = {
@@ -51,6 +50,8 @@ CONFINED = {
     "timm": ("analysis/subjects/",),
     "typer": ("analysis/cli/",),
     "ray": ("analysis/sweeps/executors/",),
+    "jinja2": ("analysis/reporting/",),
+    "markupsafe": ("analysis/reporting/",),
     "onnx": ("analysis/interop/",),
     "onnxruntime": ("analysis/interop/",),
 }

@@ -21,6 +21,7 @@ from analysis.cli.commands import (
     plan,
     plans,
     recover,
+    report,
     runs,
     serve,
     shrink,
@@ -53,6 +54,7 @@ def build_app() -> typer.Typer:
     app.command("evaluate")(evaluate.evaluate)
     app.command("recover")(recover.recover)
     app.command("export")(export.export)
+    app.command("report")(report.report)
     app.command("criteria")(criteria.criteria)
     app.add_typer(runs.app, name="runs")
     app.add_typer(plans.app, name="plans")

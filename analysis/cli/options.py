@@ -115,6 +115,17 @@ def plan_of_file(path: Path) -> Plan:
     return plans.read_plan(path)
 
 
+def saved_or_file(name: str, workspace: Path | None) -> Plan:
+    """Return the plan of an id, or of a file.
+
+    Raises:
+        InputError: It is neither.
+    """
+    if Path(name).is_file():
+        return plan_of_file(Path(name))
+    return open_store(workspace).plans.get(name)
+
+
 def check_folder(path: Path) -> Path:
     """Return a path for files to be written, if it is not a file already.
 

@@ -7,6 +7,7 @@ from .overlap import (
     rank_correlation,
     removed_agreement,
 )
+from .plans import LayerPair, PlanComparison, PlanSide, compare_plans
 from .variants import (
     SETTINGS,
     Variant,
@@ -21,6 +22,9 @@ from .variants import (
 
 __all__ = [
     "Advice",
+    "LayerPair",
+    "PlanComparison",
+    "PlanSide",
     "SETTINGS",
     "Variant",
     "advise",
@@ -28,6 +32,7 @@ __all__ = [
     "agreement_matrix",
     "choices",
     "comparability",
+    "compare_plans",
     "expected_jaccard",
     "gap",
     "gap_sentence",

@@ -1,22 +1,23 @@
-from .evaluate import evaluate_plan
+from .evaluate import class_changes, evaluate_plan
+from .kept import keep_evaluation, kept_evaluation
 from .live import LiveEvaluator, LiveResult
 from .repairing import RepairState
-from .report import Evaluation, MeasuredModel
 from .samples import Sample, first_samples
 from .sanity import Doubt, find_doubts
 from .session import LoadedSubject, Subjects
 
 __all__ = [
     "Doubt",
-    "Evaluation",
     "LiveEvaluator",
     "LiveResult",
     "LoadedSubject",
-    "MeasuredModel",
     "RepairState",
     "Sample",
     "Subjects",
+    "class_changes",
     "evaluate_plan",
     "find_doubts",
     "first_samples",
+    "keep_evaluation",
+    "kept_evaluation",
 ]

@@ -8,17 +8,21 @@ import torch
 from torch import Tensor, nn
 
 from analysis.edits import Edit, PreparedSubject
-from analysis.evaluation.report import (
+from analysis.measuring import EditRunner, Slices, compare_latency, file_bytes, measure
+from analysis.plans import kept_counts, masked_edit, meter, removed_model, require_fit
+from analysis.records import (
     DENSE,
     MASKED,
     REMOVED,
     ClassChange,
     Evaluation,
+    Latency,
     MeasuredModel,
+    OnProgress,
+    Plan,
+    Progress,
+    Sums,
 )
-from analysis.measuring import EditRunner, Latency, Slices, compare_latency, file_bytes, measure
-from analysis.plans import kept_counts, masked_edit, meter, removed_model, require_fit
-from analysis.records import OnProgress, Plan, Progress, Sums
 from analysis.recovery import Recovery, recovered_model
 from analysis.repairs import NO_REPAIR
 from analysis.tasks import Task
@@ -118,7 +122,7 @@ def evaluate_plan(
         dense=before,
         removed=after,
         masked=between,
-        classes=_classes(tally.by_class, prepared.subject.class_names, confidence=confidence),
+        classes=class_changes(tally.by_class, prepared.subject.class_names, confidence=confidence),
         same_answers=tally.same if is_masked else None,
         largest_difference=tally.difference if is_masked else None,
         notes=_notes(plan, recovery, is_masked=is_masked),
@@ -249,7 +253,7 @@ def _variant(
     )
 
 
-def _classes(
+def class_changes(
     counts: Tensor | None, names: Sequence[str], *, confidence: float
 ) -> tuple[ClassChange, ...]:
     """Turn counts ``(classes, 4)`` of samples, dense right, lost, gained into changes."""

@@ -83,7 +83,11 @@ def size_bars(
 
 
 def class_change(
-    classes: pd.DataFrame, *, only_clear: bool = False, theme: str = "light"
+    classes: pd.DataFrame,
+    *,
+    only_clear: bool = False,
+    theme: str = "light",
+    names: tuple[str, str] = ("dense", "pruned"),
 ) -> go.Figure:
     """Draw each class's accuracy, dense and pruned, as a dumbbell.
 
@@ -94,6 +98,7 @@ def class_change(
             change_low, change_high`` (pruned - dense, fractions), ``clear``.
         only_clear: Leave out classes whose change is not clear.
         theme: ``light`` or ``dark``.
+        names: What the two models are called.
     """
     colors = palette(theme)
     rows = classes[classes["clear"].astype(bool)] if only_clear else classes
@@ -102,7 +107,7 @@ def class_change(
     rows = rows.sort_values("change", kind="stable")
     figure = canvas(colors=colors, x_title="accuracy", height=140 + 26 * len(rows))
     figure.add_traces(_connections(rows, colors))
-    for place, (name, column) in enumerate((("dense", "dense"), ("pruned", "pruned"))):
+    for place, (name, column) in enumerate(zip(names, ("dense", "pruned"), strict=True)):
         marker = ("circle", "diamond")[place]
         figure.add_trace(
             go.Scatter(
@@ -131,7 +136,7 @@ def class_change(
     worst = rows.iloc[0]
     return with_alt(
         figure,
-        f"Accuracy of {len(rows)} classes, dense and pruned; {said}; the largest loss is "
+        f"Accuracy of {len(rows)} classes, {names[0]} and {names[1]}; {said}; the largest loss is "
         f"{worst['class_name']} with {float(-worst['change']) * 100:.2f} pp.",
     )
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis.evaluation import Evaluation, MeasuredModel
 from analysis.interop.request import ExportRequest
 from analysis.plans import achieved, pruned_entries
+from analysis.records import Evaluation, MeasuredModel
 from analysis.tasks import Task
 
 

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from analysis.edits import PreparedSubject
-    from analysis.evaluation import Evaluation
-    from analysis.records import Plan
+    from analysis.records import Evaluation, Plan
     from analysis.recovery import Recovery
 
 

@@ -1,6 +1,6 @@
 from .file_size import file_bytes, safetensors_bytes
 from .group_times import LatencyTable, estimated, latency_table, measured_share
-from .latency import MIN_PASSES, Latency, compare_latency
+from .latency import MIN_PASSES, compare_latency
 from .loop import Cancel, Measured, measure
 from .runner import Answer, EditRunner, OpenSlice, Runnable
 from .slices import Slice, Slices, Slicing
@@ -9,7 +9,6 @@ __all__ = [
     "Answer",
     "Cancel",
     "EditRunner",
-    "Latency",
     "LatencyTable",
     "MIN_PASSES",
     "Measured",

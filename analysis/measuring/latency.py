@@ -5,51 +5,17 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from analysis.engine import wait_for
-from analysis.records import Count, PositiveCount, Record, Seconds
-from analysis.sentences import plural
+from analysis.records import Latency
 
 WARMUP = 5
 REPEATS = 40
 MIN_PASSES = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Latency(Record):
-    """How long one forward pass takes.
-
-    Attributes:
-        median: Median seconds per batch.
-        p90: 90th percentile, seconds per batch.
-        repeats: All measured passes, seconds, in order.
-        batch: Samples per pass.
-        device: Where it ran, with the processor's thread count told apart in ``threads``.
-        threads: Threads of the CPU.
-        warmup: Passes before the first measured one.
-    """
-
-    median: Seconds
-    p90: Seconds
-    repeats: tuple[Seconds, ...]
-    batch: PositiveCount
-    device: str
-    threads: PositiveCount
-    warmup: Count
-
-    @property
-    def text(self) -> str:
-        """How it was measured, for a caption."""
-        where = f"{self.device}, {plural(self.threads, 'thread')}"
-        return (
-            f"batch {self.batch}, {where}, {len(self.repeats)} passes after {self.warmup} to warm "
-            "up"
-        )
 
 
 def compare_latency(

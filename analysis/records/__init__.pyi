@@ -1,6 +1,16 @@
 from .codec import Count, PositiveCount, Seconds, Share, decode_json
+from .evaluation import (
+    DENSE,
+    MASKED,
+    REMOVED,
+    ClassChange,
+    Evaluation,
+    KeptEvaluation,
+    Latency,
+    MeasuredModel,
+)
 from .inventory import GroupRow, Inventory, LayerRow, MemberRow
-from .plan import Plan, PlanEntry, Recipe
+from .plan import Plan, PlanEntry, Recipe, SavedPlan
 from .probe import MeasuredPlan, Probe, ProbePart
 from .progress import OnProgress, Progress, counting
 from .record import Document, GroupOrLayer, Record
@@ -23,20 +33,27 @@ from .sweep import PlannedPoint, PointKey, SweepSpec, SweepState, SweepUpdate
 
 __all__ = [
     "CANCELLED",
+    "ClassChange",
     "Count",
     "DEFAULT_TASK",
-    "DamagedRun",
+    "DENSE",
     "DONE",
+    "DamagedRun",
     "Document",
+    "Evaluation",
     "FAILED",
     "GroupOrLayer",
     "GroupRow",
     "Identity",
     "Inventory",
+    "KeptEvaluation",
     "LIVE_STATES",
+    "Latency",
     "LayerRow",
-    "MemberRow",
+    "MASKED",
+    "MeasuredModel",
     "MeasuredPlan",
+    "MemberRow",
     "OnProgress",
     "Plan",
     "PlanEntry",
@@ -47,11 +64,13 @@ __all__ = [
     "ProbePart",
     "Progress",
     "QUEUED",
+    "REMOVED",
     "RUNNING",
     "Recipe",
     "Record",
     "RunRow",
     "STALE_SECONDS",
+    "SavedPlan",
     "Seconds",
     "Share",
     "SliceCounts",

@@ -121,3 +121,33 @@ class Plan(Document):
             budget = recipe.get("budget")
             recipe = {**kept, "budgets": [] if budget is None else [budget]}
         return {**data, "repair": "none", "recipe": recipe}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedPlan:
+    """A plan of the workspace.
+
+    Attributes:
+        plan_id: Short name, unique in the workspace.
+        plan: The plan.
+        name: What a person calls it; empty if nobody named it.
+        note: What a person says of it.
+        created: Unix time.
+        changed: Unix time.
+        params_left: Fraction of the model's parameters that stays; None if it is not known.
+        macs_left: Fraction of its MACs.
+    """
+
+    plan_id: str
+    plan: Plan
+    name: str
+    note: str
+    created: float
+    changed: float
+    params_left: float | None
+    macs_left: float | None
+
+    @property
+    def label(self) -> str:
+        """The name where there is one, else the id."""
+        return self.name or self.plan_id

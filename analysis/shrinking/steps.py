@@ -111,7 +111,7 @@ def _answer(
         recovery=recovery.repaired_plan(prepared, plan),
         latency_seconds=LATENCY_SECONDS,
     )
-    store.measurements.add(plan, prepared.identity, found.removed.sums, repair=found.repair)
+    evaluation.keep_evaluation(store, prepared, plan, found)
     yield dataclasses.replace(
         job,
         state=DONE,

@@ -1,10 +1,11 @@
-from .commands import command_of
+from .commands import command, command_of
 from .verbs import (
     Snippet,
     compare_criteria,
     evaluate_plan,
     export_plan,
     inspect_subject,
+    list_plans,
     list_runs,
     read_curves,
     run_sweep,
@@ -13,11 +14,13 @@ from .verbs import (
 
 __all__ = [
     "Snippet",
+    "command",
     "command_of",
     "compare_criteria",
     "evaluate_plan",
     "export_plan",
     "inspect_subject",
+    "list_plans",
     "list_runs",
     "read_curves",
     "run_sweep",

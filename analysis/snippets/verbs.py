@@ -161,6 +161,22 @@ def list_runs(workspace: Path | None) -> Snippet:
     )
 
 
+def list_plans(workspace: Path | None) -> Snippet:
+    """List the plans of a workspace, with what was measured of them."""
+    return Snippet(
+        command(["plans", "list"], workspace),
+        _source(
+            _STORED,
+            f"store = {store_of(workspace)}",
+            "for saved in store.plans.saved():",
+            "    known = store.evaluations.last(saved.plan)",
+            "    print(saved.plan_id, saved.name, saved.macs_left)",
+            "    if known is not None:",
+            "        print(known.evaluation.removed.accuracy)",
+        ),
+    )
+
+
 def _source(imports: list[str] | tuple[str, ...], *lines: str) -> str:
     """Return source with its imports as people sort them: the standard library first."""
     own = sorted(item for item in imports if item.startswith("from analysis"))

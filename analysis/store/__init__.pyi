@@ -1,20 +1,27 @@
 from .connection import FILE, Database
-from .inventories import InventoryStore
+from .contents import (
+    EvaluationStore,
+    InventoryStore,
+    MeasurementStore,
+    ProbeStore,
+    content_of,
+)
 from .jobs import JobStore
-from .measurements import MeasurementStore
 from .migrations import MIGRATIONS, migrate
-from .plans import PlanStore
+from .plans import MAX_NAME, MAX_NOTE, PlanStore
 from .points import PointStore
-from .probes import ProbeStore
 from .runs import RunStore
 from .store import Store, statistics_folder
 from .uploads import MAX_UPLOAD_BYTES, save_upload, uploads_folder
 
 __all__ = [
     "Database",
+    "EvaluationStore",
     "FILE",
     "InventoryStore",
     "JobStore",
+    "MAX_NAME",
+    "MAX_NOTE",
     "MAX_UPLOAD_BYTES",
     "MIGRATIONS",
     "MeasurementStore",
@@ -23,6 +30,7 @@ __all__ = [
     "ProbeStore",
     "RunStore",
     "Store",
+    "content_of",
     "migrate",
     "save_upload",
     "statistics_folder",

@@ -182,6 +182,25 @@ MIGRATIONS: tuple[tuple[Step, ...], ...] = (
             PRIMARY KEY (fingerprint, data_fingerprint, program, content)
         )""",
     ),
+    (
+        # What a person calls a plan and says of it, and the fractions that it leaves of the model.
+        "ALTER TABLE plans ADD COLUMN name TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE plans ADD COLUMN note TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE plans ADD COLUMN params_left REAL",
+        "ALTER TABLE plans ADD COLUMN macs_left REAL",
+        # Plans beside the dense model, by all that the numbers depend on.
+        """CREATE TABLE evaluations (
+            fingerprint TEXT NOT NULL,
+            data_fingerprint TEXT NOT NULL,
+            program TEXT NOT NULL,
+            calibration TEXT NOT NULL,
+            content TEXT NOT NULL,
+            plan TEXT NOT NULL,
+            evaluation TEXT NOT NULL,
+            changed REAL NOT NULL,
+            PRIMARY KEY (fingerprint, data_fingerprint, program, calibration, content)
+        )""",
+    ),
 )
 
 

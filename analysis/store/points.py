@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.records import PlannedPoint, PointKey, Sums
 from analysis.store.connection import Database
+from analysis.store.contents import save_probe
 from analysis.store.jobs import check_owned
-from analysis.store.probes import save_probe
 from analysis.store.rows import (
     POINT_COLUMNS,
     SUM_COLUMNS,

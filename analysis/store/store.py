@@ -9,12 +9,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from analysis.store.connection import BUSY_SECONDS, Database
-from analysis.store.inventories import InventoryStore
+from analysis.store.contents import (
+    EvaluationStore,
+    InventoryStore,
+    MeasurementStore,
+    ProbeStore,
+)
 from analysis.store.jobs import JobStore
-from analysis.store.measurements import MeasurementStore
 from analysis.store.plans import PlanStore
 from analysis.store.points import PointStore
-from analysis.store.probes import ProbeStore
 from analysis.store.runs import RunStore
 from pruners.user_code import resolved
 
@@ -36,7 +39,8 @@ class Store:
         probes: Outputs of a few samples, to predict plans from.
         plans: Saved plans.
         inventories: Layers and groups of the models that were measured.
-        measurements: Plans that were measured.
+        measurements: Plans that were measured: predictions learn from them.
+        evaluations: Plans beside the dense model, as Evaluate shows them.
 
     Raises:
         StoreError: The folder or its database cannot be used.
@@ -55,6 +59,7 @@ class Store:
         self.jobs = JobStore(self.database, self.runs)
         self.points = PointStore(self.database, self.runs)
         self.measurements = MeasurementStore(self.database)
+        self.evaluations = EvaluationStore(self.database)
         self.probes = ProbeStore(self.database, self.runs)
         self.plans = PlanStore(self.database)
         self.inventories = InventoryStore(self.database)

@@ -9,15 +9,16 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from analysis import figures, snippets
-from analysis.evaluation import Evaluation, LoadedSubject, MeasuredModel, evaluate_plan
-from analysis.measuring import Latency
-from analysis.records import Plan, Progress
+from analysis.evaluation import LoadedSubject, evaluate_plan
+from analysis.records import Evaluation, Latency, MeasuredModel, Plan, Progress
 from analysis.recovery import repaired_plan
 from analysis.repairs import NO_REPAIR
 from analysis.sentences import capital
+from analysis.store import content_of
 from analysis.tasks import Scoring, scoring_of
-from pages.components.plan import Evaluated, evaluated, keep_evaluated, repair
-from pages.components.state import EVALUATIONS, Session, session, url_state
+from pages.components import report
+from pages.components.plan import repair
+from pages.components.state import Session, evaluations, session, url_state
 from pages.components.widgets import charts, code, formatting, go, ribbon, size_card
 
 LATENCY_SECONDS = 3.0
@@ -25,13 +26,11 @@ LATENCY_SECONDS = 3.0
 
 def draw(current: Session, plan: Plan) -> None:
     """Draw the page."""
-    last = evaluated(plan)
-    if last is not None and last.plan.subject != plan.subject:
-        last = None
-    is_new = last is None or not last.is_of(plan)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         with st.spinner("Loading the subject", show_time=True):
             subject = session.loaded(current.chosen)
+        last = evaluations.of(plan)
+        is_new = last is None or not last.is_current
         repair.choose(subject, plan, width=380)
         if (plan_id := url_state.value("plan")) is not None:
             code.offer(snippets.evaluate_plan(plan_id, plan.repair, session.named_workspace()))
@@ -45,15 +44,13 @@ def draw(current: Session, plan: Plan) -> None:
             "Go to export", icon=":material/ios_share:", type="primary", key="evaluate_export"
         ):
             go("Export")
+        if last is not None and last.is_current:
+            report.offer(current, subject, plan, last.evaluation, key="evaluate_report")
     st.caption(
         "Your model stays as it is: the plan is applied to a copy. " + repair.reason(subject, plan)
     )
     if sent:
-        last = _evaluate(subject, plan)
-        keep_evaluated(last)
-        st.session_state.setdefault(EVALUATIONS, {})[len(st.session_state.get(EVALUATIONS, {}))] = (
-            _record(current, plan, last.evaluation)
-        )
+        evaluations.keep(subject, plan, _evaluate(subject, plan))
         st.rerun()
     if last is None:
         st.info(
@@ -72,10 +69,10 @@ def draw(current: Session, plan: Plan) -> None:
     elif is_new:
         ribbon("The plan has changed since this evaluation; the numbers are those of the old one.")
     _report(last.evaluation, scoring_of(last.plan.subject.task))
-    _history()
+    _history(current, subject)
 
 
-def _evaluate(subject: LoadedSubject, plan: Plan) -> Evaluated:
+def _evaluate(subject: LoadedSubject, plan: Plan) -> Evaluation:
     bar = st.progress(0.0, text="Measuring dense, masked and removed on the same samples")
     recovery = repaired_plan(
         subject.prepared, plan, progress=lambda now: _advance_repair(bar, plan.repair, now)
@@ -88,7 +85,7 @@ def _evaluate(subject: LoadedSubject, plan: Plan) -> Evaluated:
         progress=lambda now: _advance(bar, now),
     )
     bar.empty()
-    return Evaluated(plan, subject.identity, found, recovery)
+    return found
 
 
 def _advance_repair(bar: DeltaGenerator, method: str, now: Progress) -> None:
@@ -175,7 +172,7 @@ def _classes(found: Evaluation) -> None:
     if not found.classes:
         return
     st.subheader("Change per class", anchor=False)
-    table = found.class_table()
+    table = pd.DataFrame([item.to_dict() for item in found.classes])
     charts.show(
         figures.class_change(table, theme=charts.theme()),
         key="evaluate_classes",
@@ -250,12 +247,21 @@ def _record(current: Session, plan: Plan, found: Evaluation) -> dict[str, object
     return row
 
 
-def _history() -> None:
-    rows = st.session_state.get(EVALUATIONS, {})
-    if len(rows) < 2:
+def _history(current: Session, subject: LoadedSubject) -> None:
+    """Draw all plans of this subject that the workspace has evaluated."""
+    known = current.store.evaluations.all(subject.identity)
+    if len(known) < 2:
         return
-    table = pd.DataFrame([{"plan": f"#{number + 1}", **row} for number, row in rows.items()])
-    st.subheader("All evaluated plans of this session", anchor=False)
+    names = {content_of(row.plan): row.label for row in reversed(current.store.plans.saved())}
+    rows = [
+        {
+            "plan": names.get(content_of(item.plan), f"#{number + 1}"),
+            **_record(current, item.plan, item.evaluation),
+        }
+        for number, item in enumerate(known)
+    ]
+    table = pd.DataFrame(rows)
+    st.subheader("All evaluated plans of this subject", anchor=False)
     left, right = st.columns(2, gap="medium")
     with left:
         charts.show(

@@ -13,12 +13,12 @@ from analysis import interop
 from analysis.evaluation import LoadedSubject
 from analysis.interop import Exported, ExportRequest, RoundTrip
 from analysis.plans import to_json
-from analysis.records import Plan
+from analysis.records import Evaluation, Plan
 from analysis.recovery import Recovery, repaired_plan
 from analysis.repairs import NO_REPAIR
 from analysis.snippets import export_plan
-from pages.components.plan import Evaluated, evaluated
-from pages.components.state import Session, session, tolerance, url_state
+from pages.components import report
+from pages.components.state import Session, evaluations, session, tolerance, url_state
 from pages.components.widgets import code, formatting, go, ribbon
 
 BUILT = "exports"
@@ -54,7 +54,7 @@ class Built:
 def draw(current: Session, plan: Plan) -> None:
     """Draw the page."""
     request = _request(current, plan, Path())
-    _evaluation_hint(plan)
+    _evaluation_hint(current, plan)
     for note in interop.problems(request):
         st.caption(f":material/info: {note[0].upper()}{note[1:]}.")
     name = st.segmented_control(
@@ -102,13 +102,12 @@ def _request(current: Session, plan: Plan, directory: Path) -> ExportRequest:
         else session.points(current.run)
     )
     recovery = _recovery(subject, plan)
-    last = _measured(plan)
     return ExportRequest(
         prepared=subject.prepared,
         plan=plan,
         directory=directory,
         points=points,
-        evaluation=None if last is None else last.evaluation,
+        evaluation=_measured(plan),
         recovery=recovery,
     )
 
@@ -121,10 +120,10 @@ def _recovery(subject: LoadedSubject, plan: Plan) -> Recovery | None:
         return repaired_plan(subject.prepared, plan)
 
 
-def _measured(plan: Plan) -> Evaluated | None:
+def _measured(plan: Plan) -> Evaluation | None:
     """Return what Evaluate showed of this plan."""
-    last = evaluated(plan)
-    return last if last is not None and last.is_of(plan) else None
+    last = evaluations.of(plan)
+    return last.evaluation if last is not None and last.is_current else None
 
 
 def _model(request: ExportRequest) -> Hashable:
@@ -132,11 +131,10 @@ def _model(request: ExportRequest) -> Hashable:
     return request.prepared.identity, to_json(request.plan), request.repair
 
 
-def _evaluation_hint(plan: Plan) -> None:
-    last = _measured(plan)
-    if last is not None:
-        found, removed = last.evaluation, last.evaluation.removed
-        words = tolerance.words_of(last.plan.subject.task)
+def _evaluation_hint(current: Session, plan: Plan) -> None:
+    found = _measured(plan)
+    if found is not None:
+        removed, words = found.removed, tolerance.words_of(plan.subject.task)
         repair = "without repair" if found.repair == NO_REPAIR else f"repaired by {found.repair}"
         st.markdown(
             f":green[:material/check_circle:] Evaluated {repair}: "
@@ -146,6 +144,8 @@ def _evaluation_hint(plan: Plan) -> None:
             f"{formatting.si(removed.macs)} MACs. The files carry "
             "these weights and these numbers."
         )
+        subject = session.loaded(plan.subject)
+        report.offer(current, subject, plan, found, key="export_report")
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(

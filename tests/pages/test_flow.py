@@ -312,12 +312,6 @@ def test_a_link_to_a_plan_restores_it_and_an_edit_makes_a_copy(open_page: Open) 
     assert second.query_params["plan"] != name
 
 
-def test_a_link_to_an_unknown_plan_begins_a_new_one(open_page: Open) -> None:
-    test = open_page("5_Plan", "done", plan="p-gone")
-    assert_no_bug(test)
-    assert test.query_params["plan"] != "p-gone"
-
-
 def test_edits_of_the_table_become_one_step_each() -> None:
     plan = plans.new_plan(
         SUBJECT,

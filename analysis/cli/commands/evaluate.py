@@ -37,8 +37,7 @@ from pruners.registry import described
 
 if TYPE_CHECKING:
     from analysis.edits import PreparedSubject
-    from analysis.evaluation import Evaluation
-    from analysis.records import OnProgress, Plan
+    from analysis.records import Evaluation, OnProgress, Plan
     from analysis.recovery import Recovery
     from analysis.tasks import Words
 
@@ -93,15 +92,17 @@ def evaluate(
         say_notes(prepared.subject.notes)
     recovery = repaired(prepared, chosen)
     found = evaluated(prepared, chosen, recovery, latency_seconds=latency_seconds)
-    with suppress(StoreError):
-        # Predictions learn from it; the numbers are worth as much without a workspace to write to.
-        open_store(workspace).measurements.add(
-            chosen, prepared.identity, found.removed.sums, repair=found.repair
-        )
+    keep(prepared, chosen, found, workspace)
     if as_json:
         print_json(for_machines(found))
         return
     print_evaluation(f"Plan {plan}", found, prepared.subject.task.words)
+
+
+def keep(prepared: PreparedSubject, plan: Plan, found: Evaluation, workspace: Path | None) -> None:
+    """Keep an evaluation in the workspace; it is worth as much where that cannot be written."""
+    with suppress(StoreError):
+        evaluation.keep_evaluation(open_store(workspace), prepared, plan, found)
 
 
 def for_machines(found: Evaluation) -> dict[str, Any]:
@@ -116,7 +117,7 @@ def repaired(prepared: PreparedSubject, plan: Plan) -> Recovery | None:
     """Return a plan repaired as it says, under a progress bar; None for ``none``."""
     if plan.repair == NO_REPAIR:
         return None
-    with _progress("repairing") as show:
+    with measuring("repairing") as show:
         return recovery.repaired_plan(prepared, plan, progress=show)
 
 
@@ -140,14 +141,15 @@ def evaluated(
     latency_seconds: float = 5.0,
 ) -> Evaluation:
     """Measure a plan's model, repaired or not, under a progress bar."""
-    with _progress("evaluating") as show:
+    with measuring("evaluating") as show:
         return evaluation.evaluate_plan(
             prepared, plan, recovery=recovery, latency_seconds=latency_seconds, progress=show
         )
 
 
 @contextmanager
-def _progress(what: str) -> Iterator[OnProgress]:
+def measuring(what: str) -> Iterator[OnProgress]:
+    """Show a progress bar of one measurement."""
     with progress_bar() as bar:
         task = bar.add_task(what, total=None, eta="")
         yield lambda now: bar.update(task, completed=now.done, total=now.total)

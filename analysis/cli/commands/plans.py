@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from analysis import comparison, tasks
 from analysis import plans as files
-from analysis.cli.options import Json, Workspace, open_store
-from analysis.cli.output import print_json, print_table, say
-from analysis.records import Plan
+from analysis.cli.commands.evaluate import measuring
+from analysis.cli.options import Json, Workspace, open_store, prepare_subject, saved_or_file
+from analysis.cli.output import (
+    drop_text,
+    print_json,
+    print_table,
+    right_columns,
+    say,
+    score_columns,
+)
+from analysis.records import KeptEvaluation, SavedPlan
+from analysis.store import MAX_NAME, MAX_NOTE, Store
+from pruners.errors import InputError
 
-app = typer.Typer(help="List and show saved plans.", rich_markup_mode=None)
+if TYPE_CHECKING:
+    from analysis.comparison import PlanComparison
+    from analysis.tasks import Words
+
+app = typer.Typer(help="List, show, name and delete saved plans.", rich_markup_mode=None)
 
 Saved = Annotated[str, typer.Argument(help="A plan's id.", metavar="PLAN")]
 
@@ -20,15 +36,29 @@ Saved = Annotated[str, typer.Argument(help="A plan's id.", metavar="PLAN")]
 @app.command("list")
 def list_plans(workspace: Workspace = None, as_json: Json = False) -> None:
     """List the plans of the workspace, the one changed last first."""
-    found = open_store(workspace).plans.all()
+    store = open_store(workspace)
+    found = [_summary(store, row) for row in store.plans.saved()]
     if as_json:
-        print_json({"plans": [{"plan_id": name, **_summary(plan)} for name, plan in found.items()]})
+        print_json({"plans": found})
         return
     print_table(
         f"{len(found)} plans",
-        ("plan", "model", "data", "run", "pruned", "strategy"),
-        [(name, *_summary(plan).values()) for name, plan in found.items()],
-        right="pruned",
+        (
+            *("plan", "name", "model", "pruned", "strategy", "repair", "MACs", "params"),
+            *("measured", "drop", "changed"),
+        ),
+        [
+            (
+                *(row[name] for name in ("plan_id", "name", "model", "pruned", "strategy")),
+                row["repair"],
+                _share(row["macs_left"]),
+                _share(row["params_left"]),
+                *_measured(row),
+                _date(row["changed"]),
+            )
+            for row in found
+        ],
+        right="pruned,MACs,params,measured",
     )
 
 
@@ -42,29 +72,189 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show a saved plan, or write it as a file for evaluate, recover and export."""
-    found = open_store(workspace).plans.get(plan)
+    store = open_store(workspace)
+    saved = store.plans.saved_as(plan)
     if out is not None:
-        files.write_plan(files.compact(found), out)
+        files.write_plan(files.compact(saved.plan), out)
         say(f"Plan written to {out}")
     if as_json:
-        print_json(found)
+        print_json(saved.plan)
     elif out is None:
-        print_table(
-            f"Plan {plan}",
-            ("layer", "criterion", "ratio", "kept", "total"),
-            [
-                (item.layer, item.criterion, f"{item.ratio:.2%}", item.kept, item.total)
-                for item in found.entries
-            ],
-            right="ratio,kept,total",
-        )
+        _print(store, saved)
 
 
-def _summary(plan: Plan) -> dict[str, Any]:
+@app.command("name")
+def name(
+    plan: Saved,
+    new: Annotated[
+        str | None, typer.Argument(help=f"Its name, up to {MAX_NAME} characters.", metavar="NAME")
+    ] = None,
+    note: Annotated[
+        str | None, typer.Option(help=f"A note, up to {MAX_NOTE} characters.", metavar="TEXT")
+    ] = None,
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """Name a saved plan, or note something about it; an empty text takes either away."""
+    if new is None and note is None:
+        raise InputError("plans name needs a NAME, a --note, or both")
+    store = open_store(workspace)
+    if new is not None:
+        store.plans.rename(plan, new)
+    if note is not None:
+        store.plans.annotate(plan, note)
+    saved = store.plans.saved_as(plan)
+    if as_json:
+        print_json(_summary(store, saved))
+    else:
+        say(f"Plan {plan}: {saved.name or 'no name'}{f'; {saved.note}' if saved.note else ''}")
+
+
+@app.command("delete")
+def delete(plan: Saved, workspace: Workspace = None, as_json: Json = False) -> None:
+    """Delete a saved plan; what was measured of it stays known."""
+    open_store(workspace).plans.delete(plan)
+    if as_json:
+        print_json({"deleted": plan})
+    else:
+        say(f"Plan {plan} was deleted.")
+
+
+@app.command("compare")
+def compare(
+    one: Annotated[str, typer.Argument(help="A plan's id, or a plan file.", metavar="A")],
+    other: Annotated[str, typer.Argument(help="Another one.", metavar="B")],
+    workspace: Workspace = None,
+    as_json: Json = False,
+) -> None:
+    """Compare two plans: ratios, sizes, and their models on the same samples."""
+    first, second = (saved_or_file(item, workspace) for item in (one, other))
+    if first.fingerprint != second.fingerprint:
+        raise InputError(f"{one} and {other} are of different weights; only plans of one model fit")
+    prepared = prepare_subject(first.subject, workspace)
+    with measuring("comparing") as show_progress:
+        found = comparison.compare_plans(prepared, first, second, progress=show_progress)
+    if as_json:
+        print_json(found)
+        return
+    _print_comparison((one, other), found, prepared.subject.task.words)
+
+
+def _print(store: Store, saved: SavedPlan) -> None:
+    row = _summary(store, saved)
+    score, drop = _measured(row)
+    print_table(
+        f"Plan {saved.plan_id}",
+        ("", ""),
+        [
+            ("name", saved.name),
+            ("note", saved.note),
+            *((name, row[name]) for name in ("model", "data", "run", "strategy", "repair")),
+            ("MACs left", _share(row["macs_left"])),
+            ("parameters left", _share(row["params_left"])),
+            ("measured", score),
+            ("drop", drop),
+            ("changed", _date(saved.changed)),
+        ],
+    )
+    print_table(
+        "",
+        ("layer", "criterion", "ratio", "kept", "total"),
+        [
+            (item.layer, item.criterion, f"{item.ratio:.2%}", item.kept, item.total)
+            for item in saved.plan.entries
+        ],
+        right="ratio,kept,total",
+    )
+
+
+def _summary(store: Store, saved: SavedPlan) -> dict[str, Any]:
+    plan, known = saved.plan, store.evaluations.last(saved.plan)
     return {
+        "plan_id": saved.plan_id,
+        "name": saved.name,
+        "note": saved.note,
         "model": plan.subject.model,
         "data": plan.subject.data,
+        "task": plan.subject.task,
         "run": plan.run,
         "pruned": len(files.pruned_entries(plan)),
         "strategy": plan.strategy,
+        "repair": plan.repair,
+        "macs_left": saved.macs_left,
+        "params_left": saved.params_left,
+        "created": saved.created,
+        "changed": saved.changed,
+        **_numbers(known),
     }
+
+
+def _numbers(known: KeptEvaluation | None) -> dict[str, Any]:
+    """Return what was measured of a plan; its sizes take the place of those that it was saved with.
+
+    A plan that nobody evaluated has none of these.
+    """
+    if known is None:
+        return {"evaluated": None}
+    removed = known.evaluation.removed
+    numbers = ("accuracy", "low", "high", "drop", "drop_low", "drop_high")
+    return {
+        "macs_left": known.evaluation.macs_left,
+        "params_left": known.evaluation.params_left,
+        "evaluated": {
+            "changed": known.changed,
+            "samples": known.evaluation.samples,
+            **{name: getattr(removed, name) for name in numbers},
+        },
+    }
+
+
+def _measured(row: dict[str, Any]) -> tuple[str, str]:
+    """Return score and drop with their intervals; dashes where a plan was not evaluated."""
+    found = row["evaluated"]
+    if found is None:
+        return "-", "-"
+    words = tasks.scoring_of(row["task"]).words
+    score = f"{words.score(found['accuracy'])} ({words.interval(found['low'], found['high'])})"
+    return score, drop_text(words, found["drop"], found["drop_low"], found["drop_high"])
+
+
+def _share(fraction: float | None) -> str:
+    return "-" if fraction is None else f"{fraction:.1%}"
+
+
+def _date(moment: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))
+
+
+def _print_comparison(names: tuple[str, str], found: PlanComparison, words: Words) -> None:
+    """Print two plans beside each other."""
+    print_table(
+        f"Two plans on {found.samples:,} samples",
+        ("", *score_columns(words), "parameters", "MACs", "repair"),
+        [
+            (
+                f"{letter}: {name}",
+                words.score(side.accuracy),
+                words.interval(side.low, side.high),
+                drop_text(words, side.drop, side.drop_low, side.drop_high),
+                f"{side.params:,}",
+                f"{side.macs:,}",
+                side.repair,
+            )
+            for letter, name, side in zip("AB", names, (found.one, found.other), strict=True)
+        ],
+        right=f"{right_columns(words)},parameters,MACs",
+    )
+    print_table(
+        "",
+        ("layer", "A", "B", "units"),
+        [(row.layer, f"{row.one:.1%}", f"{row.other:.1%}", row.total) for row in found.layers],
+        right="A,B,units",
+    )
+    say(f"Both give the same answer to {found.same_answers:,} of {found.samples:,} samples.")
+    drop = drop_text(words, found.drop, found.drop_low, found.drop_high)
+    say(f"B against A on the same samples, {score_columns(words)[2]}: {drop}.")
+    changed = [item.class_name for item in found.classes if item.clear]
+    if changed:
+        say(f"Classes that clearly differ: {', '.join(changed)}.")

@@ -12,7 +12,7 @@ import typer
 
 from analysis import allocation, interop, plans, repairs, search, shrinking, sweeps
 from analysis.allocation import PLAN_OPTIONS, PlanOption
-from analysis.cli.commands.evaluate import evaluated, print_evaluation, repaired
+from analysis.cli.commands.evaluate import evaluated, keep, print_evaluation, repaired
 from analysis.cli.options import Json, Workspace, calibrated, check_folder, prepare_subject
 from analysis.cli.output import duration, print_json, say, say_notes
 from analysis.cli.searching import aim_of, searched
@@ -23,8 +23,7 @@ from pruners.errors import InputError
 
 if TYPE_CHECKING:
     from analysis.edits import PreparedSubject
-    from analysis.evaluation import Evaluation
-    from analysis.records import Plan, SweepSpec
+    from analysis.records import Evaluation, Plan, SweepSpec
 
 _OF_PLANS = (
     *("budget", "repair", "round_to", "min_kept", "equal", "trials", "minutes", "confidence"),
@@ -67,6 +66,7 @@ def shrink(
     plan = searched(prepared, start, aim, workspace=workspace)
     recovery = repaired(prepared, plan)
     found = evaluated(prepared, plan, recovery, latency_seconds=0.0)
+    keep(prepared, plan, found, workspace)
     if out is not None:
         plans.write_plan(plan, out)
     if export is not None:

@@ -6,10 +6,10 @@ import json
 
 import safetensors.torch
 
-from analysis.evaluation import Evaluation
 from analysis.files import atomic, sha256, write_text
 from analysis.interop.formats.script import SCRIPT, WEIGHTS, write_script
 from analysis.interop.request import Exported, ExportRequest
+from analysis.records import Evaluation
 from analysis.tasks import Task
 from pruners.errors import CaptureError, UnsupportedError
 from pruners.semantics import SEMANTICS

@@ -13,7 +13,7 @@ from pages.components.frame import browser
 from pages.components.frame.logo import draw, icon
 from pages.components.frame.token_gate import require_token
 from pages.components.plan import sidebar
-from pages.components.state import Session, check, session, subjects, url_state
+from pages.components.state import Session, check, plan_state, session, subjects, url_state
 from pages.components.widgets import (
     PAGES,
     Page,
@@ -32,6 +32,8 @@ CHECKS = {
     "failed": ":red-badge[:material/error: failed]",
     "ready": ":green-badge[:material/check: ready]",
 }
+# Of each kind, to go on with after a link that leads nowhere.
+MAX_RECENT = 5
 # What is doubtful -> colour of its badge.
 DOUBTS = {
     "random weights": "red",
@@ -217,10 +219,16 @@ def _broken_link(current: Session) -> None:
     st.error(
         capital(current.broken), title="This link cannot be followed", icon=":material/link_off:"
     )
-    recent = current.store.runs.all()[:5]
     with st.container(horizontal=True):
         st.button("Start fresh", type="primary", on_click=session.start_fresh, key="broken_fresh")
-        for row in recent:
+        for saved in current.store.plans.saved()[:MAX_RECENT]:
+            st.button(
+                f"Open plan {formatting.escaped(saved.label)}",
+                key=f"open_{saved.plan_id}",
+                on_click=plan_state.open_plan,
+                args=(saved.plan_id,),
+            )
+        for row in current.store.runs.all()[:MAX_RECENT]:
             st.button(
                 f"Open {row.run_id}",
                 key=f"open_{row.run_id}",

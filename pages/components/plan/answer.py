@@ -6,14 +6,12 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from analysis.evaluation import Evaluation
-from analysis.recovery import repaired_plan
+from analysis.records import Evaluation
 from analysis.repairs import NO_REPAIR
 from analysis.sentences import capital
 from analysis.shrinking import Job
 from analysis.tasks import Words
-from pages.components.plan.sidebar import Evaluated, keep_evaluated
-from pages.components.state import Session, plan_state, session, tolerance, url_state
+from pages.components.state import Session, evaluations, plan_state, session, tolerance, url_state
 from pages.components.widgets import formatting, go, size_card
 
 
@@ -77,8 +75,7 @@ def adopt(plan_id: str, found: Evaluation | None = None) -> None:
         plan_state.leave()
         plan = plan_state.ensure(session.open_session(), subject.prepared)
         if found is not None:
-            recovery = repaired_plan(subject.prepared, plan)
-            keep_evaluated(Evaluated(plan, subject.identity, found, recovery))
+            evaluations.keep(subject, plan, found)
 
 
 def _cards(found: Evaluation, words: Words) -> None:

@@ -2,67 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from dataclasses import dataclass
-
 import streamlit as st
 
 from analysis import plans
-from analysis.evaluation import Evaluation
-from analysis.records import Identity, Plan
-from analysis.recovery import Recovery
 from analysis.repairs import NO_REPAIR
-from pages.components.state import EVALUATED, Session, plan_state, subjects
+from pages.components.state import Session, evaluations, plan_state, subjects
 from pages.components.widgets import formatting
-
-# Each holds the tensors of its repair.
-MAX_FINISHED = 8
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Evaluated:
-    """What was measured last: a plan, and the very model that Evaluate showed.
-
-    Attributes:
-        plan: The plan.
-        identity: The subject that it was measured on.
-        evaluation: Its numbers.
-        recovery: The repair behind them; None without one.
-    """
-
-    plan: Plan
-    identity: Identity
-    evaluation: Evaluation
-    recovery: Recovery | None
-
-    def is_of(self, plan: Plan) -> bool:
-        """Return whether these are numbers of a plan on its subject as the files are now."""
-        subject = subjects().peek(plan.subject)
-        return self.plan == plan and subject is not None and subject.identity == self.identity
-
-
-def evaluated(plan: Plan) -> Evaluated | None:
-    """Return what was measured of a plan; else what was measured last in this session."""
-    known = _finished().get(plan.to_json())
-    if known is not None and known.is_of(plan):
-        return known
-    last: Evaluated | None = st.session_state.get(EVALUATED)
-    return last
-
-
-def keep_evaluated(found: Evaluated) -> None:
-    """Keep what was measured: for this session, and for all that come to this plan."""
-    st.session_state[EVALUATED] = found
-    finished = _finished()
-    finished[found.plan.to_json()] = found
-    while len(finished) > MAX_FINISHED:
-        finished.popitem(last=False)
-
-
-@st.cache_resource(show_spinner=False)
-def _finished() -> OrderedDict[str, Evaluated]:
-    """Return what the sessions of this process have measured last, by plan."""
-    return OrderedDict()
 
 
 def badges(current: Session) -> dict[str, str]:
@@ -74,12 +19,11 @@ def badges(current: Session) -> dict[str, str]:
     if not pruned:
         return {}
     found = {"Plan": f":violet-badge[{formatting.plural(len(pruned), 'layer')}]"}
-    last = evaluated(plan)
+    last = evaluations.of(plan)
     if last is not None:
-        fresh = last.is_of(plan)
         found["Evaluate"] = (
             ":green-badge[:material/check: done]"
-            if fresh
+            if last.is_current
             else ":orange-badge[:material/history: stale]"
         )
     return found

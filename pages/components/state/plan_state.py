@@ -17,13 +17,13 @@ from analysis.edits import PreparedSubject, targets
 from analysis.plans import History
 from analysis.records import Plan
 from analysis.repairs import NO_REPAIR, Choice
-from pages.components.state.session import Session, store
+from pages.components.state.session import OWN_PLAN, Session, choose_subject, store
+from pages.components.state.subject_cache import subjects
 from pages.components.state.url_state import put, value
 from pruners.errors import PruneScopeError
 
 HISTORY = "plan_history"
 REVISION = "plan_revision"
-OWN = "plan_own"
 
 
 def history() -> History | None:
@@ -80,10 +80,39 @@ def _store(new: History, *, from_table: bool) -> None:
     if not from_table:
         st.session_state[REVISION] = revision() + 1
     # A plan that came by link belongs to somebody else: the first edit makes a plan of one's own.
-    own = value("plan") if st.session_state.get(OWN) == value("plan") else None
-    saved = store().plans.save(new.plan, plan_id=own)
-    st.session_state[OWN] = saved
+    own = value("plan") if st.session_state.get(OWN_PLAN) == value("plan") else None
+    saved = store().plans.save(new.plan, plan_id=own, **_left(new.plan))
+    st.session_state[OWN_PLAN] = saved
     put("plan", saved)
+
+
+def _left(plan: Plan) -> dict[str, float]:
+    """Return what the list of plans says of a plan's size, where the subject is in memory."""
+    subject = subjects().peek(plan.subject)
+    if subject is None or subject.identity.weights != plan.fingerprint:
+        return {}
+    (dense_params, dense_macs), (params, macs) = subject.dense_size, subject.size(plan)
+    return {"params_left": params / max(dense_params, 1), "macs_left": macs / max(dense_macs, 1)}
+
+
+def open_plan(plan_id: str) -> None:
+    """Make a saved plan the one that this session edits, with its subject and its run."""
+    plan = store().plans.get(plan_id)
+    known = plan.run is not None and plan.run in {row.run_id for row in store().runs.all()}
+    put("run", plan.run if known else None)
+    put("plan", plan_id)
+    st.session_state.pop(HISTORY, None)
+    st.session_state[OWN_PLAN] = plan_id
+    choose_subject(plan.subject)
+
+
+def forget(plan_id: str) -> None:
+    """Delete a saved plan, and leave it where this session edits it."""
+    store().plans.delete(plan_id)
+    if value("plan") == plan_id:
+        put("plan", None)
+        for key in (HISTORY, OWN_PLAN):
+            st.session_state.pop(key, None)
 
 
 def ensure(current: Session, prepared: PreparedSubject) -> Plan:
@@ -136,19 +165,12 @@ def saved() -> Plan | None:
 
 
 def _saved(prepared: PreparedSubject) -> Plan | None:
-    name = value("plan")
-    if name is None:
-        return None
-    try:
-        plan = store().plans.get(name)
-    except PruneScopeError as error:
-        st.toast(f"{error}. A new plan was begun.", icon=":material/link_off:")
-        return None
-    if plan.fingerprint == prepared.subject.fingerprint:
+    plan = saved()
+    if plan is None or plan.fingerprint == prepared.subject.fingerprint:
         return plan
     st.toast(
-        f"Plan {name} was made for other weights than the subject has now. A new plan was begun; "
-        "the old one stays in the workspace.",
+        f"Plan {value('plan')} was made for other weights than the subject has now. A new "
+        "plan was begun; the old one stays in the workspace.",
         icon=":material/sync_problem:",
         duration="long",
     )

@@ -30,6 +30,8 @@ from pruners.user_code import resolved
 
 SUBJECT = "subject_spec"
 IDENTITIES = "subject_identities"
+# Id of the plan that this session saved last.
+OWN_PLAN = "plan_own"
 
 
 @dataclass(frozen=True)
@@ -265,6 +267,24 @@ def _chosen() -> SubjectSpec | None:
     return SubjectSpec.from_dict(found) if found else None
 
 
+def _follow_plan(run: RunRow | None) -> str:
+    """Take the subject of the plan that the address names, where nothing else names one.
+
+    Returns:
+        Why the address cannot be followed; empty if it can.
+    """
+    name = value("plan")
+    if name is None or name == st.session_state.get(OWN_PLAN):
+        return ""
+    try:
+        plan = store().plans.get(name)
+    except PruneScopeError as error:
+        return str(error)
+    if SUBJECT not in st.session_state and run is None:
+        choose_subject(plan.subject)
+    return ""
+
+
 def open_session() -> Session:
     """Read the session: subject of the address, of its own, else that of the run."""
     run, broken = None, ""
@@ -281,6 +301,7 @@ def open_session() -> Session:
             run = store().runs.get(run_id)
         except PruneScopeError as error:
             broken = str(error)
+    broken = _follow_plan(run) or broken
     if run is not None and SUBJECT not in st.session_state:
         choose_subject(run.spec.subject)
     spec = _chosen()

@@ -105,6 +105,13 @@ PAGES: Mapping[str, Page] = {
             _SUBJECT_FIRST,
         ),
         Page(
+            "Plans",
+            "pages/9_Plans.py",
+            "bookmarks",
+            "Decide",
+            "Open, name, compare or delete the plans of this workspace.",
+        ),
+        Page(
             "Export",
             "pages/7_Export.py",
             "ios_share",

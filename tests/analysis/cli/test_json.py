@@ -6,8 +6,7 @@ import pytest
 
 from analysis.cli.commands.evaluate import for_machines
 from analysis.cli.output import print_json
-from analysis.evaluation.report import ClassChange, Evaluation, MeasuredModel
-from analysis.records import Sums
+from analysis.records import ClassChange, Evaluation, MeasuredModel, Sums
 
 
 def evaluation(changes: list[float]) -> Evaluation:

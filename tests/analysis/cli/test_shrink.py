@@ -11,6 +11,7 @@ import pytest
 
 from analysis.cli import main
 from analysis.plans.files import read_plan
+from analysis.store.store import Store
 
 SUBJECT = ["--model", "sample:lenet5", "--data", "sample:fashion-mnist"]
 SMALL = [*SUBJECT, "--samples", "200", "--calibration-samples", "64", "--criteria", "l1"]
@@ -43,6 +44,10 @@ def test_from_a_goal_to_a_model_that_holds(
     assert found["drop"] == pytest.approx(found["dense_accuracy"] - found["accuracy"])
     assert found["drop_low"] <= found["drop"] <= found["drop_high"]
     assert "other samples of the data" in err
+    # Point 6 of issue 10: what was measured is kept with the plan.
+    kept = Store(tmp_path / "ws").evaluations.last(read_plan(plan))
+    assert kept is not None
+    assert kept.evaluation.removed.accuracy == found["accuracy"]
     # What was told is what the plan's own evaluation and the exported model give.
     code, out, err = run(
         capsys, "evaluate", "--plan", plan, "--latency-seconds", "0", "--json",

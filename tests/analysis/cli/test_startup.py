@@ -26,7 +26,8 @@ for name in analysis.store.__all__:
 store = analysis.store.Store(Path(sys.argv[1]))
 assert len(store.runs.all()) == 20
 store.points.reasons(store.runs.get("last").run_id)
-store.plans.all()
+store.plans.saved()
+store.evaluations.all(store.runs.get("last").identity)
 print(*{name.split(".")[0] for name in sys.modules})
 """
 

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from analysis.measuring.latency import MIN_PASSES, Latency, compare_latency
+from analysis.measuring.latency import MIN_PASSES, compare_latency
+from analysis.records import Latency
 
 
 class Recorder(nn.Module):

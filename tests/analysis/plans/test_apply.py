@@ -13,9 +13,9 @@ from analysis import plans
 from analysis.allocation import Budget, Request, allocate
 from analysis.edits.prepared import prepare
 from analysis.evaluation.evaluate import evaluate_plan
-from analysis.evaluation.report import Evaluation
 from analysis.plans.editing import set_kept, set_ratio
 from analysis.plans.entries import find, kept_counts
+from analysis.records import Evaluation
 from analysis.records.plan import Plan
 from analysis.records.progress import Progress
 from analysis.records.sweep import SweepSpec
@@ -111,7 +111,7 @@ def test_evaluation_against_a_plain_loop() -> None:
     assert found.removed.latency is not None
     assert found.removed.latency.batch == 64
     assert Evaluation.from_dict(found.to_dict()) == found
-    assert set(found.class_table()["class_name"]) == set(prepared.subject.class_names)
+    assert {item.class_name for item in found.classes} == set(prepared.subject.class_names)
 
 
 def test_a_plan_that_removes_nothing_changes_nothing() -> None:

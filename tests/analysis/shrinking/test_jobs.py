@@ -11,9 +11,9 @@ import pytest
 from analysis.allocation import BEST
 from analysis.edits.prepared import prepare
 from analysis.evaluation.evaluate import evaluate_plan
-from analysis.evaluation.report import Evaluation
 from analysis.plans.editing import lock
 from analysis.plans.entries import find
+from analysis.records import Evaluation
 from analysis.records.plan import Recipe
 from analysis.records.run import DONE, INTERRUPTED, RUNNING
 from analysis.records.subject import SubjectSpec

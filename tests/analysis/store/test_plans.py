@@ -41,8 +41,7 @@ class TestPlans:
         changed = replace(self.PLAN, note="changed")
         assert store.plans.save(changed, plan_id=first) == first
         assert store.plans.get(first) == changed
-        assert list(store.plans.all()) == [first, second]
-        assert list(store.plans.all(fingerprint="v")) == [second]
+        assert [item.plan_id for item in store.plans.saved()] == [first, second]
         store.plans.delete(first)
         with pytest.raises(UnknownNameError, match="unknown plan"):
             store.plans.get(first)

@@ -150,11 +150,11 @@ class TestProcesses:
 
     def test_an_error_in_a_transaction_undoes_all_of_it(self, tmp_path: Path) -> None:
         database = Database(tmp_path)
-        twice = [("p", 0, 0, "w", "{}")] * 2
+        twice = [("w", "p", "{}")] * 2
         with pytest.raises(StoreError, match="UNIQUE"), database.write() as db:
-            db.executemany("INSERT INTO plans VALUES (?, ?, ?, ?, ?)", twice)
+            db.executemany("INSERT INTO inventories VALUES (?, ?, ?)", twice)
         with database.read() as db:
-            assert db.execute("SELECT count(*) AS n FROM plans").fetchone() == {"n": 0}
+            assert db.execute("SELECT count(*) AS n FROM inventories").fetchone() == {"n": 0}
         database.close()
 
 

@@ -4,12 +4,45 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import pandas as pd
-
-from analysis.measuring import Latency
-from analysis.records import Count, Document, Record, Share, Sums
+from analysis.records.codec import Count, PositiveCount, Seconds, Share
+from analysis.records.plan import Plan
+from analysis.records.record import Document, Record
+from analysis.records.sums import Sums
+from analysis.sentences import plural
 
 DENSE, MASKED, REMOVED = "dense", "masked", "removed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latency(Record):
+    """How long one forward pass takes.
+
+    Attributes:
+        median: Median seconds per batch.
+        p90: 90th percentile, seconds per batch.
+        repeats: All measured passes, seconds, in order.
+        batch: Samples per pass.
+        device: Where it ran, with the processor's thread count told apart in ``threads``.
+        threads: Threads of the CPU.
+        warmup: Passes before the first measured one.
+    """
+
+    median: Seconds
+    p90: Seconds
+    repeats: tuple[Seconds, ...]
+    batch: PositiveCount
+    device: str
+    threads: PositiveCount
+    warmup: Count
+
+    @property
+    def text(self) -> str:
+        """How it was measured, for a caption."""
+        where = f"{self.device}, {plural(self.threads, 'thread')}"
+        return (
+            f"batch {self.batch}, {where}, {len(self.repeats)} passes after {self.warmup} to warm "
+            "up"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,10 +137,31 @@ class Evaluation(Document):
     repair: str = "none"
 
     @property
+    def params_left(self) -> float:
+        """Fraction of the dense model's parameters that stays."""
+        return self.removed.params / max(self.dense.params, 1)
+
+    @property
+    def macs_left(self) -> float:
+        """Fraction of its MACs that stays."""
+        return self.removed.macs / max(self.dense.macs, 1)
+
+    @property
     def agrees(self) -> bool | None:
         """Whether masked and removed give the same answer to every sample; None if unknown."""
         return None if self.same_answers is None else self.same_answers == self.samples
 
-    def class_table(self) -> pd.DataFrame:
-        """Return the classes as a table, for the chart."""
-        return pd.DataFrame([item.to_dict() for item in self.classes])
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptEvaluation:
+    """An evaluation of the workspace.
+
+    Attributes:
+        plan: What was evaluated: with its subject and its repair.
+        evaluation: What was found.
+        changed: When, Unix time.
+    """
+
+    plan: Plan
+    evaluation: Evaluation
+    changed: float

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
-import json
 import time
 
 from analysis.records import Identity, MeasuredPlan, Plan, Sums
 from analysis.store.connection import Database
+from analysis.store.contents.plan_content import content_of
 from analysis.store.rows import SUM_COLUMNS, SUM_LIST, placeholders, sum_values, sums_of
 from pruners.errors import InputError
 
@@ -39,7 +38,7 @@ class MeasurementStore:
         """
         plan = dataclasses.replace(plan, repair=repair)
         columns = ("fingerprint", "data_fingerprint", "program", "content", "plan", "changed")
-        values = (identity.weights, identity.data, identity.program, _content(plan))
+        values = (identity.weights, identity.data, identity.program, content_of(plan))
         with self._database.write() as db:
             db.execute(
                 f"INSERT OR IGNORE INTO measured_plans ({', '.join(columns)}, {SUM_LIST})"
@@ -72,20 +71,3 @@ class MeasurementStore:
             with contextlib.suppress(InputError):
                 found.append(MeasuredPlan(Plan.from_json(row["plan"]), sums_of(row)))
         return tuple(found)
-
-
-def _content(plan: Plan) -> str:
-    """Return the digest of all that the accuracy of a plan's model depends on, repair aside."""
-    subject = plan.subject
-    content = {
-        "entries": sorted(
-            (item.name, item.granularity, item.criterion, item.kept, item.indices or ())
-            for item in plan.entries
-            if item.kept < item.total
-        ),
-        "calibration": (subject.calibration_data, subject.calibration_samples, subject.seed),
-        "repair": plan.repair,
-        "semantics": plan.semantics,
-        "reduction": plan.reduction,
-    }
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]

@@ -1,0 +1,61 @@
+"""Evaluations that a workspace keeps: written by whoever measures, shown to all who come later."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from analysis.edits import PreparedSubject
+from analysis.records import Evaluation, KeptEvaluation, Plan
+from analysis.store import Store
+
+
+def keep_evaluation(
+    store: Store, prepared: PreparedSubject, plan: Plan, found: Evaluation
+) -> Evaluation:
+    """Keep what the evaluation of a plan found; predictions learn from it, too.
+
+    Args:
+        store: The workspace.
+        prepared: The subject that was evaluated.
+        plan: The plan.
+        found: What was found, with the repair behind it.
+
+    Returns:
+        What is kept now: the numbers of the same content with the latency that was measured before,
+        where ``found`` has none.
+    """
+    plan = _measured(prepared, plan, found.repair)
+    store.measurements.add(plan, prepared.identity, found.removed.sums, repair=found.repair)
+    known = kept_evaluation(store, prepared, plan)
+    if found.removed.latency is None and known is not None:
+        before = known.evaluation
+        found = dataclasses.replace(
+            found,
+            dense=dataclasses.replace(found.dense, latency=before.dense.latency),
+            removed=dataclasses.replace(found.removed, latency=before.removed.latency),
+        )
+    calibration = _calibration(prepared)
+    store.evaluations.add(plan, prepared.identity, found, calibration=calibration)
+    return found
+
+
+def kept_evaluation(store: Store, prepared: PreparedSubject, plan: Plan) -> KeptEvaluation | None:
+    """Return the evaluation of a plan on a subject as it is now; None if nobody made it.
+
+    Args:
+        store: The workspace.
+        prepared: The subject.
+        plan: The plan; its name and how it came about do not matter, its repair does.
+    """
+    plan = _measured(prepared, plan, plan.repair)
+    calibration = _calibration(prepared)
+    return store.evaluations.get(plan, prepared.identity, calibration=calibration)
+
+
+def _measured(prepared: PreparedSubject, plan: Plan, repair: str) -> Plan:
+    return dataclasses.replace(plan, subject=prepared.subject.spec, repair=repair)
+
+
+def _calibration(prepared: PreparedSubject) -> str:
+    """Return the fingerprint of the calibration samples, read once."""
+    return prepared.once(_calibration, lambda: prepared.subject.calibration_fingerprint)

@@ -1,0 +1,14 @@
+from .evaluations import EvaluationStore
+from .inventories import InventoryStore
+from .measurements import MeasurementStore
+from .plan_content import content_of
+from .probes import ProbeStore, save_probe
+
+__all__ = [
+    "EvaluationStore",
+    "InventoryStore",
+    "MeasurementStore",
+    "ProbeStore",
+    "content_of",
+    "save_probe",
+]
