@@ -1,6 +1,6 @@
 from .best_criterion import envelope
 from .blocks import MAX_ROWS, blocks_of, fold_points, fold_tolerated
-from .groups import GroupSize, group_sizes, not_prunable
+from .groups import GroupSize, group_sizes, not_prunable, plan_sizes
 from .metrics import DROP, cost_metric, costs, metric, metrics
 from .points import check_format, columns, for_files, points_table, write_points
 from .reading import (
@@ -56,6 +56,7 @@ __all__ = [
     "metric",
     "metrics",
     "not_prunable",
+    "plan_sizes",
     "points_table",
     "resolution",
     "sparklines",

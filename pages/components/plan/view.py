@@ -49,7 +49,7 @@ def draw(current: Session) -> None:
     slot, note = _cards(subject, plan, predicted, curves.repair)
     fill.draw(current, subject, plan, curves.points)
     table = plan_table(plan, curves.envelopes, curves.limits, tolerance=_tolerance(current))
-    table_editor.draw(plan, table, curves.points, current)
+    table_editor.draw(plan, table, curves.points, current, subject.prepared.inventory)
     _details(current, plan, curves.points, table)
     if subject.prepared.subject.evaluation is not None:
         with guarded("The plan cannot be measured"):
@@ -251,13 +251,14 @@ def _details(current: Session, plan: Plan, points: pd.DataFrame, table: pd.DataF
 
 def _focus_slider(plan: Plan, key: str, ratio: float) -> None:
     # The revision lets fills and undo move the slider, which otherwise keeps its own value.
-    widget = f"plan_slider_{key}_{round(ratio * 1000)}_{plan_state.revision()}"
+    widget = f"plan_slider_{key}_{plan_state.revision()}"
     st.slider(
         "Ratio removed (%)",
         0.0,
         100.0,
-        value=round(ratio * 100, 1),
+        value=round(ratio * 100, 2),
         step=0.5,
+        format="%.2f",
         key=widget,
         on_change=_slide,
         args=(key, widget),
@@ -273,12 +274,12 @@ def _slide(key: str, widget: str) -> None:
 
 def _focus_line(row: pd.Series) -> str:
     parts = [
-        f"Achieved {formatting.percent(row['achieved'], digits=1)}: "
+        f"Achieved {formatting.percent(row['achieved'])}: "
         f"{formatting.thousands(int(row['kept']))} of "
         f"{formatting.thousands(int(row['total']))} stay."
     ]
     if pd.notna(row["tolerated"]):
-        parts.append(f"Tolerated {formatting.percent(row['tolerated'], digits=1)}.")
+        parts.append(f"Tolerated {formatting.percent(row['tolerated'])}.")
     if row["note"]:
         parts.append(f":orange[:material/warning:] {row['note']}.")
     return " ".join(parts)
