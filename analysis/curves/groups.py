@@ -43,14 +43,16 @@ def plan_sizes(plan: Plan, inventory: Inventory) -> dict[str, GroupSize]:
     return _sizes(named, inventory)
 
 
-def _sizes(named: Iterable[tuple[str, str, str]], inventory: Inventory) -> dict[str, GroupSize]:
+def _sizes(
+    named: Iterable[tuple[str, str, str | None]], inventory: Inventory
+) -> dict[str, GroupSize]:
     """Look up key, layer and group of each."""
     params, macs = max(inventory.params, 1), max(inventory.macs, 1)
     layers = {row.name: row for row in inventory.layers}
     groups = {row.id: row for row in inventory.groups}
     found = {}
     for key, name, group_id in named:
-        group = groups.get(group_id)
+        group = groups.get(group_id or "")
         if group is not None:
             members = tuple(dict.fromkeys((name, *group.layers)))
             found[key] = GroupSize(

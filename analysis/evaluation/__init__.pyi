@@ -1,3 +1,4 @@
+from .answers import CHANGED, GAINED, LOST, Answers, Flip
 from .evaluate import evaluate_plan
 from .live import LiveEvaluator, LiveResult
 from .repairing import RepairState
@@ -7,8 +8,13 @@ from .sanity import Doubt, find_doubts
 from .session import LoadedSubject, Subjects
 
 __all__ = [
+    "Answers",
+    "CHANGED",
     "Doubt",
     "Evaluation",
+    "Flip",
+    "GAINED",
+    "LOST",
     "LiveEvaluator",
     "LiveResult",
     "LoadedSubject",

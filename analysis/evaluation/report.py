@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from analysis.evaluation.answers import Answers
 from analysis.measuring import Latency
 from analysis.records import Count, Document, Record, Share, Sums
 
@@ -85,6 +86,7 @@ class Evaluation(Document):
             same as removing (a norm mixes the channels).
         removed: The physically smaller model.
         classes: Change of each class, of the removed model.
+        answers: Which answers the removed model changes; None where none are classes.
         same_answers: Samples with the same answer from the masked and the removed model; None
             without a masked one.
         largest_difference: Largest difference of their logits, relative to the largest logit.
@@ -98,6 +100,7 @@ class Evaluation(Document):
     removed: MeasuredModel
     masked: MeasuredModel | None = None
     classes: tuple[ClassChange, ...] = ()
+    answers: Answers | None = None
     same_answers: Count | None = None
     largest_difference: float | None = None
     notes: tuple[str, ...] = ()

@@ -16,6 +16,7 @@ from analysis.recovery import repaired_plan
 from analysis.repairs import NO_REPAIR
 from analysis.sentences import capital
 from analysis.tasks import Scoring, scoring_of
+from pages.components import answers
 from pages.components.plan import Evaluated, evaluated, keep_evaluated, repair
 from pages.components.state import EVALUATIONS, Session, session, url_state
 from pages.components.widgets import charts, code, formatting, go, ribbon, size_card
@@ -72,6 +73,7 @@ def draw(current: Session, plan: Plan) -> None:
     elif is_new:
         ribbon("The plan has changed since this evaluation; the numbers are those of the old one.")
     _report(last.evaluation, scoring_of(last.plan.subject.task))
+    _answers(last, subject)
     _history()
 
 
@@ -183,6 +185,19 @@ def _classes(found: Evaluation) -> None:
     )
     st.caption("Filled: the interval of the change excludes 0. Hollow: it may be chance.")
     charts.as_table(table, key="evaluate_class_table", file_name="change-per-class")
+
+
+def _answers(last: Evaluated, subject: LoadedSubject) -> None:
+    found = last.evaluation
+    if found.answers is None:
+        st.caption("Which answers change is shown of tasks that answer classes.")
+        return
+    answers.draw(
+        found.answers,
+        subject,
+        is_labelled=found.labelled,
+        is_same=last.identity == subject.identity,
+    )
 
 
 def _table(variants: list[MeasuredModel], scoring: Scoring) -> pd.DataFrame:

@@ -15,9 +15,11 @@ from typing import Any
 
 import pytest
 import streamlit as st
+import torch
 from streamlit.testing.v1 import AppTest
 
 from analysis import plans
+from analysis.edits import PreparedSubject
 from analysis.edits.prepared import prepare
 from analysis.evaluation.session import LoadedSubject
 from analysis.plans.history import History
@@ -172,6 +174,33 @@ def test_measured_and_evaluated_accuracy_are_the_same(open_page: Open) -> None:
     assert_no_bug(test)
     assert metric(test, "Accuracy after lsq") == live
     assert "Masked and physically removed agree on 120 of 120 samples" in text_of(test)
+
+
+def test_flips_are_shown_with_label_answers_and_confidence(
+    open_page: Open, prepared: PreparedSubject
+) -> None:
+    """Point 8 of issue 10: on Evaluate, the samples that flip and the confusion that changed."""
+    test = open_page("5_Plan", "done")
+    fill_uniform(test, 75)
+    test.switch_page("pages/6_Evaluate.py").run()
+    test.button(key="evaluate_start").click().run()
+    assert_no_bug(test)
+    found = test.session_state["evaluation_last"].evaluation
+    assert found.answers.lost - found.answers.gained == round(120 * found.removed.drop)
+    split = prepared.subject.evaluation
+    assert split is not None
+    flip = found.answers.flips[0]
+    inputs, targets = split.part(flip.place, flip.place + 1)
+    with torch.inference_mode():
+        row = prepared.subject.model(inputs)[0].softmax(0)
+    names = prepared.subject.class_names
+    assert targets is not None
+    assert (flip.label, flip.dense) == (names[int(targets[0])], names[int(row.argmax())])
+    assert flip.dense_confidence == pytest.approx(float(row.max()), abs=1e-5)
+    assert f"{found.answers.lost} right answers lost" in text_of(test)
+    assert f"pruned: :red[:material/close:] {flip.pruned}" in text_of(test)
+    shown = test.dataframe[-1].value
+    assert shown["change"].tolist() == [item.change for item in found.answers.confusion]
 
 
 def test_an_evaluation_is_stale_after_an_edit(open_page: Open) -> None:

@@ -34,6 +34,11 @@ function percent(value) {
   return value === null ? "\u2013" : `${value.toFixed(2)}\u00a0%`;
 }
 
+/** A dotted name that breaks after its dots. */
+function dotted(name) {
+  return name.split(/(?<=\.)/).flatMap((part, place) => (place ? [make("wbr"), part] : [part]));
+}
+
 /** Read a ratio as people type it; null for what is none. */
 function ratioOf(text) {
   const plain = text.trim().replace("%", "").replace(",", ".").trim();
@@ -153,7 +158,7 @@ class Table {
     const line = this.lines.get(row.key);
     const isTyping = line.ratio.getRootNode().activeElement === line.ratio;
     line.locked.checked = row.locked;
-    line.layer.textContent = row.layer;
+    if (!line.layer.textContent) line.layer.append(...dotted(row.layer));
     line.note.textContent = row.note;
     if (!isTyping || line.ratio.value === line.shown) {
       const text = row.ratio.toFixed(2);
@@ -225,13 +230,13 @@ class Table {
       input.value = "";
     });
     const toggle = make("button", { type: "button", onclick: () => this.toggle(block) },
-      `${isOpen ? "\u25be" : "\u25b8"} ${block}`);
+      `${isOpen ? "\u25be" : "\u25b8"}\u00a0`, ...dotted(block));
     toggle.setAttribute("aria-expanded", String(isOpen));
     const about = make("td", { colSpan: COLUMNS.length - 4, className: "about" });
     this.titles.set(block, about);
     return make("tr", { className: "block" }, make("td"),
-      make("th", { scope: "row", className: "layer" }, toggle), make("td"),
-      make("td", { className: "ratio" }, input), about);
+      make("th", { scope: "row", className: "layer" }, toggle),
+      make("td", { className: "curve" }), make("td", { className: "ratio" }, input), about);
   }
 
   toggle(block) {

@@ -1,4 +1,4 @@
-from . import charts, code, formatting, job, run_state, variant_switch
+from . import charts, code, formatting, job, pictures, run_state, variant_switch
 from .cards import size_card
 from .charts import theme
 from .page_registry import PAGES, Page, go, sections
@@ -16,6 +16,7 @@ __all__ = [
     "job",
     "no_labels",
     "no_subject",
+    "pictures",
     "problem",
     "refreshed",
     "ribbon",
