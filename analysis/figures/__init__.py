@@ -23,6 +23,7 @@ from analysis.figures.curves import (
 from analysis.figures.heatmaps import coverage_grid, sensitivity_matrix
 from analysis.figures.layers import block_ranking, ranking
 from analysis.figures.layout import UIREVISION, alt, blank
+from analysis.figures.network import network_map
 from analysis.figures.palettes import DARK, LIGHT, PALETTES, Palette, Style, palette, styles
 from analysis.figures.plan import (
     class_change,
@@ -56,6 +57,7 @@ __all__ = [
     "focus_curves",
     "latency_chart",
     "layer_agreement_chart",
+    "network_map",
     "opportunity",
     "palette",
     "palettes",

@@ -25,16 +25,15 @@ def draw(found: Answers, subject: LoadedSubject, *, is_labelled: bool, is_same: 
     if not found.total:
         st.caption("No sample of the evaluation gets another answer.")
         return
-    left, right = st.columns([3, 2], gap="medium")
-    with left:
-        st.subheader("Samples that flip", anchor=False)
-        st.caption(_summary(found, is_labelled=is_labelled))
-        if is_same:
-            _flips(found, subject)
-        else:
-            st.caption("The files of the subject have changed: its samples are not shown.")
-    with right:
-        _confusion(found, is_labelled=is_labelled)
+    st.subheader("Samples that flip", anchor=False)
+    st.caption(_summary(found, is_labelled=is_labelled))
+    if is_same:
+        _flips(found, subject)
+    else:
+        st.caption("The files of the subject have changed: its samples are not shown.")
+    if found.confusion:
+        with st.columns(2)[0]:
+            _confusion(found, is_labelled=is_labelled)
 
 
 def _summary(found: Answers, *, is_labelled: bool) -> str:

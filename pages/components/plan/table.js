@@ -158,7 +158,6 @@ class Table {
     const line = this.lines.get(row.key);
     const isTyping = line.ratio.getRootNode().activeElement === line.ratio;
     line.locked.checked = row.locked;
-    if (!line.layer.textContent) line.layer.append(...dotted(row.layer));
     line.note.textContent = row.note;
     if (!isTyping || line.ratio.value === line.shown) {
       const text = row.ratio.toFixed(2);
@@ -208,7 +207,7 @@ class Table {
     for (const [block, items] of members) {
       if (folded) nodes.push(this.title(block, items));
       if (!folded || this.open.has(block)) {
-        nodes.push(...items.map((row) => this.lines.get(row.key).node));
+        nodes.push(...items.map((row) => this.named(row, folded ? block : "")));
       }
     }
     if (!nodes.length) {
@@ -217,6 +216,17 @@ class Table {
     this.body.replaceChildren(...nodes);
     this.fold.hidden = !folded;
     this.headers();
+  }
+
+  /** Return a row's line; below its block the block's name is not said again. */
+  named(row, block) {
+    const line = this.lines.get(row.key);
+    const isInside = block && row.layer.startsWith(`${block}.`);
+    const name = isInside ? row.layer.slice(block.length + 1) : row.layer;
+    line.layer.replaceChildren(...dotted(name));
+    line.layer.title = row.layer;
+    line.node.classList.toggle("inside", Boolean(isInside));
+    return line.node;
   }
 
   /** The row that stands for a block: how many groups, what is cut, one ratio for all. */

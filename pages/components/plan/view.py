@@ -9,13 +9,14 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from analysis import figures, plans
-from analysis.curves import columns, tolerated
+from analysis.curves import columns, plan_sizes, tolerated
 from analysis.evaluation import LoadedSubject
 from analysis.plans import Curves, Prediction, plan_table, pruned_entries
 from analysis.prediction import Forecaster
 from analysis.records import Plan
 from analysis.repairs import NO_REPAIR
 from analysis.snippets import take_plan
+from pages.components import network
 from pages.components.plan import fill, live, repair, table_editor
 from pages.components.state import Session, plan_state, session, subjects, tolerance, url_state
 from pages.components.widgets import charts, code, formatting, guarded, no_labels, ribbon, size_card
@@ -51,6 +52,7 @@ def draw(current: Session) -> None:
     table = plan_table(plan, curves.envelopes, curves.limits, tolerance=_tolerance(current))
     table_editor.draw(plan, table, curves.points, current, subject.prepared.inventory)
     _details(current, plan, curves.points, table)
+    _map(subject, plan, table)
     if subject.prepared.subject.evaluation is not None:
         with guarded("The plan cannot be measured"):
             live.stream(subject, plan, slot, note, _raw(predicted))
@@ -247,6 +249,21 @@ def _details(current: Session, plan: Plan, points: pd.DataFrame, table: pd.DataF
                 key="plan_focus",
                 file_name=f"{name}",
             )
+
+
+def _map(subject: LoadedSubject, plan: Plan, table: pd.DataFrame) -> None:
+    """Draw the network with what the plan removes of each group."""
+    sizes = plan_sizes(plan, subject.prepared.inventory)
+    by_key = dict(zip(table["key"], table["layer"], strict=True))
+    with st.expander("Network map", icon=":material/account_tree:", key="plan_map_box"):
+        network.draw(
+            subject.prepared.inventory,
+            {by_key[key]: size for key, size in sizes.items()},
+            dict(zip(table["layer"], table["achieved"], strict=True)),
+            focus=str(url_state.value("layer") or ""),
+            label="removed",
+            key="plan_map",
+        )
 
 
 def _focus_slider(plan: Plan, key: str, ratio: float) -> None:
