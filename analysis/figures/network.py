@@ -179,8 +179,8 @@ def _alt(nodes: pd.DataFrame, edges: Sequence[tuple[int, int]], label: str) -> s
     text = f"Map of the network: {len(nodes)} nodes, {len(edges)} edges."
     if known.empty:
         return text
-    top = known.loc[known["value"].idxmax()]
-    low = known.loc[known["value"].idxmin()]
+    order = known.sort_values("value", kind="stable")
+    low, top = order.iloc[0], order.iloc[-1]
     return (
         f"{text} Most {label}: {top['node']}, {percent(top['value'], digits=1)}; "
         f"least: {low['node']}, {percent(low['value'], digits=1)}."
