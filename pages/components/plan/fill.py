@@ -33,7 +33,7 @@ def draw(current: Session, subject: LoadedSubject, plan: Plan, points: pd.DataFr
                 strategies(points),
                 format_func=lambda item: STRATEGIES.get(item).label,
                 key="plan_strategy",
-                width=150,
+                width=130,
                 help="\n\n".join(f"**{item.label}**: {item.help}" for item in STRATEGIES),
                 persist_state="session",
             )
@@ -82,13 +82,13 @@ def _target(strategy: str, task: str) -> tuple[str, float]:
         found,
         format_func=lambda name: GOALS.get(name).label,
         key=f"plan_target_{strategy}",
-        width=165,
+        width=148,
         persist_state="session",
     )
     if target == TOLERANCE:
         tolerance.ask(
             task,
-            width=150,
+            width=132,
             help="per layer alone: what Fill removes up to, and the table marks as tolerated.",
         )
         return target, tolerance.accepted(task)
