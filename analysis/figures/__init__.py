@@ -21,9 +21,8 @@ from analysis.figures.curves import (
     small_multiples,
 )
 from analysis.figures.heatmaps import coverage_grid, sensitivity_matrix
-from analysis.figures.layers import block_ranking, ranking
+from analysis.figures.layers import block_ranking, network_map, ranking
 from analysis.figures.layout import UIREVISION, alt, blank
-from analysis.figures.network import network_map
 from analysis.figures.palettes import DARK, LIGHT, PALETTES, Palette, Style, palette, styles
 from analysis.figures.plan import (
     class_change,

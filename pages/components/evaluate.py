@@ -16,10 +16,9 @@ from analysis.recovery import repaired_plan
 from analysis.repairs import NO_REPAIR
 from analysis.sentences import capital
 from analysis.tasks import Scoring, scoring_of
-from pages.components import answers
 from pages.components.plan import Evaluated, evaluated, keep_evaluated, repair
 from pages.components.state import EVALUATIONS, Session, session, url_state
-from pages.components.widgets import charts, code, formatting, go, ribbon, size_card
+from pages.components.widgets import answers, charts, code, formatting, go, ribbon, size_card
 
 LATENCY_SECONDS = 3.0
 

@@ -24,11 +24,18 @@ from analysis.curves import (
 from analysis.records import RunRow
 from analysis.sentences import capital
 from analysis.snippets import read_curves
-from pages.components import network
 from pages.components.curves import blocks, focus
 from pages.components.curves import table as curves_table
 from pages.components.state import Session, session, tolerance, url_state
-from pages.components.widgets import charts, code, formatting, job, refreshed, variant_switch
+from pages.components.widgets import (
+    charts,
+    code,
+    formatting,
+    job,
+    network,
+    refreshed,
+    variant_switch,
+)
 from pruners.criteria import label_of
 
 SHOWN = 6

@@ -16,10 +16,18 @@ from analysis.prediction import Forecaster
 from analysis.records import Plan
 from analysis.repairs import NO_REPAIR
 from analysis.snippets import take_plan
-from pages.components import network
 from pages.components.plan import fill, live, repair, table_editor
 from pages.components.state import Session, plan_state, session, subjects, tolerance, url_state
-from pages.components.widgets import charts, code, formatting, guarded, no_labels, ribbon, size_card
+from pages.components.widgets import (
+    charts,
+    code,
+    formatting,
+    guarded,
+    network,
+    no_labels,
+    ribbon,
+    size_card,
+)
 
 NO_POINTS = pd.DataFrame(columns=list(columns()))
 

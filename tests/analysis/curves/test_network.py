@@ -9,7 +9,7 @@ import pytest
 
 from analysis.curves import GroupSize, network_edges, network_nodes
 from analysis.figures import network_map
-from analysis.figures.network import arc
+from analysis.figures.layers import arc
 from analysis.records import Inventory, LayerRow
 from analysis.records.subject import SubjectSpec
 from analysis.subjects import inventory, load_subject
