@@ -1,7 +1,8 @@
 from .best_criterion import envelope
 from .blocks import MAX_ROWS, blocks_of, fold_points, fold_tolerated
-from .groups import GroupSize, group_sizes, not_prunable
+from .groups import GroupSize, group_sizes, not_prunable, plan_sizes
 from .metrics import DROP, cost_metric, costs, metric, metrics
+from .network import network_edges, network_nodes, nodes_of
 from .points import check_format, columns, for_files, points_table, write_points
 from .reading import (
     CURVE,
@@ -55,7 +56,11 @@ __all__ = [
     "layer_order",
     "metric",
     "metrics",
+    "network_edges",
+    "network_nodes",
+    "nodes_of",
     "not_prunable",
+    "plan_sizes",
     "points_table",
     "resolution",
     "sparklines",

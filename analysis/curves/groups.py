@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.records import Inventory
+from analysis.records import Inventory, Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,21 +33,33 @@ def group_sizes(points: pd.DataFrame, inventory: Inventory) -> dict[str, GroupSi
         points: The points table.
         inventory: Of the model that was measured.
     """
+    named = points.drop_duplicates("layer")[["layer", "group"]]
+    return _sizes(((name, name, group) for name, group in named.itertuples(index=False)), inventory)
+
+
+def plan_sizes(plan: Plan, inventory: Inventory) -> dict[str, GroupSize]:
+    """Return what stands behind each entry of a plan, by the entry's name."""
+    named = ((entry.name, entry.layer, entry.group) for entry in plan.entries)
+    return _sizes(named, inventory)
+
+
+def _sizes(
+    named: Iterable[tuple[str, str, str | None]], inventory: Inventory
+) -> dict[str, GroupSize]:
+    """Look up key, layer and group of each."""
     params, macs = max(inventory.params, 1), max(inventory.macs, 1)
     layers = {row.name: row for row in inventory.layers}
     groups = {row.id: row for row in inventory.groups}
     found = {}
-    for name, group_id in points.drop_duplicates("layer")[["layer", "group"]].itertuples(
-        index=False, name=None
-    ):
-        group = groups.get(group_id)
+    for key, name, group_id in named:
+        group = groups.get(group_id or "")
         if group is not None:
             members = tuple(dict.fromkeys((name, *group.layers)))
-            found[name] = GroupSize(
+            found[key] = GroupSize(
                 layers=members, params=group.params / params, macs=group.macs / macs
             )
         elif name in layers:
-            found[name] = GroupSize(layers=(name,), params=layers[name].params / params, macs=0.0)
+            found[key] = GroupSize(layers=(name,), params=layers[name].params / params, macs=0.0)
     return found
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.edits import Edit, PreparedSubject
+from analysis.evaluation.answers import AnswerTally
 from analysis.measuring import EditRunner, Slices, compare_latency, file_bytes, measure
 from analysis.plans import kept_counts, masked_edit, meter, removed_model, require_fit
 from analysis.records import (
@@ -36,15 +37,18 @@ class _Tally:
 
     Args:
         task: What is counted.
+        names: Names of the classes.
 
     Attributes:
         by_class: Counts by class, as `Task.by_class`.
         same: Answers that masked and removed have in common.
         difference: Largest difference of their outputs, relative to the largest output.
+        answers: Which answers change.
     """
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, names: Sequence[str]) -> None:
         self._task = task
+        self.answers = AnswerTally(task, names)
         self.dense, self.masked, self.removed = Sums(), Sums(), Sums()
         self.by_class: Tensor | None = None
         self.same = 0
@@ -55,6 +59,7 @@ class _Tally:
         if REMOVED not in outputs:
             return
         removed = outputs[REMOVED]
+        self.answers.add(dense, removed, targets)
         counts = self._task.by_class(dense, removed, targets).cpu()
         self.by_class = counts if self.by_class is None else self.by_class + counts
         if MASKED in outputs:
@@ -123,6 +128,7 @@ def evaluate_plan(
         removed=after,
         masked=between,
         classes=class_changes(tally.by_class, prepared.subject.class_names, confidence=confidence),
+        answers=tally.answers.result(),
         same_answers=tally.same if is_masked else None,
         largest_difference=tally.difference if is_masked else None,
         notes=_notes(plan, recovery, is_masked=is_masked),
@@ -142,7 +148,7 @@ def _measured(
     if not edit.kept:
         forms[MASKED] = edit
     task = prepared.subject.task
-    tally = _Tally(task)
+    tally = _Tally(task, prepared.subject.class_names)
     names = [frozenset(edit.tensors)]
     runner = EditRunner(prepared, names=names)
     for found in measure(prepared, forms, slices, task, runner=runner, observe=tally.compare):

@@ -21,7 +21,7 @@ from analysis.figures.curves import (
     small_multiples,
 )
 from analysis.figures.heatmaps import coverage_grid, sensitivity_matrix
-from analysis.figures.layers import block_ranking, ranking
+from analysis.figures.layers import block_ranking, network_map, ranking
 from analysis.figures.layout import UIREVISION, alt, blank
 from analysis.figures.palettes import DARK, LIGHT, PALETTES, Palette, Style, palette, styles
 from analysis.figures.plan import (
@@ -57,6 +57,7 @@ __all__ = [
     "focus_curves",
     "latency_chart",
     "layer_agreement_chart",
+    "network_map",
     "opportunity",
     "palette",
     "palettes",

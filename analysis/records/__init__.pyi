@@ -1,3 +1,4 @@
+from .answers import CHANGED, GAINED, LOST, Answers, Confusion, Flip
 from .codec import Count, PositiveCount, Seconds, Share, decode_json
 from .evaluation import (
     DENSE,
@@ -32,8 +33,11 @@ from .sums import SliceCounts, Sums
 from .sweep import PlannedPoint, PointKey, SweepSpec, SweepState, SweepUpdate
 
 __all__ = [
+    "Answers",
     "CANCELLED",
+    "CHANGED",
     "ClassChange",
+    "Confusion",
     "Count",
     "DEFAULT_TASK",
     "DENSE",
@@ -42,12 +46,15 @@ __all__ = [
     "Document",
     "Evaluation",
     "FAILED",
+    "Flip",
+    "GAINED",
     "GroupOrLayer",
     "GroupRow",
     "Identity",
     "Inventory",
     "KeptEvaluation",
     "LIVE_STATES",
+    "LOST",
     "Latency",
     "LayerRow",
     "MASKED",

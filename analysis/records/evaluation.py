@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from analysis.records.answers import Answers
 from analysis.records.codec import Count, PositiveCount, Seconds, Share
 from analysis.records.plan import Plan
 from analysis.records.record import Document, Record
@@ -118,6 +119,7 @@ class Evaluation(Document):
             same as removing (a norm mixes the channels).
         removed: The physically smaller model.
         classes: Change of each class, of the removed model.
+        answers: Which answers the removed model changes; None where none are classes.
         same_answers: Samples with the same answer from the masked and the removed model; None
             without a masked one.
         largest_difference: Largest difference of their logits, relative to the largest logit.
@@ -131,6 +133,7 @@ class Evaluation(Document):
     removed: MeasuredModel
     masked: MeasuredModel | None = None
     classes: tuple[ClassChange, ...] = ()
+    answers: Answers | None = None
     same_answers: Count | None = None
     largest_difference: float | None = None
     notes: tuple[str, ...] = ()

@@ -78,6 +78,8 @@ class Inventory(Document):
     """Everything that `prunescope inspect` prints.
 
     Attributes:
+        edges: From which layer data flows to which, with no other layer between; empty where the
+            model was not captured, or an earlier version took the inventory.
         capture_error: Why ``torch.export`` refuses the model; empty where it does not.
     """
 
@@ -85,4 +87,5 @@ class Inventory(Document):
     macs: Count
     layers: tuple[LayerRow, ...]
     groups: tuple[GroupRow, ...]
+    edges: tuple[tuple[str, str], ...] = ()
     capture_error: str = ""

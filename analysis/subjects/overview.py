@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.records import GroupRow, Inventory, LayerRow, MemberRow
+from analysis.subjects.flow import layer_edges
 from pruners.capture import capture
 from pruners.errors import CaptureError
 from pruners.groups import Cost, CostModel, Group, Layer, Structure, WholeCost, find_structure
@@ -56,6 +57,7 @@ def build_inventory(model: nn.Module, structure: Structure) -> Inventory:
         macs=costs.dense.macs,
         layers=tuple(rows),
         groups=tuple(_group_row(group, costs.whole(group.id)) for group in structure.groups),
+        edges=layer_edges(structure.trace.graph, executed),
     )
 
 

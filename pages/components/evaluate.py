@@ -19,7 +19,7 @@ from analysis.tasks import Scoring, scoring_of
 from pages.components import report
 from pages.components.plan import repair
 from pages.components.state import Session, evaluations, session, url_state
-from pages.components.widgets import charts, code, formatting, go, ribbon, size_card
+from pages.components.widgets import answers, charts, code, formatting, go, ribbon, size_card
 
 LATENCY_SECONDS = 3.0
 
@@ -69,6 +69,7 @@ def draw(current: Session, plan: Plan) -> None:
     elif is_new:
         ribbon("The plan has changed since this evaluation; the numbers are those of the old one.")
     _report(last.evaluation, scoring_of(last.plan.subject.task))
+    _answers(last, subject)
     _history(current, subject)
 
 
@@ -180,6 +181,19 @@ def _classes(found: Evaluation) -> None:
     )
     st.caption("Filled: the interval of the change excludes 0. Hollow: it may be chance.")
     charts.as_table(table, key="evaluate_class_table", file_name="change-per-class")
+
+
+def _answers(last: evaluations.Evaluated, subject: LoadedSubject) -> None:
+    found = last.evaluation
+    if found.answers is None:
+        st.caption("Which answers change is shown of tasks that answer classes.")
+        return
+    answers.draw(
+        found.answers,
+        subject,
+        is_labelled=found.labelled,
+        is_same=last.is_current,
+    )
 
 
 def _table(variants: list[MeasuredModel], scoring: Scoring) -> pd.DataFrame:

@@ -38,10 +38,6 @@ print(int((answers == data["labels"]).sum()))
 """
 
 
-# Columns of the plan's table to the right of the layer's name.
-COLUMNS = {"ratio": 3, "criterion": 4}
-
-
 def wait_for(condition: Callable[[], bool], what: str, *, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -70,39 +66,17 @@ def idle(page: Page) -> None:
     page.locator('[data-test-script-state="notRunning"]').wait_for()
 
 
-def until_selected(page: Page, cell: str) -> None:
-    """Wait until column-row is the selected cell of the grid, as it tells screen readers."""
-    page.locator(f'[id="glide-cell-{cell}"][aria-selected="true"]').wait_for(state="attached")
-
-
-def breathe(page: Page) -> None:
-    """Let the browser work off its timers.
-
-    The grid closes its editor in a timer that each key starts. Enter pressed before the timer of
-    the last digit has fired closes the editor without its value; nobody types that fast.
-    """
-    page.evaluate("() => new Promise(done => setTimeout(() => setTimeout(done, 20), 20))")
-
-
 def edit(page: Page, store: Store, plan_id: str, *, row: int, field: str, text: str) -> None:
-    """Edit a cell of the plan's table by mouse and keyboard; the grid itself is a canvas."""
+    """Edit a field of the plan's table."""
     wanted = float(text) / 100 if field == "ratio" else text
     idle(page)
-    box = page.get_by_test_id("stDataFrame").first.bounding_box()
-    assert box is not None
-    # The whole table is visible: a header, then rows of about the same height.
-    pitch = box["height"] / (len(store.plans.get(plan_id).entries) + 1)
-    page.mouse.click(box["x"] + 30, box["y"] + pitch * (row + 1.5))
-    until_selected(page, f"0-{row}")
-    for column in range(1, COLUMNS[field] + 1):
-        page.keyboard.press("ArrowRight")
-        until_selected(page, f"{column}-{row}")
-    page.keyboard.press("Enter")
-    page.locator("#portal input").first.wait_for()
-    page.keyboard.press("ControlOrMeta+a")
-    for key in [*text, "Enter"]:
-        breathe(page)
-        page.keyboard.press(key)
+    layer = store.plans.get(plan_id).entries[row].layer
+    cell = page.get_by_label(f"{field.capitalize()} of {layer}", exact=True)
+    if field == "ratio":
+        cell.fill(text)
+        cell.press("Enter")
+    else:
+        cell.select_option(text)
     wait_for(
         lambda: bool(getattr(store.plans.get(plan_id).entries[row], field) == wanted),
         f"{field} {text} in row {row}",

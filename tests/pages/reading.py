@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from streamlit.testing.v1 import AppTest
 
@@ -46,3 +48,9 @@ def assert_no_bug(test: AppTest) -> None:
     assert "This is a bug" not in text_of(test)
     bugs = [item for item in test.error if "bug" in str(item.proto)]
     assert not bugs, bugs
+
+
+def plan_rows(test: AppTest) -> dict[str, dict[str, Any]]:
+    """Return the rows of the plan's table by layer, as they are sent to the browser."""
+    (table,) = test.get("bidi_component")
+    return {row["layer"]: row for row in json.loads(table.proto.json)["rows"]}

@@ -26,7 +26,7 @@ from pages.components.widgets import job
 from pages.components.widgets.formatting import settings_of
 from tests.helpers.store_writer import sums, update
 from tests.pages.conftest import OWNER, measure
-from tests.pages.reading import SUBJECT, SWEEP, Open, assert_no_bug, text_of
+from tests.pages.reading import SUBJECT, SWEEP, Open, assert_no_bug, plan_rows, text_of
 
 
 @pytest.mark.parametrize("page", ["2_Sweep", "3_Curves", "4_Compare"])
@@ -154,7 +154,7 @@ def test_a_saved_plan_is_shown_while_its_subject_is_loaded(
     assert set(shown[0]["ratio"]) == {0.5}
     assert shown[0]["tolerated"].notna().all()
     assert "once the subject is loaded" not in text_of(again)
-    assert set(again.dataframe[0].value["ratio"]) == {50.0}
+    assert {row["ratio"] for row in plan_rows(again).values()} == {50.0}
 
 
 def test_a_long_sweep_has_a_range_of_costs() -> None:
@@ -295,3 +295,16 @@ def test_labels_and_alerts_begin_as_sentences_do(open_page: Open) -> None:
     said = capital("a sweep needs evaluation data; give a data address")
     assert said.startswith("A sweep needs")
     assert capital("models/net.py has no function 'make'").startswith("models/net.py")
+
+
+def test_a_map_shows_the_whole_network_and_lights_up_a_group(open_page: Open) -> None:
+    """Point 8 of issue 10: on Curves by what is tolerated, on Plan by what is removed."""
+    test = open_page("3_Curves", "done", view="Map", layer="conv2")
+    assert_no_bug(test)
+    figure = json.loads(test.get("plotly_chart")[0].proto.spec)
+    rings, marks = figure["data"][2:4]
+    assert figure["layout"]["yaxis"]["ticktext"] == ["conv1", "<b>conv2</b>", "fc1", "fc2", "fc3"]
+    assert (rings["y"], marks["customdata"][1]) == ([1], ["conv2"])
+    test.switch_page("pages/5_Plan.py").run()
+    assert_no_bug(test)
+    assert "Network map" in [item.label for item in test.expander]

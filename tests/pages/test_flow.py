@@ -14,9 +14,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import streamlit as st
+import torch
 from streamlit.testing.v1 import AppTest
 
 from analysis import plans
+from analysis.edits import PreparedSubject
 from analysis.edits.prepared import prepare
 from analysis.evaluation.session import LoadedSubject
 from analysis.plans.history import History
@@ -26,7 +29,7 @@ from analysis.subjects.subject import load_subject
 from analysis.tasks import scoring_of
 from pages.components.state import plan_state
 from pages.components.state.subject_cache import subjects
-from tests.pages.reading import SUBJECT, Open, assert_no_bug, text_of
+from tests.pages.reading import SUBJECT, Open, assert_no_bug, plan_rows, text_of
 
 SPACES = "%\N{NO-BREAK SPACE}\N{THIN SPACE} "
 
@@ -116,8 +119,8 @@ def test_kept_channels_are_rounded_by_fills_and_by_an_action(open_page: Open) ->
     }
     assert counts(test) == expected
     assert expected["conv2"] == (0.4, 12, 16)
-    row = test.dataframe[0].value.set_index("layer").loc["conv2"]
-    assert (row["ratio"], row["achieved"], row["stay"]) == (40.0, 25.0, "12 of 16")
+    row = plan_rows(test)["conv2"]
+    assert (row["ratio"], row["achieved"], row["stay"]) == (40.0, 25.0, "12 of 16 stay")
     test.button(key="sidebar_undo").click().run()
     assert counts(test) == plain
     fill_uniform(test, 40)
@@ -171,6 +174,33 @@ def test_measured_and_evaluated_accuracy_are_the_same(open_page: Open) -> None:
     assert_no_bug(test)
     assert metric(test, "Accuracy after lsq") == live
     assert "Masked and physically removed agree on 120 of 120 samples" in text_of(test)
+
+
+def test_flips_are_shown_with_label_answers_and_confidence(
+    open_page: Open, prepared: PreparedSubject
+) -> None:
+    """Point 8 of issue 10: on Evaluate, the samples that flip and the confusion that changed."""
+    test = open_page("5_Plan", "done")
+    fill_uniform(test, 75)
+    test.switch_page("pages/6_Evaluate.py").run()
+    test.button(key="evaluate_start").click().run()
+    assert_no_bug(test)
+    found = test.session_state["evaluation_last"].evaluation
+    assert found.answers.lost - found.answers.gained == round(120 * found.removed.drop)
+    split = prepared.subject.evaluation
+    assert split is not None
+    flip = found.answers.flips[0]
+    inputs, targets = split.part(flip.place, flip.place + 1)
+    with torch.inference_mode():
+        row = prepared.subject.model(inputs)[0].softmax(0)
+    names = prepared.subject.class_names
+    assert targets is not None
+    assert (flip.label, flip.dense) == (names[int(targets[0])], names[int(row.argmax())])
+    assert flip.dense_confidence == pytest.approx(float(row.max()), abs=1e-5)
+    assert f"{found.answers.lost} right answers lost" in text_of(test)
+    assert f"pruned: :red[:material/close:] {flip.pruned}" in text_of(test)
+    shown = test.dataframe[-1].value
+    assert shown["change"].tolist() == [item.change for item in found.answers.confusion]
 
 
 def test_an_evaluation_is_stale_after_an_edit(open_page: Open) -> None:
@@ -312,29 +342,37 @@ def test_a_link_to_a_plan_restores_it_and_an_edit_makes_a_copy(open_page: Open) 
     assert second.query_params["plan"] != name
 
 
-def test_edits_of_the_table_become_one_step_each() -> None:
+def sent(*items: tuple[int, str, str, object], client: str = "a table") -> dict[str, object]:
+    names = ("number", "key", "field", "value")
+    return {"client": client, "items": [dict(zip(names, item, strict=True)) for item in items]}
+
+
+def test_edits_of_the_table_are_applied_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fault 10: a table repeats an edit until it is told that the plan has it."""
+    monkeypatch.setattr(st, "session_state", {})
     plan = plans.new_plan(
         SUBJECT,
         fingerprint="f",
         units=[("a", "a", 8), ("b", "b", 16)],
         criterion="l1",
     )
-    edited = plan_state.edited(
-        plan, ["a", "b"], {1: {"ratio": 25.0, "criterion": "fpgm"}, 0: {"locked": True}}
+    first = (
+        (1, "b", "ratio", 25.0),
+        (2, "b", "criterion", "fpgm"),
+        (3, "a", "locked", True),
     )
+    edited = plan_state.edited(plan, sent(*first))
     assert [entry.ratio for entry in edited.entries] == [0.0, 0.25]
     assert [entry.kept for entry in edited.entries] == [8, 12]
     assert [entry.criterion for entry in edited.entries] == ["l1", "fpgm"]
     assert [entry.locked for entry in edited.entries] == [True, False]
-    # The grid repeats all its edits with each event: the same ones change nothing.
-    again = plan_state.edited(edited, ["a", "b"], {1: {"ratio": 25.0}})
-    assert again == edited
-
-
-@pytest.mark.parametrize("cells", [{"ratio": None}, {"criterion": None}, {}])
-def test_an_emptied_cell_changes_nothing(cells: dict[str, object]) -> None:
-    plan = plans.new_plan(SUBJECT, fingerprint="f", units=[("a", "a", 8)], criterion="l1")
-    assert plan_state.edited(plan, ["a"], {0: cells}) == plan
+    assert plan_state.last_edit() == {"client": "a table", "number": 3}
+    # Undone meanwhile: what is sent again stays undone, what is new arrives.
+    again = plan_state.edited(plan, sent((4, "a", "ratio", 50.0), *first))
+    assert [entry.ratio for entry in again.entries] == [0.5, 0.0]
+    # Another table counts from one, and a layer that is gone changes nothing.
+    other = plan_state.edited(plan, sent((1, "gone", "ratio", 5), (2, "a", "ratio", 5), client="b"))
+    assert [entry.ratio for entry in other.entries] == [0.05, 0.0]
 
 
 def test_the_demo_is_one_click_away(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -414,3 +452,47 @@ def test_an_edit_of_the_plan_computes_only_what_it_changes(
         test.run()
         assert_no_bug(test)
         assert counts == {"edit_for": number}
+
+
+def test_the_page_has_one_tolerance(open_page: Open) -> None:
+    """Fault 20: a field "Tolerance (pp)" stood beside another, "pp", and Fill used the second."""
+    test = open_page("5_Plan", "done")
+    (field,) = (item for item in test.number_input if "Tolerance" in item.label)
+    assert not [item for item in test.number_input if item.label in ("pp", "%")]
+    field.set_value(5.0).run()
+    test.button(key="plan_fill").click().run()
+    assert_no_bug(test)
+    recipe = present(test).plan.recipe
+    assert recipe is not None
+    assert recipe.tolerance == 0.05
+    test.selectbox(key="plan_target_threshold").select("macs").run()
+    labels = [item.label for item in test.number_input]
+    assert [name for name in labels if "Tolerance" in name] == [field.label]
+    assert "MACs left (%)" in labels
+
+
+def test_a_fill_takes_further_budgets_and_what_each_layer_keeps(open_page: Open) -> None:
+    """Point 7 of issue 10: what the command line can ask for, the page can."""
+    test = open_page("5_Plan", "done")
+    test.selectbox(key="plan_target_threshold").select("macs").run()
+    test.number_input(key="plan_also_params").set_value(60.0).run()
+    test.number_input(key="plan_min_kept").set_value(30.0).run()
+    test.toggle(key="plan_cautious").set_value(True).run()
+    test.button(key="plan_fill").click().run()
+    assert_no_bug(test)
+    recipe = present(test).plan.recipe
+    assert recipe is not None
+    assert recipe.budgets == ("macs=0.5", "params=0.6")
+    assert (recipe.min_kept, recipe.cautious, recipe.equal) == (0.3, True, False)
+    assert all(kept >= 0.3 * total for _, kept, total in counts(test).values())
+    assert "`params=0.6`, at least 30.00" in text_of(test)
+
+
+def test_one_ratio_everywhere(open_page: Open) -> None:
+    """Fault 21: 59.30 in the table, 59.40 on the slider and 59.38 achieved."""
+    test = open_page("5_Plan", "done")
+    fill_uniform(test, 59.38)
+    row = next(iter(plan_rows(test).values()))
+    (slider,) = (item for item in test.slider if item.label == "Ratio removed (%)")
+    assert row["ratio"] == slider.value == 59.38
+    assert f"Achieved {row['achieved']:.2f}" in text_of(test)

@@ -1,8 +1,8 @@
-"""The Curves page: one filter bar, four views of the same points, one layer in focus."""
+"""The Curves page: one filter bar, five views of the same points, one layer in focus."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -27,10 +27,17 @@ from analysis.snippets import read_curves
 from pages.components.curves import blocks, focus
 from pages.components.curves import table as curves_table
 from pages.components.state import Session, session, tolerance, url_state
-from pages.components.widgets import charts, code, formatting, job, refreshed, variant_switch
+from pages.components.widgets import (
+    charts,
+    code,
+    formatting,
+    job,
+    network,
+    refreshed,
+    variant_switch,
+)
 from pruners.criteria import label_of
 
-VIEWS = ("Curves", "Matrix", "Ranking", "Opportunities")
 SHOWN = 6
 ADVICE = 3
 ADVICE_ICONS = {"first": "flag", "careful": "front_hand", "criterion": "compare"}
@@ -43,7 +50,7 @@ def draw(current: Session) -> None:
     code.offer(read_curves(run.run_id, _tolerance(run), session.named_workspace()))
     names = list(run.spec.criteria)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        url_state.choice("view", "View", list(VIEWS), kind="segmented")
+        url_state.choice("view", "View", list(url_state.CURVE_VIEWS), kind="segmented")
         found = variant_switch.draw(current)
         url_state.choice(
             "criterion",
@@ -119,13 +126,12 @@ def _tolerance(run: RunRow) -> float:
     return tolerance.accepted(run.spec.subject.task)
 
 
-def _pick(folded: Mapping[str, str]) -> Callable[[Sequence[Any]], None]:
+def _pick(layers: Collection[str]) -> Callable[[Sequence[Any]], None]:
     """Return what a click does: a block is opened, a layer comes into focus."""
 
     def picked(values: Sequence[Any]) -> None:
         name = str(values[0])
-        is_block = name in folded.values() and name not in folded
-        url_state.put("block" if is_block else "layer", name)
+        url_state.put("layer" if name in layers else "block", name)
 
     return picked
 
@@ -154,15 +160,15 @@ def _view(
         criterion,
         focus.metric_of(run),
         _tolerance(run),
-        focus.layer_of(points),
+        focus.layer_of(session.points(run)),
         url_state.value("layers"),
         url_state.value("block"),
         url_state.value("reach"),
         session.inventory(run) is None,
         focus.stamp(other),
     )
-    file_name = f"{view}-{run.run_id}"
-    charts.show(figure, key=f"curves_{view}", on_pick=_pick(folded), file_name=file_name)
+    file_name, every = f"{view}-{run.run_id}", set(session.points(run)["layer"])
+    charts.show(figure, key=f"curves_{view}", on_pick=_pick(every), file_name=file_name)
     text = _explanation(run, points, other, folded)
     if view in ("Curves", "Matrix") and focus.metric_of(run) == DROP:
         charts.reach_switch(text)
@@ -199,6 +205,8 @@ def _explanation(
             else "Rank 1 tolerates most. Groups whose intervals overlap are tied: they share ranks."
         )
         return f"Tolerated: the largest fraction that costs no more than the tolerance. {rows}"
+    if view == "Map":
+        return network.EXPLANATION
     return (
         "Height: the share of the parameters that removing the whole group saves, with the weights "
         "that read it; area of a bubble: likewise its share of the MACs. Neighbours share weights, "
@@ -250,6 +258,17 @@ def _figure(
     if view == "Ranking":
         complete = add_not_prunable(table, _reasons(run))
         return figures.ranking(complete, criterion=criterion, theme=theme)
+    if view == "Map":
+        # The whole network, also where the other views show a part of it.
+        every = session.tolerated(run, tolerance=accepted)
+        rows = every[every["criterion"] == criterion]
+        return network.figure(
+            session.inventory(run),
+            session.groups(run),
+            dict(zip(rows["layer"], rows["tolerated"], strict=True)),
+            focus=focus.layer_of(session.points(run)),
+            label="tolerated",
+        )
     return figures.opportunity(table, criterion=criterion, sizes=session.groups(run), theme=theme)
 
 

@@ -2,42 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
 from analysis import allocation, plans
-from analysis.allocation import GOALS, STRATEGIES, budgets
+from analysis.allocation import GOALS, STRATEGIES
 from analysis.evaluation import LoadedSubject
 from analysis.plans import USUAL, require_fit, rounded
 from analysis.records import Plan, Recipe
 from analysis.sentences import capital
 from analysis.shrinking import Order
-from analysis.tasks import Words
-from pages.components.plan import goal
+from pages.components.plan import goal, options
 from pages.components.state import Session, plan_state, tolerance
 from pages.components.widgets import formatting, problem
 from pruners.errors import PruneScopeError
 
 MESSAGE = "plan_message"
+TOLERANCE = "tolerance"
 
 
 def draw(current: Session, subject: LoadedSubject, plan: Plan, points: pd.DataFrame) -> None:
     """Draw the bar of actions above the table."""
+    task = current.chosen.task
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="bottom"):
-            tolerance.ask(
-                current.chosen.task, width=108, help="per layer that the table marks as tolerated."
-            )
             name = st.selectbox(
                 "Fill by",
                 strategies(points),
                 format_func=lambda item: STRATEGIES.get(item).label,
                 key="plan_strategy",
-                width=140,
+                width=130,
                 help="\n\n".join(f"**{item.label}**: {item.help}" for item in STRATEGIES),
                 persist_state="session",
             )
-            target, amount = _target(name, tolerance.words_of(current.chosen.task))
+            target, amount = _target(name, task)
             multiple = _multiple(plan)
             best = st.toggle(
                 "Best criteria",
@@ -47,20 +48,25 @@ def draw(current: Session, subject: LoadedSubject, plan: Plan, points: pd.DataFr
                 persist_state="session",
                 width="content",
             )
+            extra = options.ask(name, target, task)
             if st.button("Fill", icon=":material/auto_fix_high:", key="plan_fill", type="primary"):
-                recipe = _recipe(target, amount, best=best, multiple=multiple)
+                recipe = _recipe(target, amount, extra, best=best, multiple=multiple)
                 if STRATEGIES.get(name).measures:
                     # It takes a minute: a job, as from a goal.
                     goal.start(Order(subject=plan.subject, recipe=recipe, plan=plan))
                 else:
                     _fill(subject, plan, name, recipe, points)
             _more(subject, plan, multiple)
+        if extra:
+            st.caption(f":material/tune: Also asked of the fill: {options.said(extra)}.")
         _message()
     if points.empty:
         st.caption(
             ":material/info: No measured run for this subject: a uniform plan works, "
             "marked as not predicted. Live accuracy is measured all the same."
         )
+    if target != TOLERANCE:
+        tolerance.ask(task, width=150, help="per layer that the table marks as tolerated.")
 
 
 def strategies(points: pd.DataFrame) -> list[str]:
@@ -68,31 +74,34 @@ def strategies(points: pd.DataFrame) -> list[str]:
     return [entry.name for entry in STRATEGIES if not points.empty or "points" not in entry.needs]
 
 
-def _target(strategy: str, words: Words) -> tuple[str, float]:
-    needs = STRATEGIES.get(strategy).needs
-    options = [item.name for item in GOALS if item.name in needs]
-    if "budgets" in needs:
-        # Drops are predicted from points, or measured.
-        is_known = "points" in needs or STRATEGIES.get(strategy).measures
-        options += [item.name for item in budgets() if is_known or not item.is_drop]
+def _target(strategy: str, task: str) -> tuple[str, float]:
+    """Ask what is to be reached; a tolerance is the one that the whole page goes by."""
+    found = options.targets(strategy)
     target = st.selectbox(
         "To reach",
-        options,
+        found,
         format_func=lambda name: GOALS.get(name).label,
         key=f"plan_target_{strategy}",
-        width=155,
+        width=148,
         persist_state="session",
     )
-    level = GOALS.get(target)
-    scale = words.drop_scale if level.is_drop else 100.0
+    if target == TOLERANCE:
+        tolerance.ask(
+            task,
+            width=132,
+            help="per layer alone: what Fill removes up to, and the table marks as tolerated.",
+        )
+        return target, tolerance.accepted(task)
+    scale, unit = options.scale_of(target, task)
+    is_drop = GOALS.get(target).is_drop
     amount = st.number_input(
-        words.drop_unit or "Drop" if level.is_drop else "%",
+        f"{GOALS.get(target).label} ({unit})",
         min_value=0.0,
         max_value=100.0,
-        value=scale * level.usual,
-        step=0.25 if level.is_drop else 5.0,
+        value=scale * GOALS.get(target).usual,
+        step=0.25 if is_drop else 5.0,
         key=f"plan_amount_{target}",
-        width=95,
+        width=150,
         persist_state="session",
     )
     return target, float(amount) / scale
@@ -115,13 +124,18 @@ def _multiple(plan: Plan) -> int:
     return int(chosen) if possible else 1
 
 
-def _recipe(target: str, amount: float, *, best: bool, multiple: int) -> Recipe:
+def _recipe(
+    target: str, amount: float, extra: Mapping[str, Any], *, best: bool, multiple: int
+) -> Recipe:
+    asked = dict(extra)
+    also = asked.pop("budgets", ())
     return Recipe(
         ratio=amount if target == "ratio" else None,
-        tolerance=amount if target == "tolerance" else None,
-        budgets=(f"{target}={amount}",) if GOALS.get(target).words else (),
+        tolerance=amount if target == TOLERANCE else None,
+        budgets=(f"{target}={amount}", *also) if GOALS.get(target).words else (),
         criteria=allocation.BEST if best else allocation.FIXED,
         round_to=multiple,
+        **asked,
     )
 
 

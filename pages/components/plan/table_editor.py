@@ -1,155 +1,178 @@
-"""The plan's table: ratio, criterion and lock editable per layer."""
+"""The plan's table: ratio, criterion and lock editable per layer.
+
+The table is a component of its own. Streamlit's grid closes the editor of a cell without its value
+where Enter arrives before the browser has come round to the last digit's timer, as on a busy
+machine. Here a row is a plain field, and an edit is sent with all later ones until the server has
+said that it has it (`table.js`).
+"""
 
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from analysis.curves import sparklines
-from analysis.records import Plan
+from analysis.curves import GroupSize, blocks_of, plan_sizes, sparklines
+from analysis.records import Inventory, Plan
 from analysis.tasks import Words
 from pages.components.state import Session, plan_state, tolerance, url_state
 from pages.components.widgets import formatting
-from pruners.criteria import CRITERIA
+from pruners.criteria import CRITERIA, label_of
 from pruners.granularity import parse
 
+HERE = Path(__file__).parent
+KEY = "plan_table"
 ROWS = 14
 
+_component = st.components.v2.component(
+    "prunescope_plan_table",
+    html='<div class="plan"></div>',
+    css=(HERE / "table.css").read_text(encoding="utf-8"),
+    js=(HERE / "table.js").read_text(encoding="utf-8"),
+)
 
-def draw(plan: Plan, table: pd.DataFrame, points: pd.DataFrame, current: Session) -> None:
-    """Draw the table; each edit becomes one undoable step."""
+
+def draw(
+    plan: Plan, table: pd.DataFrame, points: pd.DataFrame, current: Session, inventory: Inventory
+) -> None:
+    """Draw the table; what arrives of edits at once becomes one undoable step."""
     if table.empty:
         st.info("This model has nothing to prune at this granularity.", icon=":material/info:")
         return
-    shown = _shown(table, points, tolerance.words_of(plan.subject.task))
-    key = f"plan_{plan_state.revision()}"
-    st.data_editor(
-        shown,
-        key=key,
-        hide_index=True,
-        num_rows="fixed",
-        height="content" if len(shown) <= ROWS else 560,
-        on_change=_edited,
-        args=(key, table["key"].tolist()),
-        disabled=[str(name) for name in shown if name not in ("ratio", "criterion", "locked")],
-        column_config=_columns(table, current),
-        alt="Ratio and criterion of each layer of the plan",
+    words = tolerance.words_of(plan.subject.task)
+    _component(
+        key=KEY,
+        data={
+            "rows": rows_of(table, points, words, plan_sizes(plan, inventory)),
+            "criteria": _offered(table, current),
+            "applied": plan_state.last_edit(),
+            "focus": url_state.value("layer"),
+        },
+        on_edits_change=_edited,
+        on_focus_change=_focused,
     )
 
 
 def preview(table: pd.DataFrame, points: pd.DataFrame, current: Session) -> None:
     """Draw the table to look at."""
-    shown = _shown(table, points, tolerance.words_of(current.chosen.task))
+    rows = pd.DataFrame(rows_of(table, points, tolerance.words_of(current.chosen.task), {}))
+    shown = rows[["layer", "curve", "ratio", "criterion", "achieved", "tolerated", "drop", "note"]]
+    share = st.column_config.NumberColumn(format="%.2f %%")
     st.dataframe(
         shown,
         hide_index=True,
         height="content" if len(shown) <= ROWS else 560,
-        column_config=_columns(table, current),
+        column_config={
+            "layer": st.column_config.TextColumn("Layer", pinned=True),
+            "curve": st.column_config.LineChartColumn("Curve", width="small"),
+            "ratio": st.column_config.NumberColumn("Ratio (%)", format="%.2f"),
+            "criterion": "Criterion",
+            "achieved": share,
+            "tolerated": share,
+            "drop": "Drop alone",
+            "note": "Note",
+        },
         alt="Ratio and criterion of each layer of the saved plan",
         key="plan_preview",
     )
 
 
-def _shown(table: pd.DataFrame, points: pd.DataFrame, words: Words) -> pd.DataFrame:
+def rows_of(
+    table: pd.DataFrame, points: pd.DataFrame, words: Words, sizes: dict[str, GroupSize]
+) -> list[dict[str, Any]]:
+    """Return the rows as they are shown: shares in percent, texts formatted, None if unknown.
+
+    Args:
+        table: What `plan_table` returned.
+        points: The points of the open run.
+        words: How the task writes a drop.
+        sizes: What each row's group takes of the model, by the key of the row.
+    """
     lines = {
         name: sparklines(points, criterion=name, scale=words.drop_scale)
         for name in table["criterion"].unique()
     }
-    return pd.DataFrame(
-        {
-            "locked": table["locked"],
-            "layer": table["layer"],
-            "curve": [
-                lines[criterion].get(layer, [])
-                for criterion, layer in zip(table["criterion"], table["layer"], strict=True)
-            ],
-            "ratio": (table["ratio"] * 100).round(2),
-            "criterion": table["criterion"],
-            "achieved": table["achieved"] * 100,
-            "tolerated": table["tolerated"] * 100,
-            "stay": [
-                f"{formatting.thousands(kept)} of {formatting.thousands(total)}"
-                for kept, total in zip(table["kept"], table["total"], strict=True)
-            ],
-            "drop": [
-                _drop(row["drop"], row["drop_low"], row["drop_high"], words)
-                for row in table.to_dict("records")
-            ],
-            "note": table["note"],
-        }
-    )
+    blocks = blocks_of(table["layer"].tolist())
+    found = []
+    for row in table.to_dict("records"):
+        drop, interval = _drop(row["drop"], row["drop_low"], row["drop_high"], words)
+        size = sizes.get(row["key"])
+        found.append(
+            {
+                "key": row["key"],
+                "layer": row["layer"],
+                "block": blocks[row["layer"]],
+                "locked": bool(row["locked"]),
+                "curve": lines[row["criterion"]].get(row["layer"], []),
+                "ratio": round(row["ratio"] * 100, 2),
+                "criterion": row["criterion"],
+                "achieved": round(row["achieved"] * 100, 2),
+                "tolerated": _known(row["tolerated"] * 100),
+                "kept": int(row["kept"]),
+                "total": int(row["total"]),
+                "stay": f"{formatting.thousands(row['kept'])} of "
+                f"{formatting.thousands(row['total'])} stay",
+                "takes": None if size is None else round(size.params * 100, 4),
+                "loss": _known(row["drop"]),
+                "drop": drop,
+                "interval": interval,
+                "note": row["note"],
+            }
+        )
+    return found
 
 
-def _drop(drop: float, low: float, high: float, words: Words) -> str:
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else round(float(value), 6)
+
+
+def _drop(drop: float, low: float, high: float, words: Words) -> tuple[str, str]:
     if math.isnan(drop):
-        return "not measured"
+        return "not measured", ""
     if low == high == 0:
-        return formatting.DASH
-    return f"{formatting.drop(drop, words)} ({formatting.drop_range(low, high, words)})"
+        return formatting.DASH, ""
+    return formatting.drop(drop, words), formatting.drop_range(low, high, words)
 
 
-def _columns(table: pd.DataFrame, current: Session) -> dict[str, Any]:
+def _offered(table: pd.DataFrame, current: Session) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return the criteria by heading, those with curves first, each with its label."""
     kinds = {parse(name).kind for name in table["granularity"]}
-    offered = [entry.name for entry in CRITERIA if kinds <= entry.granularities]
-    measured = list(current.run.spec.criteria) if current.run is not None else []
-    # Measured criteria first; sorting is stable.
-    offered = sorted(offered, key=lambda name: name not in measured)
-    return {
-        "locked": st.column_config.CheckboxColumn(
-            "Lock", help="Fills and bulk edits leave locked layers alone.", width=76
-        ),
-        "layer": st.column_config.TextColumn("Layer", pinned=True),
-        "curve": st.column_config.LineChartColumn(
-            "Curve", width="small", help="Measured drop by this row's criterion."
-        ),
-        "ratio": st.column_config.NumberColumn(
-            "Ratio (%)",
-            min_value=0.0,
-            max_value=100.0,
-            step=0.5,
-            format="%.2f",
-            required=True,
-            help="Fraction to remove, of the original. Double-click to edit.",
-        ),
-        "criterion": st.column_config.SelectboxColumn(
-            "Criterion", options=offered, required=True, help="Which channels go first."
-        ),
-        "achieved": st.column_config.NumberColumn(
-            "Achieved",
-            format="%.1f %%",
-            help="Of the units, after rounding to whole ones or to a multiple.",
-        ),
-        "tolerated": st.column_config.ProgressColumn(
-            "Tolerated",
-            format="%.1f %%",
-            min_value=0,
-            max_value=100,
-            help="Largest measured ratio within the tolerance, by this row's criterion.",
-        ),
-        "stay": "Units that stay",
-        "drop": st.column_config.TextColumn(
-            "Drop alone",
-            width=200,
-            help="What this layer costs when it is pruned alone, with its interval.",
-        ),
-        "note": st.column_config.TextColumn("Note", width="medium"),
+    names = [entry.name for entry in CRITERIA if kinds <= entry.granularities]
+    names += [name for name in table["criterion"].unique() if name not in names]
+    measured = set(current.run.spec.criteria) if current.run is not None else set()
+    parts = {
+        "Measured": [name for name in names if name in measured],
+        "Not measured": [name for name in names if name not in measured],
     }
+    return [
+        (title, [(name, label_of(name)) for name in items])
+        for title, items in parts.items()
+        if items
+    ]
 
 
-def _edited(key: str, keys: list[str]) -> None:
-    plan = plan_state.present()
-    assert plan is not None
-    rows = st.session_state[key]["edited_rows"]
-    changed = plan_state.edited(plan, keys, rows)
+def _edited() -> None:
+    plan, sent = plan_state.present(), st.session_state[KEY].get("edits")
+    if plan is None or not sent:
+        return
+    changed = plan_state.edited(plan, sent)
     names = [
         entry.layer
         for entry, old in zip(changed.entries, plan.entries, strict=True)
         if entry != old
     ]
-    plan_state.do(changed, action=f"edit {formatting.listed(names)}", from_table=True)
+    if not names:
+        return
+    plan_state.do(changed, action=f"edit {formatting.listed(names)}")
     if len(names) == 1:
         # What is below the table follows the hand.
         url_state.put("layer", names[0])
+
+
+def _focused() -> None:
+    layer = st.session_state[KEY].get("focus")
+    if layer:
+        url_state.put("layer", str(layer))

@@ -9,7 +9,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from analysis import figures, plans
-from analysis.curves import columns, tolerated
+from analysis.curves import columns, plan_sizes, tolerated
 from analysis.evaluation import LoadedSubject
 from analysis.plans import Curves, Prediction, plan_table, pruned_entries
 from analysis.prediction import Forecaster
@@ -18,7 +18,16 @@ from analysis.repairs import NO_REPAIR
 from analysis.snippets import take_plan
 from pages.components.plan import fill, goal, live, repair, table_editor
 from pages.components.state import Session, plan_state, session, subjects, tolerance, url_state
-from pages.components.widgets import charts, code, formatting, guarded, no_labels, ribbon, size_card
+from pages.components.widgets import (
+    charts,
+    code,
+    formatting,
+    guarded,
+    network,
+    no_labels,
+    ribbon,
+    size_card,
+)
 
 NO_POINTS = pd.DataFrame(columns=list(columns()))
 
@@ -50,8 +59,9 @@ def draw(current: Session) -> None:
     slot, note = _cards(subject, plan, predicted, curves.repair)
     fill.draw(current, subject, plan, curves.points)
     table = plan_table(plan, curves.envelopes, curves.limits, tolerance=_tolerance(current))
-    table_editor.draw(plan, table, curves.points, current)
+    table_editor.draw(plan, table, curves.points, current, subject.prepared.inventory)
     _details(current, plan, curves.points, table)
+    _map(subject, plan, table)
     if subject.prepared.subject.evaluation is not None:
         with guarded("The plan cannot be measured"):
             live.stream(subject, plan, slot, note, _raw(predicted))
@@ -265,15 +275,31 @@ def _details(current: Session, plan: Plan, points: pd.DataFrame, table: pd.DataF
             )
 
 
+def _map(subject: LoadedSubject, plan: Plan, table: pd.DataFrame) -> None:
+    """Draw the network with what the plan removes of each group."""
+    sizes = plan_sizes(plan, subject.prepared.inventory)
+    by_key = dict(zip(table["key"], table["layer"], strict=True))
+    with st.expander("Network map", icon=":material/account_tree:", key="plan_map_box"):
+        network.draw(
+            subject.prepared.inventory,
+            {by_key[key]: size for key, size in sizes.items()},
+            dict(zip(table["layer"], table["achieved"], strict=True)),
+            focus=str(url_state.value("layer") or ""),
+            label="removed",
+            key="plan_map",
+        )
+
+
 def _focus_slider(plan: Plan, key: str, ratio: float) -> None:
     # The revision lets fills and undo move the slider, which otherwise keeps its own value.
-    widget = f"plan_slider_{key}_{round(ratio * 1000)}_{plan_state.revision()}"
+    widget = f"plan_slider_{key}_{plan_state.revision()}"
     st.slider(
         "Ratio removed (%)",
         0.0,
         100.0,
-        value=round(ratio * 100, 1),
+        value=round(ratio * 100, 2),
         step=0.5,
+        format="%.2f",
         key=widget,
         on_change=_slide,
         args=(key, widget),
@@ -289,12 +315,12 @@ def _slide(key: str, widget: str) -> None:
 
 def _focus_line(row: pd.Series) -> str:
     parts = [
-        f"Achieved {formatting.percent(row['achieved'], digits=1)}: "
+        f"Achieved {formatting.percent(row['achieved'])}: "
         f"{formatting.thousands(int(row['kept']))} of "
         f"{formatting.thousands(int(row['total']))} stay."
     ]
     if pd.notna(row["tolerated"]):
-        parts.append(f"Tolerated {formatting.percent(row['tolerated'], digits=1)}.")
+        parts.append(f"Tolerated {formatting.percent(row['tolerated'])}.")
     if row["note"]:
         parts.append(f":orange[:material/warning:] {row['note']}.")
     return " ".join(parts)

@@ -5,33 +5,24 @@ from __future__ import annotations
 import streamlit as st
 import torch
 
-from analysis import figures
 from analysis.evaluation import LoadedSubject, Sample
-from pages.components.widgets import formatting
-
-WIDTH = 96
+from pages.components.widgets import formatting, pictures
 
 
 def draw(subject: LoadedSubject) -> None:
     """Draw a few samples with label and answer; nothing where inputs are no pictures."""
     samples = subject.samples
-    drawn = [figures.thumbnail(item.inputs.numpy(), pixels=WIDTH) for item in samples]
-    pictures = [picture for picture in drawn if picture is not None]
-    if not samples or len(pictures) < len(samples):
+    above = st.container()
+    if not pictures.show([item.inputs for item in samples], [_said(item) for item in samples]):
         return
     inputs = torch.stack([item.inputs for item in samples])
     shape = " x ".join(str(size) for size in inputs.shape[1:])
-    st.subheader("What the network is fed", anchor=False)
-    st.caption(
+    above.subheader("What the network is fed", anchor=False)
+    above.caption(
         f"{shape}, values {inputs.min():.2f} to {inputs.max():.2f}, mean {inputs.mean():.2f}, "
         f"spread {inputs.std():.2f}. Drawn on one scale for all data: without the right mean and "
         "std, pictures are pale, or flat black and white."
     )
-    with st.container(horizontal=True, gap="small"):
-        for item, picture in zip(samples, pictures, strict=True):
-            with st.container(width=WIDTH + 8, gap="xsmall"):
-                st.image(picture, width=WIDTH)
-                st.markdown(_said(item))
 
 
 def _said(item: Sample) -> str:

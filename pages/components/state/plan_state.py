@@ -1,8 +1,4 @@
-"""The plan that a session edits: history with undo, kept in the session and saved by id.
-
-A table editor keeps a person's pending edits over new data. Its key therefore carries a revision
-that rises with every change that did not come from the table itself: fills, undo, another plan.
-"""
+"""The plan that a session edits: history with undo, kept in the session and saved by id."""
 
 from __future__ import annotations
 
@@ -24,6 +20,7 @@ from pruners.errors import PruneScopeError
 
 HISTORY = "plan_history"
 REVISION = "plan_revision"
+LAST_EDIT = "plan_last_edit"
 
 
 def history() -> History | None:
@@ -38,22 +35,22 @@ def present() -> Plan | None:
 
 
 def revision() -> int:
-    """Return the number of changes that did not come from the table."""
+    """Return the number of changes of the plan, by which fields see that theirs is outdated."""
     return int(st.session_state.get(REVISION, 0))
 
 
 def begin(plan: Plan, *, action: str = "start") -> None:
     """Start a history with a plan."""
-    _store(History.start(plan, action=action), from_table=False)
+    _store(History.start(plan, action=action))
 
 
-def do(plan: Plan, *, action: str, from_table: bool = False) -> None:
+def do(plan: Plan, *, action: str) -> None:
     """Make a plan the present one, undoable."""
     past = history()
     if past is None:
         begin(plan, action=action)
     else:
-        _store(past.do(plan, action=action), from_table=from_table)
+        _store(past.do(plan, action=action))
 
 
 def leave() -> None:
@@ -65,20 +62,19 @@ def undo() -> None:
     """Take the last action back."""
     past = history()
     if past is not None:
-        _store(past.undo(), from_table=False)
+        _store(past.undo())
 
 
 def redo() -> None:
     """Bring back what was taken back."""
     past = history()
     if past is not None:
-        _store(past.redo(), from_table=False)
+        _store(past.redo())
 
 
-def _store(new: History, *, from_table: bool) -> None:
+def _store(new: History) -> None:
     st.session_state[HISTORY] = new
-    if not from_table:
-        st.session_state[REVISION] = revision() + 1
+    st.session_state[REVISION] = revision() + 1
     # A plan that came by link belongs to somebody else: the first edit makes a plan of one's own.
     own = value("plan") if st.session_state.get(OWN_PLAN) == value("plan") else None
     saved = store().plans.save(new.plan, plan_id=own, **_left(new.plan))
@@ -212,23 +208,40 @@ def _default_granularity(prepared: PreparedSubject) -> str:
     return "channel" if prepared.structure is not None else "element"
 
 
-def edited(plan: Plan, keys: list[str], rows: Mapping[int, Mapping[str, Any]]) -> Plan:
-    """Apply what the table's editor reports to a plan.
+def last_edit() -> dict[str, Any] | None:
+    """Return which edit of which table was applied last; None before the first."""
+    return st.session_state.get(LAST_EDIT)
+
+
+def edited(plan: Plan, sent: Mapping[str, Any]) -> Plan:
+    """Apply the edits of a table to a plan, each one once.
+
+    A table sends an edit again and again until it sees it in `last_edit`.
 
     Args:
         plan: The present plan.
-        keys: Entry of each row.
-        rows: Changed cells by row number and column.
+        sent: ``client``, the table's own name, and ``items``: ``number`` (rising), ``key`` of the
+            entry, ``field`` and ``value``.
     """
-    for number, cells in rows.items():
-        key = keys[int(number)]
-        if cells.get("ratio") is not None:
-            plan = plans.set_ratio(plan, key, float(cells["ratio"]) / 100)
-        if cells.get("criterion") is not None:
-            plan = plans.set_criterion(plan, key, str(cells["criterion"]))
-        if cells.get("locked") is not None:
-            plan = plans.lock(plan, key, locked=bool(cells["locked"]))
+    client, known = sent["client"], last_edit()
+    last = int(known["number"]) if known is not None and known["client"] == client else 0
+    names = {entry.name for entry in plan.entries}
+    for item in sorted(sent["items"], key=lambda item: int(item["number"])):
+        if int(item["number"]) <= last:
+            continue
+        last = int(item["number"])
+        if item["key"] in names:
+            plan = _changed(plan, item["key"], item["field"], item["value"])
+    st.session_state[LAST_EDIT] = {"client": client, "number": last}
     return plan
+
+
+def _changed(plan: Plan, key: str, field: str, value: Any) -> Plan:
+    if field == "ratio":
+        return plans.set_ratio(plan, key, float(value) / 100)
+    if field == "criterion":
+        return plans.set_criterion(plan, key, str(value))
+    return plans.lock(plan, key, locked=bool(value))
 
 
 def is_for(plan: Plan, current: Session) -> bool:

@@ -23,6 +23,7 @@ PREFIX = "address_"
 SUBJECT = "address_subject"
 # How far charts of drops reach.
 REACHES = ("near the tolerance", "whole range")
+CURVE_VIEWS = ("Curves", "Matrix", "Ranking", "Map", "Opportunities")
 COMPARE_VIEWS = ("Best or tied", "Layer by layer", "Removed channels")
 
 
@@ -67,7 +68,7 @@ PARAMETERS: Mapping[str, Parameter] = {
     "criterion": Parameter(None, str),
     "layer": Parameter(None, str),
     "beside": Parameter(None, str),
-    "view": Parameter("Curves", _one_of(("Curves", "Matrix", "Ranking", "Opportunities"))),
+    "view": Parameter("Curves", _one_of(CURVE_VIEWS)),
     "axis": Parameter("achieved", _one_of(("achieved", "asked"))),
     "layers": Parameter("", str),
     "block": Parameter("", str),

@@ -1,4 +1,4 @@
-from . import charts, code, formatting, job, run_state, variant_switch
+from . import answers, charts, code, formatting, job, network, pictures, run_state, variant_switch
 from .cards import size_card
 from .charts import theme
 from .page_registry import PAGES, Page, go, sections
@@ -7,6 +7,7 @@ from .states import empty, guarded, no_labels, no_subject, problem, refreshed, r
 __all__ = [
     "PAGES",
     "Page",
+    "answers",
     "charts",
     "code",
     "empty",
@@ -14,8 +15,10 @@ __all__ = [
     "go",
     "guarded",
     "job",
+    "network",
     "no_labels",
     "no_subject",
+    "pictures",
     "problem",
     "refreshed",
     "ribbon",

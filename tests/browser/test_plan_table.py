@@ -1,0 +1,70 @@
+"""The plan's table under fast hands, beside a busy machine."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Locator, Page
+
+from analysis.store.store import Store
+from tests.browser.conftest import Server
+from tests.browser.test_main_job import parameter, wait_for
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
+
+# Milliseconds between two keys.
+PACE = 100
+EDITS = 50
+
+
+@contextlib.contextmanager
+def busy_machine() -> Iterator[None]:
+    """Keep all processors busy, as another user's sweep does."""
+    burners = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        for _ in range(os.cpu_count() or 2)
+    ]
+    try:
+        yield
+    finally:
+        for burner in burners:
+            burner.kill()
+            burner.wait()
+
+
+def type_column(first: Locator, values: list[str]) -> None:
+    """Type one value after the other, without a pause."""
+    first.focus()
+    for value in values:
+        for key in [*value, "Enter"]:
+            first.page.keyboard.press(key)
+            first.page.wait_for_timeout(PACE)
+
+
+def test_no_edit_of_the_table_is_lost(page: Page, server: Server) -> None:
+    """Fault 10 of the pages: of values typed row after row, up to half vanished without a word."""
+    store = Store(server.workspace)
+    page.goto(f"{server.url}/Plan?model=sample:resnet20&data=sample:fashion-mnist&samples=250")
+    fields = page.get_by_role("textbox", name=re.compile("^Ratio of (?!all)"))
+    fields.first.wait_for()
+    plan_id, rows = parameter(page, "plan"), fields.count()
+
+    def has(wanted: list[float]) -> bool:
+        entries = store.plans.get(plan_id).entries
+        return [round(entry.ratio * 100, 6) for entry in entries] == wanted
+
+    wanted = [0.0] * rows
+    with busy_machine():
+        for done in range(0, EDITS, rows):
+            typed = [str((done + row) % 9 + 1) for row in range(min(rows, EDITS - done))]
+            wanted[: len(typed)] = map(float, typed)
+            type_column(fields.first, typed)
+            wait_for(functools.partial(has, wanted), f"all of {wanted}", seconds=20)
+            assert [float(fields.nth(row).input_value()) for row in range(rows)] == wanted
