@@ -244,7 +244,7 @@ PLAN_OPTIONS = Registry(
             help="With which a search holds a drop, from 0.5 up to but not 1",
             metavar="X",
             type=float,
-            default=0.8,
+            default=0.9,
         ),
     ),
 )

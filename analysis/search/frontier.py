@@ -10,7 +10,7 @@ from pathlib import Path
 from analysis.edits import PreparedSubject
 from analysis.measuring import Cancel, Slices, measure
 from analysis.plans import meter, removed_model, resolve
-from analysis.records import Plan, Record, Sums
+from analysis.records import Plan, Sums
 from analysis.recovery import recovered_model, repaired_plan
 from analysis.repairs import NO_REPAIR
 from analysis.search.records import LEVELS, Aim, SearchUpdate
@@ -21,7 +21,7 @@ PLAN = "plan"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FrontierPoint(Record):
+class FrontierPoint:
     """A plan of a trade-off, measured on the evaluation data.
 
     Attributes:

@@ -49,7 +49,7 @@ class Aim:
     """
 
     recipe: Recipe
-    confidence: Share = 0.8
+    confidence: Share = 0.9
     measure: str = "macs"
     criteria: tuple[str, ...] = CRITERIA
     trials: Count = TRIALS

@@ -1,5 +1,5 @@
 from .jobs import Jobs
-from .records import ANSWER, TRADE_OFF, Job, Order
+from .records import ANSWER, TRADE_OFF, Job, Order, missed_drop
 from .steps import opened
 
 __all__ = [
@@ -8,5 +8,6 @@ __all__ = [
     "Jobs",
     "Order",
     "TRADE_OFF",
+    "missed_drop",
     "opened",
 ]

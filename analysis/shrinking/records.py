@@ -8,12 +8,14 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from analysis.allocation import parse_budgets
 from analysis.records import (
     DONE,
     LIVE_STATES,
     QUEUED,
     Count,
     Document,
+    Evaluation,
     Plan,
     Progress,
     Recipe,
@@ -121,3 +123,12 @@ class Job(Document):
     def seconds(self) -> float:
         """Wall time from its start to its last sign of life."""
         return max(0.0, (time.time() if self.is_live else self.changed) - self.started)
+
+
+def missed_drop(recipe: Recipe, found: Evaluation) -> float | None:
+    """Return the drop that was asked for, if untouched samples show a larger one; else None.
+
+    A search compares many plans on the same samples, so it takes some for better than they are.
+    """
+    asked = [item.limit for item in parse_budgets(recipe.budgets) if item.is_drop]
+    return min(asked) if asked and found.removed.drop > min(asked) else None

@@ -85,7 +85,13 @@ def shrink(
     if as_json:
         print_json(_result(plan, found, seconds))
         return 0
-    print_evaluation("Smaller model", found, prepared.subject.task.words)
+    words = prepared.subject.task.words
+    print_evaluation("Smaller model", found, words)
+    if (missed := shrinking.missed_drop(recipe, found)) is not None:
+        say(
+            f"It loses more than the {words.drop(missed)} that were asked for, which held on the "
+            "samples of the search: ask for a little less, or give it more --trials."
+        )
     for path, what in ((out, "Plan"), (export, "Model")):
         if path is not None:
             say(f"{what} written to {path}")

@@ -9,7 +9,7 @@ import streamlit as st
 from analysis.records import Evaluation
 from analysis.repairs import NO_REPAIR
 from analysis.sentences import capital
-from analysis.shrinking import Job
+from analysis.shrinking import Job, missed_drop
 from analysis.tasks import Words
 from pages.components.state import Session, evaluations, plan_state, session, tolerance, url_state
 from pages.components.widgets import formatting, go, size_card
@@ -28,10 +28,17 @@ def draw(current: Session, job: Job, *, again: Callable[[], None]) -> None:
     words = tolerance.words_of(job.order.subject.task)
     title = formatting.escaped(formatting.title_of_subject(job.order.subject))
     how = "" if found.repair == NO_REPAIR else f", repaired by {found.repair} without training"
+    missed = missed_drop(job.order.recipe, found)
+    sign = ":orange[:material/warning:]" if missed else ":green[:material/check_circle:]"
     st.markdown(
-        f":green[:material/check_circle:] **A smaller {title}**{how}. Measured on "
+        f"{sign} **A smaller {title}**{how}. Measured on "
         f"{formatting.plural(found.samples, 'sample')} that the search did not see."
     )
+    if missed is not None:
+        st.markdown(
+            f"There it loses more than the {formatting.drop(missed, words)} that were asked for, "
+            "which held on the samples of the search. Ask for a little less, or search longer."
+        )
     _cards(found, words)
     worst = _worst(found)
     if worst:
