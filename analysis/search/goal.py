@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -54,14 +55,27 @@ class Goal:
             for budget in self.sizes
         )
 
-    def holds(self, scored: Scored) -> bool:
-        """Return whether the drop of a plan is at most what is accepted, with confidence."""
+    def holds(self, scored: Scored, others: Iterable[tuple[float, float]] = ()) -> bool:
+        """Return whether the drop of a plan is at most what is accepted, with confidence.
+
+        Of many plans that are measured on the same samples some lose little there by luck. Their
+        distance from the dense outputs is not so lucky: what plans lose for their distance, all
+        together, has to say the same.
+
+        Args:
+            scored: The plan, measured to the end.
+            others: Distance and drop of other plans that were measured to the end.
+        """
         if self.max_drop is None:
             return True
+        task, limit = self.prepared.subject.task, self.max_drop + 1e-12
         # The upper end of a two-sided interval of 1 - 2a leaves a above it.
         level = 2 * self.confidence - 1
-        found = self.prepared.subject.task.drop_interval(scored.sums, level)
-        return found.high <= self.max_drop + 1e-12
+        if task.drop_interval(scored.sums, level).high > limit:
+            return False
+        known = [*others, (scored.cost, task.drop(scored.sums))]
+        costs, drops = (sum(column) for column in zip(*known, strict=True))
+        return bool(costs <= 0 or scored.cost * drops / costs <= limit)
 
 
 def goal_of(prepared: PreparedSubject, start: Plan, aim: Aim) -> Goal:

@@ -194,7 +194,9 @@ class Search:
         shift = scored.costs - self._best.costs
         error = float(shift.std() / len(shift) ** 0.5)
         self._beliefs.learn(trade.change, float(shift.mean()), error)
-        holds = self._goal.holds(scored)
+        whole = scored.sums.samples
+        others = [(item.cost, item.drop) for item in self._tried if item.samples == whole]
+        holds = self._goal.holds(scored, others)
         self._tried.append(self._note(scored, "smaller", accepted=holds))
         self._state = dataclasses.replace(self._state, trials=self._state.trials + 1)
         if holds:

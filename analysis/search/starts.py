@@ -45,6 +45,8 @@ def starts(goal: Goal, points: pd.DataFrame, judge: Judge, cancel: Cancel) -> It
     sizes = goal.sizes or (Budget(goal.measure, MIDDLE),)
     best: Scored | None = None
     strategy, reasons = "", []
+    seen: list[tuple[float, float]] = []
+    drop = goal.prepared.subject.task.drop
     for name in _measurable():
         if cancel():
             return
@@ -56,12 +58,13 @@ def starts(goal: Goal, points: pd.DataFrame, judge: Judge, cancel: Cancel) -> It
         is_best = best is None or scored.cost < best.cost
         if is_best:
             best, strategy = scored, name
-        is_answer = is_best and (goal.max_drop is None or goal.holds(scored))
+        is_answer = is_best and (goal.max_drop is None or goal.holds(scored, seen))
+        seen.append((scored.cost, drop(scored.sums)))
         yield Start(scored, name, is_answer)
     if best is None:
         raise InputError(reasons[0] if reasons else "no strategy finds a plan")
     if goal.max_drop is not None:
-        yield from _smallest(goal, points, judge, strategy, best, cancel)
+        yield from _smallest(goal, points, judge, strategy, best, seen, cancel)
 
 
 def _measurable() -> list[str]:
@@ -93,12 +96,18 @@ def _filled(
 
 
 def _smallest(
-    goal: Goal, points: pd.DataFrame, judge: Judge, strategy: str, middle: Scored, cancel: Cancel
+    goal: Goal,
+    points: pd.DataFrame,
+    judge: Judge,
+    strategy: str,
+    middle: Scored,
+    seen: list[tuple[float, float]],
+    cancel: Cancel,
 ) -> Iterator[Start]:
     """Find by bisection how small a strategy's plans get while the drop holds."""
     share = goal.share(middle.plan)
-    low, high = (LEAST_SHARE, share) if goal.holds(middle) else (share, 1.0)
-    found = goal.holds(middle)
+    found = goal.holds(middle, seen)
+    low, high = (LEAST_SHARE, share) if found else (share, 1.0)
     while high - low > FINENESS and not cancel():
         level = (low + high) / 2
         plan, _ = _filled(goal, points, strategy, (Budget(goal.measure, level),))
@@ -106,7 +115,8 @@ def _smallest(
             low = level
             continue
         scored = judge.score(plan)
-        holds = goal.holds(scored) and goal.fits(scored.plan)
+        holds = goal.holds(scored, seen) and goal.fits(scored.plan)
+        seen.append((scored.cost, goal.prepared.subject.task.drop(scored.sums)))
         found = found or holds
         low, high = (low, level) if holds else (level, high)
         yield Start(scored, strategy, holds)
