@@ -20,6 +20,7 @@ from analysis.records.plan import Plan, Recipe
 from analysis.records.subject import SubjectSpec
 from analysis.search import judge as judging
 from analysis.search.data import on_search_data, search_data
+from analysis.search.goal import goal_of
 from analysis.search.judge import Judge
 from analysis.search.records import Aim, SearchUpdate
 from analysis.search.search import iter_search
@@ -224,3 +225,17 @@ def test_it_stops_when_it_is_told(prepared: PreparedSubject) -> None:
     timed = last(prepared, start(prepared, "none"), aim("macs=0.8", seconds=0.0))
     assert timed.state.trials == 0
     assert timed.state.finished == "the time is over"
+
+
+def test_a_lucky_drop_is_not_believed(prepared: PreparedSubject) -> None:
+    searched = on_search_data(prepared, search_data(prepared.subject, samples=400))
+    plan = start(prepared, "none")
+    scored = Judge(searched, "none").score(set_kept(plan, plan.entries[0].name, 5))
+    drop = prepared.subject.task.drop(scored.sums)
+    high = prepared.subject.task.drop_interval(scored.sums, 0.8).high
+    goal = goal_of(searched, plan, aim(f"drop={high + 0.01}"))
+    assert goal.holds(scored)
+    # Others lose much for the same distance, so that this one was lucky.
+    assert not goal.holds(scored, [(scored.cost, 10 * (high + 0.01))])
+    assert goal.holds(scored, [(scored.cost, drop)])
+    assert not goal_of(searched, plan, aim(f"drop={max(high - 0.001, 0.0)}")).holds(scored)
