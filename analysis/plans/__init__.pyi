@@ -22,7 +22,7 @@ from .editing import (
     set_kept,
     set_ratio,
 )
-from .entries import achieved, find, kept_counts, pruned_entries
+from .entries import achieved, find, kept_counts, least_kept, pruned_entries
 from .files import from_json, read_plan, to_json, write_plan
 from .given import Ratios, asked_ratios, parse_ratios
 from .history import MAX_STEPS, History
@@ -73,6 +73,7 @@ __all__ = [
     "kept_counts",
     "kept_whole",
     "left_out",
+    "least_kept",
     "lock",
     "mask_of_entry",
     "masked_edit",

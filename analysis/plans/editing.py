@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from analysis.plans.entries import find
+from analysis.plans.entries import find, least_kept
 from analysis.records import Plan, PlanEntry, SubjectSpec
 from pruners.errors import InputError, PlanError
 from pruners.granularity import parse
@@ -83,7 +83,7 @@ def set_kept(plan: Plan, name: str, kept: int) -> Plan:
         InputError: The number is out of range.
     """
     entry = find(plan, name)
-    least = 1 if parse(entry.granularity).keep_one else 0
+    least = least_kept(entry)
     if not least <= kept <= entry.total:
         raise InputError(
             f"{entry.layer}: {kept} kept asked for, possible are {least} to {entry.total}"

@@ -39,3 +39,8 @@ def kept_counts(plan: Plan) -> dict[str, int]:
         for entry in pruned_entries(plan)
         if parse(entry.granularity).is_structured
     }
+
+
+def least_kept(entry: PlanEntry) -> int:
+    """Return how many units an entry keeps at least."""
+    return 1 if parse(entry.granularity).keep_one else 0

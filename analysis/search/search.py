@@ -22,7 +22,7 @@ from analysis.plans import require_fit
 from analysis.records import Plan, Progress
 from analysis.search.alone import Curve, measured_alone, read_curves
 from analysis.search.beliefs import Beliefs
-from analysis.search.data import SearchData, on_search_data, search_data
+from analysis.search.data import on_search_data, search_data
 from analysis.search.goal import Goal, goal_of
 from analysis.search.judge import Judge, Scored
 from analysis.search.keeping import Keeper
@@ -54,10 +54,9 @@ class Search:
     ) -> None:
         if not any(not entry.locked for entry in start.entries):
             raise InputError("a search needs layers that are not locked")
-        self.data: SearchData = search_data(prepared.subject)
         self._start = require_fit(prepared, start)
         self._aim, self._cancel = aim, cancel
-        self._searched = on_search_data(prepared, self.data)
+        self._searched = on_search_data(prepared, search_data(prepared.subject))
         self._judge = Judge(self._searched, start.repair)
         # Searches of other budgets read the same curves.
         self._known_points: dict[str, pd.DataFrame] = prepared.once(POINTS, dict)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from analysis.plans import find, set_criterion, set_kept
+from analysis.plans import find, least_kept, set_criterion, set_kept
 from analysis.records import Plan, PlanEntry
 from analysis.search.alone import Curves
 from analysis.search.beliefs import Beliefs, Forecast
-from pruners.granularity import parse
 
 # Units that a group gives back, as shares of all that it has.
 STEPS = (0.05, 0.1, 0.2, 0.4)
@@ -179,8 +178,3 @@ def _poorer(problem: Problem, plan: Plan, beliefs: Beliefs) -> Plan | None:
         kept = max(least_kept(entry), entry.kept - max(1, round(STEPS[0] * entry.total)))
         plan = problem.keeping(plan, entry.name, kept)
     return plan
-
-
-def least_kept(entry: PlanEntry) -> int:
-    """Return how many units an entry keeps at least."""
-    return 1 if parse(entry.granularity).keep_one else 0

@@ -67,6 +67,12 @@ def plan(
         reduction=row.spec.reduction,
     )
     start = dataclasses.replace(start, repair=repair.name)
+    if sizes or STRATEGIES.get(given["strategy"]).measures:
+        # A search repairs what it tries: the sweep may have had nothing to calibrate on.
+        subject = calibrated(start.subject, data=None, samples=None, repair=repair.name)
+        if subject != start.subject:
+            prepared = prepare_subject(subject, workspace)
+            start = dataclasses.replace(start, subject=subject)
     if sizes:
         aim = aim_at_sizes(aim_of(given, recipe, row.spec.criteria), given)
         return trade_off(

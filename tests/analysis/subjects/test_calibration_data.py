@@ -145,3 +145,17 @@ def test_the_raw_run_of_a_repaired_one_evaluates_the_same_samples(run: Run, tmp_
     rows = Store(tmp_path / "workspace").runs.all()
     assert len({row.data_fingerprint for row in rows}) == 1
     assert {row.total_samples for row in rows} == {192}
+
+
+def test_a_search_after_a_sweep_without_calibration_repairs_what_it_tries(
+    run: Run, tmp_path: Path
+) -> None:
+    spec = write_subject(tmp_path)
+    sweep = ["sweep", "--model", spec.model, "--data", spec.data, "--criteria", "l1"]
+    assert run(*sweep, "--ratios", "0.5")[0] == 0
+    plan = tmp_path / "plan.json"
+    search = ["--strategy", "search", "--budget", "macs=0.8", "--trials", "1"]
+    code, _, err = run("plan", "--run", "last", *search, "--out", plan)
+    assert code == 0, err
+    assert json.loads(plan.read_text())["subject"]["calibration_samples"] == 512
+    assert json.loads(plan.read_text())["repair"] == "lsq"
