@@ -67,7 +67,6 @@ def draw(current: Session, plan: Plan) -> None:
         persist_state="session",
     )
     assert name is not None
-    st.caption(interop.FORMATS.get(name).help)
     built: dict[str, Built] = st.session_state.setdefault(BUILT, {})
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button(
@@ -82,6 +81,8 @@ def draw(current: Session, plan: Plan) -> None:
             help="Exports, reads everything back, rebuilds the model in another process with "
             "PyTorch alone, and compares.",
         )
+    # Below the buttons: one that moved while it is clicked would miss the click.
+    st.caption(interop.FORMATS.get(name).help)
     if check:
         _check(request, name)
     _checked(request)

@@ -12,7 +12,7 @@ from playwright.sync_api import Page
 from analysis.records.subject import SubjectSpec
 from analysis.store.store import Store
 from tests.browser.conftest import Server
-from tests.browser.test_main_job import count_elsewhere, metric
+from tests.browser.test_main_job import count_elsewhere, idle, metric
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -38,6 +38,7 @@ def test_goal_first_answer_export_and_the_same_count_elsewhere(
     page.get_by_role("heading", name="Export", exact=True).wait_for()
     page.get_by_text("Evaluated repaired by lsq").wait_for()
     page.get_by_text("Everything (zip)").click()
+    idle(page)
     page.get_by_role("button", name="Build the files").click()
     with page.expect_download() as waiting:
         page.get_by_role("button", name="Download").first.click()

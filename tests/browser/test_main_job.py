@@ -149,6 +149,7 @@ def test_from_an_empty_workspace_to_a_model_that_runs_elsewhere(
     # What the page measured is what the exported script gives elsewhere.
     open_page(page, "Export")
     page.get_by_text("Everything (zip)").click()
+    idle(page)
     page.get_by_role("button", name="Build the files").click()
     with page.expect_download() as waiting:
         page.get_by_role("button", name="Download").first.click()
