@@ -5,7 +5,6 @@ in ``customdata`` and a text alternative computed from its data (`alt`). Points 
 as traces that Streamlit can select: matrices are square markers, not heat maps.
 """
 
-from analysis.figures import palettes
 from analysis.figures.bubbles import opportunity
 from analysis.figures.compare import (
     agreement_chart,
@@ -20,10 +19,23 @@ from analysis.figures.curves import (
     sensitivity_curves,
     small_multiples,
 )
+from analysis.figures.drawing import (
+    DARK,
+    LIGHT,
+    PALETTES,
+    UIREVISION,
+    ComparedCurves,
+    Palette,
+    Style,
+    alt,
+    blank,
+    clipped_text,
+    palette,
+    palettes,
+    styles,
+)
 from analysis.figures.heatmaps import coverage_grid, sensitivity_matrix
 from analysis.figures.layers import block_ranking, network_map, ranking
-from analysis.figures.layout import UIREVISION, alt, blank
-from analysis.figures.palettes import DARK, LIGHT, PALETTES, Palette, Style, palette, styles
 from analysis.figures.plan import (
     class_change,
     latency_chart,
@@ -31,9 +43,7 @@ from analysis.figures.plan import (
     size_bars,
 )
 from analysis.figures.thumbnails import thumbnail
-from analysis.figures.traces import ComparedCurves
 from analysis.figures.trade_offs import best_plans, pareto, predicted_measured, trade_off
-from analysis.figures.zoom import clipped_text
 
 __all__ = [
     "ComparedCurves",

@@ -8,17 +8,20 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analysis.curves import MAX_ROWS, NOT_PRUNABLE, GroupSize
-from analysis.figures.layers import interval_bars
-from analysis.figures.layout import (
+from analysis.figures.drawing import (
+    DASHES,
     LONGEST_NAME,
+    Palette,
     blank,
     canvas,
+    fade,
+    palette,
     percent,
     percent_axis,
     shortened,
     with_alt,
 )
-from analysis.figures.palettes import DASHES, Palette, fade, palette
+from analysis.figures.layers import interval_bars
 from analysis.sentences import listed
 from pruners.criteria import label_of
 

@@ -8,8 +8,18 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.figures.layout import blank, canvas, layer_axis, short_percent, with_alt
-from analysis.figures.palettes import Palette, palette, readable_on, scale, styles
+from analysis.figures.drawing import (
+    Palette,
+    blank,
+    canvas,
+    layer_axis,
+    palette,
+    readable_on,
+    scale,
+    short_percent,
+    styles,
+    with_alt,
+)
 from analysis.sentences import listed
 from pruners.criteria import label_of
 

@@ -19,39 +19,33 @@ from analysis.curves import (
     metric,
     tolerated,
 )
-from analysis.figures.layout import (
-    blank,
-    canvas,
-    percent,
-    percent_axis,
-    shortened,
-    style_layout,
-    with_alt,
-)
-from analysis.figures.palettes import (
-    Palette,
-    behind,
-    in_focus,
-    layer_styles,
-    palette,
-    styles,
-)
-from analysis.figures.traces import (
+from analysis.figures.drawing import (
+    DROPS,
+    LONGEST_LABEL,
     ComparedCurves,
     Drawn,
+    Palette,
     add_context,
     add_curve,
     add_envelope,
     band_of,
-    line,
-)
-from analysis.figures.zoom import (
-    DROPS,
-    LONGEST_LABEL,
+    behind,
+    blank,
+    canvas,
     clipped_text,
+    in_focus,
     label_ends,
+    layer_styles,
+    line,
+    palette,
+    percent,
+    percent_axis,
     reach_of,
     say_clipped,
+    shortened,
+    style_layout,
+    styles,
+    with_alt,
 )
 from analysis.records import DEFAULT_TASK
 from analysis.sentences import listed

@@ -9,18 +9,22 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analysis.curves import DROP, coverage, is_known, layer_order, metric
-from analysis.figures.layout import (
+from analysis.figures.drawing import (
     ROW_HEIGHT,
     TOP_MARGIN,
+    Palette,
+    Reach,
     blank,
     canvas,
+    ids,
     layer_axis,
+    palette,
+    reach_of,
+    readable_on,
+    scale,
     short_percent,
     with_alt,
 )
-from analysis.figures.palettes import Palette, palette, readable_on, scale
-from analysis.figures.traces import ids
-from analysis.figures.zoom import Reach, reach_of
 from analysis.records import DEFAULT_TASK
 from analysis.tasks import Metric, scoring_of
 from pruners.criteria import label_of

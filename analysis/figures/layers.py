@@ -10,17 +10,19 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analysis.curves import NOT_PRUNABLE, by_rank
-from analysis.figures.layout import (
+from analysis.figures.drawing import (
     ROW_HEIGHT,
     TOP_MARGIN,
+    Palette,
     blank,
     canvas,
     layer_axis,
+    palette,
     percent,
     percent_axis,
+    scale,
     with_alt,
 )
-from analysis.figures.palettes import Palette, palette, scale
 from analysis.sentences import listed
 from pruners.criteria import label_of
 

@@ -7,15 +7,17 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.figures.layout import (
+from analysis.figures.drawing import (
+    Palette,
     blank,
     canvas,
     layer_axis,
+    palette,
     percent,
     percent_axis,
+    styles,
     with_alt,
 )
-from analysis.figures.palettes import Palette, palette, styles
 from analysis.sentences import listed
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.figures.layout import blank, canvas, with_alt
-from analysis.figures.palettes import Palette, palette
+from analysis.figures.drawing import Palette, blank, canvas, palette, with_alt
 from analysis.sentences import listed, plural
 
 SIZES = {"macs": "MACs", "params": "parameters", "latency": "latency"}

@@ -14,7 +14,7 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from analysis import figures
-from analysis.figures.palettes import palette
+from analysis.figures.drawing import palette
 from analysis.records.sweep import PlannedPoint, PointKey, SweepSpec
 from analysis.sentences import capital
 from analysis.store.store import Store

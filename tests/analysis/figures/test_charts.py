@@ -13,7 +13,7 @@ import torch
 
 from analysis import comparison, curves, figures
 from analysis.figures.curves import MAX_HIGHLIGHTED, MAX_PANELS
-from analysis.figures.layout import UIREVISION, shortened
+from analysis.figures.drawing import UIREVISION, shortened
 from pruners.criteria import label_of
 from tests.analysis.points_tables import curve, table
 

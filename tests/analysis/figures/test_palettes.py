@@ -7,8 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from analysis.figures import palettes
-from analysis.figures.palettes import DARK, LIGHT, Palette
+from analysis.figures.drawing import DARK, LIGHT, Palette, palettes
 from pruners.errors import UnknownNameError
 
 # Machado, Oliveira, Fernandes, "A Physiologically-based Model for Simulation of Color Vision

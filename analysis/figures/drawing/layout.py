@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 
-from analysis.figures.palettes import Palette
+from analysis.figures.drawing.palettes import Palette
 
 FONT = '"Source Sans", "Source Sans Pro", "Segoe UI", sans-serif'
 # A constant uirevision keeps a reader's zoom when new points arrive.

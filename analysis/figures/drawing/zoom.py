@@ -10,8 +10,8 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analysis.curves import CURVE, is_known
-from analysis.figures.layout import shortened
-from analysis.figures.palettes import Palette
+from analysis.figures.drawing.layout import shortened
+from analysis.figures.drawing.palettes import Palette
 from analysis.sentences import plural
 from analysis.tasks import Metric, scoring_of
 
