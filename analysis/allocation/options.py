@@ -232,7 +232,7 @@ PLAN_OPTIONS = Registry(
         PlanOption(
             name="minutes",
             label="Minutes",
-            help="Time after which a search tries no new plan",
+            help="Time of a search, curves and first plans too; the best plan until then is its result",
             metavar="X",
             type=float | None,
             unset="no limit",

@@ -41,10 +41,16 @@ class Curve:
 
 
 Curves = Mapping[str, Mapping[str, Curve]]
+Packed = dict[str, dict[str, tuple[tuple[float, ...], tuple[float, ...]]]]
 
 
 def measured_alone(
-    prepared: PreparedSubject, plan: Plan, criteria: Sequence[str], *, cancel: Cancel
+    prepared: PreparedSubject,
+    plan: Plan,
+    criteria: Sequence[str],
+    *,
+    cancel: Cancel,
+    is_late: Cancel = lambda: False,
 ) -> Iterator[Progress | pd.DataFrame]:
     """Measure every entry of a plan alone, after its repair where points have it.
 
@@ -53,27 +59,30 @@ def measured_alone(
         plan: Lists an entry for each target.
         criteria: The criteria to measure.
         cancel: Asked before each point.
+        is_late: Asked before each point; what was measured until then is the table.
 
     Yields:
         How far it is, and at the end the points table; without it if it was cancelled.
     """
     prepared = _on_fewer(prepared)
     repair = plan.repair if plan.repair in sweep_repairs() else NO_REPAIR
-    table = yield from _swept(prepared, plan, criteria, repair, cancel)
-    if table is None:
-        return
+
+    def ends() -> bool:
+        return cancel() or is_late()
+
+    table = yield from _swept(prepared, plan, criteria, repair, ends)
     failed = table[table["status"] == "failed"]
     if repair != NO_REPAIR and len(failed):
         # Groups that only removal evaluates have no repair of single points.
         layers = set(failed["layer"])
         rest = tuple(entry for entry in plan.entries if entry.layer in layers)
         raw = yield from _swept(
-            prepared, dataclasses.replace(plan, entries=rest), criteria, NO_REPAIR, cancel
+            prepared, dataclasses.replace(plan, entries=rest), criteria, NO_REPAIR, ends
         )
-        if raw is None:
-            return
-        table = pd.concat([table[~table["layer"].isin(layers)], raw], ignore_index=True)
-    yield table
+        if len(raw):
+            table = pd.concat([table[~table["layer"].isin(layers)], raw], ignore_index=True)
+    if not cancel():
+        yield table
 
 
 def _on_fewer(prepared: PreparedSubject) -> PreparedSubject:
@@ -88,7 +97,7 @@ def _on_fewer(prepared: PreparedSubject) -> PreparedSubject:
 
 def _swept(
     prepared: PreparedSubject, plan: Plan, criteria: Sequence[str], repair: str, cancel: Cancel
-) -> Generator[Progress, None, pd.DataFrame | None]:
+) -> Generator[Progress, None, pd.DataFrame]:
     spec = SweepSpec(
         subject=plan.subject,
         criteria=tuple(criteria),
@@ -104,10 +113,13 @@ def _swept(
     update: SweepUpdate | None = None
     for update in iter_sweep(planned, cancel=cancel):
         yield update.progress
-    return None if update is None or cancel() else _table(planned, update)
+    return _table(planned, update)
 
 
-def _table(planned: PlannedSweep, update: SweepUpdate) -> pd.DataFrame:
+def _table(planned: PlannedSweep, update: SweepUpdate | None) -> pd.DataFrame:
+    """Return the points that were measured; none without an update."""
+    if update is None:
+        return points_table("search", [], baselines={}, task=planned.spec.subject.task)
     rows = [
         {
             **{name: getattr(point.key, name) for name in POINT},
@@ -148,3 +160,25 @@ def read_curves(points: pd.DataFrame, plan: Plan) -> Curves:
         falling = np.maximum.accumulate(np.clip(values[order], 0.0, None)[::-1])[::-1]
         found.setdefault(name, {})[criterion] = Curve(kept[order], falling)
     return found
+
+
+def packed(curves: Curves) -> Packed:
+    """Return curves as a record keeps them."""
+    return {
+        name: {
+            criterion: (tuple(curve.kept.tolist()), tuple(curve.costs.tolist()))
+            for criterion, curve in by_criterion.items()
+        }
+        for name, by_criterion in curves.items()
+    }
+
+
+def unpacked(curves: Packed) -> Curves:
+    """Return curves, the inverse of `packed`."""
+    return {
+        name: {
+            criterion: Curve(np.array(kept), np.array(costs))
+            for criterion, (kept, costs) in by_criterion.items()
+        }
+        for name, by_criterion in curves.items()
+    }

@@ -12,6 +12,7 @@ from analysis.plans import clear
 from analysis.records import Plan
 from analysis.search.judge import Scored
 from analysis.search.records import Aim
+from pruners.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,23 @@ class Goal:
         known = [*others, (scored.cost, task.drop(scored.sums))]
         costs, drops = (sum(column) for column in zip(*known, strict=True))
         return bool(costs <= 0 or scored.cost * drops / costs <= limit)
+
+    def unmet(self, drop: float, *, held: float) -> InputError:
+        """Return what to tell of a drop and sizes that no plan was found for.
+
+        Args:
+            drop: Of the nearest plan that fits the sizes, on the search data.
+            held: The least share of the dense model that holds the drop; 1 where none is known.
+        """
+        assert self.max_drop is not None
+        words = self.prepared.subject.task.words
+        sizes = " and ".join(map(str, self.sizes))
+        larger = f", and the drop holds at {self.measure}={held:.2f}" if held < 1 else ""
+        return InputError(
+            f"no plan was found that surely loses at most {words.drop(self.max_drop)} at {sizes}; "
+            f"on the samples of the search the nearest loses {words.drop(drop)}{larger}; ask for "
+            "less, or give it more time"
+        )
 
 
 def goal_of(prepared: PreparedSubject, start: Plan, aim: Aim) -> Goal:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from analysis.edits import PreparedSubject
 from analysis.measuring import Cancel
 from analysis.plans import require_fit
 from analysis.records import Plan, Progress
-from analysis.search.alone import Curve, measured_alone, read_curves
+from analysis.search.alone import measured_alone, packed, read_curves, unpacked
 from analysis.search.beliefs import Beliefs
 from analysis.search.data import on_search_data, search_data
 from analysis.search.goal import Goal, goal_of
@@ -32,6 +32,7 @@ from analysis.search.trades import Problem, Trade, key_of, smaller, trades
 from pruners.errors import InputError
 
 POINTS = "points of searches"
+TIME_IS_OVER = "the time is over"
 # A change that is hoped to gain less than this share of the cost is not tried.
 WORTH = 1e-3
 # By how much a plan that holds is made smaller: at first, and at least; and how often with each.
@@ -65,6 +66,7 @@ class Search:
         self._state = self._keeper.load()
         self._began = time.perf_counter() - self._state.seconds
         self._tried = list(self._state.tried)
+        self._held = 1.0  # the least share that is known to hold the drop, be it too large
 
     def run(self) -> Iterator[SearchUpdate]:
         """Yield what was found so far after each plan that was measured."""
@@ -72,45 +74,42 @@ class Search:
             yield from self._begin()
         if self._state.best is None:
             return
+        yield from self._go_on()
+
+    def _go_on(self) -> Iterator[SearchUpdate]:
+        """Go on from the best plan."""
         self._problem = Problem(
-            curves=self._curves(),
+            curves=unpacked(self._state.curves),
             fits=self._fits,
             share=self._goal.share,
             finish=self._goal.finish,
             tied=self._goal.tied,
         )
         self._beliefs = self._known_beliefs()
+        assert self._state.best is not None
         self._best = self._judge.score(self._plan(self._state.tried[self._state.best]))
-        if not self._state.finished:
-            yield from self._descend() if self._goal.max_drop is not None else self._improve(None)
+        if not self._state.finished and self._goal.max_drop is None:
+            yield from self._improve(None)
+        elif not self._state.finished:
+            yield from self._reach()
+            yield from self._descend()
         yield self._update("Done", self._progress())
 
     # Where it begins.
 
     def _begin(self) -> Iterator[SearchUpdate]:
-        points = self._known_points.get(self._keeper.curves)
-        if points is None:
-            for found in measured_alone(
-                self._searched, self._start, self._aim.criteria, cancel=self._cancel
-            ):
-                if isinstance(found, Progress):
-                    yield self._update("Measuring every layer alone", found)
-                else:
-                    points = found
+        points = yield from self._measured_alone()
         if points is None:
             return
-        self._known_points[self._keeper.curves] = points
+        best = yield from self._first_plans(points)
+        if self._cancel():
+            return
+        if self._is_late():
+            yield self._late(best)
+            return
         curves = read_curves(points, self._start)
-        tried: list[Tried] = []
-        best: int | None = None
-        for step in starts(self._goal, points, self._judge, self._cancel):
-            tried.append(self._note(step.scored, step.origin, accepted=step.is_best))
-            best = len(tried) - 1 if step.is_best else best
-            self._tried = tried
-            yield self._update("Measuring first plans", Progress(len(tried), None, "plans"), best)
-        if best is None or self._cancel():
-            return
-        scored = self._judge.score(self._plan(tried[best]))
+        best = self._nearest() if best is None else best
+        scored = self._judge.score(self._plan(self._tried[best]))
         alone = sum(
             curves[entry.name][entry.criterion].at(entry.kept)
             for entry in scored.plan.entries
@@ -120,19 +119,79 @@ class Search:
         beliefs = Beliefs(names, scale=scored.cost / alone if alone > 0 else 1.0)
         self._state = dataclasses.replace(
             self._state,
-            curves={
-                name: {
-                    criterion: (tuple(curve.kept.tolist()), tuple(curve.costs.tolist()))
-                    for criterion, curve in by_criterion.items()
-                }
-                for name, by_criterion in curves.items()
-            },
-            level=tried[best].share,
+            curves=packed(curves),
+            level=self._tried[best].share,
             best=best,
         )
         self._keep(beliefs)
 
+    def _measured_alone(self) -> Generator[SearchUpdate, None, pd.DataFrame | None]:
+        """Return the points of every layer alone; None if it was stopped."""
+        points = self._known_points.get(self._keeper.curves)
+        if points is not None:
+            return points
+        criteria, cancel, is_late = self._aim.criteria, self._cancel, self._is_late
+        for found in measured_alone(
+            self._searched, self._start, criteria, cancel=cancel, is_late=is_late
+        ):
+            if isinstance(found, Progress):
+                yield self._update("Measuring every layer alone", found)
+            else:
+                points = found
+        if points is not None and not is_late():
+            self._known_points[self._keeper.curves] = points
+        return points
+
+    def _first_plans(self, points: pd.DataFrame) -> Generator[SearchUpdate, None, int | None]:
+        """Return the place of the best plan of the other strategies; None if none keeps to all."""
+        self._tried, best = [], None
+
+        # However late it is, one plan is measured.
+        def ends() -> bool:
+            return self._cancel() or bool(self._tried and self._is_late())
+
+        for step in starts(self._goal, points, self._judge, ends):
+            self._tried.append(self._note(step.scored, step.origin, accepted=step.is_best))
+            best = len(self._tried) - 1 if step.is_best else best
+            if step.holds:
+                self._held = min(self._held, self._tried[-1].share)
+            progress = Progress(len(self._tried), None, "plans")
+            yield self._update("Measuring first plans", progress, best)
+        return best
+
+    def _late(self, best: int | None) -> SearchUpdate:
+        """Return what the first plans came to; not kept: with more time it begins anew."""
+        if best is None:
+            raise self._unmet()
+        self._state = dataclasses.replace(
+            self._state, tried=tuple(self._tried), finished=TIME_IS_OVER
+        )
+        return self._update("Done", Progress(len(self._tried), None, "plans"), best)
+
+    def _nearest(self) -> int:
+        """Return the plan that fits the sizes and loses least, by place."""
+        places = range(len(self._tried))
+        fitting = [at for at in places if self._goal.fits(self._plan(self._tried[at]))]
+        return min(fitting, key=lambda at: self._tried[at].cost)
+
+    def _unmet(self) -> InputError:
+        return self._goal.unmet(self._tried[self._nearest()].drop, held=self._held)
+
     # How it goes on.
+
+    def _reach(self) -> Iterator[SearchUpdate]:
+        """Trade at the size that was asked for until the drop holds.
+
+        Raises:
+            InputError: It does not.
+        """
+        while not self._holds(self._best):
+            before = self._state.trials
+            yield from self._improve(TRIALS_A_SIZE)
+            if self._cancel():
+                return
+            if self._state.trials == before and not self._holds(self._best):
+                raise self._unmet()
 
     def _improve(self, most: int | None) -> Iterator[SearchUpdate]:
         """Try trades at the present size, as long as there are promising ones."""
@@ -193,9 +252,7 @@ class Search:
         shift = scored.costs - self._best.costs
         error = float(shift.std() / len(shift) ** 0.5)
         self._beliefs.learn(trade.change, float(shift.mean()), error)
-        whole = scored.sums.samples
-        others = [(item.cost, item.drop) for item in self._tried if item.samples == whole]
-        holds = self._goal.holds(scored, others)
+        holds = self._holds(scored)
         self._tried.append(self._note(scored, "smaller", accepted=holds))
         self._state = dataclasses.replace(self._state, trials=self._state.trials + 1)
         if holds:
@@ -205,6 +262,16 @@ class Search:
         return holds
 
     # What it knows.
+
+    def _holds(self, scored: Scored) -> bool:
+        """Return whether a plan holds the drop, by all plans that were measured to the end."""
+        whole, key = scored.sums.samples, key_of(scored.plan)
+        others = [
+            (item.cost, item.drop)
+            for item in self._tried
+            if item.samples == whole and self._key(item) != key
+        ]
+        return self._goal.holds(scored, others)
 
     def _accept(self, scored: Scored) -> None:
         self._best = scored
@@ -222,14 +289,16 @@ class Search:
     def _goes_on(self) -> bool:
         if self._cancel():
             return False
-        limit, why = self._aim.seconds, ""
+        why = TIME_IS_OVER if self._is_late() else ""
         if self._state.trials >= self._aim.trials:
             why = "all trials are done"
-        elif limit is not None and time.perf_counter() - self._began >= limit:
-            why = "the time is over"
         # Not kept: with more trials or time it would go on.
         self._state = dataclasses.replace(self._state, finished=why)
         return not why
+
+    def _is_late(self) -> bool:
+        limit = self._aim.seconds
+        return limit is not None and time.perf_counter() - self._began >= limit
 
     def _finish(self, why: str) -> None:
         self._state = dataclasses.replace(self._state, finished=why)
@@ -250,15 +319,6 @@ class Search:
         beliefs.factors = np.array(self._state.factors)
         beliefs.covariance = np.array(self._state.covariance)
         return beliefs
-
-    def _curves(self) -> dict[str, dict[str, Curve]]:
-        return {
-            name: {
-                criterion: Curve(np.array(kept), np.array(costs))
-                for criterion, (kept, costs) in by_criterion.items()
-            }
-            for name, by_criterion in self._state.curves.items()
-        }
 
     def _note(self, scored: Scored, origin: str, *, accepted: bool) -> Tried:
         choices = {

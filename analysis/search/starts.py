@@ -28,16 +28,24 @@ class Start:
     Attributes:
         scored: The plan, measured.
         origin: The strategy that found it.
-        is_best: Whether it is the best so far.
+        is_best: Whether it is the best so far of those that keep to all of the goal.
+        holds: Whether it holds the drop, be it too large.
     """
 
     scored: Scored
     origin: str
     is_best: bool
+    holds: bool
 
 
 def starts(goal: Goal, points: pd.DataFrame, judge: Judge, cancel: Cancel) -> Iterator[Start]:
     """Measure what each strategy finds, and with a drop how small the best one gets.
+
+    Args:
+        goal: What is looked for.
+        points: Of every layer alone; without any, strategies that need them find nothing.
+        judge: Measures plans.
+        cancel: Asked before each plan.
 
     Raises:
         InputError: No strategy finds a plan within the budgets.
@@ -58,9 +66,9 @@ def starts(goal: Goal, points: pd.DataFrame, judge: Judge, cancel: Cancel) -> It
         is_best = best is None or scored.cost < best.cost
         if is_best:
             best, strategy = scored, name
-        is_answer = is_best and (goal.max_drop is None or goal.holds(scored, seen))
+        holds = goal.holds(scored, seen)
         seen.append((scored.cost, drop(scored.sums)))
-        yield Start(scored, name, is_answer)
+        yield Start(scored, name, is_best and holds, holds)
     if best is None:
         raise InputError(reasons[0] if reasons else "no strategy finds a plan")
     if goal.max_drop is not None:
@@ -115,11 +123,10 @@ def _smallest(
             low = level
             continue
         scored = judge.score(plan)
-        holds = goal.holds(scored, seen) and goal.fits(scored.plan)
+        holds = goal.holds(scored, seen)
         seen.append((scored.cost, goal.prepared.subject.task.drop(scored.sums)))
         found = found or holds
         low, high = (low, level) if holds else (level, high)
-        yield Start(scored, strategy, holds)
-    if not found and not cancel():
-        dense = judge.score(goal.request.plan)
-        yield Start(dense, "dense", goal.fits(dense.plan))
+        yield Start(scored, strategy, holds and goal.fits(scored.plan), holds)
+    if not found and not goal.sizes:
+        yield Start(judge.score(goal.request.plan), "dense", is_best=True, holds=True)

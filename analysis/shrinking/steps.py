@@ -28,7 +28,9 @@ def opened(spec: SubjectSpec, opener: Opener) -> PreparedSubject:
     """Open a subject; where all samples would be evaluated, some are set aside for the search."""
     prepared = opener(spec)
     fewer = search.set_aside(prepared.subject)
-    return prepared if fewer is None else opener(dataclasses.replace(spec, samples=fewer))
+    if fewer is None:
+        return prepared
+    return dataclasses.replace(prepared, subject=prepared.subject.with_samples(fewer))
 
 
 def iter_job(

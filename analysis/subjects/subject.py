@@ -94,6 +94,35 @@ class Subject:
         """Whether accuracy is measured; without labels it is agreement with the dense model."""
         return self.evaluation is not None and self.evaluation.has_labels
 
+    def with_samples(self, samples: int) -> Subject:
+        """Return the subject that loading with so many evaluation samples gives, without loading.
+
+        Args:
+            samples: Size of the evaluation subset, fewer than it has.
+        """
+        evaluation, calibration = self.evaluation, self.calibration
+        assert evaluation is not None
+        has_own = calibration is not None and calibration.source is not evaluation.source
+        chosen, calibrating = choose(
+            len(evaluation.source),
+            samples=samples,
+            calibration=self.spec.calibration_samples,
+            seed=self.spec.seed,
+            own_calibration=len(calibration.source) if calibration and has_own else None,
+        )
+        spec, fewer = replace(self.spec, samples=samples), evaluation.of(chosen)
+        if calibration is not None and calibrating != list(calibration.indices):
+            calibration = calibration.of(calibrating)
+        told = _notes(self.spec, evaluation, calibration)
+        return replace(
+            self,
+            spec=spec,
+            evaluation=fewer,
+            calibration=calibration,
+            data_fingerprint=fewer.fingerprint(self.files),
+            notes=(*self.notes[: len(self.notes) - len(told)], *_notes(spec, fewer, calibration)),
+        )
+
 
 @strict
 def load_subject(
@@ -221,7 +250,7 @@ def _with_data(
             *task.notes(outputs),
             *source.notes,
             *odd,
-            *_notes(spec, data, evaluation, calibrating),
+            *_notes(spec, evaluation, calibration),
         ),
         files=files,
     )
@@ -253,19 +282,17 @@ def _check_calibration(calibration: Split, evaluation: Split) -> None:
     check_steady(calibration.source, calibration.indices)
 
 
-def _notes(
-    spec: SubjectSpec, data: LoadedData, evaluation: Split, calibrating: Sequence[int]
-) -> tuple[str, ...]:
+def _notes(spec: SubjectSpec, evaluation: Split, calibration: Split | None) -> tuple[str, ...]:
     notes = []
-    if data.calibration is None and calibrating:
+    if calibration is not None and calibration.source is evaluation.source:
         notes.append(
-            f"Calibration uses {len(calibrating)} samples of the same data that are not among the "
+            f"Calibration uses {len(calibration)} samples of the same data that are not among the "
             f"{len(evaluation)} evaluated."
         )
     if spec.samples is not None and len(evaluation) < spec.samples:
         notes.append(
             f"{spec.samples} evaluation samples were asked for; {len(evaluation)} of "
-            f"{len(data.evaluation)} can be evaluated."
+            f"{len(evaluation.source)} can be evaluated."
         )
     if not evaluation.has_labels:
         notes.append(task_named(spec.task).words.without_labels)

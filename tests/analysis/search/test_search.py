@@ -239,3 +239,54 @@ def test_a_lucky_drop_is_not_believed(prepared: PreparedSubject) -> None:
     assert not goal.holds(scored, [(scored.cost, 10 * (high + 0.01))])
     assert goal.holds(scored, [(scored.cost, drop)])
     assert not goal_of(searched, plan, aim(f"drop={max(high - 0.001, 0.0)}")).holds(scored)
+
+
+def test_a_drop_and_a_size_are_reached_together_or_told_in_one_line(
+    prepared: PreparedSubject, tmp_path: Path
+) -> None:
+    """Point 5 of issue 10: what was found nearest is said, and a resumed search says the same."""
+    plan, asked = start(prepared), aim("drop=0", "macs=0.3", trials=3)
+    with pytest.raises(InputError, match=r"at macs=0\.3; .* the nearest loses \d") as caught:
+        last(prepared, plan, asked, tmp_path)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="the nearest loses"):
+        last(dataclasses.replace(prepared), plan, asked, tmp_path)
+    # A drop that no first plan of the size holds, and that trades reach.
+    sized = last(prepared, plan, aim("macs=0.5", trials=12))
+    assert sized.drop is not None
+    searched = on_search_data(prepared, search_data(prepared.subject, samples=400))
+    first = min((item for item in sized.state.tried[:5]), key=lambda item: item.cost)
+    assert sized.state.tried[sized.state.best or 0].cost < first.cost
+    scored = Judge(searched, "lsq").score(sized.plan)  # type: ignore[arg-type]
+    limit = prepared.subject.task.drop_interval(scored.sums, 0.8).high + 0.002
+    found = last(prepared, plan, aim(f"drop={limit}", "macs=0.5", trials=20))
+    assert found.plan is not None
+    assert meter(prepared).share(found.plan, "macs") <= 0.5
+    assert goal_of(searched, plan, aim(f"drop={limit}")).holds(
+        Judge(searched, "lsq").score(found.plan)
+    )
+
+
+def test_the_time_ends_curves_and_first_plans_too(
+    prepared: PreparedSubject, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Point 5 of issue 10: a search of 0 s measured all curves and all first plans before."""
+    ticks = itertools.count()
+    monkeypatch.setattr("analysis.search.search.time.perf_counter", lambda: float(next(ticks)))
+    fresh = dataclasses.replace(prepared)
+    whole = last(fresh, start(fresh), aim("macs=0.6", trials=0)).state.tried
+    counts = []
+    for seconds in (0.0, 60.0, 300.0):
+        fresh = dataclasses.replace(prepared)
+        asked = aim("macs=0.6", trials=3, seconds=seconds)
+        found = last(fresh, start(fresh), asked, tmp_path)
+        assert found.plan is not None
+        assert found.state.finished == "the time is over"
+        counts.append(len(found.state.tried))
+    assert counts[0] == 1 <= counts[1] <= counts[2] <= len(whole)
+    # With more time it is the search that nobody hurried.
+    monkeypatch.undo()
+    unhurried = aim("macs=0.6", trials=3)
+    assert told(last(dataclasses.replace(prepared), start(prepared), unhurried, tmp_path)) == told(
+        last(prepared, start(prepared), unhurried)
+    )

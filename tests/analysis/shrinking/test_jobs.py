@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from analysis.allocation import BEST
-from analysis.edits.prepared import prepare
+from analysis.edits.prepared import PreparedSubject, prepare
 from analysis.evaluation.evaluate import evaluate_plan
 from analysis.plans.editing import lock
 from analysis.plans.entries import find
@@ -20,7 +20,7 @@ from analysis.records.subject import SubjectSpec
 from analysis.recovery.kept import repaired_plan
 from analysis.shrinking.jobs import Jobs
 from analysis.shrinking.records import Job, Order
-from analysis.shrinking.steps import iter_job
+from analysis.shrinking.steps import iter_job, opened
 from analysis.store.store import Store
 from analysis.subjects.subject import load_subject
 from pruners.errors import CancelledError, UnknownNameError
@@ -102,3 +102,20 @@ def test_bad_goals_fail_in_one_line(tmp_path: Path) -> None:
     assert job.state == "failed"
     assert "nosuch" in job.error
     assert "\n" not in job.error
+
+
+def test_a_subject_is_opened_once(tmp_path: Path) -> None:
+    """Point 5 of issue 10: where all samples would be evaluated, it was opened a second time."""
+    whole = dataclasses.replace(SUBJECT, samples=None)
+    asked: list[SubjectSpec] = []
+
+    def opener(spec: SubjectSpec) -> PreparedSubject:
+        asked.append(spec)
+        return prepare(load_subject(spec))
+
+    prepared = opened(whole, opener)
+    assert asked == [whole]
+    count = prepared.subject.spec.samples
+    assert count is not None
+    again = prepare(load_subject(dataclasses.replace(whole, samples=count)))
+    assert prepared.identity == again.identity

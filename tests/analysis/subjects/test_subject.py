@@ -189,3 +189,28 @@ def test_the_generator_of_the_process_is_left_alone(tmp_path: Path) -> None:
     before = torch.random.get_rng_state()
     load_subject(write_subject(tmp_path))
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("spec", "fewer"),
+    [
+        (dataclasses.replace(LENET, samples=None), 700),
+        # Of samples of the same data, calibration takes more where fewer are evaluated.
+        (factory_spec("vectors", calibration_samples=5), 30),
+        (factory_spec("vectors", calibration_samples=40), 30),
+        (factory_spec("unlabelled", calibration_samples=0), 7),
+    ],
+)
+def test_fewer_samples_are_the_subject_that_is_loaded_with_them(
+    spec: SubjectSpec, fewer: int
+) -> None:
+    """Point 5 of issue 10: `shrink` opened a subject twice to set samples aside."""
+    found = load_subject(spec).with_samples(fewer)
+    loaded = load_subject(dataclasses.replace(spec, samples=fewer))
+    assert found.spec == loaded.spec
+    assert found.notes == loaded.notes
+    assert found.data_fingerprint == loaded.data_fingerprint
+    assert found.calibration_fingerprint == loaded.calibration_fingerprint
+    assert found.evaluation is not None
+    assert loaded.evaluation is not None
+    assert list(found.evaluation.indices) == list(loaded.evaluation.indices)
