@@ -1,0 +1,69 @@
+"""A link that is shared: another browser, after the dashboard was started again."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from analysis.edits.prepared import prepare
+from analysis.plans.apply import start_plan
+from analysis.plans.editing import set_ratio
+from analysis.records.subject import SubjectSpec
+from analysis.records.sweep import SweepSpec
+from analysis.store.store import Store
+from analysis.subjects.subject import load_subject
+from analysis.worker.run import run_to_end
+from tests.browser.conftest import Server
+from tests.browser.test_main_job import idle
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
+
+SUBJECT = SubjectSpec(
+    model="sample:lenet5", data="sample:fashion-mnist", samples=400, calibration_samples=64
+)
+
+
+def seen(page: Page, server: Server, query: str) -> dict[str, list[str]]:
+    """Return what the pages of a link say of plan, evaluation and advice."""
+    page.goto(f"{server.url}/Plan?{query}")
+    page.get_by_text(re.compile("Measured live|After lsq")).first.wait_for()
+    idle(page)
+    ratios = page.get_by_role("textbox", name=re.compile("^Ratio of (?!all)"))
+    ratios.first.wait_for()
+    found = {"plan": [ratios.nth(row).input_value() for row in range(ratios.count())]}
+    page.goto(f"{server.url}/Evaluate?{query}")
+    page.get_by_role("button", name="Evaluate again").wait_for()
+    idle(page)
+    found["evaluation"] = page.get_by_test_id("stMetric").all_inner_texts()
+    page.goto(f"{server.url}/Curves?{query}")
+    page.locator(".js-plotly-plot").first.wait_for()
+    idle(page)
+    page.locator(".st-key-curves_advice summary").click()
+    page.locator(".st-key-curves_advice").get_by_test_id("stExpanderDetails").wait_for()
+    found["advice"] = page.locator(".st-key-curves_advice").all_inner_texts()
+    return found
+
+
+def test_a_second_browser_sees_the_same_after_a_restart(
+    page: Page, browser: Browser, server: Server
+) -> None:
+    """Issue 10: a shared link shows the same plan, evaluation and advice."""
+    store = Store(server.workspace)
+    row = run_to_end(store, store.runs.create(SweepSpec(subject=SUBJECT, criteria=("l1",))))
+    plan = start_plan(prepare(load_subject(SUBJECT)), criterion="l1", run=row.run_id)
+    query = f"run={row.run_id}&plan={store.plans.save(set_ratio(plan, 'conv2', 0.5))}"
+    page.goto(f"{server.url}/Evaluate?{query}")
+    page.get_by_role("button", name="Evaluate the plan").click()
+    page.get_by_role("button", name="Evaluate again").wait_for()
+    before = seen(page, server, query)
+    assert "50.00" in before["plan"]
+    assert all(before.values())
+    server.stop()
+    server.start()
+    other = browser.new_context()
+    try:
+        assert seen(other.new_page(), server, query) == before
+    finally:
+        other.close()
