@@ -41,6 +41,7 @@ from analysis.figures.plan import (
     latency_chart,
     plan_bars,
     size_bars,
+    unit_scores,
 )
 from analysis.figures.thumbnails import thumbnail
 from analysis.figures.trade_offs import best_plans, pareto, predicted_measured, trade_off
@@ -82,5 +83,6 @@ __all__ = [
     "styles",
     "thumbnail",
     "trade_off",
+    "unit_scores",
     "win_matrix_chart",
 ]

@@ -272,3 +272,43 @@ def _tolerated_marks(table: pd.DataFrame, colors: Palette) -> go.Scatter:
         ],
         hovertemplate="<b>%{x}</b> tolerates %{hovertext}<extra></extra>",
     )
+
+
+def unit_scores(
+    table: pd.DataFrame, *, units: str = "channels", height: int = 200, theme: str = "light"
+) -> go.Figure:
+    """Draw the scores of a group's units, rising, those that go in another colour.
+
+    Args:
+        table: What `analysis.plans.unit_table` returned.
+        units: What they are called.
+        height: Of the chart.
+        theme: ``light`` or ``dark``.
+
+    Returns:
+        A figure; ``customdata`` is ``[unit]``.
+    """
+    colors = palette(theme)
+    if table.empty:
+        return blank(colors=colors, message=f"No {units}", height=height)
+    figure = canvas(colors=colors, x_title=f"{units} by score", y_title="score", height=height)
+    goes, stays = table[~table["kept"]], table[table["kept"]]
+    for name, rows, color in (("goes", goes, colors.series[1]), ("stays", stays, colors.series[0])):
+        figure.add_trace(
+            go.Bar(
+                x=rows.index + 1,
+                y=rows["score"],
+                name=f"{name} ({len(rows):,})",
+                marker={"color": color, "line": {"width": 0}},
+                customdata=rows[["unit"]].to_numpy(dtype=object),
+                hovertemplate=f"{units[:-1]} %{{customdata[0]}} {name}<br>score %{{y:.4g}}"
+                "<extra></extra>",
+            )
+        )
+    figure.update_layout(bargap=0.12 if len(table) <= 64 else 0.0)
+    said = "none goes"
+    if len(goes):
+        said = f"{len(goes):,} go, with scores up to {goes['score'].max():.3g}"
+    if len(goes) and len(stays):
+        said += f"; the lowest that stays has {stays['score'].min():.3g}"
+    return with_alt(figure, f"Scores of {len(table):,} {units}: {said}.")

@@ -8,6 +8,7 @@ from .apply import (
     require_fit,
     resolve,
     start_plan,
+    unit_table,
 )
 from .checks import check, check_fits
 from .editing import (
@@ -98,4 +99,5 @@ __all__ = [
     "start_plan",
     "to_json",
     "write_plan",
+    "unit_table",
 ]

@@ -7,6 +7,7 @@ from collections import ChainMap
 from collections.abc import Callable, Mapping
 from functools import partial
 
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -23,7 +24,7 @@ from analysis.edits import (
 from analysis.plans.built_edits import BuiltEdits
 from analysis.plans.checks import check, check_fits
 from analysis.plans.editing import new_plan
-from analysis.plans.entries import kept_counts, pruned_entries
+from analysis.plans.entries import find, kept_counts, pruned_entries
 from analysis.records import Plan, PlanEntry
 from pruners import selection
 from pruners.errors import PlanError
@@ -194,6 +195,30 @@ def mask_of_entry(
     mask = torch.zeros(target.total, dtype=torch.bool)
     mask[indices] = True
     return target, mask
+
+
+def unit_table(prepared: PreparedSubject, plan: Plan, name: str) -> pd.DataFrame:
+    """Return the channels or heads of an entry with their scores, the lowest score first.
+
+    Args:
+        prepared: The subject.
+        plan: The plan.
+        name: Of an entry whose units are removed physically.
+
+    Returns:
+        Columns ``unit`` (its number), ``score`` and ``kept``.
+
+    Raises:
+        PlanError: The entry does not fit the model.
+        InputError: The criterion cannot score it.
+    """
+    entry = find(plan, name)
+    target, mask = mask_of_entry(prepared, entry, reduction=plan.reduction)
+    values = scores(prepared, target, entry.criterion, reduction=plan.reduction)
+    table = pd.DataFrame({"score": values.tolist(), "kept": mask.tolist()})
+    # Of equal scores those go first that stand first.
+    table = table.rename_axis("unit").reset_index().sort_values("score", kind="stable")
+    return table.reset_index(drop=True)
 
 
 def _target_of_entry(prepared: PreparedSubject, entry: PlanEntry) -> Target:

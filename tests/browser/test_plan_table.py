@@ -68,3 +68,13 @@ def test_no_edit_of_the_table_is_lost(page: Page, server: Server) -> None:
             type_column(fields.first, typed)
             wait_for(functools.partial(has, wanted), f"all of {wanted}", seconds=20)
             assert [float(fields.nth(row).input_value()) for row in range(rows)] == wanted
+
+
+def test_all_columns_fit_where_the_page_is_narrow(page: Page, server: Server) -> None:
+    """Point 7 of issue 10: at 1024 pixels the columns on the right had to be scrolled to."""
+    page.set_viewport_size({"width": 1024, "height": 900})
+    page.goto(f"{server.url}/Plan?model=sample:resnet20&data=sample:fashion-mnist&samples=250")
+    page.get_by_role("textbox", name=re.compile("^Ratio of (?!all)")).first.wait_for()
+    frame = page.locator(".frame")
+    assert frame.locator("thead th.drop").is_visible()
+    assert frame.evaluate("it => it.scrollWidth - it.clientWidth") == 0

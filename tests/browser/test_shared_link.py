@@ -1,8 +1,9 @@
-"""A link that is shared: another browser, after the dashboard was started again."""
+"""What a workspace keeps, seen from another browser: by a link, and on the trade-off."""
 
 from __future__ import annotations
 
 import re
+from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import Browser, Page
@@ -16,7 +17,7 @@ from analysis.store.store import Store
 from analysis.subjects.subject import load_subject
 from analysis.worker.run import run_to_end
 from tests.browser.conftest import Server
-from tests.browser.test_main_job import idle
+from tests.browser.test_main_job import idle, parameter
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -67,3 +68,19 @@ def test_a_second_browser_sees_the_same_after_a_restart(
         assert seen(other.new_page(), server, query) == before
     finally:
         other.close()
+
+
+def test_a_point_of_the_trade_off_in_time_becomes_the_plan(page: Page, server: Server) -> None:
+    """Point 4 of issue 10: the plan that was evaluated before, by its latency."""
+    (known,) = Store(server.workspace).plans.saved()
+    names = ("model", "data", "samples", "calibration_samples")
+    query = urlencode({name: getattr(SUBJECT, name) for name in names})
+    page.goto(f"{server.url}/Trade-off?{query}")
+    page.get_by_text("Latency", exact=True).click()
+    page.get_by_role("button", name=re.compile("^Measure latency of")).click()
+    page.locator(".js-plotly-plot .points path.point").first.wait_for()
+    idle(page)
+    page.locator(".js-plotly-plot .points path.point").last.click(force=True)
+    page.get_by_text("is the plan now").wait_for()
+    plan = Store(server.workspace).plans.get(parameter(page, "plan"))
+    assert [item.kept for item in plan.entries] == [item.kept for item in known.plan.entries]

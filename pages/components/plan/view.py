@@ -28,6 +28,8 @@ from pages.components.widgets import (
     ribbon,
     size_card,
 )
+from pruners.errors import PruneScopeError
+from pruners.granularity import parse
 
 NO_POINTS = pd.DataFrame(columns=list(columns()))
 
@@ -60,7 +62,7 @@ def draw(current: Session) -> None:
     fill.draw(current, subject, plan, curves.points)
     table = plan_table(plan, curves.envelopes, curves.limits, tolerance=_tolerance(current))
     table_editor.draw(plan, table, curves.points, current, subject.prepared.inventory)
-    _details(current, plan, curves.points, table)
+    _details(current, subject, plan, curves.points, table)
     _map(subject, plan, table)
     if subject.prepared.subject.evaluation is not None:
         with guarded("The plan cannot be measured"):
@@ -244,7 +246,13 @@ def _gaps(found: Prediction) -> str:
     return " ".join(parts)
 
 
-def _details(current: Session, plan: Plan, points: pd.DataFrame, table: pd.DataFrame) -> None:
+def _details(
+    current: Session,
+    subject: LoadedSubject,
+    plan: Plan,
+    points: pd.DataFrame,
+    table: pd.DataFrame,
+) -> None:
     layers = table["layer"].tolist()
     if not layers:
         return
@@ -255,6 +263,7 @@ def _details(current: Session, plan: Plan, points: pd.DataFrame, table: pd.DataF
         row = table[table["layer"] == name].iloc[0]
         _focus_slider(plan, str(row["key"]), float(row["ratio"]))
         st.caption(_focus_line(row))
+        _units(subject, plan, str(row["key"]))
     with right:
         if points.empty or name not in set(points["layer"]):
             charts.show(
@@ -273,6 +282,23 @@ def _details(current: Session, plan: Plan, points: pd.DataFrame, table: pd.DataF
                 key="plan_focus",
                 file_name=f"{name}",
             )
+
+
+def _units(subject: LoadedSubject, plan: Plan, key: str) -> None:
+    """Draw which channels or heads of the group in focus go, with their scores."""
+    granularity = plans.find(plan, key).granularity
+    if not parse(granularity).is_structured:
+        return
+    try:
+        table = plans.unit_table(subject.prepared, plan, key)
+    except PruneScopeError as error:
+        st.caption(f"No scores: {error}")
+        return
+    charts.show(
+        figures.unit_scores(table, units=f"{granularity}s", theme=charts.theme()),
+        key="plan_units",
+        file_name=f"{key} scores",
+    )
 
 
 def _map(subject: LoadedSubject, plan: Plan, table: pd.DataFrame) -> None:

@@ -97,6 +97,14 @@ PLAN = pd.DataFrame(
     }
 )
 
+UNITS = pd.DataFrame(
+    {
+        "unit": [2, 0, 3, 1],
+        "score": [0.25, 0.5, 1.25, 2.0],
+        "kept": [False, False, True, True],
+    }
+)
+
 
 def taken(**params: float) -> dict[str, curves.GroupSize]:
     return {
@@ -142,6 +150,7 @@ CHARTS: dict[str, Draw] = {
     "pareto": lambda theme: figures.pareto(EVALUATED, tolerance=0.02, theme=theme),
     "trade-off": lambda theme: figures.trade_off(MEASURED, dense=0.92, present="#2", theme=theme),
     "plan": lambda theme: figures.plan_bars(PLAN, theme=theme),
+    "units": lambda theme: figures.unit_scores(UNITS, theme=theme),
 }
 ALTS = {
     "curves": "Sensitivity curves of 3 layers by L1 norm. Within 1.1 pp, fc1 tolerates most "
@@ -174,6 +183,7 @@ ALTS = {
     "trade-off": "4 measured plans by MACs and score; 3 plans no smaller one beats; the smallest "
     "leaves 30.0% with 85.00.",
     "plan": "Plan: 1 of 2 layers pruned, most by 50 %; beyond what they tolerate: conv1.",
+    "units": "Scores of 4 channels: 2 go, with scores up to 0.5; the lowest that stays has 1.25.",
 }
 
 
@@ -196,6 +206,17 @@ def test_every_chart(name: str, theme: str) -> None:
     assert len(figure.to_json()) > 100
     # Streamlit reports no selection on these.
     assert not {trace.type for trace in figure.data} & {"heatmap", "parcoords", "sankey"}
+
+
+def test_units_that_go_have_another_colour() -> None:
+    """Point 8 of issue 10."""
+    goes, stays = CHARTS["units"]("light").data
+    assert (list(goes.x), list(goes.y), goes.name) == ([1, 2], [0.25, 0.5], "goes (2)")
+    assert (list(stays.x), list(stays.y), stays.name) == ([3, 4], [1.25, 2.0], "stays (2)")
+    assert [row[0] for row in goes.customdata] == [2, 0]
+    assert goes.marker.color != stays.marker.color
+    whole = figures.unit_scores(UNITS.assign(kept=True), units="heads")
+    assert said(whole) == "Scores of 4 heads: none goes."
 
 
 def test_the_same_chart_differs_between_themes() -> None:

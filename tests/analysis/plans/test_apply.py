@@ -57,6 +57,24 @@ def test_indices_are_the_highest_scores() -> None:
     assert plans.resolve(prepared, plan) == plan
 
 
+def test_the_units_of_an_entry_with_their_scores() -> None:
+    """Point 8 of issue 10: which channels of a group go."""
+    prepared = sample_context("lenet5")
+    plan = set_ratio(some_plan("lenet5", ratio=0.0), "conv2", 0.25)
+    norms = dict(prepared.model.named_modules())["conv2"].weight.detach().abs().sum((1, 2, 3))
+    table = plans.unit_table(prepared, plan, "conv2")
+    assert table["unit"].tolist() == torch.argsort(norms).tolist()
+    assert table["kept"].tolist() == [False] * 4 + [True] * 12
+    assert np.diff(table["score"]).min() >= 0
+    # Indices that a file lists are shown as they are, whatever their scores.
+    listed = tuple(
+        dataclasses.replace(entry, indices=tuple(range(12))) if entry.name == "conv2" else entry
+        for entry in plan.entries
+    )
+    table = plans.unit_table(prepared, dataclasses.replace(plan, entries=listed), "conv2")
+    assert set(table.loc[~table["kept"], "unit"]) == {12, 13, 14, 15}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_meter_says_what_the_removed_model_has(name: str) -> None:
     prepared = sample_context(name)
