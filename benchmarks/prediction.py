@@ -36,9 +36,9 @@ from pruners.errors import InputError
 
 RANDOM, MOST = 48, 0.4
 LEVELS = {
-    "tolerance": (0.0005, 0.002, 0.005),
-    "ratio": (0.03, 0.07, 0.15),
-    "budgets": (0.95, 0.85, 0.75),
+    "tolerance": (0.0005, 0.002, 0.005, 0.01, 0.02),
+    "ratio": (0.03, 0.07, 0.15, 0.25),
+    "budgets": (0.95, 0.85, 0.75, 0.6, 0.5),
 }
 # A random plan is led to its drop on this many samples.
 ROUGH = 200
@@ -58,6 +58,7 @@ def sweep(store: Store, model: str, options: argparse.Namespace) -> RunRow:
             calibration_samples=512,
         ),
         criteria=tuple(options.criteria.split(",")),
+        probe=options.probe,
     )
     row = run_to_end(store, store.runs.create(spec))
     if row.error:
@@ -136,7 +137,7 @@ class Measuring:
 def measured(
     store: Store, model: str, options: argparse.Namespace
 ) -> tuple[RunRow, list[MeasuredPlan]]:
-    """Return the run of a sample and its measured plans, those that prune something."""
+    """Return the run of a sample and its measured plans that prune several layers."""
     row = sweep(store, model, options)
     if len(store.measurements.all(row.identity)) < options.random:
         work = Measuring(store, row)
@@ -146,7 +147,7 @@ def measured(
         for _ in range(options.random):
             work.drop(work.at_random(chance))
     found = store.measurements.all(row.identity)
-    return row, [item for item in found if plans.pruned_entries(item.plan)]
+    return row, [item for item in found if len(plans.pruned_entries(item.plan)) > 1]
 
 
 @dataclasses.dataclass
@@ -216,6 +217,7 @@ def main() -> None:
     parser.add_argument("--models", default=",".join(sample_models.names()))
     parser.add_argument("--samples", type=int, default=2000)
     parser.add_argument("--criteria", default="l1,taylor")
+    parser.add_argument("--probe", type=int, default=SweepSpec.probe)
     parser.add_argument("--random", type=int, default=RANDOM)
     parser.add_argument("--calibrating", default="0,10,30")
     parser.add_argument("--splits", type=int, default=40)

@@ -6,7 +6,7 @@ from .greedy import fill_greedily
 from .options import OF_PLAN, OF_RUN, PLAN_OPTIONS, PlanOption, recipe_of
 from .ranked import fill_by_rank, global_plan
 from .registry import STRATEGIES, allocate
-from .strategy import BEST, FIXED, Allocation, Request, Strategy
+from .strategy import BEST, FIXED, Allocation, Predict, Request, Strategy
 from .threshold import fill_to_threshold
 from .uniform import fill_uniformly
 
@@ -22,6 +22,7 @@ __all__ = [
     "OF_RUN",
     "PLAN_OPTIONS",
     "PlanOption",
+    "Predict",
     "Request",
     "STRATEGIES",
     "Strategy",

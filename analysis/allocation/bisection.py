@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from analysis.allocation.goals import Budget
 from analysis.allocation.strategy import Allocation, Request
-from analysis.plans import dense_accuracy, envelopes, find, lock, predict_from
+from analysis.plans import Prediction, dense_accuracy, envelopes, find, lock, predict_from
 from analysis.records import Plan
 from analysis.sentences import listed
 from analysis.tasks import scoring_of
@@ -15,6 +15,19 @@ from pruners.errors import InputError
 
 Fill = Callable[[Request, float], Plan]
 _SLACK = 1e-12
+
+
+def predictions(request: Request) -> Callable[[Plan], Prediction]:
+    """Return what predicts plans: as the request says, else by adding the single drops."""
+    assert request.points is not None
+    curves, dense = envelopes(request.points), dense_accuracy(request.points)
+
+    def predicted(plan: Plan) -> Prediction:
+        found = None if request.predict is None else request.predict(plan)
+        found = predict_from(plan, curves) if found is None else found
+        return found.within(dense, plan.subject.task)
+
+    return predicted
 
 
 class Spending:
@@ -41,14 +54,13 @@ class Spending:
                 raise InputError(
                     "a budget in drop is predicted from measured curves: run a sweep first"
                 )
-            self._curves = envelopes(request.points)
-            self._dense = dense_accuracy(request.points)
+            self._predicted = predictions(request)
 
     def of(self, plan: Plan, budget: Budget) -> float:
         """Return what a plan spends of a budget, as a fraction."""
         if not budget.is_drop:
             return self._meter.share(plan, budget.kind)
-        return predict_from(plan, self._curves).within(self._dense, plan.subject.task).drop
+        return self._predicted(plan).drop
 
     def all(self, plan: Plan) -> dict[str, float]:
         """Return what a plan spends, by kind of budget."""

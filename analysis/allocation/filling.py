@@ -10,10 +10,10 @@ import pandas as pd
 from analysis.allocation.constraints import Constraints, check_min_kept, equal_entries
 from analysis.allocation.goals import Budget, parse_budgets
 from analysis.allocation.registry import allocate
-from analysis.allocation.strategy import BEST, Allocation, Request
+from analysis.allocation.strategy import BEST, Allocation, Predict, Request
 from analysis.allocation.uniform import with_best_criteria
 from analysis.edits import PreparedSubject
-from analysis.measuring import estimated, latency_table, measured_share
+from analysis.measuring import TORCH, Runtime, estimated, latency_table, measured_seconds
 from analysis.plans import (
     Meter,
     Quantity,
@@ -43,6 +43,8 @@ def fill_plan(
     *,
     points: pd.DataFrame | None = None,
     sizes: Meter | None = None,
+    predict: Predict | None = None,
+    runtime: Runtime = TORCH,
 ) -> Allocation:
     """Fill a plan by a strategy.
 
@@ -56,6 +58,8 @@ def fill_plan(
         recipe: What is asked for.
         points: The points table of a run; None where nothing was measured.
         sizes: Measures what plans cost; made where it is not given.
+        predict: Predicts what plans lose, see `Request`.
+        runtime: Runs the models whose time is measured for a budget in latency.
 
     Raises:
         UnknownNameError: No such strategy.
@@ -63,12 +67,14 @@ def fill_plan(
         UnsupportedError: The criterion or rounds do not apply to an entry.
     """
     request = request_of(prepared, start, recipe, points=points, sizes=sizes)
-    found = _within_time(prepared, strategy, request)
+    request = dataclasses.replace(request, predict=predict)
+    found = _within_time(prepared, strategy, request, runtime)
     asked = dataclasses.replace(
         found.plan.recipe or Recipe(),
         budgets=tuple(map(str, request.budgets)),
         min_kept=recipe.min_kept,
         equal=recipe.equal,
+        runtime=runtime.name,
     )
     found = dataclasses.replace(found, plan=dataclasses.replace(found.plan, recipe=asked))
     if recipe.rounds == 1 or not found.feasible:
@@ -152,7 +158,9 @@ def _with_latency(prepared: PreparedSubject, plan: Plan, sizes: Meter) -> Meter:
     return dataclasses.replace(sizes, quantities={**sizes.quantities, _LATENCY: quantity})
 
 
-def _within_time(prepared: PreparedSubject, strategy: str, request: Request) -> Allocation:
+def _within_time(
+    prepared: PreparedSubject, strategy: str, request: Request, runtime: Runtime
+) -> Allocation:
     """Fill a plan; where time is limited, until the time that the model takes is within it.
 
     Each round measures the model and takes what was saved of the estimated saving for granted.
@@ -160,8 +168,8 @@ def _within_time(prepared: PreparedSubject, strategy: str, request: Request) -> 
     budget = next((item for item in request.budgets if item.kind == _LATENCY), None)
     if budget is None:
         return allocate(strategy, request)
-    dense = request.meter.dense(_LATENCY)
-    limit = asked = budget.share(lambda: dense)
+    timer = _Timer(prepared, runtime)
+    limit = asked = budget.share(lambda: timer.dense(request))
     best: Allocation | None = None
     for _ in range(_TIMED_ROUNDS):
         budgets = tuple(
@@ -169,7 +177,7 @@ def _within_time(prepared: PreparedSubject, strategy: str, request: Request) -> 
         )
         found = allocate(strategy, dataclasses.replace(request, budgets=budgets))
         estimate = found.spent[_LATENCY]
-        found = _timed(prepared, found, limit, dense)
+        found = timer.measured(found, limit)
         share = found.spent[_LATENCY]
         if share <= limit and (best is None or share > best.spent[_LATENCY]):
             best = found
@@ -182,21 +190,37 @@ def _within_time(prepared: PreparedSubject, strategy: str, request: Request) -> 
     return best or found
 
 
-def _timed(prepared: PreparedSubject, found: Allocation, limit: float, dense: float) -> Allocation:
-    """Measure a filled plan: what it spends is what was measured."""
-    share = measured_share(prepared, removed_model(prepared, found.plan))
-    text = (
-        f"measured: {share:.1%} of the time of the dense model "
-        f"({share * dense * 1000:.3g} of {dense * 1000:.3g} ms)"
-    )
-    if found.feasible and share > limit:
-        text = f"at most {limit:.1%} of the time is out of reach; {text}"
-    return dataclasses.replace(
-        found,
-        feasible=found.feasible and share <= limit,
-        spent={**found.spent, _LATENCY: share},
-        message="; ".join(filter(None, (found.message, text))),
-    )
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Timer:
+    """Measures filled plans; the table of single groups, which guides them, is PyTorch's."""
+
+    prepared: PreparedSubject
+    runtime: Runtime
+
+    def dense(self, request: Request) -> float:
+        """Return the seconds of the dense model."""
+        if self.runtime is TORCH:
+            return request.meter.dense(_LATENCY)
+        return measured_seconds(self.prepared, self.prepared.model, self.runtime)[1]
+
+    def measured(self, found: Allocation, limit: float) -> Allocation:
+        """Measure a filled plan: what it spends is what was measured."""
+        model = removed_model(self.prepared, found.plan)
+        seconds, dense = measured_seconds(self.prepared, model, self.runtime)
+        share = seconds / dense
+        by = "" if self.runtime is TORCH else f" by {self.runtime.label}"
+        text = (
+            f"measured{by}: {share:.1%} of the time of the dense model "
+            f"({seconds * 1000:.3g} of {dense * 1000:.3g} ms)"
+        )
+        if found.feasible and share > limit:
+            text = f"at most {limit:.1%} of the time is out of reach; {text}"
+        return dataclasses.replace(
+            found,
+            feasible=found.feasible and share <= limit,
+            spent={**found.spent, _LATENCY: share},
+            message="; ".join(filter(None, (found.message, text))),
+        )
 
 
 def _in_rounds(prepared: PreparedSubject, found: Allocation, rounds: int) -> Allocation:

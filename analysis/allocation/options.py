@@ -221,6 +221,15 @@ PLAN_OPTIONS = Registry(
             default=False,
         ),
         PlanOption(
+            name="runtime",
+            label="Runtime",
+            help="What runs the models whose time a budget in latency limits: torch, or onnx (ONNX "
+            "Runtime on the CPU, extra onnx); not of searches",
+            metavar="NAME",
+            type=str,
+            default="torch",
+        ),
+        PlanOption(
             name="trials",
             label="Trials",
             help="Plans that a search tries after the first ones",
@@ -232,7 +241,8 @@ PLAN_OPTIONS = Registry(
         PlanOption(
             name="minutes",
             label="Minutes",
-            help="Time of a search, curves and first plans too; the best plan until then is its result",
+            help="Time of a search, curves and first plans too; the best plan until then is its "
+            "result",
             metavar="X",
             type=float | None,
             unset="no limit",
@@ -253,7 +263,7 @@ PLAN_OPTIONS = Registry(
 # Options that are fields of a recipe as they are.
 _PLAIN = (
     *("tolerance", "cautious", "monotone", "cost"),
-    *("normalizer", "round_to", "min_kept", "equal", "rounds"),
+    *("normalizer", "round_to", "min_kept", "equal", "rounds", "runtime"),
 )
 
 

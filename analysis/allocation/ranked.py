@@ -6,11 +6,11 @@ import dataclasses
 
 from torch import Tensor
 
-from analysis.allocation.bisection import to_budgets
+from analysis.allocation.bisection import predictions, to_budgets
 from analysis.allocation.strategy import BEST, Allocation, Request
 from analysis.curves import is_known
 from analysis.edits import PreparedSubject, Target, scores, targets
-from analysis.plans import dense_accuracy, envelopes, predict_from, set_criterion
+from analysis.plans import set_criterion
 from analysis.records import Plan, PlanEntry, Recipe
 from analysis.tasks import scoring_of
 from pruners.criteria import CRITERIA
@@ -72,11 +72,10 @@ def _options(request: Request) -> dict[str, Allocation]:
 
 def _costs(request: Request, options: dict[str, Allocation]) -> dict[str, tuple[float, ...]]:
     """Return by criterion what is to be small, the most important first."""
-    assert request.points is not None
-    by_curve, dense = envelopes(request.points), dense_accuracy(request.points)
+    predicted = predictions(request)
     costs: dict[str, tuple[float, ...]] = {}
     for criterion, found in options.items():
-        prediction = predict_from(found.plan, by_curve).within(dense, found.plan.subject.task)
+        prediction = predicted(found.plan)
         if _is_of_drops(request):
             params, macs = request.meter.sizes(found.plan)
             costs[criterion] = (not found.feasible, params, macs)

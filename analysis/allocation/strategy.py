@@ -11,10 +11,11 @@ if TYPE_CHECKING:
 
     from analysis.allocation.goals import Budget
     from analysis.edits import PreparedSubject
-    from analysis.plans import Meter
+    from analysis.plans import Meter, Prediction
     from analysis.records import Plan
 
 FIXED, BEST = "fixed", "best"
+Predict = Callable[["Plan"], "Prediction | None"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +42,8 @@ class Request:
             reverse an order: what removes more before it removes no less after it.
         tied: Names of entries that `finish` gives equal counts, for strategies that choose them
             together.
+        predict: Predicts what a plan loses; without it, or where it knows nothing of a plan, the
+            single drops are added.
     """
 
     plan: Plan
@@ -58,6 +61,7 @@ class Request:
     normalizer: str | None = None
     finish: Callable[[Plan], Plan] = lambda plan: plan
     tied: tuple[tuple[str, ...], ...] = ()
+    predict: Predict | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
 from .formats import SCRIPT, WEIGHTS, reference_input, write_onnx, write_script
 from .recovered_model import write_recovered
-from .registry import FORMATS, ONNX, export, problems
+from .registry import FORMATS, ONNX, RUNTIMES, export, problems
 from .request import Exported, ExportRequest, Format, require_points
 from .verify import Check, RoundTrip, round_trip
 
@@ -11,6 +11,7 @@ __all__ = [
     "FORMATS",
     "Format",
     "ONNX",
+    "RUNTIMES",
     "RoundTrip",
     "SCRIPT",
     "WEIGHTS",

@@ -12,6 +12,7 @@ from analysis import plans
 from analysis.files import whole_folder
 from analysis.interop import formats
 from analysis.interop.request import Exported, ExportRequest, Format
+from analysis.measuring import TORCH, Runtime
 from pruners.errors import InputError
 from pruners.registry import Registry
 
@@ -52,6 +53,19 @@ FORMATS = Registry(
             "Plan, smaller model with its script, points and a README, beside each other and in "
             "one zip.",
             lambda request: formats.export_zip(request),
+        ),
+    ),
+)
+
+RUNTIMES = Registry(
+    "runtime",
+    (
+        TORCH,
+        Runtime(
+            ONNX,
+            "ONNX Runtime",
+            "under onnxruntime on the CPU; needs the extra onnx",
+            lambda model, inputs: formats.open_onnx(model, inputs),
         ),
     ),
 )

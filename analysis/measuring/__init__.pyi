@@ -1,6 +1,6 @@
 from .file_size import file_bytes, safetensors_bytes
-from .group_times import LatencyTable, estimated, latency_table, measured_share
-from .latency import MIN_PASSES, compare_latency
+from .group_times import LatencyTable, estimated, latency_table, measured_seconds
+from .latency import MIN_PASSES, TORCH, Runtime, compare_latency
 from .loop import Cancel, Measured, measure
 from .runner import Answer, EditRunner, OpenSlice, Runnable
 from .slices import Slice, Slices, Slicing
@@ -14,14 +14,16 @@ __all__ = [
     "Measured",
     "OpenSlice",
     "Runnable",
+    "Runtime",
     "Slice",
     "Slices",
     "Slicing",
+    "TORCH",
     "compare_latency",
     "estimated",
     "file_bytes",
     "latency_table",
     "measure",
-    "measured_share",
+    "measured_seconds",
     "safetensors_bytes",
 ]

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from analysis.edits import Edit, PreparedSubject, edited_model
 from analysis.files import write_text
-from analysis.measuring.latency import compare_latency
+from analysis.measuring.latency import TORCH, Runtime, compare_latency
 from analysis.records import Document, Seconds
 from pruners.errors import InputError
 from pruners.groups import Parts
@@ -88,10 +88,19 @@ def latency_table(prepared: PreparedSubject, names: Sequence[str]) -> LatencyTab
     return table
 
 
-def measured_share(prepared: PreparedSubject, model: nn.Module) -> float:
-    """Return the time that a model takes as a fraction of the dense one's, both in turn."""
-    found = compare_latency({"dense": prepared.model, "small": model}, _inputs(prepared))
-    return found["small"].median / found["dense"].median
+def measured_seconds(
+    prepared: PreparedSubject, model: nn.Module, runtime: Runtime = TORCH
+) -> tuple[float, float]:
+    """Return the seconds that a model and the dense one take, measured in turn.
+
+    Args:
+        prepared: The subject.
+        model: Another size of its model.
+        runtime: Runs both.
+    """
+    models = {"dense": prepared.model, "small": model}
+    found = compare_latency(models, _inputs(prepared), runtime=runtime)
+    return found["small"].median, found["dense"].median
 
 
 def estimated(

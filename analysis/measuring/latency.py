@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,6 +17,32 @@ from analysis.records import Latency
 WARMUP = 5
 REPEATS = 40
 MIN_PASSES = 5
+# Makes a model and a batch ready to run: what is called is timed.
+Opener = Callable[[nn.Module, Tensor], Callable[[], object]]
+
+
+def _in_torch(model: nn.Module, inputs: Tensor) -> Callable[[], object]:
+    return lambda: model(inputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What runs a model when its time is measured.
+
+    Attributes:
+        name: Short name, used in commands and files.
+        label: Name for people.
+        help: What it is, one sentence.
+        open: Makes a model and a batch ready to run.
+    """
+
+    name: str
+    label: str
+    help: str
+    open: Opener
+
+
+TORCH = Runtime("torch", "PyTorch", "as the model runs here", _in_torch)
 
 
 def compare_latency(
@@ -25,6 +52,7 @@ def compare_latency(
     repeats: int = REPEATS,
     warmup: int = WARMUP,
     seconds: float = 5.0,
+    runtime: Runtime = TORCH,
 ) -> dict[str, Latency]:
     """Measure models in turn, pass by pass, so that a busy moment meets all of them.
 
@@ -34,18 +62,20 @@ def compare_latency(
         repeats: Measured passes of each model.
         warmup: Passes of each model that do not count.
         seconds: Stop after this time, but not before `MIN_PASSES` passes of each.
+        runtime: Runs the models.
     """
+    ready = {name: runtime.open(model, inputs) for name, model in models.items()}
     taken: dict[str, list[float]] = {name: [] for name in models}
     with torch.inference_mode():
-        for model in models.values():
+        for run in ready.values():
             for _ in range(warmup):
-                _timed(model, inputs)
+                _timed(run, inputs.device)
         start = time.perf_counter()
         for done in range(repeats):
             if done >= MIN_PASSES and time.perf_counter() - start > seconds:
                 break
-            for name, model in models.items():
-                taken[name].append(_timed(model, inputs))
+            for name, run in ready.items():
+                taken[name].append(_timed(run, inputs.device))
     return {
         name: Latency(
             median=statistics.median(values),
@@ -60,9 +90,9 @@ def compare_latency(
     }
 
 
-def _timed(model: nn.Module, inputs: Tensor) -> float:
-    wait_for(inputs.device)
+def _timed(run: Callable[[], object], device: torch.device) -> float:
+    wait_for(device)
     start = time.perf_counter()
-    model(inputs)
-    wait_for(inputs.device)
+    run()
+    wait_for(device)
     return time.perf_counter() - start

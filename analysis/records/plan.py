@@ -61,6 +61,7 @@ class Recipe(Record):
         min_kept: What each entry keeps at least: below 1 a share of its units, else a number.
         equal: Whether groups of equal shape and role keep equally many units.
         rounds: The units were chosen in this many rounds.
+        runtime: What ran the models whose time was measured, one of `analysis.interop.RUNTIMES`.
     """
 
     criteria: str = "fixed"
@@ -75,6 +76,7 @@ class Recipe(Record):
     min_kept: float = 0.0
     equal: bool = False
     rounds: PositiveCount = 1
+    runtime: str = "torch"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,8 @@ _TIE = 1e-7
 
 def fill_exactly(request: Request) -> Allocation:
     """Fill every unlocked entry so that the layers' costs add up to the least within budgets."""
+    # What is exact is the sum; budgets in drop are of the sum as well.
+    request = dataclasses.replace(request, predict=None)
     by_layer = readings(request)
     free, missing = units(request, by_layer)
     spending = Spending(request)

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from analysis import allocation, comparison, plans, prediction, repairs, tasks
+from analysis import allocation, comparison, interop, plans, prediction, repairs, tasks
 from analysis.allocation import BEST, OF_PLAN, OF_RUN, STRATEGIES
 from analysis.cli.frontier import aim_at_sizes, parse_levels, trade_off
 from analysis.cli.options import Json, Workspace, calibrated, open_store, prepare_subject
 from analysis.cli.output import print_json, print_table, say
 from analysis.cli.searching import aim_of, searched
+from analysis.measuring import TORCH
 from analysis.repairs import REPAIRS
 from analysis.search import LEVELS
 from analysis.sentences import listed, plural
@@ -23,9 +24,10 @@ from pruners.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from analysis.allocation import Allocation
+    from analysis.allocation import Allocation, Predict
     from analysis.edits import PreparedSubject
     from analysis.plans import Prediction
+    from analysis.prediction import Forecaster
     from analysis.records import Plan, Recipe, RunRow
     from analysis.store import Store
     from analysis.tasks import Words
@@ -85,13 +87,23 @@ def plan(
             out=given["out"],
             as_json=as_json,
         )
-    found = _filled(prepared, start, given, recipe, points, row.spec.criteria, workspace)
+    forecaster = _forecaster(store, row, points)
+    found = _filled(
+        prepared,
+        start,
+        given,
+        recipe,
+        points,
+        row.spec.criteria,
+        workspace,
+        predict=forecaster.predict,
+    )
     final = plans.resolve(prepared, found.plan)
     subject = calibrated(final.subject, data=None, samples=None, repair=repair.name)
     final = dataclasses.replace(final, subject=subject, repair=repair.name)
     plans.write_plan(final, given["out"])
     left_out = plans.left_out(prepared, row.spec.granularity)
-    foreseen = _forecast(store, row, points, final)
+    foreseen = forecaster.predict(final)
     _report(prepared, final, found, left_out, foreseen, out=given["out"], as_json=as_json)
     if not as_json:
         say(f"Repair: {REPAIRS.get(repair.name).help}; {repair.reason}.")
@@ -111,6 +123,8 @@ def _filled(
     points: pd.DataFrame,
     criteria: Sequence[str],
     workspace: Path | None,
+    *,
+    predict: Predict,
 ) -> Allocation:
     """Fill a plan as the options say.
 
@@ -124,13 +138,16 @@ def _filled(
         if recipe.ratio is None and recipe.tolerance is None and not recipe.budgets:
             # Of the others nothing is asked: they stay whole.
             strategy, recipe = "uniform", dataclasses.replace(recipe, ratio=0.0)
+    runtime = interop.RUNTIMES.get(recipe.runtime)
     if STRATEGIES.get(strategy).measures:
+        if runtime is not TORCH:
+            raise InputError(f"strategy {strategy} times models by {TORCH.name} alone")
         if not recipe.budgets or recipe.ratio is not None or recipe.tolerance is not None:
             raise InputError(f"strategy {strategy} needs --budget, and neither ratio nor tolerance")
         asked_criteria = criteria if recipe.criteria == BEST else (start.entries[0].criterion,)
         aim = aim_of(given, recipe, asked_criteria)
         return allocation.Allocation(plan=searched(prepared, start, aim, workspace=workspace))
-    found = allocation.fill_plan(prepared, start, strategy, recipe, points=points)
+    found = allocation.fill_plan(prepared, start, strategy, recipe, points=points, predict=predict)
     if not found.feasible:
         raise InputError(found.message or f"the budget {', '.join(given['budget'])} cannot be met")
     return found
@@ -157,13 +174,13 @@ def _with_curves(row: RunRow, asked: str, repair: str, runs: Iterable[RunRow]) -
     )
 
 
-def _forecast(store: Store, row: RunRow, points: pd.DataFrame, plan: Plan) -> Prediction | None:
-    """Predict a plan from a run and from the plans that were measured."""
+def _forecaster(store: Store, row: RunRow, points: pd.DataFrame) -> Forecaster:
+    """Return what predicts plans from a run and from the plans that were measured."""
     task = tasks.task_named(row.spec.subject.task)
     probe = store.probes.load(row.run_id)
     probed = None if probe is None else prediction.ProbedCurves(points, probe, task)
     measured = store.measurements.all(row.identity)
-    return prediction.Forecaster(row.spec, points, probed, measured).predict(plan)
+    return prediction.Forecaster(row.spec, points, probed, measured)
 
 
 def _say_forecast(words: Words, plan: Plan, found: Prediction | None) -> None:

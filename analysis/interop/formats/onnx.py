@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import logging
+import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -38,7 +40,7 @@ def _require(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ImportError:
         raise UnsupportedError(
-            f"ONNX export needs {name}, which is not installed: pip install 'prunescope[onnx]'"
+            f"ONNX needs {name}, which is not installed: pip install 'prunescope[onnx]'"
         ) from None
 
 
@@ -114,6 +116,29 @@ def run_onnx(path: Path, inputs: Tensor) -> Tensor:
     runtime = _require("onnxruntime")
     session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return torch.from_numpy(session.run(None, {"input": inputs.cpu().numpy()})[0])
+
+
+def open_onnx(model: nn.Module, inputs: Tensor) -> Callable[[], object]:
+    """Return what runs a model on a batch under onnxruntime, on the CPU with torch's threads.
+
+    Args:
+        model: The model in eval mode.
+        inputs: A batch of at least two samples.
+
+    Raises:
+        UnsupportedError: A package is missing, or the model holds what ONNX cannot say.
+    """
+    require_packages()
+    runtime = _require("onnxruntime")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / FILE
+        _convert(model, inputs[:2], path)
+        content = path.read_bytes()
+    session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    feed = {"input": inputs.cpu().numpy()}
+    return lambda: session.run(None, feed)
 
 
 def relative_difference(found: Tensor, expected: Tensor) -> float:

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from analysis import allocation, plans
-from analysis.allocation import GOALS, STRATEGIES
+from analysis.allocation import GOALS, STRATEGIES, Predict
 from analysis.evaluation import LoadedSubject
 from analysis.plans import USUAL, require_fit, rounded
 from analysis.records import Plan, Recipe
@@ -24,8 +24,10 @@ MESSAGE = "plan_message"
 TOLERANCE = "tolerance"
 
 
-def draw(current: Session, subject: LoadedSubject, plan: Plan, points: pd.DataFrame) -> None:
-    """Draw the bar of actions above the table."""
+def draw(
+    current: Session, subject: LoadedSubject, plan: Plan, points: pd.DataFrame, predict: Predict
+) -> None:
+    """Draw the bar of actions above the table; budgets in drop are of what is predicted."""
     task = current.chosen.task
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -55,7 +57,7 @@ def draw(current: Session, subject: LoadedSubject, plan: Plan, points: pd.DataFr
                     # It takes a minute: a job, as from a goal.
                     goal.start(Order(subject=plan.subject, recipe=recipe, plan=plan))
                 else:
-                    _fill(subject, plan, name, recipe, points)
+                    _fill(subject, plan, name, recipe, points, predict)
             _more(subject, plan, multiple)
         if extra:
             st.caption(f":material/tune: Also asked of the fill: {options.said(extra)}.")
@@ -140,12 +142,23 @@ def _recipe(
 
 
 def _fill(
-    subject: LoadedSubject, plan: Plan, name: str, recipe: Recipe, points: pd.DataFrame
+    subject: LoadedSubject,
+    plan: Plan,
+    name: str,
+    recipe: Recipe,
+    points: pd.DataFrame,
+    predict: Predict,
 ) -> None:
     measured = None if points.empty else points
     try:
         found = allocation.fill_plan(
-            subject.prepared, plan, name, recipe, points=measured, sizes=subject.meter
+            subject.prepared,
+            plan,
+            name,
+            recipe,
+            points=measured,
+            sizes=subject.meter,
+            predict=predict,
         )
     except PruneScopeError as error:
         problem(error, title="The plan cannot be filled that way")

@@ -59,7 +59,7 @@ def draw(current: Session) -> None:
     predicted = curves.predict(plan)
     _goal(current, plan)
     slot, note = _cards(subject, plan, predicted, curves.repair)
-    fill.draw(current, subject, plan, curves.points)
+    fill.draw(current, subject, plan, curves.points, curves.predict)
     table = plan_table(plan, curves.envelopes, curves.limits, tolerance=_tolerance(current))
     table_editor.draw(plan, table, curves.points, current, subject.prepared.inventory)
     _details(current, subject, plan, curves.points, table)

@@ -15,7 +15,7 @@ from analysis.allocation import STRATEGIES, Budget, Request, parse_budget
 from analysis.plans import clear, from_json, kept_whole, resolve, start_plan, to_json
 from analysis.plans.editing import lock, set_kept, set_ratio
 from analysis.plans.entries import find, kept_counts
-from analysis.plans.prediction import predict
+from analysis.plans.prediction import Prediction, predict
 from analysis.records.plan import Plan, Recipe
 from pruners.errors import InputError, UnknownNameError, UnsupportedError
 from tests.analysis.allocation.chain import (
@@ -362,6 +362,46 @@ def test_global_ranking_takes_the_best_criterion_of_the_run() -> None:
     assert {entry.criterion for entry in fixed.plan.entries} == {"l1"}
     without = allocation.allocate("global", dataclasses.replace(request, points=None))
     assert kept_counts(without.plan) == kept_counts(fixed.plan)
+
+
+def test_drops_are_those_that_are_predicted_where_more_is_known_than_single_ones() -> None:
+    """Point 2 of issue 10: budgets in drop, and the choice of a criterion, added single drops."""
+    curves = points(1)
+
+    def doubled(plan: Plan) -> Prediction:
+        found = predict(plan, curves)
+        return dataclasses.replace(found, drop=2 * found.drop)
+
+    request = Request(plan=start(), meter=METER, points=curves, budgets=(Budget("drop", 0.2),))
+    half = dataclasses.replace(request, budgets=(Budget("drop", 0.1),))
+    added = allocation.allocate("threshold", request)
+    found = allocation.allocate("threshold", dataclasses.replace(request, predict=doubled))
+    assert found.plan.entries == allocation.allocate("threshold", half).plan.entries
+    assert found.plan.entries != added.plan.entries
+    assert found.spent["drop"] == pytest.approx(doubled(found.plan).drop)
+    # What adds up exactly goes on to add; and where nothing is known single drops are added.
+    for name, told in (("dp", doubled), ("threshold", lambda plan: None)):
+        asked = dataclasses.replace(request, predict=told)
+        assert allocation.allocate(name, asked) == allocation.allocate(name, request)
+
+    drops = {"l1": 0.02, "fpgm": 0.01}
+    tie = table({(name, layer): [drop] * 9 for name, drop in drops.items() for layer in UNITS})
+    ranked = Request(
+        plan=start(),
+        meter=METER,
+        points=tie,
+        ratio=0.5,
+        criteria="best",
+        prepared=lambda plan, ratio: ranked_by_hand(plan, ratio, 0),
+    )
+
+    def turned(plan: Plan) -> Prediction:
+        drop = 0.1 - drops[plan.entries[0].criterion]
+        return Prediction(drop, drop, drop)
+
+    assert allocation.allocate("global", ranked).plan.entries[0].criterion == "fpgm"
+    asked = dataclasses.replace(ranked, predict=turned)
+    assert allocation.allocate("global", asked).plan.entries[0].criterion == "l1"
 
 
 def test_the_best_criterion_within_a_drop_leaves_the_smallest_model() -> None:

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from safetensors.torch import save_file
 
-from analysis import allocation
+from analysis import allocation, interop
 from analysis.allocation import Budget, filling, parse_budget
-from analysis.measuring import LatencyTable, estimated, latency_table
+from analysis.measuring import LatencyTable, Runtime, estimated, latency_table
 from analysis.plans import meter, removed_model, start_plan
 from analysis.plans.editing import set_kept
 from analysis.plans.entries import kept_counts
@@ -127,6 +127,10 @@ def test_times_of_several_groups_are_not_counted_twice() -> None:
     assert total == pytest.approx(amount(kept))
 
 
+# Seconds by runtime.
+DENSE = {"torch": 1.0, "onnx": 2.0}
+
+
 def test_a_budget_in_time_holds_for_what_is_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,12 +162,13 @@ def test_a_budget_in_time_holds_for_what_is_measured(
         },
     )
     monkeypatch.setattr(filling, "latency_table", lambda prepared, names: by_macs)
-    shares = []
+    shares, runtimes = [], set()
 
-    def clock(prepared: object, model: object) -> float:
+    def clock(prepared: object, model: object, runtime: Runtime) -> tuple[float, float]:
+        runtimes.add(runtime.name)
         macs = meter_share(model)
         shares.append(1 - (1 - macs) / 2)
-        return shares[-1]
+        return shares[-1] * DENSE[runtime.name], DENSE[runtime.name]
 
     sizes = meter(prepared)
 
@@ -172,7 +177,7 @@ def test_a_budget_in_time_holds_for_what_is_measured(
         counts = {entry.name: left[f"{entry.layer}.weight"].shape[0] for entry in plan.entries}
         return sizes.predict(counts)[1] / sizes.predict({})[1]
 
-    monkeypatch.setattr(filling, "measured_share", clock)
+    monkeypatch.setattr(filling, "measured_seconds", clock)
     recipe = Recipe(budgets=("latency=0.7", "params=0.9"))
     found = allocation.fill_plan(prepared, plan, "uniform", recipe)
     assert shares[0] > 0.7
@@ -185,3 +190,12 @@ def test_a_budget_in_time_holds_for_what_is_measured(
     assert not none.feasible
     assert "out of reach" in none.message
     assert none.spent["latency"] > 0.3
+    # Another runtime has another dense time, which seconds are a share of.
+    other = interop.RUNTIMES.get("onnx")
+    recipe = Recipe(budgets=("latency=1600ms",))
+    found = allocation.fill_plan(prepared, plan, "uniform", recipe, runtime=other)
+    assert found.feasible
+    assert 0.7 < found.spent["latency"] <= 0.8
+    assert "measured by ONNX Runtime: " in found.message
+    assert found.plan.recipe is not None
+    assert (found.plan.recipe.runtime, runtimes) == ("onnx", {"torch", "onnx"})

@@ -20,6 +20,7 @@ from analysis import interop, plans
 from analysis.evaluation.evaluate import evaluate_plan
 from analysis.files import sha256, write_zip
 from analysis.interop import verify
+from analysis.measuring.group_times import measured_seconds
 from analysis.plans.editing import set_ratio
 from analysis.plans.files import read_plan
 from analysis.records.plan import Plan
@@ -248,6 +249,21 @@ def test_bad_exports_give_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot write to"):
         interop.export("json", request(tmp_path / "file"))
+
+
+def test_onnx_runtime_runs_a_model_that_is_timed() -> None:
+    """Issue 10: budgets in latency may be of ONNX Runtime."""
+    pytest.importorskip("onnxruntime")
+    prepared = sample_context("lenet5")
+    inputs = torch.randn(7, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    (logits,) = interop.RUNTIMES.get("onnx").open(prepared.model, inputs)()  # type: ignore[misc]
+    with torch.no_grad():
+        expected = prepared.model(inputs)
+    torch.testing.assert_close(torch.from_numpy(logits), expected, atol=1e-4, rtol=1e-4)
+    small = plans.removed_model(prepared, some_plan())
+    seconds, dense = measured_seconds(prepared, small, interop.RUNTIMES.get("onnx"))
+    assert seconds > 0
+    assert dense > 0
 
 
 def test_onnx_is_exported_and_its_logits_are_compared(tmp_path: Path) -> None:
