@@ -70,6 +70,8 @@ def plan(
     )
     start = dataclasses.replace(start, repair=repair.name)
     if sizes or STRATEGIES.get(given["strategy"]).measures:
+        if interop.RUNTIMES.get(recipe.runtime) is not TORCH:
+            raise InputError(f"a search times models by {TORCH.name} alone: leave --runtime out")
         # A search repairs what it tries: the sweep may have had nothing to calibrate on.
         subject = calibrated(start.subject, data=None, samples=None, repair=repair.name)
         if subject != start.subject:
@@ -140,14 +142,14 @@ def _filled(
             strategy, recipe = "uniform", dataclasses.replace(recipe, ratio=0.0)
     runtime = interop.RUNTIMES.get(recipe.runtime)
     if STRATEGIES.get(strategy).measures:
-        if runtime is not TORCH:
-            raise InputError(f"strategy {strategy} times models by {TORCH.name} alone")
         if not recipe.budgets or recipe.ratio is not None or recipe.tolerance is not None:
             raise InputError(f"strategy {strategy} needs --budget, and neither ratio nor tolerance")
         asked_criteria = criteria if recipe.criteria == BEST else (start.entries[0].criterion,)
         aim = aim_of(given, recipe, asked_criteria)
         return allocation.Allocation(plan=searched(prepared, start, aim, workspace=workspace))
-    found = allocation.fill_plan(prepared, start, strategy, recipe, points=points, predict=predict)
+    found = allocation.fill_plan(
+        prepared, start, strategy, recipe, points=points, predict=predict, runtime=runtime
+    )
     if not found.feasible:
         raise InputError(found.message or f"the budget {', '.join(given['budget'])} cannot be met")
     return found

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from analysis.plans.prediction import predict
 from analysis.records.plan import Plan, Recipe
 from analysis.store.store import Store
 from tests.helpers.command_line import Run, assert_one_line
@@ -188,6 +187,24 @@ def test_a_budget_is_met_after_rounding(run: Run, swept: str, folder: Path) -> N
     assert_one_line(run(*asked, "--round-to", "0"), says="--round-to")
 
 
+def test_a_budget_in_time_is_of_the_runtime_that_was_asked_for(
+    run: Run, swept: str, folder: Path
+) -> None:
+    """Issue 10: with the extra onnx also of ONNX Runtime, by which the plan is measured."""
+    pytest.importorskip("onnxruntime")
+    path = folder / "timed.json"
+    options = ("--strategy", "uniform", "--criterion", "l1", "--runtime", "onnx", "--out", path)
+    # However busy the machine is: no model takes a minute.
+    code, _, err = run("plan", "--run", swept, "--budget", "latency=60000ms", *options)
+    assert code == 0, err
+    assert "by ONNX Runtime: " in err
+    recipe = Plan.from_json(path.read_text()).recipe
+    assert recipe is not None
+    assert recipe.runtime == "onnx"
+    search = ["plan", "--run", swept, "--strategy", "search", "--budget", "latency=0.5"]
+    assert_one_line(run(*search, *options[2:]), says="a search times models by torch alone")
+
+
 def test_global_ranking_takes_the_best_criterion_and_can_be_repeated(
     run: Run, swept: str, folder: Path
 ) -> None:
@@ -197,15 +214,14 @@ def test_global_ranking_takes_the_best_criterion_and_can_be_repeated(
     assert code == 0, err
     best = json.loads(out)
     used = {entry["criterion"] for entry in best["plan"]["entries"]}
-    points = Store(folder / "workspace").points.table(swept)
     drops = {}
     for criterion in ("l1", "fpgm"):
         options = ["--ratio", "0.4", "--normalizer", "l2", "--criterion", criterion]
         code, out, err = run(*asked, *options)
         assert code == 0, err
-        plan = Plan.from_dict(json.loads(out)["plan"])
-        assert plan.recipe == Recipe(ratio=0.4, normalizer="l2")
-        drops[criterion] = predict(plan, points).drop
+        found = json.loads(out)
+        assert Plan.from_dict(found["plan"]).recipe == Recipe(ratio=0.4, normalizer="l2")
+        drops[criterion] = found["predicted"]["drop"]
     assert used == {min(drops, key=drops.__getitem__)}
     assert f"{used.pop()} ranks best" in best["message"]
     assert best["plan"]["recipe"]["criteria"] == "best"
