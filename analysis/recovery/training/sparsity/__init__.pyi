@@ -1,0 +1,3 @@
+from .fixed_masks import FixedMasks
+
+__all__ = ["FixedMasks"]

@@ -1,0 +1,210 @@
+"""What is trained: a model of one's own, smaller where that can be trained, else with masks.
+
+The subject's model is never touched. What is learned is written back to the dense shapes, so that
+a trained plan is evaluated, exported and reported as a repaired one.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from analysis.edits import Edit, PreparedSubject, Target
+from analysis.plans import mask_of_entry, plan_edit, require_fit, resolve
+from analysis.records import Plan
+from analysis.recovery.plan_repair import Recovery
+from analysis.repairs import Student, open_student
+from pruners.capture import first_names, named_state
+from pruners.errors import InputError
+from pruners.groups import Group, edits
+from pruners.layers import find_layer, to_native, weight_name
+from pruners.selection import kept_indices
+from pruners.semantics import SEMANTICS
+
+
+class Trainee:
+    """A model in training and what must stay zero in it.
+
+    Args:
+        prepared: The subject; its model is left as found.
+        plan: A resolved plan.
+        start: The plan repaired; training starts from its weights. None starts from the dense
+            ones.
+        is_dense_shaped: Do not remove anything physically while training, as masks will move.
+
+    Attributes:
+        model: In train mode, all parameters with gradients.
+        targets: What the plan prunes.
+        is_smaller: Whether units are removed physically.
+        masks: The present mask of each target by name, True = keep: ``(units,)``, or the weight's
+            output-first shape.
+        parameter_masks: Parameter name -> which elements stay, of the model's own shapes.
+    """
+
+    def __init__(
+        self,
+        prepared: PreparedSubject,
+        plan: Plan,
+        *,
+        start: Recovery | None = None,
+        is_dense_shaped: bool = False,
+    ) -> None:
+        self.plan = resolve(prepared, require_fit(prepared, plan))
+        self._prepared = prepared
+        pruned = [
+            mask_of_entry(prepared, entry, reduction=plan.reduction)
+            for entry in self.plan.entries
+            if entry.kept < entry.total
+        ]
+        if not pruned:
+            raise InputError("the plan prunes nothing, so there is nothing to recover")
+        self.targets: tuple[Target, ...] = tuple(target for target, _ in pruned)
+        self._removes = SEMANTICS.get(plan.semantics).removes
+        kept = {
+            target.group: kept_indices(mask)
+            for target, mask in pruned
+            if target.group is not None and self._removes and not is_dense_shaped
+        }
+        self._student, self.model = _opened(prepared, kept, start)
+        self.is_smaller = self._student.is_smaller
+        self.masks: dict[str, Tensor] = {}
+        self.parameter_masks: dict[str, Tensor] = {}
+        self._parts: dict[str, dict[str, Tensor]] = {}
+        self._lost: list[tuple[nn.Parameter, Tensor]] = []
+        self.set_masks(pruned)
+        self.mask_weights()
+
+    def set_mask(self, target: Target, mask: Tensor) -> None:
+        """Set the mask of one target; see `set_masks`."""
+        self.set_masks([(target, mask)])
+
+    def set_masks(self, found: Iterable[tuple[Target, Tensor]]) -> None:
+        """Set the masks of targets; weights change at the next `mask_weights`.
+
+        Args:
+            found: Targets with masks, True = keep: ``(units,)`` of a group, which then acts on the
+                columns that read the units, the rows that make them, and their biases and norms;
+                or the weight's output-first shape.
+        """
+        for target, mask in found:
+            self.masks[target.name] = mask
+            device = self._prepared.subject.example.device
+            whole = self._masks_of(target, mask)
+            placed = {name: item.to(device) for name, item in whole.items()}
+            self._parts[target.name] = self._student.small(placed)
+        parameters = dict(self.model.named_parameters())
+        self.parameter_masks = {}
+        for part in self._parts.values():
+            for name, mask in part.items():
+                before = self.parameter_masks.get(name)
+                self.parameter_masks[name] = mask if before is None else before & mask
+        self._lost = [(parameters[name], ~mask) for name, mask in self.parameter_masks.items()]
+
+    def _masks_of(self, target: Target, mask: Tensor) -> dict[str, Tensor]:
+        """Return which elements of the dense parameters a target's mask leaves."""
+        model = self._prepared.model
+        if target.group is None:
+            module = find_layer(model, target.layer)
+            name = weight_name(module, name=target.layer)
+            return {f"{target.layer}.{name}" if target.layer else name: to_native(mask, module)}
+        if self._removes and self.is_smaller:
+            return {}
+        group = self._prepared.group(target.group)
+        return _unit_masks(group, mask, dict(model.named_parameters()), removes=self._removes)
+
+    def mask_gradients(self) -> None:
+        """Set the gradients of masked elements to 0."""
+        for parameter, lost in self._lost:
+            if parameter.grad is not None:
+                parameter.grad.masked_fill_(lost, 0)
+
+    @torch.no_grad()
+    def mask_weights(self) -> None:
+        """Set masked elements to 0, without a sign."""
+        for parameter, lost in self._lost:
+            parameter.masked_fill_(lost, 0)
+
+    def recovery(
+        self, method: str, *, tensors: Mapping[str, Tensor] | None = None, seconds: float = 0.0
+    ) -> Recovery:
+        """Return what was learned so far, as a repaired plan.
+
+        Args:
+            method: The training method.
+            tensors: Parameters and buffers to take instead of the model's own.
+            seconds: Wall time of the training.
+        """
+        plan = self._plan_of_masks()
+        edit = plan_edit(self._prepared, plan)
+        dense = self._prepared.evaluator.state
+        own = _floating(self.model) if tensors is None else tensors
+        whole = self._student.full(own, {**dense, **edit.tensors})
+        changed = {
+            name: item.detach().clone()
+            for name, item in whole.items()
+            if name in dense and not torch.equal(item, dense[name])
+        }
+        return Recovery(plan, Edit(changed, edit.kept), method=method, seconds=seconds)
+
+    def _plan_of_masks(self) -> Plan:
+        """Return the plan with the units that masks leave."""
+        found = {target.name: self.masks[target.name] for target in self.targets if target.group}
+        entries = tuple(
+            dataclasses.replace(
+                entry,
+                kept=int(found[entry.name].sum()),
+                indices=kept_indices(found[entry.name]),
+            )
+            if entry.name in found
+            else entry
+            for entry in self.plan.entries
+        )
+        return dataclasses.replace(self.plan, entries=entries)
+
+
+def _opened(
+    prepared: PreparedSubject, kept: Mapping[str, tuple[int, ...]], start: Recovery | None
+) -> tuple[Student, nn.Module]:
+    """Return where each tensor of the model is in the dense one, and the model in train mode."""
+    student = open_student(prepared, kept)
+    tensors = {} if start is None else start.edit.tensors
+    with torch.inference_mode(mode=False):
+        model = student.model if student.is_smaller else copy.deepcopy(prepared.model)
+        state = named_state(model)
+        with torch.no_grad():
+            for name, item in student.small(tensors).items():
+                state[name].copy_(item)
+    for parameter in model.parameters():
+        parameter.requires_grad_(parameter.is_floating_point())
+    return student, model.train()
+
+
+def _unit_masks(
+    group: Group, mask: Tensor, parameters: Mapping[str, Tensor], *, removes: bool
+) -> dict[str, Tensor]:
+    """Return which elements of parameters stay when units of a group go."""
+    masks: dict[str, Tensor] = {}
+    removed = ~mask.cpu()
+    for member in group.members:
+        if member.name not in parameters or not (removes or member.role in ("producer", "bias")):
+            continue
+        shape = [1] * parameters[member.name].dim()
+        shape[member.dim] = -1
+        keep = edits.member_mask(member, removed).reshape(shape)
+        before = masks.get(member.name, torch.ones((), dtype=torch.bool))
+        masks[member.name] = (before & keep).expand(parameters[member.name].shape).clone()
+    return masks
+
+
+def _floating(model: nn.Module) -> dict[str, Tensor]:
+    """Return the parameters and buffers that hold real numbers, shared ones once."""
+    names = set(first_names(model).values())
+    return {
+        name: item
+        for name, item in named_state(model).items()
+        if name in names and item.is_floating_point()
+    }
