@@ -7,7 +7,7 @@ from .overview import build_inventory, inventory
 from .parsing import parse_data, parse_model
 from .schemes import DATA_SCHEMES, MODEL_SCHEMES, Scheme
 from .stamps import Stamp, stamp, watched_stamp
-from .subject import Subject, load_subject
+from .subject import Split, Subject, load_subject
 from .torchvision_import import torchvision
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "MODEL_SCHEMES",
     "RANDOM_WEIGHTS",
     "Scheme",
+    "Split",
     "Stamp",
     "Subject",
     "allowed_paths",

@@ -8,11 +8,14 @@ from typing import Any
 
 from analysis.records import Count, Document, PositiveCount, Share
 from analysis.recovery.training.rates import RATES, REWIND
-from analysis.recovery.training.registry import FINETUNE, TRAINING_METHODS
-from pruners.errors import InputError, UnknownNameError
+from analysis.recovery.training.registry import (
+    FINETUNE,
+    OPTIMIZERS,
+    TRAINING_METHODS,
+    TRAINING_PRECISIONS,
+)
+from pruners.errors import InputError
 
-OPTIMIZERS = ("sgd", "adamw")
-PRECISIONS = ("fp32", "bf16", "fp16")
 # Field -> what it must be, for values that JSON may hold but training cannot use.
 _ABOVE_ZERO = ("epochs", "minutes", "lr", "clip_norm", "temperature", "score_lr", "phase_epochs")
 _AT_LEAST_ZERO = ("weight_decay", "penalty", "damp")
@@ -110,12 +113,8 @@ class TrainingRecipe(Document):
     def __post_init__(self) -> None:
         TRAINING_METHODS.get(self.method)
         RATES.get(self.schedule)
-        for kind, name, known in (
-            ("optimizer", self.optimizer, OPTIMIZERS),
-            ("precision", self.precision, PRECISIONS),
-        ):
-            if name not in known:
-                raise UnknownNameError(kind, name, known)
+        OPTIMIZERS.get(self.optimizer)
+        TRAINING_PRECISIONS.get(self.precision)
         for names, fits, what in (
             (_ABOVE_ZERO, lambda value: 0 < value < math.inf, "above 0"),
             (_AT_LEAST_ZERO, lambda value: 0 <= value < math.inf, "at least 0"),

@@ -75,6 +75,7 @@ class Trainee:
         self.parameter_masks: dict[str, Tensor] = {}
         self._parts: dict[str, dict[str, Tensor]] = {}
         self._lost: list[tuple[nn.Parameter, Tensor]] = []
+        self._state: dict[str, Tensor] | None = None
         self.set_masks(pruned)
         self.mask_weights()
 
@@ -96,6 +97,10 @@ class Trainee:
             whole = self._masks_of(target, mask)
             placed = {name: item.to(device) for name, item in whole.items()}
             self._parts[target.name] = self._student.small(placed)
+        self._join_masks()
+
+    def _join_masks(self) -> None:
+        """Bring the masks of all targets together: several may be about one parameter."""
         parameters = dict(self.model.named_parameters())
         self.parameter_masks = {}
         for part in self._parts.values():
@@ -128,6 +133,26 @@ class Trainee:
         for parameter, lost in self._lost:
             parameter.masked_fill_(lost, 0)
 
+    def state(self) -> dict[str, Tensor]:
+        """Return all parameters and buffers by their first names."""
+        if self._state is None:
+            names = set(first_names(self.model).values())
+            state = named_state(self.model)
+            self._state = {name: item for name, item in state.items() if name in names}
+        return self._state
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return those of `state` that hold real numbers."""
+        return {name: item for name, item in self.state().items() if item.is_floating_point()}
+
+    def copied(self) -> Trainee:
+        """Return another trainee with the same weights and masks."""
+        other = copy.copy(self)
+        other.model, other._state = copy.deepcopy(self.model), None
+        other.masks, other._parts = dict(self.masks), dict(self._parts)
+        other._join_masks()
+        return other
+
     def recovery(
         self, method: str, *, tensors: Mapping[str, Tensor] | None = None, seconds: float = 0.0
     ) -> Recovery:
@@ -141,7 +166,7 @@ class Trainee:
         plan = self._plan_of_masks()
         edit = plan_edit(self._prepared, plan)
         dense = self._prepared.evaluator.state
-        own = _floating(self.model) if tensors is None else tensors
+        own = self.tensors() if tensors is None else tensors
         whole = self._student.full(own, {**dense, **edit.tensors})
         changed = {
             name: item.detach().clone()
@@ -198,13 +223,3 @@ def _unit_masks(
         before = masks.get(member.name, torch.ones((), dtype=torch.bool))
         masks[member.name] = (before & keep).expand(parameters[member.name].shape).clone()
     return masks
-
-
-def _floating(model: nn.Module) -> dict[str, Tensor]:
-    """Return the parameters and buffers that hold real numbers, shared ones once."""
-    names = set(first_names(model).values())
-    return {
-        name: item
-        for name, item in named_state(model).items()
-        if name in names and item.is_floating_point()
-    }

@@ -1,0 +1,423 @@
+"""Train a pruned model: step by step, to be stopped and taken up again at any time."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from analysis.edits import PreparedSubject
+from analysis.files import write_text, writing
+from analysis.records import Plan
+from analysis.recovery.plan_repair import Recovery
+from analysis.recovery.training.checkpoint import (
+    HISTORY,
+    read_checkpoint,
+    write_checkpoint,
+)
+from analysis.recovery.training.data import TrainingData, open_training_data
+from analysis.recovery.training.rates import rate_at
+from analysis.recovery.training.recipe import TrainingRecipe
+from analysis.recovery.training.registry import TRAINING_METHODS
+from analysis.recovery.training.session import Session, steps_per_epoch, timed
+from analysis.recovery.training.trainee import Trainee
+from analysis.recovery.training.update import (
+    DONE,
+    STOPPED,
+    TIMING,
+    SelectionScore,
+    TrainingPoint,
+    TrainingUpdate,
+    read_history,
+)
+from pruners.errors import InputError
+from pruners.float32 import float32
+from pruners.preserve import twin
+
+# What is computed between two checkpoints is what a killed training loses.
+CHECKPOINT_SECONDS = 20.0
+# Points of a curve; more cannot be told apart.
+POINTS = 200
+# Looks at the selection samples, at least.
+LOOKS = 10
+TIMED_STEPS = 20
+# Dense outputs of the selection samples are kept up to this size.
+KEPT_BYTES = 2**26
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingCost:
+    """What a training will take.
+
+    Attributes:
+        steps: Optimizer steps.
+        steps_per_epoch: Steps in which each sample is seen once.
+        step_seconds: Seconds of one.
+        timed: Steps that were timed.
+    """
+
+    steps: int
+    steps_per_epoch: int
+    step_seconds: float
+    timed: int
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of all steps."""
+        return self.steps * self.step_seconds
+
+
+def training_cost(
+    prepared: PreparedSubject,
+    plan: Plan,
+    recipe: TrainingRecipe,
+    *,
+    start: Recovery | None = None,
+    roots: Sequence[Path] | None = None,
+) -> TrainingCost:
+    """Time a few steps of a training and say what all of it will take; nothing is kept.
+
+    Args:
+        prepared: The subject; its model is left as found.
+        plan: What is pruned.
+        recipe: How it is trained.
+        start: The repaired plan to start from.
+        roots: Folders below which files may lie; None allows everything.
+
+    Raises:
+        InputError: As `iter_training`.
+    """
+    data = open_training_data(prepared, recipe, roots=roots)
+    return _cost(prepared, _trainee(prepared, plan, recipe, start), data, recipe)
+
+
+def _trainee(
+    prepared: PreparedSubject, plan: Plan, recipe: TrainingRecipe, start: Recovery | None
+) -> Trainee:
+    regrows = TRAINING_METHODS.get(recipe.method).regrows
+    return Trainee(prepared, plan, start=start, is_dense_shaped=regrows)
+
+
+def _cost(
+    prepared: PreparedSubject, trainee: Trainee, data: TrainingData, recipe: TrainingRecipe
+) -> TrainingCost:
+    """Time a tenth of the steps, some at least and not too many."""
+    sampler = data.sampler(batch_size=recipe.batch_size, seed=0)
+    epoch = steps_per_epoch(sampler.batches_per_epoch, recipe)
+    steps = recipe.steps or math.ceil(recipe.epochs * epoch)
+    count = TIMED_STEPS if recipe.minutes else min(TIMED_STEPS, max(3, steps // 10))
+
+    def make() -> Session:
+        return Session(prepared, trainee.copied(), data, recipe, seed=0, steps=max(steps, count))
+
+    with float32():
+        seconds, number = timed(make, count=count)
+    if recipe.minutes:
+        steps = max(1, int(recipe.minutes * 60 / seconds))
+    return TrainingCost(steps=steps, steps_per_epoch=epoch, step_seconds=seconds, timed=number)
+
+
+def iter_training(
+    prepared: PreparedSubject,
+    plan: Plan,
+    recipe: TrainingRecipe,
+    *,
+    seed: int,
+    folder: Path | None = None,
+    start: Recovery | None = None,
+    cancel: Callable[[], bool] = lambda: False,
+    roots: Sequence[Path] | None = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+) -> Iterator[TrainingUpdate]:
+    """Train a plan's model and tell how it goes.
+
+    A training of the same content that was stopped or killed goes on from the checkpoint in its
+    folder, and ends bit for bit as one that ran through.
+
+    Args:
+        prepared: The subject; its model is left as found.
+        plan: What is pruned.
+        recipe: How it is trained.
+        seed: Of order, dropout, augmentation and all else that is drawn.
+        folder: Where checkpoint and history are kept; None keeps nothing.
+        start: The repaired plan to start from; None starts from the dense weights.
+        cancel: Asked before each step; the checkpoint is kept.
+        roots: Folders below which files may lie; None allows everything.
+        checkpoint_seconds: A killed training loses no more than what it did in this time.
+
+    Yields:
+        Updates; the last one has what was learned.
+
+    Raises:
+        PlanError: The plan does not fit the subject.
+        InputError: Nothing is pruned, data are missing or do not fit, the device does not compute
+            in the recipe's precision, or the loss is not finite.
+        StoreError: The folder cannot be written.
+    """
+    data = open_training_data(prepared, recipe, roots=roots)
+    trainee = _trainee(prepared, plan, recipe, start)
+    key = _key(trainee, data, recipe, seed)
+    kept = None if folder is None else read_checkpoint(folder, key)
+    if kept is None:
+        yield TrainingUpdate(step=0, steps=0, epoch=0, rate=0, ratio=0, stage=TIMING)
+        cost = _cost(prepared, trainee, data, recipe)
+        facts = {
+            "steps": cost.steps,
+            "lr": recipe.lr or 0.05,
+            "step_seconds": cost.step_seconds,
+            "step": 0,
+            "seconds": 0.0,
+            "stopped": False,
+        }
+    else:
+        facts = dict(kept.facts)
+    session = Session(prepared, trainee, data, recipe, seed=seed, steps=facts["steps"])
+    run = _Run(prepared, session, data, recipe, facts)
+    if kept is not None:
+        session.load(kept)
+    store = _Store(folder, key, run, checkpoint_seconds)
+    store.open(is_new=kept is None)
+    point = run.point()
+    yield run.update(point)
+    while not run.is_over and not cancel():
+        with run.computing():
+            found = run.advance(lambda: cancel() or store.is_due)
+        if found is not None:
+            point = found
+            store.append(point)
+        if store.is_due or run.is_over:
+            store.save()
+        if found is not None and not run.is_over:
+            yield run.update(point)
+    if run.is_over:
+        with run.computing():
+            recovery = run.finished()
+        yield run.update(point, stage=DONE, is_done=True, recovery=recovery)
+    else:
+        store.save()
+        yield run.update(run.point(), stage=STOPPED, recovery=run.stopped())
+
+
+class _Run:
+    """A training with its clock."""
+
+    def __init__(
+        self,
+        prepared: PreparedSubject,
+        session: Session,
+        data: TrainingData,
+        recipe: TrainingRecipe,
+        facts: dict[str, Any],
+    ) -> None:
+        self.session, self._recipe, self._data = session, recipe, data
+        self._task, self._batch_size = prepared.subject.task, prepared.batch_size
+        self._dense_model, self._dense = twin(prepared.model), list[Tensor]()
+        self.facts = facts
+        self.steps, self.lr = session.steps, float(facts["lr"])
+        self._every = max(1, self.steps // POINTS)
+        self._look = max(1, min(session.steps_per_epoch, math.ceil(self.steps / LOOKS)))
+        self._clock = time.perf_counter()
+        self._point_seconds = float(facts["seconds"])
+
+    @property
+    def step(self) -> int:
+        return int(self.facts["step"])
+
+    @property
+    def is_over(self) -> bool:
+        return self.step >= self.steps or bool(self.facts["stopped"])
+
+    @contextlib.contextmanager
+    def computing(self) -> Iterator[None]:
+        """Use the training's own generators, and count the time."""
+        self._clock = time.perf_counter()
+        with float32(), self.session.generators.in_use():
+            yield
+        self._count_time()
+
+    def _count_time(self) -> None:
+        now = time.perf_counter()
+        self.facts["seconds"] += now - self._clock
+        self._clock = now
+
+    def rate(self, step: int) -> float:
+        return rate_at(self._recipe, step, self.steps, lr=self.lr)
+
+    def advance(self, interrupted: Callable[[], bool]) -> TrainingPoint | None:
+        """Train up to the next point of the curves; None if interrupted before it."""
+        while True:
+            self.session.step(self.step, self.rate(self.step))
+            self.facts["step"] += 1
+            is_last = self.step == self.steps
+            looks = is_last or self.step % self._look == 0
+            selection = self._score() if looks else None
+            if looks or self.step % self._every == 0:
+                self._count_time()
+                return self.point(self._sums(), selection=selection)
+            if interrupted():
+                return None
+
+    def _score(self) -> SelectionScore | None:
+        """Ask the selection samples, keep the best weights, and see whether to stop."""
+        if self._data.selection is None:
+            return None
+        found = self._measured(self._data.selection.batches(self._batch_size))
+        session, patience = self.session, self._recipe.patience
+        if patience is not None and session.sparsity.ratio >= 1:
+            session.best.see(found.score, self.step, session.result())
+            since = self.step - session.best.step
+            if session.best.tensors and since >= patience * session.steps_per_epoch:
+                self.facts["stopped"] = True
+        return found
+
+    @torch.no_grad()
+    def _measured(self, batches: Iterator[tuple[Tensor, Tensor | None]]) -> SelectionScore:
+        model, weights = self.session.trainee.model.eval(), self.session.result()
+        rows, keeps = [], not self._dense
+        for number, (inputs, targets) in enumerate(batches):
+            dense = self._dense_outputs(number, inputs, keeps=keeps)
+            outputs = functional_call(model, weights, (inputs,))
+            rows.append(self._task.vector(dense, outputs, targets))
+        model.train()
+        sums = self._task.sums(torch.stack(rows).sum(0).tolist())
+        interval = self._task.score_interval(sums)
+        score = self._task.score(sums)
+        return SelectionScore(
+            score=score, low=interval.low, high=interval.high, samples=sums.samples
+        )
+
+    def _dense_outputs(self, number: int, inputs: Tensor, *, keeps: bool) -> Tensor:
+        if not keeps and number < len(self._dense):
+            return self._dense[number]
+        dense: Tensor = self._dense_model(inputs)
+        if keeps and sum(item.nbytes for item in self._dense) + dense.nbytes <= KEPT_BYTES:
+            self._dense.append(dense)
+        return dense
+
+    def _sums(self) -> list[float]:
+        """Return the sums since the last point; they start anew."""
+        sums: list[float] = self.session.seen.tolist()
+        self.session.seen.zero_()
+        if not math.isfinite(sums[-1]):
+            raise InputError(
+                f"the training loss is not finite at step {self.step}; lower the learning rate "
+                f"({self.lr:g}), or limit the gradients (clip_norm)"
+            )
+        return sums
+
+    def point(
+        self, sums: Sequence[float] = (0.0,) * 5, *, selection: SelectionScore | None = None
+    ) -> TrainingPoint:
+        """Return where the training is.
+
+        Args:
+            sums: What the session has seen since the last point.
+            selection: The score of the selection samples, where it was asked for.
+        """
+        count, samples, task, distill, total = sums
+        seconds = float(self.facts["seconds"])
+        spent, self._point_seconds = seconds - self._point_seconds, seconds
+        pace = seconds / self.step if self.step else float(self.facts["step_seconds"])
+        return TrainingPoint(
+            step=self.step,
+            steps=self.steps,
+            epoch=self.step / self.session.steps_per_epoch,
+            rate=self.rate(max(0, self.step - 1)),
+            ratio=self.session.sparsity.ratio,
+            loss=total / count if count else None,
+            task_loss=task / count if count else None,
+            distill_loss=distill / count if count and self._recipe.distill else None,
+            selection=selection,
+            seconds=seconds,
+            images_per_second=samples / spent if spent > 0 else 0.0,
+            eta_seconds=0.0 if self.is_over else pace * (self.steps - self.step),
+        )
+
+    def update(self, point: TrainingPoint, **changes: Any) -> TrainingUpdate:
+        """Return a point as it is told."""
+        values = {item.name: getattr(point, item.name) for item in fields(point)}
+        return TrainingUpdate(**{**values, **changes})
+
+    def stopped(self) -> Recovery | None:
+        """Return what was learned so far, if all is pruned."""
+        is_pruned = self.session.sparsity.ratio >= 1
+        return self._recovery(self.session.result()) if is_pruned else None
+
+    def finished(self) -> Recovery:
+        """Return what was learned: the best weights where they were looked for, else the last."""
+        self.session.sparsity.finish()
+        best = self.session.best.tensors if self._recipe.patience is not None else {}
+        return self._recovery(best or self.session.result())
+
+    def _recovery(self, tensors: dict[str, Tensor]) -> Recovery:
+        masks = self.session.trainee.parameter_masks
+        exact = {
+            name: item.masked_fill(~masks[name], 0) if name in masks else item
+            for name, item in tensors.items()
+        }
+        return self.session.trainee.recovery(
+            self._recipe.method, tensors=exact, seconds=float(self.facts["seconds"])
+        )
+
+
+class _Store:
+    """Checkpoint and history of a training; does nothing without a folder."""
+
+    def __init__(self, folder: Path | None, key: str, run: _Run, seconds: float) -> None:
+        self._folder, self._key, self._run, self._seconds = folder, key, run, seconds
+        self._saved = time.monotonic()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the last checkpoint is old."""
+        return self._folder is not None and time.monotonic() - self._saved >= self._seconds
+
+    def open(self, *, is_new: bool) -> None:
+        """Begin a history, or cut it back to the checkpoint."""
+        if self._folder is None:
+            return
+        path = self._folder / HISTORY
+        kept = () if is_new else read_history(path)
+        lines = [_line(point) for point in kept if point.step <= self._run.step]
+        with writing(path):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            write_text(path, "".join(lines))
+        if is_new:
+            self.save()
+
+    def append(self, point: TrainingPoint) -> None:
+        """Add a point to the history."""
+        if self._folder is None:
+            return
+        path = self._folder / HISTORY
+        with writing(path), path.open("a", encoding="utf-8") as file:
+            file.write(_line(point))
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        if self._folder is not None:
+            write_checkpoint(self._folder, self._key, self._run.session.checkpoint(self._run.facts))
+            self._saved = time.monotonic()
+
+
+def _line(point: TrainingPoint) -> str:
+    return json.dumps(point.to_dict()) + "\n"
+
+
+def _key(trainee: Trainee, data: TrainingData, recipe: TrainingRecipe, seed: int) -> str:
+    """Return what identifies a training by all that its result hangs on, as hexadecimal digits."""
+    content = hashlib.sha256(json.dumps([recipe.to_dict(), seed, data.fingerprint]).encode())
+    for name, item in sorted({**trainee.state(), **trainee.parameter_masks}.items()):
+        content.update(f"{name}{item.dtype}{tuple(item.shape)}".encode())
+        content.update(item.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return content.hexdigest()[:32]
