@@ -1,4 +1,4 @@
-"""What is learned from: samples, batches, and those that are set apart to select by."""
+"""Training data: opened, checked, cut, augmented and drawn in a seeded order."""
 
 import lazy_loader
 
