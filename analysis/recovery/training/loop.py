@@ -25,7 +25,12 @@ from analysis.recovery.training.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
-from analysis.recovery.training.data import TrainingData, open_training_data
+from analysis.recovery.training.data import (
+    RATE_STEPS,
+    TrainingData,
+    open_training_data,
+    session_rate,
+)
 from analysis.recovery.training.rates import rate_at
 from analysis.recovery.training.recipe import TrainingRecipe
 from analysis.recovery.training.registry import TRAINING_METHODS
@@ -97,7 +102,7 @@ def training_cost(
     Raises:
         InputError: As `iter_training`.
     """
-    data = open_training_data(prepared, recipe, roots=roots)
+    data = open_training_data(prepared, recipe, seed=0, roots=roots)
     return _cost(prepared, _trainee(prepared, plan, recipe, start), data, recipe)
 
 
@@ -125,6 +130,25 @@ def _cost(
     if recipe.minutes:
         steps = max(1, int(recipe.minutes * 60 / seconds))
     return TrainingCost(steps=steps, steps_per_epoch=epoch, step_seconds=seconds, timed=number)
+
+
+def _tried_rate(
+    prepared: PreparedSubject,
+    trainee: Trainee,
+    data: TrainingData,
+    recipe: TrainingRecipe,
+    *,
+    seed: int,
+    cost: TrainingCost,
+) -> float:
+    """Find the learning rate on a copy of the trainee."""
+    steps = max(cost.steps, RATE_STEPS)
+
+    def make() -> Session:
+        return Session(prepared, trainee.copied(), data, recipe, seed=seed, steps=steps)
+
+    with float32():
+        return session_rate(make).rate
 
 
 def iter_training(
@@ -164,7 +188,7 @@ def iter_training(
             in the recipe's precision, or the loss is not finite.
         StoreError: The folder cannot be written.
     """
-    data = open_training_data(prepared, recipe, roots=roots)
+    data = open_training_data(prepared, recipe, seed=seed, roots=roots)
     trainee = _trainee(prepared, plan, recipe, start)
     key = _key(trainee, data, recipe, seed)
     kept = None if folder is None else read_checkpoint(folder, key)
@@ -173,7 +197,7 @@ def iter_training(
         cost = _cost(prepared, trainee, data, recipe)
         facts = {
             "steps": cost.steps,
-            "lr": recipe.lr or 0.05,
+            "lr": recipe.lr or _tried_rate(prepared, trainee, data, recipe, seed=seed, cost=cost),
             "step_seconds": cost.step_seconds,
             "step": 0,
             "seconds": 0.0,

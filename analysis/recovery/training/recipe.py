@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.records import Count, Document, PositiveCount, Share
+from analysis.recovery.training.data import check_augmentations
 from analysis.recovery.training.rates import RATES, REWIND
 from analysis.recovery.training.registry import (
     FINETUNE,
@@ -14,6 +15,7 @@ from analysis.recovery.training.registry import (
     TRAINING_METHODS,
     TRAINING_PRECISIONS,
 )
+from analysis.subjects import parse_function
 from pruners.errors import InputError
 
 # Field -> what it must be, for values that JSON may hold but training cannot use.
@@ -128,6 +130,9 @@ class TrainingRecipe(Document):
         ):
             self._require(names, lambda value: value >= 1, "at least 1")
         self._check_pairs()
+        check_augmentations(self.augment)
+        if self.user_loop is not None:
+            parse_function(self.user_loop, "training loop")
 
     def _require(self, names: tuple[str, ...], fits: Any, what: str) -> None:
         for name in names:

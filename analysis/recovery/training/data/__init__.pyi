@@ -1,6 +1,6 @@
 from .augmentations import AUGMENTATIONS, Augmentation, Images, augment_of, check_augmentations
 from .opening import TrainingData, open_training_data
-from .rate_test import RateTest, find_rate, session_rate
+from .rate_test import RATE_STEPS, RateTest, find_rate, session_rate
 from .sampler import Augment, Sampler
 from .transforms import flipped, shifted, user_transform
 from .user_loop import load_user_loop, run_user_loop
@@ -10,6 +10,7 @@ __all__ = [
     "Augment",
     "Augmentation",
     "Images",
+    "RATE_STEPS",
     "RateTest",
     "Sampler",
     "TrainingData",

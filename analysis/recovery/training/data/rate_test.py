@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from analysis.recovery.training.session import Session
 
 LOWEST, HIGHEST = 1e-6, 10.0
-STEPS = 80
+RATE_STEPS = 80
 # The test ends where the loss is so many times the first ones.
 DIVERGED = 4.0
 FIRST = 5
@@ -49,7 +49,7 @@ def session_rate(make: Callable[[], Session]) -> RateTest:
     """Find the learning rate of a training; see `find_rate`.
 
     Args:
-        make: Makes a training to throw away, of at least `STEPS` steps.
+        make: Makes a training to throw away, of at least `RATE_STEPS` steps.
     """
     session = make()
 
@@ -63,7 +63,7 @@ def session_rate(make: Callable[[], Session]) -> RateTest:
         return find_rate(step)
 
 
-def find_rate(step: Callable[[int, float], float], *, steps: int = STEPS) -> RateTest:
+def find_rate(step: Callable[[int, float], float], *, steps: int = RATE_STEPS) -> RateTest:
     """Train some steps at exponentially growing rates, and choose a rate.
 
     It is a tenth of the largest rate at which the smoothed loss was still near its least. (The
