@@ -131,7 +131,8 @@ class Generators:
 
     def _found(self) -> dict[str, Tensor]:
         version, words, gauss = random.getstate()
-        _, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002
+        whole: Any = np.random.get_state()  # noqa: NPY002
+        _, keys, position, has_gauss, cached = whole
         found = {
             "torch": torch.get_rng_state(),
             "random": torch.tensor([version, *words]),

@@ -119,7 +119,7 @@ def _cost(
     """Time a tenth of the steps, some at least and not too many."""
     sampler = data.sampler(batch_size=recipe.batch_size, seed=0)
     epoch = steps_per_epoch(sampler.batches_per_epoch, recipe)
-    steps = recipe.steps or math.ceil(recipe.epochs * epoch)
+    steps: int = recipe.steps or math.ceil(recipe.epochs * epoch)
     count = TIMED_STEPS if recipe.minutes else min(TIMED_STEPS, max(3, steps // 10))
 
     def make() -> Session:
@@ -195,7 +195,7 @@ def iter_training(
     if kept is None:
         yield TrainingUpdate(step=0, steps=0, epoch=0, rate=0, ratio=0, stage=TIMING)
         cost = _cost(prepared, trainee, data, recipe)
-        facts = {
+        facts: dict[str, Any] = {
             "steps": cost.steps,
             "lr": recipe.lr or _tried_rate(prepared, trainee, data, recipe, seed=seed, cost=cost),
             "step_seconds": cost.step_seconds,
@@ -297,7 +297,7 @@ class _Run:
             return None
         found = self._measured(self._data.selection.batches(self._batch_size))
         session, patience = self.session, self._recipe.patience
-        if patience is not None and session.sparsity.ratio >= 1:
+        if patience is not None and session.sparsity.is_final:
             session.best.see(found.score, self.step, session.result())
             since = self.step - session.best.step
             if session.best.tensors and since >= patience * session.steps_per_epoch:
@@ -374,7 +374,7 @@ class _Run:
 
     def stopped(self) -> Recovery | None:
         """Return what was learned so far, if all is pruned."""
-        is_pruned = self.session.sparsity.ratio >= 1
+        is_pruned = self.session.sparsity.is_final
         return self._recovery(self.session.result()) if is_pruned else None
 
     def finished(self) -> Recovery:

@@ -51,8 +51,14 @@ class Sparsity(Protocol):
     def ratio(self) -> float:
         """Share of what the plan removes that is removed now, 0..1."""
 
+    @property
+    def is_final(self) -> bool:
+        """Whether masks are those of the end, and move no more."""
+        return self.ratio >= 1
+
     def before_forward(self, step: int) -> None:
         """Get ready, once an optimizer step, before its first batch."""
+        return
 
     def rate(self, step: int, rate: float) -> float:
         """Return the learning rate of a step, given the schedule's."""
@@ -64,9 +70,11 @@ class Sparsity(Protocol):
 
     def before_step(self, step: int) -> None:
         """See, and mask, the complete gradients."""
+        return
 
     def after_step(self, step: int) -> None:
         """Mask the weights; move masks."""
+        return
 
     def state(self) -> Mapping[str, Tensor]:
         """Return what a resumed training needs beside the trainee's masks."""
@@ -74,9 +82,11 @@ class Sparsity(Protocol):
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Take over what `state` returned."""
+        return
 
     def finish(self) -> None:
         """Leave masks with exactly as many units as the plan keeps, after the last step."""
+        return
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

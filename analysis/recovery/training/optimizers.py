@@ -17,7 +17,7 @@ Groups = Sequence[Mapping[str, Any]]
 def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
     """Return the trained parameters: weights, and biases and norms, which have no decay."""
     trained = [item for item in model.parameters() if item.requires_grad]
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": [item for item in trained if item.dim() > 1]},
         {"params": [item for item in trained if item.dim() <= 1], "weight_decay": 0.0},
     ]
@@ -40,7 +40,7 @@ def adamw(groups: Groups, recipe: TrainingRecipe) -> AdamW:
     return AdamW(list(map(dict, groups)), lr=0.0, weight_decay=recipe.weight_decay)
 
 
-def optimizer_state(optimizer: Optimizer, names: Mapping[nn.Parameter, str]) -> dict[str, Tensor]:
+def optimizer_state(optimizer: Optimizer, names: Mapping[Tensor, str]) -> dict[str, Tensor]:
     """Return the state of an optimizer by ``parameter:key``.
 
     Args:
@@ -56,7 +56,7 @@ def optimizer_state(optimizer: Optimizer, names: Mapping[nn.Parameter, str]) -> 
 
 
 def load_optimizer_state(
-    optimizer: Optimizer, names: Mapping[nn.Parameter, str], state: Mapping[str, Tensor]
+    optimizer: Optimizer, names: Mapping[Tensor, str], state: Mapping[str, Tensor]
 ) -> None:
     """Put back what `optimizer_state` returned."""
     parameters = {name: parameter for parameter, name in names.items()}

@@ -81,7 +81,9 @@ class Session:
         self._optimizer = OPTIMIZERS.get(recipe.optimizer).make(
             parameter_groups(trainee.model), recipe
         )
-        self._names = {item: name for name, item in trainee.model.named_parameters()}
+        self._names: dict[Tensor, str] = {
+            item: name for name, item in trainee.model.named_parameters()
+        }
         self._sampler = data.sampler(batch_size=recipe.batch_size, seed=seed)
         self.generators = Generators(seed, self._device)
         self.loss = training_loss(prepared, recipe)
@@ -128,7 +130,7 @@ class Session:
         self._backward(batches)
         penalty = self.sparsity.penalty(step)
         if penalty is not None:
-            self._scaler.scale(penalty).backward()
+            _backpropagate(self._scaler.scale(penalty))
         self._scaler.unscale_(self._optimizer)
         self.sparsity.before_step(step)
         if self._recipe.clip_norm is not None:
@@ -149,7 +151,7 @@ class Session:
             with self._autocast():
                 outputs = self.trainee.model(inputs)
                 found = self.loss(outputs, inputs, targets)
-            self._scaler.scale(found.total * share).backward()
+            _backpropagate(self._scaler.scale(found.total * share))
             distill = found.task.new_zeros(()) if found.distill is None else found.distill
             values = torch.stack([found.task, distill, found.total.detach()]).float()
             self.seen[2:] += values * share
@@ -199,6 +201,10 @@ class Session:
         self.seen.copy_(checkpoint.part("seen")["sums"])
         if self._scaler.is_enabled():
             self._scaler.load_state_dict(dict(checkpoint.facts["scaler"]))
+
+
+def _backpropagate(loss: Tensor) -> None:
+    loss.backward()  # type: ignore[no-untyped-call]
 
 
 def _dtype(name: str, device: torch.device) -> torch.dtype | None:
