@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,13 +15,14 @@ from torch import Tensor
 from torch.func import functional_call
 
 from analysis.edits import PreparedSubject
-from analysis.files import write_text, writing
 from analysis.records import Plan
 from analysis.recovery.plan_repair import Recovery
 from analysis.recovery.training.checkpoint import (
-    HISTORY,
+    Checkpoint,
+    Store,
+    parts,
     read_checkpoint,
-    write_checkpoint,
+    training_key,
 )
 from analysis.recovery.training.data import (
     RATE_STEPS,
@@ -31,8 +30,8 @@ from analysis.recovery.training.data import (
     open_training_data,
     session_rate,
 )
-from analysis.recovery.training.rates import rate_at
-from analysis.recovery.training.recipe import TrainingRecipe
+from analysis.recovery.training.rates import rate_at, rewound_rate
+from analysis.recovery.training.recipe import TrainingRecipe, original_recipe
 from analysis.recovery.training.registry import TRAINING_METHODS
 from analysis.recovery.training.session import Session, steps_per_epoch, timed
 from analysis.recovery.training.trainee import Trainee
@@ -43,7 +42,6 @@ from analysis.recovery.training.update import (
     SelectionScore,
     TrainingPoint,
     TrainingUpdate,
-    read_history,
 )
 from pruners.errors import InputError
 from pruners.float32 import float32
@@ -190,14 +188,19 @@ def iter_training(
     """
     data = open_training_data(prepared, recipe, seed=seed, roots=roots)
     trainee = _trainee(prepared, plan, recipe, start)
-    key = _key(trainee, data, recipe, seed)
+    original = original_recipe(recipe, roots=roots)
+    key = training_key(
+        parts(state=trainee.state(), mask=trainee.parameter_masks),
+        [recipe.to_dict(), seed, data.fingerprint, original and original.to_dict()],
+    )
     kept = None if folder is None else read_checkpoint(folder, key)
     if kept is None:
         yield TrainingUpdate(step=0, steps=0, epoch=0, rate=0, ratio=0, stage=TIMING)
         cost = _cost(prepared, trainee, data, recipe)
         facts: dict[str, Any] = {
             "steps": cost.steps,
-            "lr": recipe.lr or _tried_rate(prepared, trainee, data, recipe, seed=seed, cost=cost),
+            "lr": (original or recipe).lr
+            or _tried_rate(prepared, trainee, data, recipe, seed=seed, cost=cost),
             "step_seconds": cost.step_seconds,
             "step": 0,
             "seconds": 0.0,
@@ -206,11 +209,14 @@ def iter_training(
     else:
         facts = dict(kept.facts)
     session = Session(prepared, trainee, data, recipe, seed=seed, steps=facts["steps"])
-    run = _Run(prepared, session, data, recipe, facts)
+    run = _Run(prepared, session, data, recipe, facts, original)
+    run.rate(0)
     if kept is not None:
         session.load(kept)
-    store = _Store(folder, key, run, checkpoint_seconds)
-    store.open(is_new=kept is None)
+    store = Store(folder, key, seconds=checkpoint_seconds)
+    store.open(run.step, is_new=kept is None)
+    if kept is None:
+        store.save(run.checkpoint())
     point = run.point()
     yield run.update(point)
     while not run.is_over and not cancel():
@@ -220,7 +226,7 @@ def iter_training(
             point = found
             store.append(point)
         if store.is_due or run.is_over:
-            store.save()
+            store.save(run.checkpoint())
         if found is not None and not run.is_over:
             yield run.update(point)
     if run.is_over:
@@ -228,7 +234,7 @@ def iter_training(
             recovery = run.finished()
         yield run.update(point, stage=DONE, is_done=True, recovery=recovery)
     else:
-        store.save()
+        store.save(run.checkpoint())
         yield run.update(run.point(), stage=STOPPED, recovery=run.stopped())
 
 
@@ -242,7 +248,9 @@ class _Run:
         data: TrainingData,
         recipe: TrainingRecipe,
         facts: dict[str, Any],
+        original: TrainingRecipe | None,
     ) -> None:
+        self._original = original
         self.session, self._recipe, self._data = session, recipe, data
         self._task, self._batch_size = prepared.subject.task, prepared.batch_size
         self._dense_model, self._dense = twin(prepared.model), list[Tensor]()
@@ -274,7 +282,24 @@ class _Run:
         self.facts["seconds"] += now - self._clock
         self._clock = now
 
+    def checkpoint(self) -> Checkpoint:
+        """Return all of the training."""
+        return self.session.checkpoint(self.facts)
+
     def rate(self, step: int) -> float:
+        """Return the schedule's learning rate of a step.
+
+        Raises:
+            InputError: The original training, which is rewound to, had fewer steps.
+        """
+        if self._original is not None:
+            # Counted in samples: the original may have had other batches.
+            longer = self._recipe.samples_per_step / self._original.samples_per_step
+            return rewound_rate(
+                self._original,
+                (self.steps - step) * longer,
+                steps_per_epoch=self.session.steps_per_epoch * longer,
+            )
         return rate_at(self._recipe, step, self.steps, lr=self.lr)
 
     def advance(self, interrupted: Callable[[], bool]) -> TrainingPoint | None:
@@ -392,56 +417,3 @@ class _Run:
         return self.session.trainee.recovery(
             self._recipe.method, tensors=exact, seconds=float(self.facts["seconds"])
         )
-
-
-class _Store:
-    """Checkpoint and history of a training; does nothing without a folder."""
-
-    def __init__(self, folder: Path | None, key: str, run: _Run, seconds: float) -> None:
-        self._folder, self._key, self._run, self._seconds = folder, key, run, seconds
-        self._saved = time.monotonic()
-
-    @property
-    def is_due(self) -> bool:
-        """Whether the last checkpoint is old."""
-        return self._folder is not None and time.monotonic() - self._saved >= self._seconds
-
-    def open(self, *, is_new: bool) -> None:
-        """Begin a history, or cut it back to the checkpoint."""
-        if self._folder is None:
-            return
-        path = self._folder / HISTORY
-        kept = () if is_new else read_history(path)
-        lines = [_line(point) for point in kept if point.step <= self._run.step]
-        with writing(path):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            write_text(path, "".join(lines))
-        if is_new:
-            self.save()
-
-    def append(self, point: TrainingPoint) -> None:
-        """Add a point to the history."""
-        if self._folder is None:
-            return
-        path = self._folder / HISTORY
-        with writing(path), path.open("a", encoding="utf-8") as file:
-            file.write(_line(point))
-
-    def save(self) -> None:
-        """Write the checkpoint."""
-        if self._folder is not None:
-            write_checkpoint(self._folder, self._key, self._run.session.checkpoint(self._run.facts))
-            self._saved = time.monotonic()
-
-
-def _line(point: TrainingPoint) -> str:
-    return json.dumps(point.to_dict()) + "\n"
-
-
-def _key(trainee: Trainee, data: TrainingData, recipe: TrainingRecipe, seed: int) -> str:
-    """Return what identifies a training by all that its result hangs on, as hexadecimal digits."""
-    content = hashlib.sha256(json.dumps([recipe.to_dict(), seed, data.fingerprint]).encode())
-    for name, item in sorted({**trainee.state(), **trainee.parameter_masks}.items()):
-        content.update(f"{name}{item.dtype}{tuple(item.shape)}".encode())
-        content.update(item.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return content.hexdigest()[:32]

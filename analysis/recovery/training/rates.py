@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pruners.errors import InputError
 from pruners.registry import Registry
 
 if TYPE_CHECKING:
@@ -50,8 +51,8 @@ class RateSchedule:
         label: Name on pages.
         help: What it is, in plain words.
         factor: The rate of a step after the warm-up, as a share of the largest.
-        first: Share of the largest rate that the warm-up begins with; None begins with one step's
-            part and rises in equal steps.
+        first: Share of the largest rate that the warm-up begins with, to rise along half a cosine;
+            None begins with one step's part and rises in equal steps.
     """
 
     name: str
@@ -72,7 +73,7 @@ def _cosine(high: float, low: float, done: float) -> float:
 def _one_cycle(span: Span) -> float:
     # The last step has the last rate, as the first one after the warm-up has the largest.
     left = max(1, span.steps - 1 - span.warm_up)
-    return _cosine(1.0, ONE_CYCLE_END, min(1.0, (span.step - span.warm_up) / left))
+    return _cosine(1.0, ONE_CYCLE_END, (span.step - span.warm_up) / left)
 
 
 RATES = Registry(
@@ -117,6 +118,27 @@ RATES = Registry(
         ),
     ),
 )
+
+
+def rewound_rate(original: TrainingRecipe, left: float, *, steps_per_epoch: float) -> float:
+    """Return the rate that a training had so many of its steps before the end.
+
+    Args:
+        original: Its recipe, with a learning rate.
+        left: Steps to its end.
+        steps_per_epoch: Of that training.
+
+    Raises:
+        InputError: It had fewer steps.
+    """
+    steps = original.steps or math.ceil(original.epochs * steps_per_epoch)
+    if left > steps:
+        raise InputError(
+            f"the original training had {steps} steps, so its last {left:g} cannot be rewound to; "
+            "train for fewer epochs"
+        )
+    assert original.lr is not None
+    return rate_at(original, math.floor(steps - left), steps, lr=original.lr)
 
 
 def rate_at(recipe: TrainingRecipe, step: int, steps: int, *, lr: float) -> float:

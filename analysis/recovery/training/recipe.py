@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from analysis.records import Count, Document, PositiveCount, Share
@@ -15,7 +17,7 @@ from analysis.recovery.training.registry import (
     TRAINING_METHODS,
     TRAINING_PRECISIONS,
 )
-from analysis.subjects import parse_function
+from analysis.subjects import allowed_paths, parse_function
 from pruners.errors import InputError
 
 # Field -> what it must be, for values that JSON may hold but training cannot use.
@@ -134,6 +136,11 @@ class TrainingRecipe(Document):
         if self.user_loop is not None:
             parse_function(self.user_loop, "training loop")
 
+    @property
+    def samples_per_step(self) -> int:
+        """Samples of an optimizer step."""
+        return self.batch_size * self.accumulate
+
     def _require(self, names: tuple[str, ...], fits: Any, what: str) -> None:
         for name in names:
             value = getattr(self, name)
@@ -162,3 +169,32 @@ class TrainingRecipe(Document):
             raise InputError(
                 "stopping early (patience) needs samples to select by; give a selection above 0"
             )
+
+
+def original_recipe(
+    recipe: TrainingRecipe, *, roots: Sequence[Path] | None = None
+) -> TrainingRecipe | None:
+    """Return the recipe whose learning rates are rewound to; None where none are.
+
+    Args:
+        recipe: Names its file.
+        roots: Folders below which files may lie; None allows everything.
+
+    Raises:
+        AddressError: The file is not there, or may not be read.
+        InputError: It holds no recipe, or one without a learning rate of its own.
+    """
+    if recipe.rewind is None:
+        return None
+    path = allowed_paths.check_path(Path(recipe.rewind), roots=roots)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read the original recipe {str(path)!r}: {error}") from None
+    original = TrainingRecipe.from_json(text)
+    if original.lr is None or original.schedule == REWIND or original.minutes is not None:
+        raise InputError(
+            f"the original recipe {str(path)!r} must give lr, epochs or steps, and a schedule "
+            f"other than {REWIND}"
+        )
+    return original
