@@ -1,4 +1,5 @@
-from .loop import TrainingCost, iter_training, training_cost
+from .cost import TrainingCost, training_cost
+from .loop import iter_training
 from .method import Context, Sparsity, TrainingMethod
 from .optimizers import adamw, sgd
 from .rates import RATES, rate_at

@@ -6,7 +6,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +17,19 @@ from torch.func import functional_call
 from analysis.edits import PreparedSubject
 from analysis.records import Plan
 from analysis.recovery.plan_repair import Recovery
-from analysis.recovery.training.checkpoint import (
+from analysis.recovery.training.cost import cost_of, opened_trainee, tried_rate
+from analysis.recovery.training.data import TrainingData, open_training_data, run_user_loop
+from analysis.recovery.training.rates import rate_at, rewound_rate
+from analysis.recovery.training.recipe import TrainingRecipe, original_recipe
+from analysis.recovery.training.session import Session
+from analysis.recovery.training.state import (
     Checkpoint,
+    Generators,
     Store,
     parts,
     read_checkpoint,
     training_key,
 )
-from analysis.recovery.training.data import (
-    RATE_STEPS,
-    TrainingData,
-    open_training_data,
-    session_rate,
-)
-from analysis.recovery.training.rates import rate_at, rewound_rate
-from analysis.recovery.training.recipe import TrainingRecipe, original_recipe
-from analysis.recovery.training.registry import TRAINING_METHODS
-from analysis.recovery.training.session import Session, steps_per_epoch, timed
 from analysis.recovery.training.trainee import Trainee
 from analysis.recovery.training.update import (
     DONE,
@@ -43,6 +39,7 @@ from analysis.recovery.training.update import (
     TrainingPoint,
     TrainingUpdate,
 )
+from pruners.capture import named_state
 from pruners.errors import InputError
 from pruners.float32 import float32
 from pruners.preserve import twin
@@ -53,100 +50,8 @@ CHECKPOINT_SECONDS = 20.0
 POINTS = 200
 # Looks at the selection samples, at least.
 LOOKS = 10
-TIMED_STEPS = 20
 # Dense outputs of the selection samples are kept up to this size.
 KEPT_BYTES = 2**26
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingCost:
-    """What a training will take.
-
-    Attributes:
-        steps: Optimizer steps.
-        steps_per_epoch: Steps in which each sample is seen once.
-        step_seconds: Seconds of one.
-        timed: Steps that were timed.
-    """
-
-    steps: int
-    steps_per_epoch: int
-    step_seconds: float
-    timed: int
-
-    @property
-    def seconds(self) -> float:
-        """Wall time of all steps."""
-        return self.steps * self.step_seconds
-
-
-def training_cost(
-    prepared: PreparedSubject,
-    plan: Plan,
-    recipe: TrainingRecipe,
-    *,
-    start: Recovery | None = None,
-    roots: Sequence[Path] | None = None,
-) -> TrainingCost:
-    """Time a few steps of a training and say what all of it will take; nothing is kept.
-
-    Args:
-        prepared: The subject; its model is left as found.
-        plan: What is pruned.
-        recipe: How it is trained.
-        start: The repaired plan to start from.
-        roots: Folders below which files may lie; None allows everything.
-
-    Raises:
-        InputError: As `iter_training`.
-    """
-    data = open_training_data(prepared, recipe, seed=0, roots=roots)
-    return _cost(prepared, _trainee(prepared, plan, recipe, start), data, recipe)
-
-
-def _trainee(
-    prepared: PreparedSubject, plan: Plan, recipe: TrainingRecipe, start: Recovery | None
-) -> Trainee:
-    regrows = TRAINING_METHODS.get(recipe.method).regrows
-    return Trainee(prepared, plan, start=start, is_dense_shaped=regrows)
-
-
-def _cost(
-    prepared: PreparedSubject, trainee: Trainee, data: TrainingData, recipe: TrainingRecipe
-) -> TrainingCost:
-    """Time a tenth of the steps, some at least and not too many."""
-    sampler = data.sampler(batch_size=recipe.batch_size, seed=0)
-    epoch = steps_per_epoch(sampler.batches_per_epoch, recipe)
-    steps: int = recipe.steps or math.ceil(recipe.epochs * epoch)
-    count = TIMED_STEPS if recipe.minutes else min(TIMED_STEPS, max(3, steps // 10))
-
-    def make() -> Session:
-        return Session(prepared, trainee.copied(), data, recipe, seed=0, steps=max(steps, count))
-
-    with float32():
-        seconds, number = timed(make, count=count)
-    if recipe.minutes:
-        steps = max(1, int(recipe.minutes * 60 / seconds))
-    return TrainingCost(steps=steps, steps_per_epoch=epoch, step_seconds=seconds, timed=number)
-
-
-def _tried_rate(
-    prepared: PreparedSubject,
-    trainee: Trainee,
-    data: TrainingData,
-    recipe: TrainingRecipe,
-    *,
-    seed: int,
-    cost: TrainingCost,
-) -> float:
-    """Find the learning rate on a copy of the trainee."""
-    steps = max(cost.steps, RATE_STEPS)
-
-    def make() -> Session:
-        return Session(prepared, trainee.copied(), data, recipe, seed=seed, steps=steps)
-
-    with float32():
-        return session_rate(make).rate
 
 
 def iter_training(
@@ -186,8 +91,11 @@ def iter_training(
             in the recipe's precision, or the loss is not finite.
         StoreError: The folder cannot be written.
     """
+    trainee = opened_trainee(prepared, plan, recipe, start)
+    if recipe.user_loop is not None:
+        yield from _users_training(trainee, recipe, seed=seed, roots=roots)
+        return
     data = open_training_data(prepared, recipe, seed=seed, roots=roots)
-    trainee = _trainee(prepared, plan, recipe, start)
     original = original_recipe(recipe, roots=roots)
     key = training_key(
         parts(state=trainee.state(), mask=trainee.parameter_masks),
@@ -196,11 +104,11 @@ def iter_training(
     kept = None if folder is None else read_checkpoint(folder, key)
     if kept is None:
         yield TrainingUpdate(step=0, steps=0, epoch=0, rate=0, ratio=0, stage=TIMING)
-        cost = _cost(prepared, trainee, data, recipe)
+        cost = cost_of(prepared, trainee, data, recipe)
         facts: dict[str, Any] = {
             "steps": cost.steps,
             "lr": (original or recipe).lr
-            or _tried_rate(prepared, trainee, data, recipe, seed=seed, cost=cost),
+            or tried_rate(prepared, trainee, data, recipe, seed=seed, cost=cost),
             "step_seconds": cost.step_seconds,
             "step": 0,
             "seconds": 0.0,
@@ -236,6 +144,39 @@ def iter_training(
     else:
         store.save(run.checkpoint())
         yield run.update(run.point(), stage=STOPPED, recovery=run.stopped())
+
+
+def _users_training(
+    trainee: Trainee, recipe: TrainingRecipe, *, seed: int, roots: Sequence[Path] | None
+) -> Iterator[TrainingUpdate]:
+    """Let a user's loop train; nothing is known of it before it ends."""
+    assert recipe.user_loop is not None
+    yield TrainingUpdate(step=0, steps=0, epoch=0, rate=0, ratio=1)
+    clock, device = time.perf_counter(), next(iter(trainee.state().values())).device
+    with float32(), Generators(seed, device).in_use():
+        model = run_user_loop(
+            recipe.user_loop,
+            trainee.copied().model,
+            trainee.parameter_masks,
+            recipe.epochs,
+            roots=roots,
+        )
+    with torch.no_grad():
+        trained = named_state(model)
+        for name, item in trainee.state().items():
+            item.copy_(trained[name])
+    seconds = time.perf_counter() - clock
+    yield TrainingUpdate(
+        step=0,
+        steps=0,
+        epoch=recipe.epochs,
+        rate=0,
+        ratio=1,
+        seconds=seconds,
+        stage=DONE,
+        is_done=True,
+        recovery=trainee.recovery(recipe.method, seconds=seconds),
+    )
 
 
 class _Run:

@@ -13,8 +13,6 @@ from torch import Tensor
 from torch.amp import GradScaler
 
 from analysis.edits import PreparedSubject
-from analysis.recovery.training.averages import Average, Best
-from analysis.recovery.training.checkpoint import Checkpoint, Generators, parts
 from analysis.recovery.training.loss import TrainingLoss
 from analysis.recovery.training.method import Context
 from analysis.recovery.training.optimizers import (
@@ -27,6 +25,7 @@ from analysis.recovery.training.registry import (
     TRAINING_METHODS,
     TRAINING_PRECISIONS,
 )
+from analysis.recovery.training.state import Average, Best, Checkpoint, Generators, parts
 from pruners.errors import InputError
 from pruners.preserve import twin
 
