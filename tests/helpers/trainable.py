@@ -48,7 +48,7 @@ def normed() -> nn.Module:
         nn.Conv2d(1, 8, 3, bias=False),
         nn.BatchNorm2d(8),
         nn.ReLU(),
-        nn.Conv2d(8, 8, 3),
+        nn.Conv2d(8, 8, 3, bias=False),
         nn.BatchNorm2d(8),
         nn.ReLU(),
         nn.Flatten(),

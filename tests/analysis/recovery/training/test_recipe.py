@@ -39,6 +39,6 @@ def test_a_recipe_is_read_as_it_was_written() -> None:
     ],
 )
 def test_what_cannot_be_trained_is_refused_in_one_line(fields: dict[str, Any], words: str) -> None:
-    with pytest.raises(InputError, match="^[^\n]*$") as caught:
+    with pytest.raises(InputError, match=r"^[^\n]*$") as caught:
         TrainingRecipe(**fields)
     assert words in str(caught.value)
