@@ -1,6 +1,7 @@
 """Repairs of weights without training."""
 
 from pruners.reconstruction.batch_norm import batch_norm_buffers
+from pruners.reconstruction.fisher import fisher_matrices, fisher_saliency, fisher_update
 from pruners.reconstruction.known import KnownLayers, LayerRepair
 from pruners.reconstruction.layerwise import Fit, Repair, repair_layers, repair_one
 from pruners.reconstruction.lsq import least_squares
@@ -17,6 +18,9 @@ __all__ = [
     "Repair",
     "batch_norm_buffers",
     "capture_moments",
+    "fisher_matrices",
+    "fisher_saliency",
+    "fisher_update",
     "layer_calls",
     "least_squares",
     "obs_fit",
