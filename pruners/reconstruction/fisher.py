@@ -9,8 +9,6 @@ Shape suffixes: ``U`` units, ``S`` weights of a unit, ``N`` blocks, ``B`` weight
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -19,34 +17,41 @@ from pruners.errors import InputError
 from pruners.float32 import strict
 
 
-@strict
-def fisher_matrices(gradients: Iterable[Tensor], *, block: int, damp: float) -> Tensor:
-    """Return the damped Fisher information in blocks.
+class FisherSum:
+    """The Fisher information of one weight, gathered gradient by gradient.
 
     Args:
-        gradients: One gradient a sample, ``(U, S)``.
         block: Weights of a block at most; at least one unit is in it.
-        damp: Added to the diagonal.
-
-    Returns:
-        ``(N, B, B)``, float64; units that fill up the last block have the damping alone.
-
-    Raises:
-        InputError: There are no gradients.
     """
-    total: Tensor | None = None
-    count = 0
-    for gradient_US in gradients:
-        rows_NB = _in_blocks(gradient_US, block)
-        if total is None:
+
+    def __init__(self, *, block: int) -> None:
+        self._block = block
+        self._total: Tensor | None = None
+        self._count = 0
+
+    @strict
+    def add(self, gradient: Tensor) -> None:
+        """Add the gradient of one sample ``(U, S)``."""
+        rows_NB = _in_blocks(gradient, self._block)
+        if self._total is None:
             width = rows_NB.shape[1]
-            total = rows_NB.new_zeros(len(rows_NB), width, width)
-        total.baddbmm_(rows_NB[:, :, None], rows_NB[:, None])
-        count += 1
-    if total is None:
-        raise InputError("the Fisher information needs at least one gradient; there is none")
-    eye = torch.eye(total.shape[1], dtype=torch.float64, device=total.device)
-    return total.double() / count + damp * eye
+            self._total = rows_NB.new_zeros(len(rows_NB), width, width)
+        self._total.baddbmm_(rows_NB[:, :, None], rows_NB[:, None])
+        self._count += 1
+
+    def damped(self, damp: float) -> Tensor:
+        """Return the mean outer product in blocks ``(N, B, B)``, float64.
+
+        Args:
+            damp: Added to the diagonal; units that fill up the last block have nothing else.
+
+        Raises:
+            InputError: There were no gradients.
+        """
+        if self._total is None:
+            raise InputError("the Fisher information needs at least one gradient; there is none")
+        eye = torch.eye(self._total.shape[1], dtype=torch.float64, device=self._total.device)
+        return self._total.double() / self._count + damp * eye
 
 
 @strict
@@ -55,7 +60,7 @@ def fisher_saliency(weight: Tensor, fisher: Tensor) -> Tensor:
 
     Args:
         weight: ``(U, S)``.
-        fisher: As `fisher_matrices` returns it.
+        fisher: As `FisherSum.damped` returns it.
 
     Returns:
         ``w' [F^-1]_uu^-1 w / 2`` of each unit ``(U,)``; of single weights
@@ -83,7 +88,7 @@ def fisher_update(weight: Tensor, fisher: Tensor, keep: Tensor) -> Tensor:
 
     Args:
         weight: ``(U, S)``.
-        fisher: As `fisher_matrices` returns it.
+        fisher: As `FisherSum.damped` returns it.
         keep: ``(U,)``, True = keep.
 
     Returns:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -101,6 +101,7 @@ class TrainingMethod:
         citation: Where it comes from; empty where it has no single source.
         regrows: Whether masks move while it trains: the model then keeps the dense shape, and is
             made smaller at the end.
+        preset: What its recipe has where nothing else is asked for; see `TrainingRecipe.of`.
     """
 
     name: str
@@ -109,3 +110,4 @@ class TrainingMethod:
     make: Callable[[Context], Sparsity]
     citation: str = ""
     regrows: bool = False
+    preset: Mapping[str, object] = field(default_factory=dict)

@@ -15,15 +15,21 @@ from torch import Tensor, nn
 
 from analysis.edits import Edit, PreparedSubject, Target
 from analysis.plans import mask_of_entry, plan_edit, require_fit, resolve
-from analysis.records import Plan
+from analysis.records import Plan, PlanEntry
 from analysis.recovery.plan_repair import Recovery
 from analysis.repairs import Student, open_student
 from pruners.capture import first_names, named_state
 from pruners.errors import InputError
+from pruners.granularity import parse
 from pruners.groups import Group, edits
 from pruners.layers import find_layer, to_native, weight_name
-from pruners.selection import kept_indices
+from pruners.selection import in_units, kept_indices
 from pruners.semantics import SEMANTICS
+
+# Roles of a group's members that the mask of a unit acts on.
+_READERS = frozenset({"consumer"})
+_MAKERS = frozenset({"producer", "bias"})
+_ROLES = _READERS | _MAKERS | {"norm", "depthwise", "parameter"}
 
 
 class Trainee:
@@ -37,6 +43,7 @@ class Trainee:
         is_dense_shaped: Do not remove anything physically while training, as masks will move.
 
     Attributes:
+        plan: The plan, resolved.
         model: In train mode, all parameters with gradients.
         targets: What the plan prunes.
         is_smaller: Whether units are removed physically.
@@ -76,8 +83,44 @@ class Trainee:
         self._parts: dict[str, dict[str, Tensor]] = {}
         self._lost: list[tuple[nn.Parameter, Tensor]] = []
         self._state: dict[str, Tensor] | None = None
+        self._masks_readers = False
         self.set_masks(pruned)
         self.mask_weights()
+
+    @property
+    def prepared(self) -> PreparedSubject:
+        """The subject."""
+        return self._prepared
+
+    @property
+    def removes(self) -> bool:
+        """Whether units of groups are removed in the end; else the rows that make them are zero."""
+        return self._removes
+
+    def open(self) -> None:
+        """Begin anew with the dense model and nothing masked.
+
+        From now on masks of units act on what reads the units alone, so that what makes them keeps
+        its weights: a unit that is zero on both sides would have no gradient, and never return.
+        """
+        self._masks_readers = True
+        opened = [(item, torch.ones_like(self.masks[item.name])) for item in self.targets]
+        self.set_masks(opened)
+        self.load({})
+
+    @torch.no_grad()
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Begin anew with other weights than the dense ones, of the dense shapes."""
+        state = named_state(self.model)
+        whole = {**self._prepared.evaluator.state, **tensors}
+        for name, item in self._student.small(whole).items():
+            state[name].copy_(item)
+        self.mask_weights()
+
+    def mask_parameters(self, masks: Mapping[str, Tensor]) -> None:
+        """Mask elements of parameters beside what targets mask, True = keep."""
+        self._parts[""] = dict(masks)
+        self.set_masks(())
 
     def set_mask(self, target: Target, mask: Tensor) -> None:
         """Set the mask of one target; see `set_masks`."""
@@ -119,7 +162,10 @@ class Trainee:
         if self._removes and self.is_smaller:
             return {}
         group = self._prepared.group(target.group)
-        return _unit_masks(group, mask, dict(model.named_parameters()), removes=self._removes)
+        roles = _ROLES if self._removes else _MAKERS
+        if self._masks_readers and self._removes:
+            roles = _READERS
+        return _unit_masks(group, mask, dict(model.named_parameters()), roles)
 
     def mask_gradients(self) -> None:
         """Set the gradients of masked elements to 0."""
@@ -177,18 +223,21 @@ class Trainee:
 
     def _plan_of_masks(self) -> Plan:
         """Return the plan with the units that masks leave."""
-        found = {target.name: self.masks[target.name] for target in self.targets if target.group}
+        found = {target.name: target for target in self.targets}
         entries = tuple(
-            dataclasses.replace(
-                entry,
-                kept=int(found[entry.name].sum()),
-                indices=kept_indices(found[entry.name]),
-            )
-            if entry.name in found
-            else entry
+            self._entry_of_mask(entry, found[entry.name]) if entry.name in found else entry
             for entry in self.plan.entries
         )
         return dataclasses.replace(self.plan, entries=entries)
+
+    def _entry_of_mask(self, entry: PlanEntry, target: Target) -> PlanEntry:
+        mask = self.masks[target.name]
+        if target.group is None:
+            # A unit is kept or removed whole.
+            units = in_units(parse(target.granularity), mask)
+            return dataclasses.replace(entry, kept=int(units.any(1).sum()))
+        indices = kept_indices(mask)
+        return dataclasses.replace(entry, kept=len(indices), indices=indices)
 
 
 def _opened(
@@ -209,13 +258,13 @@ def _opened(
 
 
 def _unit_masks(
-    group: Group, mask: Tensor, parameters: Mapping[str, Tensor], *, removes: bool
+    group: Group, mask: Tensor, parameters: Mapping[str, Tensor], roles: frozenset[str]
 ) -> dict[str, Tensor]:
     """Return which elements of parameters stay when units of a group go."""
     masks: dict[str, Tensor] = {}
     removed = ~mask.cpu()
     for member in group.members:
-        if member.name not in parameters or not (removes or member.role in ("producer", "bias")):
+        if member.name not in parameters or member.role not in roles:
             continue
         shape = [1] * parameters[member.name].dim()
         shape[member.dim] = -1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from torch import Tensor
 from pruners.criteria import FISHER_DAMP, LayerData, scores
 from pruners.errors import InputError
 from pruners.granularity import parse
-from pruners.reconstruction.fisher import fisher_matrices, fisher_saliency, fisher_update
+from pruners.reconstruction.fisher import FisherSum, fisher_saliency, fisher_update
 from pruners.selection import from_units, in_units, unit_scores
 from pruners.statistics import in_blocks
 
@@ -22,6 +23,13 @@ DAMP = 1e-3
 def gradients(count: int = 40, shape: tuple[int, ...] = (3, 4)) -> Tensor:
     generator = torch.Generator().manual_seed(1)
     return torch.randn(count, *shape, dtype=torch.float64, generator=generator)
+
+
+def fisher_matrices(found: Iterable[Tensor], *, block: int, damp: float) -> Tensor:
+    total = FisherSum(block=block)
+    for gradient in found:
+        total.add(gradient)
+    return total.damped(damp)
 
 
 def dense(grads: Tensor, damp: float = DAMP) -> np.ndarray:
