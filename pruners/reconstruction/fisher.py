@@ -20,6 +20,9 @@ from pruners.float32 import strict
 class FisherSum:
     """The Fisher information of one weight, gathered gradient by gradient.
 
+    In float64: fewer gradients than a block has weights leave it singular but for the damping,
+    which is smaller than what float32 rounds off.
+
     Args:
         block: Weights of a block at most; at least one unit is in it.
     """
@@ -32,7 +35,7 @@ class FisherSum:
     @strict
     def add(self, gradient: Tensor) -> None:
         """Add the gradient of one sample ``(U, S)``."""
-        rows_NB = _in_blocks(gradient, self._block)
+        rows_NB = _in_blocks(gradient.double(), self._block)
         if self._total is None:
             width = rows_NB.shape[1]
             self._total = rows_NB.new_zeros(len(rows_NB), width, width)
@@ -51,7 +54,7 @@ class FisherSum:
         if self._total is None:
             raise InputError("the Fisher information needs at least one gradient; there is none")
         eye = torch.eye(self._total.shape[1], dtype=torch.float64, device=self._total.device)
-        return self._total.double() / self._count + damp * eye
+        return self._total / self._count + damp * eye
 
 
 @strict

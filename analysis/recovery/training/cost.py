@@ -78,8 +78,14 @@ def opened_trainee(
     prepared: PreparedSubject, plan: Plan, recipe: TrainingRecipe, start: Recovery | None
 ) -> Trainee:
     """Return what a recipe trains: smaller where no masks will move."""
-    regrows = TRAINING_METHODS.get(recipe.method).regrows
-    return Trainee(prepared, plan, start=start, is_dense_shaped=regrows)
+    method = TRAINING_METHODS.get(recipe.method)
+    return Trainee(
+        prepared,
+        plan,
+        start=start,
+        is_dense_shaped=method.regrows,
+        may_be_dense=not method.needs_pruning,
+    )
 
 
 def cost_of(

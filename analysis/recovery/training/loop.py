@@ -97,9 +97,10 @@ def iter_training(
         return
     data = open_training_data(prepared, recipe, seed=seed, roots=roots)
     original = original_recipe(recipe, roots=roots)
+    entries = [entry.to_dict() for entry in trainee.plan.entries]
     key = training_key(
         parts(state=trainee.state(), mask=trainee.parameter_masks),
-        [recipe.to_dict(), seed, data.fingerprint, original and original.to_dict()],
+        [recipe.to_dict(), seed, data.fingerprint, original and original.to_dict(), entries],
     )
     kept = None if folder is None else read_checkpoint(folder, key)
     if kept is None:
@@ -243,6 +244,10 @@ class _Run:
             )
         return rate_at(self._recipe, step, self.steps, lr=self.lr)
 
+    def _used_rate(self) -> float:
+        step = max(0, self.step - 1)
+        return self.session.sparsity.rate(step, self.rate(step))
+
     def advance(self, interrupted: Callable[[], bool]) -> TrainingPoint | None:
         """Train up to the next point of the curves; None if interrupted before it."""
         while True:
@@ -322,7 +327,7 @@ class _Run:
             step=self.step,
             steps=self.steps,
             epoch=self.step / self.session.steps_per_epoch,
-            rate=self.rate(max(0, self.step - 1)),
+            rate=self._used_rate(),
             ratio=self.session.sparsity.ratio,
             loss=total / count if count else None,
             task_loss=task / count if count else None,

@@ -101,6 +101,7 @@ class TrainingMethod:
         citation: Where it comes from; empty where it has no single source.
         regrows: Whether masks move while it trains: the model then keeps the dense shape, and is
             made smaller at the end.
+        needs_pruning: Whether it is of no use where the plan prunes nothing.
         preset: What its recipe has where nothing else is asked for; see `TrainingRecipe.of`.
     """
 
@@ -110,4 +111,5 @@ class TrainingMethod:
     make: Callable[[Context], Sparsity]
     citation: str = ""
     regrows: bool = False
+    needs_pruning: bool = True
     preset: Mapping[str, object] = field(default_factory=dict)

@@ -114,6 +114,16 @@ class TrainingRecipe(Document):
     layer_steps: Count | None = None
     regrow: bool = False
 
+    @classmethod
+    def of(cls, method: str, **given: Any) -> TrainingRecipe:
+        """Return the recipe of a method with its preset, where nothing else is given.
+
+        Raises:
+            InputError: As the recipe's.
+            UnknownNameError: As the recipe's.
+        """
+        return cls(**{**TRAINING_METHODS.get(method).preset, **given, "method": method})
+
     def __post_init__(self) -> None:
         TRAINING_METHODS.get(self.method)
         RATES.get(self.schedule)

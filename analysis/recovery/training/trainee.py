@@ -41,6 +41,7 @@ class Trainee:
         start: The plan repaired; training starts from its weights. None starts from the dense
             ones.
         is_dense_shaped: Do not remove anything physically while training, as masks will move.
+        may_be_dense: The plan may prune nothing.
 
     Attributes:
         plan: The plan, resolved.
@@ -59,6 +60,7 @@ class Trainee:
         *,
         start: Recovery | None = None,
         is_dense_shaped: bool = False,
+        may_be_dense: bool = False,
     ) -> None:
         self.plan = resolve(prepared, require_fit(prepared, plan))
         self._prepared = prepared
@@ -67,7 +69,7 @@ class Trainee:
             for entry in self.plan.entries
             if entry.kept < entry.total
         ]
-        if not pruned:
+        if not pruned and not may_be_dense:
             raise InputError("the plan prunes nothing, so there is nothing to recover")
         self.targets: tuple[Target, ...] = tuple(target for target, _ in pruned)
         self._removes = SEMANTICS.get(plan.semantics).removes

@@ -130,6 +130,16 @@ def test_same_scores_as_the_criterion_obs_where_blocks_are_filters() -> None:
     )
 
 
+def test_fewer_gradients_than_weights_and_little_damping() -> None:
+    """In float32 the sum is not positive definite: its rounding is larger than the damping."""
+    grads = 5 * torch.randn(10, 48, 1, generator=torch.Generator().manual_seed(4))
+    fisher = fisher_matrices(grads, block=48, damp=1e-7)
+    w = torch.randn(48, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    inverse = np.linalg.inv(dense(grads.double(), 1e-7))
+    expected = w.numpy().ravel() ** 2 / (2 * np.diag(inverse))
+    np.testing.assert_allclose(fisher_saliency(w, fisher).numpy(), expected, rtol=1e-4)
+
+
 def test_what_is_kept_whole_stays_and_no_gradients_are_refused() -> None:
     w = weight().float()
     fisher = fisher_matrices([torch.zeros(12, 1)], block=50, damp=DAMP)

@@ -25,7 +25,7 @@ HARD_RATE = 1e-2
 # The authors' threshold on sigmoid(score); scores begin at 0.
 THRESHOLD = 0.1
 # Weight of the mean sigmoid(score) in the loss.
-PENALTY = 100.0
+PENALTY = 1.0
 # Adam's, that scores of soft movement are learned by.
 _DECAYS = (0.9, 0.999)
 _EPS = 1e-12
@@ -179,7 +179,7 @@ class SoftMovementMasks(MovementMasks):
 
     @property
     def score_rate(self) -> float:
-        """Learning rate of the scores; by itself it gets to the threshold in a third of the moves."""
+        """Learning rate of scores; the usual one is at the threshold in a third of the moves."""
         recipe, steps = self.context.recipe, self.context.steps
         if recipe.score_lr is not None:
             return recipe.score_lr

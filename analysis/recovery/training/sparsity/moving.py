@@ -75,7 +75,7 @@ class MovingMasks(Sparsity):
         masks = self.context.trainee.masks
         gone = [target.total - _units(target, masks[target.name]) for target in self.targets]
         wanted = [target.total - self._final[target.name] for target in self.targets]
-        return sum(gone) / sum(wanted)
+        return min(1.0, sum(gone) / sum(wanted))
 
     def kept(self, target: Target) -> int:
         """Return how many units of a target the plan keeps."""

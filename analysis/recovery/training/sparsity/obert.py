@@ -91,7 +91,8 @@ class SurgeonMasks(GrowingMasks):
         """Return the damped Fisher information of each target, in blocks of its units."""
         context = self.context
         trainee, recipe = context.trainee, context.recipe
-        loss = trainee.prepared.subject.task.loss
+        task = trainee.prepared.subject.task
+        generator = torch.Generator().manual_seed(context.seed)
         modules = {item: find_layer(trainee.model, item.layer) for item in self.targets}
         names = {item: parameter_name(module, item.layer) for item, module in modules.items()}
         weights = [native_weight(modules[item], name=item.layer) for item in self.targets]
@@ -99,7 +100,9 @@ class SurgeonMasks(GrowingMasks):
         with preserved(trainee.model), torch.enable_grad():
             trainee.model.eval()
             for inputs, labels in sample_batches(context, recipe.gradients, 1):
-                found = torch.autograd.grad(loss(trainee.model(inputs), labels), weights)
+                outputs = trainee.model(inputs)
+                truth = task.drawn(outputs.detach(), generator) if labels is None else labels
+                found = torch.autograd.grad(task.loss(outputs, truth), weights)
                 for target, gradient in zip(self.targets, found, strict=True):
                     alive = gradient * trainee.parameter_masks[names[target]]
                     first = to_output_first(alive, modules[target])
