@@ -85,7 +85,7 @@ def context_of(
 ) -> Context:
     """Return what a method is made from; batches are of the calibration samples."""
     entry = TRAINING_METHODS.get(method)
-    asked = TrainingRecipe.of(method, steps=steps, batch_size=8, lr=RATE, **recipe)
+    asked = TrainingRecipe.of(method, steps=steps, lr=RATE, **{**recipe, "batch_size": 8})
     trainee = Trainee(
         prepared, plan, is_dense_shaped=entry.regrows, may_be_dense=not entry.needs_pruning
     )
