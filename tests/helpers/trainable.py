@@ -75,6 +75,13 @@ def halved() -> nn.Module:
     return Halved()
 
 
+def shared() -> nn.Module:
+    torch.manual_seed(7)
+    first, second = nn.Linear(64, 64), nn.Linear(64, 64)
+    second.weight = first.weight
+    return nn.Sequential(nn.Flatten(), first, nn.ReLU(), second, nn.ReLU(), nn.Linear(64, 4))
+
+
 def opened(folder: Path, model: str) -> PreparedSubject:
     """Return one of these models with 160 samples to evaluate and 80 to train on."""
     data = write_images(folder / "images.npz")

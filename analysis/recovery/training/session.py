@@ -189,7 +189,8 @@ class Session:
         for name, item in checkpoint.part("model").items():
             state[name].copy_(item)
         masks = checkpoint.part("mask")
-        self.trainee.set_masks([(item, masks[item.name]) for item in self.trainee.targets])
+        trainee = self.trainee
+        trainee.set_masks([(item, masks[trainee.key(item)]) for item in trainee.targets])
         load_optimizer_state(self._optimizer, self._names, checkpoint.part("optimizer"))
         self._sampler.load_state(checkpoint.part("sampler"))
         self.generators.load_state(checkpoint.part("generators"))

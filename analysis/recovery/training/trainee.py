@@ -48,7 +48,7 @@ class Trainee:
         model: In train mode, all parameters with gradients.
         targets: What the plan prunes.
         is_smaller: Whether units are removed physically.
-        masks: The present mask of each target by name, True = keep: ``(units,)``, or the weight's
+        masks: The present mask of each target by `key`, True = keep: ``(units,)``, or the weight's
             output-first shape.
         parameter_masks: Parameter name -> which elements stay, of the model's own shapes.
     """
@@ -106,7 +106,7 @@ class Trainee:
         its weights: a unit that is zero on both sides would have no gradient, and never return.
         """
         self._masks_readers = True
-        opened = [(item, torch.ones_like(self.masks[item.name])) for item in self.targets]
+        opened = [(item, torch.ones_like(self.masks[self.key(item)])) for item in self.targets]
         self.set_masks(opened)
         self.load({})
 
@@ -124,6 +124,16 @@ class Trainee:
         self._parts[""] = dict(masks)
         self.set_masks(())
 
+    @property
+    def is_doubly_pruned(self) -> bool:
+        """Whether some layer names a group that loses units, and loses elements as well."""
+        return len({target.name for target in self.targets}) < len(self.targets)
+
+    def key(self, target: Target) -> str:
+        """Return what tells a target from the others: its name, if no other target has it."""
+        others = (item for item in self.targets if item is not target and item.name == target.name)
+        return target.name if target.group or not any(others) else f"{target.name}:elements"
+
     def set_mask(self, target: Target, mask: Tensor) -> None:
         """Set the mask of one target; see `set_masks`."""
         self.set_masks([(target, mask)])
@@ -137,11 +147,11 @@ class Trainee:
                 or the weight's output-first shape.
         """
         for target, mask in found:
-            self.masks[target.name] = mask
+            self.masks[self.key(target)] = mask
             device = self._prepared.subject.example.device
             whole = self._masks_of(target, mask)
             placed = {name: item.to(device) for name, item in whole.items()}
-            self._parts[target.name] = self._student.small(placed)
+            self._parts[self.key(target)] = self._student.small(placed)
         self._join_masks()
 
     def _join_masks(self) -> None:
@@ -225,15 +235,17 @@ class Trainee:
 
     def _plan_of_masks(self) -> Plan:
         """Return the plan with the units that masks leave."""
-        found = {target.name: target for target in self.targets}
+        found = {(target.granularity, target.name): target for target in self.targets}
         entries = tuple(
-            self._entry_of_mask(entry, found[entry.name]) if entry.name in found else entry
+            self._entry_of_mask(entry, found[entry.granularity, entry.name])
+            if (entry.granularity, entry.name) in found
+            else entry
             for entry in self.plan.entries
         )
         return dataclasses.replace(self.plan, entries=entries)
 
     def _entry_of_mask(self, entry: PlanEntry, target: Target) -> PlanEntry:
-        mask = self.masks[target.name]
+        mask = self.masks[self.key(target)]
         if target.group is None:
             # A unit is kept or removed whole.
             units = in_units(parse(target.granularity), mask)
