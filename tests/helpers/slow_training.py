@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -72,3 +73,9 @@ def divergence(outputs: Tensor, dense: Tensor, temperature: float) -> Tensor:
     """Return the squared temperature times KL(dense || outputs), by its definition."""
     aim, soft = (dense / temperature).softmax(1), (outputs / temperature).softmax(1)
     return temperature**2 * (aim * (aim.log() - soft.log())).sum(1).mean()
+
+
+def after(count: int) -> Callable[[], bool]:
+    """Return a cancel flag that is up after so many questions."""
+    asked = iter(range(10**6))
+    return lambda: next(asked) >= count

@@ -268,7 +268,7 @@ class _Run:
             return None
         found = self._measured(self._data.selection.batches(self._batch_size))
         session, patience = self.session, self._recipe.patience
-        if patience is not None and session.sparsity.is_final:
+        if patience is not None and session.is_settled:
             session.best.see(found.score, self.step, session.result())
             since = self.step - session.best.step
             if session.best.tensors and since >= patience * session.steps_per_epoch:
@@ -345,12 +345,12 @@ class _Run:
 
     def stopped(self) -> Recovery | None:
         """Return what was learned so far, if all is pruned."""
-        is_pruned = self.session.sparsity.is_final
+        is_pruned = self.session.is_settled
         return self._recovery(self.session.result()) if is_pruned else None
 
     def finished(self) -> Recovery:
         """Return what was learned: the best weights where they were looked for, else the last."""
-        self.session.sparsity.finish()
+        self.session.finish()
         best = self.session.best.tensors if self._recipe.patience is not None else {}
         return self._recovery(best or self.session.result())
 

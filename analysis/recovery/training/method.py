@@ -51,10 +51,9 @@ class Sparsity(Protocol):
     def ratio(self) -> float:
         """Share of what the plan removes that is removed now, 0..1."""
 
-    @property
-    def is_final(self) -> bool:
-        """Whether masks are those of the end, and move no more."""
-        return self.ratio >= 1
+    def moves_after(self, step: int) -> bool:
+        """Return whether masks may still move when the step of a number is done."""
+        return False
 
     def before_forward(self, step: int) -> None:
         """Get ready, once an optimizer step, before its first batch."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from analysis.recovery.training.recipe import TrainingRecipe
 
 Groups = Sequence[Mapping[str, Any]]
+Select = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
 
 
 def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
@@ -53,6 +54,21 @@ def optimizer_state(optimizer: Optimizer, names: Mapping[Tensor, str]) -> dict[s
         for key, value in state.items()
         if value is not None
     }
+
+
+def selected_state(state: Mapping[str, Tensor], select: Select) -> dict[str, Tensor]:
+    """Return what `optimizer_state` gave, for parameters of which only a part is left.
+
+    Args:
+        state: Of the whole parameters.
+        select: Returns that part of tensors by parameter name, which have the parameters' shapes.
+    """
+    found = {}
+    for where, value in state.items():
+        name = where.rpartition(":")[0]
+        # Counters of steps have no dims, and belong to the parameter as a whole.
+        found[where] = select({name: value})[name] if value.dim() else value
+    return found
 
 
 def load_optimizer_state(

@@ -66,7 +66,7 @@ TRAINING_METHODS = Registry(
             name=FINETUNE,
             label="Fine-tuning",
             help="all is pruned at once, then the rest is trained",
-            make=lambda context: sparsity.FixedMasks(context),
+            make=lambda context: sparsity.FixedMasks(context.trainee),
             citation="Han et al. 2015, arXiv:1506.02626; Li et al. 2017, arXiv:1608.08710",
         ),
         TrainingMethod(

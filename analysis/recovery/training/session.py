@@ -19,12 +19,14 @@ from analysis.recovery.training.optimizers import (
     load_optimizer_state,
     optimizer_state,
     parameter_groups,
+    selected_state,
 )
 from analysis.recovery.training.registry import (
     OPTIMIZERS,
     TRAINING_METHODS,
     TRAINING_PRECISIONS,
 )
+from analysis.recovery.training.sparsity import FixedMasks
 from analysis.recovery.training.state import Average, Best, Checkpoint, Generators, parts
 from pruners.errors import InputError
 from pruners.preserve import twin
@@ -54,6 +56,7 @@ class Session:
         steps: The same.
         steps_per_epoch: Steps in which each sample is seen once.
         sparsity: What the method does around each step.
+        is_settled: Whether masks move no more.
         best: The best weights by the selection samples.
         seen: Sums since the last report: steps, samples, task loss, distillation, total.
 
@@ -77,12 +80,7 @@ class Session:
         precision = TRAINING_PRECISIONS.get(recipe.precision)
         self._dtype = _dtype(precision.dtype, self._device)
         self._scaler = GradScaler(self._device.type, enabled=precision.is_scaled)
-        self._optimizer = OPTIMIZERS.get(recipe.optimizer).make(
-            parameter_groups(trainee.model), recipe
-        )
-        self._names: dict[Tensor, str] = {
-            item: name for name, item in trainee.model.named_parameters()
-        }
+        self._open_optimizer()
         self._sampler = data.sampler(batch_size=recipe.batch_size, seed=seed)
         self.generators = Generators(seed, self._device)
         self.loss = training_loss(prepared, recipe)
@@ -95,6 +93,8 @@ class Session:
         self._average = None if recipe.ema is None else Average(self.tensors(), decay=recipe.ema)
         self.best = Best()
         self.seen = torch.zeros(5, dtype=torch.float32, device=self._device)
+        self._fixed: FixedMasks | None = None
+        self.is_settled = not TRAINING_METHODS.get(recipe.method).regrows
         self.sparsity = TRAINING_METHODS.get(recipe.method).make(
             Context(
                 trainee=trainee,
@@ -107,6 +107,12 @@ class Session:
                 loss=self.loss,
             )
         )
+
+    def _open_optimizer(self) -> None:
+        model = self.trainee.model
+        kind = OPTIMIZERS.get(self._recipe.optimizer)
+        self._optimizer = kind.make(parameter_groups(model), self._recipe)
+        self._names: dict[Tensor, str] = {item: name for name, item in model.named_parameters()}
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the model's parameters and buffers of real numbers, shared ones once."""
@@ -124,23 +130,26 @@ class Session:
             rate: The schedule's learning rate.
         """
         batches = [self._sampler.next() for _ in range(self._recipe.accumulate)]
-        self.sparsity.before_forward(step)
+        acting = self._fixed or self.sparsity
+        acting.before_forward(step)
         self._optimizer.zero_grad(set_to_none=True)
         self._backward(batches)
-        penalty = self.sparsity.penalty(step)
+        penalty = acting.penalty(step)
         if penalty is not None:
             _backpropagate(self._scaler.scale(penalty))
         self._scaler.unscale_(self._optimizer)
-        self.sparsity.before_step(step)
+        acting.before_step(step)
         if self._recipe.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.trainee.model.parameters(), self._recipe.clip_norm)
         for group in self._optimizer.param_groups:
             group["lr"] = self.sparsity.rate(step, rate)
         self._scaler.step(self._optimizer)
         self._scaler.update()
-        self.sparsity.after_step(step)
+        acting.after_step(step)
         if self._average is not None:
             self._average.update(self.tensors())
+        if not self.is_settled and not self.sparsity.moves_after(step):
+            self._settle()
 
     def _backward(self, batches: list[Batch]) -> None:
         """Add up the gradients of some batches as if they were one."""
@@ -162,13 +171,32 @@ class Session:
             return contextlib.nullcontext()
         return torch.autocast(self._device.type, self._dtype)
 
+    def _settle(self) -> None:
+        """Remove what is masked, now that masks move no more; the optimizer goes on as it was."""
+        self.is_settled = True
+        smaller = self.trainee.smaller()
+        if smaller is None:
+            return
+        state = selected_state(optimizer_state(self._optimizer, self._names), smaller.small)
+        self.trainee = smaller
+        self._fixed = FixedMasks(smaller)
+        self._open_optimizer()
+        load_optimizer_state(self._optimizer, self._names, state)
+        if self._average is not None:
+            self._average.tensors = smaller.small(self._average.tensors)
+
+    def finish(self) -> None:
+        """Leave exactly what the plan keeps, after the last step."""
+        if self._fixed is None:
+            self.sparsity.finish()
+
     # --- what is kept -----------------------------------------------------------------------
 
     def checkpoint(self, facts: Mapping[str, Any]) -> Checkpoint:
         """Return all of the training."""
         average = None if self._average is None else self._average.state()
         return Checkpoint(
-            {**facts, "scaler": self._scaler.state_dict()},
+            {**facts, "scaler": self._scaler.state_dict(), "settled": self.is_settled},
             parts(
                 model=self.trainee.state(),
                 mask=self.trainee.masks,
@@ -185,12 +213,13 @@ class Session:
     @torch.no_grad()
     def load(self, checkpoint: Checkpoint) -> None:
         """Go on from what `checkpoint` returned."""
+        masks, trainee = checkpoint.part("mask"), self.trainee
+        trainee.set_masks([(item, masks[trainee.key(item)]) for item in trainee.targets])
+        if checkpoint.facts["settled"] and not self.is_settled:
+            self._settle()
         state = self.trainee.state()
         for name, item in checkpoint.part("model").items():
             state[name].copy_(item)
-        masks = checkpoint.part("mask")
-        trainee = self.trainee
-        trainee.set_masks([(item, masks[trainee.key(item)]) for item in trainee.targets])
         load_optimizer_state(self._optimizer, self._names, checkpoint.part("optimizer"))
         self._sampler.load_state(checkpoint.part("sampler"))
         self.generators.load_state(checkpoint.part("generators"))

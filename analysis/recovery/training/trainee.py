@@ -211,6 +211,27 @@ class Trainee:
         other._join_masks()
         return other
 
+    @torch.no_grad()
+    def smaller(self) -> Trainee | None:
+        """Return a trainee of the same weights and masks with masked units removed.
+
+        None where nothing is removed, or where removal would rewrite the model.
+        """
+        plan = self._plan_of_masks()
+        other = Trainee(self._prepared, plan)
+        if not other.is_smaller:
+            return None
+        other._parts |= {key: other.small(part) for key, part in self._parts.items() if not key}
+        masks = {other.key(target): self.masks[self.key(target)] for target in self.targets}
+        other.set_masks([(target, masks[other.key(target)]) for target in other.targets])
+        for name, item in other.small(self.state()).items():
+            other.state()[name].copy_(item)
+        return other
+
+    def small(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return what this trainee has of tensors of the dense model's shapes, by name."""
+        return self._student.small(tensors)
+
     def recovery(
         self, method: str, *, tensors: Mapping[str, Tensor] | None = None, seconds: float = 0.0
     ) -> Recovery:

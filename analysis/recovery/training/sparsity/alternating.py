@@ -50,6 +50,11 @@ class AlternatingMasks(MovingMasks):
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._locked = {entry.name for entry in context.trainee.plan.entries if entry.locked}
+        self._last = self._last_change()
+
+    def moves_after(self, step: int) -> bool:
+        """Return whether another phase is to come, or `finish` will have to compress."""
+        return step < self._last
 
     def before_forward(self, step: int) -> None:
         """Change phases where it is time."""
@@ -61,6 +66,14 @@ class AlternatingMasks(MovingMasks):
             self.move(self._compressed())
         else:
             self._decompress()
+
+    def _last_change(self) -> int:
+        """Return the first step of the last compressed phase; the number of steps without one."""
+        steps = self.context.steps
+        first = steps
+        while first and self._phase(first - 1) == "compressed":
+            first -= 1
+        return first
 
     def _phase(self, step: int) -> Phase:
         context = self.context

@@ -12,13 +12,14 @@ from pruners.layers import find_layer, layer_names
 
 if TYPE_CHECKING:
     from analysis.recovery.training.method import Context
+    from analysis.recovery.training.trainee import Trainee
 
 
 class FixedMasks(Sparsity):
     """Train with the masks of the plan."""
 
-    def __init__(self, context: Context) -> None:
-        self._trainee = context.trainee
+    def __init__(self, trainee: Trainee) -> None:
+        self._trainee = trainee
 
     @property
     def ratio(self) -> float:
@@ -43,7 +44,7 @@ class SurgeryFirst(FixedMasks):
     """
 
     def __init__(self, context: Context) -> None:
-        super().__init__(context)
+        super().__init__(context.trainee)
         plan = dataclasses.replace(context.trainee.plan, repair="obs")
         repaired = repaired_plan(context.trainee.prepared, plan)
         if repaired is not None:
@@ -57,7 +58,7 @@ class KeptZeros(FixedMasks):
     """
 
     def __init__(self, context: Context) -> None:
-        super().__init__(context)
+        super().__init__(context.trainee)
         model, masks = context.trainee.model, {}
         for layer in layer_names(model):
             name = parameter_name(find_layer(model, layer), layer)

@@ -57,6 +57,10 @@ class GrowingMasks(MovingMasks):
         self._schedule, self._cycles = schedule, cycles
         self.moves = move_steps(context.recipe, context.steps)
 
+    def moves_after(self, step: int) -> bool:
+        """Return whether masks move once more."""
+        return step < max(self.moves)
+
     def before_forward(self, step: int) -> None:
         """Move masks where it is time."""
         if step in self.moves:

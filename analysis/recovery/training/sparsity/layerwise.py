@@ -39,6 +39,10 @@ class LayerwiseMasks(MovingMasks):
         for place, target in enumerate(order):
             self._turns.setdefault(place * between, []).append(target)
 
+    def moves_after(self, step: int) -> bool:
+        """Return whether another layer's turn is to come."""
+        return step < max(self._turns)
+
     def before_forward(self, step: int) -> None:
         """Prune the layers whose turn it is."""
         turn = self._turns.get(step, [])

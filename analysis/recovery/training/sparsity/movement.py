@@ -69,10 +69,9 @@ class MovementMasks(MovingMasks):
         rate = self.context.recipe.score_lr
         return HARD_RATE if rate is None else rate
 
-    @property
-    def is_final(self) -> bool:
-        """Whether the moves are over."""
-        return self._is_exact
+    def moves_after(self, step: int) -> bool:
+        """Return whether the cool-down is still to come."""
+        return self.progress(step) < 1
 
     def progress(self, step: int) -> float:
         """Return how far masks have moved before a step, 0..1."""

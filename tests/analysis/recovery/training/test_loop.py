@@ -28,7 +28,7 @@ from analysis.recovery.training import (
 from analysis.recovery.training.state.checkpoint import FILE, HISTORY
 from pruners.errors import InputError
 from pruners.preserve import checksum
-from tests.helpers.slow_training import trained_slowly
+from tests.helpers.slow_training import after, trained_slowly
 from tests.helpers.trainable import opened, plan_of
 
 Subjects = dict[str, PreparedSubject]
@@ -198,12 +198,6 @@ def test_it_stops_when_nothing_is_gained_and_keeps_the_best(subjects: Subjects) 
 
 
 # --- stopped and taken up again --------------------------------------------------------------
-
-
-def after(count: int) -> Any:
-    """Return a cancel flag that is up after so many questions."""
-    asked = iter(range(10**6))
-    return lambda: next(asked) >= count
 
 
 def curves(folder: Path) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,18 @@ from torch import fx, nn
 from analysis.edits import PreparedSubject
 from analysis.plans import mask_of_entry
 from analysis.recovery import recovered_model
-from analysis.recovery.training import Trainee, TrainingRecipe, iter_training
+from analysis.recovery.training import (
+    TRAINING_METHODS,
+    Context,
+    Trainee,
+    TrainingMethod,
+    TrainingRecipe,
+    iter_training,
+)
 from analysis.recovery.training.data import open_training_data
 from analysis.recovery.training.session import Session
+from analysis.recovery.training.sparsity import FixedMasks
+from tests.helpers.slow_training import after
 from tests.helpers.trainable import opened, plan_of
 
 Subjects = dict[str, PreparedSubject]
@@ -171,3 +181,83 @@ def test_a_model_with_a_shared_weight_trains_it_once(tmp_path: Path) -> None:
     assert isinstance(trainee.model, nn.Sequential)
     assert trainee.model[1].weight is trainee.model[3].weight
     assert set(trainee.parameter_masks) == {"1.weight", "5.weight"}
+
+
+# --- what becomes smaller on the way ---------------------------------------------------------
+
+
+class Sudden(FixedMasks):
+    """Dense, and all at once pruned before the fourth step."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context.trainee)
+        self._trainee = context.trainee
+        self._planned = dict(context.trainee.masks)
+        self._trainee.open()
+
+    def moves_after(self, step: int) -> bool:
+        return step < 3
+
+    def before_forward(self, step: int) -> None:
+        if step == 3:
+            masks = [(item, self._planned[item.name]) for item in self._trainee.targets]
+            self._trainee.set_masks(masks)
+            self._trainee.mask_weights()
+
+
+@pytest.fixture
+def sudden() -> Iterator[None]:
+    with TRAINING_METHODS.restored():
+        TRAINING_METHODS.register(
+            TrainingMethod(name="sudden", label="S", help="s", make=Sudden, regrows=True)
+        )
+        yield
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_the_optimizer_goes_on_with_what_is_kept(
+    subjects: Subjects, monkeypatch: pytest.MonkeyPatch, sudden: None, optimizer: str
+) -> None:
+    """Its state is that of a masked run at the kept places, bit for bit, and so are the losses."""
+    prepared = subjects["normed"]
+    recipe = TrainingRecipe(
+        method="sudden", lr=0.05, batch_size=16, optimizer=optimizer, ema=0.9, steps=10
+    )
+    sessions = []
+    for settles in (True, False):
+        trainee = Trainee(prepared, plan_of(prepared), is_dense_shaped=True)
+        sessions.append(session_of(prepared, trainee, recipe, steps=10))
+        sessions[-1].is_settled = not settles
+    removed, masked = sessions
+    assert losses(removed, 4) == losses(masked, 4)
+    assert removed.trainee.is_smaller
+    assert not masked.trainee.is_smaller
+    own, whole = (item.checkpoint({}).part("optimizer") for item in sessions)
+    assert own.keys() == whole.keys()
+    for where, state in own.items():
+        name = where.rpartition(":")[0]
+        aim = whole[where]
+        assert torch.equal(state, removed.trainee.small({name: aim})[name] if aim.dim() else aim)
+    for name, item in removed.result().items():
+        assert torch.equal(item, removed.trainee.small(masked.result())[name])
+    assert losses(removed, 6) == pytest.approx(losses(masked, 6), rel=1e-4)
+
+
+def test_what_became_smaller_is_resumed_so(
+    subjects: Subjects, sudden: None, tmp_path: Path
+) -> None:
+    """Bit for bit, before and after the change of its structure."""
+    prepared = subjects["dropped"]
+    recipe = TrainingRecipe(method="sudden", lr=0.05, batch_size=16, steps=10, ema=0.9, patience=2)
+    options = {"plan": plan_of(prepared), "recipe": recipe, "seed": 1}
+    *_, whole = iter_training(prepared, **options)
+    for stop in (2, 4, 2):
+        *_, part = iter_training(prepared, **options, folder=tmp_path, cancel=after(stop))
+    assert part.step == 8
+    *_, rest = iter_training(prepared, **options, folder=tmp_path)
+    assert whole.recovery is not None
+    assert rest.recovery is not None
+    one, other = whole.recovery.edit.tensors, rest.recovery.edit.tensors
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert rest.recovery.plan == whole.recovery.plan

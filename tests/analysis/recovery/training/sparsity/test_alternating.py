@@ -183,7 +183,7 @@ def test_a_training_that_is_cut_off_in_its_dense_phase_ends_compressed(
     context = context_of(tiny, pruned(tiny, 0.6), "acdc", steps=24, phase_epochs=1.0)
     method = made(context)
     do_step(context, method, 0)
-    assert not method.is_final
+    assert method.moves_after(0)
     method.finish()
     assert method.ratio == 1
 

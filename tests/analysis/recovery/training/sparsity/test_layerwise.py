@@ -34,7 +34,7 @@ def test_layers_go_in_the_order_of_execution(tiny: PreparedSubject, given: int |
         do_step(context, method, step)
         found.append(sorted(closed(context.trainee.masks)))
     assert found == [["0"]] * 4 + [["0", "2"]] * 4 + [["0", "2", "5"]] * 4
-    assert method.is_final
+    assert [method.moves_after(step) for step in range(12)] == [True] * 8 + [False] * 4
 
 
 def test_a_layer_is_scored_in_its_turn(

@@ -244,10 +244,10 @@ def test_soft_masks_are_above_the_threshold_then_exact(tiny: PreparedSubject) ->
             mask = context.trainee.masks[target.name].flatten()
             if 0 < step < 36:
                 assert torch.equal(mask, torch.sigmoid(scores[target.name]) > 0.1)
-                assert not method.is_final
+                assert method.moves_after(step)
             elif step >= 36:
                 assert int(mask.sum()) == method.kept(target)
-                assert method.is_final
+                assert not method.moves_after(step)
 
 
 def test_a_larger_penalty_removes_more(tiny: PreparedSubject) -> None:
