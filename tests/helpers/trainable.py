@@ -30,6 +30,20 @@ class Halved(nn.Module):
         return self.out((first * second).flatten(1))
 
 
+class Mixed(nn.Module):
+    """As `Halved`, and a norm mixes the channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter = nn.Linear(64, 8)
+        self.norm = nn.LayerNorm(8)
+        self.out = nn.Linear(4, 4)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        first, second = self.norm(self.enter(inputs.flatten(1))).split([4, 4], dim=1)
+        return self.out(first * second)
+
+
 def plain() -> nn.Module:
     torch.manual_seed(3)
     return nn.Sequential(
@@ -73,6 +87,11 @@ def dropped() -> nn.Module:
 def halved() -> nn.Module:
     torch.manual_seed(6)
     return Halved()
+
+
+def mixed() -> nn.Module:
+    torch.manual_seed(8)
+    return Mixed()
 
 
 def shared() -> nn.Module:

@@ -19,7 +19,7 @@ from analysis.records import Plan, PlanEntry
 from analysis.recovery.plan_repair import Recovery
 from analysis.repairs import Student, open_student
 from pruners.capture import first_names, named_state
-from pruners.errors import InputError
+from pruners.errors import InputError, UnsupportedError, one_line
 from pruners.granularity import parse
 from pruners.groups import Group, edits
 from pruners.layers import find_layer, to_native, weight_name
@@ -80,6 +80,8 @@ class Trainee:
         }
         self._student, self.model = _opened(prepared, kept, start)
         self.is_smaller = self._student.is_smaller
+        if kept and not self.is_smaller:
+            _check_exact(prepared, kept)
         self.masks: dict[str, Tensor] = {}
         self.parameter_masks: dict[str, Tensor] = {}
         self._parts: dict[str, dict[str, Tensor]] = {}
@@ -282,7 +284,11 @@ def _opened(
     student = open_student(prepared, kept)
     tensors = {} if start is None else start.edit.tensors
     with torch.inference_mode(mode=False):
-        model = student.model if student.is_smaller else copy.deepcopy(prepared.model)
+        model = (
+            student.model
+            if student.is_smaller
+            else _copied(prepared.model, prepared.subject.spec.model)
+        )
         state = named_state(model)
         with torch.no_grad():
             for name, item in student.small(tensors).items():
@@ -290,6 +296,34 @@ def _opened(
     for parameter in model.parameters():
         parameter.requires_grad_(parameter.is_floating_point())
     return student, model.train()
+
+
+def _copied(model: nn.Module, name: str) -> nn.Module:
+    try:
+        return copy.deepcopy(model)
+    except Exception as error:
+        # A model may hold anything.
+        raise UnsupportedError(
+            f"the model {name!r} cannot be copied, so it cannot be trained beside the dense one: "
+            f"{one_line(error)}"
+        ) from error
+
+
+def _check_exact(prepared: PreparedSubject, kept: Iterable[str]) -> None:
+    """Refuse what masked training does not equal.
+
+    Raises:
+        UnsupportedError: A norm mixes channels, in a model that removal rewrites: its
+            graph would not train as the model does, and with masks the norm would see zeros.
+    """
+    for group_id in kept:
+        group = prepared.group(group_id)
+        if not group.exact:
+            raise UnsupportedError(
+                f"removing channels of {group_id} rewrites the model's graph, which cannot be "
+                f"trained, and {group.note or 'a norm mixes them'}, so that masks do not stand for "
+                "removal; leave that group out of the plan, or repair it without training"
+            )
 
 
 def _unit_masks(

@@ -23,6 +23,7 @@ from analysis.recovery.training import (
     iter_training,
     loop,
     read_history,
+    session,
     training_cost,
 )
 from analysis.recovery.training.state.checkpoint import FILE, HISTORY
@@ -160,6 +161,20 @@ def test_reduced_precision(subjects: Subjects) -> None:
     for name, tensor in full.items():
         assert low[name].dtype == torch.float32
         torch.testing.assert_close(low[name], tensor, rtol=0.2, atol=0.05)
+
+
+def test_float16_scales_its_loss(
+    subjects: Subjects, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The processor can, slowly; the scale is kept in the checkpoint."""
+    monkeypatch.setattr(session, "HALF_DEVICES", ("cpu",))
+    full, half = (TrainingRecipe(**BASE, precision=precision) for precision in ("fp32", "fp16"))
+    one, other = (trained(subjects["normed"], recipe) for recipe in (full, half))
+    losses = [[item.loss for item in updates[2:]] for updates in (one, other)]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-2)
+    assert losses[1] != losses[0]
+    trained(subjects["normed"], half, folder=tmp_path, cancel=after(4))
+    assert is_same(learned(trained(subjects["normed"], half, folder=tmp_path)), learned(other))
 
 
 # --- how long it takes -----------------------------------------------------------------------

@@ -24,6 +24,7 @@ from analysis.recovery.training import (
 from analysis.recovery.training.data import open_training_data
 from analysis.recovery.training.session import Session
 from analysis.recovery.training.sparsity import FixedMasks
+from pruners.errors import UnsupportedError
 from tests.helpers.slow_training import after
 from tests.helpers.trainable import opened, plan_of
 
@@ -139,6 +140,13 @@ def test_what_removal_rewrites_is_trained_in_its_own_class(subjects: Subjects) -
         torch.testing.assert_close(smaller(inputs), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_what_masks_cannot_stand_for_is_refused(tmp_path: Path) -> None:
+    """A norm over channels sees zeros of masked ones, and the rewritten graph does not train."""
+    prepared = opened(tmp_path, "mixed")
+    with pytest.raises(UnsupportedError, match="enter rewrites the model's graph, which cannot be"):
+        Trainee(prepared, plan_of(prepared))
+
+
 def test_units_and_elements_of_one_layer_are_pruned_together(subjects: Subjects) -> None:
     """A mask of elements is cut as the weight is that it belongs to."""
     prepared = subjects["normed"]
@@ -151,6 +159,12 @@ def test_units_and_elements_of_one_layer_are_pruned_together(subjects: Subjects)
     ]
     one, other = (losses(session, 5) for session in sessions)
     assert one == pytest.approx(other, rel=1e-4)
+    kept = sessions[0].checkpoint({})
+    again = session_of(prepared, Trainee(prepared, plan), recipe)
+    again.load(kept)
+    assert again.trainee.parameter_masks.keys() == sessions[0].trainee.parameter_masks.keys()
+    for name, mask in again.trainee.parameter_masks.items():
+        assert torch.equal(mask, sessions[0].trainee.parameter_masks[name])
     tensors = sessions[0].trainee.recovery("").edit.tensors
     for entry in elements.entries:
         _, mask = mask_of_entry(prepared, entry)
