@@ -52,6 +52,7 @@ POINTS = 200
 LOOKS = 10
 # Dense outputs of the selection samples are kept up to this size.
 KEPT_BYTES = 2**26
+_NOTHING_DONE = {"step": 0, "seconds": 0.0, "stopped": False}
 
 
 def iter_training(
@@ -103,20 +104,16 @@ def iter_training(
         [recipe.to_dict(), seed, data.fingerprint, original and original.to_dict(), entries],
     )
     kept = None if folder is None else read_checkpoint(folder, key)
+    facts = {} if kept is None else dict(kept.facts)
     if kept is None:
         yield TrainingUpdate(step=0, steps=0, epoch=0, rate=0, ratio=0, stage=TIMING)
         cost = cost_of(prepared, trainee, data, recipe)
-        facts: dict[str, Any] = {
-            "steps": cost.steps,
-            "lr": (original or recipe).lr
-            or tried_rate(prepared, trainee, data, recipe, seed=seed, cost=cost),
-            "step_seconds": cost.step_seconds,
-            "step": 0,
-            "seconds": 0.0,
-            "stopped": False,
-        }
-    else:
-        facts = dict(kept.facts)
+        if cancel():
+            yield TrainingUpdate(step=0, steps=cost.steps, epoch=0, rate=0, ratio=0, stage=STOPPED)
+            return
+        lr = (original or recipe).lr
+        lr = lr or tried_rate(prepared, trainee, data, recipe, seed=seed, cost=cost)
+        facts = {"steps": cost.steps, "lr": lr, "step_seconds": cost.step_seconds, **_NOTHING_DONE}
     session = Session(prepared, trainee, data, recipe, seed=seed, steps=facts["steps"])
     run = _Run(prepared, session, data, recipe, facts, original)
     run.rate(0)
@@ -126,6 +123,11 @@ def iter_training(
     store.open(run.step, is_new=kept is None)
     if kept is None:
         store.save(run.checkpoint())
+    yield from _trained(run, store, cancel)
+
+
+def _trained(run: _Run, store: Store, cancel: Callable[[], bool]) -> Iterator[TrainingUpdate]:
+    """Train to the end, or until cancelled."""
     point = run.point()
     yield run.update(point)
     while not run.is_over and not cancel():

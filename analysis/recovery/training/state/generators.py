@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.backends import cudnn
 
 
 class Generators:
@@ -35,9 +36,13 @@ class Generators:
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """Draw from these generators within the block; the process's are found as they were."""
-        before = self._found()
+        """Draw from these generators within the block; the process's are found as they were.
+
+        Meanwhile cuDNN takes kernels that give the same bits each time.
+        """
+        before, flags = self._found(), (cudnn.deterministic, cudnn.benchmark)
         self._set(self._own)
+        cudnn.deterministic, cudnn.benchmark = True, False
         self._is_used = True
         try:
             yield
@@ -45,6 +50,7 @@ class Generators:
             self._is_used = False
             self._own = self._found()
             self._set(before)
+            cudnn.deterministic, cudnn.benchmark = flags
 
     def state(self) -> dict[str, Tensor]:
         """Return the states as they are now, within the block as well as outside."""

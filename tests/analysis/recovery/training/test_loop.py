@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 import signal
 import subprocess
 import sys
@@ -10,8 +11,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from torch.backends import cudnn
 
 from analysis.edits import PreparedSubject
 from analysis.recovery import recover_plan
@@ -26,6 +29,7 @@ from analysis.recovery.training import (
     session,
     training_cost,
 )
+from analysis.recovery.training.state import Generators
 from analysis.recovery.training.state.checkpoint import FILE, HISTORY
 from pruners.errors import InputError
 from pruners.preserve import checksum
@@ -255,6 +259,37 @@ def test_a_resumed_training_equals_one_that_ran_through(
     assert rest[0].step == part[-1].step > 0
     assert is_same(learned(rest), learned(whole))
     assert curves(tmp_path / "part") == curves(tmp_path / "whole")
+
+
+def test_a_training_can_be_cancelled_before_its_first_step(
+    subjects: Subjects, tmp_path: Path
+) -> None:
+    found = trained(subjects["plain"], TrainingRecipe(**BASE), folder=tmp_path, cancel=after(0))
+    assert [item.stage for item in found] == ["timing", "stopped"]
+    assert found[-1].recovery is None
+    assert trained(subjects["plain"], TrainingRecipe(**BASE), folder=tmp_path)[-1].is_done
+
+
+def test_a_training_draws_from_generators_of_its_own() -> None:
+    """Of torch, of Python and of NumPy; those of the process are found as they were."""
+    draws = (lambda: float(torch.rand(())), random.random, np.random.rand)
+    before = [torch.get_rng_state(), random.getstate(), np.random.get_state()[1].copy()]  # noqa: NPY002
+    flags = (cudnn.deterministic, cudnn.benchmark)
+    own = Generators(7, torch.device("cpu"))
+    with own.in_use():
+        assert (cudnn.deterministic, cudnn.benchmark) == (True, False)
+        [draw() for draw in draws]
+        state = own.state()
+        first = [draw() for draw in draws]
+    again = Generators(8, torch.device("cpu"))
+    again.load_state(state)
+    with again.in_use():
+        assert [draw() for draw in draws] == first
+    after_all = [torch.get_rng_state(), random.getstate(), np.random.get_state()[1]]  # noqa: NPY002
+    assert torch.equal(before[0], after_all[0])
+    assert before[1] == after_all[1]
+    assert np.array_equal(before[2], after_all[2])
+    assert flags == (cudnn.deterministic, cudnn.benchmark)
 
 
 def test_a_finished_training_is_not_done_again(subjects: Subjects, tmp_path: Path) -> None:
