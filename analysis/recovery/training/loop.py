@@ -108,9 +108,6 @@ def iter_training(
     if kept is None:
         yield TrainingUpdate(step=0, steps=0, epoch=0, rate=0, ratio=0, stage=TIMING)
         cost = cost_of(prepared, trainee, data, recipe)
-        if cancel():
-            yield TrainingUpdate(step=0, steps=cost.steps, epoch=0, rate=0, ratio=0, stage=STOPPED)
-            return
         lr = (original or recipe).lr
         lr = lr or tried_rate(prepared, trainee, data, recipe, seed=seed, cost=cost)
         facts = {"steps": cost.steps, "lr": lr, "step_seconds": cost.step_seconds, **_NOTHING_DONE}

@@ -265,8 +265,8 @@ def test_a_training_can_be_cancelled_before_its_first_step(
     subjects: Subjects, tmp_path: Path
 ) -> None:
     found = trained(subjects["plain"], TrainingRecipe(**BASE), folder=tmp_path, cancel=after(0))
-    assert [item.stage for item in found] == ["timing", "stopped"]
-    assert found[-1].recovery is None
+    assert [item.stage for item in found] == ["timing", "training", "stopped"]
+    assert [item.step for item in found] == [0, 0, 0]
     assert trained(subjects["plain"], TrainingRecipe(**BASE), folder=tmp_path)[-1].is_done
 
 
