@@ -14,6 +14,8 @@ from pruners.errors import InputError
 from pruners.registry import Registry
 
 Phase = Literal["dense", "compressed"]
+# What a round or phase may begin early by: i / n * n falls short of i for some n.
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ def _one_shot(progress: float, initial: float, final: float, rounds: int) -> flo
 
 
 def _iterative(progress: float, initial: float, final: float, rounds: int) -> float:
-    done = min(math.floor(progress * rounds) + 1, rounds)
+    done = min(math.floor(progress * rounds + _ROUNDING) + 1, rounds)
     return initial + (final - initial) * done / rounds
 
 
@@ -164,5 +166,6 @@ def acdc_phase(epoch: float, *, start: float, end: float, frequency: float) -> P
         )
     if epoch < start:
         return "dense"
-    is_even = math.floor((epoch - start) / frequency) % 2 == 0
-    return "dense" if is_even and epoch < end - frequency else "compressed"
+    is_even = math.floor((epoch - start) / frequency + _ROUNDING) % 2 == 0
+    last = end - frequency - _ROUNDING * frequency
+    return "dense" if is_even and epoch < last else "compressed"

@@ -9,7 +9,7 @@ Each model classifies Fashion-MNIST images and stands for one topology that matt
 
 from __future__ import annotations
 
-from sample_models.fashion_mnist import CLASSES, MEAN, STD, normalize
+from sample_models.fashion_mnist import CLASSES, MEAN, STD, normalize, raw_files, read_raw
 from sample_models.files import CorruptFileError
 from sample_models.images import SPLITS, Split, load_images
 from sample_models.model_card import Card
@@ -29,5 +29,7 @@ __all__ = [
     "load_images",
     "names",
     "normalize",
+    "raw_files",
+    "read_raw",
     "weights_path",
 ]

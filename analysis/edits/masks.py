@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from analysis.edits.prepared import PreparedSubject
 from analysis.edits.target import Target
+from pruners import criteria
 from pruners.errors import InputError
 from pruners.granularity import parse
 from pruners.selection import element_mask, expand, unit_scores
+from pruners.statistics import Statistics, layer_data
 
 
 def scores(
@@ -35,6 +37,45 @@ def scores(
         group = prepared.group(target.group)
         return prepared.channel_scores(group, criterion, reduction=reduction, scaled=scaled)
     return prepared.layer_scores(target.layer, criterion, "element")
+
+
+def model_scores(
+    prepared: PreparedSubject,
+    model: nn.Module,
+    target: Target,
+    criterion: str,
+    *,
+    statistics: Statistics | None,
+    seed: int,
+    reduction: str = "mean",
+    scaled: bool = True,
+) -> Tensor:
+    """Return the scores of a target in another model of the subject's shapes; see `scores`.
+
+    Args:
+        prepared: The subject.
+        model: The model as it is now, such as one in training.
+        target: What is scored.
+        criterion: Registered name.
+        statistics: Of this model, with what the criterion needs; None where it reads weights only.
+        seed: Of criteria by chance.
+        reduction: As of `scores`.
+        scaled: As of `scores`.
+
+    Raises:
+        UnsupportedError: The criterion does not apply there.
+    """
+
+    def score(layer: str) -> Tensor:
+        level: criteria.Level = "element" if target.group is None else "channel"
+        data = layer_data(model, layer, statistics=statistics, seed=seed)
+        return criteria.scores(criterion, data, level=level)
+
+    if target.group is None:
+        return score(target.layer)
+    group = prepared.group(target.group)
+    found = criteria.producer_scores(group, score, reduction=reduction)
+    return criteria.group_scores(group, found, reduction=reduction, scaled=scaled)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

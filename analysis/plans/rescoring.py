@@ -10,16 +10,16 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from analysis.edits import PreparedSubject, Target, edit_for, targets
+from analysis.edits import PreparedSubject, Target, edit_for, model_scores, targets
 from analysis.records import OnProgress, Plan, PlanEntry, Progress, Recipe
 from analysis.repairs import calibration_batches
 from pruners import schedules
-from pruners.criteria import CRITERIA, group_scores, producer_scores, scores
+from pruners.criteria import CRITERIA
 from pruners.errors import UnsupportedError
 from pruners.granularity import parse
 from pruners.groups import apply_edit
 from pruners.selection import keep_mask, kept_indices, num_kept
-from pruners.statistics import Statistics, collect, layer_data
+from pruners.statistics import Statistics, collect
 
 
 def rescored_plan(
@@ -125,7 +125,15 @@ def _scores(
             seed=plan.subject.seed,
         )
     return {
-        str(entry.group): _group_scores(prepared, model, entry, statistics, plan)
+        str(entry.group): model_scores(
+            prepared,
+            model,
+            found[str(entry.group)],
+            entry.criterion,
+            statistics=statistics,
+            seed=plan.subject.seed,
+            reduction=plan.reduction,
+        )
         for entry in entries
     }
 
@@ -146,19 +154,3 @@ def _pruned_copy(
     model = copy.deepcopy(prepared.model)
     apply_edit(model, tensors)
     return model
-
-
-def _group_scores(
-    prepared: PreparedSubject,
-    model: nn.Module,
-    entry: PlanEntry,
-    statistics: Statistics | None,
-    plan: Plan,
-) -> Tensor:
-    def score(layer: str) -> Tensor:
-        data = layer_data(model, layer, statistics=statistics, seed=plan.subject.seed)
-        return scores(entry.criterion, data, level="channel")
-
-    group = prepared.group(str(entry.group))
-    found = producer_scores(group, score, reduction=plan.reduction)
-    return group_scores(group, found, reduction=plan.reduction)

@@ -1,13 +1,13 @@
 from . import allowed_paths, fields
 from .address import Address
 from .allowed_paths import roots_of_environment
-from .factories import factory_files
+from .factories import factory_files, load_function
 from .models import RANDOM_WEIGHTS, has_random_weights, load_model, sample_names
 from .overview import build_inventory, inventory
-from .parsing import parse_data, parse_model
+from .parsing import parse_data, parse_function, parse_model
 from .schemes import DATA_SCHEMES, MODEL_SCHEMES, Scheme
 from .stamps import Stamp, stamp, watched_stamp
-from .subject import Subject, load_subject
+from .subject import Split, Subject, load_subject
 from .torchvision_import import torchvision
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "MODEL_SCHEMES",
     "RANDOM_WEIGHTS",
     "Scheme",
+    "Split",
     "Stamp",
     "Subject",
     "allowed_paths",
@@ -24,9 +25,11 @@ __all__ = [
     "fields",
     "has_random_weights",
     "inventory",
+    "load_function",
     "load_model",
     "load_subject",
     "parse_data",
+    "parse_function",
     "parse_model",
     "roots_of_environment",
     "sample_names",

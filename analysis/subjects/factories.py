@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib
 import sys
 import threading
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from analysis.sentences import listed
 from analysis.subjects.address import Address
@@ -23,6 +24,7 @@ from analysis.subjects.fields import find_functions
 from pruners.errors import AddressError, one_line
 from pruners.user_code import UserFolder, code_files, is_library, no_exit, resolved, user_folder
 
+T = TypeVar("T")
 # Random numbers, sys.path and half imported files belong to the whole process: users' code, and
 # models with random first weights, are built one at a time.
 CHANCE = threading.RLock()
@@ -37,24 +39,44 @@ def call_factory(address: Address, *, roots: Roots = None) -> Any:
         AddressError: The file, module or function is missing, raises, or may not be used here.
     """
     with CHANCE:
-        if not address.is_path:
-            with checked_imports(roots):
-                return _called(address, _imported(address, roots))
-        path = check_path(Path(address.name), roots=roots)
-        if not path.is_file():
-            raise AddressError(f"{address.text!r}: {missing(Path(address.name))}")
-        with user_folder(path.parent, check=partial(check_path, roots=roots)) as folder:
-            return _called(address, _loaded(address, folder, path))
+        return _with_module(address, roots, _called)
 
 
-def _called(address: Address, module: ModuleType) -> Any:
-    factory = getattr(module, address.factory, None)
+def load_function(address: Address, *, roots: Roots = None) -> Callable[..., Any]:
+    """Import the module of a factory address and return the function, which is not called.
+
+    Raises:
+        AddressError: The file, module or function is missing, or may not be used here.
+    """
+    with CHANCE:
+        return _with_module(address, roots, _function)
+
+
+def _with_module(address: Address, roots: Roots, use: Callable[[Address, ModuleType], T]) -> T:
+    """Use the module of an address while its folder's code may run."""
+    if not address.is_path:
+        with checked_imports(roots):
+            return use(address, _imported(address, roots))
+    path = check_path(Path(address.name), roots=roots)
+    if not path.is_file():
+        raise AddressError(f"{address.text!r}: {missing(Path(address.name))}")
+    with user_folder(path.parent, check=partial(check_path, roots=roots)) as folder:
+        return use(address, _loaded(address, folder, path))
+
+
+def _function(address: Address, module: ModuleType) -> Callable[..., Any]:
+    factory: Callable[..., Any] | None = getattr(module, address.factory, None)
     if not callable(factory):
         known = find_functions(Path(address.name)) if address.is_path else ()
         hint = f"; it has {listed(known, most=LISTED)}" if known else ""
         raise AddressError(
             f"{address.text!r}: {address.name} has no function {address.factory!r}{hint}"
         )
+    return factory
+
+
+def _called(address: Address, module: ModuleType) -> Any:
+    factory = _function(address, module)
     try:
         with no_exit():
             return factory()

@@ -9,6 +9,7 @@
     sample:fashion-mnist                     torchvision:CIFAR10#root=DIR
     npz:FILE#mean=..&std=..                  path/file.py:factory
     imagefolder:DIR#size=224&mean=..&std=..  package.module:factory
+    fashion-mnist:FOLDER
 
 Options follow ``#`` and are joined by ``&``; a list of numbers is joined by commas. A value may be
 percent-encoded (``%26`` for ``&``).
@@ -53,6 +54,27 @@ def parse_data(text: str) -> Address:
     return _parse(text, "data", DATA_SCHEMES, _DATA_EXAMPLE)
 
 
+def parse_function(text: str, what: str) -> Address:
+    """Parse ``path/file.py:function`` or ``package.module:function``.
+
+    Args:
+        text: What was given.
+        what: What it should name, for messages: ``"training loop"``.
+
+    Raises:
+        AddressError: It is neither.
+    """
+    found = _function(text.strip())
+    if found is None:
+        raise AddressError(
+            f"{what} {text!r} is no function; give path/file.py:function or package.module:function"
+        )
+    scheme, place, function = found
+    return Address(
+        text=text.strip(), scheme=scheme, name=place, factory=function, is_path=scheme == "file"
+    )
+
+
 def _parse(text: str, what: str, known: Registry[Scheme[T]], example: str) -> Address:
     if not isinstance(text, str) or not text.strip():
         raise AddressError(f"the {what} address is empty; give for example {example}")
@@ -92,16 +114,23 @@ def _near(scheme: str, known: Registry[Scheme[T]]) -> str:
 
 def _factory(body: str, text: str, what: str, example: str, *, meant: str) -> tuple[str, str, str]:
     """Split ``place:function`` where a Windows drive may bring a colon of its own."""
-    place, colon, factory = body.rpartition(":")
-    if colon and factory.isidentifier():
-        if place.endswith(".py"):
-            return "file", place, factory
-        if _MODULE.fullmatch(place):
-            return "module", place, factory
+    found = _function(body)
+    if found is not None:
+        return found
     hint = f"; did you mean {meant}:?" if meant else ""
     raise AddressError(
         f"{what} address {text!r} is of no known form; give for example {example}{hint}"
     )
+
+
+def _function(body: str) -> tuple[str, str, str] | None:
+    """Return scheme, place and name of a function; None if the text names none."""
+    place, colon, name = body.rpartition(":")
+    if not (colon and name.isidentifier()):
+        return None
+    if place.endswith(".py"):
+        return "file", place, name
+    return ("module", place, name) if _MODULE.fullmatch(place) else None
 
 
 def _options(tail: str, text: str, what: str, known: Sequence[Field]) -> dict[str, str]:

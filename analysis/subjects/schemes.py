@@ -117,6 +117,13 @@ _NPZ = Field(
     suffixes=(".npz",),
     uploads=True,
 )
+_ORIGINALS = Field(
+    name="name",
+    label="Folder",
+    help="Where the original files lie (*-ubyte.gz): that of Debian's dataset-fashion-mnist, or "
+    "torchvision's root.",
+    kind="folder",
+)
 _FOLDER = Field(name="name", label="Folder", help="One folder of images a class.", kind="folder")
 
 
@@ -204,6 +211,19 @@ DATA_SCHEMES: Registry[Scheme[LoadedData]] = Registry(
             is_calibrated=True,
             place=Field(name="name", label="Images", help="", known=lambda: (data.SAMPLE_IMAGES,)),
             open=lambda *address: data.open_sample(*address),
+        ),
+        Scheme(
+            name="fashion-mnist",
+            label="Fashion-MNIST",
+            help="All of Fashion-MNIST from its original files: 10,000 test images, and 60,000 "
+            "training images to calibrate and train on.",
+            form="fashion-mnist:FOLDER",
+            example="fashion-mnist:/usr/share/datasets/fashion-mnist",
+            place=_ORIGINALS,
+            options=(SPLIT,),
+            is_path=True,
+            is_calibrated=True,
+            open=lambda *address: data.open_fashion_mnist(*address),
         ),
         Scheme(
             name="npz",

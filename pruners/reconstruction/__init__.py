@@ -1,6 +1,7 @@
 """Repairs of weights without training."""
 
 from pruners.reconstruction.batch_norm import batch_norm_buffers
+from pruners.reconstruction.fisher import FisherSum, fisher_saliency, fisher_update
 from pruners.reconstruction.known import KnownLayers, LayerRepair
 from pruners.reconstruction.layerwise import Fit, Repair, repair_layers, repair_one
 from pruners.reconstruction.lsq import least_squares
@@ -10,6 +11,7 @@ from pruners.reconstruction.obs import obs_fit, obs_update
 from pruners.reconstruction.scaling import unit_scales
 
 __all__ = [
+    "FisherSum",
     "Fit",
     "KnownLayers",
     "LayerRepair",
@@ -17,6 +19,8 @@ __all__ = [
     "Repair",
     "batch_norm_buffers",
     "capture_moments",
+    "fisher_saliency",
+    "fisher_update",
     "layer_calls",
     "least_squares",
     "obs_fit",

@@ -5,6 +5,8 @@ from pruners.selection.ranking import global_masks
 from pruners.selection.units import (
     element_mask,
     expand,
+    from_units,
+    in_units,
     num_kept_fixed,
     num_units,
     unit_scores,
@@ -13,7 +15,9 @@ from pruners.selection.units import (
 __all__ = [
     "element_mask",
     "expand",
+    "from_units",
     "global_masks",
+    "in_units",
     "keep_mask",
     "kept_indices",
     "num_kept",

@@ -111,17 +111,53 @@ def nm_mask(scores: Tensor, *, keep: int, out_of: int) -> Tensor:
     return flat.transpose(1, 2).reshape(scores.shape)
 
 
+def in_units(granularity: Granularity, tensor: Tensor) -> Tensor:
+    """Return a tensor of a weight's shape ``(O, I/G, K...)`` unit by unit.
+
+    Args:
+        granularity: ``element``, ``block:NxM`` or ``n:m``, whose units are single weights.
+        tensor: Weight, gradient or scores.
+
+    Returns:
+        ``(units, size)``, units in the order of `unit_scores`; zeros where a last block is smaller.
+    """
+    _require_element_like(granularity)
+    if granularity.kind != "block":
+        return tensor.reshape(-1, 1)
+    blocks = _blocks(granularity, tensor)
+    return blocks.permute(0, 2, 4, 1, 3).reshape(-1, granularity.rows * granularity.columns)
+
+
+def from_units(
+    granularity: Granularity, units: Tensor, shape: torch.Size | tuple[int, ...]
+) -> Tensor:
+    """Return what `in_units` was given, of the weight's ``shape``."""
+    _require_element_like(granularity)
+    if granularity.kind != "block":
+        return units.reshape(shape)
+    outputs, inputs, kernel = _dims(shape)
+    rows, columns = granularity.rows, granularity.columns
+    high, wide = -(-outputs // rows), -(-inputs // columns)
+    blocks = units.reshape(high, wide, kernel, rows, columns).permute(0, 3, 1, 4, 2)
+    whole = blocks.reshape(high * rows, wide * columns, kernel)
+    return whole[:outputs, :inputs].reshape(shape)
+
+
 def _block_sums(granularity: Granularity, scores: Tensor) -> Tensor:
-    outputs, inputs, kernel = _dims(scores.shape)
+    return _blocks(granularity, scores).sum((1, 3))
+
+
+def _blocks(granularity: Granularity, tensor: Tensor) -> Tensor:
+    """Return ``(ceil(O/N), N, ceil(I/M), M, K)``, zero padded."""
+    outputs, inputs, kernel = _dims(tensor.shape)
     rows, columns = granularity.rows, granularity.columns
     padded = F.pad(
-        scores.reshape(outputs, inputs, kernel),
+        tensor.reshape(outputs, inputs, kernel),
         (0, 0, 0, -inputs % columns, 0, -outputs % rows),
     )
-    blocks = padded.reshape(
+    return padded.reshape(
         padded.shape[0] // rows, rows, padded.shape[1] // columns, columns, kernel
     )
-    return blocks.sum((1, 3))
 
 
 def _dims(shape: torch.Size | tuple[int, ...]) -> tuple[int, int, int]:

@@ -47,6 +47,19 @@ def test_acdc_phases_alternate_and_end_compressed() -> None:
     assert schedules.ratio_at("acdc", 0.3, final=0.8, rounds=2) == 0.8
 
 
+@pytest.mark.parametrize("rounds", [7, 22, 49, 107])
+def test_rounds_and_phases_begin_where_they_should(rounds: int) -> None:
+    """1 / 49 * 49 is less than 1: the second round asked for no more than the first."""
+    found = schedules.round_ratios("iterative", rounds, final=1.0)
+    assert found == pytest.approx([(done + 1) / rounds for done in range(rounds)])
+    places = [place / (2 * rounds) for place in range(2 * rounds)]
+    phases = [schedules.ratio_at("acdc", place, final=0.8, rounds=rounds) for place in places]
+    assert phases == [0.0, 0.8] * rounds
+    # Steps of an epoch: phases of a tenth of an epoch are three steps of thirty.
+    steps = [schedules.acdc_phase(k / 30, start=0, end=0.6, frequency=0.1) for k in range(18)]
+    assert steps == (["dense"] * 3 + ["compressed"] * 3) * 3
+
+
 @pytest.mark.parametrize(
     ("name", "values", "message"),
     [

@@ -2,6 +2,7 @@ from .datasets import (
     SAMPLE_IMAGES,
     LoadedData,
     open_by_factory,
+    open_fashion_mnist,
     open_imagefolder,
     open_npz_file,
     open_sample,
@@ -10,24 +11,29 @@ from .datasets import (
 )
 from .file_digests import FileDigests
 from .loading import load_data
-from .sources import MapSource, Source, hash_bytes
-from .split import Split, choose, first_not_finite
+from .sources import MapSource, Source, hash_bytes, raw_bytes
+from .split import PRELOAD_BYTES, Split, choose, first_not_finite, first_unsteady, read_failure
 
 __all__ = [
     "FileDigests",
     "LoadedData",
     "MapSource",
+    "PRELOAD_BYTES",
     "SAMPLE_IMAGES",
     "Source",
     "Split",
     "choose",
     "first_not_finite",
+    "first_unsteady",
     "hash_bytes",
     "load_data",
     "open_by_factory",
+    "open_fashion_mnist",
     "open_imagefolder",
     "open_npz_file",
     "open_sample",
     "open_torchvision",
+    "raw_bytes",
+    "read_failure",
     "torchvision_sets",
 ]

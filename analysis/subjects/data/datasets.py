@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import torch
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
@@ -19,12 +20,16 @@ from analysis.subjects.data.sources import ArraySource, MapSource, Source
 from analysis.subjects.data.targets import class_numbers
 from analysis.subjects.factories import call_factory
 from analysis.subjects.torchvision_import import torchvision
-from pruners.errors import AddressError, one_line
+from pruners.errors import AddressError, first_line, one_line
 
 # The usual evaluation transform of ImageNet models: the crop is 87.5 % of the shorter side.
 CROP_SHARE = 0.875
 DEFAULT_SIZE = 224
 SAMPLE_IMAGES = "fashion-mnist"
+_FEW = (
+    "2,000 of the 60,000 training images of Fashion-MNIST come with PruneScope; "
+    "fashion-mnist:FOLDER reads all of them.",
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,20 +51,54 @@ def open_sample(address: Address, roots: Roots) -> LoadedData:
     if address.name != SAMPLE_IMAGES:
         raise AddressError(f"unknown sample data {address.name!r}; known: {SAMPLE_IMAGES}")
     try:
-        return LoadedData(_fashion(address.text, "test"), _fashion(address.text, "calibration"))
+        test, calibration = (sample_models.load_images(split) for split in ("test", "calibration"))
     except sample_models.CorruptFileError as error:
         raise AddressError(str(error)) from None
+    return LoadedData(_fashion(address, test), _fashion(address, calibration, notes=_FEW))
 
 
-def _fashion(name: str, split: sample_models.Split) -> ArraySource:
-    images, labels = sample_models.load_images(split)
+def open_fashion_mnist(address: Address, roots: Roots) -> LoadedData:
+    """Open the original files of Fashion-MNIST in a folder: compressed or not, see `raw_files`."""
+    parts: dict[str | None, tuple[Literal["train", "test"], ...]] = {
+        None: ("test", "train"),
+        "train": ("train",),
+        "test": ("test",),
+    }
+    split = address.options.get("split")
+    if split not in parts:
+        raise AddressError(f"{address.text!r}: split is train or test, found {split!r}")
+    folder = check_path(Path(address.name), roots=roots)
+    if not folder.is_dir():
+        raise AddressError(f"{address.text!r}: {missing(Path(address.name), kind='folder')}")
+    return LoadedData(*(_original(address, folder, part, roots) for part in parts[split]))
+
+
+def _original(
+    address: Address, folder: Path, split: Literal["train", "test"], roots: Roots
+) -> ArraySource:
+    try:
+        for file in sample_models.raw_files(folder, split=split):
+            check_path(file, roots=roots)
+        return _fashion(address, sample_models.read_raw(folder, split=split))
+    except AddressError:
+        raise
+    except (OSError, ValueError) as error:
+        raise AddressError(f"{address.text!r}: {first_line(error)}") from None
+
+
+def _fashion(
+    address: Address, samples: tuple[Tensor, Tensor], *, notes: tuple[str, ...] = ()
+) -> ArraySource:
+    images, labels = samples
     return ArraySource(
-        name,
+        address.text,
         inputs=images,
         labels=labels,
         prepare=_normalized,
         class_names=sample_models.CLASSES,
         recipe=f"mean {sample_models.MEAN} std {sample_models.STD}",
+        has_pixels=True,
+        notes=notes,
     )
 
 
@@ -91,7 +130,12 @@ def open_imagefolder(address: Address, roots: Roots) -> LoadedData:
         after=transforms.Compose(_normalization(address, channels=channels)),
     )
     source = FileSource(
-        address.text, dataset, files=found.files, recipe=_recipe(address), notes=found.notes
+        address.text,
+        dataset,
+        files=found.files,
+        recipe=_recipe(address),
+        notes=found.notes,
+        blank=_blank(_normalization(address, channels=channels)),
     )
     return LoadedData(source)
 
@@ -116,10 +160,13 @@ def open_torchvision(address: Address, roots: Roots) -> LoadedData:
         dataset = kind(str(root), transform=transforms.Compose(steps), **options)
     except Exception as error:
         raise AddressError(f"{address.text!r}: {one_line(error)}") from None
+    blank = _blank(_normalization(address))
     if isinstance(dataset, datasets.DatasetFolder):
         recipe = f"{_recipe(address)}|{options}"
-        return LoadedData(FileSource(address.text, dataset, files=dataset.samples, recipe=recipe))
-    return LoadedData(MapSource(address.text, dataset))
+        files = dataset.samples
+        source = FileSource(address.text, dataset, files=files, recipe=recipe, blank=blank)
+        return LoadedData(source)
+    return LoadedData(MapSource(address.text, dataset, blank=blank))
 
 
 def torchvision_sets() -> tuple[str, ...]:
@@ -176,6 +223,13 @@ def _normalization(address: Address, *, channels: int | None = None) -> list[Any
         )
     normalize = torchvision().transforms.Normalize
     return [normalize(_spread(mean, 0.0, width), _spread(std, 1.0, width))]
+
+
+def _blank(normalization: list[Any]) -> Tensor:
+    """Return what a pixel of zeros becomes, ``(channels, 1, 1)``; one channel may stand for all."""
+    channels = len(normalization[0].mean) if normalization else 1
+    pixel = torch.zeros(channels, 1, 1)
+    return normalization[0](pixel) if normalization else pixel
 
 
 def _spread(values: tuple[float, ...] | None, default: float, width: int) -> list[float]:

@@ -228,6 +228,7 @@ class FileSource(MapSource):
         files: Path and label of each sample.
         recipe: How files become inputs.
         notes: What a person should know of it.
+        blank: What pixels of zeros become, if that is known.
     """
 
     is_told_by_reading = False
@@ -240,8 +241,9 @@ class FileSource(MapSource):
         files: Sequence[tuple[str, int]],
         recipe: str,
         notes: tuple[str, ...] = (),
+        blank: Tensor | None = None,
     ) -> None:
-        super().__init__(name, dataset, notes)
+        super().__init__(name, dataset, notes, blank)
         self._files = files
         self._recipe = recipe
         self._stamps: dict[str, tuple[int, ...]] = {}

@@ -43,7 +43,15 @@ def open_npz(address: Address, *, roots: Roots = None) -> ArraySource:
         return result.div_(std) if std is not None else result
 
     recipe = f"scale {scale} mean {address.options.get('mean')} std {address.options.get('std')}"
-    return ArraySource(address.text, inputs=inputs, labels=labels, prepare=prepare, recipe=recipe)
+    return ArraySource(
+        address.text,
+        inputs=inputs,
+        labels=labels,
+        prepare=prepare,
+        recipe=recipe,
+        # Real numbers that nothing is subtracted from may have been prepared before.
+        has_pixels=arrays["images"].dtype == np.uint8 or mean is not None,
+    )
 
 
 def _arrays(address: Address, path: Path) -> dict[str, Array]:

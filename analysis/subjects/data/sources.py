@@ -35,6 +35,8 @@ class Source(Protocol):
         mark: What its fingerprints begin with: not the same where less than all of the content
             was hashed once, so that fingerprints of older programs are told apart.
         is_told_by_reading: Whether nothing but reading the samples tells their content.
+        blank: What pixels of zeros become, in a shape that broadcasts to an input; None where
+            that is not known.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Source(Protocol):
     notes: tuple[str, ...]
     mark: str
     is_told_by_reading: bool
+    blank: Tensor | None
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -74,9 +77,10 @@ class ArraySource:
         prepare: Turns a batch of ``inputs`` into float32.
         class_names: Names of the classes.
         recipe: What ``prepare`` does, as a part of the fingerprint.
+        has_pixels: Whether ``inputs`` are pixels, of which 0 is black.
+        notes: What a person should know of them.
     """
 
-    notes: tuple[str, ...] = ()
     mark = ""
     is_told_by_reading = False
 
@@ -89,13 +93,17 @@ class ArraySource:
         prepare: Callable[[Tensor], Tensor],
         class_names: tuple[str, ...] = (),
         recipe: str = "",
+        has_pixels: bool = False,
+        notes: tuple[str, ...] = (),
     ) -> None:
         self.name = name
+        self.notes = notes
         self.class_names = class_names
         self._inputs = inputs
         self._labels = labels
         self._prepare = prepare
         self._recipe = recipe
+        self.blank = prepare(torch.zeros_like(inputs[:1]))[0] if has_pixels else None
 
     def __len__(self) -> int:
         return len(self._inputs)
@@ -125,6 +133,7 @@ class MapSource:
         name: The address.
         dataset: Has ``__len__`` and ``__getitem__``.
         notes: What a person should know of it.
+        blank: What pixels of zeros become, if that is known.
 
     Raises:
         AddressError: It is no such data set.
@@ -133,7 +142,13 @@ class MapSource:
     mark = "all-"
     is_told_by_reading = True
 
-    def __init__(self, name: str, dataset: Any, notes: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        name: str,
+        dataset: Any,
+        notes: tuple[str, ...] = (),
+        blank: Tensor | None = None,
+    ) -> None:
         if reason := _no_map_style(dataset):
             raise AddressError(
                 f"{name!r}: a data factory returns a map-style data set (with __len__ and "
@@ -142,6 +157,7 @@ class MapSource:
         self.name = name
         self.class_names = _class_names(dataset)
         self.notes = notes
+        self.blank = blank
         self._dataset = dataset
         self._count = _count(name, dataset)
 

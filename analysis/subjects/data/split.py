@@ -80,6 +80,15 @@ class Split:
             preload_bytes=self._preload_bytes,
         )
 
+    def at(self, positions: Sequence[int]) -> Split:
+        """Return the samples at some positions; what is in memory is not read again."""
+        part = self.of([self.indices[at] for at in positions])
+        if self._memory is not None:
+            inputs, labels = self._memory
+            chosen = torch.as_tensor(positions, dtype=torch.int64, device=inputs.device)
+            part._memory = (inputs[chosen], None if labels is None else labels[chosen])
+        return part
+
     def preload(self) -> None:
         """Read a small subset into the device's memory now: what is wrong shows at once."""
         if self.is_small and self._memory is None:
@@ -120,6 +129,17 @@ class Split:
         """Return inputs and labels of the samples ``first`` to ``last - 1``, as in `batches`."""
         self.preload()
         inputs, labels = self._slice(first, last)
+        return self._moved(inputs), None if labels is None else self._moved(labels)
+
+    def take(self, positions: Sequence[int]) -> tuple[Tensor, Tensor | None]:
+        """Return inputs and labels of the samples at some positions, in that order."""
+        self.preload()
+        if self._memory is None:
+            inputs, labels = self._read([self.indices[at] for at in positions])
+        else:
+            inputs, labels = self._memory
+            chosen = torch.as_tensor(positions, dtype=torch.int64, device=inputs.device)
+            inputs, labels = inputs[chosen], None if labels is None else labels[chosen]
         return self._moved(inputs), None if labels is None else self._moved(labels)
 
     def _moved(self, tensor: Tensor) -> Tensor:
@@ -178,6 +198,19 @@ def check_steady(source: Source, indices: Sequence[int]) -> None:
     Raises:
         InputError: One is not; all that is measured would depend on chance.
     """
+    if (sample := first_unsteady(source, indices)) is not None:
+        raise InputError(
+            f"{source.name!r}: sample {sample} is another one each time it is read: a "
+            "random transform is left in, or something is counted; take the transform of the "
+            "evaluation, or seed it by the index"
+        )
+
+
+def first_unsteady(source: Source, indices: Sequence[int]) -> int | None:
+    """Return the first of some samples that is another one when it is read again; None if none.
+
+    Only the first `TWICE` are read.
+    """
     indices = indices[:TWICE]
     for one, other in zip(source.read(indices), source.read(indices), strict=True):
         if one is None or other is None:
@@ -186,11 +219,8 @@ def check_steady(source: Source, indices: Sequence[int]) -> None:
         same = one.shape == other.shape and (one == other).flatten(1 if one.dim() > 1 else 0)
         if same is False or not bool(same.all()):
             at = 0 if same is False else int((~same.reshape(len(one), -1)).any(1).nonzero()[0])
-            raise InputError(
-                f"{source.name!r}: sample {indices[at]} is another one each time it is read: a "
-                "random transform is left in, or something is counted; take the transform of the "
-                "evaluation, or seed it by the index"
-            )
+            return indices[at]
+    return None
 
 
 def choose(

@@ -1,0 +1,5 @@
+"""Recovery by training: the pruned model learns, what is removed stays removed."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,31 @@
+from .cost import TrainingCost, training_cost
+from .loop import iter_training
+from .method import Context, Sparsity, TrainingMethod
+from .optimizers import adamw, sgd
+from .rates import RATES, rate_at
+from .recipe import TrainingRecipe
+from .registry import OPTIMIZERS, TRAINING_METHODS, TRAINING_PRECISIONS
+from .trainee import Trainee
+from .update import SelectionScore, TrainingPoint, TrainingUpdate, read_history
+
+__all__ = [
+    "Context",
+    "OPTIMIZERS",
+    "RATES",
+    "SelectionScore",
+    "Sparsity",
+    "TRAINING_METHODS",
+    "TRAINING_PRECISIONS",
+    "Trainee",
+    "TrainingCost",
+    "TrainingMethod",
+    "TrainingPoint",
+    "TrainingRecipe",
+    "TrainingUpdate",
+    "adamw",
+    "iter_training",
+    "rate_at",
+    "read_history",
+    "sgd",
+    "training_cost",
+]

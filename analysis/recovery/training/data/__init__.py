@@ -1,0 +1,5 @@
+"""Training data: opened, checked, cut, augmented and drawn in a seeded order."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

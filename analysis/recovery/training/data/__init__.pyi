@@ -1,0 +1,27 @@
+from .augmentations import AUGMENTATIONS, Augmentation, Images, augment_of, check_augmentations
+from .opening import TrainingData, open_training_data
+from .rate_test import RATE_STEPS, RateTest, find_rate, session_rate
+from .sampler import Augment, Sampler
+from .transforms import flipped, shifted, user_transform
+from .user_loop import load_user_loop, run_user_loop
+
+__all__ = [
+    "AUGMENTATIONS",
+    "Augment",
+    "Augmentation",
+    "Images",
+    "RATE_STEPS",
+    "RateTest",
+    "Sampler",
+    "TrainingData",
+    "augment_of",
+    "check_augmentations",
+    "find_rate",
+    "flipped",
+    "load_user_loop",
+    "open_training_data",
+    "run_user_loop",
+    "session_rate",
+    "shifted",
+    "user_transform",
+]

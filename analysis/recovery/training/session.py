@@ -1,0 +1,301 @@
+"""A training as it stands: one optimizer step after another, and all that must be kept of it."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.amp import GradScaler
+
+from analysis.edits import PreparedSubject
+from analysis.recovery.training.loss import TrainingLoss
+from analysis.recovery.training.method import Context
+from analysis.recovery.training.optimizers import (
+    load_optimizer_state,
+    optimizer_state,
+    parameter_groups,
+    selected_state,
+)
+from analysis.recovery.training.registry import (
+    OPTIMIZERS,
+    TRAINING_METHODS,
+    TRAINING_PRECISIONS,
+)
+from analysis.recovery.training.sparsity import FixedMasks
+from analysis.recovery.training.state import Average, Best, Checkpoint, Generators, parts
+from pruners.errors import InputError
+from pruners.preserve import twin
+
+if TYPE_CHECKING:
+    from analysis.recovery.training.data import TrainingData
+    from analysis.recovery.training.recipe import TrainingRecipe
+    from analysis.recovery.training.trainee import Trainee
+
+# Where float16 computes as fast as it is small.
+HALF_DEVICES = ("cuda", "xpu")
+Batch = tuple[Tensor, Tensor | None]
+
+
+class Session:
+    """The parts of a training, and one step of it.
+
+    Args:
+        prepared: The subject.
+        trainee: What is trained.
+        data: What it learns from.
+        recipe: How.
+        seed: Of order, dropout and all else that is drawn.
+        steps: Optimizer steps of the whole training.
+
+    Attributes:
+        steps: The same.
+        steps_per_epoch: Steps in which each sample is seen once.
+        sparsity: What the method does around each step.
+        is_settled: Whether masks move no more.
+        best: The best weights by the selection samples.
+        seen: Sums since the last report: steps, samples, task loss, distillation, total.
+
+    Raises:
+        InputError: The device does not compute in the recipe's precision, or the data has no
+            labels and the task's loss has a weight.
+    """
+
+    def __init__(
+        self,
+        prepared: PreparedSubject,
+        trainee: Trainee,
+        data: TrainingData,
+        recipe: TrainingRecipe,
+        *,
+        seed: int,
+        steps: int,
+    ) -> None:
+        self.trainee, self.steps, self._recipe = trainee, steps, recipe
+        self._device = prepared.subject.example.device
+        precision = TRAINING_PRECISIONS.get(recipe.precision)
+        self._dtype = _dtype(precision.dtype, self._device)
+        self._scaler = GradScaler(self._device.type, enabled=precision.is_scaled)
+        self._open_optimizer()
+        self._sampler = data.sampler(batch_size=recipe.batch_size, seed=seed)
+        self.generators = Generators(seed, self._device)
+        self.loss = training_loss(prepared, recipe)
+        if not data.train.has_labels and recipe.distill < 1:
+            raise InputError(
+                "the training data have no labels; train on the dense model's outputs alone "
+                "(distill 1), or give labelled data"
+            )
+        self.steps_per_epoch = steps_per_epoch(self._sampler.batches_per_epoch, recipe)
+        self._average = None if recipe.ema is None else Average(self.tensors(), decay=recipe.ema)
+        self.best = Best()
+        self.seen = torch.zeros(5, dtype=torch.float32, device=self._device)
+        self._fixed: FixedMasks | None = None
+        self.is_settled = not TRAINING_METHODS.get(recipe.method).regrows
+        self.sparsity = TRAINING_METHODS.get(recipe.method).make(
+            Context(
+                trainee=trainee,
+                recipe=recipe,
+                steps=steps,
+                steps_per_epoch=self.steps_per_epoch,
+                optimizer=self._optimizer,
+                seed=seed,
+                batches=lambda count: first_batches(data, recipe, seed, count),
+                loss=self.loss,
+            )
+        )
+
+    def _open_optimizer(self) -> None:
+        model = self.trainee.model
+        kind = OPTIMIZERS.get(self._recipe.optimizer)
+        self._optimizer = kind.make(parameter_groups(model), self._recipe)
+        self._names: dict[Tensor, str] = {item: name for name, item in model.named_parameters()}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the model's parameters and buffers of real numbers, shared ones once."""
+        return self.trainee.tensors()
+
+    def result(self) -> dict[str, Tensor]:
+        """Return the weights that count now: the averaged ones where there are any."""
+        return self.tensors() if self._average is None else dict(self._average.tensors)
+
+    def step(self, step: int, rate: float) -> None:
+        """Do one optimizer step.
+
+        Args:
+            step: Counted from 0.
+            rate: The schedule's learning rate.
+        """
+        batches = [self._sampler.next() for _ in range(self._recipe.accumulate)]
+        acting = self._fixed or self.sparsity
+        acting.before_forward(step)
+        self._optimizer.zero_grad(set_to_none=True)
+        self._backward(batches)
+        penalty = acting.penalty(step)
+        if penalty is not None:
+            _backpropagate(self._scaler.scale(penalty))
+        self._scaler.unscale_(self._optimizer)
+        acting.before_step(step)
+        if self._recipe.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.trainee.model.parameters(), self._recipe.clip_norm)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self.sparsity.rate(step, rate)
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        acting.after_step(step)
+        if self._average is not None:
+            self._average.update(self.tensors())
+        if not self.is_settled and not self.sparsity.moves_after(step):
+            self._settle()
+
+    def _backward(self, batches: list[Batch]) -> None:
+        """Add up the gradients of some batches as if they were one."""
+        samples = sum(len(inputs) for inputs, _ in batches)
+        for inputs, targets in batches:
+            share = len(inputs) / samples
+            with self._autocast():
+                outputs = self.trainee.model(inputs)
+                found = self.loss(outputs, inputs, targets)
+            _backpropagate(self._scaler.scale(found.total * share))
+            distill = found.task.new_zeros(()) if found.distill is None else found.distill
+            values = torch.stack([found.task, distill, found.total.detach()]).float()
+            self.seen[2:] += values * share
+        self.seen[0] += 1
+        self.seen[1] += samples
+
+    def _autocast(self) -> contextlib.AbstractContextManager[None]:
+        if self._dtype is None:
+            return contextlib.nullcontext()
+        return torch.autocast(self._device.type, self._dtype)
+
+    def _settle(self) -> None:
+        """Remove what is masked, now that masks move no more; the optimizer goes on as it was."""
+        self.is_settled = True
+        smaller = self.trainee.smaller()
+        if smaller is None:
+            return
+        state = selected_state(optimizer_state(self._optimizer, self._names), smaller.small)
+        self.trainee = smaller
+        self._fixed = FixedMasks(smaller)
+        self._open_optimizer()
+        load_optimizer_state(self._optimizer, self._names, state)
+        if self._average is not None:
+            self._average.tensors = smaller.small(self._average.tensors)
+
+    def finish(self) -> None:
+        """Leave exactly what the plan keeps, after the last step."""
+        if self._fixed is None:
+            self.sparsity.finish()
+
+    # --- what is kept -----------------------------------------------------------------------
+
+    def checkpoint(self, facts: Mapping[str, Any]) -> Checkpoint:
+        """Return all of the training."""
+        average = None if self._average is None else self._average.state()
+        return Checkpoint(
+            {**facts, "scaler": self._scaler.state_dict(), "settled": self.is_settled},
+            parts(
+                model=self.trainee.state(),
+                mask=self.trainee.masks,
+                optimizer=optimizer_state(self._optimizer, self._names),
+                sampler=self._sampler.state(),
+                generators=self.generators.state(),
+                sparsity=self.sparsity.state(),
+                average=average or {},
+                best=self.best.state(),
+                seen={"sums": self.seen},
+            ),
+        )
+
+    @torch.no_grad()
+    def load(self, checkpoint: Checkpoint) -> None:
+        """Go on from what `checkpoint` returned."""
+        masks, trainee = checkpoint.part("mask"), self.trainee
+        trainee.set_masks([(item, masks[trainee.key(item)]) for item in trainee.targets])
+        if checkpoint.facts["settled"] and not self.is_settled:
+            self._settle()
+        state = self.trainee.state()
+        for name, item in checkpoint.part("model").items():
+            state[name].copy_(item)
+        load_optimizer_state(self._optimizer, self._names, checkpoint.part("optimizer"))
+        self._sampler.load_state(checkpoint.part("sampler"))
+        self.generators.load_state(checkpoint.part("generators"))
+        self.sparsity.load_state(checkpoint.part("sparsity"))
+        if self._average is not None:
+            self._average.load_state(checkpoint.part("average"))
+        self.best.load_state(checkpoint.part("best"), self._device)
+        self.seen.copy_(checkpoint.part("seen")["sums"])
+        if self._scaler.is_enabled():
+            self._scaler.load_state_dict(dict(checkpoint.facts["scaler"]))
+
+
+def _backpropagate(loss: Tensor) -> None:
+    loss.backward()  # type: ignore[no-untyped-call]
+
+
+def _dtype(name: str, device: torch.device) -> torch.dtype | None:
+    if not name:
+        return None
+    dtype: torch.dtype = getattr(torch, name)
+    if dtype == torch.float16 and device.type not in HALF_DEVICES:
+        raise InputError(
+            f"precision fp16 needs a GPU; the subject is on {device.type}: take fp32, or bf16"
+        )
+    return dtype
+
+
+def training_loss(prepared: PreparedSubject, recipe: TrainingRecipe) -> TrainingLoss:
+    """Return the loss of a recipe.
+
+    Raises:
+        InputError: It spreads targets over classes, or compares them, and the task has none.
+    """
+    if (recipe.distill or recipe.label_smoothing) and not prepared.subject.num_classes:
+        task = prepared.subject.task.name
+        raise InputError(
+            f"distill and label_smoothing need classes, which the task {task} does not have; set "
+            "both to 0"
+        )
+    return TrainingLoss(
+        task=prepared.subject.task,
+        smoothing=recipe.label_smoothing,
+        alpha=recipe.distill,
+        temperature=recipe.temperature,
+        dense=twin(prepared.model),
+    )
+
+
+def steps_per_epoch(batches: int, recipe: TrainingRecipe) -> int:
+    """Return the optimizer steps in which so many batches are seen."""
+    return max(1, math.ceil(batches / recipe.accumulate))
+
+
+def first_batches(data: TrainingData, recipe: TrainingRecipe, seed: int, count: int) -> list[Batch]:
+    """Return the first batches of a training; its sampler does not move."""
+    sampler = data.sampler(batch_size=recipe.batch_size, seed=seed)
+    return [sampler.next() for _ in range(count)]
+
+
+def timed(make: Callable[[], Session], *, count: int, limit: float = 10.0) -> tuple[float, int]:
+    """Return the seconds of one step, and how many were timed; nothing of them is kept.
+
+    Args:
+        make: Makes a training to throw away.
+        count: Steps at most; the first is not counted where there are more.
+        limit: No further step begins after so many seconds.
+    """
+    session = make()
+    seconds: list[float] = []
+    with session.generators.in_use():
+        for step in range(count):
+            start = time.perf_counter()
+            session.step(step, 0.0)
+            float(session.seen[0])  # waits for the device
+            seconds.append(time.perf_counter() - start)
+            if sum(seconds) > limit:
+                break
+    counted = seconds[1:] or seconds
+    return sum(counted) / len(counted), len(seconds)

@@ -1,0 +1,95 @@
+"""Scores of what a plan prunes, of the weights as they are now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from analysis.edits import CALIBRATION_BATCH, Target, model_scores
+from pruners.criteria import CRITERIA, DATA_FREE
+from pruners.statistics import Statistics, collect
+
+if TYPE_CHECKING:
+    from analysis.recovery.training.method import Context
+
+# Training samples that criteria see of which statistics are taken.
+SAMPLES = 512
+
+
+def sample_batches(context: Context, samples: int, size: int) -> list[tuple[Tensor, Tensor | None]]:
+    """Return the first training samples that a method may look at, in batches of a size.
+
+    Args:
+        context: Gives batches of the recipe's size.
+        samples: How many; fewer if there are no more.
+        size: Samples a batch.
+    """
+    given = context.batches(-(-samples // context.recipe.batch_size))
+    inputs = torch.cat([batch for batch, _ in given])[:samples]
+    labels = [truth for _, truth in given if truth is not None]
+    if len(labels) < len(given):
+        return [(part, None) for part in inputs.split(size)]
+    return list(zip(inputs.split(size), torch.cat(labels)[:samples].split(size), strict=True))
+
+
+def current_scores(
+    context: Context,
+    targets: Sequence[Target],
+    *,
+    criterion: str | None = None,
+    scaled: bool = True,
+) -> dict[str, Tensor]:
+    """Score targets in the model as it is now, each by the criterion of its plan's entry.
+
+    Statistics come from training samples, in eval mode; the model is left as found.
+
+    Args:
+        context: The training.
+        targets: What to score.
+        criterion: One criterion for all instead.
+        scaled: As of `pruners.criteria.group_scores`.
+
+    Returns:
+        Scores by target name, as `analysis.edits.scores` gives them.
+
+    Raises:
+        UnsupportedError: A criterion does not apply, or the model gives no gradients.
+        InputError: Scores are not finite.
+    """
+    trainee = context.trainee
+    prepared, plan = trainee.prepared, trainee.plan
+    own = {entry.name: criterion or entry.criterion for entry in plan.entries}
+    chosen = {own[target.name] for target in targets}
+    needs = frozenset().union(*(CRITERIA.get(name).needs for name in chosen)) - {"seed"}
+    statistics = _statistics(context, needs) if needs else None
+    with torch.no_grad():
+        return {
+            target.name: model_scores(
+                prepared,
+                trainee.model,
+                target,
+                own[target.name],
+                statistics=statistics,
+                seed=context.seed,
+                reduction=plan.reduction,
+                scaled=scaled,
+            )
+            for target in targets
+        }
+
+
+def _statistics(context: Context, needs: frozenset[str]) -> Statistics:
+    prepared = context.trainee.prepared
+    samples = 1 if needs <= DATA_FREE else SAMPLES
+    return collect(
+        context.trainee.model,
+        sample_batches(context, samples, CALIBRATION_BATCH),
+        layers=prepared.layers(),
+        needs=needs,
+        seed=context.seed,
+        loss=prepared.subject.task.loss,
+        draw=prepared.subject.task.drawn,
+    )
