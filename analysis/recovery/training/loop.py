@@ -129,7 +129,7 @@ def iter_training(
 def _trained(run: _Run, store: Store, cancel: Callable[[], bool]) -> Iterator[TrainingUpdate]:
     """Train to the end, or until cancelled."""
     point = run.point()
-    yield run.update(point)
+    yield run.update(point, notes=data.words)
     while not run.is_over and not cancel():
         with run.computing():
             found = run.advance(lambda: cancel() or store.is_due)

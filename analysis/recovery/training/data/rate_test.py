@@ -36,14 +36,6 @@ class RateTest:
     rates: tuple[float, ...]
     losses: tuple[float, ...]
 
-    @property
-    def words(self) -> str:
-        """What was done, in one sentence."""
-        return (
-            f"Learning rate {self.rate:.2g}: half of the largest that lowered the loss as well as "
-            f"any, of {len(self.rates)} steps at growing rates."
-        )
-
 
 def session_rate(make: Callable[[], Session]) -> RateTest:
     """Find the learning rate of a training; see `find_rate`.

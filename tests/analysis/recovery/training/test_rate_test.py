@@ -70,7 +70,6 @@ def test_it_ends_when_the_loss_diverges() -> None:
     found = find_rate(parabola.step)
     assert len(found.rates) < RATE_STEPS
     assert max(found.losses) < math.inf
-    assert f"of {len(found.rates)} steps at growing rates" in found.words
 
 
 @pytest.mark.parametrize("losses", [[math.nan], [1.0, math.inf], [0.0] * 300, [2.0] * 300])
