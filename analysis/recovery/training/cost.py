@@ -38,12 +38,14 @@ class TrainingCost:
         steps_per_epoch: Steps in which each sample is seen once.
         step_seconds: Seconds of one.
         timed: Steps that were timed.
+        notes: What a person should know of the training data.
     """
 
     steps: int
     steps_per_epoch: int
     step_seconds: float
     timed: int
+    notes: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -116,7 +118,13 @@ def cost_of(
         seconds, number = timed(make, count=count)
     if recipe.minutes:
         steps = max(1, int(recipe.minutes * 60 / seconds))
-    return TrainingCost(steps=steps, steps_per_epoch=epoch, step_seconds=seconds, timed=number)
+    return TrainingCost(
+        steps=steps,
+        steps_per_epoch=epoch,
+        step_seconds=seconds,
+        timed=number,
+        notes=data.words,
+    )
 
 
 def tried_rate(

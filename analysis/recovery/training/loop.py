@@ -126,7 +126,7 @@ def iter_training(
 def _trained(run: _Run, store: Store, cancel: Callable[[], bool]) -> Iterator[TrainingUpdate]:
     """Train to the end, or until cancelled."""
     point = run.point()
-    yield run.update(point)
+    yield run.update(point, notes=run.notes)
     while not run.is_over and not cancel():
         with run.computing():
             found = run.advance(lambda: cancel() or store.is_due)
@@ -193,6 +193,7 @@ class _Run:
     ) -> None:
         self._original = original
         self.session, self._recipe, self._data = session, recipe, data
+        self.notes = data.words
         self._task, self._batch_size = prepared.subject.task, prepared.batch_size
         self._dense_model, self._dense = twin(prepared.model), list[Tensor]()
         self.facts = facts

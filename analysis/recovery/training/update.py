@@ -77,9 +77,11 @@ class TrainingUpdate(TrainingPoint):
 
     Attributes:
         recovery: At the end, or where it was cancelled with all pruned; else None.
+        notes: What a person should know of the training data, once they are open.
     """
 
     recovery: Recovery | None = None
+    notes: tuple[str, ...] = ()
 
 
 def read_history(path: Path) -> tuple[TrainingPoint, ...]:

@@ -103,7 +103,8 @@ class ArraySource:
         self._labels = labels
         self._prepare = prepare
         self._recipe = recipe
-        self.blank = prepare(torch.zeros_like(inputs[:1]))[0] if has_pixels else None
+        black = torch.zeros(1, *inputs.shape[1:], dtype=inputs.dtype)
+        self.blank = prepare(black)[0] if has_pixels else None
 
     def __len__(self) -> int:
         return len(self._inputs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,16 +11,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from analysis.recovery.training.session import Session
 
-LOWEST, HIGHEST = 1e-6, 10.0
-RATE_STEPS = 80
+LOWEST, HIGHEST = 1e-5, 10.0
+RATE_STEPS = 100
 # The test ends where the loss is so many times the first ones.
 DIVERGED = 4.0
 FIRST = 5
 # Losses are averaged over so many neighbours on each side.
-NEIGHBOURS = 2
-# A rate holds while the loss stays within this share of the first ones above the least.
-MARGIN = 0.1
-SHARE = 0.1
+NEIGHBOURS = 3
+# Of the largest rate that is as good as the best.
+SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +35,6 @@ class RateTest:
     rate: float
     rates: tuple[float, ...]
     losses: tuple[float, ...]
-
-    @property
-    def words(self) -> str:
-        """What was done, in one sentence."""
-        return (
-            f"Learning rate {self.rate:.2g}: a tenth of the largest at which the loss did not rise "
-            f"in {len(self.rates)} steps at growing rates."
-        )
 
 
 def session_rate(make: Callable[[], Session]) -> RateTest:
@@ -66,8 +58,10 @@ def session_rate(make: Callable[[], Session]) -> RateTest:
 def find_rate(step: Callable[[int, float], float], *, steps: int = RATE_STEPS) -> RateTest:
     """Train some steps at exponentially growing rates, and choose a rate.
 
-    It is a tenth of the largest rate at which the smoothed loss was still near its least. (The
-    steepest descent tells nothing of networks that were trained before: their loss may only rise.)
+    It is half of the largest rate at which the smoothed loss cannot be told from its least (by one
+    standard error), and at most half of what is stable by the growth of a loss that diverged. The
+    steepest descent tells nothing of networks that were trained before: their loss is nearly flat
+    until it rises.
 
     Args:
         step: Does the optimizer step of a number from 0 at a rate, on a model that is thrown away,
@@ -77,35 +71,42 @@ def find_rate(step: Callable[[int, float], float], *, steps: int = RATE_STEPS) -
     grown = math.log(HIGHEST / LOWEST) / max(1, steps - 1)
     rates: list[float] = []
     losses: list[float] = []
+    has_diverged = False
     for number in range(steps):
         rate = LOWEST * math.exp(grown * number)
         loss = step(number, rate)
         if not math.isfinite(loss):
+            has_diverged = True
             break
         rates.append(rate)
         losses.append(loss)
-        if len(losses) > FIRST and loss > DIVERGED * _mean(losses[:FIRST]):
+        if len(losses) > FIRST and loss > DIVERGED * statistics.fmean(losses[:FIRST]):
+            has_diverged = True
             break
-    return RateTest(chosen_rate(rates, losses), tuple(rates), tuple(losses))
+    rate = chosen_rate(rates, losses, has_diverged=has_diverged)
+    return RateTest(rate, tuple(rates), tuple(losses))
 
 
-def chosen_rate(rates: Sequence[float], losses: Sequence[float]) -> float:
+def chosen_rate(rates: Sequence[float], losses: Sequence[float], *, has_diverged: bool) -> float:
     """Return the rate that a range test speaks for.
 
     Args:
         rates: Rising rates.
         losses: The loss before the step of each.
+        has_diverged: Whether the test ended because the loss grew without bounds.
     """
     if not rates:
         return LOWEST
+    windows = [losses[max(0, at - NEIGHBOURS) : at + NEIGHBOURS + 1] for at in range(len(losses))]
+    smooth = [statistics.fmean(window) for window in windows]
+    least = min(range(len(smooth)), key=smooth.__getitem__)
+    error = statistics.pstdev(windows[least]) / math.sqrt(len(windows[least]))
+    held = max(at for at, loss in enumerate(smooth) if loss <= smooth[least] + error)
     # The loss before a step tells of the rate of the one before.
-    smooth = [
-        _mean(losses[max(0, at - NEIGHBOURS) : at + NEIGHBOURS + 1]) for at in range(len(losses))
-    ]
-    bound = min(smooth) + MARGIN * abs(_mean(losses[:FIRST]))
-    held = max(at for at, loss in enumerate(smooth) if loss <= bound)
-    return SHARE * rates[max(0, held - 1)]
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+    limit = rates[max(0, held - 1)]
+    if has_diverged and len(losses) > 1:
+        # A step at rate r multiplies the loss of a parabola of curvature c by (r c - 1)^2, and
+        # rates from 2 / c on are not stable.
+        growth = math.sqrt(max(1.0, losses[-1] / losses[-2])) if losses[-2] > 0 else 1.0
+        limit = min(limit, 2 * rates[-2] / (growth + 1))
+    return SHARE * limit
