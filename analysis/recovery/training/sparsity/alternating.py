@@ -114,11 +114,12 @@ class AlternatingMasks(MovingMasks):
     def _ranked(self, targets: list[Target]) -> dict[str, Tensor]:
         """Return masks that keep the largest scores of targets of one granularity together."""
         granularity = parse(targets[0].granularity)
-        normalizer, criterion = "none", "l1"
-        if granularity.is_structured:
-            normalizer, criterion = self._normalizer(targets), None
+        normalizer = self._normalizer(targets) if granularity.is_structured else "none"
         scores = current_scores(
-            self.context, targets, criterion=criterion, scaled=normalizer != "none"
+            self.context,
+            targets,
+            criterion=None if granularity.is_structured else "l1",
+            scaled=normalizer != "none",
         )
         units = {
             name: found.cpu() if granularity.is_structured else unit_scores(granularity, found)

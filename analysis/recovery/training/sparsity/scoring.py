@@ -29,10 +29,11 @@ def sample_batches(context: Context, samples: int, size: int) -> list[tuple[Tens
     """
     given = context.batches(-(-samples // context.recipe.batch_size))
     inputs = torch.cat([batch for batch, _ in given])[:samples]
-    labels = [truth for _, truth in given if truth is not None]
+    labels = [found for _, found in given if found is not None]
     if len(labels) < len(given):
-        return [(part, None) for part in inputs.split(size)]
-    return list(zip(inputs.split(size), torch.cat(labels)[:samples].split(size), strict=True))
+        return [(part, None) for part in torch.split(inputs, size)]
+    truth = torch.cat(labels)[:samples]
+    return list(zip(torch.split(inputs, size), torch.split(truth, size), strict=True))
 
 
 def current_scores(
