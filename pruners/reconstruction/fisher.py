@@ -70,7 +70,7 @@ def fisher_saliency(weight: Tensor, fisher: Tensor) -> Tensor:
         ``w^2 / (2 [F^-1]_ww)``.
 
     References:
-        Kurtic et al.: The Optimal BERT Surgeon. EMNLP 2022, arXiv:2203.07259, equations 4 and 5.
+        Kurtic et al.: The Optimal BERT Surgeon. EMNLP 2022, arXiv:2203.07259, section 3.1.
     """
     units, size = weight.shape
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(fisher))
@@ -99,7 +99,7 @@ def fisher_update(weight: Tensor, fisher: Tensor, keep: Tensor) -> Tensor:
         The new weights in their old type; removed ones are exactly 0.
 
     References:
-        As `fisher_saliency`; equation 4 for the set of a block's removed weights.
+        As `fisher_saliency`, for the set of a block's removed weights.
     """
     rows_NB = _in_blocks(weight.double(), fisher.shape[-1])
     kept_NB = _in_blocks(keep[:, None].expand_as(weight).double(), fisher.shape[-1]).bool()

@@ -174,6 +174,33 @@ def equal(one: Mapping[str, Tensor], two: Mapping[str, Tensor]) -> bool:
     return set(one) == set(two) and all(torch.equal(one[name], two[name]) for name in one)
 
 
+@pytest.mark.parametrize("name", CHANNELS)
+def test_channels_and_elements_of_one_layer_have_masks_of_their_own(
+    tiny: PreparedSubject, name: str
+) -> None:
+    """The group is called as its layer: one entry's mask took the other's place."""
+    channels, elements = pruned(tiny, 0.5, "channel"), pruned(tiny, 0.25)
+    plan = dataclasses.replace(channels, entries=(*channels.entries, *elements.entries))
+    context = context_of(tiny, plan, name, steps=12, **QUICK)
+    method = made(context)
+    for step in range(12):
+        do_step(context, method, step)
+    method.finish()
+    masks = context.trainee.masks
+    assert set(masks) == {"0", "2", "0:elements", "2:elements", "5"}
+    counts = {key: int(mask.sum()) for key, mask in masks.items()}
+    kept = {entry.name: entry.kept for entry in channels.entries}
+    weights = {entry.name: entry.kept for entry in elements.entries}
+    if name in GLOBAL:
+        assert counts["0"] + counts["2"] == kept["0"] + kept["2"]
+        found = counts["0:elements"] + counts["2:elements"] + counts["5"]
+        assert found == sum(weights.values())
+    else:
+        assert (counts["0"], counts["2"]) == (kept["0"], kept["2"])
+        found = (counts["0:elements"], counts["2:elements"], counts["5"])
+        assert found == tuple(weights[layer] for layer in ("0", "2", "5"))
+
+
 def test_channels_that_a_norm_mixes_are_refused(tmp_path: Path) -> None:
     source = NORMED.replace("nn.BatchNorm2d(6)", "nn.GroupNorm(2, 6)")
     subject = opened(tmp_path, source)
