@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 HARD_RATE = 1e-2
 # The authors' threshold on sigmoid(score); scores begin at 0.
 THRESHOLD = 0.1
-# Weight of the mean sigmoid(score) in the loss.
-PENALTY = 1.0
+# Weight of the mean sigmoid(score) in the loss, of the order of the authors' own.
+PENALTY = 100.0
 # Adam's, that scores of soft movement are learned by.
 _DECAYS = (0.9, 0.999)
 _EPS = 1e-12

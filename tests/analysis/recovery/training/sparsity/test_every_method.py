@@ -143,13 +143,14 @@ def test_what_is_kept_learns(tiny: PreparedSubject, name: str) -> None:
         assert bool((found != tiny.evaluator.state[f"{layer}.weight"])[kept].any())
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", [*METHODS, "gmp regrow"])
 def test_a_resumed_training_is_the_same_to_the_bit(
     tiny: PreparedSubject, name: str, tmp_path: Path
 ) -> None:
     """Cancelled after steps 2, 5 and 9 and taken up again: weights, masks and kept counts."""
     plan = pruned(tiny, 0.5, "channel" if name == "movement" else "element")
-    recipe = recipe_of(tiny, name, steps=12, ema=0.5)
+    method, regrow, _ = name.partition(" regrow")
+    recipe = recipe_of(tiny, method, steps=12, ema=0.5, regrow=bool(regrow))
     *_, whole = iter_training(tiny, plan, recipe, seed=3, folder=tmp_path / "whole")
     for limit in (2, 3, 4):
         *_, stopped = iter_training(
