@@ -70,7 +70,7 @@ def fisher_saliency(weight: Tensor, fisher: Tensor) -> Tensor:
         ``w^2 / (2 [F^-1]_ww)``.
 
     References:
-        Kurtic et al.: The Optimal BERT Surgeon. EMNLP 2022, arXiv:2203.07259, equations 4 and 5.
+        Kurtic et al.: The Optimal BERT Surgeon. EMNLP 2022, arXiv:2203.07259, section 3.1.
     """
     units, size = weight.shape
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(fisher))
@@ -79,7 +79,8 @@ def fisher_saliency(weight: Tensor, fisher: Tensor) -> Tensor:
     grid = inverse.reshape(blocks, per, size, per, size)
     own_US = grid.diagonal(dim1=1, dim2=3).permute(0, 3, 1, 2).reshape(-1, size, size)[:units]
     wide = weight.double()
-    return 0.5 * (wide * torch.linalg.solve(own_US, wide)).sum(1)
+    saliency: Tensor = 0.5 * (wide * torch.linalg.solve(own_US, wide)).sum(1)
+    return saliency
 
 
 @strict
@@ -98,22 +99,18 @@ def fisher_update(weight: Tensor, fisher: Tensor, keep: Tensor) -> Tensor:
         The new weights in their old type; removed ones are exactly 0.
 
     References:
-        As `fisher_saliency`; equation 4 for the set of a block's removed weights.
+        As `fisher_saliency`, for the set of a block's removed weights.
     """
-    rows_NB = _in_blocks(weight.double(), _width(fisher))
-    kept_NB = _in_blocks(keep[:, None].expand_as(weight).double(), _width(fisher)).bool()
+    rows_NB = _in_blocks(weight.double(), fisher.shape[-1])
+    kept_NB = _in_blocks(keep[:, None].expand_as(weight).double(), fisher.shape[-1]).bool()
     gone_NB = rows_NB.masked_fill(kept_NB, 0.0)
     # The minimum over the kept weights k of the quadratic form: F_kk d = F_kr w_r.
     system = fisher * (kept_NB[:, :, None] & kept_NB[:, None]) + torch.diag_embed(
         (~kept_NB).double()
     )
     target_NB = torch.einsum("nij,nj->ni", fisher, gone_NB).masked_fill(~kept_NB, 0.0)
-    new_NB = (rows_NB + torch.linalg.solve(system, target_NB)).masked_fill(~kept_NB, 0.0)
+    new_NB: Tensor = (rows_NB + torch.linalg.solve(system, target_NB)).masked_fill(~kept_NB, 0.0)
     return new_NB.reshape(-1, weight.shape[1])[: len(weight)].to(weight.dtype)
-
-
-def _width(fisher: Tensor) -> int:
-    return fisher.shape[-1]
 
 
 def _in_blocks(tensor_US: Tensor, block: int) -> Tensor:

@@ -140,7 +140,7 @@ TRAINING_METHODS = Registry(
             help="weights go by the curvature of the loss and the others of their block make up "
             "for them, by a cubic schedule; the rate rises anew each time. Not for channels",
             make=lambda context: sparsity.SurgeonMasks(context),
-            citation="Kurtic et al. 2022, arXiv:2203.07259, equations 4 and 5",
+            citation="Kurtic et al. 2022, arXiv:2203.07259, section 3.1",
             regrows=True,
         ),
         TrainingMethod(

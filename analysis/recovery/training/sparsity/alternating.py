@@ -9,7 +9,7 @@ from torch import Tensor
 
 from analysis.edits import Target
 from analysis.recovery.training.sparsity.moving import MovingMasks, mask_at
-from analysis.recovery.training.sparsity.scoring import current_scores
+from analysis.recovery.training.sparsity.scoring import criteria_of, current_scores
 from pruners.criteria import CRITERIA
 from pruners.granularity import parse
 from pruners.schedules import Phase, acdc_phase
@@ -49,7 +49,11 @@ class AlternatingMasks(MovingMasks):
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._locked = {entry.name for entry in context.trainee.plan.entries if entry.locked}
+        self._locked = {
+            (entry.granularity, entry.name)
+            for entry in context.trainee.plan.entries
+            if entry.locked
+        }
         self._last = self._last_change()
 
     def moves_after(self, step: int) -> bool:
@@ -93,14 +97,19 @@ class AlternatingMasks(MovingMasks):
                 # What a weight was moved by before it was removed is of no use to it now.
                 if isinstance(state.get(moment), Tensor):
                     state[moment].masked_fill_(lost, 0)
-        self.move({item.name: torch.ones_like(trainee.masks[item.name]) for item in self.targets})
+        self.move(
+            {
+                self.key(item): torch.ones_like(trainee.masks[self.key(item)])
+                for item in self.targets
+            }
+        )
 
     def _compressed(self) -> dict[str, Tensor]:
         """Return the masks of a compressed phase."""
         own = [item for item in self.targets if self._keeps_its_number(item)]
         found = current_scores(self.context, own) if own else {}
         masks = {
-            item.name: mask_at(item, found[item.name], kept=self.kept(item), done=1.0)
+            self.key(item): mask_at(item, found[self.key(item)], kept=self.kept(item), done=1.0)
             for item in own
         }
         ranked = [item for item in self.targets if item not in own]
@@ -109,16 +118,18 @@ class AlternatingMasks(MovingMasks):
         return masks
 
     def _keeps_its_number(self, target: Target) -> bool:
-        return target.name in self._locked or parse(target.granularity).kind == "n:m"
+        is_locked = (target.granularity, target.name) in self._locked
+        return is_locked or parse(target.granularity).kind == "n:m"
 
     def _ranked(self, targets: list[Target]) -> dict[str, Tensor]:
         """Return masks that keep the largest scores of targets of one granularity together."""
         granularity = parse(targets[0].granularity)
-        normalizer, criterion = "none", "l1"
-        if granularity.is_structured:
-            normalizer, criterion = self._normalizer(targets), None
+        normalizer = self._normalizer(targets) if granularity.is_structured else "none"
         scores = current_scores(
-            self.context, targets, criterion=criterion, scaled=normalizer != "none"
+            self.context,
+            targets,
+            criterion=None if granularity.is_structured else "l1",
+            scaled=normalizer != "none",
         )
         units = {
             name: found.cpu() if granularity.is_structured else unit_scores(granularity, found)
@@ -138,13 +149,12 @@ class AlternatingMasks(MovingMasks):
 
     def _normalizer(self, targets: list[Target]) -> str:
         """Return how groups are compared: as their one criterion says, else by the mean."""
-        names = {target.name for target in targets}
-        entries = self.context.trainee.plan.entries
-        criteria = {entry.criterion for entry in entries if entry.name in names}
+        own = criteria_of(self.context)
+        criteria = {own[target.granularity, target.name] for target in targets}
         return CRITERIA.get(criteria.pop()).normalizer if len(criteria) == 1 else "mean"
 
     def finish(self) -> None:
         """Compress, if the training ended in its first dense phase."""
         masks = self.context.trainee.masks
-        if all(bool(masks[target.name].all()) for target in self.targets):
+        if all(bool(masks[self.key(target)].all()) for target in self.targets):
             self.move(self._compressed())

@@ -83,13 +83,13 @@ class GrowingMasks(MovingMasks):
         Args:
             progress: Progress of the schedule, 0..1.
         """
-        shares = {target.name: self.done(target, progress) for target in self.targets}
+        shares = {self.key(target): self.done(target, progress) for target in self.targets}
         if not any(shares.values()):
             return
         self.move(
             {
-                target.name: mask_at(
-                    target, scores, kept=self.kept(target), done=shares[target.name]
+                self.key(target): mask_at(
+                    target, scores, kept=self.kept(target), done=shares[self.key(target)]
                 )
                 for target, scores in self.scored()
             }
@@ -100,10 +100,13 @@ class GrowingMasks(MovingMasks):
         if self.context.recipe.regrow:
             with self.revealed():
                 found = current_scores(self.context, self.targets)
-            return [(target, found[target.name]) for target in self.targets]
+            return [(target, found[self.key(target)]) for target in self.targets]
         masks = self.context.trainee.masks
         found = current_scores(self.context, self.targets)
-        return [(target, nested(found[target.name], masks[target.name])) for target in self.targets]
+        return [
+            (target, nested(found[self.key(target)], masks[self.key(target)]))
+            for target in self.targets
+        ]
 
     def done(self, target: Target, progress: float) -> float:
         """Return the share of a target's final ratio that the schedule asks for."""

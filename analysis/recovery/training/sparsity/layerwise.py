@@ -47,7 +47,7 @@ class LayerwiseMasks(MovingMasks):
         """Prune the layers whose turn it is."""
         turn = self._turns.get(step, [])
         if turn and step == 0:
-            self.move({target.name: self.planned[target.name] for target in turn})
+            self.move({self.key(target): self.planned[self.key(target)] for target in turn})
         elif turn:
             self._prune(turn)
 
@@ -55,7 +55,9 @@ class LayerwiseMasks(MovingMasks):
         scores = current_scores(self.context, turn)
         self.move(
             {
-                target.name: mask_at(target, scores[target.name], kept=self.kept(target), done=1.0)
+                self.key(target): mask_at(
+                    target, scores[self.key(target)], kept=self.kept(target), done=1.0
+                )
                 for target in turn
             }
         )

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 HARD_RATE = 1e-2
 # The authors' threshold on sigmoid(score); scores begin at 0.
 THRESHOLD = 0.1
-# Weight of the mean sigmoid(score) in the loss.
-PENALTY = 1.0
+# Weight of the mean sigmoid(score) in the loss, of the order of the authors' own.
+PENALTY = 100.0
 # Adam's, that scores of soft movement are learned by.
 _DECAYS = (0.9, 0.999)
 _EPS = 1e-12
@@ -56,7 +56,7 @@ class MovementMasks(MovingMasks):
     def __init__(self, context: Context) -> None:
         super().__init__(context, hides=True)
         self.learned = {
-            target.name: torch.zeros(
+            self.key(target): torch.zeros(
                 target.total, device=context.trainee.prepared.subject.example.device
             )
             for target in self.targets
@@ -86,12 +86,12 @@ class MovementMasks(MovingMasks):
 
     def chosen(self, progress: float) -> dict[str, Tensor]:
         """Return the masks at a progress."""
-        return {target.name: self.top(target, progress) for target in self.targets}
+        return {self.key(target): self.top(target, progress) for target in self.targets}
 
     def top(self, target: Target, progress: float) -> Tensor:
         """Return the mask of the highest scores, as many as the schedule keeps."""
         done = ratio_at("cubic", progress, final=1.0) if progress < 1 else 1.0
-        scores = self.spread(target, self.learned[target.name])
+        scores = self.spread(target, self.learned[self.key(target)])
         return mask_at(target, scores, kept=self.kept(target), done=done)
 
     @torch.no_grad()
@@ -110,7 +110,7 @@ class MovementMasks(MovingMasks):
             products: ``dL/dW' * W``, summed over each unit ``(units,)``.
             step: Optimizer step, counted from 0.
         """
-        self.learned[target.name].sub_(products, alpha=self.score_rate)
+        self.learned[self.key(target)].sub_(products, alpha=self.score_rate)
 
     def products(self, target: Target) -> Tensor:
         """Return ``dL/dW' * W``, summed over each unit of a target ``(units,)``."""
@@ -124,7 +124,7 @@ class MovementMasks(MovingMasks):
         trainee = self.context.trainee
         group = trainee.prepared.group(str(target.group))
         roles = ("consumer",) if trainee.removes else ("producer", "bias")
-        total = torch.zeros_like(self.learned[target.name])
+        total = torch.zeros_like(self.learned[self.key(target)])
         for member in group.members:
             if member.role in roles:
                 product = self._product(member.name).movedim(member.dim, 0).flatten(1).sum(1)
@@ -195,10 +195,10 @@ class SoftMovementMasks(MovementMasks):
         """Return the masks at a progress: by threshold, in the end by number."""
         if progress >= 1:
             return super().chosen(progress)
-        return {target.name: self._above(target) for target in self.targets}
+        return {self.key(target): self._above(target) for target in self.targets}
 
     def _above(self, target: Target) -> Tensor:
-        values = self.learned[target.name]
+        values = self.learned[self.key(target)]
         above = torch.sigmoid(values) > THRESHOLD
         if parse(target.granularity).keep_one:
             above[values.argmax()] = True
@@ -206,11 +206,11 @@ class SoftMovementMasks(MovementMasks):
 
     def learn(self, target: Target, products: Tensor, step: int) -> None:
         """Move the scores of a target by Adam."""
-        values = self.learned[target.name]
+        values = self.learned[self.key(target)]
         chance = torch.sigmoid(values)
         pull = self.weight(step) * chance * (1 - chance) / (values.numel() * len(self.learned))
         gradient = products + pull
-        first, second = self._moments[target.name]
+        first, second = self._moments[self.key(target)]
         first.lerp_(gradient, 1 - _DECAYS[0])
         second.lerp_(gradient.square(), 1 - _DECAYS[1])
         mean = first / (1 - _DECAYS[0] ** (step + 1))

@@ -31,7 +31,7 @@ class MovingMasks(Sparsity):
     Attributes:
         context: The training.
         targets: What the plan prunes.
-        planned: The masks that the plan itself has, by target name.
+        planned: The masks that the plan itself has, by `key`.
 
     Raises:
         UnsupportedError: A norm mixes the channels of a group: masked is not removed there.
@@ -47,7 +47,8 @@ class MovingMasks(Sparsity):
         self._hides = hides
         self._hidden: dict[str, Tensor] = {}
         self._final = {
-            target.name: _units(target, self.planned[target.name]) for target in self.targets
+            self.key(target): _units(target, self.planned[self.key(target)])
+            for target in self.targets
         }
         self._check()
         context.trainee.open()
@@ -69,23 +70,27 @@ class MovingMasks(Sparsity):
                     "choose finetune, or leave that group out"
                 )
 
+    def key(self, target: Target) -> str:
+        """Return what masks and scores of a target are found by."""
+        return self.context.trainee.key(target)
+
     @property
     def ratio(self) -> float:
         """Share of the plan's removed units that are removed now."""
         masks = self.context.trainee.masks
-        gone = [target.total - _units(target, masks[target.name]) for target in self.targets]
-        wanted = [target.total - self._final[target.name] for target in self.targets]
+        gone = [target.total - _units(target, masks[self.key(target)]) for target in self.targets]
+        wanted = [target.total - self._final[self.key(target)] for target in self.targets]
         return min(1.0, sum(gone) / sum(wanted))
 
     def kept(self, target: Target) -> int:
         """Return how many units of a target the plan keeps."""
-        return self._final[target.name]
+        return self._final[self.key(target)]
 
     def spread(self, target: Target, values: Tensor) -> Tensor:
         """Return values of units ``(units,)`` as `analysis.edits.scores` gives scores."""
         if target.group is not None:
             return values.cpu()
-        granularity, shape = parse(target.granularity), self.planned[target.name].shape
+        granularity, shape = parse(target.granularity), self.planned[self.key(target)].shape
         if granularity.kind != "block":
             return values.reshape(shape)
         high, wide = -(-shape[0] // granularity.rows), -(-shape[1] // granularity.columns)
@@ -101,13 +106,15 @@ class MovingMasks(Sparsity):
 
     @torch.no_grad()
     def move(self, masks: Mapping[str, Tensor]) -> None:
-        """Set masks by target name, True = keep; weights and what is hidden of them follow."""
+        """Set masks by `key`, True = keep; weights and what is hidden of them follow."""
         trainee = self.context.trainee
         parameters = dict(trainee.model.named_parameters())
         whole = (
             {name: self.unmasked(name) for name in trainee.parameter_masks} if self._hides else {}
         )
-        trainee.set_masks([(item, masks[item.name]) for item in self.targets if item.name in masks])
+        trainee.set_masks(
+            [(item, masks[self.key(item)]) for item in self.targets if self.key(item) in masks]
+        )
         if self._hides:
             for name in trainee.parameter_masks:
                 found = whole.get(name, parameters[name])

@@ -65,12 +65,12 @@ class SurgeonMasks(GrowingMasks):
     @torch.no_grad()
     def prune(self, progress: float) -> None:
         """Remove what the schedule asks for, and let the rest make up for it."""
-        shares = {target.name: self.done(target, progress) for target in self.targets}
+        shares = {self.key(target): self.done(target, progress) for target in self.targets}
         if not any(shares.values()):
             return
         masks = {}
         for target, fisher in self._information().items():
-            masks[target.name] = self._operate(target, fisher, shares[target.name])
+            masks[self.key(target)] = self._operate(target, fisher, shares[self.key(target)])
         self.move(masks)
 
     def _operate(self, target: Target, fisher: Tensor, done: float) -> Tensor:
@@ -80,7 +80,7 @@ class SurgeonMasks(GrowingMasks):
         weight = output_first_weight(module, name=target.layer)
         rows = in_units(granularity, weight)
         scores = self.spread(target, fisher_saliency(rows, fisher))
-        before = self.context.trainee.masks[target.name]
+        before = self.context.trainee.masks[self.key(target)]
         mask = mask_at(target, nested(scores, before), kept=self.kept(target), done=done)
         keep = in_units(granularity, mask).any(1)
         new = from_units(granularity, fisher_update(rows, fisher, keep), weight.shape)

@@ -29,10 +29,17 @@ def sample_batches(context: Context, samples: int, size: int) -> list[tuple[Tens
     """
     given = context.batches(-(-samples // context.recipe.batch_size))
     inputs = torch.cat([batch for batch, _ in given])[:samples]
-    labels = [truth for _, truth in given if truth is not None]
+    labels = [found for _, found in given if found is not None]
     if len(labels) < len(given):
-        return [(part, None) for part in inputs.split(size)]
-    return list(zip(inputs.split(size), torch.cat(labels)[:samples].split(size), strict=True))
+        return [(part, None) for part in torch.split(inputs, size)]
+    truth = torch.cat(labels)[:samples]
+    return list(zip(torch.split(inputs, size), torch.split(truth, size), strict=True))
+
+
+def criteria_of(context: Context) -> dict[tuple[str, str], str]:
+    """Return the criterion of each entry of the plan, by granularity and name."""
+    entries = context.trainee.plan.entries
+    return {(entry.granularity, entry.name): entry.criterion for entry in entries}
 
 
 def current_scores(
@@ -53,7 +60,7 @@ def current_scores(
         scaled: As of `pruners.criteria.group_scores`.
 
     Returns:
-        Scores by target name, as `analysis.edits.scores` gives them.
+        Scores by `Trainee.key`, as `analysis.edits.scores` gives them.
 
     Raises:
         UnsupportedError: A criterion does not apply, or the model gives no gradients.
@@ -61,17 +68,17 @@ def current_scores(
     """
     trainee = context.trainee
     prepared, plan = trainee.prepared, trainee.plan
-    own = {entry.name: criterion or entry.criterion for entry in plan.entries}
-    chosen = {own[target.name] for target in targets}
-    needs = frozenset().union(*(CRITERIA.get(name).needs for name in chosen)) - {"seed"}
+    own = criteria_of(context)
+    chosen = {item: criterion or own[item.granularity, item.name] for item in targets}
+    needs = frozenset().union(*(CRITERIA.get(name).needs for name in chosen.values())) - {"seed"}
     statistics = _statistics(context, needs) if needs else None
     with torch.no_grad():
         return {
-            target.name: model_scores(
+            trainee.key(target): model_scores(
                 prepared,
                 trainee.model,
                 target,
-                own[target.name],
+                chosen[target],
                 statistics=statistics,
                 seed=context.seed,
                 reduction=plan.reduction,

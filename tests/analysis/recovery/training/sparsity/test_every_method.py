@@ -143,20 +143,21 @@ def test_what_is_kept_learns(tiny: PreparedSubject, name: str) -> None:
         assert bool((found != tiny.evaluator.state[f"{layer}.weight"])[kept].any())
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", [*METHODS, "gmp regrow"])
 def test_a_resumed_training_is_the_same_to_the_bit(
     tiny: PreparedSubject, name: str, tmp_path: Path
 ) -> None:
-    """Cancelled after steps 2, 5 and 9 and taken up again: weights, masks and kept counts."""
+    """Cancelled three times and taken up again: weights, masks and kept counts."""
     plan = pruned(tiny, 0.5, "channel" if name == "movement" else "element")
-    recipe = recipe_of(tiny, name, steps=12, ema=0.5)
+    method, regrow, _ = name.partition(" regrow")
+    recipe = recipe_of(tiny, method, steps=12, ema=0.5, regrow=bool(regrow))
     *_, whole = iter_training(tiny, plan, recipe, seed=3, folder=tmp_path / "whole")
     for limit in (2, 3, 4):
         *_, stopped = iter_training(
             tiny, plan, recipe, seed=3, folder=tmp_path / "parts", cancel=after(limit)
         )
         assert not stopped.is_done
-    assert stopped.step == 9
+    assert 6 <= stopped.step < 12
     *_, resumed = iter_training(tiny, plan, recipe, seed=3, folder=tmp_path / "parts")
     assert resumed.is_done
     assert whole.recovery is not None
@@ -172,6 +173,33 @@ def after(steps: int) -> Callable[[], bool]:
 
 def equal(one: Mapping[str, Tensor], two: Mapping[str, Tensor]) -> bool:
     return set(one) == set(two) and all(torch.equal(one[name], two[name]) for name in one)
+
+
+@pytest.mark.parametrize("name", CHANNELS)
+def test_channels_and_elements_of_one_layer_have_masks_of_their_own(
+    tiny: PreparedSubject, name: str
+) -> None:
+    """The group is called as its layer: one entry's mask took the other's place."""
+    channels, elements = pruned(tiny, 0.5, "channel"), pruned(tiny, 0.25)
+    plan = dataclasses.replace(channels, entries=(*channels.entries, *elements.entries))
+    context = context_of(tiny, plan, name, steps=12, **QUICK)
+    method = made(context)
+    for step in range(12):
+        do_step(context, method, step)
+    method.finish()
+    masks = context.trainee.masks
+    assert set(masks) == {"0", "2", "0:elements", "2:elements", "5"}
+    counts = {key: int(mask.sum()) for key, mask in masks.items()}
+    kept = {entry.name: entry.kept for entry in channels.entries}
+    weights = {entry.name: entry.kept for entry in elements.entries}
+    if name in GLOBAL:
+        assert counts["0"] + counts["2"] == kept["0"] + kept["2"]
+        found = counts["0:elements"] + counts["2:elements"] + counts["5"]
+        assert found == sum(weights.values())
+    else:
+        assert (counts["0"], counts["2"]) == (kept["0"], kept["2"])
+        found = (counts["0:elements"], counts["2:elements"], counts["5"])
+        assert found == tuple(weights[layer] for layer in ("0", "2", "5"))
 
 
 def test_channels_that_a_norm_mixes_are_refused(tmp_path: Path) -> None:
