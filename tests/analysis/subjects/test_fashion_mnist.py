@@ -81,6 +81,7 @@ def test_one_part_needs_only_its_own_files(tmp_path: Path) -> None:
         ("labels-idx1", gzip.compress(idx(np.zeros(3, np.uint8))), "4 images, .* 3 labels"),
         ("labels-idx1", gzip.compress(idx(np.full(4, 11, np.uint8))), "holds class 11"),
     ],
+    ids=["no gzip", "cut off", "too short", "no idx", "small", "labels missing", "no class"],
 )
 def test_damaged_files_are_told_in_one_line(
     tmp_path: Path, name: str, content: bytes, problem: str
