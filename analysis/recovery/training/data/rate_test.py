@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from analysis.recovery.training.session import Session
 
 LOWEST, HIGHEST = 1e-5, 10.0
-RATE_STEPS = 100
+RATE_STEPS = 80
 # The test ends where the loss is so many times the first ones.
 DIVERGED = 4.0
 FIRST = 5
@@ -29,7 +29,7 @@ class RateTest:
     Attributes:
         rate: The rate to train with.
         rates: Those that were tried, rising.
-        losses: Of the batch of each, before its step.
+        losses: Of the batch of each, before its step, against that of the model as it was.
     """
 
     rate: float
@@ -40,19 +40,28 @@ class RateTest:
 def session_rate(make: Callable[[], Session]) -> RateTest:
     """Find the learning rate of a training; see `find_rate`.
 
+    Batches differ in how hard they are by more than most rates change their loss. So the loss of
+    each is divided by that of a model that stands still, on the same batch.
+
     Args:
-        make: Makes a training to throw away, of at least `RATE_STEPS` steps.
+        make: Makes a training to throw away, of at least `RATE_STEPS` steps, always the same one.
     """
-    session = make()
+    moving, still = make(), make()
 
     def step(number: int, rate: float) -> float:
+        before = _loss(still, number, 0.0)
+        return _loss(moving, number, rate) / before if before > 0 else 1.0
+
+    return find_rate(step)
+
+
+def _loss(session: Session, number: int, rate: float) -> float:
+    """Do a step and return the loss of its batch, as it was before."""
+    with session.generators.in_use():
         session.step(number, rate)
         loss = float(session.seen[-1])
         session.seen.zero_()
-        return loss
-
-    with session.generators.in_use():
-        return find_rate(step)
+    return loss
 
 
 def find_rate(step: Callable[[int, float], float], *, steps: int = RATE_STEPS) -> RateTest:
@@ -99,9 +108,8 @@ def chosen_rate(rates: Sequence[float], losses: Sequence[float], *, has_diverged
         return LOWEST
     windows = [losses[max(0, at - NEIGHBOURS) : at + NEIGHBOURS + 1] for at in range(len(losses))]
     smooth = [statistics.fmean(window) for window in windows]
-    least = min(range(len(smooth)), key=smooth.__getitem__)
-    error = statistics.pstdev(windows[least]) / math.sqrt(len(windows[least]))
-    held = max(at for at, loss in enumerate(smooth) if loss <= smooth[least] + error)
+    first = max(statistics.fmean(losses[:FIRST]), min(smooth))
+    held = max(at for at, loss in enumerate(smooth) if loss <= first)
     # The loss before a step tells of the rate of the one before.
     limit = rates[max(0, held - 1)]
     if has_diverged and len(losses) > 1:
