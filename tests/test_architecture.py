@@ -24,7 +24,7 @@ FLOORS = {
     "analysis": (
         *("memory", "devices", "files", "sentences", "records", "uncertainty", "tasks", "engine"),
         *("subjects", "edits", "repairs", "measuring", "curves", "sweeps", "plans"),
-        *("prediction", "allocation", "recovery", "search", "store", "worker"),
+        *("prediction", "allocation", "recovery", "search", "store", "worker", "jobs"),
         *("evaluation", "shrinking", "comparison", "interop", "snippets", "figures"),
         *("reporting", "cli", "__main__"),
     ),

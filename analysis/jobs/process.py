@@ -2,8 +2,8 @@
 
     python -m analysis.shrinking JOB --workspace DIR
 
-It writes how far it is into the job's file. Killed at any moment, it loses at most the plan in
-flight: the same job started again goes on.
+It writes how far it is into the job's file, and reads the stop file. One process at a time works on
+a job: another one finds it taken, and ends.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic
 
 from analysis import edits, subjects
 from analysis.edits import PreparedSubject
+from analysis.jobs.files import AnyJob, JobFiles
+from analysis.measuring import Cancel
 from analysis.records import CANCELLED, FAILED, SubjectSpec
-from analysis.shrinking.jobs import Jobs
-from analysis.shrinking.records import Job
-from analysis.shrinking.steps import iter_job
 from analysis.store import Store
 from analysis.subjects import roots_of_environment
 from pruners.errors import CancelledError, PruneScopeError, one_line
@@ -34,7 +35,28 @@ from pruners.user_code import exit_text
 BEAT_SECONDS = 1.0
 
 
-class Diary:
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the steps of a job are given.
+
+    Attributes:
+        opener: Loads a subject.
+        store: The workspace.
+        cancel: Whether somebody asked the job to stop.
+        roots: Folders below which files may lie; None allows everything.
+    """
+
+    opener: Callable[[SubjectSpec], PreparedSubject]
+    store: Store
+    cancel: Cancel = lambda: False
+    roots: tuple[Path, ...] | None = None
+
+
+# Works on a job, and yields it whenever there is something new to tell.
+Steps = Callable[[AnyJob, Work], Iterator[AnyJob]]
+
+
+class Diary(Generic[AnyJob]):
     """Keeps a job's file up to date, also while there is nothing new: a sign of life.
 
     Args:
@@ -42,20 +64,20 @@ class Diary:
         job: As it was ordered.
     """
 
-    def __init__(self, jobs: Jobs, job: Job) -> None:
+    def __init__(self, jobs: JobFiles[AnyJob], job: AnyJob) -> None:
         self._jobs = jobs
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self.job = dataclasses.replace(job, pid=os.getpid(), host=socket.gethostname())
         self._thread = threading.Thread(target=self._beat, name="diary", daemon=True)
 
-    def note(self, job: Job) -> None:
+    def note(self, job: AnyJob) -> None:
         """Write how far it is."""
         with self._lock:
             self.job = dataclasses.replace(job, changed=time.time())
             self._jobs.save(self.job)
 
-    def __enter__(self) -> Diary:
+    def __enter__(self) -> Diary[AnyJob]:
         self.note(self.job)
         self._thread.start()
         return self
@@ -69,26 +91,52 @@ class Diary:
             self.note(self.job)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Work on a job; return the exit code: 0 done or stopped, 1 failed."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.shrinking", description=__doc__)
+def work(
+    module: str,
+    jobs_of: Callable[[Path], JobFiles[AnyJob]],
+    steps: Steps[AnyJob],
+    arguments: Sequence[str] | None = None,
+) -> int:
+    """Work on the job that a command line names.
+
+    Args:
+        module: What is run, for its help.
+        jobs_of: The jobs of a workspace.
+        steps: Works on one; killed at any moment, it goes on where it was when started again.
+        arguments: The command line; that of the process by default.
+
+    Returns:
+        The exit code: 0 done, stopped, or taken by another process; 1 failed.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m {module}", description=__doc__)
     parser.add_argument("job", help="the job's id")
     parser.add_argument("--workspace", type=Path, required=True, help="folder of the store")
     parser.add_argument(
         "--root", type=Path, action="append", help="folder below which files may lie; repeatable"
     )
     given = parser.parse_args(arguments)
-    jobs, roots = Jobs(given.workspace), given.root or roots_of_environment()
+    jobs, roots = jobs_of(given.workspace), given.root or roots_of_environment()
     try:
-        with Diary(jobs, jobs.get(given.job)) as diary:
-            _work(jobs, Store(given.workspace), diary, roots)
+        job = jobs.get(given.job)
+        with jobs.claim(given.job) as is_mine:
+            if not is_mine:
+                print(f"job {given.job} is worked on by another process", file=sys.stderr)
+                return 0
+            with Diary(jobs, job) as diary:
+                _work(jobs, Store(given.workspace), diary, steps, roots)
     except PruneScopeError as error:
         print(error, file=sys.stderr)
         return 1
     return int(diary.job.state == FAILED)
 
 
-def _work(jobs: Jobs, store: Store, diary: Diary, roots: Sequence[Path] | None) -> None:
+def _work(
+    jobs: JobFiles[AnyJob],
+    store: Store,
+    diary: Diary[AnyJob],
+    steps: Steps[AnyJob],
+    roots: Sequence[Path] | None,
+) -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -99,11 +147,15 @@ def _work(jobs: Jobs, store: Store, diary: Diary, roots: Sequence[Path] | None) 
         found.use_cache(cache)
         return found
 
+    given = Work(
+        opener,
+        store,
+        lambda: stop.is_set() or jobs.is_stopped(name),
+        None if roots is None else tuple(roots),
+    )
     state, error = FAILED, ""
     try:
-        for job in iter_job(
-            diary.job, opener, store, cancel=lambda: stop.is_set() or jobs.is_stopped(name)
-        ):
+        for job in steps(diary.job, given):
             diary.note(job)
         return
     except CancelledError as problem:
