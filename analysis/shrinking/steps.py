@@ -144,7 +144,7 @@ def _trade_off(
         if update.search is None:
             point, done = update.points[-1], done + 1
             identity, sums = prepared.identity, point.sums
-            store.measurements.add(point.plan, identity, sums, repair=point.plan.repair)
+            store.measurements.add(point.plan, identity, sums, recovered=True)
             kept += (store.plans.save(point.plan),)
         told = job if update.search is None else _told(job, update.search)
         job = dataclasses.replace(

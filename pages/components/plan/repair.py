@@ -9,6 +9,7 @@ import streamlit as st
 from analysis.evaluation import LoadedSubject
 from analysis.records import Plan
 from analysis.repairs import NO_REPAIR, REPAIRS, plan_repairs
+from analysis.sentences import capital
 from pages.components.state import plan_state
 from pages.components.widgets import formatting
 from pruners.semantics import SEMANTICS
@@ -34,6 +35,10 @@ def choose(subject: LoadedSubject, plan: Plan, *, width: int) -> None:
 
 def reason(subject: LoadedSubject, plan: Plan) -> str:
     """Return why the plan is repaired as it is, one sentence."""
+    if plan.trained:
+        return (
+            f"{capital(plan.recovery_words)}; another repair takes its place, undo brings it back."
+        )
     usual = plan_state.usual_repair(subject.prepared, plan.semantics)
     if plan.repair != usual.name:
         return f"{plan.repair} by choice; usual here is {usual.name}."
