@@ -172,7 +172,7 @@ def best_plans(table: pd.DataFrame, size: str) -> pd.DataFrame:
         [size, "score"], ascending=[True, False], kind="stable"
     )
     parts = []
-    for _, part in rows.groupby("repair", sort=False):
+    for _, part in rows.groupby("recovery", sort=False):
         top = part["score"].cummax()
         parts.append(part[part["score"].eq(top) & ~top.duplicated()])
     return pd.concat(parts) if parts else rows
