@@ -25,7 +25,7 @@ FLOORS = {
         *("memory", "devices", "files", "sentences", "records", "uncertainty", "tasks", "engine"),
         *("subjects", "edits", "repairs", "measuring", "curves", "sweeps", "plans"),
         *("prediction", "allocation", "recovery", "search", "store", "worker", "jobs"),
-        *("evaluation", "shrinking", "comparison", "interop", "snippets", "figures"),
+        *("evaluation", "retraining", "shrinking", "comparison", "interop", "snippets", "figures"),
         *("reporting", "cli", "__main__"),
     ),
     "pages.components": (

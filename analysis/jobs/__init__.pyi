@@ -1,6 +1,5 @@
-from .claim import claimed
 from .files import JobFiles
-from .process import Steps, Work, work
+from .process import Steps, TakenError, Work, followed, work
 from .records import JobRecord, OrderRecord
 
 __all__ = [
@@ -8,7 +7,8 @@ __all__ = [
     "JobRecord",
     "OrderRecord",
     "Steps",
+    "TakenError",
     "Work",
-    "claimed",
+    "followed",
     "work",
 ]

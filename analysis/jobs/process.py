@@ -29,7 +29,7 @@ from analysis.measuring import Cancel
 from analysis.records import CANCELLED, FAILED, SubjectSpec
 from analysis.store import Store
 from analysis.subjects import roots_of_environment
-from pruners.errors import CancelledError, PruneScopeError, one_line
+from pruners.errors import CancelledError, PruneScopeError, StoreError, one_line
 from pruners.user_code import exit_text
 
 BEAT_SECONDS = 1.0
@@ -77,6 +77,10 @@ class Diary(Generic[AnyJob]):
             self.job = dataclasses.replace(job, changed=time.time())
             self._jobs.save(self.job)
 
+    def end(self, state: str, error: str) -> None:
+        """Write how it ended before its end."""
+        self.note(dataclasses.replace(self.job, state=state, error=error, eta_seconds=None))
+
     def __enter__(self) -> Diary[AnyJob]:
         self.note(self.job)
         self._thread.start()
@@ -91,6 +95,48 @@ class Diary(Generic[AnyJob]):
             self.note(self.job)
 
 
+class TakenError(StoreError):
+    """Another process works on the job."""
+
+
+def followed(
+    jobs: JobFiles[AnyJob], job: AnyJob, steps: Steps[AnyJob], given: Work
+) -> Iterator[AnyJob]:
+    """Work on a job in this process and tell how far it is; its file is kept up to date.
+
+    Args:
+        jobs: Those of the workspace.
+        job: As it was ordered; it need not have been saved.
+        steps: Works on it; killed at any moment, it goes on where it was when started again.
+        given: What the steps are given.
+
+    Raises:
+        TakenError: Another process works on it; it is left alone.
+        PruneScopeError: As the steps; the job is noted as stopped or failed.
+    """
+    with jobs.claim(job.job_id) as is_mine:
+        if not is_mine:
+            raise TakenError(f"job {job.job_id} is worked on by another process")
+        with Diary(jobs, job) as diary:
+            try:
+                for found in steps(diary.job, given):
+                    diary.note(found)
+                    yield found
+            except CancelledError as problem:
+                diary.end(CANCELLED, str(problem))
+                raise
+            except PruneScopeError as problem:
+                diary.end(FAILED, str(problem))
+                raise
+            except SystemExit as problem:
+                diary.end(FAILED, exit_text(problem))
+                raise
+            except Exception as problem:
+                # A bug, or a library's.
+                diary.end(FAILED, one_line(problem))
+                raise
+
+
 def work(
     module: str,
     jobs_of: Callable[[Path], JobFiles[AnyJob]],
@@ -102,7 +148,7 @@ def work(
     Args:
         module: What is run, for its help.
         jobs_of: The jobs of a workspace.
-        steps: Works on one; killed at any moment, it goes on where it was when started again.
+        steps: Works on one; see `followed`.
         arguments: The command line; that of the process by default.
 
     Returns:
@@ -118,54 +164,37 @@ def work(
     jobs, roots = jobs_of(given.workspace), given.root or roots_of_environment()
     try:
         job = jobs.get(given.job)
-        with jobs.claim(given.job) as is_mine:
-            if not is_mine:
-                print(f"job {given.job} is worked on by another process", file=sys.stderr)
-                return 0
-            with Diary(jobs, job) as diary:
-                _work(jobs, Store(given.workspace), diary, steps, roots)
-    except PruneScopeError as error:
+        prepared = _given(jobs, job, Store(given.workspace), roots)
+        for _ in followed(jobs, job, steps, prepared):
+            pass
+    except (CancelledError, TakenError) as error:
+        print(error, file=sys.stderr)
+        return 0
+    except (PruneScopeError, SystemExit) as error:
         print(error, file=sys.stderr)
         return 1
-    return int(diary.job.state == FAILED)
+    except Exception:
+        # The log has the traceback; the job's file one line.
+        traceback.print_exc()
+        return 1
+    return 0
 
 
-def _work(
-    jobs: JobFiles[AnyJob],
-    store: Store,
-    diary: Diary[AnyJob],
-    steps: Steps[AnyJob],
-    roots: Sequence[Path] | None,
-) -> None:
+def _given(jobs: JobFiles[AnyJob], job: AnyJob, store: Store, roots: Sequence[Path] | None) -> Work:
+    """Return what the steps of a job are given; signals stop it as its stop file does."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    name, cache = diary.job.job_id, store.statistics_folder
+    name, cache = job.job_id, store.statistics_folder
 
     def opener(spec: SubjectSpec) -> PreparedSubject:
         found = edits.prepare(subjects.load_subject(spec, roots=roots, cache=cache))
         found.use_cache(cache)
         return found
 
-    given = Work(
+    return Work(
         opener,
         store,
         lambda: stop.is_set() or jobs.is_stopped(name),
         None if roots is None else tuple(roots),
     )
-    state, error = FAILED, ""
-    try:
-        for job in steps(diary.job, given):
-            diary.note(job)
-        return
-    except CancelledError as problem:
-        state, error = CANCELLED, str(problem)
-    except PruneScopeError as problem:
-        error = str(problem)
-    except SystemExit as problem:
-        error = exit_text(problem)
-    except Exception as problem:
-        # A bug, or a library's; the log has the traceback.
-        error = one_line(problem)
-        traceback.print_exc()
-    diary.note(dataclasses.replace(diary.job, state=state, error=error, eta_seconds=None))
