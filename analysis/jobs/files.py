@@ -63,11 +63,21 @@ class JobFiles(Generic[AnyJob]):
             with contextlib.suppress(UnknownNameError):
                 if self.get(name).is_live:
                     return name
-            now = time.time()
-            self._stop_file(name).unlink(missing_ok=True)
-            self.save(self._kind(order=order, state=QUEUED, started=now, changed=now))
+            self.begin(order)
             self._spawn(name, roots)
         return name
+
+    def begin(self, order: OrderRecord) -> AnyJob:
+        """Enter a job that begins, or goes on, now; what stopped it before is forgotten.
+
+        Raises:
+            StoreError: The workspace cannot be written.
+        """
+        now = time.time()
+        job = self._kind(order=order, state=QUEUED, started=now, changed=now)
+        self._stop_file(job.job_id).unlink(missing_ok=True)
+        self.save(job)
+        return job
 
     def _spawn(self, name: str, roots: Sequence[Path] | None) -> None:
         arguments = [name, "--workspace", str(self.workspace)]
@@ -98,14 +108,19 @@ class JobFiles(Generic[AnyJob]):
         )
         return dataclasses.replace(job, state=state)
 
-    def newest(self, subject: SubjectSpec, kind: str) -> AnyJob | None:
-        """Return the job of a kind that was started last for a subject; None without one."""
+    def all(self) -> list[AnyJob]:
+        """Return the jobs, the one that was started last first."""
         found = []
         for path in self._folder.glob("j-*.json"):
             with contextlib.suppress(UnknownNameError):
                 found.append(self.get(path.stem))
-        mine = [job for job in found if (job.order.subject, job.order.kind) == (subject, kind)]
-        return max(mine, key=lambda job: job.started, default=None)
+        return sorted(found, key=lambda job: job.started, reverse=True)
+
+    def newest(self, subject: SubjectSpec, kind: str) -> AnyJob | None:
+        """Return the job of a kind that was started last for a subject; None without one."""
+        wanted = (subject, kind)
+        mine = (job for job in self.all() if (job.order.subject, job.order.kind) == wanted)
+        return next(mine, None)
 
     def save(self, job: AnyJob) -> None:
         """Write a job.

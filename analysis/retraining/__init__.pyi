@@ -1,5 +1,5 @@
 from .jobs import Jobs
-from .options import METHOD, TRAINING_OPTIONS, given_recipe
+from .options import TRAINING_OPTIONS, given_recipe, is_given
 from .presets import PRESETS, Preset
 from .records import Job, Order, SeedResult
 from .rounds import RoundUpdate, Training, iter_rounds
@@ -8,7 +8,6 @@ from .steps import iter_job
 __all__ = [
     "Job",
     "Jobs",
-    "METHOD",
     "Order",
     "PRESETS",
     "Preset",
@@ -17,6 +16,7 @@ __all__ = [
     "TRAINING_OPTIONS",
     "Training",
     "given_recipe",
+    "is_given",
     "iter_job",
     "iter_rounds",
 ]

@@ -11,7 +11,6 @@ from analysis.allocation import PlanOption
 from analysis.recovery.training import (
     OPTIMIZERS,
     RATES,
-    TRAINING_METHODS,
     TRAINING_PRECISIONS,
     TrainingRecipe,
 )
@@ -19,10 +18,7 @@ from analysis.retraining.presets import PRESETS
 from pruners.errors import InputError, first_line
 from pruners.registry import Registry, described
 
-# Chosen with the repairs, which it may be one of.
-METHOD = "method"
 AUTO = "auto"
-OF_RECIPE = "that of the recipe"
 
 
 def _field(name: str, label: str, help: str, metavar: str, kind: Any, **more: Any) -> PlanOption:
@@ -151,12 +147,22 @@ TRAINING_OPTIONS = Registry(
 )
 
 
-def given_recipe(given: Mapping[str, Any], method: str) -> TrainingRecipe:
+def is_given(given: Mapping[str, Any]) -> bool:
+    """Return whether any option of a training is given."""
+    return any(map(_is_said, given.values()))
+
+
+def _is_said(value: Any) -> bool:
+    """Return whether an option was given; 0 is something, a switch that is off is not."""
+    return value is not None and value is not False and value != []
+
+
+def given_recipe(given: Mapping[str, Any], method: str | None = None) -> TrainingRecipe:
     """Return the recipe of options: preset, then file, then each option in its place.
 
     Args:
         given: Values by option; None where an option is left out.
-        method: One of `TRAINING_METHODS`.
+        method: One of `TRAINING_METHODS`; None takes that of the file, or the usual one.
 
     Raises:
         InputError: A file cannot be read, or a value is out of its range.
@@ -170,15 +176,16 @@ def given_recipe(given: Mapping[str, Any], method: str) -> TrainingRecipe:
     own = {
         name: value
         for name, value in given.items()
-        if name not in ("preset", "recipe") and value not in (None, [])
+        if name not in ("preset", "recipe") and _is_said(value)
     }
     if {"steps", "minutes"} & own.keys():
         # One of them takes the place of the other where that was not said here.
         fields = {name: item for name, item in fields.items() if name not in ("steps", "minutes")}
     if "lr" in own:
         own["lr"] = _rate(own["lr"])
-    TRAINING_METHODS.get(method)
-    return TrainingRecipe.from_dict({**fields, **own, "method": method})
+    if method is not None:
+        own["method"] = method
+    return TrainingRecipe.from_dict({**fields, **own})
 
 
 def _rate(text: str) -> float | None:

@@ -16,7 +16,7 @@ from analysis.shrinking.steps import iter_job
 
 def steps(job: Job, given: Work) -> Iterator[Job]:
     """Work on a job."""
-    return iter_job(job, given.opener, given.store, cancel=given.cancel)
+    return iter_job(job, given.opener, given.store, cancel=given.cancel, roots=given.roots)
 
 
 if __name__ == "__main__":

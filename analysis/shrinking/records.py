@@ -28,6 +28,7 @@ class Order(OrderRecord):
         plan: Where it starts: its locked entries stay, its repair holds. None: all that can be
             pruned, after the usual repair.
         seconds: Wall time of searching; of a trade-off, at each size.
+        recover: Preset of a training of what was found; empty for none.
     """
 
     recipe: Recipe = field(default_factory=Recipe)
@@ -36,11 +37,15 @@ class Order(OrderRecord):
     measure: str = "macs"
     plan: Plan | None = None
     seconds: Seconds = SECONDS
+    recover: str = ""
 
     def content(self) -> dict[str, Any]:
         """Return what tells orders apart; the same one for longer goes on."""
         content = super(Order, self).content()
         del content["seconds"]
+        if not self.recover:
+            # Jobs from before there was training have their names.
+            del content["recover"]
         return content
 
 
