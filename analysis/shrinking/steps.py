@@ -110,8 +110,8 @@ def _answer(
     stopped = cancel() and not last.state.finished
     job, plan = dataclasses.replace(job, stopped=stopped), plans.resolve(prepared, last.plan)
     if job.order.recover and not stopped:
-        for job, trained in _trained(job, prepared, plan, store, cancel, roots):
-            plan = trained or plan
+        for told, trained in _trained(job, prepared, plan, store, cancel, roots):
+            job, plan = told, trained or plan
             yield job
     yield from _evaluated(job, prepared, plan, store)
 
