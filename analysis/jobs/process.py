@@ -71,10 +71,11 @@ class Diary(Generic[AnyJob]):
         self.job = dataclasses.replace(job, pid=os.getpid(), host=socket.gethostname())
         self._thread = threading.Thread(target=self._beat, name="diary", daemon=True)
 
-    def note(self, job: AnyJob) -> None:
-        """Write how far it is."""
+    def note(self, job: AnyJob | None = None) -> None:
+        """Write how far it is; without anything new, that it is alive."""
         with self._lock:
-            self.job = dataclasses.replace(job, changed=time.time())
+            # Read under the lock: a sign of life must not take back what was noted meanwhile.
+            self.job = dataclasses.replace(job or self.job, changed=time.time())
             self._jobs.save(self.job)
 
     def end(self, state: str, error: str) -> None:
@@ -92,7 +93,7 @@ class Diary(Generic[AnyJob]):
 
     def _beat(self) -> None:
         while not self._ended.wait(BEAT_SECONDS):
-            self.note(self.job)
+            self.note()
 
 
 class TakenError(StoreError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -11,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from analysis.jobs import process
 from analysis.jobs.claim import claimed
-from analysis.records.run import QUEUED
+from analysis.records.run import DONE, QUEUED, RUNNING
 from analysis.records.subject import SubjectSpec
 from analysis.shrinking.jobs import Jobs
 from analysis.shrinking.records import Job, Order
@@ -56,11 +58,13 @@ def test_a_second_process_finds_the_job_taken_and_leaves_it_alone(tmp_path: Path
     jobs = Jobs(tmp_path)
     job = Job(order=ORDER, state=QUEUED, started=time.time(), changed=time.time())
     jobs.save(job)
+    (file,) = tmp_path.rglob("j-*.json")
+    before = file.read_bytes()
     command = [sys.executable, "-m", "analysis.shrinking", job.job_id, "--workspace", str(tmp_path)]
     with jobs.claim(job.job_id) as is_mine:
         assert is_mine
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, jobs.get(job.job_id)) == (0, job)
+    assert (done.returncode, file.read_bytes()) == (0, before)
     assert "worked on by another process" in done.stderr
 
 
@@ -71,13 +75,29 @@ def test_a_claim_ends_with_its_process_even_if_it_is_killed(tmp_path: Path) -> N
         f"with claimed(Path({str(path)!r})) as mine:\n    print(mine, flush=True)\n"
         "    time.sleep(60)"
     )
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "True\n"
+    other = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert other.stdout is not None
+    assert other.stdout.readline() == "True\n"
     with claimed(path) as found:
         assert not found
-    os.kill(process.pid, 9)
-    process.wait()
-    process.stdout.close()
+    os.kill(other.pid, 9)
+    other.wait()
+    other.stdout.close()
     with claimed(path) as found:
         assert found
+
+
+def test_a_sign_of_life_does_not_take_back_how_a_job_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of issue 11: a beat that waited for the file wrote the state from before the end."""
+    monkeypatch.setattr(process, "BEAT_SECONDS", 0.01)
+    jobs = Jobs(tmp_path)
+    for _ in range(5):
+        with process.Diary(jobs, Job(order=ORDER, state=RUNNING)) as diary:
+            diary._lock.acquire()
+            # The beat waits for the lock with what it is about to write.
+            time.sleep(0.03)
+            diary.job = dataclasses.replace(diary.job, state=DONE)
+            diary._lock.release()
+        assert jobs.get(ORDER.job_id).state == DONE
