@@ -53,7 +53,7 @@ def build_app() -> typer.Typer:
     app.command("plan")(with_options(PLAN_OPTIONS)(plan.plan))
     app.command("shrink")(with_options(shrink.shrink_options())(shrink.shrink))
     app.command("evaluate")(evaluate.evaluate)
-    app.command("recover")(with_options(TRAINING_OPTIONS)(recover.recover))
+    app.command("recover")(with_options(TRAINING_OPTIONS, after=True)(recover.recover))
     app.command("export")(export.export)
     app.command("report")(report.report)
     app.command("criteria")(criteria.criteria)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from analysis import jobs, retraining
 from analysis.cli.options import open_store
 from analysis.cli.output import drop_text, duration, progress_bar, say
 from analysis.retraining import Job, Order
-from pruners.errors import CancelledError, InputError
+from pruners.errors import CancelledError, InputError, UnknownNameError
 
 if TYPE_CHECKING:
     from analysis.edits import PreparedSubject
@@ -40,10 +40,15 @@ def trained(
     Raises:
         KeyboardInterrupt: Ctrl-C; the checkpoint is kept.
         CancelledError: Somebody else stopped it; as well.
-        TakenError: Another process trains the same.
+        InputError: Another process trains the same.
     """
     store = open_store(workspace)
     known = retraining.Jobs(store.workspace)
+    with suppress(UnknownNameError):
+        if known.get(order.job_id).is_live:
+            raise InputError(
+                f"training {order.job_id} is worked on by another process; wait for it, or stop it"
+            )
     job = begun = known.begin(order)
     show = _Lines(words)
     with _interrupted() as is_asked, progress_bar() as bar:

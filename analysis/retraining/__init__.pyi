@@ -1,4 +1,4 @@
-from .jobs import Jobs
+from .jobs import Jobs, seed_folder
 from .options import TRAINING_OPTIONS, given_recipe, is_given
 from .presets import PRESETS, Preset
 from .records import Job, Order, SeedResult
@@ -19,4 +19,5 @@ __all__ = [
     "is_given",
     "iter_job",
     "iter_rounds",
+    "seed_folder",
 ]

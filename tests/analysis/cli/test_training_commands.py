@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -88,6 +90,11 @@ def test_ctrl_c_keeps_the_checkpoint_and_resume_goes_on(
     assert said(capsys)["job"] == name
     assert main(["recover", "--resume", name, *place[2:], "--json"]) == 0
     assert main(["recover", *place, "--resume", name]) == 2
+    known = Jobs(workspace)
+    now = dataclasses.replace(known.get(name), state="running", changed=time.time())
+    known.save(now)
+    assert main(["recover", "--resume", name, *place[2:]]) == 2
+    assert "worked on by another process" in capsys.readouterr().err
 
 
 BAD = (
