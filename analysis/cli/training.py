@@ -14,6 +14,7 @@ from analysis import jobs, retraining
 from analysis.cli.options import open_store
 from analysis.cli.output import drop_text, duration, progress_bar, say
 from analysis.retraining import Job, Order
+from analysis.sentences import capital
 from pruners.errors import CancelledError, InputError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def trained(
             text = f"{error}; go on with: prunescope recover --resume {begun.job_id}"
             if not is_asked():
                 raise CancelledError(text) from None
-            say(text.capitalize())
+            say(capital(text))
             raise KeyboardInterrupt from None
     return job
 

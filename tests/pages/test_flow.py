@@ -90,7 +90,7 @@ def test_what_is_predicted_is_said_and_each_measured_plan_teaches(
     assert "put together on 120 samples" in card.help
     repair = present(test).plan.repair
     assert card.label.endswith("before repair") == (repair != "none")
-    assert (f"no prediction after repair {repair}" in card.help) == (repair != "none")
+    assert (f"no prediction after {repair}:" in card.help) == (repair != "none")
     known = store.measurements.all(identity)
     assert len(known) == before + 1
     assert known[-1].plan.repair == "none"
