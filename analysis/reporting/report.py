@@ -138,12 +138,13 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
 
 def _recovery(plan: Plan) -> str:
     """Return what was done about the loss, a sentence."""
+    words = f"The pruned model is {plan.recovery_words}"
     if plan.trained:
-        return f"{capital(plan.recovery_words)}; on samples that are not evaluated."
+        return f"{words}; on samples that are not evaluated."
     if not plan.is_recovered:
-        return "The pruned model is not repaired."
+        return f"{words}."
     return (
-        f"{capital(plan.recovery_words)}: {REPAIRS.get(plan.repair).help}; without training, on "
+        f"{words}: {REPAIRS.get(plan.repair).help}; without training, on "
         f"{plan.subject.calibration_samples:,} calibration samples that are not evaluated."
     )
 

@@ -9,7 +9,6 @@ import streamlit as st
 from analysis.evaluation import LoadedSubject
 from analysis.records import Plan
 from analysis.repairs import NO_REPAIR, REPAIRS, plan_repairs
-from analysis.sentences import capital
 from pages.components.state import plan_state
 from pages.components.widgets import formatting
 from pruners.semantics import SEMANTICS

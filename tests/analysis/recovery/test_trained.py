@@ -15,6 +15,7 @@ from analysis.edits.edit import Edit
 from analysis.edits.prepared import PreparedSubject
 from analysis.evaluation.evaluate import evaluate_plan
 from analysis.evaluation.kept import keep_evaluation, kept_evaluation
+from analysis.evaluation.session import LoadedSubject
 from analysis.interop import ExportRequest, export, round_trip
 from analysis.plans import editing
 from analysis.plans.apply import resolve
@@ -24,6 +25,7 @@ from analysis.records.plan import Plan
 from analysis.recovery.kept import repair_key, repaired_plan
 from analysis.recovery.plan_repair import Recovery, recover_plan
 from analysis.recovery.trained import keep_trained
+from analysis.reporting.report import Report, report_html
 from analysis.snippets.verbs import evaluate_plan as snippet
 from analysis.store.contents.plan_content import content_of
 from analysis.store.store import Store
@@ -93,6 +95,25 @@ def test_all_speak_of_the_trained_weights(
     with pytest.raises(InputError, match="evaluate the model that you export"):
         export("json", dataclasses.replace(request, evaluation=before))
     assert "use_cache" in snippet("p-1", plan, None).python
+    page = report_html(
+        Report(plan=plan, evaluation=after, identity=prepared.identity, title="Mine")
+    )
+    assert f"The pruned model is trained: {WORDS}; on samples that are not evaluated." in page
+
+
+def test_live_accuracy_is_of_the_trained_model(trained: tuple[PreparedSubject, Plan]) -> None:
+    prepared, plan = trained
+    subject = LoadedSubject(prepared)
+    found = {}
+    for item in (plan.repaired_by("lsq"), plan):
+        *_, state = subject.repair(item)
+        assert state.recovery is not None
+        *_, live = subject.measure_repaired(item, state.recovery)
+        measured = evaluate_plan(prepared, item, recovery=state.recovery, latency_seconds=0)
+        assert live.accuracy == measured.removed.accuracy
+        found[item.recovered_by] = live.accuracy
+    assert found["lsq"] != found[WORDS]
+    assert subject.known_repaired(plan) is not None
 
 
 def test_evaluations_and_measurements_of_both_stand_beside_each_other(
