@@ -35,9 +35,8 @@ def choose(subject: LoadedSubject, plan: Plan, *, width: int) -> None:
 def reason(subject: LoadedSubject, plan: Plan) -> str:
     """Return why the plan is repaired as it is, one sentence."""
     if plan.trained:
-        return (
-            f"{capital(plan.recovery_words)}; another repair takes its place, undo brings it back."
-        )
+        words = f"The model is {plan.recovery_words}"
+        return f"{words}; another repair takes its place, undo brings it back."
     usual = plan_state.usual_repair(subject.prepared, plan.semantics)
     if plan.repair != usual.name:
         return f"{plan.repair} by choice; usual here is {usual.name}."
