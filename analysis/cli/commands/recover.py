@@ -35,8 +35,8 @@ from analysis.cli.output import (
 from analysis.cli.training import order_of, result_of, say_result, trained
 from analysis.records import Evaluation
 from analysis.recovery.training import TRAINING_METHODS
-from analysis.repairs import NO_REPAIR, REPAIRS, check_repair, plan_repairs
-from pruners.errors import InputError
+from analysis.repairs import NO_REPAIR, REPAIRS, plan_repairs
+from pruners.errors import InputError, UnknownNameError
 from pruners.registry import described
 
 if TYPE_CHECKING:
@@ -139,10 +139,13 @@ def _trains(given: Mapping[str, Any], method: str | None) -> bool:
 
     Raises:
         InputError: It is asked for, but the method is a repair.
+        UnknownNameError: The method is neither.
     """
     if method is None or method in TRAINING_METHODS:
         return method is not None or retraining.is_given(given)
-    check_repair(method, known=(*plan_repairs(), *TRAINING_METHODS.names()))
+    if method not in plan_repairs():
+        known = (*plan_repairs(), *TRAINING_METHODS.names())
+        raise UnknownNameError("recovery method", method, known)
     if retraining.is_given(given):
         raise InputError(
             f"{method} repairs without training, but an option of training is given; choose one of "
