@@ -29,6 +29,7 @@ from analysis.cli.commands import (
 )
 from analysis.cli.declared import with_options
 from analysis.cli.output import say_error
+from analysis.retraining import TRAINING_OPTIONS
 from analysis.sweeps import OPTIONS
 from pruners.errors import InputError, PruneScopeError
 from pruners.user_code import exit_text
@@ -52,7 +53,7 @@ def build_app() -> typer.Typer:
     app.command("plan")(with_options(PLAN_OPTIONS)(plan.plan))
     app.command("shrink")(with_options(shrink.shrink_options())(shrink.shrink))
     app.command("evaluate")(evaluate.evaluate)
-    app.command("recover")(recover.recover)
+    app.command("recover")(with_options(TRAINING_OPTIONS, after=True)(recover.recover))
     app.command("export")(export.export)
     app.command("report")(report.report)
     app.command("criteria")(criteria.criteria)

@@ -14,10 +14,16 @@ from analysis.sweeps import Option
 Command = Callable[..., int]
 
 
-def with_options(options: Iterable[Option | PlanOption]) -> Callable[[Command], Command]:
-    """Give a command the options before its own; it takes them as one mapping ``given``.
+def with_options(
+    options: Iterable[Option | PlanOption], *, after: bool = False
+) -> Callable[[Command], Command]:
+    """Give a command options beside its own; it takes them as one mapping ``given``.
 
     The command line shows and checks them as if they were written in the command's signature.
+
+    Args:
+        options: The options.
+        after: Show them after the command's own, not before.
     """
     declared = list(options)
 
@@ -30,7 +36,8 @@ def with_options(options: Iterable[Option | PlanOption]) -> Callable[[Command], 
             return command(given, **values)
 
         parameters = [_parameter(option) for option in declared]
-        parameters += [item.replace(annotation=hints[item.name]) for item in own.values()][1:]
+        mine = [item.replace(annotation=hints[item.name]) for item in own.values()][1:]
+        parameters = [*mine, *parameters] if after else [*parameters, *mine]
         run.__name__, run.__doc__ = command.__name__, command.__doc__
         run.__annotations__ = {item.name: item.annotation for item in parameters} | {"return": int}
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

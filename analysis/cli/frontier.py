@@ -72,8 +72,7 @@ def trade_off(
     files = [out / f"macs-{point.level:g}-{point.plan.repair}.json" for point in points]
     for point, path in zip(points, files, strict=True):
         plans.write_plan(point.plan, path)
-        identity, repair = prepared.identity, point.plan.repair
-        store.measurements.add(point.plan, identity, point.sums, repair=repair)
+        store.measurements.add(point.plan, prepared.identity, point.sums, recovered=True)
     if as_json:
         print_json({"schema_version": 1, "points": list(map(_row, points, files))})
     else:

@@ -12,7 +12,17 @@ from analysis.edits import PreparedSubject
 from analysis.evaluation import class_changes
 from analysis.measuring import EditRunner, Slices, measure
 from analysis.plans import kept_counts, meter, removed_model, require_fit
-from analysis.records import ClassChange, Count, Document, OnProgress, Plan, Progress, Record, Sums
+from analysis.records import (
+    ClassChange,
+    Count,
+    Document,
+    OnProgress,
+    Plan,
+    Progress,
+    Record,
+    Recovered,
+    Sums,
+)
 from analysis.recovery import recovered_model, repaired_plan
 from analysis.tasks import Task
 from pruners.errors import InputError
@@ -21,11 +31,11 @@ _ONE, _OTHER = "one", "other"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlanSide(Record):
+class PlanSide(Recovered, Record):
     """One of the two plans.
 
     Attributes:
-        accuracy: The task's score of its model, repaired as the plan says.
+        accuracy: The task's score of its model, repaired or trained as the plan says.
         low: Lower end of its interval.
         high: Upper end.
         drop: Score lost against dense.
@@ -34,6 +44,7 @@ class PlanSide(Record):
         params: Parameters that stay.
         macs: MACs per sample that stay.
         repair: How the model was repaired.
+        trained: How it was trained, for a person; empty if it was not.
     """
 
     accuracy: float
@@ -45,6 +56,7 @@ class PlanSide(Record):
     params: Count
     macs: Count
     repair: str
+    trained: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,4 +231,5 @@ def _side(prepared: PreparedSubject, plan: Plan, sums: Sums, confidence: float) 
         params=params,
         macs=macs,
         repair=plan.repair,
+        trained=plan.trained,
     )

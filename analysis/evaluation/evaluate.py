@@ -86,8 +86,8 @@ def evaluate_plan(
     Args:
         prepared: The subject.
         plan: The plan.
-        recovery: The plan repaired, from `analysis.recovery.plan_repair.recover_plan`: then this
-            is measured.
+        recovery: The plan repaired or trained, from `analysis.recovery.repaired_plan`: then this is
+            measured.
         batch_size: Samples per batch; that of the subject by default.
         confidence: Of all intervals.
         latency_seconds: Time for the latency measurement of both models; 0 leaves it out.
@@ -132,7 +132,8 @@ def evaluate_plan(
         same_answers=tally.same if is_masked else None,
         largest_difference=tally.difference if is_masked else None,
         notes=_notes(plan, recovery, is_masked=is_masked),
-        repair=NO_REPAIR if recovery is None else recovery.method,
+        repair=NO_REPAIR if recovery is None else recovery.plan.repair,
+        trained="" if recovery is None else recovery.plan.trained,
     )
 
 
@@ -288,7 +289,7 @@ def class_changes(
 def _notes(plan: Plan, recovery: Recovery | None, *, is_masked: bool) -> tuple[str, ...]:
     notes = []
     if recovery is not None:
-        notes.append(f"masked and removed are repaired by {recovery.method}")
+        notes.append(f"masked and removed are {recovery.plan.recovery_words}")
         notes += [f"{name} was not repaired: {why}" for name, why in recovery.skipped.items()]
     if not is_masked:
         notes.append(

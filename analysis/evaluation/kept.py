@@ -18,14 +18,15 @@ def keep_evaluation(
         store: The workspace.
         prepared: The subject that was evaluated.
         plan: The plan.
-        found: What was found, with the repair behind it.
+        found: What was found, with the repair or the training behind it.
 
     Returns:
         What is kept now: the numbers of the same content with the latency that was measured before,
         where ``found`` has none.
     """
-    plan = _measured(prepared, plan, found.repair)
-    store.measurements.add(plan, prepared.identity, found.removed.sums, repair=found.repair)
+    plan = plan if found.trained else plan.repaired_by(found.repair)
+    plan = dataclasses.replace(plan, subject=prepared.subject.spec)
+    store.measurements.add(plan, prepared.identity, found.removed.sums, recovered=True)
     known = kept_evaluation(store, prepared, plan)
     if found.removed.latency is None and known is not None:
         before = known.evaluation
@@ -45,15 +46,11 @@ def kept_evaluation(store: Store, prepared: PreparedSubject, plan: Plan) -> Kept
     Args:
         store: The workspace.
         prepared: The subject.
-        plan: The plan; its name and how it came about do not matter, its repair does.
+        plan: The plan; its name and how it came about do not matter, repair and training do.
     """
-    plan = _measured(prepared, plan, plan.repair)
+    plan = dataclasses.replace(plan, subject=prepared.subject.spec)
     calibration = _calibration(prepared)
     return store.evaluations.get(plan, prepared.identity, calibration=calibration)
-
-
-def _measured(prepared: PreparedSubject, plan: Plan, repair: str) -> Plan:
-    return dataclasses.replace(plan, subject=prepared.subject.spec, repair=repair)
 
 
 def _calibration(prepared: PreparedSubject) -> str:

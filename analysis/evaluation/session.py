@@ -193,7 +193,7 @@ def measured_content(plan: Plan) -> Hashable:
 
 
 def _repaired_content(plan: Plan) -> Hashable:
-    return ("repaired", plan.repair, measured_content(plan))
+    return ("recovered", plan.repair, plan.training, measured_content(plan))
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,7 +172,7 @@ def best_plans(table: pd.DataFrame, size: str) -> pd.DataFrame:
         [size, "score"], ascending=[True, False], kind="stable"
     )
     parts = []
-    for _, part in rows.groupby("repair", sort=False):
+    for _, part in rows.groupby("recovery", sort=False):
         top = part["score"].cummax()
         parts.append(part[part["score"].eq(top) & ~top.duplicated()])
     return pd.concat(parts) if parts else rows
@@ -188,10 +188,10 @@ def trade_off(
     present: str | None = None,
     theme: str = "light",
 ) -> go.Figure:
-    """Draw score against size; of plans repaired alike, those that no smaller one beats are joined.
+    """Draw score against size; those that no smaller plan beats are joined, of each recovery.
 
     Args:
-        table: ``plan, name, repair, searched, macs, params, latency`` (fractions of the dense
+        table: ``plan, name, recovery, searched, macs, params, latency`` (fractions of the dense
             model), ``score, low, high``.
         size: ``macs``, ``params`` or ``latency``.
         label: Title of the score's axis.
@@ -209,13 +209,12 @@ def trade_off(
         return blank(colors=colors, message="No plan was measured yet")
     figure = canvas(colors=colors, x_title=f"{SIZES[size]} left", y_title=label)
     best = best_plans(rows, size)
-    repairs = sorted(set(rows["repair"]))
-    for place, repair in enumerate(repairs):
+    for place, recovery in enumerate(sorted(set(rows["recovery"]))):
         color = colors.series[place % len(colors.series)]
-        line = best[best["repair"] == repair]
+        line = best[best["recovery"] == recovery]
         figure.add_trace(_line(line, size, scale, color))
-        part = rows[rows["repair"] == repair]
-        figure.add_trace(_marks(part, size, scale, color, colors, repair))
+        part = rows[rows["recovery"] == recovery]
+        figure.add_trace(_marks(part, size, scale, color, colors, recovery))
     if dense is not None:
         figure.add_trace(_dense(dense * scale, colors))
     chosen = rows[rows["plan"] == present]
@@ -237,9 +236,8 @@ def _line(rows: pd.DataFrame, size: str, scale: float, color: str) -> go.Scatter
 
 
 def _marks(
-    rows: pd.DataFrame, size: str, scale: float, color: str, colors: Palette, repair: str
+    rows: pd.DataFrame, size: str, scale: float, color: str, colors: Palette, name: str
 ) -> go.Scatter:
-    name = "not repaired" if repair == "none" else f"repaired by {repair}"
     return go.Scatter(
         x=rows[size],
         y=rows["score"] * scale,

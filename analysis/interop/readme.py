@@ -15,7 +15,9 @@ def readme(request: ExportRequest, files: Sequence[tuple[Path, str]], notes: Seq
     """Return the README of a bundle, in Markdown."""
     subject = request.prepared.subject.spec
     plan = request.chosen
-    repair = "" if request.recovery is None else f" --repair {request.repair}"
+    # The plan says itself that it was trained; a repair would take the place of that.
+    is_repaired = request.recovery is not None and not request.trained
+    repair = f" --repair {request.repair}" if is_repaired else ""
     lines = [
         f"# {request.name}",
         "",
@@ -32,6 +34,7 @@ def readme(request: ExportRequest, files: Sequence[tuple[Path, str]], notes: Seq
         "    python rebuild.py          # rebuilds the smaller model and checks it",
         f"    prunescope evaluate --plan {request.name}.json{repair}",
         "",
+        *_trained(request),
         *_measured(request.evaluation, request.prepared.subject.task),
         "## What is pruned",
         "",
@@ -49,6 +52,17 @@ def readme(request: ExportRequest, files: Sequence[tuple[Path, str]], notes: Seq
     if notes:
         lines += ["## Notes", "", *(f"- {note}" for note in notes), ""]
     return "\n".join(lines)
+
+
+def _trained(request: ExportRequest) -> list[str]:
+    if not request.trained:
+        return []
+    return [
+        f"The smaller model is {request.recovery_words}. Its weights are in the exported files; to "
+        "evaluate the plan, the workspace that it was trained in is needed, or its file "
+        f"`trained/{request.chosen.training}.safetensors`.",
+        "",
+    ]
 
 
 def _measured(evaluation: Evaluation | None, task: Task) -> list[str]:

@@ -1,4 +1,4 @@
-"""Write a repaired smaller model."""
+"""Write a repaired, or trained, smaller model."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from analysis.recovery import Recovery, recovered_model
 
 
 def write_recovered(prepared: PreparedSubject, recovery: Recovery, directory: Path) -> None:
-    """Write the repaired, physically smaller model with a script that rebuilds it, and the plan.
+    """Write the recovered, physically smaller model with a script that rebuilds it, and the plan.
 
     Args:
         prepared: The subject.
-        recovery: What `analysis.recovery.plan_repair.recover_plan` gave.
+        recovery: What a repair or a training gave.
         directory: Where ``model.safetensors``, ``rebuild.py`` and ``plan.json`` go.
 
     Raises:
-        CaptureError: The repaired model cannot be captured.
+        CaptureError: The model cannot be captured.
         UnsupportedError: Its graph cannot be written as code.
     """
     write_script(recovered_model(prepared, recovery), prepared.subject.example, directory)

@@ -100,10 +100,11 @@ def export(name: str, request: ExportRequest) -> Exported:
 
 def _check_evaluation(request: ExportRequest) -> None:
     """Refuse numbers of another model than the one that is exported."""
-    if request.evaluation is not None and request.evaluation.repair != request.repair:
+    found = request.evaluation
+    if found is not None and (found.repair, found.trained) != (request.repair, request.trained):
         raise InputError(
-            f"the evaluation is that of the model with repair {request.evaluation.repair}, but "
-            f"what is exported has repair {request.repair}; evaluate the model that you export"
+            f"the evaluated model is {found.recovery_words}, but what is exported is "
+            f"{request.recovery_words}; evaluate the model that you export"
         )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis import plans, recovery
-from analysis.repairs import NO_REPAIR
+from analysis.records import NO_REPAIR
 from pruners.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class ExportRequest:
     Attributes:
         prepared: The subject.
         plan: The plan.
-        recovery: The plan repaired: then the repaired model is exported; None where it was not.
+        recovery: The plan repaired or trained: then that model is exported; None where it was not.
         directory: Where the files go; it is made if missing.
         points: The points table of the plan's run; None where nothing was measured.
         evaluation: What the plan was measured to give; None where it was not.
@@ -45,7 +45,22 @@ class ExportRequest:
     @property
     def repair(self) -> str:
         """How the exported model is repaired; ``none`` if it is not."""
-        return NO_REPAIR if self.recovery is None else self.recovery.method
+        return self._of_model.repair
+
+    @property
+    def trained(self) -> str:
+        """How it was trained, for a person; empty if it was not."""
+        return self._of_model.trained
+
+    @property
+    def recovery_words(self) -> str:
+        """Either of them, behind a model."""
+        return self._of_model.recovery_words
+
+    @property
+    def _of_model(self) -> Plan:
+        """The plan as the exported model is, whatever it asks for."""
+        return self.plan.repaired_by(NO_REPAIR) if self.recovery is None else self.recovery.plan
 
     @property
     def chosen(self) -> Plan:

@@ -120,7 +120,7 @@ def round_trip(
     Args:
         prepared: The subject.
         plan: The plan.
-        recovery: The plan repaired: then the repaired model is exported.
+        recovery: The plan repaired or trained: then that model is exported.
         points: The points table, to be compared as well.
         directory: Where the files go; by default a temporary folder that is removed.
         with_onnx: Write ``model.onnx`` as well and run it under onnxruntime.

@@ -40,7 +40,7 @@ from .prediction import (
     predict,
     predict_from,
 )
-from .rescoring import kept_whole, rescored_plan
+from .rescoring import kept_whole, next_round, rescored_plan
 from .rounding import USUAL, channels_per_unit, rounded
 from .size import Meter, Quantity, meter
 
@@ -80,6 +80,7 @@ __all__ = [
     "masked_edit",
     "meter",
     "new_plan",
+    "next_round",
     "parse_ratios",
     "plan_edit",
     "plan_table",

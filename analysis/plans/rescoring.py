@@ -48,35 +48,101 @@ def rescored_plan(
         UnsupportedError: An entry is neither channels nor heads: a plan cannot list other masks.
         InputError: No rounds, or the criteria need data that the subject has not.
     """
+    free = _free(plan)
+    found = _targets(prepared, free)
+    masks = {str(entry.group): torch.ones(entry.total, dtype=torch.bool) for entry in free}
+    for done in range(rounds):
+        kept = {str(entry.group): _kept(entry, schedule, rounds, done) for entry in free}
+        _remove(prepared, plan, free, found, masks, kept)
+        if progress is not None:
+            progress(Progress(done + 1, rounds, "rounds"))
+    recipe = dataclasses.replace(plan.recipe or Recipe(), rounds=rounds)
+    return dataclasses.replace(_with_masks(plan, free, masks), recipe=recipe)
+
+
+def next_round(
+    prepared: PreparedSubject,
+    plan: Plan,
+    before: Plan | None,
+    *,
+    rounds: int,
+    done: int,
+    schedule: str = "iterative",
+) -> Plan:
+    """Return what one of several rounds prunes, between which the model changes.
+
+    Args:
+        prepared: The subject, its model as the last round left it.
+        plan: What all rounds together prune: entries of channels or heads. Locked ones keep their
+            units and are pruned in the first round.
+        before: What the last round left; None before the first.
+        rounds: How many rounds there are.
+        done: How many were done.
+        schedule: How the ratio grows, one of `pruners.schedules`.
+
+    Raises:
+        UnsupportedError: An entry is neither channels nor heads: a plan cannot list other masks.
+        InputError: No rounds, or the criteria need data that the subject has not.
+    """
+    free = _free(plan)
+    known = {} if before is None else {entry.name: entry.indices for entry in before.entries}
+    masks = {str(entry.group): _mask(entry, known.get(entry.name)) for entry in free}
+    kept = {str(entry.group): _kept(entry, schedule, rounds, done) for entry in free}
+    _remove(prepared, plan, free, _targets(prepared, free), masks, kept)
+    return _with_masks(plan, free, masks)
+
+
+def _mask(entry: PlanEntry, indices: tuple[int, ...] | None) -> Tensor:
+    """Return what an entry has left, True = keep."""
+    mask = torch.ones(entry.total, dtype=torch.bool)
+    if indices is not None:
+        mask[:] = False
+        mask[list(indices)] = True
+    return mask
+
+
+def _free(plan: Plan) -> list[PlanEntry]:
+    """Return the entries whose units rounds choose."""
     free = [entry for entry in plan.entries if not entry.locked and entry.kept < entry.total]
     for entry in free:
         if not parse(entry.granularity).is_structured:
             raise UnsupportedError(
                 f"rounds choose channels and heads; {entry.layer} has {entry.granularity}"
             )
-    found = {
+    return free
+
+
+def _targets(prepared: PreparedSubject, free: list[PlanEntry]) -> dict[str, Target]:
+    return {
         target.name: target
         for granularity in {entry.granularity for entry in free}
         for target in targets(prepared, granularity)
     }
-    masks = {str(entry.group): torch.ones(entry.total, dtype=torch.bool) for entry in free}
-    for done in range(rounds):
-        found_scores = _scores(prepared, plan, free, found, masks)
-        for entry in free:
-            name = str(entry.group)
-            kept = _kept(entry, schedule, rounds, done)
-            removed = ~masks[name]
-            masks[name] = keep_mask(found_scores[name].cpu().masked_fill(removed, -torch.inf), kept)
-        if progress is not None:
-            progress(Progress(done + 1, rounds, "rounds"))
-    entries = tuple(
-        dataclasses.replace(entry, indices=kept_indices(masks[str(entry.group)]))
-        if entry in free
-        else entry
-        for entry in plan.entries
-    )
-    recipe = dataclasses.replace(plan.recipe or Recipe(), rounds=rounds)
-    return dataclasses.replace(plan, entries=entries, recipe=recipe)
+
+
+def _remove(
+    prepared: PreparedSubject,
+    plan: Plan,
+    free: list[PlanEntry],
+    found: Mapping[str, Target],
+    masks: dict[str, Tensor],
+    kept: Mapping[str, int],
+) -> None:
+    """Score what the masks leave, and leave the best of it."""
+    found_scores = _scores(prepared, plan, free, found, masks)
+    for name, count in kept.items():
+        present = found_scores[name].cpu().masked_fill(~masks[name], -torch.inf)
+        masks[name] = keep_mask(present, count)
+
+
+def _with_masks(plan: Plan, free: list[PlanEntry], masks: Mapping[str, Tensor]) -> Plan:
+    entries = []
+    for entry in plan.entries:
+        if entry in free:
+            mask = masks[str(entry.group)]
+            entry = dataclasses.replace(entry, kept=int(mask.sum()), indices=kept_indices(mask))
+        entries.append(entry)
+    return dataclasses.replace(plan, entries=tuple(entries))
 
 
 def kept_whole(prepared: PreparedSubject, plan: Plan) -> tuple[str, ...]:

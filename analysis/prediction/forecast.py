@@ -66,7 +66,11 @@ class Forecaster:
     def _learnt(self, measured: Iterable[MeasuredPlan]) -> dict[Hashable, tuple[Signs, float]]:
         found = {}
         for item in measured:
-            is_alike = self._covers(item.plan) and item.plan.repair == self._spec.repair
+            is_alike = (
+                self._covers(item.plan)
+                and item.plan.training is None
+                and item.plan.repair == self._spec.repair
+            )
             signs = self._signs(item.plan) if is_alike else None
             if signs is not None:
                 found[_content(item.plan)] = signs, self._scoring.drop(item.sums)

@@ -14,7 +14,7 @@ from .inventory import GroupRow, Inventory, LayerRow, MemberRow
 from .plan import Plan, PlanEntry, Recipe, SavedPlan
 from .probe import MeasuredPlan, Probe, ProbePart
 from .progress import OnProgress, Progress, counting
-from .record import Document, GroupOrLayer, Record
+from .record import NO_REPAIR, Document, GroupOrLayer, Record, Recovered
 from .run import (
     CANCELLED,
     DONE,
@@ -61,6 +61,7 @@ __all__ = [
     "MeasuredModel",
     "MeasuredPlan",
     "MemberRow",
+    "NO_REPAIR",
     "OnProgress",
     "Plan",
     "PlanEntry",
@@ -75,6 +76,7 @@ __all__ = [
     "RUNNING",
     "Recipe",
     "Record",
+    "Recovered",
     "RunRow",
     "STALE_SECONDS",
     "SavedPlan",

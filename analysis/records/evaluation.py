@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from analysis.records.answers import Answers
 from analysis.records.codec import Count, PositiveCount, Seconds, Share
 from analysis.records.plan import Plan
-from analysis.records.record import Document, Record
+from analysis.records.record import NO_REPAIR, Document, Record, Recovered
 from analysis.records.sums import Sums
 from analysis.sentences import plural
 
@@ -108,7 +108,7 @@ class ClassChange(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluation(Document):
+class Evaluation(Recovered, Document):
     """A plan, measured.
 
     Attributes:
@@ -125,6 +125,7 @@ class Evaluation(Document):
         largest_difference: Largest difference of their logits, relative to the largest logit.
         notes: What a reader must know.
         repair: How masked and removed were repaired; ``none`` if they were not.
+        trained: How they were trained, for a person; empty if they were not.
     """
 
     samples: Count
@@ -137,7 +138,8 @@ class Evaluation(Document):
     same_answers: Count | None = None
     largest_difference: float | None = None
     notes: tuple[str, ...] = ()
-    repair: str = "none"
+    repair: str = NO_REPAIR
+    trained: str = ""
 
     @property
     def params_left(self) -> float:

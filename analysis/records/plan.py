@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import json
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from analysis.records.codec import Count, PositiveCount, Share
-from analysis.records.record import Document, GroupOrLayer, Record
+from analysis.records.record import NO_REPAIR, Document, GroupOrLayer, Record, Recovered
 from analysis.records.subject import SubjectSpec
 from analysis.records.sweep import Granularity
 from pruners.errors import InputError
@@ -79,9 +82,16 @@ class Recipe(Record):
     runtime: str = "torch"
 
 
+# Of a training's name, what says which plan it is of.
+_PLAN_DIGITS = 12
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan(Document):
+class Plan(Recovered, Document):
     """A pruning configuration of one subject.
+
+    Trained weights belong to what is pruned, how, and after which repair: a plan that differs in
+    one of these from the one that was trained has no training, however it came about.
 
     Attributes:
         subject: What it applies to.
@@ -95,6 +105,9 @@ class Plan(Document):
         repair: How the pruned model is repaired without training, one of `analysis.repairs`: on the
             calibration samples that the subject's specification chooses by its seed, so that it can
             be done again.
+        training: Id of the trained weights that the workspace keeps; they take the place of the
+            repaired ones. None where nothing was trained.
+        trained: How, for a person: ``finetune, 3 epochs``.
         note: Free text.
     """
 
@@ -107,9 +120,46 @@ class Plan(Document):
     recipe: Recipe | None = None
     semantics: str = "removal"
     reduction: str = "mean"
-    repair: str = "none"
+    repair: str = NO_REPAIR
+    training: str | None = None
+    trained: str = ""
     note: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.training is None or not self.training.startswith(self._pruning()):
+            # Frozen to all others.
+            object.__setattr__(self, "training", None)
+            object.__setattr__(self, "trained", "")
+
+    def _pruning(self) -> str:
+        """Return a digest of what trained weights belong to."""
+        content = {
+            "fingerprint": self.fingerprint,
+            "entries": sorted(
+                (item.name, item.granularity, item.criterion, item.kept, item.indices or ())
+                for item in self.entries
+                if item.kept < item.total
+            ),
+            "repair": self.repair,
+            "semantics": self.semantics,
+            "reduction": self.reduction,
+        }
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:_PLAN_DIGITS]
+
+    def trained_as(self, weights: str, words: str) -> Plan:
+        """Return the plan with trained weights.
+
+        Args:
+            weights: Digest of their content, hexadecimal.
+            words: How they were trained, for a person.
+        """
+        training = (self._pruning() + weights)[:32]
+        return dataclasses.replace(self, training=training, trained=words)
+
+    def repaired_by(self, repair: str) -> Plan:
+        """Return the plan with a repair alone, whatever it was trained to."""
+        return dataclasses.replace(self, repair=repair, training=None, trained="")
 
     @classmethod
     def migrate(cls, data: dict[str, Any], version: int) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from pruners.errors import InputError
 
 VERSION = "schema_version"
 MAX_NAMES = 5
+NO_REPAIR = "none"
 
 
 class Record:
@@ -131,6 +132,34 @@ class GroupOrLayer:
     def name(self) -> str:
         """The group's id where there is one, else the layer's name."""
         return self.layer if self.group is None else self.group
+
+
+class Recovered:
+    """What says how a pruned model was repaired, or trained."""
+
+    __slots__ = ()
+    repair: str
+    trained: str
+
+    @property
+    def recovered_by(self) -> str:
+        """The training if there is one, else the repair: ``none``, ``lsq``, ``finetune, 3 epochs``.
+
+        For a column of a table, or behind "after".
+        """
+        return self.trained or self.repair
+
+    @property
+    def recovery_words(self) -> str:
+        """The same behind a model: not repaired, repaired by lsq, trained: finetune, 3 epochs."""
+        if self.trained:
+            return f"trained: {self.trained}"
+        return "not repaired" if self.repair == NO_REPAIR else f"repaired by {self.repair}"
+
+    @property
+    def is_recovered(self) -> bool:
+        """Whether anything was done about the loss."""
+        return bool(self.trained) or self.repair != NO_REPAIR
 
 
 def _plain(value: Any) -> Any:

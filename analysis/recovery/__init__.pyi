@@ -1,11 +1,13 @@
 from .kept import repair_key, repaired_plan
 from .outcome import RecoveryReport, report
 from .plan_repair import Recovery, Repairer, pruned_targets, recover_plan, recovered_model
+from .trained import keep_trained
 
 __all__ = [
     "Recovery",
     "RecoveryReport",
     "Repairer",
+    "keep_trained",
     "pruned_targets",
     "recover_plan",
     "recovered_model",

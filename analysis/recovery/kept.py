@@ -18,34 +18,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import safetensors
-import safetensors.torch
-import torch
 
-from analysis.edits import Edit, PreparedSubject, digest
-from analysis.files import atomic
+from analysis.edits import PreparedSubject, digest
 from analysis.plans import require_fit, resolve
-from analysis.records import OnProgress, Plan, Seconds, decode_json
+from analysis.records import OnProgress, Plan
+from analysis.recovery.files import read_recovery, tensor_bytes, write_recovery
 from analysis.recovery.plan_repair import Recovery, Repairer, pruned_targets
-from analysis.repairs import NO_REPAIR
-from pruners.reconstruction import LayerRepair
+from analysis.recovery.trained import trained_plan
+from pruners.errors import InputError
 
 # To be raised when a change of the program changes what a repair gives.
 VERSION = 1
 IN_MEMORY = 8
 # The tensors of larger models take longer to read than people wait for a repair.
 MAX_BYTES = 2**30
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Facts:
-    """What a file says beside its tensors; see `Recovery`."""
-
-    plan: str
-    kept: dict[str, tuple[int, ...]]
-    layers: tuple[tuple[str, float, float], ...]
-    skipped: dict[str, str]
-    method: str
-    seconds: Seconds
 
 
 @dataclass(eq=False)
@@ -80,7 +66,7 @@ class _Memory:
 def repaired_plan(
     prepared: PreparedSubject, plan: Plan, *, progress: OnProgress | None = None
 ) -> Recovery | None:
-    """Return a plan repaired as it says, made now only if it was not before.
+    """Return a plan trained or repaired as it says; repaired now only if it was not before.
 
     Args:
         prepared: The subject; its model is left as found.
@@ -91,15 +77,20 @@ def repaired_plan(
         None where the plan says that nothing is repaired, or prunes nothing.
 
     Raises:
+        InputError: The plan was trained, but its workspace has not got the weights.
         PruneScopeError: As `Repairer.repair`.
     """
-    if plan.repair == NO_REPAIR or not any(item.kept < item.total for item in plan.entries):
+    if not plan.is_recovered or not any(item.kept < item.total for item in plan.entries):
         return None
     plan = resolve(prepared, require_fit(prepared, plan))
     key = repair_key(prepared, plan)
     memory = prepared.once(_Memory, _Memory)
     with memory.turn(key):
-        found = memory.get(key) or _read(prepared, key)
+        found = memory.get(key)
+        if found is None and plan.training is not None:
+            found = trained_plan(prepared, plan)
+        elif found is None:
+            found = _read(prepared, key)
         if found is None:
             found = _repairer(prepared, plan.repair).repair(plan, progress=progress)
             _write(prepared, key, found)
@@ -114,7 +105,12 @@ def _repairer(prepared: PreparedSubject, method: str) -> Repairer:
 
 
 def repair_key(prepared: PreparedSubject, plan: Plan) -> str:
-    """Return what identifies a repaired plan by all that it depends on, as hexadecimal digits."""
+    """Return what identifies a repaired plan by all that it depends on, as hexadecimal digits.
+
+    Of a trained plan it is the id of the trained weights.
+    """
+    if plan.training is not None:
+        return plan.training
     subject = prepared.subject
     content = {
         "version": VERSION,
@@ -141,24 +137,10 @@ def _file(prepared: PreparedSubject, key: str) -> Path | None:
 def _write(prepared: PreparedSubject, key: str, recovery: Recovery) -> None:
     """Keep a repaired plan; a folder that cannot be written means that it is made again."""
     path = _file(prepared, key)
-    tensors = {
-        name: item.detach().cpu().contiguous() for name, item in recovery.edit.tensors.items()
-    }
-    if path is None or sum(item.nbytes for item in tensors.values()) > MAX_BYTES:
+    if path is None or tensor_bytes(recovery) > MAX_BYTES:
         return
-    facts = _Facts(
-        plan=recovery.plan.to_json(),
-        kept=dict(recovery.edit.kept),
-        layers=tuple((i.layer, i.error_before, i.error_after) for i in recovery.layers),
-        skipped=dict(recovery.skipped),
-        method=recovery.method,
-        seconds=recovery.seconds,
-    )
-    metadata = {"repair": json.dumps(dataclasses.asdict(facts))}
     with contextlib.suppress(OSError, safetensors.SafetensorError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic(path) as partial:
-            safetensors.torch.save_file(tensors, str(partial), metadata=metadata)
+        write_recovery(path, recovery)
 
 
 def _read(prepared: PreparedSubject, key: str) -> Recovery | None:
@@ -166,24 +148,7 @@ def _read(prepared: PreparedSubject, key: str) -> Recovery | None:
     path = _file(prepared, key)
     if path is None or not path.is_file():
         return None
-    device = prepared.subject.example.device
     try:
-        with safetensors.safe_open(str(path), framework="pt", device="cpu") as file:
-            facts = decode_json(_Facts, file.metadata()["repair"], name="its metadata")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        plan = Plan.from_json(facts.plan)
-    except (OSError, safetensors.SafetensorError, ValueError, KeyError, TypeError):
+        return read_recovery(path, prepared)
+    except InputError:
         return None
-    state = prepared.evaluator.state
-    if any(name not in state or item.shape != state[name].shape for name, item in tensors.items()):
-        return None
-    with torch.no_grad():
-        placed = {name: item.to(device) for name, item in tensors.items()}
-    return Recovery(
-        plan,
-        Edit(placed, facts.kept),
-        tuple(LayerRepair(*item) for item in facts.layers),
-        facts.skipped,
-        facts.method,
-        facts.seconds,
-    )

@@ -35,14 +35,15 @@ BATCHES_BYTES = 2**28
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recovery:
-    """A repaired plan.
+    """A repaired, or trained, plan.
 
     Attributes:
-        plan: The plan, with this repair; ``search`` lists other kept indices than were asked for.
+        plan: The plan, with this repair or training; ``search`` and training that moves masks list
+            other kept indices than were asked for.
         edit: All tensors that differ from the dense model, and what is removed physically.
         layers: Errors per layer.
         skipped: Layers left as they were, with reasons.
-        method: One of `plan_repairs`.
+        method: One of `plan_repairs`, or of `TRAINING_METHODS`.
         seconds: Wall time.
     """
 
@@ -113,7 +114,7 @@ class Repairer:
         dense = {**prepared.evaluator.state, **edit.tensors}
         tensors = {**edit.tensors, **student.full(repaired.edit, dense)}
         return Recovery(
-            dataclasses.replace(plan, repair=self._method),
+            plan.repaired_by(self._method),
             dataclasses.replace(edit, tensors=tensors),
             repaired.layers,
             repaired.skipped,

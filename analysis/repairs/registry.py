@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from analysis import repairs
+from analysis import records, repairs
 from analysis.repairs.method import PointRepair, RepairMethod
 from pruners.errors import UnknownNameError, UnsupportedError
 from pruners.registry import Registry
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from analysis.edits import PreparedSubject
     from analysis.repairs.points import PointRepairer
 
-NO_REPAIR = "none"
+NO_REPAIR = records.NO_REPAIR
 # What suits the model; see `analysis.repairs.usual_repair`.
 AUTO = "auto"
 REPAIRS = Registry(

@@ -92,7 +92,7 @@ def report_html(report: Report) -> str:
         left_out=len(found.classes) - len(shown),
         entries=[(item, plans.achieved(item)) for item in plans.pruned_entries(plan)],
         models=[_row(item, scoring) for item in _models(found)],
-        repair="" if plan.repair == NO_REPAIR else REPAIRS.get(plan.repair).help,
+        recovery=_recovery(plan),
         commands=_commands(report),
         plan_json=plans.to_json(plans.compact(plan)),
         styles=Markup(_colours(LIGHT)),
@@ -134,6 +134,19 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
             if value != usual[name]
         ]
         yield "Asked for", ", ".join(asked) or "what is usual"
+
+
+def _recovery(plan: Plan) -> str:
+    """Return what was done about the loss, a sentence."""
+    words = f"The pruned model is {plan.recovery_words}"
+    if plan.trained:
+        return f"{words}; on samples that are not evaluated."
+    if not plan.is_recovered:
+        return f"{words}."
+    return (
+        f"{words}: {REPAIRS.get(plan.repair).help}; without training, on "
+        f"{plan.subject.calibration_samples:,} calibration samples that are not evaluated."
+    )
 
 
 def _plain(value: object) -> str:

@@ -1,10 +1,23 @@
-"""``python -m analysis.shrinking JOB --workspace DIR`` works on one job of a workspace."""
+"""``python -m analysis.shrinking JOB --workspace DIR`` works on one job of a workspace.
+
+Killed at any moment, it loses at most the plan in flight: the same job started again goes on.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 
-from analysis.shrinking.run import main
+from analysis.jobs import Work, work
+from analysis.shrinking.jobs import MODULE, Jobs
+from analysis.shrinking.records import Job
+from analysis.shrinking.steps import iter_job
+
+
+def steps(job: Job, given: Work) -> Iterator[Job]:
+    """Work on a job."""
+    return iter_job(job, given.opener, given.store, cancel=given.cancel, roots=given.roots)
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(work(MODULE, Jobs, steps))

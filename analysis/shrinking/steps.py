@@ -13,6 +13,7 @@ from analysis.edits import PreparedSubject
 from analysis.measuring import Cancel
 from analysis.records import DONE, RUNNING, Plan, Progress, SubjectSpec
 from analysis.repairs import AUTO
+from analysis.retraining import Training, given_recipe, iter_rounds
 from analysis.search import SEARCHES, Aim, SearchUpdate
 from analysis.shrinking.records import ANSWER, Job, Order
 from analysis.store import Store
@@ -20,6 +21,8 @@ from pruners.errors import CancelledError, InputError
 
 Opener = Callable[[SubjectSpec], PreparedSubject]
 LATENCY_SECONDS = 2.0
+# Checkpoints of the training of an answer, in the workspace.
+TRAINING = "searches/training"
 # About what comes after the search takes.
 AFTER_SECONDS = 8.0
 
@@ -34,7 +37,12 @@ def opened(spec: SubjectSpec, opener: Opener) -> PreparedSubject:
 
 
 def iter_job(
-    job: Job, opener: Opener, store: Store, *, cancel: Cancel = lambda: False
+    job: Job,
+    opener: Opener,
+    store: Store,
+    *,
+    cancel: Cancel = lambda: False,
+    roots: tuple[Path, ...] | None = None,
 ) -> Iterator[Job]:
     """Work on a job, and yield it whenever there is something new to tell.
 
@@ -43,6 +51,7 @@ def iter_job(
         opener: Loads a subject.
         store: The workspace: searches are kept in it, and what they find.
         cancel: Asked between plans; what was found until then is the result.
+        roots: Folders below which training data may lie; None allows everything.
 
     Raises:
         PruneScopeError: The subject cannot be used, or the goal cannot be met.
@@ -58,7 +67,7 @@ def iter_job(
     aim = _aim(order, start)
     folder = store.workspace / SEARCHES
     if order.kind == ANSWER:
-        yield from _answer(job, prepared, start, aim, folder, store, cancel)
+        yield from _answer(job, prepared, start, aim, folder, store, cancel, roots)
     else:
         yield from _trade_off(job, prepared, start, aim, folder, store, cancel)
 
@@ -87,6 +96,7 @@ def _answer(
     folder: Path,
     store: Store,
     cancel: Cancel,
+    roots: tuple[Path, ...] | None,
 ) -> Iterator[Job]:
     last: SearchUpdate | None = None
     clock = _Clock(job.order.seconds)
@@ -98,15 +108,52 @@ def _answer(
             raise CancelledError("stopped before a plan was found")
         raise InputError("no plan was found that keeps to all of it; ask for less")
     stopped = cancel() and not last.state.finished
+    job, plan = dataclasses.replace(job, stopped=stopped), plans.resolve(prepared, last.plan)
+    if job.order.recover and not stopped:
+        for told, trained in _trained(job, prepared, plan, store, cancel, roots):
+            job, plan = told, trained or plan
+            yield job
+    yield from _evaluated(job, prepared, plan, store)
+
+
+def _trained(
+    job: Job,
+    prepared: PreparedSubject,
+    plan: Plan,
+    store: Store,
+    cancel: Cancel,
+    roots: tuple[Path, ...] | None,
+) -> Iterator[tuple[Job, Plan | None]]:
+    """Train what was found; stopped, the answer is what was found before."""
+    asked = Training(
+        plan=plan,
+        recipe=given_recipe({"preset": job.order.recover}),
+        seed=plan.subject.seed,
+        folder=store.workspace / TRAINING / job.job_id,
+        roots=roots,
+    )
+    try:
+        for update in iter_rounds(prepared, asked, cancel=cancel):
+            point = update.training
+            told = dataclasses.replace(
+                job,
+                stage="Training",
+                progress=Progress(point.step, point.steps or None, "steps"),
+                eta_seconds=point.eta_seconds + AFTER_SECONDS if point.steps else None,
+            )
+            yield told, update.plan
+    except CancelledError:
+        yield dataclasses.replace(job, stopped=True), None
+
+
+def _evaluated(job: Job, prepared: PreparedSubject, plan: Plan, store: Store) -> Iterator[Job]:
     job = dataclasses.replace(
         job,
         stage=f"Evaluating on {_count(prepared)} untouched samples",
-        stopped=stopped,
         progress=Progress(0, None, "samples"),
         eta_seconds=None,
     )
     yield job
-    plan = plans.resolve(prepared, last.plan)
     found = evaluation.evaluate_plan(
         prepared,
         plan,
@@ -144,7 +191,7 @@ def _trade_off(
         if update.search is None:
             point, done = update.points[-1], done + 1
             identity, sums = prepared.identity, point.sums
-            store.measurements.add(point.plan, identity, sums, repair=point.plan.repair)
+            store.measurements.add(point.plan, identity, sums, recovered=True)
             kept += (store.plans.save(point.plan),)
         told = job if update.search is None else _told(job, update.search)
         job = dataclasses.replace(

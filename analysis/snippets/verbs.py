@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.records import SubjectSpec, SweepSpec
-from analysis.repairs import NO_REPAIR
+from analysis.records import Plan, SubjectSpec, SweepSpec
 from analysis.snippets.commands import command, command_of
 from analysis.snippets.source import source_of, store_of
 
@@ -104,7 +103,7 @@ def take_plan(plan_id: str, workspace: Path | None) -> Snippet:
     )
 
 
-def evaluate_plan(plan_id: str, repair: str, workspace: Path | None) -> Snippet:
+def evaluate_plan(plan_id: str, plan: Plan, workspace: Path | None) -> Snippet:
     """Measure a saved plan beside the dense model."""
     words = ["evaluate", "--plan", PLAN_FILE]
     return Snippet(
@@ -114,17 +113,17 @@ def evaluate_plan(plan_id: str, repair: str, workspace: Path | None) -> Snippet:
                 *_LOADED,
                 *_STORED,
                 "from analysis.evaluation import evaluate_plan",
-                *_repair_import(repair),
+                *_repair_import(plan),
             ],
             *_plan(plan_id, workspace),
-            *_recovery(repair),
-            f"found = evaluate_plan(prepared, plan{_recovered(repair)})",
+            *_recovery(plan),
+            f"found = evaluate_plan(prepared, plan{_recovered(plan)})",
             "print(found.dense.accuracy, found.removed.accuracy, found.removed.params)",
         ),
     )
 
 
-def export_plan(plan_id: str, format_name: str, repair: str, workspace: Path | None) -> Snippet:
+def export_plan(plan_id: str, format_name: str, plan: Plan, workspace: Path | None) -> Snippet:
     """Write a saved plan, or the smaller model, as files."""
     words = ["export", "--plan", PLAN_FILE, "--format", format_name]
     words += ["--out", EXPORTED]
@@ -135,14 +134,14 @@ def export_plan(plan_id: str, format_name: str, repair: str, workspace: Path | N
                 *_LOADED,
                 *_STORED,
                 "from analysis.interop import ExportRequest, export",
-                *_repair_import(repair),
+                *_repair_import(plan),
             ],
             *_plan(plan_id, workspace),
             "points = store.points.table(plan.run) if plan.run else None",
-            *_recovery(repair),
+            *_recovery(plan),
             "request = ExportRequest(",
             f"    prepared=prepared, plan=plan, points=points, directory=Path({EXPORTED!r})"
-            f"{_recovered(repair)}",
+            f"{_recovered(plan)}",
             ")",
             f"print(export({format_name!r}, request).files)",
         ),
@@ -196,13 +195,15 @@ def _plan(plan_id: str, workspace: Path | None) -> tuple[str, ...]:
     )
 
 
-def _repair_import(repair: str) -> list[str]:
-    return [] if repair == NO_REPAIR else ["from analysis.recovery import repaired_plan"]
+def _repair_import(plan: Plan) -> list[str]:
+    return ["from analysis.recovery import repaired_plan"] if plan.is_recovered else []
 
 
-def _recovery(repair: str) -> list[str]:
-    return [] if repair == NO_REPAIR else ["recovery = repaired_plan(prepared, plan)"]
+def _recovery(plan: Plan) -> list[str]:
+    # Trained weights are in the workspace, which a repair only makes faster.
+    place = ["prepared.use_cache(store.statistics_folder)"] if plan.training else []
+    return [*place, "recovery = repaired_plan(prepared, plan)"] if plan.is_recovered else []
 
 
-def _recovered(repair: str) -> str:
-    return "" if repair == NO_REPAIR else ", recovery=recovery"
+def _recovered(plan: Plan) -> str:
+    return ", recovery=recovery" if plan.is_recovered else ""

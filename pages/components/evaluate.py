@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -33,7 +31,7 @@ def draw(current: Session, plan: Plan) -> None:
         is_new = last is None or not last.is_current
         repair.choose(subject, plan, width=380)
         if (plan_id := url_state.value("plan")) is not None:
-            code.offer(snippets.evaluate_plan(plan_id, plan.repair, session.named_workspace()))
+            code.offer(snippets.evaluate_plan(plan_id, plan, session.named_workspace()))
         sent = st.button(
             "Evaluate the plan" if is_new else "Evaluate again",
             type="primary" if is_new else "secondary",
@@ -64,8 +62,8 @@ def draw(current: Session, plan: Plan) -> None:
             "The files of the subject have changed since this evaluation; the numbers are those of "
             "the old ones."
         )
-    elif dataclasses.replace(last.plan, repair=plan.repair) == plan and is_new:
-        ribbon(f"These numbers are those with repair {last.evaluation.repair}.")
+    elif is_new and last.plan.repaired_by(NO_REPAIR) == plan.repaired_by(NO_REPAIR):
+        ribbon(f"These numbers are of the model {last.evaluation.recovery_words}.")
     elif is_new:
         ribbon("The plan has changed since this evaluation; the numbers are those of the old one.")
     _report(last.evaluation, scoring_of(last.plan.subject.task))
@@ -101,7 +99,7 @@ def _advance(bar: DeltaGenerator, now: Progress) -> None:
 def _report(found: Evaluation, scoring: Scoring) -> None:
     dense, removed, words = found.dense, found.removed, scoring.words
     word = capital(words.label) if found.labelled else "Same answer as dense"
-    word += "" if found.repair == NO_REPAIR else f" after {found.repair}"
+    word += f" after {found.recovered_by}" if found.is_recovered else ""
     with st.grid(4, min_column_width=200):
         st.metric(
             word,
@@ -251,7 +249,7 @@ def _record(current: Session, plan: Plan, found: Evaluation) -> dict[str, object
     }
     if current.run is not None and not current.is_stale:
         foreseen = session.forecaster(current.run).predict(plan)
-        is_of = foreseen is not None and foreseen.repair == found.repair
+        is_of = foreseen is not None and foreseen.repair == found.recovered_by
         if foreseen is not None and is_of and not foreseen.unmeasured:
             row |= {
                 "predicted": foreseen.drop,

@@ -15,7 +15,6 @@ from analysis.interop import Exported, ExportRequest, RoundTrip
 from analysis.plans import to_json
 from analysis.records import Evaluation, Plan
 from analysis.recovery import Recovery, repaired_plan
-from analysis.repairs import NO_REPAIR
 from analysis.snippets import export_plan
 from pages.components import report
 from pages.components.state import Session, evaluations, session, tolerance, url_state
@@ -91,7 +90,7 @@ def draw(current: Session, plan: Plan) -> None:
             ribbon("The plan, its repair or the subject has changed since; build the files again.")
         _files(built[name], name)
     if (plan_id := url_state.value("plan")) is not None:
-        code.offer(export_plan(plan_id, name, request.repair, session.named_workspace()))
+        code.offer(export_plan(plan_id, name, plan, session.named_workspace()))
 
 
 def _request(current: Session, plan: Plan, directory: Path) -> ExportRequest:
@@ -114,10 +113,11 @@ def _request(current: Session, plan: Plan, directory: Path) -> ExportRequest:
 
 
 def _recovery(subject: LoadedSubject, plan: Plan) -> Recovery | None:
-    """Return the plan repaired as it says: what Plan and Evaluate measure is what is exported."""
-    if plan.repair == NO_REPAIR:
+    """Return the plan recovered as it says: what Plan and Evaluate measure is what is exported."""
+    if not plan.is_recovered:
         return None
-    with st.spinner(f"Repairing by {plan.repair}", show_time=True):
+    what = "Reading the trained weights" if plan.trained else f"Repairing by {plan.repair}"
+    with st.spinner(what, show_time=True):
         return repaired_plan(subject.prepared, plan)
 
 
@@ -129,16 +129,15 @@ def _measured(plan: Plan) -> Evaluation | None:
 
 def _model(request: ExportRequest) -> Hashable:
     """Return what tells the exported model from others: subject, plan and repair."""
-    return request.prepared.identity, to_json(request.plan), request.repair
+    return request.prepared.identity, to_json(request.plan), request.recovery_words
 
 
 def _evaluation_hint(current: Session, plan: Plan) -> None:
     found = _measured(plan)
     if found is not None:
         removed, words = found.removed, tolerance.words_of(plan.subject.task)
-        repair = "without repair" if found.repair == NO_REPAIR else f"repaired by {found.repair}"
         st.markdown(
-            f":green[:material/check_circle:] Evaluated {repair}: "
+            f":green[:material/check_circle:] Evaluated {found.recovery_words}: "
             f"**{formatting.score(removed.accuracy, words)}** on "
             f"{formatting.plural(found.samples, 'sample')}, "
             f"{formatting.si(removed.params)} parameters, "
@@ -151,7 +150,7 @@ def _evaluation_hint(current: Session, plan: Plan) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(
             ":orange[:material/warning:] This plan was not evaluated yet; its weights are exported "
-            + ("without repair." if plan.repair == NO_REPAIR else f"repaired by {plan.repair}.")
+            f"{plan.recovery_words}."
         )
         if st.button("Evaluate first", key="export_evaluate", icon=":material/fact_check:"):
             go("Evaluate")

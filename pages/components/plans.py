@@ -80,7 +80,7 @@ def _row(current: Session, item: SavedPlan) -> dict[str, object]:
         "plan": item.plan_id,
         "name": item.name,
         "strategy": plan.strategy,
-        "repair": plan.repair,
+        "repair": plan.recovered_by,
         "macs": formatting.percent(macs, digits=1),
         "params": formatting.percent(params, digits=1),
         "measured": measured,
@@ -293,7 +293,7 @@ def _score_card(label: str, side: PlanSide, words: Words) -> None:
         formatting.score(side.accuracy, words),
         **formatting.drop_card(side.drop, words),
         delta_description=f"({formatting.drop_range(side.drop_low, side.drop_high, words)})",
-        help=f"{capital(words.label)} with repair {side.repair}; 95 % interval "
+        help=f"{capital(words.label)} {side.recovery_words}; 95 % interval "
         f"{formatting.score_range(side.low, side.high, words)}. The drop is against dense.",
         border=True,
         height="stretch",

@@ -14,7 +14,6 @@ from analysis.evaluation import LoadedSubject
 from analysis.measuring import compare_latency
 from analysis.plans import pruned_entries, removed_model
 from analysis.records import MeasuredPlan
-from analysis.repairs import NO_REPAIR
 from analysis.search import LEVELS
 from analysis.sentences import capital
 from analysis.shrinking import TRADE_OFF, Order
@@ -121,7 +120,7 @@ def _table(subject: LoadedSubject, found: dict[str, MeasuredPlan]) -> pd.DataFra
             {
                 "plan": name,
                 "name": f"{name} {item.plan.strategy}",
-                "repair": item.plan.repair,
+                "recovery": item.plan.recovery_words,
                 "searched": item.plan.strategy == SEARCHED,
                 "macs": macs / max(all_macs, 1),
                 "params": params / max(all_params, 1),
@@ -212,9 +211,8 @@ def _slider(
         else:
             name = names[0]
         row, words = rows.loc[name], task.words
-        repair = "not repaired" if row["repair"] == NO_REPAIR else f"repaired by {row['repair']}"
         st.metric(
-            f"{capital(words.label)}, {repair}",
+            f"{capital(words.label)}, {row['recovery']}",
             formatting.score(row["score"], words),
             **formatting.drop_card(row["drop"], words),
             delta_description="("

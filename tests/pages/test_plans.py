@@ -67,7 +67,7 @@ def test_an_evaluation_is_there_after_a_restart_and_in_another_browser(
     assert_no_bug(again)
     assert metric(again, "Accuracy after lsq") == shown
     again.selectbox(key="plan_repair").select("none").run()
-    assert "These numbers are those with repair lsq" in text_of(again)
+    assert "These numbers are of the model repaired by lsq" in text_of(again)
     again.button(key="evaluate_start").click().run()
     assert_no_bug(again)
     assert "All evaluated plans of this subject" in text_of(again)

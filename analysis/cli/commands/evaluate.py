@@ -114,15 +114,15 @@ def for_machines(found: Evaluation) -> dict[str, Any]:
 
 
 def repaired(prepared: PreparedSubject, plan: Plan) -> Recovery | None:
-    """Return a plan repaired as it says, under a progress bar; None for ``none``."""
-    if plan.repair == NO_REPAIR:
+    """Return a plan repaired or trained as it says, under a progress bar; None for neither."""
+    if not plan.is_recovered:
         return None
     with measuring("repairing") as show:
         return recovery.repaired_plan(prepared, plan, progress=show)
 
 
 def with_repair(plan: Plan, asked: str | None) -> Plan:
-    """Return a plan with the repair that the option names; its own without.
+    """Return a plan with the repair that the option names, untrained; its own without.
 
     Raises:
         UnknownNameError: No such repair.
@@ -130,7 +130,7 @@ def with_repair(plan: Plan, asked: str | None) -> Plan:
     if asked is None:
         return plan
     check_repair(asked, known=(NO_REPAIR, *plan_repairs()))
-    return dataclasses.replace(plan, repair=asked)
+    return plan.repaired_by(asked)
 
 
 def evaluated(

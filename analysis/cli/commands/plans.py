@@ -50,7 +50,7 @@ def list_plans(workspace: Workspace = None, as_json: Json = False) -> None:
         [
             (
                 *(row[name] for name in ("plan_id", "name", "model", "pruned", "strategy")),
-                row["repair"],
+                row["trained"] or row["repair"],
                 _share(row["macs_left"]),
                 _share(row["params_left"]),
                 *_measured(row),
@@ -149,7 +149,8 @@ def _print(store: Store, saved: SavedPlan) -> None:
         [
             ("name", saved.name),
             ("note", saved.note),
-            *((name, row[name]) for name in ("model", "data", "run", "strategy", "repair")),
+            *((name, row[name]) for name in ("model", "data", "run", "strategy")),
+            ("recovery", saved.plan.recovery_words),
             ("MACs left", _share(row["macs_left"])),
             ("parameters left", _share(row["params_left"])),
             ("measured", score),
@@ -181,6 +182,8 @@ def _summary(store: Store, saved: SavedPlan) -> dict[str, Any]:
         "pruned": len(files.pruned_entries(plan)),
         "strategy": plan.strategy,
         "repair": plan.repair,
+        "training": plan.training,
+        "trained": plan.trained,
         "macs_left": saved.macs_left,
         "params_left": saved.params_left,
         "created": saved.created,
@@ -240,7 +243,7 @@ def _print_comparison(names: tuple[str, str], found: PlanComparison, words: Word
                 drop_text(words, side.drop, side.drop_low, side.drop_high),
                 f"{side.params:,}",
                 f"{side.macs:,}",
-                side.repair,
+                side.recovered_by,
             )
             for letter, name, side in zip("AB", names, (found.one, found.other), strict=True)
         ],

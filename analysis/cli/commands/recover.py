@@ -1,15 +1,16 @@
-"""``prunescope recover``: repair a plan's model without training, and measure what that gains."""
+"""``prunescope recover``: get accuracy of a plan back, by a repair or by training."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from analysis import interop, recovery
-from analysis.cli.commands.evaluate import PlanFile, repaired
+from analysis import interop, recovery, retraining, tasks
+from analysis.cli.commands.evaluate import print_evaluation, repaired
 from analysis.cli.options import (
     CalibrationData,
     CalibrationSamples,
@@ -17,6 +18,7 @@ from analysis.cli.options import (
     Workspace,
     calibrated,
     check_folder,
+    open_store,
     plan_of_file,
     prepare_subject,
 )
@@ -30,26 +32,51 @@ from analysis.cli.output import (
     say_notes,
     score_columns,
 )
-from analysis.repairs import NO_REPAIR, REPAIRS, check_repair, plan_repairs
-from pruners.errors import InputError
+from analysis.cli.training import order_of, result_of, say_result, trained
+from analysis.records import Evaluation
+from analysis.recovery.training import TRAINING_METHODS
+from analysis.repairs import NO_REPAIR, REPAIRS, plan_repairs
+from pruners.errors import InputError, UnknownNameError
 from pruners.registry import described
 
 if TYPE_CHECKING:
+    from analysis.edits import PreparedSubject
+    from analysis.records import Plan, SubjectSpec
     from analysis.recovery import RecoveryReport
     from analysis.tasks import Words
 
 USUAL = "lsq"
 
 
+def _method_help() -> str:
+    return (
+        f"A repair without training: {described(map(REPAIRS.get, plan_repairs()))}. Or training: "
+        f"{described(TRAINING_METHODS)}.  [default: the plan's repair, {USUAL} where it has none; "
+        "finetune with any option of training]"
+    )
+
+
 def recover(
-    plan: PlanFile,
-    method: Annotated[
-        str | None,
+    given: Mapping[str, Any],
+    plan: Annotated[
+        Path | None, typer.Option(help="Plan file; not with --resume.", metavar="FILE")
+    ] = None,
+    method: Annotated[str | None, typer.Option(help=_method_help(), metavar="NAME")] = None,
+    seeds: Annotated[
+        int, typer.Option(help="Train so many times, and tell the mean.", metavar="N", min=1)
+    ] = 1,
+    rounds: Annotated[
+        int,
         typer.Option(
-            help=f"{described(map(REPAIRS.get, plan_repairs()))}.  "
-            f"[default: that of the plan; {USUAL} where it has none]",
-            metavar="NAME",
+            help="Prune and train by turns: a part of the channels a round, scored anew on what "
+            "was trained; each round takes the recipe's time.",
+            metavar="N",
+            min=1,
         ),
+    ] = 1,
+    resume: Annotated[
+        str | None,
+        typer.Option(help="Go on with a training: its id, or last.", metavar="JOB"),
     ] = None,
     samples: Annotated[
         int | None,
@@ -64,19 +91,28 @@ def recover(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Write the repaired model here: model.safetensors and a script that rebuilds it.",
+            help="Write the recovered model here: model.safetensors and a script that rebuilds it.",
             metavar="DIR",
         ),
     ] = None,
     workspace: Workspace = None,
     as_json: Json = False,
-) -> None:
-    """Repair a pruned model without training: dense, pruned and recovered side by side."""
+) -> int:
+    """Get accuracy back: by a repair, or by training the pruned model."""
+    if out is not None:
+        check_folder(out)
+    if resume is not None:
+        if plan is not None or method is not None or retraining.is_given(given):
+            raise InputError("--resume goes on with a training as it was ordered: no other options")
+        return _train(order_of(resume, workspace), out, workspace, as_json=as_json)
+    if plan is None:
+        raise InputError("recover needs a plan (--plan FILE), or a training (--resume JOB)")
     chosen = plan_of_file(plan)
-    if method is None:
-        method = USUAL if chosen.repair == NO_REPAIR else chosen.repair
-    check_repair(method, known=plan_repairs())
-    chosen = dataclasses.replace(chosen, repair=method)
+    trains = _trains(given, method)
+    if not trains:
+        if seeds > 1 or rounds > 1:
+            raise InputError("--seeds and --rounds are of training, such as --method finetune")
+        chosen = chosen.repaired_by(_repair_of(chosen, method))
     subject = chosen.subject
     if samples is not None:
         subject = dataclasses.replace(subject, samples=samples)
@@ -85,21 +121,105 @@ def recover(
     )
     if device is not None:
         subject = dataclasses.replace(subject, device=device)
-    if out is not None:
-        check_folder(out)
+    if trains:
+        order = retraining.Order(
+            subject=subject,
+            plan=chosen,
+            recipe=retraining.given_recipe(given, method),
+            seeds=tuple(range(subject.seed, subject.seed + seeds)),
+            rounds=rounds,
+        )
+        return _train(order, out, workspace, as_json=as_json)
+    _repair(chosen, subject, out, workspace, as_json=as_json)
+    return 0
+
+
+def _trains(given: Mapping[str, Any], method: str | None) -> bool:
+    """Return whether training is asked for.
+
+    Raises:
+        InputError: It is asked for, but the method is a repair.
+        UnknownNameError: The method is neither.
+    """
+    if method is None or method in TRAINING_METHODS:
+        return method is not None or retraining.is_given(given)
+    if method not in plan_repairs():
+        known = (*plan_repairs(), *TRAINING_METHODS.names())
+        raise UnknownNameError("recovery method", method, known)
+    if retraining.is_given(given):
+        raise InputError(
+            f"{method} repairs without training, but an option of training is given; choose one of "
+            f"{', '.join(TRAINING_METHODS.names())}"
+        )
+    return False
+
+
+def _repair_of(plan: Plan, method: str | None) -> str:
+    if method is not None:
+        return method
+    return USUAL if plan.repair == NO_REPAIR else plan.repair
+
+
+def _repair(
+    plan: Plan, subject: SubjectSpec, out: Path | None, workspace: Path | None, *, as_json: bool
+) -> None:
     prepared = prepare_subject(subject, workspace)
-    if subject.calibration_samples != chosen.subject.calibration_samples:
+    if subject.calibration_samples != plan.subject.calibration_samples:
         say_notes(prepared.subject.notes)
-    recovered = repaired(prepared, chosen)
+    recovered = repaired(prepared, plan)
     if recovered is None:
         raise InputError("the plan prunes nothing, so there is nothing to recover")
-    found = recovery.report(prepared, chosen, recovered)
+    found = recovery.report(prepared, plan, recovered)
     if out is not None:
         interop.write_recovered(prepared, recovered, out)
     if as_json:
         print_json({**found.to_dict(), "out": None if out is None else str(out)})
         return
     _print(found, out, prepared.subject.task.words)
+
+
+def _train(
+    order: retraining.Order, out: Path | None, workspace: Path | None, *, as_json: bool
+) -> int:
+    opened: list[PreparedSubject] = []
+
+    def opener(spec: SubjectSpec) -> PreparedSubject:
+        opened.append(prepare_subject(spec, workspace))
+        say_notes(opened[-1].subject.notes)
+        return opened[-1]
+
+    words = tasks.scoring_of(order.subject.task).words
+    job = trained(order, opener, words=words, workspace=workspace)
+    prepared, plan = opened[-1], open_store(workspace).plans.get(job.plan_ids[0])
+    if out is not None:
+        recovered = recovery.repaired_plan(prepared, plan)
+        assert recovered is not None
+        interop.write_recovered(prepared, recovered, out)
+    if as_json:
+        print_json({**result_of(job), "out": None if out is None else str(out)})
+        return 0
+    assert job.evaluation is not None
+    print_table(
+        f"From dense to {plan.recovery_words}",
+        ("", words.label),
+        [
+            (name, words.score(score))
+            for name, score in (
+                ("dense", job.dense),
+                ("pruned", job.pruned),
+                (order.plan.recovery_words, job.repaired),
+            )
+            if score is not None
+        ],
+        right=words.label,
+    )
+    print_evaluation("Trained model", Evaluation.from_dict(job.evaluation), words)
+    say_result(job, words)
+    seconds = sum(item.seconds for item in job.results)
+    say(f"Trained in {duration(seconds)}; the plan is {job.plan_ids[0]} of the workspace.")
+    if out is not None:
+        say(f"The trained model is in {out}.")
+    return 0
 
 
 def _print(found: RecoveryReport, out: Path | None, words: Words) -> None:

@@ -13,13 +13,23 @@ import typer
 from analysis import allocation, interop, plans, repairs, search, shrinking, sweeps
 from analysis.allocation import PLAN_OPTIONS, PlanOption
 from analysis.cli.commands.evaluate import evaluated, keep, print_evaluation, repaired
-from analysis.cli.options import Json, Workspace, calibrated, check_folder, prepare_subject
+from analysis.cli.options import (
+    Json,
+    Workspace,
+    calibrated,
+    check_folder,
+    open_store,
+    prepare_subject,
+)
 from analysis.cli.output import duration, print_json, say, say_notes
 from analysis.cli.searching import aim_of, searched
+from analysis.cli.training import trained
 from analysis.records import Recipe
 from analysis.repairs import NO_REPAIR, REPAIRS
+from analysis.retraining import PRESETS, Order, given_recipe
 from analysis.sweeps import OPTIONS, Option
 from pruners.errors import InputError
+from pruners.registry import described
 
 if TYPE_CHECKING:
     from analysis.edits import PreparedSubject
@@ -49,11 +59,20 @@ def shrink(
     export: Annotated[
         Path | None, typer.Option(help="Folder for the smaller model.", metavar="DIR")
     ] = None,
+    recover: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Train what was found, and answer with that. {described(PRESETS)}.",
+            metavar="PRESET",
+        ),
+    ] = None,
     workspace: Workspace = None,
     as_json: Json = False,
 ) -> int:
     """Find the smallest model that holds a drop, or the best one of a size."""
     began = time.perf_counter()
+    if recover is not None:
+        PRESETS.get(recover)
     if export is not None:
         check_folder(export)
     recipe = _recipe(given, max_drop)
@@ -64,6 +83,9 @@ def shrink(
     start = _start(prepared, spec, given)
     aim = aim_of(given, recipe, spec.criteria)
     plan = searched(prepared, start, aim, workspace=workspace)
+    training: dict[str, Any] = {}
+    if recover is not None:
+        plan, training = _trained(prepared, plan, recover, workspace)
     recovery = repaired(prepared, plan)
     found = evaluated(prepared, plan, recovery, latency_seconds=0.0)
     keep(prepared, plan, found, workspace)
@@ -83,7 +105,7 @@ def shrink(
         )
     seconds = time.perf_counter() - began
     if as_json:
-        print_json(_result(plan, found, seconds))
+        print_json({**_result(plan, found, seconds), **training})
         return 0
     words = prepared.subject.task.words
     print_evaluation("Smaller model", found, words)
@@ -97,6 +119,32 @@ def shrink(
             say(f"{what} written to {path}")
     say(f"Done in {duration(seconds)}.")
     return 0
+
+
+def _trained(
+    prepared: PreparedSubject, plan: Plan, preset: str, workspace: Path | None
+) -> tuple[Plan, dict[str, Any]]:
+    """Return a plan trained by a preset, and what that took."""
+    order = Order(
+        subject=prepared.subject.spec,
+        plan=plan,
+        recipe=given_recipe({"preset": preset}),
+        seeds=(plan.subject.seed,),
+    )
+    job = trained(
+        order, lambda spec: prepared, words=prepared.subject.task.words, workspace=workspace
+    )
+    plan, done = open_store(workspace).plans.get(job.plan_ids[0]), job.results[0]
+    about = {
+        "id": plan.training,
+        "trained": plan.trained,
+        "preset": preset,
+        "repaired_accuracy": job.repaired,
+        "epochs": done.epochs,
+        "seconds": done.seconds,
+        "plan_id": done.plan_id,
+    }
+    return plan, {"training": about}
 
 
 def _recipe(given: Mapping[str, Any], max_drop: float | None) -> Recipe:

@@ -55,6 +55,7 @@ def _card(request: ExportRequest, *, params: int, is_scripted: bool) -> dict[str
         "class_names": list(subject.class_names),
         "params": params,
         "repair": request.repair,
+        "trained": request.trained,
         "weights": WEIGHTS,
         "weights_sha256": sha256(request.directory / WEIGHTS),
         "script": SCRIPT if is_scripted else None,
@@ -92,7 +93,8 @@ def model_notes(request: ExportRequest) -> tuple[str, ...]:
         )
     if request.recovery is not None:
         count = len(request.prepared.subject.calibration or ())
-        notes.append(f"the weights are repaired by {request.repair} on {count} calibration samples")
+        on = "" if request.trained else f" on {count} calibration samples"
+        notes.append(f"the weights are {request.recovery_words}{on}")
         skipped = request.recovery.skipped.items()
         notes += [f"{name} was not repaired: {reason}" for name, reason in skipped]
     return tuple(notes)

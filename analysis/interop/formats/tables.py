@@ -33,6 +33,7 @@ def final_plan(request: ExportRequest) -> Plan:
         **plan.extra,
         "measured": {
             "repair": request.repair,
+            "trained": request.trained,
             "samples": request.evaluation.samples,
             **task.facts(measured.sums),
             "params": measured.params,

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import time
 
-from analysis.records import Identity, MeasuredPlan, Plan, Sums
+from analysis.records import NO_REPAIR, Identity, MeasuredPlan, Plan, Sums
 from analysis.store.connection import Database
 from analysis.store.contents.plan_content import content_of
 from analysis.store.rows import SUM_COLUMNS, SUM_LIST, placeholders, sum_values, sums_of
 from pruners.errors import InputError
 
-NO_REPAIR = "none"
 # The newest ones of a subject that are read: more of them tell hardly more.
 MAX_READ = 200
 
@@ -27,16 +25,17 @@ class MeasurementStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, plan: Plan, identity: Identity, sums: Sums, *, repair: str = NO_REPAIR) -> None:
+    def add(self, plan: Plan, identity: Identity, sums: Sums, *, recovered: bool = False) -> None:
         """Note what a plan's model showed on the whole evaluation set.
 
         Args:
             plan: The plan.
             identity: Of the subject.
             sums: Of the pruned model.
-            repair: How it was repaired, whatever repair the plan asks for.
+            recovered: Whether the model was repaired, or trained, as the plan says; else it was
+                pruned and left so.
         """
-        plan = dataclasses.replace(plan, repair=repair)
+        plan = plan if recovered else plan.repaired_by(NO_REPAIR)
         columns = ("fingerprint", "data_fingerprint", "program", "content", "plan", "changed")
         values = (identity.weights, identity.data, identity.program, content_of(plan))
         with self._database.write() as db:

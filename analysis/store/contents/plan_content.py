@@ -11,7 +11,7 @@ from analysis.records import Plan
 def content_of(plan: Plan) -> str:
     """Return the digest of all that the model of a plan depends on, weights aside."""
     subject = plan.subject
-    content = {
+    content: dict[str, object] = {
         "entries": sorted(
             (item.name, item.granularity, item.criterion, item.kept, item.indices or ())
             for item in plan.entries
@@ -22,4 +22,6 @@ def content_of(plan: Plan) -> str:
         "semantics": plan.semantics,
         "reduction": plan.reduction,
     }
+    if plan.training is not None:
+        content["training"] = plan.training
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import streamlit as st
 
 from analysis.records import Evaluation
-from analysis.repairs import NO_REPAIR
 from analysis.sentences import capital
 from analysis.shrinking import Job, missed_drop
 from analysis.tasks import Words
@@ -27,7 +26,8 @@ def draw(current: Session, job: Job, *, again: Callable[[], None]) -> None:
     found = Evaluation.from_dict(job.evaluation)
     words = tolerance.words_of(job.order.subject.task)
     title = formatting.escaped(formatting.title_of_subject(job.order.subject))
-    how = "" if found.repair == NO_REPAIR else f", repaired by {found.repair} without training"
+    how = f", {found.recovery_words}" if found.is_recovered else ""
+    how += "" if found.trained or not found.is_recovered else " without training"
     missed = missed_drop(job.order.recipe, found)
     sign = ":orange[:material/warning:]" if missed else ":green[:material/check_circle:]"
     st.markdown(

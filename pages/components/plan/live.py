@@ -15,7 +15,6 @@ from streamlit.delta_generator import DeltaGenerator
 from analysis.evaluation import LiveResult, LoadedSubject, RepairState
 from analysis.plans import Prediction, pruned_entries
 from analysis.records import Plan, Progress
-from analysis.repairs import NO_REPAIR
 from analysis.subjects import Subject
 from analysis.tasks import Task
 from pages.components.widgets import formatting
@@ -30,7 +29,7 @@ def label(subject: Subject, plan: Plan) -> str:
         name = f"Measured {subject.task.words.label}"
     else:
         name = "Same answer as dense" if subject.task.right else "Agreement with dense"
-    return f"{name} after {plan.repair}" if is_repaired(plan) else name
+    return f"{name} after {plan.recovered_by}" if is_repaired(plan) else name
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,8 +48,8 @@ class Measured:
 
 
 def is_repaired(plan: Plan) -> bool:
-    """Return whether there is something to repair, and the plan says how."""
-    return plan.repair != NO_REPAIR and bool(pruned_entries(plan))
+    """Return whether something is pruned, and the plan is repaired or trained."""
+    return plan.is_recovered and bool(pruned_entries(plan))
 
 
 def known(subject: LoadedSubject, plan: Plan) -> Measured:
@@ -92,17 +91,18 @@ def _lines(
         )
     if not is_repaired(plan):
         line = "Measuring." if raw is None else f"Measured live: {caption(raw, task)}.{surprise}"
-        return (line,) if plan.repair == NO_REPAIR else (line, "Nothing to repair yet.")
+        return (line, "Nothing to repair yet.") if plan.is_recovered else (line,)
+    before = "Before the training" if plan.trained else "Before the repair"
     if raw is None:
-        first = "Before the repair: measuring."
+        first = f"{before}: measuring."
     else:
         first = (
-            f"Before the repair: **{formatting.score(raw.accuracy, task.words)}** "
+            f"{before}: **{formatting.score(raw.accuracy, task.words)}** "
             f"(drop {formatting.drop(raw.drop, task.words)}), {caption(raw, task)}.{surprise}"
         )
     if found.repaired is None:
-        return first, f"After {plan.repair}: {_step(found)}."
-    return first, f"After {plan.repair}: {caption(found.repaired, task)}."
+        return first, f"After {plan.recovered_by}: {_step(found)}."
+    return first, f"After {plan.recovered_by}: {caption(found.repaired, task)}."
 
 
 def _step(found: Measured) -> str:
@@ -121,7 +121,7 @@ def _pending(found: Measured, subject: Subject, plan: Plan) -> None:
     st.metric(
         label(subject, plan),
         f"repairing{share}" if found.raw is not None else "measuring",
-        help=f"The plan's model is being repaired by {plan.repair}.",
+        help=f"What is measured is {plan.recovery_words}.",
         border=True,
         height="stretch",
     )

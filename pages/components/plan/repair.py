@@ -34,6 +34,9 @@ def choose(subject: LoadedSubject, plan: Plan, *, width: int) -> None:
 
 def reason(subject: LoadedSubject, plan: Plan) -> str:
     """Return why the plan is repaired as it is, one sentence."""
+    if plan.trained:
+        words = f"The model is {plan.recovery_words}"
+        return f"{words}; another repair takes its place, undo brings it back."
     usual = plan_state.usual_repair(subject.prepared, plan.semantics)
     if plan.repair != usual.name:
         return f"{plan.repair} by choice; usual here is {usual.name}."

@@ -5,7 +5,6 @@ from __future__ import annotations
 import streamlit as st
 
 from analysis import plans
-from analysis.repairs import NO_REPAIR
 from pages.components.state import Session, evaluations, plan_state, subjects
 from pages.components.widgets import formatting
 
@@ -41,7 +40,7 @@ def totals(current: Session) -> None:
         st.markdown(
             f"**{formatting.si(params)}** of {formatting.si(dense_params)} parameters  \n"
             f"**{formatting.si(macs)}** of {formatting.si(dense_macs)} MACs  \n"
-            + ("not repaired" if plan.repair == NO_REPAIR else f"repaired by **{plan.repair}**")
+            f"{plan.recovery_words}"
         )
     # Not Ctrl+Z: it would undo the plan as well when a text field is edited.
     with st.container(horizontal=True):

@@ -209,10 +209,10 @@ def _predicted(
     found = found.within(dense.accuracy, task.name)
     words, interval = task.words, task.score_interval(dense.sums)
     after = ""
-    if found.repair != plan.repair:
-        label += " before repair"
+    if found.repair != plan.recovered_by:
+        label += " before training" if plan.trained else " before repair"
         after = (
-            f"There is no prediction after repair {plan.repair}: that takes curves whose points "
+            f"There is no prediction after {plan.recovered_by}: that takes curves whose points "
             "are repaired so. "
         )
     st.metric(
@@ -233,7 +233,7 @@ def _unpredicted(plan: Plan, repair: str | None) -> str:
         return "Predictions come from a sweep's curves; there is no run for this subject."
     return (
         f"The points of the open run are repaired by {repair}, or a pruned channel is something "
-        f"else to it: they tell nothing of a plan with repair {plan.repair}."
+        f"else to it: they tell nothing of a plan that is {plan.recovery_words}."
     )
 
 

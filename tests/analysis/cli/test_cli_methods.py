@@ -69,7 +69,7 @@ def test_recover_prints_a_table(plan_file: Path, capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--method", "magic"], "unknown repair 'magic'; known: bn, lsq"),
+        (["--method", "magic"], "unknown recovery method 'magic'; known: acdc, bn"),
         (["--method", "bn"], "no batch norm"),
     ],
 )

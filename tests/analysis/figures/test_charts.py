@@ -63,7 +63,7 @@ MEASURED = pd.DataFrame(
     {
         "plan": ["#1", "#2", "#3", "#4"],
         "name": ["#1 search", "#2 search", "#3 manual", "#4 search"],
-        "repair": ["lsq", "lsq", "lsq", "none"],
+        "recovery": [*["repaired by lsq"] * 3, "not repaired"],
         "searched": [True, True, False, True],
         "macs": [0.3, 0.5, 0.7, 0.5],
         "score": [0.85, 0.9, 0.88, 0.7],

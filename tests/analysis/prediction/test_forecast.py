@@ -178,3 +178,15 @@ def test_after_repair_only_curves_after_that_repair_tell() -> None:
     assert (found.repair, found.calibrated) == ("lsq", 0)
     other = dataclasses.replace(asked, semantics="weights")
     assert Forecaster(SPEC, points(), probed()).predict(other) is None
+
+
+def test_a_trained_plan_teaches_nothing_of_pruned_ones() -> None:
+    """Point 5 of issue 11: what a trained model loses is not what the curves are about."""
+    taught = [measured(plan(a=0.25, b=0.5), 300), measured(plan(b=0.75, c=0.25), 400)]
+    bare = Forecaster(SPEC, points(), probed()).predict(plan(a=0.5, b=0.75))
+    assert Forecaster(SPEC, points(), probed(), taught).predict(plan(a=0.5, b=0.75)) != bare
+    trained = [
+        MeasuredPlan(item.plan.trained_as("0" * 64, "finetune, 1 epoch"), item.sums)
+        for item in taught
+    ]
+    assert Forecaster(SPEC, points(), probed(), trained).predict(plan(a=0.5, b=0.75)) == bare

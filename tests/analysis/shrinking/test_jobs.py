@@ -18,6 +18,7 @@ from analysis.records.plan import Recipe
 from analysis.records.run import DONE, INTERRUPTED, RUNNING
 from analysis.records.subject import SubjectSpec
 from analysis.recovery.kept import repaired_plan
+from analysis.retraining.presets import PRESETS
 from analysis.shrinking.jobs import Jobs
 from analysis.shrinking.records import Job, Order
 from analysis.shrinking.steps import iter_job, opened
@@ -119,3 +120,26 @@ def test_a_subject_is_opened_once(tmp_path: Path) -> None:
     assert count is not None
     again = prepare(load_subject(dataclasses.replace(whole, samples=count)))
     assert prepared.identity == again.identity
+
+
+def test_an_answer_is_trained_where_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Point 6 of issue 11: the order carries the preset, and the plan its training."""
+    for field, value in {"steps": 2, "batch_size": 32, "lr": 0.02}.items():
+        monkeypatch.setitem(PRESETS.get("quick").fields, field, value)
+    store = Store(tmp_path)
+    prepared = prepare(load_subject(SUBJECT))
+    prepared.use_cache(store.statistics_folder)
+    order = dataclasses.replace(ORDER, recover="quick")
+    assert order.job_id != ORDER.job_id
+    stages = [job.stage for job in iter_job(Job(order=order), lambda spec: prepared, store)]
+    *_, last = iter_job(Job(order=order), lambda spec: prepared, store)
+    assert "Training" in stages
+    plan = store.plans.get(last.plan_ids[0])
+    assert plan.trained.startswith("finetune")
+    assert last.evaluation is not None
+    found = Evaluation.from_dict(last.evaluation)
+    assert found.trained == plan.trained
+    again = evaluate_plan(prepared, plan, recovery=repaired_plan(prepared, plan), latency_seconds=0)
+    assert again.removed.accuracy == found.removed.accuracy

@@ -72,8 +72,9 @@ def test_a_plan_of_the_dashboard_is_taken_to_the_command_line(
     assert main(["plans", "list", "--json", "--workspace", str(workspace)]) == 0
     listed = json.loads(capsys.readouterr().out.splitlines()[-1])["plans"]
     assert [item["plan_id"] for item in listed] == [plan_id]
-    run_both(snippets.evaluate_plan(plan_id, "lsq", workspace))
-    run_both(snippets.export_plan(plan_id, "model", "lsq", workspace))
+    repaired = plan.repaired_by("lsq")
+    run_both(snippets.evaluate_plan(plan_id, repaired, workspace))
+    run_both(snippets.export_plan(plan_id, "model", repaired, workspace))
     assert (place / "exported" / "model.json").is_file()
     assert main(["plans", "show", "p-gone", "--workspace", str(workspace)]) == 2
     assert plan_id in capsys.readouterr().err

@@ -1,0 +1,5 @@
+"""Recovery training as a job: ordered, followed, stopped, taken up again; and its answer kept."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

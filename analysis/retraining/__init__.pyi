@@ -1,0 +1,23 @@
+from .jobs import Jobs, seed_folder
+from .options import TRAINING_OPTIONS, given_recipe, is_given
+from .presets import PRESETS, Preset
+from .records import Job, Order, SeedResult
+from .rounds import RoundUpdate, Training, iter_rounds
+from .steps import iter_job
+
+__all__ = [
+    "Job",
+    "Jobs",
+    "Order",
+    "PRESETS",
+    "Preset",
+    "RoundUpdate",
+    "SeedResult",
+    "TRAINING_OPTIONS",
+    "Training",
+    "given_recipe",
+    "is_given",
+    "iter_job",
+    "iter_rounds",
+    "seed_folder",
+]

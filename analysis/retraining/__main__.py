@@ -1,0 +1,16 @@
+"""``python -m analysis.retraining JOB --workspace DIR`` works on one job of a workspace.
+
+Killed at any moment, it loses what was trained since the last checkpoint: the same job started
+again goes on.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from analysis.jobs import work
+from analysis.retraining.jobs import MODULE, Jobs
+from analysis.retraining.steps import iter_job
+
+if __name__ == "__main__":
+    sys.exit(work(MODULE, Jobs, iter_job))

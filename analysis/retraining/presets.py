@@ -1,0 +1,46 @@
+"""Recipes to choose from by name; what they take depends on model and data, and is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from pruners.registry import Registry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """A recipe to begin with.
+
+    Attributes:
+        name: Name in commands.
+        label: Name on pages.
+        help: What it is, in plain words.
+        fields: Fields of the recipe that differ from what is usual.
+    """
+
+    name: str
+    label: str
+    help: str
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+_DISTILLED = {"distill": 0.9, "temperature": 4.0}
+PRESETS = Registry(
+    "preset",
+    (
+        Preset(name="quick", label="Quick", help="1 epoch", fields={"epochs": 1.0}),
+        Preset(
+            name="standard",
+            label="Standard",
+            help="3 epochs with distillation from the dense model",
+            fields={"epochs": 3.0, **_DISTILLED},
+        ),
+        Preset(
+            name="thorough",
+            label="Thorough",
+            help="10 epochs with distillation from the dense model",
+            fields={"epochs": 10.0, **_DISTILLED},
+        ),
+    ),
+)

@@ -1,0 +1,103 @@
+"""Jobs of any kind: one process works on one, however many start it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from analysis.jobs import process
+from analysis.jobs.claim import claimed
+from analysis.records.run import DONE, QUEUED, RUNNING
+from analysis.records.subject import SubjectSpec
+from analysis.shrinking.jobs import Jobs
+from analysis.shrinking.records import Job, Order
+from analysis.worker import launch
+
+ORDER = Order(subject=SubjectSpec(model="sample:lenet5", data="sample:fashion-mnist"))
+
+
+def test_sessions_that_start_a_job_at_once_start_it_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of issue 11: both found no job, and two processes wrote one search."""
+    started: list[str] = []
+
+    def start_module(
+        module: str, arguments: list[str], log: Path
+    ) -> tuple[subprocess.Popen[bytes], int]:
+        # As long as a process takes to begin.
+        time.sleep(0.2)
+        started.append(arguments[0])
+        return subprocess.Popen([sys.executable, "-c", ""]), 0
+
+    monkeypatch.setattr(launch, "start_module", start_module)
+    barrier, names = threading.Barrier(4), []
+
+    def session() -> None:
+        barrier.wait()
+        names.append(Jobs(tmp_path).start(ORDER))
+
+    threads = [threading.Thread(target=session) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert names == [ORDER.job_id] * 4
+    assert started == [ORDER.job_id]
+
+
+def test_a_second_process_finds_the_job_taken_and_leaves_it_alone(tmp_path: Path) -> None:
+    """Of issue 11: a job whose sign of life came late was worked on twice."""
+    jobs = Jobs(tmp_path)
+    job = Job(order=ORDER, state=QUEUED, started=time.time(), changed=time.time())
+    jobs.save(job)
+    (file,) = tmp_path.rglob("j-*.json")
+    before = file.read_bytes()
+    command = [sys.executable, "-m", "analysis.shrinking", job.job_id, "--workspace", str(tmp_path)]
+    with jobs.claim(job.job_id) as is_mine:
+        assert is_mine
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, file.read_bytes()) == (0, before)
+    assert "worked on by another process" in done.stderr
+
+
+def test_a_claim_ends_with_its_process_even_if_it_is_killed(tmp_path: Path) -> None:
+    path = tmp_path / "job.lock"
+    script = (
+        "import sys, time\nfrom pathlib import Path\nfrom analysis.jobs.claim import claimed\n"
+        f"with claimed(Path({str(path)!r})) as mine:\n    print(mine, flush=True)\n"
+        "    time.sleep(60)"
+    )
+    other = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert other.stdout is not None
+    assert other.stdout.readline() == "True\n"
+    with claimed(path) as found:
+        assert not found
+    os.kill(other.pid, 9)
+    other.wait()
+    other.stdout.close()
+    with claimed(path) as found:
+        assert found
+
+
+def test_a_sign_of_life_does_not_take_back_how_a_job_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of issue 11: a beat that waited for the file wrote the state from before the end."""
+    monkeypatch.setattr(process, "BEAT_SECONDS", 0.01)
+    jobs = Jobs(tmp_path)
+    for _ in range(5):
+        with process.Diary(jobs, Job(order=ORDER, state=RUNNING)) as diary:
+            diary._lock.acquire()
+            # The beat waits for the lock with what it is about to write.
+            time.sleep(0.03)
+            diary.job = dataclasses.replace(diary.job, state=DONE)
+            diary._lock.release()
+        assert jobs.get(ORDER.job_id).state == DONE
