@@ -73,9 +73,7 @@ class Study:
             recipe = Recipe(ratio=0.5, criteria=FIXED)
         else:
             recipe = Recipe(budgets=("macs=0.5",), criteria=FIXED)
-        return plans.resolve(
-            self.prepared, fill_plan(self.prepared, start, "uniform", recipe).plan
-        )
+        return plans.resolve(self.prepared, fill_plan(self.prepared, start, "uniform", recipe).plan)
 
     def start(self, method: str, plan: Plan, seed: int) -> Recovery | None:
         """Return the weights that a training sets out from; None for the dense ones."""
@@ -115,7 +113,8 @@ class Study:
                     f"selection {last.selection.score:.2%}, {last.seconds:.0f} s",
                     flush=True,
                 )
-        assert last is not None and last.recovery is not None
+        assert last is not None
+        assert last.recovery is not None
         after = self._answers(recovered_model(self.prepared, last.recovery))
         lost = sum(old and not new for old, new in zip(self.dense, after, strict=True))
         gained = sum(new and not old for old, new in zip(self.dense, after, strict=True))

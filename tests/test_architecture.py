@@ -30,7 +30,7 @@ FLOORS = {
     ),
     "pages.components": (
         *("state", "widgets", "setup", "sweep", "curves", "plan", "home", "compare"),
-        *("trade_off", "report", "evaluate", "export", "runs", "plans", "frame"),
+        *("trade_off", "report", "evaluate", "recover", "export", "runs", "plans", "frame"),
     ),
 }
 ALLOWED = {

@@ -152,6 +152,8 @@ class _Lines:
         if not self._costed:
             self._costed = True
             many = len(job.order.seeds) * job.order.rounds
+            for note in job.notes:
+                say(note)
             times = "" if many == 1 else f", {many} times"
             say(
                 f"{job.order.recipe.method}: {point.steps:,} steps{times}; about "

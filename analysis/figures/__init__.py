@@ -45,6 +45,7 @@ from analysis.figures.plan import (
 )
 from analysis.figures.thumbnails import thumbnail
 from analysis.figures.trade_offs import best_plans, pareto, predicted_measured, trade_off
+from analysis.figures.training import training_loss, training_score
 
 __all__ = [
     "ComparedCurves",
@@ -83,6 +84,8 @@ __all__ = [
     "styles",
     "thumbnail",
     "trade_off",
+    "training_loss",
+    "training_score",
     "unit_scores",
     "win_matrix_chart",
 ]

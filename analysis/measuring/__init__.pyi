@@ -1,8 +1,9 @@
 from .file_size import file_bytes, safetensors_bytes
 from .group_times import LatencyTable, estimated, latency_table, measured_seconds
-from .latency import MIN_PASSES, TORCH, Runtime, compare_latency
+from .latency import MIN_PASSES, compare_latency
 from .loop import Cancel, Measured, measure
 from .runner import Answer, EditRunner, OpenSlice, Runnable
+from .runtime import TORCH, Runtime
 from .slices import Slice, Slices, Slicing
 
 __all__ = [

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 
 from analysis.edits import Edit, PreparedSubject, edited_model
 from analysis.files import write_text
-from analysis.measuring.latency import TORCH, Runtime, compare_latency
+from analysis.measuring.latency import compare_latency
+from analysis.measuring.runtime import TORCH, Runtime
 from analysis.records import Document, Seconds
 from pruners.errors import InputError
 from pruners.groups import Parts

@@ -5,44 +5,18 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from analysis.engine import wait_for
+from analysis.measuring.runtime import TORCH, Runtime
 from analysis.records import Latency
 
 WARMUP = 5
 REPEATS = 40
 MIN_PASSES = 5
-# Makes a model and a batch ready to run: what is called is timed.
-Opener = Callable[[nn.Module, Tensor], Callable[[], object]]
-
-
-def _in_torch(model: nn.Module, inputs: Tensor) -> Callable[[], object]:
-    return lambda: model(inputs)
-
-
-@dataclass(frozen=True, slots=True)
-class Runtime:
-    """What runs a model when its time is measured.
-
-    Attributes:
-        name: Short name, used in commands and files.
-        label: Name for people.
-        help: What it is, one sentence.
-        open: Makes a model and a batch ready to run.
-    """
-
-    name: str
-    label: str
-    help: str
-    open: Opener
-
-
-TORCH = Runtime("torch", "PyTorch", "as the model runs here", _in_torch)
 
 
 def compare_latency(

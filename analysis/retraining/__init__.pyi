@@ -1,3 +1,4 @@
+from .curves import scores_before, training_table
 from .jobs import Jobs, seed_folder
 from .options import TRAINING_OPTIONS, given_recipe, is_given
 from .presets import PRESETS, Preset
@@ -19,5 +20,7 @@ __all__ = [
     "is_given",
     "iter_job",
     "iter_rounds",
+    "scores_before",
     "seed_folder",
+    "training_table",
 ]

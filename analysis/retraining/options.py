@@ -52,6 +52,7 @@ TRAINING_OPTIONS = Registry(
             unset="the training images that the plan's data have",
         ),
         _field("epochs", "Epochs", "How often each sample is seen", "X", float, unset="1"),
+        _field("least_steps", "Least steps", "Steps at least, of few samples", "N", int),
         _field("steps", "Steps", "Optimizer steps, instead of epochs", "N", int),
         _field("minutes", "Minutes", "Time to train, instead of epochs", "X", float),
         _field("batch_size", "Batch size", "Samples a batch", "N", int, unset="128"),

@@ -26,21 +26,28 @@ class Preset:
 
 
 _DISTILLED = {"distill": 0.9, "temperature": 4.0}
+# An epoch of few samples is too short to train in.
+_LEAST = 150
 PRESETS = Registry(
     "preset",
     (
-        Preset(name="quick", label="Quick", help="1 epoch", fields={"epochs": 1.0}),
+        Preset(
+            name="quick",
+            label="Quick",
+            help="1 epoch",
+            fields={"epochs": 1.0, "least_steps": _LEAST},
+        ),
         Preset(
             name="standard",
             label="Standard",
             help="3 epochs with distillation from the dense model",
-            fields={"epochs": 3.0, **_DISTILLED},
+            fields={"epochs": 3.0, "least_steps": 3 * _LEAST, **_DISTILLED},
         ),
         Preset(
             name="thorough",
             label="Thorough",
             help="10 epochs with distillation from the dense model",
-            fields={"epochs": 10.0, **_DISTILLED},
+            fields={"epochs": 10.0, "least_steps": 10 * _LEAST, **_DISTILLED},
         ),
     ),
 )

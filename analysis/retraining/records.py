@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from analysis.jobs import JobRecord, OrderRecord
@@ -68,6 +68,8 @@ class Job(JobRecord):
     """A training as far as it got.
 
     Attributes:
+        notes: What a person should know of the training data, one sentence each.
+        lines: Scores on the selection samples before the training, as of the dense model.
         dense: Score of the dense model on the evaluation subset; None until it was measured.
         pruned: Of the plan without repair.
         repaired: Of what the training starts from.
@@ -83,6 +85,8 @@ class Job(JobRecord):
 
     schema_version: ClassVar[int] = 1
     order: Order
+    notes: tuple[str, ...] = ()
+    lines: dict[str, float] = field(default_factory=dict)
     dense: float | None = None
     pruned: float | None = None
     repaired: float | None = None

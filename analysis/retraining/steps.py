@@ -11,7 +11,8 @@ from analysis.jobs import Work
 from analysis.plans import require_fit
 from analysis.records import DONE, RUNNING, Evaluation, Plan, Progress
 from analysis.recovery import Recovery
-from analysis.recovery.training import TrainingPoint
+from analysis.recovery.training import TrainingPoint, open_training_data
+from analysis.retraining.curves import scores_before
 from analysis.retraining.jobs import seed_folder
 from analysis.retraining.records import Job, Order, SeedResult
 from analysis.retraining.rounds import RoundUpdate, Training, iter_rounds
@@ -43,7 +44,7 @@ def iter_job(job: Job, given: Work) -> Iterator[Job]:
     if not plans.pruned_entries(plan):
         raise InputError("the plan prunes nothing, so there is nothing to recover")
     yield (job := dataclasses.replace(job, stage=_start_stage(plan)))
-    job = _measured(job, prepared, plan)
+    job = _measured(job, prepared, plan, given)
     yield job
     for number, seed in enumerate(order.seeds):
         asked = Training(
@@ -73,14 +74,17 @@ def _start_stage(plan: Plan) -> str:
     return f"Repairing by {plan.repair}" if plan.is_recovered else "Measuring the pruned model"
 
 
-def _measured(job: Job, prepared: PreparedSubject, plan: Plan) -> Job:
+def _measured(job: Job, prepared: PreparedSubject, plan: Plan, given: Work) -> Job:
     """Return a job with the scores that the training starts from."""
     start = recovery.repaired_plan(prepared, plan)
-    found = recovery.report(
-        prepared, plan, start or Recovery(plan, plans.plan_edit(prepared, plan))
-    )
+    start = start or Recovery(plan, plans.plan_edit(prepared, plan))
+    recipe, seed = job.order.recipe, job.order.seeds[0]
+    data = open_training_data(prepared, recipe, seed=seed, roots=given.roots)
+    found = recovery.report(prepared, plan, start)
     return dataclasses.replace(
         job,
+        notes=data.words,
+        lines=scores_before(prepared, plan, start, data),
         dense=found.dense.accuracy,
         pruned=found.pruned.accuracy,
         repaired=found.recovered.accuracy,

@@ -137,7 +137,7 @@ def _evaluation_hint(current: Session, plan: Plan) -> None:
     if found is not None:
         removed, words = found.removed, tolerance.words_of(plan.subject.task)
         st.markdown(
-            f":green[:material/check_circle:] Evaluated {found.recovery_words}: "
+            f":green[:material/check_circle:] Evaluated ({found.recovery_words}): "
             f"**{formatting.score(removed.accuracy, words)}** on "
             f"{formatting.plural(found.samples, 'sample')}, "
             f"{formatting.si(removed.params)} parameters, "

@@ -36,7 +36,7 @@ def test_goal_first_answer_export_and_the_same_count_elsewhere(
     shown = metric(page, "Accuracy")
     page.get_by_role("button", name="Export").click()
     page.get_by_role("heading", name="Export", exact=True).wait_for()
-    page.get_by_text("Evaluated repaired by lsq").wait_for()
+    page.get_by_text("Evaluated (repaired by lsq)").wait_for()
     page.get_by_text("Everything (zip)").click()
     idle(page)
     page.get_by_role("button", name="Build the files").click()

@@ -100,7 +100,7 @@ def test_an_evaluation_of_the_old_files_is_never_shown_as_new(
     test.button(key="evaluate_start").click().run()
     assert_no_bug(test)
     test.switch_page("pages/7_Export.py").run()
-    assert "Evaluated repaired by lsq" in text_of(test)
+    assert "Evaluated (repaired by lsq)" in text_of(test)
     test.button(key="export_build").click().run()
     test.button(key="export_check").click().run()
     assert "Round trip" in text_of(test)

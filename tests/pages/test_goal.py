@@ -77,7 +77,7 @@ def test_home_goes_from_a_goal_to_a_plan(open_page: Open, workspace: Path) -> No
     shown = {item.label: item.value for item in test.metric}
     assert shown["Measured accuracy after lsq"] == accuracy
     test.switch_page("pages/7_Export.py").run()
-    assert "Evaluated repaired by lsq" in text_of(test)
+    assert "Evaluated (repaired by lsq)" in text_of(test)
 
 
 def test_fill_by_search_keeps_locks_and_budgets(open_page: Open) -> None:

@@ -31,7 +31,7 @@ def test_the_table_lists_every_page_once_by_section() -> None:
     assert {section: [page.title for page in pages] for section, pages in sections().items()} == {
         "": ["Home"],
         "Measure": ["Setup", "Sweep", "Curves", "Compare"],
-        "Decide": ["Plan", "Trade-off", "Evaluate", "Plans"],
+        "Decide": ["Plan", "Trade-off", "Evaluate", "Recover", "Plans"],
         "Deliver": ["Export", "Runs"],
     }
 

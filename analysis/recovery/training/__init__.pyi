@@ -1,15 +1,18 @@
 from .cost import TrainingCost, training_cost
+from .data import TrainingData, open_training_data
 from .loop import iter_training
 from .method import Context, Sparsity, TrainingMethod
 from .optimizers import adamw, sgd
 from .rates import RATES, rate_at
 from .recipe import TrainingRecipe
 from .registry import OPTIMIZERS, TRAINING_METHODS, TRAINING_PRECISIONS
+from .state import HISTORY
 from .trainee import Trainee
 from .update import SelectionScore, TrainingPoint, TrainingUpdate, read_history
 
 __all__ = [
     "Context",
+    "HISTORY",
     "OPTIMIZERS",
     "RATES",
     "SelectionScore",
@@ -18,12 +21,14 @@ __all__ = [
     "TRAINING_PRECISIONS",
     "Trainee",
     "TrainingCost",
+    "TrainingData",
     "TrainingMethod",
     "TrainingPoint",
     "TrainingRecipe",
     "TrainingUpdate",
     "adamw",
     "iter_training",
+    "open_training_data",
     "rate_at",
     "read_history",
     "sgd",

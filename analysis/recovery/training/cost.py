@@ -108,7 +108,7 @@ def cost_of(
     """Time a tenth of the steps on a copy, some at least and not too many."""
     sampler = data.sampler(batch_size=recipe.batch_size, seed=0)
     epoch = steps_per_epoch(sampler.batches_per_epoch, recipe)
-    steps: int = recipe.steps or math.ceil(recipe.epochs * epoch)
+    steps: int = recipe.steps or max(recipe.least_steps, math.ceil(recipe.epochs * epoch))
     count = TIMED_STEPS if recipe.minutes else min(TIMED_STEPS, max(3, steps // 10))
 
     def make() -> Session:

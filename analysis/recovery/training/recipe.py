@@ -35,6 +35,7 @@ class TrainingRecipe(Document):
         train_data: Address of the training data; None takes the training images that the
             subject's data know.
         epochs: How often each training sample is seen; counts where neither steps nor minutes do.
+        least_steps: Steps at least, where epochs of few samples would be fewer.
         steps: Optimizer steps instead.
         minutes: Time instead: the number of steps is fixed at the start, from timed ones.
         batch_size: Samples a batch.
@@ -79,6 +80,7 @@ class TrainingRecipe(Document):
     method: str = FINETUNE
     train_data: str | None = None
     epochs: float = 1.0
+    least_steps: Count = 0
     steps: PositiveCount | None = None
     minutes: float | None = None
     batch_size: PositiveCount = 128

@@ -34,8 +34,8 @@ class SelectionScore(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingPoint(Record):
-    """A point of a training's curves.
+class _Place:
+    """Where a training is.
 
     Attributes:
         step: Optimizer steps done.
@@ -72,7 +72,12 @@ class TrainingPoint(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingUpdate(TrainingPoint):
+class TrainingPoint(_Place, Record):
+    """A point of a training's curves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingUpdate(_Place):
     """A point while it is new, and at the end what was learned.
 
     Attributes:

@@ -63,6 +63,7 @@ PARAMETERS: Mapping[str, Parameter] = {
     "run": Parameter(None, str),
     "plan": Parameter(None, str),
     "goal": Parameter(None, str),
+    "training": Parameter(None, str),
     "metric": Parameter(DROP, str),
     "tolerance": Parameter(None, _number(0, 100)),
     "criterion": Parameter(None, str),

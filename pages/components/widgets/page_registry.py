@@ -105,6 +105,15 @@ PAGES: Mapping[str, Page] = {
             _SUBJECT_FIRST,
         ),
         Page(
+            "Recover",
+            "pages/11_Recover.py",
+            "model_training",
+            "Decide",
+            "Train the pruned model so that it gets its accuracy back.",
+            "plan",
+            _SUBJECT_FIRST,
+        ),
+        Page(
             "Plans",
             "pages/9_Plans.py",
             "bookmarks",

@@ -30,6 +30,7 @@ from analysis.records import (
     Sums,
     SweepSpec,
 )
+from analysis.recovery.training import TrainingRecipe
 from pruners.errors import InputError
 
 for module in pkgutil.walk_packages(analysis.__path__, "analysis."):
@@ -73,7 +74,8 @@ def example(hint: Any) -> Any:
     """Return a value of a type; of a union, a value of its first member."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if is_record(hint):
-        return hint(**{name: example(item) for name, item in hints(hint).items()})
+        own = CHOSEN.get(hint, {})
+        return hint(**{name: example(item) for name, item in hints(hint).items()} | own)
     if origin is tuple:
         return tuple(example(item) for item in inner if item is not Ellipsis)
     if origin in (dict, collections.abc.Mapping):
@@ -82,6 +84,21 @@ def example(hint: Any) -> Any:
         return example(inner[0])
     # What no range refuses: a memory limit is at least 1 MiB.
     return {int: 2**20, float: 0.5, bool: True, str: "l1", Any: [1, "x", None]}[hint]
+
+
+# What must be a name of a registry, or cannot be together.
+CHOSEN: dict[type[Record], dict[str, Any]] = {
+    TrainingRecipe: {
+        "method": "gmp",
+        "schedule": "step",
+        "optimizer": "adamw",
+        "precision": "bf16",
+        "augment": ("flip",),
+        "user_loop": None,
+        "rewind": None,
+        "minutes": None,
+    }
+}
 
 
 def has_no_default(field: dataclasses.Field[Any]) -> bool:

@@ -1,5 +1,5 @@
 from .averages import Average, Best
-from .checkpoint import Checkpoint, Store, parts, read_checkpoint, training_key
+from .checkpoint import HISTORY, Checkpoint, Store, parts, read_checkpoint, training_key
 from .generators import Generators
 
 __all__ = [
@@ -7,6 +7,7 @@ __all__ = [
     "Best",
     "Checkpoint",
     "Generators",
+    "HISTORY",
     "Store",
     "parts",
     "read_checkpoint",

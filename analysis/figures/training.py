@@ -1,0 +1,172 @@
+"""Charts of a training: its losses, and its score beside what it set out from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from analysis.figures.drawing import Palette, blank, canvas, fade, palette, with_alt
+from analysis.sentences import plural
+
+# Column of a history -> what it is called, and its dash.
+LOSSES = {"task_loss": ("task", "solid"), "distill_loss": ("distillation", "dot")}
+# A history is thinned to about so many steps a curve before it is drawn.
+MAX_STEPS = 600
+NOTHING = "Nothing was trained yet"
+
+
+def training_loss(history: pd.DataFrame, *, theme: str = "light") -> go.Figure:
+    """Draw the losses of a training over its epochs, the parts of it apart.
+
+    Args:
+        history: ``seed, epoch, task_loss, distill_loss`` (NaN where nothing is distilled).
+        theme: ``light`` or ``dark``.
+    """
+    colors = palette(theme)
+    rows = history.dropna(subset=["task_loss"])
+    if rows.empty:
+        return blank(colors=colors, message=NOTHING)
+    figure = canvas(colors=colors, x_title="epochs", y_title="loss")
+    seeds = list(dict.fromkeys(rows["seed"]))
+    for column, (name, dash) in LOSSES.items():
+        for place, seed in enumerate(seeds):
+            part = rows[rows["seed"] == seed].dropna(subset=[column])
+            if part.empty:
+                continue
+            figure.add_trace(
+                _curve(part, column, _named(name, seed, len(seeds)), _color(colors, place), dash)
+            )
+    figure.update_yaxes(rangemode="tozero")
+    figure.update_xaxes(rangemode="tozero")
+    last = rows.iloc[-1]
+    return with_alt(
+        figure,
+        f"Training loss of {plural(len(seeds), 'seed')} over {last['epoch']:.2f} epochs; "
+        f"the last one is {last['task_loss']:.3f}.",
+    )
+
+
+def training_score(
+    history: pd.DataFrame,
+    *,
+    label: str = "accuracy (%)",
+    scale: float = 100.0,
+    lines: Mapping[str, float] | None = None,
+    tolerated: float | None = None,
+    theme: str = "light",
+) -> go.Figure:
+    """Draw the score on the selection samples over the epochs, with its interval.
+
+    Args:
+        history: ``seed, epoch, selection, low, high``; NaN between evaluations.
+        label: Title of the score's axis.
+        scale: What a score is multiplied by.
+        lines: What is drawn across: name -> score, as of the dense and the pruned model.
+        tolerated: Least score that is accepted.
+        theme: ``light`` or ``dark``.
+    """
+    colors = palette(theme)
+    rows = history.dropna(subset=["selection"])
+    if rows.empty and not lines:
+        return blank(colors=colors, message=NOTHING)
+    figure = canvas(colors=colors, x_title="epochs", y_title=label)
+    seeds = list(dict.fromkeys(rows["seed"]))
+    for place, seed in enumerate(seeds):
+        part = rows[rows["seed"] == seed]
+        color = _color(colors, place)
+        figure.add_trace(_band(part, scale, color))
+        name = _named("training", seed, len(seeds))
+        figure.add_trace(_curve(part, "selection", name, color, "solid", scale=scale, marks=True))
+    figure.update_xaxes(rangemode="tozero")
+    far = _far_below(rows, lines or {})
+    for name, score in (lines or {}).items():
+        if name not in far:
+            figure.add_hline(
+                y=score * scale,
+                line={"color": colors.muted, "dash": "dash", "width": 1.2},
+                annotation={"text": name, "font": {"color": colors.text, "size": 12}},
+                annotation_position="top left",
+            )
+    if far:
+        figure.add_annotation(
+            text="below: " + ", ".join(f"{name} {far[name] * scale:.2f}" for name in far),
+            showarrow=False,
+            x=0,
+            y=0,
+            xref="paper",
+            yref="paper",
+            xanchor="left",
+            yanchor="bottom",
+            font={"color": colors.text, "size": 12},
+        )
+    if tolerated is not None:
+        figure.add_hline(
+            y=tolerated * scale,
+            line={"color": colors.tolerance, "dash": "dot", "width": 1.4},
+            annotation={"text": "tolerance", "font": {"color": colors.tolerance, "size": 12}},
+            annotation_position="bottom right",
+        )
+    if rows.empty:
+        # A chart needs a point of its own to have axes.
+        figure.add_trace(go.Scatter(x=[0.0], y=[0.0], visible=False))
+        return with_alt(figure, "No score was measured yet.")
+    last = rows.iloc[-1]
+    return with_alt(
+        figure,
+        f"Score on the selection samples of {plural(len(seeds), 'seed')}; after "
+        f"{last['epoch']:.2f} epochs it is {last['selection'] * scale:.2f}.",
+    )
+
+
+def _far_below(rows: pd.DataFrame, lines: Mapping[str, float]) -> dict[str, float]:
+    """Return the lines that would press a curve flat: its whole height, and more, below it."""
+    if rows.empty:
+        return {}
+    least, most = float(rows["low"].min()), float(max(rows["high"].max(), *lines.values(), 0))
+    return {name: score for name, score in lines.items() if score < least - (most - least)}
+
+
+def _curve(
+    rows: pd.DataFrame,
+    column: str,
+    name: str,
+    color: str,
+    dash: str,
+    *,
+    scale: float = 1.0,
+    marks: bool = False,
+) -> go.Scatter:
+    rows = rows.iloc[:: max(1, len(rows) // MAX_STEPS)]
+    return go.Scatter(
+        x=rows["epoch"],
+        y=rows[column] * scale,
+        mode="lines+markers" if marks else "lines",
+        name=name,
+        line={"color": color, "dash": dash, "width": 2},
+        marker={"size": 7},
+        hovertemplate=f"<b>{name}</b><br>" + "%{x:.2f} epochs: %{y:.3f}<extra></extra>",
+    )
+
+
+def _band(rows: pd.DataFrame, scale: float, color: str) -> go.Scatter:
+    outline = [*rows["epoch"], *rows["epoch"][::-1]]
+    return go.Scatter(
+        x=outline,
+        y=[*(rows["high"] * scale), *(rows["low"][::-1] * scale)],
+        mode="lines",
+        fill="toself",
+        fillcolor=fade(color, alpha=0.15),
+        line={"width": 0},
+        hoverinfo="skip",
+        showlegend=False,
+    )
+
+
+def _named(name: str, seed: object, count: int) -> str:
+    return name if count == 1 else f"{name}, seed {seed}"
+
+
+def _color(colors: Palette, place: int) -> str:
+    return colors.series[place % len(colors.series)]

@@ -1,0 +1,37 @@
+"""What runs a model when its time is measured; needs no torch to be listed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+# Makes a model and a batch ready to run: what is called is timed.
+Opener = Callable[["nn.Module", "Tensor"], Callable[[], object]]
+
+
+def _in_torch(model: nn.Module, inputs: Tensor) -> Callable[[], object]:
+    return lambda: model(inputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What runs a model when its time is measured.
+
+    Attributes:
+        name: Short name, used in commands and files.
+        label: Name for people.
+        help: What it is, one sentence.
+        open: Makes a model and a batch ready to run.
+    """
+
+    name: str
+    label: str
+    help: str
+    open: Opener
+
+
+TORCH = Runtime("torch", "PyTorch", "as the model runs here", _in_torch)

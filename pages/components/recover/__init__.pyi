@@ -1,0 +1,5 @@
+from . import view
+
+__all__ = [
+    "view",
+]

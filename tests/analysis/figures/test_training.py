@@ -1,0 +1,88 @@
+"""The two charts of a training: what they draw, in both themes, with and without values."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import pytest
+
+from analysis import figures
+from analysis.figures.training import MAX_STEPS
+
+NAN = math.nan
+HISTORY = pd.DataFrame(
+    {
+        "seed": [0, 0, 0, 1, 1, 1],
+        "epoch": [0.5, 1.0, 1.5, 0.5, 1.0, 1.5],
+        "task_loss": [1.0, 0.5, 0.25, 1.2, 0.6, 0.3],
+        "distill_loss": [0.2, 0.1, 0.05, NAN, NAN, NAN],
+        "selection": [NAN, 0.8, 0.9, NAN, 0.7, 0.85],
+        "low": [NAN, 0.75, 0.88, NAN, 0.65, 0.8],
+        "high": [NAN, 0.85, 0.92, NAN, 0.75, 0.9],
+    }
+)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_losses_are_apart_and_seeds_have_their_colours(theme: str) -> None:
+    figure = figures.training_loss(HISTORY, theme=theme)
+    drawn = {trace.name: trace for trace in figure.data}
+    assert list(drawn) == ["task, seed 0", "task, seed 1", "distillation, seed 0"]
+    assert list(drawn["task, seed 1"].y) == [1.2, 0.6, 0.3]
+    one, other = drawn["task, seed 0"].line, drawn["distillation, seed 0"].line
+    assert one.color == other.color == figures.palette(theme).series[0]
+    assert one.dash != other.dash
+    assert figures.alt(figure) == (
+        "Training loss of 2 seeds over 1.50 epochs; the last one is 0.300."
+    )
+
+
+def test_one_seed_needs_no_number() -> None:
+    figure = figures.training_loss(HISTORY[HISTORY["seed"] == 1])
+    assert [trace.name for trace in figure.data] == ["task"]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_scores_have_intervals_and_lines_across(theme: str) -> None:
+    figure = figures.training_score(
+        HISTORY,
+        lines={"dense": 0.93, "pruned": 0.13, "after lsq": 0.6},
+        tolerated=0.92,
+        theme=theme,
+    )
+    named = [trace for trace in figure.data if trace.name]
+    assert [trace.name for trace in named] == ["training, seed 0", "training, seed 1"]
+    assert list(named[0].y) == [80.0, 90.0]
+    bands = [trace for trace in figure.data if not trace.name]
+    assert list(bands[0].y) == [85.0, 92.0, 88.0, 75.0]
+    assert [shape.y0 for shape in figure.layout.shapes] == [93.0, 60.0, 92.0]
+    notes = [note.text for note in figure.layout.annotations]
+    # A line far below would press the curve flat.
+    assert notes == ["dense", "after lsq", "below: pruned 13.00", "tolerance"]
+    assert figures.alt(figure) == (
+        "Score on the selection samples of 2 seeds; after 1.50 epochs it is 85.00."
+    )
+
+
+def test_lines_are_there_before_the_first_score() -> None:
+    figure = figures.training_score(HISTORY.iloc[:1], lines={"dense": 0.93})
+    assert [shape.y0 for shape in figure.layout.shapes] == [93.0]
+    assert figures.alt(figure) == "No score was measured yet."
+
+
+def test_long_histories_are_thinned() -> None:
+    steps = 10 * MAX_STEPS
+    rows = pd.DataFrame(
+        {"seed": 0, "epoch": range(steps), "task_loss": range(steps), "distill_loss": NAN}
+    )
+    (trace,) = figures.training_loss(rows).data
+    assert len(trace.x) == MAX_STEPS
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [figures.training_loss(HISTORY.iloc[:0]), figures.training_score(HISTORY.iloc[:0])],
+)
+def test_without_data_a_chart_says_why(figure: object) -> None:
+    assert figures.alt(figure) == "Nothing was trained yet"  # type: ignore[arg-type]
