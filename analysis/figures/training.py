@@ -80,8 +80,36 @@ def training_score(
         name = _named("training", seed, len(seeds))
         figure.add_trace(_curve(part, "selection", name, color, "solid", scale=scale, marks=True))
     figure.update_xaxes(rangemode="tozero")
-    far = _far_below(rows, lines or {})
-    for name, score in (lines or {}).items():
+    _draw_lines(figure, rows, lines or {}, scale, colors)
+    if tolerated is not None:
+        figure.add_hline(
+            y=tolerated * scale,
+            line={"color": colors.tolerance, "dash": "dot", "width": 1.4},
+            annotation={"text": "tolerance", "font": {"color": colors.tolerance, "size": 12}},
+            annotation_position="bottom right",
+        )
+    if rows.empty:
+        # A chart needs a point of its own to have axes.
+        figure.add_trace(go.Scatter(x=[0.0], y=[0.0], visible=False))
+        return with_alt(figure, "No score was measured yet.")
+    last = rows.iloc[-1]
+    return with_alt(
+        figure,
+        f"Score on the selection samples of {plural(len(seeds), 'seed')}; after "
+        f"{last['epoch']:.2f} epochs it is {last['selection'] * scale:.2f}.",
+    )
+
+
+def _draw_lines(
+    figure: go.Figure,
+    rows: pd.DataFrame,
+    lines: Mapping[str, float],
+    scale: float,
+    colors: Palette,
+) -> None:
+    """Draw named scores across; those far below are told in words."""
+    far = _far_below(rows, lines)
+    for name, score in lines.items():
         if name not in far:
             figure.add_hline(
                 y=score * scale,
@@ -101,23 +129,6 @@ def training_score(
             yanchor="bottom",
             font={"color": colors.text, "size": 12},
         )
-    if tolerated is not None:
-        figure.add_hline(
-            y=tolerated * scale,
-            line={"color": colors.tolerance, "dash": "dot", "width": 1.4},
-            annotation={"text": "tolerance", "font": {"color": colors.tolerance, "size": 12}},
-            annotation_position="bottom right",
-        )
-    if rows.empty:
-        # A chart needs a point of its own to have axes.
-        figure.add_trace(go.Scatter(x=[0.0], y=[0.0], visible=False))
-        return with_alt(figure, "No score was measured yet.")
-    last = rows.iloc[-1]
-    return with_alt(
-        figure,
-        f"Score on the selection samples of {plural(len(seeds), 'seed')}; after "
-        f"{last['epoch']:.2f} epochs it is {last['selection'] * scale:.2f}.",
-    )
 
 
 def _far_below(rows: pd.DataFrame, lines: Mapping[str, float]) -> dict[str, float]:
