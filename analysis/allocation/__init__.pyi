@@ -1,7 +1,17 @@
 from .constraints import Constraints, check_min_kept, equal_entries
 from .exact import fill_exactly
 from .filling import fill_plan, request_of, with_ratios
-from .goals import GOALS, Budget, Goal, budget_forms, budgets, parse_budget, parse_budgets
+from .goals import (
+    GOALS,
+    Budget,
+    Goal,
+    asked_drop,
+    budget_forms,
+    budgets,
+    parse_budget,
+    parse_budgets,
+    with_drop,
+)
 from .greedy import fill_greedily
 from .options import OF_PLAN, OF_RUN, PLAN_OPTIONS, PlanOption, recipe_of
 from .ranked import fill_by_rank, global_plan
@@ -27,6 +37,7 @@ __all__ = [
     "STRATEGIES",
     "Strategy",
     "allocate",
+    "asked_drop",
     "budget_forms",
     "budgets",
     "check_min_kept",
@@ -42,5 +53,6 @@ __all__ = [
     "parse_budgets",
     "recipe_of",
     "request_of",
+    "with_drop",
     "with_ratios",
 ]

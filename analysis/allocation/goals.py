@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from analysis.records import Recipe
 from pruners.errors import InputError
 from pruners.registry import Registry, joined
 
@@ -195,3 +197,18 @@ def parse_budgets(texts: Sequence[str]) -> tuple[Budget, ...]:
         if kinds.count(kind) > 1:
             raise InputError(f"two budgets in {kind}: give the lower one")
     return found
+
+
+def asked_drop(recipe: Recipe) -> float | None:
+    """Return the largest drop that a recipe accepts, a fraction; None where it names none."""
+    found = [item.limit for item in parse_budgets(recipe.budgets) if item.is_drop]
+    return min(found) if found else None
+
+
+def with_drop(recipe: Recipe, drop: float) -> Recipe:
+    """Return a recipe that names a drop with another one in its place, at most 1."""
+    budgets = [
+        dataclasses.replace(item, limit=min(drop, 1.0)) if item.is_drop else item
+        for item in parse_budgets(recipe.budgets)
+    ]
+    return dataclasses.replace(recipe, budgets=tuple(map(str, budgets)))

@@ -52,7 +52,7 @@ def trained(
             )
     job = begun = known.begin(order)
     show = _Lines(words)
-    with _interrupted() as is_asked, progress_bar() as bar:
+    with interruptible() as is_asked, progress_bar() as bar:
         task = bar.add_task("", total=None, eta="")
         given = jobs.Work(opener, store, lambda: is_asked() or known.is_stopped(begun.job_id))
         try:
@@ -70,6 +70,26 @@ def trained(
             say(capital(text))
             raise KeyboardInterrupt from None
     return job
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Let Ctrl-C ask to stop after the step at hand; a second one ends at once."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, before)
+        asked.set()
+
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def order_of(name: str, workspace: Path | None) -> Order:
@@ -110,26 +130,6 @@ def result_of(job: Job) -> dict[str, Any]:
         "plan_id": job.plan_ids[0],
         "job": job.job_id,
     }
-
-
-@contextmanager
-def _interrupted() -> Iterator[Callable[[], bool]]:
-    """Let Ctrl-C ask to stop after the step at hand; a second one ends at once."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, before)
-        asked.set()
-
-    signal.signal(signal.SIGINT, ask)
-    try:
-        yield asked.is_set
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 class _Lines:

@@ -17,6 +17,7 @@ from analysis.records import Plan, Recipe
 from analysis.recovery import Recovery
 from analysis.recovery.training import TrainingRecipe, TrainingUpdate, iter_training
 from analysis.sentences import plural
+from analysis.subjects.data import Split
 from pruners.errors import CancelledError, InputError
 from pruners.groups import apply_edit
 
@@ -32,6 +33,7 @@ class Training:
         rounds: How many rounds there are.
         folder: Where its checkpoints are; None keeps none.
         roots: Folders below which files may lie; None allows everything.
+        apart: Samples that the trained model is judged on, beside those that are evaluated.
     """
 
     plan: Plan
@@ -40,6 +42,7 @@ class Training:
     rounds: int = 1
     folder: Path | None = None
     roots: tuple[Path, ...] | None = None
+    apart: Split | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -95,6 +98,7 @@ def iter_rounds(
             start=start,
             cancel=cancel,
             roots=asked.roots,
+            apart=asked.apart,
         ):
             told = RoundUpdate(
                 round=number,

@@ -10,6 +10,7 @@ from .records import (
     SearchUpdate,
 )
 from .search import iter_search
+from .verdict import TrainedJudge, Verdict
 
 __all__ = [
     "Aim",
@@ -22,6 +23,8 @@ __all__ = [
     "SearchData",
     "SearchState",
     "SearchUpdate",
+    "TrainedJudge",
+    "Verdict",
     "iter_frontier",
     "iter_search",
     "search_data",

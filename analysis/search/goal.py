@@ -90,8 +90,8 @@ class Goal:
         sizes = " and ".join(map(str, self.sizes))
         larger = f", and the drop holds at {self.measure}={held:.2f}" if held < 1 else ""
         return InputError(
-            f"no plan was found that surely loses at most {words.drop(self.max_drop)} at {sizes}; "
-            f"on the samples of the search the nearest loses {words.drop(drop)}{larger}; ask for "
+            f"no plan was found that surely loses at most {words.cost(self.max_drop)} at {sizes}; "
+            f"on the samples of the search the nearest loses {words.cost(drop)}{larger}; ask for "
             "less, or give it more time"
         )
 

@@ -12,7 +12,7 @@ from analysis.edits import Edit, PreparedSubject, edited_model
 from analysis.measuring import EditRunner, Slices, measure
 from analysis.plans import plan_edit
 from analysis.records import Plan, Sums
-from analysis.recovery import Repairer
+from analysis.recovery import Recovery, Repairer
 from analysis.repairs import NO_REPAIR
 from analysis.uncertainty import MeanTest
 
@@ -63,14 +63,24 @@ class Judge:
         self._runner = EditRunner(prepared, keep_bytes=KEEP_BYTES)
         self._repairer = None if repair == NO_REPAIR else Repairer(prepared, repair)
 
-    def score(self, plan: Plan, rival: Scored | None = None) -> Scored:
+    def score(
+        self, plan: Plan, rival: Scored | None = None, *, recovery: Recovery | None = None
+    ) -> Scored:
         """Measure a plan; against a rival only until it is clear whether it is better.
+
+        Args:
+            plan: The plan.
+            rival: Measured to the end.
+            recovery: The plan as it was trained, in the place of its repair.
 
         Raises:
             PlanError: The plan does not fit the model.
             InputError: Its outputs are not finite.
         """
-        plan, edit = self._repaired(plan)
+        if recovery is None:
+            plan, edit = self._repaired(plan)
+        else:
+            plan, edit = recovery.plan, recovery.edit
         test = MeanTest(len(self._looks), self._alpha)
         wins: bool | None = None
         costs: list[Tensor] = []

@@ -152,7 +152,7 @@ class SearchUpdate:
         """Return stage and the best plan so far in one line."""
         if self.share is None or self.drop is None:
             return self.stage
-        return f"{self.stage}; so far {self.share:.1%} left at {words.drop(self.drop)}"
+        return f"{self.stage}; so far {self.share:.1%} left at {words.cost(self.drop)}"
 
 
 def fingerprint(content: dict[str, Any]) -> str:

@@ -1,13 +1,19 @@
+from .answers import LOOSER, STEPS, AnswerUpdate, Wish, iter_answer
 from .jobs import Jobs
 from .records import ANSWER, TRADE_OFF, Job, Order, missed_drop
 from .steps import opened
 
 __all__ = [
     "ANSWER",
+    "AnswerUpdate",
     "Job",
     "Jobs",
+    "LOOSER",
     "Order",
+    "STEPS",
     "TRADE_OFF",
+    "Wish",
+    "iter_answer",
     "missed_drop",
     "opened",
 ]

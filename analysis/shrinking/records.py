@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from analysis.allocation import parse_budgets
+from analysis.allocation import asked_drop
 from analysis.jobs import JobRecord, OrderRecord
 from analysis.records import Evaluation, Plan, Recipe, Seconds, Share
 
@@ -29,6 +29,7 @@ class Order(OrderRecord):
             pruned, after the usual repair.
         seconds: Wall time of searching; of a trade-off, at each size.
         recover: Preset of a training of what was found; empty for none.
+        train_data: Address of its data; empty for those that come with the data.
     """
 
     recipe: Recipe = field(default_factory=Recipe)
@@ -38,14 +39,16 @@ class Order(OrderRecord):
     plan: Plan | None = None
     seconds: Seconds = SECONDS
     recover: str = ""
+    train_data: str = ""
 
     def content(self) -> dict[str, Any]:
         """Return what tells orders apart; the same one for longer goes on."""
         content = super(Order, self).content()
         del content["seconds"]
-        if not self.recover:
+        for name in ("recover", "train_data"):
             # Jobs from before there was training have their names.
-            del content["recover"]
+            if not content[name]:
+                del content[name]
         return content
 
 
@@ -57,6 +60,7 @@ class Job(JobRecord):
         share: What the best plan so far leaves of the dense model.
         drop: Its drop on the search data.
         searched_on: Where the samples of the search come from, for a person.
+        news: What came to its end, one sentence each.
     """
 
     schema_version: ClassVar[int] = 1
@@ -64,6 +68,7 @@ class Job(JobRecord):
     share: float | None = None
     drop: float | None = None
     searched_on: str = ""
+    news: tuple[str, ...] = ()
 
 
 def missed_drop(recipe: Recipe, found: Evaluation) -> float | None:
@@ -71,5 +76,5 @@ def missed_drop(recipe: Recipe, found: Evaluation) -> float | None:
 
     A search compares many plans on the same samples, so it takes some for better than they are.
     """
-    asked = [item.limit for item in parse_budgets(recipe.budgets) if item.is_drop]
-    return min(asked) if asked and found.removed.drop > min(asked) else None
+    asked = asked_drop(recipe)
+    return asked if asked is not None and found.removed.drop > asked else None

@@ -13,16 +13,13 @@ from analysis.edits import PreparedSubject
 from analysis.measuring import Cancel
 from analysis.records import DONE, RUNNING, Plan, Progress, SubjectSpec
 from analysis.repairs import AUTO
-from analysis.retraining import Training, given_recipe, iter_rounds
 from analysis.search import SEARCHES, Aim, SearchUpdate
+from analysis.shrinking.answers import AnswerUpdate, Wish, iter_answer
 from analysis.shrinking.records import ANSWER, Job, Order
 from analysis.store import Store
-from pruners.errors import CancelledError, InputError
 
 Opener = Callable[[SubjectSpec], PreparedSubject]
 LATENCY_SECONDS = 2.0
-# Checkpoints of the training of an answer, in the workspace.
-TRAINING = "searches/training"
 # About what comes after the search takes.
 AFTER_SECONDS = 8.0
 
@@ -57,7 +54,7 @@ def iter_job(
         PruneScopeError: The subject cannot be used, or the goal cannot be met.
     """
     order = job.order
-    job = dataclasses.replace(job, state=RUNNING, stage="Loading the subject")
+    job = dataclasses.replace(job, state=RUNNING, stage="Loading the subject", news=())
     if order.kind == ANSWER:
         job = dataclasses.replace(job, eta_seconds=order.seconds + AFTER_SECONDS)
     yield job
@@ -65,11 +62,10 @@ def iter_job(
     start = _start(prepared, order.plan)
     job = dataclasses.replace(job, searched_on=search.search_data(prepared.subject).words)
     aim = _aim(order, start)
-    folder = store.workspace / SEARCHES
     if order.kind == ANSWER:
-        yield from _answer(job, prepared, start, aim, folder, store, cancel, roots)
+        yield from _answer(job, prepared, start, aim, store, cancel, roots)
     else:
-        yield from _trade_off(job, prepared, start, aim, folder, store, cancel)
+        yield from _trade_off(job, prepared, start, aim, store, cancel)
 
 
 def _start(prepared: PreparedSubject, plan: Plan | None) -> Plan:
@@ -93,57 +89,33 @@ def _answer(
     prepared: PreparedSubject,
     start: Plan,
     aim: Aim,
-    folder: Path,
     store: Store,
     cancel: Cancel,
     roots: tuple[Path, ...] | None,
 ) -> Iterator[Job]:
-    last: SearchUpdate | None = None
-    clock = _Clock(job.order.seconds)
-    for last in search.iter_search(prepared, start, aim, folder=folder, cancel=cancel):
-        job = dataclasses.replace(_told(job, last), eta_seconds=clock.left(last))
+    order = job.order
+    wish = Wish(preset=order.recover, data=order.train_data, roots=roots) if order.recover else None
+    clock = _Clock(order.seconds)
+    for update in iter_answer(prepared, start, aim, wish, workspace=store.workspace, cancel=cancel):
+        job = _answering(job, update, clock)
+        if update.plan is not None:
+            job = dataclasses.replace(job, stopped=update.stopped)
+            yield from _evaluated(job, prepared, update.plan, store)
+            return
         yield job
-    if last is None or last.plan is None:
-        if cancel():
-            raise CancelledError("stopped before a plan was found")
-        raise InputError("no plan was found that keeps to all of it; ask for less")
-    stopped = cancel() and not last.state.finished
-    job, plan = dataclasses.replace(job, stopped=stopped), plans.resolve(prepared, last.plan)
-    if job.order.recover and not stopped:
-        for told, trained in _trained(job, prepared, plan, store, cancel, roots):
-            job, plan = told, trained or plan
-            yield job
-    yield from _evaluated(job, prepared, plan, store)
 
 
-def _trained(
-    job: Job,
-    prepared: PreparedSubject,
-    plan: Plan,
-    store: Store,
-    cancel: Cancel,
-    roots: tuple[Path, ...] | None,
-) -> Iterator[tuple[Job, Plan | None]]:
-    """Train what was found; stopped, the answer is what was found before."""
-    asked = Training(
-        plan=plan,
-        recipe=given_recipe({"preset": job.order.recover}),
-        seed=plan.subject.seed,
-        folder=store.workspace / TRAINING / job.job_id,
-        roots=roots,
+def _answering(job: Job, update: AnswerUpdate, clock: _Clock) -> Job:
+    """Return a job with where its answer is."""
+    news = (*job.news, update.news) if update.news else job.news
+    if update.search is not None:
+        job, eta = _told(job, update.search), clock.left(update.search)
+    else:
+        point = None if update.training is None else update.training.training
+        eta = point.eta_seconds + AFTER_SECONDS if point is not None and point.steps else None
+    return dataclasses.replace(
+        job, stage=update.stage, progress=update.progress, eta_seconds=eta, news=news
     )
-    try:
-        for update in iter_rounds(prepared, asked, cancel=cancel):
-            point = update.training
-            told = dataclasses.replace(
-                job,
-                stage="Training",
-                progress=Progress(point.step, point.steps or None, "steps"),
-                eta_seconds=point.eta_seconds + AFTER_SECONDS if point.steps else None,
-            )
-            yield told, update.plan
-    except CancelledError:
-        yield dataclasses.replace(job, stopped=True), None
 
 
 def _evaluated(job: Job, prepared: PreparedSubject, plan: Plan, store: Store) -> Iterator[Job]:
@@ -175,10 +147,10 @@ def _trade_off(
     prepared: PreparedSubject,
     start: Plan,
     aim: Aim,
-    folder: Path,
     store: Store,
     cancel: Cancel,
 ) -> Iterator[Job]:
+    folder = store.workspace / SEARCHES
     kept: tuple[str, ...] = ()
     began = time.perf_counter()
     updates = search.iter_frontier(

@@ -79,7 +79,7 @@ def _goal(current: Session) -> None:
                 help="Any model and data: set up your own below.",
             )
         else:
-            st.markdown(f"Of **{_named(spec)}**, without training:")
+            st.markdown(f"Of **{_named(spec)}**:")
         goal.ask(spec, label="")
     with guarded("The search cannot be shown"):
         goal.follow(current, goal.current_job(current.spec))

@@ -11,7 +11,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from analysis.edits.prepared import PreparedSubject
+from analysis.records.plan import Recipe
+from analysis.records.progress import Progress
 from analysis.records.run import RUNNING
+from analysis.retraining.presets import PRESETS
 from analysis.shrinking.jobs import Jobs
 from analysis.shrinking.records import Job, Order
 from analysis.shrinking.steps import iter_job
@@ -140,3 +143,38 @@ def test_the_trade_off_is_measured_and_a_point_becomes_the_plan(
     after = f" after {plan.repair}" if plan.repair != "none" else ""
     measured = {item.label: item.value for item in test.metric}
     assert measured[f"Measured accuracy{after}"] == shown
+
+
+def test_the_goal_asks_for_a_training_and_tells_of_it(
+    open_page: Open, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Point 6 of issue 11: the goal-first page offers training after the search."""
+    for name, value in {"steps": 2, "batch_size": 32, "lr": 0.02}.items():
+        monkeypatch.setitem(PRESETS.get("quick").fields, name, value)
+    test = open_page("Home", subject=SUBJECT)
+    assert list(test.selectbox(key="goal_recover").options) == [
+        *("No", "Quick", "Standard", "Thorough"),
+    ]
+    assert "goal_train_data" not in [item.key for item in test.text_input]
+    test.selectbox(key="goal_recover").select("quick").run()
+    assert "at most 3 trainings" in text_of(test)
+    _ask(test)
+    assert (ORDERS[0].recover, ORDERS[0].train_data) == ("quick", "")
+    assert "trained: finetune" in text_of(test)
+    test.text_input(key="goal_train_data").set_value("images:elsewhere").run()
+    assert "trains once" in text_of(test)
+
+
+def test_a_training_under_way_shows_its_steps(open_page: Open, workspace: Path) -> None:
+    order = Order(subject=SUBJECT, recipe=Recipe(budgets=("drop=0.01",)), recover="quick")
+    now = time.time()
+    job = Job(
+        order=order, state=RUNNING, stage="Training", started=now, changed=now + 5,
+        progress=Progress(30, 150, "steps"), share=0.38, drop=0.021, eta_seconds=42.0,
+        news=("The search ended after 9 plans: the time is over.",),
+    )  # fmt: skip
+    Jobs(workspace).save(job)
+    said = text_of(open_page("Home", subject=SUBJECT, goal=job.job_id))
+    assert "quick training" in said
+    assert "Before the training: **38.0" in said
+    assert "The search ended after 9 plans" in said

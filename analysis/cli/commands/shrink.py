@@ -12,21 +12,20 @@ import typer
 
 from analysis import allocation, interop, plans, repairs, search, shrinking, sweeps
 from analysis.allocation import PLAN_OPTIONS, PlanOption
+from analysis.cli.answering import answered
 from analysis.cli.commands.evaluate import evaluated, keep, print_evaluation, repaired
 from analysis.cli.options import (
     Json,
     Workspace,
     calibrated,
     check_folder,
-    open_store,
     prepare_subject,
 )
 from analysis.cli.output import duration, print_json, say, say_notes
-from analysis.cli.searching import aim_of, searched
-from analysis.cli.training import trained
+from analysis.cli.searching import aim_of
 from analysis.records import Recipe
 from analysis.repairs import NO_REPAIR, REPAIRS
-from analysis.retraining import PRESETS, Order, given_recipe
+from analysis.retraining import PRESETS
 from analysis.sweeps import OPTIONS, Option
 from pruners.errors import InputError
 from pruners.registry import described
@@ -34,6 +33,7 @@ from pruners.registry import described
 if TYPE_CHECKING:
     from analysis.edits import PreparedSubject
     from analysis.records import Evaluation, Plan, SweepSpec
+    from analysis.shrinking import Wish
 
 _OF_PLANS = (
     *("budget", "repair", "round_to", "min_kept", "equal", "trials", "minutes", "confidence"),
@@ -66,13 +66,19 @@ def shrink(
             metavar="PRESET",
         ),
     ] = None,
+    train_data: Annotated[
+        str | None,
+        typer.Option(
+            help="Data address to train on; none of its samples may be an evaluated one.",
+            metavar="ADDRESS",
+        ),
+    ] = None,
     workspace: Workspace = None,
     as_json: Json = False,
 ) -> int:
     """Find the smallest model that holds a drop, or the best one of a size."""
     began = time.perf_counter()
-    if recover is not None:
-        PRESETS.get(recover)
+    wish = _wish(recover, train_data)
     if export is not None:
         check_folder(export)
     recipe = _recipe(given, max_drop)
@@ -82,10 +88,7 @@ def shrink(
     say_notes(prepared.subject.notes)
     start = _start(prepared, spec, given)
     aim = aim_of(given, recipe, spec.criteria)
-    plan = searched(prepared, start, aim, workspace=workspace)
-    training: dict[str, Any] = {}
-    if recover is not None:
-        plan, training = _trained(prepared, plan, recover, workspace)
+    plan, training, is_stopped = answered(prepared, start, aim, wish, workspace=workspace)
     recovery = repaired(prepared, plan)
     found = evaluated(prepared, plan, recovery, latency_seconds=0.0)
     keep(prepared, plan, found, workspace)
@@ -110,10 +113,13 @@ def shrink(
     words = prepared.subject.task.words
     print_evaluation("Smaller model", found, words)
     if (missed := shrinking.missed_drop(recipe, found)) is not None:
-        say(
-            f"It loses more than the {words.drop(missed)} that were asked for, which held on the "
-            "samples of the search: ask for a little less, or give it more --trials."
+        why = (
+            "since it was stopped before the training that gives it back: the same command goes on."
+            if is_stopped
+            else "which held on the samples of the search: ask for a little less, or give it more "
+            "--trials."
         )
+        say(f"It loses more than the {words.cost(missed)} that were asked for, {why}")
     for path, what in ((out, "Plan"), (export, "Model")):
         if path is not None:
             say(f"{what} written to {path}")
@@ -121,30 +127,18 @@ def shrink(
     return 0
 
 
-def _trained(
-    prepared: PreparedSubject, plan: Plan, preset: str, workspace: Path | None
-) -> tuple[Plan, dict[str, Any]]:
-    """Return a plan trained by a preset, and what that took."""
-    order = Order(
-        subject=prepared.subject.spec,
-        plan=plan,
-        recipe=given_recipe({"preset": preset}),
-        seeds=(plan.subject.seed,),
-    )
-    job = trained(
-        order, lambda spec: prepared, words=prepared.subject.task.words, workspace=workspace
-    )
-    plan, done = open_store(workspace).plans.get(job.plan_ids[0]), job.results[0]
-    about = {
-        "id": plan.training,
-        "trained": plan.trained,
-        "preset": preset,
-        "repaired_accuracy": job.repaired,
-        "epochs": done.epochs,
-        "seconds": done.seconds,
-        "plan_id": done.plan_id,
-    }
-    return plan, {"training": about}
+def _wish(recover: str | None, train_data: str | None) -> Wish | None:
+    """Return how the answer is trained.
+
+    Raises:
+        UnknownNameError: No such preset.
+        InputError: There are training data, and nothing is trained.
+    """
+    if recover is not None:
+        return shrinking.Wish(preset=PRESETS.get(recover).name, data=train_data or "")
+    if train_data is not None:
+        raise InputError("--train-data needs --recover, such as --recover quick")
+    return None
 
 
 def _recipe(given: Mapping[str, Any], max_drop: float | None) -> Recipe:

@@ -39,6 +39,7 @@ from analysis.recovery.training.update import (
     TrainingPoint,
     TrainingUpdate,
 )
+from analysis.subjects.data import Split
 from pruners.capture import named_state
 from pruners.errors import InputError
 from pruners.float32 import float32
@@ -65,6 +66,7 @@ def iter_training(
     start: Recovery | None = None,
     cancel: Callable[[], bool] = lambda: False,
     roots: Sequence[Path] | None = None,
+    apart: Split | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> Iterator[TrainingUpdate]:
     """Train a plan's model and tell how it goes.
@@ -81,6 +83,7 @@ def iter_training(
         start: The repaired plan to start from; None starts from the dense weights.
         cancel: Asked before each step; the checkpoint is kept.
         roots: Folders below which files may lie; None allows everything.
+        apart: Samples that the trained model is judged on; see `open_training_data`.
         checkpoint_seconds: A killed training loses no more than what it did in this time.
 
     Yields:
@@ -96,7 +99,7 @@ def iter_training(
     if recipe.user_loop is not None:
         yield from _users_training(trainee, recipe, seed=seed, roots=roots)
         return
-    data = open_training_data(prepared, recipe, seed=seed, roots=roots)
+    data = open_training_data(prepared, recipe, seed=seed, roots=roots, apart=apart)
     original = original_recipe(recipe, roots=roots)
     entries = [entry.to_dict() for entry in trainee.plan.entries]
     key = training_key(

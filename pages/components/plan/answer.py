@@ -37,7 +37,7 @@ def draw(current: Session, job: Job, *, again: Callable[[], None]) -> None:
     if missed is not None:
         st.markdown(
             f"There it loses more than the {formatting.drop(missed, words)} that were asked for, "
-            "which held on the samples of the search. Ask for a little less, or search longer."
+            f"{_why_missed(job, found)}"
         )
     _cards(found, words)
     worst = _worst(found)
@@ -66,6 +66,13 @@ def draw(current: Session, job: Job, *, again: Callable[[], None]) -> None:
         st.caption(
             f"Plan `{job.plan_ids[0]}` \N{MIDDLE DOT} {formatting.duration(job.seconds)}{early}"
         )
+
+
+def _why_missed(job: Job, found: Evaluation) -> str:
+    """Return why a drop does not hold, and what to do."""
+    if job.order.recover and job.stopped and not found.trained:
+        return "since it was stopped before the training that gives it back. Let it go on to train."
+    return "which held on the samples of the search. Ask for a little less, or search longer."
 
 
 def adopt(plan_id: str, found: Evaluation | None = None) -> None:

@@ -8,7 +8,9 @@ import streamlit as st
 
 from analysis import allocation
 from analysis.records import Plan, Recipe, SubjectSpec
-from analysis.shrinking import ANSWER, TRADE_OFF, Job, Jobs, Order
+from analysis.retraining import PRESETS
+from analysis.sentences import plural
+from analysis.shrinking import ANSWER, LOOSER, STEPS, TRADE_OFF, Job, Jobs, Order
 from pages.components.plan import answer
 from pages.components.state import Session, session, tolerance, url_state
 from pages.components.widgets import formatting, guarded, refreshed
@@ -19,6 +21,9 @@ SIZES = {"macs": "MACs", "params": "parameters", "latency": "latency"}
 POLL_SECONDS = 1.0
 # What the bar leaves for a stage that does not say how long it takes.
 LAST_SECONDS = 8.0
+NO_TRAINING = ""
+# Of the searches before trainings, all together.
+TRAINED_SECONDS = 120.0
 
 
 def jobs() -> Jobs:
@@ -86,21 +91,68 @@ def ask(spec: SubjectSpec, *, label: str, plan: Plan | None = None) -> None:
             help="Without *Make it*, this is what gets as small as the drop allows; latency counts "
             "as MACs there.",
         )
-        if st.button(
+        recover = st.selectbox(
+            "then train",
+            [NO_TRAINING, *PRESETS.names()],
+            format_func=lambda name: PRESETS.get(name).label if name else "No",
+            key="goal_recover",
+            width=140,
+            persist_state="session",
+            help="A training gives back much of what pruning loses, so the model gets smaller at "
+            "the same drop.  \n"
+            + "  \n".join(f"**{item.label}**: {item.help}." for item in PRESETS),
+        )
+        is_asked = st.button(
             "Find a smaller model",
             type="primary",
             icon=":material/bolt:",
             key="goal_start",
             disabled=not (by_drop or by_size),
-        ):
-            budgets = []
-            if by_size:
-                budgets.append(f"{measure}={1 / float(times):.6g}")
-            if by_drop:
-                budgets.append(f"drop={float(drop) / words.drop_scale:.6g}")
-            recipe = Recipe(budgets=tuple(budgets), criteria=allocation.BEST)
-            smaller = measure if measure in ("macs", "params") else "macs"
-            start(Order(subject=spec, recipe=recipe, measure=smaller, plan=plan))
+        )
+    train_data = _training(recover, by_drop=by_drop) if recover else ""
+    if is_asked:
+        budgets = []
+        if by_size:
+            budgets.append(f"{measure}={1 / float(times):.6g}")
+        if by_drop:
+            budgets.append(f"drop={float(drop) / words.drop_scale:.6g}")
+        recipe = Recipe(budgets=tuple(budgets), criteria=allocation.BEST)
+        order = Order(
+            subject=spec,
+            recipe=recipe,
+            measure=measure if measure in ("macs", "params") else "macs",
+            plan=plan,
+            recover=recover,
+            train_data=train_data,
+        )
+        if recover:
+            order = dataclasses.replace(order, seconds=TRAINED_SECONDS)
+        start(order)
+
+
+def _training(preset: str, *, by_drop: bool) -> str:
+    """Draw what a training is of and what it will take; return the address of its data."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        address = st.text_input(
+            "Training data",
+            placeholder="the training samples that come with the data",
+            key="goal_train_data",
+            width=420,
+            persist_state="session",
+            help="An address as for data: never what is evaluated. For Fashion-MNIST's 60,000 "
+            "images: `fashion-mnist:FOLDER` with the original files. Few samples teach little: the "
+            "2,000 that come with the samples may give nothing back.",
+        ).strip()
+        most = formatting.duration(TRAINED_SECONDS)
+        about = (
+            f"Searches at most {most} for a model that loses up to {LOOSER[0]:g} times as much, "
+            f"and trains it ({PRESETS.get(preset).help}). If it then loses too much, again more "
+            f"strictly: at most {plural(len(LOOSER) + 1, 'training')}."
+            if by_drop
+            else f"Searches at most {most}, and trains once ({PRESETS.get(preset).help})."
+        )
+        st.caption(f"{about} What a training takes is told once its first steps are timed.")
+    return address
 
 
 def start(order: Order) -> None:
@@ -137,6 +189,8 @@ def asked(order: Order) -> str:
         else:
             size = SIZES.get(budget.kind, budget.kind)
             parts.append(f"at most {formatting.percent(budget.limit, digits=0)} of the {size}")
+    if order.recover:
+        parts.append(f"{PRESETS.get(order.recover).label.lower()} training")
     return ", ".join(parts)
 
 
@@ -148,15 +202,17 @@ def _progress(name: str) -> None:
     title = formatting.escaped(formatting.title_of_subject(job.order.subject))
     st.markdown(f"**Searching: {asked(job.order) or 'the trade-off'}** on {title}")
     left = LAST_SECONDS if job.eta_seconds is None else job.eta_seconds
-    is_counted = job.order.kind == TRADE_OFF
+    is_training = job.progress.unit == STEPS
+    is_counted = job.order.kind == TRADE_OFF or is_training
     share = job.progress.fraction if is_counted else job.seconds / (job.seconds + left)
     st.progress(share, text=_stage(job))
     with st.container(horizontal=True, vertical_alignment="center"):
         best = "No plan keeps to it yet."
         if job.share is not None and job.drop is not None:
             size = SIZES.get(_measure(job), "size")
+            which = "Before the training" if is_training else "Best so far"
             best = (
-                f"Best so far: **{formatting.percent(job.share, digits=1)}** of the {size} left, "
+                f"{which}: **{formatting.percent(job.share, digits=1)}** of the {size} left, "
                 f"{formatting.drop(job.drop, words)} lost on the search data."
             )
         st.markdown(best, width="stretch")
@@ -169,6 +225,8 @@ def _progress(name: str) -> None:
             args=(name,),
             disabled=is_asked,
         )
+    for sentence in job.news:
+        st.caption(sentence)
     st.caption(
         "It goes on when you leave this page"
         + (f"; it sees {job.searched_on} only." if job.searched_on else ".")

@@ -159,3 +159,31 @@ def test_shrink_answers_with_the_trained_model(
     kept = Store(tmp_path).evaluations.last(plan)
     assert kept is not None
     assert kept.evaluation.removed.accuracy == found["accuracy"]
+
+
+def test_shrink_trains_on_named_data_and_says_what_cannot_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Point 6 of issue 11: a search before a training may lose more than was asked for."""
+    for name, value in {"steps": 2, "batch_size": 32, "lr": 0.02}.items():
+        monkeypatch.setitem(PRESETS.get("quick").fields, name, value)
+    command = [
+        *("shrink", "--model", "sample:lenet5", "--data", "sample:fashion-mnist"),
+        *("--samples", "200", "--calibration-samples", "64", "--max-drop", "0.05"),
+        *("--criteria", "l1", "--trials", "1", "--workspace", str(tmp_path)),
+    ]
+    assert main([*command, "--train-data", "sample:fashion-mnist"]) == 2
+    assert "--train-data needs --recover" in capsys.readouterr().err
+    assert main([*command, "--recover", "quick", "--train-data", "images:nowhere"]) == 2
+    assert "nowhere" in capsys.readouterr().err.splitlines()[-1]
+    assert main([*command, "--recover", "quick", "--json"]) == 0
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert "(at most 15.00 pp lost before the training)" in err
+    assert "Trained, it loses" in err
+    assert found["macs_left"] < 1
+    assert found["training"]["preset"] == "quick"
+    plan = Store(tmp_path).plans.get(found["training"]["plan_id"])
+    assert (plan.training, plan.trained) == (found["training"]["id"], found["training"]["trained"])
+    assert plan.recipe is not None
+    assert plan.recipe.budgets == ("drop=0.05",)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from analysis import search
 from analysis.allocation import BEST
 from analysis.edits.prepared import PreparedSubject, prepare
 from analysis.evaluation.evaluate import evaluate_plan
@@ -19,17 +21,24 @@ from analysis.records.run import DONE, INTERRUPTED, RUNNING
 from analysis.records.subject import SubjectSpec
 from analysis.recovery.kept import repaired_plan
 from analysis.retraining.presets import PRESETS
+from analysis.search.verdict import TrainedJudge, Verdict
 from analysis.shrinking.jobs import Jobs
 from analysis.shrinking.records import Job, Order
 from analysis.shrinking.steps import iter_job, opened
 from analysis.store.store import Store
 from analysis.subjects.subject import load_subject
-from pruners.errors import CancelledError, UnknownNameError
+from pruners.errors import CancelledError, PruneScopeError, UnknownNameError
 
 SUBJECT = SubjectSpec(
     model="sample:lenet5", data="sample:fashion-mnist", samples=200, calibration_samples=64
 )
 ORDER = Order(subject=SUBJECT, recipe=Recipe(budgets=("macs=0.7",), criteria=BEST), seconds=1)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    for field, value in {"steps": 2, "batch_size": 32, "lr": 0.02}.items():
+        monkeypatch.setitem(PRESETS.get("quick").fields, field, value)
 
 
 def ended(jobs: Jobs, name: str) -> Job:
@@ -122,12 +131,9 @@ def test_a_subject_is_opened_once(tmp_path: Path) -> None:
     assert prepared.identity == again.identity
 
 
-def test_an_answer_is_trained_where_that_is_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("quick")
+def test_an_answer_is_trained_where_that_is_asked_for(tmp_path: Path) -> None:
     """Point 6 of issue 11: the order carries the preset, and the plan its training."""
-    for field, value in {"steps": 2, "batch_size": 32, "lr": 0.02}.items():
-        monkeypatch.setitem(PRESETS.get("quick").fields, field, value)
     store = Store(tmp_path)
     prepared = prepare(load_subject(SUBJECT))
     prepared.use_cache(store.statistics_folder)
@@ -143,3 +149,123 @@ def test_an_answer_is_trained_where_that_is_asked_for(
     assert found.trained == plan.trained
     again = evaluate_plan(prepared, plan, recovery=repaired_plan(prepared, plan), latency_seconds=0)
     assert again.removed.accuracy == found.removed.accuracy
+
+
+TO_TRAIN = dataclasses.replace(
+    ORDER, recipe=Recipe(budgets=("drop=0.02",), criteria=BEST), recover="quick", seconds=4
+)
+
+
+def worked(tmp_path: Path, order: Order = TO_TRAIN) -> tuple[list[Job], Store]:
+    store = Store(tmp_path)
+    prepared = prepare(load_subject(order.subject))
+    prepared.use_cache(store.statistics_folder)
+    return list(iter_job(Job(order=order), lambda spec: prepared, store)), store
+
+
+def answered_with(
+    monkeypatch: pytest.MonkeyPatch, verdicts: list[Verdict], looked_for: list[str]
+) -> None:
+    """Let trained plans be judged so, one after the other, and note what searches look for."""
+    of_search = search.iter_search
+
+    def noted(prepared: Any, start: Any, aim: Any, **more: Any) -> Any:
+        looked_for.extend(aim.recipe.budgets)
+        return of_search(prepared, start, aim, **more)
+
+    monkeypatch.setattr(search, "iter_search", noted)
+    monkeypatch.setattr(TrainedJudge, "judge", lambda self, plan: verdicts.pop(0))
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    ("verdicts", "searched", "is_trained", "said"),
+    [
+        ([Verdict(0.01, holds=True)], ["drop=0.06"], True, "surely at most the 2.00 pp"),
+        (
+            [Verdict(-1.0, holds=False), Verdict(0.0, holds=True)],
+            ["drop=0.06", "drop=0.04"],
+            True,
+            "searching more strictly",
+        ),
+        (
+            [Verdict(-1.0, holds=False), Verdict(-1.0, holds=False), Verdict(1.0, holds=False)],
+            ["drop=0.06", "drop=0.04", "drop=0.02"],
+            False,
+            "the answer is the plan without it",
+        ),
+        ([Verdict(1.0, holds=False)], ["drop=0.06", "drop=0.02"], False, "without training"),
+    ],
+)
+def test_searches_before_a_training_get_stricter_until_the_drop_holds(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    verdicts: list[Verdict],
+    searched: list[str],
+    is_trained: bool,
+    said: str,
+) -> None:
+    """Point 6 of issue 11: the plan of the goal itself was trained, which made nothing smaller."""
+    looked_for: list[str] = []
+    answered_with(monkeypatch, verdicts, looked_for)
+    jobs, store = worked(tmp_path)
+    last = jobs[-1]
+    assert looked_for == searched
+    assert not verdicts
+    assert said in " ".join(last.news)
+    plan = store.plans.get(last.plan_ids[0])
+    assert bool(plan.trained) is is_trained
+    assert plan.recipe is not None
+    assert plan.recipe.budgets == ("drop=0.02",)
+    assert last.evaluation is not None
+    assert bool(Evaluation.from_dict(last.evaluation).trained) is is_trained
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_stop_of_the_training_answers_with_what_was_found_before(tmp_path: Path) -> None:
+    """Point 5 of issue 10."""
+    store, stopped = Store(tmp_path), [False]
+    prepared = prepare(load_subject(SUBJECT))
+    prepared.use_cache(store.statistics_folder)
+    last = begun = Job(order=TO_TRAIN)
+    for last in iter_job(begun, lambda spec: prepared, store, cancel=lambda: stopped[0]):
+        stopped[0] = stopped[0] or last.stage == "Training"
+    assert (last.state, last.stopped) == (DONE, True)
+    plan = store.plans.get(last.plan_ids[0])
+    assert (plan.trained, plan.training) == ("", None)
+    assert any(entry.kept < entry.total for entry in plan.entries)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_trained_plan_is_judged_as_a_search_judges(tmp_path: Path) -> None:
+    """Nothing is faked: the weights that were kept, on the samples of the search."""
+    jobs, store = worked(tmp_path)
+    plan = store.plans.get(jobs[-1].plan_ids[0])
+    prepared = prepare(load_subject(SUBJECT))
+    prepared.use_cache(store.statistics_folder)
+    if not plan.trained:
+        pytest.fail(f"nothing was trained: {jobs[-1].news}")
+    for limit, holds in (("drop=1", True), ("drop=0", False)):
+        aim = search.Aim(recipe=Recipe(budgets=(limit,)))
+        judge = TrainedJudge(prepared, dataclasses.replace(plan, training=None, trained=""), aim)
+        verdict = judge.judge(plan)
+        assert verdict.holds is holds
+    split = judge.split
+    assert not set(split.indices) & set(prepared.subject.evaluation.indices)  # type: ignore[union-attr]
+    measured = dataclasses.replace(prepared.subject, evaluation=split)
+    searched = dataclasses.replace(prepared, subject=measured)
+    recovery = repaired_plan(prepared, plan)
+    found = evaluate_plan(searched, plan, recovery=recovery, latency_seconds=0)
+    assert verdict.drop == pytest.approx(found.removed.drop)
+
+
+def test_orders_without_training_data_keep_their_names() -> None:
+    assert "train_data" not in ORDER.content()
+    other = dataclasses.replace(TO_TRAIN, train_data="fashion-mnist:somewhere")
+    assert other.job_id != TO_TRAIN.job_id
+
+
+def test_training_data_that_are_not_there_are_told_before_the_search(tmp_path: Path) -> None:
+    with pytest.raises(PruneScopeError, match="nowhere"):
+        worked(tmp_path, dataclasses.replace(TO_TRAIN, train_data="fashion-mnist:nowhere"))
+    assert not list(tmp_path.glob("searches/*.json"))

@@ -88,6 +88,7 @@ def open_training_data(
     *,
     seed: int,
     roots: Sequence[Path] | None = None,
+    apart: Split | None = None,
 ) -> TrainingData:
     """Open what a recipe trains on, and keep it apart from what is evaluated.
 
@@ -96,6 +97,8 @@ def open_training_data(
         recipe: Names the data, the batch size, the share to select by, and augmentations.
         seed: Chooses the selection samples and the order of the others.
         roots: Folders below which files may lie; None allows everything.
+        apart: Samples that the trained model is judged on, beside those that are evaluated; what
+            has their content is left out.
 
     Raises:
         AddressError: The address is malformed, or what it names is missing or not fit.
@@ -112,6 +115,7 @@ def open_training_data(
         folder = prepared.cache_folder
         content = content_of(whole, subject.files, folder)
         evaluated = set(content_of(subject.evaluation, subject.files, folder))
+        judged = set() if apart is None else set(content_of(apart, subject.files, folder))
         calibrated = (
             set()
             if subject.calibration is None
@@ -120,7 +124,7 @@ def open_training_data(
     except Exception as error:
         # A user's data set may raise anything.
         raise read_failure(chosen.source.name, error) from error
-    positions, left_out = _apart(chosen, content, evaluated)
+    positions, left_out = _apart(chosen, content, evaluated, judged)
     trained, selected = _cut(positions, content, share=recipe.selection, seed=seed)
     train = whole.at(trained)
     images = Images(shape=train.input_shape, blank=chosen.source.blank, roots=roots)
@@ -245,12 +249,12 @@ def _check_class_names(source: Source, evaluated: Source) -> None:
 
 
 def _apart(
-    chosen: _Chosen, content: Content, evaluated: set[bytes]
+    chosen: _Chosen, content: Content, evaluated: set[bytes], judged: set[bytes]
 ) -> tuple[list[int], tuple[str, ...]]:
-    """Return the positions of samples that are not evaluated, and what was left out.
+    """Return the positions of samples that nothing is judged on, and what was left out.
 
     Raises:
-        InputError: A person named data that hold evaluation samples, or nothing else is there.
+        InputError: A person named data that hold evaluation samples, or nothing is left.
     """
     both = [at for at, digest in enumerate(content) if digest in evaluated]
     numbers = listed([str(chosen.indices[at]) for at in both], most=NAMED)
@@ -261,17 +265,23 @@ def _apart(
             f"evaluation samples (numbers {numbers}), so that the result would tell nothing; name "
             "the training part of the data (such as #split=train), or leave these samples out"
         )
-    taken = set(both)
+    searched = [at for at, digest in enumerate(content) if digest in judged - evaluated]
+    taken = {*both, *searched}
     left = [at for at in range(count) if at not in taken]
     if len(left) < FEWEST:
+        which = "evaluated, or searched on" if searched else "evaluated"
         raise InputError(
             f"{chosen.source.name!r}: nothing is left to train on beside samples that are "
-            "evaluated; name training data"
+            f"{which}; name training data"
         )
-    if not both:
-        return left, ()
-    what = plural(len(both), "sample")
-    return left, (f"Left out, {what} of the same content as evaluated ones: {numbers}.",)
+    words = []
+    if both:
+        what = plural(len(both), "sample")
+        words.append(f"Left out, {what} of the same content as evaluated ones: {numbers}.")
+    if searched:
+        what = plural(len(searched), "sample")
+        words.append(f"Left out, {what} that the search is judged on.")
+    return left, tuple(words)
 
 
 def _cut(

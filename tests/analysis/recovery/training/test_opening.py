@@ -173,6 +173,26 @@ def test_copies_of_evaluation_samples_in_the_same_data_are_left_out(tmp_path: Pa
     assert any("of the same content as evaluated ones" in item for item in data.words)
 
 
+def test_samples_that_a_search_is_judged_on_are_left_out_by_content(
+    tiny: PreparedSubject, tmp_path: Path
+) -> None:
+    """Point 6 of issue 11: a trained plan that is judged on what it learned says nothing."""
+    address = write_others(tmp_path / "others.npz")
+    source = load_data(parse_data(address)).evaluation
+    judged = Split(
+        source, range(10, 30), task=tiny.subject.task, classes=4, device=torch.device("cpu")
+    )
+    recipe = TrainingRecipe(train_data=address)
+    found = open_training_data(tiny, recipe, seed=0, apart=judged)
+    assert found.selection is not None
+    used = {*found.train.indices, *found.selection.indices}
+    assert used == set(range(90)) - set(range(10, 30))
+    assert "Left out, 20 samples that the search is judged on." in found.words
+    whole = Split(source, range(90), task=tiny.subject.task, classes=4, device=torch.device("cpu"))
+    with pytest.raises(InputError, match="evaluated, or searched on; name training data"):
+        open_training_data(tiny, recipe, seed=0, apart=whole)
+
+
 def test_minus_zero_is_zero(tiny: PreparedSubject, monkeypatch: pytest.MonkeyPatch) -> None:
     split = tiny.subject.evaluation
     assert split is not None

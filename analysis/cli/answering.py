@@ -1,0 +1,79 @@
+"""Answers to goals from the command line: searched, and trained where that is asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from analysis import search, shrinking
+from analysis.cli.options import open_store
+from analysis.cli.output import duration, progress_bar, say
+from analysis.cli.training import interruptible
+
+if TYPE_CHECKING:
+    from analysis.edits import PreparedSubject
+    from analysis.records import Plan
+    from analysis.retraining import RoundUpdate
+    from analysis.search import Aim
+    from analysis.shrinking import AnswerUpdate, Wish
+
+
+def answered(
+    prepared: PreparedSubject, start: Plan, aim: Aim, wish: Wish | None, *, workspace: Path | None
+) -> tuple[Plan, dict[str, Any], bool]:
+    """Look for the plan of a goal under a progress bar; Ctrl-C ends it with what was found.
+
+    Args:
+        prepared: The subject.
+        start: Where searches start.
+        aim: What is looked for.
+        wish: How it is trained; None leaves it.
+        workspace: The option; it keeps a trained plan.
+
+    Returns:
+        The plan; what its training took, as JSON has it, empty without one; and whether it was
+        stopped before the training that was wished.
+
+    Raises:
+        CancelledError: It was stopped before there was a plan.
+        PruneScopeError: The goal cannot be met, or the training data cannot be used.
+    """
+    say(f"Searching on {search.search_data(prepared.subject).words}; they are not evaluated.")
+    store, words = open_store(workspace), prepared.subject.task.words
+    plan: Plan | None = None
+    is_stopped = False
+    training: RoundUpdate | None = None
+    with interruptible() as is_asked, progress_bar() as bar:
+        task = bar.add_task("", total=None, eta="")
+        for update in shrinking.iter_answer(
+            prepared, start, aim, wish, workspace=store.workspace, cancel=is_asked
+        ):
+            text = update.stage if update.search is None else update.search.text(words)
+            now = update.progress
+            bar.update(
+                task, description=text, completed=now.done, total=now.total, eta=_left(update)
+            )
+            training = update.training or training
+            if update.news:
+                say(update.news)
+            plan = update.plan
+            is_stopped = update.stopped
+            if is_stopped:
+                say("Stopped; this is what was found so far. The same command goes on.")
+    assert plan is not None
+    if wish is None or training is None or plan.training is None:
+        return plan, {}, is_stopped and wish is not None
+    about = {
+        "id": plan.training,
+        "trained": plan.trained,
+        "preset": wish.preset,
+        "epochs": training.epochs,
+        "seconds": training.seconds,
+        "plan_id": store.plans.save(plan, plan_id=f"p-{plan.training[-6:]}"),
+    }
+    return plan, {"training": about}, False
+
+
+def _left(update: AnswerUpdate) -> str:
+    point = None if update.training is None else update.training.training
+    return f"{duration(point.eta_seconds)} left" if point is not None and point.steps else ""
