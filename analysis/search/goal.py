@@ -56,6 +56,12 @@ class Goal:
             for budget in self.sizes
         )
 
+    def bound(self, scored: Scored) -> float:
+        """Return what a plan surely loses at most, with the goal's confidence."""
+        # The upper end of a two-sided interval of 1 - 2a leaves a above it.
+        level = 2 * self.confidence - 1
+        return self.prepared.subject.task.drop_interval(scored.sums, level).high
+
     def holds(self, scored: Scored, others: Iterable[tuple[float, float]] = ()) -> bool:
         """Return whether the drop of a plan is at most what is accepted, with confidence.
 
@@ -70,9 +76,7 @@ class Goal:
         if self.max_drop is None:
             return True
         task, limit = self.prepared.subject.task, self.max_drop + 1e-12
-        # The upper end of a two-sided interval of 1 - 2a leaves a above it.
-        level = 2 * self.confidence - 1
-        if task.drop_interval(scored.sums, level).high > limit:
+        if self.bound(scored) > limit:
             return False
         known = [*others, (scored.cost, task.drop(scored.sums))]
         costs, drops = (sum(column) for column in zip(*known, strict=True))
@@ -87,10 +91,10 @@ class Goal:
         """
         assert self.max_drop is not None
         words = self.prepared.subject.task.words
-        sizes = " and ".join(map(str, self.sizes))
+        sizes = " at " + " and ".join(map(str, self.sizes)) if self.sizes else ""
         larger = f", and the drop holds at {self.measure}={held:.2f}" if held < 1 else ""
         return InputError(
-            f"no plan was found that surely loses at most {words.cost(self.max_drop)} at {sizes}; "
+            f"no plan was found that surely loses at most {words.cost(self.max_drop)}{sizes}; "
             f"on the samples of the search the nearest loses {words.cost(drop)}{larger}; ask for "
             "less, or give it more time"
         )

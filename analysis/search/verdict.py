@@ -21,10 +21,12 @@ class Verdict:
 
     Attributes:
         drop: What it loses.
+        bound: What it surely loses at most, with the confidence of the search.
         holds: Whether the drop that is asked for holds, as a search has it.
     """
 
     drop: float
+    bound: float
     holds: bool
 
 
@@ -65,4 +67,4 @@ class TrainedJudge:
         scored = self._judge.score(plan, recovery=recovery)
         holds, drop = self._goal.holds(scored, self._seen), self._task.drop(scored.sums)
         self._seen.append((scored.cost, drop))
-        return Verdict(drop, holds)
+        return Verdict(drop, self._goal.bound(scored), holds)

@@ -1,4 +1,4 @@
-from .answers import LOOSER, STEPS, AnswerUpdate, Wish, iter_answer
+from .answers import LOOSER, MOST, STEPS, AnswerUpdate, Wish, iter_answer
 from .jobs import Jobs
 from .records import ANSWER, TRADE_OFF, Job, Order, missed_drop
 from .steps import opened
@@ -9,6 +9,7 @@ __all__ = [
     "Job",
     "Jobs",
     "LOOSER",
+    "MOST",
     "Order",
     "STEPS",
     "TRADE_OFF",

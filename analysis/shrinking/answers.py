@@ -28,11 +28,15 @@ from pruners.errors import CancelledError, InputError
 
 # Checkpoints of trainings, in the folder of the searches.
 TRAINING = "training"
-# How many times the asked drop a search before a training may lose, one after the other. One epoch
-# gives back two thirds of it and more (docs/recovery.md); less is asked of it the second time, and
-# at last the plan holds without.
-LOOSER = (3.0, 2.0)
+# How many times the asked drop the first search before a training may lose: an epoch on many
+# samples gives back two thirds of what was lost.
+LOOSER = 3.0
 ASKED = 1.0
+# Trainings at most; the last one is of a plan that holds without.
+MOST = 3
+# The second search is stricter by as much as the first trained plan missed, and a little more; what
+# is hardly looser than the goal is not worth a training of its own.
+MARGIN, LEAST_LOOSER = 0.95, 1.3
 STEPS = "steps"  # what the progress of a training counts
 # Of the time for searching that is left, what a search that is not the last one takes.
 SHARE = 0.5
@@ -134,7 +138,8 @@ class _Answering:
     def _judged(self, judge: TrainedJudge) -> Steps:
         """Search more and more strictly until what was trained holds the drop."""
         assert self._drop is not None
-        for factor in (*LOOSER, ASKED) if self._drop > 0 else (ASKED,):
+        factor, trainings = LOOSER if self._drop > 0 else ASKED, 0
+        while True:
             is_last = factor == ASKED
             try:
                 plan, stopped = yield from self._searched(factor)
@@ -142,27 +147,33 @@ class _Answering:
                 if is_last:
                     raise
                 # The last search says what is out of reach, of the drop that was asked for.
+                factor = ASKED
                 continue
             if stopped or not plans.pruned_entries(plan):
-                break
+                return plan, stopped
             trained, stopped = yield from self._trained(plan, judge.split)
             if stopped:
-                break
-            verdict = judge.judge(trained)
+                return plan, True
+            verdict, trainings = judge.judge(trained), trainings + 1
             gives_back = verdict.drop <= self._before
             if verdict.holds or (is_last and gives_back):
                 yield self._told(verdict, "")
                 return trained, False
             if is_last:
                 yield self._told(verdict, "; the answer is the plan without it")
-            elif gives_back:
-                yield self._told(verdict, "; searching more strictly")
-            else:
-                yield self._told(
-                    verdict, f", and before {self._words.cost(self._before)}: {USELESS}"
-                )
+                return plan, False
+            if not gives_back:
+                before = self._words.cost(self._before)
+                yield self._told(verdict, f", and {before} before: {USELESS}")
                 return (yield from self._searched(ASKED))
-        return plan, stopped
+            yield self._told(verdict, "; searching more strictly")
+            factor = ASKED if trainings == MOST - 1 else self._stricter(factor, verdict)
+
+    def _stricter(self, factor: float, verdict: search.Verdict) -> float:
+        """Return how many times the drop the next search may lose."""
+        assert self._drop is not None
+        factor *= MARGIN * self._drop / max(verdict.bound, self._drop)
+        return ASKED if factor < LEAST_LOOSER else factor
 
     def _told(self, verdict: search.Verdict, then: str) -> AnswerUpdate:
         assert self._drop is not None
@@ -178,12 +189,15 @@ class _Answering:
         aim, where = self._aim, ""
         if factor != ASKED:
             assert self._drop is not None
-            drop = factor * self._drop
+            drop = float(f"{factor * self._drop:.3g}")
             aim = dataclasses.replace(aim, recipe=with_drop(aim.recipe, drop))
             where = f" (at most {self._words.cost(drop)} lost before the training)"
         if aim.seconds is not None and self._wish is not None and self._drop:
             left = max(0.0, aim.seconds - self._searching)
-            aim = dataclasses.replace(aim, seconds=left if factor == ASKED else SHARE * left)
+            # Without an answer of the last search there is none.
+            least = SHARE * aim.seconds
+            seconds = max(left, least) if factor == ASKED else SHARE * left
+            aim = dataclasses.replace(aim, seconds=seconds)
         began, last = time.perf_counter(), None
         for last in search.iter_search(
             self._prepared, self._start, aim, folder=self._folder, cancel=self._cancel
@@ -240,10 +254,12 @@ def iter_answer(
 ) -> Iterator[AnswerUpdate]:
     """Look for the plan of a goal, and tell how that goes; the last update has the plan.
 
-    With a training and a drop as the goal, searches may lose three times the drop, then twice, then
-    the drop itself; the first plan whose trained model holds the drop, as a search holds it, is the
-    answer. The time of the aim is that of all searches: each but the last takes half of what is
-    left; trainings take what they take. With sizes alone one search is trained.
+    With a training and a drop as the goal, the first search may lose three times the drop, the
+    second one less by as much as what was trained missed it, the last one the drop itself. The
+    first plan whose trained model holds the drop, as a search holds it, is the answer. The time of
+    the aim is that of the searches: each but the last takes half of what is left, and the last one
+    what is left, but no less than half of the whole; trainings take what they take. With sizes
+    alone one search is trained.
 
     Args:
         prepared: The subject, with the cache folder of the workspace.

@@ -10,7 +10,7 @@ from analysis import allocation
 from analysis.records import Plan, Recipe, SubjectSpec
 from analysis.retraining import PRESETS
 from analysis.sentences import plural
-from analysis.shrinking import ANSWER, LOOSER, STEPS, TRADE_OFF, Job, Jobs, Order
+from analysis.shrinking import ANSWER, LOOSER, MOST, STEPS, TRADE_OFF, Job, Jobs, Order
 from pages.components.plan import answer
 from pages.components.state import Session, session, tolerance, url_state
 from pages.components.widgets import formatting, guarded, refreshed
@@ -145,9 +145,9 @@ def _training(preset: str, *, by_drop: bool) -> str:
         ).strip()
         most = formatting.duration(TRAINED_SECONDS)
         about = (
-            f"Searches at most {most} for a model that loses up to {LOOSER[0]:g} times as much, "
+            f"Searches at most {most} for a model that loses up to {LOOSER:g} times as much, "
             f"and trains it ({PRESETS.get(preset).help}). If it then loses too much, again more "
-            f"strictly: at most {plural(len(LOOSER) + 1, 'training')}."
+            f"strictly: at most {plural(MOST, 'training')}."
             if by_drop
             else f"Searches at most {most}, and trains once ({PRESETS.get(preset).help})."
         )

@@ -16,11 +16,12 @@ from analysis.evaluation.evaluate import evaluate_plan
 from analysis.plans.editing import lock
 from analysis.plans.entries import find
 from analysis.records import Evaluation
-from analysis.records.plan import Recipe
+from analysis.records.plan import Plan, Recipe
 from analysis.records.run import DONE, INTERRUPTED, RUNNING
 from analysis.records.subject import SubjectSpec
 from analysis.recovery.kept import repaired_plan
 from analysis.retraining.presets import PRESETS
+from analysis.search.records import Aim
 from analysis.search.verdict import TrainedJudge, Verdict
 from analysis.shrinking.jobs import Jobs
 from analysis.shrinking.records import Job, Order
@@ -36,9 +37,19 @@ ORDER = Order(subject=SUBJECT, recipe=Recipe(budgets=("macs=0.7",), criteria=BES
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def looked_for(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let searches and trainings be short on any machine; note what searches look for."""
     for field, value in {"steps": 2, "batch_size": 32, "lr": 0.02}.items():
         monkeypatch.setitem(PRESETS.get("quick").fields, field, value)
+    found: list[str] = []
+    of_search = search.iter_search
+
+    def short(prepared: PreparedSubject, start: Plan, aim: Aim, **more: Any) -> Any:
+        found.extend(aim.recipe.budgets)
+        return of_search(prepared, start, dataclasses.replace(aim, trials=1, seconds=None), **more)
+
+    monkeypatch.setattr(search, "iter_search", short)
+    return found
 
 
 def ended(jobs: Jobs, name: str) -> Job:
@@ -131,7 +142,7 @@ def test_a_subject_is_opened_once(tmp_path: Path) -> None:
     assert prepared.identity == again.identity
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("looked_for")
 def test_an_answer_is_trained_where_that_is_asked_for(tmp_path: Path) -> None:
     """Point 6 of issue 11: the order carries the preset, and the plan its training."""
     store = Store(tmp_path)
@@ -152,7 +163,7 @@ def test_an_answer_is_trained_where_that_is_asked_for(tmp_path: Path) -> None:
 
 
 TO_TRAIN = dataclasses.replace(
-    ORDER, recipe=Recipe(budgets=("drop=0.02",), criteria=BEST), recover="quick", seconds=4
+    ORDER, recipe=Recipe(budgets=("drop=0.02",), criteria=BEST), recover="quick"
 )
 
 
@@ -163,51 +174,45 @@ def worked(tmp_path: Path, order: Order = TO_TRAIN) -> tuple[list[Job], Store]:
     return list(iter_job(Job(order=order), lambda spec: prepared, store)), store
 
 
-def answered_with(
-    monkeypatch: pytest.MonkeyPatch, verdicts: list[Verdict], looked_for: list[str]
-) -> None:
-    """Let trained plans be judged so, one after the other, and note what searches look for."""
-    of_search = search.iter_search
-
-    def noted(prepared: Any, start: Any, aim: Any, **more: Any) -> Any:
-        looked_for.extend(aim.recipe.budgets)
-        return of_search(prepared, start, aim, **more)
-
-    monkeypatch.setattr(search, "iter_search", noted)
-    monkeypatch.setattr(TrainedJudge, "judge", lambda self, plan: verdicts.pop(0))
-
-
-@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(
     ("verdicts", "searched", "is_trained", "said"),
     [
-        ([Verdict(0.01, holds=True)], ["drop=0.06"], True, "surely at most the 2.00 pp"),
+        ([Verdict(0.01, 0.02, holds=True)], ["drop=0.06"], True, "surely at most the 2.00 pp"),
         (
-            [Verdict(-1.0, holds=False), Verdict(0.0, holds=True)],
-            ["drop=0.06", "drop=0.04"],
+            [Verdict(-1.0, 0.03, holds=False), Verdict(0.0, 0.01, holds=True)],
+            ["drop=0.06", "drop=0.038"],
             True,
             "searching more strictly",
         ),
         (
-            [Verdict(-1.0, holds=False), Verdict(-1.0, holds=False), Verdict(1.0, holds=False)],
-            ["drop=0.06", "drop=0.04", "drop=0.02"],
+            [
+                Verdict(-1.0, 0.02, holds=False),
+                Verdict(-1.0, 0.03, holds=False),
+                Verdict(1.0, 1.0, holds=False),
+            ],
+            ["drop=0.06", "drop=0.057", "drop=0.02"],
             False,
             "the answer is the plan without it",
         ),
-        ([Verdict(1.0, holds=False)], ["drop=0.06", "drop=0.02"], False, "without training"),
+        (
+            [Verdict(1.0, 1.0, holds=False)],
+            ["drop=0.06", "drop=0.02"],
+            False,
+            "without training",
+        ),
     ],
 )
 def test_searches_before_a_training_get_stricter_until_the_drop_holds(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    looked_for: list[str],
     verdicts: list[Verdict],
     searched: list[str],
     is_trained: bool,
     said: str,
 ) -> None:
     """Point 6 of issue 11: the plan of the goal itself was trained, which made nothing smaller."""
-    looked_for: list[str] = []
-    answered_with(monkeypatch, verdicts, looked_for)
+    monkeypatch.setattr(TrainedJudge, "judge", lambda self, plan: verdicts.pop(0))
     jobs, store = worked(tmp_path)
     last = jobs[-1]
     assert looked_for == searched
@@ -221,7 +226,7 @@ def test_searches_before_a_training_get_stricter_until_the_drop_holds(
     assert bool(Evaluation.from_dict(last.evaluation).trained) is is_trained
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("looked_for")
 def test_a_stop_of_the_training_answers_with_what_was_found_before(tmp_path: Path) -> None:
     """Point 5 of issue 10."""
     store, stopped = Store(tmp_path), [False]
@@ -236,7 +241,7 @@ def test_a_stop_of_the_training_answers_with_what_was_found_before(tmp_path: Pat
     assert any(entry.kept < entry.total for entry in plan.entries)
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("looked_for")
 def test_a_trained_plan_is_judged_as_a_search_judges(tmp_path: Path) -> None:
     """Nothing is faked: the weights that were kept, on the samples of the search."""
     jobs, store = worked(tmp_path)
