@@ -199,11 +199,13 @@ class _Answering:
             seconds = max(left, least) if factor == ASKED else SHARE * left
             aim = dataclasses.replace(aim, seconds=seconds)
         began, last = time.perf_counter(), None
-        for last in search.iter_search(
-            self._prepared, self._start, aim, folder=self._folder, cancel=self._cancel
-        ):
-            yield AnswerUpdate(stage=last.stage + where, progress=last.progress, search=last)
-        self._searching += time.perf_counter() - began
+        try:
+            for last in search.iter_search(
+                self._prepared, self._start, aim, folder=self._folder, cancel=self._cancel
+            ):
+                yield AnswerUpdate(stage=last.stage + where, progress=last.progress, search=last)
+        finally:
+            self._searching += time.perf_counter() - began
         if last is None or last.plan is None:
             if self._cancel():
                 raise CancelledError("stopped before a plan was found")

@@ -18,7 +18,7 @@ from analysis.retraining.presets import PRESETS
 from analysis.shrinking.jobs import Jobs
 from analysis.shrinking.records import Job, Order
 from analysis.shrinking.steps import iter_job
-from analysis.store.store import Store
+from analysis.store.store import Store, statistics_folder
 from tests.pages.reading import SUBJECT, Open, assert_no_bug, text_of
 
 ORDERS: list[Order] = []
@@ -36,7 +36,8 @@ def here(monkeypatch: pytest.MonkeyPatch, prepared: PreparedSubject, workspace: 
         return order.job_id
 
     monkeypatch.setattr(Jobs, "start", start)
-    monkeypatch.setattr("analysis.search.search.search_data", _few)
+    for module in ("search", "verdict"):
+        monkeypatch.setattr(f"analysis.search.{module}.search_data", _few)
     monkeypatch.setattr("analysis.shrinking.records.SECONDS", 1.0)
 
 
@@ -146,11 +147,15 @@ def test_the_trade_off_is_measured_and_a_point_becomes_the_plan(
 
 
 def test_the_goal_asks_for_a_training_and_tells_of_it(
-    open_page: Open, workspace: Path, monkeypatch: pytest.MonkeyPatch
+    open_page: Open,
+    prepared: PreparedSubject,
+    workspace: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Point 6 of issue 11: the goal-first page offers training after the search."""
     for name, value in {"steps": 2, "batch_size": 32, "lr": 0.02}.items():
         monkeypatch.setitem(PRESETS.get("quick").fields, name, value)
+    monkeypatch.setattr(prepared, "cache_folder", statistics_folder(workspace))
     test = open_page("Home", subject=SUBJECT)
     assert list(test.selectbox(key="goal_recover").options) == [
         *("No", "Quick", "Standard", "Thorough"),

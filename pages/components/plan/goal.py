@@ -102,15 +102,14 @@ def ask(spec: SubjectSpec, *, label: str, plan: Plan | None = None) -> None:
             "the same drop.  \n"
             + "  \n".join(f"**{item.label}**: {item.help}." for item in PRESETS),
         )
-        is_asked = st.button(
-            "Find a smaller model",
-            type="primary",
-            icon=":material/bolt:",
-            key="goal_start",
-            disabled=not (by_drop or by_size),
-        )
     train_data = _training(recover, by_drop=by_drop) if recover else ""
-    if is_asked:
+    if st.button(
+        "Find a smaller model",
+        type="primary",
+        icon=":material/bolt:",
+        key="goal_start",
+        disabled=not (by_drop or by_size),
+    ):
         budgets = []
         if by_size:
             budgets.append(f"{measure}={1 / float(times):.6g}")
@@ -132,26 +131,25 @@ def ask(spec: SubjectSpec, *, label: str, plan: Plan | None = None) -> None:
 
 def _training(preset: str, *, by_drop: bool) -> str:
     """Draw what a training is of and what it will take; return the address of its data."""
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        address = st.text_input(
-            "Training data",
-            placeholder="the training samples that come with the data",
-            key="goal_train_data",
-            width=420,
-            persist_state="session",
-            help="An address as for data: never what is evaluated. For Fashion-MNIST's 60,000 "
-            "images: `fashion-mnist:FOLDER` with the original files. Few samples teach little: the "
-            "2,000 that come with the samples may give nothing back.",
-        ).strip()
-        most = formatting.duration(TRAINED_SECONDS)
-        about = (
-            f"Searches at most {most} for a model that loses up to {LOOSER:g} times as much, "
-            f"and trains it ({PRESETS.get(preset).help}). If it then loses too much, again more "
-            f"strictly: at most {plural(MOST, 'training')}."
-            if by_drop
-            else f"Searches at most {most}, and trains once ({PRESETS.get(preset).help})."
-        )
-        st.caption(f"{about} What a training takes is told once its first steps are timed.")
+    address = st.text_input(
+        "Training data",
+        placeholder="the training samples that come with the data",
+        key="goal_train_data",
+        width=420,
+        persist_state="session",
+        help="An address as for data: never what is evaluated. For Fashion-MNIST's 60,000 "
+        "images: `fashion-mnist:FOLDER` with the original files. Few samples teach little: the "
+        "2,000 that come with the sample models may give nothing back.",
+    ).strip()
+    most = plural(round(TRAINED_SECONDS / 60), "minute")
+    about = (
+        f"Searches for about {most} for a model that loses up to {LOOSER:g} times as much, and "
+        f"trains it ({PRESETS.get(preset).help}). If it then still loses too much, again more "
+        f"strictly: at most {plural(MOST, 'training')}."
+        if by_drop
+        else f"Searches for about {most}, and trains once ({PRESETS.get(preset).help})."
+    )
+    st.caption(f"{about} What a training takes is told once its first steps are timed.")
     return address
 
 

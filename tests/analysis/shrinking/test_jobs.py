@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from analysis.records.run import DONE, INTERRUPTED, RUNNING
 from analysis.records.subject import SubjectSpec
 from analysis.recovery.kept import repaired_plan
 from analysis.retraining.presets import PRESETS
+from analysis.search.data import search_data
 from analysis.search.records import Aim
 from analysis.search.verdict import TrainedJudge, Verdict
 from analysis.shrinking.jobs import Jobs
@@ -49,6 +51,9 @@ def looked_for(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return of_search(prepared, start, dataclasses.replace(aim, trials=1, seconds=None), **more)
 
     monkeypatch.setattr(search, "iter_search", short)
+    for module in ("search", "verdict"):
+        few = functools.partial(search_data, samples=200)
+        monkeypatch.setattr(f"analysis.search.{module}.search_data", few)
     return found
 
 
@@ -162,9 +167,7 @@ def test_an_answer_is_trained_where_that_is_asked_for(tmp_path: Path) -> None:
     assert again.removed.accuracy == found.removed.accuracy
 
 
-TO_TRAIN = dataclasses.replace(
-    ORDER, recipe=Recipe(budgets=("drop=0.02",), criteria=BEST), recover="quick"
-)
+TO_TRAIN = dataclasses.replace(ORDER, recipe=Recipe(budgets=("drop=0.1",)), recover="quick")
 
 
 def worked(tmp_path: Path, order: Order = TO_TRAIN) -> tuple[list[Job], Store]:
@@ -177,26 +180,26 @@ def worked(tmp_path: Path, order: Order = TO_TRAIN) -> tuple[list[Job], Store]:
 @pytest.mark.parametrize(
     ("verdicts", "searched", "is_trained", "said"),
     [
-        ([Verdict(0.01, 0.02, holds=True)], ["drop=0.06"], True, "surely at most the 2.00 pp"),
+        ([Verdict(0.01, 0.02, holds=True)], ["drop=0.3"], True, "surely at most the 10.00 pp"),
         (
-            [Verdict(-1.0, 0.03, holds=False), Verdict(0.0, 0.01, holds=True)],
-            ["drop=0.06", "drop=0.038"],
+            [Verdict(-1.0, 0.15, holds=False), Verdict(0.0, 0.01, holds=True)],
+            ["drop=0.3", "drop=0.19"],
             True,
             "searching more strictly",
         ),
         (
             [
-                Verdict(-1.0, 0.02, holds=False),
+                Verdict(-1.0, 0.1, holds=False),
                 Verdict(-1.0, 0.03, holds=False),
                 Verdict(1.0, 1.0, holds=False),
             ],
-            ["drop=0.06", "drop=0.057", "drop=0.02"],
+            ["drop=0.3", "drop=0.285", "drop=0.1"],
             False,
             "the answer is the plan without it",
         ),
         (
             [Verdict(1.0, 1.0, holds=False)],
-            ["drop=0.06", "drop=0.02"],
+            ["drop=0.3", "drop=0.1"],
             False,
             "without training",
         ),
@@ -221,7 +224,7 @@ def test_searches_before_a_training_get_stricter_until_the_drop_holds(
     plan = store.plans.get(last.plan_ids[0])
     assert bool(plan.trained) is is_trained
     assert plan.recipe is not None
-    assert plan.recipe.budgets == ("drop=0.02",)
+    assert plan.recipe.budgets == ("drop=0.1",)
     assert last.evaluation is not None
     assert bool(Evaluation.from_dict(last.evaluation).trained) is is_trained
 
