@@ -39,10 +39,15 @@ def draw(current: Session, job: Job, *, again: Callable[[], None]) -> None:
             f"There it loses more than the {formatting.drop(missed, words)} that were asked for, "
             f"{_why_missed(job, found)}"
         )
+    if job.order.recover and not found.trained and not job.stopped:
+        st.markdown("It is not trained: *How it was found* says why.")
     _cards(found, words)
     worst = _worst(found)
     if worst:
         st.markdown(worst)
+    if job.news:
+        with st.expander("How it was found", icon=":material/history:", key="goal_news"):
+            st.markdown("\n".join(f"- {formatting.escaped(item)}" for item in job.news))
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Export", type="primary", icon=":material/ios_share:", key="goal_export"):
             adopt(job.plan_ids[0], found)

@@ -224,7 +224,7 @@ def _progress(name: str) -> None:
             disabled=is_asked,
         )
     for sentence in job.news:
-        st.caption(sentence)
+        st.caption(formatting.escaped(sentence))
     st.caption(
         "It goes on when you leave this page"
         + (f"; it sees {job.searched_on} only." if job.searched_on else ".")
