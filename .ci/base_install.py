@@ -29,6 +29,7 @@ EXTRAS: dict[str, frozenset[str]] = {
     "timm": frozenset({"timm"}),
     "onnx": frozenset({"onnx", "onnxruntime", "onnxscript"}),
     "ray": frozenset({"ray"}),
+    "accelerate": frozenset({"accelerate"}),
     "docs": frozenset(),
     "dev": frozenset(),
 }

@@ -50,6 +50,7 @@ CONFINED = {
     "timm": ("analysis/subjects/",),
     "typer": ("analysis/cli/",),
     "ray": ("analysis/sweeps/executors/",),
+    "accelerate": ("analysis/recovery/training/several/",),
     "jinja2": ("analysis/reporting/",),
     "markupsafe": ("analysis/reporting/",),
     "onnx": ("analysis/interop/",),

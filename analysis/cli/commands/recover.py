@@ -33,6 +33,7 @@ from analysis.cli.output import (
     score_columns,
 )
 from analysis.cli.training import order_of, result_of, say_result, trained
+from analysis.devices import parse_devices
 from analysis.records import Evaluation
 from analysis.recovery.training import TRAINING_METHODS
 from analysis.repairs import NO_REPAIR, REPAIRS, plan_repairs
@@ -86,7 +87,11 @@ def recover(
     calibration_data: CalibrationData = None,
     device: Annotated[
         str | None,
-        typer.Option(help="cpu, cuda, cuda:1 or mps.  [default: that of the plan]", metavar="NAME"),
+        typer.Option(
+            help="cpu, cuda, cuda:1 or mps; several joined by commas share a training.  "
+            "[default: that of the plan]",
+            metavar="NAMES",
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -120,7 +125,7 @@ def recover(
         subject, data=calibration_data, samples=calibration_samples, repair=chosen.repair
     )
     if device is not None:
-        subject = dataclasses.replace(subject, device=device)
+        subject = dataclasses.replace(subject, device=parse_devices(device))
     if trains:
         order = retraining.Order(
             subject=subject,

@@ -22,6 +22,7 @@ from analysis.recovery.training.data import TrainingData, open_training_data, ru
 from analysis.recovery.training.rates import rate_at, rewound_rate
 from analysis.recovery.training.recipe import TrainingRecipe, original_recipe
 from analysis.recovery.training.session import Session
+from analysis.recovery.training.several import check_devices, leading, order_of
 from analysis.recovery.training.state import (
     Checkpoint,
     Generators,
@@ -72,7 +73,8 @@ def iter_training(
     """Train a plan's model and tell how it goes.
 
     A training of the same content that was stopped or killed goes on from the checkpoint in its
-    folder, and ends bit for bit as one that ran through.
+    folder, and ends bit for bit as one that ran through. Several devices of the subject share each
+    batch, a process each.
 
     Args:
         prepared: The subject; its model is left as found.
@@ -92,7 +94,8 @@ def iter_training(
     Raises:
         PlanError: The plan does not fit the subject.
         InputError: Nothing is pruned, data are missing or do not fit, the device does not compute
-            in the recipe's precision, or the loss is not finite.
+            in the recipe's precision, the loss is not finite, or the processes of several devices
+            cannot work together.
         StoreError: The folder cannot be written.
     """
     trainee = opened_trainee(prepared, plan, recipe, start)
@@ -100,6 +103,7 @@ def iter_training(
         yield from _users_training(trainee, recipe, seed=seed, roots=roots)
         return
     data = open_training_data(prepared, recipe, seed=seed, roots=roots, apart=apart)
+    check_devices(prepared.subject.spec.device, min(recipe.batch_size, len(data.train)))
     original = original_recipe(recipe, roots=roots)
     entries = [entry.to_dict() for entry in trainee.plan.entries]
     key = training_key(
@@ -123,7 +127,12 @@ def iter_training(
     store.open(run.step, is_new=kept is None)
     if kept is None:
         store.save(run.checkpoint())
-    yield from _trained(run, store, cancel)
+    order = order_of(
+        prepared, trainee.plan, recipe, seed=seed, steps=run.steps, data=data, roots=roots
+    )
+    tensors = {} if start is None else start.edit.tensors
+    with leading(order, tensors, run.checkpoint, cancel=cancel) as session.team:
+        yield from _trained(run, store, cancel)
 
 
 def _trained(run: _Run, store: Store, cancel: Callable[[], bool]) -> Iterator[TrainingUpdate]:
@@ -228,7 +237,8 @@ class _Run:
         self._clock = now
 
     def checkpoint(self) -> Checkpoint:
-        """Return all of the training."""
+        """Return all of the training, which is the same in all of its processes."""
+        self.session.check()
         return self.session.checkpoint(self.facts)
 
     def rate(self, step: int) -> float:
@@ -254,7 +264,7 @@ class _Run:
     def advance(self, interrupted: Callable[[], bool]) -> TrainingPoint | None:
         """Train up to the next point of the curves; None if interrupted before it."""
         while True:
-            self.session.step(self.step, self.rate(self.step))
+            self.session.lead(self.step, self.rate(self.step))
             self.facts["step"] += 1
             is_last = self.step == self.steps
             looks = is_last or self.step % self._look == 0

@@ -27,13 +27,21 @@ from analysis.recovery.training.registry import (
     TRAINING_PRECISIONS,
 )
 from analysis.recovery.training.sparsity import FixedMasks
-from analysis.recovery.training.state import Average, Best, Checkpoint, Generators, parts
+from analysis.recovery.training.state import (
+    Average,
+    Best,
+    Checkpoint,
+    Generators,
+    parts,
+    training_key,
+)
 from pruners.errors import InputError
 from pruners.preserve import twin
 
 if TYPE_CHECKING:
     from analysis.recovery.training.data import TrainingData
     from analysis.recovery.training.recipe import TrainingRecipe
+    from analysis.recovery.training.several import Team
     from analysis.recovery.training.trainee import Trainee
 
 # Where float16 computes as fast as it is small.
@@ -59,6 +67,7 @@ class Session:
         is_settled: Whether masks move no more.
         best: The best weights by the selection samples.
         seen: Sums since the last report: steps, samples, task loss, distillation, total.
+        team: The processes that share each batch; None where this is the only one.
 
     Raises:
         InputError: The device does not compute in the recipe's precision, or the data has no
@@ -93,6 +102,7 @@ class Session:
         self._average = None if recipe.ema is None else Average(self.tensors(), decay=recipe.ema)
         self.best = Best()
         self.seen = torch.zeros(5, dtype=torch.float32, device=self._device)
+        self.team: Team | None = None
         self._fixed: FixedMasks | None = None
         self.is_settled = not TRAINING_METHODS.get(recipe.method).regrows
         self.sparsity = TRAINING_METHODS.get(recipe.method).make(
@@ -122,6 +132,21 @@ class Session:
         """Return the weights that count now: the averaged ones where there are any."""
         return self.tensors() if self._average is None else dict(self._average.tensors)
 
+    def lead(self, step: int, rate: float) -> None:
+        """Do one optimizer step, and have the other processes of the team do it; see `step`."""
+        if self.team is not None:
+            self.team.tell(step, rate)
+        self.step(step, rate)
+
+    def check(self) -> None:
+        """Check that all processes of the team have the same weights and masks.
+
+        Raises:
+            InputError: They have not.
+        """
+        if self.team is not None:
+            self.team.check(self.digest())
+
     def step(self, step: int, rate: float) -> None:
         """Do one optimizer step.
 
@@ -133,7 +158,7 @@ class Session:
         acting = self._fixed or self.sparsity
         acting.before_forward(step)
         self._optimizer.zero_grad(set_to_none=True)
-        self._backward(batches)
+        self._backward(batches, step)
         penalty = acting.penalty(step)
         if penalty is not None:
             _backpropagate(self._scaler.scale(penalty))
@@ -151,9 +176,20 @@ class Session:
         if not self.is_settled and not self.sparsity.moves_after(step):
             self._settle()
 
-    def _backward(self, batches: list[Batch]) -> None:
-        """Add up the gradients of some batches as if they were one."""
-        samples = sum(len(inputs) for inputs, _ in batches)
+    def _backward(self, batches: list[Batch], step: int) -> None:
+        """Add up the gradients of some batches, of all processes, as if they were one."""
+        samples = _samples(batches)
+        if self.team is None:
+            self._add_gradients(batches, samples)
+        else:
+            own = [self.team.part(batch) for batch in batches]
+            weight = _samples(own) / samples
+            with self.team.sharing(self.trainee.model, self.seen, step=step, weight=weight):
+                self._add_gradients(own, samples)
+        self.seen[0] += 1
+        self.seen[1] += samples
+
+    def _add_gradients(self, batches: list[Batch], samples: int) -> None:
         for inputs, targets in batches:
             share = len(inputs) / samples
             with self._autocast():
@@ -163,8 +199,6 @@ class Session:
             distill = found.task.new_zeros(()) if found.distill is None else found.distill
             values = torch.stack([found.task, distill, found.total.detach()]).float()
             self.seen[2:] += values * share
-        self.seen[0] += 1
-        self.seen[1] += samples
 
     def _autocast(self) -> contextlib.AbstractContextManager[None]:
         if self._dtype is None:
@@ -210,6 +244,10 @@ class Session:
             ),
         )
 
+    def digest(self) -> str:
+        """Return what changes with any weight or mask, as hexadecimal digits."""
+        return training_key(parts(state=self.trainee.state(), mask=self.trainee.masks), [])
+
     @torch.no_grad()
     def load(self, checkpoint: Checkpoint) -> None:
         """Go on from what `checkpoint` returned."""
@@ -230,6 +268,10 @@ class Session:
         self.seen.copy_(checkpoint.part("seen")["sums"])
         if self._scaler.is_enabled():
             self._scaler.load_state_dict(dict(checkpoint.facts["scaler"]))
+
+
+def _samples(batches: list[Batch]) -> int:
+    return sum(len(inputs) for inputs, _ in batches)
 
 
 def _backpropagate(loss: Tensor) -> None:

@@ -66,7 +66,7 @@ def write_checkpoint(folder: Path, key: str, checkpoint: Checkpoint) -> None:
         name: item.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, item in checkpoint.tensors.items()
     }
-    facts = {"version": VERSION, "key": key, **checkpoint.facts}
+    facts = {**checkpoint.facts, "version": VERSION, "key": key}
     with writing(folder / FILE):
         folder.mkdir(parents=True, exist_ok=True)
         with atomic(folder / FILE) as partial:

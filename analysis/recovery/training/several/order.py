@@ -1,0 +1,49 @@
+"""What the process that leads a training leaves for those that follow, in a folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from analysis.records import Plan, PositiveCount, Record
+from analysis.recovery.training.recipe import TrainingRecipe
+
+ORDER = "order.json"
+START = "start.safetensors"
+MEETING = "meeting"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order(Record):
+    """What all processes train.
+
+    Attributes:
+        plan: What is pruned, and of which subject.
+        recipe: How it is trained.
+        seed: Of all that is drawn.
+        steps: Of the whole training.
+        identity: Fields of the subject's `Identity`, as the leading process found it.
+        data: Fingerprint of the training data.
+        devices: One for each process; the first is that of the leading one.
+        threads: Of the processor, for each process.
+        roots: Folders below which files may lie; None allows everything.
+    """
+
+    plan: Plan
+    recipe: TrainingRecipe
+    seed: int
+    steps: PositiveCount
+    identity: dict[str, str]
+    data: str
+    devices: tuple[str, ...]
+    threads: PositiveCount
+    roots: tuple[str, ...] | None = None
+
+
+def ready(rank: int) -> str:
+    """Return the file that says that a process is about to join."""
+    return f"ready-{rank}"
+
+
+def failure(rank: int) -> str:
+    """Return the file with the line that a process ended with."""
+    return f"failure-{rank}"
