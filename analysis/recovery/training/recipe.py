@@ -23,7 +23,7 @@ from pruners.errors import InputError
 _ABOVE_ZERO = ("epochs", "minutes", "lr", "clip_norm", "temperature", "score_lr", "phase_epochs")
 _AT_LEAST_ZERO = ("weight_decay", "penalty", "damp")
 # What no training needs more of, and numbers do not overflow with.
-_LARGEST = 1e15
+_LARGEST = 1e30
 _MOST = 10**6
 _BELOW_ONE = ("momentum", "label_smoothing", "warm_up", "ema", "initial_ratio", "selection")
 
