@@ -201,8 +201,11 @@ class TrainingRecipe(Document):
 
 
 def _told(number: float) -> str:
-    """Return a number of any size: a whole one may be too large for the others."""
-    return f"{number:g}" if isinstance(number, float) or number <= _LARGEST else "a larger one"
+    """Return a number; a whole one may be too large to be written as others are."""
+    try:
+        return f"{number:g}"
+    except OverflowError:
+        return "a larger one"
 
 
 def original_recipe(
