@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,8 +135,8 @@ class TrainingRecipe(Document):
         OPTIMIZERS.get(self.optimizer)
         TRAINING_PRECISIONS.get(self.precision)
         for names, fits, what in (
-            (_ABOVE_ZERO, lambda value: value > 0, "above 0"),
-            (_AT_LEAST_ZERO, lambda value: value >= 0, "at least 0"),
+            (_ABOVE_ZERO, lambda value: 0 < value < math.inf, "above 0"),
+            (_AT_LEAST_ZERO, lambda value: 0 <= value < math.inf, "at least 0"),
             (
                 (*_ABOVE_ZERO, *_AT_LEAST_ZERO, "steps", "least_steps", "layer_steps"),
                 lambda value: value <= _LARGEST,
