@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -82,7 +83,8 @@ class Recipe(Record):
     runtime: str = "torch"
 
 
-# Of a training's name, what says which plan it is of.
+# Weights are kept under this name, so it is no path. Its first digits say which plan it is of.
+_TRAINING = re.compile(r"[0-9a-f]{32}")
 _PLAN_DIGITS = 12
 
 
@@ -127,10 +129,16 @@ class Plan(Recovered, Document):
     extra: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.training is None or not self.training.startswith(self._pruning()):
+        if not self._is_trained():
             # Frozen to all others.
             object.__setattr__(self, "training", None)
             object.__setattr__(self, "trained", "")
+
+    def _is_trained(self) -> bool:
+        name = self.training
+        if name is None or not _TRAINING.fullmatch(name):
+            return False
+        return name.startswith(self._pruning())
 
     def _pruning(self) -> str:
         """Return a digest of what trained weights belong to."""

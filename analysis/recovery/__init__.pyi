@@ -1,7 +1,7 @@
 from .kept import repair_key, repaired_plan
 from .outcome import RecoveryReport, report
 from .plan_repair import Recovery, Repairer, pruned_targets, recover_plan, recovered_model
-from .trained import keep_trained
+from .trained import keep_trained, seen_samples
 
 __all__ = [
     "Recovery",
@@ -14,4 +14,5 @@ __all__ = [
     "repair_key",
     "repaired_plan",
     "report",
+    "seen_samples",
 ]

@@ -6,23 +6,29 @@ import dataclasses
 from pathlib import Path
 
 from analysis.edits import PreparedSubject
-from analysis.files import writing
+from analysis.files import atomic, writing
 from analysis.plans import require_fit
 from analysis.records import Plan
 from analysis.recovery.files import read_recovery, weights_digest, write_recovery
 from analysis.recovery.plan_repair import Recovery
+from analysis.recovery.training.data import Content, content_of
+from analysis.sentences import plural
 from pruners.errors import InputError
 
 FOLDER = "trained"
 
 
-def keep_trained(prepared: PreparedSubject, recovery: Recovery, words: str) -> Plan:
+def keep_trained(
+    prepared: PreparedSubject, recovery: Recovery, words: str, *, seen: bytes = b""
+) -> Plan:
     """Keep trained weights; they cannot be made again cheaply, so no size is too large.
 
     Args:
         prepared: The subject, with the cache folder of the workspace.
         recovery: What the training gave.
         words: How it was trained, for a person: ``finetune, 3 epochs``.
+        seen: Digests of the samples that it learned from, as `TrainingData.seen`: the weights are
+            never measured on one of them.
 
     Returns:
         The plan that has them, with the units that the training chose.
@@ -35,7 +41,41 @@ def keep_trained(prepared: PreparedSubject, recovery: Recovery, words: str) -> P
     path = _file(prepared, plan)
     with writing(path):
         write_recovery(path, dataclasses.replace(recovery, plan=plan))
+        with atomic(_seen_file(path)) as partial:
+            partial.write_bytes(seen)
     return plan
+
+
+def seen_samples(prepared: PreparedSubject, plan: Plan) -> bytes:
+    """Return digests of the samples that a plan learned from; none of one that was not trained."""
+    if plan.training is None:
+        return b""
+    try:
+        return _seen_file(_file(prepared, plan)).read_bytes()
+    except OSError:
+        # Weights that were brought from elsewhere; nothing is known of their samples.
+        return b""
+
+
+def _check_apart(prepared: PreparedSubject, found: Recovery) -> None:
+    """Refuse to measure weights on what they learned from: other samples than were kept apart.
+
+    Raises:
+        InputError: Evaluation samples are among them.
+    """
+    seen = set(Content(b"", seen_samples(prepared, found.plan)))
+    subject, apart = prepared.subject, found.plan.subject
+    if not seen or subject.evaluation is None:
+        return
+    content = list(content_of(subject.evaluation, subject.files, prepared.cache_folder))
+    count = sum(digest in seen for digest in content)
+    if count:
+        raise InputError(
+            f"the plan learned from {count:,} of {plural(len(content), 'evaluation sample')} "
+            f"({found.plan.trained}), so that the result would tell nothing; evaluate it on the "
+            f"samples that were kept apart (samples {apart.samples or 'all'}, seed {apart.seed}), "
+            "or on other data"
+        )
 
 
 def trained_plan(prepared: PreparedSubject, plan: Plan) -> Recovery:
@@ -43,7 +83,8 @@ def trained_plan(prepared: PreparedSubject, plan: Plan) -> Recovery:
 
     Raises:
         PlanError: The plan is of other weights than the subject has.
-        InputError: The workspace has not got them, or the file is damaged.
+        InputError: The workspace has not got them, the file is damaged, or they were learned from
+            samples that are evaluated.
     """
     require_fit(prepared, plan)
     path = _file(prepared, plan)
@@ -59,6 +100,7 @@ def trained_plan(prepared: PreparedSubject, plan: Plan) -> Recovery:
         raise InputError(f"the trained weights cannot be used: {error}; {advice}") from None
     if found.plan.trained_as(weights_digest(found), plan.trained).training != plan.training:
         raise InputError(f"{path} is not what was trained for the plan: it was changed; {advice}")
+    _check_apart(prepared, found)
     return found
 
 
@@ -70,3 +112,7 @@ def _file(prepared: PreparedSubject, plan: Plan) -> Path:
             "(prepared.use_cache(store.statistics_folder))"
         )
     return folder.parent / FOLDER / f"{plan.training}.safetensors"
+
+
+def _seen_file(path: Path) -> Path:
+    return path.with_suffix(".samples")

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from analysis.jobs import JobRecord, OrderRecord
 from analysis.records import Count, Plan, PositiveCount, Record, Seconds
 from analysis.recovery.training import TrainingPoint, TrainingRecipe
+from pruners.errors import InputError
 
 KIND = "training"
 
@@ -20,8 +21,12 @@ class Order(OrderRecord):
         plan: What is pruned. Training starts from its repaired weights, or from its trained ones:
             that is how a training is made longer.
         recipe: How it is trained, in each round.
-        seeds: One training a seed; the answer is of the first, the interval over all.
+        seeds: One training a seed, no two alike; the answer is of the first, the interval over
+            all.
         rounds: The units are taken in so many rounds, scored anew on what the last one trained.
+
+    Raises:
+        InputError: There are no seeds, or two are the same.
     """
 
     kind: str = KIND
@@ -29,6 +34,12 @@ class Order(OrderRecord):
     recipe: TrainingRecipe
     seeds: tuple[Count, ...] = (0,)
     rounds: PositiveCount = 1
+
+    def __post_init__(self) -> None:
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds):
+            raise InputError(
+                f"a training needs seeds, each of them once; found {list(self.seeds) or 'none'}"
+            )
 
     def content(self) -> dict[str, Any]:
         """Return what the result hangs on; what a person says of the plan does not count."""

@@ -15,7 +15,12 @@ from analysis.edits import PreparedSubject
 from analysis.measuring import Cancel
 from analysis.records import Plan, Recipe
 from analysis.recovery import Recovery
-from analysis.recovery.training import TrainingRecipe, TrainingUpdate, iter_training
+from analysis.recovery.training import (
+    TrainingRecipe,
+    TrainingUpdate,
+    iter_training,
+    open_training_data,
+)
 from analysis.sentences import plural
 from analysis.subjects.data import Split
 from pruners.errors import CancelledError, InputError
@@ -114,7 +119,7 @@ def iter_rounds(
             yield told
     assert last is not None
     done = dataclasses.replace(last, plan=_told_rounds(last.plan, asked.rounds))
-    kept = recovery.keep_trained(prepared, done, _words(asked, epochs))
+    kept = recovery.keep_trained(prepared, done, _words(asked, epochs), seen=_seen(prepared, asked))
     yield dataclasses.replace(told, plan=kept)
 
 
@@ -145,6 +150,16 @@ def _as_trained(prepared: PreparedSubject, found: Recovery) -> PreparedSubject:
         model = copy.deepcopy(prepared.model)
         apply_edit(model, dict(found.edit.tensors))
     return edits.prepare(dataclasses.replace(prepared.subject, model=model))
+
+
+def _seen(prepared: PreparedSubject, asked: Training) -> bytes:
+    """Return digests of all samples that were learned from, also in trainings before."""
+    before = recovery.seen_samples(prepared, asked.plan)
+    if asked.recipe.user_loop is not None:
+        # Nobody knows what it read.
+        return before
+    data = open_training_data(prepared, asked.recipe, seed=asked.seed, roots=asked.roots)
+    return before + data.seen
 
 
 def _told_rounds(plan: Plan, rounds: int) -> Plan:

@@ -146,6 +146,7 @@ def _trained(run: _Run, store: Store, cancel: Callable[[], bool]) -> Iterator[Tr
             point = found
             store.append(point)
         if store.is_due or run.is_over:
+            run.check_finite()
             store.save(run.checkpoint())
         if found is not None and not run.is_over:
             yield run.update(point)
@@ -154,6 +155,7 @@ def _trained(run: _Run, store: Store, cancel: Callable[[], bool]) -> Iterator[Tr
             recovery = run.finished()
         yield run.update(point, stage=DONE, is_done=True, recovery=recovery)
     else:
+        run.check_finite()
         store.save(run.checkpoint())
         yield run.update(run.point(), stage=STOPPED, recovery=run.stopped())
 
@@ -191,6 +193,10 @@ def _users_training(
     )
 
 
+def _is_finite(tensor: Tensor) -> bool:
+    return bool(tensor.isfinite().all())
+
+
 class _Run:
     """A training with its clock."""
 
@@ -210,6 +216,8 @@ class _Run:
         self._dense_model, self._dense = twin(prepared.model), list[Tensor]()
         self.facts = facts
         self.steps, self.lr = session.steps, float(facts["lr"])
+        # Some buffers are infinite from the start, as masks of attention are.
+        self._finite = {name for name, item in session.tensors().items() if _is_finite(item)}
         self._every = max(1, self.steps // POINTS)
         self._look = max(1, min(session.steps_per_epoch, math.ceil(self.steps / LOOKS)))
         self._clock = time.perf_counter()
@@ -295,6 +303,8 @@ class _Run:
         for number, (inputs, targets) in enumerate(batches):
             dense = self._dense_outputs(number, inputs, keeps=keeps)
             outputs = functional_call(model, weights, (inputs,))
+            if bool(outputs.isnan().any()):
+                raise self._diverged("model's answers are")
             rows.append(self._task.vector(dense, outputs, targets))
         model.train()
         sums = self._task.sums(torch.stack(rows).sum(0).tolist())
@@ -317,11 +327,24 @@ class _Run:
         sums: list[float] = self.session.seen.tolist()
         self.session.seen.zero_()
         if not math.isfinite(sums[-1]):
-            raise InputError(
-                f"the training loss is not finite at step {self.step}; lower the learning rate "
-                f"({self.lr:g}), or limit the gradients (clip_norm)"
-            )
+            raise self._diverged("training loss is")
         return sums
+
+    def check_finite(self) -> None:
+        """Refuse weights that can be neither used nor gone on with.
+
+        Raises:
+            InputError: Some are not finite: the last step was too large, which no loss tells yet.
+        """
+        tensors = (*self.session.tensors().items(), *self.session.result().items())
+        if not all(_is_finite(item) for name, item in tensors if name in self._finite):
+            raise self._diverged("weights are")
+
+    def _diverged(self, what: str) -> InputError:
+        return InputError(
+            f"the {what} not finite at step {self.step}; lower the learning rate "
+            f"({self.lr:g}), or limit the gradients (clip_norm)"
+        )
 
     def point(
         self, sums: Sequence[float] = (0.0,) * 5, *, selection: SelectionScore | None = None

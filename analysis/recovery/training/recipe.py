@@ -23,6 +23,9 @@ from pruners.errors import InputError
 # Field -> what it must be, for values that JSON may hold but training cannot use.
 _ABOVE_ZERO = ("epochs", "minutes", "lr", "clip_norm", "temperature", "score_lr", "phase_epochs")
 _AT_LEAST_ZERO = ("weight_decay", "penalty", "damp")
+# What no training needs more of, and numbers do not overflow with.
+_LARGEST = 1e30
+_MOST = 10**6
 _BELOW_ONE = ("momentum", "label_smoothing", "warm_up", "ema", "initial_ratio", "selection")
 
 
@@ -134,6 +137,16 @@ class TrainingRecipe(Document):
         for names, fits, what in (
             (_ABOVE_ZERO, lambda value: 0 < value < math.inf, "above 0"),
             (_AT_LEAST_ZERO, lambda value: 0 <= value < math.inf, "at least 0"),
+            (
+                (*_ABOVE_ZERO, *_AT_LEAST_ZERO, "steps", "least_steps", "layer_steps"),
+                lambda value: value <= _LARGEST,
+                f"at most {_LARGEST:g}",
+            ),
+            (
+                ("updates", "gradients", "accumulate"),
+                lambda value: value <= _MOST,
+                f"at most {_MOST:,}",
+            ),
             (_BELOW_ONE, lambda value: 0 <= value < 1, "at least 0 and below 1"),
             (("distill", "begin", "end", "drops"), lambda value: 0 <= value <= 1, "0 to 1"),
         ):
@@ -159,7 +172,7 @@ class TrainingRecipe(Document):
             values = value if isinstance(value, tuple) else () if value is None else (value,)
             for item in values:
                 if not fits(item):
-                    raise InputError(f"the recipe's {name} must be {what}; found {item:g}")
+                    raise InputError(f"the recipe's {name} must be {what}; found {_told(item)}")
 
     def _check_pairs(self) -> None:
         if self.steps is not None and self.minutes is not None:
@@ -177,10 +190,23 @@ class TrainingRecipe(Document):
                 f"no other schedule takes one; found schedule {self.schedule} and rewind "
                 f"{self.rewind or 'none'}"
             )
+        if self.user_loop is not None and self.method != FINETUNE:
+            raise InputError(
+                f"a training loop of one's own (user_loop) trains what the plan leaves, so it goes "
+                f"with {FINETUNE}; found method {self.method}"
+            )
         if self.patience is not None and self.selection == 0:
             raise InputError(
                 "stopping early (patience) needs samples to select by; give a selection above 0"
             )
+
+
+def _told(number: float) -> str:
+    """Return a number; a whole one may be too large to be written as others are."""
+    try:
+        return f"{number:g}"
+    except OverflowError:
+        return "a larger one"
 
 
 def original_recipe(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.amp import GradScaler
 
 from analysis.edits import PreparedSubject
+from analysis.memory import is_out_of_memory
 from analysis.recovery.training.loss import TrainingLoss
 from analysis.recovery.training.method import Context
 from analysis.recovery.training.optimizers import (
@@ -35,8 +36,9 @@ from analysis.recovery.training.state import (
     parts,
     training_key,
 )
-from pruners.errors import InputError
+from pruners.errors import InputError, PruneScopeError, one_line
 from pruners.preserve import twin
+from pruners.user_code import no_exit
 
 if TYPE_CHECKING:
     from analysis.recovery.training.data import TrainingData
@@ -192,10 +194,11 @@ class Session:
     def _add_gradients(self, batches: list[Batch], samples: int) -> None:
         for inputs, targets in batches:
             share = len(inputs) / samples
-            with self._autocast():
-                outputs = self.trainee.model(inputs)
-                found = self.loss(outputs, inputs, targets)
-            _backpropagate(self._scaler.scale(found.total * share))
+            with _told_in_one_line():
+                with self._autocast():
+                    outputs = _checked(self.trainee.model(inputs))
+                    found = self.loss(outputs, inputs, targets)
+                _backpropagate(self._scaler.scale(found.total * share))
             distill = found.task.new_zeros(()) if found.distill is None else found.distill
             values = torch.stack([found.task, distill, found.total.detach()]).float()
             self.seen[2:] += values * share
@@ -276,6 +279,48 @@ def _samples(batches: list[Batch]) -> int:
 
 def _backpropagate(loss: Tensor) -> None:
     loss.backward()  # type: ignore[no-untyped-call]
+
+
+@contextlib.contextmanager
+def _told_in_one_line() -> Iterator[None]:
+    """Turn what a model raises in train mode into one line.
+
+    Raises:
+        InputError: The model, or its gradients, cannot be computed.
+    """
+    try:
+        with no_exit():
+            yield
+    except PruneScopeError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise InputError(
+                "memory ran out while training; take a smaller batch_size, and accumulate"
+            ) from error
+        # A model may raise anything.
+        raise InputError(
+            f"the model cannot be trained: in train mode it raised {one_line(error)}"
+        ) from error
+
+
+def _checked(outputs: object) -> Tensor:
+    """Return the outputs of a model in train mode, if a loss can be taken of them.
+
+    Raises:
+        InputError: They are no tensor, or have no gradients.
+    """
+    if not isinstance(outputs, Tensor):
+        raise InputError(
+            f"the model cannot be trained: in train mode it returns a {type(outputs).__name__}, "
+            "not the tensor that it returns in eval mode; wrap it so that both are the same"
+        )
+    if not outputs.requires_grad:
+        raise InputError(
+            "the model cannot be trained: its outputs have no gradients; take torch.no_grad, "
+            "inference_mode or detach out of its forward pass"
+        )
+    return outputs
 
 
 def _dtype(name: str, device: torch.device) -> torch.dtype | None:

@@ -90,11 +90,11 @@ class TrainingUpdate(_Place):
 
 
 def read_history(path: Path) -> tuple[TrainingPoint, ...]:
-    """Return the points of a training; a line that was cut off is left out."""
+    """Return the points of a training; what is damaged, and all after it, is left out."""
     found = []
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
+        lines = path.read_bytes().splitlines()
+    except OSError:
         return ()
     for line in lines:
         try:

@@ -211,3 +211,12 @@ def test_missing_and_changed_weights_are_told_in_one_line(
     # A repair takes the place of the training.
     assert main(["evaluate", *place, "--latency-seconds", "0", "--repair", "lsq", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["trained"] == ""
+
+
+def test_the_name_of_trained_weights_is_no_path(trained: tuple[PreparedSubject, Plan]) -> None:
+    """A plan file could name any file of the machine to be opened as weights (issue 11)."""
+    _, plan = trained
+    assert plan.training is not None
+    for name in (f"{plan.training[:12]}/../../secret", f"{plan.training}0", plan.training[:12]):
+        assert dataclasses.replace(plan, training=name).training is None
+    assert dataclasses.replace(plan, training=plan.training).training == plan.training

@@ -29,6 +29,7 @@ from analysis.store.store import Store
 from analysis.uncertainty.student import mean_interval
 from pruners.errors import CancelledError, InputError, UnsupportedError
 from tests.analysis.recovery.test_kept import SPEC, halved
+from tests.helpers import trainable
 
 RECIPE = TrainingRecipe(steps=4, batch_size=32, lr=0.02, selection=0.02)
 
@@ -172,3 +173,35 @@ def test_a_job_in_its_own_process_trains(store: Store, plan: Plan) -> None:
     noted = dataclasses.replace(plan, note="mine", strategy="search")
     assert dataclasses.replace(order, plan=noted).job_id == order.job_id
     assert dataclasses.replace(order, seeds=(1,)).job_id != order.job_id
+
+
+@pytest.mark.parametrize("seeds", [(), (0, 0)])
+def test_seeds_are_given_once_each(plan: Plan, seeds: tuple[int, ...]) -> None:
+    """One seed twice is one training: its interval had no width (issue 11)."""
+    with pytest.raises(InputError, match="each of them once"):
+        Order(subject=SPEC, plan=plan, recipe=RECIPE, seeds=seeds)
+
+
+def test_weights_are_never_measured_on_what_they_learned_from(tmp_path: Path) -> None:
+    """More samples of the same data hold those trained on; they were measured on (issue 11).
+
+    As few or fewer are measured as before, also after a second training on other data.
+    """
+    few = trainable.opened(tmp_path, "plain")
+    few.use_cache(tmp_path / "statistics")
+    recipe = TrainingRecipe(steps=2, batch_size=16, lr=0.02)
+    first = Training(plan=resolve(few, trainable.plan_of(few)), recipe=recipe)
+    *_, last = iter_rounds(few, first)
+    assert last.plan is not None
+    *_, longer = iter_rounds(few, dataclasses.replace(first, plan=last.plan))
+    assert longer.plan is not None
+    for plan in (last.plan, longer.plan):
+        for samples, learned_from in ((100, 0), (160, 0), (200, 40)):
+            spec = dataclasses.replace(few.subject.spec, samples=samples)
+            prepared = edits.prepare(subjects.load_subject(spec))
+            prepared.use_cache(tmp_path / "statistics")
+            if not learned_from:
+                assert repaired_plan(prepared, plan) is not None
+                continue
+            with pytest.raises(InputError, match=f"learned from {learned_from} of 200 eval"):
+                repaired_plan(prepared, plan)

@@ -1,4 +1,5 @@
 from .augmentations import AUGMENTATIONS, Augmentation, Images, augment_of, check_augmentations
+from .content import Content, content_of
 from .opening import TrainingData, open_training_data
 from .rate_test import RATE_STEPS, RateTest, find_rate, session_rate
 from .sampler import Augment, Sampler
@@ -9,6 +10,7 @@ __all__ = [
     "AUGMENTATIONS",
     "Augment",
     "Augmentation",
+    "Content",
     "Images",
     "RATE_STEPS",
     "RateTest",
@@ -16,6 +18,7 @@ __all__ = [
     "TrainingData",
     "augment_of",
     "check_augmentations",
+    "content_of",
     "find_rate",
     "flipped",
     "load_user_loop",

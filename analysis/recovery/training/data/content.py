@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +37,10 @@ class Content:
     def __iter__(self) -> Iterator[bytes]:
         for first in range(0, len(self.samples), WIDTH):
             yield self.samples[first : first + WIDTH]
+
+    def at(self, positions: Sequence[int]) -> bytes:
+        """Return the digests of some samples, one after another."""
+        return b"".join(self.samples[WIDTH * at : WIDTH * (at + 1)] for at in positions)
 
     @property
     def digest(self) -> str:

@@ -49,6 +49,7 @@ class TrainingData:
         words: What a person should know, one sentence each.
         is_steady: Whether samples are the same each time they are read; if not, a training that was
             resumed need not equal one that ran through.
+        seen: Digests of all samples that are trained on or selected by, one after another.
         fingerprint: Changes with any sample, target or the cut; of samples that are not steady,
             with their address and number only.
     """
@@ -58,6 +59,7 @@ class TrainingData:
     augment: Augment | None
     words: tuple[str, ...]
     is_steady: bool
+    seen: bytes
     fingerprint: str
 
     def sampler(self, *, batch_size: int, seed: int) -> Sampler:
@@ -142,6 +144,7 @@ def open_training_data(
             *told,
         ),
         is_steady=is_steady,
+        seen=content.at([*trained, *selected]),
         fingerprint=_fingerprint(chosen, content, trained, selected, is_steady=is_steady),
     )
 

@@ -21,7 +21,7 @@ from analysis.recovery.training.update import TrainingPoint, read_history
 FILE = "checkpoint.safetensors"
 HISTORY = "history.jsonl"
 # To be raised when a change of the program reads older files wrongly.
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +66,11 @@ def write_checkpoint(folder: Path, key: str, checkpoint: Checkpoint) -> None:
         name: item.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, item in checkpoint.tensors.items()
     }
-    facts = {**checkpoint.facts, "version": VERSION, "key": key}
+    facts = json.dumps({**checkpoint.facts, "version": VERSION, "key": key})
     with writing(folder / FILE):
         folder.mkdir(parents=True, exist_ok=True)
         with atomic(folder / FILE) as partial:
-            metadata = {"training": json.dumps(facts)}
+            metadata = {"training": facts, "digest": training_key(tensors, [facts])}
             safetensors.torch.save_file(tensors, str(partial), metadata=metadata)
 
 
@@ -79,10 +79,12 @@ def read_checkpoint(folder: Path, key: str) -> Checkpoint | None:
     path = folder / FILE
     try:
         with safetensors.safe_open(str(path), framework="pt", device="cpu") as file:
-            facts = json.loads(file.metadata()["training"])
+            text, digest = file.metadata()["training"], file.metadata()["digest"]
+            facts = json.loads(text)
             if (facts["version"], facts["key"]) != (VERSION, key):
                 return None
-            return Checkpoint(facts, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return Checkpoint(facts, tensors) if training_key(tensors, [text]) == digest else None
     except (OSError, safetensors.SafetensorError, ValueError, KeyError, TypeError):
         return None
 
