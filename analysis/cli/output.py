@@ -77,7 +77,7 @@ def print_table(
         rows: Cells.
         right: Headings of right-aligned columns, joined by commas.
     """
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
     numbers = set(filter(None, right.split(",")))
     for name in columns:
         table.add_column(
@@ -89,6 +89,8 @@ def print_table(
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         console = Console(highlight=False, markup=False, width=200)
+    # A title of the table itself would be wrapped at the width of a narrow one.
+    console.print(title, style="italic")
     console.print(table)
 
 

@@ -172,7 +172,7 @@ def best_plans(table: pd.DataFrame, size: str) -> pd.DataFrame:
         [size, "score"], ascending=[True, False], kind="stable"
     )
     parts = []
-    for _, part in rows.groupby("recovery", sort=False):
+    for _, part in rows.groupby("way", sort=False):
         top = part["score"].cummax()
         parts.append(part[part["score"].eq(top) & ~top.duplicated()])
     return pd.concat(parts) if parts else rows
@@ -188,11 +188,11 @@ def trade_off(
     present: str | None = None,
     theme: str = "light",
 ) -> go.Figure:
-    """Draw score against size; those that no smaller plan beats are joined, of each recovery.
+    """Draw score against size; those that no smaller plan beats are joined, of each way to recover.
 
     Args:
         table: ``plan, name, recovery, searched, macs, params, latency`` (fractions of the dense
-            model), ``score, low, high``.
+            model), ``score, low, high``, and ``way``, which recoveries of one colour share.
         size: ``macs``, ``params`` or ``latency``.
         label: Title of the score's axis.
         scale: What a score is multiplied by.
@@ -209,12 +209,12 @@ def trade_off(
         return blank(colors=colors, message="No plan was measured yet")
     figure = canvas(colors=colors, x_title=f"{SIZES[size]} left", y_title=label)
     best = best_plans(rows, size)
-    for place, recovery in enumerate(sorted(set(rows["recovery"]))):
+    for place, way in enumerate(sorted(set(rows["way"]))):
         color = colors.series[place % len(colors.series)]
-        line = best[best["recovery"] == recovery]
+        line = best[best["way"] == way]
         figure.add_trace(_line(line, size, scale, color))
-        part = rows[rows["recovery"] == recovery]
-        figure.add_trace(_marks(part, size, scale, color, colors, recovery))
+        part = rows[rows["way"] == way]
+        figure.add_trace(_marks(part, size, scale, color, colors, way))
     if dense is not None:
         figure.add_trace(_dense(dense * scale, colors))
     chosen = rows[rows["plan"] == present]
@@ -249,9 +249,9 @@ def _marks(
             "color": color,
             "symbol": [SYMBOLS[bool(item)] for item in rows["searched"]],
         },
-        customdata=rows[["plan", "name"]].to_numpy(dtype=object),
+        customdata=rows[["plan", "name", "recovery"]].to_numpy(dtype=object),
         hovertemplate="<b>%{customdata[1]}</b><br>%{x:.1%} " + SIZES[size] + " left, %{y:.2f}"
-        f"<br>{name}<extra></extra>",
+        "<br>%{customdata[2]}<extra></extra>",
     )
 
 

@@ -119,14 +119,16 @@ TRAINING_OPTIONS = Registry(
         _field(
             "augment",
             "Augmentation",
-            "How training samples are varied, or FILE.py:FUNCTION; may be given several times",
+            "How training samples are varied, or FILE.py:FUNCTION(inputs, generator); may be given "
+            "several times",
             "NAME",
             list[str],
         ),
         _field(
             "user_loop",
             "Own loop",
-            "A training loop of your own; it is run: use what you trust",
+            "A training loop of your own, FUNCTION(model, masks, epochs), which returns the model; "
+            "it is run: use what you trust",
             "FILE.py:FUNCTION",
             str,
         ),

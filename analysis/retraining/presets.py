@@ -34,19 +34,19 @@ PRESETS = Registry(
         Preset(
             name="quick",
             label="Quick",
-            help="1 epoch",
+            help=f"1 epoch, {_LEAST:,} steps at least",
             fields={"epochs": 1.0, "least_steps": _LEAST},
         ),
         Preset(
             name="standard",
             label="Standard",
-            help="3 epochs with distillation from the dense model",
+            help=f"3 epochs, {3 * _LEAST:,} steps at least, distilled from the dense model",
             fields={"epochs": 3.0, "least_steps": 3 * _LEAST, **_DISTILLED},
         ),
         Preset(
             name="thorough",
             label="Thorough",
-            help="10 epochs with distillation from the dense model",
+            help=f"10 epochs, {10 * _LEAST:,} steps at least, distilled from the dense model",
             fields={"epochs": 10.0, "least_steps": 10 * _LEAST, **_DISTILLED},
         ),
     ),

@@ -121,6 +121,7 @@ def _table(subject: LoadedSubject, found: dict[str, MeasuredPlan]) -> pd.DataFra
                 "plan": name,
                 "name": f"{name} {item.plan.strategy}",
                 "recovery": item.plan.recovery_words,
+                "way": "trained" if item.plan.trained else item.plan.recovery_words,
                 "searched": item.plan.strategy == SEARCHED,
                 "macs": macs / max(all_macs, 1),
                 "params": params / max(all_params, 1),

@@ -342,6 +342,21 @@ def test_a_link_to_a_plan_restores_it_and_an_edit_makes_a_copy(open_page: Open) 
     assert second.query_params["plan"] != name
 
 
+@pytest.mark.parametrize("page", ["5_Plan", "6_Evaluate"])
+def test_a_link_to_a_plan_shows_it_in_the_sidebar(page: str, open_page: Open) -> None:
+    """The sidebar was drawn before the plan of the link: no totals and no undo till a click."""
+    first = open_page("5_Plan", "done")
+    fill_uniform(first, 50)
+    second = AppTest.from_file(first._script_path, default_timeout=60)
+    for name in ("plan", "run"):
+        second.query_params[name] = first.query_params[name]
+    second.switch_page(f"pages/{page}.py").run()
+    assert_no_bug(second)
+    assert "Plan" in [item.value for item in second.sidebar.caption]
+    assert any("MACs" in str(item.value) for item in second.sidebar.markdown)
+    assert second.button(key="sidebar_undo").disabled
+
+
 def sent(*items: tuple[int, str, str, object], client: str = "a table") -> dict[str, object]:
     names = ("number", "key", "field", "value")
     return {"client": client, "items": [dict(zip(names, item, strict=True)) for item in items]}

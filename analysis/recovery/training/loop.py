@@ -193,10 +193,6 @@ def _users_training(
     )
 
 
-def _is_finite(tensor: Tensor) -> bool:
-    return bool(tensor.isfinite().all())
-
-
 class _Run:
     """A training with its clock."""
 
@@ -217,7 +213,7 @@ class _Run:
         self.facts = facts
         self.steps, self.lr = session.steps, float(facts["lr"])
         # Some buffers are infinite from the start, as masks of attention are.
-        self._finite = {name for name, item in session.tensors().items() if _is_finite(item)}
+        self._finite = {name for name, item in session.tensors().items() if item.isfinite().all()}
         self._every = max(1, self.steps // POINTS)
         self._look = max(1, min(session.steps_per_epoch, math.ceil(self.steps / LOOKS)))
         self._clock = time.perf_counter()
@@ -337,7 +333,7 @@ class _Run:
             InputError: Some are not finite: the last step was too large, which no loss tells yet.
         """
         tensors = (*self.session.tensors().items(), *self.session.result().items())
-        if not all(_is_finite(item) for name, item in tensors if name in self._finite):
+        if not all(item.isfinite().all() for name, item in tensors if name in self._finite):
             raise self._diverged("weights are")
 
     def _diverged(self, what: str) -> InputError:

@@ -23,7 +23,7 @@ def pruning_plan(current: Session) -> Plan | None:
         with guarded("The plan of this link cannot be restored"):
             with st.spinner("Loading the subject", show_time=True):
                 subject = session.loaded(spec)
-            plan = plan_state.ensure(current, subject.prepared)
+            plan = plan_state.opened(current, subject.prepared)
     if plan is None or plan.subject != spec or not plans.pruned_entries(plan):
         code.offer(run_sweep(SweepSpec(subject=spec), session.named_workspace()))
         empty(

@@ -43,7 +43,7 @@ def draw(current: Session) -> None:
     with st.spinner("Loading the subject", show_time=True):
         subject = session.loaded(current.chosen)
     place.empty()
-    plan = plan_state.ensure(current, subject.prepared)
+    plan = plan_state.opened(current, subject.prepared)
     if subject.prepared.subject.evaluation is not None and not subject.prepared.subject.has_labels:
         no_labels(subject.prepared.subject.task.words)
     curves = _run_curves(current)

@@ -129,8 +129,9 @@ def _curves(job: Job) -> None:
         )
     if job.lines:
         st.caption(
-            "Left: on the selection samples, which are training data that is not learned from, "
-            "with 95 % intervals; the lines are of the same samples. Right: on the batches."
+            f"{capital(words.label)}: on the selection samples, which are training data that is "
+            "not learned from, with 95 % intervals; the lines are of the same samples. Loss: on "
+            "the batches."
         )
 
 
@@ -221,7 +222,7 @@ def _seeds(job: Job, words: Words) -> None:
 def _ended(job: Job, again: Again) -> None:
     title, reason = {
         "failed": ("The training failed", job.error or "no reason was recorded"),
-        "cancelled": ("Stopped", job.error or "stopped before the end"),
+        "cancelled": ("Not finished", job.error or "stopped before the end"),
         "interrupted": ("Interrupted", "its process stopped answering; the checkpoint is kept"),
     }[job.state]
     with st.container(horizontal=True, vertical_alignment="center"):

@@ -132,6 +132,18 @@ def ensure(current: Session, prepared: PreparedSubject) -> Plan:
     return fresh
 
 
+def opened(current: Session, prepared: PreparedSubject) -> Plan:
+    """Return what `ensure` returns, for a page whose frame is drawn.
+
+    A page that opens with a plan is drawn anew: its sidebar was drawn before, without the plan.
+    """
+    was_open = history() is not None
+    plan = ensure(current, prepared)
+    if not was_open and plans.pruned_entries(plan):
+        st.rerun()
+    return plan
+
+
 def _carried_over(plan: Plan, current: Session, prepared: PreparedSubject) -> Plan:
     """Return a plan of the same weights for what the session looks at now.
 

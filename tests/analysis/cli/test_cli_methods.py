@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from analysis.cli import main
+from analysis.cli.output import print_table
 from analysis.edits.prepared import prepare
 from analysis.plans.apply import start_plan
 from analysis.plans.editing import set_ratio
@@ -365,3 +366,10 @@ def test_the_command_of_a_sweep_measures_the_same_sweep(
     finally:
         CRITERIA.remove("depth")
     assert asked == [spec]
+
+
+def test_a_title_longer_than_its_table_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """``From dense to trained: finetune, 1 epoch`` stood in three lines above a narrow table."""
+    title = "From dense to trained: finetune, 2.86 epochs, 2 rounds"
+    print_table(title, ("", "score"), [("dense", "92.33%")], right="score")
+    assert capsys.readouterr().out.splitlines()[0] == title

@@ -64,6 +64,7 @@ MEASURED = pd.DataFrame(
         "plan": ["#1", "#2", "#3", "#4"],
         "name": ["#1 search", "#2 search", "#3 manual", "#4 search"],
         "recovery": [*["repaired by lsq"] * 3, "not repaired"],
+        "way": [*["repaired by lsq"] * 3, "not repaired"],
         "searched": [True, True, False, True],
         "macs": [0.3, 0.5, 0.7, 0.5],
         "score": [0.85, 0.9, 0.88, 0.7],
@@ -599,3 +600,15 @@ def test_without_data_a_chart_says_why(figure: go.Figure) -> None:
     assert not figure.data
     assert figures.alt(figure)
     assert figure.layout.annotations[0].text == figures.alt(figure)
+
+
+def test_the_trade_off_has_one_entry_for_all_trained_plans() -> None:
+    """Each method and each number of epochs had an entry and a colour, till colours came twice."""
+    words = [f"trained: finetune, {epochs} epochs" for epochs in (1, 3, 10)]
+    table = MEASURED.assign(
+        recovery=[*words, "not repaired"], way=[*["trained"] * 3, "not repaired"]
+    )
+    marks = [item for item in figures.trade_off(table).data if item.mode == "markers"]
+    assert [item.name for item in marks] == ["not repaired", "trained"]
+    assert list(marks[1].customdata[:, 2]) == words
+    assert len({item.marker.color for item in marks}) == 2

@@ -189,3 +189,13 @@ def test_without_curves_there_is_no_chart() -> None:
     failed = points([("conv<1>", 2, float("nan"))])
     assert drop_curves(failed, PLAN, words, tolerance=0.01) == ("", "")
     assert "<h2>Curves</h2>" not in report_html(REPORT)
+
+
+def test_a_trained_plan_says_that_its_weights_are_needed() -> None:
+    """With the plan file alone, "Do it again" ended with missing weights."""
+    plan = PLAN.trained_as("ab" * 32, "finetune, 3 epochs")
+    told = "the trained weights, which no plan file has"
+    assert told not in report_html(REPORT)
+    page = report_html(dataclasses.replace(REPORT, plan=plan))
+    assert told in page
+    assert f"trained/{plan.training}.safetensors" in page
