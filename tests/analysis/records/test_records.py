@@ -96,6 +96,9 @@ CHOSEN: dict[type[Record], dict[str, Any]] = {
         "augment": ("flip",),
         "user_loop": None,
         "rewind": None,
+        "updates": 7,
+        "gradients": 7,
+        "accumulate": 7,
         "minutes": None,
     }
 }
