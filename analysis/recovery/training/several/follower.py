@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
 import threading
 from collections.abc import Iterator
@@ -48,7 +47,7 @@ def follow(folder: Path, rank: int) -> int:
     threading.Thread(target=_leave_with_leader, daemon=True).start()
     try:
         with _noted(folder / failure(rank)):
-            order = Order.from_dict(json.loads((folder / ORDER).read_text(encoding="utf-8")))
+            order = Order.from_json((folder / ORDER).read_text(encoding="utf-8"))
             _follow(folder, order, rank)
     except Exception:
         return 1

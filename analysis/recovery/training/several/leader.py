@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import subprocess
 import sys
 import tempfile
@@ -118,7 +117,7 @@ def leading(
     with tempfile.TemporaryDirectory(prefix="prunescope-") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         with writing(folder):
-            (folder / ORDER).write_text(json.dumps(order.to_dict()), encoding="utf-8")
+            (folder / ORDER).write_text(order.to_json(), encoding="utf-8")
             plain = {key: item.detach().cpu().contiguous() for key, item in start.items()}
             safetensors.torch.save_file(plain, folder / START)
         Store(folder, "", seconds=0).save(checkpoint())

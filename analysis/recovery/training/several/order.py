@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from analysis.records import Plan, PositiveCount, Record
+from analysis.records import Document, Plan, PositiveCount
 from analysis.recovery.training.recipe import TrainingRecipe
 
 ORDER = "order.json"
@@ -13,7 +13,7 @@ MEETING = "meeting"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order(Record):
+class Order(Document):
     """What all processes train.
 
     Attributes:
