@@ -158,7 +158,9 @@ def _seen(prepared: PreparedSubject, asked: Training) -> bytes:
     if asked.recipe.user_loop is not None:
         # Nobody knows what it read.
         return before
-    data = open_training_data(prepared, asked.recipe, seed=asked.seed, roots=asked.roots)
+    data = open_training_data(
+        prepared, asked.recipe, seed=asked.seed, roots=asked.roots, apart=asked.apart
+    )
     return before + data.seen
 
 

@@ -205,3 +205,18 @@ def test_weights_are_never_measured_on_what_they_learned_from(tmp_path: Path) ->
                 continue
             with pytest.raises(InputError, match=f"learned from {learned_from} of 200 eval"):
                 repaired_plan(prepared, plan)
+
+
+def test_samples_that_a_goal_judges_on_do_not_count_as_learned_from(tmp_path: Path) -> None:
+    """They are left out of the training, so the trained plan can be measured on them."""
+    few = trainable.opened(tmp_path, "plain")
+    few.use_cache(tmp_path / "statistics")
+    assert few.subject.evaluation is not None
+    free = sorted(set(range(200)) - set(few.subject.evaluation.indices))
+    judged = few.subject.evaluation.of(free[:20])
+    recipe = TrainingRecipe(steps=2, batch_size=16, lr=0.02)
+    asked = Training(plan=resolve(few, trainable.plan_of(few)), recipe=recipe, apart=judged)
+    *_, last = iter_rounds(few, asked)
+    assert last.plan is not None
+    subject = dataclasses.replace(few.subject, evaluation=judged)
+    assert repaired_plan(dataclasses.replace(few, subject=subject), last.plan) is not None
