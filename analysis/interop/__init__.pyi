@@ -2,7 +2,7 @@ from .formats import SCRIPT, WEIGHTS, reference_input, write_onnx, write_script
 from .recovered_model import write_recovered
 from .registry import FORMATS, ONNX, RUNTIMES, export, problems
 from .request import Exported, ExportRequest, Format, require_points
-from .verify import Check, RoundTrip, round_trip
+from .verification import Check, RoundTrip, round_trip
 
 __all__ = [
     "Check",

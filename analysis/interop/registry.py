@@ -26,6 +26,8 @@ FORMATS = Registry(
             "The physically smaller model as safetensors, a script that rebuilds it with torch "
             "alone, and a card.",
             lambda request: formats.export_model(request),
+            keeps="all weights of the pruned model, its structure and what it was measured to do",
+            loses="the modules of your own class: the script is a flat graph",
         ),
         Format(
             ONNX,
@@ -34,18 +36,26 @@ FORMATS = Registry(
             "onnxruntime; needs the extra onnx.",
             lambda request: formats.export_onnx(request),
             lambda: formats.require_packages(),
+            keeps="all weights of the pruned model, zeros included, and a free batch size",
+            loses="parameter names where the exporter folds constants, and training",
+            target="ONNX Runtime 1.32.0",
+            install="pip install 'prunescope[onnx]'",
         ),
         Format(
             "json",
             "Plan (JSON)",
             "The plan with schema version, counts and kept indices, which PruneScope reads back.",
             lambda request: formats.export_json(request),
+            keeps="every choice: counts, kept indices, criteria, repair",
+            loses="the weights",
         ),
         Format(
             "csv",
             "Points (CSV)",
             "Every measured point of the plan's run.",
             lambda request: formats.export_csv(request),
+            keeps="what each layer was measured to lose",
+            loses="the plan and the weights",
         ),
         Format(
             "zip",
@@ -53,6 +63,8 @@ FORMATS = Registry(
             "Plan, smaller model with its script, points and a README, beside each other and in "
             "one zip.",
             lambda request: formats.export_zip(request),
+            keeps="all that the neutral formats keep",
+            loses="nothing but the modules of your own class",
         ),
     ),
 )

@@ -103,6 +103,13 @@ class Format:
         help: What it writes, one sentence.
         fn: The function.
         ready: Raises UnsupportedError where a package that the format needs is not installed.
+        keeps: What of a plan is in the files, one clause.
+        loses: What of a plan is not in them, one clause.
+        target: The library that reads the files, with the version that was tested; None where
+            PruneScope, torch alone or any program reads them.
+        install: What installs the target.
+        verify: Which verifiers have the target itself confirm the files, of
+            `analysis.interop.VERIFIERS`.
     """
 
     name: str
@@ -110,6 +117,20 @@ class Format:
     help: str
     fn: Callable[[ExportRequest], Exported]
     ready: Callable[[], None] = lambda: None
+    keeps: str = ""
+    loses: str = ""
+    target: str | None = None
+    install: str = ""
+    verify: tuple[str, ...] = ()
+
+    @property
+    def described(self) -> str:
+        """What it keeps and loses, one sentence; empty where the format does not say."""
+        parts = [f"keeps {self.keeps}"] * bool(self.keeps) + [f"loses {self.loses}"] * bool(
+            self.loses
+        )
+        text = "; ".join(parts)
+        return f"{text[0].upper()}{text[1:]}." if text else ""
 
 
 def require_points(request: ExportRequest) -> pd.DataFrame:

@@ -81,7 +81,10 @@ def draw(current: Session, plan: Plan) -> None:
             "PyTorch alone, and compares.",
         )
     # Below the buttons: one that moved while it is clicked would miss the click.
-    st.caption(interop.FORMATS.get(name).help)
+    chosen = interop.FORMATS.get(name)
+    st.caption(f"{chosen.help} {chosen.described}".rstrip())
+    if chosen.target:
+        st.caption(f"For {chosen.target}: `{chosen.install}`")
     if check:
         _check(request, name)
     _checked(request)

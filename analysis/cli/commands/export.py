@@ -39,6 +39,17 @@ if TYPE_CHECKING:
     from analysis.records import Plan
 
 
+def _list_formats(asked: bool) -> None:
+    """Print what each format keeps and loses, and end."""
+    if not asked:
+        return
+    for entry in FORMATS:
+        say(f"{entry.name} ({entry.label}): {entry.help} {entry.described}".rstrip())
+        if entry.target:
+            say(f"    for {entry.target}; {entry.install}".rstrip("; "))
+    raise typer.Exit
+
+
 def export(
     plan: PlanFile,
     out: Annotated[Path, typer.Option(help="Folder to write to.", metavar="DIR")],
@@ -58,6 +69,15 @@ def export(
     calibration_data: CalibrationData = None,
     measures: Annotated[
         bool, typer.Option("--evaluate", help="Measure the plan first and put the result in.")
+    ] = False,
+    formats: Annotated[
+        bool,
+        typer.Option(
+            "--formats",
+            help="Say what each format keeps and loses, and end.",
+            is_eager=True,
+            callback=_list_formats,
+        ),
     ] = False,
     workspace: Workspace = None,
     as_json: Json = False,

@@ -1,5 +1,5 @@
 from .bundle import export_zip
-from .onnx import export_onnx, open_onnx, require_packages, write_onnx
+from .runtimes import export_onnx, open_onnx, require_packages, write_onnx
 from .script import SCRIPT, WEIGHTS, reference_input, write_script
 from .smaller_model import export_model
 from .tables import export_csv, export_json

@@ -11,6 +11,7 @@ import pytest
 from analysis.allocation import STRATEGIES
 from analysis.cli.docs_table import commands, with_tables
 from analysis.interop import FORMATS
+from analysis.interop.docs_table import with_table as with_formats
 from analysis.repairs import REPAIRS
 from analysis.subjects import DATA_SCHEMES, MODEL_SCHEMES
 from pruners.criteria import CRITERIA
@@ -57,10 +58,16 @@ def test_the_tables_are_those_of_the_program() -> None:
     assert with_tables(TEXT) == TEXT, "run python -m analysis.cli.docs_table docs/cli.md"
 
 
+def test_the_table_of_formats_is_that_of_the_program() -> None:
+    page = (DOCS / "exports.md").read_text("utf-8")
+    assert with_formats(page) == page, "run python -m analysis.interop.docs_table docs/exports.md"
+
+
 @pytest.mark.parametrize(
     ("page", "registry"),
     [
         ("cli.md", FORMATS),
+        ("exports.md", FORMATS),
         ("criteria.md", CRITERIA),
         ("criteria.md", NORMALIZERS),
         ("criteria.md", REDUCTIONS),

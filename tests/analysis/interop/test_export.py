@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from analysis import interop, plans
 from analysis.evaluation.evaluate import evaluate_plan
 from analysis.files import sha256, write_zip
-from analysis.interop import verify
+from analysis.interop.request import Format
+from analysis.interop.verification import reading_back
 from analysis.measuring.group_times import measured_seconds
 from analysis.plans.editing import set_ratio
 from analysis.plans.files import read_plan
@@ -133,7 +134,7 @@ def test_round_trip(tmp_path: Path) -> None:
 def test_a_broken_script_fails_the_round_trip(
     driver: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verify, "DRIVER", driver)
+    monkeypatch.setattr(reading_back, "DRIVER", driver)
     found = interop.round_trip(sample_context("lenet5"), some_plan(), directory=tmp_path)
     assert not found.passed
     assert found.checks[-1].text == f"script: failed: {told}"
@@ -290,12 +291,12 @@ def test_the_round_trip_finds_an_onnx_file_that_computes_something_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("onnxruntime")
-    right = verify.onnx.run_onnx
+    right = reading_back.onnx.run_onnx
 
     def wrong(path: Path, inputs: Tensor) -> Tensor:
         return right(path, inputs) + (0.5 if path.name == "model.onnx" else 0.0)
 
-    monkeypatch.setattr(verify.onnx, "run_onnx", wrong)
+    monkeypatch.setattr(reading_back.onnx, "run_onnx", wrong)
     found = interop.round_trip(
         sample_context("lenet5"), some_plan(), directory=tmp_path, with_onnx=True
     )
@@ -317,7 +318,7 @@ def test_an_onnx_file_that_computes_something_else_is_not_left_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("onnxruntime")
-    monkeypatch.setattr(verify.onnx, "TOLERANCE", 0.0)
+    monkeypatch.setattr(reading_back.onnx, "TOLERANCE", 0.0)
     with pytest.raises(PruneScopeError, match="logits differ"):
         interop.export("onnx", request(tmp_path))
     assert not list(tmp_path.iterdir())
@@ -326,6 +327,20 @@ def test_an_onnx_file_that_computes_something_else_is_not_left_behind(
 def test_registry() -> None:
     assert {"json", "model", "csv", "zip"} <= set(interop.FORMATS.names())
     assert all(entry.help.endswith(".") for entry in interop.FORMATS)
+    # Issue 13: each format says what of a plan it keeps and what it loses, and what reads it.
+    assert all(entry.keeps and entry.loses for entry in interop.FORMATS)
+    assert all(entry.install for entry in interop.FORMATS if entry.target)
+    assert (
+        Format(
+            "a",
+            "A",
+            "Writes.",
+            interop.FORMATS.get("json").fn,
+            keeps="the choice",
+            loses="the weights",
+        ).described
+        == "Keeps the choice; loses the weights."
+    )
 
 
 def test_hand_chosen_indices_are_exported_as_they_are(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from analysis.interop.formats.onnx import write_onnx
+from analysis.interop.formats.runtimes.onnx import write_onnx
 from analysis.interop.formats.script import reference_input, write_script
 from pruners.capture import capture
 from pruners.errors import CaptureError, UnsupportedError

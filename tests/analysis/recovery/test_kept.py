@@ -13,7 +13,7 @@ from analysis.edits.prepared import PreparedSubject, prepare
 from analysis.evaluation.evaluate import evaluate_plan
 from analysis.evaluation.session import LoadedSubject
 from analysis.interop import ExportRequest, export, round_trip
-from analysis.interop.verify import _samples
+from analysis.interop.verification.reading_back import _samples
 from analysis.plans.apply import start_plan
 from analysis.plans.editing import set_ratio
 from analysis.plans.files import read_plan

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from analysis.curves import for_files
 from analysis.edits import PreparedSubject
-from analysis.interop.formats import onnx
+from analysis.interop.formats.runtimes import onnx
 from analysis.interop.formats.script import SCRIPT, WEIGHTS
 from analysis.interop.formats.smaller_model import export_model
 from analysis.interop.formats.tables import export_csv, export_json
