@@ -2,10 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from xdist.scheduler import LoadFileScheduling
+
+# What a test takes, in seconds, as far as its marks tell.
+SECONDS, SHORT = {"browser": 30.0, "zoo": 3.0, "slow": 5.0}, 0.2
+# Folders whose files one worker takes: one Chromium at a time; one capture of each small model.
+TOGETHER = ("tests/browser/", "tests/pruners/groups/")
+
+
+class LongFirst(LoadFileScheduling):
+    """A file is one piece of work, or a folder of `TOGETHER`, in the order of collection."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        folder = next((name for name in TOGETHER if nodeid.startswith(name)), None)
+        return folder or super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    if config.getoption("dist") != "loadfile":
+        return None
+    config.option.loadscopereorder = False  # the order is that of `pytest_collection_modifyitems`
+    return LongFirst(config, log)
+
+
+@pytest.hookimpl(wrapper=True, optionalhook=True)
+def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
+    """One worker more than cores: tests of other processes wait more than they work."""
+    return (yield) + 1
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where workers share the files, long ones start first: none is left when all else is done."""
+    if not hasattr(config, "workerinput"):
+        return
+    seconds: Counter[Path] = Counter()
+    for test in items:
+        known = (SECONDS.get(mark.name, SHORT) for mark in test.iter_markers())
+        seconds[test.path] += max(known, default=SHORT)
+    items.sort(key=lambda test: (-seconds[test.path], str(test.path)))
 
 
 @pytest.fixture(autouse=True, scope="session")
