@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from analysis.edits.prepared import PreparedSubject
 from analysis.records.plan import Recipe
 from analysis.records.progress import Progress
-from analysis.records.run import RUNNING
+from analysis.records.run import FAILED, RUNNING
 from analysis.retraining.presets import PRESETS
 from analysis.shrinking.jobs import Jobs
 from analysis.shrinking.records import Job, Order
@@ -114,6 +114,16 @@ def test_a_job_under_way_says_how_far_it_is_and_can_be_stopped(
     assert "0.75" in said
     test.button(key=f"goal_stop_{job.job_id}").click().run()
     assert Jobs(workspace).is_stopped(job.job_id)
+
+
+def test_the_reason_of_a_failure_is_shown_as_it_is(open_page: Open, workspace: Path) -> None:
+    """An error's text was read as Markdown: a file's name drew a link or a picture."""
+    job = Job(order=Order(subject=SUBJECT), state=FAILED, error="no ![x](http://a.b/c) *there*")
+    Jobs(workspace).save(job)
+    test = open_page("Home", subject=SUBJECT, goal=job.job_id)
+    assert_no_bug(test)
+    assert r"no \!\[x\]\(http\://a.b/c\) \*there\*." in text_of(test)
+    test.button(key=f"goal_resume_{job.job_id}")
 
 
 def test_a_link_to_an_unknown_job_is_no_error(open_page: Open) -> None:

@@ -13,7 +13,7 @@ from analysis.sentences import plural
 from analysis.shrinking import ANSWER, LOOSER, MOST, STEPS, TRADE_OFF, Job, Jobs, Order
 from pages.components.plan import answer
 from pages.components.state import Session, session, tolerance, url_state
-from pages.components.widgets import formatting, guarded, refreshed
+from pages.components.widgets import formatting, guarded, refreshed, unfinished
 from pruners.errors import PruneScopeError
 
 # Size -> how it is called, and which way round a job makes it small.
@@ -250,14 +250,15 @@ def _longer(job: Job) -> None:
 
 
 def _ended(job: Job) -> None:
-    title, reason = {
+    said = {
         "failed": ("Nothing was found", job.error or "no reason was recorded"),
         "cancelled": ("Stopped", job.error or "stopped before a plan was found"),
         "interrupted": ("Interrupted", "its process stopped answering; what it tried is kept"),
-    }[job.state]
-    with st.container(horizontal=True, vertical_alignment="center"):
-        icon = ":red[:material/error:]" if job.state == "failed" else ":material/pause_circle:"
-        st.markdown(f"{icon} **{title}** ({asked(job.order)}): {reason}.", width="stretch")
-        again = "Try again" if job.state == "failed" else "Go on"
-        if st.button(again, icon=":material/play_arrow:", key=f"goal_resume_{job.job_id}"):
-            start(job.order)
+    }
+    unfinished(
+        job.state,
+        said,
+        about=asked(job.order),
+        key=f"goal_resume_{job.job_id}",
+        again=lambda: start(job.order),
+    )

@@ -17,7 +17,7 @@ from analysis.sentences import capital, plural
 from analysis.tasks import Words
 from pages.components.plan import answer
 from pages.components.state import Session, session, tolerance, url_state
-from pages.components.widgets import charts, formatting, go, refreshed
+from pages.components.widgets import charts, formatting, go, refreshed, unfinished
 
 COST = "recover_told_cost"
 POLL_SECONDS = 1.0
@@ -220,16 +220,9 @@ def _seeds(job: Job, words: Words) -> None:
 
 
 def _ended(job: Job, again: Again) -> None:
-    title, reason = {
+    said = {
         "failed": ("The training failed", job.error or "no reason was recorded"),
         "cancelled": ("Not finished", job.error or "stopped before the end"),
         "interrupted": ("Interrupted", "its process stopped answering; the checkpoint is kept"),
-    }[job.state]
-    with st.container(horizontal=True, vertical_alignment="center"):
-        icon = ":red[:material/error:]" if job.state == "failed" else ":material/pause_circle:"
-        st.markdown(f"{icon} **{title}**: {formatting.escaped(reason)}.", width="stretch")
-        label = "Try again" if job.state == "failed" else "Go on"
-        if st.button(
-            label, type="primary", icon=":material/play_arrow:", key=f"recover_resume_{job.job_id}"
-        ):
-            again(job.order)
+    }
+    unfinished(job.state, said, key=f"recover_resume_{job.job_id}", again=lambda: again(job.order))

@@ -13,6 +13,7 @@ from analysis.store import MAX_UPLOAD_BYTES, save_upload
 from analysis.subjects.fields import FACTORY, Field, find_folders, find_functions, find_matching
 from pages.components.setup.draft import NOTHING, Draft, Part
 from pages.components.state import session
+from pages.components.widgets import formatting
 from pruners.errors import InputError, PruneScopeError
 from pruners.user_code import resolved
 
@@ -78,7 +79,7 @@ def _say_unreadable(part: Part, draft: Draft) -> None:
     try:
         part.parse(draft.typed)
     except PruneScopeError as error:
-        st.caption(f":red[:material/error: {error}]")
+        st.caption(f":red[:material/error: {formatting.escaped(str(error))}]")
 
 
 def _bound(key: str, value: Any) -> dict[str, Any]:

@@ -2,7 +2,7 @@ from . import answers, charts, code, formatting, job, network, pictures, run_sta
 from .cards import size_card
 from .charts import theme
 from .page_registry import PAGES, Page, go, sections
-from .states import empty, guarded, no_labels, no_subject, problem, refreshed, ribbon
+from .states import empty, guarded, no_labels, no_subject, problem, refreshed, ribbon, unfinished
 
 __all__ = [
     "PAGES",
@@ -26,5 +26,6 @@ __all__ = [
     "sections",
     "size_card",
     "theme",
+    "unfinished",
     "variant_switch",
 ]

@@ -7,7 +7,14 @@ import streamlit as st
 from analysis.records import RunRow
 from analysis.worker import launch
 from pages.components.state import Session, session, url_state
-from pages.components.widgets.formatting import duration, percent, plural, progress, title_of
+from pages.components.widgets.formatting import (
+    duration,
+    escaped,
+    percent,
+    plural,
+    progress,
+    title_of,
+)
 from pages.components.widgets.states import guarded, refreshed
 
 # State -> (icon, colour of the badge, word). The word tells it without the colour.
@@ -127,7 +134,7 @@ def resume_banner(current: Session) -> None:
     what = {
         "cancelled": f"Cancelled at {share}. What was measured is kept.",
         "interrupted": f"The worker stopped answering at {share}. What was measured is kept.",
-        "failed": f"Stopped at {share}: {run.error or 'no reason was recorded'}",
+        "failed": f"Stopped at {share}: {escaped(run.error or 'no reason was recorded')}",
     }[run.state]
     with place, st.container(border=True, horizontal=True, vertical_alignment="center"):
         st.markdown(f"{badge(run)} {what}", width="stretch")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import streamlit as st
@@ -12,6 +12,7 @@ import streamlit as st
 from analysis.memory import is_out_of_memory
 from analysis.sentences import capital
 from analysis.tasks import Words
+from pages.components.widgets.formatting import escaped
 from pages.components.widgets.page_registry import Page, go
 from pruners.errors import CaptureError, InputError, PruneScopeError, StoreError
 from pruners.user_code import exit_text
@@ -52,6 +53,34 @@ def problem(error: Exception, *, title: str = "This did not work") -> None:
         st.caption("Check that the workspace folder exists, has space and may be written to.")
     elif isinstance(error, CaptureError):
         st.caption("The model still works without groups: choose the granularity element.")
+
+
+def unfinished(
+    state: str,
+    said: Mapping[str, tuple[str, str]],
+    *,
+    about: str = "",
+    key: str,
+    again: Callable[[], None],
+) -> None:
+    """Say how a job ended without an answer, and offer to go on.
+
+    Args:
+        state: How it ended: "failed", "cancelled" or "interrupted".
+        said: For each of these, a title and the reason; the reason is shown as it is.
+        about: What was asked for, in Markdown.
+        key: Of the button.
+        again: Starts the job again, or goes on with it.
+    """
+    title, reason = said[state]
+    has_failed = state == "failed"
+    icon = ":red[:material/error:]" if has_failed else ":material/pause_circle:"
+    asked = f" ({about})" if about else ""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"{icon} **{title}**{asked}: {escaped(reason)}.", width="stretch")
+        label = "Try again" if has_failed else "Go on"
+        if st.button(label, type="primary", icon=":material/play_arrow:", key=key):
+            again()
 
 
 @contextmanager
