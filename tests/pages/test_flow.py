@@ -14,7 +14,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import streamlit as st
 import torch
 from streamlit.testing.v1 import AppTest
 
@@ -27,7 +26,6 @@ from analysis.records.subject import SubjectSpec
 from analysis.store.store import Store
 from analysis.subjects.subject import load_subject
 from analysis.tasks import scoring_of
-from pages.components.state import plan_state
 from pages.components.state.subject_cache import subjects
 from tests.pages.reading import SUBJECT, Open, assert_no_bug, plan_rows, text_of
 
@@ -355,39 +353,6 @@ def test_a_link_to_a_plan_shows_it_in_the_sidebar(page: str, open_page: Open) ->
     assert "Plan" in [item.value for item in second.sidebar.caption]
     assert any("MACs" in str(item.value) for item in second.sidebar.markdown)
     assert second.button(key="sidebar_undo").disabled
-
-
-def sent(*items: tuple[int, str, str, object], client: str = "a table") -> dict[str, object]:
-    names = ("number", "key", "field", "value")
-    return {"client": client, "items": [dict(zip(names, item, strict=True)) for item in items]}
-
-
-def test_edits_of_the_table_are_applied_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fault 10: a table repeats an edit until it is told that the plan has it."""
-    monkeypatch.setattr(st, "session_state", {})
-    plan = plans.new_plan(
-        SUBJECT,
-        fingerprint="f",
-        units=[("a", "a", 8), ("b", "b", 16)],
-        criterion="l1",
-    )
-    first = (
-        (1, "b", "ratio", 25.0),
-        (2, "b", "criterion", "fpgm"),
-        (3, "a", "locked", True),
-    )
-    edited = plan_state.edited(plan, sent(*first))
-    assert [entry.ratio for entry in edited.entries] == [0.0, 0.25]
-    assert [entry.kept for entry in edited.entries] == [8, 12]
-    assert [entry.criterion for entry in edited.entries] == ["l1", "fpgm"]
-    assert [entry.locked for entry in edited.entries] == [True, False]
-    assert plan_state.last_edit() == {"client": "a table", "number": 3}
-    # Undone meanwhile: what is sent again stays undone, what is new arrives.
-    again = plan_state.edited(plan, sent((4, "a", "ratio", 50.0), *first))
-    assert [entry.ratio for entry in again.entries] == [0.5, 0.0]
-    # Another table counts from one, and a layer that is gone changes nothing.
-    other = plan_state.edited(plan, sent((1, "gone", "ratio", 5), (2, "a", "ratio", 5), client="b"))
-    assert [entry.ratio for entry in other.entries] == [0.05, 0.0]
 
 
 def test_the_demo_is_one_click_away(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:

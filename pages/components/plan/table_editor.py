@@ -51,9 +51,23 @@ def draw(
             "applied": plan_state.last_edit(),
             "focus": url_state.value("layer"),
         },
-        on_edits_change=_edited,
+        on_edits_change=take,
         on_focus_change=_focused,
     )
+
+
+def take() -> bool:
+    """Apply what the table sent and the plan has not; say whether it changed the plan.
+
+    A page calls it before it draws the plan: the table's callback may have been ended by the next
+    rerun, to which the same edits are no change.
+    """
+    sent = (st.session_state.get(KEY) or {}).get("edits")
+    layers = plan_state.edit(sent) if sent else ()
+    if len(layers) == 1:
+        # What is below the table follows the hand.
+        url_state.put("layer", layers[0])
+    return bool(layers)
 
 
 def preview(table: pd.DataFrame, points: pd.DataFrame, current: Session) -> None:
@@ -152,24 +166,6 @@ def _offered(table: pd.DataFrame, current: Session) -> list[tuple[str, list[tupl
         for title, items in parts.items()
         if items
     ]
-
-
-def _edited() -> None:
-    plan, sent = plan_state.present(), st.session_state[KEY].get("edits")
-    if plan is None or not sent:
-        return
-    changed = plan_state.edited(plan, sent)
-    names = [
-        entry.layer
-        for entry, old in zip(changed.entries, plan.entries, strict=True)
-        if entry != old
-    ]
-    if not names:
-        return
-    plan_state.do(changed, action=f"edit {formatting.listed(names)}")
-    if len(names) == 1:
-        # What is below the table follows the hand.
-        url_state.put("layer", names[0])
 
 
 def _focused() -> None:

@@ -43,6 +43,8 @@ def draw(current: Session) -> None:
     with st.spinner("Loading the subject", show_time=True):
         subject = session.loaded(current.chosen)
     place.empty()
+    if table_editor.take():
+        st.rerun()
     plan = plan_state.opened(current, subject.prepared)
     if subject.prepared.subject.evaluation is not None and not subject.prepared.subject.has_labels:
         no_labels(subject.prepared.subject.task.words)

@@ -13,6 +13,7 @@ from analysis.edits import PreparedSubject, targets
 from analysis.plans import History
 from analysis.records import Plan
 from analysis.repairs import NO_REPAIR, Choice
+from analysis.sentences import listed
 from pages.components.state.session import OWN_PLAN, Session, choose_subject, store
 from pages.components.state.subject_cache import subjects
 from pages.components.state.url_state import put, value
@@ -73,13 +74,15 @@ def redo() -> None:
 
 
 def _store(new: History) -> None:
-    st.session_state[HISTORY] = new
+    """Keep a history; its writing is the last access to the session, which may end any of them."""
     st.session_state[REVISION] = revision() + 1
     # A plan that came by link belongs to somebody else: the first edit makes a plan of one's own.
     own = value("plan") if st.session_state.get(OWN_PLAN) == value("plan") else None
     saved = store().plans.save(new.plan, plan_id=own, **_left(new.plan))
-    st.session_state[OWN_PLAN] = saved
-    put("plan", saved)
+    if own is None:
+        st.session_state[OWN_PLAN] = saved
+        put("plan", saved)
+    st.session_state[HISTORY] = new
 
 
 def _left(plan: Plan) -> dict[str, float]:
@@ -222,30 +225,43 @@ def _default_granularity(prepared: PreparedSubject) -> str:
 
 def last_edit() -> dict[str, Any] | None:
     """Return which edit of which table was applied last; None before the first."""
-    return st.session_state.get(LAST_EDIT)
+    return dict(st.session_state.get(LAST_EDIT, {})) or None
 
 
-def edited(plan: Plan, sent: Mapping[str, Any]) -> Plan:
-    """Apply the edits of a table to a plan, each one once.
+def edit(sent: Mapping[str, Any]) -> tuple[str, ...]:
+    """Apply the edits of a table to the present plan as one undoable step, each one once.
 
-    A table sends an edit again and again until it sees it in `last_edit`.
+    A table sends an edit again and again until it sees it in `last_edit`. Streamlit ends a callback
+    at its next access to the session when another rerun is asked for: the history and the number
+    of the last edit that it has change with no access between them.
 
     Args:
-        plan: The present plan.
         sent: ``client``, the table's own name, and ``items``: ``number`` (rising), ``key`` of the
             entry, ``field`` and ``value``.
+
+    Returns:
+        The layers that changed.
     """
-    client, known = sent["client"], last_edit()
-    last = int(known["number"]) if known is not None and known["client"] == client else 0
-    names = {entry.name for entry in plan.entries}
-    for item in sorted(sent["items"], key=lambda item: int(item["number"])):
-        if int(item["number"]) <= last:
-            continue
-        last = int(item["number"])
+    plan, known = present(), st.session_state.setdefault(LAST_EDIT, {})
+    if plan is None:
+        return ()
+    last = int(known["number"]) if known.get("client") == sent["client"] else 0
+    new = sorted(
+        (item for item in sent["items"] if int(item["number"]) > last),
+        key=lambda item: int(item["number"]),
+    )
+    if not new:
+        return ()
+    changed, names = plan, {entry.name for entry in plan.entries}
+    for item in new:
         if item["key"] in names:
-            plan = _changed(plan, item["key"], item["field"], item["value"])
-    st.session_state[LAST_EDIT] = {"client": client, "number": last}
-    return plan
+            changed = _changed(changed, item["key"], item["field"], item["value"])
+    pairs = zip(changed.entries, plan.entries, strict=True)
+    layers = tuple(entry.layer for entry, old in pairs if entry != old)
+    if layers:
+        do(changed, action=f"edit {listed(layers)}")
+    known.update(client=sent["client"], number=int(new[-1]["number"]))
+    return layers
 
 
 def _changed(plan: Plan, key: str, field: str, value: Any) -> Plan:
