@@ -51,7 +51,7 @@ def draw(
             "applied": plan_state.last_edit(),
             "focus": url_state.value("layer"),
         },
-        on_edits_change=take,
+        on_edits_change=_edited,
         on_focus_change=_focused,
     )
 
@@ -166,6 +166,10 @@ def _offered(table: pd.DataFrame, current: Session) -> list[tuple[str, list[tupl
         for title, items in parts.items()
         if items
     ]
+
+
+def _edited() -> None:
+    take()
 
 
 def _focused() -> None:
