@@ -25,7 +25,16 @@ FLOORS = {
         *("memory", "devices", "files", "sentences", "records", "uncertainty", "tasks", "engine"),
         *("subjects", "edits", "repairs", "measuring", "curves", "sweeps", "plans"),
         *("prediction", "allocation", "recovery", "search", "store", "worker", "jobs"),
-        *("evaluation", "retraining", "shrinking", "comparison", "interop", "snippets", "figures"),
+        *(
+            "evaluation",
+            "retraining",
+            "shrinking",
+            "comparison",
+            "interop",
+            "imports",
+            "snippets",
+            "figures",
+        ),
         *("reporting", "cli", "__main__"),
     ),
     "pages.components": (

@@ -17,6 +17,7 @@ from analysis.cli.commands import (
     criteria,
     evaluate,
     export,
+    imports,
     inspect,
     plan,
     plans,
@@ -49,6 +50,7 @@ def build_app() -> typer.Typer:
     )
     app.command("serve")(serve.serve)
     app.command("inspect")(inspect.inspect)
+    app.command("import")(imports.import_file)
     app.command("sweep")(with_options(OPTIONS)(sweep.sweep))
     app.command("plan")(with_options(PLAN_OPTIONS)(plan.plan))
     app.command("shrink")(with_options(shrink.shrink_options())(shrink.shrink))

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.files import atomic, writing
-from analysis.records import DEFAULT_TASK, Sums
+from analysis.records import DEFAULT_TASK, IMPORTED, Sums
 from analysis.tasks import Scoring, scoring_of
 from pruners.errors import InputError
 
@@ -61,7 +61,7 @@ def points_table(
     Args:
         run_id: The run.
         points: Key, params, macs, status and, as ``sums``, the sums of each point; and why it
-            failed or was inferred, as ``reason``.
+            failed or was inferred, as ``reason``. Terms of an imported point are columns.
         baselines: Sums of the dense model by number of samples, so that a point that stopped
             early is compared on its own samples.
         confidence: Of the intervals of the drop.
@@ -89,7 +89,7 @@ def points_table(
 
 
 def _is_measured(point: Mapping[str, Any]) -> bool:
-    return bool(point["sums"].samples) and point["status"] != "failed"
+    return bool(point["sums"].samples) and point["status"] not in ("failed", IMPORTED)
 
 
 def _row(
@@ -102,11 +102,14 @@ def _row(
     row = {name: point[name] for name in (*FIRST, *LAST) if name in point}
     row |= dict.fromkeys((*_INTERVAL, "accuracy", *scoring.columns), math.nan)
     row |= {"run_id": run_id, "reason": point.get("reason") or None}
-    row["ratio_achieved"] = (point["total"] - point["kept"]) / point["total"]
+    total, kept = point["total"], point["kept"]
+    row["ratio_achieved"] = (total - kept) / total if total else point["ratio_requested"]
     sums: Sums = point["sums"]
     row |= {"samples": sums.samples, "seconds": sums.seconds}
     if scoring.right:
         row[scoring.right] = sums.terms.get(scoring.right, 0)
+    if point["status"] == IMPORTED:
+        return row | {name: value for name, value in sums.terms.items() if name in row}
     if not _is_measured(point):
         return row
     row["accuracy"] = scoring.score(sums)
@@ -116,9 +119,14 @@ def _row(
 def for_files(table: pd.DataFrame, task: str = DEFAULT_TASK) -> pd.DataFrame:
     """Return the table as files have it: score and drop by the task's words, the right way round.
 
-    Of classification it is the table itself.
+    Of classification it is the table itself. Counts that an imported file does not have are empty.
     """
     words = scoring_of(task).words
+    if (table["total"] == 0).any():
+        known = table["total"] > 0
+        table = table.assign(
+            **{name: table[name].astype("Int64").where(known) for name in ("kept", "total")}
+        )
     turned = table if words.scale > 0 else table.assign(accuracy=-table["accuracy"])
     return turned.rename(columns={"accuracy": words.column, "accuracy_drop": words.drop_column})
 

@@ -75,7 +75,7 @@ def from_zero(points: pd.DataFrame) -> pd.DataFrame:
 
     Curves that already have such a point stay as they are.
     """
-    dense = points[points["kept"] == points["total"]]
+    dense = points[points["ratio_achieved"] == 0]
     have = set(dense[CURVE].itertuples(index=False, name=None))
     first = points.drop_duplicates(CURVE)
     first = first[[key not in have for key in first[CURVE].itertuples(index=False, name=None)]]

@@ -17,6 +17,7 @@ from analysis.curves.reading import (
     curve_arrays,
     is_known,
 )
+from analysis.records import IMPORTED
 from pruners.errors import InputError
 
 NOT_PRUNABLE = "not prunable"
@@ -76,7 +77,8 @@ def tolerated(points: pd.DataFrame, *, tolerance: float) -> pd.DataFrame:
     Returns:
         One row a curve, in the table's order: ``criterion, granularity, layer, group, tolerated``
         (largest achieved ratio before the first crossing), ``low`` (by the upper ends of the
-        drops' intervals: surely tolerated), ``high`` (by the lower ends: beyond it surely not),
+        drops' intervals: surely tolerated), ``high`` (by the lower ends: beyond it surely not; both
+        NaN where points were imported without intervals),
         ``kept, total, open_end`` (the grid ends before the curve crosses), ``drop_half,
         drop_half_low, drop_half_high`` (at ratio 0.5), ``measured, failed, points, samples,
         partial`` (points missing or failed), ``rank_low, rank_high, rank`` (see `add_ranks`) and
@@ -137,6 +139,8 @@ def _tolerated_row(
     known = ~np.isnan(curve["accuracy_drop"])
     # What the adaptive mode inferred without a number says nothing new about the crossing.
     walk = known | (curve["status"] != "inferred")
+    # Every imported layer has its own levels: equal counts were one measurement.
+    grid = len(known) if (curve["status"] == IMPORTED).any() else expected
     ratios = curve["ratio_achieved"][walk].tolist()
     (value, open_end), (low, _), (high, _) = (
         first_crossing(ratios, curve[name][walk].tolist(), tolerance=tolerance)
@@ -144,7 +148,8 @@ def _tolerated_row(
     )
     at = np.flatnonzero(curve["ratio_achieved"] == value)
     total = int(curve["total"][0])
-    removes = bool((curve["kept"] < curve["total"]).any())
+    removes = bool((curve["ratio_achieved"] > 0).any())
+    has_intervals = not known.any() or bool((~np.isnan(curve["drop_high"])).any())
     halves = [
         drop_at(curve["ratio_achieved"], curve[name], ratio=0.5)
         for name in ("accuracy_drop", "drop_low", "drop_high")
@@ -153,17 +158,17 @@ def _tolerated_row(
         *key,
         curve["group"][0],
         value if removes else np.nan,
-        min(low, value) if removes else np.nan,
-        max(high, value) if removes else np.nan,
+        min(low, value) if removes and has_intervals else np.nan,
+        max(high, value) if removes and has_intervals else np.nan,
         int(curve["kept"][at[0]]) if len(at) else total,
         total,
         open_end and removes,
         *halves,
         int(known.sum()),
         int((curve["status"] == "failed").sum()),
-        expected,
+        grid,
         int(curve["samples"][known].min()) if known.any() else 0,
-        bool(known.sum() < len(known) or len(np.unique(curve["ratio_requested"])) < expected),
+        bool(known.sum() < len(known) or len(np.unique(curve["ratio_requested"])) < grid),
         "measured" if removes else NOT_PRUNABLE,
         "" if removes else "no ratio of the sweep removes anything",
     ]

@@ -9,6 +9,7 @@ could show ends where accuracy does: at 0 and at 100 %.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -74,6 +75,11 @@ class Prediction:
 
         drop, low, high = (bounded(item) for item in (self.drop, self.low, self.high))
         return dataclasses.replace(self, drop=drop, low=low, high=high)
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether its curves have intervals; those of imported runs may have none."""
+        return not (math.isnan(self.low) or math.isnan(self.high))
 
     def is_contradicted(self, measured: Interval) -> bool:
         """Return whether a measured interval of the drop lies wholly outside of the predicted one.

@@ -19,18 +19,21 @@ from .run import (
     CANCELLED,
     DONE,
     FAILED,
+    IMPORTED,
     LIVE_STATES,
+    NO_MODEL,
     QUEUED,
     RUNNING,
     STALE_SECONDS,
     DamagedRun,
     Identity,
+    ImportSource,
     RunRow,
     state_now,
 )
 from .subject import DEFAULT_TASK, SubjectSpec
 from .sums import SliceCounts, Sums
-from .sweep import PlannedPoint, PointKey, SweepSpec, SweepState, SweepUpdate
+from .sweep import ImportedPoint, PlannedPoint, PointKey, SweepSpec, SweepState, SweepUpdate
 
 __all__ = [
     "Answers",
@@ -50,7 +53,10 @@ __all__ = [
     "GAINED",
     "GroupOrLayer",
     "GroupRow",
+    "IMPORTED",
     "Identity",
+    "ImportSource",
+    "ImportedPoint",
     "Inventory",
     "KeptEvaluation",
     "LIVE_STATES",
@@ -61,6 +67,7 @@ __all__ = [
     "MeasuredModel",
     "MeasuredPlan",
     "MemberRow",
+    "NO_MODEL",
     "NO_REPAIR",
     "OnProgress",
     "Plan",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from analysis.records.codec import Count
@@ -22,6 +22,11 @@ RESUMABLE_STATES = (CANCELLED, FAILED, INTERRUPTED)
 # A worker writes a heartbeat every second. One that is silent for this long has died, or its
 # machine sleeps; loading a subject does not silence it.
 STALE_SECONDS = 20.0
+
+# Status of a point whose numbers were read from a file: without counts, so without an interval.
+IMPORTED = "imported"
+# Begins the model address of what was imported without a model.
+NO_MODEL = "imported:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +72,33 @@ def _mark(fingerprint: str) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImportSource(Document):
+    """Where the points of a run come from that another program measured.
+
+    Attributes:
+        file: Name of the file.
+        digest: SHA-256 of its content, hexadecimal.
+        format: What wrote it, one of `analysis.imports.RESULT_FORMATS`.
+        quantity: What its numbers are, a name that `analysis.tasks.scoring_of` knows.
+        baseline: Score of the dense model, the higher the better; None where the file has several.
+        said: What the file does not say and a person said of it, by option.
+        notes: What was done to its numbers, a sentence each.
+        weights: Fingerprint of the model that its layers were found in; empty without a model.
+        program: Of that model's forward pass, as in `Identity`.
+    """
+
+    file: str
+    digest: str
+    format: str
+    quantity: str
+    baseline: float | None = None
+    said: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    weights: str = ""
+    program: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunRow(Document):
     """A run.
 
@@ -95,6 +127,7 @@ class RunRow(Document):
         queue_position: Runs ahead of it on its device, while queued.
         versions: Versions of the programs that measured it.
         name: What a person calls it; empty without a name.
+        source: Where its points come from, if they were imported and not measured here.
     """
 
     schema_version: ClassVar[int] = 2
@@ -121,6 +154,7 @@ class RunRow(Document):
     queue_position: Count = 0
     versions: dict[str, str] | None = None
     name: str = ""
+    source: ImportSource | None = None
 
     @classmethod
     def migrate(cls, data: dict[str, Any], version: int) -> dict[str, Any]:
@@ -137,6 +171,40 @@ class RunRow(Document):
     def identity(self) -> Identity:
         """What its numbers depend on; its weights are empty before the subject is loaded."""
         return Identity(weights=self.fingerprint, data=self.data_fingerprint, program=self.program)
+
+    @property
+    def model_identity(self) -> Identity:
+        """What tells the model whose layers its curves are of; empty where there is none."""
+        if self.source is None:
+            return self.identity
+        return Identity(weights=self.source.weights, data="", program=self.source.program)
+
+    @property
+    def quantity(self) -> str:
+        """What its numbers are, a name that `analysis.tasks.scoring_of` knows."""
+        return self.spec.subject.task if self.source is None else self.source.quantity
+
+    @property
+    def has_model(self) -> bool:
+        """Whether its subject can be loaded: some curves are imported without a model."""
+        return not self.spec.subject.model.startswith(NO_MODEL)
+
+    def require_model(self) -> None:
+        """Check that there is a model that plans could be made for.
+
+        Raises:
+            InputError: The curves were imported without one.
+        """
+        if self.source is not None and not self.has_model:
+            raise InputError(
+                f"run {self.run_id} was imported from {self.source.file} without a model; import "
+                "the file again with --model"
+            )
+
+    @property
+    def predicts(self) -> bool:
+        """Whether its drops are those that its subject is judged by, so that plans can be told."""
+        return self.source is None or self.quantity in ("accuracy", self.spec.subject.task)
 
     def is_of(self, identity: Identity) -> bool:
         """Return whether the run measured this subject; a run that began nothing is of any."""

@@ -87,7 +87,8 @@ class PointKey(GroupOrLayer):
     Attributes:
         layer: Module name; at channel granularity that of the group's first producer.
         group: The group's id; None where the granularity has no groups.
-        kept: Number of units that stay; ``total`` of them exist.
+        kept: Number of units that stay; ``total`` of them exist. Both are 0 where an imported file
+            does not say how many there are.
     """
 
     criterion: str
@@ -101,7 +102,7 @@ class PointKey(GroupOrLayer):
     @property
     def ratio_achieved(self) -> float:
         """Fraction of the units that is removed."""
-        return (self.total - self.kept) / self.total
+        return (self.total - self.kept) / self.total if self.total else self.ratio_requested
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +120,27 @@ class PlannedPoint:
     cache_key: str
     params: int | None
     macs: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedPoint:
+    """A point that was read from a file of another program.
+
+    Attributes:
+        key: Its cell.
+        values: Its numbers by column of the points table, as ``accuracy`` and ``accuracy_drop``.
+        samples: Samples behind them; 0 where the file does not say.
+        params: Parameters of the model with it removed physically; None if unknown.
+        macs: MACs, likewise.
+        failure: Why it has no numbers; empty if it has.
+    """
+
+    key: PointKey
+    values: Mapping[str, int | float]
+    samples: int = 0
+    params: int | None = None
+    macs: int | None = None
+    failure: str = ""
 
 
 @dataclass(frozen=True, slots=True)

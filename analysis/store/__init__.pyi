@@ -6,6 +6,7 @@ from .contents import (
     ProbeStore,
     content_of,
 )
+from .imported import ImportStore
 from .jobs import JobStore
 from .migrations import MIGRATIONS, migrate
 from .plans import MAX_NAME, MAX_NOTE, PlanStore
@@ -18,6 +19,7 @@ __all__ = [
     "Database",
     "EvaluationStore",
     "FILE",
+    "ImportStore",
     "InventoryStore",
     "JobStore",
     "MAX_NAME",

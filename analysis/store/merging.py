@@ -36,6 +36,11 @@ def merged_spec(runs: Sequence[RunRow]) -> SweepSpec:
     if len({run.run_id for run in runs}) < 2:
         raise InputError(f"merging takes two different runs or more, found {names or 'none'}")
     for run in runs:
+        if run.source is not None:
+            raise InputError(
+                f"run {run.run_id} was imported from {run.source.file}; only runs that were "
+                "measured here can be merged"
+            )
         if run.is_live:
             raise InputError(f"run {run.run_id} is {run.state}; wait for it, or cancel it")
         if not run.fingerprint:

@@ -201,6 +201,8 @@ MIGRATIONS: tuple[tuple[Step, ...], ...] = (
             PRIMARY KEY (fingerprint, data_fingerprint, program, calibration, content)
         )""",
     ),
+    # Where imported points come from: JSON, empty for runs that were measured here.
+    ("ALTER TABLE runs ADD COLUMN source TEXT NOT NULL DEFAULT ''",),
 )
 
 

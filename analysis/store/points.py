@@ -170,7 +170,7 @@ class PointStore:
             baselines={item["samples"]: sums_of(item) for item in baselines},
             confidence=row.spec.confidence,
             has_labels=row.has_labels,
-            task=row.spec.subject.task,
+            task=row.quantity,
         )
 
     def reasons(self, run_id: str) -> dict[PointKey, str]:

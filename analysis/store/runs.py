@@ -10,11 +10,19 @@ from typing import Any
 
 from analysis import records
 from analysis.devices import device_names
-from analysis.records import DamagedRun, Progress, RunRow, SweepSpec, decode_json, state_now
+from analysis.records import (
+    DamagedRun,
+    ImportSource,
+    Progress,
+    RunRow,
+    SweepSpec,
+    decode_json,
+    state_now,
+)
 from analysis.store.connection import Database
 from analysis.store.merging import copy_runs, merged_spec
 from analysis.store.rows import Row, sums_of
-from analysis.tasks import TASKS
+from analysis.tasks import QUANTITIES, TASKS
 from pruners.errors import InputError, StoreDamagedError, UnknownNameError
 
 LAST = "last"
@@ -33,7 +41,7 @@ class RunStore:
     def create(self, spec: SweepSpec) -> str:
         """Enter a new run in state ``queued`` and return its id."""
         now = time.time()
-        run_id = f"{time.strftime('%m%d-%H%M', time.localtime(now))}-{secrets.token_hex(2)}"
+        run_id = new_run_id(now)
         with self._database.write() as db:
             db.execute(
                 "INSERT INTO runs (run_id, created, spec, unit, device, state, queued, heartbeat)"
@@ -156,6 +164,11 @@ class RunStore:
         return run_id
 
 
+def new_run_id(now: float) -> str:
+    """Return a name for a run that begins now: when it is, and four digits of chance."""
+    return f"{time.strftime('%m%d-%H%M', time.localtime(now))}-{secrets.token_hex(2)}"
+
+
 def device_key(device: str) -> str:
     """Return the devices of a run, joined by commas: runs that share one wait for each other."""
     return ",".join(sorted(set(device_names(device))))
@@ -190,6 +203,9 @@ def _run_row(
         spec = SweepSpec.from_json(row["spec"])
         # What its sums mean is known to the program that registered the task.
         TASKS.get(spec.subject.task)
+        source = ImportSource.from_json(row["source"]) if row["source"] else None
+        if source is not None and source.quantity not in TASKS:
+            QUANTITIES.get(source.quantity)
         versions = decode_json(dict[str, str], row["versions"], name="versions")
         dense = None if baseline is None else sums_of(baseline)
     except InputError as error:
@@ -218,4 +234,5 @@ def _run_row(
         queue_position=sum(is_ahead(other, row, now) for other in live) if waiting else 0,
         versions=versions,
         name=row["name"],
+        source=source,
     )

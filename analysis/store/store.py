@@ -15,6 +15,7 @@ from analysis.store.contents import (
     MeasurementStore,
     ProbeStore,
 )
+from analysis.store.imported import ImportStore
 from analysis.store.jobs import JobStore
 from analysis.store.plans import PlanStore
 from analysis.store.points import PointStore
@@ -36,6 +37,7 @@ class Store:
         runs: What was measured: create, look up, list, merge, delete.
         jobs: Who measures it: queue, worker, sign of life, end.
         points: What each run found, and what all of them know.
+        imports: Runs whose points were read from files of other programs.
         probes: Outputs of a few samples, to predict plans from.
         plans: Saved plans.
         inventories: Layers and groups of the models that were measured.
@@ -58,6 +60,7 @@ class Store:
         self.runs = RunStore(self.database)
         self.jobs = JobStore(self.database, self.runs)
         self.points = PointStore(self.database, self.runs)
+        self.imports = ImportStore(self.database)
         self.measurements = MeasurementStore(self.database)
         self.evaluations = EvaluationStore(self.database)
         self.probes = ProbeStore(self.database, self.runs)

@@ -47,6 +47,48 @@ TASKS = Registry(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """What the numbers of an imported file are.
+
+    Attributes:
+        name: As in runs.
+        label: Name on pages.
+        help: What it is.
+        scoring: Returns what its sums mean.
+    """
+
+    name: str
+    label: str
+    help: str
+    scoring: Callable[[], Scoring]
+
+
+QUANTITIES = Registry(
+    "quantity",
+    (
+        Quantity(
+            "accuracy",
+            "Accuracy",
+            "A share of right answers.",
+            lambda: tasks.IMPORTED_ACCURACY,
+        ),
+        Quantity(
+            "loss",
+            "Loss",
+            "A loss or divergence, the lower the better.",
+            lambda: tasks.IMPORTED_LOSS,
+        ),
+        Quantity(
+            "psnr",
+            "PSNR",
+            "A signal-to-noise ratio in dB, the higher the better.",
+            lambda: tasks.IMPORTED_PSNR,
+        ),
+    ),
+)
+
+
 def task_named(name: str) -> Task:
     """Return a task.
 
@@ -57,10 +99,12 @@ def task_named(name: str) -> Task:
 
 
 def scoring_of(name: str) -> Scoring:
-    """Return what the sums of a task mean.
+    """Return what the sums of a task mean, or those of an imported quantity.
 
     Raises:
         UnknownNameError: There is none of this name.
     """
+    if name in QUANTITIES:
+        return QUANTITIES.get(name).scoring()
     kind = TASKS.get(name)
     return kind.load() if kind.scoring is None else kind.scoring()

@@ -1,9 +1,10 @@
-from . import criteria, evaluate, export, inspect, plan, recover, runs, serve, sweep
+from . import criteria, evaluate, export, imports, inspect, plan, recover, runs, serve, sweep
 
 __all__ = [
     "criteria",
     "evaluate",
     "export",
+    "imports",
     "inspect",
     "plan",
     "recover",

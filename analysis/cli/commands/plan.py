@@ -53,6 +53,7 @@ def plan(
     sizes = parse_levels(levels) if frontier else ()
     store = open_store(workspace)
     row = store.runs.get(given["run"])
+    row.require_model()
     prepared = prepare_subject(row.spec.subject, workspace)
     row.require(prepared.identity)
     repair = repairs.chosen_repair(prepared, given["repair"], semantics=row.spec.semantics)
@@ -98,15 +99,15 @@ def plan(
         points,
         row.spec.criteria,
         workspace,
-        predict=forecaster.predict,
+        predict=forecaster.predict if row.predicts else None,
     )
     final = plans.resolve(prepared, found.plan)
     subject = calibrated(final.subject, data=None, samples=None, repair=repair.name)
     final = dataclasses.replace(final, subject=subject, repair=repair.name)
     plans.write_plan(final, given["out"])
     left_out = plans.left_out(prepared, row.spec.granularity)
-    foreseen = forecaster.predict(final)
-    _report(prepared, final, found, left_out, foreseen, out=given["out"], as_json=as_json)
+    foreseen = forecaster.predict(final) if row.predicts else None
+    _report(row, prepared, final, found, left_out, foreseen, out=given["out"], as_json=as_json)
     if not as_json:
         say(f"Repair: {REPAIRS.get(repair.name).help}; {repair.reason}.")
     if subject.calibration_samples != row.spec.subject.calibration_samples:
@@ -126,7 +127,7 @@ def _filled(
     criteria: Sequence[str],
     workspace: Path | None,
     *,
-    predict: Predict,
+    predict: Predict | None,
 ) -> Allocation:
     """Fill a plan as the options say.
 
@@ -185,13 +186,16 @@ def _forecaster(store: Store, row: RunRow, points: pd.DataFrame) -> Forecaster:
     return prediction.Forecaster(row.spec, points, probed, measured)
 
 
-def _say_forecast(words: Words, plan: Plan, found: Prediction | None) -> None:
+def _say_forecast(row: RunRow, words: Words, plan: Plan, found: Prediction | None) -> None:
+    if found is None and not row.predicts:
+        say(f"Not predicted: the curves of run {row.run_id} are of another quantity.")
+        return
     if found is None:
         say(f"Not predicted: the points of run {plan.run} are repaired, the plan is not so.")
         return
     when = "" if found.repair == plan.repair else f" before repair {plan.repair}"
-    ends = f"{words.drop(found.low)} to {words.drop(found.high)}"
-    say(f"Predicted {words.drop_label}{when}: {words.cost(found.drop)} ({ends}).")
+    ends = f" ({words.drop(found.low)} to {words.drop(found.high)})" if found.has_interval else ""
+    say(f"Predicted {words.drop_label}{when}: {words.cost(found.drop)}{ends}.")
     say(found.explanation)
 
 
@@ -201,7 +205,17 @@ def _criterion(row: RunRow, asked: str | None) -> str:
     Raises:
         InputError: The run did not measure it.
     """
+    # They need torch, which takes seconds.
+    from pruners.criteria import CRITERIA
+
     measured = row.spec.criteria
+    unknown = [name for name in measured if name not in CRITERIA]
+    if row.source is not None and unknown:
+        raise InputError(
+            f"run {row.run_id} does not say by which criterion its units were chosen "
+            f"({', '.join(unknown)}); import {row.source.file} again with --criterion, so that a "
+            "plan can choose them"
+        )
     if asked in (None, BEST):
         return measured[0]
     if asked not in measured:
@@ -213,6 +227,7 @@ def _criterion(row: RunRow, asked: str | None) -> str:
 
 
 def _report(
+    row: RunRow,
     prepared: PreparedSubject,
     plan: Plan,
     found: Allocation,
@@ -255,7 +270,7 @@ def _report(
         f"{cost.params:,} of {dense.params:,} parameters and {cost.macs:,} of {dense.macs:,} "
         "MACs stay."
     )
-    _say_forecast(prepared.subject.task.words, plan, foreseen)
+    _say_forecast(row, prepared.subject.task.words, plan, foreseen)
     if found.unmeasured:
         count = plural(len(found.unmeasured), "layer")
         say(f"{count} without a curve in run {plan.run}: {listed(found.unmeasured)}.")

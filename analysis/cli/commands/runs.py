@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from analysis import curves, tasks
+from analysis import curves, records, tasks
 from analysis.cli.options import Json, Workspace, open_store
 from analysis.cli.output import duration, print_json, print_table, say
 from analysis.cli.variant_hints import say_gain
@@ -45,7 +45,7 @@ def list_runs(workspace: Workspace = None, as_json: Json = False) -> None:
             (
                 row.run_id,
                 _date(row.created),
-                row.state,
+                _state(row),
                 f"{row.progress.fraction:.0%}",
                 row.points,
                 row.spec.subject.model,
@@ -73,7 +73,7 @@ def show(
     store = open_store(workspace)
     row = store.runs.get(run)
     if out is not None:
-        curves.write_points(store.points.table(row.run_id), out, row.spec.subject.task)
+        curves.write_points(store.points.table(row.run_id), out, row.quantity)
         say(f"Points written to {out}")
     reasons = store.points.reasons(row.run_id)
     if as_json:
@@ -81,7 +81,7 @@ def show(
         print_json({**row.to_dict(), "reasons": failed})
         return
     facts = {
-        "state": row.state + (f": {row.error}" if row.error else ""),
+        "state": _state(row) + (f": {row.error}" if row.error else ""),
         "name": row.name,
         "created": _date(row.created),
         "seconds": duration(row.seconds),
@@ -94,13 +94,16 @@ def show(
         "versions": ", ".join(f"{name} {value}" for name, value in (row.versions or {}).items()),
     }
     facts.pop("schema_version")
-    if row.baseline is not None and row.baseline.samples:
+    if row.source is not None:
+        facts = _source(row) | {name: facts[name] for name in _OF_IMPORTS if name in facts}
+    elif row.baseline is not None and row.baseline.samples:
         scoring = tasks.scoring_of(row.spec.subject.task)
         facts[f"dense {scoring.words.label}"] = scoring.words.score(scoring.score(row.baseline))
     print_table(f"Run {row.run_id}", ("", ""), [(name, _plain(facts[name])) for name in facts])
     for key, reason in reasons.items():
         say(f"{key.layer} {key.criterion} {key.ratio_requested:g}: {reason}")
-    say_gain(store, row)
+    if row.source is None:
+        say_gain(store, row)
 
 
 @app.command("delete")
@@ -128,6 +131,33 @@ def merge(
         print(run_id)
 
 
+# What is known of an imported run beside its source.
+_OF_IMPORTS = ("name", "created", "points", "model", "data", "criteria", "granularity", "ratios")
+
+
+def _source(row: RunRow) -> dict[str, object]:
+    """Return where imported points come from, and what was said of them."""
+    source = row.source
+    assert source is not None
+    words = tasks.scoring_of(source.quantity).words
+    dense = "" if source.baseline is None else words.score(source.baseline)
+    return {
+        "state": _state(row),
+        "file": source.file,
+        "written by": source.format,
+        "numbers": words.label,
+        f"dense {words.label}": dense,
+        **{f"said: {name}": answer for name, answer in source.said.items()},
+        "notes": " ".join(source.notes),
+        "weights": source.weights[:16],
+    }
+
+
+def _state(row: RunRow) -> str:
+    """Return the state of a run as people read it: an imported one was not measured here."""
+    return row.state if row.source is None else records.IMPORTED
+
+
 def _summary(row: RunRow) -> dict[str, Any]:
     return {
         "run_id": row.run_id,
@@ -139,6 +169,7 @@ def _summary(row: RunRow) -> dict[str, Any]:
         "error": row.error,
         "seconds": row.seconds,
         "spec": row.spec.to_dict(),
+        "source": None if row.source is None else row.source.to_dict(),
     }
 
 

@@ -41,7 +41,9 @@ def percent(fraction: float | None, *, digits: int = 2) -> str:
 
 
 def percent_range(low: float, high: float, *, digits: int = 2) -> str:
-    """Return an interval of fractions as ``91.17 to 93.50 %``."""
+    """Return an interval of fractions as ``91.17 to 93.50 %``; a dash where there is none."""
+    if math.isnan(low) or math.isnan(high):
+        return DASH
     return f"{low * 100:.{digits}f} to {high * 100:.{digits}f}{SPACE}%"
 
 
@@ -51,7 +53,9 @@ def score(value: float, words: Words) -> str:
 
 
 def score_range(low: float, high: float, words: Words) -> str:
-    """Return an interval of a score, the unit once: ``91.17 to 93.50 %``."""
+    """Return an interval of a score, the unit once: ``91.17 to 93.50 %``; a dash without one."""
+    if math.isnan(low) or math.isnan(high):
+        return DASH
     first, last = sorted((low * words.scale, high * words.scale))
     return f"{first:.{words.digits}f} to {last:.{words.digits}f}{_unit(words.unit)}"
 
@@ -64,7 +68,9 @@ def drop(amount: float, words: Words) -> str:
 
 
 def drop_range(low: float, high: float, words: Words) -> str:
-    """Return an interval of a drop, the unit once: ``0.98 to 1.50 pp``."""
+    """Return an interval of a drop, the unit once: ``0.98 to 1.50 pp``; a dash without one."""
+    if math.isnan(low) or math.isnan(high):
+        return DASH
     first, last = (_number(end * words.drop_scale, words.digits) for end in (low, high))
     return f"{first} to {last}{_unit(words.drop_unit)}"
 

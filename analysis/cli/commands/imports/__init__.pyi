@@ -1,0 +1,3 @@
+from .command import import_file
+
+__all__ = ["import_file"]

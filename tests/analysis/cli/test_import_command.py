@@ -1,0 +1,57 @@
+"""``prunescope import`` from the file to a plan."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.analysis.imports.test_results import distiller_rows
+from tests.helpers.command_line import Run, assert_one_line
+
+NNI = "layername,0.25,0.5\nmodule.0,0.5,0.4\nmodule.2,0.6,0.55\n"
+ASKED = ["--granularity", "channel", "--criterion", "l1"]
+
+
+@pytest.mark.slow
+def test_from_another_tools_curves_to_a_plan(run: Run, folder: Path, subject: list[str]) -> None:
+    file = folder / "sensitivity.csv"
+    file.write_bytes(distiller_rows())
+    assert_one_line(run("import", file), says="Give --granularity .*--criterion NAME")
+    code, out, err = run("import", file, *ASKED, *subject[:4])
+    assert code == 0, err
+    run_id = out.strip()
+    listed = json.loads(run("runs", "list", "--json")[1])["runs"]
+    assert listed[0]["source"]["format"] == "distiller"
+    assert "imported" in run("runs", "list")[1]
+    shown = run("runs", "show", run_id)[1]
+    assert "dense accuracy" in shown
+    assert "90.00%" in shown
+    plan = folder / "imported.json"
+    filled = run(
+        *("plan", "--run", run_id, "--strategy", "threshold", "--tolerance", "0.035"),
+        *("--out", plan, "--repair", "none"),
+    )
+    assert filled[0] == 0, filled[2]
+    entries = {item["layer"]: item for item in json.loads(plan.read_text())["entries"]}
+    # A point is lost every 5 %: the last counts within 3.5 points, of 6 and of 8 filters.
+    assert (entries["0"]["kept"], entries["2"]["kept"]) == (6, 7)
+    assert "Predicted accuracy drop: 3.00 pp." in filled[2]
+    measured = run("evaluate", "--plan", plan, "--json")
+    assert measured[0] == 0, measured[2]
+
+
+def test_curves_without_a_model_are_curves_alone(run: Run, folder: Path) -> None:
+    file = folder / "nni.csv"
+    file.write_text(NNI)
+    said = ["--unit", "fraction", "--direction", "higher", "--baseline", "0.61"]
+    code, out, err = run("import", file, *ASKED, *said, "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["spec"]["subject"]["model"] == "imported:nni"
+    assert found["source"]["baseline"] == 0.61
+    refused = run("plan", "--run", found["run_id"], "--ratio", "0.5", "--out", folder / "no.json")
+    assert_one_line(refused, says="imported from nni.csv without a model.*--model")
+    assert_one_line(run("import", file, *ASKED, *said, "--data", "sample:x"), says="give --model")
+    assert_one_line(run("import", folder / "none.csv"), says="cannot be read")
