@@ -28,6 +28,9 @@ ROOT = Path(__file__).resolve().parent.parent
 EXTRAS: dict[str, frozenset[str]] = {
     "timm": frozenset({"timm"}),
     "onnx": frozenset({"onnx", "onnxruntime", "onnxscript"}),
+    "openvino": frozenset({"openvino"}),
+    "executorch": frozenset({"executorch"}),
+    "coreml": frozenset({"coremltools"}),
     "ray": frozenset({"ray"}),
     "accelerate": frozenset({"accelerate"}),
     "docs": frozenset(),

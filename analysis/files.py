@@ -89,11 +89,19 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_zip(path: Path, files: Sequence[Path], *, folder: str) -> Path:
-    """Pack files into one zip, in one folder; the same files always give the same bytes."""
+def write_zip(path: Path, files: Sequence[Path], *, folder: str, root: Path | None = None) -> Path:
+    """Pack files into one zip, in one folder; the same files always give the same bytes.
+
+    Args:
+        path: The zip.
+        files: What to pack.
+        folder: Name of the folder in the zip.
+        root: Folder whose folders stay; None packs all files beside each other.
+    """
     with atomic(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in sorted(files):
-            entry = zipfile.ZipInfo(f"{folder}/{file.name}", ZIP_TIME)
+            name = file.name if root is None else file.relative_to(root).as_posix()
+            entry = zipfile.ZipInfo(f"{folder}/{name}", ZIP_TIME)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, file.read_bytes())

@@ -25,17 +25,8 @@ FLOORS = {
         *("memory", "devices", "files", "sentences", "records", "uncertainty", "tasks", "engine"),
         *("subjects", "edits", "repairs", "measuring", "curves", "sweeps", "plans"),
         *("prediction", "allocation", "recovery", "search", "store", "worker", "jobs"),
-        *(
-            "evaluation",
-            "retraining",
-            "shrinking",
-            "comparison",
-            "interop",
-            "imports",
-            "snippets",
-            "figures",
-        ),
-        *("reporting", "cli", "__main__"),
+        *("runtimes", "evaluation", "retraining", "shrinking", "comparison", "interop", "imports"),
+        *("snippets", "figures", "reporting", "cli", "__main__"),
     ),
     "pages.components": (
         *("state", "widgets", "setup", "sweep", "curves", "plan", "home", "compare"),
@@ -62,8 +53,11 @@ CONFINED = {
     "accelerate": ("analysis/recovery/training/several/",),
     "jinja2": ("analysis/reporting/",),
     "markupsafe": ("analysis/reporting/",),
-    "onnx": ("analysis/interop/",),
-    "onnxruntime": ("analysis/interop/",),
+    "onnx": ("analysis/runtimes/",),
+    "onnxruntime": ("analysis/runtimes/",),
+    "openvino": ("analysis/runtimes/",),
+    "executorch": ("analysis/interop/formats/runtimes/",),
+    "coremltools": ("analysis/interop/formats/runtimes/",),
 }
 # Used by nothing in the product: for people who write Python; documented.
 FOR_USERS = {"from_requests"}

@@ -84,20 +84,26 @@ def prepare_subject(spec: SubjectSpec, workspace: Path | None) -> PreparedSubjec
 
 
 def calibrated(
-    spec: SubjectSpec, *, data: str | None, samples: int | None, repair: str
+    spec: SubjectSpec,
+    *,
+    data: str | None,
+    samples: int | None,
+    repair: str,
+    int8: bool = False,
 ) -> SubjectSpec:
-    """Return a plan's subject with what a repair calibrates on.
+    """Return a plan's subject with what a repair, or 8 bits, calibrate on.
 
     Args:
         spec: The plan's subject.
         data: The option; None leaves what the plan says.
-        samples: The option; None leaves what the plan says, but a repair gets the usual number
-            where the plan's sweep needed none.
+        samples: The option; None leaves what the plan says, but a repair or 8 bits get the usual
+            number where the plan's sweep needed none.
         repair: Name of the repair.
+        int8: Whether something goes into 8 bits.
     """
     if samples is None:
         samples = spec.calibration_samples
-        if samples == 0 and repair != NO_REPAIR:
+        if samples == 0 and (int8 or repair != NO_REPAIR):
             samples = type(spec)(model="").calibration_samples
     return dataclasses.replace(
         spec,

@@ -1,3 +1,4 @@
+from .deployed import deploy_plan
 from .evaluate import class_changes, evaluate_plan
 from .kept import keep_evaluation, kept_evaluation
 from .live import LiveEvaluator, LiveResult
@@ -15,6 +16,7 @@ __all__ = [
     "Sample",
     "Subjects",
     "class_changes",
+    "deploy_plan",
     "evaluate_plan",
     "find_doubts",
     "first_samples",

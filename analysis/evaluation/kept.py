@@ -21,13 +21,15 @@ def keep_evaluation(
         found: What was found, with the repair or the training behind it.
 
     Returns:
-        What is kept now: the numbers of the same content with the latency that was measured before,
-        where ``found`` has none.
+        What is kept now: the numbers of the same content with the latency, and the 8 bits, that
+        were measured before, where ``found`` has none.
     """
     plan = plan if found.trained else plan.repaired_by(found.repair)
     plan = dataclasses.replace(plan, subject=prepared.subject.spec)
     store.measurements.add(plan, prepared.identity, found.removed.sums, recovered=True)
     known = kept_evaluation(store, prepared, plan)
+    if known is not None and found.deployment is None:
+        found = dataclasses.replace(found, deployment=known.evaluation.deployment)
     if found.removed.latency is None and known is not None:
         before = known.evaluation
         found = dataclasses.replace(

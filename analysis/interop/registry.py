@@ -8,12 +8,13 @@ from __future__ import annotations
 import dataclasses
 import re
 
-from analysis import plans
+from analysis import plans, runtimes
 from analysis.files import whole_folder
 from analysis.interop import formats
-from analysis.interop.request import Exported, ExportRequest, Format
+from analysis.interop.request import FORMS, Exported, ExportRequest, Format
 from analysis.measuring import TORCH, Runtime
-from pruners.errors import InputError
+from analysis.records import REMOVED
+from pruners.errors import InputError, UnknownNameError
 from pruners.registry import Registry
 
 ONNX = "onnx"
@@ -32,14 +33,69 @@ FORMATS = Registry(
         Format(
             ONNX,
             "ONNX",
-            "The physically smaller model as ONNX with a free batch size, run once under "
-            "onnxruntime; needs the extra onnx.",
+            "The physically smaller model, or the masked or dense one, as ONNX with a free batch "
+            "size, compared with PyTorch at two batch sizes under onnxruntime; needs the extra "
+            "onnx.",
             lambda request: formats.export_onnx(request),
-            lambda: formats.require_packages(),
+            lambda: runtimes.require_onnx(),
             keeps="all weights of the pruned model, zeros included, and a free batch size",
             loses="parameter names where the exporter folds constants, and training",
             target="ONNX Runtime 1.32.0",
             install="pip install 'prunescope[onnx]'",
+            options=("form", "sparse"),
+        ),
+        Format(
+            "onnx-int8",
+            "ONNX, 8 bits",
+            "The same model with int8 weights and uint8 activations, calibrated on the calibration "
+            "samples; needs the extra onnx.",
+            lambda request: formats.export_int8(request),
+            lambda: runtimes.require_onnx(),
+            keeps="structure, zeros and a free batch size; a quarter of the bytes a weight",
+            loses="precision: how much is measured on the evaluation samples and said",
+            target="ONNX Runtime 1.32.0",
+            install="pip install 'prunescope[onnx]'",
+            options=("form",),
+            calibrates=True,
+        ),
+        Format(
+            "openvino",
+            "OpenVINO",
+            "The same model as OpenVINO's IR (.xml and .bin) in float32, compared with PyTorch at "
+            "two batch sizes under OpenVINO; needs the extras openvino and onnx.",
+            lambda request: formats.export_openvino(request),
+            lambda: formats.require_openvino(),
+            keeps="all weights of the pruned model, zeros included, and a free batch size",
+            loses="parameter names where constants are folded, and training",
+            target="OpenVINO 2026.4.1",
+            install="pip install 'prunescope[onnx,openvino]'",
+            options=("form",),
+        ),
+        Format(
+            "executorch",
+            "ExecuTorch",
+            "The same model as a program (.pte) for XNNPACK, the processor kernels of phones, "
+            "compared with PyTorch in ExecuTorch's own runtime; needs the extra executorch.",
+            lambda request: formats.export_executorch(request),
+            lambda: formats.require_executorch(),
+            keeps="all weights of the pruned model, zeros included",
+            loses="a free batch size: the program takes one sample at a time; and training",
+            target="ExecuTorch 1.5.1",
+            install="pip install 'prunescope[executorch]'",
+            options=("form",),
+        ),
+        Format(
+            "coreml",
+            "Core ML",
+            "The same model as a Core ML package (.mlpackage in a zip) in float32, of which only "
+            "the shapes are checked: it runs on Apple's systems alone; needs the extra coreml.",
+            lambda request: formats.export_coreml(request),
+            lambda: formats.require_coreml(),
+            keeps="all weights of the pruned model, zeros included",
+            loses="parameter names and training; its outputs are not compared",
+            target="coremltools 9.0",
+            install="pip install 'prunescope[coreml]'",
+            options=("form",),
         ),
         Format(
             "json",
@@ -77,7 +133,7 @@ RUNTIMES = Registry(
             ONNX,
             "ONNX Runtime",
             "under onnxruntime on the CPU; needs the extra onnx",
-            lambda model, inputs: formats.open_onnx(model, inputs),
+            lambda model, inputs: runtimes.open_onnx(model, inputs),
         ),
     ),
 )
@@ -100,6 +156,7 @@ def export(name: str, request: ExportRequest) -> Exported:
         )
     # Before anything is written: a plan that is refused leaves no folder behind.
     plans.require_fit(request.prepared, request.plan)
+    _check_options(chosen, request)
     _check_evaluation(request)
     folder = request.directory
     with whole_folder(folder) as place:
@@ -108,6 +165,22 @@ def export(name: str, request: ExportRequest) -> Exported:
         (folder / file).unlink(missing_ok=True)
     files = tuple((folder / path.name, about) for path, about in done.files)
     return dataclasses.replace(done, files=files)
+
+
+def _check_options(chosen: Format, request: ExportRequest) -> None:
+    """Refuse an option that the format does not know."""
+    known = {"form": FORMS, "sparse": (False, True)}
+    usual = {"form": REMOVED, "sparse": False}
+    for option, values in known.items():
+        value = getattr(request, option)
+        if value not in values:
+            raise UnknownNameError(option, value, list(FORMS))
+        if value != usual[option] and option not in chosen.options:
+            able = [entry.name for entry in FORMATS if option in entry.options]
+            raise InputError(
+                f"format {chosen.name!r} has no option {option!r}; {', '.join(able)} "
+                f"{'has' if len(able) == 1 else 'have'} it"
+            )
 
 
 def _check_evaluation(request: ExportRequest) -> None:

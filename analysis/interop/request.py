@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis import plans, recovery
-from analysis.records import NO_REPAIR
-from pruners.errors import InputError
+from analysis import edits, plans, recovery
+from analysis.records import DENSE, MASKED, NO_REPAIR, REMOVED
+from pruners.errors import InputError, UnsupportedError
+
+FORMS = {REMOVED: "smaller model", MASKED: "masked model", DENSE: "dense model"}
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +34,9 @@ class ExportRequest:
         points: The points table of the plan's run; None where nothing was measured.
         evaluation: What the plan was measured to give; None where it was not.
         name: Start of the file names.
+        form: ``removed`` (the physically smaller model), ``masked`` (of the dense size, with what
+            the plan removes set to zero) or ``dense``; only formats of runtimes ask for it.
+        sparse: Store mostly zero weights without their zeros, where the format can.
     """
 
     prepared: PreparedSubject
@@ -41,6 +46,8 @@ class ExportRequest:
     points: pd.DataFrame | None = None
     evaluation: Evaluation | None = None
     name: str = "plan"
+    form: str = REMOVED
+    sparse: bool = False
 
     @property
     def repair(self) -> str:
@@ -67,15 +74,40 @@ class ExportRequest:
         """The plan as it is exported: a mask search chooses other channels than were asked for."""
         return self.plan if self.recovery is None else self.recovery.plan
 
+    @property
+    def form_words(self) -> str:
+        """The form, for a person: ``smaller model``."""
+        return FORMS[self.form]
+
     def model(self) -> nn.Module:
-        """Return the physically smaller model that is exported.
+        """Return the model that is exported, in the form that is asked for.
+
+        Weights of element-like entries are zeros in the smaller model.
 
         Raises:
             PlanError: The plan does not fit the subject.
+            UnsupportedError: The plan has no masked form.
         """
+        if self.form == DENSE:
+            return self.prepared.model
+        if self.form == MASKED:
+            return self._masked()
         if self.recovery is not None:
             return recovery.recovered_model(self.prepared, self.recovery)
         return plans.removed_model(self.prepared, self.plan)
+
+    def _masked(self) -> nn.Module:
+        edit = (
+            plans.masked_edit(self.prepared, self.plan)
+            if self.recovery is None
+            else self.recovery.edit
+        )
+        if edit.kept:
+            raise UnsupportedError(
+                f"the plan has no masked form: a norm mixes the channels of {', '.join(edit.kept)} "
+                "and others, so zeroing is not removing; export the smaller model"
+            )
+        return edits.edited_model(self.prepared, edit)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +142,8 @@ class Format:
         install: What installs the target.
         verify: Which verifiers have the target itself confirm the files, of
             `analysis.interop.VERIFIERS`.
+        options: Which of ``form`` and ``sparse`` of an `ExportRequest` it knows.
+        calibrates: Whether it needs calibration samples.
     """
 
     name: str
@@ -122,6 +156,8 @@ class Format:
     target: str | None = None
     install: str = ""
     verify: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    calibrates: bool = False
 
     @property
     def described(self) -> str:

@@ -11,7 +11,7 @@ from analysis.records.record import NO_REPAIR, Document, Record, Recovered
 from analysis.records.sums import Sums
 from analysis.sentences import plural
 
-DENSE, MASKED, REMOVED = "dense", "masked", "removed"
+DENSE, MASKED, REMOVED, INT8 = "dense", "masked", "removed", "int8"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +83,67 @@ class MeasuredModel(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeployedModel(Record):
+    """A model as a file of a runtime, measured there.
+
+    Attributes:
+        name: ``dense``, ``removed`` or ``int8``.
+        sums: Counts and sums over the evaluated samples.
+        accuracy: The task's score.
+        low: Lower end of its interval.
+        high: Upper end.
+        drop: Score lost against the dense model in PyTorch on the same samples.
+        drop_low: Lower end of its paired interval.
+        drop_high: Upper end.
+        file_bytes: Size of the file.
+        gzip_bytes: Size of the file compressed by gzip: zeros and repeated values take little.
+        zeros: Weights that are zero in the file.
+        latency: Measured there, on the processor; None where it was not measured.
+    """
+
+    name: str
+    sums: Sums
+    accuracy: float
+    low: float
+    high: float
+    drop: float
+    drop_low: float
+    drop_high: float
+    file_bytes: Count
+    gzip_bytes: Count
+    zeros: Count
+    latency: Latency | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment(Record):
+    """A pruned model in 8 bits, beside what it was made of, all in one runtime.
+
+    Attributes:
+        runtime: What ran them, with its version: ``onnxruntime 1.32.0``.
+        calibration: Samples that ranges of activations are of; none of them was evaluated.
+        dense: The model as it was, float32.
+        removed: The physically smaller model, float32.
+        int8: The physically smaller model in 8 bits.
+        same_answers: Samples to which ``int8`` and ``removed`` give the same answer.
+        difference: Largest difference of their outputs, relative to the largest output.
+    """
+
+    runtime: str
+    calibration: Count
+    dense: DeployedModel
+    removed: DeployedModel
+    int8: DeployedModel
+    same_answers: Count
+    difference: float
+
+    @property
+    def models(self) -> tuple[DeployedModel, ...]:
+        """All three, the dense one first."""
+        return self.dense, self.removed, self.int8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClassChange(Record):
     """What pruning does to one class.
 
@@ -126,6 +187,8 @@ class Evaluation(Recovered, Document):
         notes: What a reader must know.
         repair: How masked and removed were repaired; ``none`` if they were not.
         trained: How they were trained, for a person; empty if they were not.
+        deployment: The removed model in 8 bits beside float32, in a runtime; None where that was
+            not measured.
     """
 
     samples: Count
@@ -140,6 +203,7 @@ class Evaluation(Recovered, Document):
     notes: tuple[str, ...] = ()
     repair: str = NO_REPAIR
     trained: str = ""
+    deployment: Deployment | None = None
 
     @property
     def params_left(self) -> float:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from analysis import evaluation, recovery
+from analysis import evaluation, recovery, runtimes
 from analysis.cli.options import (
     CalibrationData,
     CalibrationSamples,
@@ -37,7 +37,7 @@ from pruners.registry import described
 
 if TYPE_CHECKING:
     from analysis.edits import PreparedSubject
-    from analysis.records import Evaluation, OnProgress, Plan
+    from analysis.records import Deployment, Evaluation, Latency, OnProgress, Plan
     from analysis.recovery import Recovery
     from analysis.tasks import Words
 
@@ -49,6 +49,7 @@ def repair_help(what: str) -> str:
 
 # Of more classes, JSON lists those that changed.
 MOST_CLASSES = 100
+DEPLOYED = {"dense": "dense", "removed": "pruned", "int8": "pruned, 8 bits"}
 PlanFile = Annotated[Path, typer.Option("--plan", help="Plan file.", metavar="FILE")]
 
 
@@ -70,6 +71,14 @@ def evaluate(
     latency_seconds: Annotated[
         float, typer.Option(help="Time for the latency measurement; 0 leaves it out.", metavar="X")
     ] = 5.0,
+    int8: Annotated[
+        bool,
+        typer.Option(
+            "--int8",
+            help="Measure dense, pruned, and pruned in 8 bits in ONNX Runtime as well; needs the "
+            "extra onnx and calibration samples.",
+        ),
+    ] = False,
     device: Annotated[
         str | None,
         typer.Option(help="cpu, cuda, cuda:1 or mps.  [default: that of the plan]", metavar="NAME"),
@@ -85,13 +94,29 @@ def evaluate(
     if device is not None:
         subject = dataclasses.replace(subject, device=device)
     subject = calibrated(
-        subject, data=calibration_data, samples=calibration_samples, repair=chosen.repair
+        subject,
+        data=calibration_data,
+        samples=calibration_samples,
+        repair=chosen.repair,
+        int8=int8,
     )
     prepared = prepare_subject(subject, workspace)
+    if int8:
+        runtimes.require_int8(prepared)
     if subject.calibration_samples != chosen.subject.calibration_samples:
         say_notes(prepared.subject.notes)
     recovery = repaired(prepared, chosen)
     found = evaluated(prepared, chosen, recovery, latency_seconds=latency_seconds)
+    if int8:
+        with measuring("8 bits") as show:
+            deployment = evaluation.deploy_plan(
+                prepared,
+                chosen,
+                recovery=recovery,
+                latency_seconds=latency_seconds,
+                progress=show,
+            )
+        found = dataclasses.replace(found, deployment=deployment)
     keep(prepared, chosen, found, workspace)
     if as_json:
         print_json(for_machines(found))
@@ -179,3 +204,40 @@ def print_evaluation(title: str, found: Evaluation, words: Words) -> None:
     if found.agrees is not None:
         say(f"{found.same_answers} of {found.samples} answers of masked and removed are the same.")
     say_notes(found.notes)
+    if found.deployment is not None:
+        _print_deployment(found.deployment, found.samples, words)
+
+
+def _print_deployment(found: Deployment, samples: int, words: Words) -> None:
+    """Print the models of a deployment side by side, and what 8 bits change."""
+    print_table(
+        f"In {found.runtime}",
+        ("", *score_columns(words), "bytes", "gzipped", "latency ms", "least ms"),
+        [
+            (
+                DEPLOYED[item.name],
+                words.score(item.accuracy),
+                words.interval(item.low, item.high),
+                drop_text(words, item.drop, item.drop_low, item.drop_high),
+                f"{item.file_bytes:,}",
+                f"{item.gzip_bytes:,}",
+                *_times(item.latency),
+            )
+            for item in found.models
+        ],
+        right=f"{right_columns(words)},bytes,gzipped,latency ms,least ms",
+    )
+    say(
+        f"8 bits, calibrated on {found.calibration:,} samples: {found.same_answers} of {samples} "
+        f"answers are those of the pruned model in float32; outputs differ by "
+        f"{found.difference:.1%} of the largest at most."
+    )
+    if found.int8.latency is not None:
+        say(f"Latency, median: {found.int8.latency.text}; the three in turn.")
+
+
+def _times(latency: Latency | None) -> tuple[str, str]:
+    """Return the median and the least time of a pass, in ms."""
+    if latency is None:
+        return "-", "-"
+    return f"{1000 * latency.median:.2f}", f"{1000 * min(latency.repeats):.2f}"

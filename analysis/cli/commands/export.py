@@ -29,6 +29,7 @@ from analysis.cli.options import (
 )
 from analysis.cli.output import print_json, print_table, say, say_notes
 from analysis.interop import FORMATS
+from analysis.records import REMOVED
 from pruners.errors import UnknownNameError
 from pruners.registry import described
 
@@ -67,6 +68,21 @@ def export(
     ] = None,
     calibration_samples: CalibrationSamples = None,
     calibration_data: CalibrationData = None,
+    form: Annotated[
+        str,
+        typer.Option(
+            "--form",
+            help="Which model a format of a runtime holds: removed (the smaller one), masked or "
+            "dense.",
+            metavar="NAME",
+        ),
+    ] = REMOVED,
+    sparse: Annotated[
+        bool,
+        typer.Option(
+            "--sparse", help="Format onnx: store mostly zero weights without their zeros."
+        ),
+    ] = False,
     measures: Annotated[
         bool, typer.Option("--evaluate", help="Measure the plan first and put the result in.")
     ] = False,
@@ -87,7 +103,11 @@ def export(
     chosen = with_repair(plan_of_file(plan), repair)
     check_folder(out)
     subject = calibrated(
-        chosen.subject, data=calibration_data, samples=calibration_samples, repair=chosen.repair
+        chosen.subject,
+        data=calibration_data,
+        samples=calibration_samples,
+        repair=chosen.repair,
+        int8=FORMATS.get(format).calibrates,
     )
     prepared = prepare_subject(subject, workspace)
     if subject.calibration_samples != chosen.subject.calibration_samples:
@@ -105,6 +125,8 @@ def export(
             points=points,
             evaluation=evaluation,
             name=plan.stem,
+            form=form,
+            sparse=sparse,
         ),
     )
     if as_json:

@@ -17,6 +17,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from analysis import runtimes
 from analysis.curves import for_files
 from analysis.edits import PreparedSubject
 from analysis.interop.formats.runtimes import onnx
@@ -131,7 +132,7 @@ def round_trip(
             it cannot say.
     """
     if with_onnx:
-        onnx.require_packages()
+        runtimes.require_onnx()
     if directory is None:
         with tempfile.TemporaryDirectory(prefix="prunescope-") as folder:
             return round_trip(
@@ -280,11 +281,12 @@ def _onnx_check(prepared: PreparedSubject, small: nn.Module, path: Path) -> Chec
     parts = torch.split(inputs, prepared.batch_size)
     with torch.inference_mode():
         expected = torch.cat([small(part) for part in parts]).cpu()
-    found = torch.cat([onnx.run_onnx(path, part) for part in parts])
-    difference = onnx.relative_difference(found, expected)
+    run = runtimes.OnnxModel(path.read_bytes())
+    found = torch.cat([run(part.cpu()) for part in parts])
+    difference = runtimes.relative_difference(found, expected)
     return Check(
         name=onnx.NAME,
-        passed=difference < onnx.TOLERANCE,
+        passed=difference < runtimes.TOLERANCE,
         text=f"onnx: the logits that onnxruntime computes for {len(inputs)} samples differ by "
         f"{difference:.1e} of the largest",
     )

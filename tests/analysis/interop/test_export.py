@@ -21,7 +21,6 @@ from analysis.evaluation.evaluate import evaluate_plan
 from analysis.files import sha256, write_zip
 from analysis.interop.request import Format
 from analysis.interop.verification import reading_back
-from analysis.measuring.group_times import measured_seconds
 from analysis.plans.editing import set_ratio
 from analysis.plans.files import read_plan
 from analysis.records.plan import Plan
@@ -30,10 +29,8 @@ from pruners.errors import (
     CaptureError,
     InputError,
     PlanError,
-    PruneScopeError,
     StoreError,
     UnknownNameError,
-    UnsupportedError,
 )
 from tests.analysis.points_tables import table
 from tests.helpers.contexts import sample_context
@@ -250,78 +247,6 @@ def test_bad_exports_give_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot write to"):
         interop.export("json", request(tmp_path / "file"))
-
-
-def test_onnx_runtime_runs_a_model_that_is_timed() -> None:
-    """Issue 10: budgets in latency may be of ONNX Runtime."""
-    pytest.importorskip("onnxruntime")
-    prepared = sample_context("lenet5")
-    inputs = torch.randn(7, 1, 28, 28, generator=torch.Generator().manual_seed(0))
-    (logits,) = interop.RUNTIMES.get("onnx").open(prepared.model, inputs)()  # type: ignore[misc]
-    with torch.no_grad():
-        expected = prepared.model(inputs)
-    torch.testing.assert_close(torch.from_numpy(logits), expected, atol=1e-4, rtol=1e-4)
-    small = plans.removed_model(prepared, some_plan())
-    seconds, dense = measured_seconds(prepared, small, interop.RUNTIMES.get("onnx"))
-    assert seconds > 0
-    assert dense > 0
-
-
-def test_onnx_is_exported_and_its_logits_are_compared(tmp_path: Path) -> None:
-    """Fault of the list: `write_onnx` was in no registry, so nobody could ask for it."""
-    runtime = pytest.importorskip("onnxruntime")
-    prepared = sample_context("lenet5")
-    done = interop.export("onnx", request(tmp_path / "out"))
-    assert [path.name for path in paths_of(done)] == ["model.onnx"]
-    assert "onnxruntime" in done.files[0][1]
-    session = runtime.InferenceSession(
-        str(tmp_path / "out" / "model.onnx"), providers=["CPUExecutionProvider"]
-    )
-    inputs = torch.randn(5, *prepared.subject.example.shape[1:])
-    with torch.no_grad():
-        expected = plans.removed_model(prepared, some_plan())(inputs)
-    found = torch.from_numpy(session.run(None, {"input": inputs.numpy()})[0])
-    assert torch.allclose(found, expected, atol=1e-4)
-    back = interop.round_trip(prepared, some_plan(), directory=tmp_path / "trip", with_onnx=True)
-    assert back.passed, [check.text for check in back.checks]
-    assert back.checks[-1].name == "onnx"
-
-
-def test_the_round_trip_finds_an_onnx_file_that_computes_something_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("onnxruntime")
-    right = reading_back.onnx.run_onnx
-
-    def wrong(path: Path, inputs: Tensor) -> Tensor:
-        return right(path, inputs) + (0.5 if path.name == "model.onnx" else 0.0)
-
-    monkeypatch.setattr(reading_back.onnx, "run_onnx", wrong)
-    found = interop.round_trip(
-        sample_context("lenet5"), some_plan(), directory=tmp_path, with_onnx=True
-    )
-    assert [check.name for check in found.checks if not check.passed] == ["onnx"]
-
-
-def test_onnx_without_its_packages_is_refused_before_anything_is_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(UnsupportedError, match=r"pip install 'prunescope\[onnx\]'"):
-        interop.export("onnx", request(tmp_path / "out"))
-    with pytest.raises(UnsupportedError, match=r"prunescope\[onnx\]"):
-        interop.round_trip(sample_context("lenet5"), some_plan(), with_onnx=True)
-    assert not (tmp_path / "out").exists()
-
-
-def test_an_onnx_file_that_computes_something_else_is_not_left_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pytest.importorskip("onnxruntime")
-    monkeypatch.setattr(reading_back.onnx, "TOLERANCE", 0.0)
-    with pytest.raises(PruneScopeError, match="logits differ"):
-        interop.export("onnx", request(tmp_path))
-    assert not list(tmp_path.iterdir())
 
 
 def test_registry() -> None:

@@ -1,147 +1,69 @@
-"""The smaller model as ONNX, checked under onnxruntime (extra ``onnx``)."""
+"""A plan's model as ONNX, checked under onnxruntime (extra ``onnx``)."""
 
 from __future__ import annotations
 
-import importlib
-import logging
-import tempfile
-import warnings
-from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import torch
 from torch import Tensor, nn
 
+from analysis import runtimes
 from analysis.files import atomic
 from analysis.interop.formats.smaller_model import model_notes
 from analysis.interop.request import Exported, ExportRequest
-from pruners.capture import batch_shapes
-from pruners.errors import PruneScopeError, UnsupportedError, first_line
+from pruners.errors import PruneScopeError
 
 NAME = "onnx"
 FILE = "model.onnx"
-PACKAGES = ("onnxruntime", "onnx", "onnxscript")
-TOLERANCE = 1e-3
-
-
-def require_packages() -> None:
-    """Import the packages of the extra ``onnx``.
-
-    Raises:
-        UnsupportedError: One is not installed; the message says how to install it.
-    """
-    for name in PACKAGES:
-        _require(name)
-
-
-def _require(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        raise UnsupportedError(
-            f"ONNX needs {name}, which is not installed: pip install 'prunescope[onnx]'"
-        ) from None
 
 
 def export_onnx(request: ExportRequest) -> Exported:
     """Write ``model.onnx``.
 
     Raises:
-        UnsupportedError: A package is missing, or the model holds what ONNX cannot say.
+        UnsupportedError: A package is missing, the model holds what ONNX cannot say, or the plan
+            has no masked form.
+        PruneScopeError: onnxruntime computes something else.
     """
     path = request.directory / FILE
-    difference = write_onnx(request.model(), request.prepared.subject.example, path)
-    text = f"the smaller model; onnxruntime's logits differ by {difference:.1e} of the largest"
-    return Exported(files=((path, text),), notes=model_notes(request))
+    example = request.prepared.subject.example
+    difference = write_onnx(request.model(), example, path, sparse=request.sparse)
+    text = (
+        f"the {request.form_words}; onnxruntime's logits differ by {difference:.1e} of the largest"
+    )
+    notes = model_notes(request)
+    if request.sparse:
+        notes += (
+            "mostly zero weights are stored as sparse initializers, which ONNX Runtime reads and "
+            "OpenVINO does not",
+        )
+    return Exported(files=((path, text),), notes=notes)
 
 
-def write_onnx(model: nn.Module, example: Tensor, path: Path) -> float:
+def write_onnx(model: nn.Module, example: Tensor, path: Path, *, sparse: bool = False) -> float:
     """Write a model as ONNX with a free batch size and run it under onnxruntime.
 
     Args:
         model: The model in eval mode; it is left as found.
         example: An input batch of at least two samples.
         path: The ``.onnx`` file.
+        sparse: Store mostly zero weights without their zeros.
 
     Returns:
-        Largest difference of the logits, relative to the largest of them.
+        Largest difference of the logits at two batch sizes, relative to the largest of them.
 
     Raises:
         UnsupportedError: A package is missing, or the model holds what ONNX cannot say.
         PruneScopeError: onnxruntime computes something else.
     """
-    require_packages()
-    # Another batch size than the example's, so that a size that was frozen shows.
-    inputs = torch.cat([example, example.flip(0)[:1]])
-    with torch.no_grad():
-        expected = model(inputs).cpu()
+    runtimes.require_onnx()
+    content = runtimes.as_onnx(model, example)
+    difference = runtimes.check_onnx(content, model, example)
+    if sparse:
+        dense, content = content, runtimes.with_sparse_initializers(content)
+        outputs = [runtimes.run_onnx(item, example) for item in (dense, content)]
+        if not torch.equal(*outputs):
+            raise PruneScopeError("onnxruntime computes something else with sparse initializers")
     with atomic(path) as partial:
-        _convert(model, example, partial)
-        difference = relative_difference(run_onnx(partial, inputs), expected)
-        if not difference < TOLERANCE:
-            raise PruneScopeError(f"onnxruntime's logits differ by {difference:.2g}")
+        partial.write_bytes(content)
     return difference
-
-
-def _convert(model: nn.Module, example: Tensor, path: Path) -> None:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-            torch.onnx.export(
-                model,
-                (example,),
-                str(path),
-                input_names=["input"],
-                output_names=["logits"],
-                dynamic_shapes=batch_shapes(model),
-                dynamo=True,
-                external_data=False,
-                verbose=False,
-            )
-    except Exception as error:
-        # The exporter raises many unrelated types.
-        raise UnsupportedError(
-            f"the model cannot be written as ONNX: {first_line(error)}"
-        ) from error
-
-
-def run_onnx(path: Path, inputs: Tensor) -> Tensor:
-    """Return what onnxruntime computes for a batch, on the CPU.
-
-    Raises:
-        UnsupportedError: onnxruntime is not installed.
-    """
-    runtime = _require("onnxruntime")
-    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return torch.from_numpy(session.run(None, {"input": inputs.cpu().numpy()})[0])
-
-
-def open_onnx(model: nn.Module, inputs: Tensor) -> Callable[[], object]:
-    """Return what runs a model on a batch under onnxruntime, on the CPU with torch's threads.
-
-    Args:
-        model: The model in eval mode.
-        inputs: A batch of at least two samples.
-
-    Raises:
-        UnsupportedError: A package is missing, or the model holds what ONNX cannot say.
-    """
-    require_packages()
-    runtime = _require("onnxruntime")
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / FILE
-        _convert(model, inputs[:2], path)
-        content = path.read_bytes()
-    session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    feed = {"input": inputs.cpu().numpy()}
-    return lambda: session.run(None, feed)
-
-
-def relative_difference(found: Tensor, expected: Tensor) -> float:
-    """Return the largest difference of two tensors, relative to the largest expected value."""
-    scale = expected.abs().max().clamp_min(1e-12)
-    return float((found - expected).abs().max() / scale)

@@ -1,0 +1,44 @@
+"""A plan's model as OpenVINO's IR, checked by OpenVINO in float32 (extra ``openvino``)."""
+
+from __future__ import annotations
+
+from analysis import runtimes
+from analysis.interop.formats.smaller_model import model_notes
+from analysis.interop.request import Exported, ExportRequest
+
+NAME = "openvino"
+FILE = "model.xml"
+
+
+def require_openvino() -> None:
+    """Check that OpenVINO, and what writes ONNX, are installed.
+
+    Raises:
+        UnsupportedError: One is not; the message says how to install it.
+    """
+    runtimes.require("openvino", extra=NAME)
+    runtimes.require_onnx()
+
+
+def export_openvino(request: ExportRequest) -> Exported:
+    """Write ``model.xml`` and ``model.bin``.
+
+    Raises:
+        UnsupportedError: A package is missing, or the model holds what ONNX cannot say.
+        PruneScopeError: OpenVINO computes something else.
+    """
+    require_openvino()
+    path = request.directory / FILE
+    model, example = request.model(), request.prepared.subject.example
+    runtimes.write_ir(runtimes.as_onnx(model, example), path)
+    difference = runtimes.check_outputs(
+        "OpenVINO", lambda inputs: runtimes.run_openvino(path, inputs), model, example
+    )
+    text = f"the {request.form_words}; OpenVINO's logits differ by {difference:.1e} of the largest"
+    notes = (
+        *model_notes(request),
+        "OpenVINO computes in bfloat16 where the processor has it (2e-3 apart); for float32 give "
+        "INFERENCE_PRECISION_HINT f32",
+    )
+    files = ((path, text), (path.with_suffix(".bin"), "its weights, float32"))
+    return Exported(files=files, notes=notes)

@@ -1,0 +1,98 @@
+"""A model as ONNX, with a free batch size."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from analysis.runtimes.inference import OnnxModel, check_outputs
+from analysis.runtimes.packages import require, require_onnx
+from pruners.capture import batch_shapes, on_cpu
+from pruners.errors import UnsupportedError, first_line
+
+
+def as_onnx(model: nn.Module, example: Tensor) -> bytes:
+    """Return a model as an ONNX file; its first dimension is free.
+
+    Args:
+        model: The model in eval mode; it is left as found.
+        example: An input batch ``(N, ...)`` of at least two samples.
+
+    Raises:
+        UnsupportedError: A package is missing, or the model holds what ONNX cannot say.
+    """
+    require_onnx()
+    model = on_cpu(model)
+    with tempfile.TemporaryDirectory(prefix="prunescope-") as folder:
+        path = Path(folder) / "model.onnx"
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+                torch.onnx.export(
+                    model,
+                    (example.cpu(),),
+                    str(path),
+                    input_names=["input"],
+                    output_names=["logits"],
+                    dynamic_shapes=batch_shapes(model),
+                    dynamo=True,
+                    external_data=False,
+                    verbose=False,
+                )
+        except Exception as error:
+            # The exporter raises many unrelated types.
+            raise UnsupportedError(
+                f"the model cannot be written as ONNX: {first_line(error)}"
+            ) from error
+        return path.read_bytes()
+
+
+def open_onnx(model: nn.Module, inputs: Tensor) -> Callable[[], object]:
+    """Return what runs a model on a batch in ONNX Runtime, on the CPU with torch's threads.
+
+    Args:
+        model: The model in eval mode.
+        inputs: A batch of at least two samples.
+
+    Raises:
+        UnsupportedError: A package is missing, or the model holds what ONNX cannot say.
+    """
+    run, batch = OnnxModel(as_onnx(model, inputs[:2])), inputs.cpu()
+    return lambda: run(batch)
+
+
+def check_onnx(content: bytes, model: nn.Module, example: Tensor) -> float:
+    """Return how far onnxruntime's outputs are from the model's; see `check_outputs`.
+
+    Raises:
+        UnsupportedError: onnxruntime is not installed.
+        PruneScopeError: They differ.
+    """
+    return check_outputs("onnxruntime", OnnxModel(content), model, example)
+
+
+def count_zeros(content: bytes) -> int:
+    """Return how many weights are zero in an ONNX file: of float32 and int8 tensors of rank > 1.
+
+    Weights of 8 bits are counted as stored: symmetric ones have zero at 0.
+    """
+    onnx = require("onnx", extra="onnx")
+    graph = onnx.load_from_string(content).graph
+    kinds = (onnx.TensorProto.FLOAT, onnx.TensorProto.INT8)
+    zeros = 0
+    for item in graph.initializer:
+        if item.data_type in kinds and len(item.dims) > 1:
+            zeros += int((onnx.numpy_helper.to_array(item) == 0).sum())
+    for item in graph.sparse_initializer:
+        total = 1
+        for size in item.dims:
+            total *= size
+        zeros += total - item.values.dims[0]
+    return zeros
