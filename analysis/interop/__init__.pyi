@@ -2,10 +2,17 @@ from .formats import SCRIPT, WEIGHTS, reference_input, write_onnx, write_script
 from .recovered_model import write_recovered
 from .registry import FORMATS, ONNX, RUNTIMES, export, problems
 from .request import Exported, ExportRequest, Format, require_points
-from .verification import Check, RoundTrip, round_trip
+from .verification import (
+    VERIFIERS,
+    RoundTrip,
+    Verification,
+    Verifier,
+    round_trip,
+    verifiers_of,
+    verify,
+)
 
 __all__ = [
-    "Check",
     "ExportRequest",
     "Exported",
     "FORMATS",
@@ -14,12 +21,17 @@ __all__ = [
     "RUNTIMES",
     "RoundTrip",
     "SCRIPT",
+    "VERIFIERS",
+    "Verification",
+    "Verifier",
     "WEIGHTS",
     "export",
     "problems",
     "reference_input",
     "require_points",
     "round_trip",
+    "verifiers_of",
+    "verify",
     "write_onnx",
     "write_recovered",
     "write_script",

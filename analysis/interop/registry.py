@@ -29,6 +29,7 @@ FORMATS = Registry(
             lambda request: formats.export_model(request),
             keeps="all weights of the pruned model, its structure and what it was measured to do",
             loses="the modules of your own class: the script is a flat graph",
+            verify=("torch",),
         ),
         Format(
             ONNX,
@@ -43,6 +44,7 @@ FORMATS = Registry(
             target="ONNX Runtime 1.32.0",
             install="pip install 'prunescope[onnx]'",
             options=("form", "sparse"),
+            verify=("onnxruntime",),
         ),
         Format(
             "onnx-int8",
@@ -121,6 +123,7 @@ FORMATS = Registry(
             lambda request: formats.export_zip(request),
             keeps="all that the neutral formats keep",
             loses="nothing but the modules of your own class",
+            verify=("torch",),
         ),
     ),
 )

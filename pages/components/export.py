@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import streamlit as st
 
 from analysis import interop
 from analysis.evaluation import LoadedSubject
-from analysis.interop import Exported, ExportRequest, RoundTrip
+from analysis.interop import Exported, ExportRequest, RoundTrip, Verification
 from analysis.plans import to_json
 from analysis.records import Evaluation, Plan
 from analysis.recovery import Recovery, repaired_plan
@@ -22,6 +23,14 @@ from pages.components.widgets import code, formatting, go, ribbon
 
 BUILT = "exports"
 CHECKED = "round_trip"
+VERIFIED = "verification"
+# Icon and colour of a result.
+RESULTS = {
+    "passed": ":green[:material/check_circle:]",
+    "failed": ":red[:material/cancel:]",
+    "refused": ":orange[:material/block:]",
+    "not installed": ":gray[:material/download:]",
+}
 PREVIEW_BYTES = 20_000
 TEXT_TYPES = {".json": "json", ".py": "python", ".csv": None, ".md": "markdown", ".txt": None}
 
@@ -80,6 +89,17 @@ def draw(current: Session, plan: Plan) -> None:
             help="Exports, reads everything back, rebuilds the model in another process with "
             "PyTorch alone, and compares.",
         )
+        verified = (
+            name in built
+            and bool(interop.FORMATS.get(name).verify)
+            and st.button(
+                "Verify",
+                icon=":material/verified:",
+                key="export_verify",
+                help="Exports, has the libraries that the format is for read the files in a "
+                "process of their own, and compares numbers.",
+            )
+        )
     # Below the buttons: one that moved while it is clicked would miss the click.
     chosen = interop.FORMATS.get(name)
     st.caption(f"{chosen.help} {chosen.described}".rstrip())
@@ -87,7 +107,10 @@ def draw(current: Session, plan: Plan) -> None:
         st.caption(f"For {chosen.target}: `{chosen.install}`")
     if check:
         _check(request, name)
+    if verified:
+        _verify(request, name)
     _checked(request)
+    _verified(request, name)
     if name in built:
         if built[name].model != _model(request):
             ribbon("The plan, its repair or the subject has changed since; build the files again.")
@@ -221,3 +244,38 @@ def _checked(request: ExportRequest) -> None:
         for check in last[1].checks:
             icon = ":green[:material/check_circle:]" if check.passed else ":red[:material/cancel:]"
             st.markdown(f"{icon} {check.text}")
+
+
+def _verify(request: ExportRequest, name: str) -> None:
+    with (
+        st.spinner("Exporting, reading in another process and comparing", show_time=True),
+        tempfile.TemporaryDirectory(prefix="prunescope-") as folder,
+    ):
+        placed = dataclasses.replace(request, directory=Path(folder))
+        interop.export(name, placed)
+        found = interop.verify(placed, name)
+    st.session_state[VERIFIED] = (_model(request), found)
+
+
+def _verified(request: ExportRequest, name: str) -> None:
+    """Draw what the libraries said of this model in this format, if they were asked."""
+    last: tuple[Hashable, Verification] | None = st.session_state.get(VERIFIED)
+    if last is None or last[0] != _model(request) or last[1].format != name:
+        return
+    with st.container(border=True, gap="xsmall"):
+        st.markdown(f"**Verified** :small[{last[1].date[:16].replace('T', ' ')} UTC]")
+        for target in last[1].targets:
+            shown = f"{target.label} {target.version}".strip()
+            st.markdown(f"{RESULTS[target.result]} **{shown}**: {target.result}")
+            for check in target.checks:
+                st.caption(f"{check.name}: {check.text}")
+            if target.text and not target.checks:
+                st.caption(target.text)
+        st.download_button(
+            "verification.json",
+            last[1].to_json(indent=1),
+            file_name="verification.json",
+            icon=":material/download:",
+            on_click="ignore",
+            key="export_verification",
+        )

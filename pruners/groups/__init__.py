@@ -6,6 +6,7 @@ from pruners.groups.edits import (
     apply_edit,
     consumer_edit,
     consumer_masks,
+    member_mask,
     weights_edit,
 )
 from pruners.groups.graph_rewrite import sliced_state
@@ -36,6 +37,7 @@ __all__ = [
     "edited_outputs",
     "edits",
     "find_structure",
+    "member_mask",
     "remove",
     "removed_graph",
     "removed_labels",

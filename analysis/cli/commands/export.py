@@ -30,13 +30,14 @@ from analysis.cli.options import (
 from analysis.cli.output import print_json, print_table, say, say_notes
 from analysis.interop import FORMATS
 from analysis.records import REMOVED
-from pruners.errors import UnknownNameError
+from pruners.errors import InputError, UnknownNameError
 from pruners.registry import described
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from analysis.edits import PreparedSubject
+    from analysis.interop import Verification
     from analysis.records import Plan
 
 
@@ -95,11 +96,31 @@ def export(
             callback=_list_formats,
         ),
     ] = False,
+    verifies: Annotated[
+        bool,
+        typer.Option(
+            "--verify",
+            help="Have the libraries that the format is for read the files and compare, in a "
+            "process of their own. Exit code 1 if none confirms them, or one finds a fault.",
+        ),
+    ] = False,
+    python: Annotated[
+        str | None,
+        typer.Option(
+            help="Interpreter of the environment that --verify runs the libraries in.",
+            metavar="PATH",
+            show_default="this one",
+        ),
+    ] = None,
     workspace: Workspace = None,
     as_json: Json = False,
 ) -> None:
     """Write a plan, the smaller model or the points as files."""
     FORMATS.get(format).ready()
+    if verifies:
+        interop.verifiers_of(format)
+    elif python is not None:
+        raise InputError("--python says where --verify runs the libraries; give --verify as well")
     chosen = with_repair(plan_of_file(plan), repair)
     check_folder(out)
     subject = calibrated(
@@ -115,26 +136,44 @@ def export(
     points = _points(chosen, prepared, workspace)
     recovery = repaired(prepared, chosen)
     evaluation = evaluated(prepared, chosen, recovery) if measures else None
-    found = interop.export(
-        format,
-        interop.ExportRequest(
-            prepared=prepared,
-            plan=chosen,
-            recovery=recovery,
-            directory=out,
-            points=points,
-            evaluation=evaluation,
-            name=plan.stem,
-            form=form,
-            sparse=sparse,
-        ),
+    request = interop.ExportRequest(
+        prepared=prepared,
+        plan=chosen,
+        recovery=recovery,
+        directory=out,
+        points=points,
+        evaluation=evaluation,
+        name=plan.stem,
+        form=form,
+        sparse=sparse,
     )
+    found = interop.export(format, request)
+    verified = interop.verify(request, format, python=python) if verifies else None
     if as_json:
         files = [{"path": str(path), "content": content} for path, content in found.files]
-        print_json({"format": format, "files": files, "notes": list(found.notes)})
-        return
-    print_table("Written", ("file", "content"), found.files)
-    say_notes(found.notes)
+        facts = {"format": format, "files": files, "notes": list(found.notes)}
+        print_json(facts if verified is None else {**facts, "verification": verified.to_dict()})
+    else:
+        print_table("Written", ("file", "content"), found.files)
+        say_notes(found.notes)
+        if verified is not None:
+            _say_verified(verified)
+    if verified is not None and not verified.passed:
+        raise typer.Exit(1)
+
+
+def _say_verified(found: Verification) -> None:
+    rows = [
+        (target.label, target.version, target.result, check.name, check.text)
+        for target in found.targets
+        for check in target.checks
+    ]
+    rows += [
+        (target.label, target.version, target.result, "", target.text)
+        for target in found.targets
+        if not target.checks
+    ]
+    print_table("Verified", ("library", "version", "result", "what", "found"), rows)
 
 
 def _points(plan: Plan, prepared: PreparedSubject, workspace: Path | None) -> pd.DataFrame | None:

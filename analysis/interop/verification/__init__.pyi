@@ -1,3 +1,18 @@
-from .reading_back import Check, RoundTrip, round_trip
+from .reading_back import RoundTrip, round_trip
+from .records import FAILED, Check, Confirmation, Verification
+from .registry import VERIFIERS
+from .running import verifiers_of, verify
+from .verifier import Verifier
 
-__all__ = ["Check", "RoundTrip", "round_trip"]
+__all__ = [
+    "Check",
+    "Confirmation",
+    "FAILED",
+    "RoundTrip",
+    "VERIFIERS",
+    "Verification",
+    "Verifier",
+    "round_trip",
+    "verifiers_of",
+    "verify",
+]

@@ -25,8 +25,9 @@ from analysis.interop.formats.script import SCRIPT, WEIGHTS
 from analysis.interop.formats.smaller_model import export_model
 from analysis.interop.formats.tables import export_csv, export_json
 from analysis.interop.request import ExportRequest
+from analysis.interop.verification.records import Check
 from analysis.plans import compact, meter, pruned_entries, read_plan, resolve
-from analysis.records import Count, Document, Plan, Record, Sums, decode_json
+from analysis.records import Count, Document, Plan, Sums, decode_json
 from analysis.recovery import Recovery
 from analysis.tasks import Task
 from pruners.calls import as_batch
@@ -60,21 +61,6 @@ written = torch.from_file(outputs, shared=True, size=found.numel(), dtype=torch.
 written.copy_(found.flatten())
 print(json.dumps({"shape": list(found.shape), "check": rebuild.check()}))
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check(Record):
-    """One comparison.
-
-    Attributes:
-        name: ``plan``, ``indices``, ``weights``, ``script``, ``accuracy``, ``points`` or ``onnx``.
-        passed: Whether it holds.
-        text: What was expected and found, for a person.
-    """
-
-    name: str
-    passed: bool
-    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,89 @@
+"""The plan as masks: which elements of each parameter of the dense model stay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from analysis import plans
+from analysis.edits import PreparedSubject
+from analysis.interop.request import ExportRequest
+from analysis.records import PlanEntry
+from pruners.errors import UnsupportedError
+from pruners.groups import member_mask
+from pruners.layers import find_layer, to_native, weight_name
+
+
+def masks(request: ExportRequest) -> dict[str, Tensor]:
+    """Return masks of the parameters that the plan changes, True = stays.
+
+    Of removed channels and heads all that removal takes is masked: rows of what makes them, biases,
+    norms, and columns of what reads them. So each mask has as many ones as the smaller model has
+    elements, and the masked model computes what the smaller one does.
+
+    Args:
+        request: What is exported.
+
+    Returns:
+        Boolean masks of the parameters' shapes, by parameter name.
+
+    Raises:
+        UnsupportedError: A norm mixes removed channels with others, which zeros cannot say.
+        PlanError: The plan does not fit the subject.
+    """
+    prepared = request.prepared
+    shapes = {name: item.shape for name, item in prepared.model.named_parameters()}
+    found: dict[str, Tensor] = {}
+    plan = plans.resolve(prepared, request.chosen)
+    for entry in plans.pruned_entries(plan):
+        for name, mask in _entry_masks(prepared, entry, plan.reduction, shapes):
+            found[name] = found[name] & mask if name in found else mask
+    return found
+
+
+def full_state(request: ExportRequest) -> dict[str, Tensor]:
+    """Return parameters and buffers of the exported model in the dense model's shapes.
+
+    Values at removed places are left as they are; see `masks`.
+    """
+    prepared = request.prepared
+    if request.recovery is not None:
+        changed = request.recovery.edit.tensors
+    else:
+        plan = plans.resolve(prepared, request.chosen)
+        changed = plans.plan_edit(prepared, plan).tensors
+    # Columns that an edit zeroes are behind the masks; what a repair wrote is not.
+    return {
+        name: changed.get(name, tensor).detach().cpu()
+        for name, tensor in prepared.model.state_dict().items()
+    }
+
+
+def _entry_masks(
+    prepared: PreparedSubject,
+    entry: PlanEntry,
+    reduction: str,
+    shapes: dict[str, torch.Size],
+) -> Iterator[tuple[str, Tensor]]:
+    target, mask = plans.mask_of_entry(prepared, entry, reduction=reduction)
+    if target.group is None:
+        module = find_layer(prepared.model, target.layer)
+        attribute = weight_name(module, name=target.layer)
+        name = f"{target.layer}.{attribute}" if target.layer else attribute
+        yield name, to_native(mask, module).cpu()
+        return
+    group = prepared.group(target.group)
+    if not group.exact:
+        raise UnsupportedError(
+            f"masks cannot say what is removed at {group.id}: {group.note}, so that the others "
+            "change when a channel is gone, which zeros do not do; export the smaller model "
+            "(model, onnx), or leave this group whole"
+        )
+    for member in group.members:
+        if member.name in shapes:
+            kept = member_mask(member, ~mask.cpu())
+            shape = [1] * len(shapes[member.name])
+            shape[member.dim] = -1
+            yield member.name, kept.reshape(shape).expand(shapes[member.name]).contiguous()

@@ -1,0 +1,198 @@
+"""Runs the script of one verifier where its library is installed; imports nothing of PruneScope.
+
+    python -I harness.py SCRIPT EXPORT REFERENCE ANSWER LIBRARY
+
+``EXPORT`` is the folder of an export, ``REFERENCE`` what `reference.write_reference` wrote. The
+answer is JSON: version of the library, comparisons, and why they ended early.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import json
+import platform
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+
+class Case:
+    """What a script compares: the exported files with what is expected of them.
+
+    Args:
+        folder: The export.
+        reference: Folder of the reference.
+
+    Attributes:
+        folder: The export.
+        facts: Content of ``reference.json``; ``entries`` has what is pruned.
+        inputs: Batches of two sizes.
+    """
+
+    def __init__(self, folder: Path, reference: Path) -> None:
+        self.folder, self.reference = folder, reference
+        self.facts: dict[str, Any] = json.loads((reference / "reference.json").read_text("utf-8"))
+        self._tensors = safetensors.torch.load_file(reference / "tensors.safetensors")
+        self.inputs = self.outputs("inputs")
+
+    def outputs(self, name: str) -> list[Tensor]:
+        """Return the expected outputs of the ``dense``, ``masked`` or ``smaller`` model.
+
+        Raises:
+            NotImplementedError: Masks cannot say this plan.
+        """
+        found = [
+            self._tensors[f"{name}.{at}"]
+            for at in range(len(self.facts["batches"]))
+            if f"{name}.{at}" in self._tensors
+        ]
+        if not found:
+            raise NotImplementedError(self.facts["no_masks"])
+        return found
+
+    def state(self, name: str) -> dict[str, Tensor]:
+        """Return the weights of the ``dense``, ``masked`` or ``smaller`` model."""
+        return safetensors.torch.load_file(self.reference / f"{name}.safetensors")
+
+    def masks(self) -> dict[str, Tensor]:
+        """Return the expected masks by parameter name, boolean, True = stays."""
+        self.outputs("masked")
+        found = safetensors.torch.load_file(self.reference / "masks.safetensors")
+        return {name: item.bool() for name, item in found.items()}
+
+    def model(self, state: str = "dense") -> nn.Module:
+        """Return a new model by the subject's own code, in eval mode.
+
+        Args:
+            state: Which weights of the dense shapes it gets: ``dense`` or ``masked``.
+
+        Raises:
+            NotImplementedError: The code cannot be called here.
+        """
+        if "no_model" in self.facts:
+            raise NotImplementedError(self.facts["no_model"])
+        how = self.facts["model"]
+        classes = {} if how["classes"] is None else {"num_classes": how["classes"]}
+        model: nn.Module = getattr(_module(how), how["function"])(*how["arguments"], **classes)
+        model.load_state_dict(self.state(state))
+        return model.eval().requires_grad_(False)
+
+    def near(
+        self, name: str, found: Sequence[Tensor], expected: Sequence[Tensor], limit: float
+    ) -> dict[str, Any]:
+        """Compare outputs: the largest difference relative to the largest expected value.
+
+        Args:
+            name: What is compared.
+            found: One tensor a batch.
+            expected: The same.
+            limit: What passes: smaller differences, or none where it is 0.
+        """
+        if [item.shape for item in found] != [item.shape for item in expected]:
+            shapes = [[list(item.shape) for item in part] for part in (found, expected)]
+            return _check(name, False, f"shapes {shapes[0]}, expected {shapes[1]}")
+        pairs = [(a.detach().double(), b.double()) for a, b in zip(found, expected, strict=True)]
+        scale = max([float(b.abs().max()) for _, b in pairs] + [1e-12])
+        difference = max(float((a - b).abs().max()) for a, b in pairs) / scale
+        count = sum(item.numel() for item in expected)
+        sizes = " and ".join(str(len(item)) for item in expected)
+        return _check(
+            name,
+            difference < limit or difference == 0,
+            f"{count} outputs of batches of {sizes} differ by {difference:.1e} of the largest",
+            compared=count,
+            difference=difference,
+        )
+
+    def same(
+        self, name: str, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]
+    ) -> dict[str, Any]:
+        """Compare tensors bit for bit: names, shapes and values."""
+        names = sorted(set(found) ^ set(expected))
+        if names:
+            return _check(name, False, f"not in both: {', '.join(names[:5])}")
+        shapes = [key for key in expected if found[key].shape != expected[key].shape]
+        if shapes:
+            return _check(
+                name,
+                False,
+                f"{shapes[0]} is {list(found[shapes[0]].shape)}, "
+                f"expected {list(expected[shapes[0]].shape)} ({len(shapes)} such)",
+            )
+        count = sum(item.numel() for item in expected.values())
+        unequal = sum(int((found[key] != expected[key]).sum()) for key in expected)
+        return _check(
+            name,
+            unequal == 0,
+            f"{unequal} of {count:,} numbers in {len(expected)} tensors differ",
+            compared=count,
+            unequal=unequal,
+        )
+
+    def counts(
+        self, name: str, found: Mapping[str, int], expected: Mapping[str, int]
+    ) -> dict[str, Any]:
+        """Compare whole numbers by name, such as kept channels or zeros."""
+        wrong = [key for key in expected if found.get(key) != expected[key]]
+        what = f"{len(expected)} counts are as asked"
+        if wrong:
+            what = f"{wrong[0]}: {found.get(wrong[0])}, asked for {expected[wrong[0]]}"
+        return _check(name, not wrong, what, compared=len(expected), unequal=len(wrong))
+
+
+def _check(name: str, passed: bool, text: str, **numbers: float) -> dict[str, Any]:
+    return {"name": name, "passed": passed, "text": text, **numbers}
+
+
+def _module(how: Mapping[str, Any]) -> ModuleType:
+    """Import the module of a factory, from its file where it has one."""
+    if how["folder"]:
+        sys.path.insert(0, how["folder"])
+        file = Path(how["folder"], f"{how['module']}.py")
+        if file.is_file():
+            return load(file)
+    return importlib.import_module(how["module"])
+
+
+def load(path: Path) -> ModuleType:
+    """Import a Python file."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # Classes look their module up, as dataclasses do. An installed library keeps its name.
+    sys.modules.setdefault(path.stem, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def main(script: str, folder: str, reference: str, answer: str, library: str) -> None:
+    """Run a script and write its answer."""
+    found: dict[str, Any] = {"version": "", "python": platform.python_version(), "checks": []}
+    try:
+        found["version"] = importlib.metadata.version(library)
+        case = Case(Path(folder), Path(reference))
+        torch.set_num_threads(case.facts["threads"])
+        for check in load(Path(script)).check(case):
+            found["checks"].append(check)
+    except importlib.metadata.PackageNotFoundError:
+        found["missing"] = library
+    except NotImplementedError as error:
+        found["refused"] = str(error)
+    except Exception as error:
+        traceback.print_exc()
+        found["failed"] = f"{type(error).__name__}: {error}".splitlines()[0]
+    Path(answer).write_text(json.dumps(found), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,3 @@
+"""One plain script a library, run by `analysis.interop.verification.harness`."""
+
+__all__: list[str] = []
