@@ -63,7 +63,9 @@ def draw(current: Session, plan: Plan) -> None:
             "the old ones."
         )
     elif is_new and last.plan.repaired_by(NO_REPAIR) == plan.repaired_by(NO_REPAIR):
-        ribbon(f"These numbers are of the model {last.evaluation.recovery_words}.")
+        ribbon(
+            f"These numbers are of the model {formatting.escaped(last.evaluation.recovery_words)}."
+        )
     elif is_new:
         ribbon("The plan has changed since this evaluation; the numbers are those of the old one.")
     _report(last.evaluation, scoring_of(last.plan.subject.task))
@@ -118,7 +120,7 @@ def _report(found: Evaluation, scoring: Scoring) -> None:
         _latency_card(dense.latency, removed.latency)
     _agreement(found)
     for note in found.notes:
-        st.caption(f":material/info: {note}.")
+        st.caption(f":material/info: {formatting.escaped(note)}.")
     left, right = st.columns(2, gap="medium")
     with left:
         _classes(found)

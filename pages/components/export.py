@@ -16,6 +16,7 @@ from analysis.interop import Exported, ExportRequest, RoundTrip, Verification
 from analysis.plans import to_json
 from analysis.records import Evaluation, Plan
 from analysis.recovery import Recovery, repaired_plan
+from analysis.sentences import capital
 from analysis.snippets import export_plan
 from pages.components import report
 from pages.components.state import Session, evaluations, session, tolerance, url_state
@@ -64,7 +65,7 @@ def draw(current: Session, plan: Plan) -> None:
     request = _request(current, plan, Path())
     _evaluation_hint(current, plan)
     for note in interop.problems(request):
-        st.caption(f":material/info: {note[0].upper()}{note[1:]}.")
+        st.caption(f":material/info: {formatting.escaped(capital(note))}.")
     name = st.segmented_control(
         "Format",
         interop.FORMATS.names(),
@@ -163,7 +164,8 @@ def _evaluation_hint(current: Session, plan: Plan) -> None:
     if found is not None:
         removed, words = found.removed, tolerance.words_of(plan.subject.task)
         st.markdown(
-            f":green[:material/check_circle:] Evaluated ({found.recovery_words}): "
+            f":green[:material/check_circle:] Evaluated "
+            f"({formatting.escaped(found.recovery_words)}): "
             f"**{formatting.score(removed.accuracy, words)}** on "
             f"{formatting.plural(found.samples, 'sample')}, "
             f"{formatting.si(removed.params)} parameters, "
@@ -176,7 +178,7 @@ def _evaluation_hint(current: Session, plan: Plan) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(
             ":orange[:material/warning:] This plan was not evaluated yet; its weights are exported "
-            f"{plan.recovery_words}."
+            f"{formatting.escaped(plan.recovery_words)}."
         )
         if st.button("Evaluate first", key="export_evaluate", icon=":material/fact_check:"):
             go("Evaluate")
@@ -209,7 +211,7 @@ def _files(built: Built, name: str) -> None:
                 )
             _preview(file, f"export_preview_{name}_{place}")
     for note in built.notes:
-        st.caption(f":material/info: {note[0].upper()}{note[1:]}.")
+        st.caption(f":material/info: {formatting.escaped(capital(note))}.")
 
 
 def _preview(file: File, key: str) -> None:

@@ -137,7 +137,7 @@ def _describe(plan_id: str, field: str, key: str) -> None:
     try:
         (kept.rename if field == "name" else kept.annotate)(plan_id, text)
     except PruneScopeError as error:
-        st.toast(capital(str(error)), icon=":material/error:")
+        st.toast(formatting.escaped(capital(str(error))), icon=":material/error:")
 
 
 @st.dialog("Delete for good?", icon=":material/delete:")
@@ -162,7 +162,7 @@ def _delete(plan_id: str) -> None:
     try:
         plan_state.forget(plan_id)
     except PruneScopeError as error:
-        st.toast(capital(str(error)), icon=":material/error:")
+        st.toast(formatting.escaped(capital(str(error))), icon=":material/error:")
     # Closes the dialog and reads the list again.
     st.rerun()
 
@@ -293,7 +293,7 @@ def _score_card(label: str, side: PlanSide, words: Words) -> None:
         formatting.score(side.accuracy, words),
         **formatting.drop_card(side.drop, words),
         delta_description=f"({formatting.drop_range(side.drop_low, side.drop_high, words)})",
-        help=f"{capital(words.label)} {side.recovery_words}; 95 % interval "
+        help=f"{capital(words.label)} {formatting.escaped(side.recovery_words)}; 95 % interval "
         f"{formatting.score_range(side.low, side.high, words)}. The drop is against dense.",
         border=True,
         height="stretch",

@@ -212,7 +212,7 @@ def _delete(run_ids: list[str]) -> None:
         try:
             session.store().runs.delete(run_id)
         except PruneScopeError as error:
-            st.toast(str(error), icon=":material/error:")
+            st.toast(formatting.escaped(str(error)), icon=":material/error:")
             continue
         if url_state.value("run") == run_id:
             url_state.put("run", None)

@@ -15,10 +15,12 @@ from streamlit.testing.v1 import AppTest
 
 from analysis import figures
 from analysis.figures.drawing import palette
+from analysis.records.plan import Plan, PlanEntry
 from analysis.records.sweep import PlannedPoint, PointKey, SweepSpec
 from analysis.sentences import capital
 from analysis.store.store import Store
 from analysis.sweeps.timing import SweepEstimate
+from pages.components.recover.view import _starts_from
 from pages.components.state import session
 from pages.components.state.subject_cache import subjects
 from pages.components.sweep import form
@@ -308,3 +310,23 @@ def test_a_map_shows_the_whole_network_and_lights_up_a_group(open_page: Open) ->
     test.switch_page("pages/5_Plan.py").run()
     assert_no_bug(test)
     assert "Network map" in [item.label for item in test.expander]
+
+
+def test_the_words_of_a_plan_of_somebody_else_are_no_markdown() -> None:
+    """E of issue 9: how a plan says it was trained fetched a picture from another machine."""
+    entry = PlanEntry(
+        layer="c1",
+        group="c1",
+        criterion="l1",
+        granularity="channel",
+        ratio=0.5,
+        kept=1,
+        total=2,
+    )
+    plan = Plan(subject=SUBJECT, fingerprint="f", entries=(entry,))
+    plan = plan.trained_as("ab" * 32, "![x](http://a.test/x)")
+    said = _starts_from(plan)
+    assert said.replace("\\", "") == (
+        "1 pruned layer; it goes on from the trained weights (![x](http://a.test/x))."
+    )
+    assert "![" not in said

@@ -35,8 +35,9 @@ def _is_in(name: str, block: str) -> bool:
 def say_nothing_matches() -> None:
     """Say that no layer is left, and offer all of them."""
     pattern, block = url_state.value("layers"), url_state.value("block")
-    text = f"No layer matches `{pattern}`" if pattern else "No layer"
-    inside = f" in the block `{block}`" if block not in (FOLDED, EVERY) else ""
+    text = f"No layer matches **{formatting.escaped(pattern)}**" if pattern else "No layer"
+    is_block = block not in (FOLDED, EVERY)
+    inside = f" in the block **{formatting.escaped(block)}**" if is_block else ""
     st.info(f"{text}{inside}.", icon=":material/filter_list_off:")
     st.button("Clear filter", on_click=_clear)
 

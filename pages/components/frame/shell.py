@@ -111,7 +111,7 @@ def _say_doubts(current: Session) -> None:
     last = check.last()
     if last is not None and last.state == "failed" and last.spec is not None:
         title = formatting.escaped(formatting.title_of_subject(last.spec))
-        ribbon(f"{title} cannot be used: {last.reason}", icon="error")
+        ribbon(f"{title} cannot be used: {formatting.escaped(last.reason)}", icon="error")
     subject = None if current.spec is None else subjects().peek(current.spec)
     for doubt in () if subject is None else subject.doubts():
         if DOUBTS[doubt.kind] == "red":
@@ -217,7 +217,9 @@ def _share(_: Session) -> None:
 
 def _broken_link(current: Session) -> None:
     st.error(
-        capital(current.broken), title="This link cannot be followed", icon=":material/link_off:"
+        formatting.escaped(capital(current.broken)),
+        title="This link cannot be followed",
+        icon=":material/link_off:",
     )
     with st.container(horizontal=True):
         st.button("Start fresh", type="primary", on_click=session.start_fresh, key="broken_fresh")

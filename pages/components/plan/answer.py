@@ -26,7 +26,7 @@ def draw(current: Session, job: Job, *, again: Callable[[], None]) -> None:
     found = Evaluation.from_dict(job.evaluation)
     words = tolerance.words_of(job.order.subject.task)
     title = formatting.escaped(formatting.title_of_subject(job.order.subject))
-    how = f", {found.recovery_words}" if found.is_recovered else ""
+    how = f", {formatting.escaped(found.recovery_words)}" if found.is_recovered else ""
     how += "" if found.trained or not found.is_recovered else " without training"
     missed = missed_drop(job.order.recipe, found)
     sign = ":orange[:material/warning:]" if missed else ":green[:material/check_circle:]"

@@ -227,7 +227,7 @@ def _progress(name: str) -> None:
         st.caption(formatting.escaped(sentence))
     st.caption(
         "It goes on when you leave this page"
-        + (f"; it sees {job.searched_on} only." if job.searched_on else ".")
+        + (f"; it sees {formatting.escaped(job.searched_on)} only." if job.searched_on else ".")
     )
 
 

@@ -121,7 +121,7 @@ def _pending(found: Measured, subject: Subject, plan: Plan) -> None:
     st.metric(
         label(subject, plan),
         f"repairing{share}" if found.raw is not None else "measuring",
-        help=f"What is measured is {plan.recovery_words}.",
+        help=f"What is measured is {formatting.escaped(plan.recovery_words)}.",
         border=True,
         height="stretch",
     )

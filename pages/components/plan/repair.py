@@ -35,7 +35,7 @@ def choose(subject: LoadedSubject, plan: Plan, *, width: int) -> None:
 def reason(subject: LoadedSubject, plan: Plan) -> str:
     """Return why the plan is repaired as it is, one sentence."""
     if plan.trained:
-        words = f"The model is {plan.recovery_words}"
+        words = f"The model is {formatting.escaped(plan.recovery_words)}"
         return f"{words}; another repair takes its place, undo brings it back."
     usual = plan_state.usual_repair(subject.prepared, plan.semantics)
     if plan.repair != usual.name:

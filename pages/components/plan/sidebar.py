@@ -40,7 +40,7 @@ def totals(current: Session) -> None:
         st.markdown(
             f"**{formatting.si(params)}** of {formatting.si(dense_params)} parameters  \n"
             f"**{formatting.si(macs)}** of {formatting.si(dense_macs)} MACs  \n"
-            f"{plan.recovery_words}"
+            f"{formatting.escaped(plan.recovery_words)}"
         )
     # Not Ctrl+Z: it would undo the plan as well when a text field is edited.
     with st.container(horizontal=True):

@@ -235,7 +235,8 @@ def _unpredicted(plan: Plan, repair: str | None) -> str:
         return "Predictions come from a sweep's curves; there is no run for this subject."
     return (
         f"The points of the open run are repaired by {repair}, or a pruned channel is something "
-        f"else to it: they tell nothing of a plan that is {plan.recovery_words}."
+        f"else to it: they tell nothing of a plan that is "
+        f"{formatting.escaped(plan.recovery_words)}."
     )
 
 

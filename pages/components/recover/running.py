@@ -51,7 +51,7 @@ def cost(order: Order) -> str:
     return (
         f"About **{formatting.duration(seconds)}** for {plural(found.steps, 'step')}{each} "
         f"({formatting.milliseconds(found.step_seconds)} each, {found.timed} timed). "
-        + " ".join(found.notes)
+        + formatting.escaped(" ".join(found.notes))
     )
 
 
@@ -81,7 +81,7 @@ def _live(name: str) -> None:
             disabled=is_asked,
         )
     _curves(job)
-    st.caption(" ".join(("It goes on when you leave this page.", *job.notes)))
+    st.caption(formatting.escaped(" ".join(("It goes on when you leave this page.", *job.notes))))
 
 
 def _title(job: Job) -> str:

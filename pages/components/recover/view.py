@@ -11,7 +11,7 @@ from analysis.sentences import plural
 from analysis.store import content_of
 from pages.components.recover import recipe, running
 from pages.components.state import Session, session, url_state
-from pages.components.widgets import guarded, ribbon
+from pages.components.widgets import formatting, guarded, ribbon
 from pruners.errors import PruneScopeError
 
 
@@ -75,7 +75,7 @@ def _order(plan: Plan, *, is_new: bool) -> None:
 def _starts_from(plan: Plan) -> str:
     count = plural(len(pruned_entries(plan)), "pruned layer")
     if plan.trained:
-        return f"{count}; it goes on from the trained weights ({plan.trained})."
+        return f"{count}; it goes on from the trained weights ({formatting.escaped(plan.trained)})."
     if plan.is_recovered:
         return f"{count}; it starts from the weights repaired by {plan.repair}."
     return f"{count}; it starts from the weights as they are, without repair."

@@ -84,7 +84,7 @@ def _failed(current: Session, last: check.Check) -> None:
     """Say why the last check failed, and which subject all other pages work on."""
     assert last.spec is not None
     st.error(
-        capital(last.reason),
+        formatting.escaped(capital(last.reason)),
         title=f"{formatting.escaped(formatting.title_of_subject(last.spec))} cannot be used",
         icon=":material/error:",
     )
@@ -145,7 +145,7 @@ def checklist(spec: SubjectSpec) -> LoadedSubject:
         said = (RANDOM_WEIGHTS, subject.prepared.subject.task.words.without_labels)
         for note in subject.prepared.subject.notes:
             if note not in said:
-                tick(note, "info")
+                tick(formatting.escaped(note), "info")
     return subject
 
 

@@ -6,7 +6,7 @@ from analysis.records import RunRow, SweepSpec
 from analysis.snippets import run_sweep
 from pages.components.state import Session, session, tolerance
 from pages.components.widgets.code import offer
-from pages.components.widgets.formatting import title_of
+from pages.components.widgets.formatting import escaped, title_of
 from pages.components.widgets.job import resume_banner
 from pages.components.widgets.states import empty, no_labels, ribbon
 
@@ -44,15 +44,15 @@ def ribbons(current: Session) -> None:
     assert run is not None
     if run.samples and not run.has_labels:
         no_labels(tolerance.words_of(run.spec.subject.task))
+    model = escaped(title_of(run.spec.subject.model))
     if current.has_changed:
         ribbon(
-            f"The weights, data or code of {title_of(run.spec.subject.model)} have changed "
+            f"The weights, data or code of {model} have changed "
             "since these points were measured. Run a sweep again."
         )
     elif current.is_stale:
         ribbon(
-            f"These points were measured on {title_of(run.spec.subject.model)} with other "
-            "settings than the subject on the Setup page. Run a sweep again, or open the run's "
-            "subject on the Runs page."
+            f"These points were measured on {model} with other settings than the subject on the "
+            "Setup page. Run a sweep again, or open the run's subject on the Runs page."
         )
     resume_banner(current)

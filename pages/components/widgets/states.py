@@ -46,7 +46,7 @@ def no_subject(page: Page) -> None:
 def problem(error: Exception, *, title: str = "This did not work") -> None:
     """Show an error of the project as what was found and what to do."""
     text = capital(str(error)) or type(error).__name__
-    st.error(text, title=title, icon=":material/error:")
+    st.error(escaped(text), title=title, icon=":material/error:")
     if is_out_of_memory(error):
         st.caption("A smaller batch size or fewer samples on the Setup page need less memory.")
     elif isinstance(error, StoreError):
@@ -101,7 +101,7 @@ def guarded(title: str = "This did not work") -> Iterator[None]:
             return
         LOG.exception("page failed")
         st.error(
-            f"{type(error).__name__}: {error}",
+            escaped(f"{type(error).__name__}: {error}"),
             title="This is a bug of PruneScope",
             icon=":material/bug_report:",
         )
