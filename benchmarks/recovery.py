@@ -7,13 +7,16 @@ on the way. Accuracy is of the 10,000 test images; the selection samples are of 
 
 Run ``python -m benchmarks.recovery --train-data fashion-mnist:/usr/share/datasets/fashion-mnist
 --out FILE``. Each result is kept in the file, each training beside it, and a run that was stopped
-goes on. ``--half channels`` removes half of the channels of each group instead.
+goes on. ``--half channels`` removes half of the channels of each group instead. Several processes
+share the work by ``--models``, ``--methods`` and ``--seeds``, a file each; ``--out`` of their lines
+put together prints the table of all.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 import statistics
 import time
@@ -32,6 +35,7 @@ from analysis.recovery import Recovery, recover_plan, recovered_model
 from analysis.recovery.training import TrainingRecipe, iter_training
 from analysis.subjects import load_subject
 from analysis.uncertainty import mean_interval, paired_drop
+from benchmarks.card import card_name
 from pruners.capture import named_state
 from sample_models.architectures import ARCHITECTURES
 
@@ -56,7 +60,9 @@ class Study:
     """One sample and its two pruned forms."""
 
     def __init__(self, name: str, options: argparse.Namespace) -> None:
-        spec = SubjectSpec(model=f"sample:{name}", data="sample:fashion-mnist")
+        spec = SubjectSpec(
+            model=f"sample:{name}", data="sample:fashion-mnist", device=options.device
+        )
         self.name, self._options = name, options
         self.prepared: PreparedSubject = prepare(load_subject(spec))
         self.dense = self._answers(self.prepared.model)
@@ -157,7 +163,7 @@ def results(options: argparse.Namespace, known: dict[str, Result]) -> Iterator[R
     for name in options.models.split(","):
         study: Study | None = None
         for method in options.methods.split(","):
-            for seed in range(options.seeds):
+            for seed in map(int, options.seeds.split(",")):
                 cell = {
                     "model": name,
                     "half": options.half,
@@ -173,22 +179,25 @@ def results(options: argparse.Namespace, known: dict[str, Result]) -> Iterator[R
                     folder = options.out.with_suffix("") / key(cell).replace("/", "-")
                 begun = time.perf_counter()
                 found = study.trained(method, seed, folder)
-                yield {**cell, **found, "wall": time.perf_counter() - begun}
+                found["wall"] = time.perf_counter() - begun
+                yield {**cell, "device": card_name(options.device), **found}
 
 
 def report(known: dict[str, Result]) -> str:
     """Return the table: means over seeds, with 95 % intervals of the drop."""
     lines = [
-        "| model | method | seeds | before | accuracy | lost to dense (pp) | seconds |",
-        "|---|---|---|---|---|---|---|",
+        "| model | method | seeds | before | accuracy | lost to dense (pp) | seconds | device |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     cells: dict[tuple[str, str], list[Result]] = {}
     for item in known.values():
         cells.setdefault((item["model"], item["method"]), []).append(item)
-    for (model, method), found in cells.items():
+    order = [*itertools.product(sample_models.names(), METHODS)]
+    for (model, method), found in sorted(cells.items(), key=lambda item: order.index(item[0])):
         lines.append(
             f"| {model} | {method} | {len(found)} | {_mean(found, 'before'):.2%} | "
-            f"{_mean(found, 'accuracy'):.2%} | {_drop(found)} | {_mean(found, 'seconds'):.0f} |"
+            f"{_mean(found, 'accuracy'):.2%} | {_drop(found)} | {_mean(found, 'seconds'):.0f} | "
+            f"{', '.join(sorted({item.get('device', 'cpu') for item in found}))} |"
         )
     return "\n".join(lines)
 
@@ -219,7 +228,8 @@ def main() -> None:
     parser.add_argument("--half", choices=("macs", "channels"), default="macs")
     parser.add_argument("--train-data")
     parser.add_argument("--epochs", type=float, default=3.0)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()

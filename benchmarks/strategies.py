@@ -5,7 +5,8 @@ the plan is measured raw and after each repair. ``search`` measures plans itself
 Curves and search see the same samples; accuracy is of others that no choice was made on.
 
 Run ``python -m benchmarks.strategies``. With ``--out FILE`` each result is kept there, and a run
-that was stopped goes on.
+that was stopped goes on. Several processes share the work by ``--models`` and ``--shares``, a file
+each; ``--out`` of their lines put together prints the tables of all.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from analysis.search.alone import measured_alone
 from analysis.search.data import on_search_data
 from analysis.subjects import load_subject
 from analysis.uncertainty import paired_drop
+from benchmarks.card import card_name
 from pruners.errors import PruneScopeError
 
 SHARES = (0.7, 0.5, 0.35)
@@ -46,7 +48,9 @@ class Study:
     """Plans of one sample, measured on samples that no choice is made on."""
 
     def __init__(self, name: str, options: argparse.Namespace) -> None:
-        spec = SubjectSpec(model=f"sample:{name}", data="sample:fashion-mnist")
+        spec = SubjectSpec(
+            model=f"sample:{name}", data="sample:fashion-mnist", device=options.device
+        )
         aside = search.set_aside(load_subject(spec))
         self.prepared: PreparedSubject = prepare(
             load_subject(dataclasses.replace(spec, samples=aside))
@@ -121,7 +125,7 @@ def results(options: argparse.Namespace, known: dict[str, Result]) -> Iterator[R
     """Yield the results that are not known yet, one a sample, share, strategy and repair."""
     for name in options.models.split(","):
         study: Study | None = None
-        for share in SHARES:
+        for share in map(float, options.shares.split(",")):
             for strategy in STRATEGIES.names():
                 repairs = ("lsq",) if strategy == "search" else REPAIRS
                 missing = [
@@ -143,6 +147,8 @@ def results(options: argparse.Namespace, known: dict[str, Result]) -> Iterator[R
                         "share": share,
                         "strategy": strategy,
                         "repair": repair,
+                        "device": card_name(options.device),
+                        "trials": options.trials,
                         "seconds": seconds,
                     }
                     try:
@@ -180,7 +186,7 @@ def difference(result: Result, other: Result) -> tuple[float, float, float]:
 def report(known: dict[str, Result]) -> str:
     """Return the tables."""
     lines, tied, better, cells = [], 0, 0, 0
-    for model in dict.fromkeys(item["model"] for item in known.values()):
+    for model in sample_models.names():
         for share in SHARES:
             rows = [
                 item
@@ -195,7 +201,7 @@ def report(known: dict[str, Result]) -> str:
                 lines.append(
                     f"  {item['strategy']:10s} {item['repair']:5s} {item['accuracy']:7.2%} "
                     f"(drop {low:.2f} to {high:.2f} pp) at {item['left']:.1%}, "
-                    f"{item['seconds']:.0f} s"
+                    f"{item['seconds']:.0f} s on {item.get('device', 'cpu')}"
                 )
             own = known.get(_key(model, share, "search", "lsq"))
             if own is None or "accuracy" not in own:
@@ -231,6 +237,8 @@ def main() -> None:
     """Measure what is missing and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", default=",".join(sample_models.names()))
+    parser.add_argument("--shares", default=",".join(map(str, SHARES)))
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--trials", type=int, default=30)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path)

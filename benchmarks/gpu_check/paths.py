@@ -10,42 +10,38 @@ import torch
 
 from analysis.edits import PreparedSubject, prepare
 from analysis.evaluation import LiveEvaluator, evaluate_plan
-from analysis.records import Plan, SubjectSpec, SweepSpec
-from analysis.recovery import recover_plan
-from analysis.repairs import plan_repairs
+from analysis.records import Plan, PointKey, SubjectSpec, Sums, SweepSpec
+from analysis.recovery import Recovery, recover_plan
+from analysis.recovery.training import TrainingRecipe, iter_training
+from analysis.repairs import NO_REPAIR, plan_repairs
 from analysis.subjects import load_subject
 from analysis.sweeps import iter_sweep, plan_sweep
 from analysis.sweeps.executors import LocalExecutor, ProcessExecutor
 from benchmarks.gpu_check.report import Report
-from benchmarks.gpu_check.speed import FLIPS_AIM, last_sums, timed
+from benchmarks.gpu_check.speed import FLIPS_AIM, flips, last_sums, timed
 from benchmarks.live_edit import random_edits
 from pruners.criteria import CRITERIA
 from pruners.float32 import float32
+
+
+def table_on(device: str, name: str) -> dict[PointKey, Sums]:
+    """Return the table of a sample on a device."""
+    subject = SubjectSpec(
+        model=f"sample:{name}", data="sample:fashion-mnist", samples=1000, device=device
+    )
+    spec = SweepSpec(subject=subject, criteria=("l1", "fpgm", "taylor"), ratios=(0.2, 0.5))
+    return last_sums(plan_sweep(prepare(load_subject(subject)), spec))
 
 
 def check_devices(device: str, report: Report) -> None:
     """Compare the table of a sweep on the device with the CPU's."""
     for name in ("resnet20", "mobilenet_small", "vit_tiny"):
         with report.guarded(f"{name} against the CPU"):
-            tables = []
-            for where in ("cpu", device):
-                spec = SweepSpec(
-                    subject=SubjectSpec(
-                        model=f"sample:{name}",
-                        data="sample:fashion-mnist",
-                        samples=1000,
-                        device=where,
-                    ),
-                    criteria=("l1", "fpgm", "taylor"),
-                    ratios=(0.2, 0.5),
-                )
-                tables.append(last_sums(plan_sweep(prepare(load_subject(spec.subject)), spec)))
-            here, there = tables
-            other = sum(
-                abs(here[key].count("correct") - there[key].count("correct")) for key in here
+            here, there = table_on("cpu", name), table_on(device, name)
+            other, answers = flips(
+                there, {key: sums.count("correct") for key, sums in here.items()}
             )
-            answers = sum(sums.samples for sums in here.values())
-            loss = max(abs(there[k]["loss"] / here[k]["loss"] - 1) for k in here)
+            loss = max(abs(there[key]["loss"] / sums["loss"] - 1) for key, sums in here.items())
             report.add(
                 f"{name} against the CPU",
                 f"{other} of {answers:,} answers, loss within {loss:.1e}",
@@ -111,40 +107,53 @@ def check_processes(prepared: PreparedSubject, spec: SweepSpec, report: Report) 
     )
 
 
+def check_sweeps(prepared: PreparedSubject, sweep: SweepSpec, report: Report) -> None:
+    """Run a sweep by all criteria, an adaptive one, and one shared out among processes."""
+    one = dataclasses.replace(sweep, criteria=("l1",))
+    with report.guarded("all criteria"):
+        *_, update = iter_sweep(plan_sweep(prepared, sweep))
+        report.add(
+            "all criteria",
+            f"{len(sweep.criteria)} criteria, {len(update.sums)} points, {len(update.failed)} "
+            "do not apply",
+        )
+    with report.guarded("adaptive mode"):
+        adaptive = dataclasses.replace(one, mode="adaptive", ratios=(0.2, 0.5, 0.8))
+        *_, update = iter_sweep(plan_sweep(prepared, adaptive))
+        report.add("adaptive mode", f"{len(update.sums)} points")
+    with report.guarded("two processes on the device"):
+        check_processes(prepared, one, report)
+
+
+def check_repairs(prepared: PreparedSubject, plan: Plan, report: Report) -> None:
+    """Evaluate a plan after each repair, and after a short training."""
+    found: Recovery | None = None
+    recipe = TrainingRecipe(steps=20, lr=0.01)
+    for name in (*plan_repairs(), recipe.method):
+        with report.guarded(f"repair {name}"):
+            if name == recipe.method:
+                *_, update = iter_training(prepared, plan, recipe, seed=0)
+                found = update.recovery
+            else:
+                found = None if name == NO_REPAIR else recover_plan(prepared, plan, method=name)
+            told = evaluate_plan(prepared, plan, recovery=found, latency_seconds=0.3)
+            report.add(
+                f"repair {name}",
+                f"accuracy {told.removed.accuracy:.4f}, "
+                f"{told.same_answers} of {told.samples} masked = removed",
+                passed=told.same_answers == told.samples,
+            )
+
+
 def check_paths(device: str, report: Report) -> None:
     """Run what else there is, on few samples."""
     spec = SubjectSpec(
         model="sample:resnet20", data="sample:fashion-mnist", samples=512, device=device
     )
-    prepared = prepare(load_subject(spec))
-    usable = [entry.name for entry in CRITERIA]
-    sweep = SweepSpec(subject=spec, criteria=tuple(usable), ratios=(0.5,))
-    with report.guarded("all criteria"):
-        *_, update = iter_sweep(plan_sweep(prepared, sweep))
-        report.add(
-            "all criteria",
-            f"{len(usable)} criteria, {len(update.sums)} points, {len(update.failed)} do not apply",
-        )
-    with report.guarded("adaptive mode"):
-        *_, update = iter_sweep(
-            plan_sweep(
-                prepared,
-                dataclasses.replace(
-                    sweep, criteria=("l1",), mode="adaptive", ratios=(0.2, 0.5, 0.8)
-                ),
-            )
-        )
-        report.add("adaptive mode", f"{len(update.sums)} points")
-    with report.guarded("two processes on the device"):
-        check_processes(prepared, dataclasses.replace(sweep, criteria=("l1",)), report)
-    plan = random_edits(prepared, 1, 0)[-1]
-    plan = dataclasses.replace(plan, fingerprint=prepared.subject.fingerprint)
-    for name in plan_repairs():
-        with report.guarded(f"repair {name}"):
-            recovery = None if name == "none" else recover_plan(prepared, plan, method=name)
-            found = evaluate_plan(prepared, plan, recovery=recovery, latency_seconds=0.3)
-            report.add(
-                f"repair {name}",
-                f"accuracy {found.removed.accuracy:.4f}, "
-                f"{found.same_answers} of {found.samples} masked = removed",
-            )
+    with report.guarded("paths"):
+        prepared = prepare(load_subject(spec))
+        criteria = tuple(entry.name for entry in CRITERIA)
+        check_sweeps(prepared, SweepSpec(subject=spec, criteria=criteria, ratios=(0.5,)), report)
+        plan = random_edits(prepared, 1, 0)[-1]
+        plan = dataclasses.replace(plan, fingerprint=prepared.subject.fingerprint)
+        check_repairs(prepared, plan, report)
