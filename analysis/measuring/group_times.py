@@ -85,7 +85,10 @@ def latency_table(prepared: PreparedSubject, names: Sequence[str]) -> LatencyTab
             row = _measured(prepared, name, inputs, table.dense)
             table = dataclasses.replace(table, groups={**table.groups, name: row})
             if path is not None:
-                write_text(path, table.to_json(indent=1))
+                # A folder that cannot be written only means that it is measured again.
+                with contextlib.suppress(OSError):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    write_text(path, table.to_json(indent=1))
     return table
 
 
