@@ -88,7 +88,8 @@ class Study:
         if method != "scratch":
             return recover_plan(self.prepared, plan, method="lsq")
         torch.manual_seed(seed)
-        state = named_state(ARCHITECTURES[self.name]())
+        model = ARCHITECTURES[self.name]().to(self._options.device)
+        state = named_state(model)
         edit = plans.plan_edit(self.prepared, plan)
         return Recovery(plan, dataclasses.replace(edit, tensors=state))
 

@@ -78,6 +78,9 @@ class Graph:
         if device.type == "cpu":
             return self
         module = copy.deepcopy(self.module)
+        # A copy renames what has the name of a builtin, as the argument of nn.Sequential has.
+        for node, own in zip(module.graph.nodes, self.module.graph.nodes, strict=True):
+            node.name = own.name
         make_on(module, device)
         return replace(self, module=module)
 

@@ -78,7 +78,7 @@ def test_it_learns_what_the_cpu_learns(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "granularity", "fields"),
     [
-        ("lenet5", "element", {"method": "gmp", "updates": 3, "precision": "fp16"}),
+        ("lenet5", "element", {"method": "movement", "precision": "fp16"}),
         ("resnet20", "channel", {"distill": 0.5, "ema": 0.9, "clip_norm": 0.1}),
         ("resnet20", "2:4", {"precision": "fp16", "accumulate": 2}),
         ("mobilenet_small", "channel", {"method": "acdc", "phase_epochs": 0.1}),

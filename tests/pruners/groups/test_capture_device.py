@@ -73,6 +73,22 @@ def test_the_graph_makes_its_tensors_on_the_models_device(size: int) -> None:
     assert "meta" not in graph.module.code
 
 
+def test_the_graph_of_a_sequence_is_found_again_on_another_device() -> None:
+    """Point 1 of issue 12: every ``nn.Sequential`` was a traceback on a GPU.
+
+    Its argument is called ``input``, as a builtin is, which a copied graph renames.
+    """
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, CLASSES))
+    graph = capture(model.eval().requires_grad_(False), torch.randn(2, 3, 8, 8))
+    assert graph.input == "input"
+    model.to("meta")
+    moved = graph.on("meta")
+    assert moved.digest == graph.digest
+    program = Program(moved, moved.tensors(model))
+    values = program.run(program.whole(), program.prepare(torch.empty(5, 3, 8, 8, device="meta")))
+    assert values[program.output].shape == (5, CLASSES)
+
+
 class MakesInBranches(nn.Module):
     def __init__(self) -> None:
         super().__init__()

@@ -147,9 +147,10 @@ class MovingMasks(Sparsity):
         return {f"hidden.{name}": tensor for name, tensor in self._hidden.items()}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take over hidden values."""
+        """Take over hidden values, which a checkpoint has on the CPU."""
+        device = self.context.trainee.prepared.subject.example.device
         self._hidden = {
-            name.removeprefix("hidden."): tensor.clone()
+            name.removeprefix("hidden."): tensor.to(device, copy=True)
             for name, tensor in state.items()
             if name.startswith("hidden.")
         }
