@@ -11,6 +11,8 @@ import pytest
 import torch
 from xdist.scheduler import LoadFileScheduling
 
+from tests.helpers.captures import kept_captures
+
 # What a test takes, in seconds, as far as its marks tell.
 SECONDS, SHORT = {"browser": 30.0, "zoo": 3.0, "slow": 5.0}, 0.2
 # Folders whose files one worker takes: one Chromium at a time; one capture of each small model.
@@ -54,6 +56,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def one_thread() -> None:
     """Tests run side by side, a core each; small tensors gain nothing from more threads."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def captures(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A sample network is exported once, but where captures are what is tested."""
+    if request.node.nodeid.startswith("tests/pruners/"):
+        yield
+    else:
+        with kept_captures():
+            yield
 
 
 @pytest.fixture(autouse=True, scope="session")
