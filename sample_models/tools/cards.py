@@ -41,7 +41,7 @@ ORIGINS: dict[str, tuple[str, str]] = {
 
 
 @torch.inference_mode()
-def count_correct(model: nn.Module, *, batch_size: int = 500) -> tuple[int, int]:
+def count_correct(model: nn.Module, *, batch_size: int = 50) -> tuple[int, int]:
     """Return how many test images a model in eval mode gets right, and how many there are."""
     images, labels = load_images("test")
     correct = 0

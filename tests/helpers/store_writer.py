@@ -93,10 +93,6 @@ def write_batches(path: Path, run_id: str, first: int, last: int) -> None:
         store.points.save(run_id, update(batch, keys(), batches=last), owner="me")  # type: ignore[arg-type]
 
 
-def open_and_close(path: Path) -> None:
-    Store(path).close()
-
-
 def planned(found: list[PointKey], *, salt: str = "") -> list[PlannedPoint]:
     return [
         PlannedPoint(

@@ -76,20 +76,6 @@ def test_two_loads_share_nothing(name: str) -> None:
     assert all(bool(p.any()) for p in second.parameters())
 
 
-# PyTorch 2.13 calls an interface of its own that it has deprecated.
-@pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")
-@pytest.mark.parametrize("name", list(ARCHITECTURES))
-def test_export_has_a_dynamic_batch(name: str) -> None:
-    torch.manual_seed(0)
-    model = ARCHITECTURES[name]().eval()
-    shapes = ({0: torch.export.Dim("batch", min=1, max=4096)},)
-    program = torch.export.export(model, (torch.randn(4, 1, 28, 28),), dynamic_shapes=shapes)
-    captured = program.run_decompositions({}).module()
-    for count in (1, 7):
-        images = torch.randn(count, 1, 28, 28)
-        assert torch.equal(captured(images), model(images))
-
-
 def test_heads_of_attention_can_be_removed() -> None:
     torch.manual_seed(0)
     attention = ARCHITECTURES["vit_tiny"]().get_submodule("blocks.0.attn")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,16 @@ import pytest
 from analysis.store.connection import FILE
 from analysis.store.migrations import MIGRATIONS, migrate
 from analysis.store.store import Store
-from pruners.errors import (
-    StoreError,
-)
-from tests.helpers.store_writer import (
-    ended,
-    open_and_close,
-)
+from pruners.errors import StoreError
+from tests.helpers.store_writer import ended
+
+ROOT = Path(__file__).resolve().parents[3]
+OPEN = """
+import sys
+from pathlib import Path
+from analysis.store import Store
+Store(Path(sys.argv[1])).close()
+"""
 
 
 class TestMigrations:
@@ -62,13 +66,9 @@ class TestMigrations:
         assert store.runs.get(run_id).state == "done"
 
     def test_two_programs_that_start_at_once_migrate_once(self, tmp_path: Path) -> None:
-        prepared = multiprocessing.get_context("spawn")
-        children = [prepared.Process(target=open_and_close, args=(tmp_path,)) for _ in range(2)]
-        for child in children:
-            child.start()
-        for child in children:
-            child.join()
-            assert child.exitcode == 0
+        command = [sys.executable, "-c", OPEN, str(tmp_path)]
+        programs = [subprocess.Popen(command, cwd=ROOT) for _ in range(2)]
+        assert [program.wait() for program in programs] == [0, 0]
         connection = self.connect(tmp_path)
         count = connection.execute("SELECT count(*) FROM migrations").fetchone()[0]
         connection.close()
