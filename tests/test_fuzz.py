@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import json
 import os
+import socket
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,11 +24,13 @@ from hypothesis import HealthCheck, given, is_hypothesis_test, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from analysis import plans, sweeps
+from analysis import plans, retraining, shrinking, sweeps
 from analysis.allocation import PLAN_OPTIONS, parse_budget, recipe_of
 from analysis.cli.app import run_guarded
 from analysis.cli.options import plan_of_file
 from analysis.records import SubjectSpec
+from analysis.recovery.training.recipe import TrainingRecipe, original_recipe
+from analysis.retraining import TRAINING_OPTIONS
 from analysis.store import Store
 from analysis.subjects import load_model, parse_data, parse_model
 from analysis.subjects.data import load_data
@@ -37,7 +41,7 @@ from tests.helpers.contexts import sample_context
 from tests.helpers.tiny_subject import seeded_state, write_subject
 
 INPUTS = int(os.environ.get("FUZZ_INPUTS", "2000"))
-KINDS = 8
+KINDS = 10
 CODES = {0, 1, 2, 130}
 bounded = settings(
     max_examples=max(1, INPUTS // KINDS),
@@ -168,6 +172,47 @@ def test_plan_files(folder: Path, places: list[int], value: Any, cut: int | None
     text = json.dumps(changed(plan.to_dict(), places, value))[:cut]
     path.write_text(text, encoding="utf-8")
     code_of(lambda: plans.require_fit(prepared, plan_of_file(path)))
+
+
+# Numbers that no process has, and moments that are none.
+ODD = st.one_of(JSON, st.sampled_from([10**30, 2**31, -1, float("nan"), float("inf")]))
+
+
+@bounded
+@given(places=PLACES, value=ODD, cut=st.one_of(st.none(), st.integers(0, 3000)))
+def test_job_files(folder: Path, places: list[int], value: Any, cut: int | None) -> None:
+    """A damaged job is none, or one that says what it says; it hides no other."""
+    prepared = sample_context("lenet5")
+    start = plans.start_plan(prepared, criterion="l1").trained_as("ab" * 32, "finetune")
+    subject = SubjectSpec(model="sample:lenet5")
+    training = retraining.Order(subject=subject, plan=start, recipe=TrainingRecipe(lr=0.1))
+    for room, order in ((retraining, training), (shrinking, shrinking.Order(subject=subject))):
+        jobs = room.Jobs(folder / "jobs")
+        job = jobs.begin(order)
+        whole = dataclasses.replace(job, pid=os.getpid(), host=socket.gethostname())
+        jobs.save(whole)
+        path = next((folder / "jobs").rglob(f"{job.job_id}.json"))
+        text = json.dumps(changed(whole.to_dict(), places, value))[:cut]
+        path.write_text(text, encoding="utf-8")
+        code_of(lambda jobs=jobs, name=job.job_id: jobs.get(name).seconds)
+        assert len(jobs.all()) <= 1
+        jobs.newest(subject, order.kind)
+
+
+@bounded
+@given(
+    places=PLACES, value=ODD, name=st.sampled_from(sorted(TRAINING_OPTIONS.names())), text=VALUES
+)
+def test_training_recipes(
+    folder: Path, places: list[int], value: Any, name: str, text: str
+) -> None:
+    path = folder / "recipe.json"
+    path.write_text(json.dumps(changed(TrainingRecipe().to_dict(), places, value)), "utf-8")
+    code_of(lambda: retraining.given_recipe({"recipe": path}))
+    given = Path(text) if name == "recipe" else text
+    code_of(lambda: retraining.given_recipe({name: given}))
+    with contextlib.suppress(InputError):
+        original_recipe(TrainingRecipe(schedule="rewind", rewind=str(path)))
 
 
 @bounded

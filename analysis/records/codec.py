@@ -70,6 +70,9 @@ def decode(kind: type[Value], data: object, *, name: str) -> Value:
         return msgspec.convert(data, kind)
     except (msgspec.ValidationError, RecursionError) as error:
         raise InputError(_line(str(error), data, name)) from None
+    except UnicodeEncodeError as error:
+        # Bytes of a command line that are no UTF-8 arrive as such characters.
+        raise InputError(f"{name}: {shown(error.object)} is no text") from None
 
 
 def _line(message: str, data: object, name: str) -> str:

@@ -272,7 +272,9 @@ def state_now(state: str, *, heartbeat: float, pid: int | None, host: str, now: 
     """
     if state not in LIVE_STATES:
         return state
-    if abs(now - heartbeat) > STALE_SECONDS or not _is_alive(pid, host):
+    # Not turned round: a damaged file may hold NaN, which is no sign of life either.
+    is_fresh = abs(now - heartbeat) <= STALE_SECONDS
+    if not is_fresh or not _is_alive(pid, host):
         return INTERRUPTED
     return state
 
@@ -283,7 +285,7 @@ def _is_alive(pid: int | None, host: str) -> bool:
         return True
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -14,7 +15,7 @@ import pytest
 
 from analysis.jobs import process
 from analysis.jobs.claim import claimed
-from analysis.records.run import DONE, QUEUED, RUNNING
+from analysis.records.run import DONE, INTERRUPTED, QUEUED, RUNNING
 from analysis.records.subject import SubjectSpec
 from analysis.shrinking.jobs import Jobs
 from analysis.shrinking.records import Job, Order
@@ -101,3 +102,14 @@ def test_a_sign_of_life_does_not_take_back_how_a_job_ended(
             diary.job = dataclasses.replace(diary.job, state=DONE)
             diary._lock.release()
         assert jobs.get(ORDER.job_id).state == DONE
+
+
+@pytest.mark.parametrize(
+    "odd", [{"pid": 10**30}, {"pid": 2**31}, {"changed": float("nan")}, {"changed": float("inf")}]
+)
+def test_a_damaged_job_is_no_living_one(tmp_path: Path, odd: dict[str, float]) -> None:
+    """E of issue 9: a number that no process has raised; a moment that is none lived for ever."""
+    jobs, now = Jobs(tmp_path), time.time()
+    whole = Job(order=ORDER, state=RUNNING, started=now, changed=now, pid=os.getpid())
+    jobs.save(dataclasses.replace(whole, host=socket.gethostname(), **odd))
+    assert [job.state for job in jobs.all()] == [INTERRUPTED]
