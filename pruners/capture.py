@@ -82,16 +82,7 @@ class Graph:
         for node, own in zip(module.graph.nodes, self.module.graph.nodes, strict=True):
             node.name = own.name
         make_on(module, device)
-        # A copy renames what is called like something of Python, such as `input`.
-        pairs = zip(self.module.graph.nodes, module.graph.nodes, strict=True)
-        names = {old.name: new.name for old, new in pairs}
-        return replace(
-            self,
-            module=module,
-            input=names[self.input],
-            output=names[self.output],
-            state={names[holder]: name for holder, name in self.state.items()},
-        )
+        return replace(self, module=module)
 
     def tensors(self, model: nn.Module) -> dict[str, Tensor]:
         """Return the state of ``model`` that the graph reads, by fully qualified name.

@@ -114,16 +114,6 @@ def test_graphs_within_the_graph_make_their_tensors_there_too() -> None:
     assert not any("cpu" in item.code for item in parts)
 
 
-def test_a_graph_elsewhere_knows_its_input_by_its_name_there() -> None:
-    """`nn.Sequential` calls it `input`, as Python does a function, and the copy `input_1`."""
-    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5)).eval()
-    moved = capture(model, torch.randn(2, 3, 8, 8)).on("meta")
-    names = [node.name for node in moved.module.graph.nodes if node.op == "placeholder"]
-    assert names == [*moved.state, moved.input]
-    outputs = next(node for node in moved.module.graph.nodes if node.op == "output").args[0]
-    assert [node.name for node in outputs] == [moved.output]
-
-
 def test_a_model_that_cannot_be_copied_is_refused_in_one_line() -> None:
     class Stuck(MakesTensors):
         def __deepcopy__(self, memo: object) -> object:
