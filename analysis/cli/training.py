@@ -178,6 +178,6 @@ def say_result(job: Job, words: Words) -> None:
         return
     low, high = job.drop_low or 0.0, job.drop_high or 0.0
     say(
-        f"Drop over {len(job.results)} seeds, {words.drop_unit or 'mean'}: "
-        f"{drop_text(words, job.drop, low, high)}; the plan is that of the first seed."
+        f"Mean over {len(job.results)} seeds: {words.label} {words.score(job.accuracy or 0.0)}, "
+        f"drop {drop_text(words, job.drop, low, high)}; the plan is that of the first seed."
     )

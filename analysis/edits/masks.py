@@ -48,7 +48,6 @@ def model_scores(
     statistics: Statistics | None,
     seed: int,
     reduction: str = "mean",
-    scaled: bool = True,
 ) -> Tensor:
     """Return the scores of a target in another model of the subject's shapes; see `scores`.
 
@@ -60,7 +59,6 @@ def model_scores(
         statistics: Of this model, with what the criterion needs; None where it reads weights only.
         seed: Of criteria by chance.
         reduction: As of `scores`.
-        scaled: As of `scores`.
 
     Raises:
         UnsupportedError: The criterion does not apply there.
@@ -75,7 +73,7 @@ def model_scores(
         return score(target.layer)
     group = prepared.group(target.group)
     found = criteria.producer_scores(group, score, reduction=reduction)
-    return criteria.group_scores(group, found, reduction=reduction, scaled=scaled)
+    return criteria.group_scores(group, found, reduction=reduction)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

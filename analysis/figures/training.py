@@ -14,6 +14,8 @@ from analysis.sentences import plural
 LOSSES = {"task_loss": ("task", "solid"), "distill_loss": ("distillation", "dot")}
 # A history is thinned to about so many steps a curve before it is drawn.
 MAX_STEPS = 600
+# Width of the names beside a chart, in pixels.
+MARGIN = 76
 NOTHING = "Nothing was trained yet"
 
 
@@ -85,9 +87,8 @@ def training_score(
         figure.add_hline(
             y=tolerated * scale,
             line={"color": colors.tolerance, "dash": "dot", "width": 1.4},
-            annotation={"text": "tolerance", "font": {"color": colors.tolerance, "size": 12}},
-            annotation_position="bottom right",
         )
+        _name_line(figure, tolerated * scale, "tolerance", colors.tolerance, at="top")
     if rows.empty:
         # A chart needs a point of its own to have axes.
         figure.add_trace(go.Scatter(x=[0.0], y=[0.0], visible=False))
@@ -114,9 +115,8 @@ def _draw_lines(
             figure.add_hline(
                 y=score * scale,
                 line={"color": colors.muted, "dash": "dash", "width": 1.2},
-                annotation={"text": name, "font": {"color": colors.text, "size": 12}},
-                annotation_position="top left",
             )
+            _name_line(figure, score * scale, name, colors.text, at="bottom")
     if far:
         figure.add_annotation(
             text="below: " + ", ".join(f"{name} {far[name] * scale:.2f}" for name in far),
@@ -129,6 +129,21 @@ def _draw_lines(
             yanchor="bottom",
             font={"color": colors.text, "size": 12},
         )
+
+
+def _name_line(figure: go.Figure, y: float, name: str, color: str, *, at: str) -> None:
+    """Name a line beside the chart, where no curve is."""
+    figure.update_layout(margin_r=MARGIN)
+    figure.add_annotation(
+        text=name,
+        showarrow=False,
+        x=1,
+        y=y,
+        xref="paper",
+        xanchor="left",
+        yanchor=at,
+        font={"color": color, "size": 12},
+    )
 
 
 def _far_below(rows: pd.DataFrame, lines: Mapping[str, float]) -> dict[str, float]:

@@ -1,7 +1,7 @@
 from .kept import repair_key, repaired_plan
 from .outcome import RecoveryReport, report
 from .plan_repair import Recovery, Repairer, pruned_targets, recover_plan, recovered_model
-from .trained import keep_trained, seen_samples
+from .trained import keep_trained, seen_samples, training_recipe
 
 __all__ = [
     "Recovery",
@@ -15,4 +15,5 @@ __all__ = [
     "repaired_plan",
     "report",
     "seen_samples",
+    "training_recipe",
 ]

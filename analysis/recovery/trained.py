@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
+from typing import Any
 
 from analysis.edits import PreparedSubject
-from analysis.files import atomic, writing
+from analysis.files import atomic, write_text, writing
 from analysis.plans import require_fit
-from analysis.records import Plan
+from analysis.records import Document, Plan
 from analysis.recovery.files import read_recovery, weights_digest, write_recovery
 from analysis.recovery.plan_repair import Recovery
 from analysis.recovery.training.data import Content, content_of
@@ -19,7 +21,12 @@ FOLDER = "trained"
 
 
 def keep_trained(
-    prepared: PreparedSubject, recovery: Recovery, words: str, *, seen: bytes = b""
+    prepared: PreparedSubject,
+    recovery: Recovery,
+    words: str,
+    *,
+    recipe: Document | None = None,
+    seen: bytes = b"",
 ) -> Plan:
     """Keep trained weights; they cannot be made again cheaply, so no size is too large.
 
@@ -27,6 +34,7 @@ def keep_trained(
         prepared: The subject, with the cache folder of the workspace.
         recovery: What the training gave.
         words: How it was trained, for a person: ``finetune, 3 epochs``.
+        recipe: All of how, for reports.
         seen: Digests of the samples that it learned from, as `TrainingData.seen`: the weights are
             never measured on one of them.
 
@@ -43,7 +51,20 @@ def keep_trained(
         write_recovery(path, dataclasses.replace(recovery, plan=plan))
         with atomic(_seen_file(path)) as partial:
             partial.write_bytes(seen)
+        if recipe is not None:
+            write_text(_recipe_file(path), recipe.to_json())
     return plan
+
+
+def training_recipe(workspace: Path, plan: Plan) -> dict[str, Any]:
+    """Return the fields of the recipe that a plan was trained by last; none if it is not known."""
+    path = _recipe_file(workspace / FOLDER / f"{plan.training}.safetensors")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        # Weights that were brought from elsewhere.
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def seen_samples(prepared: PreparedSubject, plan: Plan) -> bytes:
@@ -112,6 +133,10 @@ def _file(prepared: PreparedSubject, plan: Plan) -> Path:
             "(prepared.use_cache(store.statistics_folder))"
         )
     return folder.parent / FOLDER / f"{plan.training}.safetensors"
+
+
+def _recipe_file(path: Path) -> Path:
+    return path.with_suffix(".json")
 
 
 def _seen_file(path: Path) -> Path:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import pandas as pd
@@ -15,7 +16,8 @@ from markupsafe import Markup
 from analysis import plans
 from analysis.figures import DARK, LIGHT, Palette
 from analysis.files import write_text, writing
-from analysis.records import Evaluation, Identity, MeasuredModel, Plan, RunRow
+from analysis.records import Evaluation, Identity, MeasuredModel, Plan, Recipe, RunRow
+from analysis.recovery.training import TrainingRecipe
 from analysis.repairs import NO_REPAIR, REPAIRS
 from analysis.reporting.charts import class_chart, drop_curves
 from analysis.sentences import capital
@@ -41,6 +43,7 @@ class Report:
         run: The run whose curves are shown, if any.
         points: Its points.
         tolerance: The accepted drop of the chart; None takes that of the task.
+        training: Fields of the recipe that the plan was trained by; none if it is not known.
     """
 
     plan: Plan
@@ -51,6 +54,7 @@ class Report:
     run: RunRow | None = None
     points: pd.DataFrame | None = None
     tolerance: float | None = None
+    training: Mapping[str, Any] = field(default_factory=dict)
 
 
 def write_report(report: Report, path: Path) -> Path:
@@ -127,13 +131,19 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
     yield "Strategy", report.plan.strategy
     recipe = report.plan.recipe
     if recipe is not None:
-        usual = type(recipe)().to_dict()
-        asked = [
-            f"{name.replace('_', ' ')} {_plain(value)}"
-            for name, value in recipe.to_dict().items()
-            if value != usual[name]
-        ]
-        yield "Asked for", ", ".join(asked) or "what is usual"
+        yield "Asked for", _unusual(recipe.to_dict(), Recipe().to_dict()) or "what is usual"
+    if report.training:
+        usual = {**TrainingRecipe().to_dict(), "method": ""}
+        yield "Training recipe", _unusual(report.training, usual)
+
+
+def _unusual(recipe: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
+    """Return what differs from the usual, in words."""
+    return ", ".join(
+        f"{name.replace('_', ' ')} {_plain(value)}"
+        for name, value in recipe.items()
+        if value != usual.get(name)
+    )
 
 
 def _recovery(plan: Plan) -> str:

@@ -34,8 +34,8 @@ PRESETS = Registry(
         Preset(
             name="quick",
             label="Quick",
-            help=f"1 epoch, {_LEAST:,} steps at least",
-            fields={"epochs": 1.0, "least_steps": _LEAST},
+            help=f"1 epoch, {_LEAST:,} steps at least, distilled from the dense model",
+            fields={"epochs": 1.0, "least_steps": _LEAST, **_DISTILLED},
         ),
         Preset(
             name="standard",

@@ -7,7 +7,12 @@ from typing import Any, ClassVar
 
 from analysis.jobs import JobRecord, OrderRecord
 from analysis.records import Count, Plan, PositiveCount, Record, Seconds
-from analysis.recovery.training import TrainingPoint, TrainingRecipe
+from analysis.recovery.training import (
+    FINETUNE,
+    TRAINING_METHODS,
+    TrainingPoint,
+    TrainingRecipe,
+)
 from pruners.errors import InputError
 
 KIND = "training"
@@ -26,7 +31,8 @@ class Order(OrderRecord):
         rounds: The units are taken in so many rounds, scored anew on what the last one trained.
 
     Raises:
-        InputError: There are no seeds, or two are the same.
+        InputError: There are no seeds, or two are the same; or there are rounds, and the method
+            prunes on the way by itself.
     """
 
     kind: str = KIND
@@ -39,6 +45,11 @@ class Order(OrderRecord):
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise InputError(
                 f"a training needs seeds, each of them once; found {list(self.seeds) or 'none'}"
+            )
+        if self.rounds > 1 and TRAINING_METHODS.get(self.recipe.method).regrows:
+            raise InputError(
+                f"{self.recipe.method} prunes the dense model on the way, so each round would "
+                f"begin anew; rounds go with {FINETUNE}"
             )
 
     def content(self) -> dict[str, Any]:

@@ -119,7 +119,13 @@ def iter_rounds(
             yield told
     assert last is not None
     done = dataclasses.replace(last, plan=_told_rounds(last.plan, asked.rounds))
-    kept = recovery.keep_trained(prepared, done, _words(asked, epochs), seen=_seen(prepared, asked))
+    kept = recovery.keep_trained(
+        prepared,
+        done,
+        _words(asked, epochs),
+        recipe=asked.recipe,
+        seen=_seen(prepared, asked),
+    )
     yield dataclasses.replace(told, plan=kept)
 
 

@@ -11,13 +11,12 @@ from analysis.jobs import Work
 from analysis.plans import require_fit
 from analysis.records import DONE, RUNNING, Evaluation, Plan, Progress
 from analysis.recovery import Recovery
-from analysis.recovery.training import TrainingPoint, open_training_data
+from analysis.recovery.training import TRAINING_METHODS, TrainingPoint, open_training_data
 from analysis.retraining.curves import scores_before
 from analysis.retraining.jobs import seed_folder
 from analysis.retraining.records import Job, Order, SeedResult
 from analysis.retraining.rounds import RoundUpdate, Training, iter_rounds
 from analysis.uncertainty import mean_interval
-from pruners.errors import InputError
 
 LATENCY_SECONDS = 2.0
 
@@ -41,8 +40,7 @@ def iter_job(job: Job, given: Work) -> Iterator[Job]:
     prepared = given.opener(order.subject)
     plan = dataclasses.replace(order.plan, subject=prepared.subject.spec)
     plan = plans.resolve(prepared, require_fit(prepared, plan))
-    if not plans.pruned_entries(plan):
-        raise InputError("the plan prunes nothing, so there is nothing to recover")
+    TRAINING_METHODS.get(order.recipe.method).check(prepared, plan)
     yield (job := dataclasses.replace(job, stage=_start_stage(plan)))
     job = _measured(job, prepared, plan, given)
     yield job

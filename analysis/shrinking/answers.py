@@ -57,14 +57,14 @@ class Wish:
     data: str = ""
     roots: tuple[Path, ...] | None = None
 
-    @property
-    def recipe(self) -> TrainingRecipe:
-        """The recipe.
+    def recipe(self, classes: int) -> TrainingRecipe:
+        """Return the recipe for a task with so many classes; without any nothing is distilled.
 
         Raises:
             UnknownNameError: No such preset.
         """
-        return given_recipe({"preset": self.preset, "train_data": self.data or None})
+        recipe = given_recipe({"preset": self.preset, "train_data": self.data or None})
+        return recipe if classes else dataclasses.replace(recipe, distill=0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -108,13 +108,14 @@ class _Answering:
         self._prepared, self._start, self._aim = prepared, start, aim
         self._wish, self._folder, self._cancel = wish, folder, cancel
         self._words = prepared.subject.task.words
+        self._recipe = None if wish is None else wish.recipe(prepared.subject.num_classes)
         self._drop = asked_drop(aim.recipe)
         self._searching = 0.0
         self._before = 0.0  # the drop of what was searched last, on the search data
 
     def steps(self) -> Steps:
         """Search, and train if that is wished; return the answer and whether it was stopped."""
-        if self._wish is None:
+        if self._wish is None or self._recipe is None:
             return (yield from self._searched(ASKED))
         judge = None
         if self._drop is not None:
@@ -124,7 +125,7 @@ class _Answering:
         # What cannot be trained on is found before the search, not after it.
         data = open_training_data(
             self._prepared,
-            self._wish.recipe,
+            self._recipe,
             seed=self._start.subject.seed,
             roots=self._wish.roots,
             apart=apart,
@@ -224,7 +225,8 @@ class _Answering:
         if not plans.pruned_entries(plan):
             return plan, False
         assert self._wish is not None
-        recipe = self._wish.recipe
+        assert self._recipe is not None
+        recipe = self._recipe
         asked = Training(
             plan=plan,
             recipe=recipe,

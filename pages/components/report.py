@@ -6,6 +6,7 @@ import streamlit as st
 
 from analysis.evaluation import LoadedSubject
 from analysis.records import Evaluation, Plan
+from analysis.recovery import training_recipe
 from analysis.reporting import Report, report_html
 from pages.components.state import Session, session, tolerance, url_state
 from pruners.errors import PruneScopeError
@@ -50,4 +51,5 @@ def _report(current: Session, subject: LoadedSubject, plan: Plan, found: Evaluat
         run=run,
         points=None if run is None else session.points(run),
         tolerance=tolerance.accepted(plan.subject.task),
+        training=training_recipe(current.store.workspace, plan),
     )

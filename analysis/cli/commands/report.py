@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from analysis import evaluation, reporting
+from analysis import evaluation, recovery, reporting
 from analysis.cli.commands.evaluate import evaluated, keep, repaired
 from analysis.cli.options import Json, Workspace, open_store, prepare_subject, saved_or_file
 from analysis.cli.output import print_json, say
@@ -54,6 +54,7 @@ def report(
             note=note,
             run=row,
             points=None if row is None else store.points.table(row.run_id),
+            training=recovery.training_recipe(store.workspace, chosen),
         ),
         out,
     )

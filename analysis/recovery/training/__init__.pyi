@@ -5,13 +5,14 @@ from .method import Context, Sparsity, TrainingMethod
 from .optimizers import adamw, sgd
 from .rates import RATES, rate_at
 from .recipe import TrainingRecipe
-from .registry import OPTIMIZERS, TRAINING_METHODS, TRAINING_PRECISIONS
+from .registry import FINETUNE, OPTIMIZERS, TRAINING_METHODS, TRAINING_PRECISIONS
 from .state import HISTORY
 from .trainee import Trainee
 from .update import SelectionScore, TrainingPoint, TrainingUpdate, read_history
 
 __all__ = [
     "Context",
+    "FINETUNE",
     "HISTORY",
     "OPTIMIZERS",
     "RATES",

@@ -14,10 +14,9 @@ from analysis.recovery.training.data import (
     open_training_data,
     session_rate,
 )
-from analysis.recovery.training.registry import FINETUNE, TRAINING_METHODS
+from analysis.recovery.training.registry import TRAINING_METHODS
 from analysis.recovery.training.session import Session, steps_per_epoch, timed
 from analysis.recovery.training.trainee import Trainee
-from pruners.errors import UnsupportedError
 from pruners.float32 import float32
 
 if TYPE_CHECKING:
@@ -83,23 +82,18 @@ def opened_trainee(
     """Return what a recipe trains: smaller where no masks will move.
 
     Raises:
-        UnsupportedError: Masks move, and some layer loses units as well as elements.
+        UnsupportedError: The method cannot train the plan.
         InputError: As `Trainee`.
     """
     method = TRAINING_METHODS.get(recipe.method)
-    trainee = Trainee(
+    method.check(prepared, plan)
+    return Trainee(
         prepared,
         plan,
         start=start,
         is_dense_shaped=method.regrows,
         may_be_dense=not method.needs_pruning,
     )
-    if method.regrows and trainee.is_doubly_pruned:
-        raise UnsupportedError(
-            f"the plan prunes units and elements of one layer, whose masks {method.name} cannot "
-            f"move together; train it by {FINETUNE}, or one after the other"
-        )
-    return trainee
 
 
 def cost_of(

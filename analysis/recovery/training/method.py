@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
+
+from pruners.errors import InputError, UnsupportedError
+from pruners.semantics import SEMANTICS
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer
 
+    from analysis.edits import PreparedSubject
+    from analysis.records import Plan, PlanEntry
     from analysis.recovery.training.loss import TrainingLoss
     from analysis.recovery.training.recipe import TrainingRecipe
     from analysis.recovery.training.trainee import Trainee
@@ -100,6 +105,8 @@ class TrainingMethod:
         citation: Where it comes from; empty where it has no single source.
         regrows: Whether masks move while it trains: the model then keeps the dense shape, and is
             made smaller at the end.
+        may_regrow: Whether its recipe may let what is pruned come back.
+        prunes_units: Whether it can prune channels and heads.
         needs_pruning: Whether it is of no use where the plan prunes nothing.
         preset: What its recipe has where nothing else is asked for; see `TrainingRecipe.of`.
     """
@@ -110,5 +117,57 @@ class TrainingMethod:
     make: Callable[[Context], Sparsity]
     citation: str = ""
     regrows: bool = False
+    may_regrow: bool = False
+    prunes_units: bool = True
     needs_pruning: bool = True
     preset: Mapping[str, object] = field(default_factory=dict)
+
+    def check(self, prepared: PreparedSubject, plan: Plan) -> None:
+        """Refuse a plan that this method cannot train, before anything is computed.
+
+        Args:
+            prepared: The subject.
+            plan: What is pruned.
+
+        Raises:
+            InputError: Nothing is pruned; or masks move, and the plan was trained already.
+            UnsupportedError: Channels or heads are pruned, and the method cannot; or masks move,
+                and a norm mixes channels of a group: masked is not removed there; or some layer
+                loses units as well as elements.
+        """
+        pruned = [entry for entry in plan.entries if entry.kept < entry.total]
+        if not pruned and self.needs_pruning:
+            raise InputError("the plan prunes nothing, so there is nothing to recover")
+        for entry in pruned:
+            if entry.group is not None and not self.prunes_units:
+                raise UnsupportedError(
+                    f"training method {self.name} prunes elements, blocks and N:M, not the "
+                    f"{entry.granularity}s of {entry.name}; take gmp with the criterion obs"
+                )
+        if self.regrows:
+            self._check_moves(prepared, plan, pruned)
+
+    def _check_moves(
+        self, prepared: PreparedSubject, plan: Plan, pruned: Sequence[PlanEntry]
+    ) -> None:
+        """Refuse what masks that move cannot be had of."""
+        if plan.training is not None:
+            raise InputError(
+                f"the plan was trained already, with all of its units gone; {self.name} prunes the "
+                "dense model anew: train it longer by finetune, or give the plan as it was before"
+            )
+        if len({entry.name for entry in pruned}) < len(pruned):
+            raise UnsupportedError(
+                "the plan prunes units and elements of one layer, whose masks "
+                f"{self.name} cannot move together; train it by finetune, or one after the other"
+            )
+        for entry in pruned:
+            if entry.group is None or not SEMANTICS.get(plan.semantics).removes:
+                continue
+            group = prepared.group(entry.group)
+            if not group.exact:
+                raise UnsupportedError(
+                    f"training method {self.name} masks channels while it trains, and at "
+                    f"{group.id} {group.note or 'a norm mixes them'}: masked is not removed there; "
+                    "choose finetune, or leave that group out"
+                )

@@ -195,6 +195,10 @@ class TrainingRecipe(Document):
                 f"a training loop of one's own (user_loop) trains what the plan leaves, so it goes "
                 f"with {FINETUNE}; found method {self.method}"
             )
+        if self.regrow and not TRAINING_METHODS.get(self.method).may_regrow:
+            raise InputError(
+                f"training method {self.method} has no use for regrow; leave it out, or take gmp"
+            )
         if self.patience is not None and self.selection == 0:
             raise InputError(
                 "stopping early (patience) needs samples to select by; give a selection above 0"

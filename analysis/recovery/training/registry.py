@@ -76,6 +76,7 @@ TRAINING_METHODS = Registry(
             make=lambda context: sparsity.GrowingMasks(context, "iterative"),
             citation="Han et al. 2015, arXiv:1506.02626, section 3",
             regrows=True,
+            may_regrow=True,
         ),
         TrainingMethod(
             name="linear",
@@ -83,6 +84,7 @@ TRAINING_METHODS = Registry(
             help="the ratio grows evenly while the model is trained",
             make=lambda context: sparsity.GrowingMasks(context, "linear"),
             regrows=True,
+            may_regrow=True,
         ),
         TrainingMethod(
             name="gmp",
@@ -92,6 +94,7 @@ TRAINING_METHODS = Registry(
             make=lambda context: sparsity.GrowingMasks(context, "cubic"),
             citation="Zhu, Gupta 2017, arXiv:1710.01878, equation 1",
             regrows=True,
+            may_regrow=True,
         ),
         TrainingMethod(
             name="gmp_star",
@@ -101,6 +104,7 @@ TRAINING_METHODS = Registry(
             make=lambda context: sparsity.GrowingMasks(context, "cubic", cycles=True),
             citation="Kurtic, Alistarh 2022, arXiv:2210.06384",
             regrows=True,
+            may_regrow=True,
             preset={
                 "initial_ratio": 0.6,
                 "distill": 0.9,
@@ -111,8 +115,8 @@ TRAINING_METHODS = Registry(
         TrainingMethod(
             name="acdc",
             label="AC/DC",
-            help="pruned and dense training take turns; the largest weights of all layers together "
-            "stay, so a layer may keep more or fewer than the plan says, and the sum is the plan's",
+            help="pruned and dense training take turns, dense first and pruned last; each time the "
+            "units are chosen anew",
             make=lambda context: sparsity.AlternatingMasks(context),
             citation="Peste et al. 2021, arXiv:2106.12379, algorithm 1",
             regrows=True,
@@ -142,6 +146,7 @@ TRAINING_METHODS = Registry(
             make=lambda context: sparsity.SurgeonMasks(context),
             citation="Kurtic et al. 2022, arXiv:2203.07259, section 3.1",
             regrows=True,
+            prunes_units=False,
         ),
         TrainingMethod(
             name="sparsegpt",

@@ -126,11 +126,6 @@ class Trainee:
         self._parts[""] = dict(masks)
         self.set_masks(())
 
-    @property
-    def is_doubly_pruned(self) -> bool:
-        """Whether some layer names a group that loses units, and loses elements as well."""
-        return len({target.name for target in self.targets}) < len(self.targets)
-
     def key(self, target: Target) -> str:
         """Return what tells a target from the others: its name, if no other target has it."""
         others = (item for item in self.targets if item is not target and item.name == target.name)

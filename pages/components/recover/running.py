@@ -11,7 +11,7 @@ import streamlit as st
 from analysis import figures
 from analysis.records import Evaluation
 from analysis.recovery import repaired_plan
-from analysis.recovery.training import training_cost
+from analysis.recovery.training import FINETUNE, TRAINING_METHODS, training_cost
 from analysis.retraining import Job, Jobs, Order, training_table
 from analysis.sentences import capital, plural
 from analysis.tasks import Words
@@ -165,11 +165,21 @@ def _answer(job: Job, again: Again) -> None:
             "Train longer",
             icon=":material/more_time:",
             key="recover_longer",
-            help="The same recipe once more, from the trained weights.",
+            help="The same recipe once more, from the trained weights; what is pruned stays, so "
+            f"{FINETUNE} takes the place of a method that moves masks.",
         ):
-            plan = session.store().plans.get(first)
-            again(dataclasses.replace(job.order, plan=plan))
+            again(_longer(job, first))
         st.caption(f"Plan `{first}` \N{MIDDLE DOT} {formatting.duration(job.seconds)}")
+
+
+def _longer(job: Job, plan_id: str) -> Order:
+    """Return the order of a training that goes on from what a job trained."""
+    recipe = job.order.recipe
+    if TRAINING_METHODS.get(recipe.method).regrows:
+        recipe = dataclasses.replace(recipe, method=FINETUNE, regrow=False)
+    return dataclasses.replace(
+        job.order, plan=session.store().plans.get(plan_id), recipe=recipe, rounds=1
+    )
 
 
 def _epochs(count: float) -> str:

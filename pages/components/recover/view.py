@@ -6,6 +6,7 @@ import streamlit as st
 
 from analysis.plans import pruned_entries
 from analysis.records import Plan
+from analysis.recovery.training import TRAINING_METHODS
 from analysis.retraining import Job, Jobs, Order
 from analysis.sentences import plural
 from analysis.store import content_of
@@ -52,8 +53,9 @@ def _is_of(job: Job, plan: Plan) -> bool:
 def _order(plan: Plan, *, is_new: bool) -> None:
     """Draw what can be ordered, and the button."""
     st.markdown("**Train the pruned model**" if is_new else "**Train again**")
-    st.caption(_starts_from(plan))
+    start = st.empty()
     chosen, seeds = recipe.choose(plan)
+    start.caption(_starts_from(plan, chosen.method))
     order = Order(subject=plan.subject, plan=plan, recipe=chosen, seeds=seeds)
     with st.container(horizontal=True, vertical_alignment="center"):
         icon = ":material/model_training:"
@@ -72,8 +74,10 @@ def _order(plan: Plan, *, is_new: bool) -> None:
             st.markdown(told[1], width="stretch")
 
 
-def _starts_from(plan: Plan) -> str:
+def _starts_from(plan: Plan, method: str) -> str:
     count = plural(len(pruned_entries(plan)), "pruned layer")
+    if TRAINING_METHODS.get(method).regrows:
+        return f"{count}; {method} prunes on the way, so it starts from the dense weights."
     if plan.trained:
         return f"{count}; it goes on from the trained weights ({formatting.escaped(plan.trained)})."
     if plan.is_recovered:

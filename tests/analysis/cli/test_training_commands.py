@@ -127,7 +127,7 @@ def test_a_recipe_file_is_read_and_options_take_its_place(
     file.write_text(json.dumps({"steps": 9, "distill": 0.5, "batch_size": 32, "lr": 0.02}))
     options = ["--recipe", str(file), "--steps", "2", "--preset", "standard"]
     assert main(["recover", *place, *options, "--seeds", "2"]) == 0
-    assert "2 seeds" in capsys.readouterr().err
+    assert "Mean over 2 seeds: accuracy " in capsys.readouterr().err
     (job,) = Jobs(Path(place[-1])).all()
     recipe = job.order.recipe
     assert (recipe.steps, recipe.distill, recipe.temperature) == (2, 0.5, 4.0)

@@ -24,7 +24,8 @@ from analysis.plans.history import History
 from analysis.records.plan import Plan
 from analysis.recovery.kept import repair_key, repaired_plan
 from analysis.recovery.plan_repair import Recovery, recover_plan
-from analysis.recovery.trained import keep_trained
+from analysis.recovery.trained import keep_trained, training_recipe
+from analysis.recovery.training.recipe import TrainingRecipe
 from analysis.reporting.report import Report, report_html
 from analysis.snippets.verbs import evaluate_plan as snippet
 from analysis.store.contents.plan_content import content_of
@@ -33,6 +34,7 @@ from pruners.errors import InputError, PlanError
 from tests.analysis.recovery.test_kept import halved, opened
 
 WORDS = "finetune, 3 epochs"
+RECIPE = TrainingRecipe(method="gmp", epochs=2.0, lr=0.05)
 
 
 def learned(prepared: PreparedSubject, plan: Plan) -> Recovery:
@@ -50,7 +52,7 @@ def learned(prepared: PreparedSubject, plan: Plan) -> Recovery:
 def trained(tmp_path: Path) -> tuple[PreparedSubject, Plan]:
     prepared = opened(tmp_path)
     plan = resolve(prepared, halved(prepared))
-    return prepared, keep_trained(prepared, learned(prepared, plan), WORDS)
+    return prepared, keep_trained(prepared, learned(prepared, plan), WORDS, recipe=RECIPE)
 
 
 def test_all_speak_of_the_trained_weights(
@@ -95,9 +97,16 @@ def test_all_speak_of_the_trained_weights(
     with pytest.raises(InputError, match="evaluate the model that you export"):
         export("json", dataclasses.replace(request, evaluation=before))
     assert "use_cache" in snippet("p-1", plan, None).python
+    # The report named the training, but not its recipe (point 5 of issue 11).
+    assert prepared.cache_folder is not None
+    known = training_recipe(prepared.cache_folder.parent, plan)
+    assert known == RECIPE.to_dict()
     page = report_html(
-        Report(plan=plan, evaluation=after, identity=prepared.identity, title="Mine")
+        Report(
+            plan=plan, evaluation=after, identity=prepared.identity, title="Mine", training=known
+        )
     )
+    assert "method gmp, epochs 2.0, lr 0.05" in page
     assert f"The pruned model is trained: {WORDS}; on samples that are not evaluated." in page
 
 

@@ -151,6 +151,8 @@ def test_rounds_score_anew_what_was_trained(store: Store, plan: Plan) -> None:
     )
     with pytest.raises(UnsupportedError, match="rounds choose channels"):
         list(iter_rounds(prepared, dataclasses.replace(asked, plan=element)))
+    with pytest.raises(InputError, match=r"gmp prunes the dense model on the way.*finetune"):
+        Order(subject=plan.subject, plan=plan, recipe=TrainingRecipe(method="gmp"), rounds=2)
     with pytest.raises(InputError, match="rounds start from a plan that was not trained"):
         list(iter_rounds(prepared, dataclasses.replace(asked, plan=final)))
 

@@ -7,13 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from analysis.edits import Target
 from analysis.recovery.training.sparsity.moving import MovingMasks, mask_at
-from analysis.recovery.training.sparsity.scoring import criteria_of, current_scores
-from pruners.criteria import CRITERIA
-from pruners.granularity import parse
+from analysis.recovery.training.sparsity.scoring import current_scores
 from pruners.schedules import Phase, acdc_phase
-from pruners.selection import expand, global_masks, unit_scores
 
 if TYPE_CHECKING:
     from analysis.recovery.training.method import Context
@@ -41,19 +37,13 @@ def phase_at(recipe: TrainingRecipe, step: int, *, steps: int, steps_per_epoch: 
 class AlternatingMasks(MovingMasks):
     """Compress, train, decompress, train; compressed in the end.
 
-    At the start of each compressed phase the units with the largest weights of all layers together
-    stay, so that a layer may keep more or fewer than its entry of the plan says; the sum is the
-    plan's. Elements and blocks are ranked by mean magnitude, channels and heads by the criterion of
-    their entries. Entries that are locked, and N:M, keep their own numbers.
+    At the start of each compressed phase each entry keeps as many units as the plan says, those
+    with the highest scores by its criterion (``l1``: the largest weights, as in the paper). The
+    paper ranks all layers together; a plan by the strategy ``global`` has such counts.
     """
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        self._locked = {
-            (entry.granularity, entry.name)
-            for entry in context.trainee.plan.entries
-            if entry.locked
-        }
         self._last = self._last_change()
 
     def moves_after(self, step: int) -> bool:
@@ -106,52 +96,11 @@ class AlternatingMasks(MovingMasks):
 
     def _compressed(self) -> dict[str, Tensor]:
         """Return the masks of a compressed phase."""
-        own = [item for item in self.targets if self._keeps_its_number(item)]
-        found = current_scores(self.context, own) if own else {}
-        masks = {
-            self.key(item): mask_at(item, found[self.key(item)], kept=self.kept(item), done=1.0)
-            for item in own
+        scores = current_scores(self.context, self.targets)
+        return {
+            self.key(item): mask_at(item, scores[self.key(item)], kept=self.kept(item), done=1.0)
+            for item in self.targets
         }
-        ranked = [item for item in self.targets if item not in own]
-        for granularity in dict.fromkeys(item.granularity for item in ranked):
-            masks |= self._ranked([item for item in ranked if item.granularity == granularity])
-        return masks
-
-    def _keeps_its_number(self, target: Target) -> bool:
-        is_locked = (target.granularity, target.name) in self._locked
-        return is_locked or parse(target.granularity).kind == "n:m"
-
-    def _ranked(self, targets: list[Target]) -> dict[str, Tensor]:
-        """Return masks that keep the largest scores of targets of one granularity together."""
-        granularity = parse(targets[0].granularity)
-        normalizer = self._normalizer(targets) if granularity.is_structured else "none"
-        scores = current_scores(
-            self.context,
-            targets,
-            criterion=None if granularity.is_structured else "l1",
-            scaled=normalizer != "none",
-        )
-        units = {
-            name: found.cpu() if granularity.is_structured else unit_scores(granularity, found)
-            for name, found in scores.items()
-        }
-        total = sum(target.total for target in targets)
-        kept = sum(self.kept(target) for target in targets)
-        masks = global_masks(
-            units,
-            (total - kept) / total,
-            normalizer=normalizer,
-            keep_one=granularity.keep_one,
-        )
-        if granularity.is_structured:
-            return masks
-        return {name: expand(granularity, mask, scores[name].shape) for name, mask in masks.items()}
-
-    def _normalizer(self, targets: list[Target]) -> str:
-        """Return how groups are compared: as their one criterion says, else by the mean."""
-        own = criteria_of(self.context)
-        criteria = {own[target.granularity, target.name] for target in targets}
-        return CRITERIA.get(criteria.pop()).normalizer if len(criteria) == 1 else "mean"
 
     def finish(self) -> None:
         """Compress, if the training ended in its first dense phase."""

@@ -50,8 +50,6 @@ class GrowingMasks(MovingMasks):
         cycles: Let the rate fall to 0 between two moves of the masks, and begin anew.
     """
 
-    may_regrow = True
-
     def __init__(self, context: Context, schedule: str, *, cycles: bool = False) -> None:
         super().__init__(context, hides=context.recipe.regrow)
         self._schedule, self._cycles = schedule, cycles

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from analysis.edits import Target, kept_units
 from analysis.recovery.training.method import Sparsity
-from pruners.errors import InputError, UnsupportedError
 from pruners.granularity import Granularity, parse
 from pruners.layers import weight_name
 from pruners.selection import element_mask, expand, in_units, num_kept, num_kept_fixed
@@ -32,13 +31,7 @@ class MovingMasks(Sparsity):
         context: The training.
         targets: What the plan prunes.
         planned: The masks that the plan itself has, by `key`.
-
-    Raises:
-        UnsupportedError: A norm mixes the channels of a group: masked is not removed there.
-        InputError: What is pruned may come back, and this method cannot do that.
     """
-
-    may_regrow = False
 
     def __init__(self, context: Context, *, hides: bool = False) -> None:
         self.context = context
@@ -50,25 +43,7 @@ class MovingMasks(Sparsity):
             self.key(target): _units(target, self.planned[self.key(target)])
             for target in self.targets
         }
-        self._check()
         context.trainee.open()
-
-    def _check(self) -> None:
-        trainee, recipe = self.context.trainee, self.context.recipe
-        if recipe.regrow and not self.may_regrow:
-            raise InputError(
-                f"training method {recipe.method} has no use for regrow; leave it out, or take gmp"
-            )
-        for target in self.targets:
-            if target.group is None or not trainee.removes:
-                continue
-            group = trainee.prepared.group(target.group)
-            if not group.exact:
-                raise UnsupportedError(
-                    f"training method {recipe.method} masks channels while it trains, and at "
-                    f"{group.id} {group.note or 'a norm mixes them'}: masked is not removed there; "
-                    "choose finetune, or leave that group out"
-                )
 
     def key(self, target: Target) -> str:
         """Return what masks and scores of a target are found by."""

@@ -12,7 +12,6 @@ from analysis.edits import Target
 from analysis.recovery.training.sparsity.growing import GrowingMasks, nested
 from analysis.recovery.training.sparsity.moving import mask_at, parameter_name
 from analysis.recovery.training.sparsity.scoring import sample_batches
-from pruners.errors import UnsupportedError
 from pruners.granularity import parse
 from pruners.layers import (
     find_layer,
@@ -36,20 +35,9 @@ class SurgeonMasks(GrowingMasks):
     costs least after the others of its block make up for it goes, and they do. The rate rises anew
     after each move. Scores are the method's own; those of the plan's criterion count only for what
     the plan keeps of each layer.
-
-    Raises:
-        UnsupportedError: Channels are to be pruned: a whole filter leaves nothing of its blocks.
     """
 
-    may_regrow = False
-
     def __init__(self, context: Context) -> None:
-        for target in context.trainee.targets:
-            if target.group is not None:
-                raise UnsupportedError(
-                    f"training method {context.recipe.method} prunes elements, blocks and N:M, not "
-                    f"the {target.granularity}s of {target.name}; take gmp with the criterion obs"
-                )
         super().__init__(context, "cubic")
 
     def rate(self, step: int, rate: float) -> float:

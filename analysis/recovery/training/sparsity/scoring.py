@@ -36,19 +36,7 @@ def sample_batches(context: Context, samples: int, size: int) -> list[tuple[Tens
     return list(zip(torch.split(inputs, size), torch.split(truth, size), strict=True))
 
 
-def criteria_of(context: Context) -> dict[tuple[str, str], str]:
-    """Return the criterion of each entry of the plan, by granularity and name."""
-    entries = context.trainee.plan.entries
-    return {(entry.granularity, entry.name): entry.criterion for entry in entries}
-
-
-def current_scores(
-    context: Context,
-    targets: Sequence[Target],
-    *,
-    criterion: str | None = None,
-    scaled: bool = True,
-) -> dict[str, Tensor]:
+def current_scores(context: Context, targets: Sequence[Target]) -> dict[str, Tensor]:
     """Score targets in the model as it is now, each by the criterion of its plan's entry.
 
     Statistics come from training samples, in eval mode; the model is left as found.
@@ -56,8 +44,6 @@ def current_scores(
     Args:
         context: The training.
         targets: What to score.
-        criterion: One criterion for all instead.
-        scaled: As of `pruners.criteria.group_scores`.
 
     Returns:
         Scores by `Trainee.key`, as `analysis.edits.scores` gives them.
@@ -68,8 +54,8 @@ def current_scores(
     """
     trainee = context.trainee
     prepared, plan = trainee.prepared, trainee.plan
-    own = criteria_of(context)
-    chosen = {item: criterion or own[item.granularity, item.name] for item in targets}
+    own = {(entry.granularity, entry.name): entry.criterion for entry in plan.entries}
+    chosen = {item: own[item.granularity, item.name] for item in targets}
     needs = frozenset().union(*(CRITERIA.get(name).needs for name in chosen.values())) - {"seed"}
     statistics = _statistics(context, needs) if needs else None
     with torch.no_grad():
@@ -82,7 +68,6 @@ def current_scores(
                 statistics=statistics,
                 seed=context.seed,
                 reduction=plan.reduction,
-                scaled=scaled,
             )
             for target in targets
         }
