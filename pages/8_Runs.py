@@ -18,3 +18,4 @@ with guarded("The workspace cannot be read"):
             action="Plan a sweep" if session.spec else "Go to setup",
             page="Sweep" if session.spec else "Setup",
         )
+        runs.offer_import()

@@ -29,7 +29,7 @@ FLOORS = {
         *("snippets", "figures", "reporting", "cli", "__main__"),
     ),
     "pages.components": (
-        *("state", "widgets", "setup", "sweep", "curves", "plan", "home", "compare"),
+        *("state", "widgets", "setup", "sweep", "curves", "plan", "home", "compare", "imports"),
         *("trade_off", "report", "evaluate", "recover", "export", "runs", "plans", "frame"),
     ),
 }

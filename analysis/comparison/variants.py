@@ -25,6 +25,10 @@ from pruners.granularity import parse
 from pruners.registry import Entry
 from pruners.semantics import SEMANTICS
 
+# What an imported run and others differ in, and how many of them are offered.
+SOURCE = "source"
+MAX_BESIDE = 6
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -66,7 +70,7 @@ class Variant:
     """A run that differs from another one in a single setting.
 
     Attributes:
-        field: Which, a key of `SETTINGS`.
+        field: Which, a key of `SETTINGS`; or `SOURCE`, where one of both was imported.
         run: The run.
     """
 
@@ -76,12 +80,49 @@ class Variant:
     @property
     def name(self) -> str:
         """What the variant is called in a sentence or a legend."""
-        return label(self.run.spec, self.field)
+        return present_name(self.run, self.field)
 
 
 def label(spec: SweepSpec, field: str) -> str:
     """Return what a sweep is called among its variants: ``raw``, ``after lsq``, ``removal``."""
     return SETTINGS[field].labels[getattr(spec, field)].lower()
+
+
+def present_name(run: RunRow, field: str) -> str:
+    """Return what a run is called beside a variant that differs in this."""
+    if field != SOURCE:
+        return label(run.spec, field)
+    return f"run {run.run_id}" if run.source is None else run.source.file
+
+
+def beside(run: RunRow, runs: Iterable[RunRow]) -> list[Variant]:
+    """Return runs to draw beside a run where one of both was imported, the newest first.
+
+    They have a criterion and the granularity in common, their drops are of one unit, and if both
+    have a model it is the same. Whether they share layers is seen in their points.
+
+    Args:
+        run: A run.
+        runs: Where to look.
+    """
+    found: dict[str, Variant] = {}
+    for other in sorted(runs, key=lambda row: -row.created):
+        is_import = run.source is not None or other.source is not None
+        if is_import and other.run_id != run.run_id and _is_comparable(run, other):
+            variant = Variant(SOURCE, other)
+            found.setdefault(variant.name, variant)
+    return list(found.values())[:MAX_BESIDE]
+
+
+def _is_comparable(run: RunRow, other: RunRow) -> bool:
+    mine, its = (scoring_of(row.quantity).words for row in (run, other))
+    if (mine.drop_unit, mine.drop_label) != (its.drop_unit, its.drop_label):
+        return False
+    if run.has_model and other.has_model and run.spec.subject.model != other.spec.subject.model:
+        return False
+    return run.spec.granularity == other.spec.granularity and bool(
+        set(run.spec.criteria) & set(other.spec.criteria)
+    )
 
 
 def with_value(spec: SweepSpec, field: str, value: str) -> SweepSpec:
@@ -115,7 +156,8 @@ def siblings(run: RunRow, runs: Iterable[RunRow]) -> list[Variant]:
     """
     best: dict[tuple[str, str], RunRow] = {}
     for row in sorted(runs, key=lambda row: (row.state == records.DONE, row.created)):
-        if _is_of_other_content(run, row):
+        is_import = run.source is not None or row.source is not None
+        if is_import or _is_of_other_content(run, row):
             continue
         for field in SETTINGS:
             value = getattr(row.spec, field)

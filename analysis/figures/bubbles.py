@@ -181,9 +181,9 @@ def _bubbles(
         (_pixels(x), (y / top + BELOW) / (1 + BELOW) * PLOT_HEIGHT)
         for x, y in zip(rows["tolerated"], share, strict=True)
     ]
-    bars = [
-        (_pixels(low), _pixels(high)) for low, high in zip(rows["low"], rows["high"], strict=True)
-    ]
+    # Imported curves have no intervals.
+    ends = (rows[name].fillna(rows["tolerated"]) for name in ("low", "high"))
+    bars = [(_pixels(low), _pixels(high)) for low, high in zip(*ends, strict=True)]
     names = [shortened(str(name), LONGEST_NAME) for name in rows["layer"]]
     labels = _labels(names, places, [size / 2 for size in diameters], bars)
     return go.Scatter(

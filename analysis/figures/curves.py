@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -355,12 +356,19 @@ def _focus_alt(
     return f"{layer}: removable within {_limit(limit, task)}: {said}."
 
 
+def _between(row: dict[Any, Any]) -> str:
+    """Return the interval of what is tolerated; imported curves have none."""
+    if row["low"] != row["low"]:
+        return ""
+    return f" (between {percent(row['low'])} and {percent(row['high'])})"
+
+
 def _removable(known: pd.DataFrame, limit: float, *, named: bool = False) -> str:
     """Return what one layer tolerates by each criterion."""
     table = tolerated(known, tolerance=limit)
     parts = [
-        f"{label_of(row['criterion']) + ' ' if named else ''}{percent(row['tolerated'])} "
-        f"(between {percent(row['low'])} and {percent(row['high'])})"
+        f"{label_of(row['criterion']) + ' ' if named else ''}{percent(row['tolerated'])}"
+        f"{_between(row)}"
         for row in table[table["tolerated"].notna()].to_dict("records")
     ]
     return "; ".join(parts) or "nothing could be removed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -144,6 +145,25 @@ def export_plan(plan_id: str, format_name: str, plan: Plan, workspace: Path | No
             f"{_recovered(plan)}",
             ")",
             f"print(export({format_name!r}, request).files)",
+        ),
+    )
+
+
+def import_results(file: str, said: Mapping[str, str], workspace: Path | None) -> Snippet:
+    """Read what another program measured, as a run."""
+    words = [word for name, answer in said.items() for word in (f"--{name}", answer)]
+    return Snippet(
+        command(["import", file, *words], workspace),
+        _source(
+            [
+                *_STORED,
+                "from analysis.imports import ImportRequest, format_of, imported_run, read_result",
+            ],
+            f"content = Path({file!r}).read_bytes()",
+            f"chosen = format_of(content, {file!r})",
+            f"raw = read_result(content, chosen, {file!r})",
+            f"request = ImportRequest(file={file!r}, content=content, said={dict(said)!r})",
+            f"print(imported_run(request, chosen, raw).save({store_of(workspace)}))",
         ),
     )
 

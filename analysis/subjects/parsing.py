@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 from urllib.parse import unquote
 
+from analysis.records import NO_MODEL
 from analysis.subjects.address import Address
 from analysis.subjects.fields import Field
 from analysis.subjects.schemes import DATA_SCHEMES, MODEL_SCHEMES, Scheme
@@ -78,6 +79,11 @@ def parse_function(text: str, what: str) -> Address:
 def _parse(text: str, what: str, known: Registry[Scheme[T]], example: str) -> Address:
     if not isinstance(text, str) or not text.strip():
         raise AddressError(f"the {what} address is empty; give for example {example}")
+    if text.startswith(NO_MODEL):
+        raise AddressError(
+            f"the curves of {text.removeprefix(NO_MODEL)} were imported without a model; import "
+            "the file again with a model address"
+        )
     body, _, tail = text.strip().partition("#")
     scheme, colon, rest = body.partition(":")
     factory = ""

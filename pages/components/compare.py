@@ -37,7 +37,7 @@ def draw(current: Session) -> None:
     assert run is not None
     code.offer(compare_criteria(run.run_id, _tolerance(run), session.named_workspace()))
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        tolerance.ask(run.spec.subject.task, width=150, help="that you accept.")
+        tolerance.ask(run.quantity, width=150, help="that you accept.")
         view = url_state.choice("compare", "View", list(url_state.COMPARE_VIEWS), kind="segmented")
         found = variant_switch.draw(current)
     variant_switch.say_gaps(run, found)
@@ -76,13 +76,13 @@ def _measured(run_id: str, was_live: bool, view: str) -> None:
 
 
 def _tolerance(run: RunRow) -> float:
-    return tolerance.accepted(run.spec.subject.task)
+    return tolerance.accepted(run.quantity)
 
 
 def _wins(run: RunRow, points: pd.DataFrame) -> None:
     wins = comparison.win_matrix(points, tolerance=_tolerance(run))
     table = comparison.summary(points, tolerance=_tolerance(run))
-    words = tolerance.words_of(run.spec.subject.task)
+    words = tolerance.words_of(run.quantity)
     many = len(table) > charts.SERIES
     # Many criteria need the whole width.
     left, right = (st.container(), st.container()) if many else charts.beside(4, 3)
@@ -186,7 +186,7 @@ def _panels(run: RunRow, points: pd.DataFrame) -> None:
         figures.small_multiples(
             points[points["criterion"].isin(names)],
             layers=chosen or layers[:PANELS],
-            task=run.spec.subject.task,
+            task=run.quantity,
             tolerance=_tolerance(run),
             criteria=charts.series(run.spec.criteria, names),
             zoom=charts.is_zoomed(),
@@ -196,7 +196,7 @@ def _panels(run: RunRow, points: pd.DataFrame) -> None:
         file_name=f"layers-{run.run_id}",
     )
     shown = points[points["criterion"].isin(names) & points["layer"].isin(chosen or layers)]
-    accepted, task = _tolerance(run), run.spec.subject.task
+    accepted, task = _tolerance(run), run.quantity
     cut = figures.clipped_text(shown, tolerance=accepted, task=task) if charts.is_zoomed() else ""
     charts.reach_switch(
         f"{len(chosen) or PANELS} of {formatting.plural(len(layers), 'layer')} shown. A drop above "

@@ -249,7 +249,7 @@ def _record(current: Session, plan: Plan, found: Evaluation) -> dict[str, object
         "predicted_low": float("nan"),
         "predicted_high": float("nan"),
     }
-    if current.run is not None and not current.is_stale:
+    if current.run is not None and not current.is_stale and current.run.predicts:
         foreseen = session.forecaster(current.run).predict(plan)
         is_of = foreseen is not None and foreseen.repair == found.recovered_by
         if foreseen is not None and is_of and not foreseen.unmeasured:

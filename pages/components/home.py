@@ -53,6 +53,13 @@ def draw(current: Session) -> None:
             go("Setup")
         if st.button("Set up your own model", icon=":material/deployed_code:", key="home_setup"):
             go("Setup")
+        if st.button(
+            "Import results",
+            icon=":material/move_to_inbox:",
+            key="home_import",
+            help="Sensitivity curves of Distiller, NNI, SparseML, PaddleSlim or AIMET.",
+        ):
+            go("Import")
     st.space("small")
     with st.grid(3, min_column_width=260, gap="medium"):
         for icon, title, about in STEPS:

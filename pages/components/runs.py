@@ -21,10 +21,17 @@ MAX_NAME = 120
 def draw(current: Session) -> None:
     """Draw the page."""
     code.offer(list_runs(session.named_workspace()))
+    offer_import()
     rows, damaged = current.store.runs.all(), current.store.runs.damaged()
     _damaged(damaged)
     live = any(row.is_live for row in rows)
     refreshed(_list, live, every=2.0 if live else None, title="The runs cannot be read")
+
+
+def offer_import() -> None:
+    """Offer to bring what other tools measured."""
+    if st.button("Import results", icon=":material/move_to_inbox:", key="runs_import"):
+        go("Import")
 
 
 def _damaged(runs: Sequence[DamagedRun]) -> None:
@@ -96,7 +103,7 @@ def _row(row: RunRow) -> dict[str, object]:
     return {
         "run": row.run_id,
         "name": row.name,
-        "state": job.STATES[row.state][2],
+        "state": "imported" if row.source is not None else job.STATES[row.state][2],
         "progress": row.progress.fraction * 100,
         "model": formatting.title_with_details(spec.subject.model),
         "data": formatting.title_with_details(spec.subject.data or "no data"),
@@ -114,6 +121,8 @@ def _row(row: RunRow) -> dict[str, object]:
 
 def _baseline(row: RunRow) -> str:
     """Return the dense model's score; empty where nothing was measured, or there is no right."""
+    if row.source is not None and row.source.baseline is not None:
+        return formatting.score(row.source.baseline, scoring_of(row.quantity).words)
     if row.baseline is None or not row.baseline.samples or not row.has_labels:
         return ""
     scoring = scoring_of(row.spec.subject.task)

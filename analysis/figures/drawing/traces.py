@@ -79,16 +79,23 @@ def _hover(kind: Metric, variant: str = "") -> str:
     digits = ".2f" if kind.unit in ("pp", "%") else ".4f"
     return (
         f"<b>%{{customdata[0]}}</b> by %{{customdata[7]}}{variant and ', ' + variant}<br>"
-        "removed %{customdata[8]}, %{customdata[4]:,} of %{customdata[5]:,} stay<br>"
+        "removed %{customdata[8]}%{customdata[9]}<br>"
         f"{kind.label} %{{y:{digits}}} {kind.unit}%{{text}}<br>"
-        "%{customdata[6]:,} samples<extra></extra>"
+        "%{customdata[10]}<extra></extra>"
     )
 
 
 def ids(curve: pd.DataFrame) -> list[list[Any]]:
     """Return what each point carries: ids for selection, then texts that hovering shows."""
     rows: list[list[Any]] = curve[CUSTOM].to_numpy(dtype=object).tolist()
-    return [[*row, label_of(row[1]), _removed(row[3], row[2])] for row in rows]
+    return [[*row, label_of(row[1]), _removed(row[3], row[2]), *_counts(row)] for row in rows]
+
+
+def _counts(row: list[Any]) -> tuple[str, str]:
+    """Return what stays, and of how many samples a point is; imported ones may tell neither."""
+    kept, total, samples = row[4], row[5], row[6]
+    stay = f", {kept:,} of {total:,} stay" if total else ""
+    return stay, f"{samples:,} samples" if samples or total else "imported"
 
 
 def _removed(achieved: float, asked: float) -> str:
@@ -99,7 +106,7 @@ def _interval_texts(curve: pd.DataFrame, kind: Metric) -> list[str]:
     if not kind.low:
         return [""] * len(curve)
     return [
-        f" ({low * kind.scale:.2f} to {high * kind.scale:.2f})"
+        f" ({low * kind.scale:.2f} to {high * kind.scale:.2f})" if low == low else ""
         for low, high in zip(curve[kind.low], curve[kind.high], strict=True)
     ]
 
@@ -117,6 +124,8 @@ def band_of(drawn: Drawn, kind: Metric, *, x: str) -> list[go.Scatter]:
         return []
     curve = drawn.curve
     xs = curve[x].tolist()
+    if curve[kind.high].iloc[1:].isna().all():
+        return []
     high = (curve[kind.high] * kind.scale).tolist()
     low = (curve[kind.low] * kind.scale).tolist()
     return [
@@ -155,7 +164,7 @@ def add_context(
     if not context:
         return
     customdata = joined_by_gaps([ids(curve) for curve in context])
-    nothing = [None] * (len(CUSTOM) + 2)
+    nothing = [None] * (len(CUSTOM) + 4)
     figure.add_trace(
         go.Scatter(
             x=joined_by_gaps([curve[x].tolist() for curve in context]),

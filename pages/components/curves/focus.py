@@ -26,7 +26,7 @@ def layer_of(points: pd.DataFrame) -> str:
 
 def metric_of(run: RunRow) -> str:
     """Return the metric that the charts show."""
-    known = metrics(run.spec.subject.task)
+    known = metrics(run.quantity)
     chosen = str(url_state.value("metric"))
     return chosen if chosen in known else next(iter(known))
 
@@ -43,10 +43,12 @@ def compared_curves(
     if other is None:
         return None
     points = session.points(other.run)
+    if metrics(run.quantity)[metric_of(run)].column not in points:
+        return None
     return figures.ComparedCurves(
         points[(points["layer"] == layer) & (points["criterion"] == criterion)],
         name=other.name,
-        present=comparison.label(run.spec, other.field),
+        present=comparison.present_name(run, other.field),
     )
 
 
@@ -74,7 +76,7 @@ def draw(
             variant_switch.choose_compared(found)
         other = variant_switch.compared_variant(found)
         layer = layer_of(points)
-        metric, accepted = metric_of(run), tolerance.accepted(run.spec.subject.task)
+        metric, accepted = metric_of(run), tolerance.accepted(run.quantity)
         rows = table[table["layer"] == layer]
         names = leading(rows, most=charts.SERIES, first=(criterion,))
         compared = compared_curves(run, other, layer=layer, criterion=criterion)
@@ -83,7 +85,7 @@ def draw(
                 points[points["criterion"].isin(names)],
                 layer=layer,
                 metric_name=metric,
-                task=run.spec.subject.task,
+                task=run.quantity,
                 tolerance=accepted,
                 criteria=charts.series(run.spec.criteria, names),
                 compared=compared,
@@ -132,11 +134,12 @@ def _say_group(run: RunRow, layer: str) -> None:
 
 def _say_compared(run: RunRow, points: pd.DataFrame, criterion: str, other: Variant) -> None:
     """Say what the layer in focus tolerates in the variant, and offer both point by point."""
-    table = session.tolerated(other.run, tolerance=tolerance.accepted(run.spec.subject.task))
+    table = session.tolerated(other.run, tolerance=tolerance.accepted(run.quantity))
     same = table["layer"].isin(points["layer"]) & (table["criterion"] == criterion)
     for row in table[same].to_dict("records"):
         st.markdown(_sentence(row, other.name))
-    curves_table.both_curves(run, points[points["criterion"] == criterion], other)
+    if other.field != comparison.SOURCE:
+        curves_table.both_curves(run, points[points["criterion"] == criterion], other)
 
 
 def _sentence(row: dict[Any, Any], which: str) -> str:
@@ -144,9 +147,13 @@ def _sentence(row: dict[Any, Any], which: str) -> str:
     if row["status"] != "measured":
         return f"{name}: {row['reason']}"
     end = ", the end of the grid" if row["open_end"] else ""
+    # Imported curves may have neither.
+    has_interval = row["low"] == row["low"]
+    interval = f" ({formatting.percent_range(row['low'], row['high'], digits=1)})"
+    interval = interval if has_interval else ""
+    counts = f"{formatting.thousands(row['kept'])} of {formatting.thousands(row['total'])}"
+    stay = f"; {counts} stay" if row["total"] else ""
     return (
         f"{name}{which and f', {which},'} tolerates "
-        f"**{formatting.percent(row['tolerated'], digits=1)}** "
-        f"({formatting.percent_range(row['low'], row['high'], digits=1)}){end}; "
-        f"{formatting.thousands(row['kept'])} of {formatting.thousands(row['total'])} stay"
+        f"**{formatting.percent(row['tolerated'], digits=1)}**{interval}{end}{stay}"
     )

@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from analysis.comparison import Variant, label, side_by_side
-from analysis.curves import CURVE, GroupSize, by_rank, sparklines
+from analysis.comparison import Variant, present_name, side_by_side
+from analysis.curves import CURVE, GroupSize, by_rank, for_files, sparklines
 from analysis.records import RunRow
 from analysis.tasks import Words
 from pages.components.state import session, tolerance, url_state
@@ -38,7 +38,7 @@ def draw(
         other: The compared variant, if any.
     """
     rows = by_rank(table[table["criterion"] == criterion]).reset_index(drop=True)
-    words = tolerance.words_of(run.spec.subject.task)
+    words = tolerance.words_of(run.quantity)
     lines = sparklines(points, criterion=criterion, scale=words.drop_scale)
     sizes = session.groups(run)
     shown = pd.DataFrame(
@@ -54,8 +54,9 @@ def draw(
             ],
             "drop at 50 %": rows["drop_half"] * words.drop_scale,
             "takes": [_takes(sizes.get(str(name))) for name in rows["layer"]],
-            "units": rows["total"],
-            "samples": rows["samples"],
+            # Imported curves may have neither.
+            "units": rows["total"].where(rows["total"] > 0),
+            "samples": rows["samples"].where(rows["samples"] > 0),
         }
     )
     config = _config(words)
@@ -126,7 +127,7 @@ def offer_points(run: RunRow, points: pd.DataFrame) -> None:
     """Offer the points as a file."""
     st.download_button(
         "Download all points (CSV)",
-        lambda: points.to_csv(index=False),
+        lambda: for_files(points, run.quantity).to_csv(index=False),
         file_name=f"points-{run.run_id}.csv",
         mime="text/csv",
         icon=":material/download:",
@@ -184,7 +185,7 @@ def _drop_format(words: Words) -> str:
 
 def _rows_of_variant(rows: pd.DataFrame, other: Variant) -> pd.DataFrame:
     """Return the variant's rows of the same curves, in their order."""
-    accepted = tolerance.accepted(other.run.spec.subject.task)
+    accepted = tolerance.accepted(other.run.quantity)
     theirs = session.tolerated(other.run, tolerance=accepted)
     return rows[CURVE].merge(theirs, on=CURVE, how="left")
 
@@ -197,9 +198,9 @@ def both_curves(run: RunRow, points: pd.DataFrame, other: Variant) -> None:
         points: Its points of one curve.
         other: The compared variant.
     """
-    words = tolerance.words_of(run.spec.subject.task)
+    words = tolerance.words_of(run.quantity)
     both = side_by_side(points, session.points(other.run))
-    mine = label(run.spec, other.field)
+    mine = present_name(run, other.field)
     shown = pd.DataFrame({"removed": both["ratio_achieved"] * 100, "kept": both["kept"]})
     ends = ((mine, ""), (other.name, "_beside"))
     for what in ("accuracy_drop", "drop_low", "drop_high"):

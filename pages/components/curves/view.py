@@ -60,7 +60,7 @@ def draw(current: Session) -> None:
             format_func=label_of,
             width="content" if len(names) <= charts.SEGMENTS else 260,
         )
-        known = metrics(run.spec.subject.task)
+        known = metrics(run.quantity)
         url_state.choice(
             "metric",
             "Metric",
@@ -68,7 +68,7 @@ def draw(current: Session) -> None:
             format_func=lambda name: capital(known[name].label),
             width=230,
         )
-        tolerance.ask(run.spec.subject.task, width=150, help="that you accept.")
+        tolerance.ask(run.quantity, width=150, help="that you accept.")
         url_state.text("layers", "Layers", placeholder="such as layer3.*", width=180)
     variant_switch.say_gaps(run, found)
     is_live = current.is_live or variant_switch.is_live(found)
@@ -123,7 +123,7 @@ def _criterion(points: pd.DataFrame) -> str:
 
 
 def _tolerance(run: RunRow) -> float:
-    return tolerance.accepted(run.spec.subject.task)
+    return tolerance.accepted(run.quantity)
 
 
 def _pick(layers: Collection[str]) -> Callable[[Sequence[Any]], None]:
@@ -180,15 +180,19 @@ def _explanation(
     run: RunRow, points: pd.DataFrame, other: Variant | None, folded: Mapping[str, str]
 ) -> str:
     """Say how to read the chart."""
-    view, words = url_state.value("view"), tolerance.words_of(run.spec.subject.task)
+    view, words = url_state.value("view"), tolerance.words_of(run.quantity)
     layer = focus.layer_of(points)
     if view == "Curves":
         smallest = formatting.drop(resolution(points), words)
         beside = f" Thin, with hollow marks: {layer}, {other.name}." if other else ""
+        certain = (
+            f"Bands are 95 % intervals; drops under about {smallest} cannot be told from none."
+            if smallest != formatting.DASH
+            else "No bands: the file has no counts that intervals could come from."
+        )
         return (
             f"A drop above zero is a loss. Colour: the layer in focus, broad, and the {SHOWN - 1} "
-            "most fragile; each layer keeps its colour. Bands are 95 % intervals; drops under "
-            f"about {smallest} cannot be told from none.{beside}"
+            f"most fragile; each layer keeps its colour. {certain}{beside}"
         )
     if view == "Matrix":
         rows = (
@@ -231,7 +235,7 @@ def _figure(
             highlight=_highlighted(points, table, criterion),
             focus=focus.layer_of(points),
             metric_name=metric,
-            task=run.spec.subject.task,
+            task=run.quantity,
             tolerance=accepted,
             compared=focus.compared_curves(
                 run, other, layer=focus.layer_of(points), criterion=criterion
@@ -245,7 +249,7 @@ def _figure(
             fold_points(points, folded) if folded else points,
             criterion=criterion,
             metric_name=metric,
-            task=run.spec.subject.task,
+            task=run.quantity,
             tolerance=accepted,
             notes=blocks.counts(folded),
             zoom=charts.is_zoomed(),
@@ -277,7 +281,7 @@ def _advice(run: RunRow, points: pd.DataFrame) -> None:
     shares = {name: item.params for name, item in session.groups(run).items()}
     filters = (url_state.value("layers"), url_state.value("block"))
     key = (*session.stamp(run), *filters, bool(shares))
-    said = _advised(key, _tolerance(run), run.spec.subject.task, points, shares)[:ADVICE]
+    said = _advised(key, _tolerance(run), run.quantity, points, shares)[:ADVICE]
     if not said:
         return
     # The first sentence in sight, so that the curves are, too.

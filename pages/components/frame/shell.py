@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from analysis.evaluation import LoadedSubject
-from analysis.records import SubjectSpec
+from analysis.records import NO_MODEL, SubjectSpec
 from analysis.sentences import capital
 from pages.components.frame import browser
 from pages.components.frame.logo import draw, icon
@@ -17,6 +17,7 @@ from pages.components.state import Session, check, plan_state, session, subjects
 from pages.components.widgets import (
     PAGES,
     Page,
+    empty,
     formatting,
     guarded,
     job,
@@ -78,7 +79,21 @@ def frame(title: str) -> Session:
     if page.needs != "nothing" and current.spec is None:
         no_subject(page)
         st.stop()
+    if page.needs in ("subject", "plan") and _has_no_model(current.spec):
+        empty(
+            "These curves have no model",
+            "They were imported as curves alone. Import the file again with a model, or choose "
+            "another subject.",
+            icon="move_to_inbox",
+            action="Import again",
+            page="Import",
+        )
+        st.stop()
     return current
+
+
+def _has_no_model(spec: SubjectSpec | None) -> bool:
+    return spec is not None and spec.model.startswith(NO_MODEL)
 
 
 def _end_check() -> None:
@@ -174,6 +189,9 @@ def _subject(current: Session) -> None:
     spec, subject = current.spec, subjects().peek(current.spec)
     lines = [f"**{formatting.escaped(formatting.title_of(spec.model))}**"]
     lines += _small(formatting.details_of(spec.model))
+    if _has_no_model(spec):
+        st.markdown("  \n".join([*lines, *_small("imported curves, no model")]))
+        return
     lines.append(f"on {formatting.escaped(formatting.title_of(spec.data or 'no data'))}")
     lines += _small(formatting.details_of(spec.data or ""))
     lines += _small(f"{_samples(spec, subject)}, {spec.device}")

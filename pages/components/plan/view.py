@@ -161,7 +161,12 @@ def _run_curves(current: Session) -> RunCurves:
     if run is None or current.is_stale:
         return RunCurves(NO_POINTS, {}, tolerated(NO_POINTS, tolerance=_tolerance(current)))
     limits = session.tolerated(run, tolerance=_tolerance(current))
-    return RunCurves(session.points(run), session.envelopes(run), limits, session.forecaster(run))
+    return RunCurves(
+        session.points(run),
+        session.envelopes(run),
+        limits,
+        session.forecaster(run) if run.predicts else None,
+    )
 
 
 def _cards(

@@ -11,12 +11,13 @@ import streamlit as st
 from analysis import plans, repairs
 from analysis.edits import PreparedSubject, targets
 from analysis.plans import History
-from analysis.records import Plan
+from analysis.records import Plan, SweepSpec
 from analysis.repairs import NO_REPAIR, Choice
 from analysis.sentences import listed
 from pages.components.state.session import OWN_PLAN, Session, choose_subject, store
 from pages.components.state.subject_cache import subjects
 from pages.components.state.url_state import put, value
+from pruners.criteria import CRITERIA
 from pruners.errors import PruneScopeError
 
 HISTORY = "plan_history"
@@ -202,13 +203,19 @@ def empty_plan(current: Session, prepared: PreparedSubject) -> Plan:
         prepared.subject.spec,
         fingerprint=prepared.subject.fingerprint,
         units=units,
-        criterion=spec.criteria[0] if spec else "l1",
+        criterion=_first_criterion(spec),
         granularity=granularity,
         run=current.run.run_id if spec and current.run is not None else None,
         semantics=semantics,
         reduction=spec.reduction if spec else "mean",
     )
     return dataclasses.replace(plan, repair=usual_repair(prepared, semantics).name)
+
+
+def _first_criterion(spec: SweepSpec | None) -> str:
+    """Return the run's first criterion; an imported one need not be known here."""
+    known = [name for name in (spec.criteria if spec else ()) if name in CRITERIA]
+    return known[0] if known else "l1"
 
 
 def usual_repair(prepared: PreparedSubject, semantics: str) -> Choice:

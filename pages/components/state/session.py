@@ -149,9 +149,9 @@ def inventory(run: RunRow) -> Inventory | None:
 
     Runs of older programs left none: it is taken once, from the model in memory.
     """
-    known, key = inventories(), (str(workspace()), run.identity)
+    known, key = inventories(), (str(workspace()), run.model_identity)
     if key not in known:
-        found = store().inventories.get(run.identity)
+        found = store().inventories.get(run.model_identity)
         subject = subjects().peek(run.spec.subject)
         if found is None and subject is not None and run.fingerprint and subject.is_of(run):
             found = subject.prepared.inventory

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
 
-from analysis.records import Progress, SubjectSpec, SweepSpec
+from analysis.records import NO_MODEL, Progress, SubjectSpec, SweepSpec
 from analysis.sentences import listed as listed
 from analysis.sentences import plural as plural
 from analysis.subjects import DATA_SCHEMES, MODEL_SCHEMES, Scheme
@@ -188,7 +188,7 @@ def title_of(spec_model: str) -> str:
     >>> title_of("sample:resnet20"), title_of("models/net.py:build#weights=w.safetensors")
     ('resnet20', 'net.py:build')
     """
-    head = spec_model.split("#")[0].rstrip("/")
+    head = spec_model.split("#")[0].rstrip("/").removeprefix(NO_MODEL)
     scheme, _, rest = head.partition(":")
     if any(scheme in known and not known.get(scheme).is_factory for known in SCHEMES):
         head = rest

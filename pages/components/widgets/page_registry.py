@@ -78,6 +78,13 @@ PAGES: Mapping[str, Page] = {
             _SWEEP_FIRST,
         ),
         Page(
+            "Import",
+            "pages/12_Import.py",
+            "move_to_inbox",
+            "Measure",
+            "Bring what another tool measured, as a run to look at and to plan from.",
+        ),
+        Page(
             "Plan",
             "pages/5_Plan.py",
             "tune",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from analysis.imports import RESULT_FORMATS
 from analysis.records import RunRow, SweepSpec
 from analysis.snippets import run_sweep
 from pages.components.state import Session, session, tolerance
@@ -42,8 +43,10 @@ def ribbons(current: Session) -> None:
     """Say above the content that the run is partial or belongs to another subject."""
     run = current.run
     assert run is not None
+    if run.source is not None:
+        _say_source(run)
     if run.samples and not run.has_labels:
-        no_labels(tolerance.words_of(run.spec.subject.task))
+        no_labels(tolerance.words_of(run.quantity))
     model = escaped(title_of(run.spec.subject.model))
     if current.has_changed:
         ribbon(
@@ -56,3 +59,16 @@ def ribbons(current: Session) -> None:
             "Setup page. Run a sweep again, or open the run's subject on the Runs page."
         )
     resume_banner(current)
+
+
+def _say_source(run: RunRow) -> None:
+    """Say that the points were not measured here, and what is known of them."""
+    source = run.source
+    assert source is not None
+    said = "; ".join(f"{name} {answer}" for name, answer in source.said.items())
+    ribbon(
+        f"**Imported** from {escaped(source.file)} "
+        f"({RESULT_FORMATS.get(source.format).label}){said and f'; said: {escaped(said)}'}. "
+        f"{escaped(' '.join(source.notes))}",
+        icon="move_to_inbox",
+    )

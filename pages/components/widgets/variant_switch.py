@@ -24,11 +24,20 @@ def draw(current: Session) -> list[Variant]:
     """
     run = current.run
     assert run is not None
-    found = comparison.siblings(run, current.store.runs.all())
+    runs = current.store.runs.all()
+    others = [item for item in comparison.beside(run, runs) if _share_layers(run, item.run)]
+    if run.source is not None:
+        return others
+    found = comparison.siblings(run, runs)
     missing = [(field, value) for field in SETTINGS for value in _switch(run, field, found)]
     if missing:
         _offer(current, run, missing)
-    return found
+    return [*found, *others]
+
+
+def _share_layers(run: RunRow, other: RunRow) -> bool:
+    mine, its = (set(session.points(row)["layer"]) for row in (run, other))
+    return bool(mine & its)
 
 
 def _switch(run: RunRow, field: str, found: Sequence[Variant]) -> list[str]:
@@ -97,6 +106,7 @@ def say_gaps(run: RunRow, found: Sequence[Variant]) -> None:
     said = [
         comparison.gap_sentence(run.spec, points, variant, session.points(variant.run))
         for variant in found
+        if variant.field in SETTINGS
     ]
     if any(said):
         st.caption("  \n".join(f":material/compare_arrows: {text}" for text in said if text))
@@ -110,7 +120,7 @@ def choose_compared(found: Sequence[Variant]) -> None:
             "Drawn beside",
             [*(variant.name for variant in found), NOTHING],
             format_func=str.capitalize,
-            help="A second curve: the chosen criterion in another run of this sweep.",
+            help="A second curve: the chosen criterion in another run.",
         )
 
 
