@@ -65,7 +65,7 @@ QUESTIONS = Registry(
     (
         Question(
             "unit",
-            "The numbers are",
+            "What the numbers are",
             "What the numbers of the file are.",
             **_of(
                 Choice("fraction", "Fractions", "shares from 0 to 1"),
@@ -77,7 +77,7 @@ QUESTIONS = Registry(
         ),
         Question(
             "direction",
-            "Better is",
+            "Which are better",
             "Which numbers are better; only fractions and percent can be either.",
             **_of(
                 Choice("higher", "Higher", "an accuracy"),
@@ -86,7 +86,7 @@ QUESTIONS = Registry(
         ),
         Question(
             "granularity",
-            "Pruned were",
+            "What was pruned",
             "What a level is a share of.",
             **_of(
                 Choice("channel", "Output channels", "filters: output channels of a layer"),
@@ -96,7 +96,7 @@ QUESTIONS = Registry(
         ),
         Question(
             "share",
-            "A level says what is",
+            "What a level says",
             "Whether a level is the share that goes or the share that stays.",
             **_of(
                 Choice("pruned", "Pruned", "the share that goes"),
@@ -105,14 +105,14 @@ QUESTIONS = Registry(
         ),
         Question(
             "baseline",
-            "Dense model",
+            "Dense model's number",
             "The number of the dense model, as the file would have it: 0.5661, 56.61 or 23.6. "
             "Of relative drops, its score as a fraction.",
             form="X",
         ),
         Question(
             "criterion",
-            "Ranked by",
+            "Criterion",
             "The criterion by which units were chosen; other if none of these, or unknown.",
             choices=_criteria,
             form="NAME",

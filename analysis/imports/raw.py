@@ -9,7 +9,9 @@ from typing import Any
 
 from pruners.errors import InputError
 
+# Of results and plans as text; a state dict with masks has the weights in it.
 MAX_BYTES = 32 * 2**20
+MAX_WEIGHTS = 512 * 2**20
 MAX_POINTS = 200_000
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from analysis.imports import readers
-from analysis.imports.raw import MAX_BYTES, RawResult, ResultFormat
-from pruners.errors import InputError
+from analysis.imports.incoming import PLAN_FORMATS, PlanFormat
+from analysis.imports.raw import MAX_BYTES, MAX_WEIGHTS, RawResult, ResultFormat
+from pruners.errors import InputError, UnknownNameError
 from pruners.registry import Registry, joined
 
 RESULT_FORMATS = Registry(
@@ -20,13 +21,13 @@ RESULT_FORMATS = Registry(
 )
 
 
-def format_of(content: bytes, name: str, asked: str | None = None) -> ResultFormat:
+def format_of(content: bytes, name: str, asked: str | None = None) -> ResultFormat | PlanFormat:
     """Return the format of a file: the asked one, else the one that its content is of.
 
     Args:
         content: The file.
         name: Its name, for messages.
-        asked: A name of `RESULT_FORMATS`.
+        asked: A name of `RESULT_FORMATS` or `PLAN_FORMATS`.
 
     Raises:
         UnknownNameError: No such format.
@@ -34,21 +35,31 @@ def format_of(content: bytes, name: str, asked: str | None = None) -> ResultForm
     """
     if not content:
         raise InputError(f"{name} is empty: 0 bytes; the program that wrote it was stopped")
-    if len(content) > MAX_BYTES:
-        raise InputError(f"{name} has {len(content):,} bytes; {MAX_BYTES:,} are read at most")
+    known: dict[str, ResultFormat | PlanFormat] = {
+        **{item.name: item for item in RESULT_FORMATS},
+        **{item.name: item for item in PLAN_FORMATS},
+    }
     if asked is not None:
-        return RESULT_FORMATS.get(asked)
+        if asked not in known:
+            raise UnknownNameError("format of a file", asked, known)
+        return _sized(content, name, known[asked])
     if readers.is_pickle(content):
         # One that asks for more than numbers is refused by what it asks for.
         readers.read_pickle(content)
-    found = [item for item in RESULT_FORMATS if item.recognises(content)]
+    found = [item for item in known.values() if item.recognises(content)]
     if len(found) != 1:
         are = joined(item.name for item in found) if found else "none that is known"
-        raise InputError(
-            f"{name} is of {are}; name what wrote it with --format "
-            f"{'|'.join(RESULT_FORMATS.names())}"
-        )
-    return found[0]
+        raise InputError(f"{name} is of {are}; name what wrote it with --format {joined(known)}")
+    return _sized(content, name, found[0])
+
+
+def _sized(
+    content: bytes, name: str, chosen: ResultFormat | PlanFormat
+) -> ResultFormat | PlanFormat:
+    most = MAX_WEIGHTS if ".safetensors" in chosen.suffixes else MAX_BYTES
+    if len(content) > most:
+        raise InputError(f"{name} has {len(content):,} bytes; {most:,} are read at most")
+    return chosen
 
 
 def read_result(content: bytes, chosen: ResultFormat, name: str) -> RawResult:

@@ -8,15 +8,19 @@ import pandas as pd
 import streamlit as st
 
 from analysis.imports import (
-    MAX_BYTES,
+    MAX_WEIGHTS,
+    PLAN_FORMATS,
     QUESTIONS,
     RESULT_FORMATS,
     ImportedRun,
     ImportRequest,
+    PlanFormat,
+    PlanRequest,
     Question,
     RawResult,
     ResultFormat,
     format_of,
+    imported_plan,
     imported_run,
     metric_of,
     open_questions,
@@ -24,10 +28,10 @@ from analysis.imports import (
     read_result,
 )
 from analysis.records import NO_MODEL, SubjectSpec
-from analysis.sentences import capital
+from analysis.sentences import capital, listed
 from analysis.snippets import import_results
 from analysis.tasks import scoring_of
-from pages.components.state import Session, session
+from pages.components.state import Session, plan_state, session
 from pages.components.widgets import code, formatting, go
 from pruners.errors import InputError, PruneScopeError
 
@@ -37,11 +41,12 @@ PREVIEW = 200
 
 def draw(current: Session) -> None:
     """Draw the page."""
-    suffixes = dict.fromkeys(end.lstrip(".") for item in RESULT_FORMATS for end in item.suffixes)
+    known = (*RESULT_FORMATS, *PLAN_FORMATS)
+    suffixes = dict.fromkeys(end.lstrip(".") for item in known for end in item.suffixes)
     sent = st.file_uploader(
-        "Sensitivity results of Distiller, NNI, SparseML, PaddleSlim, AIMET or PruneScope",
+        "Results of Distiller, NNI, SparseML, PaddleSlim, AIMET or PruneScope, or a plan",
         type=list(suffixes),
-        max_upload_size=MAX_BYTES // 2**20,
+        max_upload_size=MAX_WEIGHTS // 2**20,
         key="import_file",
         help="Nothing in the file is run: pickles are read as plain numbers and names.",
     )
@@ -52,6 +57,9 @@ def draw(current: Session) -> None:
     chosen = _format(content, sent.name)
     if chosen is None:
         return
+    if isinstance(chosen, PlanFormat):
+        _plan(current, sent.name, content, chosen)
+        return
     raw = read_result(content, chosen, sent.name)
     metric = _metric(raw)
     model = _model(current)
@@ -59,8 +67,10 @@ def draw(current: Session) -> None:
     code.offer(import_results(sent.name, said, session.named_workspace()))
     missing = open_questions(raw, metric, said)
     if missing:
-        names = ", ".join(item.label.lower() for item in missing)
-        st.info(f"To be said before it can be imported: {names}.", icon=":material/help:")
+        names = listed([item.label.lower() for item in missing], most=len(missing))
+        st.info(
+            f"The file does not say it, and it is not guessed: {names}.", icon=":material/help:"
+        )
         return
     request = ImportRequest(
         file=sent.name, content=content, said=said, metric=metric, renames=_renames()
@@ -70,7 +80,41 @@ def draw(current: Session) -> None:
         _import(current, request, chosen, raw, model)
 
 
-def _format(content: bytes, name: str) -> ResultFormat | None:
+def _plan(current: Session, name: str, content: bytes, chosen: PlanFormat) -> None:
+    """Ask what a plan does not say, and make it the session's plan."""
+    spec = current.spec
+    st.caption(f"A plan: {chosen.label}.")
+    if spec is None or spec.model.startswith(NO_MODEL):
+        st.info("Choose the model that it is for on Setup first.", icon=":material/help:")
+        return
+    st.markdown(f"For **{formatting.escaped(formatting.title_of_subject(spec))}**")
+    said: dict[str, str] = {}
+    if not chosen.is_own:
+        with st.grid(3, min_column_width=240, gap="medium"):
+            for question in ("granularity", "criterion"):
+                if answer := _ask(QUESTIONS.get(question)):
+                    said[question] = answer
+    renames = _renames()
+    if not st.button(
+        "Import plan", type="primary", icon=":material/move_to_inbox:", key="import_go"
+    ):
+        return
+    with st.spinner("Reading the plan"):
+        subject = session.loaded(spec)
+        request = PlanRequest(
+            file=name,
+            content=content,
+            prepared=subject.prepared,
+            criterion=said.get("criterion"),
+            granularity=said.get("granularity"),
+            renames=renames,
+        )
+        plan_id = current.store.plans.save(imported_plan(request, chosen))
+    plan_state.open_plan(plan_id)
+    go("Plan")
+
+
+def _format(content: bytes, name: str) -> ResultFormat | PlanFormat | None:
     """Return what wrote the file: told by its content, else asked."""
     try:
         return format_of(content, name)
@@ -78,13 +122,17 @@ def _format(content: bytes, name: str) -> ResultFormat | None:
         st.warning(capital(str(error)), icon=":material/warning:")
         asked = st.selectbox(
             "Written by",
-            RESULT_FORMATS.names(),
+            [*RESULT_FORMATS.names(), *PLAN_FORMATS.names()],
             index=None,
-            format_func=lambda item: RESULT_FORMATS.get(item).label,
+            format_func=_label,
             key="import_format",
             width=380,
         )
-        return None if asked is None else RESULT_FORMATS.get(asked)
+        return None if asked is None else format_of(content, name, asked)
+
+
+def _label(name: str) -> str:
+    return (RESULT_FORMATS if name in RESULT_FORMATS else PLAN_FORMATS).get(name).label
 
 
 def _metric(raw: RawResult) -> str:

@@ -23,7 +23,10 @@ def test_a_file_is_asked_about_and_becomes_a_run(open_page: Open, workspace: Pat
     test = open_page("12_Import", subject=SUBJECT)
     assert_no_bug(test)
     test.file_uploader(key="import_file").upload("sens.csv", NNI, "text/csv").run()
-    assert "the numbers are, better is, pruned were, dense model, ranked by" in text_of(test)
+    assert (
+        "what the numbers are, which are better, what was pruned, dense model's number"
+        in text_of(test)
+    )
     test.selectbox(key="import_said_unit").select("fraction").run()
     for name, answer in SAID.items():
         if name == "baseline":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analysis.imports.raw import RawResult, ResultFormat, gathered
-from analysis.imports.readers.pickles import asks_for, is_pickle, read_pickle
+from analysis.imports.readers.pickles import Pairs, asks_for, is_pickle, read_pickle
 from analysis.imports.readers.walking import curves_of
 from pruners.errors import InputError
 
@@ -12,7 +12,11 @@ WHAT = "the AIMET file"
 
 def recognises(content: bytes) -> bool:
     """Say whether it is a pickled dictionary with decimals."""
-    return is_pickle(content) and asks_for(content, "Decimal")
+    return (
+        is_pickle(content)
+        and asks_for(content, "Decimal")
+        and isinstance(read_pickle(content), Pairs)
+    )
 
 
 def read(content: bytes) -> RawResult:

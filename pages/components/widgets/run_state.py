@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import streamlit as st
+
 from analysis.imports import RESULT_FORMATS
 from analysis.records import RunRow, SweepSpec
 from analysis.snippets import run_sweep
@@ -66,9 +68,9 @@ def _say_source(run: RunRow) -> None:
     source = run.source
     assert source is not None
     said = "; ".join(f"{name} {answer}" for name, answer in source.said.items())
-    ribbon(
-        f"**Imported** from {escaped(source.file)} "
-        f"({RESULT_FORMATS.get(source.format).label}){said and f'; said: {escaped(said)}'}. "
+    st.info(
+        f"**Imported** from {escaped(source.file)}, written by "
+        f"{RESULT_FORMATS.get(source.format).label}{said and f'; you said: {escaped(said)}'}. "
         f"{escaped(' '.join(source.notes))}",
-        icon="move_to_inbox",
+        icon=":material/move_to_inbox:",
     )

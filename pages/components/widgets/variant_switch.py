@@ -115,11 +115,13 @@ def say_gaps(run: RunRow, found: Sequence[Variant]) -> None:
 def choose_compared(found: Sequence[Variant]) -> None:
     """Ask which variant the run is compared with; nothing to ask without any."""
     if found:
+        # Names of files and runs stay as they are.
+        files = {variant.name for variant in found if variant.field == comparison.SOURCE}
         url_state.choice(
             "beside",
             "Drawn beside",
             [*(variant.name for variant in found), NOTHING],
-            format_func=str.capitalize,
+            format_func=lambda name: name if name in files else name.capitalize(),
             help="A second curve: the chosen criterion in another run.",
         )
 

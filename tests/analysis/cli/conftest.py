@@ -38,7 +38,8 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     monkeypatch.setattr(options, "prepare_subject", opened)
     for command in ("sweep", "plan", "evaluate", "export", "recover"):
         monkeypatch.setattr(f"analysis.cli.commands.{command}.prepare_subject", opened)
-    monkeypatch.setattr("analysis.cli.commands.imports.command.prepare_subject", opened)
+    for module in ("asked", "plan"):
+        monkeypatch.setattr(f"analysis.cli.commands.imports.{module}.prepare_subject", opened)
 
     def call(*arguments: object) -> tuple[int, str, str]:
         code = main([str(item) for item in arguments])

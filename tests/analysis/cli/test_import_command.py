@@ -42,6 +42,21 @@ def test_from_another_tools_curves_to_a_plan(run: Run, folder: Path, subject: li
     assert measured[0] == 0, measured[2]
 
 
+def test_a_plan_of_nni_becomes_a_plan_file(run: Run, folder: Path, subject: list[str]) -> None:
+    file, plan = folder / "config_list.json", folder / "of-nni.json"
+    file.write_text('[{"op_names": ["2"], "sparse_ratio": 0.4375}]')
+    assert_one_line(run("import", file), says="give the model that it is for, --model")
+    assert_one_line(run("import", file, "--unit", "loss"), says="leave --unit out")
+    code, out, err = run("import", file, *ASKED, *subject[:4], "--out", plan, "--json")
+    assert code == 0, err
+    entries = {item["layer"]: item["kept"] for item in json.loads(plan.read_text())["entries"]}
+    # int(0.4375 * 8) = 3 of 8 go.
+    assert entries == {"0": 6, "2": 5}
+    assert json.loads(out)["plan"] == json.loads(plan.read_text())
+    # And the plan file itself, which knows its subject.
+    assert run("import", plan)[0] == 0
+
+
 def test_curves_without_a_model_are_curves_alone(run: Run, folder: Path) -> None:
     file = folder / "nni.csv"
     file.write_text(NNI)

@@ -1,0 +1,5 @@
+"""Plans of other programs, and our own, as plans of a model at hand."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
