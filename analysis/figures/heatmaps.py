@@ -100,8 +100,8 @@ def sensitivity_matrix(
                 },
             },
             customdata=_cell_ids(known),
-            hovertemplate="<b>%{customdata[0]}</b> by %{customdata[7]}%{customdata[9]}<br>"
-            "removed %{customdata[8]}, %{customdata[4]:,} of %{customdata[5]:,} stay<br>"
+            hovertemplate="<b>%{customdata[0]}</b> by %{customdata[7]}%{customdata[11]}<br>"
+            "removed %{customdata[8]}%{customdata[9]}<br>"
             f"{kind.label} %{{marker.color:.4g}} {kind.unit}<br>%{{customdata[6]:,}} samples"
             "<extra></extra>",
             showlegend=False,

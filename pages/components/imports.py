@@ -52,6 +52,10 @@ def draw(current: Session) -> None:
     )
     if sent is None:
         code.offer(import_results("sensitivity.csv", {}, session.named_workspace()))
+        if current.spec is None:
+            st.caption("With a model, layers get counts and groups, and plans are made from them.")
+            if st.button("Go to setup", icon=":material/deployed_code:", key="import_setup"):
+                go("Setup")
         return
     content = sent.getvalue()
     chosen = _format(content, sent.name)

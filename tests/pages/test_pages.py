@@ -30,7 +30,7 @@ def test_the_table_lists_every_page_once_by_section() -> None:
         assert (page.needs != "nothing") == bool(page.without)
     assert {section: [page.title for page in pages] for section, pages in sections().items()} == {
         "": ["Home"],
-        "Measure": ["Setup", "Sweep", "Curves", "Compare"],
+        "Measure": ["Setup", "Sweep", "Curves", "Compare", "Import"],
         "Decide": ["Plan", "Trade-off", "Evaluate", "Recover", "Plans"],
         "Deliver": ["Export", "Runs"],
     }

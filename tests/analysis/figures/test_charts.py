@@ -558,7 +558,7 @@ def test_deep_networks_are_drawn_in_few_rows() -> None:
     assert figure.layout.xaxis.side == "top"
     assert figure.data[0].marker.colorbar.lenmode == "pixels"
     first = figure.data[0].customdata[0]
-    assert (first[0], first[9]) == ("features.block0", f", most in {names[0]}")
+    assert (first[0], first[11]) == ("features.block0", f", most in {names[0]}")
     assert figure.data[0].marker.color[0] == pytest.approx(20.0)
 
 

@@ -105,7 +105,8 @@ def test_torch_pruning_counts_what_is_left(prepared: PreparedSubject) -> None:
 def test_torch_pruning_history_of_the_library(prepared: PreparedSubject) -> None:
     """The library's own history, and the weights that it leaves."""
     tp = pytest.importorskip("torch_pruning")
-    model = copy.deepcopy(prepared.model)
+    # The library follows gradients.
+    model = copy.deepcopy(prepared.model).requires_grad_(True)
     graph = tp.DependencyGraph().build_dependency(model, prepared.subject.example)
     for name, places in (("0", [1, 4]), ("2", [0, 7]), ("0", [0]), ("2", [2, 3])):
         layer = model.get_submodule(name)
