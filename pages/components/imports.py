@@ -123,7 +123,7 @@ def _format(content: bytes, name: str) -> ResultFormat | PlanFormat | None:
     try:
         return format_of(content, name)
     except InputError as error:
-        st.warning(capital(str(error)), icon=":material/warning:")
+        st.warning(formatting.escaped(capital(str(error))), icon=":material/warning:")
         asked = st.selectbox(
             "Written by",
             [*RESULT_FORMATS.names(), *PLAN_FORMATS.names()],
@@ -160,7 +160,7 @@ def _model(current: Session) -> SubjectSpec | None:
             "Curves alone: choose a model on Setup first to get counts, groups and plans from them."
         )
         return None
-    with_model = f"{formatting.title_of_subject(spec)}"
+    with_model = formatting.escaped(formatting.title_of_subject(spec))
     chosen = st.radio(
         "Layers of",
         [with_model, CURVES_ALONE],
@@ -281,7 +281,7 @@ def _import(
         if prepared is not None:
             current.store.inventories.keep(prepared.identity, prepared.inventory)
     except PruneScopeError as error:
-        st.error(capital(str(error)), icon=":material/error:")
+        st.error(formatting.escaped(capital(str(error))), icon=":material/error:")
         return
     session.open_run(run_id)
     go("Curves")

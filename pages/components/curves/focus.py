@@ -104,7 +104,7 @@ def draw(
         _say_group(run, layer)
         charts.show(figure, key="curves_focus", file_name=f"{layer}-{run.run_id}")
         for row in rows[rows["criterion"].isin(names)].to_dict("records"):
-            st.markdown(_sentence(row, compared.present if compared else ""))
+            st.markdown(_sentence(row, formatting.escaped(compared.present if compared else "")))
         if other is not None:
             _say_compared(run, points[points["layer"] == layer], criterion, other)
         if len(names) < len(rows):
@@ -137,7 +137,7 @@ def _say_compared(run: RunRow, points: pd.DataFrame, criterion: str, other: Vari
     table = session.tolerated(other.run, tolerance=tolerance.accepted(run.quantity))
     same = table["layer"].isin(points["layer"]) & (table["criterion"] == criterion)
     for row in table[same].to_dict("records"):
-        st.markdown(_sentence(row, other.name))
+        st.markdown(_sentence(row, formatting.escaped(other.name)))
     if other.field != comparison.SOURCE:
         curves_table.both_curves(run, points[points["criterion"] == criterion], other)
 

@@ -184,7 +184,11 @@ def _explanation(
     layer = focus.layer_of(points)
     if view == "Curves":
         smallest = formatting.drop(resolution(points), words)
-        beside = f" Thin, with hollow marks: {layer}, {other.name}." if other else ""
+        beside = (
+            f" Thin, with hollow marks: {formatting.escaped(f'{layer}, {other.name}')}."
+            if other
+            else ""
+        )
         certain = (
             f"Bands are 95 % intervals; drops under about {smallest} cannot be told from none."
             if smallest != formatting.DASH
