@@ -24,8 +24,8 @@ FLOORS = {
     "analysis": (
         *("memory", "devices", "files", "sentences", "records", "uncertainty", "tasks", "engine"),
         *("subjects", "edits", "repairs", "measuring", "curves", "sweeps", "plans"),
-        *("prediction", "allocation", "recovery", "search", "store", "worker", "jobs"),
-        *("runtimes", "evaluation", "retraining", "shrinking", "comparison", "interop", "imports"),
+        *("prediction", "allocation", "recovery", "runtimes", "interop", "search", "store"),
+        *("worker", "jobs", "evaluation", "retraining", "shrinking", "comparison", "imports"),
         *("snippets", "figures", "reporting", "cli", "__main__"),
     ),
     "pages.components": (

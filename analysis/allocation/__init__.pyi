@@ -1,6 +1,6 @@
 from .constraints import Constraints, check_min_kept, equal_entries
 from .exact import fill_exactly
-from .filling import fill_plan, request_of, with_ratios
+from .filling import fill_plan, measured_time, request_of, with_ratios
 from .goals import (
     GOALS,
     Budget,
@@ -49,6 +49,7 @@ __all__ = [
     "fill_to_threshold",
     "fill_uniformly",
     "global_plan",
+    "measured_time",
     "parse_budget",
     "parse_budgets",
     "recipe_of",

@@ -66,7 +66,7 @@ def fill_plan(
         InputError: The recipe lacks what the strategy needs, or contradicts itself.
         UnsupportedError: The criterion or rounds do not apply to an entry.
     """
-    request = request_of(prepared, start, recipe, points=points, sizes=sizes)
+    request = request_of(prepared, start, recipe, points=points, sizes=sizes, runtime=runtime)
     request = dataclasses.replace(request, predict=predict)
     found = _within_time(prepared, strategy, request, runtime)
     asked = dataclasses.replace(
@@ -117,6 +117,7 @@ def request_of(
     *,
     points: pd.DataFrame | None = None,
     sizes: Meter | None = None,
+    runtime: Runtime = TORCH,
 ) -> Request:
     """Return what a strategy is asked for by a recipe; see `fill_plan`.
 
@@ -132,7 +133,7 @@ def request_of(
     )
     budgets, measure = parse_budgets(recipe.budgets), sizes or meter(prepared)
     if any(budget.kind == _LATENCY for budget in budgets):
-        measure = _with_latency(prepared, start, measure)
+        measure = _with_latency(prepared, start, measure, runtime)
     return Request(
         plan=start,
         points=points,
@@ -151,10 +152,10 @@ def request_of(
     )
 
 
-def _with_latency(prepared: PreparedSubject, plan: Plan, sizes: Meter) -> Meter:
+def _with_latency(prepared: PreparedSubject, plan: Plan, sizes: Meter, runtime: Runtime) -> Meter:
     names = [entry.name for entry in plan.entries if parse(entry.granularity).is_structured]
-    table = latency_table(prepared, names)
-    quantity = Quantity(*estimated(table, prepared))
+    table = latency_table(prepared, names, runtime)
+    quantity = Quantity(*estimated(table, prepared, runtime))
     return dataclasses.replace(sizes, quantities={**sizes.quantities, _LATENCY: quantity})
 
 
@@ -168,8 +169,7 @@ def _within_time(
     budget = next((item for item in request.budgets if item.kind == _LATENCY), None)
     if budget is None:
         return allocate(strategy, request)
-    timer = _Timer(prepared, runtime)
-    limit = asked = budget.share(lambda: timer.dense(request))
+    limit = asked = budget.share(lambda: request.meter.dense(_LATENCY))
     best: Allocation | None = None
     for _ in range(_TIMED_ROUNDS):
         budgets = tuple(
@@ -177,7 +177,7 @@ def _within_time(
         )
         found = allocate(strategy, dataclasses.replace(request, budgets=budgets))
         estimate = found.spent[_LATENCY]
-        found = timer.measured(found, limit)
+        found = _timed(prepared, found, limit, runtime)
         share = found.spent[_LATENCY]
         if share <= limit and (best is None or share > best.spent[_LATENCY]):
             best = found
@@ -190,37 +190,39 @@ def _within_time(
     return best or found
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Timer:
-    """Measures filled plans; the table of single groups, which guides them, is PyTorch's."""
+def _timed(
+    prepared: PreparedSubject, found: Allocation, limit: float, runtime: Runtime
+) -> Allocation:
+    """Measure a filled plan: what it spends is what was measured."""
+    share, text = measured_time(prepared, found.plan, runtime)
+    if found.feasible and share > limit:
+        text = f"at most {limit:.1%} of the time is out of reach; {text}"
+    return dataclasses.replace(
+        found,
+        feasible=found.feasible and share <= limit,
+        spent={**found.spent, _LATENCY: share},
+        message="; ".join(filter(None, (found.message, text))),
+    )
 
-    prepared: PreparedSubject
-    runtime: Runtime
 
-    def dense(self, request: Request) -> float:
-        """Return the seconds of the dense model."""
-        if self.runtime is TORCH:
-            return request.meter.dense(_LATENCY)
-        return measured_seconds(self.prepared, self.prepared.model, self.runtime)[1]
+def measured_time(prepared: PreparedSubject, plan: Plan, runtime: Runtime) -> tuple[float, str]:
+    """Measure the time of a plan's model.
 
-    def measured(self, found: Allocation, limit: float) -> Allocation:
-        """Measure a filled plan: what it spends is what was measured."""
-        model = removed_model(self.prepared, found.plan)
-        seconds, dense = measured_seconds(self.prepared, model, self.runtime)
-        share = seconds / dense
-        by = "" if self.runtime is TORCH else f" by {self.runtime.label}"
-        text = (
-            f"measured{by}: {share:.1%} of the time of the dense model "
-            f"({seconds * 1000:.3g} of {dense * 1000:.3g} ms)"
-        )
-        if found.feasible and share > limit:
-            text = f"at most {limit:.1%} of the time is out of reach; {text}"
-        return dataclasses.replace(
-            found,
-            feasible=found.feasible and share <= limit,
-            spent={**found.spent, _LATENCY: share},
-            message="; ".join(filter(None, (found.message, text))),
-        )
+    Args:
+        prepared: The subject.
+        plan: Of its model.
+        runtime: Runs the models.
+
+    Returns:
+        The share of the dense model's time, and the same in words.
+    """
+    seconds, dense = measured_seconds(prepared, removed_model(prepared, plan), runtime)
+    share = seconds / dense
+    by = "" if runtime is TORCH else f" by {runtime.label}"
+    return share, (
+        f"measured{by}: {share:.1%} of the time of the dense model "
+        f"({seconds * 1000:.3g} of {dense * 1000:.3g} ms)"
+    )
 
 
 def _in_rounds(prepared: PreparedSubject, found: Allocation, rounds: int) -> Allocation:

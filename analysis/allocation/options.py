@@ -224,7 +224,7 @@ PLAN_OPTIONS = Registry(
             name="runtime",
             label="Runtime",
             help="What runs the models whose time a budget in latency limits: torch, or onnx (ONNX "
-            "Runtime on the CPU, extra onnx); not of searches",
+            "Runtime on the CPU, extra onnx)",
             metavar="NAME",
             type=str,
             default="torch",

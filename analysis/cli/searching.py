@@ -58,4 +58,7 @@ def searched(prepared: PreparedSubject, start: Plan, aim: Aim, *, workspace: Pat
         raise CancelledError("the search found no plan")
     if last.state.finished:
         say(f"The search ended after {last.state.trials} plans: {last.state.finished}.")
-    return plans.resolve(prepared, last.plan)
+    plan = plans.resolve(prepared, last.plan)
+    if told := search.time_told(prepared, plan):
+        say(told)
+    return plan

@@ -1,5 +1,5 @@
 from .file_size import file_bytes, safetensors_bytes
-from .group_times import LatencyTable, estimated, latency_table, measured_seconds
+from .group_times import LatencyTable, RuntimeTimes, estimated, latency_table, measured_seconds
 from .latency import MIN_PASSES, compare_latency
 from .loop import Cancel, Measured, measure
 from .runner import Answer, EditRunner, OpenSlice, Runnable
@@ -16,6 +16,7 @@ __all__ = [
     "OpenSlice",
     "Runnable",
     "Runtime",
+    "RuntimeTimes",
     "Slice",
     "Slices",
     "Slicing",

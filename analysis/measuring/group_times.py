@@ -2,8 +2,9 @@
 
 Groups interact in time as in multiply-adds: what two of them remove of one layer is saved once. The
 table is of single groups; for several, the multiply-adds that were counted twice are given back at
-the table's own rate of seconds per multiply-add. That is an estimate: the model that is chosen by
-it has to be measured.
+the table's own rate of seconds per multiply-add. The table is PyTorch's; one model with all groups
+made smaller, measured by a runtime, says how much of that the runtime saves. That is an estimate:
+the model that is chosen by it has to be measured.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import dataclasses
 import hashlib
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +25,28 @@ from analysis.edits import Edit, PreparedSubject, edited_model
 from analysis.files import write_text
 from analysis.measuring.latency import compare_latency
 from analysis.measuring.runtime import TORCH, Runtime
-from analysis.records import Document, Seconds
+from analysis.records import Document, Record, Seconds
 from pruners.errors import InputError
 from pruners.groups import Parts
 
 # Shares of a group's units that are kept; times between them are read linearly.
 _SHARES = (0.75, 0.5, 0.25, 0.0)
 _REPEATS, _WARMUP = 12, 2
+# What a runtime saves of what the table says: a model that saves nothing says nothing.
+_LEAST_SAVED, _MOST_SAVED = 0.1, 4.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeTimes(Record):
+    """How the times of a runtime differ from those of a table.
+
+    Attributes:
+        dense: Seconds of the dense model.
+        saved: What is saved, as a multiple of what the table says, both as shares of the dense.
+    """
+
+    dense: Seconds
+    saved: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,12 +58,14 @@ class LatencyTable(Document):
         threads: Threads of the processor.
         dense: Seconds of the dense model.
         groups: Group id -> kept count, as text -> seconds with that group alone made smaller.
+        runtimes: What is known of runtimes, by name.
     """
 
     batch: int
     threads: int
     dense: Seconds
     groups: dict[str, dict[str, Seconds]]
+    runtimes: dict[str, RuntimeTimes] = field(default_factory=dict)
 
     def alone(self, group: str, units: int, kept: int) -> float:
         """Return the seconds that a group alone saves at a count, by the table."""
@@ -58,12 +76,15 @@ class LatencyTable(Document):
         return float(min(time, self.dense) - self.dense)
 
 
-def latency_table(prepared: PreparedSubject, names: Sequence[str]) -> LatencyTable:
+def latency_table(
+    prepared: PreparedSubject, names: Sequence[str], runtime: Runtime = TORCH
+) -> LatencyTable:
     """Return the table of some groups; what the workspace keeps of it is not measured again.
 
     Args:
         prepared: The subject.
         names: Group ids.
+        runtime: What its `estimated` times are of.
 
     Raises:
         InputError: There is no data to run the model on.
@@ -84,12 +105,32 @@ def latency_table(prepared: PreparedSubject, names: Sequence[str]) -> LatencyTab
         if name not in table.groups:
             row = _measured(prepared, name, inputs, table.dense)
             table = dataclasses.replace(table, groups={**table.groups, name: row})
-            if path is not None:
-                # A folder that cannot be written only means that it is measured again.
-                with contextlib.suppress(OSError):
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    write_text(path, table.to_json(indent=1))
+            _keep(table, path)
+    if runtime.name not in table.runtimes:
+        found = _runtime_times(table, prepared, names, runtime)
+        table = dataclasses.replace(table, runtimes={**table.runtimes, runtime.name: found})
+        _keep(table, path)
     return table
+
+
+def _keep(table: LatencyTable, path: Path | None) -> None:
+    if path is not None:
+        # A folder that cannot be written only means that it is measured again.
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_text(path, table.to_json(indent=1))
+
+
+def _runtime_times(
+    table: LatencyTable, prepared: PreparedSubject, names: Sequence[str], runtime: Runtime
+) -> RuntimeTimes:
+    """Measure the model with half of the units of all groups, by the runtime."""
+    kept = {name: (prepared.group(name).units + 1) // 2 for name in names}
+    edit = Edit(kept={name: tuple(range(count)) for name, count in kept.items()})
+    seconds, dense = measured_seconds(prepared, edited_model(prepared, edit), runtime)
+    expected = 1 - _table_seconds(table, prepared)(kept) / table.dense
+    saved = (1 - seconds / dense) / expected if expected > 0 else 1.0
+    return RuntimeTimes(dense=dense, saved=min(max(saved, _LEAST_SAVED), _MOST_SAVED))
 
 
 def measured_seconds(
@@ -108,11 +149,44 @@ def measured_seconds(
 
 
 def estimated(
-    table: LatencyTable, prepared: PreparedSubject
+    table: LatencyTable, prepared: PreparedSubject, runtime: Runtime = TORCH
 ) -> tuple[Callable[[Mapping[str, int]], float], Callable[[Mapping[str, Sequence[int]]], Parts]]:
-    """Return what estimates seconds: of kept counts, and as a sum of parts of few groups."""
-    structure = prepared.require_structure()
-    units = {group.id: group.units for group in structure.groups}
+    """Return what estimates seconds: of kept counts, and as a sum of parts of few groups.
+
+    Args:
+        table: Knows the groups and the runtime.
+        prepared: The subject.
+        runtime: Whose seconds.
+    """
+    units = _units(prepared)
+    rate = _rate(table, prepared, units)
+    by_table, known = _table_seconds(table, prepared), table.runtimes[runtime.name]
+    # Seconds of the runtime for a second of the table.
+    scale = known.saved * known.dense / table.dense
+
+    def amount(kept: Mapping[str, int]) -> float:
+        return known.dense + scale * (by_table(kept) - table.dense)
+
+    def parts(choices: Mapping[str, Sequence[int]]) -> Parts:
+        _, macs = prepared.cost.parts(choices)
+        found: dict[tuple[str, ...], Tensor] = {
+            (name,): torch.tensor(
+                [scale * table.alone(name, units[name], count) for count in counts],
+                dtype=torch.float64,
+            )
+            for name, counts in choices.items()
+        }
+        return found | {
+            scope: scale * rate * part for scope, part in macs.items() if len(scope) > 1
+        }
+
+    return amount, parts
+
+
+def _table_seconds(
+    table: LatencyTable, prepared: PreparedSubject
+) -> Callable[[Mapping[str, int]], float]:
+    units = _units(prepared)
     rate = _rate(table, prepared, units)
 
     def amount(kept: Mapping[str, int]) -> float:
@@ -124,17 +198,11 @@ def estimated(
         twice = prepared.cost.predict(kept).macs - macs - alone
         return table.dense + single + rate * twice
 
-    def parts(choices: Mapping[str, Sequence[int]]) -> Parts:
-        _, macs = prepared.cost.parts(choices)
-        found: dict[tuple[str, ...], Tensor] = {
-            (name,): torch.tensor(
-                [table.alone(name, units[name], count) for count in counts], dtype=torch.float64
-            )
-            for name, counts in choices.items()
-        }
-        return found | {scope: rate * part for scope, part in macs.items() if len(scope) > 1}
+    return amount
 
-    return amount, parts
+
+def _units(prepared: PreparedSubject) -> dict[str, int]:
+    return {group.id: group.units for group in prepared.require_structure().groups}
 
 
 def _rate(table: LatencyTable, prepared: PreparedSubject, units: Mapping[str, int]) -> float:

@@ -1,5 +1,6 @@
 from .data import SearchData, search_data, set_aside
 from .frontier import FrontierPoint, FrontierUpdate, iter_frontier
+from .goal import time_told
 from .records import (
     CRITERIA,
     FRONTIER_TRIALS,
@@ -29,4 +30,5 @@ __all__ = [
     "iter_search",
     "search_data",
     "set_aside",
+    "time_told",
 ]

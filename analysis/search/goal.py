@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from analysis.allocation import Budget, Request, request_of
+from analysis import interop
+from analysis.allocation import Budget, Request, measured_time, parse_budgets, request_of
 from analysis.edits import PreparedSubject
 from analysis.plans import clear
 from analysis.records import Plan
@@ -109,9 +110,11 @@ def goal_of(prepared: PreparedSubject, start: Plan, aim: Aim) -> Goal:
         aim: What is asked for.
 
     Raises:
+        UnknownNameError: No such runtime.
         InputError: A budget or a constraint is malformed.
     """
-    request = request_of(prepared, clear(start), aim.recipe)
+    runtime = interop.RUNTIMES.get(aim.recipe.runtime)
+    request = request_of(prepared, clear(start), aim.recipe, runtime=runtime)
     sizes = tuple(budget for budget in request.budgets if not budget.is_drop)
     drops = [budget.limit for budget in request.budgets if budget.is_drop]
     return Goal(
@@ -122,3 +125,20 @@ def goal_of(prepared: PreparedSubject, start: Plan, aim: Aim) -> Goal:
         aim.confidence,
         sizes[0].kind if sizes else aim.measure,
     )
+
+
+def time_told(prepared: PreparedSubject, plan: Plan) -> str:
+    """Return what a plan's model takes, in a sentence, measured by the runtime it is meant for.
+
+    Args:
+        prepared: The subject.
+        plan: Found by a search; its recipe says what was asked for.
+
+    Returns:
+        Empty where no latency was asked for.
+    """
+    recipe = plan.recipe
+    if recipe is None or all(item.kind != "latency" for item in parse_budgets(recipe.budgets)):
+        return ""
+    _, text = measured_time(prepared, plan, interop.RUNTIMES.get(recipe.runtime))
+    return f"Latency {text}."

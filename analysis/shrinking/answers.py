@@ -280,6 +280,8 @@ def iter_answer(
     """
     work = _Answering(prepared, start, aim, wish, workspace / SEARCHES, cancel)
     plan, stopped = yield from work.steps()
+    if told := search.time_told(prepared, plan):
+        yield AnswerUpdate(stage="Measuring latency", news=told)
     yield AnswerUpdate(stage="Done", plan=plan, stopped=stopped)
 
 

@@ -9,18 +9,18 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from analysis import figures, search
+from analysis import figures, interop, search
 from analysis.evaluation import LoadedSubject
-from analysis.measuring import compare_latency
+from analysis.measuring import TORCH, compare_latency
 from analysis.plans import pruned_entries, removed_model
 from analysis.records import MeasuredPlan
 from analysis.search import LEVELS
 from analysis.sentences import capital
 from analysis.shrinking import TRADE_OFF, Order
 from analysis.tasks import Task
-from pages.components.plan import answer, goal
+from pages.components.plan import answer, goal, options
 from pages.components.state import Session, session
-from pages.components.widgets import charts, formatting
+from pages.components.widgets import charts, formatting, guarded
 from pruners.errors import InputError
 
 SECONDS = 20.0
@@ -48,8 +48,7 @@ def draw(current: Session) -> None:
             icon=":material/info:",
         )
         return
-    table = _table(subject, found)
-    size = _size(subject, found, table)
+    size, table = _size(subject, found)
     task = subject.prepared.subject.task
     left, right = charts.beside(2, 1)
     with right:
@@ -108,10 +107,10 @@ def _measured(current: Session, subject: LoadedSubject) -> dict[str, MeasuredPla
     return {f"#{place + 1}": item for place, item in enumerate(found)}
 
 
-def _table(subject: LoadedSubject, found: dict[str, MeasuredPlan]) -> pd.DataFrame:
+def _table(subject: LoadedSubject, found: dict[str, MeasuredPlan], runtime: str) -> pd.DataFrame:
     task = subject.prepared.subject.task
     all_params, all_macs = subject.dense_size
-    times: dict[str, float] = st.session_state.get(_times_key(subject), {})
+    times: dict[str, float] = st.session_state.get(_times_key(subject, runtime), {})
     rows = []
     for name, item in found.items():
         params, macs = subject.size(item.plan)
@@ -142,7 +141,8 @@ def _dense(subject: LoadedSubject) -> float | None:
     return subject.prepared.subject.task.score(subject.baseline().sums)
 
 
-def _size(subject: LoadedSubject, found: dict[str, MeasuredPlan], table: pd.DataFrame) -> str:
+def _size(subject: LoadedSubject, found: dict[str, MeasuredPlan]) -> tuple[str, pd.DataFrame]:
+    """Ask for the size that the page shows; return it with the table of the plans."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         size = st.segmented_control(
             "Size",
@@ -153,26 +153,31 @@ def _size(subject: LoadedSubject, found: dict[str, MeasuredPlan], table: pd.Data
             key="trade_off_size",
             persist_state="session",
         )
+        is_time = size == options.LATENCY
+        runtime = options.runtime("trade_off_runtime") if is_time else TORCH.name
+        table = _table(subject, found, runtime)
         missing = int(table["latency"].isna().sum())
-        if size == "latency" and missing:
+        if is_time and missing:
             if st.button(
                 f"Measure latency of {formatting.plural(missing, 'plan')}",
                 icon=":material/timer:",
                 key="trade_off_latency",
             ):
-                _time(subject, found)
-                st.rerun()
+                with guarded("Latency cannot be measured"):
+                    _time(subject, found, runtime)
+                    st.rerun()
             st.caption(f"About {formatting.duration(missing * LATENCY_SECONDS)}, on this machine.")
-    return str(size)
+    return str(size), table
 
 
-def _times_key(subject: LoadedSubject) -> str:
-    return f"trade_off_times_{subject.identity.weights}"
+def _times_key(subject: LoadedSubject, runtime: str) -> str:
+    return f"trade_off_times_{subject.identity.weights}_{runtime}"
 
 
-def _time(subject: LoadedSubject, found: dict[str, MeasuredPlan]) -> None:
+def _time(subject: LoadedSubject, found: dict[str, MeasuredPlan], name: str) -> None:
     """Measure plans in turn with the dense model; repair changes no latency."""
-    times = st.session_state.setdefault(_times_key(subject), {})
+    times = st.session_state.setdefault(_times_key(subject, name), {})
+    runtime = interop.RUNTIMES.get(name)
     split, prepared = subject.prepared.subject.evaluation, subject.prepared
     assert split is not None
     inputs, _ = next(iter(split.batches(prepared.batch_size)))
@@ -181,7 +186,7 @@ def _time(subject: LoadedSubject, found: dict[str, MeasuredPlan]) -> None:
         key = item.plan.to_json()
         if key not in times:
             models = {"dense": prepared.model, "pruned": removed_model(prepared, item.plan)}
-            timed = compare_latency(models, inputs, seconds=LATENCY_SECONDS)
+            timed = compare_latency(models, inputs, seconds=LATENCY_SECONDS, runtime=runtime)
             times[key] = timed["pruned"].median / timed["dense"].median
         bar.progress((place + 1) / len(found), text="Measuring latency")
 

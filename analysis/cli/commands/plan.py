@@ -15,7 +15,6 @@ from analysis.cli.frontier import aim_at_sizes, parse_levels, trade_off
 from analysis.cli.options import Json, Workspace, calibrated, open_store, prepare_subject
 from analysis.cli.output import print_json, print_table, say
 from analysis.cli.searching import aim_of, searched
-from analysis.measuring import TORCH
 from analysis.repairs import REPAIRS
 from analysis.search import LEVELS
 from analysis.sentences import listed, plural
@@ -71,8 +70,6 @@ def plan(
     )
     start = dataclasses.replace(start, repair=repair.name)
     if sizes or STRATEGIES.get(given["strategy"]).measures:
-        if interop.RUNTIMES.get(recipe.runtime) is not TORCH:
-            raise InputError(f"a search times models by {TORCH.name} alone: leave --runtime out")
         # A search repairs what it tries: the sweep may have had nothing to calibrate on.
         subject = calibrated(start.subject, data=None, samples=None, repair=repair.name)
         if subject != start.subject:

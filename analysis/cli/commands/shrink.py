@@ -36,7 +36,17 @@ if TYPE_CHECKING:
     from analysis.shrinking import Wish
 
 _OF_PLANS = (
-    *("budget", "repair", "round_to", "min_kept", "equal", "trials", "minutes", "confidence"),
+    *(
+        "budget",
+        "repair",
+        "round_to",
+        "min_kept",
+        "equal",
+        "runtime",
+        "trials",
+        "minutes",
+        "confidence",
+    ),
 )
 
 
@@ -154,7 +164,7 @@ def _recipe(given: Mapping[str, Any], max_drop: float | None) -> Recipe:
         raise InputError("shrink needs a goal: --max-drop 0.01, --budget macs=0.5, or both")
     return Recipe(
         budgets=tuple(map(str, allocation.parse_budgets(budgets))),
-        **{name: given[name] for name in ("round_to", "min_kept", "equal")},
+        **{name: given[name] for name in ("round_to", "min_kept", "equal", "runtime")},
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from analysis import allocation, plans
+from analysis import allocation, interop, plans
 from analysis.allocation import GOALS, STRATEGIES, Predict
 from analysis.evaluation import LoadedSubject
 from analysis.plans import USUAL, require_fit, rounded
@@ -159,6 +159,7 @@ def _fill(
             points=measured,
             sizes=subject.meter,
             predict=predict,
+            runtime=interop.RUNTIMES.get(recipe.runtime),
         )
     except PruneScopeError as error:
         problem(error, title="The plan cannot be filled that way")

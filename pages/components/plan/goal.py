@@ -6,12 +6,13 @@ import dataclasses
 
 import streamlit as st
 
-from analysis import allocation
+from analysis import allocation, interop
+from analysis.measuring import TORCH
 from analysis.records import Plan, Recipe, SubjectSpec
 from analysis.retraining import PRESETS
 from analysis.sentences import plural
 from analysis.shrinking import ANSWER, LOOSER, MOST, STEPS, TRADE_OFF, Job, Jobs, Order
-from pages.components.plan import answer
+from pages.components.plan import answer, options
 from pages.components.state import Session, session, tolerance, url_state
 from pages.components.widgets import formatting, guarded, refreshed, unfinished
 from pruners.errors import PruneScopeError
@@ -91,6 +92,11 @@ def ask(spec: SubjectSpec, *, label: str, plan: Plan | None = None) -> None:
             help="Without *Make it*, this is what gets as small as the drop allows; latency counts "
             "as MACs there.",
         )
+        runtime = (
+            options.runtime("goal_runtime")
+            if by_size and measure == options.LATENCY
+            else TORCH.name
+        )
         recover = st.selectbox(
             "then train",
             [NO_TRAINING, *PRESETS.names()],
@@ -115,7 +121,7 @@ def ask(spec: SubjectSpec, *, label: str, plan: Plan | None = None) -> None:
             budgets.append(f"{measure}={1 / float(times):.6g}")
         if by_drop:
             budgets.append(f"drop={float(drop) / words.drop_scale:.6g}")
-        recipe = Recipe(budgets=tuple(budgets), criteria=allocation.BEST)
+        recipe = Recipe(budgets=tuple(budgets), criteria=allocation.BEST, runtime=runtime)
         order = Order(
             subject=spec,
             recipe=recipe,
@@ -186,7 +192,12 @@ def asked(order: Order) -> str:
             parts.append(f"at most {formatting.drop(budget.limit, words)} lost")
         else:
             size = SIZES.get(budget.kind, budget.kind)
-            parts.append(f"at most {formatting.percent(budget.limit, digits=0)} of the {size}")
+            by = (
+                f" by {interop.RUNTIMES.get(order.recipe.runtime).label}"
+                if budget.kind == options.LATENCY
+                else ""
+            )
+            parts.append(f"at most {formatting.percent(budget.limit, digits=0)} of the {size}{by}")
     if order.recover:
         parts.append(f"{PRESETS.get(order.recover).label.lower()} training")
     return ", ".join(parts)

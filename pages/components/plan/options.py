@@ -7,10 +7,14 @@ from typing import Any
 
 import streamlit as st
 
+from analysis import interop
 from analysis.allocation import GOALS, STRATEGIES, budgets
 from analysis.curves import costs
+from analysis.measuring import TORCH
 from pages.components.state import tolerance
 from pages.components.widgets import formatting
+
+LATENCY = "latency"
 
 
 def targets(strategy: str) -> list[str]:
@@ -39,8 +43,9 @@ def ask(strategy: str, target: str, task: str) -> dict[str, Any]:
         Fields of the recipe that are not what they usually are.
     """
     with st.popover("Options", icon=":material/tune:"):
+        also = _further(strategy, target, task)
         asked = {
-            "budgets": _further(strategy, target, task),
+            "budgets": also,
             "min_kept": _least(),
             "equal": st.toggle(
                 "Equal counts in equal layers",
@@ -50,10 +55,25 @@ def ask(strategy: str, target: str, task: str) -> dict[str, Any]:
                 persist_state="session",
             ),
         }
+        if LATENCY in (target, *(item.partition("=")[0] for item in also)):
+            asked["runtime"] = runtime("plan_runtime")
         if "points" in STRATEGIES.get(strategy).needs:
             asked |= _of_curves(task)
-    usual = {"budgets": (), "min_kept": 0.0, "cost": "drop"}
+    usual = {"budgets": (), "min_kept": 0.0, "cost": "drop", "runtime": TORCH.name}
     return {name: value for name, value in asked.items() if value != usual.get(name, False)}
+
+
+def runtime(key: str) -> str:
+    """Ask what runs the models whose time is measured; return its name."""
+    return st.selectbox(
+        "Timed by",
+        interop.RUNTIMES.names(),
+        format_func=lambda name: interop.RUNTIMES.get(name).label,
+        key=key,
+        width=150,
+        persist_state="session",
+        help="  \n".join(f"**{item.label}**: {item.help}." for item in interop.RUNTIMES),
+    )
 
 
 def _further(strategy: str, target: str, task: str) -> tuple[str, ...]:
@@ -128,6 +148,8 @@ def said(extra: Mapping[str, Any]) -> str:
         "monotone": "rising curves",
     }
     parts += [text for name, text in words.items() if extra.get(name)]
+    if "runtime" in extra:
+        parts.append(f"times of {interop.RUNTIMES.get(extra['runtime']).label}")
     if "cost" in extra:
         parts.append(f"the sum of {extra['cost']}")
     return ", ".join(parts)

@@ -5,19 +5,30 @@ from __future__ import annotations
 import dataclasses
 import random
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from safetensors.torch import save_file
+from torch import nn
 
-from analysis import allocation, interop
+from analysis import allocation, interop, search
 from analysis.allocation import Budget, filling, parse_budget
-from analysis.measuring import LatencyTable, Runtime, estimated, latency_table
+from analysis.measuring import (
+    TORCH,
+    LatencyTable,
+    Runtime,
+    RuntimeTimes,
+    estimated,
+    latency_table,
+)
 from analysis.plans import meter, removed_model, start_plan
 from analysis.plans.editing import set_kept
 from analysis.plans.entries import kept_counts
 from analysis.records.plan import Plan, Recipe
+from analysis.search.goal import goal_of
 from pruners.errors import InputError, UnsupportedError
 from tests.analysis.points_tables import curve
 from tests.helpers.contexts import sample_context
@@ -119,6 +130,8 @@ def test_times_of_several_groups_are_not_counted_twice() -> None:
         for entry in plan.entries
     }
     table = LatencyTable(batch=1, threads=1, dense=rate * cost.dense.macs, groups=groups)
+    as_it_says = RuntimeTimes(dense=table.dense, saved=1.0)
+    table = dataclasses.replace(table, runtimes={"torch": as_it_says})
     amount, parts = estimated(table, prepared)
     kept = kept_counts(some_counts(plan, 3))
     assert amount(kept) == pytest.approx(rate * cost.predict(kept).macs)
@@ -164,8 +177,9 @@ def test_a_budget_in_time_holds_for_what_is_measured(
             }
             for entry in plan.entries
         },
+        runtimes={name: RuntimeTimes(dense=seconds, saved=1.0) for name, seconds in DENSE.items()},
     )
-    monkeypatch.setattr(filling, "latency_table", lambda prepared, names: by_macs)
+    monkeypatch.setattr(filling, "latency_table", lambda prepared, names, runtime: by_macs)
     shares, runtimes = [], set()
 
     def clock(prepared: object, model: object, runtime: Runtime) -> tuple[float, float]:
@@ -203,3 +217,37 @@ def test_a_budget_in_time_holds_for_what_is_measured(
     assert "measured by ONNX Runtime: " in found.message
     assert found.plan.recipe is not None
     assert (found.plan.recipe.runtime, runtimes) == ("onnx", {"torch", "onnx"})
+
+
+def test_a_search_keeps_to_times_of_its_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A runtime that saves half of what PyTorch saves: 0.6 of the time there is 0.8 of its own."""
+    prepared = sample_context("lenet5")
+    plan = start_plan(prepared, criterion="l1")
+    sizes = meter(prepared)
+    opened: dict[str, int] = {}
+
+    def clock(models: dict[str, nn.Module], *_: object, **options: Any) -> dict[str, Any]:
+        runtime = options.get("runtime", TORCH)
+        opened[runtime.name] = opened.get(runtime.name, 0) + len(models)
+        found = {}
+        for name, model in models.items():
+            left = dict(model.named_parameters())
+            kept = {item.name: left[f"{item.layer}.weight"].shape[0] for item in plan.entries}
+            share = sizes.predict(kept)[1] / sizes.predict({})[1]
+            seconds = share if runtime is TORCH else 1 + share
+            found[name] = SimpleNamespace(median=seconds)
+        return found
+
+    monkeypatch.setattr("analysis.measuring.group_times.compare_latency", clock)
+    small = some_counts(plan, 2)
+    torch_share = sizes.share(small, "macs")
+    for name, share in (("torch", torch_share), ("onnx", (1 + torch_share) / 2)):
+        for asked, fits in ((share + 0.005, True), (share - 0.005, False)):
+            recipe = Recipe(budgets=(f"latency={asked}",), runtime=name)
+            goal = goal_of(prepared, plan, search.Aim(recipe=recipe))
+            assert goal.fits(small) is fits, (name, asked)
+    # Two models say how the runtime differs; the table of groups stays PyTorch's.
+    assert opened["onnx"] == 4
+    timed = dataclasses.replace(small, recipe=recipe)
+    assert "by ONNX Runtime" in search.time_told(prepared, timed)
+    assert search.time_told(prepared, small) == ""
