@@ -2,9 +2,10 @@
 
 Drops are compared by ``sqrt(drop + EASE)``: there errors of small and of large drops are about as
 large. The guess is the drop of all layers together; its error is linear in the signs of a plan,
-alike for plans that prune alike, and the smaller the more one layer does alone. How large errors
-are is learnt as well: with few measured plans the interval is that of the samples on which the
-constants were chosen, with many it is the subject's own (``python -m benchmarks.prediction``).
+alike for plans that prune alike, the smaller the more one layer does alone and the less is lost.
+How large errors are is learnt as well: with few measured plans the interval is that of the samples
+on which the constants were chosen, with many it is the subject's own (``python -m
+benchmarks.prediction``).
 """
 
 from __future__ import annotations
@@ -16,15 +17,19 @@ import numpy as np
 
 from analysis.prediction.signs import GAINS, Signs
 
-EASE = 0.003
-# Standard deviations of the weights of the signs: none, the guess, and the others.
-SPREAD = (0.05, 0.2, 0.3)
+EASE = 0.002
+# Standard deviations of the weights of the signs: the guess, the steps to larger gains, the sum.
+GUESS, STEPS, SUM = 0.12, (0.7, 0.3), 0.2
 # Of what plans have in common that prune alike, and by which difference of ratios they do not.
-ALIKE, REACH = 0.1, 0.3
-# Of the rest: between points of curves, and where layers act on each other.
-READING, NOISE = 0.02, 0.045
-# So even are changes of which none does more than a third: their errors are the largest.
-EVEN, LEAST = 2 / 3, 0.05
+ALIKE, REACH = 0.1, 0.25
+# Of the rest: of any plan, where layers act on each other, and by how curves bend between points.
+READING, NOISE, BENDING = 0.025, 0.05, 0.8
+# So even are changes of which none does more than a third, and so large drops, whose errors are the
+# largest; they grow with this power of the drop.
+EVEN, LARGE, POWER = 2 / 3, 0.1, 0.8
+LEAST = 0.1
+# The error of any plan is as large from this size on, and no less than this share of it.
+WHOLE, SHARE = 0.3, 0.3
 # The constants count as much as so many measured plans.
 PRIOR = 20.0
 
@@ -86,17 +91,22 @@ class Calibration:
 
 
 def _guess(signs: Sequence[Signs]) -> np.ndarray:
-    return scaled(np.array([item.together[GAINS.index(1.0)] for item in signs]))
+    return scaled(_joint(signs))
+
+
+def _joint(signs: Sequence[Signs]) -> np.ndarray:
+    return np.array([item.together[GAINS.index(1.0)] for item in signs], dtype=float)
 
 
 def _design(signs: Sequence[Signs]) -> np.ndarray:
     """Return the regressors of plans' errors, in standard deviations ``(plans, signs)``."""
     together = scaled(np.array([item.together for item in signs]).reshape(len(signs), len(GAINS)))
     added = scaled(np.array([item.added for item in signs]))
-    level, guess, other = SPREAD
-    steps = other * np.diff(together, axis=1)
-    columns = [np.full(len(signs), level), guess * together[:, 0], *steps.T]
-    return np.stack([*columns, other * (added - together[:, 0])], axis=1)
+    steps = np.diff(together, axis=1) * STEPS
+    return np.stack(
+        [GUESS * together[:, 0], *steps.T, SUM * (added - together[:, 0])],
+        axis=1,
+    )
 
 
 def _kernel(signs: Sequence[Signs], others: Sequence[Signs]) -> np.ndarray:
@@ -115,13 +125,18 @@ def _ratios(signs: Sequence[Signs], names: Sequence[str]) -> np.ndarray:
 
 
 def _noise(signs: Sequence[Signs]) -> np.ndarray:
-    found: np.ndarray = READING**2 + np.square(NOISE * _sizes(signs))
+    sizes = _sizes(signs)
+    reading = READING * np.clip(sizes / WHOLE, SHARE, 1.0)
+    bends = scaled(_joint(signs) + np.array([item.bend for item in signs])) - _guess(signs)
+    found: np.ndarray = reading**2 + np.square(NOISE * sizes) + np.square(BENDING * bends)
     return found
 
 
 def _sizes(signs: Sequence[Signs]) -> np.ndarray:
     """Return how large the errors of plans are beside those of the largest."""
-    found: np.ndarray = np.clip([item.evenness / EVEN for item in signs], LEAST, 1.0)
+    even = np.minimum([item.evenness / EVEN for item in signs], 1.0)
+    lost = np.clip(_joint(signs) / LARGE, 0.0, 1.0) ** POWER
+    found: np.ndarray = np.clip(even * lost, LEAST, 1.0)
     return found
 
 

@@ -18,6 +18,9 @@ from analysis.tasks import Task
 
 # Changes that move outputs turn out to be larger than their sum, see `together`.
 GAINS = (1.0, 1.5, 2.2)
+# Between its points a curve of drops lies below the straight line: so much of the way to the drops
+# of the changes between them, which are straight.
+BENT = 0.75
 # On fewer samples nothing is told.
 FEWEST = 50
 # Plans whose signs are remembered: those that were measured are asked for again and again.
@@ -31,9 +34,11 @@ class Signs:
 
     Attributes:
         ratios: What is removed of each pruned layer, by name.
-        added: The sum of their single drops, on all samples.
+        added: The sum of their single drops.
         together: Drops of all of them together, by gain: the sum, and what the probe tells of how
             much they differ from it.
+        bend: By how much single drops between points are larger as those of straight changes than
+            on straight lines, added up; often below 0.
         evenness: How far the changes are from being those of one layer, 0..1.
         samples: Samples of the probe that tell it.
         extrapolated: Layers asked beyond their last measured ratio.
@@ -42,6 +47,7 @@ class Signs:
     ratios: Mapping[str, float]
     added: float
     together: tuple[float, ...]
+    bend: float
     evenness: float
     samples: int
     extrapolated: tuple[str, ...] = ()
@@ -49,25 +55,30 @@ class Signs:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Curve:
-    """A curve: rising ratios with the drop on all samples and the change on the probe's."""
+    """A curve: rising ratios with the drop on all samples, and change and drop on the probe's."""
 
     ratios: np.ndarray
     drops: np.ndarray
     changes: tuple[Tensor, ...]
+    probed: np.ndarray
 
-    def at(self, ratio: float) -> tuple[float, Tensor]:
-        """Return drop and change at a ratio, between those beside it; at 0 nothing changes."""
+    def at(self, ratio: float) -> tuple[float, float, Tensor]:
+        """Return drop, the probe's drop and change at a ratio, on lines; at 0 nothing changes."""
         ratio = min(ratio, float(self.ratios[-1]))
         above = int(np.searchsorted(self.ratios, ratio))
         low = float(self.ratios[above - 1]) if above else 0.0
         weight = (ratio - low) / (float(self.ratios[above]) - low)
-        drop, change = float(self.drops[above]) * weight, self.changes[above].float() * weight
+        change = self.changes[above].float() * weight
         if above:
-            drop += float(self.drops[above - 1]) * (1 - weight)
             before = self.changes[above - 1].float()
             count = min(len(before), len(change))
             change = change[:count] + before[:count] * (1 - weight)
-        return drop, change
+        known = np.concatenate([[0.0], self.ratios])
+        drop, probed = (
+            float(np.interp(ratio, known, np.concatenate([[0.0], values])))
+            for values in (self.drops, self.probed)
+        )
+        return drop, probed, change
 
 
 class ProbedCurves:
@@ -84,7 +95,7 @@ class ProbedCurves:
         self._truth = torch.from_numpy(probe.truth)
         self._task = task
         self._scores = task.scores(self._dense, self._dense, self._truth)
-        self._curves = _curves(points, probe.changes)
+        self._curves = self._read(points, probe.changes)
         self._known: dict[Hashable, Signs | None] = {}
 
     def signs(self, plan: Plan) -> Signs | None:
@@ -100,13 +111,14 @@ class ProbedCurves:
         return self._known[content]
 
     def _found(self, entries: Iterable[PlanEntry]) -> Signs | None:
-        added, changes, extrapolated = 0.0, [], []
+        added, expected, changes, extrapolated = 0.0, 0.0, [], []
         for entry in entries:
             curve = self._curves.get((entry.criterion, entry.granularity, entry.name))
             if curve is None:
                 return None
-            single, change = curve.at(achieved(entry))
+            single, probed, change = curve.at(achieved(entry))
             added += single
+            expected += probed
             changes.append(change)
             if achieved(entry) > curve.ratios[-1] + 1e-9:
                 extrapolated.append(entry.layer)
@@ -114,13 +126,17 @@ class ProbedCurves:
         if count < FEWEST:
             return None
         changes = [change[:count] for change in changes]
+        alone = sum(self._drop(self._dense[:count] + change) for change in changes)
+        bend = alone - expected
+        added += BENT * bend
         # What layers do alone all samples tell; the probe tells what they do to each other.
-        interplay = added - sum(self._drop(self._dense[:count] + change) for change in changes)
+        interplay = added - alone
         joint = map(self._drop, together(self._dense[:count], changes, GAINS))
         return Signs(
             {entry.name: achieved(entry) for entry in entries},
             added,
             tuple(interplay + drop for drop in joint),
+            bend,
             _evenness(changes),
             count,
             tuple(extrapolated),
@@ -132,31 +148,32 @@ class ProbedCurves:
         scores = self._task.scores(self._dense[:count], outputs, self._truth[:count])
         return float((self._scores[:count] - scores).mean())
 
+    def _read(
+        self, points: pd.DataFrame, changes: Mapping[PointKey, np.ndarray]
+    ) -> dict[CurveName, _Curve]:
+        rows: dict[CurveName, dict[float, tuple[float, Tensor]]] = {}
+        known = points[is_known(points)]
+        cells = (known[name].tolist() for name in ("criterion", "granularity", "layer", "kept"))
+        drops = dict(zip(zip(*cells, strict=True), known["accuracy_drop"].tolist(), strict=True))
+        for key, change in changes.items():
+            drop = drops.get((key.criterion, key.granularity, key.layer, key.kept))
+            if drop is not None and key.kept < key.total:
+                name = (key.criterion, key.granularity, key.name)
+                rows.setdefault(name, {})[key.ratio_achieved] = (drop, torch.from_numpy(change))
+        return {name: self._curve(by_ratio) for name, by_ratio in rows.items()}
+
+    def _curve(self, by_ratio: Mapping[float, tuple[float, Tensor]]) -> _Curve:
+        ratios = sorted(by_ratio)
+        changes = tuple(by_ratio[ratio][1] for ratio in ratios)
+        return _Curve(
+            np.array(ratios),
+            np.array([by_ratio[ratio][0] for ratio in ratios]),
+            changes,
+            np.array([self._drop(self._dense[: len(item)] + item.float()) for item in changes]),
+        )
+
 
 def _evenness(changes: Sequence[Tensor]) -> float:
     """Return the share of the changes' sizes that is not the largest one's."""
     sizes = [float(change.square().mean().sqrt()) for change in changes]
     return 1 - max(sizes) / sum(sizes) if any(sizes) else 0.0
-
-
-def _curves(
-    points: pd.DataFrame, changes: Mapping[PointKey, np.ndarray]
-) -> dict[CurveName, _Curve]:
-    rows: dict[CurveName, dict[float, tuple[float, Tensor]]] = {}
-    known = points[is_known(points)]
-    cells = (known[name].tolist() for name in ("criterion", "granularity", "layer", "kept"))
-    drops = dict(zip(zip(*cells, strict=True), known["accuracy_drop"].tolist(), strict=True))
-    for key, change in changes.items():
-        drop = drops.get((key.criterion, key.granularity, key.layer, key.kept))
-        if drop is not None and key.kept < key.total:
-            name = (key.criterion, key.granularity, key.name)
-            rows.setdefault(name, {})[key.ratio_achieved] = (drop, torch.from_numpy(change))
-    found = {}
-    for name, by_ratio in rows.items():
-        ratios = sorted(by_ratio)
-        found[name] = _Curve(
-            np.array(ratios),
-            np.array([by_ratio[ratio][0] for ratio in ratios]),
-            tuple(by_ratio[ratio][1] for ratio in ratios),
-        )
-    return found

@@ -21,33 +21,39 @@ def any_signs(chance: random.Random) -> Signs:
         {name: chance.random() * 0.5 for name in layers},
         added,
         tuple(added * factor for factor in (1.2, 1.8, 2.5)),
+        bend=-0.1 * added * chance.random(),
         evenness=1 - 1 / len(layers),
         samples=512,
     )
 
 
 def bent(drop: float) -> float:
-    return math.sqrt(drop + 0.003) if drop >= 0 else math.sqrt(0.003) + drop / 2 / math.sqrt(0.003)
+    return math.sqrt(drop + 0.002) if drop >= 0 else math.sqrt(0.002) + drop / 2 / math.sqrt(0.002)
 
 
 def covariance(one: Signs, other: Signs, *, noise: bool) -> float:
     """Return the covariance of two plans' errors, term by term."""
 
     def size(signs: Signs) -> float:
-        return min(max(signs.evenness * 1.5, 0.05), 1.0)
+        large = min(signs.together[0] / 0.1, 1.0) ** 0.8
+        return max(min(signs.evenness * 1.5, 1.0) * large, 0.1)
 
     def columns(signs: Signs) -> list[float]:
         first, second, third = map(bent, signs.together)
-        steps = (second - first, third - second, bent(signs.added) - first)
-        return [0.05, 0.2 * first, *(0.3 * step for step in steps)]
+        rest = bent(signs.added) - first
+        return [0.12 * first, 0.7 * (second - first), 0.3 * (third - second), 0.2 * rest]
 
     apart = sum(
         (one.ratios.get(name, 0.0) - other.ratios.get(name, 0.0)) ** 2
         for name in one.ratios.keys() | other.ratios.keys()
     )
     total = sum(a * b for a, b in zip(columns(one), columns(other), strict=True))
-    total += 0.01 * math.exp(-apart / (2 * 0.09))
-    return total * size(one) * size(other) + noise * (0.02**2 + (0.045 * size(one)) ** 2)
+    total += 0.01 * math.exp(-apart / (2 * 0.25**2))
+    total *= size(one) * size(other)
+    if noise:
+        total += (0.025 * min(max(size(one) / 0.3, 0.3), 1.0)) ** 2 + (0.05 * size(one)) ** 2
+        total += (0.8 * (bent(one.together[0] + one.bend) - bent(one.together[0]))) ** 2
+    return total
 
 
 def joint(signs: Sequence[Signs]) -> np.ndarray:

@@ -121,9 +121,20 @@ def _formula(dense: np.ndarray, changes: list[np.ndarray]) -> np.ndarray:
 
 
 def test_between_points_changes_are_interpolated_and_beyond_the_last_they_end() -> None:
+    """Of changes on a straight line drops bend: three quarters of that count."""
+    known = probe()
+    changes = {key.ratio_requested: item for key, item in known.changes.items() if key.layer == "a"}
+    low, high = (changes[ratio].astype(np.float32) for ratio in (0.5, 0.75))
+
+    def right(change: np.ndarray) -> float:
+        return float(((known.dense + change).argmax(1) == known.truth).mean())
+
+    bend = (right(low) + right(high)) / 2 - right((low + high) / 2)
+    assert abs(bend) > 0.001
     signs = probed().signs(plan(a=0.625, b=0.875))
     assert signs is not None
-    assert signs.added == pytest.approx((0.02 + 0.3) / 2 + 0.4)
+    assert signs.bend == pytest.approx(bend, abs=1e-6)
+    assert signs.added == pytest.approx((0.02 + 0.3) / 2 + 0.4 + 0.75 * bend)
     assert signs.extrapolated == ("b",)
 
 
