@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import subprocess
 import tomllib
@@ -11,6 +12,7 @@ from types import ModuleType
 
 import pytest
 import yaml
+from setuptools import Distribution
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -103,3 +105,38 @@ def test_what_pages_name_is_there(page: Path) -> None:
     """A file that moved leaves no name behind."""
     named = set(MENTION.findall(page.read_text(encoding="utf-8")))
     assert not [name for name in named if not (ROOT / name).exists()]
+
+
+def test_a_wheel_has_every_file_of_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Point 5 of issue 13: pages, styles, samples and settings work from any folder."""
+    monkeypatch.chdir(ROOT)
+    distribution = Distribution({"script_name": "setup.py"})
+    distribution.parse_config_files()
+    command = distribution.get_command_obj("build_py")
+    command.ensure_finalized()
+    packed = {Path(file) for _, _, file in command.find_all_modules()}
+    packed |= {Path(source) / name for _, source, _, names in command.data_files for name in names}
+    tracked = subprocess.run(
+        ["git", "ls-files", "app.py", "analysis", "pages", "pruners", "sample_models"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    expected = {Path(name) for name in tracked if not name.endswith(".md")}
+    assert {item for item in expected - packed if (ROOT / item).exists()} == set()
+
+
+def test_the_image_takes_what_it_needs_and_no_more() -> None:
+    """Its command is the documented one, as no superuser; only packages get into the context."""
+    lines = (ROOT / "Dockerfile").read_text("utf-8").splitlines()
+    starts = [line.split(" ", 1)[0] for line in lines if line and line[0] not in "# "]
+    assert starts[0] == "FROM"
+    assert starts.index("USER") < starts.index("CMD")
+    command = json.loads(next(line for line in lines if line.startswith("CMD"))[4:])
+    assert command[:2] == ["prunescope", "serve"]
+    context = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+    kept = {line[1:] for line in context if line.startswith("!")}
+    packages = {"analysis", "pages", "pruners", "sample_models", "app.py"}
+    assert kept == packages | {"constraints.txt", "pyproject.toml", "README.md", "LICENSE"}
+    assert all((ROOT / name).exists() for name in kept)
