@@ -75,7 +75,9 @@ class JobFiles(Generic[AnyJob]):
         """
         now = time.time()
         job = self._kind(order=order, state=QUEUED, started=now, changed=now)
-        self._stop_file(job.job_id).unlink(missing_ok=True)
+        stop = self._stop_file(job.job_id)
+        with writing(stop):
+            stop.unlink(missing_ok=True)
         self.save(job)
         return job
 

@@ -20,6 +20,7 @@ from analysis.records.subject import SubjectSpec
 from analysis.shrinking.jobs import Jobs
 from analysis.shrinking.records import Job, Order
 from analysis.worker import launch
+from pruners.errors import StoreError
 
 ORDER = Order(subject=SubjectSpec(model="sample:lenet5", data="sample:fashion-mnist"))
 
@@ -113,3 +114,10 @@ def test_a_damaged_job_is_no_living_one(tmp_path: Path, odd: dict[str, float]) -
     whole = Job(order=ORDER, state=RUNNING, started=now, changed=now, pid=os.getpid())
     jobs.save(dataclasses.replace(whole, host=socket.gethostname(), **odd))
     assert [job.state for job in jobs.all()] == [INTERRUPTED]
+
+
+def test_a_file_in_place_of_the_folder_is_told(tmp_path: Path) -> None:
+    """E of issue 9: beginning a job in such a workspace ended in a traceback."""
+    (tmp_path / "searches").touch()
+    with pytest.raises(StoreError, match="cannot write to"):
+        Jobs(tmp_path).begin(ORDER)
