@@ -2,6 +2,7 @@
 # make test  lint, type-check and run the whole test suite
 # make fuzz  try 50,000 odd inputs; the suite tries 2,000
 # make docs  build the documentation into site/, strictly (make docs-serve: as you write)
+# make verify-exports  each export read by its library, in environments of their own (ONLY=nncf,nni)
 # All create .venv and install the pinned packages first.
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ PORT ?= 8501
 export OMP_WAIT_POLICY = passive
 BIN := $(VENV)/bin
 
-.PHONY: run test lint format fuzz docs docs-serve clean
+.PHONY: run test lint format fuzz docs docs-serve verify-exports clean
 
 run: $(VENV)/.run
 	$(BIN)/prunescope serve --port $(PORT)
@@ -36,6 +37,9 @@ docs: $(VENV)/.test
 
 docs-serve: $(VENV)/.test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve
+
+verify-exports: $(VENV)/.test
+	$(BIN)/python -m analysis.interop.verification.everywhere docs/exports.md $(if $(ONLY),--only $(ONLY))
 
 clean:
 	rm -rf $(VENV) site .pytest_cache .mypy_cache .ruff_cache *.egg-info

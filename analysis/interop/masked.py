@@ -49,12 +49,8 @@ def full_state(request: ExportRequest) -> dict[str, Tensor]:
     Values at removed places are left as they are; see `masks`.
     """
     prepared = request.prepared
-    if request.recovery is not None:
-        changed = request.recovery.edit.tensors
-    else:
-        plan = plans.resolve(prepared, request.chosen)
-        changed = plans.plan_edit(prepared, plan).tensors
-    # Columns that an edit zeroes are behind the masks; what a repair wrote is not.
+    # What a plan zeroes is behind its masks; what a repair wrote is not.
+    changed = {} if request.recovery is None else request.recovery.edit.tensors
     return {
         name: changed.get(name, tensor).detach().cpu()
         for name, tensor in prepared.model.state_dict().items()

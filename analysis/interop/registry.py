@@ -100,6 +100,43 @@ FORMATS = Registry(
             options=("form",),
         ),
         Format(
+            "masks",
+            "Masks",
+            "One mask a parameter (masks.safetensors, uint8, 1 = stays), and scripts that put them "
+            "into torch.nn.utils.prune, ModelOpt, NNCF and NNI.",
+            lambda request: formats.export_masks(request),
+            keeps="which weights, channels and heads stay, by parameter name",
+            loses="speed: the model keeps its size unless a library cuts it; and groups whose "
+            "channels a norm mixes, which are refused",
+            target="torch.nn.utils.prune (torch 2.13), ModelOpt 0.47.0, NNCF 3.4.0, NNI 2.10",
+            verify=("torch-prune", "modelopt", "nncf", "nni-speedup"),
+            install="pip install nvidia-modelopt==0.47.0 requests huggingface_hub, nncf==3.4.0, or "
+            "nni==2.10 tensorboard, each in an environment of its own",
+        ),
+        Format(
+            "torch-pruning",
+            "Torch-Pruning",
+            "Torch-Pruning's history (history.json): on the dense model it gives the smaller one, "
+            "whose weights lie beside it.",
+            lambda request: formats.export_history(request),
+            keeps="which channels go, in your own class of the model",
+            loses="zeros of single weights and repaired weights, which model.safetensors has",
+            target="Torch-Pruning 1.6.1",
+            install="pip install torch-pruning==1.6.1",
+            verify=("torch-pruning",),
+        ),
+        Format(
+            "nni",
+            "NNI",
+            "Config lists of NNI 2.10 and 3.0 with ratios that give the counts exactly.",
+            lambda request: formats.export_nni(request),
+            keeps="how many channels or weights of each layer stay",
+            loses="which ones: NNI's criterion chooses; and weights, blocks, N:M and heads",
+            target="NNI 2.10 and 3.0",
+            install="pip install nni==2.10 tensorboard, or nni==3.0",
+            verify=("nni", "nni-3"),
+        ),
+        Format(
             "json",
             "Plan (JSON)",
             "The plan with schema version, counts and kept indices, which PruneScope reads back.",

@@ -1,4 +1,5 @@
 from .bundle import export_zip
+from .masks import export_masks
 from .runtimes import (
     export_coreml,
     export_executorch,
@@ -13,6 +14,7 @@ from .runtimes import (
 from .script import SCRIPT, WEIGHTS, reference_input, write_script
 from .smaller_model import export_model
 from .tables import export_csv, export_json
+from .tools import export_history, export_nni
 
 __all__ = [
     "SCRIPT",
@@ -20,9 +22,12 @@ __all__ = [
     "export_coreml",
     "export_csv",
     "export_executorch",
+    "export_history",
     "export_int8",
     "export_json",
+    "export_masks",
     "export_model",
+    "export_nni",
     "export_onnx",
     "export_openvino",
     "export_zip",

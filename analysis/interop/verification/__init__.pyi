@@ -1,5 +1,5 @@
 from .reading_back import RoundTrip, round_trip
-from .records import FAILED, Check, Confirmation, Verification
+from .records import Check, Confirmation, Verification
 from .registry import VERIFIERS
 from .running import verifiers_of, verify
 from .verifier import Verifier
@@ -7,7 +7,6 @@ from .verifier import Verifier
 __all__ = [
     "Check",
     "Confirmation",
-    "FAILED",
     "RoundTrip",
     "VERIFIERS",
     "Verification",

@@ -60,7 +60,7 @@ class Case:
         return found
 
     def state(self, name: str) -> dict[str, Tensor]:
-        """Return the weights of the ``dense``, ``masked`` or ``smaller`` model."""
+        """Return weights: ``dense``, ``full`` (dense shapes), ``masked`` or ``smaller``."""
         return safetensors.torch.load_file(self.reference / f"{name}.safetensors")
 
     def masks(self) -> dict[str, Tensor]:
@@ -73,7 +73,8 @@ class Case:
         """Return a new model by the subject's own code, in eval mode.
 
         Args:
-            state: Which weights of the dense shapes it gets: ``dense`` or ``masked``.
+            state: Which weights it gets: ``dense``, ``full`` (those of the plan, repaired or
+                trained, nothing masked yet) or ``masked``.
 
         Raises:
             NotImplementedError: The code cannot be called here.
@@ -85,6 +86,10 @@ class Case:
         model: nn.Module = getattr(_module(how), how["function"])(*how["arguments"], **classes)
         model.load_state_dict(self.state(state))
         return model.eval().requires_grad_(False)
+
+    def script(self, name: str) -> Any:
+        """Return an exported script as a module."""
+        return load(self.folder / name)
 
     def near(
         self, name: str, found: Sequence[Tensor], expected: Sequence[Tensor], limit: float
@@ -165,12 +170,14 @@ def _module(how: Mapping[str, Any]) -> ModuleType:
 
 def load(path: Path) -> ModuleType:
     """Import a Python file."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    # A script may have the name of the library that it imports.
+    name = f"loaded_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    # Classes look their module up, as dataclasses do. An installed library keeps its name.
-    sys.modules.setdefault(path.stem, module)
+    # Classes look their module up, as dataclasses do.
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
 

@@ -28,7 +28,8 @@ def write_reference(request: ExportRequest, folder: Path) -> None:
         request: What was exported.
         folder: Gets ``reference.json`` and, as safetensors, ``tensors`` (inputs at two batch sizes
             and the outputs of the dense, masked and smaller models on them), ``masks`` (uint8),
-            and the weights ``dense``, ``masked`` (of the dense shapes) and ``smaller``.
+            and the weights ``dense``, ``full`` and ``masked`` (of the plan, in dense shapes) and
+            ``smaller``.
 
     Raises:
         PlanError: The plan does not fit the subject.
@@ -36,11 +37,11 @@ def write_reference(request: ExportRequest, folder: Path) -> None:
     prepared = request.prepared
     dense, small = prepared.model, request.model()
     facts: dict[str, object] = {"threads": torch.get_num_threads(), "batches": list(BATCHES)}
-    states = {"dense": dense.state_dict(), "smaller": small.state_dict()}
+    full = full_state(request)
+    states = {"dense": dense.state_dict(), "full": full, "smaller": small.state_dict()}
     models: dict[str, Mapping[str, Tensor] | None] = {"dense": None}
     try:
         found = masks(request)
-        full = full_state(request)
         states["masked"] = models["masked"] = {
             name: item * found[name] if name in found else item for name, item in full.items()
         }

@@ -49,6 +49,11 @@ class _Answer:
     failed: str = ""
 
 
+def now() -> str:
+    """Return day and time in UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
 def verifiers_of(name: str) -> tuple[Verifier, ...]:
     """Return the verifiers of a format.
 
@@ -88,7 +93,7 @@ def verify(request: ExportRequest, name: str, *, python: str | None = None) -> V
         ]
     found = Verification(
         format=name,
-        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        date=now(),
         python=next((version for _, version in answers if version), ""),
         targets=tuple(target for target, _ in answers),
     )

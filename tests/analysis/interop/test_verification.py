@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
 
-from analysis import interop
+from analysis import interop, plans
 from analysis.interop.masked import full_state, masks
 from analysis.interop.registry import FORMATS
-from analysis.interop.verification.records import Verification
+from analysis.interop.verification.records import Check, Verification
 from analysis.interop.verification.registry import VERIFIERS
 from analysis.interop.verification.verifier import Verifier
-from pruners.errors import InputError
+from analysis.recovery.plan_repair import recover_plan
+from pruners.errors import InputError, UnsupportedError
 from tests.analysis.interop.test_export import request
 from tests.helpers.contexts import sample_context
 
@@ -112,3 +114,70 @@ def test_masks_have_as_many_ones_as_the_smaller_model_has_elements(tmp_path: Pat
     state = {name: item * found[name] if name in found else item for name, item in full.items()}
     outputs = torch.func.functional_call(dense, state, (inputs,))
     torch.testing.assert_close(outputs, small(inputs), rtol=1e-5, atol=1e-5)
+
+
+def test_masks_and_history_are_confirmed_by_their_libraries(tmp_path: Path) -> None:
+    """Issue 13: zeros equal masks, difference 0.0, state dict equal to the bit."""
+    asked = request(tmp_path)
+    with FORMATS.restored():
+        FORMATS.replace(dataclasses.replace(FORMATS.get("masks"), verify=("torch-prune",)))
+        for name in ("masks", "torch-pruning"):
+            interop.export(name, asked)
+            found = interop.verify(asked, name)
+            assert found.passed, found
+            checks = found.targets[0].checks
+            assert checks[0].unequal == 0
+            assert checks[0].compared > 1000
+    masked = {check.name: check for check in interop_checks(tmp_path / "verification.json")}
+    assert masked["weights"].passed
+    history = json.loads((tmp_path / "history.json").read_text())
+    structure = asked.prepared.require_structure()
+    for entry, (layer, is_output, removed) in zip(
+        [item for item in plans.resolve(asked.prepared, asked.plan).entries if item.indices],
+        history,
+        strict=True,
+    ):
+        assert structure.group(entry.name).producers[0].layer == layer
+        assert is_output is True
+        assert sorted({*removed, *(entry.indices or ())}) == list(range(entry.total))
+        assert len(removed) == entry.total - entry.kept
+
+
+def interop_checks(path: Path) -> tuple[Check, ...]:
+    return Verification.from_json(path.read_text()).targets[0].checks
+
+
+def test_ratios_for_nni_give_the_counts_and_the_rest_is_refused(tmp_path: Path) -> None:
+    """Reference: NNI prunes int(C * ratio); here by formula, by NNI in `make verify-exports`."""
+    asked = request(tmp_path)
+    interop.export("nni", asked)
+    facts = json.loads((tmp_path / "nni.json").read_text())
+    assert facts
+    for file, key in (("config_list_v2", "sparsity_per_layer"), ("config_list_v3", "sparse_ratio")):
+        for item in json.loads((tmp_path / f"{file}.json").read_text()):
+            fact = facts[item["op_names"][0]]
+            assert fact["total"] - int(fact["total"] * item[key]) == fact["kept"]
+    blocks = plans.start_plan(asked.prepared, criterion="l1", granularity="2:4", layers="conv2")
+    blocks = plans.set_ratio(blocks, "conv2", 0.5)
+    with pytest.raises(UnsupportedError, match=r"conv2 is pruned by 2:4: export masks"):
+        interop.export("nni", dataclasses.replace(asked, plan=blocks))
+    with pytest.raises(InputError, match="the plan removes none; export masks"):
+        interop.export("torch-pruning", dataclasses.replace(asked, plan=blocks))
+    empty = dataclasses.replace(asked, plan=plans.scale(asked.plan, 0.0))
+    with pytest.raises(InputError, match="no masks to export"):
+        interop.export("masks", empty)
+
+
+def test_masks_of_blocks_and_of_a_recovered_plan_are_what_is_exported(tmp_path: Path) -> None:
+    """N:M masks keep N of M; the weights of a repaired plan come in the dense shapes."""
+    asked = request(tmp_path)
+    plan = plans.start_plan(asked.prepared, criterion="l1", granularity="2:4", layers="fc1")
+    plan = plans.set_ratio(plan, "fc1", 0.5)
+    repaired = recover_plan(asked.prepared, plan, method="lsq")
+    asked = dataclasses.replace(asked, plan=plan, recovery=repaired)
+    interop.export("masks", asked)
+    (mask,) = safetensors.torch.load_file(tmp_path / "masks.safetensors").values()
+    assert bool((mask.reshape(-1, 4).sum(1) == 2).all())
+    weights = safetensors.torch.load_file(tmp_path / "masked.safetensors")
+    for name, item in asked.model().state_dict().items():
+        assert torch.equal(item, weights[name])

@@ -1,0 +1,3 @@
+from .export import export_masks
+
+__all__ = ["export_masks"]

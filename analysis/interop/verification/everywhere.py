@@ -1,0 +1,177 @@
+"""Verify every format on the sample models, each library in an environment of its own.
+
+Run ``make verify-exports``, ``ONLY=nncf,modelopt`` for these verifiers alone. What ran replaces its
+rows in the table of the page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib.metadata
+import re
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import venv
+from collections.abc import Iterator
+from pathlib import Path
+
+from analysis import plans
+from analysis.edits import PreparedSubject, prepare
+from analysis.files import write_text
+from analysis.interop.registry import FORMATS, export
+from analysis.interop.request import ExportRequest
+from analysis.interop.verification.records import REFUSED, Confirmation
+from analysis.interop.verification.reference import write_reference
+from analysis.interop.verification.registry import VERIFIERS
+from analysis.interop.verification.running import confirm, now
+from analysis.interop.verification.verifier import Verifier
+from analysis.records import Plan, SubjectSpec
+from analysis.subjects import load_subject
+from pruners.errors import PruneScopeError, one_line
+
+MODELS = ("resnet20", "mobilenet_small", "densenet_small", "vit_tiny")
+CACHE = Path.home() / ".cache" / "prunescope" / "targets"
+HEAD = (
+    "| format | target | version | model | what was compared | result | date |",
+    "|---|---|---|---|---|---|---|",
+)
+_TABLE = re.compile(re.escape("\n".join(HEAD)) + r"\n(?:\|.*\n)*")
+
+
+def interpreter(verifier: Verifier, cache: Path) -> str:
+    """Return a Python that has the library: this one, or that of an environment built for it.
+
+    Args:
+        verifier: The verifier.
+        cache: Folder of the environments.
+
+    Raises:
+        subprocess.CalledProcessError: pip cannot install it.
+    """
+    first = verifier.packages[0] if verifier.packages else verifier.library
+    name, _, version = first.partition("==")
+    try:
+        if version in ("", importlib.metadata.version(name)):
+            return sys.executable
+    except importlib.metadata.PackageNotFoundError:
+        pass
+    folder = cache / first
+    python, complete = folder / "bin" / "python", folder / ".complete"
+    if not complete.exists():
+        venv.create(folder, with_pip=True, clear=True)
+        (here,) = folder.glob("lib/python*/site-packages")
+        # What is installed here counts as installed there: pip need not fetch torch again.
+        (here / "base.pth").write_text(sysconfig.get_path("purelib") + "\n")
+        pip = [str(python), "-m", "pip", "install", "-q", "--no-compile"]
+        subprocess.run([*pip, *verifier.packages], check=True)
+        complete.touch()
+    return str(python)
+
+
+def some_plan(prepared: PreparedSubject) -> Plan:
+    """Return a plan that removes a third of all channels and a quarter of all heads."""
+    plan = plans.start_plan(prepared, criterion="l1")
+    assert prepared.structure is not None
+    if any(group.kind == "head" for group in prepared.structure.groups):
+        heads = plans.start_plan(prepared, criterion="l1", granularity="head")
+        plan = dataclasses.replace(plan, entries=plan.entries + heads.entries)
+    for entry in plan.entries:
+        # What a norm mixes is no matter of masks.
+        if prepared.group(entry.name).exact:
+            ratio = 0.33 if entry.granularity == "channel" else 0.25
+            plan = plans.set_ratio(plan, entry.name, ratio)
+    return plans.resolve(prepared, plan)
+
+
+def confirmations(
+    model: str, chosen: tuple[str, ...], cache: Path
+) -> Iterator[tuple[str, Confirmation]]:
+    """Yield format and word of each verifier on one sample model."""
+    spec = SubjectSpec(
+        model=f"sample:{model}", data="sample:fashion-mnist", samples=100, calibration_samples=64
+    )
+    prepared = prepare(load_subject(spec))
+    with tempfile.TemporaryDirectory() as place:
+        folder, reference = Path(place, "export"), Path(place, "reference")
+        reference.mkdir()
+        request = ExportRequest(prepared=prepared, plan=some_plan(prepared), directory=folder)
+        write_reference(request, reference)
+        for entry in FORMATS:
+            if entry.name == "zip" or not set(entry.verify) & set(chosen):
+                continue
+            refusal = ""
+            try:
+                export(entry.name, request)
+            except PruneScopeError as error:
+                refusal = one_line(error)
+            for verifier in (VERIFIERS.get(name) for name in entry.verify if name in chosen):
+                if refusal:
+                    yield (
+                        entry.name,
+                        Confirmation(
+                            verifier=verifier.name,
+                            label=verifier.label,
+                            version="",
+                            result=REFUSED,
+                            text=refusal,
+                        ),
+                    )
+                    continue
+                python = interpreter(verifier, cache)
+                yield entry.name, confirm(verifier, folder, reference, python=python)[0]
+
+
+def row(format_name: str, model: str, found: Confirmation) -> str:
+    """Return a row of the page's table."""
+    compared = "; ".join(f"{check.name}: {check.text}" for check in found.checks)
+    result = found.result if found.passed else f"{found.result}: {found.text}"
+    cells = (f"`{format_name}`", found.label, found.version, model, compared, result, now()[:10])
+    return f"| {' | '.join(cells)} |"
+
+
+def with_rows(page: str, rows: list[str]) -> str:
+    """Return the page with rows of a format, target and model in the place of their last ones."""
+    table = _TABLE.search(page)
+    if table is None:
+        raise PruneScopeError("the page has no table of verified exports")
+    old = table[0].splitlines()[len(HEAD) :]
+    known = {_key(item): item for item in old} | {_key(item): item for item in rows}
+    text = "\n".join([*HEAD, *(known[key] for key in sorted(known, key=_place))]) + "\n"
+    return page.replace(table[0], text)
+
+
+def _key(line: str) -> tuple[str, str, str]:
+    cells = [cell.strip() for cell in line.split("|")]
+    return cells[1], cells[2], cells[4]
+
+
+def _place(key: tuple[str, str, str]) -> tuple[int, str, int]:
+    names, (format_name, target, model) = FORMATS.names(), key
+    return names.index(format_name.strip("`")), target, MODELS.index(model)
+
+
+def main() -> int:
+    """Run what is asked for; 1 if anything failed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("page", type=Path)
+    parser.add_argument("--only", default=",".join(VERIFIERS.names()))
+    parser.add_argument("--models", default=",".join(MODELS))
+    parser.add_argument("--cache", type=Path, default=CACHE)
+    options = parser.parse_args()
+    chosen = tuple(VERIFIERS.get(name).name for name in options.only.split(","))
+    failed = False
+    for model in options.models.split(","):
+        for name, found in confirmations(model, chosen, options.cache):
+            line = row(name, model, found)
+            print(line, flush=True)
+            failed |= found.result not in ("passed", REFUSED)
+            page = options.page.read_text(encoding="utf-8")
+            write_text(options.page, with_rows(page, [line]))
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
