@@ -54,7 +54,7 @@ CONFINED = {
     "jinja2": ("analysis/reporting/",),
     "markupsafe": ("analysis/reporting/",),
     "onnx": ("analysis/runtimes/",),
-    "onnxruntime": ("analysis/runtimes/",),
+    "onnxruntime": ("analysis/runtimes/", "analysis/interop/verification/scripts/"),
     "openvino": ("analysis/runtimes/",),
     "executorch": ("analysis/interop/formats/runtimes/",),
     "coremltools": ("analysis/interop/formats/runtimes/",),
