@@ -30,7 +30,7 @@ from analysis.interop.verification.running import confirm, now
 from analysis.interop.verification.verifier import Verifier
 from analysis.records import Plan, SubjectSpec
 from analysis.subjects import load_subject
-from pruners.errors import PruneScopeError, one_line
+from pruners.errors import PruneScopeError
 
 MODELS = ("resnet20", "mobilenet_small", "densenet_small", "vit_tiny")
 CACHE = Path.home() / ".cache" / "prunescope" / "targets"
@@ -106,7 +106,7 @@ def confirmations(
             try:
                 export(entry.name, request)
             except PruneScopeError as error:
-                refusal = one_line(error)
+                refusal = str(error)
             for verifier in (VERIFIERS.get(name) for name in entry.verify if name in chosen):
                 if refusal:
                     yield (
