@@ -123,10 +123,10 @@ def draw(current: Session, plan: Plan) -> None:
 def _request(current: Session, plan: Plan, directory: Path) -> ExportRequest:
     with st.spinner("Loading the subject", show_time=True):
         subject = session.loaded(current.chosen)
+    run = current.run
+    is_of_run = run is not None and run.predicts and not current.is_stale
     points = (
-        None
-        if current.run is None or current.is_stale or plan.run != current.run.run_id
-        else session.points(current.run)
+        session.points(run) if run is not None and is_of_run and plan.run == run.run_id else None
     )
     recovery = _recovery(subject, plan)
     return ExportRequest(

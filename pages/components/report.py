@@ -42,6 +42,8 @@ def _report(current: Session, subject: LoadedSubject, plan: Plan, found: Evaluat
         else:
             title, note = f"Plan {saved.label}", saved.note
     run = None if current.run is None or current.is_stale else current.run
+    # What was imported was not measured by a command that a report could name.
+    run = None if run is not None and run.source is not None else run
     return Report(
         plan=plan,
         evaluation=found,

@@ -193,4 +193,7 @@ def _points(plan: Plan, prepared: PreparedSubject, workspace: Path | None) -> pd
     if not row.is_of(identity):
         say(f"Run {plan.run} measured another content of the subject; its points are left out.")
         return None
+    if not row.predicts:
+        say(f"Run {plan.run} was imported and is no {row.spec.subject.task}: left out.")
+        return None
     return store.points.table(row.run_id)

@@ -45,6 +45,9 @@ def report(
             row = row if row.is_of(prepared.identity) else None
     elif row is not None:
         row.require(prepared.identity)
+    if row is not None and row.source is not None:
+        # What was imported was not measured by a command that a report could name.
+        row = None
     reporting.write_report(
         reporting.Report(
             plan=chosen,
