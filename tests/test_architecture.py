@@ -30,7 +30,7 @@ FLOORS = {
     ),
     "pages.components": (
         *("state", "widgets", "setup", "sweep", "curves", "plan", "home", "compare", "imports"),
-        *("trade_off", "report", "evaluate", "recover", "export", "runs", "plans", "frame"),
+        *("int8", "trade_off", "report", "evaluate", "recover", "export", "runs", "plans", "frame"),
     ),
 }
 ALLOWED = {

@@ -14,7 +14,7 @@ from analysis.repairs import NO_REPAIR
 from analysis.sentences import capital
 from analysis.store import content_of
 from analysis.tasks import Scoring, scoring_of
-from pages.components import report
+from pages.components import int8, report
 from pages.components.plan import repair
 from pages.components.state import Session, evaluations, session, url_state
 from pages.components.widgets import answers, charts, code, formatting, go, ribbon, size_card
@@ -68,7 +68,9 @@ def draw(current: Session, plan: Plan) -> None:
         )
     elif is_new:
         ribbon("The plan has changed since this evaluation; the numbers are those of the old one.")
-    _report(last.evaluation, scoring_of(last.plan.subject.task))
+    scoring = scoring_of(last.plan.subject.task)
+    _report(last.evaluation, scoring)
+    int8.draw(subject, last, scoring.words)
     _answers(last, subject)
     _history(current, subject)
 

@@ -13,11 +13,13 @@ from analysis import figures, interop, search
 from analysis.evaluation import LoadedSubject
 from analysis.measuring import TORCH, compare_latency
 from analysis.plans import pruned_entries, removed_model
-from analysis.records import MeasuredPlan
+from analysis.records import Deployment, MeasuredPlan
 from analysis.search import LEVELS
 from analysis.sentences import capital
 from analysis.shrinking import TRADE_OFF, Order
+from analysis.store import content_of
 from analysis.tasks import Task
+from pages.components import int8
 from pages.components.plan import answer, goal, options
 from pages.components.state import Session, session
 from pages.components.widgets import charts, formatting, guarded
@@ -37,6 +39,7 @@ def draw(current: Session) -> None:
         raise InputError("a trade-off is measured on data, but the subject has none; see Setup")
     job = goal.current_job(current.chosen, TRADE_OFF)
     found = _measured(current, subject)
+    deployed = _deployed(current, subject, found)
     _order(current, subject, is_new=job is None or not job.is_done)
     if job is not None and (job.is_live or not job.is_done):
         goal.follow(current, job)
@@ -75,6 +78,7 @@ def draw(current: Session) -> None:
             "intervals. A click makes a plan the session's plan."
         )
     charts.as_table(table, key="trade_off_table", file_name="trade-off")
+    _in_8_bits(deployed, task)
 
 
 def _order(current: Session, subject: LoadedSubject, *, is_new: bool) -> None:
@@ -105,6 +109,35 @@ def _measured(current: Session, subject: LoadedSubject) -> dict[str, MeasuredPla
         if pruned_entries(item.plan)
     ]
     return {f"#{place + 1}": item for place, item in enumerate(found)}
+
+
+def _deployed(
+    current: Session, subject: LoadedSubject, found: dict[str, MeasuredPlan]
+) -> dict[str, Deployment]:
+    """Return what was measured of the plans in 8 bits, by the same names."""
+    kept = {
+        content_of(item.plan): item.evaluation.deployment
+        for item in current.store.evaluations.all(subject.identity)
+    }
+    by_name = {name: kept.get(content_of(item.plan)) for name, item in found.items()}
+    return {name: item for name, item in by_name.items() if item is not None}
+
+
+def _in_8_bits(found: dict[str, Deployment], task: Task) -> None:
+    st.subheader("In 8 bits", anchor=False)
+    if not found:
+        st.caption("Evaluate measures a plan in 8 bits; what it finds is compared here.")
+        return
+    st.dataframe(
+        int8.table(found, task.words),
+        hide_index=True,
+        key="trade_off_int8",
+        alt="Plans in float32 and in 8 bits",
+    )
+    st.caption(
+        "All in ONNX Runtime on the processor, on the same samples; the three models of a plan "
+        "were timed in turn."
+    )
 
 
 def _table(subject: LoadedSubject, found: dict[str, MeasuredPlan], runtime: str) -> pd.DataFrame:

@@ -172,6 +172,18 @@ def test_measured_and_evaluated_accuracy_are_the_same(open_page: Open) -> None:
     assert_no_bug(test)
     assert metric(test, "Accuracy after lsq") == live
     assert "Masked and physically removed agree on 120 of 120 samples" in text_of(test)
+    # Issue 13, point 2: the repaired model in 8 bits beside float32, kept and shown on Trade-off.
+    pytest.importorskip("onnxruntime")
+    test.button(key="evaluate_int8").click().run()
+    assert_no_bug(test)
+    (shown,) = (item.value for item in test.dataframe if "Pruned, 8 bits" in item.value)
+    assert list(shown.columns) == ["Dense", "Pruned", "Pruned, 8 bits"]
+    assert shown.loc["Accuracy", "Pruned"] == live
+    test.switch_page("pages/10_Trade-off.py").run()
+    assert_no_bug(test)
+    (rows,) = (item.value for item in test.dataframe if "Gzipped" in item.value)
+    assert list(rows["Model"]) == list(shown.columns)
+    assert list(rows["Accuracy"]) == list(shown.loc["Accuracy"])
 
 
 def test_flips_are_shown_with_label_answers_and_confidence(

@@ -1,0 +1,67 @@
+"""What 8 bits cost beside pruning, in ONNX Runtime: ``python -m benchmarks.int8``.
+
+Of each bundled model, dense and with a share of all channels removed by ``l1`` and repaired by
+``lsq``: accuracy in float32 and in 8 bits on the same samples, equal answers, bytes, latency.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from analysis.edits import prepare
+from analysis.evaluation import deploy_plan
+from analysis.plans import set_ratio, start_plan
+from analysis.records import Deployment, SubjectSpec
+from analysis.recovery import recover_plan
+from analysis.subjects import load_subject, sample_names
+
+COLUMNS = (
+    *("model", "removed", "float32", "8 bits", "loss pp", "same answers"),
+    *("KB", "KB in 8 bits", "gzipped KB", "ms", "ms in 8 bits"),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--samples", type=int, default=2000)
+    parser.add_argument("--ratio", type=float, default=0.25)
+    parser.add_argument("--models", nargs="*", default=list(sample_names()))
+    given = parser.parse_args()
+    print(f"| {' | '.join(COLUMNS)} |")
+    print("|---" * len(COLUMNS) + "|")
+    for name in given.models:
+        for ratio in (0.0, given.ratio):
+            print(row(name, ratio, measured(name, ratio, given.samples)), flush=True)
+
+
+def measured(name: str, ratio: float, samples: int) -> Deployment:
+    spec = SubjectSpec(model=f"sample:{name}", data="sample:fashion-mnist", samples=samples)
+    prepared = prepare(load_subject(spec))
+    plan = start_plan(prepared, criterion="l1")
+    for entry in plan.entries:
+        plan = set_ratio(plan, entry.name, ratio)
+    recovery = recover_plan(prepared, plan, method="lsq") if ratio else None
+    return deploy_plan(prepared, plan, recovery=recovery, latency_seconds=3.0, latency_batch=32)
+
+
+def row(name: str, ratio: float, found: Deployment) -> str:
+    exact, int8 = found.removed, found.int8
+    times = [
+        "-" if item.latency is None else f"{1000 * min(item.latency.repeats):.1f}"
+        for item in (exact, int8)
+    ]
+    cells = (
+        name,
+        f"{ratio:.0%}",
+        f"{exact.accuracy:.2%}",
+        f"{int8.accuracy:.2%}",
+        f"{100 * (exact.accuracy - int8.accuracy):+.2f}",
+        f"{found.same_answers} of {exact.sums.samples}",
+        *(f"{size / 1000:.0f}" for size in (exact.file_bytes, int8.file_bytes, int8.gzip_bytes)),
+        *times,
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    main()
