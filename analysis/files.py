@@ -16,6 +16,8 @@ from pruners.errors import StoreError, first_line
 
 # The oldest time that a zip file can hold: equal content gives an equal file.
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+# No plan or recipe of a person comes near; a device such as /dev/zero has no end.
+MAX_GIVEN = 64 * 2**20
 
 
 @contextmanager
@@ -74,6 +76,23 @@ def whole_folder(folder: Path) -> Iterator[Path]:
                 with suppress(OSError):
                     folder.rmdir()
             raise
+
+
+def read_given(path: Path, *, limit: int = MAX_GIVEN) -> bytes:
+    """Return the content of a file that somebody gave, which may be a pipe.
+
+    Args:
+        path: The file.
+        limit: Bytes that it may have.
+
+    Raises:
+        OSError: It cannot be read, or has more.
+    """
+    with path.open("rb") as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise OSError(f"it has more than {limit:,} bytes, which is all that is read")
+    return content
 
 
 def write_text(path: Path, text: str) -> Path:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from analysis.files import read_given
 from analysis.sentences import listed, plural
 from pruners.errors import InputError, first_line
 
@@ -39,7 +40,7 @@ def parse_renames(written: Sequence[str]) -> dict[str, str]:
 
 def _of_file(path: Path) -> dict[str, str]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(read_given(path))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"--rename: {path} cannot be read: {first_line(error)}") from None
     if not isinstance(found, dict) or not all(isinstance(name, str) for name in found.values()):

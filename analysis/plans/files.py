@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from analysis.files import write_text, writing
+from analysis.files import read_given, write_text, writing
 from analysis.plans.checks import check
 from analysis.records import Plan
 from pruners.errors import InputError, PlanError
@@ -49,7 +49,7 @@ def read_plan(path: Path) -> Plan:
         PlanError: The file is missing or no valid plan.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_given(path).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise PlanError(f"cannot read the plan {path}: {error}") from None
     return from_json(text, source=str(path))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from analysis.files import read_given
 from pruners.errors import InputError, PlanError, UnknownNameError, first_line
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def parse_ratios(written: Sequence[str]) -> Ratios:
 
 def _of_file(path: Path) -> Iterable[tuple[str, float]]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(read_given(path))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"--ratio: {path} cannot be read: {first_line(error)}") from None
     if not isinstance(found, dict):

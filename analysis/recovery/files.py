@@ -30,6 +30,8 @@ class _Facts:
     skipped: dict[str, str]
     method: str
     seconds: Seconds
+    # Earlier versions wrote none.
+    digest: str = ""
 
 
 def tensor_bytes(recovery: Recovery) -> int:
@@ -54,6 +56,7 @@ def write_recovery(path: Path, recovery: Recovery) -> None:
         skipped=dict(recovery.skipped),
         method=recovery.method,
         seconds=recovery.seconds,
+        digest=weights_digest(recovery),
     )
     metadata = {"repair": json.dumps(dataclasses.asdict(facts))}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +83,7 @@ def read_recovery(path: Path, prepared: PreparedSubject) -> Recovery:
         raise InputError(f"{path} holds other tensors than the subject has")
     with torch.no_grad():
         placed = {name: item.to(device) for name, item in tensors.items()}
-    return Recovery(
+    found = Recovery(
         plan,
         Edit(placed, facts.kept),
         tuple(LayerRepair(*item) for item in facts.layers),
@@ -88,6 +91,9 @@ def read_recovery(path: Path, prepared: PreparedSubject) -> Recovery:
         facts.method,
         facts.seconds,
     )
+    if facts.digest and facts.digest != weights_digest(found):
+        raise InputError(f"{path} is damaged: it holds other weights than were written")
+    return found
 
 
 def weights_digest(recovery: Recovery) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.allocation import PlanOption
+from analysis.files import read_given
 from analysis.recovery.training import (
     OPTIMIZERS,
     RATES,
@@ -202,7 +203,7 @@ def _rate(text: str) -> float | None:
 
 def _of_file(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(read_given(path))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"--recipe: {path} cannot be read: {first_line(error)}") from None
     if not isinstance(found, dict):

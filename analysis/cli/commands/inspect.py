@@ -31,8 +31,9 @@ def inspect(
     found = subjects.inventory(subject)
     if as_json:
         print_json(found)
-        return
-    _print(model, found)
+    else:
+        _print(model, found)
+    # Beside the table or the object, so that whoever reads the object does not have to parse them.
     say_notes(subject.notes)
 
 

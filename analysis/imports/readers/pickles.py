@@ -248,6 +248,9 @@ def _memoize(machine: _Machine, _: Any) -> None:
 
 
 def _put(machine: _Machine, place: Any) -> None:
+    # Programs number what they put one after the other.
+    if int(place) > MAX_OPCODES:
+        raise InputError(f"the pickle puts a value in place {int(place):,}, of nothing between")
     machine.memo[int(place)] = machine.stack[-1]
 
 

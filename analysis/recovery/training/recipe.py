@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from analysis.files import read_given
 from analysis.records import Count, Document, PositiveCount, Share
 from analysis.recovery.training.data import check_augmentations
 from analysis.recovery.training.rates import RATES, REWIND
@@ -143,7 +144,7 @@ class TrainingRecipe(Document):
                 f"at most {_LARGEST:g}",
             ),
             (
-                ("updates", "gradients", "accumulate"),
+                ("updates", "gradients", "accumulate", "epochs", "phase_epochs", "minutes"),
                 lambda value: value <= _MOST,
                 f"at most {_MOST:,}",
             ),
@@ -230,7 +231,7 @@ def original_recipe(
         return None
     path = allowed_paths.check_path(Path(recipe.rewind), roots=roots)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_given(path).decode("utf-8")
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read the original recipe {str(path)!r}: {error}") from None
     original = TrainingRecipe.from_json(text)

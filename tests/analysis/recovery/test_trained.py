@@ -22,6 +22,7 @@ from analysis.plans.apply import resolve
 from analysis.plans.files import write_plan
 from analysis.plans.history import History
 from analysis.records.plan import Plan
+from analysis.recovery.files import read_recovery, write_recovery
 from analysis.recovery.kept import repair_key, repaired_plan
 from analysis.recovery.plan_repair import Recovery, recover_plan
 from analysis.recovery.trained import keep_trained, training_recipe
@@ -205,7 +206,16 @@ def test_missing_and_changed_weights_are_told_in_one_line(
     path = tmp_path / "trained" / f"{plan.training}.safetensors"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
+    whole = path.read_bytes()
     path.write_bytes(content)
+    with pytest.raises(InputError, match="other weights than were written"):
+        repaired_plan(opened(tmp_path), plan)
+    # A whole file, of another training.
+    path.write_bytes(whole)
+    found = read_recovery(path, elsewhere)
+    tensors = {name: item + 1 for name, item in found.edit.tensors.items()}
+    other = dataclasses.replace(found, edit=Edit(tensors, found.edit.kept))
+    write_recovery(path, other)
     with pytest.raises(InputError, match="is not what was trained"):
         repaired_plan(opened(tmp_path), plan)
     path.write_bytes(b"junk")

@@ -12,6 +12,7 @@ from analysis.cli.commands.imports.asked import Asked
 from analysis.cli.commands.imports.plan import import_plan
 from analysis.cli.commands.imports.result import import_result
 from analysis.cli.options import Device, Json, Workspace
+from analysis.files import read_given
 from analysis.imports import MAX_WEIGHTS, PLAN_FORMATS, QUESTIONS, RESULT_FORMATS, PlanFormat
 from pruners.errors import InputError
 from pruners.registry import described
@@ -113,8 +114,6 @@ def import_file(
 
 def _content(path: Path) -> bytes:
     try:
-        if path.stat().st_size > MAX_WEIGHTS:
-            raise InputError(f"{path} has {path.stat().st_size:,} bytes; {MAX_WEIGHTS:,} are read")
-        return path.read_bytes()
+        return read_given(path, limit=MAX_WEIGHTS)
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+        raise InputError(f"{path} cannot be read: {error.strerror or error}") from None

@@ -91,6 +91,7 @@ def test_a_model_that_cannot_be_trained_is_told_in_one_line(
         ({"score_lr": 1e300}, "score_lr must be at most"),
         ({"phase_epochs": 1e308}, "phase_epochs must be at most"),
         ({"steps": None, "epochs": 1e308}, "epochs must be at most"),
+        ({"steps": None, "epochs": 1e29}, "epochs must be at most 1,000,000"),
         ({"steps": None, "minutes": 1e308}, "minutes must be at most"),
         ({"steps": 10**400}, "steps must be at most 1e\\+30; found a larger one"),
         ({"updates": 10**9}, "updates must be at most 1,000,000"),
