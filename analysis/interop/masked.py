@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
+import safetensors.torch
 import torch
 from torch import Tensor
 
 from analysis import plans
 from analysis.edits import PreparedSubject
+from analysis.files import atomic
 from analysis.interop.request import ExportRequest
 from analysis.records import PlanEntry
 from pruners.errors import UnsupportedError
@@ -55,6 +58,24 @@ def full_state(request: ExportRequest) -> dict[str, Tensor]:
         name: changed.get(name, tensor).detach().cpu()
         for name, tensor in prepared.model.state_dict().items()
     }
+
+
+def write_masked(request: ExportRequest, found: dict[str, Tensor], path: Path) -> None:
+    """Write parameters and buffers of the dense shapes, with zeros where `masks` has them.
+
+    Args:
+        request: What is exported.
+        found: Its masks, by parameter name.
+        path: The safetensors file.
+    """
+    state = {
+        name: (item * found[name] if name in found else item).clone().contiguous()
+        for name, item in full_state(request).items()
+    }
+    with atomic(path) as partial:
+        safetensors.torch.save_file(state, str(partial))
+    # safetensors writes files that only their owner may read.
+    path.chmod(0o644)
 
 
 def _entry_masks(

@@ -1,5 +1,11 @@
 from .bundle import export_zip
 from .masks import export_masks
+from .recipes import (
+    export_aimet,
+    export_llm_compressor,
+    export_neural_compressor,
+    export_sparseml,
+)
 from .runtimes import (
     export_coreml,
     export_executorch,
@@ -19,17 +25,21 @@ from .tools import export_history, export_nni
 __all__ = [
     "SCRIPT",
     "WEIGHTS",
+    "export_aimet",
     "export_coreml",
     "export_csv",
     "export_executorch",
     "export_history",
     "export_int8",
     "export_json",
+    "export_llm_compressor",
     "export_masks",
     "export_model",
+    "export_neural_compressor",
     "export_nni",
     "export_onnx",
     "export_openvino",
+    "export_sparseml",
     "export_zip",
     "reference_input",
     "require_coreml",

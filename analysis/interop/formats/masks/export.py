@@ -8,7 +8,7 @@ import safetensors.torch
 
 from analysis.files import atomic, write_text
 from analysis.interop.formats.smaller_model import model_notes
-from analysis.interop.masked import full_state, masks
+from analysis.interop.masked import masks, write_masked
 from analysis.interop.request import Exported, ExportRequest
 from pruners.errors import InputError
 
@@ -34,18 +34,11 @@ def export_masks(request: ExportRequest) -> Exported:
     with atomic(folder / FILE) as partial:
         tensors = {name: item.byte() for name, item in sorted(found.items())}
         safetensors.torch.save_file(tensors, str(partial))
+    # safetensors writes files that only their owner may read.
+    (folder / FILE).chmod(0o644)
     if request.recovery is not None:
-        state = full_state(request)
-        with atomic(folder / WEIGHTS) as partial:
-            masked = {
-                name: (item * found[name] if name in found else item).clone().contiguous()
-                for name, item in state.items()
-            }
-            safetensors.torch.save_file(masked, str(partial))
+        write_masked(request, found, folder / WEIGHTS)
         files.append((folder / WEIGHTS, f"weights of the dense shapes, {request.recovery_words}"))
-    for path, _ in files:
-        # safetensors writes files that only their owner may read.
-        path.chmod(0o644)
     for script in sorted(CONSUMERS.glob("[!_]*.py")):
         path = folder / f"masks_{script.name}"
         text = script.read_text(encoding="utf-8")
