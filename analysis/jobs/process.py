@@ -9,6 +9,7 @@ a job: another one finds it taken, and ends.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import os
 import signal
@@ -30,7 +31,7 @@ from analysis.records import CANCELLED, FAILED, SubjectSpec
 from analysis.store import Store
 from analysis.subjects import roots_of_environment
 from pruners.errors import CancelledError, PruneScopeError, StoreError, one_line
-from pruners.user_code import exit_text
+from pruners.user_code import Grace, exit_text
 
 BEAT_SECONDS = 1.0
 
@@ -62,10 +63,12 @@ class Diary(Generic[AnyJob]):
     Args:
         jobs: Those of the workspace.
         job: As it was ordered.
+        cancel: Whether somebody asked the job to stop.
     """
 
-    def __init__(self, jobs: JobFiles[AnyJob], job: AnyJob) -> None:
-        self._jobs = jobs
+    def __init__(self, jobs: JobFiles[AnyJob], job: AnyJob, cancel: Cancel = lambda: False) -> None:
+        self._jobs, self._cancel = jobs, cancel
+        self._grace = Grace()
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self.job = dataclasses.replace(job, pid=os.getpid(), host=socket.gethostname())
@@ -93,7 +96,13 @@ class Diary(Generic[AnyJob]):
 
     def _beat(self) -> None:
         while not self._ended.wait(BEAT_SECONDS):
-            self.note()
+            # A disk that is full is told by the steps.
+            with contextlib.suppress(StoreError):
+                self.note()
+            if self._cancel() and self._grace.is_over():
+                with contextlib.suppress(StoreError):
+                    self.end(CANCELLED, self._grace.text)
+                self._grace.end_process()
 
 
 class TakenError(StoreError):
@@ -118,7 +127,7 @@ def followed(
     with jobs.claim(job.job_id) as is_mine:
         if not is_mine:
             raise TakenError(f"job {job.job_id} is worked on by another process")
-        with Diary(jobs, job) as diary:
+        with Diary(jobs, job, given.cancel) as diary:
             try:
                 for found in steps(diary.job, given):
                     diary.note(found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -22,7 +22,17 @@ from analysis.subjects.allowed_paths import (
 )
 from analysis.subjects.fields import find_functions
 from pruners.errors import AddressError, one_line
-from pruners.user_code import UserFolder, code_files, is_library, no_exit, resolved, user_folder
+from pruners.user_code import (
+    FileStamp,
+    UserFolder,
+    code_files,
+    file_stamp,
+    folder_stamps,
+    is_library,
+    no_exit,
+    resolved,
+    user_folder,
+)
 
 T = TypeVar("T")
 # Random numbers, sys.path and half imported files belong to the whole process: users' code, and
@@ -30,6 +40,8 @@ T = TypeVar("T")
 CHANCE = threading.RLock()
 # Functions of a file that a message names.
 LISTED = 6
+# Modules that addresses named, with the files of users' code that ran for them.
+_IMPORTED: dict[str, dict[str, FileStamp]] = {}
 
 
 def call_factory(address: Address, *, roots: Roots = None) -> Any:
@@ -110,20 +122,57 @@ def factory_files(address: Address) -> tuple[Path, ...]:
     return () if file is None or is_library(file) else code_files(Path(file).resolve())
 
 
+def code_stamps(address: Address) -> Mapping[str, FileStamp]:
+    """Return the files of users' code that ran for a factory, as they were then."""
+    if not address.factory:
+        return {}
+    if address.is_path:
+        return folder_stamps(resolved(address.name).parent)
+    return _IMPORTED.get(address.name, {})
+
+
+def _forget_edited(name: str) -> None:
+    """Let a module, and what it imports, run again if a file of theirs was edited since."""
+    stamps = _IMPORTED.get(name, {})
+    if all(_is_current(path, found) for path, found in stamps.items()):
+        return
+    for known, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if file and str(Path(file).resolve()) in stamps:
+            del sys.modules[known]
+            # A package keeps its modules as attributes, which `from` would take.
+            package, _, own = known.rpartition(".")
+            vars(sys.modules.get(package, module)).pop(own, None)
+    importlib.invalidate_caches()
+
+
+def _is_current(path: str, found: FileStamp) -> bool:
+    try:
+        return file_stamp(path) == found
+    except OSError:
+        return False
+
+
 def _imported(address: Address, roots: Roots) -> ModuleType:
     # The console script's path does not begin with the working directory, as `python -m` does.
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
-    hint = f"; did you mean {address.meant}:{address.factory}?" if address.meant else ""
+    unknown = (
+        f"{address.text!r}: unknown scheme {address.name!r}; did you mean "
+        f"{address.meant}:{address.factory}?"
+    )
     try:
         check_module(address.name, roots=roots)
+        _forget_edited(address.name)
         with no_exit():
-            return importlib.import_module(address.name)
+            module = importlib.import_module(address.name)
+        _IMPORTED[address.name] = {str(file): file_stamp(file) for file in factory_files(address)}
+        return module
     except AddressError as error:
-        raise AddressError(f"{error}{hint}") from None
+        raise AddressError(f"{unknown} ({error})" if address.meant else str(error)) from None
     except Exception as error:
         is_missing = isinstance(error, ModuleNotFoundError) and error.name == address.name
-        raise AddressError(
-            f"{address.text!r}: importing it raised {one_line(error)}{hint if is_missing else ''}"
-        ) from error
+        if is_missing and address.meant:
+            raise AddressError(f"{unknown} (there is no module of that name)") from error
+        raise AddressError(f"{address.text!r}: importing it raised {one_line(error)}") from error

@@ -123,10 +123,12 @@ def _factory(body: str, text: str, what: str, example: str, *, meant: str) -> tu
     found = _function(body)
     if found is not None:
         return found
-    hint = f"; did you mean {meant}:?" if meant else ""
-    raise AddressError(
-        f"{what} address {text!r} is of no known form; give for example {example}{hint}"
-    )
+    if meant:
+        scheme, _, rest = body.partition(":")
+        raise AddressError(
+            f"{what} address {text!r}: unknown scheme {scheme!r}; did you mean {meant}:{rest}?"
+        )
+    raise AddressError(f"{what} address {text!r} is of no known form; give for example {example}")
 
 
 def _function(body: str) -> tuple[str, str, str] | None:

@@ -29,6 +29,7 @@ from analysis.subjects.data.split import (
     first_not_finite,
     read_failure,
 )
+from analysis.subjects.factories import code_stamps
 from analysis.subjects.models import LoadedModel, load_model
 from analysis.subjects.parsing import parse_data, parse_model
 from analysis.tasks import Task, task_named
@@ -152,9 +153,11 @@ def _code_stamps(spec: SubjectSpec) -> dict[str, FileStamp]:
     """Return the files that the code behind a subject ran and read, maybe long before."""
     addresses = [parse_model(spec.model)]
     addresses += [parse_data(item) for item in (spec.data, spec.calibration_data) if item]
-    files = [*spec.criterion_files, *(item.name for item in addresses if item.factory)]
-    folders = {resolved(file).parent for file in files}
-    return {name: found for folder in folders for name, found in folder_stamps(folder).items()}
+    folders = {resolved(file).parent for file in spec.criterion_files}
+    found = [folder_stamps(folder) for folder in folders] + [
+        code_stamps(item) for item in addresses
+    ]
+    return {name: stamp for stamps in found for name, stamp in stamps.items()}
 
 
 def _loaded(spec: SubjectSpec, roots: Sequence[Path] | None, cache: Path | None) -> Subject:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
 
+from analysis.records import CANCELLED
 from analysis.store import Store
 from pruners.errors import StoreBusyError, StoreError
+from pruners.user_code import Grace
 
 BEAT_SECONDS = 1.0
 
@@ -21,12 +24,17 @@ class Heartbeat:
         store: The workspace.
         run_id: The run.
         owner: The worker.
+        grace: Ends the process of users' code that does not come back; None leaves it.
     """
 
-    def __init__(self, store: Store, run_id: str, *, owner: str) -> None:
+    def __init__(
+        self, store: Store, run_id: str, *, owner: str, grace: Grace | None = None
+    ) -> None:
         self._store = store
         self._run_id = run_id
         self._owner = owner
+        self._grace = grace
+        self._start = time.perf_counter()
         self._stop = threading.Event()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
@@ -62,6 +70,19 @@ class Heartbeat:
             except StoreError:
                 self._stop.set()
                 return
+            if self._grace is not None and self.should_stop and self._grace.is_over():
+                self._give_up(self._grace)
+
+    def _give_up(self, grace: Grace) -> None:
+        with contextlib.suppress(StoreError):
+            self._store.jobs.finish(
+                self._run_id,
+                CANCELLED,
+                owner=self._owner,
+                seconds=time.perf_counter() - self._start,
+                error=grace.text,
+            )
+        grace.end_process()
 
 
 @contextlib.contextmanager

@@ -29,7 +29,7 @@ from analysis.store import Store
 from analysis.subjects import roots_of_environment
 from analysis.worker.heartbeat import Heartbeat, stop_on_signals
 from pruners.errors import PruneScopeError, StoreBusyError, StoreError, one_line
-from pruners.user_code import exit_text
+from pruners.user_code import Grace, exit_text
 
 if TYPE_CHECKING:
     # torch takes seconds to import and much memory: not while the run waits in the queue.
@@ -52,6 +52,7 @@ def run_to_end(
     roots: Sequence[Path] | None = None,
     progress: OnRun = lambda row: None,
     open_sweep: Opener | None = None,
+    grace: Grace | None = None,
 ) -> RunRow:
     """Work on a queued run until it is done, cancelled or failed.
 
@@ -61,6 +62,8 @@ def run_to_end(
         roots: Folders below which the subject's files may lie; None allows everything.
         progress: Called with the run after each change.
         open_sweep: Loads the run's subject and plans its sweep; the default reads its addresses.
+        grace: Ends the process if users' code does not come back when the run is to stop; None
+            leaves the process alone.
 
     Returns:
         The run in its final state.
@@ -72,7 +75,8 @@ def run_to_end(
     owner = secrets.token_hex(8)
     store.jobs.attach(run_id, owner=owner, pid=os.getpid(), host=socket.gethostname())
     start = time.perf_counter()
-    with Heartbeat(store, run_id, owner=owner) as heartbeat, stop_on_signals(heartbeat):
+    beats = Heartbeat(store, run_id, owner=owner, grace=grace)
+    with beats as heartbeat, stop_on_signals(heartbeat):
         state, error = records.CANCELLED, ""
         try:
             if _has_turn(store, run_id, heartbeat, progress):
@@ -234,7 +238,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         roots = given.root or roots_of_environment()
-        row = run_to_end(Store(given.workspace), given.run, roots=roots)
+        row = run_to_end(Store(given.workspace), given.run, roots=roots, grace=Grace())
     except PruneScopeError as error:
         print(error, file=sys.stderr)
         return 1

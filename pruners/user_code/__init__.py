@@ -1,6 +1,6 @@
 """Code in users' own files: run, so that folders do not meet, and known by all that it imports."""
 
-from pruners.user_code.exits import exit_text, no_exit
+from pruners.user_code.exits import Grace, exit_text, no_exit
 from pruners.user_code.folders import PREFIX, UserFolder, folder_stamps, user_folder
 from pruners.user_code.opened_files import (
     MAX_FILES,
@@ -14,6 +14,7 @@ from pruners.user_code.reading import code_digest, code_files
 
 __all__ = [
     "FileStamp",
+    "Grace",
     "MAX_FILES",
     "PREFIX",
     "UserFolder",

@@ -1,9 +1,20 @@
-"""Users' code that would end the process."""
+"""Users' code that would end the process, or that does not come back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+# Threads that are in users' code, and since when.
+_SINCE: dict[int, float] = {}
+_PROCESS = os.getpid()
+GRACE_SECONDS = 10.0
+INTERRUPTED = 130
+_end = os._exit
 
 
 @contextmanager
@@ -11,14 +22,66 @@ def no_exit() -> Iterator[None]:
     """Let users' code in the block end neither the program nor the thread that draws a page.
 
     Raises:
-        RuntimeError: It called ``sys.exit``.
+        RuntimeError: It called ``sys.exit`` or ``os._exit``.
     """
+    vars(os)["_exit"] = _stay
+    thread = threading.get_ident()
+    is_outer = thread not in _SINCE
+    if is_outer:
+        _SINCE[thread] = time.monotonic()
     try:
         yield
     except SystemExit as error:
         raise RuntimeError(exit_text(error)) from error
+    finally:
+        if is_outer:
+            del _SINCE[thread]
+
+
+class Grace:
+    """The time that users' code has to come back after somebody asked to stop.
+
+    Args:
+        end: Ends the process.
+
+    Attributes:
+        text: What to tell of code that took longer.
+    """
+
+    def __init__(self, end: Callable[[int], object] = os._exit) -> None:
+        self._asked: float | None = None
+        self._leave = end
+        self.text = (
+            f"stopped: code of yours did not come back within {GRACE_SECONDS:g} seconds, so its "
+            "process was ended"
+        )
+
+    def is_over(self) -> bool:
+        """Return whether the time is over; it begins with the first call."""
+        now = time.monotonic()
+        self._asked = now if self._asked is None else self._asked
+        busy = max((now - since for since in list(_SINCE.values())), default=0.0)
+        return min(busy, now - self._asked) > GRACE_SECONDS
+
+    def end_process(self) -> None:
+        """Say so and end the process at once, as stopped by Ctrl-C."""
+        # A progress bar may have hidden the cursor.
+        shown = "\x1b[?25h" if sys.stderr.isatty() else ""
+        print(f"{shown}{self.text}", file=sys.stderr, flush=True)
+        self._leave(INTERRUPTED)
 
 
 def exit_text(error: SystemExit) -> str:
     """Return what to tell of users' code that wanted to end the program."""
-    return f"the code called sys.exit({error.code!r}); it must return instead"
+    return _text("sys.exit", error.code)
+
+
+def _text(name: str, code: object) -> str:
+    return f"the code called {name}({code!r}); it must return instead"
+
+
+def _stay(status: int) -> None:
+    """Do as ``os._exit``, but for users' code; the children that it forks may end so."""
+    if threading.get_ident() in _SINCE and os.getpid() == _PROCESS:
+        raise RuntimeError(_text("os._exit", status))
+    _end(status)

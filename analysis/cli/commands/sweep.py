@@ -16,6 +16,7 @@ from analysis.cli.variant_hints import say_gain
 from analysis.records import RunRow, SweepSpec
 from analysis.sentences import plural
 from pruners.errors import CancelledError, InputError, PruneScopeError
+from pruners.user_code import Grace
 
 if TYPE_CHECKING:
     from analysis.store import Store
@@ -114,7 +115,9 @@ def _measure(store: Store, row: RunRow, planned: PlannedSweep, *, is_resumed: bo
                 task, description=what, completed=progress.done, total=progress.total, eta=left
             )
 
-        row = worker.run_to_end(store, row.run_id, progress=show, open_sweep=lambda _: planned)
+        row = worker.run_to_end(
+            store, row.run_id, progress=show, open_sweep=lambda _: planned, grace=Grace()
+        )
     _say_doubts(planned.prepared.subject, row)
     say(f"Run {row.run_id}: {row.state} after {duration(time.perf_counter() - start)}.")
     return row

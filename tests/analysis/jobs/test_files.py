@@ -15,12 +15,13 @@ import pytest
 
 from analysis.jobs import process
 from analysis.jobs.claim import claimed
-from analysis.records.run import DONE, INTERRUPTED, QUEUED, RUNNING
+from analysis.records.run import CANCELLED, DONE, INTERRUPTED, QUEUED, RUNNING
 from analysis.records.subject import SubjectSpec
 from analysis.shrinking.jobs import Jobs
 from analysis.shrinking.records import Job, Order
 from analysis.worker import launch
 from pruners.errors import StoreError
+from pruners.user_code import exits, no_exit
 
 ORDER = Order(subject=SubjectSpec(model="sample:lenet5", data="sample:fashion-mnist"))
 
@@ -121,3 +122,33 @@ def test_a_file_in_place_of_the_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "searches").touch()
     with pytest.raises(StoreError, match="cannot write to"):
         Jobs(tmp_path).begin(ORDER)
+
+
+def test_users_code_that_never_ends_is_ended_after_a_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """E of issue 9: a training loop of one's own that never ends could not be stopped."""
+    monkeypatch.setattr(process, "BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(exits, "GRACE_SECONDS", 0.05)
+    ended = threading.Event()
+    codes: list[int] = []
+
+    def end(code: int) -> None:
+        codes.append(code)
+        ended.set()
+
+    monkeypatch.setattr(process, "Grace", lambda: exits.Grace(end))
+    jobs = Jobs(tmp_path)
+    job = jobs.begin(ORDER)
+    with process.Diary(jobs, job, lambda: jobs.is_stopped(job.job_id)) as diary:
+        diary.note(dataclasses.replace(diary.job, state=RUNNING))
+        time.sleep(0.1)
+        jobs.stop(job.job_id)
+        # Steps of ours are left to come to their end.
+        assert not ended.wait(0.2)
+        with no_exit():
+            assert ended.wait(10)
+        found = jobs.get(job.job_id)
+    assert (found.state, codes[0]) == (CANCELLED, 130)
+    assert "code of yours did not come back within 0.05 seconds" in found.error
+    assert "its process was ended" in capsys.readouterr().err

@@ -68,7 +68,7 @@ def test_data_addresses(text: str, scheme: str, name: str, options: dict[str, st
         ("sample:x#size=3", "unknown option 'size'; known: weights"),
         ("file:x.py", "no known form"),
         # Point 3d of issue 8.
-        ("sampel:a/b", "did you mean sample:?"),
+        ("sampel:a/b", "unknown scheme 'sampel'; did you mean sample:a/b?"),
     ],
 )
 def test_malformed_model_addresses_are_one_clear_line(text: str, says: str) -> None:

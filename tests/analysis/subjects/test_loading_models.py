@@ -7,6 +7,7 @@ import pytest
 import safetensors.torch
 import torch
 
+from analysis.subjects.factories import code_stamps
 from analysis.subjects.models import load_model
 from analysis.subjects.parsing import parse_model
 from pruners.errors import AddressError
@@ -52,10 +53,37 @@ def test_a_factory_in_a_module() -> None:
     assert isinstance(load("tests.helpers.tiny_factories:mlp"), torch.nn.Sequential)
 
 
+def test_an_edited_module_and_its_helpers_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B1 and A2 of issue 9: the old code ran on, under the identity of the new one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.dont_write_bytecode", True)
+    package = tmp_path / "edited_nets"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "sizes.py").write_text("OUT = 3")
+    (package / "nets.py").write_text(
+        "from torch import nn\nfrom . import sizes\n"
+        "def build(): return nn.Sequential(nn.Flatten(), nn.Linear(64, sizes.OUT))\n"
+    )
+    address = parse_model("edited_nets.nets:build")
+
+    def outputs() -> int:
+        return int(load_model(address).model[-1].out_features)  # type: ignore[index, union-attr]
+
+    assert outputs() == 3
+    assert str(package / "sizes.py") in code_stamps(address)
+    (package / "sizes.py").write_text("OUT = 12")
+    assert outputs() == 12
+
+
 @pytest.mark.parametrize("roots", [None, (Path("/nowhere"),)])
 def test_a_mistyped_scheme_is_no_missing_module_alone(roots: tuple[Path, ...] | None) -> None:
     """Point 3d of issue 8: on a page, where folders are allowed, as well."""
-    with pytest.raises(AddressError, match=r"samle.*; did you mean sample:lenet5\?"):
+    with pytest.raises(
+        AddressError, match=r"^'samle:lenet5': unknown scheme 'samle'; did you mean sample:lenet5\?"
+    ):
         load_model(parse_model("samle:lenet5"), roots=roots)
     with pytest.raises(AddressError) as found:
         load_model(parse_model("my_models:net"), roots=roots)

@@ -8,10 +8,9 @@ from pathlib import Path
 import torch
 from torch import Generator, Tensor
 
-from analysis.recovery.training.data.functions import checked_function
+from analysis.recovery.training.data.functions import checked_function, lent
 from analysis.recovery.training.data.sampler import Augment
 from pruners.errors import InputError, one_line
-from pruners.user_code import no_exit
 
 
 def flipped(shape: Sequence[int]) -> tuple[Augment, str]:
@@ -89,7 +88,7 @@ def user_transform(text: str, roots: Sequence[Path] | None) -> tuple[Augment, st
 
     def transform(inputs: Tensor, chance: Generator) -> Tensor:
         try:
-            with no_exit():
+            with lent():
                 found = function(inputs.clone(), chance)
         except Exception as error:
             # A user's function may raise anything.

@@ -9,11 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from analysis.recovery.training.data.functions import checked_function
+from analysis.recovery.training.data.functions import checked_function, lent
 from analysis.sentences import listed, plural
 from pruners.capture import named_state
 from pruners.errors import InputError, one_line
-from pruners.user_code import no_exit
 
 ARGUMENTS = ("model", "masks", "epochs")
 WHAT = "training loop"
@@ -56,7 +55,7 @@ def run_user_loop(
     shapes = {name: item.shape for name, item in named_state(model).items()}
     own = {name: mask.clone() for name, mask in masks.items()}
     try:
-        with torch.inference_mode(mode=False), torch.enable_grad(), no_exit():
+        with torch.inference_mode(mode=False), torch.enable_grad(), lent():
             trained = function(model, own, epochs)
     except Exception as error:
         # A user's loop may raise anything.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,18 @@ def diverged(model, masks, epochs):
     return model
 def raising(model, masks, epochs): raise RuntimeError("no data\\nanywhere")
 def leaving(model, masks, epochs): raise SystemExit(1)
+def ending(model, masks, epochs):
+    import os
+    os._exit(7)
+def setting(model, masks, epochs):
+    import os, signal
+    torch.set_num_threads(torch.get_num_threads() + 1)
+    torch.set_default_dtype(torch.float64)
+    torch.use_deterministic_algorithms(True)
+    torch.set_grad_enabled(False)
+    os.chdir("/")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return model
 def short(model, masks): return model
 many = 3
 """
@@ -93,6 +106,7 @@ def test_a_loop_trains_the_model(loops: str, name: str) -> None:
         ("diverged", "returned 1.running_var with numbers that are not finite"),
         ("raising", "raised RuntimeError: no data$"),
         ("leaving", "called sys.exit"),
+        ("ending", r"the code called os._exit.7.; it must return"),
         ("short", r"takes .model, masks.; it is called with .model, masks, epochs."),
         ("many", "has no function 'many'"),
         ("none", "has no function 'none'; it has "),
@@ -103,6 +117,24 @@ def test_what_comes_back_is_checked_in_one_line(loops: str, name: str, problem: 
     with pytest.raises(InputError, match=problem) as found:
         run_user_loop(f"{loops}:{name}", model, masks, 1.0)
     assert "\n" not in str(found.value)
+
+
+def test_what_a_loop_sets_for_all_is_put_back(loops: str) -> None:
+    """E of issue 9: latencies measured after it were those of other threads, without a word."""
+
+    def settings() -> tuple[object, ...]:
+        return (
+            torch.get_num_threads(),
+            torch.get_default_dtype(),
+            torch.are_deterministic_algorithms_enabled(),
+            torch.is_grad_enabled(),
+            Path.cwd(),
+            signal.getsignal(signal.SIGINT),
+        )
+
+    before = settings()
+    run_user_loop(f"{loops}:setting", *model_and_masks(), 1.0)
+    assert settings() == before
 
 
 def test_a_loop_lies_below_the_allowed_folders(loops: str, tmp_path: Path) -> None:
