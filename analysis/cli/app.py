@@ -12,34 +12,46 @@ from collections.abc import Callable, Sequence
 
 import typer
 
-from analysis.allocation import PLAN_OPTIONS
-from analysis.cli.commands import (
-    criteria,
-    evaluate,
-    export,
-    imports,
-    inspect,
-    plan,
-    plans,
-    recover,
-    report,
-    runs,
-    serve,
-    shrink,
-    sweep,
-)
+from analysis import allocation, retraining, sweeps
+from analysis.cli import commands
 from analysis.cli.declared import with_options
 from analysis.cli.output import say_error
-from analysis.retraining import TRAINING_OPTIONS
-from analysis.sweeps import OPTIONS
 from pruners.errors import InputError, PruneScopeError
 from pruners.user_code import exit_text
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 
-def build_app() -> typer.Typer:
-    """Return the program; choices are those that the registries have by now."""
+# What adds a command to the program; what it needs is loaded then.
+COMMANDS: dict[str, Callable[[typer.Typer], object]] = {
+    "serve": lambda app: app.command("serve")(commands.serve.serve),
+    "inspect": lambda app: app.command("inspect")(commands.inspect.inspect),
+    "import": lambda app: app.command("import")(commands.imports.import_file),
+    "sweep": lambda app: app.command("sweep")(with_options(sweeps.OPTIONS)(commands.sweep.sweep)),
+    "plan": lambda app: app.command("plan")(
+        with_options(allocation.PLAN_OPTIONS)(commands.plan.plan)
+    ),
+    "shrink": lambda app: app.command("shrink")(
+        with_options(commands.shrink.shrink_options())(commands.shrink.shrink)
+    ),
+    "evaluate": lambda app: app.command("evaluate")(commands.evaluate.evaluate),
+    "recover": lambda app: app.command("recover")(
+        with_options(retraining.TRAINING_OPTIONS, after=True)(commands.recover.recover)
+    ),
+    "export": lambda app: app.command("export")(commands.export.export),
+    "report": lambda app: app.command("report")(commands.report.report),
+    "criteria": lambda app: app.command("criteria")(commands.criteria.criteria),
+    "runs": lambda app: app.add_typer(commands.runs.app, name="runs"),
+    "plans": lambda app: app.add_typer(commands.plans.app, name="plans"),
+}
+
+
+def build_app(command: str = "") -> typer.Typer:
+    """Return the program; choices are those that the registries have by now.
+
+    Args:
+        command: The only one that is needed; all if it is none of `COMMANDS`.
+    """
     app = typer.Typer(
         name="prunescope",
         help="Which layers of a network can lose how much, by which pruning method, and what for.",
@@ -47,20 +59,11 @@ def build_app() -> typer.Typer:
         add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
+        # A program of one command would not be called by its name otherwise.
+        callback=lambda: None,
     )
-    app.command("serve")(serve.serve)
-    app.command("inspect")(inspect.inspect)
-    app.command("import")(imports.import_file)
-    app.command("sweep")(with_options(OPTIONS)(sweep.sweep))
-    app.command("plan")(with_options(PLAN_OPTIONS)(plan.plan))
-    app.command("shrink")(with_options(shrink.shrink_options())(shrink.shrink))
-    app.command("evaluate")(evaluate.evaluate)
-    app.command("recover")(with_options(TRAINING_OPTIONS, after=True)(recover.recover))
-    app.command("export")(export.export)
-    app.command("report")(report.report)
-    app.command("criteria")(criteria.criteria)
-    app.add_typer(runs.app, name="runs")
-    app.add_typer(plans.app, name="plans")
+    for name in [command] if command in COMMANDS else COMMANDS:
+        COMMANDS[name](app)
     return app
 
 
@@ -80,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # What a user has to know is said by the program; libraries would add lines of their own.
         warnings.simplefilter("ignore")
     given = list(sys.argv[1:] if arguments is None else arguments)
-    command = typer.main.get_command(build_app())
+    command = typer.main.get_command(build_app(given[0] if given else ""))
     return run_guarded(
         lambda: command.main(given or ["--help"], "prunescope", standalone_mode=False)
     )

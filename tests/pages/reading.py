@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,11 @@ MANY = SweepSpec(
     ratios=(0.25, 0.5),
 )
 Open = Callable[..., AppTest]
+
+
+def shown(text: str) -> str:
+    """Return text of Markdown as people see it where its signs are escaped."""
+    return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", text)
 
 
 def text_of(test: AppTest) -> str:

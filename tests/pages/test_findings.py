@@ -325,7 +325,7 @@ def test_the_words_of_a_plan_of_somebody_else_are_no_markdown() -> None:
     )
     plan = Plan(subject=SUBJECT, fingerprint="f", entries=(entry,))
     plan = plan.trained_as("ab" * 32, "![x](http://a.test/x)")
-    said = _starts_from(plan)
+    said = _starts_from(plan, "finetune")
     assert said.replace("\\", "") == (
         "1 pruned layer; it goes on from the trained weights (![x](http://a.test/x))."
     )

@@ -27,7 +27,7 @@ from analysis.store.store import Store
 from analysis.subjects.subject import load_subject
 from analysis.tasks import scoring_of
 from pages.components.state.subject_cache import subjects
-from tests.pages.reading import SUBJECT, Open, assert_no_bug, plan_rows, text_of
+from tests.pages.reading import SUBJECT, Open, assert_no_bug, plan_rows, shown, text_of
 
 SPACES = "%\N{NO-BREAK SPACE}\N{THIN SPACE} "
 
@@ -336,7 +336,7 @@ def test_export_offers_onnx_or_says_what_to_install(
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     test.button(key="export_build").click().run()
     assert_no_bug(test)
-    assert "pip install 'prunescope[onnx]'" in text_of(test)
+    assert "pip install 'prunescope[onnx]'" in shown(text_of(test))
 
 
 def test_a_link_to_a_plan_restores_it_and_an_edit_makes_a_copy(open_page: Open) -> None:

@@ -19,7 +19,7 @@ from analysis.shrinking.jobs import Jobs
 from analysis.shrinking.records import Job, Order
 from analysis.shrinking.steps import iter_job
 from analysis.store.store import Store, statistics_folder
-from tests.pages.reading import SUBJECT, Open, assert_no_bug, text_of
+from tests.pages.reading import SUBJECT, Open, assert_no_bug, shown, text_of
 
 ORDERS: list[Order] = []
 
@@ -175,7 +175,7 @@ def test_the_goal_asks_for_a_training_and_tells_of_it(
     assert "at most 3 trainings" in text_of(test)
     _ask(test)
     assert (ORDERS[0].recover, ORDERS[0].train_data) == ("quick", "")
-    assert "trained: finetune" in text_of(test)
+    assert "trained: finetune" in shown(text_of(test))
     test.text_input(key="goal_train_data").set_value("images:elsewhere").run()
     assert "trains once" in text_of(test)
 

@@ -13,7 +13,7 @@ from analysis.edits.prepared import PreparedSubject
 from analysis.evaluation.session import LoadedSubject
 from analysis.store.store import Store
 from pages.components.state.subject_cache import subjects
-from tests.pages.reading import SUBJECT, Open, assert_no_bug, text_of
+from tests.pages.reading import SUBJECT, Open, assert_no_bug, shown, text_of
 from tests.pages.test_flow import fill_uniform, metric, present
 
 
@@ -22,7 +22,7 @@ def test_a_link_to_an_unknown_plan_says_so_and_offers_a_way_on(page: str, open_p
     """Fault 12 of the browser: an empty plan was opened without a word."""
     test = open_page(page, "done", plan="p-zzzz")
     assert_no_bug(test)
-    assert "p-zzzz" in test.error[0].value
+    assert "p-zzzz" in shown(test.error[0].value)
     test.button(key="broken_fresh").click().run()
     assert not test.error
     assert test.query_params.get("plan") != "p-zzzz"

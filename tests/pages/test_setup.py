@@ -16,7 +16,7 @@ from pages.components.setup.draft import DATA, MODEL, Draft
 from pages.components.state.shared_subject import parameters, subject_of
 from pruners.errors import InputError
 from tests.helpers.tiny_subject import write_subject
-from tests.pages.reading import SUBJECT, Open, assert_no_bug, text_of
+from tests.pages.reading import SUBJECT, Open, assert_no_bug, shown, text_of
 
 
 def address(test: AppTest, part: str) -> str:
@@ -136,7 +136,7 @@ def test_a_check_that_fails_is_said_and_the_subject_before_it_named(
     test.text_input(key="setup_data_address").set_value(f"npz:{tmp_path}/nothing.npz").run()
     test.button(key="setup_check").click().run()
     assert_no_bug(test)
-    assert f"no file {tmp_path}/nothing.npz" in test.error[0].value
+    assert f"no file {tmp_path}/nothing.npz" in shown(test.error[0].value)
     assert "lenet5 on nothing.npz cannot be used" in test.error[0].proto.title.replace("\\", "")
     still = "Still in use, here and on all other pages: **lenet5 on fashion-mnist**"
     assert still in text_of(test).replace("\\", "")

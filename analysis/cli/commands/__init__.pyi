@@ -1,4 +1,18 @@
-from . import criteria, evaluate, export, imports, inspect, plan, recover, runs, serve, sweep
+from . import (
+    criteria,
+    evaluate,
+    export,
+    imports,
+    inspect,
+    plan,
+    plans,
+    recover,
+    report,
+    runs,
+    serve,
+    shrink,
+    sweep,
+)
 
 __all__ = [
     "criteria",
@@ -7,8 +21,11 @@ __all__ = [
     "imports",
     "inspect",
     "plan",
+    "plans",
     "recover",
+    "report",
     "runs",
     "serve",
+    "shrink",
     "sweep",
 ]

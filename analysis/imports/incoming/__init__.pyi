@@ -1,8 +1,8 @@
-from .aimet import read_pairs
-from .history import read_history
+from .aimet import is_pairs, read_pairs
+from .history import is_history, read_history
 from .masks import read_masks
-from .nni import read_config
-from .own import read_own
+from .nni import is_config, read_config
+from .own import is_own, read_own
 from .registry import PLAN_FORMATS, PlanFormat, imported_plan
 from .request import PlanRequest
 
@@ -11,6 +11,10 @@ __all__ = [
     "PlanFormat",
     "PlanRequest",
     "imported_plan",
+    "is_config",
+    "is_history",
+    "is_own",
+    "is_pairs",
     "read_config",
     "read_history",
     "read_masks",

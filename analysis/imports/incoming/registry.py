@@ -8,10 +8,6 @@ from typing import TYPE_CHECKING
 
 from analysis import plans
 from analysis.imports import incoming
-from analysis.imports.incoming.aimet import is_pairs
-from analysis.imports.incoming.history import is_history
-from analysis.imports.incoming.nni import is_config
-from analysis.imports.incoming.own import is_own
 from analysis.imports.incoming.request import PlanRequest
 from pruners.registry import Registry
 
@@ -50,7 +46,7 @@ PLAN_FORMATS = Registry(
             "PruneScope plan (JSON)",
             "A plan as PruneScope writes it.",
             (".json",),
-            is_own,
+            lambda content: incoming.is_own(content),
             lambda request: incoming.read_own(request),
             is_own=True,
         ),
@@ -59,7 +55,7 @@ PLAN_FORMATS = Registry(
             "NNI configuration (JSON)",
             "A list of configurations of NNI 2.10 or 3.0 that names layers: counts.",
             (".json",),
-            is_config,
+            lambda content: incoming.is_config(content),
             lambda request: incoming.read_config(request),
         ),
         PlanFormat(
@@ -67,7 +63,7 @@ PLAN_FORMATS = Registry(
             "Torch-Pruning history (JSON)",
             "The pruning history of Torch-Pruning: channels with their indices.",
             (".json",),
-            is_history,
+            lambda content: incoming.is_history(content),
             lambda request: incoming.read_history(request),
         ),
         PlanFormat(
@@ -75,7 +71,7 @@ PLAN_FORMATS = Registry(
             "AIMET ratios (pickle)",
             "A list of layers with the share of input channels that stays: counts.",
             (".pkl", ".pickle"),
-            is_pairs,
+            lambda content: incoming.is_pairs(content),
             lambda request: incoming.read_pairs(request),
         ),
         PlanFormat(

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import sample_models
 from analysis.edits import PreparedSubject
-from analysis.records import Record
+from analysis.records import Document
 from analysis.subjects import parse_model
 from pruners.errors import UnsupportedError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DenseModel(Record):
+class DenseModel(Document):
     """A call that builds an untrained model.
 
     Attributes:

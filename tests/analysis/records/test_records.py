@@ -9,6 +9,7 @@ import json
 import math
 import pkgutil
 import random
+import re
 import sys
 import types
 import typing
@@ -34,7 +35,8 @@ from analysis.recovery.training import TrainingRecipe
 from pruners.errors import InputError
 
 for module in pkgutil.walk_packages(analysis.__path__, "analysis."):
-    if not module.name.endswith("__main__"):
+    # Scripts for other libraries, which need not be here, are no part of the program.
+    if not re.search(r"__main__$|\.(consumers|scripts)\.", module.name):
         importlib.import_module(module.name)
 
 
@@ -89,7 +91,7 @@ def example(hint: Any) -> Any:
 # What must be a name of a registry, or cannot be together.
 CHOSEN: dict[type[Record], dict[str, Any]] = {
     TrainingRecipe: {
-        "method": "gmp",
+        "method": "finetune",
         "schedule": "step",
         "optimizer": "adamw",
         "precision": "bf16",
@@ -100,6 +102,7 @@ CHOSEN: dict[type[Record], dict[str, Any]] = {
         "gradients": 7,
         "accumulate": 7,
         "minutes": None,
+        "regrow": False,
     }
 }
 

@@ -8,9 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from analysis import imports
-from analysis.cli.commands.imports.asked import Asked
-from analysis.cli.commands.imports.plan import import_plan
-from analysis.cli.commands.imports.result import import_result
+from analysis.cli.commands import imports as own
 from analysis.cli.options import Device, Json, Workspace
 from analysis.files import read_given
 from analysis.imports import MAX_WEIGHTS, PLAN_FORMATS, QUESTIONS, RESULT_FORMATS, PlanFormat
@@ -92,7 +90,7 @@ def import_file(
         "baseline": baseline,
         "criterion": criterion,
     }
-    asked = Asked(
+    asked = own.Asked(
         file=file.name,
         content=content,
         said={name: answer for name, answer in given.items() if answer is not None},
@@ -106,10 +104,10 @@ def import_file(
         as_json=as_json,
     )
     if isinstance(chosen, PlanFormat):
-        return import_plan(asked, chosen, out)
+        return own.import_plan(asked, chosen, out)
     if out is not None:
         raise InputError(f"--out is of plans; {file.name} is a result, kept in the workspace")
-    return import_result(asked, chosen)
+    return own.import_result(asked, chosen)
 
 
 def _content(path: Path) -> bytes:
