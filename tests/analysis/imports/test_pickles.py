@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import decimal
+import gc
 import io
 import pickle
 import pickletools
@@ -181,6 +182,15 @@ HOSTILE = {
 }
 
 
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """No look for garbage in all that the tests before have left, which may take a second."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("uncollected")
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_pickles_are_refused_at_once(name: str) -> None:
     # Of this process: other programs of a busy machine take what they like.
