@@ -102,7 +102,9 @@ def _is_script(name: str) -> bool:
 def _modules() -> Iterator[str]:
     imported, skipped = 0, []
     for name, path in _files():
-        if _is_script(name) or path.stem == "__main__":
+        # Scripts for other programs run in their environments, and are data here.
+        is_foreign = bool({"consumers", "scripts"} & set(path.parts))
+        if _is_script(name) or path.stem == "__main__" or is_foreign:
             continue
         if path.is_relative_to(ROOT):
             yield f"{path} is in the checkout, not installed"
