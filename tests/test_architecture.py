@@ -7,6 +7,7 @@ import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,7 @@ MAX_LINES = 400
 MAX_MODULES = 12
 # What takes seconds to import and much memory: not for a list of runs or a job in the queue.
 HEAVY = {"torch", "pandas", "streamlit"}
+PICKLES = {"pickle", "cloudpickle", "dill", "shelve", "marshal", "joblib"}
 
 
 def sources() -> list[Path]:
@@ -83,15 +85,22 @@ MODULES = {name_of(path): path for path in sources()}
 PACKAGES = sorted(name for name, path in MODULES.items() if path.name == "__init__.py")
 
 
-def statements(path: Path) -> Iterator[ast.Import | ast.ImportFrom]:
-    """Yield all imports of a file, also inside functions, but not those for type checkers."""
-    todo: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def statements(path: Path) -> list[ast.Import | ast.ImportFrom]:
+    """Return all imports of a file, also inside functions, but not those for type checkers."""
+    found, todo = [], [*tree(path).body]
     while todo:
         node = todo.pop()
         if isinstance(node, ast.Import | ast.ImportFrom):
-            yield node
+            found.append(node)
         elif not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
             todo += ast.iter_child_nodes(node)
+    return found
 
 
 def imported(path: Path) -> Iterator[str]:
@@ -110,7 +119,7 @@ def definition(package: str, name: str) -> str:
         return f"{package}.{name}"
     path = MODULES[package]
     stub = path.with_suffix(".pyi")
-    for node in ast.parse((stub if stub.exists() else path).read_text(encoding="utf-8")).body:
+    for node in tree(stub if stub.exists() else path).body:
         if isinstance(node, ast.ImportFrom) and name in {alias.name for alias in node.names}:
             source = f"{package}.{node.module}" if node.level else str(node.module)
             return definition(source, name) if source in PACKAGES else source
@@ -126,7 +135,7 @@ def looked_up(path: Path) -> Iterator[tuple[str, str]]:
                 alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names
             }
             packages |= {name: full for name, full in names.items() if full in PACKAGES}
-    for item in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for item in ast.walk(tree(path)):
         if (
             isinstance(item, ast.Attribute)
             and isinstance(item.value, ast.Name)
@@ -175,29 +184,26 @@ def room_of(name: str) -> tuple[str, str]:
     return name.split(".")[0], ""
 
 
-@pytest.fixture(params=sources(), ids=lambda path: str(path.relative_to(ROOT)))
-def source(request: pytest.FixtureRequest) -> Path:
-    return request.param
+def test_imports_go_one_way() -> None:
+    for path in sources():
+        package = path.relative_to(ROOT).parts[0].removesuffix(".py")
+        tops = {name.split(".")[0] for name in imported(path)} & set(OWN)
+        assert tops <= ALLOWED[package], path
 
 
-def test_imports_go_one_way(source: Path) -> None:
-    package = source.relative_to(ROOT).parts[0].removesuffix(".py")
-    tops = {name.split(".")[0] for name in imported(source)} & set(OWN)
-    assert tops <= ALLOWED[package]
-
-
-def test_rooms_import_from_the_rooms_below_them(source: Path) -> None:
-    package, room = room_of(name_of(source))
-    if not room:
-        return
-    floors = FLOORS[package]
-    below = set(floors[: floors.index(room) + 1])
-    for name in imported(source):
-        other, used = room_of(name)
-        if other != package:
+def test_rooms_import_from_the_rooms_below_them() -> None:
+    for path in sources():
+        package, room = room_of(name_of(path))
+        if not room:
             continue
-        names = {used} if used else _rooms_imported(source, package)
-        assert names <= below, f"{name_of(source)} imports {names - below}"
+        floors = FLOORS[package]
+        below = set(floors[: floors.index(room) + 1])
+        for name in imported(path):
+            other, used = room_of(name)
+            if other != package:
+                continue
+            names = {used} if used else _rooms_imported(path, package)
+            assert names <= below, f"{name_of(path)} imports {names - below}"
 
 
 def _rooms_imported(source: Path, package: str) -> set[str]:
@@ -226,37 +232,38 @@ def test_no_module_imports_itself_in_a_circle() -> None:
         visit(name, ())
 
 
-def test_between_packages_one_imports_from_the_package(source: Path) -> None:
-    mine = room_of(name_of(source))
-    for name in imported(source):
-        if name not in MODULES or name in PACKAGES or room_of(name) == mine:
-            continue
-        assert package_of(name) in FLOORS, f"import from {package_of(name)}, not from {name}"
+def test_between_packages_one_imports_from_the_package() -> None:
+    for path in sources():
+        mine = room_of(name_of(path))
+        for name in imported(path):
+            if name not in MODULES or name in PACKAGES or room_of(name) == mine:
+                continue
+            package = package_of(name)
+            assert package in FLOORS, f"{path} imports from {name}, not from {package}"
 
 
-@pytest.mark.parametrize("package", PACKAGES)
-def test_a_package_says_what_it_offers(package: str) -> None:
-    module = importlib.import_module(package)
-    offered = list(module.__all__)
-    assert offered == sorted(offered)
-    for name in offered:
-        assert getattr(module, name) is not None
-        # The import of a module of this name would put it in the place of what is offered.
-        assert (
-            f"{package}.{name}" == definition(package, name) or f"{package}.{name}" not in MODULES
-        )
+def test_a_package_says_what_it_offers() -> None:
+    for package in PACKAGES:
+        module = importlib.import_module(package)
+        offered = list(module.__all__)
+        assert offered == sorted(offered), package
+        for name in offered:
+            assert getattr(module, name) is not None, (package, name)
+            # The import of a module of this name would put it in the place of what is offered.
+            full = f"{package}.{name}"
+            assert full == definition(package, name) or full not in MODULES, full
 
 
-@pytest.mark.parametrize("package", PACKAGES)
-def test_a_folder_is_small_and_needs_no_prefixes(package: str) -> None:
-    modules = [
-        path.stem
-        for path in sorted(MODULES[package].parent.glob("*.py"))
-        if not path.stem.startswith("__")
-    ]
-    assert len(modules) <= MAX_MODULES
-    prefixes = [name.split("_")[0] for name in modules]
-    assert len(set(prefixes)) == len(prefixes), modules
+def test_a_folder_is_small_and_needs_no_prefixes() -> None:
+    for package in PACKAGES:
+        modules = [
+            path.stem
+            for path in sorted(MODULES[package].parent.glob("*.py"))
+            if not path.stem.startswith("__")
+        ]
+        assert len(modules) <= MAX_MODULES, package
+        prefixes = [name.split("_")[0] for name in modules]
+        assert len(set(prefixes)) == len(prefixes), (package, modules)
 
 
 @pytest.mark.parametrize(
@@ -270,30 +277,26 @@ def test_what_starts_often_is_light(module: str) -> None:
     assert not HEAVY & set(run.stdout.split())
 
 
-def test_libraries_stay_in_their_place(source: Path) -> None:
-    place = str(source.relative_to(ROOT))
-    for name in imported(source):
-        allowed = CONFINED.get(name.split(".")[0])
-        assert allowed is None or place.startswith(allowed), f"{place} imports {name}"
+def test_libraries_stay_in_their_place() -> None:
+    for path in sources():
+        place = str(path.relative_to(ROOT))
+        for name in imported(path):
+            allowed = CONFINED.get(name.split(".")[0])
+            assert allowed is None or place.startswith(allowed), f"{place} imports {name}"
 
 
-def test_nothing_is_unpickled(source: Path) -> None:
-    assert not {name.split(".")[0] for name in imported(source)} & {
-        "pickle",
-        "cloudpickle",
-        "dill",
-        "shelve",
-        "marshal",
-        "joblib",
-    }
-    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
-            options = {item.arg: ast.unparse(item.value) for item in node.keywords}
-            assert options.get("weights_only") == "True"
+def test_nothing_is_unpickled() -> None:
+    for path in sources():
+        assert not {name.split(".")[0] for name in imported(path)} & PICKLES, path
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
+                options = {item.arg: ast.unparse(item.value) for item in node.keywords}
+                assert options.get("weights_only") == "True", path
 
 
-def test_module_is_small(source: Path) -> None:
-    assert len(source.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
+def test_a_module_is_small() -> None:
+    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in sources()}
+    assert not {path: found for path, found in lines.items() if found > MAX_LINES}
 
 
 def test_pruners_import_torch_and_the_standard_library_only() -> None:
@@ -304,7 +307,7 @@ def test_pruners_import_torch_and_the_standard_library_only() -> None:
 
 def used_names(path: Path) -> Iterator[tuple[str, int]]:
     """Yield the names that a file reads, with their lines."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
             yield node.id, node.lineno
         elif isinstance(node, ast.Attribute):
@@ -313,7 +316,7 @@ def used_names(path: Path) -> Iterator[tuple[str, int]]:
 
 def defined(path: Path) -> Iterator[tuple[str, range]]:
     """Yield public functions, classes and constants with their lines; registered ones aside."""
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+    for node in tree(path).body:
         lines = range(node.lineno, (node.end_lineno or node.lineno) + 1)
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             names = [] if isinstance(node, ast.FunctionDef) and node.decorator_list else [node.name]

@@ -235,7 +235,10 @@ def module_of(path: Path) -> object:
         (
             item
             for name, item in sys.modules.copy().items()
-            if name.startswith("prunescope_factory_") and getattr(item, "__file__", "") == str(path)
+            if name.startswith("prunescope_factory_")
+            and getattr(item, "__file__", "") == str(path)
+            # Another thread may be in the middle of its lines.
+            and hasattr(item, "go")
         ),
         None,
     )
