@@ -48,9 +48,10 @@ class Graph:
     """A captured model.
 
     Attributes:
-        module: The functional graph. Its placeholders are the state (in any order) and one input;
-            its output is the logits.
-        input: Name of the placeholder that takes the input batch ``(N, ...)``.
+        module: The functional graph. Its placeholders are the state (in any order) and the
+            inputs; its output is the logits.
+        inputs: Names of the placeholders that take the input batch ``(N, ...)``, one a tensor, in
+            order.
         output: Name of the node that yields the logits ``(N, classes)``.
         state: Placeholder name -> fully qualified name of the parameter, buffer or constant; a
             shared tensor has its first name everywhere.
@@ -59,7 +60,7 @@ class Graph:
     """
 
     module: fx.GraphModule
-    input: str
+    inputs: tuple[str, ...]
     output: str
     state: Mapping[str, str]
     constants: Mapping[str, Tensor] = field(default_factory=dict)
@@ -260,10 +261,9 @@ def _from_program(exported: torch.export.ExportedProgram, first: Mapping[str, st
         **signature.inputs_to_buffers,
         **signature.inputs_to_lifted_tensor_constants,
     }
-    if len(signature.user_inputs) != 1 or len(signature.user_outputs) != 1:
+    if len(signature.user_outputs) != 1:
         raise CaptureError(
-            "a subject takes one input tensor and returns one logits tensor; this model takes "
-            f"{len(signature.user_inputs)} and returns {len(signature.user_outputs)}"
+            f"a subject returns one tensor; this model returns {len(signature.user_outputs)}"
         )
     mutated = set(signature.buffers_to_mutate.values())
     if mutated:
@@ -275,7 +275,7 @@ def _from_program(exported: torch.export.ExportedProgram, first: Mapping[str, st
     _drop_checks(exported.graph_module)
     return Graph(
         module=exported.graph_module,
-        input=str(signature.user_inputs[0]),
+        inputs=tuple(str(name) for name in signature.user_inputs),
         output=str(signature.user_outputs[0]),
         state={holder: first.get(name, name) for holder, name in state.items()},
         constants=constants,

@@ -98,8 +98,9 @@ class Program:
     # --- compiling -------------------------------------------------------------------------
 
     def _build(self, nodes: list[fx.Node], graph: Graph, fold: bool) -> None:
-        input_node = next(node for node in nodes if node.name == graph.input)
-        self._index[input_node] = -1
+        by_name = {node.name: node for node in nodes}
+        for at, name in enumerate(graph.inputs):
+            self._index[by_name[name]] = -1 - at
         absorbed: set[fx.Node] = set()
         output_node: fx.Node | None = None
         for node in nodes:

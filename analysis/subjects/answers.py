@@ -23,6 +23,31 @@ PASSES = 16
 FEW = (1, 2)
 
 
+def as_taken(model: nn.Module, inputs: Tensor) -> Tensor:
+    """Return inputs in the type that a model takes.
+
+    Integers are numbers of tokens to a model that answers them as they are, and real numbers to
+    one that only answers those: images and tables of whole numbers are read, too.
+
+    Args:
+        model: In eval mode.
+        inputs: float32 or int64 ``(N, ...)``.
+    """
+    if inputs.is_floating_point() or _runs(model, inputs):
+        return inputs
+    return inputs.float() if _runs(model, inputs.float()) else inputs
+
+
+def _runs(model: nn.Module, inputs: Tensor) -> bool:
+    try:
+        with torch.inference_mode(), no_exit():
+            found = model(inputs)
+    except Exception:
+        # A layer that meets numbers of another type raises what it likes.
+        return False
+    return not isinstance(found, Tensor) or found.is_floating_point()
+
+
 def checked_outputs(model: nn.Module, inputs: Tensor, spec: SubjectSpec, task: Task) -> Tensor:
     """Return the dense model's outputs on a batch ``(N, ...)``.
 
@@ -44,7 +69,7 @@ def checked_outputs(model: nn.Module, inputs: Tensor, spec: SubjectSpec, task: T
         # Which exception a wrong shape raises depends on the layer that meets it.
         types = {item.dtype for item in model.parameters() if item.is_floating_point()}
         hint = ""
-        if types and inputs.dtype not in types:
+        if types and inputs.is_floating_point() and inputs.dtype not in types:
             listed = ", ".join(sorted(str(item).removeprefix("torch.") for item in types))
             hint = f"; its weights are {listed}, inputs are float32: convert it with .float()"
         raise InputError(

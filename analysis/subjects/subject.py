@@ -7,7 +7,7 @@ import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
@@ -17,7 +17,7 @@ from analysis.devices import accelerators, device_names
 from analysis.memory import free_memory, is_out_of_memory
 from analysis.records import SubjectSpec
 from analysis.subjects.allowed_paths import check_path
-from analysis.subjects.answers import checked_outputs
+from analysis.subjects.answers import as_taken, checked_outputs
 from analysis.subjects.data.datasets import LoadedData
 from analysis.subjects.data.file_digests import FileDigests
 from analysis.subjects.data.loading import load_data
@@ -221,16 +221,17 @@ def _with_data(
         probe, _ = source.read(chosen[:PROBE_SAMPLES])
         check_steady(source, chosen)
         _check_finite(source, chosen, probe)
-        inputs = probe.to(device)
+        inputs = as_taken(loaded.model, probe.to(device))
         outputs = checked_outputs(loaded.model, inputs, spec, task)
         classes = task.classes(outputs)
-        evaluation = Split(source, chosen, task=task, classes=classes, device=device)
+        split = partial(Split, task=task, classes=classes, like=inputs, device=device)
+        evaluation = split(source, chosen)
         odd = source.check_classes(classes)
         evaluation.preload()
         calibration = None
         if calibrating:
             other = data.calibration or source
-            calibration = Split(other, calibrating, task=task, classes=classes, device=device)
+            calibration = split(other, calibrating)
             _check_calibration(calibration, evaluation)
             calibration.preload()
         data_fingerprint = evaluation.fingerprint(files)

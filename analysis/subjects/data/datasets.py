@@ -16,7 +16,7 @@ from analysis.subjects.address import Address
 from analysis.subjects.allowed_paths import Roots, check_links, check_path, missing
 from analysis.subjects.data.images import FileSource, ImageSet, find_images
 from analysis.subjects.data.npz import open_npz
-from analysis.subjects.data.sources import ArraySource, MapSource, Source
+from analysis.subjects.data.sources import ArraySource, MapSource, Source, as_given
 from analysis.subjects.data.targets import class_numbers
 from analysis.subjects.factories import call_factory
 from analysis.subjects.torchvision_import import torchvision
@@ -258,6 +258,4 @@ def _tensors(address: Address, inputs: Tensor, *more: Tensor) -> ArraySource:
         labels = class_numbers(more[0]) if more else None
     except ValueError as error:
         raise AddressError(f"{address.text!r}: the target {error}") from None
-    return ArraySource(
-        address.text, inputs=inputs.detach(), labels=labels, prepare=lambda batch: batch.float()
-    )
+    return ArraySource(address.text, inputs=inputs.detach(), labels=labels, prepare=as_given)

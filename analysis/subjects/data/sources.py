@@ -1,4 +1,4 @@
-"""What a data address opens: samples by index, as float32 inputs and labels."""
+"""What a data address opens: samples by index, as inputs and labels."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Source(Protocol):
         ...
 
     def read(self, indices: Sequence[int]) -> Batch:
-        """Return float32 inputs ``(n, ...)`` and int64 labels ``(n,)`` or None."""
+        """Return inputs ``(n, ...)`` and int64 labels ``(n,)`` or None; see `as_given`."""
         ...
 
     def digest(self, indices: Sequence[int], files: FileDigests = NOTHING) -> str:
@@ -74,7 +74,7 @@ class ArraySource:
         name: The address.
         inputs: Any numeric type ``(N, ...)``.
         labels: int64 ``(N,)`` or None.
-        prepare: Turns a batch of ``inputs`` into float32.
+        prepare: Turns a batch of ``inputs`` into what `as_given` says.
         class_names: Names of the classes.
         recipe: What ``prepare`` does, as a part of the fingerprint.
         has_pixels: Whether ``inputs`` are pixels, of which 0 is black.
@@ -226,7 +226,7 @@ class MapSource:
         tensor = torch.as_tensor(value).detach()
         if tensor.is_complex():
             raise AddressError(f"{self.name!r}: sample {index} is complex; inputs are real numbers")
-        return tensor.float()
+        return as_given(tensor)
 
     def _label(self, value: Any, index: int) -> int:
         try:
@@ -247,6 +247,12 @@ class MapSource:
             f"The data names {len(self.class_names)} classes, the model gives {classes} logits: "
             "labels may not mean what the model was trained on.",
         )
+
+
+def as_given(values: Tensor) -> Tensor:
+    """Return integers that may be numbers of tokens as int64, and everything else as float32."""
+    is_whole = values.dtype in (torch.int64, torch.int32)
+    return values.long() if is_whole else values.float()
 
 
 def _no_map_style(dataset: Any) -> str:

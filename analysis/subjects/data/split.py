@@ -29,6 +29,7 @@ class Split:
         indices: Which ones, in order.
         task: Says what targets must be.
         classes: Classes of the model's outputs, for the task.
+        like: Inputs of the type that the model takes; None takes them as they are read.
         device: Where batches are put.
         preload_bytes: The subset is kept in memory if it takes at most this much.
 
@@ -51,12 +52,13 @@ class Split:
         *,
         task: Task = CLASSIFICATION,
         classes: int,
+        like: Tensor | None = None,
         device: str | torch.device = "cpu",
         preload_bytes: int = PRELOAD_BYTES,
     ) -> None:
         self.indices = tuple(indices)
         self.source = source
-        self._task, self._classes = task, classes
+        self._task, self._classes, self._like = task, classes, like
         self._device = torch.device(device)
         self._preload_bytes = preload_bytes
         self._memory: tuple[Tensor, Tensor | None] | None = None
@@ -76,6 +78,7 @@ class Split:
             indices,
             task=self._task,
             classes=self._classes,
+            like=self._like,
             device=self._device,
             preload_bytes=self._preload_bytes,
         )
@@ -97,7 +100,7 @@ class Split:
             self._memory = (inputs.to(self._device), on_device)
 
     def batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Yield float32 inputs ``(n, ...)`` and int64 labels ``(n,)`` or None, always in order.
+        """Yield inputs ``(n, ...)`` and int64 labels ``(n,)`` or None, always in order.
 
         A last sample that would be alone belongs to the batch before it: norms that are estimated
         anew, and models that squeeze their answers, need more than one.
@@ -174,7 +177,7 @@ class Split:
         if labels is not None and len(labels) != len(inputs):
             raise InputError(f"{self.source.name!r}: some samples have no target")
         self._check_labels(labels, indices)
-        return inputs, labels
+        return inputs if self._like is None else inputs.to(self._like.dtype), labels
 
     def _check_labels(self, labels: Tensor | None, indices: Sequence[int]) -> None:
         if labels is None or not len(labels):

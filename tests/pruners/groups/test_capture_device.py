@@ -53,7 +53,7 @@ def test_capture_never_sees_the_models_device(monkeypatch: pytest.MonkeyPatch, n
     found = capture(model, example.to("meta"))
     assert found.digest == expected.digest
     assert {item.device.type for item in model.parameters()} == {"meta"}
-    batch = next(node for node in found.module.graph.nodes if node.name == found.input)
+    batch = next(node for node in found.module.graph.nodes if node.name == found.inputs[0])
     assert not isinstance(batch.meta["val"].shape[0], int)
 
 
@@ -80,7 +80,7 @@ def test_the_graph_of_a_sequence_is_found_again_on_another_device() -> None:
     """
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, CLASSES))
     graph = capture(model.eval().requires_grad_(False), torch.randn(2, 3, 8, 8))
-    assert graph.input == "input"
+    assert graph.inputs == ("input",)
     model.to("meta")
     moved = graph.on("meta")
     assert moved.digest == graph.digest

@@ -209,6 +209,7 @@ def _opened(
         chosen.indices,
         task=subject.task,
         classes=subject.num_classes,
+        like=subject.example,
         device=subject.example.device,
         # What is in memory is never read again.
         preload_bytes=PRELOAD_BYTES if is_steady else 0,

@@ -1,0 +1,106 @@
+"""What a model is given: token numbers stay whole, other whole numbers become real."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from analysis.edits import prepare
+from analysis.records import SubjectSpec
+from analysis.subjects import load_subject
+from pruners.groups import remove
+
+CODE = '''
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+
+class Reader(nn.Module):
+    """Two tables of embeddings, and an MLP on their mean."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(50, 8)
+        self.up, self.down = nn.Linear(8, 12), nn.Linear(12, 3)
+
+    def forward(self, ids):
+        return self.down(torch.relu(self.up(self.table(ids).mean(1))))
+
+
+def reader():
+    return Reader()
+
+
+def pixels():
+    return nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 3))
+
+
+class Items:
+    def __init__(self, kind):
+        self.values = torch.randint(50, (60, 16), generator=torch.Generator().manual_seed(0))
+        self.values = self.values.to(kind)
+
+    def __len__(self):
+        return 60
+
+    def __getitem__(self, index):
+        return self.values[index], index % 3
+
+
+def listed():
+    return Items(torch.int32)
+
+
+def real():
+    return Items(torch.float32)
+
+
+def tensors():
+    return TensorDataset(Items(torch.int64).values, torch.arange(60) % 3)
+'''
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    path = tmp_path / "text.py"
+    path.write_text(CODE)
+    return path
+
+
+def spec(code: Path, model: str, data: str) -> SubjectSpec:
+    return SubjectSpec(
+        model=f"{code}:{model}", data=f"{code}:{data}", samples=30, calibration_samples=9
+    )
+
+
+@pytest.mark.parametrize("data", ["listed", "tensors"])
+def test_token_numbers_stay_whole_to_the_engine_and_the_smaller_model(
+    code: Path, data: str
+) -> None:
+    subject = load_subject(spec(code, "reader", data))
+    assert subject.evaluation is not None
+    inputs, labels = subject.evaluation.part(0, 30)
+    assert inputs.dtype == subject.example.dtype == torch.int64
+    assert labels is not None
+    prepared = prepare(subject)
+    graph = prepared.structure.trace.graph
+    assert [node.op for node in graph.module.graph.nodes if node.name in graph.inputs] == [
+        "placeholder"
+    ]
+    evaluator = prepared.evaluator
+    assert evaluator.is_incremental, evaluator.fallback_reason
+    edit = {"up.weight": subject.model.up.weight * 0.5}
+    found = evaluator.evaluate(evaluator.dense(inputs), edit)
+    torch.testing.assert_close(found, evaluator.forward(inputs, edit))
+    small = remove(subject.model, prepared.structure, {"up": [0, 2, 3]})
+    assert small(inputs).shape == (30, 3)
+
+
+def test_whole_numbers_are_real_to_a_model_that_computes_with_them(code: Path) -> None:
+    """They were float32 before, whatever the model; so is what subjects are told apart by."""
+    whole, real = (load_subject(spec(code, "pixels", data)) for data in ("listed", "real"))
+    assert whole.example.dtype == torch.float32
+    assert whole.data_fingerprint == real.data_fingerprint
