@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -37,8 +38,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileSche
 
 @pytest.hookimpl(wrapper=True, optionalhook=True)
 def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
-    """One worker more than cores: tests of other processes wait more than they work."""
-    return (yield) + 1
+    """Two workers more than cores: tests of other processes wait more than they work."""
+    return (yield) + 2
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -50,6 +51,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         known = (SECONDS.get(mark.name, SHORT) for mark in test.iter_markers())
         seconds[test.path] += max(known, default=SHORT)
     items.sort(key=lambda test: (-seconds[test.path], str(test.path)))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Leave what was imported and collected out of each search for garbage: a fifth of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -9,12 +9,10 @@ from benchmarks import groups_zoo
 
 # What the suite can afford: the mechanisms of the zoo, each in a model that people use, with two
 # blocks of those that repeat. The small models of tests/helpers cover every mechanism as well, one
-# at a time; the whole zoo is of full depth.
+# at a time, and the sample networks have residual sums and concatenation; the whole zoo is of full
+# depth.
 SPREAD = {
-    "alexnet": "a flatten of 6 x 6 positions",
-    "resnet18": "residual sums",
     "resnext50_32x4d": "grouped convolutions",
-    "squeezenet1_0": "concatenation",
     "mobilenet_v3_small": "depthwise convolutions, squeeze-excitation",
     "shufflenet_v2_x1_0": "channel split and shuffle",
     "convnext_tiny": "layer norm over channels, layer scale",

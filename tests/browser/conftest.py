@@ -16,9 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
+# Milliseconds that a page may take beside other tests.
+SLOW = 60_000
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -115,7 +117,8 @@ def page(browser: Browser) -> Iterator[Page]:
     prepared = browser.new_context(
         viewport={"width": 1440, "height": 1000}, accept_downloads=True, color_scheme="light"
     )
-    prepared.set_default_timeout(60_000)
+    prepared.set_default_timeout(SLOW)
+    expect.set_options(timeout=SLOW)
     opened = prepared.new_page()
     yield opened
     prepared.close()

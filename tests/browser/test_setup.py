@@ -12,9 +12,6 @@ from playwright.sync_api import Locator, Page, expect
 from sample_models import load_images
 from tests.browser.conftest import Server
 
-# Milliseconds that a rerun may take beside other tests.
-SLOW = 60_000
-
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
@@ -78,12 +75,12 @@ def test_undo_by_keys_while_the_table_has_the_focus(page: Page, server: Server) 
     size.wait_for()
     dense = size.inner_text()
     page.get_by_role("button", name="Fill", exact=True).click()
-    expect(size).not_to_have_text(dense, timeout=SLOW)
+    expect(size).not_to_have_text(dense)
     pruned = size.inner_text()
     page.locator('[data-test-script-state="notRunning"]').wait_for()
     page.get_by_label(re.compile("^Ratio of conv1")).click()
     page.keyboard.press("Alt+z")
-    expect(size).to_have_text(dense, timeout=SLOW)
+    expect(size).to_have_text(dense)
     page.locator('[data-test-script-state="notRunning"]').wait_for()
     page.keyboard.press("Alt+Shift+Z")
-    expect(size).to_have_text(pruned, timeout=SLOW)
+    expect(size).to_have_text(pruned)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 import torch
 from torch import Tensor, fx, nn
@@ -40,6 +42,21 @@ def makes_tensors() -> tuple[nn.Module, Tensor]:
 def test_a_model_on_the_cpu_is_captured_as_it_is() -> None:
     model, _ = makes_tensors()
     assert on_cpu(model) is model
+
+
+def test_garbage_is_collected_again_after_a_capture() -> None:
+    """Also after one that fails; an export runs without."""
+    found = []
+
+    class Asks(MakesTensors):
+        def forward(self, x: Tensor) -> Tensor:
+            found.append(gc.isenabled())
+            return super().forward(x).nonsense()
+
+    with pytest.raises(CaptureError, match="nonsense"):
+        capture(Asks().eval(), torch.randn(2, 3, 8, 8))
+    assert found[0] is False
+    assert gc.isenabled()
 
 
 @pytest.mark.parametrize("name", ["makes_tensors", "flattened"])

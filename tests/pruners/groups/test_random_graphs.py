@@ -21,7 +21,7 @@ from tests.helpers.random_graphs import RandomModel
 from tests.helpers.topologies import randomize
 
 # ``PRUNESCOPE_GRAPHS=2000 pytest tests/pruners/groups/test_random_graphs.py`` looks further.
-COUNT = int(os.environ.get("PRUNESCOPE_GRAPHS", "60"))
+COUNT = int(os.environ.get("PRUNESCOPE_GRAPHS", "40"))
 BATCHES = 6
 
 
