@@ -54,11 +54,11 @@ CONFINED = {
     "accelerate": ("analysis/recovery/training/several/",),
     "jinja2": ("analysis/reporting/",),
     "markupsafe": ("analysis/reporting/",),
-    "onnx": ("analysis/runtimes/",),
+    "onnx": ("analysis/runtimes/", "analysis/interop/verification/scripts/"),
     "onnxruntime": ("analysis/runtimes/", "analysis/interop/verification/scripts/"),
-    "openvino": ("analysis/runtimes/",),
-    "executorch": ("analysis/interop/formats/runtimes/",),
-    "coremltools": ("analysis/interop/formats/runtimes/",),
+    "openvino": ("analysis/runtimes/", "analysis/interop/verification/scripts/"),
+    "executorch": ("analysis/interop/formats/runtimes/", "analysis/interop/verification/scripts/"),
+    "coremltools": ("analysis/interop/formats/runtimes/", "analysis/interop/verification/scripts/"),
 }
 # Used by nothing in the product: for people who write Python; documented.
 FOR_USERS = {"from_requests"}

@@ -1,7 +1,7 @@
 from .formats import SCRIPT, WEIGHTS, reference_input, write_onnx, write_script
 from .recovered_model import write_recovered
 from .registry import FORMATS, ONNX, RUNTIMES, export, problems
-from .request import Exported, ExportRequest, Format, require_points
+from .request import FORMS, Exported, ExportRequest, Format, require_points
 from .verification import (
     VERIFIERS,
     RoundTrip,
@@ -16,6 +16,7 @@ __all__ = [
     "ExportRequest",
     "Exported",
     "FORMATS",
+    "FORMS",
     "Format",
     "ONNX",
     "RUNTIMES",

@@ -23,8 +23,14 @@ def with_table(page: str) -> str:
 
 
 def _row(entry: Format) -> str:
-    install = f"`{entry.install}`" if entry.install else ""
-    cells = (f"`{entry.name}`", entry.help, entry.keeps, entry.loses, entry.target or "", install)
+    cells = (
+        f"`{entry.name}`",
+        entry.help,
+        entry.keeps,
+        entry.loses,
+        entry.target or "",
+        entry.installing,
+    )
     return f"| {' | '.join(cells)} |"
 
 

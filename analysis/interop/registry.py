@@ -44,7 +44,7 @@ FORMATS = Registry(
             target="ONNX Runtime 1.32.0",
             install="pip install 'prunescope[onnx]'",
             options=("form", "sparse"),
-            verify=("onnxruntime",),
+            verify=("onnxruntime", "openvino-onnx"),
         ),
         Format(
             "onnx-int8",
@@ -58,6 +58,7 @@ FORMATS = Registry(
             target="ONNX Runtime 1.32.0",
             install="pip install 'prunescope[onnx]'",
             options=("form",),
+            verify=("onnxruntime-int8", "openvino-int8"),
             calibrates=True,
         ),
         Format(
@@ -72,6 +73,7 @@ FORMATS = Registry(
             target="OpenVINO 2026.4.1",
             install="pip install 'prunescope[onnx,openvino]'",
             options=("form",),
+            verify=("openvino",),
         ),
         Format(
             "executorch",
@@ -85,6 +87,7 @@ FORMATS = Registry(
             target="ExecuTorch 1.5.1",
             install="pip install 'prunescope[executorch]'",
             options=("form",),
+            verify=("executorch",),
         ),
         Format(
             "coreml",
@@ -98,6 +101,7 @@ FORMATS = Registry(
             target="coremltools 9.0",
             install="pip install 'prunescope[coreml]'",
             options=("form",),
+            verify=("coremltools",),
         ),
         Format(
             "masks",
@@ -110,8 +114,9 @@ FORMATS = Registry(
             "channels a norm mixes, which are refused",
             target="torch.nn.utils.prune (torch 2.13), ModelOpt 0.47.0, NNCF 3.4.0, NNI 2.10",
             verify=("torch-prune", "modelopt", "nncf", "nni-speedup"),
-            install="pip install nvidia-modelopt==0.47.0 requests huggingface_hub, nncf==3.4.0, or "
-            "nni==2.10 tensorboard, each in an environment of its own",
+            install="pip install nvidia-modelopt==0.47.0 requests huggingface_hub\n"
+            "pip install nncf==3.4.0\n"
+            "pip install nni==2.10 tensorboard",
         ),
         Format(
             "torch-pruning",
@@ -133,7 +138,7 @@ FORMATS = Registry(
             keeps="how many channels or weights of each layer stay",
             loses="which ones: NNI's criterion chooses; and weights, blocks, N:M and heads",
             target="NNI 2.10 and 3.0",
-            install="pip install nni==2.10 tensorboard, or nni==3.0",
+            install="pip install nni==2.10 tensorboard\npip install nni==3.0",
             verify=("nni", "nni-3"),
         ),
         Format(

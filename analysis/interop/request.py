@@ -139,7 +139,8 @@ class Format:
         loses: What of a plan is not in them, one clause.
         target: The library that reads the files, with the version that was tested; None where
             PruneScope, torch alone or any program reads them.
-        install: What installs the target.
+        install: What installs the target: a command, or one a line where each is for an
+            environment of its own.
         verify: Which verifiers have the target itself confirm the files, of
             `analysis.interop.VERIFIERS`.
         options: Which of ``form`` and ``sparse`` of an `ExportRequest` it knows.
@@ -158,6 +159,13 @@ class Format:
     verify: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     calibrates: bool = False
+
+    @property
+    def installing(self) -> str:
+        """What installs the target, as Markdown; empty where nothing is needed."""
+        commands = self.install.splitlines()
+        apart = ", each in an environment of its own" if len(commands) > 1 else ""
+        return " or ".join(f"`{command}`" for command in commands) + apart
 
     @property
     def described(self) -> str:

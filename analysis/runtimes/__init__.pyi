@@ -1,4 +1,11 @@
-from .inference import TOLERANCE, OnnxModel, check_outputs, relative_difference, run_onnx
+from .inference import (
+    TOLERANCE,
+    OnnxModel,
+    check_outputs,
+    difference_words,
+    relative_difference,
+    run_onnx,
+)
 from .int8 import calibration_inputs, quantized_onnx, require_int8
 from .onnx import as_onnx, check_onnx, count_zeros, open_onnx
 from .openvino import run_openvino, write_ir
@@ -13,6 +20,7 @@ __all__ = [
     "check_onnx",
     "check_outputs",
     "count_zeros",
+    "difference_words",
     "open_onnx",
     "quantized_onnx",
     "relative_difference",

@@ -92,3 +92,12 @@ def check_outputs(
     if not worst < TOLERANCE:
         raise PruneScopeError(f"{runtime}'s logits differ by {worst:.2g} of the largest")
     return worst
+
+
+def difference_words(difference: float) -> str:
+    """Say how outputs compare, behind their name: ``are equal`` or ``differ by ...``.
+
+    Args:
+        difference: The largest, relative to the largest output, 0 or more.
+    """
+    return f"differ by {difference:.1e} of the largest" if difference else "are equal"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.records import Plan, SubjectSpec, SweepSpec
+from analysis.records import REMOVED, Plan, SubjectSpec, SweepSpec
 from analysis.snippets.commands import command, command_of
 from analysis.snippets.source import source_of, store_of
 
@@ -124,10 +124,20 @@ def evaluate_plan(plan_id: str, plan: Plan, workspace: Path | None) -> Snippet:
     )
 
 
-def export_plan(plan_id: str, format_name: str, plan: Plan, workspace: Path | None) -> Snippet:
-    """Write a saved plan, or the smaller model, as files."""
+def export_plan(
+    plan_id: str,
+    format_name: str,
+    plan: Plan,
+    workspace: Path | None,
+    *,
+    form: str = REMOVED,
+    sparse: bool = False,
+) -> Snippet:
+    """Write a saved plan, or its model in one of its forms, as files."""
     words = ["export", "--plan", PLAN_FILE, "--format", format_name]
+    words += ["--form", form] * (form != REMOVED) + ["--sparse"] * sparse
     words += ["--out", EXPORTED]
+    options = f", form={form!r}" * (form != REMOVED) + ", sparse=True" * sparse
     return Snippet(
         f"{_plan_file(plan_id, workspace)}\n{command(words, workspace)}",
         _source(
@@ -142,7 +152,7 @@ def export_plan(plan_id: str, format_name: str, plan: Plan, workspace: Path | No
             *_recovery(plan),
             "request = ExportRequest(",
             f"    prepared=prepared, plan=plan, points=points, directory=Path({EXPORTED!r})"
-            f"{_recovered(plan)}",
+            f"{_recovered(plan)}{options}",
             ")",
             f"print(export({format_name!r}, request).files)",
         ),

@@ -12,9 +12,9 @@ import streamlit as st
 
 from analysis import interop
 from analysis.evaluation import LoadedSubject
-from analysis.interop import Exported, ExportRequest, RoundTrip, Verification
+from analysis.interop import FORMS, Exported, ExportRequest, Format, RoundTrip, Verification
 from analysis.plans import to_json
-from analysis.records import Evaluation, Plan
+from analysis.records import REMOVED, Evaluation, Plan
 from analysis.recovery import Recovery, repaired_plan
 from analysis.sentences import capital
 from analysis.snippets import export_plan
@@ -53,7 +53,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """An export in memory, and which model it holds; see `_model`."""
+    """An export in memory, and which model it holds; see `_exported`."""
 
     model: Hashable
     files: tuple[File, ...]
@@ -66,23 +66,15 @@ def draw(current: Session, plan: Plan) -> None:
     _evaluation_hint(current, plan)
     for note in interop.problems(request):
         st.caption(f":material/info: {formatting.escaped(capital(note))}.")
-    name = st.segmented_control(
-        "Format",
-        interop.FORMATS.names(),
-        default=interop.FORMATS.names()[0],
-        required=True,
-        format_func=lambda item: interop.FORMATS.get(item).label,
-        key="export_format",
-        persist_state="session",
-    )
-    assert name is not None
+    chosen = _format()
+    name, request = chosen.name, _with_options(request, chosen)
     built: dict[str, Built] = st.session_state.setdefault(BUILT, {})
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button(
             "Build the files", type="primary", icon=":material/build:", key="export_build"
         ):
             with st.spinner("Building and writing", show_time=True):
-                built[name] = _build(current, plan, name)
+                built[name] = _build(request, name)
         check = name in built and st.button(
             "Check the round trip",
             icon=":material/published_with_changes:",
@@ -92,7 +84,7 @@ def draw(current: Session, plan: Plan) -> None:
         )
         verified = (
             name in built
-            and bool(interop.FORMATS.get(name).verify)
+            and bool(chosen.verify)
             and st.button(
                 "Verify",
                 icon=":material/verified:",
@@ -102,10 +94,9 @@ def draw(current: Session, plan: Plan) -> None:
             )
         )
     # Below the buttons: one that moved while it is clicked would miss the click.
-    chosen = interop.FORMATS.get(name)
     st.caption(f"{chosen.help} {chosen.described}".rstrip())
     if chosen.target:
-        st.caption(f"For {chosen.target}: `{chosen.install}`")
+        st.caption(f"For {chosen.target}: {chosen.installing}")
     if check:
         _check(request, name)
     if verified:
@@ -113,11 +104,23 @@ def draw(current: Session, plan: Plan) -> None:
     _checked(request)
     _verified(request, name)
     if name in built:
-        if built[name].model != _model(request):
-            ribbon("The plan, its repair or the subject has changed since; build the files again.")
+        if built[name].model != _exported(request):
+            ribbon(
+                "The plan, its repair, the model's form or the subject has changed since; build "
+                "the files again."
+            )
         _files(built[name], name)
     if (plan_id := url_state.value("plan")) is not None:
-        code.offer(export_plan(plan_id, name, plan, session.named_workspace()))
+        code.offer(
+            export_plan(
+                plan_id,
+                name,
+                plan,
+                session.named_workspace(),
+                form=request.form,
+                sparse=request.sparse,
+            )
+        )
 
 
 def _request(current: Session, plan: Plan, directory: Path) -> ExportRequest:
@@ -139,6 +142,51 @@ def _request(current: Session, plan: Plan, directory: Path) -> ExportRequest:
     )
 
 
+def _format() -> Format:
+    name = st.segmented_control(
+        "Format",
+        interop.FORMATS.names(),
+        default=interop.FORMATS.names()[0],
+        required=True,
+        format_func=lambda item: interop.FORMATS.get(item).label,
+        key="export_format",
+        persist_state="session",
+    )
+    assert name is not None
+    return interop.FORMATS.get(name)
+
+
+def _with_options(request: ExportRequest, chosen: Format) -> ExportRequest:
+    """Ask for the options that a format has."""
+    form: str | None = REMOVED
+    sparse = False
+    if not chosen.options:
+        return request
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        if "form" in chosen.options:
+            form = st.segmented_control(
+                "Model",
+                list(FORMS),
+                default=REMOVED,
+                required=True,
+                format_func=lambda item: capital(FORMS[item]),
+                key="export_form",
+                persist_state="session",
+                help="The masked model is as large as the dense one; what the plan removes is "
+                "zero.",
+            )
+        if "sparse" in chosen.options:
+            sparse = st.toggle(
+                "Store zeros sparsely",
+                key="export_sparse",
+                persist_state="session",
+                help="Mostly zero weights are stored without their zeros, which ONNX Runtime "
+                "reads and OpenVINO does not.",
+            )
+    assert form is not None
+    return dataclasses.replace(request, form=form, sparse=sparse)
+
+
 def _recovery(subject: LoadedSubject, plan: Plan) -> Recovery | None:
     """Return the plan recovered as it says: what Plan and Evaluate measure is what is exported."""
     if not plan.is_recovered:
@@ -157,6 +205,11 @@ def _measured(plan: Plan) -> Evaluation | None:
 def _model(request: ExportRequest) -> Hashable:
     """Return what tells the exported model from others: subject, plan and repair."""
     return request.prepared.identity, to_json(request.plan), request.recovery_words
+
+
+def _exported(request: ExportRequest) -> Hashable:
+    """Return what tells it in its form from others, too."""
+    return _model(request), request.form, request.sparse
 
 
 def _evaluation_hint(current: Session, plan: Plan) -> None:
@@ -184,12 +237,12 @@ def _evaluation_hint(current: Session, plan: Plan) -> None:
             go("Evaluate")
 
 
-def _build(current: Session, plan: Plan, name: str) -> Built:
+def _build(request: ExportRequest, name: str) -> Built:
     with tempfile.TemporaryDirectory(prefix="prunescope-") as folder:
-        request = _request(current, plan, Path(folder))
-        done: Exported = interop.export(name, request)
+        placed = dataclasses.replace(request, directory=Path(folder))
+        done: Exported = interop.export(name, placed)
         files = tuple(File(path.name, about, path.read_bytes()) for path, about in done.files)
-    return Built(_model(request), files, done.notes)
+    return Built(_exported(request), files, done.notes)
 
 
 def _files(built: Built, name: str) -> None:
@@ -256,13 +309,13 @@ def _verify(request: ExportRequest, name: str) -> None:
         placed = dataclasses.replace(request, directory=Path(folder))
         interop.export(name, placed)
         found = interop.verify(placed, name)
-    st.session_state[VERIFIED] = (_model(request), found)
+    st.session_state[VERIFIED] = (_exported(request), found)
 
 
 def _verified(request: ExportRequest, name: str) -> None:
     """Draw what the libraries said of this model in this format, if they were asked."""
     last: tuple[Hashable, Verification] | None = st.session_state.get(VERIFIED)
-    if last is None or last[0] != _model(request) or last[1].format != name:
+    if last is None or last[0] != _exported(request) or last[1].format != name:
         return
     with st.container(border=True, gap="xsmall"):
         st.markdown(f"**Verified** :small[{last[1].date[:16].replace('T', ' ')} UTC]")

@@ -333,6 +333,15 @@ def test_export_offers_onnx_or_says_what_to_install(
     test.button(key="export_check").click().run()
     assert_no_bug(test)
     assert "logits that onnxruntime computes" in text_of(test)
+    test.segmented_control(key="export_form").set_value("masked").run()
+    assert "the model's form or the subject has changed since" in text_of(test)
+    test.toggle(key="export_sparse").set_value(True).run()
+    test.button(key="export_build").click().run()
+    assert_no_bug(test)
+    built = test.session_state["exports"]["onnx"]
+    assert built.files[0].about.startswith("the masked model; ")
+    assert "sparse initializers" in built.notes[-1]
+    assert "--form masked --sparse" in shown(text_of(test))
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     test.button(key="export_build").click().run()
     assert_no_bug(test)

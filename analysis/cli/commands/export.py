@@ -48,7 +48,7 @@ def _list_formats(asked: bool) -> None:
     for entry in FORMATS:
         say(f"{entry.name} ({entry.label}): {entry.help} {entry.described}".rstrip())
         if entry.target:
-            say(f"    for {entry.target}; {entry.install}".rstrip("; "))
+            say(f"    for {entry.target}; {entry.installing.replace('`', '')}".rstrip("; "))
     raise typer.Exit
 
 

@@ -22,15 +22,21 @@ from analysis import plans
 from analysis.edits import PreparedSubject, prepare
 from analysis.files import write_text
 from analysis.interop.registry import FORMATS, export
-from analysis.interop.request import ExportRequest
-from analysis.interop.verification.records import REFUSED, Confirmation
+from analysis.interop.request import ExportRequest, Format
+from analysis.interop.verification.records import (
+    FAILED,
+    MISSING,
+    PASSED,
+    REFUSED,
+    Confirmation,
+)
 from analysis.interop.verification.reference import write_reference
 from analysis.interop.verification.registry import VERIFIERS
 from analysis.interop.verification.running import confirm, now
 from analysis.interop.verification.verifier import Verifier
 from analysis.records import Plan, SubjectSpec
 from analysis.subjects import load_subject
-from pruners.errors import PruneScopeError
+from pruners.errors import PruneScopeError, UnsupportedError
 
 MODELS = ("resnet20", "mobilenet_small", "densenet_small", "vit_tiny")
 CACHE = Path.home() / ".cache" / "prunescope" / "targets"
@@ -95,33 +101,42 @@ def confirmations(
     )
     prepared = prepare(load_subject(spec))
     with tempfile.TemporaryDirectory() as place:
-        folder, reference = Path(place, "export"), Path(place, "reference")
+        reference = Path(place, "reference")
         reference.mkdir()
-        request = ExportRequest(prepared=prepared, plan=some_plan(prepared), directory=folder)
+        request = ExportRequest(prepared=prepared, plan=some_plan(prepared), directory=Path(place))
         write_reference(request, reference)
         for entry in FORMATS:
-            if entry.name == "zip" or not set(entry.verify) & set(chosen):
+            verifiers = [VERIFIERS.get(name) for name in entry.verify if name in chosen]
+            if not verifiers:
                 continue
-            refusal = ""
-            try:
-                export(entry.name, request)
-            except PruneScopeError as error:
-                refusal = str(error)
-            for verifier in (VERIFIERS.get(name) for name in entry.verify if name in chosen):
-                if refusal:
-                    yield (
-                        entry.name,
-                        Confirmation(
-                            verifier=verifier.name,
-                            label=verifier.label,
-                            version="",
-                            result=REFUSED,
-                            text=refusal,
-                        ),
-                    )
-                    continue
-                python = interpreter(verifier, cache)
-                yield entry.name, confirm(verifier, folder, reference, python=python)[0]
+            # A folder each: no format is confirmed by the files of another.
+            folder = reference.parent / entry.name
+            result, text = _written(entry, dataclasses.replace(request, directory=folder))
+            for verifier in verifiers:
+                found = Confirmation(
+                    verifier=verifier.name,
+                    label=verifier.label,
+                    version="",
+                    result=result,
+                    text=text,
+                )
+                if result == PASSED:
+                    python = interpreter(verifier, cache)
+                    found, _ = confirm(verifier, folder, reference, python=python)
+                yield entry.name, found
+
+
+def _written(entry: Format, request: ExportRequest) -> tuple[str, str]:
+    """Export; say whether it could be written, and why not."""
+    try:
+        entry.ready()
+    except UnsupportedError as error:
+        return MISSING, str(error)
+    try:
+        export(entry.name, request)
+    except PruneScopeError as error:
+        return REFUSED, str(error)
+    return PASSED, ""
 
 
 def row(format_name: str, model: str, found: Confirmation) -> str:
@@ -167,7 +182,7 @@ def main() -> int:
         for name, found in confirmations(model, chosen, options.cache):
             line = row(name, model, found)
             print(line, flush=True)
-            failed |= found.result not in ("passed", REFUSED)
+            failed |= found.result == FAILED
             page = options.page.read_text(encoding="utf-8")
             write_text(options.page, with_rows(page, [line]))
     return int(failed)

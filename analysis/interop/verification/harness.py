@@ -1,8 +1,9 @@
 """Runs the script of one verifier where its library is installed; imports nothing of PruneScope.
 
-    python -I harness.py SCRIPT EXPORT REFERENCE ANSWER LIBRARY
+    python -I harness.py SCRIPT EXPORT REFERENCE ANSWER LIBRARY FILE
 
 ``EXPORT`` is the folder of an export, ``REFERENCE`` what `reference.write_reference` wrote. The
+``FILE`` is the exported file that the script reads, if the script does not know it. The
 answer is JSON: version of the library, comparisons, and why they ended early.
 """
 
@@ -31,15 +32,17 @@ class Case:
     Args:
         folder: The export.
         reference: Folder of the reference.
+        file: Name of the exported file that is read.
 
     Attributes:
         folder: The export.
+        file: Path of that file.
         facts: Content of ``reference.json``; ``entries`` has what is pruned.
         inputs: Batches of two sizes.
     """
 
-    def __init__(self, folder: Path, reference: Path) -> None:
-        self.folder, self.reference = folder, reference
+    def __init__(self, folder: Path, reference: Path, file: str = "") -> None:
+        self.folder, self.reference, self.file = folder, reference, folder / file
         self.facts: dict[str, Any] = json.loads((reference / "reference.json").read_text("utf-8"))
         self._tensors = safetensors.torch.load_file(reference / "tensors.safetensors")
         self.inputs = self.outputs("inputs")
@@ -110,10 +113,11 @@ class Case:
         difference = max(float((a - b).abs().max()) for a, b in pairs) / scale
         count = sum(item.numel() for item in expected)
         sizes = " and ".join(str(len(item)) for item in expected)
+        how = f"differ by {difference:.1e} of the largest" if difference else "are equal"
         return _check(
             name,
             difference < limit or difference == 0,
-            f"{count} outputs of batches of {sizes} differ by {difference:.1e} of the largest",
+            f"{count} outputs of batches of {sizes} {how}",
             compared=count,
             difference=difference,
         )
@@ -142,6 +146,32 @@ class Case:
             compared=count,
             unequal=unequal,
         )
+
+    def same_answers(
+        self, name: str, found: Sequence[Tensor], expected: Sequence[Tensor], share: float
+    ) -> dict[str, Any]:
+        """Count the samples whose largest output is the same one.
+
+        Args:
+            name: What is compared.
+            found: Outputs ``(N, ...)``, one tensor a batch.
+            expected: The same.
+            share: How many of the answers have to be the same, 0 to 1.
+        """
+        pairs = zip(found, expected, strict=True)
+        equal = torch.cat([a.flatten(1).argmax(1) == b.flatten(1).argmax(1) for a, b in pairs])
+        same, total = int(equal.sum()), len(equal)
+        return _check(
+            name,
+            same >= share * total,
+            f"{same} of {total} are the same",
+            compared=total,
+            unequal=total - same,
+        )
+
+    def at_least(self, name: str, found: int, least: int) -> dict[str, Any]:
+        """Compare a number of things, such as zeros, with the least that is expected."""
+        return _check(name, found >= least, f"{found:,}, at least {least:,} expected", compared=1)
 
     def counts(
         self, name: str, found: Mapping[str, int], expected: Mapping[str, int]
@@ -182,12 +212,14 @@ def load(path: Path) -> ModuleType:
     return module
 
 
-def main(script: str, folder: str, reference: str, answer: str, library: str) -> None:
+def main(
+    script: str, folder: str, reference: str, answer: str, library: str, file: str = ""
+) -> None:
     """Run a script and write its answer."""
     found: dict[str, Any] = {"version": "", "python": platform.python_version(), "checks": []}
     try:
         found["version"] = importlib.metadata.version(library)
-        case = Case(Path(folder), Path(reference))
+        case = Case(Path(folder), Path(reference), file)
         torch.set_num_threads(case.facts["threads"])
         for check in load(Path(script)).check(case):
             found["checks"].append(check)

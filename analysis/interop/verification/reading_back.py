@@ -273,8 +273,8 @@ def _onnx_check(prepared: PreparedSubject, small: nn.Module, path: Path) -> Chec
     return Check(
         name=onnx.NAME,
         passed=difference < runtimes.TOLERANCE,
-        text=f"onnx: the logits that onnxruntime computes for {len(inputs)} samples differ by "
-        f"{difference:.1e} of the largest",
+        text=f"onnx: the logits that onnxruntime computes for {len(inputs)} samples "
+        f"{runtimes.difference_words(difference)}",
     )
 
 

@@ -36,7 +36,11 @@ def write_reference(request: ExportRequest, folder: Path) -> None:
     """
     prepared = request.prepared
     dense, small = prepared.model, request.model()
-    facts: dict[str, object] = {"threads": torch.get_num_threads(), "batches": list(BATCHES)}
+    facts: dict[str, object] = {
+        "threads": torch.get_num_threads(),
+        "batches": list(BATCHES),
+        "sparse": request.sparse,
+    }
     full = full_state(request)
     states = {"dense": dense.state_dict(), "full": full, "smaller": small.state_dict()}
     models: dict[str, Mapping[str, Tensor] | None] = {"dense": None}

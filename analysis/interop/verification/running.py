@@ -117,7 +117,7 @@ def confirm(
     """
     answer = reference / f"answer-{verifier.name}.json"
     command = [python, "-I", str(HARNESS), str(verifier.script), str(folder.resolve())]
-    command += [str(reference), str(answer), verifier.library]
+    command += [str(reference), str(answer), verifier.library, verifier.file]
     start = time.perf_counter()
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     try:

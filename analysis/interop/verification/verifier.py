@@ -24,6 +24,7 @@ class Verifier:
         library: Name of the distribution whose version is told.
         packages: What pip installs, pinned to the versions that were tested.
         script: The file.
+        file: Which exported file the script reads, where it reads those of several formats.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Verifier:
     library: str
     packages: tuple[str, ...]
     script: Path
+    file: str = ""
 
     @property
     def install(self) -> str:

@@ -255,6 +255,13 @@ def test_registry() -> None:
     # Issue 13: each format says what of a plan it keeps and what it loses, and what reads it.
     assert all(entry.keeps and entry.loses for entry in interop.FORMATS)
     assert all(entry.install for entry in interop.FORMATS if entry.target)
+    # Prose stood between the commands, in the style of code.
+    lines = [line for entry in interop.FORMATS for line in entry.install.splitlines()]
+    assert all(line.startswith("pip install ") and ", " not in line for line in lines)
+    assert interop.FORMATS.get("nni").installing == (
+        "`pip install nni==2.10 tensorboard` or `pip install nni==3.0`, each in an environment of "
+        "its own"
+    )
     assert (
         Format(
             "a",

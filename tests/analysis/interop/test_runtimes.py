@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import sys
 import zipfile
 from collections.abc import Callable
@@ -15,6 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from analysis import interop, plans, runtimes
+from analysis.interop.verification import everywhere, harness
+from analysis.interop.verification.records import Confirmation
+from analysis.interop.verification.reference import write_reference
 from analysis.measuring.group_times import measured_seconds
 from analysis.records.plan import Plan
 from analysis.runtimes import inference
@@ -286,3 +290,72 @@ def test_a_missing_package_is_named_with_its_extra(
     with pytest.raises(UnsupportedError, match=rf"{package}.*prunescope\[{name}\]"):
         interop.export(name, request(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+def test_each_runtime_confirms_its_files_and_finds_others(tmp_path: Path) -> None:
+    """Issue 13: the scripts of verification, run here; that they run elsewhere is tested there."""
+    for package in ("onnxruntime", "openvino", "coremltools"):
+        pytest.importorskip(package)
+    formats = {"channels": ("onnx", "openvino", "coreml"), "elements": ("onnx-int8",)}
+    chosen = {"channels": some_plan(), "elements": element_plan(0.5)}
+    for kind, names in formats.items():
+        asked = request(tmp_path / kind, plan=chosen[kind])
+        (tmp_path / f"{kind}-reference").mkdir()
+        write_reference(asked, tmp_path / f"{kind}-reference")
+        for name in names:
+            interop.export(name, asked)
+
+    def found(name: str, kind: str, reference: str, **changes: Any) -> dict[str, bool]:
+        verifier = interop.VERIFIERS.get(name)
+        case = harness.Case(tmp_path / kind, tmp_path / f"{reference}-reference", verifier.file)
+        for attribute, value in changes.items():
+            setattr(case, attribute, value)
+        checks = list(harness.load(verifier.script).check(case))
+        return {check["name"]: check["passed"] for check in checks}
+
+    for name, what in {
+        "onnxruntime": "outputs",
+        "openvino-onnx": "outputs",
+        "openvino": "outputs",
+        "coremltools": "shapes",
+    }.items():
+        assert found(name, "channels", "channels") == {what: True}
+        assert found(name, "channels", "elements") == {what: False}
+    kinds = ["outputs against float32", "answers against float32"]
+    more = ["outputs against those one by one", "zero weights"]
+    assert found("openvino-int8", "elements", "elements") == dict.fromkeys(kinds, True)
+    assert found("onnxruntime-int8", "elements", "elements") == dict.fromkeys(kinds + more, True)
+    zeros = {"a": torch.zeros(1000, 1000)}
+    wrong = found("onnxruntime-int8", "elements", "elements", state=lambda _: zeros)
+    assert [name for name, passed in wrong.items() if not passed] == ["zero weights"]
+    with pytest.raises(NotImplementedError, match="no sparse initializers"):
+        found("openvino-onnx", "channels", "channels", facts={"sparse": True})
+
+
+def test_zip_is_verified_and_a_missing_package_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fault: `make verify-exports` passed zip over, and confirmed formats from a common folder."""
+    folders = []
+
+    def confirmed(verifier: interop.Verifier, folder: Path, *_: Any, **__: Any) -> Any:
+        folders.append(folder.name)
+        return Confirmation(verifier=verifier.name, label="", version="1", result="passed"), ""
+
+    monkeypatch.setattr(everywhere, "write_reference", lambda *_: None)
+    monkeypatch.setattr(everywhere, "export", lambda *_: None)
+    monkeypatch.setattr(everywhere, "confirm", confirmed)
+    monkeypatch.setitem(sys.modules, "executorch", None)
+    found = dict(everywhere.confirmations("lenet5", ("torch", "executorch"), tmp_path))
+    assert {name: item.result for name, item in found.items()} == {
+        "model": "passed",
+        "executorch": "not installed",
+        "zip": "passed",
+    }
+    assert "pip install 'prunescope[executorch]'" in found["executorch"].text
+    assert folders == ["model", "zip"]
+    answer = tmp_path / "answer.json"
+    verifier = interop.VERIFIERS.get("executorch")
+    harness.main(str(verifier.script), "", "", str(answer), "executorch-of-nobody")
+    assert json.loads(answer.read_text())["missing"] == "executorch-of-nobody"
+    assert verifier.install == "pip install executorch==1.5.1"

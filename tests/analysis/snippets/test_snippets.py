@@ -76,6 +76,9 @@ def test_a_plan_of_the_dashboard_is_taken_to_the_command_line(
     run_both(snippets.evaluate_plan(plan_id, repaired, workspace))
     run_both(snippets.export_plan(plan_id, "model", repaired, workspace))
     assert (place / "exported" / "model.json").is_file()
+    formed = snippets.export_plan(plan_id, "onnx", plan, workspace, form="masked", sparse=True)
+    assert "--form masked --sparse" in formed.cli
+    assert ", form='masked', sparse=True" in formed.python
     assert main(["plans", "show", "p-gone", "--workspace", str(workspace)]) == 2
     assert plan_id in capsys.readouterr().err
 

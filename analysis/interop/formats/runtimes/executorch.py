@@ -44,8 +44,8 @@ def export_executorch(request: ExportRequest) -> Exported:
         partial.write_bytes(_program(model, example))
     difference = runtimes.check_outputs("ExecuTorch", _Program(path), model, example)
     text = (
-        f"the {request.form_words} for XNNPACK, one sample a call; ExecuTorch's logits differ by "
-        f"{difference:.1e} of the largest"
+        f"the {request.form_words} for XNNPACK, one sample a call; ExecuTorch's logits "
+        f"{runtimes.difference_words(difference)}"
     )
     return Exported(files=((path, text),), notes=model_notes(request))
 

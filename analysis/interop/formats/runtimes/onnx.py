@@ -28,9 +28,8 @@ def export_onnx(request: ExportRequest) -> Exported:
     path = request.directory / FILE
     example = request.prepared.subject.example
     difference = write_onnx(request.model(), example, path, sparse=request.sparse)
-    text = (
-        f"the {request.form_words}; onnxruntime's logits differ by {difference:.1e} of the largest"
-    )
+    words = runtimes.difference_words(difference)
+    text = f"the {request.form_words}; onnxruntime's logits {words}"
     notes = model_notes(request)
     if request.sparse:
         notes += (

@@ -34,7 +34,8 @@ def export_openvino(request: ExportRequest) -> Exported:
     difference = runtimes.check_outputs(
         "OpenVINO", lambda inputs: runtimes.run_openvino(path, inputs), model, example
     )
-    text = f"the {request.form_words}; OpenVINO's logits differ by {difference:.1e} of the largest"
+    words = runtimes.difference_words(difference)
+    text = f"the {request.form_words}; OpenVINO's logits {words}"
     notes = (
         *model_notes(request),
         "OpenVINO computes in bfloat16 where the processor has it (2e-3 apart); for float32 give "
