@@ -17,7 +17,7 @@ from analysis.cli import commands
 from analysis.cli.declared import with_options
 from analysis.cli.output import say_error
 from pruners.errors import InputError, PruneScopeError
-from pruners.user_code import exit_text
+from pruners.user_code import exit_text, leave
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
@@ -84,9 +84,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         warnings.simplefilter("ignore")
     given = list(sys.argv[1:] if arguments is None else arguments)
     command = typer.main.get_command(build_app(given[0] if given else ""))
-    return run_guarded(
+    code = run_guarded(
         lambda: command.main(given or ["--help"], "prunescope", standalone_mode=False)
     )
+    return leave(code) if arguments is None else code
 
 
 def run_guarded(call: Callable[[], object]) -> int:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
 
 from analysis.records.codec import Count
 from analysis.records.progress import Progress
@@ -22,6 +24,9 @@ RESUMABLE_STATES = (CANCELLED, FAILED, INTERRUPTED)
 # A worker writes a heartbeat every second. One that is silent for this long has died, or its
 # machine sleeps; loading a subject does not silence it.
 STALE_SECONDS = 20.0
+# A worker whose process is still there may be that silent: stopped, or in code that lets no other
+# thread run. What it held up is free then; coming back, it finds its run taken over.
+PAUSED_SECONDS = 600.0
 
 # Status of a point whose numbers were read from a file: without counts, so without an interval.
 IMPORTED = "imported"
@@ -272,21 +277,46 @@ def state_now(state: str, *, heartbeat: float, pid: int | None, host: str, now: 
     """
     if state not in LIVE_STATES:
         return state
+    process = _process(pid, host)
+    is_same = process.started is not None and process.started <= heartbeat
     # Not turned round: a damaged file may hold NaN, which is no sign of life either.
-    is_fresh = abs(now - heartbeat) <= STALE_SECONDS
-    if not is_fresh or not _is_alive(pid, host):
-        return INTERRUPTED
-    return state
+    is_fresh = -STALE_SECONDS <= now - heartbeat <= (PAUSED_SECONDS if is_same else STALE_SECONDS)
+    return state if is_fresh and not process.is_gone else INTERRUPTED
 
 
-def _is_alive(pid: int | None, host: str) -> bool:
-    """Return False only where the process is known to be gone."""
+class _Process(NamedTuple):
+    """What is known of a worker's process.
+
+    Attributes:
+        is_gone: Whether it surely is no more.
+        started: Unix time when the process that has its number now began, to a second; None where
+            that cannot be told.
+    """
+
+    is_gone: bool = False
+    started: float | None = None
+
+
+def _process(pid: int | None, host: str) -> _Process:
     if pid is None or host != socket.gethostname() or os.name != "posix":
-        return True
+        return _Process()
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
-        return False
+        return _Process(is_gone=True)
     except PermissionError:
-        return True
-    return True
+        return _Process()
+    return _Process(*_found(pid))
+
+
+def _found(pid: int) -> tuple[bool, float | None]:
+    """Return what the system's folder of processes says of one: no more than that it is there."""
+    try:
+        # Behind its name, which may hold anything.
+        fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+        uptime = float(Path("/proc/uptime").read_text("ascii").split()[0])
+        age = uptime - int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return False, None
+    # Of what has ended, and nobody asked how, the number is kept.
+    return fields[0] == "Z", time.time() - age

@@ -11,6 +11,7 @@ import sys
 from analysis.jobs import work
 from analysis.retraining.jobs import MODULE, Jobs
 from analysis.retraining.steps import iter_job
+from pruners.user_code import leave
 
 if __name__ == "__main__":
-    sys.exit(work(MODULE, Jobs, iter_job))
+    sys.exit(leave(work(MODULE, Jobs, iter_job)))

@@ -12,6 +12,7 @@ from analysis.jobs import Work, work
 from analysis.shrinking.jobs import MODULE, Jobs
 from analysis.shrinking.records import Job
 from analysis.shrinking.steps import iter_job
+from pruners.user_code import leave
 
 
 def steps(job: Job, given: Work) -> Iterator[Job]:
@@ -20,4 +21,4 @@ def steps(job: Job, given: Work) -> Iterator[Job]:
 
 
 if __name__ == "__main__":
-    sys.exit(work(MODULE, Jobs, steps))
+    sys.exit(leave(work(MODULE, Jobs, steps)))

@@ -29,6 +29,7 @@ from pruners.user_code import (
     file_stamp,
     folder_stamps,
     is_library,
+    named_modules,
     no_exit,
     resolved,
     user_folder,
@@ -67,7 +68,7 @@ def load_function(address: Address, *, roots: Roots = None) -> Callable[..., Any
 def _with_module(address: Address, roots: Roots, use: Callable[[Address, ModuleType], T]) -> T:
     """Use the module of an address while its folder's code may run."""
     if not address.is_path:
-        with checked_imports(roots):
+        with named_modules(), checked_imports(roots):
             return use(address, _imported(address, roots))
     path = check_path(Path(address.name), roots=roots)
     if not path.is_file():

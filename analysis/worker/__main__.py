@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from analysis.worker.run import main
+from pruners.user_code import leave
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(leave(main()))

@@ -1,7 +1,8 @@
 """Code in users' own files: run, so that folders do not meet, and known by all that it imports."""
 
-from pruners.user_code.exits import Grace, exit_text, no_exit
-from pruners.user_code.folders import PREFIX, UserFolder, folder_stamps, user_folder
+from pruners.user_code.exits import Grace, exit_text, leave, no_exit
+from pruners.user_code.folders import PREFIX, UserFolder, folder_stamps, named_modules, user_folder
+from pruners.user_code.lending import lent
 from pruners.user_code.opened_files import (
     MAX_FILES,
     FileStamp,
@@ -24,6 +25,9 @@ __all__ = [
     "file_stamp",
     "folder_stamps",
     "is_library",
+    "leave",
+    "lent",
+    "named_modules",
     "no_exit",
     "opened_files",
     "resolved",

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 # Threads that are in users' code, and since when.
 _SINCE: dict[int, float] = {}
+# Threads that it started.
+_STARTED: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
 _PROCESS = os.getpid()
 GRACE_SECONDS = 10.0
 INTERRUPTED = 130
@@ -29,11 +33,13 @@ def no_exit() -> Iterator[None]:
     is_outer = thread not in _SINCE
     if is_outer:
         _SINCE[thread] = time.monotonic()
+    known = set(threading.enumerate())
     try:
         yield
     except SystemExit as error:
         raise RuntimeError(exit_text(error)) from error
     finally:
+        _STARTED.update(set(threading.enumerate()) - known)
         if is_outer:
             del _SINCE[thread]
 
@@ -69,6 +75,17 @@ class Grace:
         shown = "\x1b[?25h" if sys.stderr.isatty() else ""
         print(f"{shown}{self.text}", file=sys.stderr, flush=True)
         self._leave(INTERRUPTED)
+
+
+def leave(code: int) -> int:
+    """Return the exit code; end the process with it where it would wait for users' threads."""
+    if any(item.is_alive() and not item.daemon for item in _STARTED):
+        # Python does this after it has waited for all threads.
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        _end(code)
+    return code
 
 
 def exit_text(error: SystemExit) -> str:

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import builtins
 import importlib
+import os
 import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
+from pruners.user_code.lending import kept_settings
 from pruners.user_code.opened_files import FileStamp, file_stamp, is_library, opened_files
+from pruners.user_code.uncached import SourceLoader, uncached_imports
 
 # Folders become packages whose names nobody else uses.
 PREFIX = "prunescope_factory_"
@@ -46,6 +49,8 @@ class UserFolder:
         self.stamps: dict[str, FileStamp] = {}
         self.check: Check = bool
         self.builtins = {**vars(builtins), "__import__": self._import}
+        # The working folder that its code went to, for what it opens there later.
+        self._workplace = ""
         # What `sys.path` was before the folder's code began to run; None while none runs.
         self._outside: list[str] | None = None
         package = ModuleType(self.package)
@@ -95,6 +100,23 @@ class UserFolder:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Let code of the folder find its modules by other means than ``import``, too."""
+        with kept_settings(), self._at_workplace(), self._searched_first():
+            yield
+
+    @contextmanager
+    def _at_workplace(self) -> Iterator[None]:
+        """Let the folder's code run in the working folder that it went to before."""
+        outside = Path.cwd()
+        with suppress(OSError):
+            os.chdir(self._workplace or outside)
+        try:
+            yield
+        finally:
+            here = Path.cwd()
+            self._workplace = "" if here == outside else str(here)
+
+    @contextmanager
+    def _searched_first(self) -> Iterator[None]:
         known, before = set(sys.modules), list(sys.path)
         self._outside = before
         sys.path[:0] = self.path
@@ -163,7 +185,7 @@ class UserFolder:
         return found[::-1]
 
 
-class _Loader(SourceFileLoader):
+class _Loader(SourceLoader):
     """Runs a file so that what it imports is found by its folder."""
 
     def __init__(self, name: str, path: str, folder: UserFolder) -> None:
@@ -172,15 +194,11 @@ class _Loader(SourceFileLoader):
         self._code: CodeType | None = None
 
     def prepare(self) -> CodeType:
-        """Read and compile the file, which nobody sees as a module yet.
-
-        Python's own compiled files are told by whole seconds: what was just edited would be run as
-        it was.
-        """
+        """Read and compile the file, which nobody sees as a module yet."""
         if self._code is None:
             self._folder.check(Path(self.path))
             self._folder.stamps[str(self.path)] = file_stamp(self.path)
-            self._code = self.source_to_code(self.get_data(self.path), self.path)
+            self._code = super().get_code(self.name)
         return self._code
 
     def get_code(self, fullname: str) -> CodeType:
@@ -236,6 +254,13 @@ def user_folder(path: Path, *, check: Check = bool) -> Iterator[UserFolder]:
         importlib.invalidate_caches()
         with folder.running():
             yield folder
+
+
+@contextmanager
+def named_modules() -> Iterator[None]:
+    """Let users' modules be imported by name, and their functions be called, in the block."""
+    with _LOADING, kept_settings(), uncached_imports(OWN):
+        yield
 
 
 def search_path(path: Path) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import dataclasses
 import multiprocessing
 import os
 import socket
+import subprocess
 import time
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from analysis import records
 from analysis.records.inventory import Inventory
 from analysis.records.progress import Progress
+from analysis.records.run import PAUSED_SECONDS
 from analysis.store.store import Store
 from pruners.errors import (
     InputError,
@@ -102,12 +104,40 @@ class TestRuns:
     def test_a_silent_worker_is_interrupted(
         self, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        run_id = started(store)
-        later = time.time() + records.STALE_SECONDS + 1
-        monkeypatch.setattr(time, "time", lambda: later)
-        assert store.runs.get(run_id).state == "interrupted"
+        """E of issue 9: one that pauses (stopped, starved) is not dead while its process is there.
+
+        Its device was given to the next run, and the run to the next worker.
+        """
+        run_id, now = started(store), time.time()
+        after = {}
+        for seconds in (records.STALE_SECONDS + 1, PAUSED_SECONDS + 1):
+            later = now + seconds
+            monkeypatch.setattr(time, "time", lambda later=later: later)
+            after[seconds] = store.runs.get(run_id).state
+        assert list(after.values()) == ["running", "interrupted"]
         store.jobs.beat(run_id, owner="me")
         assert store.runs.get(run_id).state == "running"
+
+    def test_a_number_that_another_process_has_now_is_no_sign_of_life(self) -> None:
+        """E of issue 9: told by when the process began, where the system says so."""
+        child = subprocess.Popen(["sleep", "60"])
+        now = time.time()
+
+        def state(*, beat: float, after: float) -> str:
+            return records.state_now(
+                "running",
+                heartbeat=now + beat,
+                pid=child.pid,
+                host=socket.gethostname(),
+                now=now + beat + after,
+            )
+
+        assert (state(beat=-5, after=21), state(beat=5, after=21)) == ("interrupted", "running")
+        child.kill()
+        # It has ended, and nobody has asked how.
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert state(beat=5, after=0) == "interrupted"
+        child.wait()
 
     def test_a_dead_worker_is_interrupted_at_once(self, store: Store) -> None:
         run_id = store.runs.create(SPEC)
@@ -221,7 +251,7 @@ class TestQueue:
         self, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         started(store)
-        later = time.time() + records.STALE_SECONDS + 1
+        later = time.time() + PAUSED_SECONDS + 1
         monkeypatch.setattr(time, "time", lambda: later)
         assert store.jobs.claim_device(store.runs.create(SPEC))
 

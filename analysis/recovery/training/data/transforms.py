@@ -8,9 +8,10 @@ from pathlib import Path
 import torch
 from torch import Generator, Tensor
 
-from analysis.recovery.training.data.functions import checked_function, lent
+from analysis.recovery.training.data.functions import checked_function
 from analysis.recovery.training.data.sampler import Augment
 from pruners.errors import InputError, one_line
+from pruners.user_code import lent
 
 
 def flipped(shape: Sequence[int]) -> tuple[Augment, str]:

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from analysis.recovery.training.data.functions import checked_function, lent
+from analysis.recovery.training.data.functions import checked_function
 from analysis.sentences import listed, plural
 from pruners.capture import named_state
 from pruners.errors import InputError, one_line
+from pruners.user_code import lent
 
 ARGUMENTS = ("model", "masks", "epochs")
 WHAT = "training loop"
