@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Extra -> what it lets a module import. No module of the product may need dev or docs.
 EXTRAS: dict[str, frozenset[str]] = {
     "timm": frozenset({"timm"}),
+    "hf": frozenset({"transformers", "tokenizers"}),
     "onnx": frozenset({"onnx", "onnxruntime", "onnxscript"}),
     "openvino": frozenset({"openvino"}),
     "executorch": frozenset({"executorch"}),

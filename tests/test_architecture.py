@@ -49,6 +49,8 @@ CONFINED = {
     "sqlite3": ("analysis/store",),
     "torchvision": ("analysis/subjects/",),
     "timm": ("analysis/subjects/",),
+    "transformers": ("analysis/subjects/",),
+    "tokenizers": ("analysis/subjects/",),
     "typer": ("analysis/cli/",),
     "ray": ("analysis/sweeps/executors/",),
     "accelerate": ("analysis/recovery/training/several/",),
