@@ -14,7 +14,32 @@ from pruners.errors import UnknownNameError, UnsupportedError
 
 CONV_TYPES = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 TRANSPOSED_TYPES = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-LAYER_TYPES = (*CONV_TYPES, *TRANSPOSED_TYPES, nn.Linear, nn.MultiheadAttention)
+
+
+class _Lookalike(type(nn.Module)):  # type: ignore[misc]
+    """Tells by its form a class of a library that is not imported for it."""
+
+    def __instancecheck__(cls, module: object) -> bool:
+        weight = getattr(module, "weight", None)
+        return (
+            isinstance(weight, Tensor)
+            and weight.dim() == 2
+            and type(module).__name__ == cls.__name__
+            and {"nx", "nf"} <= vars(module).keys()
+        )
+
+
+class Conv1D(nn.Module, metaclass=_Lookalike):
+    """The linear layer of GPT-2 in transformers: ``x @ weight + bias``, weight ``(I, O)``."""
+
+    nx: int
+    nf: int
+    weight: nn.Parameter
+
+
+# Dim 0 of their weight reads inputs, dim 1 makes outputs.
+INPUT_FIRST_TYPES = (*TRANSPOSED_TYPES, Conv1D)
+LAYER_TYPES = (*CONV_TYPES, *TRANSPOSED_TYPES, nn.Linear, Conv1D, nn.MultiheadAttention)
 TYPE_NAMES = tuple(kind.__name__ for kind in LAYER_TYPES)
 # Hooks that compute a weight in each pass, and what takes them off.
 OLD_NORMS = {
@@ -106,8 +131,10 @@ def conv_groups(module: nn.Module) -> int:
 def to_output_first(tensor: Tensor, module: nn.Module) -> Tensor:
     """Bring a tensor of the weight's shape from the module's layout to ``(O, I/G, K...)``.
 
-    Only transposed convolutions are stored otherwise: ``(I, O/G, K...)``.
+    Transposed convolutions are stored otherwise, ``(I, O/G, K...)``, and so is `Conv1D`.
     """
+    if isinstance(module, Conv1D):
+        return tensor.T
     if not isinstance(module, TRANSPOSED_TYPES):
         return tensor
     inputs, outputs, *kernel = tensor.shape
@@ -118,6 +145,8 @@ def to_output_first(tensor: Tensor, module: nn.Module) -> Tensor:
 
 def to_native(tensor: Tensor, module: nn.Module) -> Tensor:
     """Bring a tensor from ``(O, I/G, K...)`` back to the module's own layout."""
+    if isinstance(module, Conv1D):
+        return tensor.T
     if not isinstance(module, TRANSPOSED_TYPES):
         return tensor
     outputs, inputs, *kernel = tensor.shape

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from analysis.edits import CALIBRATION_BATCH, PreparedSubject, Target
 from pruners.errors import InputError
 from pruners.groups import Group, Member, consumer_masks
-from pruners.layers import TRANSPOSED_TYPES, find_layer, to_native, weight_name
+from pruners.layers import INPUT_FIRST_TYPES, find_layer, to_native, weight_name
 
 Batches = list[tuple[Tensor, Tensor | None]]
 
@@ -55,7 +55,7 @@ def visible_readers(model: nn.Module, group: Group) -> list[Member]:
     for member in group.consumers:
         if member.name.endswith(".weight") and is_visible(model, member.layer):
             layer = find_layer(model, member.layer)
-            if member.dim == (0 if isinstance(layer, TRANSPOSED_TYPES) else 1):
+            if member.dim == (0 if isinstance(layer, INPUT_FIRST_TYPES) else 1):
                 found.append(member)
     return found
 

@@ -17,7 +17,7 @@ from pruners.errors import InputError
 from pruners.float32 import strict
 from pruners.groups import Group
 from pruners.layers import (
-    TRANSPOSED_TYPES,
+    INPUT_FIRST_TYPES,
     conv_groups,
     find_layer,
     to_output_first,
@@ -118,7 +118,7 @@ def tuned_edit(
 def _unit_of_inputs(module: nn.Module, index: Tensor) -> Tensor:
     """Return the unit of each weight of one output, ``(G, D)``, from the consumer's index."""
     groups = conv_groups(module)
-    if isinstance(module, TRANSPOSED_TYPES):
+    if isinstance(module, INPUT_FIRST_TYPES):
         rows = index.reshape(groups, -1)
     else:
         rows = index[None].expand(groups, -1)

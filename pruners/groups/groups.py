@@ -18,6 +18,7 @@ from pruners.errors import UnknownNameError
 from pruners.groups.scored import Rows, computed_weight, scored_rows
 from pruners.tracing import (
     OUTPUT_REASON,
+    Product,
     Trace,
     Units,
     find_units,
@@ -203,6 +204,8 @@ def _groups(model: nn.Module, trace: Trace, units: Units) -> tuple[Group, ...]:
     producers = [
         key for key, roles in trace.roles.items() if {"producer", "depthwise"} & set(roles)
     ]
+    # A group has the name of a layer that makes its channels, rather than that of a table.
+    producers.sort(key=lambda key: key in trace.tables)
     places = {(name, dim): position for position, (name, dim, _) in enumerate(dims)}
     families: dict[Any, list[int]] = {}
     done: set[int] = set()
@@ -289,15 +292,23 @@ def _layers(model: nn.Module, trace: Trace) -> tuple[Layer, ...]:
             continue
         name = layer_of(product.weight)
         module = modules.get(name, model)
-        is_transposed = operator_name(product.node).startswith("conv_transpose")
+        in_dim = _in_dim(trace, product)
         layers[name] = Layer(
             name=name,
             type=type(module).__name__ if name in modules else "Parameter",
             weight=product.weight,
-            out_dim=1 if is_transposed else 0,
-            in_dim=0 if is_transposed else 1,
+            out_dim=1 - in_dim,
+            in_dim=in_dim,
             groups=int(getattr(module, "groups", 1)),
             params=params.get(name, 0),
             output_shape=_first_shape(trace.shape(product.node))[1:],
         )
     return tuple(layers.values())
+
+
+def _in_dim(trace: Trace, product: Product) -> int:
+    """Return the dim of a product's weight by which it reads; the other one makes channels."""
+    reads = [dim for dim in (0, 1) if "consumer" in trace.roles.get((product.weight, dim), {})]
+    if len(reads) == 1:
+        return reads[0]
+    return 0 if operator_name(product.node).startswith("conv_transpose") else 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, cast
 
 import torch
@@ -11,10 +12,16 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from pruners.groups.graph_rewrite import Sizes
 from pruners.groups.groups import Group, Structure
+from pruners.layers import Conv1D
 from pruners.tracing import module_of, operator_name
 
 # Attributes of attention modules that hold the width of all heads together.
-HEAD_WIDTHS = ("attn_dim", "inner_dim", "all_head_dim", "all_head_size", "inner_size")
+HEAD_WIDTHS = (
+    "attn_dim", "inner_dim", "all_head_dim", "all_head_size", "inner_size", "split_size",
+)  # fmt: skip
+
+# Names of how wide a head is, which stays.
+HEAD_SIZE = re.compile("dim|size|width|channels")
 
 
 def fit_attributes(model: nn.Module, structure: Structure, removed: Tensor) -> None:
@@ -44,16 +51,18 @@ def _fit(module: nn.Module) -> None:
         item.in_channels = module.weight.shape[1] * module.groups
     elif isinstance(module, nn.Linear):
         item.out_features, item.in_features = module.weight.shape
+    elif isinstance(module, Conv1D):
+        item.nx, item.nf = module.weight.shape
+    elif isinstance(module, nn.Embedding):
+        item.embedding_dim = module.weight.shape[1]
     elif isinstance(module, _NormBase):
         first = module.weight if module.weight is not None else module.running_mean
         if isinstance(first, Tensor):
             item.num_features = len(first)
-    elif isinstance(module, nn.LayerNorm) and module.weight is not None:
+    elif isinstance(module, nn.LayerNorm | nn.RMSNorm) and module.weight is not None:
         item.normalized_shape = tuple(module.weight.shape)
     elif isinstance(module, nn.PReLU):
         item.num_parameters = module.weight.numel()
-    elif hasattr(nn, "RMSNorm") and isinstance(module, nn.RMSNorm) and module.weight is not None:
-        item.normalized_shape = tuple(module.weight.shape)
 
 
 def _fit_depthwise(model: nn.Module, structure: Structure, removed: Tensor) -> None:
@@ -120,7 +129,7 @@ def _set_heads(module: nn.Module, heads: int, lost: int, width: int) -> bool:
     names = [
         name
         for name, value in attributes.items()
-        if "head" in name and "dim" not in name and type(value) is int
+        if "head" in name and not HEAD_SIZE.search(name) and type(value) is int
         if value > 0 and value % heads == 0
     ]
     for name in names:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pruners.errors import UnsupportedError
-from pruners.layers import LAYER_TYPES, TRANSPOSED_TYPES, weight_name
+from pruners.layers import INPUT_FIRST_TYPES, LAYER_TYPES, TRANSPOSED_TYPES, weight_name
 
 if TYPE_CHECKING:
     from pruners.groups.groups import Member
@@ -80,7 +80,7 @@ def _rows(modules: Mapping[str, nn.Module], member: Member) -> Rows:
         raise UnsupportedError(f"{member.name} is no weight of a layer, so no criterion scores it")
     is_weight = member.name.endswith(f".{weight_name(module, name=member.layer)}")
     is_depthwise = member.role == "depthwise"
-    rows_dim = 1 if isinstance(module, TRANSPOSED_TYPES) and not is_depthwise else 0
+    rows_dim = 1 if isinstance(module, INPUT_FIRST_TYPES) and not is_depthwise else 0
     if not is_weight or member.dim != rows_dim:
         raise UnsupportedError(
             f"{member.name} makes channels along its dim {member.dim}, by which no criterion scores"

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pruners.layers import CONV_TYPES, TRANSPOSED_TYPES
+from pruners.layers import CONV_TYPES, TRANSPOSED_TYPES, Conv1D
 
 # Unfolded inputs are k*k times as large as the inputs: samples are unfolded in chunks.
 CHUNK_BYTES = 64 * 2**20
@@ -26,6 +26,8 @@ def column_length(module: nn.Module) -> int:
         return module.in_channels // module.groups * math.prod(module.kernel_size)
     if isinstance(module, nn.MultiheadAttention):
         return int(module.embed_dim)
+    if isinstance(module, Conv1D):
+        return module.nx
     assert isinstance(module, nn.Linear)
     return module.in_features
 

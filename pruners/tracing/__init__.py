@@ -2,7 +2,7 @@
 
 from pruners.tracing.labels import Labels, compact, narrowed, support
 from pruners.tracing.run import OUTPUT_REASON, run_trace
-from pruners.tracing.trace import HANDLERS, Axis, Trace, module_of, operator_name
+from pruners.tracing.trace import HANDLERS, Axis, Product, Trace, module_of, operator_name
 from pruners.tracing.units import Units, find_units, units_of
 from pruners.tracing.values import Value
 
@@ -11,6 +11,7 @@ __all__ = [
     "HANDLERS",
     "Labels",
     "OUTPUT_REASON",
+    "Product",
     "Trace",
     "Units",
     "Value",

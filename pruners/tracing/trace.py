@@ -2,10 +2,10 @@
 
 Handlers of operators live in `pruners.tracing.operators.shapes` (moving and elementwise),
 `pruners.tracing.operators.joins` (joining), `pruners.tracing.operators.reductions` (norms, sums,
-pooling),
-`pruners.tracing.operators.products` (convolutions, linear layers, matrix products),
-`pruners.tracing.operators.attention` and `pruners.tracing.operators.recurrent`. An operator
-without handler is named as the reason why the channels that reach it cannot be removed.
+pooling), `pruners.tracing.operators.products` (convolutions, linear layers, matrix products),
+`pruners.tracing.operators.attention`, `pruners.tracing.operators.recurrent` and
+`pruners.tracing.operators.tables` (embeddings). An operator without handler is named as the reason
+why the channels that reach it cannot be removed.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ class Trace:
         values: What each node yields: a `Value`, a tuple of them, or a number.
         roles: What each dim of a parameter is used as, in execution order.
         products: The products in execution order.
+        tables: Dims of parameters that make channels by being looked up, not multiplied by.
         splits: Planes that change along several dims; see `pruners.tracing.units`.
         strict: Raise what a handler raises, instead of keeping the channels that it was given.
     """
@@ -80,6 +81,7 @@ class Trace:
     values: dict[fx.Node, Any] = field(default_factory=dict)
     roles: dict[tuple[str, int], dict[str, None]] = field(default_factory=dict)
     products: list[Product] = field(default_factory=list)
+    tables: set[tuple[str, int]] = field(default_factory=set)
     splits: list[Tensor] = field(default_factory=list)
     strict: bool = False
 

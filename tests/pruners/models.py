@@ -62,6 +62,20 @@ def image_batches(
     ]
 
 
+class Conv1D(nn.Module):
+    """A linear layer with its weight as GPT-2 keeps it, ``(in, out)``."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.nx, self.nf = linear.in_features, linear.out_features
+        self.weight = nn.Parameter(linear.weight.detach().T.clone())
+        self.bias = nn.Parameter(linear.bias.detach().clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        flat = torch.addmm(self.bias, x.view(-1, x.size(-1)), self.weight)
+        return flat.view(*x.shape[:-1], self.nf)
+
+
 class OneLayer(nn.Module):
     """Any single layer, ReLU, and a mean over positions as the logits."""
 
@@ -88,6 +102,7 @@ def one_layer(type_name: str, *, outputs: int = 6) -> tuple[OneLayer, Tensor]:
         "ConvTranspose2d": (nn.ConvTranspose2d(4, outputs, 3, stride=2), (4, 4, 4)),
         "ConvTranspose3d": (nn.ConvTranspose3d(4, outputs, 2), (4, 3, 3, 3)),
         "Linear": (nn.Linear(4, outputs), (4,)),
+        "Conv1D": (Conv1D(nn.Linear(4, outputs)), (4,)),
         "MultiheadAttention": (nn.MultiheadAttention(6, 2, batch_first=True), (5, 6)),
     }
     layer, shape = layers[type_name]

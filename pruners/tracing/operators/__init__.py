@@ -1,6 +1,14 @@
 """One file a family of operators: what it does to labels. Importing this package registers them."""
 
-from pruners.tracing.operators import attention, joins, products, recurrent, reductions, shapes
+from pruners.tracing.operators import (
+    attention,
+    joins,
+    products,
+    recurrent,
+    reductions,
+    shapes,
+    tables,
+)
 
 __all__ = [
     "attention",
@@ -9,4 +17,5 @@ __all__ = [
     "recurrent",
     "reductions",
     "shapes",
+    "tables",
 ]

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, fx
 
 from pruners.tracing.labels import narrowed, support
-from pruners.tracing.trace import Axis, Product, Trace, axis_of, handles
+from pruners.tracing.trace import Axis, Product, Trace, axis_of, handles, operator_name
 from pruners.tracing.values import Operand, Value
 
 
@@ -214,12 +214,13 @@ def _count_convolution(
 
 
 def _name(node: fx.Node, trace: Trace) -> str:
-    """Return the name of the parameter that the second argument is, or is computed from.
+    """Return the name of the parameter that the weight, or second factor, is or is computed from.
 
     A standardized or normalized weight is computed from several; the largest is the weight.
     """
     names: dict[str, int] = {}
-    todo = [item for item in node.args[1:2] if isinstance(item, fx.Node)]
+    place = 2 if operator_name(node) == "addmm" else 1
+    todo = [item for item in node.args[place : place + 1] if isinstance(item, fx.Node)]
     for item in todo:
         value = trace.values[item]
         if not isinstance(value, Value) or not value.weight:
