@@ -20,7 +20,8 @@ _SLACK = 1e-12
 def predictions(request: Request) -> Callable[[Plan], Prediction]:
     """Return what predicts plans: as the request says, else by adding the single drops."""
     assert request.points is not None
-    curves, dense = envelopes(request.points), dense_accuracy(request.points)
+    curves = envelopes(request.points)
+    dense = dense_accuracy(request.points, request.plan.subject.task)
 
     def predicted(plan: Plan) -> Prediction:
         found = None if request.predict is None else request.predict(plan)

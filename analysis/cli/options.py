@@ -12,7 +12,9 @@ import typer
 from analysis import edits, plans, store, subjects
 from analysis.repairs import NO_REPAIR
 from analysis.store import Store
+from analysis.tasks import TASKS
 from pruners.errors import InputError
+from pruners.registry import described
 from pruners.user_code import resolved
 
 if TYPE_CHECKING:
@@ -48,6 +50,13 @@ CalibrationData = Annotated[
 CalibrationSamples = Annotated[
     int | None,
     typer.Option(help="Samples to calibrate on.  [default: those of the plan]", metavar="N"),
+]
+Task = Annotated[
+    str | None,
+    typer.Option(
+        help=f"What the model answers. {described(TASKS)}.  [default: what the data are for]",
+        metavar="NAME",
+    ),
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 or mps.", metavar="NAME")]
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from analysis.edits import PreparedSubject
 from analysis.evaluation import class_changes
-from analysis.measuring import EditRunner, Slices, measure
+from analysis.measuring import EditRunner, Slice, Slices, measure
 from analysis.plans import kept_counts, meter, removed_model, require_fit
 from analysis.records import (
     ClassChange,
@@ -122,15 +122,15 @@ class _Pair:
         self.by_class: Tensor | None = None
         self.same = 0
 
-    def compare(self, dense: Tensor, outputs: Mapping[str, Tensor], targets: Tensor | None) -> None:
+    def compare(self, dense: Tensor, outputs: Mapping[str, Tensor], part: Slice) -> None:
         """Add a part of a slice."""
         if len(outputs) < 2:
             return
         one, other = outputs[_ONE], outputs[_OTHER]
         # Without labels the dense model's answers are the right ones, for both.
-        truth = self._task.answers(dense) if targets is None else targets
+        truth = self._task.own_targets(dense) if part.targets is None else part.targets
         self.same += int(self._task.agree(one, other).sum())
-        row = self._task.vector(one, other, truth).double().cpu()
+        row = self._task.vector(one, other, truth, part.groups).double().cpu()
         counts = self._task.by_class(one, other, truth).cpu()
         self._vector = row if self._vector is None else self._vector + row
         self.by_class = counts if self.by_class is None else self.by_class + counts

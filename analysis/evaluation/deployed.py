@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from analysis import runtimes
 from analysis.edits import PreparedSubject
-from analysis.measuring import EditRunner, Slices, compare_latency, measure
+from analysis.measuring import EditRunner, Slice, Slices, compare_latency, measure
 from analysis.plans import removed_model, require_fit
 from analysis.records import (
     DENSE,
@@ -36,7 +36,7 @@ class _Alike:
         self.same = 0
         self.difference = 0.0
 
-    def add(self, dense: Tensor, outputs: Mapping[str, Tensor], targets: Tensor | None) -> None:
+    def add(self, dense: Tensor, outputs: Mapping[str, Tensor], part: Slice) -> None:
         if INT8 in outputs and REMOVED in outputs:
             exact, found = outputs[REMOVED], outputs[INT8]
             self.same += int(self._task.agree(exact, found).sum())

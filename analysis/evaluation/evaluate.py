@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from analysis.edits import Edit, PreparedSubject
 from analysis.evaluation.answers import AnswerTally
-from analysis.measuring import EditRunner, Slices, compare_latency, file_bytes, measure
+from analysis.measuring import EditRunner, Slice, Slices, compare_latency, file_bytes, measure
 from analysis.plans import kept_counts, masked_edit, meter, removed_model, require_fit
 from analysis.records import (
     DENSE,
@@ -54,13 +54,13 @@ class _Tally:
         self.same = 0
         self.difference = 0.0
 
-    def compare(self, dense: Tensor, outputs: Mapping[str, Tensor], targets: Tensor | None) -> None:
+    def compare(self, dense: Tensor, outputs: Mapping[str, Tensor], part: Slice) -> None:
         """Add what sums do not tell of a part of a slice."""
         if REMOVED not in outputs:
             return
         removed = outputs[REMOVED]
-        self.answers.add(dense, removed, targets)
-        counts = self._task.by_class(dense, removed, targets).cpu()
+        self.answers.add(dense, removed, part.targets)
+        counts = self._task.by_class(dense, removed, part.targets).cpu()
         self.by_class = counts if self.by_class is None else self.by_class + counts
         if MASKED in outputs:
             masked = outputs[MASKED]

@@ -64,8 +64,8 @@ class Measured(Generic[Key]):
         return self.sums[key]
 
 
-# Outputs of the dense model, of each edit, and the targets of a part of a slice.
-Observer = Callable[[Tensor, Mapping[Key, Tensor], Tensor | None], None]
+# Outputs of the dense model and of each edit, and a part of a slice.
+Observer = Callable[[Tensor, Mapping[Key, Tensor], Slice], None]
 
 
 def measure(
@@ -177,7 +177,7 @@ class _SliceWork(Generic[Key]):
                 if found is None:
                     return False
                 if self._observe is not None:
-                    self._observe(*found, part.targets)
+                    self._observe(*found, part)
                 continue
             # Outside of the handler: the error would keep what it was raised amid in memory.
             self._runner.shrink(half)
@@ -252,11 +252,11 @@ class _PartWork(Generic[Key]):
         self, part: Slice, task: Task, runner: EditRunner, *, keep: bool, probe: int = 0
     ) -> None:
         self._task, self._runner, self._keep = task, runner, keep
-        self._targets, self._device = part.targets, part.inputs.device
+        self._part, self._device = part, part.inputs.device
         span = Span(self._device)
         with span.measured():
             self.opened = runner.open(part)
-            total = task.vector(self.opened.dense, self.opened.dense, part.targets)
+            total = task.vector(self.opened.dense, self.opened.dense, part.targets, part.groups)
         self.dense = _Row(total, [(span, 1.0)])
         self.probed: PartProbe[Key] = PartProbe(part, self.opened.dense, task, samples=probe)
         self.rows: dict[Key, _Row] = {}
@@ -325,9 +325,10 @@ class _PartWork(Generic[Key]):
     def _vectors(self, outputs: Sequence[Tensor]) -> Sequence[Tensor]:
         """Return what is summed over the part, by model; at once where that saves launches."""
         vector = partial(self._task.vector, self.opened.dense)
+        targets, groups = self._part.targets, self._part.groups
         if len(outputs) > 1:
             # A task that looks at values, or knows operators that torch cannot batch, refuses.
             with suppress(RuntimeError):
-                together = torch.vmap(lambda item: vector(item, self._targets))
+                together = torch.vmap(lambda item: vector(item, targets, groups))
                 return list(together(torch.stack(list(outputs))).unbind())
-        return [vector(item, self._targets) for item in outputs]
+        return [vector(item, targets, groups) for item in outputs]

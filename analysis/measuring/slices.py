@@ -20,11 +20,13 @@ class Slice:
         first: Number of the first sample in the evaluation set.
         inputs: ``(N, ...)`` on the model's device.
         targets: What the data says of them, or None.
+        groups: The group of each, for intervals; see `analysis.tasks.Task.vector`.
     """
 
     first: int
     inputs: Tensor
     targets: Tensor | None
+    groups: Tensor
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -37,7 +39,8 @@ class Slice:
         for start in range(0, len(self), samples):
             end = start + samples
             targets = None if self.targets is None else self.targets[start:end]
-            yield Slice(self.first + start, self.inputs[start:end], targets)
+            groups = self.groups[start:end]
+            yield Slice(self.first + start, self.inputs[start:end], targets, groups)
 
 
 class Slicing(TypedDict):
@@ -119,4 +122,4 @@ class Slices:
                 f"the evaluation data raised in batch {number + 1} of {len(self)}: "
                 f"{one_line(error)}"
             ) from error
-        return Slice(first, inputs, targets)
+        return Slice(first, inputs, targets, self._split.groups(first, first + len(inputs)))

@@ -70,10 +70,7 @@ class Prediction:
         """
         words = scoring_of(task).words
 
-        def bounded(drop: float) -> float:
-            return min(max(drop, dense - words.best), dense - words.worst)
-
-        drop, low, high = (bounded(item) for item in (self.drop, self.low, self.high))
+        drop, low, high = (words.bounded(item, dense) for item in (self.drop, self.low, self.high))
         return dataclasses.replace(self, drop=drop, low=low, high=high)
 
     @property
@@ -143,16 +140,19 @@ def entry_drop(entry: PlanEntry, by_curve: Curves) -> tuple[float, float, float]
 
 def predict(plan: Plan, points: pd.DataFrame) -> Prediction:
     """Predict the accuracy drop of a plan from the points of a run; see `Prediction.within`."""
-    return predict_from(plan, envelopes(points)).within(dense_accuracy(points), plan.subject.task)
+    return predict_from(plan, envelopes(points)).within(
+        dense_accuracy(points, plan.subject.task), plan.subject.task
+    )
 
 
-def dense_accuracy(points: pd.DataFrame) -> float:
-    """Return the dense accuracy on the most samples that a point has; 1 without any."""
+def dense_accuracy(points: pd.DataFrame, task: str = DEFAULT_TASK) -> float:
+    """Return the dense score on the most samples that a point has; 1 without any."""
     known = points.dropna(subset=["accuracy", "accuracy_drop"])
     if known.empty:
         return 1.0
     fullest = known.nlargest(1, "samples")
-    return float((fullest["accuracy"] + fullest["accuracy_drop"]).iloc[0])
+    score, drop = (float(fullest[name].iloc[0]) for name in ("accuracy", "accuracy_drop"))
+    return scoring_of(task).words.before(score, drop)
 
 
 def predict_from(plan: Plan, by_curve: Curves) -> Prediction:

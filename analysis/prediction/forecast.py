@@ -57,7 +57,7 @@ class Forecaster:
         self._spec, self._probed, self._confidence = spec, probed, confidence
         self._scoring = scoring_of(spec.subject.task)
         self._envelopes = envelopes(points) if curves is None else curves
-        self._dense = dense_accuracy(points)
+        self._dense = dense_accuracy(points, spec.subject.task)
         known = points[is_known(points)] if len(points) else points
         self._singles = dict(curve_arrays(known, ["ratio_achieved", *_ENDS]))
         self._lessons = self._learnt(measured)

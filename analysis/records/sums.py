@@ -70,14 +70,16 @@ class Sums(Record):
 
 @dataclass(frozen=True, slots=True)
 class SliceCounts:
-    """What one slice of the evaluation set showed.
+    """What one slice of the evaluation set showed; see `analysis.tasks.Scoring.look`.
 
     Attributes:
-        lost: Samples that dense answers right and pruned wrong.
-        gained: Samples that dense answers wrong and pruned right.
+        lost: Samples that dense answers right and pruned wrong. Of a mean: the sum of drops. Of a
+            ratio: the low end of the drop's interval on all samples so far.
+        gained: Samples that dense answers wrong and pruned right. Of a mean: the sum of squared
+            drops. Of a ratio: the high end of that interval.
         samples: Its samples.
     """
 
-    lost: int
-    gained: int
+    lost: float
+    gained: float
     samples: int

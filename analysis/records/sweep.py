@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -29,7 +30,8 @@ class SweepSpec(Document):
         rounding: How a ratio becomes a number of units, one of `pruners.granularity.ROUNDINGS`.
         layers: Glob over layer names, or several joined by commas; ``*`` takes all.
         mode: ``exhaustive`` measures every point on every sample; ``adaptive`` stops early.
-        tolerance: Accuracy drop that the adaptive mode decides on, a fraction 0..1 (0.01 = 1 pp).
+        tolerance: Drop that the adaptive mode decides on, at least 0; of accuracy a fraction
+            (0.01 = 1 pp).
         confidence: Confidence of the intervals and of adaptive decisions, inside (0, 1).
         repair: ``none``, ``bn`` or ``lsq``.
         semantics: ``removal`` (as if physically removed) or ``weights`` (weight and bias masked).
@@ -69,8 +71,8 @@ class SweepSpec(Document):
             raise InputError(f"ratios must be in [0, 1), found {list(self.ratios)}")
         if any(first >= second for first, second in itertools.pairwise(self.ratios)):
             raise InputError(f"ratios must rise without repeats, found {list(self.ratios)}")
-        if not 0 <= self.tolerance <= 1:
-            raise InputError(f"the tolerance must be a fraction 0..1, found {self.tolerance}")
+        if not 0 <= self.tolerance < math.inf:
+            raise InputError(f"the tolerance must be a number from 0, found {self.tolerance}")
         if not 0 < self.confidence < 1:
             raise InputError(f"the confidence must be inside (0, 1), found {self.confidence}")
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.edits import Edit, PreparedSubject, edited_model
-from analysis.measuring import EditRunner, Slices, measure
+from analysis.measuring import EditRunner, Slice, Slices, measure
 from analysis.plans import plan_edit
 from analysis.records import Plan, Sums
 from analysis.recovery import Recovery, Repairer
@@ -88,7 +88,7 @@ class Judge:
         what: Edit | nn.Module = edited_model(self._prepared, edit) if edit.kept else edit
         task = self._prepared.subject.task
 
-        def observe(dense: Tensor, outputs: Mapping[str, Tensor], _: Tensor | None) -> None:
+        def observe(dense: Tensor, outputs: Mapping[str, Tensor], _: Slice) -> None:
             costs.append(task.distance(dense, outputs[PLAN]).double().cpu())
 
         loop = measure(

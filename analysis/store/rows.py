@@ -77,5 +77,5 @@ def looks_text(looks: Sequence[SliceCounts]) -> str:
 
 def looks_of(row: Row) -> tuple[SliceCounts, ...]:
     """Return the looks in a row."""
-    looks = decode_json(tuple[tuple[Count, Count, Count], ...], row["looks"] or "[]", name="looks")
+    looks = decode_json(tuple[tuple[float, float, Count], ...], row["looks"] or "[]", name="looks")
     return tuple(SliceCounts(*counts) for counts in looks)

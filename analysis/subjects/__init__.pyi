@@ -4,7 +4,7 @@ from .allowed_paths import roots_of_environment
 from .factories import factory_files, load_function
 from .models import RANDOM_WEIGHTS, has_random_weights, load_model, sample_names
 from .overview import build_inventory, inventory
-from .parsing import parse_data, parse_function, parse_model
+from .parsing import parse_data, parse_function, parse_model, usual_task
 from .schemes import DATA_SCHEMES, MODEL_SCHEMES, Scheme
 from .stamps import Stamp, stamp, watched_stamp
 from .subject import Split, Subject, load_subject
@@ -35,5 +35,6 @@ __all__ = [
     "sample_names",
     "stamp",
     "torchvision",
+    "usual_task",
     "watched_stamp",
 ]

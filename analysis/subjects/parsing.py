@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 from urllib.parse import unquote
 
-from analysis.records import NO_MODEL
+from analysis.records import DEFAULT_TASK, NO_MODEL
 from analysis.subjects.address import Address
 from analysis.subjects.fields import Field
 from analysis.subjects.schemes import DATA_SCHEMES, MODEL_SCHEMES, Scheme
@@ -53,6 +53,18 @@ def parse_data(text: str) -> Address:
         AddressError: It is malformed; the message gives the forms that are known.
     """
     return _parse(text, "data", DATA_SCHEMES, _DATA_EXAMPLE)
+
+
+def usual_task(data: str | None) -> str:
+    """Return the task of models of such data, as far as the address tells; else classification.
+
+    Raises:
+        AddressError: The address is malformed.
+    """
+    if data is None:
+        return DEFAULT_TASK
+    address = parse_data(data)
+    return DATA_SCHEMES.get(address.scheme).task(address)
 
 
 def parse_function(text: str, what: str) -> Address:

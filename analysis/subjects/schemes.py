@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from analysis.records import DEFAULT_TASK
 from analysis.subjects import data, models
 from analysis.subjects.fields import (
     CHANNELS,
@@ -55,6 +56,7 @@ class Scheme(Generic[T]):
         is_trained: Whether models come with weights of their own.
         is_calibrated: Whether data come with a calibration set of their own.
         is_random: Whether weights are random unless the address names some.
+        task: What models of such data answer, if that is plain from the address.
         open: Opens an address below the allowed folders (None: everywhere).
     """
 
@@ -71,6 +73,7 @@ class Scheme(Generic[T]):
     is_trained: bool = False
     is_calibrated: bool = False
     is_random: bool = False
+    task: Callable[[Address], str] = lambda _: DEFAULT_TASK
 
     @property
     def fields(self) -> tuple[Field, ...]:

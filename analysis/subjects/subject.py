@@ -57,6 +57,7 @@ class Subject:
         evaluation: The seeded evaluation subset; None without data.
         calibration: Samples that are never evaluated; None without data.
         num_classes: Classes that the outputs tell apart; 0 where the task knows none.
+        output_form: Shape of the model's outputs for one sample.
         class_names: One a class.
         example: Two inputs ``(2, ...)`` on the device.
         fingerprint: SHA-256 over architecture and weights.
@@ -72,6 +73,7 @@ class Subject:
     evaluation: Split | None
     calibration: Split | None
     num_classes: int
+    output_form: tuple[int, ...]
     class_names: tuple[str, ...]
     example: Tensor
     fingerprint: str
@@ -177,13 +179,14 @@ def _loaded(spec: SubjectSpec, roots: Sequence[Path] | None, cache: Path | None)
             evaluation=None,
             calibration=None,
             num_classes=task.classes(outputs),
+            output_form=tuple(outputs.shape[1:]),
             class_names=_class_names((), task.classes(outputs)),
             example=example,
             fingerprint=fingerprint,
             data_fingerprint="",
             notes=loaded.notes + note + task.notes(outputs),
         )
-    data = load_data(parse_data(spec.data), roots=roots)
+    data = load_data(parse_data(spec.data), roots=roots, task=task)
     if spec.calibration_data is not None:
         data = LoadedData(data.evaluation, _calibration(spec.calibration_data, spec, roots))
     return _with_data(spec, loaded, data, device, fingerprint, FileDigests(cache))
@@ -196,7 +199,7 @@ def _calibration(address: str, spec: SubjectSpec, roots: Sequence[Path] | None) 
             f"the calibration data {address!r} are the evaluation data, which calibration must not "
             "see; leave them out, and some that are not evaluated are taken"
         )
-    data = load_data(parse_data(address), roots=roots)
+    data = load_data(parse_data(address), roots=roots, task=task_named(spec.task))
     return data.calibration or data.evaluation
 
 
@@ -223,10 +226,10 @@ def _with_data(
         _check_finite(source, chosen, probe)
         inputs = as_taken(loaded.model, probe.to(device))
         outputs = checked_outputs(loaded.model, inputs, spec, task)
-        classes = task.classes(outputs)
-        split = partial(Split, task=task, classes=classes, like=inputs, device=device)
+        classes, form = task.classes(outputs), tuple(outputs.shape[1:])
+        split = partial(Split, task=task, form=form, like=inputs, device=device)
         evaluation = split(source, chosen)
-        odd = source.check_classes(classes)
+        odd = source.check_classes(classes) if classes else ()
         evaluation.preload()
         calibration = None
         if calibrating:
@@ -245,6 +248,7 @@ def _with_data(
         evaluation=evaluation,
         calibration=calibration,
         num_classes=classes,
+        output_form=form,
         class_names=_class_names(source.class_names, classes),
         example=example,
         fingerprint=fingerprint,

@@ -35,7 +35,7 @@ from analysis.sweeps.grid import Item
 from analysis.sweeps.planned import PlannedSweep
 from analysis.sweeps.timing import Pace, Work
 from analysis.tasks import CLASSIFICATION, Task
-from analysis.uncertainty import Decision, DropTest
+from analysis.uncertainty import Decision, SequentialTest, level
 
 
 @dataclass(slots=True, eq=False)
@@ -83,12 +83,14 @@ class _Point:
     Attributes:
         task: Says what a slice showed.
         test: The sequential test.
+        level: Confidence of the intervals that the test looks at, if it does.
         sums: Sums over the slices so far.
         looks: What each of the slices showed.
     """
 
     task: Task
-    test: DropTest
+    test: SequentialTest
+    level: float
     sums: Sums = field(default_factory=Sums)
     looks: list[SliceCounts] = field(default_factory=list)
 
@@ -100,8 +102,13 @@ class _Point:
     def add(self, sums: Sums) -> None:
         """Add the next slice."""
         self.sums += sums
-        self.looks.append(self.task.counts(sums))
+        self.looks.append(self.task.look(sums, self.sums, self.level))
         self.test.update(self.looks[-1])
+
+    def adopt(self, sums: Sums) -> None:
+        """Take over sums that a decision was made on, or that are those of the whole set."""
+        self.sums = sums
+        self.test.adopt(self.task.drop(sums), sums.samples)
 
 
 class AdaptiveSweep:
@@ -157,9 +164,7 @@ class AdaptiveSweep:
             if item is None or item in self._points:
                 continue
             if sums.samples == self._population or key in state.inferred:
-                point = self._point(item)
-                point.sums = sums
-                point.test.adopt(self._task.counts(sums))
+                self._point(item).adopt(sums)
             elif self._are_looks_of(state.looks.get(key, ()), sums):
                 point = self._point(item)
                 point.sums = sums
@@ -178,10 +183,11 @@ class AdaptiveSweep:
 
     def _point(self, item: Item) -> _Point:
         if item not in self._points:
-            test = DropTest(
+            test = self._task.test(
                 tolerance=self._spec.tolerance, population=self._population, alpha=self._alpha
             )
-            self._points[item] = _Point(self._task, test)
+            confidence = level(self._alpha, len(self._slices))
+            self._points[item] = _Point(self._task, test, confidence)
         return self._points[item]
 
     # --- searching ---------------------------------------------------------------------------
@@ -234,7 +240,10 @@ class AdaptiveSweep:
         if measured.probe is not None:
             self._probe = with_changes(measured.probe.named(lambda item: item.keys), self._probe)
         for item, sums in measured.sums.items():
-            self._point(item).add(sums)
+            point = self._point(item)
+            point.add(sums)
+            if point.test.decision is None and point.sums.samples >= self._population:
+                point.adopt(point.sums)
         for item, reason in measured.failed.items():
             self._failed.update(dict.fromkeys(item.keys, reason))
             self._points.pop(item, None)
@@ -327,7 +336,7 @@ class AdaptiveSweep:
 
     def _reason(self, curve: _Curve, position: int, point: _Point | None) -> str:
         """Say why a point needs no more samples than it has; empty if it has all or needs more."""
-        tolerance = f"{100 * self._spec.tolerance:g} pp"
+        tolerance = self._task.words.limit(self._spec.tolerance)
         if point is not None and point.sums.samples == self._population:
             return ""
         if point is not None and point.test.decision is not None:

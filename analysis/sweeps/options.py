@@ -141,6 +141,7 @@ OPTIONS = Registry(
             help="What the model answers",
             metavar="NAME",
             choices=lambda: TASKS,
+            unset="what the data are for, else classification",
         ),
         Option(
             name="criteria",
@@ -221,7 +222,7 @@ OPTIONS = Registry(
         Option(
             name="tolerance",
             label="Tolerance",
-            help="Accuracy drop that adaptive mode decides on; 0.01 is 1 pp",
+            help="Drop that adaptive mode decides on; of accuracy 0.01 is 1 pp",
             metavar="X",
             unset="0.01, or what the task says",
         ),

@@ -8,7 +8,7 @@ from typing import Any
 
 from analysis.records import SubjectSpec, SweepSpec
 from analysis.repairs import NO_REPAIR
-from analysis.subjects import DATA_SCHEMES, parse_data
+from analysis.subjects import DATA_SCHEMES, parse_data, usual_task
 from analysis.sweeps.options import OPTIONS
 from analysis.tasks import scoring_of
 from pruners.criteria import CRITERIA, load_criterion_file, scoring
@@ -31,6 +31,8 @@ def spec_of_options(given: Mapping[str, Any]) -> SweepSpec:
     if written["model"] is None or written["data"] is None:
         raise InputError("a sweep needs --model and --data (or --resume RUN)")
     written["criterion_files"] = written["criterion_files"] or ()
+    if written["task"] is None:
+        written["task"] = usual_task(written["data"])
     for path in written["criterion_files"]:
         load_criterion_file(path)
     for option in OPTIONS:
@@ -65,8 +67,10 @@ def usual_calibration(spec: SweepSpec) -> int:
 
 def _check_fractions(written: Mapping[str, Any]) -> None:
     tolerance, confidence = written["tolerance"], written["confidence"]
-    if not 0 < tolerance < 1:
-        raise InputError(f"--tolerance is a fraction between 0 and 1, found {tolerance:g}")
+    words = scoring_of(written["task"]).words
+    if not 0 < tolerance < words.largest_drop:
+        limits = "between 0 and 1" if words.largest_drop == 1 else "above 0"
+        raise InputError(f"--tolerance is a fraction {limits}, found {tolerance:g}")
     if not 0.5 <= confidence < 1:
         raise InputError(
             f"--confidence is a fraction from 0.5 up to but not 1, found {confidence:g}"

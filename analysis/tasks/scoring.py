@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from analysis.records import SliceCounts, Sums
-from analysis.uncertainty import Interval
+from analysis.uncertainty import Interval, SequentialTest
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,11 @@ class Words:
         worst: Smallest score that there can be, not scaled.
         best: Largest one.
         tolerance: Largest drop that is accepted if nobody says otherwise, not scaled.
+        drop_factor: Factor from a drop to the shown one; the size of ``scale`` by default.
+        is_relative: Whether a drop is a share of the dense score, which is negative, as of a
+            perplexity that is 1 % higher.
+        agreement: What the score is where the data has no labels; by default that it is agreement
+            with the dense model.
     """
 
     label: str
@@ -70,16 +75,43 @@ class Words:
     worst: float = -math.inf
     best: float = math.inf
     tolerance: float = 0.01
+    drop_factor: float | None = None
+    is_relative: bool = False
+    agreement: str = ""
 
     @property
     def drop_scale(self) -> float:
         """Factor from a drop to the shown one: a drop is a loss whichever way scores count."""
-        return abs(self.scale)
+        return abs(self.scale) if self.drop_factor is None else self.drop_factor
 
     @property
     def without_labels(self) -> str:
         """What a score says where the data has no labels."""
-        return f"The data has no labels: {self.label} is agreement with the dense model."
+        meaning = self.agreement or f"{self.label} is agreement with the dense model"
+        return f"The data has no labels: {meaning}."
+
+    @property
+    def largest_drop(self) -> float:
+        """From the best score to the worst; without end where a drop is a share of the score."""
+        return math.inf if self.is_relative else self.best - self.worst
+
+    def after(self, score: float, drop: float) -> float:
+        """Return the score that a drop leaves of one.
+
+        >>> words = Words(label="", column="", drop_label="", drop_column="", is_relative=True)
+        >>> round(words.after(-20.0, 0.05), 9), round(words.before(-21.0, 0.05), 9)
+        (-21.0, -20.0)
+        """
+        return score * (1 + drop) if self.is_relative else score - drop
+
+    def before(self, score: float, drop: float) -> float:
+        """Return the score that a drop left a score of."""
+        return score / (1 + drop) if self.is_relative else score + drop
+
+    def bounded(self, drop: float, dense: float) -> float:
+        """Return a drop that leaves no score better than the best or worse than the worst."""
+        size = abs(dense) if self.is_relative else 1.0
+        return min(max(drop, (dense - self.best) / size), (dense - self.worst) / size)
 
     def in_files(self, value: float) -> float:
         """Return a score the way round that people count it, not scaled."""
@@ -125,7 +157,8 @@ class Scoring(Protocol):
     """What the sums of a task mean.
 
     Attributes:
-        terms: Names of what is summed over samples, beside ``samples``.
+        terms: Names of what is summed over samples, beside ``samples``; empty where they hang on
+            the outputs.
         words: How score and drop are written.
         right: The term that counts right samples; empty where the score is no share.
         same: The term that counts samples answered as by the dense model; empty without one.
@@ -133,7 +166,7 @@ class Scoring(Protocol):
         metrics: What curves can show of them, by name.
     """
 
-    terms: tuple[str, ...]
+    terms: tuple[str, ...] = ()
     words: Words
     right: str = ""
     same: str = ""
@@ -162,8 +195,23 @@ class Scoring(Protocol):
             found.append((self.drop(item), interval.low, interval.high))
         return found
 
-    def counts(self, sums: Sums) -> SliceCounts:
-        """Return what a sequential test of the drop reads of a slice."""
+    def look(self, part: Sums, total: Sums, confidence: float) -> SliceCounts:
+        """Return what the sequential test of the drop reads of a slice.
+
+        Args:
+            part: Of the slice.
+            total: Of it and all slices before it.
+            confidence: Of an interval of the drop, where the test reads one.
+        """
+
+    def test(self, *, tolerance: float, population: int, alpha: float) -> SequentialTest:
+        """Return a sequential test of whether the drop on the whole set exceeds a tolerance.
+
+        Args:
+            tolerance: Largest accepted drop.
+            population: Samples of the whole set.
+            alpha: Chance of a wrong decision, at most.
+        """
 
     def values(self, sums: Sums, dense: Sums | None, *, has_labels: bool) -> dict[str, float]:
         """Return the values of the task's own columns, as far as they are known.

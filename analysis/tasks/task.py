@@ -49,12 +49,25 @@ class Task(Scoring, Protocol):
     def classes(self, outputs: Tensor) -> int:
         """Return the number of classes that outputs tell apart; 0 where there are none."""
 
-    def target_problem(self, targets: Tensor, classes: int) -> tuple[int, str] | None:
+    def as_targets(self, values: Tensor) -> Tensor | None:
+        """Return targets as data sets give them, ``(N, ...)``, in the type that the task takes.
+
+        Returns:
+            The targets; None where the task asks for none.
+
+        Raises:
+            ValueError: They are no targets; the message says why, for behind "the target".
+        """
+
+    def own_targets(self, dense: Tensor) -> Tensor:
+        """Return the targets that the dense model's own answers are, where the data has none."""
+
+    def target_problem(self, targets: Tensor, form: tuple[int, ...]) -> tuple[int, str] | None:
         """Return the first bad target's position and what is wrong with it, or None.
 
         Args:
             targets: Targets of some samples.
-            classes: As `classes` says of the model's outputs.
+            form: Shape of the model's outputs for one sample.
         """
 
     def scores(self, dense: Tensor, outputs: Tensor, targets: Tensor | None) -> Tensor:
@@ -91,10 +104,24 @@ class Task(Scoring, Protocol):
         """
         return None
 
-    def vector(self, dense: Tensor, outputs: Tensor, targets: Tensor | None) -> Tensor:
-        """Return what is summed over a batch, ``(1 + len(terms),)``: samples first, then terms.
+    def vector(
+        self,
+        dense: Tensor,
+        outputs: Tensor,
+        targets: Tensor | None,
+        groups: Tensor | None = None,
+    ) -> Tensor:
+        """Return what is summed over a batch, ``(1 + terms,)``: samples first, then terms.
 
         Not finite where an output is not.
+
+        Args:
+            dense: The dense model's outputs.
+            outputs: The pruned model's.
+            targets: What the data says, or None.
+            groups: The group of each sample, int64 ``(N,)`` from 0 up to but not
+                `analysis.uncertainty.GROUPS`; so many more where samples belong to documents. None
+                where nobody asks for an interval.
         """
 
     def sums(self, row: Sequence[float], *, seconds: float = 0.0) -> Sums:

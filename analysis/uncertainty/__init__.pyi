@@ -1,17 +1,28 @@
+from .bounded import BoundedTest
 from .intervals import Interval, wilson
+from .jackknife import GROUPS, clustered_mean, group_jackknife
+from .looks import LooksTest, level
 from .mean_test import MeanTest
 from .paired import paired_drop, paired_drops
-from .sequential import BETS, Decision, DropTest
-from .student import mean_interval
+from .sequential import BETS, Decision, DropTest, SequentialTest
+from .student import mean_interval, t_interval
 
 __all__ = [
     "BETS",
+    "BoundedTest",
     "Decision",
     "DropTest",
+    "GROUPS",
     "Interval",
+    "LooksTest",
     "MeanTest",
+    "SequentialTest",
+    "clustered_mean",
+    "group_jackknife",
+    "level",
     "mean_interval",
     "paired_drop",
     "paired_drops",
+    "t_interval",
     "wilson",
 ]

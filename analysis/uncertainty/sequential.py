@@ -21,7 +21,7 @@ References:
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, Protocol
 
 from analysis.records import SliceCounts
 from pruners.errors import InputError
@@ -33,18 +33,36 @@ BETS = tuple(0.95 * 0.5**power for power in range(1, 6))
 _SLACK = 1e-9
 
 
+class SequentialTest(Protocol):
+    """Decides on one point from what its slices show.
+
+    Attributes:
+        samples: Samples so far.
+        decision: The decision, once there is one; it stays.
+    """
+
+    samples: int
+    decision: Decision | None
+
+    def update(self, part: SliceCounts) -> Decision | None:
+        """Add what the next slice showed and return the decision, if there is one."""
+
+    def adopt(self, drop: float, samples: int) -> Decision:
+        """Take over a decision that was made on so many samples: the side that they lie on."""
+
+
 class _Bettor:
     """Bets against "the set's total of x is at most ``boundary``", x in -1, 0, 1."""
 
     def __init__(self, boundary: int, population: int) -> None:
         self._boundary = boundary
         self._population = population
-        self._total = 0
+        self._total = 0.0
         self._seen = 0
         self._log_wealth = [0.0] * len(BETS)
         self.is_impossible = False
 
-    def update(self, plus: int, minus: int, samples: int) -> None:
+    def update(self, plus: float, minus: float, samples: int) -> None:
         left = self._population - self._seen
         mean = (self._boundary - self._total) / left
         for at, bet in enumerate(BETS):
@@ -65,7 +83,7 @@ class _Bettor:
         return top + math.log(total / len(BETS))
 
 
-def _log_growth(bet: float, mean: float, plus: int, minus: int, samples: int) -> float:
+def _log_growth(bet: float, mean: float, plus: float, minus: float, samples: int) -> float:
     """Return the log of a slice's factors ``1 + bet * (x - mean)``.
 
     A mean outside of [-1, 1] says that the rejected answer is certain or impossible: no bet then.
@@ -99,7 +117,7 @@ class DropTest:
         self._limit = -math.log(alpha)
         self._against_tolerated = _Bettor(accepted, population)
         self._against_exceeds = _Bettor(-(accepted + 1), population)
-        self._difference = 0
+        self._difference = 0.0
         self.samples = 0
         self.decision: Decision | None = None
 
@@ -114,12 +132,11 @@ class DropTest:
         self.decision = self._decided()
         return self.decision
 
-    def adopt(self, seen: SliceCounts) -> Decision:
-        """Take over a decision that was made on these samples: the side that they lie on."""
-        self._difference = seen.lost - seen.gained
-        self.samples = seen.samples
+    def adopt(self, drop: float, samples: int) -> Decision:
+        """Take over a decision that was made on so many samples: the side that they lie on."""
+        self.samples = samples
         limit = self._accepted / self._population
-        self.decision = "exceeds" if self._difference / seen.samples > limit else "tolerated"
+        self.decision = "exceeds" if drop > limit else "tolerated"
         return self.decision
 
     def _decided(self) -> Decision | None:

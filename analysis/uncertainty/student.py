@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
-from statistics import fmean, stdev
+from statistics import NormalDist, fmean, stdev
 
 from analysis.uncertainty.intervals import Interval
 from pruners.errors import InputError
+
+# Above so many degrees of freedom four terms of an expansion are exact to ten digits.
+MANY = 500
 
 
 def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
@@ -29,8 +33,34 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval
     return Interval(mean - half, mean + half, "student", count)
 
 
+def t_interval(total: float, squares: float, samples: int, confidence: float = 0.95) -> Interval:
+    """Return Student's interval of a mean from sums.
+
+    Args:
+        total: Sum of the values.
+        squares: Sum of their squares.
+        samples: How many there are.
+        confidence: Inside (0, 1).
+
+    Returns:
+        The interval; two NaN with fewer than two values.
+    """
+    if samples < 2:
+        return Interval(math.nan, math.nan, "paired-t", samples)
+    mean = total / samples
+    variance = max(0.0, squares - samples * mean * mean) / (samples - 1)
+    half = t_quantile(confidence, samples - 1) * math.sqrt(variance / samples)
+    return Interval(mean - half, mean + half, "paired-t", samples)
+
+
+@functools.lru_cache(maxsize=4096)
 def t_quantile(confidence: float, freedom: int) -> float:
-    """Return the two-sided quantile of Student's distribution, by bisection."""
+    """Return the two-sided quantile of Student's distribution.
+
+    By bisection; for many degrees of freedom by Abramowitz and Stegun, 26.7.5.
+    """
+    if freedom > MANY:
+        return _expanded(NormalDist().inv_cdf(0.5 + confidence / 2), freedom)
     low, high = 0.0, 1.0
     while _inside(high, freedom) < confidence:
         high *= 2
@@ -38,6 +68,16 @@ def t_quantile(confidence: float, freedom: int) -> float:
         middle = (low + high) / 2
         low, high = (low, middle) if _inside(middle, freedom) >= confidence else (middle, high)
     return high
+
+
+def _expanded(z: float, freedom: int) -> float:
+    terms = (
+        z,
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+    )
+    return math.fsum(term / float(freedom) ** power for power, term in enumerate(terms))
 
 
 def _inside(limit: float, freedom: int) -> float:

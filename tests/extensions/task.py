@@ -52,7 +52,7 @@ class TopTwo(Classification):
     def chance(self, classes: int, targets: Tensor | None) -> None:
         return None
 
-    def vector(self, dense: Tensor, outputs: Tensor, targets: Tensor | None) -> Tensor:
+    def vector(self, dense, outputs, targets, groups=None) -> Tensor:
         before, after = (self.scores(dense, item, targets) < 0 for item in (dense, outputs))
         counts = [torch.tensor(len(outputs)), after.sum(), (after & ~before).sum()]
         counts += [(before & ~after).sum(), (outputs - dense).abs().mean(1).sum()]
@@ -80,8 +80,8 @@ class TopTwo(Classification):
         more, fewer = sums.count("more"), sums.count("fewer")
         return paired_drop(more, fewer, sums.samples, confidence)[1]
 
-    def counts(self, sums: Sums) -> SliceCounts:
-        return SliceCounts(sums.count("more"), sums.count("fewer"), sums.samples)
+    def look(self, part: Sums, total: Sums, confidence: float) -> SliceCounts:
+        return SliceCounts(part.count("more"), part.count("fewer"), part.samples)
 
     def values(self, sums, dense, *, has_labels):
         return {"shift": sums["shift"] / sums.samples}
@@ -89,7 +89,7 @@ class TopTwo(Classification):
     def classes(self, outputs: Tensor) -> int:
         return 0
 
-    def target_problem(self, targets: Tensor, classes: int):
+    def target_problem(self, targets: Tensor, form: tuple[int, ...]):
         return None
 
     def by_class(self, dense: Tensor, outputs: Tensor, targets: Tensor | None) -> Tensor:

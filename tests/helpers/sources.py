@@ -23,5 +23,8 @@ class WatchedSource:
         self._watch(indices)
         return self._source.read(indices)
 
+    def documents(self, indices: Sequence[int]) -> None:
+        return None
+
     def digest(self, indices: Sequence[int]) -> str:
         return self._source.digest(indices)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from analysis import subjects
-from analysis.cli.options import Device, Json
+from analysis.cli.options import Device, Json, Task
 from analysis.cli.output import print_json, print_table, say, say_notes
 from analysis.records import SubjectSpec
 
@@ -21,12 +21,20 @@ def inspect(
         str | None,
         typer.Option(help="Data address; tells the input shape.", metavar="ADDRESS"),
     ] = None,
+    task: Task = None,
     device: Device = "cpu",
     as_json: Json = False,
 ) -> None:
     """List layers and groups with parameters and MACs: prunable, or why not."""
     subject = subjects.load_subject(
-        SubjectSpec(model=model, data=data, samples=32, calibration_samples=0, device=device)
+        SubjectSpec(
+            model=model,
+            data=data,
+            samples=32,
+            calibration_samples=0,
+            device=device,
+            task=subjects.usual_task(data) if task is None else task,
+        )
     )
     found = subjects.inventory(subject)
     if as_json:

@@ -17,7 +17,6 @@ from analysis.subjects.allowed_paths import Roots, check_links, check_path, miss
 from analysis.subjects.data.images import FileSource, ImageSet, find_images
 from analysis.subjects.data.npz import open_npz
 from analysis.subjects.data.sources import ArraySource, MapSource, Source, as_given
-from analysis.subjects.data.targets import class_numbers
 from analysis.subjects.factories import call_factory
 from analysis.subjects.torchvision_import import torchvision
 from pruners.errors import AddressError, first_line, one_line
@@ -254,8 +253,9 @@ def _tensors(address: Address, inputs: Tensor, *more: Tensor) -> ArraySource:
         )
     if inputs.is_complex():
         raise AddressError(f"{address.text!r}: inputs are complex; real numbers are needed")
-    try:
-        labels = class_numbers(more[0]) if more else None
-    except ValueError as error:
-        raise AddressError(f"{address.text!r}: the target {error}") from None
-    return ArraySource(address.text, inputs=inputs.detach(), labels=labels, prepare=as_given)
+    return ArraySource(
+        address.text,
+        inputs=inputs.detach(),
+        labels=more[0] if more else None,
+        prepare=as_given,
+    )

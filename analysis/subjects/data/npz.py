@@ -12,14 +12,17 @@ from torch import Tensor
 from analysis.subjects.address import Address
 from analysis.subjects.allowed_paths import Roots, check_path, missing
 from analysis.subjects.data.sources import ArraySource
-from analysis.subjects.data.targets import class_numbers
 from pruners.errors import AddressError, one_line
 
+ARRAYS = ("images", "labels", "documents")
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def open_npz(address: Address, *, roots: Roots = None) -> ArraySource:
-    """Open ``images`` (N,H,W[,C] uint8 or N,C,H,W float) and optional ``labels`` (N,).
+    """Open ``images`` (N,H,W[,C] uint8 or N,C,H,W float), ``labels`` (N, ...) and ``documents``.
+
+    Labels are targets of the task; ``documents`` (N,) says which samples belong together. Both may
+    be missing.
 
     uint8 images are scaled to 0..1; then ``mean`` and ``std`` are applied if given.
 
@@ -30,6 +33,7 @@ def open_npz(address: Address, *, roots: Roots = None) -> ArraySource:
     arrays = _arrays(address, path)
     inputs = _inputs(address, arrays["images"])
     labels = _labels(address, arrays["labels"], len(inputs)) if "labels" in arrays else None
+    documents = arrays.get("documents")
     scale = 255.0 if arrays["images"].dtype == np.uint8 else 1.0
     mean = _per_channel(address, "mean", inputs)
     std = _per_channel(address, "std", inputs)
@@ -51,6 +55,8 @@ def open_npz(address: Address, *, roots: Roots = None) -> ArraySource:
         recipe=recipe,
         # Real numbers that nothing is subtracted from may have been prepared before.
         has_pixels=arrays["images"].dtype == np.uint8 or mean is not None,
+        called="a label",
+        documents=None if documents is None else _documents(address, documents, len(inputs)),
     )
 
 
@@ -59,7 +65,7 @@ def _arrays(address: Address, path: Path) -> dict[str, Array]:
         raise AddressError(f"{address.text!r}: {missing(Path(address.name))}")
     try:
         with np.load(path, allow_pickle=False) as found:
-            arrays = {name: found[name] for name in ("images", "labels") if name in found}
+            arrays = {name: found[name] for name in ARRAYS if name in found}
             names = list(found)
     except Exception as error:
         # NumPy takes what it cannot read for pickled objects, and advises to run them.
@@ -100,11 +106,16 @@ def _labels(address: Address, labels: Array, count: int) -> Tensor:
             f"{labels.shape}"
         )
     is_wide = labels.dtype.kind == "u" and labels.dtype.itemsize > 1
-    plain = labels.astype(np.int64) if is_wide else labels
-    try:
-        return class_numbers(torch.from_numpy(plain))
-    except ValueError as error:
-        raise AddressError(f"{address.text!r}: a label {error}") from None
+    return torch.from_numpy(labels.astype(np.int64) if is_wide else labels)
+
+
+def _documents(address: Address, documents: Array, count: int) -> Tensor:
+    if documents.shape != (count,) or documents.dtype.kind not in "iu":
+        raise AddressError(
+            f"{address.text!r}: documents must be {count} whole numbers; found {documents.dtype} "
+            f"{documents.shape}"
+        )
+    return torch.from_numpy(documents.astype(np.int64))
 
 
 def _per_channel(address: Address, option: str, inputs: Tensor) -> Tensor | None:

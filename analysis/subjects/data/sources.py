@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from analysis.subjects.data.file_digests import FileDigests
-from analysis.subjects.data.targets import class_number
+from analysis.subjects.data.targets import sample_target
+from analysis.tasks import CLASSIFICATION, Task
 from pruners.errors import AddressError, one_line
 from pruners.user_code import no_exit
 
@@ -50,8 +51,23 @@ class Source(Protocol):
         """Return the number of samples."""
         ...
 
+    def read_for(self, task: Task) -> None:
+        """Read targets as a task takes them from now on; told once, before anything is read.
+
+        Raises:
+            AddressError: They are no targets of it.
+        """
+        ...
+
     def read(self, indices: Sequence[int]) -> Batch:
-        """Return inputs ``(n, ...)`` and int64 labels ``(n,)`` or None; see `as_given`."""
+        """Return inputs ``(n, ...)`` and their targets ``(n, ...)`` or None; see `as_given`."""
+        ...
+
+    def documents(self, indices: Sequence[int]) -> Tensor | None:
+        """Return the document that each sample is from, int64 ``(n,)``; None where none is known.
+
+        Samples of one document depend on each other; intervals take that into account.
+        """
         ...
 
     def digest(self, indices: Sequence[int], files: FileDigests = NOTHING) -> str:
@@ -73,12 +89,14 @@ class ArraySource:
     Args:
         name: The address.
         inputs: Any numeric type ``(N, ...)``.
-        labels: int64 ``(N,)`` or None.
+        labels: Targets ``(N, ...)`` or None, as `read_for` takes them.
         prepare: Turns a batch of ``inputs`` into what `as_given` says.
         class_names: Names of the classes.
         recipe: What ``prepare`` does, as a part of the fingerprint.
         has_pixels: Whether ``inputs`` are pixels, of which 0 is black.
         notes: What a person should know of them.
+        called: What messages call a target.
+        documents: The document of each sample, int64 ``(N,)``, where known.
     """
 
     mark = ""
@@ -95,10 +113,13 @@ class ArraySource:
         recipe: str = "",
         has_pixels: bool = False,
         notes: tuple[str, ...] = (),
+        called: str = "the target",
+        documents: Tensor | None = None,
     ) -> None:
         self.name = name
         self.notes = notes
         self.class_names = class_names
+        self._called, self._documents = called, documents
         self._inputs = inputs
         self._labels = labels
         self._prepare = prepare
@@ -108,6 +129,19 @@ class ArraySource:
 
     def __len__(self) -> int:
         return len(self._inputs)
+
+    def read_for(self, task: Task) -> None:
+        """Read targets as a task takes them."""
+        try:
+            self._labels = None if self._labels is None else task.as_targets(self._labels)
+        except ValueError as error:
+            raise AddressError(f"{self.name!r}: {self._called} {error}") from None
+
+    def documents(self, indices: Sequence[int]) -> Tensor | None:
+        """Return the documents at the indices."""
+        if self._documents is None:
+            return None
+        return self._documents[torch.as_tensor(indices, dtype=torch.int64)]
 
     def read(self, indices: Sequence[int]) -> Batch:
         """Return the samples at the indices."""
@@ -161,9 +195,27 @@ class MapSource:
         self.blank = blank
         self._dataset = dataset
         self._count = _count(name, dataset)
+        self._task: Task = CLASSIFICATION
 
     def __len__(self) -> int:
         return self._count
+
+    def read_for(self, task: Task) -> None:
+        """Read targets as a task takes them."""
+        self._task = task
+
+    def documents(self, indices: Sequence[int]) -> Tensor | None:
+        """Return the data set's own ``documents`` ``(N,)`` at the indices, where it has them."""
+        found = getattr(self._dataset, "documents", None)
+        if found is None:
+            return None
+        known = torch.as_tensor(found).long()
+        if known.shape != (self._count,):
+            raise AddressError(
+                f"{self.name!r}: documents are one number a sample; found shape "
+                f"{tuple(known.shape)} for {self._count} samples"
+            )
+        return known[torch.as_tensor(indices, dtype=torch.int64)]
 
     def read(self, indices: Sequence[int]) -> Batch:
         """Return the samples at the indices."""
@@ -178,10 +230,12 @@ class MapSource:
                 f"{self.name!r}: samples differ in shape: {tuple(inputs[0].shape)} and "
                 f"{tuple(first)}"
             )
+        if len({tuple(item.shape) for item in labels}) > 1:
+            raise AddressError(f"{self.name!r}: targets differ in shape")
         stacked = torch.stack(inputs) if inputs else torch.empty(0)
-        return stacked, torch.tensor(labels, dtype=torch.int64) if labels else None
+        return stacked, torch.stack(labels) if labels else None
 
-    def _sample(self, index: int) -> tuple[Tensor, list[int]]:
+    def _sample(self, index: int) -> tuple[Tensor, list[Tensor]]:
         """Read one sample and its target, if it has one.
 
         Raises:
@@ -191,7 +245,8 @@ class MapSource:
             with no_exit():
                 item = self._dataset[index]
             value, target = self._parts(item, index)
-            return self._input(value, index), [self._label(part, index) for part in target]
+            found = [self._label(part, index) for part in target]
+            return self._input(value, index), [item for item in found if item is not None]
         except (AddressError, MemoryError):
             raise
         except Exception as error:
@@ -228,9 +283,9 @@ class MapSource:
             raise AddressError(f"{self.name!r}: sample {index} is complex; inputs are real numbers")
         return as_given(tensor)
 
-    def _label(self, value: Any, index: int) -> int:
+    def _label(self, value: Any, index: int) -> Tensor | None:
         try:
-            return class_number(value)
+            return sample_target(value, self._task)
         except ValueError as error:
             raise AddressError(f"{self.name!r}: the target of sample {index} {error}") from None
 

@@ -12,6 +12,7 @@ from analysis.records import DEFAULT_TASK
 from analysis.subjects.data.file_digests import FileDigests
 from analysis.subjects.data.sources import CHUNK, Source, content_digest
 from analysis.tasks import CLASSIFICATION, Task
+from analysis.uncertainty import GROUPS
 from pruners.calls import spans
 from pruners.errors import InputError, one_line
 
@@ -28,7 +29,7 @@ class Split:
         source: Where they are read from.
         indices: Which ones, in order.
         task: Says what targets must be.
-        classes: Classes of the model's outputs, for the task.
+        form: Shape of the model's outputs for one sample, for the task.
         like: Inputs of the type that the model takes; None takes them as they are read.
         device: Where batches are put.
         preload_bytes: The subset is kept in memory if it takes at most this much.
@@ -51,18 +52,19 @@ class Split:
         indices: Sequence[int],
         *,
         task: Task = CLASSIFICATION,
-        classes: int,
+        form: tuple[int, ...],
         like: Tensor | None = None,
         device: str | torch.device = "cpu",
         preload_bytes: int = PRELOAD_BYTES,
     ) -> None:
         self.indices = tuple(indices)
         self.source = source
-        self._task, self._classes, self._like = task, classes, like
+        self._task, self._form, self._like = task, form, like
         self._device = torch.device(device)
         self._preload_bytes = preload_bytes
         self._memory: tuple[Tensor, Tensor | None] | None = None
         self._is_measured = False
+        self._groups: Tensor | None = None
         first, labels = self._read(self.indices[:1])
         self.has_labels = labels is not None
         self.input_shape = tuple(first.shape[1:])
@@ -77,7 +79,7 @@ class Split:
             self.source,
             indices,
             task=self._task,
-            classes=self._classes,
+            form=self._form,
             like=self._like,
             device=self._device,
             preload_bytes=self._preload_bytes,
@@ -100,7 +102,7 @@ class Split:
             self._memory = (inputs.to(self._device), on_device)
 
     def batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Yield inputs ``(n, ...)`` and int64 labels ``(n,)`` or None, always in order.
+        """Yield inputs ``(n, ...)`` and their targets or None, always in order.
 
         A last sample that would be alone belongs to the batch before it: norms that are estimated
         anew, and models that squeeze their answers, need more than one.
@@ -133,6 +135,23 @@ class Split:
         self.preload()
         inputs, labels = self._slice(first, last)
         return self._moved(inputs), None if labels is None else self._moved(labels)
+
+    def groups(self, first: int, last: int) -> Tensor:
+        """Return the groups of some samples, for intervals: int64 ``(last - first,)``.
+
+        Samples are dealt out in the order of the subset, which the seed drew; those of a document
+        together, in the order in which documents first appear. So they hang on seed and data alone.
+        """
+        if self._groups is None:
+            documents = self.source.documents(self.indices)
+            if documents is None:
+                found = torch.arange(len(self)) % GROUPS
+            else:
+                known: dict[int, int] = {}
+                order = [known.setdefault(item, len(known)) for item in documents.tolist()]
+                found = torch.tensor(order) % GROUPS + GROUPS
+            self._groups = found.to(self._device)
+        return self._groups[first:last]
 
     def take(self, positions: Sequence[int]) -> tuple[Tensor, Tensor | None]:
         """Return inputs and labels of the samples at some positions, in that order."""
@@ -182,7 +201,7 @@ class Split:
     def _check_labels(self, labels: Tensor | None, indices: Sequence[int]) -> None:
         if labels is None or not len(labels):
             return
-        if problem := self._task.target_problem(labels, self._classes):
+        if problem := self._task.target_problem(labels, self._form):
             at, text = problem
             raise InputError(f"{self.source.name!r}: sample {indices[at]} {text}")
 

@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-EXPECTED = "one class number a sample is needed"
+from analysis.tasks import Classification, Task, class_numbers
+
+
+def sample_target(value: Any, task: Task) -> Tensor | None:
+    """Return the target of one sample, as a task takes it; None if it asks for none.
+
+    Args:
+        value: What the data set gave.
+        task: Says what targets are.
+
+    Raises:
+        ValueError: It is no target; the message says why, for behind "the target".
+    """
+    if isinstance(task, Classification):
+        return torch.tensor(class_number(value))
+    try:
+        plain = torch.as_tensor(np.asarray(value) if not isinstance(value, Tensor) else value)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"is a {type(value).__name__}, not numbers") from None
+    found = task.as_targets(plain[None])
+    return None if found is None else found[0]
 
 
 def class_number(value: Any) -> int:
@@ -31,25 +50,3 @@ def class_number(value: Any) -> int:
     if number < 0 or number != value:
         raise ValueError(f"is {value!r}, not a class number")
     return number
-
-
-def class_numbers(targets: Tensor) -> Tensor:
-    """Return targets ``(N,)`` or ``(N, 1)`` as int64 ``(N,)``.
-
-    Numbers of any type are taken if they are whole and not negative.
-
-    Raises:
-        ValueError: They are something else; the message says what, for behind "the target".
-    """
-    shape = tuple(targets.shape[1:])
-    if math.prod(shape) != 1:
-        more = "; take argmax of one-hot targets" if len(shape) == 1 else ""
-        raise ValueError(f"has shape {shape}; {EXPECTED}{more}")
-    targets = targets.detach().cpu().reshape(len(targets))
-    if targets.is_complex():
-        raise ValueError(f"is complex; {EXPECTED}")
-    numbers = targets.long()
-    wrong = torch.nonzero((numbers < 0) | (numbers.to(targets.dtype) != targets)).flatten()
-    if len(wrong):
-        raise ValueError(f"is {targets[wrong[0]].item()}, not a class number")
-    return numbers

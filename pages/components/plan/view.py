@@ -224,7 +224,7 @@ def _predicted(
         )
     st.metric(
         label,
-        formatting.score(dense.accuracy - found.drop, words),
+        formatting.score(words.after(dense.accuracy, found.drop), words),
         **formatting.drop_card(found.drop, words),
         delta_description=f"({formatting.drop_range(found.low, found.high, words)})",
         help=f"{found.explanation} {after}Dense: {formatting.score(dense.accuracy, words)} "

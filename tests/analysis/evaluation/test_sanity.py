@@ -15,7 +15,7 @@ from analysis.figures.thumbnails import BLACK, WHITE, thumbnail
 from analysis.records.subject import SubjectSpec
 from analysis.records.sums import Sums
 from analysis.subjects.subject import load_subject
-from analysis.tasks.classification import CLASSIFICATION
+from analysis.tasks import CLASSIFICATION
 from tests.helpers.tiny_subject import write_subject
 
 

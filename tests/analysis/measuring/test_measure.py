@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.edits import Edit, PreparedSubject, edited_model
-from analysis.measuring import EditRunner, Slices, measure
+from analysis.measuring import EditRunner, Slice, Slices, measure
 from analysis.records import SweepSpec
 from analysis.sweeps import plan_sweep
 from analysis.sweeps.executors.local import LocalExecutor
@@ -91,9 +91,9 @@ def test_parts_fit_the_memory_limit_and_the_observer_sees_all(
     monkeypatch.setattr(runner, "max_samples", 30)
     seen: list[tuple[int, int]] = []
 
-    def observe(dense: Tensor, outputs: Mapping[str, Tensor], targets: Tensor | None) -> None:
-        assert targets is not None
-        assert len(targets) == len(dense)
+    def observe(dense: Tensor, outputs: Mapping[str, Tensor], part: Slice) -> None:
+        assert part.targets is not None
+        assert len(part.targets) == len(part.groups) == len(dense)
         seen.append((len(dense), len(outputs["zero"])))
 
     edits: dict[str, Edit | nn.Module] = {

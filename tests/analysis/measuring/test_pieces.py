@@ -64,7 +64,7 @@ def test_a_piece_reads_its_own_samples_only() -> None:
     asked: list[int] = []
     split = split_of()
     source = WatchedSource(split.source, lambda indices: asked.append(len(indices)))
-    lazy = Split(source, split.indices, classes=10, preload_bytes=0)
+    lazy = Split(source, split.indices, form=(10,), preload_bytes=0)
     asked.clear()
     inputs = Slices(lazy, 400).read(2).inputs
     assert asked == [400]

@@ -17,7 +17,7 @@ from analysis.measuring import EditRunner, Slices
 from analysis.measuring.loop import _PartWork, _SliceWork
 from analysis.records import SweepSpec
 from analysis.sweeps import plan_sweep
-from analysis.tasks.classification import Classification
+from analysis.tasks import Classification
 from pruners.float32 import FLAGS
 from tests.helpers.contexts import sample_context, sample_spec
 
@@ -156,11 +156,9 @@ def test_a_task_that_cannot_be_batched_is_counted_one_by_one() -> None:
     assert split is not None
 
     class Looking(Classification):
-        def vector(
-            self, dense: torch.Tensor, outputs: torch.Tensor, targets: torch.Tensor | None
-        ) -> torch.Tensor:
+        def vector(self, dense, outputs, targets, groups=None) -> torch.Tensor:
             assert float(outputs.sum()) == float(outputs.sum())
-            return super().vector(dense, outputs, targets)
+            return super().vector(dense, outputs, targets, groups)
 
     part = Slices(split, 64).read(0)
     work: _PartWork[int] = _PartWork(part, Looking(), EditRunner(prepared), keep=False)

@@ -341,8 +341,8 @@ def entry(**changes: Any) -> dict[str, Any]:
         ),
         (
             SweepSpec,
-            {**SWEEP, "tolerance": 2},
-            "SweepSpec: the tolerance must be a fraction 0..1, found 2.0",
+            {**SWEEP, "tolerance": -2},
+            "SweepSpec: the tolerance must be a number from 0, found -2.0",
         ),
         (
             SweepSpec,

@@ -95,7 +95,7 @@ def test_a_picture_that_is_overwritten_in_use_is_refused(tmp_path: Path) -> None
     subject = load_subject(folder_spec(tmp_path))
     assert subject.evaluation is not None
     source, indices = subject.evaluation.source, subject.evaluation.indices
-    large = Split(source, indices, classes=2, preload_bytes=0)
+    large = Split(source, indices, form=(2,), preload_bytes=0)
     assert torch.equal(large.part(0, 12)[0], subject.evaluation.part(0, 12)[0])
     Image.new("RGB", (8, 8), (3, 4, 5)).save(tmp_path / "d" / "b" / "2.bmp")
     with pytest.raises(InputError, match=r"b/2\.bmp was written again while it was in use"):

@@ -56,7 +56,7 @@ def test_a_split_that_does_not_fit_in_memory_gives_the_same_batches() -> None:
     from tests.helpers.tiny_factories import pairs
 
     source = MapSource("pairs", pairs())
-    lazy = Split(source, subject.evaluation.indices, classes=3, preload_bytes=0)
+    lazy = Split(source, subject.evaluation.indices, form=(3,), preload_bytes=0)
     assert not lazy.is_small
     for (inputs, labels), (other, same) in zip(
         subject.evaluation.batches(7), lazy.batches(7), strict=True

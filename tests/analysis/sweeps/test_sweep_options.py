@@ -34,7 +34,7 @@ def test_what_is_written_is_parsed() -> None:
 
 @pytest.mark.parametrize("option", [option for option in OPTIONS if option.choices is not None])
 def test_choices_are_checked_and_hold_the_default(option) -> None:
-    option.check(option.default)
+    option.check(option.value_in(SweepSpec(subject=SubjectSpec(model=""))))
     with pytest.raises(UnknownNameError, match=f"unknown {option.name} 'magic'"):
         spec_of_options({**GIVEN, option.name: "magic"})
 

@@ -11,11 +11,15 @@ from torch import Tensor
 
 from analysis.records import Sums
 from analysis.subjects import load_subject
-from analysis.tasks import CLASSIFICATION, TASKS, Task, is_finite, task_named
+from analysis.tasks import CLASSIFICATION, TASKS, Task, is_finite, scoring_of, task_named
+from analysis.uncertainty import GROUPS
 from pruners.errors import InputError, UnknownNameError
 from tests.helpers.contexts import sample_context, sample_spec
+from tests.helpers.task_answers import task_answers
 
-SAMPLES, CLASSES = 60, 7
+SAMPLES = 60
+# Tasks whose score is the mean of those of samples.
+MEANS = {"classification", "binary", "embedding", "image_to_image"}
 
 
 @pytest.fixture(params=TASKS.names())
@@ -24,21 +28,35 @@ def task(request: pytest.FixtureRequest) -> Task:
 
 
 @pytest.fixture
-def answers() -> tuple[Tensor, Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    dense = 3 * torch.randn(SAMPLES, CLASSES, generator=generator)
-    outputs = dense + torch.randn(SAMPLES, CLASSES, generator=generator)
-    return dense, outputs, torch.randint(0, CLASSES, (SAMPLES,), generator=generator)
+def answers(task: Task) -> tuple[Tensor, Tensor, Tensor]:
+    return task_answers(task.name, SAMPLES)
 
 
-def sums_of(task: Task, dense: Tensor, outputs: Tensor, targets: Tensor | None) -> Sums:
-    return task.sums(task.vector(dense, outputs, targets).tolist())
+def groups_of(first: int, last: int) -> Tensor:
+    return torch.arange(first, last) % GROUPS
+
+
+def sums_of(
+    task: Task, dense: Tensor, outputs: Tensor, targets: Tensor | None, first: int = 0
+) -> Sums:
+    groups = groups_of(first, first + len(dense))
+    return task.sums(task.vector(dense, outputs, targets, groups).tolist())
 
 
 def test_a_task_knows_its_name(task: Task) -> None:
     assert TASKS.get(task.name).load() is task
-    assert task.terms
     assert "samples" not in task.terms
+
+
+def test_meaning_and_task_agree(task: Task) -> None:
+    """Lists of runs read sums without torch; the task reads them alike."""
+    scoring, sums = scoring_of(task.name), sums_of(task, *task_answers(task.name))
+    assert scoring.words == task.words
+    assert scoring.score(sums) == task.score(sums)
+    assert scoring.drop_interval(sums) == task.drop_interval(sums)
+    assert set(scoring.values(sums, sums, has_labels=True)) == set(scoring.columns)
+    assert {item.column for item in scoring.metrics.values()} <= set(scoring.columns)
+    assert scoring.words.tolerance > 0
 
 
 @pytest.mark.parametrize("labelled", [True, False])
@@ -49,12 +67,14 @@ def test_the_score_is_the_mean_of_the_samples_scores(
     truth = targets if labelled else None
     found = sums_of(task, dense, outputs, truth)
     assert found.samples == SAMPLES
+    same = sums_of(task, dense, dense, truth)
+    assert task.drop(same) == 0.0
+    lost = task.words.before(task.score(found), task.drop(found))
+    assert lost == pytest.approx(task.score(same), rel=1e-6)
     scores = [float(value) for value in task.scores(dense, outputs, truth)]
-    before = [float(value) for value in task.scores(dense, dense, truth)]
-    assert task.score(found) == pytest.approx(math.fsum(scores) / SAMPLES)
-    lost = (math.fsum(before) - math.fsum(scores)) / SAMPLES
-    assert task.drop(found) == pytest.approx(lost, abs=1e-12)
-    assert task.drop(sums_of(task, dense, dense, truth)) == 0.0
+    assert len(scores) == SAMPLES
+    if task.name in MEANS:
+        assert task.score(found) == pytest.approx(math.fsum(scores) / SAMPLES, rel=1e-6)
 
 
 def test_intervals_hold_their_estimate(task: Task, answers: tuple[Tensor, Tensor, Tensor]) -> None:
@@ -71,10 +91,12 @@ def test_slices_add_up(task: Task, answers: tuple[Tensor, Tensor, Tensor]) -> No
     dense, outputs, targets = answers
     whole, total = sums_of(task, dense, outputs, targets), Sums()
     for part in torch.arange(SAMPLES).split(17):
-        total += sums_of(task, dense[part], outputs[part], targets[part])
+        total += sums_of(task, dense[part], outputs[part], targets[part], int(part[0]))
     assert task.score(total) == pytest.approx(task.score(whole))
     assert task.drop(total) == pytest.approx(task.drop(whole))
-    assert task.counts(total).samples == SAMPLES
+    one, other = (task.drop_interval(item) for item in (total, whole))
+    assert (one.low, one.high) == pytest.approx((other.low, other.high))
+    assert task.look(total, total, 0.99).samples == SAMPLES
 
 
 def test_the_loss_has_three_forms(task: Task, answers: tuple[Tensor, Tensor, Tensor]) -> None:
@@ -82,7 +104,11 @@ def test_the_loss_has_three_forms(task: Task, answers: tuple[Tensor, Tensor, Ten
     each = task.loss(outputs, targets, "none")
     assert each.shape == (SAMPLES,)
     assert float(task.loss(outputs, targets, "sum")) == pytest.approx(float(each.sum()), rel=1e-5)
-    assert float(task.loss(outputs, targets)) == pytest.approx(float(each.mean()), rel=1e-5)
+    mean = task.loss(outputs.requires_grad_(), targets)
+    assert mean.item() == pytest.approx(float(each.mean()), rel=1e-5)
+    mean.backward()
+    assert outputs.grad is not None
+    assert float(outputs.grad.abs().sum()) > 0
 
 
 def test_drawn_targets_are_targets_and_repeat(
@@ -91,8 +117,16 @@ def test_drawn_targets_are_targets_and_repeat(
     outputs = answers[1]
     first, again = (task.drawn(outputs, torch.Generator().manual_seed(4)) for _ in range(2))
     assert torch.equal(first, again)
-    assert task.target_problem(first, CLASSES) is None
-    problem = task.target_problem(torch.tensor([0, CLASSES, -1]), CLASSES)
+    assert task.target_problem(first, tuple(outputs.shape[1:])) is None
+    assert float(task.loss(outputs, first)) > 0
+    assert bool(task.agree(outputs, outputs).all())
+    assert not bool(task.agree(outputs, answers[0]).all())
+    assert float(task.distance(outputs, outputs).abs().max()) < 1e-5
+    assert float(task.distance(answers[0], outputs).min()) > 0
+
+
+def test_a_label_out_of_range_is_named() -> None:
+    problem = CLASSIFICATION.target_problem(torch.tensor([0, 7, -1]), (7,))
     assert problem is not None
     assert problem[0] == 1
     assert "labels 0..6); 2 of 3 labels are out of range" in problem[1]
@@ -103,7 +137,7 @@ def test_outputs_that_are_not_finite_show(
     task: Task, answers: tuple[Tensor, Tensor, Tensor], bad: float
 ) -> None:
     dense, outputs, targets = answers
-    outputs[5, 2] = bad
+    outputs[5].view(-1)[0] = bad
     assert not is_finite(task.vector(dense, outputs, targets).tolist())
     assert not is_finite(task.vector(dense, outputs, None).tolist())
 
@@ -126,9 +160,9 @@ def test_classification_refuses_other_outputs(outputs: object, words: str) -> No
     assert "file:mine.py:net" in str(found.value)
 
 
-def test_counts_by_class_are_those_of_a_loop(answers: tuple[Tensor, Tensor, Tensor]) -> None:
-    dense, outputs, targets = answers
-    expected = [[0, 0, 0, 0] for _ in range(CLASSES)]
+def test_counts_by_class_are_those_of_a_loop() -> None:
+    dense, outputs, targets = task_answers("classification")
+    expected = [[0, 0, 0, 0] for _ in range(7)]
     for was, now, truth in zip(dense, outputs, targets.tolist(), strict=True):
         before, after = int(was.argmax()) == truth, int(now.argmax()) == truth
         expected[truth][0] += 1

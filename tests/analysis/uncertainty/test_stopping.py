@@ -136,7 +136,8 @@ def test_an_adopted_decision_is_the_one_that_was_made(lost: int, gained: int) ->
             if test.update(part) is not None:
                 break
         again = DropTest(tolerance=0.01, population=POPULATION, alpha=0.05)
-        assert again.adopt(seen) == test.decision
+        drop = (seen.lost - seen.gained) / seen.samples
+        assert again.adopt(drop, seen.samples) == test.decision
 
 
 def test_a_chance_of_error_outside_of_its_range_is_refused() -> None:

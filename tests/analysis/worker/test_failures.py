@@ -58,7 +58,7 @@ def test_data_that_raises_in_mid_sweep_keeps_what_was_measured(store: Store) -> 
         if not healthy[0] and bad in indices:
             raise OSError("disk read error\nat sector 7")
 
-    damaged = Split(WatchedSource(split.source, watch), split.indices, classes=3, preload_bytes=0)
+    damaged = Split(WatchedSource(split.source, watch), split.indices, form=(3,), preload_bytes=0)
     prepared = prepare(replace(subject, evaluation=damaged))
     assert tiny_factories.pairs()
     run_id = store.runs.create(spec)

@@ -155,7 +155,7 @@ def open_training_data(
 def _chosen(subject: Subject, address: str | None, roots: Sequence[Path] | None) -> _Chosen:
     if address is None or address == subject.spec.data:
         return _known(subject, roots)
-    data = load_data(parse_data(address), roots=roots)
+    data = load_data(parse_data(address), roots=roots, task=subject.task)
     source = data.calibration or data.evaluation
     words = f"The training data are {plural(len(source), 'sample')} of {source.name!r}."
     return _Chosen(source, range(len(source)), (words, *source.notes), is_given=True)
@@ -190,7 +190,8 @@ def _calibration_source(subject: Subject, roots: Sequence[Path] | None) -> Sourc
     if subject.calibration is not None:
         return subject.calibration.source
     assert subject.spec.data is not None
-    return load_data(parse_data(subject.spec.data), roots=roots).calibration
+    found = load_data(parse_data(subject.spec.data), roots=roots, task=subject.task)
+    return found.calibration
 
 
 def _opened(
@@ -208,7 +209,7 @@ def _opened(
         source,
         chosen.indices,
         task=subject.task,
-        classes=subject.num_classes,
+        form=subject.output_form,
         like=subject.example,
         device=subject.example.device,
         # What is in memory is never read again.
@@ -225,7 +226,7 @@ def _opened(
             "labels, or train on the dense model's answers alone (distill 1)"
         )
     _check_class_names(source, evaluation.source)
-    words = source.check_classes(subject.num_classes)
+    words = source.check_classes(subject.num_classes) if subject.num_classes else ()
     if not is_steady:
         words += (
             "The training data are other ones each time they are read (random transforms): a "

@@ -180,7 +180,7 @@ def test_samples_that_a_search_is_judged_on_are_left_out_by_content(
     address = write_others(tmp_path / "others.npz")
     source = load_data(parse_data(address)).evaluation
     judged = Split(
-        source, range(10, 30), task=tiny.subject.task, classes=4, device=torch.device("cpu")
+        source, range(10, 30), task=tiny.subject.task, form=(4,), device=torch.device("cpu")
     )
     recipe = TrainingRecipe(train_data=address)
     found = open_training_data(tiny, recipe, seed=0, apart=judged)
@@ -188,7 +188,7 @@ def test_samples_that_a_search_is_judged_on_are_left_out_by_content(
     used = {*found.train.indices, *found.selection.indices}
     assert used == set(range(90)) - set(range(10, 30))
     assert "Left out, 20 samples that the search is judged on." in found.words
-    whole = Split(source, range(90), task=tiny.subject.task, classes=4, device=torch.device("cpu"))
+    whole = Split(source, range(90), task=tiny.subject.task, form=(4,), device=torch.device("cpu"))
     with pytest.raises(InputError, match="evaluated, or searched on; name training data"):
         open_training_data(tiny, recipe, seed=0, apart=whole)
 
@@ -325,7 +325,7 @@ def test_content_of_large_data_in_files_is_remembered(
         Image.fromarray(pixels).save(folder / f"{at}.png")
     address = parse_data(f"imagefolder:{tmp_path / 'images'}#size=8&resize=8&channels=1")
     source = load_data(address).evaluation
-    split = Split(source, range(6), classes=2, preload_bytes=0)
+    split = Split(source, range(6), form=(2,), preload_bytes=0)
     first = content_of(split, FileDigests(), tmp_path / "cache")
     assert len(set(first)) == 6
     monkeypatch.setattr(split, "batches", lambda size: pytest.fail("read again"))

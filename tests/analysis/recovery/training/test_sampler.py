@@ -15,7 +15,7 @@ from pruners.errors import InputError
 def numbered(count: int, **options: int) -> Split:
     """Return samples whose input is their number."""
     samples = [(torch.full((1, 2, 2), float(at)), at % 3) for at in range(count)]
-    return Split(MapSource("numbered", samples), range(count), classes=3, **options)
+    return Split(MapSource("numbered", samples), range(count), form=(3,), **options)
 
 
 def noise(inputs: Tensor, chance: Generator) -> Tensor:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 
 from analysis.records import SliceCounts, Sums
-from analysis.tasks.right_answers import RIGHT_ANSWERS
+from analysis.tasks.meanings.right_answers import RIGHT_ANSWERS
 from analysis.tasks.scoring import Scoring, Words
-from analysis.uncertainty import Interval
+from analysis.uncertainty import Interval, LooksTest, SequentialTest
 
 _UNKNOWN = Interval(math.nan, math.nan, "none", 0)
 
@@ -44,9 +44,13 @@ class ImportedScore(Scoring):
         """Return two NaN."""
         return _UNKNOWN
 
-    def counts(self, sums: Sums) -> SliceCounts:
+    def look(self, part: Sums, total: Sums, confidence: float) -> SliceCounts:
         """Return counts of nothing: a sequential test needs samples."""
         return SliceCounts(0, 0, 0)
+
+    def test(self, *, tolerance: float, population: int, alpha: float) -> SequentialTest:
+        """Return a test that nothing is shown to."""
+        return LooksTest(tolerance=tolerance)
 
 
 IMPORTED_ACCURACY = ImportedScore(RIGHT_ANSWERS.words)

@@ -8,7 +8,14 @@ import numpy as np
 
 from analysis.records import SliceCounts, Sums
 from analysis.tasks.scoring import Metric, Scoring, Words
-from analysis.uncertainty import Interval, paired_drop, paired_drops, wilson
+from analysis.uncertainty import (
+    DropTest,
+    Interval,
+    SequentialTest,
+    paired_drop,
+    paired_drops,
+    wilson,
+)
 
 COUNTS = ("correct", "gained", "lost", "agree")
 
@@ -67,9 +74,13 @@ class RightAnswers(Scoring):
         found = paired_drops(lost, gained, samples, confidence=confidence)
         return list(zip(*(values.tolist() for values in found), strict=True))
 
-    def counts(self, sums: Sums) -> SliceCounts:
+    def look(self, part: Sums, total: Sums, confidence: float) -> SliceCounts:
         """Return answers lost and gained."""
-        return SliceCounts(sums.count("lost"), sums.count("gained"), sums.samples)
+        return SliceCounts(part.count("lost"), part.count("gained"), part.samples)
+
+    def test(self, *, tolerance: float, population: int, alpha: float) -> SequentialTest:
+        """Return the test of flipped answers."""
+        return DropTest(tolerance=tolerance, population=population, alpha=alpha)
 
     def values(self, sums: Sums, dense: Sums | None, *, has_labels: bool) -> dict[str, float]:
         """Return loss, its increase, divergence and agreement, each a mean over samples."""

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from analysis.records import Sums
-from analysis.tasks.right_answers import RightAnswers
+from analysis.tasks.kinds.targets import class_numbers
+from analysis.tasks.meanings import RightAnswers
 from analysis.tasks.task import Reduction, Task
 from pruners.errors import InputError
 from pruners.statistics import cross_entropy, drawn_labels
@@ -31,7 +32,8 @@ class Classification(RightAnswers, Task):
             found = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
             raise InputError(
                 f"the model {model!r} must return logits (samples, classes); for "
-                f"{samples} samples it returned {found}"
+                f"{samples} samples it returned {found}. Of another kind of answer name the task, "
+                "such as --task regression"
             )
         if not outputs.is_floating_point():
             raise InputError(
@@ -63,8 +65,17 @@ class Classification(RightAnswers, Task):
         """Return the number of logits."""
         return outputs.shape[1]
 
-    def target_problem(self, targets: Tensor, classes: int) -> tuple[int, str] | None:
+    def as_targets(self, values: Tensor) -> Tensor | None:
+        """Return class numbers, int64 ``(N,)``."""
+        return class_numbers(values)
+
+    def own_targets(self, dense: Tensor) -> Tensor:
+        """Return the top-1 answers."""
+        return dense.argmax(1)
+
+    def target_problem(self, targets: Tensor, form: tuple[int, ...]) -> tuple[int, str] | None:
         """Return the first label that is no class; see `Task.target_problem`."""
+        classes = form[0]
         bad = torch.nonzero((targets < 0) | (targets >= classes)).flatten()
         if not len(bad):
             return None
@@ -112,7 +123,13 @@ class Classification(RightAnswers, Task):
         columns[:, -1] = torch.where(is_among, columns[:, -1], truth)
         return columns, (columns == truth[:, None]).int().argmax(1)
 
-    def vector(self, dense: Tensor, outputs: Tensor, targets: Tensor | None) -> Tensor:
+    def vector(
+        self,
+        dense: Tensor,
+        outputs: Tensor,
+        targets: Tensor | None,
+        groups: Tensor | None = None,
+    ) -> Tensor:
         """Return counts and sums of a batch, float64 ``(7,)``; see `Task.vector`.
 
         Without labels the dense model's top-1 answer takes their place, and the loss is 0.

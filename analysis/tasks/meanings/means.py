@@ -1,0 +1,87 @@
+"""A score that is a mean over samples: paired differences, by document where there are any."""
+
+from __future__ import annotations
+
+from analysis.records import SliceCounts, Sums
+from analysis.tasks.meanings.grouped import by_group, group_terms
+from analysis.tasks.scoring import Scoring
+from analysis.uncertainty import (
+    BoundedTest,
+    Interval,
+    SequentialTest,
+    clustered_mean,
+    t_interval,
+)
+from pruners.errors import InputError
+
+# Drops that are larger than so many usual tolerances are clipped for sequential tests.
+TOLERANCES = 20
+
+
+class SampleMean(Scoring):
+    """The mean of a number a sample, the higher the better.
+
+    Terms: the numbers and their squares; the drops, their squares, and both of drops clipped at
+    `bound`; how many samples belong to documents; numbers and drops by group; and those of
+    `extras`, each a sum over samples.
+    """
+
+    extras: tuple[str, ...] = ()
+    terms: tuple[str, ...] = ()
+    own = ("score", "score2", "drop", "drop2", "clipped", "clipped2", "in_documents")
+    stems = ("n", "score", "drop")
+
+    def __init__(self) -> None:
+        self.terms = (*self.own, *group_terms(self.stems), *self.extras)
+
+    @property
+    def bound(self) -> float:
+        """Largest drop of a sample that sequential tests take as it is."""
+        return TOLERANCES * self.words.tolerance
+
+    def score(self, sums: Sums) -> float:
+        """Return the mean; NaN without samples."""
+        return sums["score"] / sums.samples if sums.samples else float("nan")
+
+    def score_interval(self, sums: Sums, confidence: float = 0.95) -> Interval:
+        """Return Student's interval of the mean, by group where samples belong to documents."""
+        return self._interval(sums, "score", confidence)
+
+    def drop(self, sums: Sums) -> float:
+        """Return the mean of the drops; NaN without samples."""
+        return sums["drop"] / sums.samples if sums.samples else float("nan")
+
+    def drop_interval(self, sums: Sums, confidence: float = 0.95) -> Interval:
+        """Return Student's interval of the mean drop, by group where samples are of documents."""
+        return self._interval(sums, "drop", confidence)
+
+    def _interval(self, sums: Sums, name: str, confidence: float) -> Interval:
+        if not sums.samples or not sums["in_documents"]:
+            squares = sums.terms.get(f"{name}2", 0.0)
+            return t_interval(sums.terms.get(name, 0.0), squares, sums.samples, confidence)
+        sizes, totals = by_group(sums, ("n", name)).T
+        return clustered_mean(totals, sizes, confidence)
+
+    def look(self, part: Sums, total: Sums, confidence: float) -> SliceCounts:
+        """Return sum and sum of squares of the clipped drops."""
+        return SliceCounts(part["clipped"], part["clipped2"], part.samples)
+
+    def test(self, *, tolerance: float, population: int, alpha: float) -> SequentialTest:
+        """Return the test of clipped drops.
+
+        Raises:
+            InputError: The tolerance is so large that clipping would decide.
+        """
+        if tolerance > self.bound / 2:
+            raise InputError(
+                f"adaptive mode clips the drop of a sample at {self.words.limit(self.bound)} and "
+                f"decides on tolerances up to half of it, found {self.words.limit(tolerance)}; "
+                "take the exhaustive mode"
+            )
+        return BoundedTest(
+            tolerance=tolerance, bound=self.bound, population=population, alpha=alpha
+        )
+
+    def values(self, sums: Sums, dense: Sums | None, *, has_labels: bool) -> dict[str, float]:
+        """Return the means of the extras."""
+        return {name: sums[name] / sums.samples for name in self.extras if name in self.columns}

@@ -1,0 +1,76 @@
+"""The mean over classes of intersection over union."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from analysis.records import Sums
+from analysis.tasks.meanings.grouped import Floats
+from analysis.tasks.meanings.ratios import SumRatio, divided
+from analysis.tasks.scoring import Metric, Words
+
+
+class MeanOverlap(SumRatio):
+    """mIoU: intersection over union of each class on the whole set, then the mean over classes.
+
+    Classes that no pixel of the set has are left out, for both models. By group and class: pixels
+    that have it, pixels that are given it, and pixels of both. Extras: pixels that count, those
+    answered as by the dense model, and their loss.
+    """
+
+    words = Words(
+        label="mIoU",
+        column="miou",
+        drop_label="mIoU drop",
+        drop_column="miou_drop",
+        unit="%",
+        drop_unit="pp",
+        scale=100.0,
+        worst=0.0,
+        best=1.0,
+    )
+    shared = ("class*",)
+    own = ("given*", "both*")
+    extras = ("pixels", "same_pixels", "loss")
+    columns = ("pixel_accuracy", "dice", "agreement", "loss")
+    metrics: Mapping[str, Metric] = {
+        "pixel_accuracy": Metric("pixel_accuracy", "", "", "pixel accuracy", "%", 100.0),
+        "dice": Metric("dice", "", "", "Dice", "%", 100.0),
+        "agreement": Metric("agreement", "", "", "same pixels as dense", "%", 100.0),
+        "loss": Metric("loss", "", "", "loss", "nats", 1.0),
+    }
+
+    def value(self, shared: Floats, own: Floats) -> Floats:
+        """Return mIoU; NaN without pixels."""
+        there, given, both = _parts(shared, own)
+        return _mean(divided(both, there + given - both), there)
+
+    def values(self, sums: Sums, dense: Sums | None, *, has_labels: bool) -> dict[str, float]:
+        """Return pixel accuracy, the mean Dice, agreement with dense and the loss of a pixel."""
+        pixels = sums["pixels"]
+        if not pixels:
+            return {}
+        found = self.grouped(sums)
+        there, given, both = _parts(found.shared.sum(0), found.pruned.sum(0))
+        return {
+            "pixel_accuracy": float(both.sum()) / pixels,
+            "dice": float(_mean(divided(2 * both, there + given), there)),
+            "agreement": sums["same_pixels"] / pixels,
+            "loss": sums["loss"] / pixels,
+        }
+
+
+def _parts(shared: Floats, own: Floats) -> tuple[Floats, Floats, Floats]:
+    given, both = np.split(own, 2, axis=-1)
+    return shared[..., 1:], given, both
+
+
+def _mean(values: Floats, there: Floats) -> Floats:
+    """Return the mean over classes that are there."""
+    has = there > 0
+    return divided(np.where(has, values, 0.0).sum(-1), has.sum(-1).astype(np.float64))
+
+
+MEAN_OVERLAP = MeanOverlap()

@@ -1,0 +1,178 @@
+"""A score that is a smooth function of sums, such as a ratio: intervals by the group jackknife."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis.records import SliceCounts, Sums
+from analysis.tasks.meanings.grouped import Floats, by_group, group_terms, stems_of
+from analysis.tasks.scoring import Scoring
+from analysis.uncertainty import Interval, LooksTest, SequentialTest, group_jackknife
+
+DENSE = "dense_"
+SIZE = "n"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSums:
+    """Sums by group, ``(GROUPS, terms)``.
+
+    Attributes:
+        shared: What does not depend on a model: samples, then such as the pixels of each class.
+        dense: What the dense model showed.
+        pruned: What the pruned one showed.
+    """
+
+    shared: Floats
+    dense: Floats
+    pruned: Floats
+
+
+class SumRatio(Scoring):
+    """A score that `value` computes from sums of terms.
+
+    Terms are those by group - samples, `shared`, and `own` of the dense and of the pruned model -
+    and `extras`, each a sum over samples. Names with a star stand for one term a class or output:
+    ``hit*`` for ``hit0``, ``hit1``, ....
+    """
+
+    shared: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
+    extras: tuple[str, ...] = ()
+
+    def value(self, shared: Floats, own: Floats) -> Floats:
+        """Return the score from sums ``(..., terms)``, the higher the better, ``(...)``.
+
+        On a scale where differences count: `shown` turns it into the score.
+
+        Args:
+            shared: Samples, then the terms of `shared`.
+            own: Those of `own` of one model.
+        """
+        raise NotImplementedError
+
+    def shown(self, value: float) -> float:
+        """Return the score that a value stands for."""
+        return value
+
+    def lost(self, difference: float) -> float:
+        """Return the drop that a difference of values stands for."""
+        return difference
+
+    # --- terms -------------------------------------------------------------------------------
+
+    def stems(self, width: int) -> tuple[str, ...]:
+        """Return the names of terms of a group.
+
+        Args:
+            width: For how many terms a star stands.
+        """
+        shared, own = (
+            [
+                name.replace("*", str(number))
+                for name in names
+                for number in range(width if name.endswith("*") else 1)
+            ]
+            for names in (self.shared, self.own)
+        )
+        return (SIZE, *shared, *(f"{DENSE}{name}" for name in own), *own)
+
+    def terms_of(self, values: int) -> tuple[str, ...]:
+        """Return the names of so many terms: those of groups first, then the extras."""
+        wide = sum(name.endswith("*") for name in (*self.shared, *self.own, *self.own))
+        plain = 1 + len(self.shared) + 2 * len(self.own) - wide
+        stems = len(group_terms((SIZE,)))
+        a_group = (values - len(self.extras)) // stems
+        return (
+            *group_terms(self.stems((a_group - plain) // wide if wide else 0)),
+            *self.extras,
+        )
+
+    def grouped(self, sums: Sums) -> GroupSums:
+        """Return the sums by group."""
+        names = stems_of(sums)
+        dense = [name for name in names if name.startswith(DENSE)]
+        pruned = [name.removeprefix(DENSE) for name in dense]
+        shared = [name for name in names if name not in {SIZE, *dense, *pruned}]
+        table = by_group(sums, [SIZE, *shared, *dense, *pruned])
+        return GroupSums(*np.split(table, np.cumsum([1 + len(shared), len(dense)]), axis=1))
+
+    # --- scores ------------------------------------------------------------------------------
+
+    def score(self, sums: Sums) -> float:
+        """Return the score; NaN without samples."""
+        return self.shown(float(self._values(sums)[1])) if sums.samples else float("nan")
+
+    def score_interval(self, sums: Sums, confidence: float = 0.95) -> Interval:
+        """Return the interval of the score by the group jackknife."""
+        if not sums.samples:
+            return Interval(float("nan"), float("nan"), "group-jackknife", 0)
+        found = self.grouped(sums)
+        value = float(self._values(sums)[1])
+        without = self.value(*(_without(item) for item in (found.shared, found.pruned)))
+        interval = group_jackknife(value, without, found.shared[:, 0], confidence)
+        ends = sorted((self.shown(interval.low), self.shown(interval.high)))
+        return Interval(ends[0], ends[1], interval.method, interval.n)
+
+    def drop(self, sums: Sums) -> float:
+        """Return the drop; NaN without samples."""
+        if not sums.samples:
+            return float("nan")
+        dense, pruned = self._values(sums)
+        return self.lost(float(dense - pruned))
+
+    def drop_interval(self, sums: Sums, confidence: float = 0.95) -> Interval:
+        """Return the interval of the drop by the group jackknife: both models in each group."""
+        if not sums.samples:
+            return Interval(float("nan"), float("nan"), "group-jackknife", 0)
+        found = self.grouped(sums)
+        dense, pruned = self._values(sums)
+        shared = _without(found.shared)
+        without = self.value(shared, _without(found.dense)) - self.value(
+            shared, _without(found.pruned)
+        )
+        interval = group_jackknife(float(dense - pruned), without, found.shared[:, 0], confidence)
+        low, high = self.lost(interval.low), self.lost(interval.high)
+        return Interval(low, high, interval.method, interval.n)
+
+    def _values(self, sums: Sums) -> Floats:
+        """Return the values of the dense and of the pruned model ``(2,)``."""
+        found = self.grouped(sums)
+        shared = found.shared.sum(0)
+        both = [self.value(shared, item.sum(0)) for item in (found.dense, found.pruned)]
+        return np.array(both, dtype=np.float64)
+
+    def look(self, part: Sums, total: Sums, confidence: float) -> SliceCounts:
+        """Return the interval of the drop on all samples so far."""
+        interval = self.drop_interval(total, confidence)
+        return SliceCounts(interval.low, interval.high, part.samples)
+
+    def test(self, *, tolerance: float, population: int, alpha: float) -> SequentialTest:
+        """Return the test of intervals at planned looks."""
+        return LooksTest(tolerance=tolerance)
+
+    def values(self, sums: Sums, dense: Sums | None, *, has_labels: bool) -> dict[str, float]:
+        """Return the means of the extras that have a column."""
+        return {name: sums[name] / sums.samples for name in self.extras if name in self.columns}
+
+    def totals(self, sums: Sums) -> Mapping[str, float]:
+        """Return the sums over all groups by name."""
+        names = stems_of(sums)
+        return dict(zip(names, by_group(sums, names).sum(0).tolist(), strict=True))
+
+
+def _without(table: Floats) -> Floats:
+    """Return the sums of all groups but one, ``(GROUPS, terms)``."""
+    rest: Floats = table.sum(0) - table
+    return rest
+
+
+def divided(above: Floats, below: Floats) -> Floats:
+    """Return quotients, NaN where nothing is divided by."""
+    quotients: Floats = np.divide(
+        above, below, out=np.full(np.broadcast(above, below).shape, np.nan), where=below != 0
+    )
+    return quotients

@@ -1,0 +1,59 @@
+"""The explained share of a spread, and errors in the targets' unit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from analysis.records import Sums
+from analysis.tasks.meanings.grouped import Floats
+from analysis.tasks.meanings.ratios import SumRatio, divided
+from analysis.tasks.scoring import Metric, Words
+
+ROUNDING = 1e-12
+
+
+class ExplainedShare(SumRatio):
+    """R2: one less the squared errors over the squared deviations of the targets from their mean.
+
+    Of several outputs both are summed over them, so that those of a larger spread weigh more. By
+    group: squares and sums of targets, absolute and squared errors, all of them over outputs.
+    """
+
+    words = Words(
+        label="R2",
+        column="r2",
+        drop_label="R2 drop",
+        drop_column="r2_drop",
+        digits=4,
+        best=1.0,
+        agreement="R2 is that of the pruned model's outputs against the dense model's",
+    )
+    shared = ("squares", "sum*")
+    own = ("absolute", "squared")
+    extras = ("outputs",)
+    columns = ("mae", "mae_delta", "rmse", "rmse_delta")
+    metrics: Mapping[str, Metric] = {
+        "mae": Metric("mae", "", "", "mean absolute error", "", 1.0),
+        "mae_delta": Metric("mae_delta", "", "", "MAE increase", "", 1.0, is_cost=True),
+        "rmse": Metric("rmse", "", "", "root mean squared error", "", 1.0),
+        "rmse_delta": Metric("rmse_delta", "", "", "RMSE increase", "", 1.0, is_cost=True),
+    }
+
+    def value(self, shared: Floats, own: Floats) -> Floats:
+        """Return R2; NaN where targets are all the same."""
+        spread = shared[..., 1] - divided((shared[..., 2:] ** 2).sum(-1), shared[..., 0])
+        # What is left of rounding is no spread.
+        spread = np.where(spread > ROUNDING * shared[..., 1], spread, 0.0)
+        return 1 - divided(own[..., 1], spread)
+
+    def values(self, sums: Sums, dense: Sums | None, *, has_labels: bool) -> dict[str, float]:
+        """Return mean absolute and root mean squared error, and by how much they rose."""
+        total, count = self.totals(sums), sums["outputs"]
+        mae, before = total["absolute"] / count, total["dense_absolute"] / count
+        rmse, was = ((total[name] / count) ** 0.5 for name in ("squared", "dense_squared"))
+        return {"mae": mae, "mae_delta": mae - before, "rmse": rmse, "rmse_delta": rmse - was}
+
+
+EXPLAINED_SHARE = ExplainedShare()

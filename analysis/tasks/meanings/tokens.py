@@ -1,0 +1,110 @@
+"""Scores of sequences, of which each position counts: perplexity, and the share of right tokens."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from analysis.records import Sums
+from analysis.tasks.meanings.grouped import Floats
+from analysis.tasks.meanings.ratios import SumRatio, divided
+from analysis.tasks.scoring import Metric, Words
+
+# Losses of more nats a token are no numbers that anybody compares.
+MOST_NATS = 700.0
+_METRICS: Mapping[str, Metric] = {
+    "loss": Metric("loss", "", "", "loss of a token", "nats", 1.0),
+    "loss_delta": Metric("loss_delta", "", "", "loss increase", "nats", 1.0, is_cost=True),
+    "kl": Metric("kl", "", "", "KL divergence from dense", "nats", 1.0, is_cost=True),
+    "agreement": Metric("agreement", "", "", "same tokens as dense", "%", 100.0),
+}
+
+
+class TokenScore(SumRatio):
+    """What scores of sequences have in common.
+
+    By group: positions with a target, right ones, and the sum of their losses in nats. Extras:
+    positions answered as by the dense model, and the divergence from its answers.
+    """
+
+    shared = ("tokens",)
+    own = ("right", "nats")
+    extras = ("same_tokens", "kl")
+    columns: tuple[str, ...] = ("loss", "loss_delta", "kl", "agreement", "right_tokens")
+
+    def values(self, sums: Sums, dense: Sums | None, *, has_labels: bool) -> dict[str, float]:
+        """Return loss, its increase, divergence, agreement and right answers of a token."""
+        total = self.totals(sums)
+        tokens = total["tokens"]
+        if not tokens:
+            return {}
+        return {
+            "loss": total["nats"] / tokens,
+            "loss_delta": (total["nats"] - total["dense_nats"]) / tokens,
+            "kl": sums["kl"] / tokens,
+            "agreement": sums["same_tokens"] / tokens,
+            "right_tokens": total["right"] / tokens,
+        }
+
+
+class Perplexity(TokenScore):
+    """exp of the mean loss of a token; the drop is by which share it rises."""
+
+    words = Words(
+        label="perplexity",
+        column="perplexity",
+        drop_label="perplexity increase",
+        drop_column="perplexity_increase",
+        drop_unit="%",
+        scale=-1.0,
+        best=-1.0,
+        drop_factor=100.0,
+        is_relative=True,
+        agreement="perplexity is that of the dense model's likeliest tokens",
+    )
+    metrics: Mapping[str, Metric] = {
+        **_METRICS,
+        "right_tokens": Metric("right_tokens", "", "", "right tokens", "%", 100.0),
+    }
+
+    def value(self, shared: Floats, own: Floats) -> Floats:
+        """Return the mean loss of a token, negative."""
+        return -divided(own[..., 1], shared[..., 1])
+
+    def shown(self, value: float) -> float:
+        """Return the perplexity, negative."""
+        return -math.exp(min(-value, MOST_NATS))
+
+    def lost(self, difference: float) -> float:
+        """Return by which share the perplexity rises."""
+        return math.expm1(min(difference, MOST_NATS))
+
+
+class RightTokens(TokenScore):
+    """The share of positions with the right class."""
+
+    words = Words(
+        label="token accuracy",
+        column="token_accuracy",
+        drop_label="token accuracy drop",
+        drop_column="token_accuracy_drop",
+        unit="%",
+        drop_unit="pp",
+        scale=100.0,
+        worst=0.0,
+        best=1.0,
+    )
+    columns = ("loss", "loss_delta", "kl", "agreement")
+    metrics = _METRICS
+
+    def value(self, shared: Floats, own: Floats) -> Floats:
+        """Return the share."""
+        return divided(own[..., 0], shared[..., 1])
+
+    def values(self, sums: Sums, dense: Sums | None, *, has_labels: bool) -> dict[str, float]:
+        """Return loss, its increase, divergence and agreement of a token."""
+        found = super().values(sums, dense, has_labels=has_labels)
+        return {name: value for name, value in found.items() if name in self.columns}
+
+
+PERPLEXITY, RIGHT_TOKENS = Perplexity(), RightTokens()

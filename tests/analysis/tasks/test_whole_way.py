@@ -1,0 +1,70 @@
+"""Other tasks than classification from the command line: inspect, sweep, plan, evaluate, export."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from analysis.cli import main
+from tests.helpers import task_subjects
+
+Run = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    def run(*words: str, workspace: bool = True) -> dict[str, Any]:
+        place = ["--workspace", str(tmp_path / "workspace")] if workspace else []
+        code = main([*words, *place, "--json"])
+        printed = capsys.readouterr()
+        assert code == 0, printed.err
+        found: dict[str, Any] = json.loads(printed.out)
+        return found
+
+    return run
+
+
+def test_regression_goes_the_whole_way(run: Run, tmp_path: Path) -> None:
+    """Point 1 of issue 14: gradients, a sweep, a plan, repair, evaluation, an export."""
+    model = ["--model", f"{task_subjects.WHERE}:regression", "--task", "regression"]
+    model += ["--data", f"{task_subjects.WHERE}:regression_data"]
+    assert run("inspect", *model, workspace=False)["params"] == 342
+    options = ["--calibration-samples", "40", "--batch-size", "48", "--criteria", "taylor,l1"]
+    found = run("sweep", *model, *options, "--ratios", "0.25,0.5")
+    inputs, targets = task_subjects.regression_data().tensors
+    order = torch.randperm(200, generator=torch.Generator().manual_seed(0))[:160]
+    with torch.no_grad():
+        errors = (task_subjects.regression()(inputs[order]) - targets[order]).double()
+    spread = (targets[order].double() - targets[order].double().mean(0)).square().sum()
+    r2 = float(1 - errors.square().sum() / spread)
+    assert found["baseline"]["r2"] == pytest.approx(r2, abs=1e-6)
+
+    table = tmp_path / "points.csv"
+    run("runs", "show", "last", "--out", str(table))
+    points = pd.read_csv(table)
+    assert {"r2", "r2_drop", "mae", "rmse", "mae_delta"} < set(points)
+    assert np.allclose(points["r2"] + points["r2_drop"], r2)
+    assert (points["drop_low"] < points["r2_drop"]).all()
+    assert (points["r2_drop"] < points["drop_high"]).all()
+    mse = (points["rmse"] - points["rmse_delta"]) ** 2
+    assert np.allclose(mse, float(errors.square().mean()))
+
+    plan, out = tmp_path / "plan.json", tmp_path / "out"
+    run("plan", "--run", "last", "--strategy", "uniform", "--ratio", "0.25", "--out", str(plan))
+    found = run("evaluate", "--plan", str(plan), "--repair", "lsq", "--latency-seconds", "0")
+    assert found["dense"]["accuracy"] == pytest.approx(r2, abs=1e-6)
+    removed = found["removed"]
+    assert removed["drop_low"] < removed["drop"] < removed["drop_high"]
+    assert found["same_answers"] == found["samples"] == 160
+    assert run("recover", "--plan", str(plan))["method"] == "lsq"
+    run("export", "--plan", str(plan), "--out", str(out), "--evaluate")
+    assert "R2" in (out / "README.md").read_text("utf-8")
+    adaptive = run("sweep", *model, *options, "--ratios", "0.25,0.5", "--mode", "adaptive")
+    assert adaptive["state"] == "done"

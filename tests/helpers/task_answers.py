@@ -1,0 +1,51 @@
+"""Outputs of a dense and a pruned model and targets, for every task."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+# Shape of the outputs of one sample by task.
+FORMS: dict[str, tuple[int, ...]] = {
+    "classification": (7,),
+    "binary": (),
+    "multi_label": (5,),
+    "regression": (3,),
+    "segmentation": (4, 6, 5),
+    "language_modelling": (9, 11),
+    "masked_lm": (9, 11),
+    "token_classification": (9, 4),
+    "embedding": (8,),
+    "image_to_image": (2, 13, 12),
+}
+
+
+def task_answers(task: str, samples: int = 60, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """Return dense outputs, pruned ones and targets."""
+    generator = torch.Generator().manual_seed(seed)
+    form = FORMS[task]
+    dense = 2 * torch.randn(samples, *form, generator=generator)
+    if task == "image_to_image":
+        dense = dense.sigmoid()
+    spread = 0.1 if task == "image_to_image" else 1.0
+    outputs = dense + spread * torch.randn(dense.shape, generator=generator)
+    if task == "classification":
+        return dense, outputs, torch.randint(form[0], (samples,), generator=generator)
+    if task in ("binary", "multi_label"):
+        noise = torch.randn(dense.shape, generator=generator)
+        return dense, outputs, (dense + 2 * noise > 0).float()
+    if task == "segmentation":
+        targets = _noisy(dense.argmax(1), form[0], generator)
+        return dense, outputs, targets
+    if FORMS[task][1:] and task != "image_to_image":
+        targets = _noisy(dense.argmax(-1), form[1], generator)
+        return dense, outputs, targets
+    noise = torch.randn(dense.shape, generator=generator)
+    return dense, outputs, dense + spread * noise
+
+
+def _noisy(truth: Tensor, classes: int, generator: torch.Generator) -> Tensor:
+    """Return classes of which some are others, and some do not count."""
+    others = torch.randint(classes, truth.shape, generator=generator)
+    draws = torch.rand(truth.shape, generator=generator)
+    return torch.where(draws < 0.3, others, truth).masked_fill(draws > 0.9, -100)
