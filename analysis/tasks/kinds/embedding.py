@@ -60,15 +60,16 @@ class Embedding(Cosine, MeanTask):
         found = outputs.detach().float().cpu()
         spread = NOISE / math.sqrt(found.shape[1])
         noise = torch.randn(found.shape, generator=generator) * spread
-        return found + noise * torch.linalg.vector_norm(found, dim=1, keepdim=True)
+        return found + noise * _length(found)
 
     def extra_terms(self, dense: Tensor, outputs: Tensor, truth: Tensor) -> Tensor:
         """Return the distance of each embedding, relative to the length of dense."""
-        apart, length = (
-            torch.linalg.vector_norm(item, dim=1, keepdim=True)
-            for item in (outputs.float() - truth.float(), truth.float())
-        )
+        apart, length = (_length(item) for item in (outputs.float() - truth.float(), truth.float()))
         return apart / length.clamp_min(torch.finfo(torch.float32).tiny)
+
+
+def _length(vectors: Tensor) -> Tensor:
+    return vectors.square().sum(1, keepdim=True).sqrt()
 
 
 EMBEDDING = Embedding()
