@@ -122,6 +122,7 @@ VERIFIERS = Registry(
             library="nni",
             packages=("nni==2.10", "tensorboard"),
             script=SCRIPTS / "tools" / "config_list.py",
+            file="config_list_v2.json",
         ),
         Verifier(
             name="nni-3",
@@ -129,7 +130,8 @@ VERIFIERS = Registry(
             help="Kept counts of each layer.",
             library="nni",
             packages=("nni==3.0",),
-            script=SCRIPTS / "tools" / "sparse_ratio.py",
+            script=SCRIPTS / "tools" / "config_list.py",
+            file="config_list_v3.json",
         ),
     ),
 )
