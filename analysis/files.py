@@ -65,12 +65,14 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         try:
             with TemporaryDirectory(prefix=".partial-", dir=folder) as place:
                 yield Path(place)
-                files = sorted(Path(place).iterdir())
-                for file in files:
-                    if (folder / file.name).is_dir():
-                        raise IsADirectoryError(0, f"{file.name} is a folder there")
-                for file in files:
-                    file.replace(folder / file.name)
+                files = sorted(file for file in Path(place).rglob("*") if file.is_file())
+                targets = [folder / file.relative_to(place) for file in files]
+                for target in targets:
+                    if target.is_dir():
+                        raise IsADirectoryError(0, f"{target.name} is a folder there")
+                    target.parent.mkdir(exist_ok=True)
+                for file, target in zip(files, targets, strict=True):
+                    file.replace(target)
         except BaseException:
             if is_new:
                 with suppress(OSError):

@@ -142,6 +142,20 @@ FORMATS = Registry(
             verify=("nni", "nni-3"),
         ),
         Format(
+            "hf",
+            "Hugging Face",
+            "The smaller model as Transformers saves it (folder hf), of a model that is one of "
+            "Transformers or holds one; needs the extra hf.",
+            lambda request: formats.export_hugging_face(request),
+            lambda: formats.require_transformers(),
+            keeps="all weights of the pruned model, and its class with a configuration",
+            loses="sizes that differ between layers, which a configuration has no numbers for: "
+            "they are refused; and your own code around the model",
+            target="Transformers 5.24.0",
+            install="pip install 'prunescope[hf]'",
+            verify=("transformers",),
+        ),
+        Format(
             "sparseml",
             "SparseML",
             "Recipes of SparseML (YAML): one prunes as many weights of each layer, one holds the "
@@ -254,7 +268,7 @@ def export(name: str, request: ExportRequest) -> Exported:
         done = chosen.fn(dataclasses.replace(request, directory=place))
     for file in done.stale:
         (folder / file).unlink(missing_ok=True)
-    files = tuple((folder / path.name, about) for path, about in done.files)
+    files = tuple((folder / path.relative_to(place), about) for path, about in done.files)
     return dataclasses.replace(done, files=files)
 
 

@@ -20,7 +20,7 @@ from .runtimes import (
 from .script import SCRIPT, WEIGHTS, reference_input, write_script
 from .smaller_model import export_model
 from .tables import export_csv, export_json
-from .tools import export_history, export_nni
+from .tools import export_history, export_hugging_face, export_nni, require_transformers
 
 __all__ = [
     "SCRIPT",
@@ -30,6 +30,7 @@ __all__ = [
     "export_csv",
     "export_executorch",
     "export_history",
+    "export_hugging_face",
     "export_int8",
     "export_json",
     "export_llm_compressor",
@@ -45,6 +46,7 @@ __all__ = [
     "require_coreml",
     "require_executorch",
     "require_openvino",
+    "require_transformers",
     "write_onnx",
     "write_script",
 ]

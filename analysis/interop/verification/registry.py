@@ -133,5 +133,13 @@ VERIFIERS = Registry(
             script=SCRIPTS / "tools" / "config_list.py",
             file="config_list_v3.json",
         ),
+        Verifier(
+            name="transformers",
+            label="Transformers",
+            help="What from_pretrained reads: keys, and outputs in the user's own code.",
+            library="transformers",
+            packages=("transformers==5.24.0",),
+            script=SCRIPTS / "tools" / "hugging_face.py",
+        ),
     ),
 )
