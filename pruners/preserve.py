@@ -146,15 +146,21 @@ def checksum(model: nn.Module) -> str:
         digest.update(
             f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|{tensor.requires_grad}".encode()
         )
-        digest.update(_raw(tensor))
+        digest.update(raw_bytes(tensor))
         if tensor.is_leaf and tensor.grad is not None:
-            digest.update(b"grad" + _raw(tensor.grad))
+            digest.update(b"grad" + bytes(raw_bytes(tensor.grad)))
     return digest.hexdigest()
 
 
-def _raw(tensor: Tensor) -> bytes:
-    flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b""
+def raw_bytes(tensor: Tensor) -> memoryview | bytes:
+    """Return a tensor's content in order; also of types that NumPy does not know."""
+    plain = tensor.detach().cpu().contiguous()
+    if not plain.numel():
+        return b""
+    # Dims of size 1 may have any stride, which a view as bytes would not take.
+    flat = plain.as_strided((plain.numel(),), (1,))
+    content: memoryview = flat.view(torch.uint8).numpy().data
+    return content
 
 
 def twin(model: nn.Module) -> nn.Module:

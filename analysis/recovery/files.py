@@ -17,6 +17,7 @@ from analysis.files import atomic
 from analysis.records import Plan, Seconds, decode_json
 from analysis.recovery.plan_repair import Recovery
 from pruners.errors import InputError
+from pruners.preserve import raw_bytes
 from pruners.reconstruction import LayerRepair
 
 
@@ -101,7 +102,5 @@ def weights_digest(recovery: Recovery) -> str:
     found = hashlib.sha256(json.dumps(sorted(recovery.edit.kept.items())).encode())
     for name, item in sorted(recovery.edit.tensors.items()):
         found.update(f"{name} {item.dtype} {tuple(item.shape)}".encode())
-        # Bytes, for numpy knows no bfloat16.
-        flat = item.detach().cpu().contiguous().reshape(-1)
-        found.update(flat.view(torch.uint8).numpy().tobytes())
+        found.update(raw_bytes(item))
     return found.hexdigest()

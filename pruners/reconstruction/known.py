@@ -8,10 +8,10 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from pruners.capture import named_state
+from pruners.preserve import raw_bytes
 from pruners.reconstruction.moments import LayerCalls
 
 
@@ -115,9 +115,9 @@ def layer_keys(
 def _add(state: hashlib.blake2b, tensors: Mapping[str, Tensor], names: Iterable[str]) -> None:
     for name in names:
         if name in tensors:
-            tensor = tensors[name].detach().cpu().contiguous()
+            tensor = tensors[name]
             state.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)};".encode())
-            state.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+            state.update(raw_bytes(tensor))
 
 
 def _are_shared(model: nn.Module, names: Iterable[str]) -> bool:

@@ -291,8 +291,8 @@ class _Collector:
 
     def _logits(self, inputs: Tensor) -> Tensor:
         logits = self._model(inputs)
-        if not isinstance(logits, Tensor) or logits.dim() != 2:
-            raise InputError("the model must return logits of shape (samples, classes)")
+        if not isinstance(logits, Tensor) or not logits.dim():
+            raise InputError("the model must return one tensor of outputs, (samples, ...)")
         return logits
 
     def _backward(

@@ -30,3 +30,85 @@ def regression() -> nn.Module:
 
 def regression_data() -> TensorDataset:
     return _labelled(regression(), _noise(torch.Size([SAMPLES, 6]), 1), 0.1)
+
+
+def binary() -> nn.Module:
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 1))
+
+
+def binary_data() -> TensorDataset:
+    inputs, targets = _labelled(binary(), _noise(torch.Size([SAMPLES, 6]), 1)).tensors
+    return TensorDataset(inputs, (targets[:, 0] > 0).long())
+
+
+def multi_label() -> nn.Module:
+    torch.manual_seed(2)
+    return nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 5))
+
+
+def multi_label_data() -> TensorDataset:
+    inputs, targets = _labelled(multi_label(), _noise(torch.Size([SAMPLES, 6]), 1)).tensors
+    return TensorDataset(inputs, (targets > 0).long())
+
+
+def embedding() -> nn.Module:
+    return multi_label()
+
+
+def embedding_data() -> TensorDataset:
+    return TensorDataset(_noise(torch.Size([SAMPLES, 6]), 1), torch.zeros(SAMPLES))
+
+
+def segmentation() -> nn.Module:
+    torch.manual_seed(3)
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 6, 3, padding=1), nn.ReLU(),
+        nn.Conv2d(6, 4, 1),
+    )  # fmt: skip
+
+
+def segmentation_data() -> TensorDataset:
+    inputs = _noise(torch.Size([SAMPLES, 1, 6, 6]), 1)
+    targets = _labelled(segmentation(), inputs, 0.1).tensors[1].argmax(1)
+    targets[:, 0, 0] = -100
+    return TensorDataset(inputs, targets)
+
+
+def image_to_image() -> nn.Module:
+    torch.manual_seed(4)
+    return nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 1, 3, padding=1))
+
+
+def image_to_image_data() -> TensorDataset:
+    return _labelled(image_to_image(), _noise(torch.Size([SAMPLES, 1, 6, 6]), 1), 0.1)
+
+
+class Tokens(nn.Module):
+    """The next token from this one alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(11, 8)
+        self.up, self.down = nn.Linear(8, 16), nn.Linear(16, 8)
+        self.head = nn.Linear(8, 11)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        hidden = self.embed(ids)
+        found: Tensor = self.head(hidden + self.down(self.up(hidden).relu()))
+        return found
+
+
+def language_modelling() -> nn.Module:
+    torch.manual_seed(5)
+    return Tokens()
+
+
+def language_modelling_data() -> TensorDataset:
+    ids = torch.randint(11, (SAMPLES, 9), generator=torch.Generator().manual_seed(6))
+    targets = _labelled(language_modelling(), ids, 0.5).tensors[1].argmax(-1)
+    targets[:, -1] = -100
+    found = TensorDataset(ids, targets)
+    # Samples of a window of 20 documents.
+    found.documents = torch.arange(SAMPLES) // 10  # type: ignore[attr-defined]
+    return found

@@ -11,7 +11,7 @@ from .datasets import (
 )
 from .file_digests import FileDigests
 from .loading import load_data
-from .sources import MapSource, Source, hash_bytes, raw_bytes
+from .sources import MapSource, Source, hash_bytes
 from .split import PRELOAD_BYTES, Split, choose, first_not_finite, first_unsteady, read_failure
 
 __all__ = [
@@ -33,7 +33,6 @@ __all__ = [
     "open_npz_file",
     "open_sample",
     "open_torchvision",
-    "raw_bytes",
     "read_failure",
     "torchvision_sets",
 ]

@@ -15,6 +15,7 @@ from analysis.subjects.data.file_digests import FileDigests
 from analysis.subjects.data.targets import sample_target
 from analysis.tasks import CLASSIFICATION, Task
 from pruners.errors import AddressError, one_line
+from pruners.preserve import raw_bytes
 from pruners.user_code import no_exit
 
 Batch = tuple[Tensor, Tensor | None]
@@ -378,10 +379,3 @@ def hash_rows(tensor: Tensor, indices: Sequence[int]) -> bytes:
         at = torch.as_tensor(indices[first : first + CHUNK], dtype=torch.int64)
         content.update(raw_bytes(tensor[at]))
     return content.digest()
-
-
-def raw_bytes(tensor: Tensor) -> memoryview | bytes:
-    """Return a tensor's content in order."""
-    plain = tensor.detach().cpu().contiguous()
-    # A view as bytes also covers the types that NumPy does not know.
-    return plain.reshape(-1).view(torch.uint8).numpy().data if plain.numel() else b""

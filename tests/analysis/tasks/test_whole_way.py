@@ -68,3 +68,46 @@ def test_regression_goes_the_whole_way(run: Run, tmp_path: Path) -> None:
     assert "R2" in (out / "README.md").read_text("utf-8")
     adaptive = run("sweep", *model, *options, "--ratios", "0.25,0.5", "--mode", "adaptive")
     assert adaptive["state"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("task", "column"),
+    [
+        ("binary", "accuracy"),
+        ("multi_label", "f1"),
+        ("segmentation", "miou"),
+        ("language_modelling", "perplexity"),
+        ("image_to_image", "psnr"),
+        ("embedding", "cosine"),
+    ],
+)
+def test_a_task_is_swept_and_planned(task: str, column: str, run: Run, tmp_path: Path) -> None:
+    """Point 1 of issue 14: gradients of the task's loss, a sweep, an adaptive one, a plan."""
+    model = ["--model", f"{task_subjects.WHERE}:{task}", "--task", task]
+    model += ["--data", f"{task_subjects.WHERE}:{task}_data", "--batch-size", "40"]
+    options = [
+        *model,
+        "--calibration-samples",
+        "40",
+        "--criteria",
+        "taylor",
+        "--ratios",
+        "0.25,0.5",
+    ]
+    found = run("sweep", *options)
+    assert found["baseline"][column] == found["baseline"][column]
+    plan, table = tmp_path / "plan.json", tmp_path / "points.csv"
+    run("runs", "show", "last", "--out", str(table))
+    points = pd.read_csv(table)
+    assert (points["status"] == "measured").all()
+    drops = points[[name for name in points if name.startswith(column) and name != column]].iloc[
+        :, 0
+    ]
+    assert ((points["drop_low"] <= drops) & (drops <= points["drop_high"])).all()
+    assert (drops > 0).any()
+    options[options.index("0.25,0.5")] = "0.05,0.25,0.5"
+    assert run("sweep", *options, "--mode", "adaptive")["state"] == "done"
+    run("plan", "--run", "last", "--strategy", "uniform", "--ratio", "0.25", "--out", str(plan))
+    found = run("evaluate", "--plan", str(plan), "--latency-seconds", "0")
+    assert found["same_answers"] == found["samples"] == 160
+    assert found["removed"]["drop_low"] <= found["removed"]["drop"] <= found["removed"]["drop_high"]

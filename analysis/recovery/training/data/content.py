@@ -11,8 +11,9 @@ from pathlib import Path
 from torch import Tensor
 
 from analysis.files import atomic
-from analysis.subjects.data import FileDigests, Split, first_not_finite, raw_bytes
+from analysis.subjects.data import FileDigests, Split, first_not_finite
 from pruners.errors import InputError
+from pruners.preserve import raw_bytes
 
 # Bytes of the digest of one sample, and of that of all targets.
 WIDTH = 16

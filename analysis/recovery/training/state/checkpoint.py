@@ -17,6 +17,7 @@ from torch import Tensor
 
 from analysis.files import atomic, write_text, writing
 from analysis.recovery.training.update import TrainingPoint, read_history
+from pruners.preserve import raw_bytes
 
 FILE = "checkpoint.safetensors"
 HISTORY = "history.jsonl"
@@ -146,5 +147,5 @@ def training_key(tensors: Mapping[str, Tensor], facts: Sequence[Any]) -> str:
     content = hashlib.sha256(json.dumps(facts).encode())
     for name, item in sorted(tensors.items()):
         content.update(f"{name}{item.dtype}{tuple(item.shape)}".encode())
-        content.update(item.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        content.update(raw_bytes(item))
     return content.hexdigest()[:32]
