@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from analysis import plans
-from analysis.edits import PreparedSubject
+from analysis.edits import PreparedSubject, Target
 from analysis.files import atomic
 from analysis.interop.request import ExportRequest
-from analysis.records import PlanEntry
+from analysis.recovery import elements_left
 from pruners.errors import UnsupportedError
 from pruners.groups import member_mask
 from pruners.layers import find_layer, to_native, weight_name
@@ -40,9 +40,12 @@ def masks(request: ExportRequest) -> dict[str, Tensor]:
     shapes = {name: item.shape for name, item in prepared.model.named_parameters()}
     found: dict[str, Tensor] = {}
     plan = plans.resolve(prepared, request.chosen)
+    changed = {} if request.recovery is None else request.recovery.edit.tensors
     for entry in plans.pruned_entries(plan):
-        for name, mask in _entry_masks(prepared, entry, plan.reduction, shapes):
-            found[name] = found[name] & mask if name in found else mask
+        target, mask = plans.mask_of_entry(prepared, entry, reduction=plan.reduction)
+        mask = elements_left(prepared, target, mask, changed)
+        for name, part in _target_masks(prepared, target, mask, shapes):
+            found[name] = found[name] & part if name in found else part
     return found
 
 
@@ -78,13 +81,9 @@ def write_masked(request: ExportRequest, found: dict[str, Tensor], path: Path) -
     path.chmod(0o644)
 
 
-def _entry_masks(
-    prepared: PreparedSubject,
-    entry: PlanEntry,
-    reduction: str,
-    shapes: dict[str, torch.Size],
+def _target_masks(
+    prepared: PreparedSubject, target: Target, mask: Tensor, shapes: dict[str, torch.Size]
 ) -> Iterator[tuple[str, Tensor]]:
-    target, mask = plans.mask_of_entry(prepared, entry, reduction=reduction)
     if target.group is None:
         module = find_layer(prepared.model, target.layer)
         attribute = weight_name(module, name=target.layer)

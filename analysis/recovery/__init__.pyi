@@ -1,12 +1,20 @@
 from .kept import repair_key, repaired_plan
 from .outcome import RecoveryReport, report
-from .plan_repair import Recovery, Repairer, pruned_targets, recover_plan, recovered_model
+from .plan_repair import (
+    Recovery,
+    Repairer,
+    elements_left,
+    pruned_targets,
+    recover_plan,
+    recovered_model,
+)
 from .trained import keep_trained, seen_samples, training_recipe
 
 __all__ = [
     "Recovery",
     "RecoveryReport",
     "Repairer",
+    "elements_left",
     "keep_trained",
     "pruned_targets",
     "recover_plan",

@@ -20,9 +20,11 @@ from analysis.repairs import (
     check_repair,
     open_student,
     plan_repairs,
+    weight_masks,
 )
 from pruners.errors import InputError, UnknownNameError
 from pruners.float32 import strict
+from pruners.layers import find_layer, to_output_first
 from pruners.preserve import twin
 from pruners.reconstruction import KnownLayers, LayerRepair
 from pruners.selection import kept_indices
@@ -157,6 +159,30 @@ def pruned_targets(prepared: PreparedSubject, plan: Plan) -> Iterable[tuple[Targ
     for entry in plan.entries:
         if entry.kept < entry.total:
             yield mask_of_entry(prepared, entry, reduction=plan.reduction)
+
+
+def elements_left(
+    prepared: PreparedSubject, target: Target, mask: Tensor, tensors: Mapping[str, Tensor]
+) -> Tensor:
+    """Return which elements of a layer are left in recovered weights, True = kept.
+
+    Repairs that choose in order, and trainings that move masks, keep others than the criterion
+    does, as many of them.
+
+    Args:
+        prepared: The subject.
+        target: The layer, or a group, whose mask is returned as it is.
+        mask: The plan's mask, output channels first.
+        tensors: The recovered weights by name.
+    """
+    if target.group is not None:
+        return mask
+    (name,) = weight_masks(prepared, target, mask)
+    if name not in tensors:
+        return mask
+    weight = to_output_first(tensors[name], find_layer(prepared.model, target.layer))
+    moved = bool(weight[~mask.to(weight.device)].any())
+    return (weight != 0).to(mask.device) if moved else mask
 
 
 def recovered_model(prepared: PreparedSubject, recovery: Recovery) -> nn.Module:

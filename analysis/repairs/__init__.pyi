@@ -19,7 +19,15 @@ from .registry import (
 )
 from .student import Student, open_student
 from .usual import Choice, chosen_repair, usual_repair
-from .whole_plan import PlanWork, batch_norm_plan, least_squares_plan, obs_plan, tuned_plan
+from .whole_plan import (
+    PlanWork,
+    batch_norm_plan,
+    least_squares_plan,
+    obs_plan,
+    sparsegpt_plan,
+    tuned_plan,
+    wanda_plan,
+)
 
 __all__ = [
     "AUTO",
@@ -46,10 +54,12 @@ __all__ = [
     "plan_repairs",
     "point_repairer",
     "searched_plan",
+    "sparsegpt_plan",
     "sweep_repairs",
     "tuned_edit",
     "tuned_plan",
     "usual_repair",
+    "wanda_plan",
     "weight_masks",
     "weight_names",
 ]

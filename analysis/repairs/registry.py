@@ -52,6 +52,20 @@ REPAIRS = Registry(
             in_plans=lambda work: repairs.obs_plan(work),
         ),
         RepairMethod(
+            name="sparsegpt-sequential",
+            label="SparseGPT in order",
+            help="elements and N:M chosen anew, as many, layer by layer by what the "
+            "pruned model gives, each made up for by later ones (SparseGPT); channels as obs",
+            in_plans=lambda work: repairs.sparsegpt_plan(work),
+        ),
+        RepairMethod(
+            name="wanda-sequential",
+            label="Wanda in order",
+            help="elements and N:M chosen anew, as many, layer by layer by what the "
+            "pruned model gives (Wanda); the others keep their values",
+            in_plans=lambda work: repairs.wanda_plan(work),
+        ),
+        RepairMethod(
             name="tune",
             label="Mask tuning",
             help="a factor for each kept channel, mask tuning (Kwon et al.)",

@@ -15,17 +15,27 @@ from analysis.repairs.layers import Batches, weight_masks
 from analysis.repairs.mask_tuning import tuned_edit
 from analysis.repairs.student import Student
 from pruners.errors import InputError
+from pruners.granularity import parse
+from pruners.layers import find_layer, to_output_first
 from pruners.reconstruction import (
+    Asked,
+    Chooser,
     Fit,
     KnownLayers,
     Repair,
     batch_norm_buffers,
+    choose_sparsegpt,
+    choose_wanda,
+    chosen_fit,
     least_squares,
+    masked_fit,
     obs_fit,
     repair_layers,
 )
 
 Pruned = tuple[Target, Tensor]
+# Kinds of granularity whose units are chosen anew where layers are pruned in order.
+CHOSEN = frozenset({"element", "n:m"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,8 +100,24 @@ def obs_plan(work: PlanWork) -> Repair:
     return fitted_plan(work, fit=obs_fit)
 
 
-def fitted_plan(work: PlanWork, *, fit: Fit) -> Repair:
-    """Fit all pruned layers to the dense ones, one after another."""
+def sparsegpt_plan(work: PlanWork) -> Repair:
+    """Choose elements by SparseGPT in the order of execution; OBS where units are pruned."""
+    return fitted_plan(work, fit=obs_fit, choose=choose_sparsegpt)
+
+
+def wanda_plan(work: PlanWork) -> Repair:
+    """Choose elements by Wanda in the order of execution."""
+    return fitted_plan(work, fit=masked_fit, choose=choose_wanda)
+
+
+def fitted_plan(work: PlanWork, *, fit: Fit, choose: Chooser | None = None) -> Repair:
+    """Fit all pruned layers to the dense ones, one after another.
+
+    Args:
+        work: What is repaired.
+        fit: How a layer is fitted.
+        choose: Chooses elements and N:M patterns anew, as many as the plan's masks keep.
+    """
     masks = joint_masks(work.prepared, work.pruned, leave=work.unseen)
     # Without a graph nobody knows that the model calls the same layers for all inputs.
     known = None if work.prepared.graph is None else work.known
@@ -101,6 +127,7 @@ def fitted_plan(work: PlanWork, *, fit: Fit) -> Repair:
         edit=work.start,
         masks=work.student.small(masks),
         fit=fit,
+        fits={} if choose is None else _choosing(work, choose),
         teacher=work.prepared.model if work.student.is_smaller else None,
         rows=work.student.rows,
         known=known,
@@ -111,10 +138,27 @@ def fitted_plan(work: PlanWork, *, fit: Fit) -> Repair:
     return dataclasses.replace(result, skipped={**result.skipped, **left})
 
 
+def _choosing(work: PlanWork, choose: Chooser) -> dict[str, Fit]:
+    """Return, for the layers whose elements are pruned, how they are chosen."""
+    units = [item for item in work.pruned if item[0].group is not None]
+    left = work.student.small(joint_masks(work.prepared, units, leave=work.unseen))
+    found = {}
+    for target, mask in work.pruned:
+        granularity = parse(target.granularity)
+        if target.group is None and granularity.kind in CHOSEN:
+            ((name, own),) = weight_masks(work.prepared, target, mask).items()
+            module = find_layer(work.student.model, target.layer)
+            allowed = to_output_first(left[name], module) if name in left else None
+            kept = int(work.student.small({name: own})[name].sum())
+            found[target.layer] = chosen_fit(choose, Asked(granularity, kept, allowed))
+    return found
+
+
 def _student_digest(work: PlanWork) -> bytes:
-    """Return what tells smaller models apart."""
+    """Return what tells smaller models apart, and patterns of equally many weights."""
     kept = sorted(work.edit.kept.items()) if work.student.is_smaller else ()
-    return hashlib.blake2b(repr(kept).encode()).digest()
+    patterns = [(target.name, target.granularity) for target, _ in work.pruned]
+    return hashlib.blake2b(repr((kept, patterns)).encode()).digest()
 
 
 def tuned_plan(work: PlanWork) -> Repair:

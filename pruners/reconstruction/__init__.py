@@ -9,8 +9,18 @@ from pruners.reconstruction.mask_search import search_mask, unit_gate_gradients
 from pruners.reconstruction.moments import Moments, capture_moments, layer_calls
 from pruners.reconstruction.obs import obs_fit, obs_update
 from pruners.reconstruction.scaling import unit_scales
+from pruners.reconstruction.sequential import (
+    Asked,
+    Chooser,
+    choose_sparsegpt,
+    choose_wanda,
+    chosen_fit,
+    masked_fit,
+)
 
 __all__ = [
+    "Asked",
+    "Chooser",
     "FisherSum",
     "Fit",
     "KnownLayers",
@@ -19,10 +29,14 @@ __all__ = [
     "Repair",
     "batch_norm_buffers",
     "capture_moments",
+    "choose_sparsegpt",
+    "choose_wanda",
+    "chosen_fit",
     "fisher_saliency",
     "fisher_update",
     "layer_calls",
     "least_squares",
+    "masked_fit",
     "obs_fit",
     "obs_update",
     "repair_layers",

@@ -62,6 +62,7 @@ def repair_layers(
     edit: Mapping[str, Tensor],
     masks: Mapping[str, Tensor],
     fit: Fit = least_squares,
+    fits: Mapping[str, Fit] | None = None,
     teacher: nn.Module | None = None,
     rows: Mapping[str, Tensor] | None = None,
     known: KnownLayers | None = None,
@@ -78,6 +79,7 @@ def repair_layers(
         masks: Weight name -> boolean mask of its shape in the module's layout, True = keep. A
             weight that is masked for several reasons has one mask with all of them.
         fit: How a layer is fitted: `least_squares` or `obs_fit`, for example.
+        fits: How layers of these names are fitted instead.
         teacher: The dense model if ``model`` is a smaller one; see `capture_moments`.
         rows: Output channels of the teacher's layers that the smaller ones have.
         known: Layers that were repaired before: those are taken over, to the bit what they would
@@ -113,8 +115,9 @@ def repair_layers(
     with closing(source):
         for done, name in enumerate(missing, start=1 + len(found)):
             mask = masks[f"{name}.weight"]
+            how = (fits or {}).get(name, fit)
             new, result = repair_one(
-                model, name, moments=source.at(name), mask=mask, fit=fit, edit=current
+                model, name, moments=source.at(name), mask=mask, fit=how, edit=current
             )
             source.repaired(new)
             current.update(new)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from analysis.edits import Edit, PreparedSubject, Target
 from analysis.plans import mask_of_entry, plan_edit, require_fit, resolve
 from analysis.records import Plan, PlanEntry
-from analysis.recovery.plan_repair import Recovery
+from analysis.recovery.plan_repair import Recovery, elements_left
 from analysis.repairs import Student, open_student
 from pruners.capture import first_names, named_state
 from pruners.errors import InputError, UnsupportedError, one_line
@@ -69,6 +69,9 @@ class Trainee:
             for entry in self.plan.entries
             if entry.kept < entry.total
         ]
+        if start is not None:
+            tensors = start.edit.tensors
+            pruned = [(item, elements_left(prepared, item, mask, tensors)) for item, mask in pruned]
         if not pruned and not may_be_dense:
             raise InputError("the plan prunes nothing, so there is nothing to recover")
         self.targets: tuple[Target, ...] = tuple(target for target, _ in pruned)

@@ -15,6 +15,8 @@ from analysis.edits.masks import kept_units, scores
 from analysis.edits.prepared import PreparedSubject, prepare
 from analysis.edits.target import kept_at, targets
 from analysis.evaluation.evaluate import evaluate_plan
+from analysis.interop import ExportRequest
+from analysis.interop.masked import masks
 from analysis.measuring import Slices, measure
 from analysis.plans.apply import mask_of_entry, start_plan
 from analysis.plans.rescoring import rescored_plan
@@ -25,6 +27,7 @@ from analysis.records.subject import SubjectSpec
 from analysis.records.sweep import SweepSpec
 from analysis.recovery.outcome import RecoveryReport, report
 from analysis.recovery.plan_repair import pruned_targets, recover_plan, recovered_model
+from analysis.recovery.training.trainee import Trainee
 from analysis.repairs.layers import calibration_batches, weight_masks
 from analysis.repairs.registry import REPAIRS, check_repair, plan_repairs, point_repairer
 from analysis.repairs.whole_plan import joint_masks
@@ -100,7 +103,10 @@ def test_recovered_masked_model_equals_the_recovered_removed_model(
     assert size < sum(item.numel() for item in resnet.model.parameters())
 
 
-@pytest.mark.parametrize("method", [name for name in METHODS if name != "bn"])
+# Wanda chooses, and makes up for nothing.
+@pytest.mark.parametrize(
+    "method", [name for name in METHODS if name not in ("bn", "wanda-sequential")]
+)
 @pytest.mark.parametrize("granularity", ["channel", "element"])
 def test_recovery_brings_lenet_closer_to_dense(
     lenet: PreparedSubject, method: str, granularity: str
@@ -119,6 +125,31 @@ def test_recovery_brings_lenet_closer_to_dense(
         assert {item.layer for item in found.layers} == {
             name.removesuffix(".weight") for name in joint_masks(lenet, pruned_targets(lenet, plan))
         }
+
+
+@pytest.mark.parametrize("method", ["sparsegpt-sequential", "wanda-sequential"])
+def test_weights_chosen_in_order_are_masks_everywhere(
+    lenet: PreparedSubject, method: str, tmp_path: Path
+) -> None:
+    """Point 6 of issue 14: as many weights as the plan keeps, in evaluation, masks and training."""
+    first, *others = start_plan(lenet, criterion="l1", granularity="element").entries
+    half = [dataclasses.replace(item, ratio=0.5, kept=item.total // 2) for item in others[:3]]
+    plan = dataclasses.replace(
+        start_plan(lenet, criterion="l1", granularity="element"),
+        entries=(first, *half[:2], dataclasses.replace(half[2], granularity="2:4")),
+    )
+    recovery = recover_plan(lenet, plan, method=method)
+    request = ExportRequest(prepared=lenet, plan=plan, recovery=recovery, directory=tmp_path)
+    found, trainee = masks(request), Trainee(lenet, plan, start=recovery)
+    raw = masks(dataclasses.replace(request, recovery=None))
+    for entry in recovery.plan.entries[1:]:
+        name = f"{entry.layer}.weight"
+        kept = recovery.edit.tensors[name] != 0
+        assert int(kept.sum()) == entry.kept == entry.total // 2
+        assert torch.equal(found[name], kept)
+        assert torch.equal(trainee.parameter_masks[name], kept)
+        assert torch.equal(trainee.model.get_parameter(name), recovery.edit.tensors[name])
+        assert not torch.equal(kept, raw[name])
 
 
 @pytest.mark.parametrize("method", METHODS)
