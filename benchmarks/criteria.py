@@ -146,7 +146,7 @@ def show(rows: list[dict[str, object]]) -> None:
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", default=",".join(sample_models.names()))
+    parser.add_argument("--models", default=",".join(sample_models.names(data="fashion-mnist")))
     parser.add_argument("--criteria", default="")
     parser.add_argument("--granularity", default="channel")
     parser.add_argument("--ratios", default="0.1:0.9:0.1")

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import argparse
 
+import sample_models
 from analysis.edits import prepare
 from analysis.evaluation import deploy_plan
 from analysis.plans import set_ratio, start_plan
 from analysis.records import Deployment, SubjectSpec
 from analysis.recovery import recover_plan
-from analysis.subjects import load_subject, sample_names
+from analysis.subjects import load_subject
 
 COLUMNS = (
     *("model", "removed", "float32", "8 bits", "loss pp", "same answers"),
@@ -25,7 +26,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=2000)
     parser.add_argument("--ratio", type=float, default=0.25)
-    parser.add_argument("--models", nargs="*", default=list(sample_names()))
+    parser.add_argument(
+        "--models", nargs="*", default=list(sample_models.names(data="fashion-mnist"))
+    )
     given = parser.parse_args()
     print(f"| {' | '.join(COLUMNS)} |")
     print("|---" * len(COLUMNS) + "|")

@@ -214,7 +214,7 @@ def errors(
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", default=",".join(sample_models.names()))
+    parser.add_argument("--models", default=",".join(sample_models.names(data="fashion-mnist")))
     parser.add_argument("--samples", type=int, default=2000)
     parser.add_argument("--criteria", default="l1,taylor")
     parser.add_argument("--probe", type=int, default=SweepSpec.probe)

@@ -49,7 +49,7 @@ def uniform(
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", default=",".join(sample_models.names()))
+    parser.add_argument("--models", default=",".join(sample_models.names(data="fashion-mnist")))
     parser.add_argument("--methods", default=",".join(plan_repairs()))
     parser.add_argument("--criterion", default="l1")
     parser.add_argument("--granularity", default="channel")

@@ -193,7 +193,7 @@ def report(known: dict[str, Result]) -> str:
     cells: dict[tuple[str, str], list[Result]] = {}
     for item in known.values():
         cells.setdefault((item["model"], item["method"]), []).append(item)
-    order = [*itertools.product(sample_models.names(), METHODS)]
+    order = [*itertools.product(sample_models.names(data="fashion-mnist"), METHODS)]
     for (model, method), found in sorted(cells.items(), key=lambda item: order.index(item[0])):
         lines.append(
             f"| {model} | {method} | {len(found)} | {_mean(found, 'before'):.2%} | "
@@ -224,7 +224,7 @@ def _drop(found: list[Result]) -> str:
 def main() -> None:
     """Train what is missing and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--models", default=",".join(sample_models.names()))
+    parser.add_argument("--models", default=",".join(sample_models.names(data="fashion-mnist")))
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--half", choices=("macs", "channels"), default="macs")
     parser.add_argument("--train-data")

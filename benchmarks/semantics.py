@@ -82,7 +82,7 @@ def compare(removal: dict[PointKey, Sums], weights: dict[PointKey, Sums]) -> dic
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--models", default=",".join(sample_models.names()))
+    parser.add_argument("--models", default=",".join(sample_models.names(data="fashion-mnist")))
     parser.add_argument("--criteria", default="l1")
     parser.add_argument("--samples", type=int, default=1000)
     parser.add_argument("--threads", type=int, default=1)

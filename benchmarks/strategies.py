@@ -186,7 +186,7 @@ def difference(result: Result, other: Result) -> tuple[float, float, float]:
 def report(known: dict[str, Result]) -> str:
     """Return the tables."""
     lines, tied, better, cells = [], 0, 0, 0
-    for model in sample_models.names():
+    for model in sample_models.names(data="fashion-mnist"):
         for share in SHARES:
             rows = [
                 item
@@ -236,7 +236,7 @@ def _interval(item: Result) -> tuple[float, float]:
 def main() -> None:
     """Measure what is missing and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--models", default=",".join(sample_models.names()))
+    parser.add_argument("--models", default=",".join(sample_models.names(data="fashion-mnist")))
     parser.add_argument("--shares", default=",".join(map(str, SHARES)))
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--trials", type=int, default=30)

@@ -1,6 +1,6 @@
-"""Small trained classifiers and the images they are measured on.
+"""Small trained networks and the data that they are measured on.
 
-Each model classifies Fashion-MNIST images and stands for one topology that matters in pruning.
+Each model stands for one topology that matters in pruning.
 
     model = sample_models.load("resnet20")
     images, labels = sample_models.load_images("test")
@@ -9,6 +9,7 @@ Each model classifies Fashion-MNIST images and stands for one topology that matt
 
 from __future__ import annotations
 
+from sample_models.data_sets import DATA_SETS, DataSet
 from sample_models.fashion_mnist import CLASSES, MEAN, STD, normalize, raw_files, read_raw
 from sample_models.files import CorruptFileError
 from sample_models.images import SPLITS, Split, load_images
@@ -19,6 +20,8 @@ __all__ = [
     "CLASSES",
     "Card",
     "CorruptFileError",
+    "DATA_SETS",
+    "DataSet",
     "MEAN",
     "SPLITS",
     "STD",

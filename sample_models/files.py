@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
@@ -33,3 +34,19 @@ def read_verified(path: Path, *, sha256: str) -> bytes:
             "restore it from the repository"
         )
     return content
+
+
+def read_fact(path: Path, name: str) -> str:
+    """Return a text from the JSON file that stands beside a data file.
+
+    Args:
+        path: File to read.
+        name: Key of the text, such as ``sha256``.
+
+    Raises:
+        CorruptFileError: If the file or the key is missing or damaged.
+    """
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))[name])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CorruptFileError(f"cannot read {name} in {path}: {error}") from error

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import json
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sample_models.files import PACKAGE, CorruptFileError, read_verified
+from sample_models.files import PACKAGE, read_fact, read_verified
 
 DATA_FILE = PACKAGE / "data" / "fashion_mnist.npz"
 DATA_FACTS = PACKAGE / "data" / "fashion_mnist.json"
@@ -35,14 +34,7 @@ def load_images(split: Split) -> tuple[Tensor, Tensor]:
     """
     if split not in SPLITS:
         raise ValueError(f"unknown split {split!r}, known are {', '.join(SPLITS)}")
-    content = read_verified(DATA_FILE, sha256=_expected_checksum())
+    content = read_verified(DATA_FILE, sha256=read_fact(DATA_FACTS, "sha256"))
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         images, labels = arrays[f"{split}_images"], arrays[f"{split}_labels"]
     return torch.from_numpy(images).unsqueeze(1), torch.from_numpy(labels).long()
-
-
-def _expected_checksum() -> str:
-    try:
-        return str(json.loads(DATA_FACTS.read_text(encoding="utf-8"))["sha256"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CorruptFileError(f"cannot read the checksum in {DATA_FACTS}: {error}") from error

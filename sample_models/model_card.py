@@ -12,7 +12,7 @@ from typing import Any
 from sample_models.files import PACKAGE, CorruptFileError
 
 CARDS = PACKAGE / "cards"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,13 +24,15 @@ class Card:
         topology: What makes it interesting to prune, in a few words.
         paper: Where the architecture comes from.
         parameters: Number of trainable parameters.
-        macs: Multiply-adds for one image; bias, norms and activations excluded, the two matrix
+        macs: Multiply-adds for one input; bias, norms and activations excluded, the two matrix
             products of attention included.
-        correct: Test images classified correctly.
-        total: Test images.
+        data: Name of the data set that it is measured on.
+        metric: What is measured: ``accuracy``, ``mIoU`` or ``perplexity``.
+        value: What was measured on all test samples.
+        total: Test samples.
         command: Command that trained it.
         seed: Seed of the training.
-        epochs: Passes over the 60,000 training images.
+        epochs: Passes over the training samples.
         torch: Version of PyTorch that trained it.
         licence: Licence of the weights.
         sha256: Checksum of the weights file.
@@ -41,7 +43,9 @@ class Card:
     paper: str
     parameters: int
     macs: int
-    correct: int
+    data: str
+    metric: str
+    value: float
     total: int
     command: str
     seed: int
@@ -49,11 +53,6 @@ class Card:
     torch: str
     licence: str
     sha256: str
-
-    @property
-    def accuracy(self) -> float:
-        """Fraction of the test images classified correctly."""
-        return self.correct / self.total
 
     def to_dict(self) -> dict[str, Any]:
         """Return the card as plain values for JSON."""

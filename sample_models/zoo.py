@@ -15,9 +15,13 @@ from sample_models.model_card import Card, read_card
 WEIGHTS = PACKAGE / "weights"
 
 
-def names() -> tuple[str, ...]:
-    """Return the names of the models."""
-    return tuple(ARCHITECTURES)
+def names(*, data: str | None = None) -> tuple[str, ...]:
+    """Return the names of the models.
+
+    Args:
+        data: Only those that are measured on the data set of this name; None for all.
+    """
+    return tuple(name for name in ARCHITECTURES if data in (None, read_card(name).data))
 
 
 def build(name: str) -> nn.Module:

@@ -66,7 +66,8 @@ def _input_scale(subject: Subject) -> Doubt | None:
     if subject.evaluation is None:
         return None
     inputs = subject.evaluation.part(0, LOOKED_AT)[0]
-    if not inputs.is_floating_point():
+    # Tokens have no scale, and sound has that of its samples.
+    if not inputs.is_floating_point() or inputs.dim() == 3:
         return None
     mean, spread = float(inputs.mean()), float(inputs.std())
     if abs(mean) <= MAX_MEAN and MIN_SPREAD <= spread <= MAX_SPREAD:

@@ -208,11 +208,11 @@ DATA_SCHEMES: Registry[Scheme[LoadedData]] = Registry(
         Scheme(
             name="sample",
             label="Sample",
-            help="10,000 test images, 2,000 for calibration.",
-            form="sample:fashion-mnist",
+            help="Data that come with PruneScope, each with a calibration set of its own.",
+            form="sample:NAME",
             example="sample:fashion-mnist",
             is_calibrated=True,
-            place=Field(name="name", label="Images", help="", known=lambda: (data.SAMPLE_IMAGES,)),
+            place=Field(name="name", label="Data set", help="", known=lambda: data.sample_sets()),
             open=lambda *address: data.open_sample(*address),
         ),
         Scheme(

@@ -7,7 +7,7 @@ import streamlit as st
 from analysis.records import RunRow, SubjectSpec
 from analysis.snippets import inspect_subject
 from pages.components.plan import goal
-from pages.components.state import DEMO, Session, session, url_state
+from pages.components.state import DEMO, SAMPLE_SUBJECTS, Session, session, url_state
 from pages.components.widgets import code, formatting, go, guarded, job
 
 STEPS = (
@@ -48,9 +48,7 @@ def draw(current: Session) -> None:
             key="home_demo",
             help="ResNet-20 on 2,000 Fashion-MNIST images; both come with PruneScope.",
         ):
-            session.start_fresh()
-            session.choose_subject(DEMO)
-            go("Setup")
+            _open(DEMO)
         if st.button("Set up your own model", icon=":material/deployed_code:", key="home_setup"):
             go("Setup")
         if st.button(
@@ -60,6 +58,7 @@ def draw(current: Session) -> None:
             help="Sensitivity curves of Distiller, NNI, SparseML, PaddleSlim or AIMET.",
         ):
             go("Import")
+    _samples()
     st.space("small")
     with st.grid(3, min_column_width=260, gap="medium"):
         for icon, title, about in STEPS:
@@ -68,6 +67,27 @@ def draw(current: Session) -> None:
                 st.markdown(about)
     _recent(current)
     code.offer(inspect_subject(current.spec or DEMO))
+
+
+def _open(spec: SubjectSpec) -> None:
+    session.start_fresh()
+    session.choose_subject(spec)
+    go("Setup")
+
+
+def _samples() -> None:
+    """Offer subjects of other kinds than the demo's."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption("Other samples", width="content")
+        for sample in SAMPLE_SUBJECTS:
+            if st.button(
+                sample.label,
+                icon=f":material/{sample.icon}:",
+                type="tertiary",
+                key=f"home_{sample.spec.model}",
+                help=sample.about,
+            ):
+                _open(sample.spec)
 
 
 def _goal(current: Session) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from torch import nn
 
 from sample_models.architectures.densenet_small import DenseNetSmall
+from sample_models.architectures.kws_conv1d import KWSConv1d
 from sample_models.architectures.lenet5 import LeNet5
 from sample_models.architectures.mobilenet_small import MobileNetSmall
 from sample_models.architectures.resnet20 import ResNet20
@@ -20,6 +21,7 @@ ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
     "mobilenet_small": MobileNetSmall,
     "densenet_small": DenseNetSmall,
     "vit_tiny": ViTTiny,
+    "kws_conv1d": KWSConv1d,
 }
 
 __all__ = [

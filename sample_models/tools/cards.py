@@ -21,9 +21,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from sample_models.architectures import ARCHITECTURES
-from sample_models.fashion_mnist import normalize
+from sample_models.data_sets import DATA_SETS
 from sample_models.files import PACKAGE
-from sample_models.images import load_images
 from sample_models.model_card import Card, card_path, read_card
 from sample_models.zoo import names, weights_path
 
@@ -37,26 +36,43 @@ ORIGINS: dict[str, tuple[str, str]] = {
     "mobilenet_small": ("inverted residuals, depthwise, ReLU6", "arXiv:1801.04381"),
     "densenet_small": ("concatenation, pre-activation", "arXiv:1608.06993"),
     "vit_tiny": ("attention, layer norm, one residual stream", "arXiv:2010.11929"),
+    "kws_conv1d": ("1-D convolutions on raw sound, residual sums", "arXiv:1610.00087"),
 }
 
 
+# What models are measured on where it is not Fashion-MNIST, and by what where not by accuracy.
+DATA = {"kws_conv1d": "keywords"}
+METRICS: dict[str, str] = {}
+_BATCH = 50
+
+
 @torch.inference_mode()
-def count_correct(model: nn.Module, *, batch_size: int = 50) -> tuple[int, int]:
-    """Return how many test images a model in eval mode gets right, and how many there are."""
-    images, labels = load_images("test")
+def measure(model: nn.Module, *, data: str, metric: str = "accuracy") -> tuple[float, int]:
+    """Measure a model in eval mode on the test samples.
+
+    Args:
+        model: The model.
+        data: Name of a data set.
+        metric: `accuracy`.
+
+    Returns:
+        What was measured, and the number of samples.
+    """
+    source = DATA_SETS[data]
+    inputs, targets = source.load("test")
     correct = 0
-    for start in range(0, len(images), batch_size):
-        logits = model(normalize(images[start : start + batch_size]))
-        correct += int((logits.argmax(1) == labels[start : start + batch_size]).sum())
-    return correct, len(labels)
+    for start in range(0, len(inputs), _BATCH):
+        logits = model(source.prepare(inputs[start : start + _BATCH]))
+        correct += int((logits.argmax(1) == targets[start : start + _BATCH]).sum())
+    return correct / len(targets), len(targets)
 
 
 @torch.inference_mode()
-def count_macs(model: nn.Module) -> int:
-    """Return the multiply-adds for one image, bias, norms and activations excluded."""
+def count_macs(model: nn.Module, *, data: str = "fashion-mnist") -> int:
+    """Return the multiply-adds for one input, bias, norms and activations excluded."""
     # The fused attention kernel of the CPU is not counted; its plain form is.
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        model(torch.zeros(1, 1, 28, 28))
+        model(torch.zeros(1, *DATA_SETS[data].input_shape))
     return int(counter.get_total_flops()) // 2
 
 
@@ -67,16 +83,20 @@ def make_card(name: str) -> Card:
     model.load_state_dict(safetensors.torch.load(content))
     model.eval()
     made = _training(weights_path(name))
-    correct, total = count_correct(model)
     topology, paper = ORIGINS[name]
+    data = DATA.get(name, "fashion-mnist")
+    metric = METRICS.get(name, "accuracy")
+    value, total = measure(model, data=data, metric=metric)
     epochs, seed = made["recipe"]["epochs"], made["seed"]
     return Card(
         name=name,
         topology=topology,
         paper=paper,
         parameters=sum(p.numel() for p in model.parameters()),
-        macs=count_macs(model),
-        correct=correct,
+        macs=count_macs(model, data=data),
+        data=data,
+        metric=metric,
+        value=value,
         total=total,
         command=f"python -m sample_models.tools.train {name} --seed {seed} --epochs {epochs}",
         seed=seed,
@@ -97,17 +117,25 @@ def _training(path: Path) -> dict[str, Any]:
 def table(cards: Sequence[Card]) -> str:
     """Return the cards as a Markdown table."""
     lines = [
-        "| name | topology | test accuracy | parameters | MACs | weights | epochs |",
-        "|---|---|--:|--:|--:|--:|--:|",
+        "| name | topology | data | measured | parameters | MACs | weights | epochs |",
+        "|---|---|---|--:|--:|--:|--:|--:|",
     ]
     for card in cards:
         size = weights_path(card.name).stat().st_size
         lines.append(
-            f"| `{card.name}` | {card.topology} | {card.accuracy:.2%} ({card.correct:,} of "
-            f"{card.total:,}) | {card.parameters:,} | {card.macs / 1e6:.2f} M | "
+            f"| `{card.name}` | {card.topology} | `{card.data}` | {_measured(card)} "
+            f"| {card.parameters:,} | {card.macs / 1e6:.2f} M | "
             f"{size / 1e6:.2f} MB | {card.epochs} |"
         )
     return "\n".join(lines)
+
+
+def _measured(card: Card) -> str:
+    """Return what was measured, in words."""
+    if card.metric == "accuracy":
+        right = round(card.value * card.total)
+        return f"{card.value:.2%} ({right:,} of {card.total:,})"
+    return f"{card.metric} {card.value:.3f}"
 
 
 def write_table(readme: Path) -> None:
@@ -133,7 +161,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         card = make_card(name)
         text = json.dumps(card.to_dict(), indent=2) + "\n"
         card_path(name).write_text(text, encoding="utf-8")
-        print(f"{name}: {card.correct} of {card.total} correct, {card.macs / 1e6:.2f} M MACs")
+        print(f"{name}: {_measured(card)}, {card.macs / 1e6:.2f} M MACs")
     write_table(README)
     return 0
 

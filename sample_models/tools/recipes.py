@@ -11,11 +11,12 @@ class Recipe:
     """How one model is trained.
 
     Attributes:
-        epochs: Passes over the 60,000 training images.
+        epochs: Passes over the samples.
+        material: What the model is trained on, a key of `sample_models.tools.materials.MATERIALS`.
         optimizer: SGD with Nesterov momentum 0.9, or AdamW.
         lr: Peak of the one-cycle schedule.
         weight_decay: Applied to weights of two or more dimensions only.
-        batch_size: Images per step.
+        batch_size: Samples per step.
         smoothing: Label smoothing.
         shift: Largest random shift in pixels, in each direction.
         bf16: Forward pass in bfloat16 autocast; chosen where it is faster on a CPU with
@@ -23,6 +24,7 @@ class Recipe:
     """
 
     epochs: int
+    material: Literal["images", "sounds"] = "images"
     optimizer: Literal["sgd", "adamw"] = "sgd"
     lr: float = 0.1
     weight_decay: float = 5e-4
@@ -41,4 +43,13 @@ RECIPES: dict[str, Recipe] = {
     "mobilenet_small": Recipe(epochs=18, weight_decay=1e-4),
     "densenet_small": Recipe(epochs=18, bf16=True),
     "vit_tiny": Recipe(epochs=14, optimizer="adamw", lr=2e-3, weight_decay=0.05, shift=1),
+    "kws_conv1d": Recipe(
+        epochs=36,
+        material="sounds",
+        optimizer="adamw",
+        lr=3e-3,
+        weight_decay=0.05,
+        batch_size=64,
+        bf16=True,
+    ),
 }

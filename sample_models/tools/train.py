@@ -1,6 +1,6 @@
 """Train one sample model: `python -m sample_models.tools.train NAME`.
 
-Only the 60,000 training images are read; the weights written are those of the last step.
+Only training data are read; the weights written are those of the last step.
 """
 
 from __future__ import annotations
@@ -19,36 +19,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from sample_models.architectures import ARCHITECTURES
-from sample_models.fashion_mnist import DEFAULT_DIR, normalize, read_raw
+from sample_models.fashion_mnist import DEFAULT_DIR
 from sample_models.files import PACKAGE
+from sample_models.tools.materials import MATERIALS, Material
 from sample_models.tools.recipes import RECIPES, Recipe
 
 WEIGHTS = PACKAGE / "weights"
-
-
-def augment(images: Tensor, *, shift: int, generator: torch.Generator) -> Tensor:
-    """Shift each image by up to `shift` pixels and mirror half of them.
-
-    Args:
-        images: uint8 images (N, 1, H, W).
-        shift: Largest shift in each direction; what is uncovered becomes black.
-        generator: Source of the random numbers.
-
-    Returns:
-        New images of the same shape.
-    """
-    count, _, height, width = images.shape
-    padded = F.pad(images, (shift, shift, shift, shift))[:, 0]
-
-    def offsets() -> Tensor:
-        return torch.randint(0, 2 * shift + 1, (count, 1), generator=generator)
-
-    rows = offsets() + torch.arange(height)
-    columns = offsets() + torch.arange(width)
-    mirror = torch.rand(count, generator=generator) < 0.5
-    columns = torch.where(mirror[:, None], columns.flip(1), columns)
-    index = torch.arange(count)[:, None, None]
-    return padded[index, rows[:, :, None], columns[:, None, :]].unsqueeze(1)
 
 
 def make_optimizer(
@@ -74,15 +50,13 @@ def make_optimizer(
 
 
 def batches(
-    images: Tensor, labels: Tensor, recipe: Recipe, *, generator: torch.Generator
+    material: Material, recipe: Recipe, *, generator: torch.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield one epoch of augmented, normalized batches in random order."""
-    order = torch.randperm(len(images), generator=generator)
+    """Yield one epoch of batches in random order."""
+    order = torch.randperm(material.count, generator=generator)
     # A shorter last batch would have noisier statistics, so it is left out.
     for start in range(0, len(order) - recipe.batch_size + 1, recipe.batch_size):
-        chosen = order[start : start + recipe.batch_size]
-        batch = augment(images[chosen], shift=recipe.shift, generator=generator)
-        yield normalize(batch).contiguous(memory_format=torch.channels_last), labels[chosen]
+        yield material.batch(order[start : start + recipe.batch_size], generator)
 
 
 def train(name: str, *, recipe: Recipe, data_dir: Path, seed: int) -> nn.Module:
@@ -91,20 +65,20 @@ def train(name: str, *, recipe: Recipe, data_dir: Path, seed: int) -> nn.Module:
     Args:
         name: Name of the architecture.
         recipe: Hyper-parameters.
-        data_dir: Folder with the original Fashion-MNIST files.
+        data_dir: Folder with the original Fashion-MNIST files, where the model learns of them.
         seed: Seed of initialization, order and augmentation.
     """
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    images, labels = read_raw(data_dir, split="train")
+    material = MATERIALS[recipe.material](recipe, data_dir)
     model = ARCHITECTURES[name]()
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    steps = len(images) // recipe.batch_size * recipe.epochs
+    steps = material.count // recipe.batch_size * recipe.epochs
     optimizer, schedule = make_optimizer(model, recipe, steps=steps)
     start = time.monotonic()
     for epoch in range(1, recipe.epochs + 1):
         total_loss, correct, seen = 0.0, 0, 0
-        for inputs, targets in batches(images, labels, recipe, generator=generator):
+        for inputs, targets in batches(material, recipe, generator=generator):
             with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bf16):
                 logits = model(inputs)
             loss = F.cross_entropy(logits.float(), targets, label_smoothing=recipe.smoothing)

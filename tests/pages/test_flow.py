@@ -384,6 +384,13 @@ def test_the_demo_is_one_click_away(open_page: Open, monkeypatch: pytest.MonkeyP
     assert test.session_state["subject_spec"] == SUBJECT.to_dict()
 
 
+def test_other_samples_are_one_click_away(open_page: Open) -> None:
+    test = open_page("Home")
+    test.button(key="home_sample:kws_conv1d").click().run()
+    assert_no_bug(test)
+    assert test.session_state["subject_spec"]["model"] == "sample:kws_conv1d"
+
+
 def test_a_wrong_address_is_one_clear_line(open_page: Open) -> None:
     test = open_page("1_Setup")
     test.text_input(key="setup_model_address").set_value("/etc/passwd.py:build")

@@ -21,18 +21,19 @@ REQUIRED = {
     "mobilenet_small": 0.915,
     "densenet_small": 0.92,
     "vit_tiny": 0.88,
+    "kws_conv1d": 0.94,
 }
 NAMES = sample_models.names()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_accuracy_is_that_of_the_card_and_enough(name: str) -> None:
+def test_measured_value_is_that_of_the_card_and_enough(name: str) -> None:
     card = sample_models.card(name)
-    correct, total = cards.count_correct(sample_models.load(name))
-    assert total == card.total == 10_000
+    value, total = cards.measure(sample_models.load(name), data=card.data)
+    assert total == card.total
     # Another CPU may round a tie of two logits the other way.
-    assert abs(correct - card.correct) <= 3
-    assert card.accuracy >= REQUIRED[name]
+    assert abs(value - card.value) * total < 3.5
+    assert card.value >= REQUIRED[name]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -41,8 +42,8 @@ def test_card_counts_parameters_and_macs(name: str) -> None:
     model = sample_models.load(name)
     assert card.name == name
     assert card.parameters == sum(p.numel() for p in model.parameters())
-    assert card.macs == cards.count_macs(model)
-    assert card.macs <= 10_000_000
+    assert card.macs == cards.count_macs(model, data=card.data)
+    assert card.macs <= 15_000_000
     assert f"train {name} --seed {card.seed} --epochs {card.epochs}" in card.command
 
 
@@ -139,7 +140,7 @@ def test_card_round_trip() -> None:
     card = sample_models.card("lenet5")
     assert model_card.Card.from_dict(json.loads(json.dumps(card.to_dict()))) == card
     with pytest.raises(dataclasses.FrozenInstanceError):
-        card.correct = 10_000  # type: ignore[misc]
+        card.total = 10_000  # type: ignore[misc]
 
 
 def test_readme_table_is_that_of_the_cards() -> None:
@@ -149,4 +150,4 @@ def test_readme_table_is_that_of_the_cards() -> None:
 
 def test_package_is_small() -> None:
     files = [path for path in cards.PACKAGE.rglob("*") if path.is_file()]
-    assert sum(path.stat().st_size for path in files) < 15_000_000
+    assert sum(path.stat().st_size for path in files) < 25_000_000

@@ -12,7 +12,8 @@ import safetensors.torch
 import torch
 
 from sample_models.architectures import ARCHITECTURES
-from sample_models.tools import train
+from sample_models.fashion_mnist import normalize, read_raw
+from sample_models.tools import materials, train
 from sample_models.tools.recipes import RECIPES
 
 
@@ -40,7 +41,7 @@ def test_every_architecture_has_a_recipe() -> None:
 def test_augment_shifts_and_mirrors() -> None:
     images = torch.zeros(200, 1, 28, 28, dtype=torch.uint8)
     images[:, 0, 10, 5] = 255
-    out = train.augment(images, shift=2, generator=torch.Generator().manual_seed(0))
+    out = materials.augment(images, shift=2, generator=torch.Generator().manual_seed(0))
     assert out.shape == images.shape
     assert out.dtype == torch.uint8
     assert torch.equal(out.sum((1, 2, 3)), images.sum((1, 2, 3)))
@@ -52,7 +53,7 @@ def test_augment_shifts_and_mirrors() -> None:
 def test_augment_without_shift_gives_the_image_or_its_mirror_image() -> None:
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (20, 1, 28, 28), generator=generator).to(torch.uint8)
-    out = train.augment(images, shift=0, generator=generator)
+    out = materials.augment(images, shift=0, generator=generator)
     for image, changed in zip(images, out, strict=True):
         assert torch.equal(changed, image) or torch.equal(changed, image.flip(2))
 
@@ -63,8 +64,8 @@ def test_training_learns_and_repeats(data_dir: Path) -> None:
     second = train.train("lenet5", recipe=recipe, data_dir=data_dir, seed=5)
     weights = second.state_dict()
     assert all(torch.equal(value, weights[key]) for key, value in first.state_dict().items())
-    images, labels = train.read_raw(data_dir, split="train")
-    assert (first(train.normalize(images)).argmax(1) == labels).float().mean() > 0.95
+    images, labels = read_raw(data_dir, split="train")
+    assert (first(normalize(images)).argmax(1) == labels).float().mean() > 0.95
     assert not first.training
 
 

@@ -1,5 +1,4 @@
 from .datasets import (
-    SAMPLE_IMAGES,
     LoadedData,
     open_by_factory,
     open_fashion_mnist,
@@ -7,6 +6,7 @@ from .datasets import (
     open_npz_file,
     open_sample,
     open_torchvision,
+    sample_sets,
     torchvision_sets,
 )
 from .file_digests import FileDigests
@@ -19,7 +19,6 @@ __all__ = [
     "LoadedData",
     "MapSource",
     "PRELOAD_BYTES",
-    "SAMPLE_IMAGES",
     "Source",
     "Split",
     "choose",
@@ -34,5 +33,6 @@ __all__ = [
     "open_sample",
     "open_torchvision",
     "read_failure",
+    "sample_sets",
     "torchvision_sets",
 ]

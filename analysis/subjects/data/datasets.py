@@ -24,7 +24,6 @@ from pruners.errors import AddressError, first_line, one_line
 # The usual evaluation transform of ImageNet models: the crop is 87.5 % of the shorter side.
 CROP_SHARE = 0.875
 DEFAULT_SIZE = 224
-SAMPLE_IMAGES = "fashion-mnist"
 _FEW = (
     "2,000 of the 60,000 training images of Fashion-MNIST come with PruneScope; "
     "fashion-mnist:FOLDER reads all of them.",
@@ -46,14 +45,24 @@ class LoadedData:
 
 
 def open_sample(address: Address, roots: Roots) -> LoadedData:
-    """Open the images that come with PruneScope."""
-    if address.name != SAMPLE_IMAGES:
-        raise AddressError(f"unknown sample data {address.name!r}; known: {SAMPLE_IMAGES}")
+    """Open data that come with PruneScope."""
+    found = sample_models.DATA_SETS.get(address.name)
+    if found is None:
+        known = ", ".join(sample_sets())
+        raise AddressError(f"unknown sample data {address.name!r}; known: {known}")
+    notes = _FEW if found.name == "fashion-mnist" else ()
     try:
-        test, calibration = (sample_models.load_images(split) for split in ("test", "calibration"))
+        return LoadedData(
+            _sample(address, found, found.load("test")),
+            _sample(address, found, found.load("calibration"), notes=notes),
+        )
     except sample_models.CorruptFileError as error:
         raise AddressError(str(error)) from None
-    return LoadedData(_fashion(address, test), _fashion(address, calibration, notes=_FEW))
+
+
+def sample_sets() -> tuple[str, ...]:
+    """Return the names of the data that come with PruneScope."""
+    return tuple(sample_models.DATA_SETS)
 
 
 def open_fashion_mnist(address: Address, roots: Roots) -> LoadedData:
@@ -78,31 +87,32 @@ def _original(
     try:
         for file in sample_models.raw_files(folder, split=split):
             check_path(file, roots=roots)
-        return _fashion(address, sample_models.read_raw(folder, split=split))
+        found = sample_models.DATA_SETS["fashion-mnist"]
+        return _sample(address, found, sample_models.read_raw(folder, split=split))
     except AddressError:
         raise
     except (OSError, ValueError) as error:
         raise AddressError(f"{address.text!r}: {first_line(error)}") from None
 
 
-def _fashion(
-    address: Address, samples: tuple[Tensor, Tensor], *, notes: tuple[str, ...] = ()
+def _sample(
+    address: Address,
+    found: sample_models.DataSet,
+    samples: tuple[Tensor, Tensor],
+    *,
+    notes: tuple[str, ...] = (),
 ) -> ArraySource:
-    images, labels = samples
+    inputs, targets = samples
     return ArraySource(
         address.text,
-        inputs=images,
-        labels=labels,
-        prepare=_normalized,
-        class_names=sample_models.CLASSES,
-        recipe=f"mean {sample_models.MEAN} std {sample_models.STD}",
-        has_pixels=True,
+        inputs=inputs,
+        labels=targets,
+        prepare=found.prepare,
+        class_names=found.class_names,
+        recipe=found.recipe,
+        has_pixels=found.has_pixels,
         notes=notes,
     )
-
-
-def _normalized(images: Tensor) -> Tensor:
-    return sample_models.normalize(images)
 
 
 def open_npz_file(address: Address, roots: Roots) -> LoadedData:

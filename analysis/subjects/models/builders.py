@@ -28,7 +28,7 @@ def build_sample(address: Address, roots: Roots) -> Built:
         model = (sample_models.build if own else sample_models.load)(address.name)
     except sample_models.CorruptFileError as error:
         raise AddressError(str(error)) from None
-    return model, (1, 28, 28)
+    return model, sample_models.DATA_SETS[sample_models.card(address.name).data].input_shape
 
 
 def build_torchvision(address: Address, roots: Roots) -> Built:

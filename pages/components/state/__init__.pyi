@@ -1,10 +1,11 @@
 from . import check, evaluations, plan_state, session, subject_cache, tolerance, url_state
-from .demo import DEMO
+from .demo import DEMO, SAMPLE_SUBJECTS
 from .session import Session, choose_subject, loaded
 from .subject_cache import subjects
 
 __all__ = [
     "DEMO",
+    "SAMPLE_SUBJECTS",
     "Session",
     "check",
     "choose_subject",

@@ -94,3 +94,8 @@ def test_thumbnails_are_drawn_on_one_scale() -> None:
     assert colour[0, 0].tolist() == [0, 128, 255]
     assert thumbnail(np.zeros((2, 5, 5))) is not None
     assert thumbnail(np.zeros(7)) is None
+
+
+def test_sound_is_not_judged_by_the_scale_of_pictures() -> None:
+    spec = SubjectSpec(model="sample:kws_conv1d", data="sample:keywords", samples=40)
+    assert find_doubts(load_subject(spec)) == ()

@@ -36,6 +36,20 @@ def test_fashion_mnist_has_a_calibration_set_of_its_own() -> None:
     assert labels is not None
 
 
+def test_keywords_are_sounds_in_noise_with_a_calibration_set_of_their_own() -> None:
+    data = load("sample:keywords")
+    assert data.calibration is not None
+    assert (len(data.evaluation), len(data.calibration)) == (1040, 400)
+    assert data.evaluation.class_names[:2] == ("yes", "no")
+    inputs, labels = data.evaluation.read(range(1040))
+    assert inputs.shape == (1040, 1, 8000)
+    assert inputs.abs().max() <= 1
+    assert labels is not None
+    assert labels.bincount().tolist() == [104] * 10
+    # The words lie at different places of their second.
+    assert inputs[:, 0].abs().argmax(1).float().std() > 1000
+
+
 class TestNpz:
     def save(self, path: Path, **arrays: np.ndarray) -> str:
         np.savez(path / "d.npz", **arrays)

@@ -1,0 +1,67 @@
+"""The data sets that the sample models are measured on, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from sample_models.fashion_mnist import CLASSES, MEAN, STD, normalize
+from sample_models.images import Split, load_images
+from sample_models.keywords import KEYWORDS, LENGTH, load_sounds
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSet:
+    """Data that come with this package.
+
+    Attributes:
+        name: Name in addresses.
+        about: What there is, in a few words.
+        load: Returns inputs and targets of a split.
+        prepare: Turns a batch of these inputs into what a model takes.
+        recipe: What `prepare` does, in a few words.
+        input_shape: Shape of one input of a model.
+        class_names: One a class of the targets.
+        has_pixels: Whether inputs are pixels, of which 0 is black.
+    """
+
+    name: str
+    about: str
+    load: Callable[[Split], tuple[Tensor, Tensor]]
+    prepare: Callable[[Tensor], Tensor]
+    recipe: str
+    input_shape: tuple[int, ...]
+    class_names: tuple[str, ...]
+    has_pixels: bool = False
+
+
+def _same(inputs: Tensor) -> Tensor:
+    return inputs
+
+
+DATA_SETS: dict[str, DataSet] = {
+    item.name: item
+    for item in (
+        DataSet(
+            name="fashion-mnist",
+            about="10,000 test images, 2,000 for calibration",
+            load=load_images,
+            prepare=normalize,
+            recipe=f"mean {MEAN} std {STD}",
+            input_shape=(1, 28, 28),
+            class_names=CLASSES,
+            has_pixels=True,
+        ),
+        DataSet(
+            name="keywords",
+            about="1,040 spoken words of voices not heard in training, 400 for calibration",
+            load=load_sounds,
+            prepare=_same,
+            recipe="",
+            input_shape=(1, LENGTH),
+            class_names=KEYWORDS,
+        ),
+    )
+}
