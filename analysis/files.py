@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import secrets
+import shutil
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -25,7 +28,18 @@ def atomic(path: Path) -> Iterator[Path]:
     """Yield a temporary name in a file's folder; what is written there becomes the file at the end.
 
     If the block raises, the file stays as it was. Several processes may write one file at once.
+    Where a link stands, what it leads to is written; a device or a pipe is written to and stays.
     """
+    if path.is_symlink():
+        path = path.resolve()
+    if not path.name:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with TemporaryDirectory() as place:
+            yield Path(place, path.name)
+            with Path(place, path.name).open("rb") as found, path.open("wb") as stream:
+                shutil.copyfileobj(found, stream)
+        return
     partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
     try:
         yield partial

@@ -16,7 +16,8 @@ from analysis import allocation, retraining, sweeps
 from analysis.cli import commands
 from analysis.cli.declared import with_options
 from analysis.cli.output import say_error
-from pruners.errors import InputError, PruneScopeError
+from analysis.memory import is_out_of_memory
+from pruners.errors import InputError, PruneScopeError, first_line
 from pruners.user_code import exit_text, leave
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
@@ -110,6 +111,10 @@ def run_guarded(call: Callable[[], object]) -> int:
         return _without_reader()
     except _UsageProblem as error:
         return say_error(error.format_message(), code=BAD_INPUT)  # type: ignore[attr-defined]
+    except Exception as error:
+        if is_out_of_memory(error):
+            return say_error(f"memory ran out: {first_line(error)}", code=FAILED)
+        raise
     return result if isinstance(result, int) else 0
 
 

@@ -80,10 +80,12 @@ def missing(path: Path, *, kind: str = "file") -> str:
     """Return what to say of a path that leads nowhere: where that is, and what is near it.
 
     Args:
-        path: As it was given.
+        path: As it was given; where something else than what it should have been is, that is said.
         kind: What it should have been.
     """
     folder = path.expanduser().parent
+    if path.expanduser().exists():
+        return f"{path} is {_what(path.expanduser())}, not a {kind}"
     try:
         names = [item.name for item in os.scandir(folder)]
     except (OSError, ValueError):
@@ -92,6 +94,12 @@ def missing(path: Path, *, kind: str = "file") -> str:
     hint = f"; did you mean {' or '.join(str(folder / name) for name in near)}?" if near else ""
     where = "" if path.expanduser().is_absolute() else f" below {Path.cwd()}"
     return f"there is no {kind} {path}{where}{hint}"
+
+
+def _what(path: Path) -> str:
+    if path.is_dir():
+        return "a folder"
+    return "a file" if path.is_file() else "neither a file nor a folder"
 
 
 def check_module(name: str, *, roots: Roots) -> None:

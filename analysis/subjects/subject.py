@@ -34,7 +34,7 @@ from analysis.subjects.models import LoadedModel, load_model
 from analysis.subjects.parsing import parse_data, parse_model
 from analysis.tasks import Task, task_named
 from pruners.criteria import load_criterion_file
-from pruners.errors import InputError
+from pruners.errors import InputError, one_line
 from pruners.float32 import strict
 from pruners.user_code import MAX_FILES, FileStamp, folder_stamps, opened_files, resolved
 
@@ -350,7 +350,14 @@ def _example_without_data(
 ) -> tuple[Tensor, tuple[str, ...]]:
     """Return an input, and what to say of a shape that was guessed."""
     if loaded.input_shape is not None:
-        return torch.zeros(2, *loaded.input_shape, device=device), ()
+        try:
+            return torch.zeros(2, *loaded.input_shape, device=device), ()
+        except RuntimeError as error:
+            # No memory holds it, or its size is no number.
+            raise InputError(
+                f"no input of the shape {loaded.input_shape} of {spec.model!r} can be made: "
+                f"{one_line(error)}"
+            ) from None
     for shape in _guesses(loaded.model):
         example = torch.zeros(2, *shape, device=device)
         try:

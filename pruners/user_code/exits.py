@@ -26,7 +26,8 @@ def no_exit() -> Iterator[None]:
     """Let users' code in the block end neither the program nor the thread that draws a page.
 
     Raises:
-        RuntimeError: It called ``sys.exit`` or ``os._exit``.
+        RuntimeError: It called ``sys.exit`` or ``os._exit``, or raised what is no exception of a
+            program, such as ``pytest.skip``.
     """
     vars(os)["_exit"] = _stay
     thread = threading.get_ident()
@@ -38,6 +39,10 @@ def no_exit() -> Iterator[None]:
         yield
     except SystemExit as error:
         raise RuntimeError(exit_text(error)) from error
+    except (Exception, KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:
+        raise RuntimeError(f"the code raised {type(error).__name__}: {error}") from error
     finally:
         _STARTED.update(set(threading.enumerate()) - known)
         if is_outer:

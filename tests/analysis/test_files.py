@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -57,3 +59,26 @@ def test_lines_of_exceptions() -> None:
     error = ValueError("\n  first \nsecond")
     assert (first_line(error), one_line(error)) == ("first", "ValueError: first")
     assert one_line(KeyError()) == "KeyError: no reason"
+
+
+@pytest.mark.parametrize("path", [".", "/", ""])
+def test_a_file_needs_a_name(path: str) -> None:
+    """D1 of issue 9: ``--out .`` was a traceback."""
+    with pytest.raises(IsADirectoryError):
+        write_text(Path(path), "x")
+
+
+def test_devices_and_links_stay_what_they_are(tmp_path: Path) -> None:
+    """D1 of issue 9: ``--out /dev/null`` put a file in its place, for all programs."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "real").write_text("old")
+    (tmp_path / "link").symlink_to("real")
+    write_text(tmp_path / "link", "new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_text() == "new"
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit((tmp_path / "pipe").read_text)
+        write_text(tmp_path / "pipe", "through")
+        assert read.result() == "through"
+    assert (tmp_path / "pipe").is_fifo()
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["link", "pipe", "real"]

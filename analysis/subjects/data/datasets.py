@@ -220,7 +220,7 @@ def _geometry(address: Address, *, size: int | None) -> list[Any]:
 
 def _normalization(address: Address, *, channels: int | None = None) -> list[Any]:
     mean, std = address.numbers("mean"), address.numbers("std")
-    if std is not None and 0.0 in std:
+    if std is not None and not torch.tensor(std).all():
         raise AddressError(f"{address.text!r}: std must not be 0")
     if mean is None and std is None:
         return []

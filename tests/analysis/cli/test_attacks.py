@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import streamlit
 import torch
+from PIL import Image
 
 from analysis.cli import main
 from analysis.cli.commands.serve import SETTINGS, launch
@@ -28,6 +29,8 @@ import sys, torch
 from torch import nn
 def net(): return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
 def quits(): sys.exit(0)
+class Skipped(BaseException): pass
+def skips(): raise Skipped("no GPU")
 class Forward(nn.Module):
     def __init__(self):
         super().__init__()
@@ -69,6 +72,7 @@ def refused(
         ("net", "Data", "raised RuntimeError: the code called sys.exit(3)"),
         ("net", "Length", "the code called sys.exit(4)"),
         ("net", "quits", "quits() raised RuntimeError: the code called sys.exit(0)"),
+        ("skips", "Data", "skips() raised RuntimeError: the code raised Skipped: no GPU"),
     ],
 )
 def test_code_of_the_user_ends_nothing(
@@ -143,6 +147,7 @@ SWEEP = ("sweep", "--model", "sample:lenet5", "--data", "sample:fashion-mnist", 
         (("inspect", "--model", "~nouser/x.py:build"), "'~nouser/x.py' cannot be opened"),
         (("inspect", "--model", "sample:lenet5#weights=%00"), "embedded null byte"),
         (("inspect", "--model", f"sample:lenet5#weights={LONG}"), "File name too long"),
+        (("inspect", "--model", "sample:lenet5#weights=."), "is a folder, not a weights file"),
         (("inspect", "--model", f"{LONG}.py:build"), "File name too long"),
         (("inspect", "--model", "sample:lenet5", "--data", f"npz:{LONG}"), "name too long"),
         (
@@ -177,6 +182,17 @@ def test_odd_paths_and_numbers_are_one_line(
     error = refused(*arguments)
     assert said in error
     assert len(error) < 2100
+
+
+def test_shapes_and_scales_that_no_memory_or_float_holds(refused: Refused, tmp_path: Path) -> None:
+    """D4 of issue 9: tracebacks of the allocator, of the product of sizes, of torchvision."""
+    Path(tmp_path, "o.py").write_text(ODD)
+    Path(tmp_path, "pictures", "a").mkdir(parents=True)
+    Image.new("RGB", (2, 2)).save(tmp_path / "pictures" / "a" / "0.png")
+    for shape in ("99999999,9999,9999", ",".join(["999999999"] * 4)):
+        assert "can be made" in refused("inspect", "--model", f"o.py:net#input={shape}")
+    data = "imagefolder:pictures#std=1e-320"
+    assert "std must not be 0" in refused("inspect", "--model", "o.py:net", "--data", data)
 
 
 # --- what pages may reach -------------------------------------------------------------------------

@@ -40,6 +40,14 @@ def test_sample_subject() -> None:
     assert subject.notes == ()
 
 
+def test_one_sample_can_be_evaluated() -> None:
+    """D4 of issue 9: the answers to no samples at all were compared."""
+    subject = load_subject(dataclasses.replace(LENET, samples=1))
+    assert subject.evaluation is not None
+    assert len(subject.evaluation) == 1
+    assert subject.example.shape == (2, 1, 28, 28)
+
+
 def test_batches_are_in_order_whatever_their_size() -> None:
     split = load_subject(LENET).evaluation
     assert split is not None
