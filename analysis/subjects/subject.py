@@ -353,11 +353,7 @@ def _example_without_data(
         try:
             return torch.zeros(2, *loaded.input_shape, device=device), ()
         except RuntimeError as error:
-            # No memory holds it, or its size is no number.
-            raise InputError(
-                f"no input of the shape {loaded.input_shape} of {spec.model!r} can be made: "
-                f"{one_line(error)}"
-            ) from None
+            raise InputError(f"no input of {spec.model!r} can be made: {one_line(error)}") from None
     for shape in _guesses(loaded.model):
         example = torch.zeros(2, *shape, device=device)
         try:
