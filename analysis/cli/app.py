@@ -37,8 +37,9 @@ COMMANDS: dict[str, Callable[[typer.Typer], object]] = {
     ),
     "evaluate": lambda app: app.command("evaluate")(commands.evaluate.evaluate),
     "recover": lambda app: app.command("recover")(
-        with_options(retraining.TRAINING_OPTIONS, after=True)(commands.recover.recover)
+        with_options(retraining.TRAINING_OPTIONS, after=True)(commands.recovering.recover.recover)
     ),
+    "join": lambda app: app.command("join")(commands.recovering.join.join),
     "export": lambda app: app.command("export")(commands.export.export),
     "report": lambda app: app.command("report")(commands.report.report),
     "criteria": lambda app: app.command("criteria")(commands.criteria.criteria),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -13,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 from analysis import jobs, retraining
 from analysis.cli.options import open_store
 from analysis.cli.output import drop_text, duration, progress_bar, say
+from analysis.recovery import training
 from analysis.retraining import Job, Order
-from analysis.sentences import capital
+from analysis.sentences import capital, plural
 from pruners.errors import CancelledError, InputError, UnknownNameError
 
 if TYPE_CHECKING:
     from analysis.edits import PreparedSubject
     from analysis.records import SubjectSpec
+    from analysis.recovery.training import Meeting
     from analysis.tasks import Words
 
 
@@ -29,6 +33,7 @@ def trained(
     *,
     words: Words,
     workspace: Path | None,
+    meeting: Meeting | None = None,
 ) -> Job:
     """Train in this process, and tell how it goes; the workspace has it as a job.
 
@@ -37,6 +42,7 @@ def trained(
         opener: Loads the subject.
         words: Of the task.
         workspace: The option.
+        meeting: Other machines that share each batch; None for this one alone.
 
     Raises:
         KeyboardInterrupt: Ctrl-C; the checkpoint is kept.
@@ -52,11 +58,12 @@ def trained(
             )
     job = begun = known.begin(order)
     show = _Lines(words)
+    steps = partial(retraining.iter_job, meeting=meeting)
     with interruptible() as is_asked, progress_bar() as bar:
         task = bar.add_task("", total=None, eta="")
         given = jobs.Work(opener, store, lambda: is_asked() or known.is_stopped(begun.job_id))
         try:
-            for job in jobs.followed(known, begun, retraining.iter_job, given):
+            for job in jobs.followed(known, begun, steps, given):
                 eta = "" if job.eta_seconds is None else f"{duration(job.eta_seconds)} left"
                 now = job.progress
                 bar.update(
@@ -90,6 +97,26 @@ def interruptible() -> Iterator[Callable[[], bool]]:
         yield asked.is_set
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def machines_at(folder: Path | None, count: int) -> Iterator[Meeting | None]:
+    """Wait for other machines in a folder, and lead them within the block; None without one.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C while others are waited for.
+    """
+    if folder is None:
+        yield None
+        return
+    say(
+        f"Waiting for {plural(count - 1, 'machine')}; on each of them: "
+        f"prunescope join {shlex.quote(str(folder))} --device NAMES"
+    )
+    with training.opened_meeting(folder, count) as meeting:
+        for item in meeting.machines:
+            say(f"{item.host} has joined with {', '.join(item.devices)}.")
+        yield meeting
 
 
 def order_of(name: str, workspace: Path | None) -> Order:

@@ -16,6 +16,7 @@ from analysis.measuring import Cancel
 from analysis.records import Plan, Recipe
 from analysis.recovery import Recovery
 from analysis.recovery.training import (
+    Meeting,
     TrainingRecipe,
     TrainingUpdate,
     iter_training,
@@ -39,6 +40,7 @@ class Training:
         folder: Where its checkpoints are; None keeps none.
         roots: Folders below which files may lie; None allows everything.
         apart: Samples that the trained model is judged on, beside those that are evaluated.
+        meeting: Other machines that share each batch; None for this one alone.
     """
 
     plan: Plan
@@ -48,6 +50,7 @@ class Training:
     folder: Path | None = None
     roots: tuple[Path, ...] | None = None
     apart: Split | None = None
+    meeting: Meeting | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -104,6 +107,7 @@ def iter_rounds(
             cancel=cancel,
             roots=asked.roots,
             apart=asked.apart,
+            meeting=asked.meeting,
         ):
             told = RoundUpdate(
                 round=number,

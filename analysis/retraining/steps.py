@@ -11,7 +11,12 @@ from analysis.jobs import Work
 from analysis.plans import require_fit
 from analysis.records import DONE, RUNNING, Evaluation, Plan, Progress
 from analysis.recovery import Recovery
-from analysis.recovery.training import TRAINING_METHODS, TrainingPoint, open_training_data
+from analysis.recovery.training import (
+    TRAINING_METHODS,
+    Meeting,
+    TrainingPoint,
+    open_training_data,
+)
 from analysis.retraining.curves import scores_before
 from analysis.retraining.jobs import seed_folder
 from analysis.retraining.records import Job, Order, SeedResult
@@ -21,12 +26,13 @@ from analysis.uncertainty import mean_interval
 LATENCY_SECONDS = 2.0
 
 
-def iter_job(job: Job, given: Work) -> Iterator[Job]:
+def iter_job(job: Job, given: Work, *, meeting: Meeting | None = None) -> Iterator[Job]:
     """Work on a job, and yield it whenever there is something new to tell.
 
     Args:
         job: As it was ordered.
         given: Loads the subject, keeps what is found, and says when to stop.
+        meeting: Other machines that share each batch; None for this one alone.
 
     Raises:
         CancelledError: It was stopped; its checkpoint is kept, and the same job goes on.
@@ -52,6 +58,7 @@ def iter_job(job: Job, given: Work) -> Iterator[Job]:
             rounds=order.rounds,
             folder=seed_folder(given.store.workspace, job.job_id, seed),
             roots=given.roots,
+            meeting=meeting,
         )
         last: RoundUpdate | None = None
         for last in iter_rounds(prepared, asked, cancel=given.cancel):

@@ -6,6 +6,7 @@ from .optimizers import adamw, sgd
 from .rates import RATES, rate_at
 from .recipe import TrainingRecipe
 from .registry import FINETUNE, OPTIMIZERS, TRAINING_METHODS, TRAINING_PRECISIONS
+from .several import Meeting, join, opened_meeting
 from .state import HISTORY
 from .trainee import Trainee
 from .update import SelectionScore, TrainingPoint, TrainingUpdate, read_history
@@ -14,6 +15,7 @@ __all__ = [
     "Context",
     "FINETUNE",
     "HISTORY",
+    "Meeting",
     "OPTIMIZERS",
     "RATES",
     "SelectionScore",
@@ -29,7 +31,9 @@ __all__ = [
     "TrainingUpdate",
     "adamw",
     "iter_training",
+    "join",
     "open_training_data",
+    "opened_meeting",
     "rate_at",
     "read_history",
     "sgd",

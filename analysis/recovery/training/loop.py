@@ -18,20 +18,18 @@ from analysis.edits import PreparedSubject
 from analysis.records import Plan
 from analysis.recovery.plan_repair import Recovery
 from analysis.recovery.training.cost import cost_of, opened_trainee, tried_rate
-from analysis.recovery.training.data import TrainingData, open_training_data, run_user_loop
+from analysis.recovery.training.data import TrainingData, open_training_data
 from analysis.recovery.training.rates import rate_at, rewound_rate
 from analysis.recovery.training.recipe import TrainingRecipe, original_recipe
 from analysis.recovery.training.session import Session
-from analysis.recovery.training.several import check_devices, leading, order_of
+from analysis.recovery.training.several import Meeting, check_devices, leading, order_of
 from analysis.recovery.training.state import (
     Checkpoint,
-    Generators,
     Store,
     parts,
     read_checkpoint,
     training_key,
 )
-from analysis.recovery.training.trainee import Trainee
 from analysis.recovery.training.update import (
     DONE,
     STOPPED,
@@ -40,8 +38,8 @@ from analysis.recovery.training.update import (
     TrainingPoint,
     TrainingUpdate,
 )
+from analysis.recovery.training.users_loop import users_training
 from analysis.subjects.data import Split
-from pruners.capture import named_state
 from pruners.errors import InputError
 from pruners.float32 import float32
 from pruners.preserve import twin
@@ -69,6 +67,7 @@ def iter_training(
     roots: Sequence[Path] | None = None,
     apart: Split | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    meeting: Meeting | None = None,
 ) -> Iterator[TrainingUpdate]:
     """Train a plan's model and tell how it goes.
 
@@ -87,6 +86,7 @@ def iter_training(
         roots: Folders below which files may lie; None allows everything.
         apart: Samples that the trained model is judged on; see `open_training_data`.
         checkpoint_seconds: A killed training loses no more than what it did in this time.
+        meeting: Other machines that share each batch; None for this one alone.
 
     Yields:
         Updates; the last one has what was learned.
@@ -100,10 +100,12 @@ def iter_training(
     """
     trainee = opened_trainee(prepared, plan, recipe, start)
     if recipe.user_loop is not None:
-        yield from _users_training(trainee, recipe, seed=seed, roots=roots)
+        yield from users_training(trainee, recipe, seed=seed, roots=roots)
         return
     data = open_training_data(prepared, recipe, seed=seed, roots=roots, apart=apart)
-    check_devices(prepared.subject.spec.device, min(recipe.batch_size, len(data.train)))
+    machines = () if meeting is None else meeting.machines
+    spec, batch_size = prepared.subject.spec, min(recipe.batch_size, len(data.train))
+    check_devices(spec.device, batch_size, machines=machines)
     original = original_recipe(recipe, roots=roots)
     entries = [entry.to_dict() for entry in trainee.plan.entries]
     key = training_key(
@@ -128,10 +130,17 @@ def iter_training(
     if kept is None:
         store.save(run.checkpoint())
     order = order_of(
-        prepared, trainee.plan, recipe, seed=seed, steps=run.steps, data=data, roots=roots
+        prepared,
+        trainee.plan,
+        recipe,
+        seed=seed,
+        steps=run.steps,
+        data=data,
+        roots=roots,
+        machines=machines,
     )
     tensors = {} if start is None else start.edit.tensors
-    with leading(order, tensors, run.checkpoint, cancel=cancel) as session.team:
+    with leading(order, tensors, run.checkpoint, cancel=cancel, meeting=meeting) as session.team:
         yield from _trained(run, store, cancel)
 
 
@@ -158,39 +167,6 @@ def _trained(run: _Run, store: Store, cancel: Callable[[], bool]) -> Iterator[Tr
         run.check_finite()
         store.save(run.checkpoint())
         yield run.update(run.point(), stage=STOPPED, recovery=run.stopped())
-
-
-def _users_training(
-    trainee: Trainee, recipe: TrainingRecipe, *, seed: int, roots: Sequence[Path] | None
-) -> Iterator[TrainingUpdate]:
-    """Let a user's loop train; nothing is known of it before it ends."""
-    assert recipe.user_loop is not None
-    yield TrainingUpdate(step=0, steps=0, epoch=0, rate=0, ratio=1)
-    clock, device = time.perf_counter(), next(iter(trainee.state().values())).device
-    with float32(), Generators(seed, device).in_use():
-        model = run_user_loop(
-            recipe.user_loop,
-            trainee.copied().model,
-            trainee.parameter_masks,
-            recipe.epochs,
-            roots=roots,
-        )
-    with torch.no_grad():
-        trained = named_state(model)
-        for name, item in trainee.state().items():
-            item.copy_(trained[name])
-    seconds = time.perf_counter() - clock
-    yield TrainingUpdate(
-        step=0,
-        steps=0,
-        epoch=recipe.epochs,
-        rate=0,
-        ratio=1,
-        seconds=seconds,
-        stage=DONE,
-        is_done=True,
-        recovery=trainee.recovery(recipe.method, seconds=seconds),
-    )
 
 
 class _Run:

@@ -25,6 +25,7 @@ from analysis.recovery.training.several.order import (
     START,
     Order,
     failure,
+    neighbours,
     ready,
 )
 from analysis.recovery.training.several.team import CHECK, STOP, joined
@@ -81,6 +82,7 @@ def _follow(folder: Path, order: Order, rank: int) -> None:
             folder / MEETING,
             order.devices,
             rank=rank,
+            beside=neighbours(order, rank),
             seed=order.seed,
             threads=order.threads,
             why=str,  # another process knows

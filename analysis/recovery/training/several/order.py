@@ -24,6 +24,7 @@ class Order(Document):
         identity: Fields of the subject's `Identity`, as the leading process found it.
         data: Fingerprint of the training data.
         devices: One for each process; the first is that of the leading one.
+        machines: How many of them each machine has, in their order.
         threads: Of the processor, for each process.
         roots: Folders below which files may lie; None allows everything.
     """
@@ -35,6 +36,7 @@ class Order(Document):
     identity: dict[str, str]
     data: str
     devices: tuple[str, ...]
+    machines: tuple[PositiveCount, ...]
     threads: PositiveCount
     roots: tuple[str, ...] | None = None
 
@@ -47,3 +49,13 @@ def ready(rank: int) -> str:
 def failure(rank: int) -> str:
     """Return the file with the line that a process ended with."""
     return f"failure-{rank}"
+
+
+def neighbours(order: Order, rank: int) -> int:
+    """Return how many processes the machine of a process has."""
+    first = 0
+    for count in order.machines:
+        first += count
+        if rank < first:
+            return count
+    raise ValueError(f"{len(order.devices)} devices have no process {rank}")

@@ -153,6 +153,7 @@ def joined(
     devices: Sequence[str],
     *,
     rank: int,
+    beside: int,
     seed: int,
     threads: int,
     why: Callable[[], str],
@@ -163,6 +164,7 @@ def joined(
         meeting: A file that all know and none has made.
         devices: One for each process, all of one kind.
         rank: Which this process is.
+        beside: Processes of this machine.
         seed: Of the training.
         threads: Of the processor, that it may use.
         why: Says why another process is gone.
@@ -172,13 +174,15 @@ def joined(
     """
     library = state_class()
     name = devices[rank]
-    place = rank if name == "cpu" else int(name.rpartition(":")[2])
+    place = rank % beside if name == "cpu" else int(name.rpartition(":")[2])
     known = {
         "RANK": rank,
         "WORLD_SIZE": len(devices),
         "LOCAL_RANK": place,
-        "LOCAL_WORLD_SIZE": len(devices),
+        "LOCAL_WORLD_SIZE": beside,
         "OMP_NUM_THREADS": threads,
+        # Asked for where there are several machines; they meet in the file.
+        "MASTER_ADDR": "localhost",
     }
     before = torch.get_num_threads()
     if name != "cpu" and not _has_peers():
@@ -189,7 +193,8 @@ def joined(
             try:
                 state = library(
                     cpu=name == "cpu",
-                    init_method=meeting.as_uri(),
+                    # No address: names of folders may have any characters.
+                    store=distributed.FileStore(str(meeting), len(devices)),  # type: ignore[attr-defined]
                     rank=rank,
                     world_size=len(devices),
                     timeout=PATIENCE,

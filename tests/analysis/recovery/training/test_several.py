@@ -13,7 +13,7 @@ from torch import Tensor
 
 from analysis.edits import PreparedSubject, prepare
 from analysis.recovery.training import TrainingRecipe, iter_training
-from analysis.recovery.training.several import leader
+from analysis.recovery.training.several import processes
 from analysis.recovery.training.several.leader import check_devices
 from analysis.recovery.training.several.team import joined
 from analysis.recovery.training.update import STOPPED
@@ -78,13 +78,13 @@ def test_two_processes_train_as_one_does(folder: Path) -> None:
 def started(monkeypatch: pytest.MonkeyPatch) -> list[Popen[bytes]]:
     """Return where the processes are noted that are started."""
     found = []
-    start = leader._started
+    start = processes._started
 
     def noted(folder: Path, rank: int) -> Popen[bytes]:
         found.append(start(folder, rank))
         return found[-1]
 
-    monkeypatch.setattr(leader, "_started", noted)
+    monkeypatch.setattr(processes, "_started", noted)
     return found
 
 
@@ -135,7 +135,7 @@ def test_other_weights_in_another_process_are_an_error(
             item.copy_(own + place)
 
     with joined(
-        tmp_path / "meeting", ["cpu"], rank=0, seed=1, threads=1, why=lambda: "gone"
+        tmp_path / "meeting", ["cpu"], rank=0, beside=1, seed=1, threads=1, why=lambda: "gone"
     ) as team:
         team.check("0" * 32)
         team.size = 2

@@ -32,7 +32,7 @@ from analysis.cli.output import (
     say_notes,
     score_columns,
 )
-from analysis.cli.training import order_of, result_of, say_result, trained
+from analysis.cli.training import machines_at, order_of, result_of, say_result, trained
 from analysis.devices import parse_devices
 from analysis.records import Evaluation
 from analysis.recovery.training import TRAINING_METHODS
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from analysis.edits import PreparedSubject
     from analysis.records import Plan, SubjectSpec
     from analysis.recovery import RecoveryReport
+    from analysis.recovery.training import Meeting
     from analysis.tasks import Words
 
 USUAL = "lsq"
@@ -93,6 +94,18 @@ def recover(
             metavar="NAMES",
         ),
     ] = None,
+    meet: Annotated[
+        Path | None,
+        typer.Option(
+            help="Share a training with other machines: a new folder that all see. On each of the "
+            "others: prunescope join DIR.",
+            metavar="DIR",
+        ),
+    ] = None,
+    machines: Annotated[
+        int,
+        typer.Option(help="With --meet: how many, this one among them.", metavar="N", min=2),
+    ] = 2,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -109,14 +122,18 @@ def recover(
     if resume is not None:
         if plan is not None or method is not None or retraining.is_given(given):
             raise InputError("--resume goes on with a training as it was ordered: no other options")
-        return _train(order_of(resume, workspace), out, workspace, as_json=as_json)
+        order = order_of(resume, workspace)
+        with machines_at(meet, machines) as meeting:
+            return _train(order, out, workspace, meeting, as_json=as_json)
     if plan is None:
         raise InputError("recover needs a plan (--plan FILE), or a training (--resume JOB)")
     chosen = plan_of_file(plan)
     trains = _trains(given, method)
     if not trains:
-        if seeds > 1 or rounds > 1:
-            raise InputError("--seeds and --rounds are of training, such as --method finetune")
+        if seeds > 1 or rounds > 1 or meet is not None:
+            raise InputError(
+                "--seeds, --rounds and --meet are of training, such as --method finetune"
+            )
         chosen = chosen.repaired_by(_repair_of(chosen, method))
     subject = chosen.subject
     if samples is not None:
@@ -134,7 +151,8 @@ def recover(
             seeds=tuple(range(subject.seed, subject.seed + seeds)),
             rounds=rounds,
         )
-        return _train(order, out, workspace, as_json=as_json)
+        with machines_at(meet, machines) as meeting:
+            return _train(order, out, workspace, meeting, as_json=as_json)
     _repair(chosen, subject, out, workspace, as_json=as_json)
     return 0
 
@@ -184,7 +202,12 @@ def _repair(
 
 
 def _train(
-    order: retraining.Order, out: Path | None, workspace: Path | None, *, as_json: bool
+    order: retraining.Order,
+    out: Path | None,
+    workspace: Path | None,
+    meeting: Meeting | None,
+    *,
+    as_json: bool,
 ) -> int:
     opened: list[PreparedSubject] = []
 
@@ -194,7 +217,7 @@ def _train(
         return opened[-1]
 
     words = tasks.scoring_of(order.subject.task).words
-    job = trained(order, opener, words=words, workspace=workspace)
+    job = trained(order, opener, words=words, workspace=workspace, meeting=meeting)
     prepared, plan = opened[-1], open_store(workspace).plans.get(job.plan_ids[0])
     if out is not None:
         recovered = recovery.repaired_plan(prepared, plan)

@@ -1,0 +1,5 @@
+"""``prunescope recover`` and ``join``: accuracy got back, on one machine or several."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,3 @@
+from . import join, recover
+
+__all__ = ["join", "recover"]
