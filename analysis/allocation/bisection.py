@@ -129,7 +129,7 @@ def drop_out_of_reach(found: Allocation, budget: Budget, *, has_sizes: bool) -> 
     cost = words.cost(found.spent[budget.kind])
     if has_sizes:
         message = (
-            f"{budget.text} is out of reach: the mildest plan within the other budgets is "
+            f"{budget.text(words)} is out of reach: the mildest plan within the other budgets is "
             f"predicted to cost {cost}"
         )
         return dataclasses.replace(found, feasible=False, message=message)
@@ -137,8 +137,8 @@ def drop_out_of_reach(found: Allocation, budget: Budget, *, has_sizes: bool) -> 
         entry.layer for entry in found.plan.entries if entry.locked and entry.kept < entry.total
     )
     message = (
-        f"{budget.text} is out of reach: the locked entries alone are predicted to cost {cost} "
-        f"({', '.join(blocking)})"
+        f"{budget.text(words)} is out of reach: the locked entries alone are predicted to cost "
+        f"{cost} ({', '.join(blocking)})"
     )
     return dataclasses.replace(found, feasible=False, blocking=blocking, message=message)
 
@@ -177,7 +177,8 @@ def out_of_reach(
     """
     everything = [entry.name for entry in request.plan.entries if entry.locked]
     alone = [name for name in everything if reaches([name])]
-    limits = " and ".join(budget.text for budget in broken)
+    words = scoring_of(request.plan.subject.task).words
+    limits = " and ".join(budget.text(words) for budget in broken)
     left = " and ".join(f"{found.spent[budget.kind]:.1%}" for budget in broken)
     message = f"{limits} is out of reach: the nearest plan leaves {left}"
     if alone:

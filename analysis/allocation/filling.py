@@ -132,6 +132,8 @@ def request_of(
         tied=equal_entries(prepared, start) if recipe.equal else (),
     )
     budgets, measure = parse_budgets(recipe.budgets), sizes or meter(prepared)
+    for budget in budgets:
+        budget.check(prepared.subject.task.words)
     if any(budget.kind == _LATENCY for budget in budgets):
         measure = _with_latency(prepared, start, measure, runtime)
     return Request(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from analysis.records import Recipe
+from analysis.tasks import Words
 from pruners.errors import InputError
 from pruners.registry import Registry, joined
 
@@ -43,7 +44,7 @@ GOALS = Registry(
         Goal(
             name="tolerance",
             label="Drop per layer",
-            help="accepted drop of each layer alone, as a fraction (0.01 = 1 pp)",
+            help="accepted drop of each layer alone (0.01 = 1 pp, or 1 %)",
             usual=0.01,
             is_drop=True,
         ),
@@ -80,7 +81,7 @@ GOALS = Registry(
         Goal(
             name="drop",
             label="Predicted drop",
-            help="predicted accuracy drop, as a fraction (0.01 = 1 pp)",
+            help="predicted drop (0.01 = 1 pp, or 1 %)",
             usual=0.02,
             is_drop=True,
             words="a predicted drop of at most {}",
@@ -88,8 +89,9 @@ GOALS = Registry(
     ),
 )
 
-_PERCENTAGE_POINT = "pp"
-_FORM = re.compile(r"([^a-zA-Z]*)([a-zA-Z]*)")
+# Units of drops, and how many of them are 1.
+_DROP_UNITS = {"pp": 100.0, "%": 100.0, "dB": 1.0}
+_FORM = re.compile(r"([^a-zA-Z%]*)([a-zA-Z%]*)")
 
 
 def budgets() -> tuple[Goal, ...]:
@@ -120,14 +122,24 @@ class Budget:
     def __str__(self) -> str:
         return f"{self.kind}={self.limit}{self.unit}"
 
-    @property
-    def text(self) -> str:
-        """The budget in words."""
+    def text(self, words: Words) -> str:
+        """Return the budget in words; those of the task say how drops are written."""
         if self.unit:
             return f"at most {self.limit:g} {self.unit}"
-        points = f"{self.limit * 100:g} {_PERCENTAGE_POINT}"
-        limit = points if self.is_drop else f"{self.limit:.1%}"
+        limit = words.limit(self.limit) if self.is_drop else f"{self.limit:.1%}"
         return GOALS.get(self.kind).words.format(limit)
+
+    def check(self, words: Words) -> None:
+        """Check that a drop can be that large.
+
+        Raises:
+            InputError: It cannot.
+        """
+        if self.is_drop and self.limit > words.largest_drop:
+            raise InputError(
+                f"a drop of {words.limit(self.limit)} cannot be: the score loses at most "
+                f"{words.limit(words.largest_drop)}"
+            )
 
     @property
     def is_drop(self) -> bool:
@@ -147,7 +159,7 @@ class Budget:
 
 
 def parse_budget(text: str) -> Budget:
-    """Parse ``macs=0.5``, ``params=0.5``, ``drop=0.01`` or ``drop=1pp``.
+    """Parse ``macs=0.5``, ``drop=0.01``, or drops as they are written: ``1pp``, ``1%``, ``1dB``.
 
     Raises:
         InputError: Anything else, or a limit out of range.
@@ -161,19 +173,23 @@ def parse_budget(text: str) -> Budget:
             "macs=0.5 for half of the dense model's MACs"
         )
     limit, unit = _amount(text, amount, GOALS.get(kind))
-    if unit == _PERCENTAGE_POINT:
-        limit, unit = limit / 100, ""
+    is_drop, is_share = kind == "drop", unit != "pp"
+    if unit in _DROP_UNITS:
+        limit, unit = limit / _DROP_UNITS[unit], ""
     if unit:
         if not 0 < limit < float("inf"):
             raise InputError(f"budget {text!r}: the limit is a number of {unit} above 0")
-    elif not 0 <= limit <= 1 or (limit == 0 and kind != "drop"):
+    elif is_drop and is_share and 1 < limit < float("inf"):
+        # Of a score with another unit; `Budget.check` knows which.
+        pass
+    elif not 0 <= limit <= 1 or (limit == 0 and not is_drop):
         raise InputError(f"budget {text!r}: the limit is a fraction above 0 and up to 1")
     return Budget(kind, limit, unit)
 
 
 def _amount(text: str, amount: str, goal: Goal) -> tuple[float, str]:
     """Split a limit into number and unit."""
-    units = [_PERCENTAGE_POINT] if goal.is_drop else list(goal.units)
+    units = list(_DROP_UNITS if goal.is_drop else goal.units)
     number, unit = amount.strip(), ""
     found = _FORM.fullmatch(number)
     if found and found[2] in units:
@@ -205,10 +221,10 @@ def asked_drop(recipe: Recipe) -> float | None:
     return min(found) if found else None
 
 
-def with_drop(recipe: Recipe, drop: float) -> Recipe:
-    """Return a recipe that names a drop with another one in its place, at most 1."""
+def with_drop(recipe: Recipe, drop: float, *, most: float) -> Recipe:
+    """Return a recipe that names a drop with another one in its place, at most ``most``."""
     budgets = [
-        dataclasses.replace(item, limit=min(drop, 1.0)) if item.is_drop else item
+        dataclasses.replace(item, limit=min(drop, most)) if item.is_drop else item
         for item in parse_budgets(recipe.budgets)
     ]
     return dataclasses.replace(recipe, budgets=tuple(map(str, budgets)))

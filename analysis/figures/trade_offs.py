@@ -6,56 +6,62 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analysis.figures.drawing import Palette, blank, canvas, palette, with_alt
+from analysis.records import DEFAULT_TASK
 from analysis.sentences import listed, plural
+from analysis.tasks import Words, scoring_of
 
 SIZES = {"macs": "MACs", "params": "parameters", "latency": "latency"}
 SYMBOLS = {True: "diamond", False: "circle-open"}
 
 
-def predicted_measured(plans: pd.DataFrame, *, theme: str = "light") -> go.Figure:
+def predicted_measured(
+    plans: pd.DataFrame, *, task: str = DEFAULT_TASK, theme: str = "light"
+) -> go.Figure:
     """Draw predicted against measured drops of evaluated plans; on the line, predictions hold.
 
     Args:
         plans: ``plan, predicted, predicted_low, predicted_high, measured, measured_low,
             measured_high`` (drops, fractions).
+        task: Says how drops are written.
         theme: ``light`` or ``dark``.
 
     Returns:
         A figure; ``customdata`` is ``[plan]``.
     """
-    colors = palette(theme)
+    colors, words = palette(theme), scoring_of(task).words
+    scale, unit = words.drop_scale, words.drop_unit
     rows = plans.dropna(subset=["predicted", "measured"])
     if rows.empty:
         return blank(colors=colors, message="No plan was both predicted and measured yet")
-    reach = float(rows[["predicted_high", "measured_high"]].max().max() * 100)
-    least = min(0.0, float(rows[["predicted_low", "measured_low"]].min().min() * 100))
+    reach = float(rows[["predicted_high", "measured_high"]].max().max() * scale)
+    least = min(0.0, float(rows[["predicted_low", "measured_low"]].min().min() * scale))
     figure = canvas(
         colors=colors,
-        x_title="predicted drop (pp)",
-        y_title="measured drop (pp)",
+        x_title=_with_unit("predicted drop", unit),
+        y_title=_with_unit("measured drop", unit),
         legend=False,
     )
     figure.add_trace(_diagonal(least, reach, colors))
     figure.add_trace(
         go.Scatter(
-            x=rows["predicted"] * 100,
-            y=rows["measured"] * 100,
+            x=rows["predicted"] * scale,
+            y=rows["measured"] * scale,
             mode="markers+text",
             text=rows["plan"],
             textposition="top center",
-            error_x=_error(rows, "predicted", colors),
-            error_y=_error(rows, "measured", colors),
+            error_x=_error(rows, "predicted", scale, colors),
+            error_y=_error(rows, "measured", scale, colors),
             marker={"size": 10, "color": colors.series[0], "symbol": "diamond"},
             customdata=rows[["plan"]].to_numpy(dtype=object),
-            hovertemplate="<b>%{customdata[0]}</b><br>predicted %{x:.2f} pp, measured %{y:.2f} pp"
-            "<extra></extra>",
+            hovertemplate=f"<b>%{{customdata[0]}}</b><br>predicted %{{x:.{words.digits}f}} {unit}, "
+            f"measured %{{y:.{words.digits}f}} {unit}<extra></extra>",
         )
     )
-    gap = (rows["measured"] - rows["predicted"]) * 100
+    gap = rows["measured"] - rows["predicted"]
     return with_alt(
         figure,
         f"Predicted and measured drop of {len(rows)} plans; measured minus predicted lies between "
-        f"{gap.min():.2f} and {gap.max():.2f} pp.",
+        f"{words.drop(gap.min())} and {words.cost(gap.max())}.",
     )
 
 
@@ -69,8 +75,12 @@ def _diagonal(least: float, reach: float, colors: Palette) -> go.Scatter:
     )
 
 
-def _error(rows: pd.DataFrame, name: str, colors: Palette) -> dict[str, object]:
-    return _bars(rows[f"{name}_low"], rows[name], rows[f"{name}_high"], 100, colors)
+def _error(rows: pd.DataFrame, name: str, scale: float, colors: Palette) -> dict[str, object]:
+    return _bars(rows[f"{name}_low"], rows[name], rows[f"{name}_high"], scale, colors)
+
+
+def _with_unit(label: str, unit: str) -> str:
+    return f"{label} ({unit})" if unit else label
 
 
 def _bars(
@@ -91,40 +101,51 @@ def _bars(
 
 
 def pareto(
-    plans: pd.DataFrame, *, size: str = "macs", tolerance: float | None = None, theme: str = "light"
+    plans: pd.DataFrame,
+    *,
+    size: str = "macs",
+    tolerance: float | None = None,
+    task: str = DEFAULT_TASK,
+    theme: str = "light",
 ) -> go.Figure:
-    """Draw accuracy drop against size of plans; those that no other beats are joined.
+    """Draw the drop against size of plans; those that no other beats are joined.
 
     Args:
         plans: ``plan, drop, drop_low, drop_high`` (fractions) and ``params, macs`` as fractions of
             the dense model.
         size: ``params`` or ``macs``.
         tolerance: Largest accepted drop, as a fraction; plans within it are the sweet spot.
+        task: Says how drops are called and written.
         theme: ``light`` or ``dark``.
     """
-    colors = palette(theme)
+    colors, words = palette(theme), scoring_of(task).words
     rows = plans.dropna(subset=["drop", size]).sort_values([size, "drop"], kind="stable")
     if rows.empty:
         return blank(colors=colors, message="No evaluated plans yet")
     front = rows[rows["drop"].cummin().eq(rows["drop"]) & ~rows["drop"].cummin().duplicated()]
     label = "parameters" if size == "params" else "MACs"
     figure = canvas(
-        colors=colors, x_title=f"{label} left", y_title="accuracy drop (pp)", legend=False
+        colors=colors,
+        x_title=f"{label} left",
+        y_title=_with_unit(words.drop_label, words.drop_unit),
+        legend=False,
     )
     figure.add_trace(
         go.Scatter(
             x=front[size],
-            y=front["drop"] * 100,
+            y=front["drop"] * words.drop_scale,
             mode="lines",
             line={"color": colors.series[0], "shape": "hv", "dash": "dot"},
             hoverinfo="skip",
         )
     )
-    figure.add_trace(_plan_marks(rows, set(front["plan"]), size=size, label=label, colors=colors))
+    figure.add_trace(
+        _plan_marks(rows, set(front["plan"]), words, size=size, label=label, colors=colors)
+    )
     if tolerance is not None:
         figure.add_hrect(
-            y0=min(0.0, float(rows["drop_low"].min() * 100)),
-            y1=tolerance * 100,
+            y0=min(0.0, float(rows["drop_low"].min() * words.drop_scale)),
+            y1=tolerance * words.drop_scale,
             fillcolor=colors.series[2],
             opacity=0.12,
             line_width=0,
@@ -135,29 +156,29 @@ def pareto(
     figure.update_xaxes(tickformat=".0%", range=[0.0, 1.04])
     return with_alt(
         figure,
-        f"{len(rows)} plans by {label} and accuracy drop; no other plan beats "
+        f"{len(rows)} plans by {label} and {words.drop_label}; no other plan beats "
         f"{listed(front['plan'])}.",
     )
 
 
 def _plan_marks(
-    rows: pd.DataFrame, best: set[str], *, size: str, label: str, colors: Palette
+    rows: pd.DataFrame, best: set[str], words: Words, *, size: str, label: str, colors: Palette
 ) -> go.Scatter:
     return go.Scatter(
         x=rows[size],
-        y=rows["drop"] * 100,
+        y=rows["drop"] * words.drop_scale,
         mode="markers+text",
         text=rows["plan"],
         textposition="top center",
-        error_y=_error(rows, "drop", colors),
+        error_y=_error(rows, "drop", words.drop_scale, colors),
         marker={
             "size": 11,
             "color": colors.series[0],
             "symbol": ["diamond" if name in best else "diamond-open" for name in rows["plan"]],
         },
         customdata=rows[["plan"]].to_numpy(dtype=object),
-        hovertemplate="<b>%{customdata[0]}</b><br>%{x:.1%} " + label + " left, drop %{y:.2f} pp"
-        "<extra></extra>",
+        hovertemplate=f"<b>%{{customdata[0]}}</b><br>%{{x:.1%}} {label} left, drop "
+        f"%{{y:.{words.digits}f}} {words.drop_unit}<extra></extra>",
     )
 
 

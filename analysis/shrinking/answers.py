@@ -191,7 +191,9 @@ class _Answering:
         if factor != ASKED:
             assert self._drop is not None
             drop = float(f"{factor * self._drop:.3g}")
-            aim = dataclasses.replace(aim, recipe=with_drop(aim.recipe, drop))
+            aim = dataclasses.replace(
+                aim, recipe=with_drop(aim.recipe, drop, most=self._words.largest_drop)
+            )
             where = f" (at most {self._words.cost(drop)} lost before the training)"
         if aim.seconds is not None and self._wish is not None and self._drop:
             left = max(0.0, aim.seconds - self._searching)

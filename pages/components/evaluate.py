@@ -96,7 +96,7 @@ def _advance_repair(bar: DeltaGenerator, method: str, now: Progress) -> None:
 
 
 def _advance(bar: DeltaGenerator, now: Progress) -> None:
-    what = "Measuring latency" if now.is_complete else "Measuring accuracy"
+    what = "Measuring latency" if now.is_complete else "Measuring the score"
     bar.progress(now.fraction, text=f"{what}: {formatting.progress(now)}")
 
 
@@ -276,16 +276,18 @@ def _history(current: Session, subject: LoadedSubject) -> None:
         }
         for number, item in enumerate(known)
     ]
-    table = pd.DataFrame(rows)
+    table, task = pd.DataFrame(rows), subject.prepared.subject.spec.task
     st.subheader("All evaluated plans of this subject", anchor=False)
     left, right = st.columns(2, gap="medium")
     with left:
         charts.show(
-            figures.pareto(table, theme=charts.theme()), key="evaluate_pareto", file_name="plans"
+            figures.pareto(table, task=task, theme=charts.theme()),
+            key="evaluate_pareto",
+            file_name="plans",
         )
     with right:
         charts.show(
-            figures.predicted_measured(table, theme=charts.theme()),
+            figures.predicted_measured(table, task=task, theme=charts.theme()),
             key="evaluate_predicted",
             file_name="predicted-measured",
         )

@@ -63,7 +63,7 @@ def shrink(
     given: Mapping[str, Any],
     max_drop: Annotated[
         float | None,
-        typer.Option(help="Largest drop, a fraction; 0.01 is 1 pp.", metavar="X", min=0, max=1),
+        typer.Option(help="Largest drop; of accuracy 0.01 is 1 pp.", metavar="X", min=0),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Plan file to write.", metavar="FILE")] = None,
     export: Annotated[

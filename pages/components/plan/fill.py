@@ -99,8 +99,8 @@ def _target(strategy: str, task: str) -> tuple[str, float]:
     amount = st.number_input(
         f"{GOALS.get(target).label} ({unit})",
         min_value=0.0,
-        max_value=100.0,
-        value=scale * GOALS.get(target).usual,
+        max_value=None if is_drop else 100.0,
+        value=scale * GOALS.get(target).usual * (options.usual_drops(task) if is_drop else 1.0),
         step=0.25 if is_drop else 5.0,
         key=f"plan_amount_{target}",
         width=150,

@@ -15,6 +15,8 @@ from pages.components.state import tolerance
 from pages.components.widgets import formatting
 
 LATENCY = "latency"
+# Drop of accuracy that is accepted if nobody says otherwise.
+DROP = 0.01
 
 
 def targets(strategy: str) -> list[str]:
@@ -34,6 +36,11 @@ def scale_of(target: str, task: str) -> tuple[float, str]:
     return (
         (words.drop_scale, words.drop_unit or "drop") if GOALS.get(target).is_drop else (100, "%")
     )
+
+
+def usual_drops(task: str) -> float:
+    """Return how many times as large as those of accuracy usual drops are."""
+    return tolerance.words_of(task).tolerance / DROP
 
 
 def ask(strategy: str, target: str, task: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from analysis.plans import Meter, meter, start_plan
 from analysis.plans.editing import lock, set_kept, set_ratio
 from analysis.plans.entries import find, kept_counts
 from analysis.records.plan import Plan, Recipe
+from analysis.tasks import PEAK_RATIO, RIGHT_ANSWERS
 from pruners.errors import InputError
 from tests.analysis.allocation.chain import EVEN, EVEN_METER, METER, UNITS, points, start
 from tests.analysis.points_tables import table
@@ -38,6 +39,13 @@ def test_several_budgets_are_parsed() -> None:
     assert parse_budgets(["macs=0.5", "params=0.6"]) == BOTH
     assert parse_budgets(()) == ()
     assert parse_budgets(["drop=1pp"]) == (Budget("drop", 0.01),)
+    # Point 1 of issue 14: in the units of other scores, which have no largest drop.
+    assert parse_budgets(["drop=7%"]) == (Budget("drop", 0.07),)
+    (half,) = parse_budgets(["drop=1.5dB"])
+    half.check(PEAK_RATIO.words)
+    assert half.text(PEAK_RATIO.words) == "a predicted drop of at most 1.5 dB"
+    with pytest.raises(InputError, match="a drop of 150 pp cannot be"):
+        half.check(RIGHT_ANSWERS.words)
     for texts in (["macs=0.5,macs=0.6"], ["drop=1pp", "drop=0.02"]):
         with pytest.raises(InputError, match="two budgets in"):
             parse_budgets(texts)

@@ -29,6 +29,7 @@ from analysis.plans.editing import set_kept
 from analysis.plans.entries import kept_counts
 from analysis.records.plan import Plan, Recipe
 from analysis.search.goal import goal_of
+from analysis.tasks import RIGHT_ANSWERS
 from pruners.errors import InputError, UnsupportedError
 from tests.analysis.points_tables import curve
 from tests.helpers.contexts import sample_context
@@ -108,7 +109,7 @@ def test_a_budget_in_bytes() -> None:
 def test_limits_with_units() -> None:
     assert parse_budget("latency=12ms") == Budget("latency", 12.0, "ms")
     assert str(parse_budget("latency=12ms")) == "latency=12.0ms"
-    assert parse_budget("latency=12ms").text == "at most 12 ms"
+    assert parse_budget("latency=12ms").text(RIGHT_ANSWERS.words) == "at most 12 ms"
     assert parse_budget("latency=12ms").share(lambda: 0.048) == pytest.approx(0.25)
     assert parse_budget("bytes=1.5MB").share(lambda: 3e6) == pytest.approx(0.5)
     assert parse_budget("latency=0.5") == Budget("latency", 0.5)

@@ -612,3 +612,12 @@ def test_the_trade_off_has_one_entry_for_all_trained_plans() -> None:
     assert [item.name for item in marks] == ["not repaired", "trained"]
     assert list(marks[1].customdata[:, 2]) == words
     assert len({item.marker.color for item in marks}) == 2
+
+
+def test_charts_of_plans_speak_the_words_of_the_task() -> None:
+    """Point 1 of issue 14: drops of every task stood there as percentage points of accuracy."""
+    figure = figures.pareto(EVALUATED, task="image_to_image")
+    assert figure.layout.yaxis.title.text == "PSNR drop (dB)"
+    assert max(figure.data[1].y) == pytest.approx(EVALUATED["drop"].max())
+    figure = figures.predicted_measured(EVALUATED, task="language_modelling")
+    assert figure.layout.xaxis.title.text == "predicted drop (%)"
