@@ -67,6 +67,18 @@ def layer_names(model: nn.Module) -> tuple[str, ...]:
     return tuple(name for name, module in model.named_modules() if _is_layer(module))
 
 
+def block_of(name: str) -> str:
+    """Return the block that a layer belongs to: its name up to the last part with a number.
+
+    >>> block_of("model.layers.3.mlp.up_proj"), block_of("layer1.0.conv2"), block_of("stem")
+    ('model.layers.3', 'layer1.0', 'stem')
+    """
+    parts = name.split(".")
+    # The last part names the layer itself: conv2 is no second block.
+    ends = [end for end in range(1, len(parts)) if any(map(str.isdigit, parts[end - 1]))]
+    return ".".join(parts[: ends[-1]]) if ends else name
+
+
 def _is_layer(module: nn.Module) -> bool:
     if isinstance(module, nn.MultiheadAttention):
         return module.in_proj_weight is not None

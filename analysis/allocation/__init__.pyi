@@ -14,8 +14,8 @@ from .goals import (
 )
 from .greedy import fill_greedily
 from .options import OF_PLAN, OF_RUN, PLAN_OPTIONS, PlanOption, recipe_of
-from .ranked import fill_by_rank, global_plan
 from .registry import STRATEGIES, allocate
+from .scored import fill_by_outliers, fill_by_rank, global_plan
 from .strategy import BEST, FIXED, Allocation, Predict, Request, Strategy
 from .threshold import fill_to_threshold
 from .uniform import fill_uniformly
@@ -42,6 +42,7 @@ __all__ = [
     "budgets",
     "check_min_kept",
     "equal_entries",
+    "fill_by_outliers",
     "fill_by_rank",
     "fill_exactly",
     "fill_greedily",

@@ -48,6 +48,14 @@ STRATEGIES = Registry(
             fn=lambda request: allocation.fill_uniformly(request),
         ),
         Strategy(
+            "owl",
+            "Outliers",
+            "OWL's: one ratio, less in blocks with many weights on loud inputs and more in others; "
+            "needs a ratio, and no sweep.",
+            needs=frozenset({"ratio"}),
+            fn=lambda request: allocation.fill_by_outliers(request),
+        ),
+        Strategy(
             "global",
             "Global ranking",
             "The least important channels of all layers go, by one criterion, also without a "

@@ -26,6 +26,7 @@ from pruners.float32 import strict
 from pruners.groups import CostModel, Group, Structure, WholeCost, find_structure
 from pruners.layers import find_layer, layer_names, output_first_weight
 from pruners.preserve import twin
+from pruners.statistics import LayerData
 
 CALIBRATION_BATCH = 64
 # A CPU gains nothing from larger batches, and people see numbers after each.
@@ -280,10 +281,19 @@ class PreparedSubject:
             raise found
         return found
 
-    def _computed(self, layer: str, criterion: str, level: Level) -> Tensor | InputError:
-        data = calibration.layer_data(
+    def layer_data(self, layer: str, criterion: str) -> LayerData:
+        """Return a layer with what a criterion reads.
+
+        Raises:
+            InputError: Data is missing.
+        """
+        self.prepare([criterion])
+        return calibration.layer_data(
             self.model, layer, statistics=self._statistics, seed=self.subject.spec.seed
         )
+
+    def _computed(self, layer: str, criterion: str, level: Level) -> Tensor | InputError:
+        data = self.layer_data(layer, criterion)
         try:
             with torch.no_grad():
                 return scores(criterion, data, level=level)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from analysis.allocation.ranked import global_plan
+from analysis.allocation.scored.ranked import global_plan
 from analysis.records.plan import Plan
 from tests.analysis.allocation.chain import ranked_by_hand
 
@@ -24,4 +24,4 @@ def scores_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
             return ranked
         return real(prepared, plan, ratio=ratio, normalizer=normalizer)
 
-    monkeypatch.setattr("analysis.allocation.ranked.global_plan", by_hand)
+    monkeypatch.setattr("analysis.allocation.scored.ranked.global_plan", by_hand)

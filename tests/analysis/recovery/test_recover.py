@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from analysis.allocation.ranked import global_plan
+from analysis.allocation.scored.ranked import global_plan
 from analysis.edits.edit import Edit, edit_for
 from analysis.edits.masks import kept_units, scores
 from analysis.edits.prepared import PreparedSubject, prepare
