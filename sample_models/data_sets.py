@@ -10,6 +10,14 @@ from torch import Tensor
 from sample_models.fashion_mnist import CLASSES, MEAN, STD, normalize
 from sample_models.images import Split, load_images
 from sample_models.keywords import KEYWORDS, LENGTH, load_sounds
+from sample_models.scenes import (
+    SCENE_CLASSES,
+    SCENE_MEAN,
+    SCENE_STD,
+    SIZE,
+    load_scenes,
+    normalize_scenes,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +33,7 @@ class DataSet:
         input_shape: Shape of one input of a model.
         class_names: One a class of the targets.
         has_pixels: Whether inputs are pixels, of which 0 is black.
+        task: What models answer about them.
     """
 
     name: str
@@ -35,6 +44,7 @@ class DataSet:
     input_shape: tuple[int, ...]
     class_names: tuple[str, ...]
     has_pixels: bool = False
+    task: str = "classification"
 
 
 def _same(inputs: Tensor) -> Tensor:
@@ -62,6 +72,17 @@ DATA_SETS: dict[str, DataSet] = {
             recipe="",
             input_shape=(1, LENGTH),
             class_names=KEYWORDS,
+        ),
+        DataSet(
+            name="scenes",
+            about="1,000 scenes of garments with a class for each pixel, 500 for calibration",
+            load=load_scenes,
+            prepare=normalize_scenes,
+            recipe=f"mean {SCENE_MEAN} std {SCENE_STD}",
+            input_shape=(1, SIZE, SIZE),
+            class_names=SCENE_CLASSES,
+            has_pixels=True,
+            task="segmentation",
         ),
     )
 }

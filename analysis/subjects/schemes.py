@@ -213,6 +213,7 @@ DATA_SCHEMES: Registry[Scheme[LoadedData]] = Registry(
             example="sample:fashion-mnist",
             is_calibrated=True,
             place=Field(name="name", label="Data set", help="", known=lambda: data.sample_sets()),
+            task=lambda address: data.sample_task(address),
             open=lambda *address: data.open_sample(*address),
         ),
         Scheme(

@@ -11,6 +11,7 @@ from sample_models.architectures.kws_conv1d import KWSConv1d
 from sample_models.architectures.lenet5 import LeNet5
 from sample_models.architectures.mobilenet_small import MobileNetSmall
 from sample_models.architectures.resnet20 import ResNet20
+from sample_models.architectures.unet_small import UNetSmall
 from sample_models.architectures.vgg_small import VGGSmall
 from sample_models.architectures.vit_tiny import ViTTiny
 
@@ -21,6 +22,7 @@ ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
     "mobilenet_small": MobileNetSmall,
     "densenet_small": DenseNetSmall,
     "vit_tiny": ViTTiny,
+    "unet_small": UNetSmall,
     "kws_conv1d": KWSConv1d,
 }
 

@@ -9,14 +9,14 @@ import argparse
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
 from safetensors import safe_open
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -36,13 +36,14 @@ ORIGINS: dict[str, tuple[str, str]] = {
     "mobilenet_small": ("inverted residuals, depthwise, ReLU6", "arXiv:1801.04381"),
     "densenet_small": ("concatenation, pre-activation", "arXiv:1608.06993"),
     "vit_tiny": ("attention, layer norm, one residual stream", "arXiv:2010.11929"),
+    "unet_small": ("concatenation skips, transposed convolutions", "arXiv:1505.04597"),
     "kws_conv1d": ("1-D convolutions on raw sound, residual sums", "arXiv:1610.00087"),
 }
 
 
 # What models are measured on where it is not Fashion-MNIST, and by what where not by accuracy.
-DATA = {"kws_conv1d": "keywords"}
-METRICS: dict[str, str] = {}
+DATA = {"unet_small": "scenes", "kws_conv1d": "keywords"}
+METRICS = {"unet_small": "mIoU"}
 _BATCH = 50
 
 
@@ -53,18 +54,40 @@ def measure(model: nn.Module, *, data: str, metric: str = "accuracy") -> tuple[f
     Args:
         model: The model.
         data: Name of a data set.
-        metric: `accuracy`.
+        metric: A key of `SUMS`.
 
     Returns:
         What was measured, and the number of samples.
     """
     source = DATA_SETS[data]
     inputs, targets = source.load("test")
-    correct = 0
+    sums, value = SUMS[metric]
+    total = torch.zeros((), dtype=torch.float64)
     for start in range(0, len(inputs), _BATCH):
-        logits = model(source.prepare(inputs[start : start + _BATCH]))
-        correct += int((logits.argmax(1) == targets[start : start + _BATCH]).sum())
-    return correct / len(targets), len(targets)
+        outputs = model(source.prepare(inputs[start : start + _BATCH]))
+        total = total + sums(outputs, targets[start : start + _BATCH]).double()
+    return float(value(total)), len(targets)
+
+
+def _right(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return how many answers are right, and how many there are."""
+    return torch.tensor([int((outputs.argmax(1) == targets).sum()), targets.numel()])
+
+
+def _overlaps(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return the pixels of each class, (classes, 2): in answer and target, in either of them."""
+    answers, classes = outputs.argmax(1), outputs.shape[1]
+    both = targets[answers == targets].bincount(minlength=classes)
+    seen = answers.flatten().bincount(minlength=classes)
+    seen = seen + targets.flatten().bincount(minlength=classes)
+    return torch.stack([both, seen - both], 1)
+
+
+# Metric -> what is summed over batches, and what the sums come to.
+SUMS: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
+    "accuracy": (_right, lambda total: total[0] / total[1]),
+    "mIoU": (_overlaps, lambda total: (total[:, 0] / total[:, 1]).mean()),
+}
 
 
 @torch.inference_mode()

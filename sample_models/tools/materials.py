@@ -12,9 +12,12 @@ from torch import Tensor
 
 from sample_models.fashion_mnist import normalize, read_raw
 from sample_models.keywords import placed
+from sample_models.scenes import make_scenes, normalize_scenes
 from sample_models.tools.recipes import Recipe
 
 Batch = tuple[Tensor, Tensor]
+# Scenes of one epoch.
+SCENES = 8000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +71,21 @@ def images(recipe: Recipe, data_dir: Path) -> Material:
     return Material(count=len(pictures), batch=batch)
 
 
+def scenes(recipe: Recipe, data_dir: Path) -> Material:
+    """Return scenes of the training images, half of them mirrored."""
+    pixels, classes = make_scenes(*read_raw(data_dir, split="train"), count=SCENES, seed=0)
+    inputs = normalize_scenes(pixels)
+
+    def batch(chosen: Tensor, generator: torch.Generator) -> Batch:
+        mirror = (torch.rand(len(chosen), generator=generator) < 0.5)[:, None, None]
+        x, y = inputs[chosen], classes[chosen]
+        x = torch.where(mirror[:, None], x.flip(-1), x)
+        y = torch.where(mirror, y.flip(-1), y)
+        return x.contiguous(memory_format=torch.channels_last), y
+
+    return Material(count=SCENES, batch=batch)
+
+
 def sounds(recipe: Recipe, data_dir: Path) -> Material:
     """Return keywords of the training voices, stretched and placed in noise at random."""
     from sample_models.tools.speech import speak, variants
@@ -102,5 +120,6 @@ def stretch(clips: Tensor, generator: torch.Generator) -> Tensor:
 
 MATERIALS: Mapping[str, Callable[[Recipe, Path], Material]] = {
     "images": images,
+    "scenes": scenes,
     "sounds": sounds,
 }

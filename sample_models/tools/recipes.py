@@ -24,7 +24,7 @@ class Recipe:
     """
 
     epochs: int
-    material: Literal["images", "sounds"] = "images"
+    material: Literal["images", "scenes", "sounds"] = "images"
     optimizer: Literal["sgd", "adamw"] = "sgd"
     lr: float = 0.1
     weight_decay: float = 5e-4
@@ -43,6 +43,16 @@ RECIPES: dict[str, Recipe] = {
     "mobilenet_small": Recipe(epochs=18, weight_decay=1e-4),
     "densenet_small": Recipe(epochs=18, bf16=True),
     "vit_tiny": Recipe(epochs=14, optimizer="adamw", lr=2e-3, weight_decay=0.05, shift=1),
+    "unet_small": Recipe(
+        epochs=5,
+        material="scenes",
+        optimizer="adamw",
+        lr=4e-3,
+        weight_decay=0.01,
+        batch_size=16,
+        smoothing=0.0,
+        bf16=True,
+    ),
     "kws_conv1d": Recipe(
         epochs=36,
         material="sounds",

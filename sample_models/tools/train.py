@@ -86,9 +86,9 @@ def train(name: str, *, recipe: Recipe, data_dir: Path, seed: int) -> nn.Module:
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
-            total_loss += loss.item() * len(targets)
+            total_loss += loss.item() * targets.numel()
             correct += int((logits.argmax(1) == targets).sum())
-            seen += len(targets)
+            seen += targets.numel()
         _report(name, epoch, recipe.epochs, total_loss / seen, correct / seen, start)
     return model.eval()
 

@@ -26,6 +26,7 @@ from analysis.records.subject import SubjectSpec
 from analysis.store.store import Store
 from analysis.subjects.subject import load_subject
 from analysis.tasks import scoring_of
+from pages.components.state.demo import SAMPLE_SUBJECTS
 from pages.components.state.subject_cache import subjects
 from tests.pages.reading import SUBJECT, Open, assert_no_bug, plan_rows, shown, text_of
 
@@ -386,9 +387,11 @@ def test_the_demo_is_one_click_away(open_page: Open, monkeypatch: pytest.MonkeyP
 
 def test_other_samples_are_one_click_away(open_page: Open) -> None:
     test = open_page("Home")
-    test.button(key="home_sample:kws_conv1d").click().run()
-    assert_no_bug(test)
-    assert test.session_state["subject_spec"]["model"] == "sample:kws_conv1d"
+    for sample in SAMPLE_SUBJECTS:
+        test.button(key=f"home_{sample.spec.model}").click().run()
+        assert_no_bug(test)
+        assert test.session_state["subject_spec"] == sample.spec.to_dict()
+        test.switch_page("app.py").run()
 
 
 def test_a_wrong_address_is_one_clear_line(open_page: Open) -> None:

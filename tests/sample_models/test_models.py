@@ -22,6 +22,7 @@ REQUIRED = {
     "densenet_small": 0.92,
     "vit_tiny": 0.88,
     "kws_conv1d": 0.94,
+    "unet_small": 0.5,
 }
 NAMES = sample_models.names()
 
@@ -29,7 +30,7 @@ NAMES = sample_models.names()
 @pytest.mark.parametrize("name", NAMES)
 def test_measured_value_is_that_of_the_card_and_enough(name: str) -> None:
     card = sample_models.card(name)
-    value, total = cards.measure(sample_models.load(name), data=card.data)
+    value, total = cards.measure(sample_models.load(name), data=card.data, metric=card.metric)
     assert total == card.total
     # Another CPU may round a tie of two logits the other way.
     assert abs(value - card.value) * total < 3.5
@@ -43,7 +44,7 @@ def test_card_counts_parameters_and_macs(name: str) -> None:
     assert card.name == name
     assert card.parameters == sum(p.numel() for p in model.parameters())
     assert card.macs == cards.count_macs(model, data=card.data)
-    assert card.macs <= 15_000_000
+    assert card.macs <= 140_000_000
     assert f"train {name} --seed {card.seed} --epochs {card.epochs}" in card.command
 
 

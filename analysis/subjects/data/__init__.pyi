@@ -7,6 +7,7 @@ from .datasets import (
     open_sample,
     open_torchvision,
     sample_sets,
+    sample_task,
     torchvision_sets,
 )
 from .file_digests import FileDigests
@@ -34,5 +35,6 @@ __all__ = [
     "open_torchvision",
     "read_failure",
     "sample_sets",
+    "sample_task",
     "torchvision_sets",
 ]

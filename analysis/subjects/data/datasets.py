@@ -46,10 +46,7 @@ class LoadedData:
 
 def open_sample(address: Address, roots: Roots) -> LoadedData:
     """Open data that come with PruneScope."""
-    found = sample_models.DATA_SETS.get(address.name)
-    if found is None:
-        known = ", ".join(sample_sets())
-        raise AddressError(f"unknown sample data {address.name!r}; known: {known}")
+    found = _known_sample(address)
     notes = _FEW if found.name == "fashion-mnist" else ()
     try:
         return LoadedData(
@@ -58,6 +55,19 @@ def open_sample(address: Address, roots: Roots) -> LoadedData:
         )
     except sample_models.CorruptFileError as error:
         raise AddressError(str(error)) from None
+
+
+def sample_task(address: Address) -> str:
+    """Return what models answer about data that come with PruneScope."""
+    return _known_sample(address).task
+
+
+def _known_sample(address: Address) -> sample_models.DataSet:
+    found = sample_models.DATA_SETS.get(address.name)
+    if found is None:
+        known = ", ".join(sample_sets())
+        raise AddressError(f"unknown sample data {address.name!r}; known: {known}")
+    return found
 
 
 def sample_sets() -> tuple[str, ...]:

@@ -30,6 +30,19 @@ class SampleSubject:
 
 SAMPLE_SUBJECTS = (
     SampleSubject(
+        label="Scenes",
+        icon="image_search",
+        about="A U-Net that names the garment at each pixel; 300 scenes made of Fashion-MNIST "
+        "images.",
+        spec=SubjectSpec(
+            model="sample:unet_small",
+            data="sample:scenes",
+            samples=300,
+            batch_size=50,
+            task="segmentation",
+        ),
+    ),
+    SampleSubject(
         label="Spoken keywords",
         icon="mic",
         about="A network of 1-D convolutions that tells ten spoken words apart; 1,040 words of "
