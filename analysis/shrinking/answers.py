@@ -57,14 +57,13 @@ class Wish:
     data: str = ""
     roots: tuple[Path, ...] | None = None
 
-    def recipe(self, classes: int) -> TrainingRecipe:
-        """Return the recipe for a task with so many classes; without any nothing is distilled.
+    def recipe(self) -> TrainingRecipe:
+        """Return the recipe.
 
         Raises:
             UnknownNameError: No such preset.
         """
-        recipe = given_recipe({"preset": self.preset, "train_data": self.data or None})
-        return recipe if classes else dataclasses.replace(recipe, distill=0.0)
+        return given_recipe({"preset": self.preset, "train_data": self.data or None})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -108,7 +107,7 @@ class _Answering:
         self._prepared, self._start, self._aim = prepared, start, aim
         self._wish, self._folder, self._cancel = wish, folder, cancel
         self._words = prepared.subject.task.words
-        self._recipe = None if wish is None else wish.recipe(prepared.subject.num_classes)
+        self._recipe = None if wish is None else wish.recipe()
         self._drop = asked_drop(aim.recipe)
         self._searching = 0.0
         self._before = 0.0  # the drop of what was searched last, on the search data

@@ -85,6 +85,15 @@ class Task(Scoring, Protocol):
     def loss(self, outputs: Tensor, targets: Tensor, reduction: Reduction = "mean") -> Tensor:
         """Return the loss that training lowers: of each sample ``(N,)``, its mean, or its sum."""
 
+    def distillation(self, outputs: Tensor, dense: Tensor, *, temperature: float) -> Tensor:
+        """Return what training by the dense model's outputs lowers: a mean over samples.
+
+        Args:
+            outputs: Of the trained model.
+            dense: Of the dense one.
+            temperature: Softens both, where outputs are logits.
+        """
+
     def drawn(self, outputs: Tensor, generator: Generator) -> Tensor:
         """Draw targets from the model's own predictions, on the CPU."""
 

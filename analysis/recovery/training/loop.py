@@ -259,7 +259,7 @@ class _Run:
         """Ask the selection samples, keep the best weights, and see whether to stop."""
         if self._data.selection is None:
             return None
-        found = self._measured(self._data.selection.batches(self._batch_size))
+        found = self._measured(self._data.selection)
         session, patience = self.session, self._recipe.patience
         if patience is not None and session.is_settled:
             session.best.see(found.score, self.step, session.result())
@@ -269,15 +269,17 @@ class _Run:
         return found
 
     @torch.no_grad()
-    def _measured(self, batches: Iterator[tuple[Tensor, Tensor | None]]) -> SelectionScore:
+    def _measured(self, split: Split) -> SelectionScore:
         model, weights = self.session.trainee.model.eval(), self.session.result()
-        rows, keeps = [], not self._dense
-        for number, (inputs, targets) in enumerate(batches):
+        rows, keeps, seen = [], not self._dense, 0
+        for number, (inputs, targets) in enumerate(split.batches(self._batch_size)):
             dense = self._dense_outputs(number, inputs, keeps=keeps)
             outputs = functional_call(model, weights, (inputs,))
             if bool(outputs.isnan().any()):
                 raise self._diverged("model's answers are")
-            rows.append(self._task.vector(dense, outputs, targets))
+            first, seen = seen, seen + len(inputs)
+            groups = split.groups(first, seen)
+            rows.append(self._task.vector(dense, outputs, targets, groups))
         model.train()
         sums = self._task.sums(torch.stack(rows).sum(0).tolist())
         interval = self._task.score_interval(sums)

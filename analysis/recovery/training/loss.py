@@ -60,7 +60,7 @@ class TrainingLoss:
             return LossParts(task, task.detach())
         with torch.no_grad():
             dense = self.dense(inputs)
-        distill = distillation(outputs, dense, temperature=self.temperature)
+        distill = self.task.distillation(outputs, dense, temperature=self.temperature)
         total = distill if self.alpha == 1 else (1 - self.alpha) * task + self.alpha * distill
         return LossParts(total, task.detach(), distill.detach())
 
@@ -70,15 +70,3 @@ class TrainingLoss:
             return loss
         spread = -F.log_softmax(outputs.float(), 1).mean()
         return (1 - self.smoothing) * loss + self.smoothing * spread
-
-
-def distillation(outputs: Tensor, dense: Tensor, *, temperature: float) -> Tensor:
-    """Return the divergence of softened outputs from the dense ones, times temperature squared.
-
-    KL(softmax(dense / T) || softmax(outputs / T)) in nats, a mean over samples and positions;
-    classes are along dim 1 (Hinton et al. 2015).
-    """
-    soft = F.log_softmax(outputs.float() / temperature, 1)
-    aim = F.log_softmax(dense.float() / temperature, 1)
-    gaps = F.kl_div(soft, aim, reduction="none", log_target=True).sum(1)
-    return gaps.mean() * temperature**2

@@ -338,13 +338,12 @@ def training_loss(prepared: PreparedSubject, recipe: TrainingRecipe) -> Training
     """Return the loss of a recipe.
 
     Raises:
-        InputError: It spreads targets over classes, or compares them, and the task has none.
+        InputError: It spreads targets over classes, and the task has none.
     """
-    if (recipe.distill or recipe.label_smoothing) and not prepared.subject.num_classes:
+    if recipe.label_smoothing and not prepared.subject.num_classes:
         task = prepared.subject.task.name
         raise InputError(
-            f"distill and label_smoothing need classes, which the task {task} does not have; set "
-            "both to 0"
+            f"label_smoothing needs classes, which the task {task} does not have; set it to 0"
         )
     return TrainingLoss(
         task=prepared.subject.task,

@@ -34,6 +34,10 @@ class WithoutClasses(Task):
         """Return None."""
         return None
 
+    def distillation(self, outputs: Tensor, dense: Tensor, *, temperature: float) -> Tensor:
+        """Return the mean distance; there is nothing that a temperature softens."""
+        return self.distance(dense, outputs).mean()
+
     def gaps(self, outputs: Tensor, ranking: Tensor) -> Tensor:
         """Return 0 for each sample: any rounding may change its score."""
         return outputs.flatten(1)[:, 0].float() * 0
@@ -127,6 +131,20 @@ class MeanTask(SampleMean, WithoutClasses):
         """Turn the values of one `vector` into a record."""
         terms = dict(zip(self.terms, row[1:], strict=True))
         return Sums(samples=int(row[0]), seconds=seconds, terms=terms)
+
+
+def softened_divergence(
+    outputs: Tensor, dense: Tensor, *, temperature: float, dim: int = 1
+) -> Tensor:
+    """Return the divergence of softened outputs from the dense ones, times temperature squared.
+
+    KL(softmax(dense / T) || softmax(outputs / T)) in nats, a mean over samples and positions;
+    classes are along ``dim`` (Hinton et al. 2015).
+    """
+    soft = F.log_softmax(outputs.float() / temperature, dim)
+    aim = F.log_softmax(dense.float() / temperature, dim)
+    gaps = F.kl_div(soft, aim, reduction="none", log_target=True).sum(dim)
+    return gaps.mean() * temperature**2
 
 
 def by_group(values: Tensor, groups: Tensor | None) -> Tensor:

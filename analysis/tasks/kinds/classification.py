@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from analysis.records import Sums
+from analysis.tasks.kinds.adding import softened_divergence
 from analysis.tasks.kinds.targets import class_numbers
 from analysis.tasks.meanings import RightAnswers
 from analysis.tasks.task import Reduction, Task
@@ -105,6 +106,10 @@ class Classification(RightAnswers, Task):
     def loss(self, outputs: Tensor, targets: Tensor, reduction: Reduction = "mean") -> Tensor:
         """Return the cross-entropy in nats."""
         return cross_entropy(outputs, targets, reduction)
+
+    def distillation(self, outputs: Tensor, dense: Tensor, *, temperature: float) -> Tensor:
+        """Return the divergence of softened answers from the dense ones."""
+        return softened_divergence(outputs, dense, temperature=temperature)
 
     def drawn(self, outputs: Tensor, generator: Generator) -> Tensor:
         """Draw a label for each sample from the softmax of the logits."""

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from analysis.tasks.kinds.adding import SummedTask, checked, reduced
+from analysis.tasks.kinds.adding import SummedTask, checked, reduced, softened_divergence
 from analysis.tasks.kinds.targets import IGNORED, class_maps, first_class_out_of_range
 from analysis.tasks.meanings import MeanOverlap
 from analysis.tasks.task import Reduction
@@ -66,6 +66,10 @@ class Segmentation(MeanOverlap, SummedTask):
         truth = targets.to(outputs.device)
         count = (truth != IGNORED).flatten(1).sum(1).clamp_min(1)
         return reduced(_pixel_loss(outputs, truth) / count, reduction)
+
+    def distillation(self, outputs: Tensor, dense: Tensor, *, temperature: float) -> Tensor:
+        """Return the divergence of softened answers from the dense ones."""
+        return softened_divergence(outputs, dense, temperature=temperature)
 
     def drawn(self, outputs: Tensor, generator: Generator) -> Tensor:
         """Draw a class for each pixel from the softmax of its logits."""

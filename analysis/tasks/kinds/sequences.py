@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from analysis.tasks.kinds.adding import SummedTask, checked, reduced
+from analysis.tasks.kinds.adding import SummedTask, checked, reduced, softened_divergence
 from analysis.tasks.kinds.targets import IGNORED, class_maps, first_class_out_of_range
 from analysis.tasks.meanings import Perplexity, RightTokens, TokenScore
 from analysis.tasks.task import Reduction
@@ -62,6 +62,10 @@ class SequenceTask(TokenScore, SummedTask):
         truth = targets.to(outputs.device)
         count = (truth != IGNORED).sum(1).clamp_min(1)
         return reduced(_nats(outputs, truth).sum(1) / count, reduction)
+
+    def distillation(self, outputs: Tensor, dense: Tensor, *, temperature: float) -> Tensor:
+        """Return the divergence of softened answers from the dense ones."""
+        return softened_divergence(outputs, dense, temperature=temperature, dim=-1)
 
     def drawn(self, outputs: Tensor, generator: Generator) -> Tensor:
         """Draw a class for each position from the softmax of its logits."""

@@ -25,7 +25,6 @@ from analysis.retraining.presets import PRESETS
 from analysis.search.data import search_data
 from analysis.search.records import Aim
 from analysis.search.verdict import TrainedJudge, Verdict
-from analysis.shrinking.answers import Wish
 from analysis.shrinking.jobs import Jobs
 from analysis.shrinking.records import Job, Order
 from analysis.shrinking.steps import iter_job, opened
@@ -56,12 +55,6 @@ def looked_for(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         few = functools.partial(search_data, samples=200)
         monkeypatch.setattr(f"analysis.search.{module}.search_data", few)
     return found
-
-
-def test_nothing_is_distilled_where_a_task_has_no_classes() -> None:
-    """All presets distill, which such a task refuses."""
-    wish = Wish(preset="quick")
-    assert (wish.recipe(10).distill, wish.recipe(0).distill) == (0.9, 0.0)
 
 
 def ended(jobs: Jobs, name: str) -> Job:

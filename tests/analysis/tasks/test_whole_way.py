@@ -63,7 +63,10 @@ def test_regression_goes_the_whole_way(run: Run, tmp_path: Path) -> None:
     removed = found["removed"]
     assert removed["drop_low"] < removed["drop"] < removed["drop_high"]
     assert found["same_answers"] == found["samples"] == 160
-    assert run("recover", "--plan", str(plan))["method"] == "lsq"
+    training = ["--preset", "quick", "--steps", "6", "--batch-size", "16", "--lr", "0.001"]
+    trained = run("recover", "--plan", str(plan), *training)
+    assert trained["pruned_accuracy"] < trained["accuracy"]
+    assert trained["drop_low"] < trained["drop"] < trained["drop_high"]
     run("export", "--plan", str(plan), "--out", str(out), "--evaluate")
     assert "R2" in (out / "README.md").read_text("utf-8")
     adaptive = run("sweep", *model, *options, "--ratios", "0.25,0.5", "--mode", "adaptive")

@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from analysis.edits import PreparedSubject
-from analysis.recovery.training import TrainingRecipe, iter_training, loss
-from analysis.recovery.training.loss import TrainingLoss, distillation
+from analysis.recovery.training import TrainingRecipe, iter_training
+from analysis.recovery.training.loss import TrainingLoss
 from analysis.recovery.training.session import training_loss
-from analysis.tasks import CLASSIFICATION
+from analysis.tasks import CLASSIFICATION, Classification
 from pruners.errors import InputError
 from tests.helpers.slow_training import divergence
 from tests.helpers.trainable import opened, plan_of
@@ -31,9 +31,11 @@ def logits(*shape: int, seed: int = 0) -> torch.Tensor:
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
 def test_distillation_is_the_divergence_by_its_definition(temperature: float) -> None:
     outputs, dense = logits(7, 5), logits(7, 5, seed=1)
-    found = distillation(outputs, dense, temperature=temperature)
+    found = CLASSIFICATION.distillation(outputs, dense, temperature=temperature)
     torch.testing.assert_close(found, divergence(outputs, dense, temperature))
-    assert float(distillation(dense, dense, temperature=temperature)) == pytest.approx(0, abs=1e-6)
+    assert float(
+        CLASSIFICATION.distillation(dense, dense, temperature=temperature)
+    ) == pytest.approx(0, abs=1e-6)
 
 
 def test_its_gradient_at_a_high_temperature_is_the_difference_of_logits() -> None:
@@ -47,7 +49,7 @@ def test_its_gradient_at_a_high_temperature_is_the_difference_of_logits() -> Non
     torch.testing.assert_close(gradient, (soft - aim) / 10 / 6, rtol=0.1, atol=1e-3)
     single = outputs.detach().float().requires_grad_()
     (own,) = torch.autograd.grad(
-        distillation(single, dense.float(), temperature=temperature), single
+        CLASSIFICATION.distillation(single, dense.float(), temperature=temperature), single
     )
     torch.testing.assert_close(own, gradient.float(), rtol=0.02, atol=1e-3)
 
@@ -90,7 +92,7 @@ def test_alpha_0_is_the_plain_run_bit_for_bit(
     prepared: PreparedSubject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And never runs the dense model: any temperature gives the same."""
-    monkeypatch.setattr(loss, "distillation", None)
+    monkeypatch.setattr(Classification, "distillation", None)
     found = []
     for temperature in (1.0, 9.0):
         recipe = TrainingRecipe(lr=0.02, batch_size=16, steps=5, temperature=temperature)
@@ -112,11 +114,10 @@ def test_distilling_tells_both_losses(prepared: PreparedSubject) -> None:
         assert update.loss == pytest.approx(total, rel=1e-5)
 
 
-def test_a_task_without_classes_cannot_be_distilled(prepared: PreparedSubject) -> None:
+def test_a_task_without_classes_spreads_no_targets(prepared: PreparedSubject) -> None:
     other = dataclasses.replace(
         prepared, subject=dataclasses.replace(prepared.subject, num_classes=0)
     )
-    for fields in ({"distill": 0.5}, {"label_smoothing": 0.1}):
-        with pytest.raises(InputError, match="need classes, which the task classification does"):
-            training_loss(other, TrainingRecipe(**fields))
-    training_loss(other, TrainingRecipe())
+    with pytest.raises(InputError, match="needs classes, which the task classification does"):
+        training_loss(other, TrainingRecipe(label_smoothing=0.1))
+    training_loss(other, TrainingRecipe(distill=0.5))
