@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from pruners.batches import Inputs, repeated
 from pruners.capture import named_state
 
 
-def as_batch(run: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
+def as_batch(run: Callable[[Any], Tensor], inputs: Inputs) -> Tensor:
     """Return ``run(inputs)`` of a batch ``(N, ...)``; a single sample is given twice.
 
     Models that squeeze away all dims of size 1 would take its dim for one of those.
     """
-    return run(inputs) if len(inputs) != 1 else run(torch.cat([inputs, inputs]))[:1]
+    return run(inputs) if len(inputs) != 1 else run(repeated(inputs, 2))[:1]
 
 
 def spans(total: int, size: int) -> Iterator[tuple[int, int]]:
@@ -34,7 +34,7 @@ def spans(total: int, size: int) -> Iterator[tuple[int, int]]:
         first = last
 
 
-def call_with(model: nn.Module, tensors: Mapping[str, Tensor], inputs: Tensor) -> Any:
+def call_with(model: nn.Module, tensors: Mapping[str, Tensor], inputs: Inputs) -> Any:
     """Return what a model gives with some of its tensors replaced; the model is left as found.
 
     A replaced tensor is replaced wherever it is used: under all names that it has (tied weights),

@@ -1,4 +1,4 @@
-"""Capture a model once as a functional ATen graph with a dynamic batch dimension.
+"""Capture a model once as a functional ATen graph with a free batch size and length of text.
 
 The graph is what groups are found in and what the incremental evaluator runs. In-place operators
 are decomposed away, so every value of the graph may be cached. Whatever the model's device, it is
@@ -31,6 +31,7 @@ from torch import Tensor, fx, nn
 from torch._dynamo.exc import UserError, UserErrorType
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
+from pruners.batches import Inputs, Tensors, parts_of
 from pruners.errors import CaptureError, one_line
 
 # torch.export, and what keeps it quiet, change state of the whole process.
@@ -111,7 +112,7 @@ def first_names(model: nn.Module) -> dict[str, str]:
     return {name: first.setdefault(id(item), name) for name, item in named_state(model).items()}
 
 
-def capture(model: nn.Module, example: Tensor) -> Graph:
+def capture(model: nn.Module, example: Inputs) -> Graph:
     """Capture ``model`` in eval mode.
 
     Args:
@@ -140,18 +141,30 @@ def capture(model: nn.Module, example: Tensor) -> Graph:
 
 
 def _exported(
-    model: nn.Module, example: Tensor, *, level: int = logging.CRITICAL
+    model: nn.Module, example: Inputs, *, level: int = logging.CRITICAL
 ) -> torch.export.ExportedProgram:
     with _EXPORTING, _quiet(level), _without_collection(), torch.no_grad():
         found: torch.export.ExportedProgram = torch.export.export(
-            model, (example,), dynamic_shapes=batch_shapes(model)
+            model, (example,), dynamic_shapes=free_sizes(model, example)
         ).run_decompositions({})
     return found
 
 
-def batch_shapes(model: nn.Module) -> tuple[Any, ...]:
-    """Return what tells torch.export that dim 0 of the input is any number of samples."""
-    shape: Any = {0: torch.export.Dim("batch", min=1)}
+def free_sizes(model: nn.Module, example: Inputs) -> tuple[Any, ...]:
+    """Return what tells torch.export which sizes of the inputs are free.
+
+    Dim 0 is any number of samples. Dim 1 of token numbers, int64 ``(N, T)``, and of what is as
+    long, is of any length where the model allows it.
+    """
+    parts, batch = parts_of(example), torch.export.Dim("batch", min=1)
+    lengths = {p.shape[1] for p in parts if p.dtype == torch.int64 and p.dim() == 2} - {0, 1}
+    shapes: list[Any] = [
+        {0: batch, 1: torch.export.Dim.AUTO}
+        if part.dim() > 1 and part.shape[1] in lengths
+        else {0: batch}
+        for part in parts
+    ]
+    shape: Any = shapes if isinstance(example, Tensors) else shapes[0]
     first = next(iter(inspect.signature(model.forward).parameters.values()), None)
     takes_any = first is not None and first.kind is first.VAR_POSITIONAL
     return ((shape,),) if takes_any else (shape,)
@@ -212,7 +225,7 @@ def _without_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _refusal(model: nn.Module, example: Tensor, error: Exception) -> CaptureError:
+def _refusal(model: nn.Module, example: Inputs, error: Exception) -> CaptureError:
     """Say in one line why a model cannot be captured, and which line of its code is to blame."""
     if isinstance(error, UserError) and error.error_type is UserErrorType.CONSTRAINT_VIOLATION:
         found = NEEDED.search(str(error))
@@ -252,7 +265,7 @@ def _last_line(frames: Sequence[traceback.FrameSummary]) -> str:
     return ""
 
 
-def _line_of_guard(model: nn.Module, example: Tensor) -> str:
+def _line_of_guard(model: nn.Module, example: Inputs) -> str:
     """Export once more, to learn which line of the model's code asks for a number of samples."""
     lines = []
 

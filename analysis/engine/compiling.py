@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from analysis.engine.profile import Profile
 from analysis.engine.program import Program
 from analysis.engine.weights import State
+from pruners.batches import Inputs
 from pruners.capture import Graph
 from pruners.errors import UnsupportedError, one_line
 
@@ -34,7 +35,7 @@ def compiled(
     graph: Graph,
     tensors: State,
     *,
-    example: Tensor | None,
+    example: Inputs | None,
     channels_last: bool,
     fold_batch_norm: bool,
     dtype: torch.dtype | None,
@@ -88,7 +89,7 @@ def compiled(
 
 @torch.inference_mode()
 def _checked(
-    model: nn.Module, program: Program, example: Tensor, tolerance: float
+    model: nn.Module, program: Program, example: Inputs, tolerance: float
 ) -> Profile | None:
     """Return what the program's steps take; None if it does not give the model's outputs."""
     expected = model(example)

@@ -22,6 +22,7 @@ from analysis.engine.recording import Recorder
 from analysis.engine.steps import Part
 from analysis.engine.weights import State
 from analysis.memory import DEFAULT_MEMORY_LIMIT
+from pruners.batches import Inputs, repeated
 from pruners.calls import as_batch, call_with
 from pruners.capture import Graph, device_of, named_state
 from pruners.errors import UnsupportedError
@@ -51,7 +52,7 @@ class KeptBatch:
         margin: What a reduced precision holds for a close answer; see `ReducedEvaluator`.
     """
 
-    inputs: Tensor
+    inputs: Inputs
     outputs: Tensor
     known: tuple[Values, ...] = ()
     edit: State = field(default_factory=dict)
@@ -105,7 +106,7 @@ class Evaluator:
         model: nn.Module,
         graph: Graph | None,
         *,
-        example: Tensor | None = None,
+        example: Inputs | None = None,
         fallback_reason: str = "",
         channels_last: bool = True,
         fold_batch_norm: bool = True,
@@ -184,7 +185,7 @@ class Evaluator:
     # --- running -----------------------------------------------------------------------------
 
     @_computing
-    def dense(self, inputs: Tensor, *, edits: Iterable[Iterable[str]] | None = None) -> KeptBatch:
+    def dense(self, inputs: Inputs, *, edits: Iterable[Iterable[str]] | None = None) -> KeptBatch:
         """Run the model as it is, and return what edits of this batch will need.
 
         Args:
@@ -280,13 +281,13 @@ class Evaluator:
         outputs = torch.cat([values[program.output] for values in known])
         return KeptBatch(batch.inputs, outputs[: len(batch.inputs)], known, full)
 
-    def tiles(self, inputs: Tensor) -> Sequence[Tensor]:
+    def tiles(self, inputs: Inputs) -> Sequence[Inputs]:
         """Cut a batch into tiles of about the same size that a CPU computes best.
 
         A single sample is there twice, as in `pruners.calls.as_batch`.
         """
         if len(inputs) == 1:
-            return (torch.cat([inputs, inputs]),)
+            return (repeated(inputs, 2),)
         if self.tile_samples is None or inputs.device.type != "cpu":
             return (inputs,)
         return inputs.tensor_split(-(-len(inputs) // self.tile_samples))
@@ -313,7 +314,7 @@ class Evaluator:
         return self.program.run(self.program.part_of(wanted), known, keep=missing)
 
     @_computing
-    def outputs(self, inputs: Tensor, edit: State) -> Tensor:
+    def outputs(self, inputs: Inputs, edit: State) -> Tensor:
         """Return the outputs of one edit on any samples; nothing is kept.
 
         Args:
@@ -337,7 +338,7 @@ class Evaluator:
         )[: len(inputs)]
 
     @_computing
-    def forward(self, inputs: Tensor, edit: State) -> Tensor:
+    def forward(self, inputs: Inputs, edit: State) -> Tensor:
         """Return the outputs of one edit by a full forward pass of the model itself."""
         return as_batch(lambda batch: call_with(self.model, edit, batch), inputs)
 

@@ -27,7 +27,7 @@ class Nodes:
 
     Args:
         names: Names of the state by placeholder.
-        index: Steps by node; -1 is the input.
+        index: Steps by node; inputs are -1 and below.
     """
 
     def __init__(self, names: Mapping[fx.Node, str], index: Mapping[fx.Node, int]) -> None:

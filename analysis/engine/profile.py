@@ -13,6 +13,7 @@ from torch import Tensor
 from analysis.engine.execution import Values
 from analysis.engine.program import Program
 from analysis.engine.stopwatch import wait_for
+from pruners.batches import Inputs, repeated
 
 # The example is small; a batch of this many copies of it is timed on a CPU, ...
 COPIES = 8
@@ -32,11 +33,11 @@ class Profile:
     """
 
     program: Program | None = None
-    example: Tensor | None = None
+    example: Inputs | None = None
     sample_bytes: dict[int, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, program: Program, values: Values, example: Tensor) -> Profile:
+    def of(cls, program: Program, values: Values, example: Inputs) -> Profile:
         """Return the profile of a program from all values of an example."""
         sizes = {
             index: value.nbytes // len(example)
@@ -91,7 +92,7 @@ class Profile:
             best = min(best, time.perf_counter() - start)
         return best
 
-    def _copies(self, example: Tensor) -> Tensor:
+    def _copies(self, example: Inputs) -> Inputs:
         copies = COPIES
         if example.device.type != "cpu":
             # A few of the largest values are held at a time.
@@ -100,10 +101,10 @@ class Profile:
                 HELD_BYTES // max(1, self.largest_bytes),
             )
             copies = max(1, samples // len(example))
-        return example.repeat(copies, *[1] * (example.dim() - 1))
+        return repeated(example, copies)
 
     @torch.inference_mode()
-    def _timed(self, program: Program, inputs: Tensor) -> list[float]:
+    def _timed(self, program: Program, inputs: Inputs) -> list[float]:
         seconds = [0.0] * len(program.steps)
         last = time.perf_counter()
 

@@ -27,6 +27,7 @@ from analysis.engine.operators import (
 )
 from analysis.engine.steps import Part, Step
 from analysis.engine.weights import State, Weights
+from pruners.batches import Inputs, parts_of
 from pruners.capture import Graph
 from pruners.errors import UnsupportedError
 
@@ -200,11 +201,14 @@ class Program:
 
     # --- running ---------------------------------------------------------------------------
 
-    def prepare(self, inputs: Tensor) -> Values:
-        """Return the values before the first step."""
-        if self.channels_last and inputs.dim() == 4:
-            inputs = inputs.contiguous(memory_format=torch.channels_last)
-        return {-1: self._weights.lowered(inputs)}
+    def prepare(self, inputs: Inputs) -> Values:
+        """Return the values before the first step: inputs from -1 down."""
+        return {-1 - at: self._prepared(part) for at, part in enumerate(parts_of(inputs))}
+
+    def _prepared(self, part: Tensor) -> Any:
+        if self.channels_last and part.dim() == 4:
+            part = part.contiguous(memory_format=torch.channels_last)
+        return self._weights.lowered(part)
 
     def edited(self, edit: State) -> Weights:
         """Return the weights that an edit means, for `run` on several batches."""

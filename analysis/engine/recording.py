@@ -20,6 +20,7 @@ from analysis.engine.execution import Values
 from analysis.engine.program import Program
 from analysis.engine.steps import Part
 from analysis.engine.weights import State
+from pruners.batches import Inputs, like_parts, parts_of
 
 # A device that took no longer than this many times what handing the work over took was waiting.
 BOUND = 1.25
@@ -125,7 +126,7 @@ class Recorder:
             self._load(part, known, owner, samples)
             return self._replayed(key, edit).clone()
 
-    def whole(self, inputs: Tensor, edit: State) -> Tensor | None:
+    def whole(self, inputs: Inputs, edit: State) -> Tensor | None:
         """Return the outputs of an edit on few samples, through the whole program.
 
         Returns:
@@ -139,12 +140,14 @@ class Recorder:
         key = (part, samples, frozenset(edit))
         with self._lock:
             if -samples not in self._fixed:
-                empty = inputs.new_zeros(samples, *inputs.shape[1:])
+                parts = (p.new_zeros(samples, *p.shape[1:]) for p in parts_of(inputs))
+                empty = like_parts(inputs, parts)
                 self._fixed[-samples] = dict(self._program.prepare(empty))
-            start = self._fixed[-samples][-1]
-            start[:count].copy_(self._program.prepare(inputs)[-1])
+            start = self._fixed[-samples]
+            for at, value in self._program.prepare(inputs).items():
+                start[at][:count].copy_(value)
             if self._recordings.get(key) is None:
-                return self._first(key, {-1: start}, edit, lambda: {-1: start})[:count].clone()
+                return self._first(key, start, edit, lambda: start)[:count].clone()
             return self._replayed(key, edit)[:count].clone()
 
     # --- recording -----------------------------------------------------------------------

@@ -28,6 +28,7 @@ from analysis.recovery import Recovery, recovered_model
 from analysis.repairs import NO_REPAIR
 from analysis.tasks import Task
 from analysis.uncertainty import paired_drop
+from pruners.batches import Inputs
 from pruners.errors import InputError
 from pruners.semantics import SEMANTICS
 
@@ -163,7 +164,7 @@ def _measured(
 
 
 def _latency(
-    prepared: PreparedSubject, small: nn.Module, inputs: Tensor, *, seconds: float
+    prepared: PreparedSubject, small: nn.Module, inputs: Inputs, *, seconds: float
 ) -> dict[str, Latency]:
     if seconds <= 0:
         return {}

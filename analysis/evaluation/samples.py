@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from analysis.subjects import Subject
+from pruners.batches import parts_of
 from pruners.float32 import strict
 
 
@@ -41,7 +42,7 @@ def first_samples(subject: Subject, count: int) -> tuple[Sample, ...]:
     scores = task.scores(outputs, outputs, targets)
     return tuple(
         Sample(
-            inputs=inputs[number].cpu(),
+            inputs=parts_of(inputs)[0][number].cpu(),
             label=_name(subject, None if answers is None else targets, number),
             answer=_name(subject, answers, number),
             is_right=float(scores[number]) > 0 if targets is not None and task.right else None,

@@ -7,6 +7,7 @@ from typing import Literal
 
 from analysis.records import Sums
 from analysis.subjects import RANDOM_WEIGHTS, Subject, has_random_weights, parse_model
+from pruners.batches import Tensors
 
 Kind = Literal["random weights", "no labels", "chance level", "input scale"]
 
@@ -67,7 +68,7 @@ def _input_scale(subject: Subject) -> Doubt | None:
         return None
     inputs = subject.evaluation.part(0, LOOKED_AT)[0]
     # Tokens have no scale, and sound has that of its samples.
-    if not inputs.is_floating_point() or inputs.dim() == 3:
+    if isinstance(inputs, Tensors) or not inputs.is_floating_point() or inputs.dim() == 3:
         return None
     mean, spread = float(inputs.mean()), float(inputs.std())
     if abs(mean) <= MAX_MEAN and MIN_SPREAD <= spread <= MAX_SPREAD:

@@ -26,6 +26,7 @@ from analysis.files import write_text
 from analysis.measuring.latency import compare_latency
 from analysis.measuring.runtime import TORCH, Runtime
 from analysis.records import Document, Record, Seconds
+from pruners.batches import Inputs
 from pruners.errors import InputError
 from pruners.groups import Parts
 
@@ -228,12 +229,12 @@ def _inputs(prepared: PreparedSubject) -> Tensor:
     return batch.to(prepared.subject.example.device)
 
 
-def _dense_seconds(prepared: PreparedSubject, inputs: Tensor) -> float:
+def _dense_seconds(prepared: PreparedSubject, inputs: Inputs) -> float:
     return compare_latency({"dense": prepared.model}, inputs)["dense"].median
 
 
 def _measured(
-    prepared: PreparedSubject, name: str, inputs: Tensor, dense: float
+    prepared: PreparedSubject, name: str, inputs: Inputs, dense: float
 ) -> dict[str, float]:
     """Measure a group's row: each size in turn with the dense model, whose time is the unit."""
     units = prepared.group(name).units

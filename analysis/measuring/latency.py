@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from analysis.engine import wait_for
 from analysis.measuring.runtime import TORCH, Runtime
 from analysis.records import Latency
+from pruners.batches import Inputs
 
 WARMUP = 5
 REPEATS = 40
@@ -21,7 +22,7 @@ MIN_PASSES = 5
 
 def compare_latency(
     models: Mapping[str, nn.Module],
-    inputs: Tensor,
+    inputs: Inputs,
     *,
     repeats: int = REPEATS,
     warmup: int = WARMUP,

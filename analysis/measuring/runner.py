@@ -14,6 +14,7 @@ from analysis.edits import Edit, PreparedSubject, edited_model
 from analysis.engine import Evaluator, KeptBatch
 from analysis.measuring.slices import Slice
 from analysis.memory import free_cached_memory
+from pruners.batches import Inputs
 from pruners.calls import as_batch
 from pruners.float32 import strict
 
@@ -140,7 +141,7 @@ class EditRunner:
 
     @torch.inference_mode()
     @strict
-    def _run(self, model: nn.Module, inputs: Tensor) -> Tensor:
+    def _run(self, model: nn.Module, inputs: Inputs) -> Tensor:
         return as_batch(model, inputs)
 
     def _removed(self, edit: Edit) -> nn.Module:

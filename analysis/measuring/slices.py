@@ -9,6 +9,7 @@ from typing import TypedDict
 from torch import Tensor
 
 from analysis.subjects.data import Split
+from pruners.batches import Inputs
 from pruners.errors import InputError, one_line
 
 
@@ -24,7 +25,7 @@ class Slice:
     """
 
     first: int
-    inputs: Tensor
+    inputs: Inputs
     targets: Tensor | None
     groups: Tensor
 

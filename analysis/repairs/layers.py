@@ -5,11 +5,12 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from analysis.edits import CALIBRATION_BATCH, PreparedSubject, Target
+from pruners.batches import Inputs
 from pruners.errors import InputError
 from pruners.groups import Group, Member, consumer_masks
 from pruners.layers import INPUT_FIRST_TYPES, find_layer, to_native, weight_name
 
-Batches = list[tuple[Tensor, Tensor | None]]
+Batches = list[tuple[Inputs, Tensor | None]]
 
 
 def calibration_batches(prepared: PreparedSubject) -> Batches:

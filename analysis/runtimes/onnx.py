@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from analysis.runtimes.inference import OnnxModel, check_outputs
 from analysis.runtimes.packages import require, require_onnx
-from pruners.capture import batch_shapes, on_cpu
+from pruners.capture import free_sizes, on_cpu
 from pruners.errors import UnsupportedError, first_line
 
 
@@ -41,7 +41,7 @@ def as_onnx(model: nn.Module, example: Tensor) -> bytes:
                     str(path),
                     input_names=["input"],
                     output_names=["logits"],
-                    dynamic_shapes=batch_shapes(model),
+                    dynamic_shapes=free_sizes(model, example),
                     dynamo=True,
                     external_data=False,
                     verbose=False,

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from analysis.records import SubjectSpec
+from analysis.subjects.models import check_single
 from analysis.tasks import Task
+from pruners.batches import Inputs, Tensors, parts_of, shape_of
 from pruners.errors import InputError, one_line
 from pruners.user_code import no_exit
 
@@ -25,7 +27,7 @@ FEW = (1, 2)
 MANY = 2**16
 
 
-def as_taken(model: nn.Module, inputs: Tensor) -> Tensor:
+def as_taken(model: nn.Module, inputs: Inputs) -> Inputs:
     """Return inputs in the type that a model takes.
 
     Integers are numbers of tokens to a model that answers them as they are, and real numbers to
@@ -33,14 +35,14 @@ def as_taken(model: nn.Module, inputs: Tensor) -> Tensor:
 
     Args:
         model: In eval mode.
-        inputs: float32 or int64 ``(N, ...)``.
+        inputs: float32 or int64 ``(N, ...)``. Several keep their types.
     """
-    if inputs.is_floating_point() or _runs(model, inputs):
+    if isinstance(inputs, Tensors) or inputs.is_floating_point() or _runs(model, inputs):
         return inputs
     return inputs.float() if _runs(model, inputs.float()) else inputs
 
 
-def _runs(model: nn.Module, inputs: Tensor) -> bool:
+def _runs(model: nn.Module, inputs: Inputs) -> bool:
     try:
         with torch.inference_mode(), no_exit():
             found = model(inputs)
@@ -50,7 +52,7 @@ def _runs(model: nn.Module, inputs: Tensor) -> bool:
     return not isinstance(found, Tensor) or found.is_floating_point()
 
 
-def checked_outputs(model: nn.Module, inputs: Tensor, spec: SubjectSpec, task: Task) -> Tensor:
+def checked_outputs(model: nn.Module, inputs: Inputs, spec: SubjectSpec, task: Task) -> Tensor:
     """Return the dense model's outputs on a batch ``(N, ...)``.
 
     Args:
@@ -63,27 +65,31 @@ def checked_outputs(model: nn.Module, inputs: Tensor, spec: SubjectSpec, task: T
         InputError: The model does not take the inputs, its outputs are not what the task needs, or
             the answer to a sample depends on chance or on the rest of the batch.
     """
-    shape = tuple(inputs.shape[1:])
+    shape = shape_of(inputs)
     try:
         with torch.inference_mode(), no_exit():
             outputs = model(inputs)
+    except InputError:
+        raise
     except Exception as error:
         # Which exception a wrong shape raises depends on the layer that meets it.
         types = {item.dtype for item in model.parameters() if item.is_floating_point()}
         hint = ""
-        if types and inputs.is_floating_point() and inputs.dtype not in types:
+        given = {part.dtype for part in parts_of(inputs) if part.is_floating_point()}
+        if types and given - types:
             listed = ", ".join(sorted(str(item).removeprefix("torch.") for item in types))
             hint = f"; its weights are {listed}, inputs are float32: convert it with .float()"
         raise InputError(
             f"the model {spec.model!r} does not take inputs of shape {shape}: {one_line(error)}"
             f"{hint}"
         ) from error
+    check_single(outputs)
     outputs = task.check(outputs, len(inputs), model=spec.model)
     _check_repeats(model, inputs, outputs, spec)
     return outputs
 
 
-def _check_repeats(model: nn.Module, inputs: Tensor, outputs: Tensor, spec: SubjectSpec) -> None:
+def _check_repeats(model: nn.Module, inputs: Inputs, outputs: Tensor, spec: SubjectSpec) -> None:
     """Refuse models whose answer to a sample depends on chance, or on the rest of the batch."""
     before = {name: item.clone() for name, item in model.named_buffers()}
     states = _random_states()
@@ -116,7 +122,7 @@ def _check_repeats(model: nn.Module, inputs: Tensor, outputs: Tensor, spec: Subj
     half = len(inputs) // 2
     for part in (slice(0, half), slice(half, len(inputs))):
         # One size, so that both round alike; the other half is copies of one sample of this one.
-        beside = inputs[part.start : part.start + 1].expand_as(inputs).clone()
+        beside = inputs[[part.start] * len(inputs)].clone()
         beside[part] = inputs[part]
         found = _answers(model, beside)
         if found is not None and _differ(found[part], outputs[part], SAME):
@@ -142,7 +148,7 @@ def _random_states() -> tuple[object, ...]:
 
 
 @torch.inference_mode()
-def _answers(model: nn.Module, inputs: Tensor) -> Tensor | None:
+def _answers(model: nn.Module, inputs: Inputs) -> Tensor | None:
     try:
         found = model(inputs)
     except Exception:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from analysis.records import GroupRow, Inventory, LayerRow, MemberRow
 from analysis.subjects.flow import layer_edges
+from pruners.batches import Inputs
 from pruners.capture import capture
 from pruners.errors import CaptureError
 from pruners.groups import Cost, CostModel, Group, Layer, Structure, WholeCost, find_structure
@@ -128,7 +129,7 @@ def _idle(model: nn.Module, name: str, reason: str) -> LayerRow:
     )
 
 
-def _without_graph(model: nn.Module, example: Tensor, error: str) -> Inventory:
+def _without_graph(model: nn.Module, example: Inputs, error: str) -> Inventory:
     names = layer_names(model)
     shapes = _output_shapes(model, example, names)
     cost = WholeCost(model, example)
@@ -152,7 +153,7 @@ def _fields(row: LayerRow) -> dict[str, Any]:
 
 
 def _output_shapes(
-    model: nn.Module, example: Tensor, names: tuple[str, ...]
+    model: nn.Module, example: Inputs, names: tuple[str, ...]
 ) -> dict[str, tuple[int, ...]]:
     """Run the model once and note the output shapes of some layers, without the batch."""
     shapes: dict[str, tuple[int, ...]] = {}

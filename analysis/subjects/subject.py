@@ -33,6 +33,7 @@ from analysis.subjects.factories import code_stamps
 from analysis.subjects.models import LoadedModel, load_model
 from analysis.subjects.parsing import parse_data, parse_model
 from analysis.tasks import Task, task_named
+from pruners.batches import Inputs, Tensors, repeated
 from pruners.criteria import load_criterion_file
 from pruners.errors import InputError, one_line
 from pruners.float32 import strict
@@ -59,7 +60,7 @@ class Subject:
         num_classes: Classes that the outputs tell apart; 0 where the task knows none.
         output_form: Shape of the model's outputs for one sample.
         class_names: One a class.
-        example: Two inputs ``(2, ...)`` on the device.
+        example: Two inputs ``(2, ...)`` on the device: a tensor, or several.
         fingerprint: SHA-256 over architecture and weights.
         data_fingerprint: Fingerprint of indices and content of the evaluation subset, and of the
             task; empty without data.
@@ -75,7 +76,7 @@ class Subject:
     num_classes: int
     output_form: tuple[int, ...]
     class_names: tuple[str, ...]
-    example: Tensor
+    example: Inputs
     fingerprint: str
     data_fingerprint: str
     notes: tuple[str, ...] = ()
@@ -169,8 +170,8 @@ def _loaded(spec: SubjectSpec, roots: Sequence[Path] | None, cache: Path | None)
     device = _device(spec.device)
     loaded = load_model(parse_model(spec.model), roots=roots)
     model = _moved(loaded.model, device)
-    fingerprint = _fingerprint(loaded.model)
     if spec.data is None:
+        loaded.adapt((), several=False)
         example, note = _example_without_data(loaded, spec, device)
         outputs = checked_outputs(model, example, spec, task)
         return Subject(
@@ -182,14 +183,14 @@ def _loaded(spec: SubjectSpec, roots: Sequence[Path] | None, cache: Path | None)
             output_form=tuple(outputs.shape[1:]),
             class_names=_class_names((), task.classes(outputs)),
             example=example,
-            fingerprint=fingerprint,
+            fingerprint=_fingerprint(model),
             data_fingerprint="",
             notes=loaded.notes + note + task.notes(outputs),
         )
     data = load_data(parse_data(spec.data), roots=roots, task=task)
     if spec.calibration_data is not None:
         data = LoadedData(data.evaluation, _calibration(spec.calibration_data, spec, roots))
-    return _with_data(spec, loaded, data, device, fingerprint, FileDigests(cache))
+    return _with_data(spec, loaded, data, device, FileDigests(cache))
 
 
 def _calibration(address: str, spec: SubjectSpec, roots: Sequence[Path] | None) -> Source:
@@ -208,7 +209,6 @@ def _with_data(
     loaded: LoadedModel,
     data: LoadedData,
     device: torch.device,
-    fingerprint: str,
     files: FileDigests,
 ) -> Subject:
     task = task_named(spec.task)
@@ -224,6 +224,7 @@ def _with_data(
         probe, _ = source.read(chosen[:PROBE_SAMPLES])
         check_steady(source, chosen)
         _check_finite(source, chosen, probe)
+        loaded.adapt(source.input_names, several=isinstance(probe, Tensors))
         inputs = as_taken(loaded.model, probe.to(device))
         outputs = checked_outputs(loaded.model, inputs, spec, task)
         classes, form = task.classes(outputs), tuple(outputs.shape[1:])
@@ -241,7 +242,7 @@ def _with_data(
     except Exception as error:
         # A user's data set may raise anything.
         raise read_failure(source.name, error) from error
-    example = inputs[:2] if len(inputs) >= 2 else inputs.repeat(2, *[1] * (inputs.dim() - 1))
+    example = inputs[:2] if len(inputs) >= 2 else repeated(inputs, 2)
     return Subject(
         spec=spec,
         model=loaded.model,
@@ -251,7 +252,7 @@ def _with_data(
         output_form=form,
         class_names=_class_names(source.class_names, classes),
         example=example,
-        fingerprint=fingerprint,
+        fingerprint=_fingerprint(loaded.model),
         data_fingerprint=data_fingerprint,
         notes=(
             *loaded.notes,
@@ -264,13 +265,13 @@ def _with_data(
     )
 
 
-def _check_finite(source: Source, indices: Sequence[int], inputs: Tensor) -> None:
+def _check_finite(source: Source, indices: Sequence[int], inputs: Inputs) -> None:
     """Name the first of some samples that holds NaN or infinite numbers.
 
     Raises:
         InputError: One does; what the model answers to it means nothing.
     """
-    at = first_not_finite(inputs) if inputs.is_floating_point() else None
+    at = first_not_finite(inputs)
     if at is not None:
         raise InputError(
             f"{source.name!r}: sample {indices[at]} holds numbers that are not finite; leave it "

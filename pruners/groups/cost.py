@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from pruners.batches import Inputs
 from pruners.errors import InputError
 from pruners.groups.groups import Group, Structure, layer_of
 from pruners.groups.sizes import Choices, Factor, Removed, Term
@@ -252,7 +253,7 @@ class WholeCost:
         example: An input batch.
     """
 
-    def __init__(self, model: nn.Module, example: Tensor) -> None:
+    def __init__(self, model: nn.Module, example: Inputs) -> None:
         counter = FlopCounterMode(display=False)
         with _plain_operators(), torch.no_grad(), counter:
             model(example)

@@ -6,6 +6,7 @@ depthwise convolutions. All of them follow from which positions stay along each 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from typing import Any
@@ -95,7 +96,10 @@ def rewritten(model: nn.Module, graph: Graph, trace: Trace, removed: Tensor) -> 
     new = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
     root = nn.Module()
+    _place_several(new, graph, copies)
     for node in graph.module.graph.nodes:
+        if node in copies:
+            continue
         if node.op == "placeholder" and node.name in graph.state:
             name = graph.state[node.name]
             _register(root, name, state[name], own.get(name))
@@ -117,6 +121,16 @@ def rewritten(model: nn.Module, graph: Graph, trace: Trace, removed: Tensor) -> 
     make_on(smaller, device_of(model))
     _keep_unread(smaller, model)
     return smaller
+
+
+def _place_several(new: fx.Graph, graph: Graph, copies: dict[fx.Node, fx.Node]) -> None:
+    """Let the module take several inputs as the model does: as one `Tensors`."""
+    if len(graph.inputs) == 1:
+        return
+    by_name = {node.name: node for node in graph.module.graph.nodes}
+    parts = new.call_function(getattr, (new.placeholder("inputs"), "parts"))
+    for at, name in enumerate(graph.inputs):
+        copies[by_name[name]] = new.call_function(operator.getitem, (parts, at))
 
 
 def _keep_unread(smaller: nn.Module, model: nn.Module) -> None:

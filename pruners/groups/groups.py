@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pruners.batches import Inputs
 from pruners.capture import Graph
 from pruners.errors import UnknownNameError
 from pruners.groups.scored import Rows, computed_weight, scored_rows
@@ -141,7 +142,7 @@ class Structure:
     layers: tuple[Layer, ...]
     trace: Trace
     units: Units
-    example: Tensor
+    example: Inputs
     parameters: Mapping[str, tuple[int, ...]]
 
     def group(self, group_id: str) -> Group:
@@ -174,7 +175,7 @@ def layer_of(name: str) -> str:
 
 
 def find_structure(
-    model: nn.Module, graph: Graph, example: Tensor, *, strict: bool = False
+    model: nn.Module, graph: Graph, example: Inputs, *, strict: bool = False
 ) -> Structure:
     """Find the groups and layers of a model.
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from pruners.batches import Inputs
 from pruners.calls import call_with
 from pruners.capture import named_state
 from pruners.errors import InputError, PruneScopeError, UnsupportedError
@@ -136,7 +137,7 @@ def _sliced_copy(model: nn.Module, structure: Structure, removed: Tensor) -> nn.
     return own
 
 
-def _agrees(own: nn.Module, graph: nn.Module, example: Tensor, reference: Tensor) -> bool:
+def _agrees(own: nn.Module, graph: nn.Module, example: Inputs, reference: Tensor) -> bool:
     """Compare two removed models: as they are, and with parameters at which each branch matters.
 
     A branch whose scale is still zero, or nearly so, would hide that its code is wrong.

@@ -15,13 +15,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pruners.batches import Inputs
 from pruners.calls import call_with
 from pruners.errors import InputError, UnsupportedError
 from pruners.float32 import strict
 from pruners.layers import CONV_TYPES, TRANSPOSED_TYPES, conv_groups, find_layer
 from pruners.statistics import columns
 
-Batches = Iterable[tuple[Tensor, Tensor | None]]
+Batches = Iterable[tuple[Inputs, Tensor | None]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -231,7 +232,7 @@ class LayerCalls:
 
 
 def layer_calls(
-    model: nn.Module, inputs: Tensor, *, layers: Sequence[str]
+    model: nn.Module, inputs: Inputs, *, layers: Sequence[str]
 ) -> dict[str, LayerCalls]:
     """Return the layers in the order of their first call; those never called are left out."""
     order: dict[str, LayerCalls] = {}

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pruners.batches import Inputs
+
 
 class _Leave(BaseException):
     """Unwinds a pass that nobody goes on with."""
@@ -29,7 +31,7 @@ class Walk:
     """
 
     def __init__(
-        self, model: nn.Module, inputs: Tensor, layers: Mapping[str, nn.Module], *, before: bool
+        self, model: nn.Module, inputs: Inputs, layers: Mapping[str, nn.Module], *, before: bool
     ) -> None:
         self._model, self._inputs, self._before = model, inputs, before
         self._go: SimpleQueue[bool] = SimpleQueue()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pruners.batches import Inputs
 from pruners.errors import UnsupportedError
 
 # Samples that are put in another order; with three, no order but the right one looks right.
@@ -63,7 +64,7 @@ class Arrangement:
 
 
 def find_arrangements(
-    observe: Callable[[Tensor], Observed], inputs: Tensor
+    observe: Callable[[Inputs], Observed], inputs: Inputs
 ) -> Mapping[Key, Arrangement]:
     """Return where the samples are in each value that a model computes.
 
@@ -77,9 +78,10 @@ def find_arrangements(
     few = inputs[:PROBE_SAMPLES]
     found: dict[Key, Arrangement] = {}
     with torch.enable_grad():
-        pairs = zip(list(observe(few)), list(observe(few.roll(1, 0))), strict=False)
-        for (key, value, dim), (_, rolled, _) in pairs:
-            arrangement = _arrangement(value, rolled, channels=dim, samples=len(few))
+        rolled = few[torch.arange(-1, len(few) - 1)]
+        pairs = zip(list(observe(few)), list(observe(rolled)), strict=False)
+        for (key, value, dim), (_, after, _) in pairs:
+            arrangement = _arrangement(value, after, channels=dim, samples=len(few))
             if arrangement is not None:
                 found[key] = arrangement
     return found

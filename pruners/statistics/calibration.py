@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from pruners.batches import Inputs
 from pruners.calls import spans
 from pruners.errors import InputError, UnknownNameError
 from pruners.float32 import strict
@@ -43,7 +44,7 @@ from pruners.statistics.state import (
 )
 from pruners.statistics.unfolding import columns
 
-Batch = tuple[Tensor, Tensor | None]
+Batch = tuple[Inputs, Tensor | None]
 Progress = Callable[[int, int | None], None]
 
 INPUT_STATISTICS = {
@@ -226,7 +227,7 @@ class _Collector:
             if "input_gram" in self._needs and "input_gram" not in state.reasons:
                 accumulate(state.sums, "input_gram", part @ part.transpose(1, 2))
 
-    def batch(self, inputs: Tensor, labels: Tensor | None) -> None:
+    def batch(self, inputs: Inputs, labels: Tensor | None) -> None:
         total, step = len(inputs), self._max_samples or len(inputs)
         needs_gradient = bool(self._gradient_needs) or "gate_gradients" in self._needs
         if not self._batches:
@@ -246,7 +247,7 @@ class _Collector:
         self._samples += total
         self._batches += 1
 
-    def _forward(self, inputs: Tensor) -> Tensor:
+    def _forward(self, inputs: Inputs) -> Tensor:
         if not self._needs & {*ACTIVATION_STATISTICS, "bn_scale"}:
             return self._logits(inputs)
         values = ChannelValues(self._needs, len(inputs), self._arrangements)
@@ -262,15 +263,15 @@ class _Collector:
             values.add_to(name, state)
         return logits
 
-    def _begin(self, inputs: Tensor) -> None:
+    def _begin(self, inputs: Inputs) -> None:
         """Find out where the samples are in the values that gates sit on; watch layers' inputs."""
         if "gate_gradients" in self._needs:
             self._arrange(inputs)
         self._handles = self._input_hooks()
 
-    def _arrange(self, inputs: Tensor) -> None:
+    def _arrange(self, inputs: Inputs) -> None:
 
-        def observe(few: Tensor) -> Observed:
+        def observe(few: Inputs) -> Observed:
             seen: list[tuple[Call, Tensor, int]] = []
 
             def note(value: ChannelValue) -> None:
@@ -289,7 +290,7 @@ class _Collector:
 
         self._arrangements = find_arrangements(observe, inputs)
 
-    def _logits(self, inputs: Tensor) -> Tensor:
+    def _logits(self, inputs: Inputs) -> Tensor:
         logits = self._model(inputs)
         if not isinstance(logits, Tensor) or not logits.dim():
             raise InputError("the model must return one tensor of outputs, (samples, ...)")

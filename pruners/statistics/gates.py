@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pruners.batches import Inputs
 from pruners.errors import InputError, UnsupportedError
 from pruners.layers import (
     CONV_TYPES,
@@ -132,7 +133,7 @@ class _Watch:
         return total
 
 
-def _observed(model: nn.Module, watches: Iterable[_Watch], inputs: Tensor) -> Observed:
+def _observed(model: nn.Module, watches: Iterable[_Watch], inputs: Inputs) -> Observed:
     """Run a model, and return the inputs of watched layers."""
     model(inputs)
     return [item for watch in watches for item in watch.taken()]

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from analysis.engine.evaluator import Evaluator, KeptBatch
 from analysis.engine.weights import State
+from pruners.batches import Inputs
 from pruners.capture import Graph, device_of
 from pruners.errors import UnsupportedError
 from pruners.float32 import Float32
@@ -86,7 +87,7 @@ class ReducedEvaluator(Evaluator):
         self,
         exact: Evaluator,
         graph: Graph | None,
-        example: Tensor,
+        example: Inputs,
         *,
         gaps: Gaps,
         reduction: Reduction = BF16,
@@ -118,7 +119,7 @@ class ReducedEvaluator(Evaluator):
         self._gaps = gaps
 
     @torch.inference_mode()
-    def dense(self, inputs: Tensor, *, edits: Iterable[Iterable[str]] | None = None) -> KeptBatch:
+    def dense(self, inputs: Inputs, *, edits: Iterable[Iterable[str]] | None = None) -> KeptBatch:
         """Run the model in both precisions; keep the reduced values and the exact outputs."""
         reduced = super().dense(inputs, edits=edits)
         exact = self._exact.outputs(inputs, {})

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from analysis.engine import precisions
+from pruners.batches import Inputs
 from pruners.registry import Registry
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from analysis.engine.evaluator import Evaluator
     from analysis.engine.precisions.reduced import Gaps
     from pruners.capture import Graph
@@ -20,7 +19,7 @@ class Opener(Protocol):
     """Opens the evaluator of a model for a precision."""
 
     def __call__(
-        self, exact: Evaluator, graph: Graph | None, example: Tensor, *, gaps: Gaps
+        self, exact: Evaluator, graph: Graph | None, example: Inputs, *, gaps: Gaps
     ) -> Evaluator:
         """Return the evaluator.
 
@@ -49,12 +48,12 @@ class Precision:
     open: Opener
 
 
-def _full(exact: Evaluator, graph: Graph | None, example: Tensor, *, gaps: Gaps) -> Evaluator:
+def _full(exact: Evaluator, graph: Graph | None, example: Inputs, *, gaps: Gaps) -> Evaluator:
     return exact
 
 
 def _reduced(name: str) -> Opener:
-    def opened(exact: Evaluator, graph: Graph | None, example: Tensor, *, gaps: Gaps) -> Evaluator:
+    def opened(exact: Evaluator, graph: Graph | None, example: Inputs, *, gaps: Gaps) -> Evaluator:
         return precisions.ReducedEvaluator(
             exact, graph, example, gaps=gaps, reduction=precisions.reduction_named(name)
         )

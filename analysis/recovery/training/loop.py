@@ -40,6 +40,7 @@ from analysis.recovery.training.update import (
 )
 from analysis.recovery.training.users_loop import users_training
 from analysis.subjects.data import Split
+from pruners.batches import Inputs
 from pruners.errors import InputError
 from pruners.float32 import float32
 from pruners.preserve import twin
@@ -288,7 +289,7 @@ class _Run:
             score=score, low=interval.low, high=interval.high, samples=sums.samples
         )
 
-    def _dense_outputs(self, number: int, inputs: Tensor, *, keeps: bool) -> Tensor:
+    def _dense_outputs(self, number: int, inputs: Inputs, *, keeps: bool) -> Tensor:
         if not keeps and number < len(self._dense):
             return self._dense[number]
         dense: Tensor = self._dense_model(inputs)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from analysis.tasks import Task
+from pruners.batches import Inputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class TrainingLoss:
     temperature: float = 1.0
     dense: nn.Module
 
-    def __call__(self, outputs: Tensor, inputs: Tensor, targets: Tensor | None) -> LossParts:
+    def __call__(self, outputs: Tensor, inputs: Inputs, targets: Tensor | None) -> LossParts:
         """Return the loss of a batch.
 
         Args:

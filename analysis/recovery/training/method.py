@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from pruners.batches import Inputs
 from pruners.errors import InputError, UnsupportedError
 from pruners.semantics import SEMANTICS
 
@@ -41,7 +42,7 @@ class Context:
     steps_per_epoch: int
     optimizer: Optimizer
     seed: int
-    batches: Callable[[int], list[tuple[Tensor, Tensor | None]]]
+    batches: Callable[[int], list[tuple[Inputs, Tensor | None]]]
     loss: TrainingLoss
 
 

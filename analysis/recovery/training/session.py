@@ -36,6 +36,7 @@ from analysis.recovery.training.state import (
     parts,
     training_key,
 )
+from pruners.batches import Inputs
 from pruners.errors import InputError, PruneScopeError, one_line
 from pruners.preserve import twin
 from pruners.user_code import no_exit
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 
 # Where float16 computes as fast as it is small.
 HALF_DEVICES = ("cuda", "xpu")
-Batch = tuple[Tensor, Tensor | None]
+Batch = tuple[Inputs, Tensor | None]
 
 
 class Session:

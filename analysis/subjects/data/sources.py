@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,11 +14,12 @@ from torch.utils.data import DataLoader, IterableDataset
 from analysis.subjects.data.file_digests import FileDigests
 from analysis.subjects.data.targets import sample_target
 from analysis.tasks import CLASSIFICATION, Task
+from pruners.batches import Inputs, Tensors, parts_of, shape_of
 from pruners.errors import AddressError, one_line
 from pruners.preserve import raw_bytes
 from pruners.user_code import no_exit
 
-Batch = tuple[Tensor, Tensor | None]
+Batch = tuple[Inputs, Tensor | None]
 # Samples that are looked at at a time where all of them are hashed.
 CHUNK = 64
 # Orders of more samples would take more memory than there is.
@@ -37,6 +38,8 @@ class Source(Protocol):
         mark: What its fingerprints begin with: not the same where less than all of the content
             was hashed once, so that fingerprints of older programs are told apart.
         is_told_by_reading: Whether nothing but reading the samples tells their content.
+        input_names: What a model that takes several inputs by name calls them; empty where it
+            takes one, or several in order.
         blank: What pixels of zeros become, in a shape that broadcasts to an input; None where
             that is not known.
     """
@@ -46,6 +49,7 @@ class Source(Protocol):
     notes: tuple[str, ...]
     mark: str
     is_told_by_reading: bool
+    input_names: tuple[str, ...]
     blank: Tensor | None
 
     def __len__(self) -> int:
@@ -102,6 +106,7 @@ class ArraySource:
 
     mark = ""
     is_told_by_reading = False
+    input_names: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -165,6 +170,8 @@ class ArraySource:
 class MapSource:
     """A map-style data set of ``(input, target)`` or of inputs alone.
 
+    The input of a model that takes several is a tuple of tensors, or a dict by name.
+
     Args:
         name: The address.
         dataset: Has ``__len__`` and ``__getitem__``.
@@ -197,6 +204,7 @@ class MapSource:
         self._dataset = dataset
         self._count = _count(name, dataset)
         self._task: Task = CLASSIFICATION
+        self.input_names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return self._count
@@ -225,18 +233,16 @@ class MapSource:
             value, target = self._sample(index)
             inputs.append(value)
             labels += target
-        if len({tuple(item.shape) for item in inputs}) > 1:
-            first = next(item.shape for item in inputs if item.shape != inputs[0].shape)
-            raise AddressError(
-                f"{self.name!r}: samples differ in shape: {tuple(inputs[0].shape)} and "
-                f"{tuple(first)}"
-            )
+        found = [_shape(item) for item in inputs]
+        if len(set(found)) > 1:
+            other = next(shape for shape in found if shape != found[0])
+            raise AddressError(f"{self.name!r}: samples differ in shape: {found[0]} and {other}")
         if len({tuple(item.shape) for item in labels}) > 1:
             raise AddressError(f"{self.name!r}: targets differ in shape")
         stacked = torch.stack(inputs) if inputs else torch.empty(0)
         return stacked, torch.stack(labels) if labels else None
 
-    def _sample(self, index: int) -> tuple[Tensor, list[Tensor]]:
+    def _sample(self, index: int) -> tuple[Any, list[Tensor]]:
         """Read one sample and its target, if it has one.
 
         Raises:
@@ -273,7 +279,15 @@ class MapSource:
             )
         return item[0], tuple(item[1:])
 
-    def _input(self, value: Any, index: int) -> Tensor:
+    def _input(self, value: Any, index: int) -> Inputs:
+        if isinstance(value, Mapping):
+            self.input_names = tuple(map(str, value))
+            return Tensors(self._tensor(part, index) for part in value.values())
+        if isinstance(value, tuple | list) and value:
+            return Tensors(self._tensor(part, index) for part in value)
+        return self._tensor(value, index)
+
+    def _tensor(self, value: Any, index: int) -> Tensor:
         if not isinstance(value, Tensor | np.ndarray):
             raise AddressError(
                 f"{self.name!r}: sample {index} is a {type(value).__name__}; a data set gives "
@@ -303,6 +317,11 @@ class MapSource:
             f"The data names {len(self.class_names)} classes, the model gives {classes} logits: "
             "labels may not mean what the model was trained on.",
         )
+
+
+def _shape(sample: Inputs) -> tuple[Any, ...]:
+    shapes = tuple(tuple(part.shape) for part in parts_of(sample))
+    return shapes if isinstance(sample, Tensors) else shapes[0]
 
 
 def as_given(values: Tensor) -> Tensor:
@@ -356,12 +375,18 @@ def _class_names(dataset: Any) -> tuple[str, ...]:
 def content_digest(batches: Iterable[Batch]) -> str:
     """Return a digest of inputs and labels in order, however they are cut into batches."""
     inputs, labels = hashlib.sha256(), hashlib.sha256()
-    shape: tuple[int, ...] = ()
+    shape: tuple[Any, ...] = ()
+    more: list[Any] = []
     for values, targets in batches:
-        shape = tuple(values.shape[1:])
-        inputs.update(raw_bytes(values))
+        first, *others = parts_of(values)
+        shape = shape_of(values)
+        inputs.update(raw_bytes(first))
+        more = more or [hashlib.sha256() for _ in others]
+        for part, content in zip(others, more, strict=True):
+            content.update(raw_bytes(part))
         labels.update(b"none" if targets is None else raw_bytes(targets))
-    return f"{shape}{inputs.hexdigest()}{labels.hexdigest()}"
+    rest = "".join(content.hexdigest() for content in more)
+    return f"{shape}{inputs.hexdigest()}{rest}{labels.hexdigest()}"
 
 
 def hash_bytes(tensor: Tensor) -> bytes:

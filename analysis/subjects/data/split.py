@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,10 +14,11 @@ from analysis.subjects.data.file_digests import FileDigests
 from analysis.subjects.data.sources import CHUNK, Source, content_digest
 from analysis.tasks import CLASSIFICATION, Task
 from analysis.uncertainty import GROUPS
+from pruners.batches import Inputs, as_types, parts_of, shape_of
 from pruners.calls import spans
 from pruners.errors import InputError, one_line
 
-# Subsets up to this size stay in memory as float32.
+# Subsets up to this size stay in memory.
 PRELOAD_BYTES = 512 * 2**20
 # Samples that are read twice: data that differ then differ in each run.
 TWICE = 64
@@ -53,7 +55,7 @@ class Split:
         *,
         task: Task = CLASSIFICATION,
         form: tuple[int, ...],
-        like: Tensor | None = None,
+        like: Inputs | None = None,
         device: str | torch.device = "cpu",
         preload_bytes: int = PRELOAD_BYTES,
     ) -> None:
@@ -62,12 +64,12 @@ class Split:
         self._task, self._form, self._like = task, form, like
         self._device = torch.device(device)
         self._preload_bytes = preload_bytes
-        self._memory: tuple[Tensor, Tensor | None] | None = None
+        self._memory: tuple[Inputs, Tensor | None] | None = None
         self._is_measured = False
         self._groups: Tensor | None = None
         first, labels = self._read(self.indices[:1])
         self.has_labels = labels is not None
-        self.input_shape = tuple(first.shape[1:])
+        self.input_shape = shape_of(first)
         self.is_small = first.nbytes * len(self.indices) <= preload_bytes
 
     def __len__(self) -> int:
@@ -101,7 +103,7 @@ class Split:
             on_device = None if labels is None else labels.to(self._device)
             self._memory = (inputs.to(self._device), on_device)
 
-    def batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+    def batches(self, batch_size: int) -> Iterator[tuple[Inputs, Tensor | None]]:
         """Yield inputs ``(n, ...)`` and their targets or None, always in order.
 
         A last sample that would be alone belongs to the batch before it: norms that are estimated
@@ -110,7 +112,7 @@ class Split:
         for first, last in spans(len(self), batch_size):
             yield self.part(first, last)
 
-    def finite_batches(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+    def finite_batches(self, batch_size: int) -> Iterator[tuple[Inputs, Tensor | None]]:
         """Yield batches for statistics, as `batches` does.
 
         Raises:
@@ -130,7 +132,7 @@ class Split:
         """Return what messages call a sample: its number in the data."""
         return f"sample {self.indices[position]}"
 
-    def part(self, first: int, last: int) -> tuple[Tensor, Tensor | None]:
+    def part(self, first: int, last: int) -> tuple[Inputs, Tensor | None]:
         """Return inputs and labels of the samples ``first`` to ``last - 1``, as in `batches`."""
         self.preload()
         inputs, labels = self._slice(first, last)
@@ -153,7 +155,7 @@ class Split:
             self._groups = found.to(self._device)
         return self._groups[first:last]
 
-    def take(self, positions: Sequence[int]) -> tuple[Tensor, Tensor | None]:
+    def take(self, positions: Sequence[int]) -> tuple[Inputs, Tensor | None]:
         """Return inputs and labels of the samples at some positions, in that order."""
         self.preload()
         if self._memory is None:
@@ -164,8 +166,8 @@ class Split:
             inputs, labels = inputs[chosen], None if labels is None else labels[chosen]
         return self._moved(inputs), None if labels is None else self._moved(labels)
 
-    def _moved(self, tensor: Tensor) -> Tensor:
-        """Return a tensor on the device; from pinned memory, so that nobody waits for the copy."""
+    def _moved(self, tensor: Any) -> Any:
+        """Return a batch on the device; from pinned memory, so that nobody waits for the copy."""
         if self._device.type == "cuda" and tensor.device.type == "cpu":
             tensor = tensor.pin_memory()
         return tensor.to(self._device, non_blocking=True)
@@ -185,18 +187,18 @@ class Split:
         choice = f"{digest}|{list(self.indices)}{asked}"
         return self.source.mark + hashlib.sha256(choice.encode()).hexdigest()
 
-    def _slice(self, first: int, last: int) -> tuple[Tensor, Tensor | None]:
+    def _slice(self, first: int, last: int) -> tuple[Inputs, Tensor | None]:
         if self._memory is None:
             return self._read(self.indices[first:last])
         inputs, labels = self._memory
         return inputs[first:last], None if labels is None else labels[first:last]
 
-    def _read(self, indices: Sequence[int]) -> tuple[Tensor, Tensor | None]:
+    def _read(self, indices: Sequence[int]) -> tuple[Inputs, Tensor | None]:
         inputs, labels = self.source.read(indices)
         if labels is not None and len(labels) != len(inputs):
             raise InputError(f"{self.source.name!r}: some samples have no target")
         self._check_labels(labels, indices)
-        return inputs if self._like is None else inputs.to(self._like.dtype), labels
+        return inputs if self._like is None else as_types(inputs, self._like), labels
 
     def _check_labels(self, labels: Tensor | None, indices: Sequence[int]) -> None:
         if labels is None or not len(labels):
@@ -206,8 +208,13 @@ class Split:
             raise InputError(f"{self.source.name!r}: sample {indices[at]} {text}")
 
 
-def first_not_finite(values: Tensor) -> int | None:
+def first_not_finite(inputs: Inputs) -> int | None:
     """Return the place of the first row of ``(N, ...)`` that is not finite; None if all are."""
+    found = (_first_odd(part) for part in parts_of(inputs))
+    return min((at for at in found if at is not None), default=None)
+
+
+def _first_odd(values: Tensor) -> int | None:
     if bool(torch.isfinite(values).all()):
         return None
     rows = torch.isfinite(values).reshape(len(values), -1).all(1)
@@ -234,7 +241,7 @@ def first_unsteady(source: Source, indices: Sequence[int]) -> int | None:
     Only the first `TWICE` are read.
     """
     indices = indices[:TWICE]
-    for one, other in zip(source.read(indices), source.read(indices), strict=True):
+    for one, other in zip(_parts(source, indices), _parts(source, indices), strict=True):
         if one is None or other is None:
             continue
         one, other = one.nan_to_num(), other.nan_to_num()
@@ -243,6 +250,11 @@ def first_unsteady(source: Source, indices: Sequence[int]) -> int | None:
             at = 0 if same is False else int((~same.reshape(len(one), -1)).any(1).nonzero()[0])
             return indices[at]
     return None
+
+
+def _parts(source: Source, indices: Sequence[int]) -> tuple[Tensor | None, ...]:
+    inputs, targets = source.read(indices)
+    return (*parts_of(inputs), targets)
 
 
 def choose(

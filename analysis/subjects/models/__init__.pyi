@@ -1,3 +1,4 @@
+from .adapted import check_single
 from .builders import (
     build_by_factory,
     build_sample,
@@ -16,6 +17,7 @@ __all__ = [
     "build_sample",
     "build_timm",
     "build_torchvision",
+    "check_single",
     "has_random_weights",
     "load_model",
     "sample_names",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from torch import nn
 from analysis.subjects.address import Address
 from analysis.subjects.allowed_paths import Roots, check_path
 from analysis.subjects.factories import CHANCE
+from analysis.subjects.models.adapted import adapted, config_digest
 from analysis.subjects.models.weights import load_weights
 from analysis.subjects.models.wrapped import check_plain, permanent_masks, unwrapped
 from analysis.subjects.schemes import MODEL_SCHEMES, Built, Scheme
@@ -29,11 +31,24 @@ class LoadedModel:
         model: In eval mode, on the CPU, without gradients.
         input_shape: Shape of one input, if the source knows it.
         notes: What a person should know, such as that the weights are random.
+        output: The output that is measured, by name or number; empty where there is one.
     """
 
     model: nn.Module
     input_shape: tuple[int, ...] | None
     notes: tuple[str, ...] = ()
+    output: str = ""
+
+    def adapt(self, inputs: Sequence[str], *, several: bool) -> None:
+        """Let the model take a batch and return one tensor, if it does not by itself; in place.
+
+        Args:
+            inputs: Its names of the inputs; empty gives them in order.
+            several: Whether a batch has several tensors.
+        """
+        config = config_digest(self.model)
+        if inputs or several or self.output or config:
+            adapted(self.model, inputs=inputs, output=self.output, config=config)
 
 
 def load_model(address: Address, *, roots: Roots = None) -> LoadedModel:
@@ -82,7 +97,7 @@ def load_model(address: Address, *, roots: Roots = None) -> LoadedModel:
             f"{address.text!r}: {', '.join(training[:3])} stays in train mode when the model is "
             "put into eval mode; what is measured would depend on the batch or on chance"
         )
-    return LoadedModel(model, shape, notes)
+    return LoadedModel(model, shape, notes, address.options.get("output", ""))
 
 
 def has_random_weights(address: Address) -> bool:

@@ -8,10 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor
-
 from analysis.files import atomic
 from analysis.subjects.data import FileDigests, Split, first_not_finite
+from pruners.batches import Inputs, parts_of, shape_of
 from pruners.errors import InputError
 from pruners.preserve import raw_bytes
 
@@ -91,10 +90,12 @@ def _read(split: Split) -> Content:
     return Content(targets.digest(), bytes(samples))
 
 
-def _digests(inputs: Tensor) -> Iterator[bytes]:
+def _digests(inputs: Inputs) -> Iterator[bytes]:
     """Yield the digest of each input of a batch; zeros have no sign."""
-    start = hashlib.blake2b(f"{tuple(inputs.shape[1:])}".encode(), digest_size=WIDTH)
-    for row in (inputs.cpu() + 0.0).flatten(1).numpy():
+    start = hashlib.blake2b(f"{shape_of(inputs)}".encode(), digest_size=WIDTH)
+    parts = [(part.cpu() + 0.0).flatten(1).numpy() for part in parts_of(inputs)]
+    for rows in zip(*parts, strict=True):
         content = start.copy()
-        content.update(row.data)
+        for row in rows:
+            content.update(row.data)
         yield content.digest()

@@ -9,9 +9,10 @@ from torch import Generator, Tensor
 
 from analysis.recovery.training.data.chance import generator
 from analysis.subjects.data import Split
+from pruners.batches import Inputs
 from pruners.errors import InputError
 
-Batch = tuple[Tensor, Tensor | None]
+Batch = tuple[Inputs, Tensor | None]
 Augment = Callable[[Tensor, Generator], Tensor]
 
 
@@ -51,6 +52,7 @@ class Sampler:
         chosen = self._shuffled()[first : first + self.batch_size]
         inputs, targets = self._split.take(chosen.tolist())
         if self._augment is not None:
+            assert isinstance(inputs, Tensor)  # `opening` refuses augmentations of several
             chance = generator(self._seed, "augmentation", self.epoch, self.position)
             inputs = self._augment(inputs, chance)
         self.position += 1

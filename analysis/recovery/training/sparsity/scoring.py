@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from analysis.edits import CALIBRATION_BATCH, Target, model_scores
+from pruners.batches import Inputs
 from pruners.criteria import CRITERIA, DATA_FREE
 from pruners.statistics import Statistics, collect
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 SAMPLES = 512
 
 
-def sample_batches(context: Context, samples: int, size: int) -> list[tuple[Tensor, Tensor | None]]:
+def sample_batches(context: Context, samples: int, size: int) -> list[tuple[Inputs, Tensor | None]]:
     """Return the first training samples that a method may look at, in batches of a size.
 
     Args:
