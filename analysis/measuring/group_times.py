@@ -26,7 +26,7 @@ from analysis.files import write_text
 from analysis.measuring.latency import compare_latency
 from analysis.measuring.runtime import TORCH, Runtime
 from analysis.records import Document, Record, Seconds
-from pruners.batches import Inputs
+from pruners.batches import Inputs, shape_of
 from pruners.errors import InputError
 from pruners.groups import Parts
 
@@ -221,11 +221,11 @@ def _rate(table: LatencyTable, prepared: PreparedSubject, units: Mapping[str, in
     return float(macs @ seconds / max(float(macs @ macs), 1e-300))
 
 
-def _inputs(prepared: PreparedSubject) -> Tensor:
+def _inputs(prepared: PreparedSubject) -> Inputs:
     split = prepared.subject.evaluation
     if split is None:
         raise InputError("a budget in latency runs the model on its data; give a data address")
-    batch: Tensor = next(iter(split.batches(prepared.batch_size)))[0]
+    batch: Inputs = next(iter(split.batches(prepared.batch_size)))[0]
     return batch.to(prepared.subject.example.device)
 
 
@@ -261,7 +261,7 @@ def _path(prepared: PreparedSubject, batch: int) -> Path | None:
         prepared.subject.example.device,
         torch.get_num_threads(),
         torch.__version__,
-        tuple(prepared.subject.example.shape[1:]),
+        shape_of(prepared.subject.example),
         batch,
     )
     name = hashlib.sha256("|".join(map(str, content)).encode()).hexdigest()[:16]

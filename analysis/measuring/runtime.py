@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-from pruners.batches import Inputs
+    from torch import nn
+
+    from pruners.batches import Inputs
 
 # Makes a model and a batch ready to run: what is called is timed.
-Opener = Callable[["nn.Module", "Tensor"], Callable[[], object]]
+Opener = Callable[["nn.Module", "Inputs"], Callable[[], object]]
 
 
 def _in_torch(model: nn.Module, inputs: Inputs) -> Callable[[], object]:

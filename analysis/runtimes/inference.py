@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.runtimes.packages import require
+from pruners.batches import Inputs, repeated
 from pruners.capture import on_cpu
 from pruners.errors import PruneScopeError
 from pruners.float32 import strict
@@ -46,7 +47,7 @@ class OnnxModel(nn.Module):
         return torch.from_numpy(found).to(inputs.device)
 
 
-def run_onnx(content: bytes, inputs: Tensor) -> Tensor:
+def run_onnx(content: bytes, inputs: Inputs) -> Tensor:
     """Return what onnxruntime computes for a batch ``(N, ...)``, on the CPU.
 
     Raises:
@@ -65,9 +66,9 @@ def relative_difference(found: Tensor, expected: Tensor) -> float:
 @strict
 def check_outputs(
     runtime: str,
-    run: Callable[[Tensor], Tensor],
+    run: Callable[[Any], Tensor],
     model: nn.Module,
-    example: Tensor,
+    example: Inputs,
 ) -> float:
     """Return how far a runtime's outputs are from a model's, relative to the largest.
 
@@ -83,7 +84,7 @@ def check_outputs(
         PruneScopeError: They differ by `TOLERANCE` or more.
     """
     model, worst = on_cpu(model), 0.0
-    pool = torch.cat([example.flip(0)] * (1 + -(-max(_MORE) // len(example)))).cpu()
+    pool = repeated(example.flip(0), 1 + -(-max(_MORE) // len(example))).cpu()
     for more in _MORE:
         inputs = pool[: len(example) + more]
         with torch.no_grad():

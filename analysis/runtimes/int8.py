@@ -17,6 +17,7 @@ from torch import Tensor
 
 from analysis.edits import PreparedSubject
 from analysis.runtimes.packages import require, require_onnx
+from pruners.batches import single
 from pruners.errors import InputError, UnsupportedError, first_line
 
 # What computes with weights, and what hands its values on.
@@ -61,7 +62,7 @@ def calibration_inputs(prepared: PreparedSubject) -> Iterator[Tensor]:
             "8 bits need calibration samples, which say the ranges of activations; give a data "
             "address, and calibration samples above 0 or calibration data"
         )
-    return (inputs for inputs, _ in split.finite_batches(prepared.batch_size))
+    return (single(inputs, "ONNX files") for inputs, _ in split.finite_batches(prepared.batch_size))
 
 
 def quantized_onnx(content: bytes, batches: Iterable[Tensor]) -> bytes:

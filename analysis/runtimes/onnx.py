@@ -9,15 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from analysis.runtimes.inference import OnnxModel, check_outputs
 from analysis.runtimes.packages import require, require_onnx
+from pruners.batches import Inputs, single
 from pruners.capture import free_sizes, on_cpu
 from pruners.errors import UnsupportedError, first_line
 
 
-def as_onnx(model: nn.Module, example: Tensor) -> bytes:
+def as_onnx(model: nn.Module, example: Inputs) -> bytes:
     """Return a model as an ONNX file; its first dimension is free.
 
     Args:
@@ -28,7 +29,7 @@ def as_onnx(model: nn.Module, example: Tensor) -> bytes:
         UnsupportedError: A package is missing, or the model holds what ONNX cannot say.
     """
     require_onnx()
-    model = on_cpu(model)
+    model, example = on_cpu(model), single(example, "ONNX files")
     with tempfile.TemporaryDirectory(prefix="prunescope-") as folder:
         path = Path(folder) / "model.onnx"
         try:
@@ -54,7 +55,7 @@ def as_onnx(model: nn.Module, example: Tensor) -> bytes:
         return path.read_bytes()
 
 
-def open_onnx(model: nn.Module, inputs: Tensor) -> Callable[[], object]:
+def open_onnx(model: nn.Module, inputs: Inputs) -> Callable[[], object]:
     """Return what runs a model on a batch in ONNX Runtime, on the CPU with torch's threads.
 
     Args:
@@ -64,11 +65,11 @@ def open_onnx(model: nn.Module, inputs: Tensor) -> Callable[[], object]:
     Raises:
         UnsupportedError: A package is missing, or the model holds what ONNX cannot say.
     """
-    run, batch = OnnxModel(as_onnx(model, inputs[:2])), inputs.cpu()
+    run, batch = OnnxModel(as_onnx(model, inputs[:2])), single(inputs, "ONNX files").cpu()
     return lambda: run(batch)
 
 
-def check_onnx(content: bytes, model: nn.Module, example: Tensor) -> float:
+def check_onnx(content: bytes, model: nn.Module, example: Inputs) -> float:
     """Return how far onnxruntime's outputs are from the model's; see `check_outputs`.
 
     Raises:

@@ -37,12 +37,13 @@ def as_taken(model: nn.Module, inputs: Inputs) -> Inputs:
         model: In eval mode.
         inputs: float32 or int64 ``(N, ...)``. Several keep their types.
     """
-    if isinstance(inputs, Tensors) or inputs.is_floating_point() or _runs(model, inputs):
+    if isinstance(inputs, Tensors) or inputs.is_floating_point() or runs(model, inputs):
         return inputs
-    return inputs.float() if _runs(model, inputs.float()) else inputs
+    return inputs.float() if runs(model, inputs.float()) else inputs
 
 
-def _runs(model: nn.Module, inputs: Inputs) -> bool:
+def runs(model: nn.Module, inputs: Inputs) -> bool:
+    """Return whether a model answers inputs with real numbers, or with several outputs."""
     try:
         with torch.inference_mode(), no_exit():
             found = model(inputs)
@@ -122,8 +123,8 @@ def _check_repeats(model: nn.Module, inputs: Inputs, outputs: Tensor, spec: Subj
     half = len(inputs) // 2
     for part in (slice(0, half), slice(half, len(inputs))):
         # One size, so that both round alike; the other half is copies of one sample of this one.
-        beside = inputs[[part.start] * len(inputs)].clone()
-        beside[part] = inputs[part]
+        places = [at if part.start <= at < part.stop else part.start for at in range(len(inputs))]
+        beside = inputs[places]
         found = _answers(model, beside)
         if found is not None and _differ(found[part], outputs[part], SAME):
             raise _depends_on_batch(spec, "beside other samples", "beside these")

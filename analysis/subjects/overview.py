@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from analysis.records import GroupRow, Inventory, LayerRow, MemberRow
 from analysis.subjects.flow import layer_edges
@@ -25,7 +25,7 @@ class HasModel(Protocol):
         """The model in eval mode."""
 
     @property
-    def example(self) -> Tensor:
+    def example(self) -> Inputs:
         """An input batch of at least two samples."""
 
 

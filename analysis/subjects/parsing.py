@@ -4,12 +4,12 @@
 
     sample:resnet20                          path/file.py:factory#weights=PATH
     torchvision:resnet18#weights=PATH        package.module:factory#weights=PATH
-    timm:NAME#weights=PATH
+    timm:NAME#weights=PATH                   hf:FOLDER
 
     sample:fashion-mnist                     torchvision:CIFAR10#root=DIR
     npz:FILE#mean=..&std=..                  path/file.py:factory
     imagefolder:DIR#size=224&mean=..&std=..  package.module:factory
-    fashion-mnist:FOLDER
+    fashion-mnist:FOLDER                     text:FILE#tokens=TOKENIZER
 
 Options follow ``#`` and are joined by ``&``; a list of numbers is joined by commas. A value may be
 percent-encoded (``%26`` for ``&``).

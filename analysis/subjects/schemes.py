@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from analysis.records import DEFAULT_TASK
 from analysis.subjects import data, models
 from analysis.subjects.fields import (
+    BOS,
     CHANNELS,
     CLASSES,
     FACTORY,
@@ -19,12 +20,16 @@ from analysis.subjects.fields import (
     KEY,
     MEAN,
     NAME,
+    OUTPUT,
     RESIZE,
     ROOT,
     SIZE,
     SPLIT,
     STD,
+    STRIDE,
+    TOKENS,
     WEIGHTS,
+    WINDOW,
     Field,
 )
 from pruners.registry import Registry
@@ -128,6 +133,17 @@ _ORIGINALS = Field(
     kind="folder",
 )
 _FOLDER = Field(name="name", label="Folder", help="One folder of images a class.", kind="folder")
+_PRETRAINED = Field(
+    name="name", label="Folder", help="It holds config.json and *.safetensors.", kind="folder"
+)
+_TEXT = Field(
+    name="name",
+    label="File",
+    help="UTF-8; an empty line ends a document. A folder of *.txt files has one in each.",
+    kind="file",
+    suffixes=(".txt",),
+    uploads=True,
+)
 
 
 MODEL_SCHEMES: Registry[Scheme[Built]] = Registry(
@@ -177,6 +193,18 @@ MODEL_SCHEMES: Registry[Scheme[Built]] = Registry(
             open=lambda *address: models.build_timm(*address),
         ),
         Scheme(
+            name="hf",
+            label="Transformers",
+            help="A folder that save_pretrained wrote; nothing is downloaded, no code of it runs.",
+            form="hf:FOLDER",
+            example="hf:models/tiny-llama",
+            place=_PRETRAINED,
+            options=(INPUT, OUTPUT),
+            is_path=True,
+            is_trained=True,
+            open=lambda *address: models.build_hugging_face(*address),
+        ),
+        Scheme(
             name="file",
             label="Python factory",
             help="A function that returns the module, in a file or as package.module:function. "
@@ -184,7 +212,7 @@ MODEL_SCHEMES: Registry[Scheme[Built]] = Registry(
             form="path/file.py:factory#weights=FILE",
             example="path/model.py:build#weights=weights/model.safetensors",
             place=_FILE,
-            options=(WEIGHTS, KEY, INPUT),
+            options=(WEIGHTS, KEY, INPUT, OUTPUT),
             is_factory=True,
             is_path=True,
             open=lambda *address: models.build_by_factory(*address),
@@ -196,7 +224,7 @@ MODEL_SCHEMES: Registry[Scheme[Built]] = Registry(
             form="package.module:factory#weights=FILE",
             example="models.net:build#weights=weights/model.safetensors",
             place=_MODULE,
-            options=(WEIGHTS, KEY, INPUT),
+            options=(WEIGHTS, KEY, INPUT, OUTPUT),
             is_factory=True,
             open=lambda *address: models.build_by_factory(*address),
         ),
@@ -265,6 +293,18 @@ DATA_SCHEMES: Registry[Scheme[LoadedData]] = Registry(
             ),
             options=(ROOT, SPLIT, SIZE, RESIZE, MEAN, STD),
             open=lambda *address: data.open_torchvision(*address),
+        ),
+        Scheme(
+            name="text",
+            label="Text",
+            help="A text in windows of token numbers; the target is the token after each.",
+            form="text:FILE#tokens=TOKENIZER",
+            example="text:data/held-out.txt#tokens=models/tiny-llama&window=128&bos=1",
+            place=_TEXT,
+            options=(TOKENS, WINDOW, STRIDE, BOS),
+            is_path=True,
+            task=lambda _: "language_modelling",
+            open=lambda *address: data.open_text_file(*address),
         ),
         Scheme(
             name="file",

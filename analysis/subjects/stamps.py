@@ -55,7 +55,7 @@ def _paths(spec: SubjectSpec) -> Iterator[Path]:
 
 def _named(address: Address) -> Iterator[Path]:
     given = [Path(address.name)] if address.is_path else []
-    given += [path for path in map(address.path, ("weights", "root")) if path is not None]
+    given += [path for path in map(address.path, ("weights", "root", "tokens")) if path is not None]
     for path in given:
         # What no file can be called cannot be loaded either.
         with contextlib.suppress(InputError):

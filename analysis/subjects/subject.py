@@ -11,7 +11,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from analysis.devices import accelerators, device_names
 from analysis.memory import free_memory, is_out_of_memory
@@ -29,13 +29,14 @@ from analysis.subjects.data.split import (
     first_not_finite,
     read_failure,
 )
+from analysis.subjects.example import example_without_data
 from analysis.subjects.factories import code_stamps
 from analysis.subjects.models import LoadedModel, load_model
 from analysis.subjects.parsing import parse_data, parse_model
 from analysis.tasks import Task, task_named
 from pruners.batches import Inputs, Tensors, repeated
 from pruners.criteria import load_criterion_file
-from pruners.errors import InputError, one_line
+from pruners.errors import InputError
 from pruners.float32 import strict
 from pruners.user_code import MAX_FILES, FileStamp, folder_stamps, opened_files, resolved
 
@@ -43,7 +44,6 @@ __all__ = ["Split", "Subject", "load_subject"]
 
 # Inputs of which the dense logits are looked at before anything else.
 PROBE_SAMPLES = 32
-GUESSED_SIZES = (224, 32, 28)
 # Modules print functions that they hold with their place in memory.
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
@@ -172,7 +172,7 @@ def _loaded(spec: SubjectSpec, roots: Sequence[Path] | None, cache: Path | None)
     model = _moved(loaded.model, device)
     if spec.data is None:
         loaded.adapt((), several=False)
-        example, note = _example_without_data(loaded, spec, device)
+        example, note = example_without_data(loaded, spec, device)
         outputs = checked_outputs(model, example, spec, task)
         return Subject(
             spec=spec,
@@ -344,42 +344,6 @@ def _moved(model: nn.Module, device: torch.device) -> nn.Module:
             f"the model takes {needed:.1f} GiB and does not fit on device {str(device)!r}, where "
             f"{free:.1f} GiB are free"
         ) from None
-
-
-def _example_without_data(
-    loaded: LoadedModel, spec: SubjectSpec, device: torch.device
-) -> tuple[Tensor, tuple[str, ...]]:
-    """Return an input, and what to say of a shape that was guessed."""
-    if loaded.input_shape is not None:
-        try:
-            return torch.zeros(2, *loaded.input_shape, device=device), ()
-        except RuntimeError as error:
-            raise InputError(f"no input of {spec.model!r} can be made: {one_line(error)}") from None
-    for shape in _guesses(loaded.model):
-        example = torch.zeros(2, *shape, device=device)
-        try:
-            with torch.inference_mode():
-                loaded.model(example)
-        except Exception:
-            continue  # the next guess may fit
-        sizes = ",".join(str(size) for size in shape)
-        return example, (
-            f"The input shape {sizes} is a guess: it runs, but MACs depend on it. Give data, or "
-            f"add #input={sizes} to the model address.",
-        )
-    raise InputError(
-        f"the input shape of {spec.model!r} is not known; give a data address, or add "
-        "#input=C,H,W to the model address"
-    )
-
-
-def _guesses(model: nn.Module) -> list[tuple[int, ...]]:
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d):
-            return [(module.in_channels, size, size) for size in GUESSED_SIZES]
-        if isinstance(module, nn.Linear):
-            return [(module.in_features,)]
-    return []
 
 
 # --- identity --------------------------------------------------------------------------------

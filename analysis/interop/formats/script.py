@@ -23,12 +23,15 @@ from torch import Tensor, fx, nn
 
 from analysis.files import atomic, write_text
 from analysis.interop.formats.template import TEMPLATE
+from pruners.batches import Inputs, single
 from pruners.capture import Graph, capture, first_names, named_state
 from pruners.errors import UnsupportedError
 from pruners.tracing import module_of
 
 SCRIPT = "rebuild.py"
 WEIGHTS = "model.safetensors"
+# Outputs that a script checks; a vocabulary at each position would be more numbers than weights.
+MOST_CHECKED = 2**16
 _SYMBOLS = {
     operator.add: "+",
     operator.sub: "-",
@@ -39,7 +42,7 @@ _SYMBOLS = {
 }
 
 
-def write_script(model: nn.Module, example: Tensor, directory: Path) -> tuple[Path, Path]:
+def write_script(model: nn.Module, example: Inputs, directory: Path) -> tuple[Path, Path]:
     """Write ``rebuild.py`` and ``model.safetensors``.
 
     Args:
@@ -52,10 +55,11 @@ def write_script(model: nn.Module, example: Tensor, directory: Path) -> tuple[Pa
 
     Raises:
         CaptureError: ``torch.export`` refuses the model.
-        UnsupportedError: The graph holds something that cannot be written as code, or the model
-            gives no finite outputs in the range of the example.
+        UnsupportedError: The graph holds something that cannot be written as code, the model
+            takes several inputs, or it gives no finite outputs in the range of the example.
     """
     directory.mkdir(parents=True, exist_ok=True)
+    example = single(example, "scripts")
     graph = capture(model, example)
     body = "\n".join(_Writer(graph).lines())
     output, middle, reach = _reference(model, example)
@@ -69,20 +73,30 @@ def write_script(model: nn.Module, example: Tensor, directory: Path) -> tuple[Pa
         forward=textwrap.indent(body, " " * 8),
         middle=repr(middle),
         reach=repr(reach),
+        cast="float()" if example.is_floating_point() else "round().long()",
     )
     return write_text(script, text), weights
 
 
-def reference_input(shape: tuple[int, ...], *, middle: float = 0.0, reach: float = 1.0) -> Tensor:
+def reference_input(
+    shape: tuple[int, ...],
+    *,
+    middle: float = 0.0,
+    reach: float = 1.0,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
     """Return the two samples that the script checks itself on ``(2, *shape)``.
 
     Args:
         shape: Shape of one input.
         middle: Middle of their range.
         reach: Half of its width.
+        dtype: float32, or int64 for token numbers.
     """
     waves = torch.sin(torch.arange(2 * math.prod(shape), dtype=torch.float64))
-    return (middle + reach * waves).float().reshape(2, *shape)
+    values = middle + reach * waves
+    found = values.round().long() if dtype == torch.int64 else values.float()
+    return found.reshape(2, *shape)
 
 
 def _reference(model: nn.Module, example: Tensor) -> tuple[Tensor, float, float]:
@@ -92,10 +106,16 @@ def _reference(model: nn.Module, example: Tensor) -> tuple[Tensor, float, float]
     is asked within the range of the example.
     """
     low, high = float(example.min()), float(example.max())
-    for middle, reach in ((0.0, 1.0), ((low + high) / 2, (high - low) / 2)):
-        inputs = reference_input(tuple(example.shape[1:]), middle=middle, reach=reach)
+    ranges = [((low + high) / 2, (high - low) / 2)]
+    if example.is_floating_point():
+        ranges.insert(0, (0.0, 1.0))
+    for middle, reach in ranges:
+        shape, dtype = tuple(example.shape[1:]), example.dtype
+        inputs = reference_input(shape, middle=middle, reach=reach, dtype=dtype)
         with torch.no_grad():
             output = model(inputs.to(example)).float().cpu()
+        if output.numel() > MOST_CHECKED:
+            output = output.flatten()[-MOST_CHECKED:]
         if bool(torch.isfinite(output).all()):
             return output, middle, reach
     raise UnsupportedError(

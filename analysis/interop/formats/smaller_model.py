@@ -11,6 +11,7 @@ from analysis.interop.formats.script import SCRIPT, WEIGHTS, write_script
 from analysis.interop.request import Exported, ExportRequest
 from analysis.records import Evaluation
 from analysis.tasks import Task
+from pruners.batches import shape_of
 from pruners.errors import CaptureError, UnsupportedError
 from pruners.semantics import SEMANTICS
 
@@ -51,7 +52,7 @@ def _card(request: ExportRequest, *, params: int, is_scripted: bool) -> dict[str
         "model": subject.spec.model,
         "data": subject.spec.data,
         "fingerprint_of_dense": subject.fingerprint,
-        "input_shape": list(subject.example.shape[1:]),
+        "input_shape": list(shape_of(subject.example)),
         "class_names": list(subject.class_names),
         "params": params,
         "repair": request.repair,

@@ -1,7 +1,7 @@
 """The text of the standalone script; `script` fills in the names after a dollar.
 
-``$title``, ``$shape``, ``$parameters``, ``$trainable``, ``$forward``, ``$middle`` and ``$reach``
-are replaced.
+``$title``, ``$shape``, ``$parameters``, ``$trainable``, ``$forward``, ``$middle``, ``$reach``
+and ``$cast`` are replaced.
 """
 
 TEMPLATE = '''\
@@ -86,10 +86,10 @@ def check(path=WEIGHTS):
     """Return the largest difference to the stored outputs, relative to the largest of them."""
     count = 2 * math.prod(INPUT_SHAPE)
     waves = torch.sin(torch.arange(count, dtype=torch.float64))
-    inputs = ($middle + $reach * waves).float().reshape(2, *INPUT_SHAPE)
+    inputs = ($middle + $reach * waves).$cast.reshape(2, *INPUT_SHAPE)
     expected = torch.tensor(json.loads(read_safetensors(path)[1]["reference_output"]))
     with torch.no_grad():
-        outputs = load(path)(inputs)
+        outputs = load(path)(inputs).flatten()[-expected.numel() :].reshape(expected.shape)
     return ((outputs - expected).abs().max() / expected.abs().max()).item()
 
 

@@ -30,6 +30,7 @@ from analysis.plans import compact, meter, pruned_entries, read_plan, resolve
 from analysis.records import Count, Document, Plan, Sums, decode_json
 from analysis.recovery import Recovery
 from analysis.tasks import Task
+from pruners.batches import single
 from pruners.calls import as_batch
 from pruners.errors import InputError
 from pruners.float32 import strict
@@ -282,10 +283,10 @@ def _samples(prepared: PreparedSubject) -> tuple[Tensor, Tensor | None]:
     """Return as much of the evaluation subset as fits in the file, or the example."""
     split = prepared.subject.evaluation
     if split is None:
-        return prepared.subject.example, None
+        return single(prepared.subject.example, "scripts"), None
     inputs, labels, taken = [], [], 0
     for part, truth in split.batches(prepared.batch_size):
-        inputs.append(part)
+        inputs.append(single(part, "scripts"))
         if truth is not None:
             labels.append(truth)
         taken += part.nbytes

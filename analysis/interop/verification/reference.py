@@ -15,6 +15,7 @@ from analysis.edits import PreparedSubject
 from analysis.interop.masked import full_state, masks
 from analysis.interop.request import ExportRequest
 from analysis.interop.verification.dense_model import dense_model
+from pruners.batches import single
 from pruners.errors import UnsupportedError
 
 # Two batch sizes, so that a size that was frozen shows.
@@ -93,7 +94,8 @@ def _inputs(prepared: PreparedSubject) -> Tensor:
     count, example = sum(BATCHES), prepared.subject.example
     split = prepared.subject.evaluation
     first = next(iter(split.batches(count)))[0] if split is not None else example
-    return torch.cat([first, *[example.flip(0)] * count])[:count]
+    pool = [single(item, "references") for item in (first, *[example.flip(0)] * count)]
+    return torch.cat(pool)[:count]
 
 
 def _save(path: Path, tensors: Mapping[str, Tensor]) -> None:

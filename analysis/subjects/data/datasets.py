@@ -17,6 +17,7 @@ from analysis.subjects.allowed_paths import Roots, check_links, check_path, miss
 from analysis.subjects.data.images import FileSource, ImageSet, find_images
 from analysis.subjects.data.npz import open_npz
 from analysis.subjects.data.sources import ArraySource, MapSource, Source, as_given
+from analysis.subjects.data.text import open_text
 from analysis.subjects.factories import call_factory
 from analysis.subjects.torchvision_import import torchvision
 from pruners.errors import AddressError, first_line, one_line
@@ -128,6 +129,11 @@ def _sample(
 def open_npz_file(address: Address, roots: Roots) -> LoadedData:
     """Open a NumPy file."""
     return LoadedData(open_npz(address, roots=roots))
+
+
+def open_text_file(address: Address, roots: Roots) -> LoadedData:
+    """Open a text."""
+    return LoadedData(open_text(address, roots=roots))
 
 
 def open_imagefolder(address: Address, roots: Roots) -> LoadedData:

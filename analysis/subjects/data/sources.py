@@ -233,7 +233,7 @@ class MapSource:
             value, target = self._sample(index)
             inputs.append(value)
             labels += target
-        found = [_shape(item) for item in inputs]
+        found = [shape_of(item[None]) for item in inputs]
         if len(set(found)) > 1:
             other = next(shape for shape in found if shape != found[0])
             raise AddressError(f"{self.name!r}: samples differ in shape: {found[0]} and {other}")
@@ -317,11 +317,6 @@ class MapSource:
             f"The data names {len(self.class_names)} classes, the model gives {classes} logits: "
             "labels may not mean what the model was trained on.",
         )
-
-
-def _shape(sample: Inputs) -> tuple[Any, ...]:
-    shapes = tuple(tuple(part.shape) for part in parts_of(sample))
-    return shapes if isinstance(sample, Tensors) else shapes[0]
 
 
 def as_given(values: Tensor) -> Tensor:

@@ -1,4 +1,5 @@
 from .declared import (
+    BOS,
     CHANNELS,
     CLASSES,
     FACTORY,
@@ -6,17 +7,22 @@ from .declared import (
     KEY,
     MEAN,
     NAME,
+    OUTPUT,
     RESIZE,
     ROOT,
     SIZE,
     SPLIT,
     STD,
+    STRIDE,
+    TOKENS,
     WEIGHTS,
+    WINDOW,
 )
 from .field import Field, read_count, read_numbers, read_shape, shown
 from .found import find_folders, find_functions, find_matching
 
 __all__ = [
+    "BOS",
     "CHANNELS",
     "CLASSES",
     "FACTORY",
@@ -25,12 +31,16 @@ __all__ = [
     "KEY",
     "MEAN",
     "NAME",
+    "OUTPUT",
     "RESIZE",
     "ROOT",
     "SIZE",
     "SPLIT",
     "STD",
+    "STRIDE",
+    "TOKENS",
     "WEIGHTS",
+    "WINDOW",
     "find_folders",
     "find_functions",
     "find_matching",

@@ -39,6 +39,40 @@ INPUT = Field(
     kind="shape",
     unset="that of the data",
 )
+OUTPUT = Field(
+    name="output",
+    label="Output",
+    help="Which output of several is measured: its name, such as logits, or its number.",
+    unset="the only one",
+)
+TOKENS = Field(
+    name="tokens",
+    label="Tokenizer",
+    help="A tokenizer.json, or the folder of a model that holds one.",
+    kind="file",
+    suffixes=(".json",),
+    required="the tokenizer",
+)
+WINDOW = Field(
+    name="window",
+    label="Window (tokens)",
+    help="Tokens that the model sees at a time.",
+    kind="count",
+    unset="128",
+)
+STRIDE = Field(
+    name="stride",
+    label="Stride (tokens)",
+    help="Tokens from one window to the next; what windows share is counted once.",
+    kind="count",
+    unset="the window",
+)
+BOS = Field(
+    name="bos",
+    label="First token",
+    help="1 begins each window with the tokenizer's first token.",
+    unset="0: none",
+)
 MEAN = Field(
     name="mean",
     label="Mean",

@@ -8,12 +8,14 @@ from .builders import (
     timm_models,
     torchvision_models,
 )
+from .hugging_face import build_hugging_face
 from .loading import RANDOM_WEIGHTS, LoadedModel, has_random_weights, load_model
 
 __all__ = [
     "LoadedModel",
     "RANDOM_WEIGHTS",
     "build_by_factory",
+    "build_hugging_face",
     "build_sample",
     "build_timm",
     "build_torchvision",

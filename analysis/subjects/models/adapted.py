@@ -28,7 +28,7 @@ def adapted(
         model: The model.
         inputs: Its names of the inputs, in the order of the batch; empty gives them in order.
         output: Name or number of the output; see `selected`.
-        config: What else decides what it computes.
+        config: Digest of a configuration of Transformers: what else decides what it computes.
     """
     base = type(model)
     names = tuple(inputs)
@@ -36,9 +36,9 @@ def adapted(
 
     def forward(self: nn.Module, inputs: Inputs) -> Any:
         parts = parts_of(inputs)
-        if not names:
-            return selected(base.forward(self, *parts), output)
-        return selected(base.forward(self, **dict(zip(names, parts, strict=True))), output)
+        named = dict(zip(names, parts, strict=True)) if names else {}
+        found = base.forward(self, **named) if names else base.forward(self, *parts)
+        return selected(found, output) if output or config else found
 
     def extra_repr(self: nn.Module) -> str:
         more = (f"{key}={item}" for key, item in told.items() if item)

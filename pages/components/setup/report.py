@@ -16,6 +16,7 @@ from analysis.subjects import RANDOM_WEIGHTS
 from pages.components.setup import model_map, thumbnails
 from pages.components.state import DEMO, Session, check, session, subjects
 from pages.components.widgets import code, formatting, go, guarded
+from pruners.batches import parts_of
 from pruners.errors import PruneScopeError
 from pruners.groups import Group
 from pruners.tracing import OUTPUT_REASON
@@ -156,7 +157,8 @@ def tick(line: str, kind: Kind = "fine", *, help: str | None = None) -> None:
 
 def _loaded(prepared: PreparedSubject) -> None:
     subject = prepared.subject
-    shape = " x ".join(str(size) for size in subject.example.shape[1:])
+    shapes = (tuple(part.shape[1:]) for part in parts_of(subject.example))
+    shape = " and ".join(" x ".join(map(str, sizes)) for sizes in shapes)
     classes = formatting.plural(subject.num_classes, "class", "classes")
     tick(f"Loads and answers: input {shape}" + (f", {classes}" if subject.num_classes else ""))
     for name, split in (("Evaluation", subject.evaluation), ("Calibration", subject.calibration)):

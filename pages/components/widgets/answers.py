@@ -8,6 +8,7 @@ import streamlit as st
 from analysis.evaluation import LoadedSubject
 from analysis.records import CHANGED, GAINED, LOST, Answers, Flip
 from pages.components.widgets import formatting, pictures
+from pruners.batches import parts_of
 
 # So many are shown.
 SHOWN = 24
@@ -62,7 +63,7 @@ def _flips(found: Answers, subject: LoadedSubject) -> None:
             f"**{HEADINGS[kind] if shown[0].label else 'Changed'}**"
             + (f" :small[(first {len(shown)} of {total})]" if len(shown) < total else "")
         )
-        inputs = [split.part(flip.place, flip.place + 1)[0][0].cpu() for flip in shown]
+        inputs = [parts_of(split.part(at.place, at.place + 1)[0])[0][0].cpu() for at in shown]
         texts = [_said(flip) for flip in shown]
         if not pictures.show(inputs, texts, width=128):
             st.markdown("  \n".join(f"Sample {flip.place}: {_said(flip)}" for flip in shown))

@@ -9,8 +9,11 @@ import torch
 
 from analysis.edits import prepare
 from analysis.records import SubjectSpec
+from analysis.runtimes import as_onnx
 from analysis.subjects import load_subject
-from pruners.groups import remove
+from pruners.batches import Tensors
+from pruners.errors import InputError, UnsupportedError
+from pruners.groups import remove, removed_graph
 
 CODE = '''
 import torch
@@ -104,3 +107,79 @@ def test_whole_numbers_are_real_to_a_model_that_computes_with_them(code: Path) -
     whole, real = (load_subject(spec(code, "pixels", data)) for data in ("listed", "real"))
     assert whole.example.dtype == torch.float32
     assert whole.data_fingerprint == real.data_fingerprint
+
+
+SEVERAL = '''
+import torch
+from torch import nn
+
+
+class Masked(nn.Module):
+    """A mean over the tokens that a mask of real numbers keeps; answers a dict."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(50, 8)
+        self.up, self.down = nn.Linear(8, 12), nn.Linear(12, 3)
+
+    def forward(self, ids, scale=None, keep=None):
+        found = self.table(ids) * keep[..., None]
+        hidden = torch.relu(self.up(found.sum(1) / keep.sum(1, keepdim=True)))
+        return {"hidden": hidden, "logits": self.down(hidden)}
+
+
+def masked():
+    return Masked()
+
+
+class Items:
+    def __len__(self):
+        return 60
+
+    def __getitem__(self, index):
+        generator = torch.Generator().manual_seed(index)
+        ids = torch.randint(50, (16,), generator=generator)
+        keep = (torch.arange(16) < 4 + index % 13).float()
+        return {"keep": keep, "ids": ids}, index % 3
+
+
+def items():
+    return Items()
+'''
+
+
+def test_inputs_by_name_and_a_chosen_output_go_through_the_engine_and_the_smaller_model(
+    tmp_path: Path,
+) -> None:
+    code = tmp_path / "several.py"
+    code.write_text(SEVERAL)
+    with pytest.raises(InputError, match=r"dict of hidden, logits; .* #output=logits"):
+        load_subject(spec(code, "masked", "items"))
+    with pytest.raises(InputError, match="no output 'x'; it returns hidden, logits"):
+        load_subject(spec(code, "masked#output=x", "items"))
+    subject = load_subject(spec(code, "masked#output=logits", "items"))
+    other = load_subject(spec(code, "masked#output=hidden", "items"))
+    assert subject.fingerprint != other.fingerprint
+    assert subject.evaluation is not None
+    inputs, _ = subject.evaluation.part(0, 30)
+    assert isinstance(inputs, Tensors)
+    keep, ids = inputs.parts
+    assert (keep.dtype, ids.dtype) == (torch.float32, torch.int64)
+    model = subject.model
+    want = model.down(
+        torch.relu(model.up((model.table(ids) * keep[..., None]).sum(1) / keep.sum(1)[:, None]))
+    )
+    torch.testing.assert_close(model(inputs), want)
+    prepared = prepare(subject)
+    evaluator = prepared.evaluator
+    assert evaluator.is_incremental, evaluator.fallback_reason
+    edit = {"up.weight": model.up.weight * 0.5}
+    found = evaluator.evaluate(evaluator.dense(inputs), edit)
+    torch.testing.assert_close(found, evaluator.forward(inputs, edit))
+    prepared.prepare(["taylor"])
+    small = remove(model, prepared.structure, {"up": [0, 2, 3]})
+    rewritten = removed_graph(model, prepared.structure, {"up": [0, 2, 3]})
+    few = Tensors((keep[:5, :9], ids[:5, :9]))
+    torch.testing.assert_close(small(few), rewritten(few))
+    with pytest.raises(UnsupportedError, match=r"ONNX files hold models of one input; .* takes 2"):
+        as_onnx(model, inputs)

@@ -19,6 +19,7 @@ from analysis import runtimes
 from analysis.files import write_zip
 from analysis.interop.formats.smaller_model import model_notes
 from analysis.interop.request import Exported, ExportRequest
+from pruners.batches import single
 from pruners.capture import on_cpu
 from pruners.errors import PruneScopeError, UnsupportedError, first_line
 
@@ -50,7 +51,8 @@ def export_coreml(request: ExportRequest) -> Exported:
         UnsupportedError: coremltools is missing, or the model holds what Core ML cannot say.
         PruneScopeError: A convolution or a linear layer has another shape in the package.
     """
-    model, example = on_cpu(request.model()), request.prepared.subject.example.cpu()
+    model = on_cpu(request.model())
+    example = single(request.prepared.subject.example, "Core ML packages").cpu()
     converted = _converted(model, example)
     expected, found = _shapes(model), _program_shapes(converted)
     if missing := expected - found:

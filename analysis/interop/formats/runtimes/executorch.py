@@ -13,6 +13,7 @@ from analysis import runtimes
 from analysis.files import atomic
 from analysis.interop.formats.smaller_model import model_notes
 from analysis.interop.request import Exported, ExportRequest
+from pruners.batches import single
 from pruners.capture import on_cpu
 from pruners.errors import UnsupportedError, first_line
 
@@ -39,7 +40,8 @@ def export_executorch(request: ExportRequest) -> Exported:
     """
     require_executorch()
     path = request.directory / FILE
-    model, example = request.model(), request.prepared.subject.example
+    model = request.model()
+    example = single(request.prepared.subject.example, "ExecuTorch programs")
     with atomic(path) as partial:
         partial.write_bytes(_program(model, example))
     difference = runtimes.check_outputs("ExecuTorch", _Program(path), model, example)

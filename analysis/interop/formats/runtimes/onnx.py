@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from analysis import runtimes
 from analysis.files import atomic
 from analysis.interop.formats.smaller_model import model_notes
 from analysis.interop.request import Exported, ExportRequest
+from pruners.batches import Inputs
 from pruners.errors import PruneScopeError
 
 NAME = "onnx"
@@ -39,7 +40,7 @@ def export_onnx(request: ExportRequest) -> Exported:
     return Exported(files=((path, text),), notes=notes)
 
 
-def write_onnx(model: nn.Module, example: Tensor, path: Path, *, sparse: bool = False) -> float:
+def write_onnx(model: nn.Module, example: Inputs, path: Path, *, sparse: bool = False) -> float:
     """Write a model as ONNX with a free batch size and run it under onnxruntime.
 
     Args:

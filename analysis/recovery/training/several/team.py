@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from analysis.recovery.training.data.chance import generator
+from pruners.batches import Inputs
 from pruners.errors import InputError
 
 # Longer than the leading process ever scores or writes between two steps.
@@ -82,13 +83,11 @@ class Team:
                 "computes by chance of its own; train on one device"
             )
 
-    def part(self, batch: tuple[Tensor, Tensor | None]) -> tuple[Tensor, Tensor | None]:
+    def part(self, batch: tuple[Inputs, Tensor | None]) -> tuple[Inputs, Tensor | None]:
         """Return this process's share of a batch."""
-        inputs, targets = (
-            None if item is None else item.tensor_split(self.size)[self.rank] for item in batch
-        )
-        assert inputs is not None
-        return inputs, targets
+        inputs, targets = batch
+        own: Inputs = inputs.tensor_split(self.size)[self.rank]
+        return own, None if targets is None else targets.tensor_split(self.size)[self.rank]
 
     @contextlib.contextmanager
     def sharing(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from analysis.edits import CALIBRATION_BATCH, Target, model_scores
-from pruners.batches import Inputs
+from pruners.batches import Inputs, joined
 from pruners.criteria import CRITERIA, DATA_FREE
 from pruners.statistics import Statistics, collect
 
@@ -29,12 +29,12 @@ def sample_batches(context: Context, samples: int, size: int) -> list[tuple[Inpu
         size: Samples a batch.
     """
     given = context.batches(-(-samples // context.recipe.batch_size))
-    inputs = torch.cat([batch for batch, _ in given])[:samples]
+    inputs = joined(batch for batch, _ in given)[:samples]
     labels = [found for _, found in given if found is not None]
     if len(labels) < len(given):
-        return [(part, None) for part in torch.split(inputs, size)]
+        return [(part, None) for part in inputs.split(size)]
     truth = torch.cat(labels)[:samples]
-    return list(zip(torch.split(inputs, size), torch.split(truth, size), strict=True))
+    return list(zip(inputs.split(size), torch.split(truth, size), strict=True))
 
 
 def current_scores(context: Context, targets: Sequence[Target]) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Inputs of a model: one tensor, or several that are batched together and behave like one."""
+"""Several tensors of a batch that behave like one, and what is the same for one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
+
+from pruners.errors import UnsupportedError
 
 
 class Tensors:
@@ -47,14 +49,11 @@ class Tensors:
     def __torch_function__(
         cls, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        """Join, cut or repeat each part; other functions of torch know nothing of several."""
+        """Join each part; other functions of torch know nothing of several."""
         kwargs = kwargs or {}
         if function in (torch.cat, torch.stack):
             columns = zip(*(item.parts for item in args[0]), strict=True)
             return Tensors(function(list(column), *args[1:], **kwargs) for column in columns)
-        if function is torch.split:
-            cut = [function(part, *args[1:], **kwargs) for part in args[0].parts]
-            return tuple(Tensors(parts) for parts in zip(*cut, strict=True))
         return NotImplemented
 
     @property
@@ -87,6 +86,11 @@ class Tensors:
         """Return the samples in reverse order; ``dim`` is 0."""
         return self._each(lambda part: part.flip(dim))
 
+    def split(self, size: int) -> Sequence[Tensors]:
+        """Return pieces of so many samples, the last of what is left."""
+        cut = (torch.split(part, size) for part in self.parts)
+        return tuple(Tensors(parts) for parts in zip(*cut, strict=True))
+
     def tensor_split(self, sections: int) -> Sequence[Tensors]:
         """Return pieces of about the same number of samples."""
         cut = (part.tensor_split(sections) for part in self.parts)
@@ -98,7 +102,7 @@ pytree.register_pytree_node(
     Tensors,
     lambda item: (list(item.parts), None),
     lambda parts, _: Tensors(parts),
-    serialized_type_name="pruners.batches.Tensors",
+    serialized_type_name="pruners.batches.tensors.Tensors",
     flatten_with_keys_fn=lambda item: (
         [(pytree.SequenceKey(at), part) for at, part in enumerate(item.parts)],
         None,
@@ -134,3 +138,27 @@ def as_types(inputs: Inputs, like: Inputs) -> Inputs:
     """Return a batch with the types of another."""
     pairs = zip(parts_of(inputs), parts_of(like), strict=True)
     return like_parts(inputs, [part.to(other.dtype) for part, other in pairs])
+
+
+def joined(batches: Iterable[Inputs]) -> Inputs:
+    """Return batches as one, one after another."""
+    given = list(batches)
+    columns = zip(*(parts_of(item) for item in given), strict=True)
+    return like_parts(given[0], [torch.cat(column) for column in columns])
+
+
+def single(inputs: Inputs, what: str) -> Tensor:
+    """Return a batch of one tensor.
+
+    Args:
+        inputs: The batch.
+        what: What knows no other, in the plural, for the message.
+
+    Raises:
+        UnsupportedError: It has several.
+    """
+    if isinstance(inputs, Tensors):
+        raise UnsupportedError(
+            f"{what} hold models of one input; this model takes {len(inputs.parts)}"
+        )
+    return inputs
