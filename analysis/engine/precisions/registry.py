@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from analysis.engine import precisions
-from pruners.batches import Inputs
 from pruners.registry import Registry
 
 if TYPE_CHECKING:
     from analysis.engine.evaluator import Evaluator
     from analysis.engine.precisions.reduced import Gaps
+    from pruners.batches import Inputs
     from pruners.capture import Graph
 
 

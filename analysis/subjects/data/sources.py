@@ -168,9 +168,7 @@ class ArraySource:
 
 
 class MapSource:
-    """A map-style data set of ``(input, target)`` or of inputs alone.
-
-    The input of a model that takes several is a tuple of tensors, or a dict by name.
+    """A map-style data set of ``(input, target)`` or of inputs; several are a tuple or a dict.
 
     Args:
         name: The address.
