@@ -98,6 +98,14 @@ TRAINING_OPTIONS = Registry(
             more=lambda: f". {described(TRAINING_PRECISIONS)}",
             unset="fp32",
         ),
+        _field(
+            "int8_share",
+            "8-bit rounding",
+            "Share of the steps, the last ones, that round as 8 bits do",
+            "X",
+            float,
+            unset="0",
+        ),
         _field("label_smoothing", "Label smoothing", "Share spread over all classes", "X", float),
         _field(
             "distill",

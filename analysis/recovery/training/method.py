@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from analysis.edits import PreparedSubject
     from analysis.records import Plan, PlanEntry
-    from analysis.recovery.training.loss import TrainingLoss
+    from analysis.recovery.training.passes import TrainingLoss
     from analysis.recovery.training.recipe import TrainingRecipe
     from analysis.recovery.training.trainee import Trainee
 

@@ -24,6 +24,7 @@ from pruners.errors import InputError
 # Field -> what it must be, for values that JSON may hold but training cannot use.
 _ABOVE_ZERO = ("epochs", "minutes", "lr", "clip_norm", "temperature", "score_lr", "phase_epochs")
 _AT_LEAST_ZERO = ("weight_decay", "penalty", "damp")
+_SHARES: tuple[str, ...] = ("distill", "begin", "end", "drops", "int8_share")
 # What no training needs more of, and numbers do not overflow with.
 _LARGEST = 1e30
 _MOST = 10**6
@@ -53,6 +54,8 @@ class TrainingRecipe(Document):
         drops: Shares of the steps after which ``step`` lowers the rate to a tenth.
         rewind: File of the original training's recipe, for the schedule ``rewind``.
         precision: ``fp32``, ``bf16`` or ``fp16`` (with scaled gradients).
+        int8_share: Share of the steps, the last ones, in which layers round weights and inputs as
+            an export in 8 bits does; zeros stay zero. 0 for none.
         clip_norm: Largest norm of all gradients together; None for no limit.
         label_smoothing: Share of each target that is spread over all classes.
         distill: Weight of the divergence from the dense model, 0..1; the rest is the task's loss.
@@ -98,6 +101,7 @@ class TrainingRecipe(Document):
     drops: tuple[Share, ...] = (0.5, 0.75)
     rewind: str | None = None
     precision: str = "fp32"
+    int8_share: Share = 0.0
     clip_norm: float | None = None
     label_smoothing: Share = 0.0
     distill: Share = 0.0
@@ -149,7 +153,7 @@ class TrainingRecipe(Document):
                 f"at most {_MOST:,}",
             ),
             (_BELOW_ONE, lambda value: 0 <= value < 1, "at least 0 and below 1"),
-            (("distill", "begin", "end", "drops"), lambda value: 0 <= value <= 1, "0 to 1"),
+            (_SHARES, lambda value: 0 <= value <= 1, "0 to 1"),
         ):
             self._require(names, fits, what)
         for names in (
@@ -195,6 +199,11 @@ class TrainingRecipe(Document):
             raise InputError(
                 f"a training loop of one's own (user_loop) trains what the plan leaves, so it goes "
                 f"with {FINETUNE}; found method {self.method}"
+            )
+        if self.user_loop is not None and self.int8_share:
+            raise InputError(
+                "a training loop of one's own (user_loop) runs the model itself, so nothing is "
+                f"rounded for it; leave out int8_share {self.int8_share:g}, or the loop"
             )
         if self.regrow and not TRAINING_METHODS.get(self.method).may_regrow:
             raise InputError(

@@ -14,7 +14,6 @@ from torch.amp import GradScaler
 
 from analysis.edits import PreparedSubject
 from analysis.memory import is_out_of_memory
-from analysis.recovery.training.loss import TrainingLoss
 from analysis.recovery.training.method import Context
 from analysis.recovery.training.optimizers import (
     load_optimizer_state,
@@ -22,6 +21,7 @@ from analysis.recovery.training.optimizers import (
     parameter_groups,
     selected_state,
 )
+from analysis.recovery.training.passes import RoundedPass, TrainingLoss
 from analysis.recovery.training.registry import (
     OPTIMIZERS,
     TRAINING_METHODS,
@@ -183,21 +183,23 @@ class Session:
         """Add up the gradients of some batches, of all processes, as if they were one."""
         samples = _samples(batches)
         if self.team is None:
-            self._add_gradients(batches, samples)
+            self._add_gradients(batches, samples, step)
         else:
             own = [self.team.part(batch) for batch in batches]
             weight = _samples(own) / samples
             with self.team.sharing(self.trainee.model, self.seen, step=step, weight=weight):
-                self._add_gradients(own, samples)
+                self._add_gradients(own, samples, step)
         self.seen[0] += 1
         self.seen[1] += samples
 
-    def _add_gradients(self, batches: list[Batch], samples: int) -> None:
+    def _add_gradients(self, batches: list[Batch], samples: int, step: int) -> None:
+        rounds = step >= self.steps * (1 - self._recipe.int8_share)
+        run = RoundedPass(self.trainee.model) if rounds else self.trainee.model
         for inputs, targets in batches:
             share = len(inputs) / samples
             with _told_in_one_line():
                 with self._autocast():
-                    outputs = _checked(self.trainee.model(inputs))
+                    outputs = _checked(run(inputs))
                     found = self.loss(outputs, inputs, targets)
                 _backpropagate(self._scaler.scale(found.total * share))
             distill = found.task.new_zeros(()) if found.distill is None else found.distill

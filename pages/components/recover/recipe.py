@@ -77,6 +77,7 @@ def _more(
         form.whole("batch_size", "Batch size")
         form.whole("accumulate", "Batches a step")
         form.pick("precision", "Precision", TRAINING_PRECISIONS)
+        form.number("int8_share", "8-bit rounding, share of the steps", step=0.1)
     with third:
         form.number("distill", "Distillation, share of the loss", step=0.1)
         form.number("temperature", "Its temperature", step=1.0)

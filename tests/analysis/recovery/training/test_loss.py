@@ -11,7 +11,7 @@ from torch import nn
 
 from analysis.edits import PreparedSubject
 from analysis.recovery.training import TrainingRecipe, iter_training
-from analysis.recovery.training.loss import TrainingLoss
+from analysis.recovery.training.passes import TrainingLoss
 from analysis.recovery.training.session import training_loss
 from analysis.tasks import CLASSIFICATION, Classification
 from pruners.errors import InputError

@@ -36,6 +36,7 @@ def test_a_recipe_is_read_as_it_was_written() -> None:
         ({"schedule": "rewind"}, "the schedule rewind needs the recipe"),
         ({"rewind": "a.json"}, "found schedule cosine and rewind a.json"),
         ({"patience": 1, "selection": 0.0}, "give a selection above 0"),
+        ({"user_loop": "a.py:f", "int8_share": 0.5}, "so nothing is rounded for it"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_in_one_line(fields: dict[str, Any], words: str) -> None:
