@@ -10,7 +10,7 @@ from analysis.records import DEFAULT_TASK
 from analysis.sentences import listed, plural
 from analysis.tasks import Words, scoring_of
 
-SIZES = {"macs": "MACs", "params": "parameters", "latency": "latency"}
+SIZES = {"macs": "MACs", "params": "parameters", "latency": "latency", "file": "file size"}
 SYMBOLS = {True: "diamond", False: "circle-open"}
 
 
@@ -212,9 +212,10 @@ def trade_off(
     """Draw score against size; those that no smaller plan beats are joined, of each way to recover.
 
     Args:
-        table: ``plan, name, recovery, searched, macs, params, latency`` (fractions of the dense
-            model), ``score, low, high``, and ``way``, which recoveries of one colour share.
-        size: ``macs``, ``params`` or ``latency``.
+        table: ``plan, name, recovery, searched, macs, params, latency`` and, where it is the size,
+            ``file`` (fractions of the dense model), ``score, low, high``, and ``way``, which
+            recoveries of one colour share. A plan may come twice, in float32 first.
+        size: ``macs``, ``params``, ``latency`` or ``file``.
         label: Title of the score's axis.
         scale: What a score is multiplied by.
         dense: Score of the dense model.
@@ -238,7 +239,7 @@ def trade_off(
         figure.add_trace(_marks(part, size, scale, color, colors, way))
     if dense is not None:
         figure.add_trace(_dense(dense * scale, colors))
-    chosen = rows[rows["plan"] == present]
+    chosen = rows[rows["plan"] == present].head(1)
     if len(chosen):
         figure.add_trace(_ring(chosen, size, scale, colors))
     figure.update_xaxes(tickformat=".0%", range=[0.0, 1.05])

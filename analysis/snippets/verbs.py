@@ -104,22 +104,29 @@ def take_plan(plan_id: str, workspace: Path | None) -> Snippet:
     )
 
 
-def evaluate_plan(plan_id: str, plan: Plan, workspace: Path | None) -> Snippet:
-    """Measure a saved plan beside the dense model."""
-    words = ["evaluate", "--plan", PLAN_FILE]
+def evaluate_plan(
+    plan_id: str, plan: Plan, workspace: Path | None, *, int8: bool = False
+) -> Snippet:
+    """Measure a saved plan beside the dense model, in 8 bits as well."""
+    words = ["evaluate", "--plan", PLAN_FILE, *["--int8"] * int8]
+    deployed = [
+        f"in_8_bits = deploy_plan(prepared, plan{_recovered(plan)})",
+        "print(in_8_bits.int8.accuracy, in_8_bits.int8.gzip_bytes, in_8_bits.int8.latency)",
+    ]
     return Snippet(
         f"{_plan_file(plan_id, workspace)}\n{command(words, workspace)}",
         _source(
             [
                 *_LOADED,
                 *_STORED,
-                "from analysis.evaluation import evaluate_plan",
+                f"from analysis.evaluation import {'deploy_plan, ' * int8}evaluate_plan",
                 *_repair_import(plan),
             ],
             *_plan(plan_id, workspace),
             *_recovery(plan),
             f"found = evaluate_plan(prepared, plan{_recovered(plan)})",
             "print(found.dense.accuracy, found.removed.accuracy, found.removed.params)",
+            *deployed * int8,
         ),
     )
 

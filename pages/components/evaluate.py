@@ -31,7 +31,9 @@ def draw(current: Session, plan: Plan) -> None:
         is_new = last is None or not last.is_current
         repair.choose(subject, plan, width=380)
         if (plan_id := url_state.value("plan")) is not None:
-            code.offer(snippets.evaluate_plan(plan_id, plan, session.named_workspace()))
+            place = session.named_workspace()
+            is_in_8_bits = last is not None and last.evaluation.deployment is not None
+            code.offer(snippets.evaluate_plan(plan_id, plan, place, int8=is_in_8_bits))
         sent = st.button(
             "Evaluate the plan" if is_new else "Evaluate again",
             type="primary" if is_new else "secondary",

@@ -29,6 +29,8 @@ SECONDS = 20.0
 LATENCY_SECONDS = 0.6
 SEARCHED = "search"
 CHOSEN = "trade_off_chosen"
+FILE = "file"
+SIZES = {**goal.SIZES, FILE: "file size"}
 
 
 def draw(current: Session) -> None:
@@ -51,11 +53,11 @@ def draw(current: Session) -> None:
             icon=":material/info:",
         )
         return
-    size, table = _size(subject, found)
+    size, table = _size(subject, found, deployed)
     task = subject.prepared.subject.task
     left, right = charts.beside(2, 1)
     with right:
-        chosen = _slider(found, table, size, task)
+        chosen = _slider(found, table[~table["int8"]], size, task)
     with left:
         charts.show(
             figures.trade_off(
@@ -75,7 +77,8 @@ def draw(current: Session) -> None:
         )
         st.caption(
             "Filled: found by a search. Hollow: other plans that were measured. Bars are 95 % "
-            "intervals. A click makes a plan the session's plan."
+            "intervals. A click makes a plan the session's plan. Points in 8 bits, and sizes of "
+            "files, are of plans that Evaluate measured in 8 bits."
         )
     charts.as_table(table, key="trade_off_table", file_name="trade-off")
     _in_8_bits(deployed, task)
@@ -140,7 +143,12 @@ def _in_8_bits(found: dict[str, Deployment], task: Task) -> None:
     )
 
 
-def _table(subject: LoadedSubject, found: dict[str, MeasuredPlan], runtime: str) -> pd.DataFrame:
+def _table(
+    subject: LoadedSubject,
+    found: dict[str, MeasuredPlan],
+    deployed: dict[str, Deployment],
+    runtime: str,
+) -> pd.DataFrame:
     task = subject.prepared.subject.task
     all_params, all_macs = subject.dense_size
     times: dict[str, float] = st.session_state.get(_times_key(subject, runtime), {})
@@ -165,31 +173,62 @@ def _table(subject: LoadedSubject, found: dict[str, MeasuredPlan], runtime: str)
                 "drop_low": drop.low,
                 "drop_high": drop.high,
                 "samples": item.sums.samples,
+                "file": float("nan"),
+                "int8": False,
             }
         )
+        if name in deployed:
+            whole = deployed[name].dense.file_bytes
+            rows[-1]["file"] = deployed[name].removed.file_bytes / whole
+            rows.append({**rows[-1], **_in_8_bits_row(deployed[name], rows[-1])})
     return pd.DataFrame(rows)
+
+
+def _in_8_bits_row(found: Deployment, row: dict[str, Any]) -> dict[str, Any]:
+    """Return what differs in the row of a plan when its model is in 8 bits."""
+    item = found.int8
+    time, whole = (
+        float("nan") if latency is None else latency.median
+        for latency in (item.latency, found.dense.latency)
+    )
+    return {
+        "name": f"{row['name']}, 8 bits",
+        "way": f"{row['way']}, 8 bits",
+        "latency": time / whole,
+        "score": item.accuracy,
+        "low": item.low,
+        "high": item.high,
+        "drop": item.drop,
+        "drop_low": item.drop_low,
+        "drop_high": item.drop_high,
+        "samples": item.sums.samples,
+        "file": item.file_bytes / found.dense.file_bytes,
+        "int8": True,
+    }
 
 
 def _dense(subject: LoadedSubject) -> float | None:
     return subject.prepared.subject.task.score(subject.baseline().sums)
 
 
-def _size(subject: LoadedSubject, found: dict[str, MeasuredPlan]) -> tuple[str, pd.DataFrame]:
+def _size(
+    subject: LoadedSubject, found: dict[str, MeasuredPlan], deployed: dict[str, Deployment]
+) -> tuple[str, pd.DataFrame]:
     """Ask for the size that the page shows; return it with the table of the plans."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         size = st.segmented_control(
             "Size",
-            ["macs", "params", "latency"],
+            list(SIZES) if deployed else [name for name in SIZES if name != FILE],
             default="macs",
             required=True,
-            format_func=lambda name: capital(goal.SIZES[name]),
+            format_func=lambda name: capital(SIZES[name]),
             key="trade_off_size",
             persist_state="session",
         )
         is_time = size == options.LATENCY
         runtime = options.runtime("trade_off_runtime") if is_time else TORCH.name
-        table = _table(subject, found, runtime)
-        missing = int(table["latency"].isna().sum())
+        table = _table(subject, found, deployed, runtime)
+        missing = int(table.loc[~table["int8"], "latency"].isna().sum())
         if is_time and missing:
             if st.button(
                 f"Measure latency of {formatting.plural(missing, 'plan')}",
@@ -242,7 +281,7 @@ def _slider(
             if st.session_state.get(CHOSEN) not in names:
                 st.session_state[CHOSEN] = names[len(names) // 2]
             name = st.select_slider(
-                f"{capital(goal.SIZES[size])} left, measured plans",
+                f"{capital(SIZES[size])} left, measured plans",
                 names,
                 key=CHOSEN,
                 format_func=lambda item: formatting.percent(float(shares[item]), digits=0),

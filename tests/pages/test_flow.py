@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import json
 import os
@@ -13,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from streamlit.testing.v1 import AppTest
@@ -185,6 +187,16 @@ def test_measured_and_evaluated_accuracy_are_the_same(open_page: Open) -> None:
     (rows,) = (item.value for item in test.dataframe if "Gzipped" in item.value)
     assert list(rows["Model"]) == list(shown.columns)
     assert list(rows["Accuracy"]) == list(shown.loc["Accuracy"])
+    # The plan is a point in float32 and one in 8 bits; by file size the latter is smaller.
+    test.segmented_control(key="trade_off_size").set_value("file").run()
+    assert_no_bug(test)
+    (chart,) = (json.loads(item.proto.spec) for item in test.get("plotly_chart"))
+    sizes = {
+        item.get("name"): np.frombuffer(base64.b64decode(item["x"]["bdata"]), item["x"]["dtype"])
+        for item in chart["data"]
+        if item["mode"] == "markers" and "bdata" in item["x"]
+    }
+    assert 0 < sizes["repaired by lsq, 8 bits"][0] < sizes["repaired by lsq"][0] < 1
 
 
 def test_flips_are_shown_with_label_answers_and_confidence(

@@ -73,7 +73,8 @@ def test_a_plan_of_the_dashboard_is_taken_to_the_command_line(
     listed = json.loads(capsys.readouterr().out.splitlines()[-1])["plans"]
     assert [item["plan_id"] for item in listed] == [plan_id]
     repaired = plan.repaired_by("lsq")
-    run_both(snippets.evaluate_plan(plan_id, repaired, workspace))
+    run_both(snippets.evaluate_plan(plan_id, repaired, workspace, int8=True))
+    assert "in_8_bits" not in snippets.evaluate_plan(plan_id, repaired, workspace).python
     run_both(snippets.export_plan(plan_id, "model", repaired, workspace))
     assert (place / "exported" / "model.json").is_file()
     formed = snippets.export_plan(plan_id, "onnx", plan, workspace, form="masked", sparse=True)
