@@ -92,6 +92,9 @@ def test_pages_offer_it(extended: None) -> None:
     page = AppTest.from_string("from pages.components.setup.form import form\nform(None)").run()
     assert not page.exception
     assert "Top two" in page.selectbox(key="setup_task").options
+    # Point 1 of issue 14: the data say what they are for, unless somebody chooses.
+    assert page.selectbox(key="setup_task").options[0] == "What the data are for"
+    assert page.selectbox(key="setup_task").value == ""
     assert "Noise" in page.selectbox(key="setup_data_kind").options
     page.selectbox(key="setup_data_kind").set_value("noise").run()
     page.text_input(key="setup_data_noise_name").set_value("64").run()

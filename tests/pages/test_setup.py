@@ -327,3 +327,17 @@ def test_a_path_that_no_file_can_have_offers_no_functions() -> None:
     """D4 of issue 9: a bug of PruneScope, the page said."""
     for name in ("~nouser/x.py", "\x00", "a" * 300):
         assert fields._allowed(name) is None
+
+
+def test_the_data_say_what_the_model_answers() -> None:
+    """Point 1 of issue 14: scenes are segmented without a word under Advanced."""
+    page = AppTest.from_string(
+        "import streamlit as st\n"
+        "from pages.components.setup.form import form\n"
+        "found = form(None)\n"
+        "st.text(found.task if found else '-')\n"
+    ).run()
+    page.text_input(key="setup_data_address").set_value("sample:scenes").run()
+    page.button(key="setup_check").click().run()
+    assert not page.exception
+    assert page.text[-1].value == "segmentation"

@@ -23,6 +23,7 @@ def class_numbers(targets: Tensor) -> Tensor:
     shape = tuple(targets.shape[1:])
     if math.prod(shape) != 1:
         more = "; take argmax of one-hot targets" if len(shape) == 1 else ""
+        more += " (of other answers name the task, such as --task regression)"
         raise ValueError(f"has shape {shape}; {EXPECTED}{more}")
     targets = targets.detach().cpu().reshape(len(targets))
     if targets.is_complex():

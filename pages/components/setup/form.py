@@ -7,14 +7,18 @@ from typing import Any
 
 import streamlit as st
 
-from analysis.records import SubjectSpec
+from analysis.records import DEFAULT_TASK, SubjectSpec
+from analysis.subjects import usual_task
 from analysis.tasks import TASKS
 from pages.components.setup import fields
 from pages.components.setup.draft import CALIBRATION, DATA, MODEL, Draft
 from pages.components.state import DEMO, check
+from pruners.errors import PruneScopeError
 
 # The subject that the form was filled with.
 ORIGIN = "setup_origin"
+# Choice of the task that the data are for.
+OF_DATA = ""
 
 
 def form(present: SubjectSpec | None) -> SubjectSpec | None:
@@ -59,6 +63,7 @@ def form(present: SubjectSpec | None) -> SubjectSpec | None:
         )
     if not sent:
         return None
+    advanced["task"] = advanced["task"] or _usual_task(data.strip() or None)
     return dataclasses.replace(
         start,
         model=model.strip(),
@@ -83,7 +88,8 @@ def _fill(start: SubjectSpec) -> None:
     st.session_state["setup_batch"] = start.batch_size or 0
     st.session_state["setup_calibration"] = start.calibration_samples
     st.session_state["setup_memory"] = _mib(start.memory_limit)
-    st.session_state["setup_task"] = start.task
+    is_usual = start.task == _usual_task(start.data)
+    st.session_state["setup_task"] = OF_DATA if is_usual else start.task
     st.session_state["setup_device"] = start.device
 
 
@@ -132,7 +138,7 @@ def _advanced(start: SubjectSpec) -> dict[str, Any]:
                 help="Criteria that need data read these; never the evaluation subset. With 0, "
                 "all samples can be evaluated.",
             ),
-            "task": _task(start.task),
+            "task": _task(),
             "device": st.text_input(
                 "Device",
                 key="setup_device",
@@ -142,16 +148,23 @@ def _advanced(start: SubjectSpec) -> dict[str, Any]:
         }
 
 
-def _task(present: str) -> str:
-    """Ask what the model answers, where there is more than one task."""
-    if len(TASKS) == 1:
-        return present
+def _task() -> str:
+    """Ask what the model answers; empty for what the data are for."""
     chosen: str = st.selectbox(
         "Task",
-        TASKS.names(),
-        format_func=lambda name: TASKS.get(name).label,
+        (OF_DATA, *TASKS.names()),
+        format_func=lambda name: TASKS.get(name).label if name else "What the data are for",
         key="setup_task",
-        help="What the model answers.",
+        help="What the model answers. Of data of your own it is classification unless you choose.",
         persist_state="session",
     )
     return chosen
+
+
+def _usual_task(data: str | None) -> str:
+    """Return the task that data are for; of an address that is malformed, the usual one."""
+    try:
+        return usual_task(data)
+    except PruneScopeError:
+        # Loading it says what is wrong.
+        return DEFAULT_TASK
