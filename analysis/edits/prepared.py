@@ -250,10 +250,11 @@ class PreparedSubject:
             draw=self.subject.task.drawn,
         )
 
-    def _samples_at_a_time(self) -> int | None:
-        """Return how many samples' activations fit the memory limit; None if that is unknown."""
+    def _samples_at_a_time(self) -> int:
+        """Return how many samples' activations and outputs fit the memory limit."""
         size, limit = self.evaluator.values_bytes(1), self.evaluator.memory_limit
-        return None if size is None or limit is None else max(1, limit // max(size, 1))
+        most = self.subject.output_samples
+        return most if size is None or limit is None else max(1, min(most, limit // max(size, 1)))
 
     def _note(self, found: calibration.Statistics, needs: frozenset[str]) -> None:
         self._statistics = _merged(self._statistics, found)

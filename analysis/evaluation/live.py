@@ -142,10 +142,11 @@ class LiveEvaluator:
 
 
 def _live_slices(prepared: PreparedSubject, split: Split, first: int) -> Slices:
-    limits = (first, prepared.evaluator.max_samples(), prepared.evaluator.tile_samples)
+    most = prepared.subject.output_samples
+    limits = (first, prepared.evaluator.max_samples(), prepared.evaluator.tile_samples, most)
     if prepared.subject.example.device.type == "cpu":
         return Slices(split, min(limit for limit in limits if limit is not None))
-    return Slices(split, min(prepared.batch_size, limits[1] or first), looks=(first,))
+    return Slices(split, min(prepared.batch_size, limits[1] or first, most), looks=(first,))
 
 
 class _FollowingRunner(EditRunner):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,8 +20,6 @@ from pruners.float32 import strict
 
 # Removed models are built again for each batch if they do not fit.
 REMOVED_MODELS_BYTES = 512 * 2**20
-# Outputs of a part of a batch, of one model.
-OUTPUT_BYTES = 2**26
 # An edit, or a model that stands for one.
 Runnable = Edit | nn.Module
 Names = frozenset[str]
@@ -66,10 +63,6 @@ class Answer:
         return self.outputs.nbytes + sum(item.nbytes for item in (self.edit or {}).values())
 
 
-def _least(*numbers: int | None) -> int | None:
-    return min((number for number in numbers if number is not None), default=None)
-
-
 class EditRunner:
     """Runs edits on batches, and keeps what is used again.
 
@@ -105,16 +98,8 @@ class EditRunner:
         self._built: set[tuple[tuple[str, tuple[int, ...]], ...]] = set()
         self.setup_seconds = 0.0
         single = None if self._names is None else frozenset().union(*self._names)
-        self.max_samples = _least(self.evaluator.max_samples(single), self._most_answers())
-
-    def _most_answers(self) -> int | None:
-        """Return how many samples' outputs fit their share of the memory; None if any do.
-
-        A vocabulary at each position makes outputs larger than all that is computed before them.
-        """
-        sample = 4 * math.prod(self._prepared.subject.output_form)
-        most = max(1, OUTPUT_BYTES // max(1, sample))
-        return most if most < self._prepared.batch_size else None
+        known, most = self.evaluator.max_samples(single), prepared.subject.output_samples
+        self.max_samples = most if known is None or most < known else known
 
     def shrink(self, samples: int) -> None:
         """Hand out smaller parts from now on, and free what can be made again: memory ran out."""

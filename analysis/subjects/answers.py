@@ -42,6 +42,18 @@ def as_taken(model: nn.Module, inputs: Inputs) -> Inputs:
     return inputs.float() if runs(model, inputs.float()) else inputs
 
 
+def few_enough(model: nn.Module, inputs: Inputs, *, nbytes: int) -> int:
+    """Return how many of some samples have outputs of so many bytes; at least four."""
+    try:
+        with torch.inference_mode(), no_exit():
+            outputs = model(inputs[:2])
+    except Exception:
+        # What is wrong is told by whoever asks for all of them.
+        return len(inputs)
+    size = outputs.nbytes // max(1, len(outputs)) if isinstance(outputs, Tensor) else 0
+    return max(4, nbytes // max(1, size))
+
+
 def runs(model: nn.Module, inputs: Inputs) -> bool:
     """Return whether a model answers inputs with real numbers, or with several outputs."""
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,9 +16,9 @@ from torch import nn
 
 from analysis.devices import accelerators, device_names
 from analysis.memory import free_memory, is_out_of_memory
-from analysis.records import SubjectSpec
+from analysis.records import DEFAULT_TASK, SubjectSpec
 from analysis.subjects.allowed_paths import check_path
-from analysis.subjects.answers import as_taken, checked_outputs
+from analysis.subjects.answers import as_taken, checked_outputs, few_enough
 from analysis.subjects.data.datasets import LoadedData
 from analysis.subjects.data.file_digests import FileDigests
 from analysis.subjects.data.loading import load_data
@@ -42,6 +43,8 @@ from pruners.user_code import MAX_FILES, FileStamp, folder_stamps, opened_files,
 
 __all__ = ["Split", "Subject", "load_subject"]
 
+# Outputs that are held at a time, of one model.
+OUTPUT_BYTES = 2**26
 # Inputs of which the dense logits are looked at before anything else.
 PROBE_SAMPLES = 32
 # Modules print functions that they hold with their place in memory.
@@ -87,6 +90,14 @@ class Subject:
     def calibration_fingerprint(self) -> str:
         """Fingerprint of the calibration set, read now if it was not yet; empty without one."""
         return "" if self.calibration is None else self.calibration.fingerprint(self.files)
+
+    @property
+    def output_samples(self) -> int:
+        """How many samples' outputs are held at a time.
+
+        A vocabulary at each position takes more than all that is computed before it.
+        """
+        return max(1, OUTPUT_BYTES // (4 * max(1, math.prod(self.output_form))))
 
     @property
     def task(self) -> Task:
@@ -226,6 +237,8 @@ def _with_data(
         _check_finite(source, chosen, probe)
         loaded.adapt(source.input_names, several=isinstance(probe, Tensors))
         inputs = as_taken(loaded.model, probe.to(device))
+        if task.name != DEFAULT_TASK:
+            inputs = inputs[: few_enough(loaded.model, inputs, nbytes=OUTPUT_BYTES)]
         outputs = checked_outputs(loaded.model, inputs, spec, task)
         classes, form = task.classes(outputs), tuple(outputs.shape[1:])
         split = partial(Split, task=task, form=form, like=inputs, device=device)
