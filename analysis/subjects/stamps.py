@@ -55,6 +55,9 @@ def _paths(spec: SubjectSpec) -> Iterator[Path]:
 
 def _named(address: Address) -> Iterator[Path]:
     given = [Path(address.name)] if address.is_path else []
+    if address.scheme == "hf":
+        # They are mapped into memory, which shows in no list of files that Python opened.
+        given += sorted(Path(address.name).expanduser().glob("*.safetensors"))
     given += [path for path in map(address.path, ("weights", "root", "tokens")) if path is not None]
     for path in given:
         # What no file can be called cannot be loaded either.

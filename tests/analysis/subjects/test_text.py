@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from analysis.edits import Edit, prepare
 from analysis.measuring import Slices, measure
 from analysis.records import SubjectSpec
-from analysis.subjects import load_subject, subject, torchvision
+from analysis.subjects import load_subject, stamp, subject, torchvision
 from analysis.subjects.data.text import Windows
 from pruners.errors import AddressError
 from pruners.groups import removed_graph
@@ -92,6 +92,9 @@ def test_all_that_a_perplexity_hangs_on_is_in_the_identity(folder: Path) -> None
     first = load_subject(spec(folder))
     for options in ("&window=8", "&window=9&bos=1", "&window=8&stride=4&bos=1"):
         assert load_subject(spec(folder, options)).data_fingerprint != first.data_fingerprint
+    weights, before_it = folder / "gpt2" / "model.safetensors", stamp(spec(folder))
+    weights.write_bytes(weights.read_bytes())
+    assert stamp(spec(folder)) != before_it
     path = folder / "gpt2" / "config.json"
     before = path.read_text()
     try:
