@@ -2,6 +2,14 @@
 
 from pruners.groups import edits
 from pruners.groups.cost import Cost, CostModel, Parts, WholeCost
+from pruners.groups.depth import (
+    Branch,
+    block_influence,
+    chosen_branches,
+    depth_edit,
+    find_branches,
+    remove_branches,
+)
 from pruners.groups.edits import (
     apply_edit,
     consumer_edit,
@@ -21,6 +29,7 @@ from pruners.groups.removal import (
 from pruners.groups.scored import Rows
 
 __all__ = [
+    "Branch",
     "Cost",
     "CostModel",
     "Group",
@@ -31,14 +40,19 @@ __all__ = [
     "Structure",
     "WholeCost",
     "apply_edit",
+    "block_influence",
+    "chosen_branches",
     "consumer_edit",
     "consumer_masks",
+    "depth_edit",
     "difference",
     "edited_outputs",
     "edits",
+    "find_branches",
     "find_structure",
     "member_mask",
     "remove",
+    "remove_branches",
     "removed_graph",
     "removed_labels",
     "sliced_state",

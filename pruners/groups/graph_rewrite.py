@@ -82,7 +82,28 @@ def sliced_state(trace: Trace, removed: Tensor, tensors: Mapping[str, Tensor]) -
     return sliced
 
 
-def rewritten(model: nn.Module, graph: Graph, trace: Trace, removed: Tensor) -> fx.GraphModule:
+def without_branches(
+    model: nn.Module, trace: Trace, skips: Mapping[fx.Node, fx.Node]
+) -> fx.GraphModule:
+    """Return the graph with some nodes replaced by others before them; what only they read goes.
+
+    Args:
+        model: The model that was traced.
+        trace: The traced graph.
+        skips: Node -> what takes its place.
+    """
+    nothing = torch.zeros(trace.labels.count, dtype=torch.bool)
+    return rewritten(model, trace.graph, trace, nothing, skips=skips)
+
+
+def rewritten(
+    model: nn.Module,
+    graph: Graph,
+    trace: Trace,
+    removed: Tensor,
+    *,
+    skips: Mapping[fx.Node, fx.Node] | None = None,
+) -> fx.GraphModule:
     """Return a module that computes the graph with fewer channels.
 
     Its parameters and buffers have the names that they have in ``model``.
@@ -109,6 +130,8 @@ def rewritten(model: nn.Module, graph: Graph, trace: Trace, removed: Tensor) -> 
             part = getattr(graph.module, str(node.target))
             root.add_module(str(node.target), deepcopy(part))
             copies[node] = new.get_attr(str(node.target))
+        elif skips and node in skips:
+            copies[node] = copies[skips[node]]
         elif node.op == "output":
             copies[node] = new.output(copies[_output(node)])
         else:
@@ -116,10 +139,11 @@ def rewritten(model: nn.Module, graph: Graph, trace: Trace, removed: Tensor) -> 
             rewrite = _REWRITES.get(operator_name(node)) if node.op == "call_function" else None
             if rewrite is not None:
                 rewrite(sizes, node, copies[node])
-    new.eliminate_dead_code()
+    # The graph is functional: what nobody reads does nothing, attention with its dropout included.
+    new.eliminate_dead_code(is_impure_node=lambda node: node.op in ("placeholder", "output"))
     smaller = fx.GraphModule(root, new, type(model).__name__)
     make_on(smaller, device_of(model))
-    _keep_unread(smaller, model)
+    _keep_unread(smaller, model, but=set(graph.state.values()) if skips else set())
     return smaller
 
 
@@ -133,11 +157,11 @@ def _place_several(new: fx.Graph, graph: Graph, copies: dict[fx.Node, fx.Node]) 
         copies[by_name[name]] = new.call_function(operator.getitem, (parts, at))
 
 
-def _keep_unread(smaller: nn.Module, model: nn.Module) -> None:
+def _keep_unread(smaller: nn.Module, model: nn.Module, *, but: set[str]) -> None:
     """Register what the graph never reads: it is part of the model all the same."""
     own, read = named_state(model), named_state(smaller)
     for name, first in first_names(model).items():
-        if name == first and name not in read:
+        if name == first and name not in read and name not in but:
             _register(smaller, name, own[name], own[name])
 
 
