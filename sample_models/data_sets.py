@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from sample_models.fashion_mnist import CLASSES, MEAN, STD, normalize
 from sample_models.images import Split, load_images
 from sample_models.keywords import KEYWORDS, LENGTH, load_sounds
+from sample_models.king_james import WINDOW, load_windows, window_chapters
 from sample_models.scenes import (
     SCENE_CLASSES,
     SCENE_MEAN,
@@ -34,6 +36,7 @@ class DataSet:
         class_names: One a class of the targets.
         has_pixels: Whether inputs are pixels, of which 0 is black.
         task: What models answer about them.
+        documents: Returns which of the samples of a split belong together, one number a sample.
     """
 
     name: str
@@ -45,6 +48,14 @@ class DataSet:
     class_names: tuple[str, ...]
     has_pixels: bool = False
     task: str = "classification"
+    documents: Callable[[Split], Tensor] | None = None
+
+    def example(self, count: int) -> Tensor:
+        """Return inputs of zeros, of the type that a model takes: numbers of tokens are whole."""
+        is_text = self.task == "language_modelling"
+        return torch.zeros(
+            count, *self.input_shape, dtype=torch.int64 if is_text else torch.float32
+        )
 
 
 def _same(inputs: Tensor) -> Tensor:
@@ -83,6 +94,17 @@ DATA_SETS: dict[str, DataSet] = {
             class_names=SCENE_CLASSES,
             has_pixels=True,
             task="segmentation",
+        ),
+        DataSet(
+            name="king-james",
+            about="546 windows of 59 chapters of the Bible held out, 534 for calibration",
+            load=load_windows,
+            prepare=_same,
+            recipe=f"window {WINDOW} stride {WINDOW} bos 1",
+            input_shape=(WINDOW,),
+            class_names=(),
+            task="language_modelling",
+            documents=window_chapters,
         ),
     )
 }

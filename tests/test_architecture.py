@@ -54,7 +54,7 @@ CONFINED = {
         "analysis/interop/formats/tools/hugging_face/",
         "analysis/interop/verification/scripts/",
     ),
-    "tokenizers": ("analysis/subjects/",),
+    "tokenizers": ("analysis/subjects/", "sample_models/tools/"),
     "typer": ("analysis/cli/",),
     "ray": ("analysis/sweeps/executors/",),
     "accelerate": ("analysis/recovery/training/several/",),

@@ -15,6 +15,7 @@ from typing import Any
 
 import safetensors.torch
 import torch
+import torch.nn.functional as F
 from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -23,6 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from sample_models.architectures import ARCHITECTURES
 from sample_models.data_sets import DATA_SETS
 from sample_models.files import PACKAGE
+from sample_models.king_james import IGNORED
 from sample_models.model_card import Card, card_path, read_card
 from sample_models.zoo import names, weights_path
 
@@ -36,14 +38,18 @@ ORIGINS: dict[str, tuple[str, str]] = {
     "mobilenet_small": ("inverted residuals, depthwise, ReLU6", "arXiv:1801.04381"),
     "densenet_small": ("concatenation, pre-activation", "arXiv:1608.06993"),
     "vit_tiny": ("attention, layer norm, one residual stream", "arXiv:2010.11929"),
+    "llama_tiny": (
+        "grouped queries, rotary positions, SwiGLU, tied embeddings",
+        "arXiv:2302.13971, arXiv:2305.13245",
+    ),
     "unet_small": ("concatenation skips, transposed convolutions", "arXiv:1505.04597"),
     "kws_conv1d": ("1-D convolutions on raw sound, residual sums", "arXiv:1610.00087"),
 }
 
 
 # What models are measured on where it is not Fashion-MNIST, and by what where not by accuracy.
-DATA = {"unet_small": "scenes", "kws_conv1d": "keywords"}
-METRICS = {"unet_small": "mIoU"}
+DATA = {"llama_tiny": "king-james", "unet_small": "scenes", "kws_conv1d": "keywords"}
+METRICS = {"llama_tiny": "perplexity", "unet_small": "mIoU"}
 _BATCH = 50
 
 
@@ -83,10 +89,18 @@ def _overlaps(outputs: Tensor, targets: Tensor) -> Tensor:
     return torch.stack([both, seen - both], 1)
 
 
+def _tokens(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return the loss of all tokens in nats, and how many there are."""
+    flat = outputs.flatten(0, 1), targets.flatten()
+    loss = F.cross_entropy(*flat, ignore_index=IGNORED, reduction="sum")
+    return torch.stack([loss, (targets != IGNORED).sum()])
+
+
 # Metric -> what is summed over batches, and what the sums come to.
 SUMS: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
     "accuracy": (_right, lambda total: total[0] / total[1]),
     "mIoU": (_overlaps, lambda total: (total[:, 0] / total[:, 1]).mean()),
+    "perplexity": (_tokens, lambda total: (total[0] / total[1]).exp()),
 }
 
 
@@ -95,7 +109,7 @@ def count_macs(model: nn.Module, *, data: str = "fashion-mnist") -> int:
     """Return the multiply-adds for one input, bias, norms and activations excluded."""
     # The fused attention kernel of the CPU is not counted; its plain form is.
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        model(torch.zeros(1, *DATA_SETS[data].input_shape))
+        model(DATA_SETS[data].example(1))
     return int(counter.get_total_flops()) // 2
 
 

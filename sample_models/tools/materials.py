@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from sample_models.fashion_mnist import normalize, read_raw
 from sample_models.keywords import placed
+from sample_models.king_james import TOKENIZER_FILE, WINDOW
 from sample_models.scenes import make_scenes, normalize_scenes
 from sample_models.tools.recipes import Recipe
 
@@ -71,6 +73,25 @@ def images(recipe: Recipe, data_dir: Path) -> Material:
     return Material(count=len(pictures), batch=batch)
 
 
+def text(recipe: Recipe, data_dir: Path) -> Material:
+    """Return windows of the training chapters, each with what follows every token."""
+    # The tokenizer's package is needed for this material only.
+    from tokenizers import Tokenizer
+
+    from sample_models.tools.text import encode, is_training, read_chapters
+
+    chapters = [chapter for i, chapter in enumerate(read_chapters()) if is_training(i)]
+    ids = encode(chapters, Tokenizer.from_file(str(TOKENIZER_FILE)))[0]
+    stream = torch.from_numpy(ids.astype(np.int64))
+
+    def batch(chosen: Tensor, generator: torch.Generator) -> Batch:
+        shifts = torch.randint(0, WINDOW, chosen.shape, generator=generator)
+        windows = stream[(chosen * WINDOW + shifts)[:, None] + torch.arange(WINDOW + 1)]
+        return windows[:, :-1], windows[:, 1:]
+
+    return Material(count=(len(stream) - 1) // WINDOW - 1, batch=batch)
+
+
 def scenes(recipe: Recipe, data_dir: Path) -> Material:
     """Return scenes of the training images, half of them mirrored."""
     pixels, classes = make_scenes(*read_raw(data_dir, split="train"), count=SCENES, seed=0)
@@ -120,6 +141,7 @@ def stretch(clips: Tensor, generator: torch.Generator) -> Tensor:
 
 MATERIALS: Mapping[str, Callable[[Recipe, Path], Material]] = {
     "images": images,
+    "text": text,
     "scenes": scenes,
     "sounds": sounds,
 }

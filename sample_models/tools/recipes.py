@@ -16,6 +16,9 @@ class Recipe:
         optimizer: SGD with Nesterov momentum 0.9, or AdamW.
         lr: Peak of the one-cycle schedule.
         weight_decay: Applied to weights of two or more dimensions only.
+        warm_up: Part of the steps before the peak.
+        beta2: How slowly AdamW forgets squared gradients.
+        clip: Largest norm of the gradient; None lets it be.
         batch_size: Samples per step.
         smoothing: Label smoothing.
         shift: Largest random shift in pixels, in each direction.
@@ -24,10 +27,13 @@ class Recipe:
     """
 
     epochs: int
-    material: Literal["images", "scenes", "sounds"] = "images"
+    material: Literal["images", "text", "scenes", "sounds"] = "images"
     optimizer: Literal["sgd", "adamw"] = "sgd"
     lr: float = 0.1
     weight_decay: float = 5e-4
+    warm_up: float = 0.2
+    beta2: float = 0.999
+    clip: float | None = None
     batch_size: int = 128
     smoothing: float = 0.05
     shift: int = 2
@@ -43,6 +49,18 @@ RECIPES: dict[str, Recipe] = {
     "mobilenet_small": Recipe(epochs=18, weight_decay=1e-4),
     "densenet_small": Recipe(epochs=18, bf16=True),
     "vit_tiny": Recipe(epochs=14, optimizer="adamw", lr=2e-3, weight_decay=0.05, shift=1),
+    "llama_tiny": Recipe(
+        epochs=5,
+        material="text",
+        optimizer="adamw",
+        lr=3e-3,
+        weight_decay=0.1,
+        warm_up=0.05,
+        beta2=0.95,
+        clip=1.0,
+        batch_size=16,
+        smoothing=0.0,
+    ),
     "unet_small": Recipe(
         epochs=5,
         material="scenes",

@@ -42,9 +42,13 @@ def make_optimizer(
     if recipe.optimizer == "sgd":
         optimizer = torch.optim.SGD(groups, lr=recipe.lr, momentum=0.9, nesterov=True)
     else:
-        optimizer = torch.optim.AdamW(groups, lr=recipe.lr)
+        optimizer = torch.optim.AdamW(groups, lr=recipe.lr, betas=(0.9, recipe.beta2))
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=recipe.lr, total_steps=steps, pct_start=0.2, cycle_momentum=False
+        optimizer,
+        max_lr=recipe.lr,
+        total_steps=steps,
+        pct_start=recipe.warm_up,
+        cycle_momentum=False,
     )
     return optimizer, schedule
 
@@ -57,6 +61,16 @@ def batches(
     # A shorter last batch would have noisier statistics, so it is left out.
     for start in range(0, len(order) - recipe.batch_size + 1, recipe.batch_size):
         yield material.batch(order[start : start + recipe.batch_size], generator)
+
+
+def classes_second(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Return both so that the logits of a target lie along the second dimension.
+
+    Logits of tokens (N, tokens, classes) have them last; of images and pixels, they have already.
+    """
+    if logits.ndim == 3:
+        return logits.flatten(0, 1), targets.flatten()
+    return logits, targets
 
 
 def train(name: str, *, recipe: Recipe, data_dir: Path, seed: int) -> nn.Module:
@@ -81,9 +95,12 @@ def train(name: str, *, recipe: Recipe, data_dir: Path, seed: int) -> nn.Module:
         for inputs, targets in batches(material, recipe, generator=generator):
             with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bf16):
                 logits = model(inputs)
-            loss = F.cross_entropy(logits.float(), targets, label_smoothing=recipe.smoothing)
+            logits, targets = classes_second(logits.float(), targets)
+            loss = F.cross_entropy(logits, targets, label_smoothing=recipe.smoothing)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
+            if recipe.clip is not None:
+                torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
             optimizer.step()
             schedule.step()
             total_loss += loss.item() * targets.numel()

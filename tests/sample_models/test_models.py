@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import operator
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ REQUIRED = {
     "vit_tiny": 0.88,
     "kws_conv1d": 0.94,
     "unet_small": 0.5,
+    "llama_tiny": 17.0,
 }
 NAMES = sample_models.names()
 
@@ -34,7 +36,8 @@ def test_measured_value_is_that_of_the_card_and_enough(name: str) -> None:
     assert total == card.total
     # Another CPU may round a tie of two logits the other way.
     assert abs(value - card.value) * total < 3.5
-    assert card.value >= REQUIRED[name]
+    is_enough = operator.le if card.metric == "perplexity" else operator.ge
+    assert is_enough(card.value, REQUIRED[name])
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -48,14 +48,19 @@ class LoadedData:
 def open_sample(address: Address, roots: Roots) -> LoadedData:
     """Open data that come with PruneScope."""
     found = _known_sample(address)
-    notes = _FEW if found.name == "fashion-mnist" else ()
     try:
-        return LoadedData(
-            _sample(address, found, found.load("test")),
-            _sample(address, found, found.load("calibration"), notes=notes),
-        )
+        return LoadedData(*(_shipped(address, found, split) for split in sample_models.SPLITS))
     except sample_models.CorruptFileError as error:
         raise AddressError(str(error)) from None
+
+
+def _shipped(
+    address: Address, found: sample_models.DataSet, split: sample_models.Split
+) -> ArraySource:
+    is_few = found.name == "fashion-mnist" and split == "calibration"
+    documents = None if found.documents is None else found.documents(split)
+    samples = found.load(split)
+    return _sample(address, found, samples, notes=_FEW if is_few else (), documents=documents)
 
 
 def sample_task(address: Address) -> str:
@@ -112,6 +117,7 @@ def _sample(
     samples: tuple[Tensor, Tensor],
     *,
     notes: tuple[str, ...] = (),
+    documents: Tensor | None = None,
 ) -> ArraySource:
     inputs, targets = samples
     return ArraySource(
@@ -123,6 +129,7 @@ def _sample(
         recipe=found.recipe,
         has_pixels=found.has_pixels,
         notes=notes,
+        documents=documents,
     )
 
 

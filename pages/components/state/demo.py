@@ -30,6 +30,19 @@ class SampleSubject:
 
 SAMPLE_SUBJECTS = (
     SampleSubject(
+        label="King James text",
+        icon="menu_book",
+        about="A tiny Llama that continues the King James Bible; 128 windows of 128 tokens from "
+        "chapters that it never read.",
+        spec=SubjectSpec(
+            model="sample:llama_tiny",
+            data="sample:king-james",
+            samples=128,
+            batch_size=32,
+            task="language_modelling",
+        ),
+    ),
+    SampleSubject(
         label="Scenes",
         icon="image_search",
         about="A U-Net that names the garment at each pixel; 300 scenes made of Fashion-MNIST "
