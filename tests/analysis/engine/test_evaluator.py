@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import sample_models
 from analysis.engine.evaluator import Evaluator
 from pruners.capture import Graph, capture
 from pruners.errors import UnsupportedError
@@ -88,7 +89,7 @@ def sample(name: str) -> tuple[nn.Module, Tensor]:
     return randomised(ARCHITECTURES[name]()), torch.randn(5, 1, 28, 28)
 
 
-@pytest.fixture(params=["tricky", *ARCHITECTURES])
+@pytest.fixture(params=["tricky", *sample_models.names(data="fashion-mnist")])
 def subject(request: pytest.FixtureRequest) -> tuple[nn.Module, Tensor, Graph]:
     model, inputs = tricky() if request.param == "tricky" else sample(request.param)
     return model, inputs, graph_of(request.param)

@@ -28,7 +28,7 @@ from sample_models import zoo
 from tests.helpers.contexts import sample_context
 from tests.helpers.plans import at_ratio
 
-NAMES = tuple(zoo.names())
+NAMES = zoo.names(data="fashion-mnist")
 
 
 def some_plan(name: str, *, ratio: float = 0.3, criterion: str = "l1") -> Plan:

@@ -185,7 +185,7 @@ def test_a_plan_for_other_weights_is_not_repaired(lenet: PreparedSubject) -> Non
         recover_plan(lenet, other, method="lsq")
 
 
-@pytest.mark.parametrize("name", zoo.names())
+@pytest.mark.parametrize("name", zoo.names(data="fashion-mnist"))
 def test_reconstruction_lowers_the_error_of_the_trained_samples(name: str) -> None:
     """Half of every group's channels go; errors are those of layers, against mask-only."""
     prepared = sample_context(name)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import sample_models
 from pruners.capture import capture
 from pruners.errors import UnknownNameError
 from pruners.groups.edits import consumer_edit
@@ -21,7 +22,7 @@ from tests.helpers.dead_positions import reference_influence
 from tests.helpers.oddities import ODDITIES
 from tests.helpers.topologies import TOPOLOGIES, build_topology, randomize
 
-SAMPLES = tuple(ARCHITECTURES)
+SAMPLES = sample_models.names(data="fashion-mnist")
 MODELS = (*TOPOLOGIES, *ODDITIES, *CASTS, *SAMPLES)
 
 

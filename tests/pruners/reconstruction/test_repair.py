@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+import sample_models
 from pruners import criteria
 from pruners.criteria import CRITERIA
 from pruners.criteria.docs_table import markdown
@@ -41,7 +42,7 @@ def masked(model: nn.Module, ratio: float) -> tuple[dict[str, Tensor], dict[str,
 
 
 @pytest.mark.parametrize("fit", [least_squares, obs_fit])
-@pytest.mark.parametrize("sample", sorted(ARCHITECTURES))
+@pytest.mark.parametrize("sample", sample_models.names(data="fashion-mnist"))
 def test_repair_lowers_the_error_of_every_layer_of_the_samples(sample: str, fit: Fit) -> None:
     torch.manual_seed(0)
     model = ARCHITECTURES[sample]().eval()
