@@ -36,7 +36,7 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     monkeypatch.setenv(options.WORKSPACE_VARIABLE, str(folder / "workspace"))
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr(options, "prepare_subject", opened)
-    for command in ("sweep", "plan", "evaluate", "export", "recover"):
+    for command in ("sweep", "plan", "evaluate", "export", "recovering.recover"):
         monkeypatch.setattr(f"analysis.cli.commands.{command}.prepare_subject", opened)
     for module in ("asked", "plan"):
         monkeypatch.setattr(f"analysis.cli.commands.imports.{module}.prepare_subject", opened)
