@@ -42,6 +42,28 @@ def test_from_another_tools_curves_to_a_plan(run: Run, folder: Path, subject: li
     assert measured[0] == 0, measured[2]
 
 
+def test_numbers_that_are_not_of_the_task_are_left_out(
+    run: Run, folder: Path, subject: list[str]
+) -> None:
+    """Fault of 3456206: an imported loss stood in points and reports as if it were accuracy."""
+    file, plan = folder / "losses.csv", folder / "with-losses.json"
+    file.write_text(NNI.replace("module.", ""))
+    said = ["--unit", "loss", "--direction", "lower", "--baseline", "0.3"]
+    code, out, err = run("import", file, *ASKED, *said, *subject[:4])
+    assert code == 0, err
+    run_id = out.strip()
+    listing = folder / "list.json"
+    listing.write_text('[{"op_names": ["2"], "sparse_ratio": 0.4375}]')
+    assert run("import", listing, *ASKED, *subject[:4], "--out", plan)[0] == 0
+    plan.write_text(json.dumps({**json.loads(plan.read_text()), "run": run_id}))
+    code, _, err = run("export", "--plan", plan, "--format", "json", "--out", folder / "a")
+    assert code == 0, err
+    assert f"Run {run_id} was imported and is no classification: left out." in err
+    refused = run("export", "--plan", plan, "--format", "csv", "--out", folder / "b")
+    assert refused[0] == 2
+    assert "writes measured points, but the plan has no run with points" in refused[2]
+
+
 def test_a_plan_of_nni_becomes_a_plan_file(run: Run, folder: Path, subject: list[str]) -> None:
     file, plan = folder / "config_list.json", folder / "of-nni.json"
     file.write_text('[{"op_names": ["2"], "sparse_ratio": 0.4375}]')

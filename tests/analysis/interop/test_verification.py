@@ -20,6 +20,7 @@ from analysis.recovery.plan_repair import recover_plan
 from pruners.errors import InputError, UnsupportedError
 from tests.analysis.interop.test_export import request
 from tests.helpers.contexts import sample_context
+from tests.helpers.training_steps import opened
 
 
 def test_the_script_of_an_export_is_confirmed_and_a_changed_weight_is_found(
@@ -143,6 +144,49 @@ def test_masks_and_history_are_confirmed_by_their_libraries(tmp_path: Path) -> N
         assert len(removed) == entry.total - entry.kept
 
 
+GROUPED = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.enter, self.grouped = nn.Conv2d(1, 8, 3), nn.Conv2d(8, 8, 3, groups=2)
+        self.left, self.right = nn.Linear(64, 4), nn.Linear(64, 4)
+
+    def forward(self, inputs):
+        first, second = self.grouped(self.enter(inputs).relu()).split([4, 4], 1)
+        return self.left(first.flatten(1)) + self.right(second.flatten(1).relu())
+
+
+def build():
+    torch.manual_seed(3)
+    return Net()
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("enter", "in- and outputs of the grouped convolution grouped for two groups, enter"),
+        ("grouped", "grouped convolution grouped for two groups"),
+    ],
+)
+def test_grouped_convolutions_are_no_step_of_torch_pruning(
+    tmp_path: Path, name: str, words: str
+) -> None:
+    """Issue 13: what a format cannot say is refused by name, and nothing is written."""
+    prepared = opened(tmp_path, GROUPED)
+    plan = plans.start_plan(prepared, criterion="l1")
+    (entry, *_) = (item for item in plan.entries if item.layer == name)
+    plan = plans.resolve(prepared, plans.set_ratio(plan, entry.name, 0.5))
+    asked = request(tmp_path / "out", prepared=prepared, plan=plan, points=None)
+    with pytest.raises(UnsupportedError, match=words):
+        interop.export("torch-pruning", asked)
+    assert not (tmp_path / "out").exists()
+
+
 def interop_checks(path: Path) -> tuple[Check, ...]:
     return Verification.from_json(path.read_text()).targets[0].checks
 
@@ -181,3 +225,7 @@ def test_masks_of_blocks_and_of_a_recovered_plan_are_what_is_exported(tmp_path: 
     weights = safetensors.torch.load_file(tmp_path / "masked.safetensors")
     for name, item in asked.model().state_dict().items():
         assert torch.equal(item, weights[name])
+    with FORMATS.restored():
+        FORMATS.replace(dataclasses.replace(FORMATS.get("masks"), verify=("torch-prune",)))
+        found = interop.verify(asked, "masks")
+    assert found.passed, found
