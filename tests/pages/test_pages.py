@@ -210,7 +210,7 @@ def test_deleting_a_run_asks_first(open_page: Open) -> None:
     ("spec", "says"),
     [
         ("{}", "subject"),
-        (SWEEP.to_json().replace("classification", "regression"), "unknown task 'regression'"),
+        (SWEEP.to_json().replace("classification", "alchemy"), "unknown task 'alchemy'"),
     ],
     ids=["empty", "of another task"],
 )
