@@ -97,9 +97,18 @@ def checked_outputs(model: nn.Module, inputs: Inputs, spec: SubjectSpec, task: T
             f"{hint}"
         ) from error
     check_single(outputs)
+    if isinstance(outputs, Tensor) and (kind := _oddity(outputs)):
+        raise InputError(f"the model {spec.model!r} returns a {kind} tensor; a plain one is needed")
     outputs = task.check(outputs, len(inputs), model=spec.model)
     _check_repeats(model, inputs, outputs, spec)
     return outputs
+
+
+def _oddity(outputs: Tensor) -> str:
+    """Return what keeps the values of outputs from being read; empty if nothing does."""
+    if outputs.is_nested or outputs.is_meta:
+        return "nested" if outputs.is_nested else "meta"
+    return "" if outputs.layout == torch.strided else "sparse"
 
 
 def _check_repeats(model: nn.Module, inputs: Inputs, outputs: Tensor, spec: SubjectSpec) -> None:

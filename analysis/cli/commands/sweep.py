@@ -44,13 +44,16 @@ def sweep(
         _check_resume(given)
         row = store.runs.get(resume)
         planned = None if row.state == records.DONE else _planned(row.spec, workspace)
+        if planned is not None:
+            _collect(planned)
     else:
         spec = sweeps.spec_of_options(given)
         planned = _planned(spec, workspace)
         _check_and_announce(store, planned)
+        # A queued run that nobody works on would hold up those behind it.
+        _collect(planned)
         row = store.runs.get(store.runs.create(spec))
     if planned is not None:
-        _collect(planned)
         row = _measure(store, row, planned, is_resumed=resume is not None)
     return _report(store, row, out=out, as_json=as_json)
 

@@ -91,6 +91,21 @@ def test_a_sweep_that_fails_is_one_line_more(
     assert "--resume" in last
 
 
+def test_a_sweep_whose_statistics_fail_leaves_no_run(
+    run: Run, subject: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """E of issue 9: it stayed in the queue and held up the next run for 20 seconds."""
+
+    def failing(*_: object, **__: object) -> None:
+        raise InputError("the calibration loss is inf")
+
+    monkeypatch.setattr("analysis.edits.prepared.PreparedSubject.prepare", failing)
+    before = run("runs", "list", "--json")[1]
+    code, _, err = run("sweep", *subject, "--criteria", "taylor", "--ratios", "0.35")
+    assert (code, err.splitlines()[-1]) == (2, "prunescope: the calibration loss is inf")
+    assert run("runs", "list", "--json")[1] == before
+
+
 def test_waiting_for_another_run_is_said_in_logs(
     run: Run, subject: list[str], folder: Path
 ) -> None:

@@ -64,6 +64,8 @@ def certain(): return made(lambda y: nn.functional.one_hot(y.argmax(1), 10).floa
 def small(): return made(lambda y: 0.01 * torch.relu(y))
 def whole(): return made(lambda y: (y * 10).long())
 def complex(): return made(lambda y: y * 1j)
+def unreal(): return made(lambda y: y.to("meta"))
+def scattered(): return made(lambda y: y.to_sparse())
 def noisy(): return made(lambda y: y, lambda x: x + torch.randn_like(x))
 def dropping(): return made(lambda y: y, lambda x: nn.functional.dropout(x, 0.5, training=True))
 def seldom(): return made(lambda y: y, lambda x: x * (random.random() > 0.3))
@@ -183,6 +185,8 @@ def subject(file: Path, name: str) -> SubjectSpec:
         ("double", "its weights are float64, inputs are float32"),
         ("whole", "must return real logits; it returned torch.int64"),
         ("complex", "must return real logits; it returned torch.complex64"),
+        ("unreal", "returns a meta tensor; a plain one is needed"),
+        ("scattered", "returns a sparse tensor; a plain one is needed"),
         ("noisy", "answers the same inputs differently each time"),
         ("dropping", "answers the same inputs differently each time"),
         ("seldom", "answers the same inputs differently each time"),
