@@ -69,6 +69,8 @@ def test_a_module_edited_within_a_second_is_run_as_it_is(
     """E of issue 9: Python's compiled file has the second and the size of the one before."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
+    # Where the environment asks for none, the fault does not show.
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     top, helper = tmp_path / "named_top.py", tmp_path / "named_helper.py"
     top.write_text("import named_helper\ndef make(): return named_helper.SCALE\n", encoding="utf-8")
     found = []
