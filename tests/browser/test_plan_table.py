@@ -66,7 +66,7 @@ def test_no_edit_of_the_table_is_lost(page: Page, server: Server) -> None:
             typed = [str((done + row) % 9 + 1) for row in range(min(rows, EDITS - done))]
             wanted[: len(typed)] = map(float, typed)
             type_column(fields.first, typed)
-            wait_for(functools.partial(has, wanted), f"all of {wanted}", seconds=20)
+            wait_for(functools.partial(has, wanted), f"all of {wanted}", seconds=60)
             assert [float(fields.nth(row).input_value()) for row in range(rows)] == wanted
 
 

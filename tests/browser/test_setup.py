@@ -48,7 +48,7 @@ def test_an_uploaded_subject_survives_a_refresh(page: Page, server: Server, tmp_
     page.get_by_role("button", name="Check and measure baseline").click()
     baseline = page.get_by_text(re.compile("^Baseline|check_circle Baseline|Baseline"))
     baseline.first.wait_for()
-    assert page.get_by_text("What the network is fed").is_visible()
+    expect(page.get_by_text("What the network is fed")).to_be_visible()
     said = baseline.first.inner_text()
     assert "240" in said
     page.wait_for_url(re.compile("data=npz"))
