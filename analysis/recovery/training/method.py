@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from pruners.batches import Inputs
 from pruners.errors import InputError, UnsupportedError
 from pruners.semantics import SEMANTICS
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from analysis.recovery.training.passes import TrainingLoss
     from analysis.recovery.training.recipe import TrainingRecipe
     from analysis.recovery.training.trainee import Trainee
+    from pruners.batches import Inputs
 
 
 @dataclass(frozen=True, slots=True, eq=False)
