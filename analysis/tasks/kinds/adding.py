@@ -79,7 +79,7 @@ class SummedTask(SumRatio, WithoutClasses):
         ones = outputs.flatten(1)[:, :1].detach() * 0 + 1
         parts = [ones, self.shared_terms(outputs, truth)]
         parts += [self.own_terms(item, truth) for item in (dense, outputs)]
-        wide = _wide(outputs)
+        wide = wide_type(outputs)
         table = torch.cat([part.to(wide) for part in parts], 1)
         extras = self.extra_terms(dense, outputs, truth).to(wide).sum(0)
         return torch.cat([_count(outputs, wide), by_group(table, groups).flatten(), extras])
@@ -115,7 +115,7 @@ class MeanTask(SampleMean, WithoutClasses):
     ) -> Tensor:
         """Return sums, of squares, too, and by group; see `Task.vector`."""
         truth = self.own_targets(dense) if targets is None else targets
-        wide = _wide(outputs)
+        wide = wide_type(outputs)
         before, after = (self.numbers(item, truth).to(wide) for item in (dense, outputs))
         drops = before - after
         clipped = drops.clamp(-self.bound, self.bound)
@@ -196,7 +196,8 @@ def close(outputs: Tensor, others: Tensor, tolerance: float = 1e-3) -> Tensor:
     return ((outputs - others).abs().flatten(1) <= tolerance * size).all(1)
 
 
-def _wide(outputs: Tensor) -> torch.dtype:
+def wide_type(outputs: Tensor) -> torch.dtype:
+    """Return the type that a batch is summed in."""
     # MPS knows no float64; its sums of a batch are exact enough in float32.
     return torch.float32 if outputs.device.type == "mps" else torch.float64
 

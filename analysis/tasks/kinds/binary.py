@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from analysis.records import Sums
-from analysis.tasks.kinds.adding import WithoutClasses, checked, reduced
+from analysis.tasks.kinds.adding import WithoutClasses, checked, reduced, wide_type
 from analysis.tasks.kinds.targets import zeros_and_ones
 from analysis.tasks.meanings import RightAnswers
 from analysis.tasks.task import Reduction
@@ -86,7 +83,7 @@ class Binary(RightAnswers, WithoutClasses):
         groups: Tensor | None = None,
     ) -> Tensor:
         """Return counts and sums of a batch, float64 ``(7,)``; see `Task.vector`."""
-        wide = torch.float32 if outputs.device.type == "mps" else torch.float64
+        wide = wide_type(outputs)
         truth = self.own_targets(dense) if targets is None else targets
         before, after = (_yes(item).float() == truth for item in (dense, outputs))
         loss = self.loss(outputs, truth, "none").to(wide)
@@ -101,12 +98,6 @@ class Binary(RightAnswers, WithoutClasses):
         gaps = bernoulli_divergence(_flat(dense).to(wide), _flat(outputs).to(wide))
         shown = loss.sum() if targets is not None else (loss * 0).sum()
         return torch.cat([counts, shown[None], gaps.sum()[None].clamp_min(0.0)])
-
-    def sums(self, row: Sequence[float], *, seconds: float = 0.0) -> Sums:
-        """Turn the values of one `vector` into a record."""
-        samples, *counts = (int(value) for value in row[:5])
-        terms = dict(zip(self.terms, (*counts, *row[5:]), strict=True))
-        return Sums(samples=samples, seconds=seconds, terms=terms)
 
 
 def bernoulli_divergence(dense: Tensor, outputs: Tensor) -> Tensor:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from analysis.records import Sums
-from analysis.tasks.kinds.adding import softened_divergence
+from analysis.tasks.kinds.adding import softened_divergence, wide_type
 from analysis.tasks.kinds.targets import class_numbers
 from analysis.tasks.meanings import RightAnswers
 from analysis.tasks.task import Reduction, Task
@@ -139,8 +136,7 @@ class Classification(RightAnswers, Task):
 
         Without labels the dense model's top-1 answer takes their place, and the loss is 0.
         """
-        # MPS knows no float64; its sums of a batch are exact enough in float32.
-        wide = torch.float32 if outputs.device.type == "mps" else torch.float64
+        wide = wide_type(outputs)
         dense_top, top = dense.argmax(1), outputs.argmax(1)
         truth = dense_top if targets is None else targets
         dense_right, right = dense_top == truth, top == truth
@@ -163,12 +159,6 @@ class Classification(RightAnswers, Task):
                 gaps.sum().clamp_min(0.0),
             ]
         )
-
-    def sums(self, row: Sequence[float], *, seconds: float = 0.0) -> Sums:
-        """Turn the values of one `vector` into a record."""
-        samples, *counts = (int(value) for value in row[:5])
-        terms = dict(zip(self.terms, (*counts, *row[5:]), strict=True))
-        return Sums(samples=samples, seconds=seconds, terms=terms)
 
     def answers(self, outputs: Tensor) -> Tensor:
         """Return the class with the largest logit, int64 ``(N,)``."""

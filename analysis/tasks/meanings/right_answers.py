@@ -48,6 +48,12 @@ class RightAnswers(Scoring):
         "agreement": Metric("agreement", "", "", "same answer as dense", "%", 100.0),
     }
 
+    def sums(self, row: Sequence[float], *, seconds: float = 0.0) -> Sums:
+        """Turn the values of one `Task.vector` into a record: samples, counts, other terms."""
+        samples, *counts = (int(value) for value in row[:5])
+        terms = dict(zip(self.terms, (*counts, *row[5:]), strict=True))
+        return Sums(samples=samples, seconds=seconds, terms=terms)
+
     def score(self, sums: Sums) -> float:
         """Return the fraction of right top-1 answers; NaN without samples."""
         return sums["correct"] / sums.samples if sums.samples else float("nan")

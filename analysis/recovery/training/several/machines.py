@@ -150,22 +150,19 @@ def _follow(folder: Path, machine: int, check: Callable[[], None]) -> None:
         while processes.are_running and time.monotonic() < end:
             time.sleep(POLL_SECONDS)
         if processes.has_failed:
-            _leave_word(folder / failure(first))
-            raise InputError(_word(folder, ranks))
+            raise InputError(_last_word(folder, len(order.devices), rank=first))
 
 
-def _leave_word(path: Path) -> None:
-    """Tell the machine that leads of a process that could not: it was killed."""
-    if path.parent.exists() and not path.exists():
+def _last_word(folder: Path, size: int, *, rank: int) -> str:
+    """Return what one of all processes said at its end.
+
+    Where none did, one was killed: that is left for the machine that leads, as a process's word.
+    """
+    for other in range(1, size):
         with suppress(OSError):
-            write_text(path, LOST)
-
-
-def _word(folder: Path, ranks: range) -> str:
-    """Return what one of the processes said at its end."""
-    for rank in ranks:
-        with suppress(OSError):
-            return (folder / failure(rank)).read_text(encoding="utf-8")
+            return (folder / failure(other)).read_text(encoding="utf-8")
+    with suppress(OSError):
+        write_text(folder / failure(rank), LOST)
     return LOST
 
 

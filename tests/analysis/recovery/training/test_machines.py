@@ -19,6 +19,7 @@ from analysis.plans import write_plan
 from analysis.recovery.training import TrainingRecipe, iter_training, join, opened_meeting
 from analysis.recovery.training.several import machines, processes
 from analysis.recovery.training.several.machines import CLOSED, LEADER
+from analysis.recovery.training.several.order import failure
 from analysis.subjects import load_subject
 from pruners.errors import CancelledError, InputError
 from tests.helpers.trainable import opened, plan_of
@@ -90,6 +91,16 @@ def test_what_fails_on_another_machine_ends_all_with_its_line(
     with pytest.raises(InputError, match="a process of the training is lost"):
         other.result(60)
     assert [process.poll() is not None for process in started] == [True]
+
+
+def test_the_line_of_the_process_that_failed_is_everybodys(tmp_path: Path) -> None:
+    """A machine whose processes end because another one's did hides nobody's reason."""
+    assert machines._last_word(tmp_path, 4, rank=1) == processes.LOST
+    assert (tmp_path / failure(1)).read_text() == processes.LOST
+    (tmp_path / failure(1)).unlink()
+    (tmp_path / failure(3)).write_text("no such picture")
+    assert machines._last_word(tmp_path, 4, rank=1) == "no such picture"
+    assert not (tmp_path / failure(1)).exists()
 
 
 def test_a_machine_leaves_when_nobody_leads(
