@@ -11,7 +11,7 @@ from torch import Tensor
 from sample_models.fashion_mnist import CLASSES, MEAN, STD, normalize
 from sample_models.images import Split, load_images
 from sample_models.keywords import KEYWORDS, LENGTH, load_sounds
-from sample_models.king_james import WINDOW, load_windows, window_chapters
+from sample_models.king_james import WINDOW, load_windows, token_bytes, window_chapters
 from sample_models.scenes import (
     SCENE_CLASSES,
     SCENE_MEAN,
@@ -37,6 +37,7 @@ class DataSet:
         has_pixels: Whether inputs are pixels, of which 0 is black.
         task: What models answer about them.
         documents: Returns which of the samples of a split belong together, one number a sample.
+        token_bytes: Returns how many bytes of text each token stands for.
     """
 
     name: str
@@ -49,6 +50,7 @@ class DataSet:
     has_pixels: bool = False
     task: str = "classification"
     documents: Callable[[Split], Tensor] | None = None
+    token_bytes: Callable[[], Tensor] | None = None
 
     def example(self, count: int) -> Tensor:
         """Return inputs of zeros, of the type that a model takes: numbers of tokens are whole."""
@@ -105,6 +107,7 @@ DATA_SETS: dict[str, DataSet] = {
             class_names=(),
             task="language_modelling",
             documents=window_chapters,
+            token_bytes=token_bytes,
         ),
     )
 }

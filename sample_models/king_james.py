@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 
 import numpy as np
 import torch
@@ -56,6 +57,19 @@ def window_chapters(split: Split) -> Tensor:
     """
     counts = [-(-(len(ids) - 1) // WINDOW) for ids in _chapters(split)]
     return torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+
+
+def token_bytes() -> Tensor:
+    """Return how many bytes of the text each token stands for, int64 (tokens).
+
+    A token of a byte-level tokenizer is written with one letter a byte; `BOS` stands for none.
+    """
+    described = json.loads(TOKENIZER_FILE.read_text(encoding="utf-8"))
+    sizes = torch.zeros(VOCABULARY, dtype=torch.int64)
+    for token, number in described["model"]["vocab"].items():
+        sizes[number] = len(token)
+    sizes[BOS] = 0
+    return sizes
 
 
 def _chapters(split: Split) -> list[np.ndarray[tuple[int, ...], np.dtype[np.int64]]]:

@@ -107,7 +107,7 @@ def evaluate_plan(
         edit, small = masked_edit(prepared, plan), removed_model(prepared, plan)
     else:
         edit, small = recovery.edit, recovered_model(prepared, recovery)
-    is_masked = not edit.kept
+    is_masked, task = not edit.kept, prepared.subject.task
     slices = Slices(split, batch_size or prepared.batch_size)
     tally = _measured(prepared, edit, small, slices, progress)
     timed = slices.read(0).inputs
@@ -132,7 +132,10 @@ def evaluate_plan(
         answers=tally.answers.result(),
         same_answers=tally.same if is_masked else None,
         largest_difference=tally.difference if is_masked else None,
-        notes=_notes(plan, recovery, is_masked=is_masked),
+        notes=(
+            *_notes(plan, recovery, is_masked=is_masked),
+            *filter(None, [task.left_out(tally.dense, prepared.subject.class_names)]),
+        ),
         repair=NO_REPAIR if recovery is None else recovery.plan.repair,
         trained="" if recovery is None else recovery.plan.trained,
     )

@@ -9,7 +9,7 @@ from analysis.records import Sums
 from analysis.subjects import RANDOM_WEIGHTS, Subject, has_random_weights, parse_model
 from pruners.batches import Tensors
 
-Kind = Literal["random weights", "no labels", "chance level", "input scale"]
+Kind = Literal["random weights", "no labels", "chance level", "input scale", "left out"]
 
 # Inputs that networks are fed have a mean near 0 and a spread near 1; plain values of 0 to 1, too.
 MAX_MEAN, MIN_SPREAD, MAX_SPREAD = 5.0, 0.05, 5.0
@@ -39,6 +39,8 @@ def find_doubts(subject: Subject, baseline: Sums | None = None) -> tuple[Doubt, 
     found = [_random_weights(subject), _no_labels(subject), _input_scale(subject)]
     if baseline is not None and subject.has_labels:
         found.append(_chance(subject, baseline))
+    if baseline is not None and baseline.samples:
+        found.append(_left_out(subject, baseline))
     return tuple(item for item in found if item is not None)
 
 
@@ -97,3 +99,8 @@ def _chance(subject: Subject, baseline: Sums) -> Doubt | None:
         f"{words.score(chance, space=' ')}. Check weights, mean, std, size and the order of the "
         "classes.",
     )
+
+
+def _left_out(subject: Subject, baseline: Sums) -> Doubt | None:
+    text = subject.task.left_out(baseline, subject.class_names)
+    return Doubt("left out", f"{text}.") if text else None

@@ -99,10 +99,11 @@ class Subject:
         """
         return max(1, OUTPUT_BYTES // (4 * max(1, math.prod(self.output_form))))
 
-    @property
+    @cached_property
     def task(self) -> Task:
         """What the model answers."""
-        return task_named(self.spec.task)
+        known = None if self.evaluation is None else self.evaluation.source.token_bytes
+        return task_named(self.spec.task).of_data(self.class_names, known)
 
     @property
     def has_labels(self) -> bool:

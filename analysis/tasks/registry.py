@@ -48,7 +48,7 @@ TASKS = Registry(
             "Yes or no",
             "One logit a sample, yes above 0; the score is the share of right answers.",
             lambda: tasks.BINARY,
-            lambda: tasks.RIGHT_ANSWERS,
+            lambda: tasks.YES_OR_NO,
         ),
         TaskKind(
             "multi_label",
@@ -76,7 +76,7 @@ TASKS = Registry(
             "Language modelling",
             "The next token at each position; the score is perplexity.",
             lambda: tasks.LANGUAGE_MODELLING,
-            lambda: tasks.PERPLEXITY,
+            lambda: tasks.NEXT_TOKENS,
         ),
         TaskKind(
             "masked_lm",

@@ -223,6 +223,15 @@ class Scoring(Protocol):
         """
         return {}
 
+    def left_out(self, sums: Sums, names: Sequence[str]) -> str:
+        """Return what a score leaves out, as the end of a sentence; empty if nothing.
+
+        Args:
+            sums: Of some samples.
+            names: Names of the classes.
+        """
+        return ""
+
     def right_count(self, sums: Sums) -> int | None:
         """Return how many samples are right; None where the score is no share."""
         return sums.count(self.right) if self.right else None

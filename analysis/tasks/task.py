@@ -31,6 +31,15 @@ class Task(Scoring, Protocol):
 
     name: str
 
+    def of_data(self, class_names: Sequence[str], token_bytes: Tensor | None) -> Task:
+        """Return the task as it is of some data; itself where that tells it nothing.
+
+        Args:
+            class_names: One a class.
+            token_bytes: Bytes of text that each token stands for, int64 ``(tokens,)``, where known.
+        """
+        return self
+
     def check(self, outputs: object, samples: int, *, model: str) -> Tensor:
         """Return the outputs of a batch if they are of the form that the task needs.
 

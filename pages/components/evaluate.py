@@ -220,7 +220,13 @@ def _table(variants: list[MeasuredModel], scoring: Scoring) -> pd.DataFrame:
 
 def _own(item: MeasuredModel, scoring: Scoring) -> dict[str, str]:
     values = scoring.values(item.sums, None, has_labels=True)
-    return {"Loss": f"{values['loss']:.4f}"} if "loss" in values else {}
+    loss = {"Loss": f"{values['loss']:.4f}"} if "loss" in values else {}
+    shown = [known for known in scoring.metrics.values() if not known.is_cost]
+    return loss | {
+        capital(known.label): f"{values[known.column] * known.scale:.4g} {known.unit}".strip()
+        for known in shown
+        if known.column in values and known.column != "loss"
+    }
 
 
 def _latency(dense: Latency | None, removed: Latency | None) -> None:

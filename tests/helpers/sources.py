@@ -13,6 +13,7 @@ class WatchedSource:
     def __init__(self, source: Source, watch: Callable[[Sequence[int]], None]) -> None:
         self.name = source.name
         self.class_names = source.class_names
+        self.token_bytes = source.token_bytes
         self._source = source
         self._watch = watch
 

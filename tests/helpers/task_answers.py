@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from analysis.tasks import Task, task_named
+
 # Shape of the outputs of one sample by task.
 FORMS: dict[str, tuple[int, ...]] = {
     "classification": (7,),
@@ -18,6 +20,14 @@ FORMS: dict[str, tuple[int, ...]] = {
     "embedding": (8,),
     "image_to_image": (2, 13, 12),
 }
+
+
+LABELS = ("O", "B-A", "I-A", "I-B")
+
+
+def known_task(name: str) -> Task:
+    """Return a task of data that name entities, and the bytes of each token."""
+    return task_named(name).of_data(LABELS, torch.arange(11))
 
 
 def task_answers(task: str, samples: int = 60, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 import sample_models
 from pruners.capture import capture
 from pruners.groups import find_structure
 from sample_models.architectures.llama_tiny import LlamaTiny
-from sample_models.king_james import BOS, IGNORED, VOCABULARY
+from sample_models.king_james import BOS, IGNORED, TOKENIZER_FILE, VOCABULARY
 
 
 def test_each_token_follows_those_before_it_and_chapters_are_documents() -> None:
@@ -27,6 +28,16 @@ def test_each_token_follows_those_before_it_and_chapters_are_documents() -> None
         assert torch.equal(read[1:length], said[: length - 1])
         assert bool((said[length:] == IGNORED).all())
     assert int((targets != IGNORED).sum()) == 66_581
+
+
+def test_bytes_of_tokens_are_those_of_the_text() -> None:
+    """Point 1 of issue 14: bits per byte."""
+    tokenizers = pytest.importorskip("tokenizers", reason="needs the extra hf")
+    data = sample_models.DATA_SETS["king-james"]
+    assert data.token_bytes is not None
+    known = [item for item in data.load("test")[1].flatten().tolist() if item != IGNORED]
+    text = tokenizers.Tokenizer.from_file(str(TOKENIZER_FILE)).decode(known)
+    assert int(data.token_bytes()[known].sum()) == len(text.encode())
 
 
 def test_a_head_of_keys_goes_with_its_query_heads() -> None:

@@ -130,6 +130,7 @@ def _sample(
         has_pixels=found.has_pixels,
         notes=notes,
         documents=documents,
+        token_bytes=None if found.token_bytes is None else found.token_bytes(),
     )
 
 

@@ -42,6 +42,8 @@ class Source(Protocol):
             takes one, or several in order.
         blank: What pixels of zeros become, in a shape that broadcasts to an input; None where
             that is not known.
+        token_bytes: Bytes of text that each token stands for, int64 ``(tokens,)``; None where
+            that is not known.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Source(Protocol):
     is_told_by_reading: bool
     input_names: tuple[str, ...]
     blank: Tensor | None
+    token_bytes: Tensor | None
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -102,6 +105,7 @@ class ArraySource:
         notes: What a person should know of them.
         called: What messages call a target.
         documents: The document of each sample, int64 ``(N,)``, where known.
+        token_bytes: As `Source.token_bytes`.
     """
 
     mark = ""
@@ -121,8 +125,10 @@ class ArraySource:
         notes: tuple[str, ...] = (),
         called: str = "the target",
         documents: Tensor | None = None,
+        token_bytes: Tensor | None = None,
     ) -> None:
         self.name = name
+        self.token_bytes = token_bytes
         self.notes = notes
         self.class_names = class_names
         self._called, self._documents = called, documents
@@ -182,6 +188,7 @@ class MapSource:
 
     mark = "all-"
     is_told_by_reading = True
+    token_bytes: Tensor | None = None
 
     def __init__(
         self,

@@ -102,6 +102,7 @@ def open_text(address: Address, *, roots: Roots = None) -> ArraySource:
         prepare=as_given,
         recipe=recipe,
         documents=torch.cat(documents),
+        token_bytes=_token_bytes(tokenizer),
         notes=(_said(windows, digest, size=size, left=left),),
     )
 
@@ -182,6 +183,27 @@ def _tokenizer(address: Address, roots: Roots) -> tuple[Any, str, Path]:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer, hashlib.sha256(content).hexdigest(), file.parent
+
+
+def _token_bytes(tokenizer: Any) -> Tensor | None:
+    """Return how many bytes each token stands for; None unless tokens are made of bytes."""
+    described = json.loads(tokenizer.to_str())
+    if "ByteLevel" not in _types(described.get("decoder")):
+        return None
+    vocabulary = tokenizer.get_vocab(with_added_tokens=True)
+    # A token has one letter a byte; what was added to them is written as it is.
+    added = {item["content"] for item in described.get("added_tokens", ())}
+    sizes = torch.zeros(1 + max(vocabulary.values(), default=0), dtype=torch.int64)
+    for token, number in vocabulary.items():
+        sizes[number] = len(token.encode() if token in added else token)
+    return sizes
+
+
+def _types(part: Any) -> set[str]:
+    """Return the types of a part of a tokenizer, which may be several in a row."""
+    if not isinstance(part, dict):
+        return set()
+    return {part.get("type", "")}.union(*(_types(item) for item in part.get("decoders", ())))
 
 
 def _text(address: Address, file: Path) -> str:

@@ -8,11 +8,11 @@ from torch import Generator, Tensor
 
 from analysis.tasks.kinds.adding import WithoutClasses, checked, reduced, wide_type
 from analysis.tasks.kinds.targets import zeros_and_ones
-from analysis.tasks.meanings import RightAnswers
+from analysis.tasks.meanings import BINS, YesOrNo
 from analysis.tasks.task import Reduction
 
 
-class Binary(RightAnswers, WithoutClasses):
+class Binary(YesOrNo, WithoutClasses):
     """Yes or no; outputs are logits ``(N,)`` or ``(N, 1)``, targets 0 or 1 ``(N,)``."""
 
     name = "binary"
@@ -82,7 +82,7 @@ class Binary(RightAnswers, WithoutClasses):
         targets: Tensor | None,
         groups: Tensor | None = None,
     ) -> Tensor:
-        """Return counts and sums of a batch, float64 ``(7,)``; see `Task.vector`."""
+        """Return counts and sums of a batch, float64; see `Task.vector`."""
         wide = wide_type(outputs)
         truth = self.own_targets(dense) if targets is None else targets
         before, after = (_yes(item).float() == truth for item in (dense, outputs))
@@ -97,7 +97,11 @@ class Binary(RightAnswers, WithoutClasses):
         counts = torch.stack([item.to(wide) for item in columns]).sum(1)
         gaps = bernoulli_divergence(_flat(dense).to(wide), _flat(outputs).to(wide))
         shown = loss.sum() if targets is not None else (loss * 0).sum()
-        return torch.cat([counts, shown[None], gaps.sum()[None].clamp_min(0.0)])
+        rest = [shown[None], gaps.sum()[None].clamp_min(0.0)]
+        bins = _bins(outputs).to(wide)
+        return torch.cat(
+            [counts, *rest, *(answer.to(wide) @ bins for answer in (truth, 1 - truth))]
+        )
 
 
 def bernoulli_divergence(dense: Tensor, outputs: Tensor) -> Tensor:
@@ -106,6 +110,17 @@ def bernoulli_divergence(dense: Tensor, outputs: Tensor) -> Tensor:
     sure = F.logsigmoid(dense) - F.logsigmoid(outputs)
     other = F.logsigmoid(-dense) - F.logsigmoid(-outputs)
     return yes * sure + (1 - yes) * other
+
+
+def _bins(outputs: Tensor) -> Tensor:
+    """Return the bin of each logit, one-hot ``(N, BINS)``.
+
+    Of equal width in ``logit / (1 + |logit|)``: narrow around 0, and none holds all sure answers.
+    """
+    logits = _flat(outputs).double() if outputs.device.type != "mps" else _flat(outputs)
+    places = (logits / (1 + logits.abs()) + 1) / 2 * BINS
+    # What is not finite shows in the loss.
+    return F.one_hot(places.nan_to_num().long().clamp(0, BINS - 1), BINS)
 
 
 def _flat(outputs: Tensor) -> Tensor:

@@ -61,22 +61,19 @@ class MultiLabel(MicroF1, SummedTask):
 
     def own_terms(self, outputs: Tensor, truth: Tensor) -> Tensor:
         """Return labels rightly given, wrongly given and missed."""
-        given, there = outputs > 0, truth > 0
-        return torch.stack(
-            [(given & there).sum(1), (given & ~there).sum(1), (there & ~given).sum(1)], 1
-        )
+        return torch.stack([item.sum(1) for item in _counted(outputs, truth)], 1)
 
     def extra_terms(self, dense: Tensor, outputs: Tensor, truth: Tensor) -> Tensor:
-        """Return whether all labels are right, whether they are those of dense, and the loss."""
-        exact = ((outputs > 0) == (truth > 0)).all(1).double()
-        return torch.stack(
-            [
-                exact,
-                self.agree(dense, outputs).double(),
-                self.loss(outputs, truth, "none").double(),
-            ],
-            1,
-        )
+        """Return whether all labels are right, or those of dense, the loss, and each label."""
+        exact, same = self.agree(outputs, 2 * truth - 1), self.agree(dense, outputs)
+        own = torch.stack([exact, same, self.loss(outputs, truth, "none")], 1)
+        return torch.cat([own, *_counted(outputs, truth)], 1)
+
+
+def _counted(outputs: Tensor, truth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return which labels are rightly given, wrongly given and missed, each ``(N, labels)``."""
+    given, there = outputs > 0, truth > 0
+    return given & there, given & ~there, there & ~given
 
 
 MULTI_LABEL = MultiLabel()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from analysis.tasks.kinds.adding import SummedTask, checked, reduced, softened_divergence
+from analysis.tasks.kinds.entities import Entities
 from analysis.tasks.kinds.targets import IGNORED, class_maps, first_class_out_of_range
-from analysis.tasks.meanings import Perplexity, RightTokens, TokenScore
-from analysis.tasks.task import Reduction
+from analysis.tasks.meanings import NextTokens, Perplexity, RightTokens, TokenScore
+from analysis.tasks.task import Reduction, Task
 from pruners.statistics import drawn_labels
 
 # Values of a slice: a vocabulary of 50,000 in float32 at some 80 positions.
@@ -95,10 +97,28 @@ class SequenceTask(TokenScore, SummedTask):
         return torch.stack([same.double(), kl], 1)
 
 
-class LanguageModelling(Perplexity, SequenceTask):
+class LanguageModelling(NextTokens, SequenceTask):
     """The next token at each position; targets are shifted by the data."""
 
     name = "language_modelling"
+    _bytes: Tensor | None = None
+
+    def of_data(self, class_names: Sequence[str], token_bytes: Tensor | None) -> Task:
+        """Return the task of data of which the bytes of each token are known."""
+        found = copy.copy(self)
+        found._bytes = token_bytes
+        return found
+
+    def extra_terms(self, dense: Tensor, outputs: Tensor, truth: Tensor) -> Tensor:
+        """Return what all sequences have, and bytes of targets; 0 where they are not known."""
+        if self._bytes is None:
+            sizes = torch.zeros_like(truth)
+        else:
+            table = self._bytes.to(truth.device)
+            sizes = table[truth.clamp(0, len(table) - 1)] * (truth != IGNORED)
+        return torch.cat(
+            [super().extra_terms(dense, outputs, truth), sizes.sum(1, keepdim=True)], 1
+        )
 
 
 class MaskedLM(Perplexity, SequenceTask):
@@ -111,6 +131,21 @@ class TokenClassification(RightTokens, SequenceTask):
     """A class of each token."""
 
     name = "token_classification"
+    _entities: Entities | None = None
+
+    def of_data(self, class_names: Sequence[str], token_bytes: Tensor | None) -> Task:
+        """Return the task of data whose classes are named ``O``, ``B-PER``, ``I-PER``, ...."""
+        found = copy.copy(self)
+        found._entities = Entities.named(class_names)
+        return found
+
+    def extra_terms(self, dense: Tensor, outputs: Tensor, truth: Tensor) -> Tensor:
+        """Return what all sequences have, and entities; 0 where classes name none."""
+        own = super().extra_terms(dense, outputs, truth)
+        counts = truth != IGNORED
+        if self._entities is None:
+            return torch.cat([own, torch.zeros_like(own[:, :1]).expand(-1, 3)], 1)
+        return torch.cat([own, self._entities.counted(truth, outputs.argmax(-1), counts)], 1)
 
 
 def _slices(outputs: Tensor) -> Iterator[slice]:

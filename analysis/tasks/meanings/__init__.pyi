@@ -8,9 +8,19 @@ from .quantities import IMPORTED_ACCURACY, IMPORTED_LOSS, IMPORTED_PSNR, Importe
 from .ratios import SumRatio
 from .regression import EXPLAINED_SHARE, ExplainedShare
 from .right_answers import RIGHT_ANSWERS, RightAnswers
-from .tokens import PERPLEXITY, RIGHT_TOKENS, Perplexity, RightTokens, TokenScore
+from .tokens import (
+    NEXT_TOKENS,
+    PERPLEXITY,
+    RIGHT_TOKENS,
+    NextTokens,
+    Perplexity,
+    RightTokens,
+    TokenScore,
+)
+from .yes_or_no import BINS, YES_OR_NO, YesOrNo
 
 __all__ = [
+    "BINS",
     "COSINE",
     "Cosine",
     "EXPLAINED_SHARE",
@@ -23,6 +33,8 @@ __all__ = [
     "MICRO_F1",
     "MeanOverlap",
     "MicroF1",
+    "NEXT_TOKENS",
+    "NextTokens",
     "PEAK_RATIO",
     "PERPLEXITY",
     "PeakRatio",
@@ -34,5 +46,7 @@ __all__ = [
     "SampleMean",
     "SumRatio",
     "TokenScore",
+    "YES_OR_NO",
+    "YesOrNo",
     "group_terms",
 ]

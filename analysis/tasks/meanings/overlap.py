@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from analysis.records import Sums
+from analysis.sentences import listed, plural
 from analysis.tasks.meanings.grouped import Floats
 from analysis.tasks.meanings.ratios import SumRatio, divided
 from analysis.tasks.scoring import Metric, Words
@@ -46,6 +47,16 @@ class MeanOverlap(SumRatio):
         """Return mIoU; NaN without pixels."""
         there, given, both = _parts(shared, own)
         return _mean(divided(both, there + given - both), there)
+
+    def left_out(self, sums: Sums, names: Sequence[str]) -> str:
+        """Return the classes that no pixel has."""
+        there = self.grouped(sums).shared.sum(0)[1:]
+        places = np.flatnonzero(there == 0).tolist()
+        missing = [names[at] if at < len(names) else str(at) for at in places]
+        if not missing:
+            return ""
+        what = plural(len(missing), "class", "classes")
+        return f"{self.words.label} leaves out {what} that no pixel has: {listed(missing)}"
 
     def values(self, sums: Sums, dense: Sums | None, *, has_labels: bool) -> dict[str, float]:
         """Return pixel accuracy, the mean Dice, agreement with dense and the loss of a pixel."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,14 +70,7 @@ class SumRatio(Scoring):
         Args:
             width: For how many terms a star stands.
         """
-        shared, own = (
-            [
-                name.replace("*", str(number))
-                for name in names
-                for number in range(width if name.endswith("*") else 1)
-            ]
-            for names in (self.shared, self.own)
-        )
+        shared, own = (_spelled(names, width) for names in (self.shared, self.own))
         return (SIZE, *shared, *(f"{DENSE}{name}" for name in own), *own)
 
     def terms_of(self, values: int) -> tuple[str, ...]:
@@ -85,11 +78,10 @@ class SumRatio(Scoring):
         wide = sum(name.endswith("*") for name in (*self.shared, *self.own, *self.own))
         plain = 1 + len(self.shared) + 2 * len(self.own) - wide
         stems = len(group_terms((SIZE,)))
-        a_group = (values - len(self.extras)) // stems
-        return (
-            *group_terms(self.stems((a_group - plain) // wide if wide else 0)),
-            *self.extras,
-        )
+        wide_extras = sum(name.endswith("*") for name in self.extras)
+        left = values - stems * plain - len(self.extras) + wide_extras
+        width = left // (stems * wide + wide_extras) if wide or wide_extras else 0
+        return (*group_terms(self.stems(width)), *_spelled(self.extras, width))
 
     def grouped(self, sums: Sums) -> GroupSums:
         """Return the sums by group."""
@@ -162,6 +154,15 @@ class SumRatio(Scoring):
         """Return the sums over all groups by name."""
         names = stems_of(sums)
         return dict(zip(names, by_group(sums, names).sum(0).tolist(), strict=True))
+
+
+def _spelled(names: Iterable[str], width: int) -> list[str]:
+    """Return names, so many for each with a star."""
+    return [
+        name.replace("*", str(number))
+        for name in names
+        for number in range(width if name.endswith("*") else 1)
+    ]
 
 
 def _without(table: Floats) -> Floats:

@@ -29,7 +29,7 @@ class TokenScore(SumRatio):
 
     shared = ("tokens",)
     own = ("right", "nats")
-    extras = ("same_tokens", "kl")
+    extras: tuple[str, ...] = ("same_tokens", "kl")
     columns: tuple[str, ...] = ("loss", "loss_delta", "kl", "agreement", "right_tokens")
 
     def values(self, sums: Sums, dense: Sums | None, *, has_labels: bool) -> dict[str, float]:
@@ -80,8 +80,32 @@ class Perplexity(TokenScore):
         return math.expm1(min(difference, MOST_NATS))
 
 
+class NextTokens(Perplexity):
+    """Perplexity of a text; extra: the bytes of the text that its targets stand for, where known.
+
+    Bits per byte do not hang on how a text is cut into tokens.
+    """
+
+    extras = (*TokenScore.extras, "bytes")
+    columns = (*TokenScore.columns, "bits_per_byte")
+    metrics: Mapping[str, Metric] = {
+        **Perplexity.metrics,
+        "bits_per_byte": Metric("bits_per_byte", "", "", "bits per byte", "bits", 1.0),
+    }
+
+    def values(self, sums: Sums, dense: Sums | None, *, has_labels: bool) -> dict[str, float]:
+        """Return what `TokenScore` does, and bits per byte of a text whose bytes are known."""
+        found = super().values(sums, dense, has_labels=has_labels)
+        if size := sums.terms.get("bytes", 0) if has_labels else 0:
+            found["bits_per_byte"] = self.totals(sums)["nats"] / math.log(2) / size
+        return found
+
+
 class RightTokens(TokenScore):
-    """The share of positions with the right class."""
+    """The share of positions with the right class; extras: entities, where labels name them.
+
+    Those that are there, those that are given, and those given from the first token to the last.
+    """
 
     words = Words(
         label="token accuracy",
@@ -94,17 +118,25 @@ class RightTokens(TokenScore):
         worst=0.0,
         best=1.0,
     )
-    columns = ("loss", "loss_delta", "kl", "agreement")
-    metrics = _METRICS
+    extras = (*TokenScore.extras, "entities", "given_entities", "right_entities")
+    columns = ("loss", "loss_delta", "kl", "agreement", "entity_f1")
+    metrics: Mapping[str, Metric] = {
+        **_METRICS,
+        "entity_f1": Metric("entity_f1", "", "", "entity F1", "%", 100.0),
+    }
 
     def value(self, shared: Floats, own: Floats) -> Floats:
         """Return the share."""
         return divided(own[..., 0], shared[..., 1])
 
     def values(self, sums: Sums, dense: Sums | None, *, has_labels: bool) -> dict[str, float]:
-        """Return loss, its increase, divergence and agreement of a token."""
+        """Return loss, its increase, divergence and agreement of a token, and F1 of entities."""
         found = super().values(sums, dense, has_labels=has_labels)
-        return {name: value for name, value in found.items() if name in self.columns}
+        found = {name: value for name, value in found.items() if name in self.columns}
+        if both := sums.terms.get("entities", 0) + sums.terms.get("given_entities", 0):
+            found["entity_f1"] = 2 * sums["right_entities"] / both
+        return found
 
 
 PERPLEXITY, RIGHT_TOKENS = Perplexity(), RightTokens()
+NEXT_TOKENS = NextTokens()

@@ -41,6 +41,7 @@ DOUBTS = {
     "chance level": "red",
     "input scale": "orange",
     "no labels": "blue",
+    "left out": "blue",
 }
 
 

@@ -29,7 +29,12 @@ ICONS: dict[Kind, str] = {
     "bad": ":red[:material/cancel:]",
 }
 # What makes all numbers meaningless, and what only has to be known.
-DOUBTS: dict[str, Kind] = {"random weights": "bad", "chance level": "bad", "no labels": "info"}
+DOUBTS: dict[str, Kind] = {
+    "random weights": "bad",
+    "chance level": "bad",
+    "no labels": "info",
+    "left out": "info",
+}
 GROUPS_HELP = (
     "Channels of several layers that can only be removed together: layers that are added to each "
     "other, or a layer and its norm."
@@ -142,7 +147,8 @@ def checklist(spec: SubjectSpec) -> LoadedSubject:
         _traced(subject.prepared)
         _baseline(subject)
         for doubt in subject.doubts():
-            tick(f"**{doubt.kind.capitalize()}.** {doubt.text}", DOUBTS.get(doubt.kind, "doubt"))
+            text = formatting.escaped(doubt.text)
+            tick(f"**{doubt.kind.capitalize()}.** {text}", DOUBTS.get(doubt.kind, "doubt"))
         said = (RANDOM_WEIGHTS, subject.prepared.subject.task.words.without_labels)
         for note in subject.prepared.subject.notes:
             if note not in said:

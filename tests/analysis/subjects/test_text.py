@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,10 @@ from analysis.edits import Edit, prepare
 from analysis.measuring import Slices, measure
 from analysis.records import SubjectSpec
 from analysis.subjects import load_subject, stamp, subject, torchvision
+from analysis.subjects.data import load_data
 from analysis.subjects.data.text import Windows
+from analysis.subjects.parsing import parse_data
+from analysis.tasks import LANGUAGE_MODELLING
 from pruners.errors import AddressError
 from pruners.groups import removed_graph
 
@@ -86,6 +90,31 @@ def test_a_folder_and_a_text_are_measured_as_transformers_does(
     assert other == pytest.approx(same, rel=1e-5)
     small = removed_graph(loaded.model, prepared.structure, {"transformer.h.0.mlp.c_fc": range(20)})
     assert small(inputs[:3, :5]).shape == (3, 5, 30)
+
+
+def test_bits_per_byte_are_told_where_tokens_are_made_of_bytes(tmp_path: Path) -> None:
+    """Point 1 of issue 14: each byte is a token here, also those of letters of several bytes."""
+    parts = tokenizers.pre_tokenizers.ByteLevel
+    letters = {letter: number for number, letter in enumerate(sorted(parts.alphabet()))}
+    own = tokenizers.Tokenizer(tokenizers.models.BPE(letters, [], unk_token=None))
+    own.pre_tokenizer = parts(add_prefix_space=False)
+    own.decoder = tokenizers.decoders.ByteLevel()
+    own.add_special_tokens(["<s>"])
+    own.save(str(tmp_path / "tokenizer.json"))
+    text = "Grüße, 猫! " * 40
+    (tmp_path / "t.txt").write_text(text, "utf-8")
+    data = f"text:{tmp_path / 't.txt'}#tokens={tmp_path}&window=16"
+    source = load_data(parse_data(data), task=LANGUAGE_MODELLING).evaluation
+    assert source.token_bytes is not None
+    assert source.token_bytes.tolist() == [1] * 256 + [3]
+    _, targets = source.read(range(len(source)))
+    task = LANGUAGE_MODELLING.of_data((), source.token_bytes)
+    outputs = torch.zeros(*targets.shape, 257)
+    sums = task.sums(task.vector(outputs, outputs, targets).tolist())
+    # The first byte is no target.
+    assert sums["bytes"] == (len(text.encode()) - 1) // 16 * 16
+    bits = task.values(sums, sums, has_labels=True)["bits_per_byte"]
+    assert bits == pytest.approx(math.log2(257))
 
 
 def test_all_that_a_perplexity_hangs_on_is_in_the_identity(folder: Path) -> None:

@@ -8,13 +8,14 @@ from collections.abc import Callable
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from analysis.records import Sums
 from analysis.subjects import torchvision
 from analysis.tasks import task_named
 from analysis.uncertainty import GROUPS
-from tests.helpers.task_answers import FORMS, task_answers
+from tests.helpers.task_answers import FORMS, LABELS, known_task, task_answers
 
 # Where torchvision's compiled part does not fit, only this import of it works.
 torchvision()
@@ -28,6 +29,7 @@ def of_labels(outputs: Tensor, targets: Tensor) -> Values:
     return {
         "score": tm.classification.multilabel_f1_score(outputs, truth, 5, average="micro"),
         "exact": tm.classification.multilabel_exact_match(outputs, truth, 5),
+        "macro_f1": tm.classification.multilabel_f1_score(outputs, truth, 5, average="macro"),
     }
 
 
@@ -52,13 +54,46 @@ def of_pixels(outputs: Tensor, targets: Tensor) -> Values:
 
 
 def of_next_tokens(outputs: Tensor, targets: Tensor) -> Values:
+    flat, truth = outputs.flatten(0, 1), targets.flatten()
+    nats = F.cross_entropy(flat, truth, ignore_index=-100, reduction="sum")
+    # Token t of the data is t bytes long.
+    size = sum(int(item) for item in truth if item >= 0)
+    return {
+        "score": -tm.text.perplexity(outputs, targets, ignore_index=-100),
+        "bits_per_byte": nats / math.log(2) / size,
+    }
+
+
+def of_masked_tokens(outputs: Tensor, targets: Tensor) -> Values:
     return {"score": -tm.text.perplexity(outputs, targets, ignore_index=-100)}
 
 
 def of_tokens(outputs: Tensor, targets: Tensor) -> Values:
     flat, truth = outputs.flatten(0, 1), targets.flatten()
     options = {"average": "micro", "ignore_index": -100}
-    return {"score": tm.classification.multiclass_accuracy(flat, truth, 4, **options)}
+    there = given = right = 0
+    for row, labels in zip(outputs.argmax(-1).tolist(), targets.tolist(), strict=True):
+        kept = [(one, other) for one, other in zip(row, labels, strict=True) if other >= 0]
+        found, known = (
+            entities([LABELS[item] for item in side]) for side in zip(*kept, strict=True)
+        )
+        there, given, right = there + len(known), given + len(found), right + len(known & found)
+    return {
+        "score": tm.classification.multiclass_accuracy(flat, truth, 4, **options),
+        "entity_f1": 2 * right / (there + given),
+    }
+
+
+def entities(labels: list[str]) -> set[tuple[int, int, str]]:
+    """Return first and last place and kind of each, as the CoNLL tasks count them."""
+    found, first, kind = set(), 0, ""
+    for at, label in enumerate([*labels, "O"]):
+        goes_on = label == f"I-{kind}"
+        if kind and not goes_on:
+            found.add((first, at - 1, kind))
+        if not goes_on:
+            first, kind = at, label[2:]
+    return found
 
 
 def of_images(outputs: Tensor, targets: Tensor) -> Values:
@@ -83,7 +118,7 @@ ORACLES: dict[str, Callable[[Tensor, Tensor], Values]] = {
     "regression": of_numbers,
     "segmentation": of_pixels,
     "language_modelling": of_next_tokens,
-    "masked_lm": of_next_tokens,
+    "masked_lm": of_masked_tokens,
     "token_classification": of_tokens,
     "image_to_image": of_images,
     "embedding": lambda outputs, dense: {"score": tm.cosine_similarity(outputs, dense, "mean")},
@@ -92,7 +127,7 @@ ORACLES: dict[str, Callable[[Tensor, Tensor], Values]] = {
 
 def alone(name: str, dense: Tensor, outputs: Tensor, targets: Tensor) -> list[Sums]:
     """Return the sums of each sample by itself, in the group that it is of."""
-    task = task_named(name)
+    task = known_task(name)
     return [
         task.sums(
             task.vector(
@@ -109,7 +144,7 @@ def alone(name: str, dense: Tensor, outputs: Tensor, targets: Tensor) -> list[Su
 @pytest.mark.parametrize("name", ORACLES)
 def test_scores_are_those_of_the_library(name: str) -> None:
     """Point 1 of issue 14."""
-    task = task_named(name)
+    task = known_task(name)
     dense, outputs, targets = task_answers(name)
     truth = task.own_targets(dense) if name == "embedding" else targets
     sums = task.sums(task.vector(dense, outputs, truth, torch.arange(len(dense)) % 32).tolist())
@@ -125,13 +160,45 @@ def test_scores_are_those_of_the_library(name: str) -> None:
 @pytest.mark.parametrize("name", FORMS)
 def test_sums_are_those_of_a_loop(name: str) -> None:
     """Also by group, which is how intervals are told."""
-    task = task_named(name)
+    task = known_task(name)
     dense, outputs, targets = task_answers(name, samples=40)
     whole = task.sums(task.vector(dense, outputs, targets, torch.arange(40) % GROUPS).tolist())
     each = alone(name, dense, outputs, targets)
     for term, value in whole.terms.items():
         expected = math.fsum(item.terms[term] for item in each)
         assert value == pytest.approx(expected, rel=1e-5, abs=1e-5), term
+
+
+def test_areas_under_curves_are_those_of_the_library_but_for_pairs_in_a_bin() -> None:
+    """Point 1 of issue 14: off by half the share of pairs in one bin at most."""
+    task = task_named("binary")
+    _, outputs, targets = task_answers("binary", samples=2000)
+    outputs[:200] *= 20
+    sums = task.sums(task.vector(outputs, outputs, targets).tolist())
+    auc = task.values(sums, sums, has_labels=True)["auc"]
+    exact = float(tm.classification.binary_auroc(outputs.double(), targets.long()))
+    yes, no = ([sums[f"{answer}@{at:03}"] for at in range(128)] for answer in ("is_yes", "is_no"))
+    shared = sum(a * b for a, b in zip(yes, no, strict=True)) / (sum(yes) * sum(no))
+    assert sum(yes) + sum(no) == 2000
+    assert 0 < abs(auc - exact) <= shared / 2 < 0.005
+
+
+def test_entities_are_known_by_their_labels_alone() -> None:
+    task, answers = task_named("token_classification"), task_answers("token_classification")
+    for names in (("0", "1", "2", "3"), ("O", "B-A", "I-A", "other"), ("O",) * 4):
+        other = task.of_data(names, None)
+        sums = other.sums(other.vector(*answers).tolist())
+        assert "entity_f1" not in other.values(sums, sums, has_labels=True)
+
+
+def test_classes_that_no_pixel_has_are_told() -> None:
+    """Points 1 and 3: both scores leave them out, and somebody says so."""
+    task, (dense, outputs, targets) = task_named("segmentation"), task_answers("segmentation")
+    names = ("ground", "tree", "roof", "car")
+    sums = task.sums(task.vector(dense, outputs, targets).tolist())
+    assert task.left_out(sums, names) == ""
+    sums = task.sums(task.vector(dense, outputs, targets.masked_fill(targets == 3, 0)).tolist())
+    assert task.left_out(sums, names) == "mIoU leaves out 1 class that no pixel has: car"
 
 
 def test_slices_of_a_vocabulary_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
