@@ -21,8 +21,9 @@ from analysis.subjects.allowed_paths import check_path
 from analysis.subjects.answers import as_taken, checked_outputs, few_enough
 from analysis.subjects.data.datasets import LoadedData
 from analysis.subjects.data.file_digests import FileDigests
+from analysis.subjects.data.hashing import hash_bytes
 from analysis.subjects.data.loading import load_data
-from analysis.subjects.data.sources import Source, hash_bytes
+from analysis.subjects.data.sources import Source
 from analysis.subjects.data.split import (
     Split,
     check_steady,

@@ -12,8 +12,9 @@ from .datasets import (
     torchvision_sets,
 )
 from .file_digests import FileDigests
+from .hashing import hash_bytes
 from .loading import load_data
-from .sources import MapSource, Source, hash_bytes
+from .sources import MapSource, Source
 from .split import PRELOAD_BYTES, Split, choose, first_not_finite, first_unsteady, read_failure
 
 __all__ = [

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from analysis.records import DEFAULT_TASK
 from analysis.subjects.data.file_digests import FileDigests
-from analysis.subjects.data.sources import CHUNK, Source, content_digest
+from analysis.subjects.data.hashing import CHUNK, content_digest
+from analysis.subjects.data.sources import Source
 from analysis.tasks import CLASSIFICATION, Task
 from analysis.uncertainty import GROUPS
 from pruners.batches import Inputs, as_types, parts_of, shape_of

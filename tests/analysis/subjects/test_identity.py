@@ -16,7 +16,7 @@ from analysis.evaluation.session import Subjects
 from analysis.records import SubjectSpec
 from analysis.records.run import Identity
 from analysis.store.store import Store
-from analysis.subjects.data.sources import hash_bytes, hash_rows
+from analysis.subjects.data.hashing import hash_bytes, hash_rows
 from analysis.subjects.subject import load_subject
 from tests.helpers.command_line import Run
 
