@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import streamlit as st
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from analysis.edits.prepared import PreparedSubject, prepare
@@ -26,6 +28,15 @@ from pages.components.state.subject_cache import subjects
 from tests.pages.reading import MANY, ROOT, SUBJECT, SWEEP, Open
 
 OWNER = "test"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_scan() -> Iterator[None]:
+    """Streamlit reads what is installed, for components, once and not for each opened page."""
+    with pytest.MonkeyPatch.context() as patch:
+        scan = functools.cache(manifest_scanner.scan_component_manifests)
+        patch.setattr(manifest_scanner, "scan_component_manifests", scan)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -43,6 +43,7 @@ SPEC = SweepSpec(
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
     os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0")
+    os.environ.update(RAY_worker_niceness="0")  # else 15: they starve beside the other tests
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
