@@ -18,6 +18,7 @@ from .registry import STRATEGIES, allocate
 from .scored import fill_by_outliers, fill_by_rank, global_plan
 from .strategy import BEST, FIXED, Allocation, Predict, Request, Strategy
 from .threshold import fill_to_threshold
+from .ties import NEAR, room, sizes_of
 from .uniform import fill_uniformly
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "FIXED",
     "GOALS",
     "Goal",
+    "NEAR",
     "OF_PLAN",
     "OF_RUN",
     "PLAN_OPTIONS",
@@ -55,6 +57,8 @@ __all__ = [
     "parse_budgets",
     "recipe_of",
     "request_of",
+    "room",
+    "sizes_of",
     "with_drop",
     "with_ratios",
 ]

@@ -10,6 +10,7 @@ import dataclasses
 from analysis import allocation
 from analysis.allocation.strategy import BEST, FIXED, Allocation, Request, Strategy
 from analysis.records import Recipe
+from analysis.tasks import scoring_of
 from pruners.errors import InputError, UnknownNameError
 from pruners.registry import Registry
 
@@ -110,4 +111,24 @@ def allocate(name: str, request: Request) -> Allocation:
         cost=request.cost,
         monotone=request.monotone,
     )
-    return dataclasses.replace(filled, plan=dataclasses.replace(filled.plan, recipe=recipe))
+    return dataclasses.replace(
+        filled,
+        plan=dataclasses.replace(filled.plan, recipe=recipe),
+        message="; ".join(filter(None, (filled.message, _unused(request, filled)))),
+    )
+
+
+def _unused(request: Request, filled: Allocation) -> str:
+    """Say where budgets of sizes leave more room than a plan could use."""
+    timed = any(budget.kind == "latency" for budget in request.budgets)
+    if not filled.feasible or timed or not allocation.sizes_of(request).budgets:
+        return ""
+    if allocation.room(request, filled.plan) <= allocation.NEAR:
+        return ""
+    words = scoring_of(request.plan.subject.task).words
+    left = ", ".join(
+        f"{filled.spent[budget.kind]:.1%} for {budget.text(words)}"
+        for budget in request.budgets
+        if not budget.is_drop
+    )
+    return f"it leaves {left}: no milder plan of this strategy is within the budget"

@@ -4,20 +4,21 @@ The largest measured ratio before the first crossing, per layer: the conservativ
 sensitivity curve. With a budget, the tolerance itself is searched: the smallest one whose plan
 meets the budget (the idea of PaddleSlim's ``get_ratios_by_sensitivity`` and of AIMET's equal-score
 level, here with exact costs and over all tolerances at which the plan changes). Where less than
-what tolerance 0 removes is enough, removals are undone unit by unit, first those whose drop may be
-the largest for what they save.
+what changes at that tolerance is enough, measured steps are taken back, first those whose drop may
+be the largest for what they save; where less than what tolerance 0 removes is enough, units are.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from analysis.allocation.bisection import to_budgets
 from analysis.allocation.strategy import BEST, Allocation, Request
+from analysis.allocation.ties import Choice, Step, between, sizes_of, steps_of
 from analysis.curves import curve_arrays, envelope, first_crossing, in_curve_order, is_known
 from analysis.plans import set_criterion, set_kept
 from analysis.records import Plan, PlanEntry
@@ -73,8 +74,16 @@ def fill_to_threshold(request: Request) -> Allocation:
             }
         )
         found = to_budgets(request, levels=levels, fill=fill)
-        if found.feasible and found.level == 0 and _sizes(request):
-            found = _undone(request, fill(request, 0.0), readings)
+        # Below tolerance 0 there is no milder level, and each unit may stay.
+        by_unit = found.level == 0 and bool(sizes_of(request).budgets)
+        found = between(
+            request,
+            found,
+            levels=levels,
+            fill=fill,
+            steps=lambda mild, strong: _steps(request, readings, mild, strong, by_unit=by_unit),
+            nested=by_unit,
+        )
     missing = tuple(
         entry.layer
         for entry in request.plan.entries
@@ -138,93 +147,24 @@ def _fill(request: Request, tolerance: float, readings: _Readings) -> Plan:
     return request.finish(plan)
 
 
-def _sizes(request: Request) -> list[str]:
-    """Return the kinds of size that are limited."""
-    return [budget.kind for budget in request.budgets if not budget.is_drop]
-
-
-def _undone(request: Request, plan: Plan, readings: _Readings) -> Allocation:
-    """Undo as many removals as the budgets of sizes allow."""
-    units = _undo_order(request, plan, readings)
-
-    def fill(asked: Request, level: float) -> Plan:
-        kept: dict[str, int] = {}
-        for name, count in units[: round(-level)]:
-            kept[name] = max(count, kept.get(name, 0))
-        found = plan
-        for name, count in kept.items():
-            found = set_kept(found, name, count)
-        return asked.finish(found)
-
-    found = to_budgets(request, levels=range(-len(units), 1), fill=fill)
-    if found.level == 0:
-        return found
-    message = (
-        "the layers alone could go further at no drop that was seen; removals were undone up to "
-        "the budget"
-    )
-    return dataclasses.replace(found, level=0.0, message=message)
-
-
-@dataclass(frozen=True, slots=True)
-class _Removal:
-    """A stretch of an entry's curve: what its removal may cost, what it saves, what is left.
-
-    Attributes:
-        rise: How far the upper end of the drop rises.
-        saved: Share of the dense model, inside of the plan; summed over the kinds of size.
-        ratio: At its strong end.
-        kept: Units that stay without it, ...
-        left: ... and with it.
-    """
-
-    rise: float
-    saved: float
-    ratio: float
-    kept: int
-    left: int
-
-    @property
-    def rate(self) -> float:
-        """What it may cost for what it saves."""
-        return self.rise / max(self.saved, 1e-12)
-
-
-def _undo_order(request: Request, plan: Plan, readings: _Readings) -> list[tuple[str, int]]:
-    """Return what to undo, a unit at a time: entry and how many it keeps then.
-
-    First where the drop may have risen most for what was saved; where that is equal, at the
-    largest ratio.
-    """
-    found = []
-    for entry in plan.entries:
-        if not entry.locked and entry.kept < entry.total:
-            reading = dict(_options(entry, readings, criteria=request.criteria))[entry.criterion]
-            found += [(entry.name, item) for item in _removals(request, plan, entry, reading)]
-    # Rates of an entry rise along its curve, so that its strong end comes first.
-    found.sort(key=lambda item: (-item[1].rate, -item[1].ratio))
-    return [(name, kept) for name, item in found for kept in range(item.left + 1, item.kept + 1)]
-
-
-def _removals(request: Request, plan: Plan, entry: PlanEntry, reading: _Reading) -> list[_Removal]:
-    """Cut the curve of an entry where its rate rises; what rises first and is flat then is one."""
-
-    def share(kept: int) -> float:
-        changed = set_kept(plan, entry.name, kept)
-        return sum(request.meter.share(changed, kind) for kind in _sizes(request))
-
-    found: list[_Removal] = []
-    kept, before, high = entry.total, share(entry.total), 0.0
-    for ratio, count, drop in zip(reading.ratios, reading.kept, reading.highs, strict=True):
-        # Rounding may have kept more than the curve's point.
-        left = max(count, entry.kept)
-        if left >= kept:
+def _steps(
+    request: Request, readings: _Readings, mild: Plan, strong: Plan, *, by_unit: bool
+) -> Iterator[Step]:
+    """Return the measured steps between two plans, or each unit."""
+    for before, entry in zip(mild.entries, strong.entries, strict=True):
+        if entry.locked or entry.kept >= before.kept:
             continue
-        after = share(left)
-        item = _Removal(max(drop - high, 0.0), before - after, ratio, kept, left)
-        while found and item.rate <= found[-1].rate:
-            last = found.pop()
-            item = _Removal(last.rise + item.rise, last.saved + item.saved, ratio, last.kept, left)
-        found.append(item)
-        kept, before, high = left, after, max(drop, high)
-    return found
+        reading = dict(_options(entry, readings, criteria=request.criteria))[entry.criterion]
+        # Rounding may have kept more than the curve's point.
+        costs = {before.kept: 0.0}
+        for kept, high in zip(reading.kept, reading.highs, strict=True):
+            kept = min(max(kept, entry.kept), before.kept)
+            costs[kept] = max(high, costs.get(kept, 0.0))
+        choices = [Choice({entry.name: kept}, cost) for kept, cost in costs.items()]
+        for step in steps_of(request, strong, choices):
+            yield from _units(step, entry.name) if by_unit else [step]
+
+
+def _units(step: Step, name: str) -> Iterator[Step]:
+    for count in range(step.kept[name], step.left[name], -1):
+        yield dataclasses.replace(step, kept={name: count}, left={name: count - 1})

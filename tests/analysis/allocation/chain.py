@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 import pandas as pd
@@ -109,3 +109,33 @@ def ranked_by_hand(plan: Plan, ratio: float, seed: int) -> Plan:
     for name, entry in free.items():
         plan = set_ratio(plan, name, gone.count(name) / entry.total)
     return plan
+
+
+def assert_nearest(
+    kept: Mapping[str, int],
+    *,
+    mild: Mapping[str, int],
+    strong: Mapping[str, int],
+    steps: Mapping[str, Iterable[int]],
+    holds: Callable[[Mapping[str, int]], bool],
+    is_up: bool = True,
+) -> None:
+    """A plan lies between two levels, at measured counts, and no further step holds.
+
+    Args:
+        kept: Counts of the plan; what is not named is whole.
+        mild: Those of the next milder level.
+        strong: Those of the stronger one.
+        steps: Counts at which a layer may stop, besides these.
+        holds: Whether the budget does.
+        is_up: Whether further is milder.
+    """
+    kept, mild, strong = UNITS | dict(kept), UNITS | dict(mild), UNITS | dict(strong)
+    assert holds(kept)
+    for name, count in kept.items():
+        stops = {mild[name], strong[name], *steps[name]}
+        assert count in stops
+        assert strong[name] <= count <= mild[name]
+        for other in stops:
+            if (count < other <= mild[name]) if is_up else (strong[name] <= other < count):
+                assert not holds(kept | {name: other})

@@ -77,7 +77,7 @@ def test_the_least_sum_on_a_chain(seed: int, budgets: tuple[Budget, ...]) -> Non
         request = Request(plan=plan, meter=METER, points=curves, budgets=budgets, cost=cost)
         found = allocation.allocate("dp", request)
         assert found.feasible
-        assert found.message == ""
+        assert "cut short" not in found.message
         assert found.plan.strategy == "dp"
         assert found.level == pytest.approx(brute(plan, curves, METER, budgets, cost), abs=1e-6)
         assert all(found.spent[item.kind] <= item.limit for item in budgets)
