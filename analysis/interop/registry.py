@@ -159,47 +159,50 @@ FORMATS = Registry(
             "sparseml",
             "SparseML",
             "Recipes of SparseML (YAML): one prunes as many weights of each layer, one holds the "
-            "zeros of the weights beside it; text, not run in SparseML.",
+            "zeros of the weights beside it.",
             lambda request: formats.export_sparseml(request),
             keeps="how many weights of each layer stay; with the second recipe, which",
             loses="with the first recipe, which ones; channels, heads, blocks and N:M are refused",
             target="SparseML 1.8.0",
             install="pip install sparseml==1.8.0 sparsezoo==1.8.0",
+            verify=("sparseml",),
         ),
         Format(
             "llm-compressor",
             "llm-compressor",
             "A recipe of llm-compressor (YAML) for SparseGPT with a table of what its rounding "
-            "gives; text, not run in llm-compressor.",
+            "gives.",
             lambda request: formats.export_llm_compressor(request),
-            keeps="how many weights of each Linear or Conv2d stay, to a weight for each block of "
+            keeps="how many weights of each Linear or 1x1 Conv2d stay, to a weight a block of "
             "128 columns",
-            loses="which ones, and the weights: SparseGPT changes them; channels, heads, blocks "
-            "and N:M are refused",
+            loses="which ones, and the weights: SparseGPT changes them; larger convolutions, "
+            "channels, heads, blocks and N:M are refused",
             target="llm-compressor 0.14.0.1",
             install="pip install llmcompressor==0.14.0.1",
+            verify=("llm-compressor",),
         ),
         Format(
             "neural-compressor",
             "Neural Compressor",
-            "A pruning configuration of Intel Neural Compressor (Python), local and by magnitude; "
-            "text, not run in Neural Compressor.",
+            "A pruning configuration of Intel Neural Compressor (Python), local and by magnitude.",
             lambda request: formats.export_neural_compressor(request),
             keeps="how many weights of each Linear or Conv2d stay",
             loses="which ones; the last Linear, channels, heads, blocks and N:M are refused",
             target="Neural Compressor 3.7",
             install="pip install neural-compressor==3.7 packaging six",
+            verify=("neural-compressor",),
         ),
         Format(
             "aimet",
             "AIMET",
             "AIMET's channel pruning in manual mode (Python), by the input channels of each "
-            "convolution; text, not run in AIMET.",
+            "convolution.",
             lambda request: formats.export_aimet(request),
             keeps="how many channels stay between two convolutions",
             loses="which ones; coupled groups, linear layers, heads and weights are refused",
             target="AIMET 2.42.0",
             install="pip install aimet-torch==2.42.0",
+            verify=("aimet",),
         ),
         Format(
             "json",

@@ -38,7 +38,17 @@ from analysis.records import Plan, SubjectSpec
 from analysis.subjects import load_subject
 from pruners.errors import PruneScopeError, UnsupportedError
 
-MODELS = ("resnet20", "mobilenet_small", "densenet_small", "vit_tiny")
+MODELS = ("resnet20", "mobilenet_small", "densenet_small", "vit_tiny", "vgg_small")
+# AIMET refuses what the others are made of.
+ONLY_FOR = {"vgg_small": ("aimet",)}
+# What is pruned where it is not a share of all channels and heads.
+PRUNED = {
+    "masks": ("", "block:1x4"),
+    "sparseml": ("element",),
+    "llm-compressor": ("element",),
+    "neural-compressor": ("element",),
+    "aimet": ("channel",),
+}
 CACHE = Path.home() / ".cache" / "prunescope" / "targets"
 HEAD = (
     "| format | target | version | model | what was compared | result | date |",
@@ -92,38 +102,70 @@ def some_plan(prepared: PreparedSubject) -> Plan:
     return plans.resolve(prepared, plan)
 
 
+def plan_within(request: ExportRequest, name: str, granularity: str) -> Plan:
+    """Return a plan of one granularity without the layers that a format refuses.
+
+    Where it refuses each of them, the plan has all, so that the refusal is told.
+    """
+    prepared = request.prepared
+    whole = plans.start_plan(prepared, criterion="l1", granularity=granularity)
+    plan = everything = whole
+    for at, entry in enumerate(whole.entries):
+        # Not one ratio for all, so that a list in the wrong order shows.
+        ratio = 0.33 + 0.01 * (at % 7)
+        everything = plans.set_ratio(everything, entry.name, ratio)
+        alone = plans.resolve(prepared, plans.set_ratio(whole, entry.name, ratio))
+        with tempfile.TemporaryDirectory() as place:
+            asked = dataclasses.replace(request, plan=alone, directory=Path(place, "alone"))
+            if _written(FORMATS.get(name), asked)[0] == PASSED:
+                plan = plans.set_ratio(plan, entry.name, ratio)
+    return plans.resolve(prepared, plan if plans.pruned_entries(plan) else everything)
+
+
 def confirmations(
     model: str, chosen: tuple[str, ...], cache: Path
-) -> Iterator[tuple[str, Confirmation]]:
-    """Yield format and word of each verifier on one sample model."""
+) -> Iterator[tuple[str, str, Confirmation]]:
+    """Yield format, granularity and word of each verifier on one sample model.
+
+    The granularity is empty where a share of all channels and heads is pruned.
+    """
     spec = SubjectSpec(
         model=f"sample:{model}", data="sample:fashion-mnist", samples=100, calibration_samples=64
     )
     prepared = prepare(load_subject(spec))
+    request = ExportRequest(prepared=prepared, plan=some_plan(prepared), directory=Path())
+    for entry in FORMATS:
+        verifiers = [VERIFIERS.get(name) for name in entry.verify if name in chosen]
+        if not verifiers or entry.name not in ONLY_FOR.get(model, (entry.name,)):
+            continue
+        for granularity in PRUNED.get(entry.name, ("",)):
+            plan = plan_within(request, entry.name, granularity) if granularity else request.plan
+            asked = dataclasses.replace(request, plan=plan)
+            for found in _confirmed(entry, asked, verifiers, cache):
+                yield entry.name, granularity, found
+
+
+def _confirmed(
+    entry: Format, request: ExportRequest, verifiers: list[Verifier], cache: Path
+) -> Iterator[Confirmation]:
+    """Yield the word of each verifier on one plan in one format."""
     with tempfile.TemporaryDirectory() as place:
-        reference = Path(place, "reference")
+        reference, folder = Path(place, "reference"), Path(place, entry.name)
         reference.mkdir()
-        request = ExportRequest(prepared=prepared, plan=some_plan(prepared), directory=Path(place))
         write_reference(request, reference)
-        for entry in FORMATS:
-            verifiers = [VERIFIERS.get(name) for name in entry.verify if name in chosen]
-            if not verifiers:
-                continue
-            # A folder each: no format is confirmed by the files of another.
-            folder = reference.parent / entry.name
-            result, text = _written(entry, dataclasses.replace(request, directory=folder))
-            for verifier in verifiers:
-                found = Confirmation(
+        result, text = _written(entry, dataclasses.replace(request, directory=folder))
+        for verifier in verifiers:
+            if result == PASSED:
+                python = interpreter(verifier, cache)
+                yield confirm(verifier, folder, reference, python=python)[0]
+            else:
+                yield Confirmation(
                     verifier=verifier.name,
                     label=verifier.label,
                     version="",
                     result=result,
                     text=text,
                 )
-                if result == PASSED:
-                    python = interpreter(verifier, cache)
-                    found, _ = confirm(verifier, folder, reference, python=python)
-                yield entry.name, found
 
 
 def _written(entry: Format, request: ExportRequest) -> tuple[str, str]:
@@ -139,8 +181,9 @@ def _written(entry: Format, request: ExportRequest) -> tuple[str, str]:
     return PASSED, ""
 
 
-def row(format_name: str, model: str, found: Confirmation) -> str:
+def row(format_name: str, model: str, granularity: str, found: Confirmation) -> str:
     """Return a row of the page's table."""
+    model = ", ".join(filter(None, (model, granularity)))
     compared = "; ".join(f"{check.name}: {check.text}" for check in found.checks)
     result = found.result if found.passed else f"{found.result}: {found.text}"
     cells = (f"`{format_name}`", found.label, found.version, model, compared, result, now()[:10])
@@ -163,9 +206,10 @@ def _key(line: str) -> tuple[str, str, str]:
     return cells[1], cells[2], cells[4]
 
 
-def _place(key: tuple[str, str, str]) -> tuple[int, str, int]:
+def _place(key: tuple[str, str, str]) -> tuple[int, str, str, int]:
     names, (format_name, target, model) = FORMATS.names(), key
-    return names.index(format_name.strip("`")), target, MODELS.index(model)
+    sample, _, granularity = model.partition(", ")
+    return names.index(format_name.strip("`")), target, granularity, MODELS.index(sample)
 
 
 def main() -> int:
@@ -179,8 +223,8 @@ def main() -> int:
     chosen = tuple(VERIFIERS.get(name).name for name in options.only.split(","))
     failed = False
     for model in options.models.split(","):
-        for name, found in confirmations(model, chosen, options.cache):
-            line = row(name, model, found)
+        for name, granularity, found in confirmations(model, chosen, options.cache):
+            line = row(name, model, granularity, found)
             print(line, flush=True)
             failed |= found.result == FAILED
             page = options.page.read_text(encoding="utf-8")

@@ -9,6 +9,7 @@ answer is JSON: version of the library, comparisons, and why they ended early.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -94,6 +95,20 @@ class Case:
         """Return an exported script as a module."""
         return load(self.folder / name)
 
+    def ready_torchvision(self) -> None:
+        """Let libraries import torchvision where it was compiled for another torch.
+
+        Its operators are missing then, which no script calls.
+        """
+        with contextlib.suppress(ImportError):
+            try:
+                importlib.import_module("torchvision")
+            except RuntimeError:
+                self._operators = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
+                for name in ("nms", "qnms"):
+                    schema = f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+                    self._operators.define(schema)  # type: ignore[no-untyped-call]
+
     def near(
         self, name: str, found: Sequence[Tensor], expected: Sequence[Tensor], limit: float
     ) -> dict[str, Any]:
@@ -172,6 +187,20 @@ class Case:
     def at_least(self, name: str, found: int, least: int) -> dict[str, Any]:
         """Compare a number of things, such as zeros, with the least that is expected."""
         return _check(name, found >= least, f"{found:,}, at least {least:,} expected", compared=1)
+
+    def asked(self, recipe: str) -> dict[str, int]:
+        """Return how much of each layer the tool keeps, by the table in a recipe's head."""
+        lines = (self.folder / recipe).read_text("utf-8").splitlines()
+        rows = [row for row in (line.lstrip("# ").split() for line in lines) if len(row) == 5]
+        return {row[0]: int(row[3]) for row in rows if row[1].isdigit() and row[3].isdigit()}
+
+    def kept(self, model: nn.Module, recipe: str) -> dict[str, Any]:
+        """Compare the weights of each layer that are not zero with the table of a recipe."""
+        weights = dict(model.named_parameters())
+        weights |= {name.removesuffix(".weight"): item for name, item in weights.items()}
+        expected = self.asked(recipe)
+        found = {name: int((weights[name] != 0).sum()) for name in expected}
+        return self.counts("kept", found, expected)
 
     def counts(
         self, name: str, found: Mapping[str, int], expected: Mapping[str, int]

@@ -346,7 +346,8 @@ def test_zip_is_verified_and_a_missing_package_is_told(
     monkeypatch.setattr(everywhere, "export", lambda *_: None)
     monkeypatch.setattr(everywhere, "confirm", confirmed)
     monkeypatch.setitem(sys.modules, "executorch", None)
-    found = dict(everywhere.confirmations("lenet5", ("torch", "executorch"), tmp_path))
+    words = everywhere.confirmations("lenet5", ("torch", "executorch"), tmp_path)
+    found = {name: item for name, _, item in words}
     assert {name: item.result for name, item in found.items()} == {
         "model": "passed",
         "executorch": "not installed",

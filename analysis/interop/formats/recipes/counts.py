@@ -114,7 +114,6 @@ def notes(request: ExportRequest, *own: str) -> tuple[str, ...]:
     """Return what holds for every recipe, behind what is said of one."""
     return (
         *own,
-        "the tool chooses by its own criterion and says counts alone; it was not run here: the "
-        "counts are those of its rounding",
+        "the tool chooses by its own criterion: the counts are the plan's, which ones is not",
         *model_notes(request),
     )

@@ -16,8 +16,11 @@ from analysis.interop.formats.recipes.counts import (
 )
 from analysis.interop.request import Exported, ExportRequest
 from analysis.records import PlanEntry
+from analysis.sentences import plural
+from pruners.errors import UnsupportedError
 
 FILE = "recipe_llm_compressor.yaml"
+TOOL = "llm-compressor"
 COLUMNS = 128
 HEAD = f"""\
 # For llm-compressor 0.14.0.1: pip install llmcompressor==0.14.0.1
@@ -40,12 +43,13 @@ def export_llm_compressor(request: ExportRequest) -> Exported:
     """Write ``recipe_llm_compressor.yaml``.
 
     Raises:
-        UnsupportedError: An entry that is not of single weights of a Linear or Conv2d.
+        UnsupportedError: An entry that is not of single weights of a Linear or 1x1 Conv2d.
         InputError: The plan prunes nothing.
     """
     asks = []
     for entry in pruned(request):
-        layer = require_elements(request, "llm-compressor", entry, (nn.Linear, nn.Conv2d))
+        layer = require_elements(request, TOOL, entry, (nn.Linear, nn.Conv2d))
+        _require_matrix(layer, entry.layer)
         asks.append(_ask(entry, layer.get_parameter("weight").shape[0]))
     text = HEAD + "".join(f"# {line}\n" for line in counts_text(asks, "weights"))
     text += "pruning_stage:\n"
@@ -67,6 +71,16 @@ def export_llm_compressor(request: ExportRequest) -> Exported:
     path = write_text(request.directory / FILE, text)
     about = f"SparseGPT at {len(asks)} layers"
     return Exported(files=((path, about),), notes=notes(request, *missed))
+
+
+def _require_matrix(layer: nn.Module, name: str) -> None:
+    """Refuse convolutions that SparseGPT fails on: it counts a column for each input channel."""
+    if isinstance(layer, nn.Conv2d) and (layer.groups > 1 or layer.kernel_size != (1, 1)):
+        size = "x".join(str(item) for item in layer.kernel_size)
+        raise UnsupportedError(
+            f"{TOOL} prunes Linear, and Conv2d of 1x1 in one group; {name} is a Conv2d of {size} "
+            f"in {plural(layer.groups, 'group')}: leave it whole, or export masks"
+        )
 
 
 def _ask(entry: PlanEntry, rows: int) -> Ask:

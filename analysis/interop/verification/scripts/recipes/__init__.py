@@ -1,0 +1,3 @@
+"""Scripts that verify formats of this kind."""
+
+__all__: list[str] = []

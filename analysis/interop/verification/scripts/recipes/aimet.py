@@ -1,0 +1,22 @@
+"""AIMET's manual mode, by the script that was exported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+
+def check(case: Any) -> Iterator[dict[str, Any]]:
+    """Compare the input channels of each convolution that the recipe names."""
+    case.ready_torchvision()
+    script, model = case.script("recipe_aimet.py"), case.model("full").requires_grad_(True)
+    inputs = torch.cat(case.inputs)
+    # It takes ten places of each output.
+    loader = DataLoader(TensorDataset(inputs, torch.zeros(len(inputs))), batch_size=1)
+    shape = (1, *inputs.shape[1:])
+    small, _ = script.prune(model, loader, lambda *_: 0.0, shape, samples=10 * len(inputs))
+    found = {name: small.get_submodule(name).in_channels for name in script.RATIOS}
+    yield case.counts("inputs kept", found, case.asked("recipe_aimet.py"))
