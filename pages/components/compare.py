@@ -120,7 +120,7 @@ def _wins(run: RunRow, points: pd.DataFrame) -> None:
                 column_config={
                     **SUMMARY,
                     "mean_drop": st.column_config.NumberColumn(
-                        "Mean drop", format=f"%.2f {words.drop_unit.replace('%', '%%')}".rstrip()
+                        "Mean drop", format=formatting.drop_format(words)
                     ),
                 },
                 column_order=["criterion", "mean_tolerated", "mean_drop", "seconds"],

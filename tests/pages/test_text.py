@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from analysis.tasks import RIGHT_ANSWERS, Words
+from analysis.tasks import RIGHT_ANSWERS, TASKS, Words, task_named
 from pages.components.widgets import formatting
 
 NBSP = "\N{NO-BREAK SPACE}"
@@ -54,6 +54,11 @@ def test_accuracy_and_differences_have_two_decimals_and_a_true_minus() -> None:
     assert formatting.drop(-0.00001, WORDS) == f"0.00{NBSP}pp"
     assert formatting.drop(math.nan, WORDS) == formatting.DASH
     assert formatting.drop_range(-0.001, 0.02, WORDS) == f"{MINUS}0.10 to 2.00{NBSP}pp"
+    for name in TASKS.names():
+        words = task_named(name).words
+        assert formatting.drop_format(words) % 1.5 == formatting.drop(
+            1.5 / words.drop_scale, words
+        ).replace(NBSP, " ")
     assert formatting.change(200, 100) == f"{MINUS}50.0{NBSP}%"
     assert formatting.change(0, 1) == formatting.DASH
 

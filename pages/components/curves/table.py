@@ -166,7 +166,9 @@ def _config(words: Words) -> dict[str, Any]:
         ),
         "interval": "95 % interval",
         "rank": "Rank",
-        "drop at 50 %": st.column_config.NumberColumn("Drop at 50 %", format=_drop_format(words)),
+        "drop at 50 %": st.column_config.NumberColumn(
+            "Drop at 50 %", format=formatting.drop_format(words)
+        ),
         "units": st.column_config.NumberColumn("Units", format="localized"),
         "samples": st.column_config.NumberColumn("Samples", format="localized"),
     }
@@ -175,12 +177,10 @@ def _config(words: Words) -> dict[str, Any]:
 def _config_of_variant(name: str, words: Words) -> dict[str, Any]:
     return {
         TOLERATED: _share_column(f"Tolerated, {name}"),
-        HALF: st.column_config.NumberColumn(f"Drop at 50 %, {name}", format=_drop_format(words)),
+        HALF: st.column_config.NumberColumn(
+            f"Drop at 50 %, {name}", format=formatting.drop_format(words)
+        ),
     }
-
-
-def _drop_format(words: Words) -> str:
-    return f"%.{words.digits}f {words.drop_unit}".rstrip()
 
 
 def _rows_of_variant(rows: pd.DataFrame, other: Variant) -> pd.DataFrame:
@@ -206,7 +206,7 @@ def both_curves(run: RunRow, points: pd.DataFrame, other: Variant) -> None:
     for what in ("accuracy_drop", "drop_low", "drop_high"):
         for name, end in ends:
             shown[f"{NAMES[what]}, {name}"] = both[f"{what}{end}"] * words.drop_scale
-    drops = st.column_config.NumberColumn(format=_drop_format(words))
+    drops = st.column_config.NumberColumn(format=formatting.drop_format(words))
     charts.as_table(
         shown,
         key="curves_both",

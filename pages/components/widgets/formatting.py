@@ -75,6 +75,11 @@ def drop_range(low: float, high: float, words: Words) -> str:
     return f"{first} to {last}{_unit(words.drop_unit)}"
 
 
+def drop_format(words: Words) -> str:
+    """Return the format of a table's column of drops: ``%.2f pp``, ``%.2f %%``."""
+    return f"%.{words.digits}f {words.drop_unit.replace('%', '%%')}".rstrip()
+
+
 def _unit(unit: str) -> str:
     return unit and SPACE + unit
 
