@@ -63,7 +63,7 @@ class Subject:
         calibration: Samples that are never evaluated; None without data.
         num_classes: Classes that the outputs tell apart; 0 where the task knows none.
         output_form: Shape of the model's outputs for one sample.
-        class_names: One a class.
+        class_names: One a class; where the task knows no classes, those of the data.
         example: Two inputs ``(2, ...)`` on the device: a tensor, or several.
         fingerprint: SHA-256 over architecture and weights.
         data_fingerprint: Fingerprint of indices and content of the evaluation subset, and of the
@@ -184,7 +184,7 @@ def _loaded(spec: SubjectSpec, roots: Sequence[Path] | None, cache: Path | None)
     loaded = load_model(parse_model(spec.model), roots=roots)
     model = _moved(loaded.model, device)
     if spec.data is None:
-        loaded.adapt((), several=False)
+        loaded.adapt((), several=False, task=task)
         example, note = example_without_data(loaded, spec, device)
         outputs = checked_outputs(model, example, spec, task)
         return Subject(
@@ -237,7 +237,7 @@ def _with_data(
         probe, _ = source.read(chosen[:PROBE_SAMPLES])
         check_steady(source, chosen)
         _check_finite(source, chosen, probe)
-        loaded.adapt(source.input_names, several=isinstance(probe, Tensors))
+        loaded.adapt(source.input_names, several=isinstance(probe, Tensors), task=task)
         inputs = as_taken(loaded.model, probe.to(device))
         if task.name != DEFAULT_TASK:
             inputs = inputs[: few_enough(loaded.model, inputs, nbytes=OUTPUT_BYTES)]
@@ -373,6 +373,6 @@ def _fingerprint(model: nn.Module) -> str:
 
 
 def _class_names(known: Sequence[str], classes: int) -> tuple[str, ...]:
-    if len(known) == classes:
+    if len(known) == classes or not classes:
         return tuple(known)
     return tuple(str(number) for number in range(classes))

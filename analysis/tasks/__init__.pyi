@@ -1,6 +1,7 @@
 from .kinds import (
     BINARY,
     CLASSIFICATION,
+    DETECTION,
     EMBEDDING,
     IMAGE_TO_IMAGE,
     LANGUAGE_MODELLING,
@@ -14,6 +15,7 @@ from .kinds import (
 )
 from .meanings import (
     COSINE,
+    DETECTED_BOXES,
     EXPLAINED_SHARE,
     IMPORTED_ACCURACY,
     IMPORTED_LOSS,
@@ -38,6 +40,8 @@ __all__ = [
     "CLASSIFICATION",
     "COSINE",
     "Classification",
+    "DETECTED_BOXES",
+    "DETECTION",
     "EMBEDDING",
     "EXPLAINED_SHARE",
     "IMAGE_TO_IMAGE",

@@ -72,6 +72,13 @@ TASKS = Registry(
             lambda: tasks.MEAN_OVERLAP,
         ),
         TaskKind(
+            "detection",
+            "Detection",
+            "Boxes with a class each; the score is F1 at IoU 0.5.",
+            lambda: tasks.DETECTION,
+            lambda: tasks.DETECTED_BOXES,
+        ),
+        TaskKind(
             "language_modelling",
             "Language modelling",
             "The next token at each position; the score is perplexity.",

@@ -7,8 +7,8 @@ means.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
 
 from torch import Generator, Tensor
 
@@ -39,6 +39,24 @@ class Task(Scoring, Protocol):
             token_bytes: Bytes of text that each token stands for, int64 ``(tokens,)``, where known.
         """
         return self
+
+    def packed(self, outputs: Any) -> Any:
+        """Return what a model returns as the one tensor that the task reads, if it can be that.
+
+        Part of the captured graph: no values are looked at.
+
+        Raises:
+            InputError: It cannot, and the message says what to return instead.
+        """
+        return outputs
+
+    def joined(self, value: Mapping[Any, Any]) -> Tensor:
+        """Return the target of a sample that a data set gives as a dict, for `as_targets`.
+
+        Raises:
+            ValueError: The task takes no such targets; for behind "the target".
+        """
+        raise ValueError("is a dict, not numbers")
 
     def check(self, outputs: object, samples: int, *, model: str) -> Tensor:
         """Return the outputs of a batch if they are of the form that the task needs.

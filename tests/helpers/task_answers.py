@@ -14,6 +14,7 @@ FORMS: dict[str, tuple[int, ...]] = {
     "multi_label": (5,),
     "regression": (3,),
     "segmentation": (4, 6, 5),
+    "detection": (15, 7),
     "language_modelling": (9, 11),
     "masked_lm": (9, 11),
     "token_classification": (9, 4),
@@ -34,6 +35,8 @@ def task_answers(task: str, samples: int = 60, seed: int = 0) -> tuple[Tensor, T
     """Return dense outputs, pruned ones and targets."""
     generator = torch.Generator().manual_seed(seed)
     form = FORMS[task]
+    if task == "detection":
+        return _boxes(samples, *form, generator)
     dense = 2 * torch.randn(samples, *form, generator=generator)
     if task == "image_to_image":
         dense = dense.sigmoid()
@@ -59,3 +62,35 @@ def _noisy(truth: Tensor, classes: int, generator: torch.Generator) -> Tensor:
     others = torch.randint(classes, truth.shape, generator=generator)
     draws = torch.rand(truth.shape, generator=generator)
     return torch.where(draws < 0.3, others, truth).masked_fill(draws > 0.9, -100)
+
+
+def _boxes(
+    samples: int, candidates: int, width: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return candidates of three classes around up to five boxes, some of them for nothing."""
+
+    def noise(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    low = 40 * torch.rand(samples, 5, 2, generator=generator)
+    sides = 8 + 10 * torch.rand(samples, 5, 2, generator=generator)
+    corners = torch.cat([low, low + sides], -1)
+    classes = torch.randint(width - 4, (samples, 5), generator=generator)
+    near = corners.repeat(1, candidates // 5, 1)
+    wanted = torch.nn.functional.one_hot(classes, width - 4).repeat(1, candidates // 5, 1)
+    sure = 5 * wanted - 3 + 1.5 * noise(samples, candidates, width - 4)
+    dense, outputs = (
+        torch.cat(
+            [
+                near + spread * noise(*near.shape).clamp(-2, 2),
+                (sure + spread * noise(*sure.shape)).sigmoid(),
+            ],
+            -1,
+        )
+        for spread in (0.8, 1.3)
+    )
+    classes[torch.rand(samples, 5, generator=generator) < 0.2] = -1
+    truth = torch.cat([corners, classes[..., None]], -1)
+    targets = task_named("detection").as_targets(truth)
+    assert targets is not None
+    return dense, outputs, targets

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import TensorDataset
+from torch.utils.data import Dataset, TensorDataset
+
+from analysis.tasks import DETECTION
 
 WHERE = "tests.helpers.task_subjects"
 SAMPLES = 200
@@ -111,4 +113,58 @@ def language_modelling_data() -> TensorDataset:
     found = TensorDataset(ids, targets)
     # Samples of a window of 20 documents.
     found.documents = torch.arange(SAMPLES) // 10  # type: ignore[attr-defined]
+    return found
+
+
+class Detector(nn.Module):
+    """Sides of a box around each cell of 2 x 2 pixels, and scores of two classes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(1, 8, 3, padding=1), nn.Conv2d(8, 12, 3, 2, padding=1)
+        self.head = nn.Conv2d(12, 6, 1)
+        rows, columns = torch.meshgrid(*[torch.arange(1.0, 16, 2)] * 2, indexing="ij")
+        self.register_buffer("centres", torch.stack([columns, rows], -1).reshape(64, 2))
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        hidden = self.second(self.first(images).relu()).relu()
+        found = self.head(hidden).flatten(2).transpose(1, 2)
+        sides = 3 * found[..., :4].exp()
+        boxes = torch.cat([self.centres - sides[..., :2], self.centres + sides[..., 2:]], -1)
+        return {"boxes": boxes, "scores": (8 * found[..., 4:]).sigmoid()}
+
+
+def detection() -> nn.Module:
+    torch.manual_seed(8)
+    return Detector()
+
+
+class Labelled(Dataset):
+    """Images with what torchvision's data sets say of them: as many boxes as there are."""
+
+    classes = ("cup", "fork")
+
+    def __init__(self, images: Tensor, targets: Tensor) -> None:
+        self.images, self.targets = images, targets
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, dict[str, Tensor]]:
+        found = self.targets[index]
+        found = found[found[:, 4] >= 0]
+        return self.images[index], {"boxes": found[:, :4], "labels": found[:, 4].long()}
+
+
+def detection_data() -> Dataset:
+    images = _noise(torch.Size([SAMPLES, 1, 16, 16]), 1)
+    with torch.no_grad():
+        outputs = DETECTION.packed(detection()(images + 0.1 * _noise(images.shape, 2)))
+    return Labelled(images, DETECTION.own_targets(outputs))
+
+
+def entities_data() -> TensorDataset:
+    found = language_modelling_data()
+    kinds = [f"{part}-{kind}" for kind in "VWXYZ" for part in "BI"]
+    found.classes = ("O", *kinds)  # type: ignore[attr-defined]
     return found

@@ -273,8 +273,8 @@ def _spread(values: tuple[float, ...] | None, default: float, width: int) -> lis
 def open_by_factory(address: Address, roots: Roots) -> LoadedData:
     """Open the data set that a function of the user returns."""
     found = call_factory(address, roots=roots)
-    # A subclass gives what its own code makes of the tensors.
-    if type(found) is TensorDataset and found.tensors:
+    # A subclass gives what its own code makes of the tensors; names and documents are asked for.
+    if type(found) is TensorDataset and found.tensors and vars(found).keys() == {"tensors"}:
         return LoadedData(_tensors(address, *found.tensors))
     return LoadedData(MapSource(address.text, found))
 

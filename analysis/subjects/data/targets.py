@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ def sample_target(value: Any, task: Task) -> Tensor | None:
     """
     if isinstance(task, Classification):
         return torch.tensor(class_number(value))
+    if isinstance(value, Mapping):
+        value = task.joined(value)
     try:
         plain = torch.as_tensor(np.asarray(value) if not isinstance(value, Tensor) else value)
     except (TypeError, ValueError, RuntimeError):

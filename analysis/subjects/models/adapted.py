@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -16,7 +16,12 @@ USUAL = ("logits", "last_hidden_state")
 
 
 def adapted(
-    model: nn.Module, *, inputs: Sequence[str] = (), output: str = "", config: str = ""
+    model: nn.Module,
+    *,
+    inputs: Sequence[str] = (),
+    output: str = "",
+    config: str = "",
+    packed: Callable[[Any], Any] | None = None,
 ) -> nn.Module:
     """Let a model take one batch, of one tensor or several, and return one tensor; in place.
 
@@ -29,6 +34,7 @@ def adapted(
         inputs: Its names of the inputs, in the order of the batch; empty gives them in order.
         output: Name or number of the output; see `selected`.
         config: Digest of a configuration of Transformers: what else decides what it computes.
+        packed: Makes one tensor of what it returns; see `analysis.tasks.Task.packed`.
     """
     base = type(model)
     names = tuple(inputs)
@@ -38,7 +44,8 @@ def adapted(
         parts = parts_of(inputs)
         named = dict(zip(names, parts, strict=True)) if names else {}
         found = base.forward(self, **named) if names else base.forward(self, *parts)
-        return selected(found, output) if output or config else found
+        found = selected(found, output) if output or config else found
+        return found if packed is None else packed(found)
 
     def extra_repr(self: nn.Module) -> str:
         more = (f"{key}={item}" for key, item in told.items() if item)

@@ -16,6 +16,7 @@ from analysis.subjects.models.adapted import adapted, config_digest
 from analysis.subjects.models.weights import load_weights
 from analysis.subjects.models.wrapped import check_plain, permanent_masks, unwrapped
 from analysis.subjects.schemes import MODEL_SCHEMES, Built, Scheme
+from analysis.tasks import Task
 from pruners.errors import AddressError, UnsupportedError, one_line
 
 # Without weights a model still has structure and costs; the same ones each time.
@@ -39,16 +40,19 @@ class LoadedModel:
     notes: tuple[str, ...] = ()
     output: str = ""
 
-    def adapt(self, inputs: Sequence[str], *, several: bool) -> None:
+    def adapt(self, inputs: Sequence[str], *, several: bool, task: Task) -> None:
         """Let the model take a batch and return one tensor, if it does not by itself; in place.
 
         Args:
             inputs: Its names of the inputs; empty gives them in order.
             several: Whether a batch has several tensors.
+            task: Says what it returns.
         """
         config = config_digest(self.model)
-        if inputs or several or self.output or config:
-            adapted(self.model, inputs=inputs, output=self.output, config=config)
+        # Most tasks take one tensor as it is.
+        packed = None if type(task).packed is Task.packed else task.packed
+        if inputs or several or self.output or config or packed is not None:
+            adapted(self.model, inputs=inputs, output=self.output, config=config, packed=packed)
 
 
 def load_model(address: Address, *, roots: Roots = None) -> LoadedModel:

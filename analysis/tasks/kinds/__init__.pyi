@@ -1,5 +1,6 @@
 from .binary import BINARY
 from .classification import CLASSIFICATION, Classification
+from .detection import DETECTION
 from .embedding import EMBEDDING
 from .image_to_image import IMAGE_TO_IMAGE
 from .multi_label import MULTI_LABEL
@@ -12,6 +13,7 @@ __all__ = [
     "BINARY",
     "CLASSIFICATION",
     "Classification",
+    "DETECTION",
     "EMBEDDING",
     "IMAGE_TO_IMAGE",
     "LANGUAGE_MODELLING",

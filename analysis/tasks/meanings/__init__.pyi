@@ -1,8 +1,7 @@
-from .embeddings import COSINE, Cosine
+from .detected import DETECTED_BOXES, SCORES, DetectedBoxes
 from .grouped import group_terms
-from .images import PEAK_RATIO, PeakRatio
 from .labels import MICRO_F1, MicroF1
-from .means import SampleMean
+from .means import COSINE, PEAK_RATIO, Cosine, PeakRatio, SampleMean
 from .overlap import MEAN_OVERLAP, MeanOverlap
 from .quantities import IMPORTED_ACCURACY, IMPORTED_LOSS, IMPORTED_PSNR, ImportedScore
 from .ratios import SumRatio
@@ -23,6 +22,8 @@ __all__ = [
     "BINS",
     "COSINE",
     "Cosine",
+    "DETECTED_BOXES",
+    "DetectedBoxes",
     "EXPLAINED_SHARE",
     "ExplainedShare",
     "IMPORTED_ACCURACY",
@@ -43,6 +44,7 @@ __all__ = [
     "RIGHT_TOKENS",
     "RightAnswers",
     "RightTokens",
+    "SCORES",
     "SampleMean",
     "SumRatio",
     "TokenScore",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from analysis.records import SliceCounts, Sums
 from analysis.tasks.meanings.grouped import by_group, group_terms
-from analysis.tasks.scoring import Scoring
+from analysis.tasks.scoring import Metric, Scoring, Words
 from analysis.uncertainty import (
     BoundedTest,
     Interval,
@@ -85,3 +87,48 @@ class SampleMean(Scoring):
     def values(self, sums: Sums, dense: Sums | None, *, has_labels: bool) -> dict[str, float]:
         """Return the means of the extras."""
         return {name: sums[name] / sums.samples for name in self.extras if name in self.columns}
+
+
+class Cosine(SampleMean):
+    """The cosine between the embeddings of both models, the mean over samples; dense has 1."""
+
+    words = Words(
+        label="cosine to dense",
+        column="cosine",
+        drop_label="cosine drop",
+        drop_column="cosine_drop",
+        digits=4,
+        worst=-1.0,
+        best=1.0,
+        agreement="the score is the cosine to the dense model's embeddings, with or without them",
+    )
+    extras = ("distance",)
+    columns = ("distance",)
+    metrics: Mapping[str, Metric] = {
+        "distance": Metric("distance", "", "", "distance, relative to dense", "", 1.0)
+    }
+
+
+class PeakRatio(SampleMean):
+    """PSNR of each image in dB, the mean over images; extra: their SSIM and squared error."""
+
+    words = Words(
+        label="PSNR",
+        column="psnr",
+        drop_label="PSNR drop",
+        drop_column="psnr_drop",
+        unit="dB",
+        drop_unit="dB",
+        digits=3,
+        tolerance=0.1,
+        agreement="PSNR is that of the pruned model's images against the dense model's",
+    )
+    extras = ("ssim", "mse")
+    columns = ("ssim", "mse")
+    metrics: Mapping[str, Metric] = {
+        "ssim": Metric("ssim", "", "", "SSIM", "", 1.0),
+        "mse": Metric("mse", "", "", "mean squared error", "", 1.0),
+    }
+
+
+COSINE, PEAK_RATIO = Cosine(), PeakRatio()

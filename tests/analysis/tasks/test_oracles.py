@@ -21,6 +21,8 @@ from tests.helpers.task_answers import FORMS, LABELS, known_task, task_answers
 torchvision()
 tm = importlib.import_module("torchmetrics.functional")
 
+# From this score on boxes count: it suits the dense model of `task_answers` best.
+FROM_SCORE = 0.7
 Values = dict[str, Tensor | float]
 
 
@@ -112,11 +114,48 @@ def of_yes(outputs: Tensor, targets: Tensor) -> Values:
     return {"score": tm.classification.binary_accuracy(outputs, targets.long())}
 
 
+def of_boxes(outputs: Tensor, targets: Tensor) -> Values:
+    hits = given = there = 0
+    for candidates, truth in zip(outputs, targets, strict=True):
+        left = [row.tolist() for row in truth if row[4] >= 0]
+        there += len(left)
+        kept: list[list[float]] = []
+        for row in sorted(candidates.tolist(), key=lambda row: -max(row[4:])):
+            box = [*row[:4], row[4:].index(max(row[4:])), max(row[4:])]
+            rivals = [item for item in kept if item[4] == box[4]]
+            if not any(overlap(box, item) > 0.5 for item in rivals):
+                kept.append(box)
+        for box in kept:
+            if box[5] < FROM_SCORE:
+                continue
+            given += 1
+            known = [item for item in left if item[4] == box[4]]
+            best = max(known, key=lambda item: overlap(box, item), default=None)
+            if best is not None and overlap(box, best) >= 0.5:
+                hits += 1
+                left.remove(best)
+    return {
+        "score": 2 * hits / (given + there),
+        "precision": hits / given,
+        "recall": hits / there,
+        "from_score": FROM_SCORE,
+    }
+
+
+def overlap(one: list[float], other: list[float]) -> float:
+    wide, high = (
+        max(0.0, min(one[at + 2], other[at + 2]) - max(one[at], other[at])) for at in (0, 1)
+    )
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
+    return wide * high / (sum(areas) - wide * high)
+
+
 ORACLES: dict[str, Callable[[Tensor, Tensor], Values]] = {
     "binary": of_yes,
     "multi_label": of_labels,
     "regression": of_numbers,
     "segmentation": of_pixels,
+    "detection": of_boxes,
     "language_modelling": of_next_tokens,
     "masked_lm": of_masked_tokens,
     "token_classification": of_tokens,

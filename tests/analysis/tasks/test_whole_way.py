@@ -79,6 +79,7 @@ def test_regression_goes_the_whole_way(run: Run, tmp_path: Path) -> None:
         ("binary", "accuracy"),
         ("multi_label", "f1"),
         ("segmentation", "miou"),
+        ("detection", "f1"),
         ("language_modelling", "perplexity"),
         ("image_to_image", "psnr"),
         ("embedding", "cosine"),
