@@ -28,8 +28,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch._dynamo.exc import UserError, UserErrorType
-from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
 from pruners.batches import Inputs, Tensors, parts_of
 from pruners.errors import CaptureError, one_line
@@ -227,6 +225,10 @@ def _without_collection() -> Iterator[None]:
 
 def _refusal(model: nn.Module, example: Inputs, error: Exception) -> CaptureError:
     """Say in one line why a model cannot be captured, and which line of its code is to blame."""
+    # They cost over a second of processor time, which torch.export has spent before it raises.
+    from torch._dynamo.exc import UserError, UserErrorType
+    from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
+
     if isinstance(error, UserError) and error.error_type is UserErrorType.CONSTRAINT_VIOLATION:
         found = NEEDED.search(str(error))
         reason = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -79,6 +80,7 @@ def checked_outputs(model: nn.Module, inputs: Inputs, spec: SubjectSpec, task: T
             the answer to a sample depends on chance or on the rest of the batch.
     """
     shape = shape_of(inputs)
+    given = [part.clone() for part in parts_of(inputs)]
     try:
         with torch.inference_mode(), no_exit():
             outputs = model(inputs)
@@ -88,8 +90,8 @@ def checked_outputs(model: nn.Module, inputs: Inputs, spec: SubjectSpec, task: T
         # Which exception a wrong shape raises depends on the layer that meets it.
         types = {item.dtype for item in model.parameters() if item.is_floating_point()}
         hint = ""
-        given = {part.dtype for part in parts_of(inputs) if part.is_floating_point()}
-        if types and given - types:
+        found = {part.dtype for part in parts_of(inputs) if part.is_floating_point()}
+        if types and found - types:
             listed = ", ".join(sorted(str(item).removeprefix("torch.") for item in types))
             hint = f"; its weights are {listed}, inputs are float32: convert it with .float()"
         raise InputError(
@@ -100,7 +102,7 @@ def checked_outputs(model: nn.Module, inputs: Inputs, spec: SubjectSpec, task: T
     if isinstance(outputs, Tensor) and (kind := _oddity(outputs)):
         raise InputError(f"the model {spec.model!r} returns a {kind} tensor; a plain one is needed")
     outputs = task.check(outputs, len(inputs), model=spec.model)
-    _check_repeats(model, inputs, outputs, spec)
+    _check_repeats(model, inputs, outputs, spec, given=given)
     return outputs
 
 
@@ -111,7 +113,14 @@ def _oddity(outputs: Tensor) -> str:
     return "" if outputs.layout == torch.strided else "sparse"
 
 
-def _check_repeats(model: nn.Module, inputs: Inputs, outputs: Tensor, spec: SubjectSpec) -> None:
+def _check_repeats(
+    model: nn.Module,
+    inputs: Inputs,
+    outputs: Tensor,
+    spec: SubjectSpec,
+    *,
+    given: Sequence[Tensor],
+) -> None:
     """Refuse models whose answer to a sample depends on chance, or on the rest of the batch."""
     before = {name: item.clone() for name, item in model.named_buffers()}
     states = _random_states()
@@ -129,6 +138,11 @@ def _check_repeats(model: nn.Module, inputs: Inputs, outputs: Tensor, spec: Subj
         )
     passes = (_answers(model, inputs) for _ in range(PASSES if draws else 1))
     if _differ(again, outputs, SAME) or any(_differ(item, outputs, SAME) for item in passes):
+        if not all(map(torch.equal, given, parts_of(inputs))):
+            raise InputError(
+                f"the model {spec.model!r} writes into its inputs, so that each pass finds others: "
+                "compute on a copy (inputs.clone()), or without in-place operators"
+            )
         raise InputError(
             f"the model {spec.model!r} answers the same inputs differently each time: dropout is "
             "left on in eval mode, or the forward pass draws random numbers; nothing could be "

@@ -38,7 +38,7 @@ from analysis.subjects.parsing import parse_data, parse_model
 from analysis.tasks import Task, task_named
 from pruners.batches import Inputs, Tensors, repeated
 from pruners.criteria import load_criterion_file
-from pruners.errors import InputError
+from pruners.errors import InputError, one_line
 from pruners.float32 import strict
 from pruners.user_code import MAX_FILES, FileStamp, folder_stamps, opened_files, resolved
 
@@ -359,6 +359,10 @@ def _moved(model: nn.Module, device: torch.device) -> nn.Module:
             f"the model takes {needed:.1f} GiB and does not fit on device {str(device)!r}, where "
             f"{free:.1f} GiB are free"
         ) from None
+    except Exception as error:
+        raise InputError(
+            f"the model cannot be moved to device {str(device)!r}: {one_line(error)}"
+        ) from error
 
 
 # --- identity --------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from analysis import interop
+from analysis import interop, subjects
 from analysis.cli.commands.evaluate import (
     PlanFile,
     evaluated,
@@ -187,9 +187,15 @@ def _points(plan: Plan, prepared: PreparedSubject, workspace: Path | None) -> pd
         say(f"Run {plan.run}, which the plan was chosen from, is not in this workspace.")
         return None
     identity = prepared.identity
-    if prepared.subject.spec.calibration_samples != plan.subject.calibration_samples:
+    here, split = prepared.subject.spec, row.spec.subject
+    asked = dataclasses.replace(
+        here,
+        calibration_samples=split.calibration_samples,
+        calibration_data=split.calibration_data,
+    )
+    if asked != here:
         # Other samples are evaluated here than in the run, for some calibrate the repair.
-        identity = dataclasses.replace(identity, data=row.data_fingerprint)
+        identity = dataclasses.replace(identity, data=subjects.load_subject(asked).data_fingerprint)
     if not row.is_of(identity):
         say(f"Run {plan.run} measured another content of the subject; its points are left out.")
         return None

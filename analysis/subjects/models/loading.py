@@ -14,7 +14,13 @@ from analysis.subjects.allowed_paths import Roots, check_path
 from analysis.subjects.factories import CHANCE
 from analysis.subjects.models.adapted import adapted, config_digest
 from analysis.subjects.models.weights import load_weights
-from analysis.subjects.models.wrapped import check_plain, permanent_masks, unwrapped
+from analysis.subjects.models.wrapped import (
+    check_methods,
+    check_plain,
+    own_memory,
+    permanent_masks,
+    unwrapped,
+)
 from analysis.subjects.schemes import MODEL_SCHEMES, Built, Scheme
 from analysis.tasks import Task
 from pruners.errors import AddressError, UnsupportedError, one_line
@@ -73,11 +79,13 @@ def load_model(address: Address, *, roots: Roots = None) -> LoadedModel:
             f"{address.text!r}: a model factory returns an nn.Module, this one returned a "
             f"{type(model).__name__}"
         )
-    model = unwrapped(model)
     try:
+        check_methods(model)
+        model = unwrapped(model)
         check_plain(model)
     except UnsupportedError as error:
         raise AddressError(f"{address.text!r}: {error}") from None
+    own_memory(model)
     notes: tuple[str, ...] = ()
     if weights is not None:
         notes = load_weights(model, weights, place=address.options.get("key"))

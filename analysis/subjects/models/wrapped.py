@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch._dynamo import OptimizedModule
 from torch.jit import ScriptModule
 from torch.nn.parallel import DistributedDataParallel
@@ -13,7 +14,8 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.nn.utils import prune
 from torch.optim.swa_utils import AveragedModel
 
-from pruners.errors import UnsupportedError
+from pruners.errors import UnsupportedError, one_line
+from pruners.user_code import no_exit
 
 # Where wrappers that compute the same hold the module itself.
 WRAPPERS: dict[type[nn.Module], str] = {
@@ -72,6 +74,49 @@ def _reason(module: nn.Module) -> str:
     if any(item.is_meta for item in tensors):
         return "is on the meta device, without values; load its weights in the factory"
     return ""
+
+
+def own_memory(model: nn.Module) -> None:
+    """Give each value of a tensor a place of its own: those of an ``expand`` cannot be written."""
+    for module in model.modules():
+        for tensor in (*module._parameters.values(), *module._buffers.values()):
+            if tensor is not None and _overlaps(tensor):
+                tensor.data = tensor.data.clone(memory_format=torch.contiguous_format)
+
+
+def _overlaps(tensor: Tensor) -> bool:
+    reach = 0
+    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if size > 1:
+            if stride <= reach:
+                return True
+            reach += stride * (size - 1)
+    return False
+
+
+def check_methods(model: nn.Module) -> None:
+    """Check that a model's own methods answer: it is named, hashed and copied by them.
+
+    Raises:
+        UnsupportedError: One raises; the message names it.
+    """
+    calls: dict[str, Callable[[], object]] = {
+        "__repr__": lambda: repr(model),
+        "modules": lambda: list(model.modules()),
+        "named_modules": lambda: list(model.named_modules()),
+        "parameters": lambda: list(model.parameters()),
+        "named_buffers": lambda: list(model.named_buffers()),
+        "state_dict": lambda: sorted(model.state_dict()),
+    }
+    for name, call in calls.items():
+        try:
+            with no_exit():
+                call()
+        except Exception as error:
+            raise UnsupportedError(
+                f"{name}() of {type(model).__name__}, or of a module in it, raises "
+                f"{one_line(error)}"
+            ) from error
 
 
 def permanent_masks(model: nn.Module) -> tuple[str, ...]:

@@ -233,6 +233,9 @@ def glu(trace: Trace, node: fx.Node, value: Value, dim: int = -1) -> Value:
     shape = trace.shape(node)
     dim %= len(shape)
     half = shape[dim]
+    if (channels := trace.axis(value, dim)) is not None:
+        # A single pair has halves of size 1, which would pass for ones that are repeated.
+        trace.labels.unite_along(channels.reshape(2, half), [0])
     data = value.moved(lambda plane: plane.narrow(dim, 0, half), shape)
     gate = value.moved(lambda plane: plane.narrow(dim, half, half), shape)
     planes = trace.meet(node, [broadcast(data, shape), broadcast(gate, shape)])

@@ -12,6 +12,7 @@ from analysis.subjects.models import load_model
 from analysis.subjects.parsing import parse_model
 from analysis.subjects.subject import load_subject
 from pruners.errors import AddressError, InputError
+from pruners.preserve import preserved
 
 SOURCE = """
 import random
@@ -37,6 +38,39 @@ def made(*args):
 
 
 def plain(): return made()
+
+
+class Named(Net):
+    def __repr__(self): raise KeyError("name")
+
+
+class Listed(Net):
+    def parameters(self, recurse=True): raise RuntimeError("none")
+
+
+class Stated(Net):
+    def state_dict(self, *args, **kwargs): raise SystemExit(3)
+
+
+class Fixed(Net):
+    def to(self, *args, **kwargs): raise RuntimeError("stays")
+
+
+def overwriting(): return nn.Sequential(Shift(), made())
+
+
+class Shift(nn.Module):
+    def forward(self, x): return x.sub_(0.1)
+
+
+def expanded():
+    model = made()
+    model.conv.weight = nn.Parameter(torch.ones(1, 1, 3, 3).expand(8, 1, 3, 3))
+    model.conv.bias = nn.Parameter(torch.arange(8.0))
+    model.norm.running_var = torch.ones(1).expand(8)
+    return model
+
+
 def parallel(): return nn.DataParallel(made())
 def compiled(): return torch.compile(made())
 def parts():
@@ -225,3 +259,32 @@ def test_outputs_that_look_like_probabilities_are_said(file: Path, name: str, co
     """A3 of issue 9, and its false alarm: what a ReLU gives may lie between 0 and 1, too."""
     notes = load_subject(subject(file, name)).notes
     assert sum("look like probabilities" in note for note in notes) == count
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("Named", r"__repr__\(\) of Named, or of a module in it, raises KeyError: 'name'"),
+        ("Listed", r"parameters\(\) of Listed, .* raises RuntimeError: none"),
+        ("Stated", r"state_dict\(\) of Stated, .* raises RuntimeError"),
+        ("Fixed", "cannot be moved to device 'cpu': RuntimeError: stays"),
+        ("overwriting", "writes into its inputs, so that each pass finds others"),
+    ],
+)
+def test_methods_that_raise_are_named(file: Path, name: str, reason: str) -> None:
+    """A3 of issue 9: each was a traceback; writing into the inputs was called dropout."""
+    with pytest.raises(InputError, match=reason) as caught:
+        load_subject(subject(file, name))
+    assert "\n" not in str(caught.value)
+
+
+def test_expanded_weights_get_memory_of_their_own(file: Path) -> None:
+    """A3 of issue 9: values that share a place could not be put back after calibration."""
+    loaded = load_model(parse_model(f"{file}:expanded")).model
+    conv, norm = loaded.conv, loaded.norm
+    with preserved(loaded), torch.no_grad():
+        conv.weight[0].zero_()
+        norm.running_var[0] = 5.0
+        assert torch.equal(conv.weight[1:], torch.ones(7, 1, 3, 3))
+    assert torch.equal(conv.weight, torch.ones(8, 1, 3, 3))
+    assert torch.equal(norm.running_var, torch.ones(8))

@@ -14,6 +14,7 @@ from pruners.capture import capture
 from pruners.errors import UnknownNameError
 from pruners.groups.edits import consumer_edit
 from pruners.groups.groups import Group, Structure, find_structure
+from pruners.groups.removal import remove
 from pruners.tracing.labels import Labels, compact, support
 from pruners.tracing.trace import HANDLERS
 from sample_models.architectures import ARCHITECTURES
@@ -295,6 +296,26 @@ def test_groups_are_those_of_torch_pruning(name: str) -> None:
         for group in structure.groups
     }
     assert found == expected
+
+
+class OnePair(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.fc = nn.Linear(3, 4), nn.Linear(1, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(torch.nn.functional.glu(self.first(x)[:, :2]))
+
+
+def test_the_halves_of_one_gate_stay_together() -> None:
+    """A1 of issue 9 (seed 10479): halves of one channel each passed for a repeated one."""
+    model, example = OnePair().eval(), torch.randn(2, 3)
+    structure = find_structure(model, capture(model, example), example)
+    units = {group.id: group.units for group in structure.groups if group.prunable}
+    # What the gate never reads may go; of the gate's one pair nothing may.
+    assert units == {"first#2": 2}
+    smaller = remove(model, structure, {"first#2": range(1)})
+    assert torch.equal(smaller(example), model(example))
 
 
 def test_labels_are_united_transitively() -> None:
