@@ -181,7 +181,7 @@ def mask_of_entry(
             f"the plan keeps {entry.kept} of {entry.total} at {target.name}, which has "
             f"{target.total} units"
         )
-    if entry.indices is None or target.group is None:
+    if entry.indices is None or not (target.group or entry.granularity == "element"):
         values = scores(prepared, target, entry.criterion, reduction=reduction)
         return target, kept_units(values, entry.kept, granularity=entry.granularity)
     indices = torch.tensor(entry.indices, dtype=torch.int64)
@@ -194,6 +194,8 @@ def mask_of_entry(
         )
     mask = torch.zeros(target.total, dtype=torch.bool)
     mask[indices] = True
+    if target.group is None:
+        mask = mask.reshape(prepared.layer_shape(target.layer))
     return target, mask
 
 

@@ -25,8 +25,9 @@ class PlanEntry(GroupOrLayer, Record):
         group: The group's id; None where the granularity has no groups.
         ratio: Requested ratio, 0..1.
         kept: Number of units that stay, of ``total``.
-        indices: The kept units in rising order; None where masks are too large to list
-            (element): they follow from criterion, seed and kept count, and are stored as a file.
+        indices: The kept units in rising order, single weights as places in the flat weight
+            ``(O, I/G, K...)``. None where they follow from criterion and kept count, as those of
+            blocks and N:M always do; single weights are listed if a file of masks chose them.
         locked: Auto-fill leaves the entry alone.
 
     Raises:

@@ -113,7 +113,11 @@ def _plan(current: Session, name: str, content: bytes, chosen: PlanFormat) -> No
             granularity=said.get("granularity"),
             renames=renames,
         )
-        plan_id = current.store.plans.save(imported_plan(request, chosen))
+        plan = imported_plan(request, chosen)
+        plan_id = current.store.plans.save(plan)
+    if plan.note:
+        current.store.plans.annotate(plan_id, plan.note)
+        st.toast(formatting.escaped(capital(plan.note)), icon=":material/info:", duration="long")
     plan_state.open_plan(plan_id)
     go("Plan")
 

@@ -77,8 +77,8 @@ PLAN_FORMATS = Registry(
         PlanFormat(
             "masks",
             "Masked state dict (safetensors, torch.save)",
-            "Masks of torch.nn.utils.prune: whole rows as channels with their indices, else counts "
-            "of weights.",
+            "Masks of torch.nn.utils.prune, kept as they are: channels where they are those of "
+            "removed channels, else single weights.",
             (".safetensors", ".pt", ".pth"),
             lambda content: content[:4] == b"PK\x03\x04" or content[8:10] == b'{"',
             lambda request: incoming.read_masks(request),

@@ -8,6 +8,7 @@ import io
 import json
 import pickle
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 import safetensors.torch
@@ -18,6 +19,8 @@ from torch.nn.utils import prune
 from analysis import plans
 from analysis.edits import PreparedSubject, prepare
 from analysis.imports import PlanFormat, PlanRequest, format_of, imported_plan
+from analysis.interop import ExportRequest
+from analysis.interop.masked import masks
 from analysis.records import Plan, SubjectSpec
 from analysis.subjects import load_subject
 from pruners.errors import InputError
@@ -155,12 +158,51 @@ def test_masks_of_torch_are_channels_with_their_indices(
     assert indices(plan) == {"2": rows.nonzero().flatten().tolist()}
 
 
-def test_masks_of_single_weights_are_counts(prepared: PreparedSubject) -> None:
+@pytest.mark.parametrize("criterion", ["l1", "random"])
+def test_masks_of_single_weights_are_kept(prepared: PreparedSubject, criterion: str) -> None:
+    """Fault of issue 13: masks became counts, so that the plan was of other weights than the file.
+
+    Those that the criterion chooses as well are not listed. Biases cannot be masked: said.
+    """
     model = copy.deepcopy(prepared.model)
-    prune.random_unstructured(model.get_submodule("2"), "weight", amount=100)
-    _, plan = read(prepared, safetensors.torch.save(model.state_dict()))
+    layer = model.get_submodule("2")
+    prune.l1_unstructured(layer, "weight", amount=100)
+    _, plan = read(prepared, safetensors.torch.save(model.state_dict()), criterion=criterion)
     assert kept(plan) == {"2": 8 * 6 * 9 - 100}
     assert {entry.granularity for entry in plan.entries} == {"element"}
+    assert bool(indices(plan)["2"]) == (criterion == "random")
+    again = plans.from_json(plans.to_json(plan), source="plan")
+    example = prepared.subject.example
+    assert torch.equal(plans.removed_model(prepared, again)(example), model.eval()(example))
+    assert plan.note == ""
+    prune.random_unstructured(layer, "bias", amount=2)
+    _, plan = read(prepared, safetensors.torch.save(model.state_dict()))
+    assert plan.note.startswith("masks of biases and norms are left out (2.bias)")
+
+
+def test_masks_of_removed_channels_are_channels(prepared: PreparedSubject, tmp_path: Path) -> None:
+    """Masks as exports write them: rows, biases and columns. Rows alone keep what biases add."""
+    plan = plans.set_ratio(plans.start_plan(prepared, criterion="l1"), "2", 0.5)
+    plan = plans.resolve(prepared, plan)
+    request = ExportRequest(prepared=prepared, plan=plan, directory=tmp_path)
+    state = dict(prepared.model.state_dict())
+    for name, mask in masks(request).items():
+        state |= {f"{name}_orig": state.pop(name), f"{name}_mask": mask.float()}
+    _, found = read(prepared, safetensors.torch.save(state))
+    assert (indices(found), found.note) == (indices(plan), "")
+    rows = {name: item for name, item in state.items() if not name.startswith(("2.bias", "5."))}
+    _, found = read(prepared, safetensors.torch.save(rows))
+    assert indices(found) == indices(plan)
+    assert "biases and norms, which the file keeps (2.bias)" in found.note
+    # Of one channel more, the columns stay: single weights.
+    state["5.weight_mask"] = torch.ones_like(state["5.weight_mask"])
+    state["5.weight_mask"][:, -1] = 0
+    _, found = read(prepared, safetensors.torch.save(state))
+    assert {entry.granularity for entry in found.entries} == {"element"}
+    state["2.weight_orig"] = state["2.weight_orig"] + 1
+    _, found = read(prepared, safetensors.torch.save(state))
+    assert "has other weights than" in found.note
+    assert "(1 tensor, such as 2.weight)" in found.note
 
 
 @pytest.mark.parametrize(
@@ -187,7 +229,11 @@ def test_masks_of_single_weights_are_counts(prepared: PreparedSubject) -> None:
         (b'[["5", false, [0]]]', {}, "loses 1 of 16 channels"),
         (b'[["2", true, [0,1,2,3,4,5,6,7]]]', {}, "removes all channels of 2"),
         (safetensors.torch.save({"2.weight": torch.zeros(2, 2)}), {}, "has no masks"),
-        (safetensors.torch.save({"2.weight_mask": torch.zeros(3, 2)}), {}, "3 units.* has 8"),
+        (
+            safetensors.torch.save({"2.weight_mask": torch.zeros(3, 2)}),
+            {},
+            "mask of 2 is 3 x 2, .* has 8 x 6 x 3 x 3",
+        ),
         (b"PK\x03\x04damaged", {}, "no plain state dict"),
     ],
 )

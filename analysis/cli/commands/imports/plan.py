@@ -45,6 +45,8 @@ def import_plan(asked: Asked, chosen: PlanFormat, out: Path | None) -> int:
     plan_id = store.plans.save(
         plan, params_left=cost.params / dense.params, macs_left=cost.macs / dense.macs
     )
+    if plan.note:
+        store.plans.annotate(plan_id, plan.note)
     if out is not None:
         plans.write_plan(plan, out)
     if asked.as_json:
@@ -70,6 +72,8 @@ def import_plan(asked: Asked, chosen: PlanFormat, out: Path | None) -> int:
         f"{cost.params:,} of {dense.params:,} parameters and {cost.macs:,} of {dense.macs:,} MACs "
         f"stay. Kept as plan {plan_id}."
     )
+    if plan.note:
+        say(f"Note: {plan.note}.")
     return 0
 
 
