@@ -14,6 +14,8 @@ import pytest
 import yaml
 from setuptools import Distribution
 
+from analysis.interop import FORMATS, VERIFIERS
+
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
@@ -140,3 +142,14 @@ def test_the_image_takes_what_it_needs_and_no_more() -> None:
     packages = {"analysis", "pages", "pruners", "sample_models", "app.py"}
     assert kept == packages | {"constraints.txt", "pyproject.toml", "README.md", "LICENSE"}
     assert all((ROOT / name).exists() for name in kept)
+
+
+def test_what_is_run_each_night_exists() -> None:
+    """Issue 13: heavy targets are verified nightly; every verifier is of some format."""
+    script = ROOT / ".ci" / "nightly"
+    asked = re.findall(r"^make (\S+)$", script.read_text("utf-8"), re.MULTILINE)
+    assert asked == ["verify-exports", "fuzz"]
+    targets = (ROOT / "Makefile").read_text("utf-8")
+    assert all(re.search(rf"^{name}:", targets, re.MULTILINE) for name in asked)
+    assert script.stat().st_mode & 0o111
+    assert {name for item in FORMATS for name in item.verify} == set(VERIFIERS.names())
