@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from analysis.recovery.training.data import (
     RATE_STEPS,
     TrainingData,
     open_training_data,
+    rate_batch,
     session_rate,
 )
 from analysis.recovery.training.registry import TRAINING_METHODS
@@ -132,6 +134,7 @@ def tried_rate(
 ) -> float:
     """Find the learning rate on a copy of the trainee."""
     steps = max(cost.steps, RATE_STEPS)
+    recipe = dataclasses.replace(recipe, batch_size=rate_batch(recipe, cost.steps))
 
     def make() -> Session:
         return Session(prepared, trainee.copied(), data, recipe, seed=seed, steps=steps)

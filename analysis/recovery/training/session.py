@@ -179,6 +179,19 @@ class Session:
         if not self.is_settled and not self.sparsity.moves_after(step):
             self._settle()
 
+    def see(self, step: int) -> None:
+        """Sum up the losses of the next batches as a step does, and learn nothing.
+
+        Args:
+            step: Counted from 0.
+        """
+        if not self.is_settled:
+            # Masks move with the steps, and they change the loss.
+            self.step(step, 0.0)
+            return
+        batches = [self._sampler.next() for _ in range(self._recipe.accumulate)]
+        self._add_gradients(batches, _samples(batches), step, learns=False)
+
     def _backward(self, batches: list[Batch], step: int) -> None:
         """Add up the gradients of some batches, of all processes, as if they were one."""
         samples = _samples(batches)
@@ -192,7 +205,9 @@ class Session:
         self.seen[0] += 1
         self.seen[1] += samples
 
-    def _add_gradients(self, batches: list[Batch], samples: int, step: int) -> None:
+    def _add_gradients(
+        self, batches: list[Batch], samples: int, step: int, *, learns: bool = True
+    ) -> None:
         rounds = step >= self.steps * (1 - self._recipe.int8_share)
         run = RoundedPass(self.trainee.model) if rounds else self.trainee.model
         for inputs, targets in batches:
@@ -201,7 +216,8 @@ class Session:
                 with self._autocast():
                     outputs = _checked(run(inputs))
                     found = self.loss(outputs, inputs, targets)
-                _backpropagate(self._scaler.scale(found.total * share))
+                if learns:
+                    _backpropagate(self._scaler.scale(found.total * share))
             distill = found.task.new_zeros(()) if found.distill is None else found.distill
             values = torch.stack([found.task, distill, found.total.detach()]).float()
             self.seen[2:] += values * share

@@ -1,7 +1,7 @@
 from .augmentations import AUGMENTATIONS, Augmentation, Images, augment_of, check_augmentations
 from .content import Content, content_of
 from .opening import TrainingData, open_training_data
-from .rate_test import RATE_STEPS, RateTest, find_rate, session_rate
+from .rate_test import RATE_STEPS, RateTest, find_rate, rate_batch, session_rate
 from .sampler import Augment, Sampler
 from .transforms import flipped, shifted, user_transform
 from .user_loop import load_user_loop, run_user_loop
@@ -23,6 +23,7 @@ __all__ = [
     "flipped",
     "load_user_loop",
     "open_training_data",
+    "rate_batch",
     "run_user_loop",
     "session_rate",
     "shifted",

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from analysis.recovery.training.recipe import TrainingRecipe
     from analysis.recovery.training.session import Session
 
 LOWEST, HIGHEST = 1e-5, 10.0
 RATE_STEPS = 80
+LEAST_BATCH = 16
 # The test ends where the loss is so many times the first ones.
 DIVERGED = 4.0
 FIRST = 5
@@ -49,16 +51,31 @@ def session_rate(make: Callable[[], Session]) -> RateTest:
     moving, still = make(), make()
 
     def step(number: int, rate: float) -> float:
-        before = _loss(still, number, 0.0)
-        return _loss(moving, number, rate) / before if before > 0 else 1.0
+        before = _loss(still, lambda: still.see(number))
+        after = _loss(moving, lambda: moving.step(number, rate))
+        return after / before if before > 0 else 1.0
 
     return find_rate(step)
 
 
-def _loss(session: Session, number: int, rate: float) -> float:
-    """Do a step and return the loss of its batch, as it was before."""
+def rate_batch(recipe: TrainingRecipe, steps: int) -> int:
+    """Return the samples a batch of a range test.
+
+    A training of fewer steps than the test has would take less time than it: then its batches are
+    as much smaller, with some samples at least.
+
+    Args:
+        recipe: Of the training.
+        steps: Of the training.
+    """
+    share = recipe.batch_size * steps // RATE_STEPS
+    return min(recipe.batch_size, max(LEAST_BATCH, share))
+
+
+def _loss(session: Session, act: Callable[[], None]) -> float:
+    """Return the loss of the batch of a step, as it was before."""
     with session.generators.in_use():
-        session.step(number, rate)
+        act()
         loss = float(session.seen[-1])
         session.seen.zero_()
     return loss

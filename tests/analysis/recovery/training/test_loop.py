@@ -29,6 +29,7 @@ from analysis.recovery.training import (
     session,
     training_cost,
 )
+from analysis.recovery.training.data import open_training_data
 from analysis.recovery.training.state import Generators
 from analysis.recovery.training.state.checkpoint import FILE, HISTORY
 from pruners.errors import InputError
@@ -97,6 +98,48 @@ def test_it_equals_a_training_written_out(
     assert [item.step for item in updates] == [0, *range(10)]
     assert updates[-1].is_done
     assert updates[-1].eta_seconds == 0
+
+
+@pytest.mark.parametrize(("model", "method"), [("dropped", "finetune"), ("plain", "gmp")])
+def test_what_is_seen_only_has_the_losses_of_a_step_that_goes_nowhere(
+    subjects: Subjects, model: str, method: str
+) -> None:
+    """Point 2 of issue 14: the model that a rate is compared with has no gradients to wait for."""
+    prepared, recipe = subjects[model], TrainingRecipe(**{**BASE, "method": method})
+    plan = plan_of(prepared, granularity="channel")
+    data = open_training_data(prepared, recipe, seed=1)
+    seen: list[list[float]] = []
+    for sees in (True, False):
+        trainee = cost.opened_trainee(prepared, plan, recipe, None)
+        own = session.Session(prepared, trainee, data, recipe, seed=1, steps=9)
+        with own.generators.in_use():
+            for step in range(3):
+                own.see(step) if sees else own.step(step, 0.0)
+        seen.append(own.seen[2:].tolist())
+        if sees and method == "finetune":
+            assert all(item.grad is None for item in own.trainee.model.parameters())
+    assert seen[0] == seen[1]
+    assert seen[0][0] > 0
+
+
+def test_a_rate_for_few_steps_is_found_in_little_more_time_than_they_take(
+    subjects: Subjects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Point 2 of issue 14: 3 steps of 128 scenes waited for 160 of the range test."""
+    prepared, recipe = subjects["plain"], TrainingRecipe(lr=None, batch_size=64, steps=5)
+    counts: list[int] = []
+    original = session.Session._add_gradients
+
+    def counted(own: session.Session, batches: Any, samples: int, *args: Any, **given: Any) -> None:
+        counts.append(samples)
+        original(own, batches, samples, *args, **given)
+
+    monkeypatch.setattr(session.Session, "_add_gradients", counted)
+    updates = trained(prepared, recipe)
+    assert updates[-1].is_done
+    # Three timed steps, then two models see each batch of the test, then the training.
+    assert set(counts[3:-5]) == {16}
+    assert counts[:3] == counts[-3:] == [64] * 3
 
 
 def test_accumulated_batches_equal_a_large_one(subjects: Subjects) -> None:
