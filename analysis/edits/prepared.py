@@ -34,6 +34,8 @@ CPU_BATCH = 250
 # Other devices are kept busy by large ones only.
 DEVICE_BATCH = 2**14
 DEVICE_BATCH_BYTES = 2**29
+# Outputs over a vocabulary are run in parts; a batch is at most so many of them.
+OUTPUT_PARTS = 4
 T = TypeVar("T")
 
 
@@ -91,10 +93,11 @@ class PreparedSubject:
         if self.subject.spec.batch_size is not None:
             return self.subject.spec.batch_size
         example = self.subject.example
+        most = OUTPUT_PARTS * self.subject.output_samples
         if example.device.type == "cpu":
-            return CPU_BATCH
+            return min(CPU_BATCH, most)
         sample = max(1, example.nbytes // len(example))
-        return max(1, min(DEVICE_BATCH, DEVICE_BATCH_BYTES // sample))
+        return max(1, min(DEVICE_BATCH, DEVICE_BATCH_BYTES // sample, most))
 
     def once(self, key: Hashable, build: Callable[[], T]) -> T:
         """Return what was built for a key before, else build it: for what hangs on this alone."""

@@ -180,17 +180,13 @@ class Session:
             self._settle()
 
     def see(self, step: int) -> None:
-        """Sum up the losses of the next batches as a step does, and learn nothing.
-
-        Args:
-            step: Counted from 0.
-        """
-        if not self.is_settled:
-            # Masks move with the steps, and they change the loss.
+        """Sum up the losses of the next batches as a step does, and learn nothing."""
+        if self.is_settled:
+            batches = [self._sampler.next() for _ in range(self._recipe.accumulate)]
+            self._add_gradients(batches, _samples(batches), step, learns=False)
+        else:
+            # Masks move with the steps, and change the loss.
             self.step(step, 0.0)
-            return
-        batches = [self._sampler.next() for _ in range(self._recipe.accumulate)]
-        self._add_gradients(batches, _samples(batches), step, learns=False)
 
     def _backward(self, batches: list[Batch], step: int) -> None:
         """Add up the gradients of some batches, of all processes, as if they were one."""
@@ -246,11 +242,8 @@ class Session:
         if self._fixed is None:
             self.sparsity.finish()
 
-    # --- what is kept -----------------------------------------------------------------------
-
     def checkpoint(self, facts: Mapping[str, Any]) -> Checkpoint:
         """Return all of the training."""
-        average = None if self._average is None else self._average.state()
         return Checkpoint(
             {**facts, "scaler": self._scaler.state_dict(), "settled": self.is_settled},
             parts(
@@ -260,7 +253,7 @@ class Session:
                 sampler=self._sampler.state(),
                 generators=self.generators.state(),
                 sparsity=self.sparsity.state(),
-                average=average or {},
+                average={} if self._average is None else self._average.state(),
                 best=self.best.state(),
                 seen={"sums": self.seen},
             ),

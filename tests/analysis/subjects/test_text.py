@@ -81,11 +81,14 @@ def test_a_folder_and_a_text_are_measured_as_transformers_does(
     edit = Edit({name: loaded.model.state_dict()[name] * 0.5})
     whole = next(measure(prepared, {"e": edit}, Slices(loaded.evaluation, 20), loaded.task))
     nats = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum")
+    assert prepared.batch_size == 250
     told = abs(loaded.task.score(whole.baseline))
     assert told == pytest.approx(float(torch.exp(nats / 160)), rel=1e-4)
     monkeypatch.setattr(subject, "OUTPUT_BYTES", 3 * 8 * 30 * 4)
     parts = next(measure(prepared, {"e": edit}, Slices(loaded.evaluation, 20), loaded.task))
     assert loaded.output_samples == 3
+    # Point 1 of issue 14: nothing of 64 windows was shown or kept before the last one.
+    assert prepared.batch_size == 4 * 3
     same, other = (loaded.task.score(found.sums["e"]) for found in (whole, parts))
     assert other == pytest.approx(same, rel=1e-5)
     small = removed_graph(loaded.model, prepared.structure, {"transformer.h.0.mlp.c_fc": range(20)})
