@@ -11,11 +11,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 
 from pruners.errors import InputError
 from pruners.float32 import strict
-from pruners.layers import find_layer, to_native, to_output_first
+from pruners.layers import conv_groups, find_layer, to_native, to_output_first
 from pruners.reconstruction.known import KnownLayers, LayerRepair, Repaired, layer_keys
 from pruners.reconstruction.lsq import least_squares
 from pruners.reconstruction.moments import Batches, LayerCalls, Moments, layer_calls
@@ -116,8 +117,11 @@ def repair_layers(
         for done, name in enumerate(missing, start=1 + len(found)):
             mask = masks[f"{name}.weight"]
             how = (fits or {}).get(name, fit)
+            # Least squares looks at no input that the layer does not read any more.
+            read = _read_channels(model, name, mask) if how is least_squares else None
+            moments = source.at(name, read)
             new, result = repair_one(
-                model, name, moments=source.at(name), mask=mask, fit=how, edit=current
+                model, name, moments=moments, mask=mask, fit=how, edit=current, read=read
             )
             source.repaired(new)
             current.update(new)
@@ -138,6 +142,7 @@ def repair_one(
     mask: Tensor,
     fit: Fit,
     edit: Mapping[str, Tensor] | None = None,
+    read: Tensor | None = None,
 ) -> tuple[dict[str, Tensor], LayerRepair]:
     """Repair one layer from moments that may serve many masks.
 
@@ -148,6 +153,7 @@ def repair_one(
         mask: Boolean mask of the weight in the module's layout, True = keep.
         fit: How it is fitted.
         edit: Tensors of the pruned model; the layer's bias is taken from it if it is there.
+        read: Input channels that the moments are of, all that the mask keeps; None: all there are.
 
     Returns:
         The layer's new tensors by fully qualified name, and the errors before and after.
@@ -156,13 +162,28 @@ def repair_one(
     parameter = module.get_parameter("weight").detach()
     weight = to_output_first(parameter, module)
     keep = to_output_first(mask, module)
+    whole = weight
+    if read is not None:
+        weight, keep = weight[:, read], keep[:, read]
     bias = _bias(module, name, edit or {})
     before = moments.error(weight * keep, bias)
     new_weight, new_bias = fit(moments, weight, bias, mask=keep)
+    result = LayerRepair(name, before, moments.error(new_weight, new_bias))
+    if read is not None:
+        new_weight = torch.zeros_like(whole).index_copy_(1, read, new_weight)
     new = {f"{name}.weight": to_native(new_weight, module)}
     if new_bias is not None and new_bias is not bias:
         new[f"{name}.bias"] = new_bias
-    return new, LayerRepair(name, before, moments.error(new_weight, new_bias))
+    return new, result
+
+
+def _read_channels(model: nn.Module, name: str, mask: Tensor) -> Tensor | None:
+    """Return the input channels that a masked layer reads; None: all of them, or who knows."""
+    module = find_layer(model, name)
+    if conv_groups(module) > 1:
+        return None
+    is_read = to_output_first(mask, module).transpose(0, 1).flatten(1).any(1)
+    return is_read.nonzero().flatten() if is_read.any() and not is_read.all() else None
 
 
 def _bias(module: nn.Module, name: str, edit: Mapping[str, Tensor]) -> Tensor | None:

@@ -78,6 +78,7 @@ class _Tap:
     module: nn.Module
     dense: nn.Module
     rows: Tensor | None
+    read: Tensor | None
     outputs: list[Tensor] = field(default_factory=list)
     inputs: list[Tensor] = field(default_factory=list)
 
@@ -91,6 +92,7 @@ def capture_moments(
     edit: Mapping[str, Tensor] | None = None,
     teacher: nn.Module | None = None,
     rows: Mapping[str, Tensor] | None = None,
+    read: Mapping[str, Tensor] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, Moments]:
     """Run the dense and the edited model and gather moments of several layers.
@@ -104,6 +106,7 @@ def capture_moments(
         teacher: The dense model if ``model`` is a smaller one with layers of the same names.
         rows: Layer -> output channels of the teacher's layer that the smaller layer has; layers
             that have all of them need not be listed.
+        read: Layer -> input channels that moments are of, see `moments_of`; all if not listed.
         progress: Called with the number of batches done.
 
     Raises:
@@ -112,7 +115,12 @@ def capture_moments(
     """
     dense = model if teacher is None else teacher
     taps = {
-        name: _Tap(_supported(model, name), _supported(dense, name), (rows or {}).get(name))
+        name: _Tap(
+            _supported(model, name),
+            _supported(dense, name),
+            (rows or {}).get(name),
+            (read or {}).get(name),
+        )
         for name in layers
     }
     is_one_pass = not edit and teacher is None
@@ -174,11 +182,15 @@ def _input_hook(tap: _Tap) -> Callable[[nn.Module, Any, Any], None]:
 
 def _of_calls(tap: _Tap) -> Iterator[Moments]:
     for inputs, outputs in zip(tap.inputs, tap.outputs, strict=True):
-        yield from moments_of(tap.module, inputs, outputs, tap.rows)
+        yield from moments_of(tap.module, inputs, outputs, tap.rows, tap.read)
 
 
 def moments_of(
-    module: nn.Module, inputs: Tensor, outputs: Tensor, rows: Tensor | None = None
+    module: nn.Module,
+    inputs: Tensor,
+    outputs: Tensor,
+    rows: Tensor | None = None,
+    read: Tensor | None = None,
 ) -> Iterator[Moments]:
     """Yield the moments of one call of a layer in parts, to be added.
 
@@ -187,8 +199,12 @@ def moments_of(
         inputs: What the pruned model gives it.
         outputs: What the dense layer answers.
         rows: Output channels of the dense layer that this one has; None: all.
+        read: Input channels that the moments are of, as if the layer had no others; None: all. Not
+            for grouped convolutions.
     """
     groups = conv_groups(module)
+    if read is not None:
+        inputs = inputs.index_select(_channel_dim(module), read.to(inputs.device))
     targets = _output_columns(module, outputs, groups, rows)
     start = 0
     for part in columns(module, inputs.float()):
@@ -201,11 +217,14 @@ def _output_columns(
     module: nn.Module, outputs: Tensor, groups: int, chosen: Tensor | None
 ) -> Tensor:
     """Return outputs as ``(G, O, T)`` in the order of tokens that `columns` has."""
-    dim = 1 if isinstance(module, CONV_TYPES + TRANSPOSED_TYPES) else -1
-    rows = outputs.float().movedim(dim, 0)
+    rows = outputs.float().movedim(_channel_dim(module), 0)
     if chosen is not None:
         rows = rows[chosen.to(rows.device)]
     return rows.reshape(groups, rows.shape[0] // groups, -1)
+
+
+def _channel_dim(module: nn.Module) -> int:
+    return 1 if isinstance(module, CONV_TYPES + TRANSPOSED_TYPES) else -1
 
 
 def _moments(inputs: Tensor, outputs: Tensor) -> Moments:

@@ -79,10 +79,10 @@ class MomentSource:
         for name, tensor in tensors.items():
             self._state[name].copy_(tensor)
 
-    def at(self, name: str) -> Moments:
-        """Return the moments of the next layer."""
+    def at(self, name: str, read: Tensor | None = None) -> Moments:
+        """Return the moments of the next layer; `moments_of` says what is read."""
         if name in self._streamed:
-            found = self._next(name)
+            found = self._next(name, read)
             if found is not None:
                 return found
             self.close()
@@ -93,16 +93,17 @@ class MomentSource:
             edit=self._edit,
             teacher=self._teacher,
             rows=self._rows,
+            read={} if read is None else {name: read},
         )[name]
 
-    def _next(self, name: str) -> Moments | None:
+    def _next(self, name: str, read: Tensor | None) -> Moments | None:
         """Go on to a layer in all passes; None where one of them comes to another layer."""
         layer, total = find_layer(self._copy, name), None
         for pruned, dense in self._walks:
             stop, answer = pruned.next(), dense.next()
             if stop is None or answer is None or not stop[0] == answer[0] == name:
                 return None
-            for part in moments_of(layer, stop[1], answer[1], self._rows.get(name)):
+            for part in moments_of(layer, stop[1], answer[1], self._rows.get(name), read):
                 total = part if total is None else total + part
         return total
 

@@ -18,6 +18,7 @@ from pruners.errors import InputError
 from pruners.groups.edits import apply_edit
 from pruners.layers import layer_names, native_weight
 from pruners.preserve import checksum
+from pruners.reconstruction import moments
 from pruners.reconstruction.layerwise import Fit, repair_layers
 from pruners.reconstruction.lsq import least_squares
 from pruners.reconstruction.obs import obs_fit
@@ -196,6 +197,45 @@ def test_repairs_go_through_the_layers_once(fit: Fit) -> None:
     # passes of its own.
     assert by_layer == 1 + 2 * len(batches) * 8
     assert len(calls) == 1 + 2 * len(batches) * 2
+
+
+def test_least_squares_looks_only_at_inputs_that_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Issue 10, point 1: the same fit from the channels that are left, at their cost."""
+    torch.manual_seed(0)
+    model = Chain(4).eval()
+    left = torch.tensor([True, False, True, True, False, True])
+    masks = {
+        f"{name}.weight": left.reshape(1, 6, *[1] * (native_weight(layer).dim() - 2))
+        .expand_as(native_weight(layer))
+        .clone()
+        for name, layer in model.named_modules()
+        if name in ("body.1", "body.3", "twice", "out")
+    }
+    edit = {name: model.get_parameter(name).detach() * mask for name, mask in masks.items()}
+    batches = [(torch.randn(9, 3, 4, 4), None)]
+    widths: list[int] = []
+    found_moments = moments._moments
+
+    def noted(inputs: Tensor, outputs: Tensor) -> moments.Moments:
+        widths.append(inputs.shape[1])
+        return found_moments(inputs, outputs)
+
+    monkeypatch.setattr(moments, "_moments", noted)
+    found = repair_layers(model, batches, edit=edit, masks=masks)
+    assert set(widths) == {4 + 1}
+    whole = repair_layers(
+        model,
+        batches,
+        edit=edit,
+        masks=masks,
+        # Whatever is no least squares is given all inputs.
+        fit=lambda data, weight, bias, *, mask: least_squares(data, weight, bias, mask=mask),
+    )
+    assert set(widths) == {4 + 1, 6 + 1}
+    for name, tensor in whole.edit.items():
+        torch.testing.assert_close(found.edit[name], tensor, rtol=1e-3, atol=1e-5)
+    for one, other in zip(found.layers, whole.layers, strict=True):
+        assert one.error_after == pytest.approx(other.error_after, rel=1e-4)
 
 
 def test_a_batch_that_takes_another_way_is_repaired_all_the_same() -> None:
