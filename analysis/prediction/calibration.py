@@ -30,8 +30,9 @@ EVEN, LARGE, POWER = 2 / 3, 0.1, 0.8
 LEAST = 0.1
 # The error of any plan is as large from this size on, and no less than this share of it.
 WHOLE, SHARE = 0.3, 0.3
-# The constants count as much as so many measured plans.
-PRIOR = 20.0
+# The constants count as much as so many measured plans; of a subject without any, errors vary more
+# than the constants say, as no two subjects err alike: so many times their variance.
+PRIOR, UNSEEN = 10.0, 2.0
 
 
 def scaled(drops: np.ndarray) -> np.ndarray:
@@ -69,7 +70,7 @@ class Calibration:
         self._weights = self._solve(self._residuals)
         misfit = float(self._residuals @ self._weights)
         self._freedom = PRIOR + len(self._signs)
-        self._size = (PRIOR + misfit) / self._freedom
+        self._size = (PRIOR * UNSEEN + misfit) / self._freedom
 
     def __len__(self) -> int:
         return len(self._signs)
@@ -141,7 +142,7 @@ def _sizes(signs: Sequence[Signs]) -> np.ndarray:
 
 
 def _quantile(level: float, freedom: float) -> float:
-    """Return the quantile of Student's t by its expansion; right to 0.001 from 20 degrees on."""
+    """Return the quantile of Student's t by its expansion; right to 0.002 from 10 degrees on."""
     z = NormalDist().inv_cdf(level)
     second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
     return z + (z**3 + z) / (4 * freedom) + second / freedom**2
