@@ -49,10 +49,10 @@ class Graph:
 
     Attributes:
         module: The functional graph. Its placeholders are the state (in any order) and the
-            inputs; its output is the logits.
+            inputs; its output is the model's.
         inputs: Names of the placeholders that take the input batch ``(N, ...)``, one a tensor, in
             order.
-        output: Name of the node that yields the logits ``(N, classes)``.
+        output: Name of the node that yields the output ``(N, ...)``.
         state: Placeholder name -> fully qualified name of the parameter, buffer or constant; a
             shared tensor has its first name everywhere.
         constants: Tensors that the capture lifted out of the code, by fully qualified name; on the
@@ -121,7 +121,7 @@ def capture(model: nn.Module, example: Inputs) -> Graph:
         The graph; on the CPU, unless the model runs on its own device only.
 
     Raises:
-        CaptureError: The model cannot be exported, or its output is not one logits tensor.
+        CaptureError: The model cannot be exported, or its output is not one tensor.
     """
     if any(module.training for module in model.modules()):
         raise CaptureError("a model is captured in eval mode, but some modules are in train mode")

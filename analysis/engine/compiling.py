@@ -79,7 +79,7 @@ def compiled(
             reason = f"the captured graph cannot be run: {one_line(error)}"
             continue
         if profile is None:
-            reason = "the captured graph does not give the model's own logits"
+            reason = "the captured graph does not give the model's own outputs"
         else:
             fitting.append(Compiled(program, profile))
     if not fitting:

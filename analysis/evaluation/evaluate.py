@@ -23,6 +23,7 @@ from analysis.records import (
     Plan,
     Progress,
     Sums,
+    WholeScore,
 )
 from analysis.recovery import Recovery, recovered_model
 from analysis.repairs import NO_REPAIR
@@ -54,6 +55,14 @@ class _Tally:
         self.by_class: Tensor | None = None
         self.same = 0
         self.difference = 0.0
+        self._whole: tuple[list[tuple[Tensor, ...]], list[tuple[Tensor, ...]]] = ([], [])
+
+    def whole(self, confidence: float) -> tuple[WholeScore, ...]:
+        """Return scores that hang on all samples at once."""
+        dense, pruned = (
+            [torch.cat(rows) for rows in zip(*parts, strict=True)] for parts in self._whole
+        )
+        return self._task.whole(dense, pruned, confidence) if dense else ()
 
     def compare(self, dense: Tensor, outputs: Mapping[str, Tensor], part: Slice) -> None:
         """Add what sums do not tell of a part of a slice."""
@@ -61,6 +70,9 @@ class _Tally:
             return
         removed = outputs[REMOVED]
         self.answers.add(dense, removed, part.targets)
+        truth = self._task.own_targets(dense) if part.targets is None else part.targets
+        for rows, item in zip(self._whole, (dense, removed), strict=True):
+            rows.append(tuple(row.cpu() for row in self._task.whole_rows(item, truth)))
         counts = self._task.by_class(dense, removed, part.targets).cpu()
         self.by_class = counts if self.by_class is None else self.by_class + counts
         if MASKED in outputs:
@@ -130,6 +142,7 @@ def evaluate_plan(
         masked=between,
         classes=class_changes(tally.by_class, prepared.subject.class_names, confidence=confidence),
         answers=tally.answers.result(),
+        whole=tally.whole(confidence),
         same_answers=tally.same if is_masked else None,
         largest_difference=tally.difference if is_masked else None,
         notes=(

@@ -98,7 +98,7 @@ class LiveEvaluator:
 
         Raises:
             PlanError: The plan does not fit the model.
-            InputError: The pruned model's logits are not finite.
+            InputError: The pruned model's outputs are not finite.
         """
         # As repairs and Evaluate build it: edits that are built are found again by all of them.
         return self.evaluate_edit(masked_edit(self._prepared, plan))

@@ -104,7 +104,7 @@ class LoadedSubject:
 
         Raises:
             PlanError: The plan does not fit the model.
-            InputError: The pruned model's logits are not finite, or there is no evaluation data.
+            InputError: The pruned model's outputs are not finite, or there is no evaluation data.
         """
         return self._measured(measured_content(plan), lambda: self.live.evaluate(plan))
 

@@ -32,7 +32,7 @@ Key = TypeVar("Key", bound=Hashable)
 Cancel = Callable[[], bool]
 # Provisional outputs that wait to be settled together.
 OPEN_BYTES = 2**28
-NOT_FINITE = "the pruned model's logits are not finite"
+NOT_FINITE = "the pruned model's outputs are not finite"
 
 
 @dataclass(slots=True)

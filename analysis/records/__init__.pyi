@@ -12,6 +12,7 @@ from .evaluation import (
     KeptEvaluation,
     Latency,
     MeasuredModel,
+    WholeScore,
 )
 from .inventory import GroupRow, Inventory, LayerRow, MemberRow
 from .plan import Plan, PlanEntry, Recipe, SavedPlan
@@ -43,6 +44,7 @@ __all__ = [
     "CANCELLED",
     "CHANGED",
     "ClassChange",
+    "WholeScore",
     "Confusion",
     "Count",
     "DEFAULT_TASK",

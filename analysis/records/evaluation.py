@@ -144,6 +144,29 @@ class Deployment(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WholeScore(Record):
+    """A score that hangs on all samples at once, and is no function of sums over them.
+
+    Attributes:
+        label: Its name, such as ``mAP``.
+        dense: Of the dense model, a fraction.
+        pruned: Of the pruned model.
+        drop: dense - pruned.
+        drop_low: Lower end of its interval.
+        drop_high: Upper end.
+        method: How the interval came about.
+    """
+
+    label: str
+    dense: float
+    pruned: float
+    drop: float
+    drop_low: float
+    drop_high: float
+    method: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClassChange(Record):
     """What pruning does to one class.
 
@@ -183,10 +206,11 @@ class Evaluation(Recovered, Document):
         answers: Which answers the removed model changes; None where none are classes.
         same_answers: Samples with the same answer from the masked and the removed model; None
             without a masked one.
-        largest_difference: Largest difference of their logits, relative to the largest logit.
+        largest_difference: Largest difference of their outputs, relative to the largest output.
         notes: What a reader must know.
         repair: How masked and removed were repaired; ``none`` if they were not.
         trained: How they were trained, for a person; empty if they were not.
+        whole: Scores of the removed model that hang on all samples at once.
         deployment: The removed model in 8 bits beside float32, in a runtime; None where that was
             not measured.
     """
@@ -203,6 +227,7 @@ class Evaluation(Recovered, Document):
     notes: tuple[str, ...] = ()
     repair: str = NO_REPAIR
     trained: str = ""
+    whole: tuple[WholeScore, ...] = ()
     deployment: Deployment | None = None
 
     @property

@@ -91,7 +91,7 @@ def check_outputs(
             expected = model(inputs)
         worst = max(worst, relative_difference(run(inputs), expected))
     if not worst < TOLERANCE:
-        raise PruneScopeError(f"{runtime}'s logits differ by {worst:.2g} of the largest")
+        raise PruneScopeError(f"{runtime}'s outputs differ by {worst:.2g} of the largest")
     return worst
 
 

@@ -74,7 +74,7 @@ TASKS = Registry(
         TaskKind(
             "detection",
             "Detection",
-            "Boxes with a class each; the score is F1 at IoU 0.5.",
+            "Boxes with a class each; the score is F1 at IoU 0.5, with mAP on Evaluate.",
             lambda: tasks.DETECTION,
             lambda: tasks.DETECTED_BOXES,
         ),

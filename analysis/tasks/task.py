@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 
 from torch import Generator, Tensor
 
-from analysis.records import Sums
+from analysis.records import Sums, WholeScore
 from analysis.tasks.scoring import Scoring
 
 Reduction = Literal["mean", "sum", "none"]
@@ -159,6 +159,27 @@ class Task(Scoring, Protocol):
                 `analysis.uncertainty.GROUPS`; so many more where samples belong to documents. None
                 where nobody asks for an interval.
         """
+
+    def whole_rows(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, ...]:
+        """Return what `whole` reads of a batch, each ``(N, ...)``; none where there is nothing.
+
+        Args:
+            outputs: Of one model.
+            targets: What the data says, or what the dense model answers.
+        """
+        return ()
+
+    def whole(
+        self, dense: Sequence[Tensor], pruned: Sequence[Tensor], confidence: float
+    ) -> tuple[WholeScore, ...]:
+        """Return scores that hang on all samples at once, for Evaluate.
+
+        Args:
+            dense: `whole_rows` of all samples, on the CPU.
+            pruned: Those of the pruned model.
+            confidence: Of intervals of drops.
+        """
+        return ()
 
     def sums(self, row: Sequence[float], *, seconds: float = 0.0) -> Sums:
         """Turn the values of one `vector` into a record."""

@@ -123,6 +123,13 @@ def _report(found: Evaluation, scoring: Scoring) -> None:
         size_card("MACs per sample", dense.macs, removed.macs)
         _latency_card(dense.latency, removed.latency)
     _agreement(found)
+    for item in found.whole:
+        st.markdown(
+            f"**{capital(item.label)}**: {100 * item.pruned:.2f} % "
+            f"(dense {100 * item.dense:.2f} %), drop {100 * item.drop:.2f} pp, "
+            f"95 % interval {100 * item.drop_low:.2f} to {100 * item.drop_high:.2f} pp "
+            f"by {item.method}."
+        )
     for note in found.notes:
         st.caption(f":material/info: {formatting.escaped(note)}.")
     left, right = st.columns(2, gap="medium")
@@ -163,7 +170,7 @@ def _agreement(found: Evaluation) -> None:
     if found.agrees:
         st.markdown(
             f":green[:material/check_circle:] Masked and physically removed agree on {same}; "
-            f"largest relative difference of the logits {found.largest_difference:.1e}."
+            f"largest relative difference of the outputs {found.largest_difference:.1e}."
         )
     else:
         ribbon(

@@ -345,7 +345,7 @@ def test_export_offers_onnx_or_says_what_to_install(
     assert [file.name for file in test.session_state["exports"]["onnx"].files] == ["model.onnx"]
     test.button(key="export_check").click().run()
     assert_no_bug(test)
-    assert "logits that onnxruntime computes" in text_of(test)
+    assert "outputs that onnxruntime computes" in text_of(test)
     test.segmented_control(key="export_form").set_value("masked").run()
     assert "the model's form or the subject has changed since" in text_of(test)
     test.toggle(key="export_sparse").set_value(True).run()

@@ -201,6 +201,11 @@ def print_evaluation(title: str, found: Evaluation, words: Words) -> None:
         ],
         right=f"{right_columns(words)},parameters,MACs,bytes,latency ms",
     )
+    for item in found.whole:
+        say(
+            f"{item.label}: {item.pruned:.2%} of {item.dense:.2%}; drop {100 * item.drop:.2f} pp "
+            f"({100 * item.drop_low:.2f} to {100 * item.drop_high:.2f}, {item.method})."
+        )
     if found.agrees is not None:
         say(f"{found.same_answers} of {found.samples} answers of masked and removed are the same.")
     say_notes(found.notes)

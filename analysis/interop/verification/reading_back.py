@@ -274,7 +274,7 @@ def _onnx_check(prepared: PreparedSubject, small: nn.Module, path: Path) -> Chec
     return Check(
         name=onnx.NAME,
         passed=difference < runtimes.TOLERANCE,
-        text=f"onnx: the logits that onnxruntime computes for {len(inputs)} samples "
+        text=f"onnx: the outputs that onnxruntime computes for {len(inputs)} samples "
         f"{runtimes.difference_words(difference)}",
     )
 

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from analysis.tasks.detecting import MOST, NONE, hits, kept_boxes, overlaps
+from analysis.records import WholeScore
+from analysis.tasks.detecting import (
+    MOST,
+    NONE,
+    average_precision,
+    bootstrapped,
+    hits,
+    kept_boxes,
+    overlaps,
+)
 from analysis.tasks.kinds.adding import SummedTask, checked, close, reduced
 from analysis.tasks.kinds.targets import real_numbers
 from analysis.tasks.meanings import SCORES, DetectedBoxes
@@ -17,6 +27,8 @@ from analysis.tasks.task import Reduction
 from pruners.errors import InputError
 
 IOU = 0.5
+# Those of COCO's mAP.
+STRICTER = tuple(0.5 + step / 20 for step in range(10))
 # From here on the dense model's own boxes are what is there, where the data says nothing.
 SURE = 0.5
 FORM = "boxes (samples, candidates, 4) and scores (samples, candidates, classes)"
@@ -183,6 +195,45 @@ class Detection(DetectedBoxes, SummedTask):
         boxes = kept_boxes(outputs.detach().float().cpu())
         has = torch.bernoulli(boxes.scores, generator=generator) > 0
         return self._targets(boxes.corners, boxes.classes, has)
+
+    def whole_rows(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, ...]:
+        """Return score, class and hits of boxes, and how many of each class are there."""
+        boxes = kept_boxes(outputs.float())
+        right = hits(boxes, targets.float(), STRICTER)
+        found = torch.cat([boxes.scores[..., None], boxes.classes[..., None], right], -1)
+        classes, width = targets[..., 4].long(), outputs.shape[2] - 4
+        there = F.one_hot(torch.where(classes == NONE, width, classes), width + 1)[..., :width]
+        return found, there.sum(1)
+
+    def whole(
+        self, dense: Sequence[Tensor], pruned: Sequence[Tensor], confidence: float
+    ) -> tuple[WholeScore, ...]:
+        """Return COCO's mAP and AP at IoU 0.5, with intervals by the paired bootstrap."""
+        (before, there), (after, _) = (
+            [item.double().numpy() for item in rows] for rows in (dense, pruned)
+        )
+        both = [average_precision(item, there) for item in (before, after)]
+        if not there.sum():
+            return ()
+        draws = bootstrapped(before, after, there)
+        ends = [(1 - confidence) / 2, (1 + confidence) / 2]
+        parts = {"mAP": slice(None), "AP at IoU 0.5": slice(1)}
+        found = []
+        for label, part in parts.items():
+            was, now = (float(item[part].mean()) for item in both)
+            low, high = np.nanquantile(draws[:, part].mean(1), ends).tolist()
+            found.append(
+                WholeScore(
+                    label=label,
+                    dense=was,
+                    pruned=now,
+                    drop=was - now,
+                    drop_low=low,
+                    drop_high=high,
+                    method="paired bootstrap",
+                )
+            )
+        return tuple(found)
 
     def shared_terms(self, outputs: Tensor, truth: Tensor) -> Tensor:
         """Return the boxes that are there."""

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from analysis.records import WholeScore
 from analysis.tasks.kinds.adding import MeanTask, checked, close, reduced
 from analysis.tasks.kinds.targets import first_of_other_form
 from analysis.tasks.meanings import Cosine
 from analysis.tasks.task import Reduction
+from analysis.uncertainty import t_interval
 
 # Spread of drawn embeddings, relative to their length.
 NOISE = 0.1
+# Neighbours that are compared, and samples that are compared with all others at a time.
+NEAREST, ROWS = 10, 512
 
 
 class Embedding(Cosine, MeanTask):
@@ -62,10 +67,46 @@ class Embedding(Cosine, MeanTask):
         noise = torch.randn(found.shape, generator=generator) * spread
         return found + noise * _length(found)
 
+    def whole_rows(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, ...]:
+        """Return the embeddings."""
+        return (outputs,)
+
+    def whole(
+        self, dense: Sequence[Tensor], pruned: Sequence[Tensor], confidence: float
+    ) -> tuple[WholeScore, ...]:
+        """Return the share of a sample's nearest samples that stay its nearest, a mean."""
+        count = min(NEAREST, len(dense[0]) - 1)
+        if count < 1:
+            return ()
+        kept = []
+        for part in torch.split(torch.arange(len(dense[0])), ROWS):
+            before, after = (_neighbours(item[0], count, part) for item in (dense, pruned))
+            kept.append((before[:, :, None] == after[:, None]).any(2).double().mean(1))
+        lost = 1 - torch.cat(kept)
+        ends = t_interval(float(lost.sum()), float(lost.square().sum()), len(lost), confidence)
+        return (
+            WholeScore(
+                label=f"{count} nearest kept",
+                dense=1.0,
+                pruned=1 - float(lost.mean()),
+                drop=float(lost.mean()),
+                drop_low=ends.low,
+                drop_high=ends.high,
+                method="paired t",
+            ),
+        )
+
     def extra_terms(self, dense: Tensor, outputs: Tensor, truth: Tensor) -> Tensor:
         """Return the distance of each embedding, relative to the length of dense."""
         apart, length = (_length(item) for item in (outputs.float() - truth.float(), truth.float()))
         return apart / length.clamp_min(torch.finfo(torch.float32).tiny)
+
+
+def _neighbours(vectors: Tensor, count: int, part: Tensor) -> Tensor:
+    """Return the nearest of all by cosine, itself left out, of some rows ``(part, count)``."""
+    found = F.normalize(vectors.float(), dim=1)
+    near = (found[part] @ found.T).scatter(1, part[:, None], -2.0)
+    return near.topk(count, dim=1).indices
 
 
 def _length(vectors: Tensor) -> Tensor:

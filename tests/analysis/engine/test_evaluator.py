@@ -173,7 +173,7 @@ def test_a_graph_that_does_not_fit_the_model_is_not_used() -> None:
     model.register_forward_hook(lambda module, args, output: output + 1.0)
     evaluator = Evaluator(model, graph, example=inputs[:2])
     assert not evaluator.is_incremental
-    assert "own logits" in evaluator.fallback_reason
+    assert "own outputs" in evaluator.fallback_reason
 
 
 def test_an_edit_that_fits_nothing_is_refused() -> None:

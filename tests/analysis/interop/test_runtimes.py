@@ -133,7 +133,7 @@ def test_an_onnx_file_that_computes_something_else_is_not_left_behind(
 ) -> None:
     pytest.importorskip("onnxruntime")
     monkeypatch.setattr(inference, "TOLERANCE", 0.0)
-    with pytest.raises(PruneScopeError, match="logits differ"):
+    with pytest.raises(PruneScopeError, match="outputs differ"):
         interop.export("onnx", request(tmp_path))
     assert not list(tmp_path.iterdir())
 
@@ -168,7 +168,7 @@ def test_the_form_is_chosen(tmp_path: Path) -> None:
     for form in ("dense", "masked", "removed"):
         asked = request(tmp_path / form, form=form)
         done = interop.export("onnx", asked)
-        assert done.files[0][1].startswith(f"the {asked.form_words}; onnxruntime's logits differ")
+        assert done.files[0][1].startswith(f"the {asked.form_words}; onnxruntime's outputs differ")
         content = paths_of(done)[0].read_bytes()
         found[form] = runtimes.run_onnx(content, inputs), runtimes.count_zeros(content)
     with torch.no_grad():

@@ -76,7 +76,7 @@ def test_an_edit_that_fails_leaves_the_others() -> None:
         assert found.sums.keys() == {"right"}
         assert found.failed == {
             "broken": "ValueError: no such mask",
-            "nan": "the pruned model's logits are not finite",
+            "nan": "the pruned model's outputs are not finite",
         }
         assert found.require("right")["agree"] == found.baseline.samples
         with pytest.raises(InputError, match="no such mask"):

@@ -6,6 +6,7 @@ import importlib
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,7 @@ from torch import Tensor
 from analysis.records import Sums
 from analysis.subjects import torchvision
 from analysis.tasks import task_named
+from analysis.tasks.detecting import Boxes, bootstrapped, kept_boxes
 from analysis.uncertainty import GROUPS
 from tests.helpers.task_answers import FORMS, LABELS, known_task, task_answers
 
@@ -238,6 +240,71 @@ def test_classes_that_no_pixel_has_are_told() -> None:
     assert task.left_out(sums, names) == ""
     sums = task.sums(task.vector(dense, outputs, targets.masked_fill(targets == 3, 0)).tolist())
     assert task.left_out(sums, names) == "mIoU leaves out 1 class that no pixel has: car"
+
+
+def test_average_precision_is_that_of_the_library() -> None:
+    """Point 8 of issue 14; the same images drawn for both models, by a loop over draws."""
+    pytest.importorskip("pycocotools", reason="oracle of average precision")
+    task, (dense, outputs, targets) = task_named("detection"), task_answers("detection", 40)
+    metric = importlib.import_module("torchmetrics.detection").MeanAveragePrecision()
+    boxes = [kept_boxes(item) for item in (dense, outputs)]
+    truth = [
+        {"boxes": row[:, :4], "labels": row[:, 4].long()}
+        for row in (item[item[:, 4] >= 0] for item in targets)
+    ]
+
+    def library(found: Boxes, images: list[int]) -> dict[str, float]:
+        metric.reset()
+        given = []
+        for at in images:
+            is_box = found.scores[at] > 0
+            given.append(
+                {
+                    "boxes": found.corners[at][is_box],
+                    "scores": found.scores[at][is_box],
+                    "labels": found.classes[at][is_box],
+                }
+            )
+        metric.update(given, [truth[at] for at in images])
+        values = metric.compute()
+        return {"mAP": float(values["map"]), "AP at IoU 0.5": float(values["map_50"])}
+
+    rows = [task.whole_rows(item, targets) for item in (dense, outputs)]
+    expected = [library(item, [*range(40)]) for item in boxes]
+    for item in task.whole(*rows, 0.95):
+        assert item.dense == pytest.approx(expected[0][item.label], abs=1e-6)
+        assert item.pruned == pytest.approx(expected[1][item.label], abs=1e-6)
+        assert item.drop_low < item.drop < item.drop_high
+    tables = [[part.double().numpy() for part in item] for item in rows]
+    draws = bootstrapped(tables[0][0], tables[1][0], tables[0][1], draws=2)
+    generator = np.random.default_rng(0)
+    for draw in draws:
+        images = generator.integers(40, size=40).tolist()
+        lost = library(boxes[0], images)["mAP"] - library(boxes[1], images)["mAP"]
+        assert float(draw.mean()) == pytest.approx(lost, abs=2e-3)
+
+
+def test_neighbours_that_stay_are_those_of_a_loop() -> None:
+    """Point 1 of issue 14: of each sample the ten nearest of all others."""
+    dense, outputs, _ = task_answers("embedding", 40)
+    near = [
+        [
+            set(
+                sorted(
+                    set(range(40)) - {at},
+                    key=lambda other: (
+                        -tm.cosine_similarity(rows[at : at + 1], rows[other : other + 1], "mean")
+                    ),
+                )[:10]
+            )
+            for at in range(40)
+        ]
+        for rows in (dense, outputs)
+    ]
+    kept = sum(len(a & b) / 10 for a, b in zip(*near, strict=True)) / 40
+    (found,) = task_named("embedding").whole((dense,), (outputs,), 0.95)
+    assert found.pruned == pytest.approx(kept)
+    assert found.drop_low < found.drop == pytest.approx(1 - kept)
 
 
 def test_slices_of_a_vocabulary_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,7 @@ def export_executorch(request: ExportRequest) -> Exported:
         partial.write_bytes(_program(model, example))
     difference = runtimes.check_outputs("ExecuTorch", _Program(path), model, example)
     text = (
-        f"the {request.form_words} for XNNPACK, one sample a call; ExecuTorch's logits "
+        f"the {request.form_words} for XNNPACK, one sample a call; ExecuTorch's outputs "
         f"{runtimes.difference_words(difference)}"
     )
     return Exported(files=((path, text),), notes=model_notes(request))

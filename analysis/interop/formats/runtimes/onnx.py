@@ -30,7 +30,7 @@ def export_onnx(request: ExportRequest) -> Exported:
     example = request.prepared.subject.example
     difference = write_onnx(request.model(), example, path, sparse=request.sparse)
     words = runtimes.difference_words(difference)
-    text = f"the {request.form_words}; onnxruntime's logits {words}"
+    text = f"the {request.form_words}; onnxruntime's outputs {words}"
     notes = model_notes(request)
     if request.sparse:
         notes += (
@@ -50,7 +50,7 @@ def write_onnx(model: nn.Module, example: Inputs, path: Path, *, sparse: bool = 
         sparse: Store mostly zero weights without their zeros.
 
     Returns:
-        Largest difference of the logits at two batch sizes, relative to the largest of them.
+        Largest difference of the outputs at two batch sizes, relative to the largest of them.
 
     Raises:
         UnsupportedError: A package is missing, or the model holds what ONNX cannot say.

@@ -35,7 +35,7 @@ def export_openvino(request: ExportRequest) -> Exported:
         "OpenVINO", lambda inputs: runtimes.run_openvino(path, inputs), model, example
     )
     words = runtimes.difference_words(difference)
-    text = f"the {request.form_words}; OpenVINO's logits {words}"
+    text = f"the {request.form_words}; OpenVINO's outputs {words}"
     notes = (
         *model_notes(request),
         "OpenVINO computes in bfloat16 where the processor has it (2e-3 apart); for float32 give "
