@@ -98,7 +98,9 @@ def averages(points: pd.DataFrame, tolerance: float) -> dict[str, dict[str, floa
 
 def measure(model: str, options: argparse.Namespace) -> list[dict[str, object]]:
     """Sweep one sample with all criteria; return a row for each that scores some group."""
-    names = options.criteria.split(",") if options.criteria else list(criteria.CRITERIA.names())
+    names = (
+        options.criteria.split(",") if options.criteria else criteria.scoring(options.granularity)
+    )
     subject_spec = SubjectSpec(
         model=f"sample:{model}", data="sample:fashion-mnist", samples=options.samples
     )

@@ -1,4 +1,4 @@
-"""What one pruning decision removes: an element, a channel, a head, a block, N:M.
+"""What one pruning decision removes: an element, a channel, a head, a block, N:M, a branch.
 
 Element-like granularities work on a weight ``(O, I/G, K...)``, output channels first.
 
@@ -12,6 +12,7 @@ Element-like granularities work on a weight ``(O, I/G, K...)``, output channels 
   most N. Its ratio is fixed: 1 - N/M.
 * ``channel``, ``head``: units of a group; see `pruners.groups.groups` and
   `pruners.criteria.coupled`.
+* ``branch``, ``layer``: groups of one unit, kept or gone; see `pruners.groups.branches`.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class GranularityKind:
         numbers: What N and M of the form are; empty where it has none.
         pattern: Regular expression of the form; its groups are N and M.
         is_structured: Whether units belong to groups and can be removed physically.
+        is_whole: Whether a group is one unit, which may go.
         fault: Says why N and M make no such granularity; empty if they do.
         presets: What pages offer of this kind.
     """
@@ -48,6 +50,7 @@ class GranularityKind:
     numbers: str = ""
     pattern: str
     is_structured: bool = False
+    is_whole: bool = False
     fault: Callable[[int, int], str] = lambda rows, columns: ""
     presets: tuple[str, ...]
 
@@ -105,6 +108,27 @@ KINDS = Registry(
             ),
             presets=("2:4",),
         ),
+        GranularityKind(
+            name="branch",
+            label="Branches",
+            form="branch",
+            help="whole residual branches, such as an attention or an MLP: kept or gone",
+            pattern="branch",
+            is_structured=True,
+            is_whole=True,
+            presets=("branch",),
+        ),
+        GranularityKind(
+            name="layer",
+            label="Layers",
+            form="layer",
+            help="whole layers of a transformer or residual network, all branches of one: kept or "
+            "gone",
+            pattern="layer",
+            is_structured=True,
+            is_whole=True,
+            presets=("layer",),
+        ),
     ),
 )
 
@@ -140,11 +164,18 @@ class Granularity:
     @property
     def keep_one(self) -> bool:
         """Whether one unit always stays."""
-        return self.is_structured
+        return self.is_structured and not self.is_whole
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether a group is one unit, which may go."""
+        return KINDS.get(self.kind).is_whole
 
     @property
     def fixed_ratio(self) -> float | None:
-        """The only ratio that an N:M pattern has; None where the ratio is free."""
+        """The only ratio that an N:M pattern or a whole has; None where the ratio is free."""
+        if self.is_whole:
+            return 1.0
         return 1 - self.rows / self.columns if self.kind == "n:m" else None
 
     @property
@@ -154,7 +185,7 @@ class Granularity:
 
 
 def parse(text: str) -> Granularity:
-    """Parse ``element``, ``channel``, ``head``, ``block:NxM`` or ``N:M`` (N kept of M).
+    """Parse one of `forms`, such as ``channel``, ``block:4x1`` or ``2:4`` (N kept of M).
 
     Raises:
         InputError: Anything else, or numbers that make no pattern.

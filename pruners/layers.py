@@ -79,6 +79,15 @@ def block_of(name: str) -> str:
     return ".".join(parts[: ends[-1]]) if ends else name
 
 
+def layer_of(name: str) -> str:
+    """Return the module name of a parameter; a parameter of the model itself is its own layer.
+
+    What ``torch.nn.utils.parametrize`` keeps in modules of its own belongs to the module that it
+    makes a weight for.
+    """
+    return name.rpartition(".")[0].partition(".parametrizations.")[0] or name
+
+
 def _is_layer(module: nn.Module) -> bool:
     if isinstance(module, nn.MultiheadAttention):
         return module.in_proj_weight is not None

@@ -9,13 +9,24 @@ from analysis.allocation.bisection import to_budgets
 from analysis.allocation.strategy import BEST, Allocation, Request
 from analysis.plans import Curve, envelopes, set_criterion, set_ratio
 from analysis.records import Plan, PlanEntry
+from pruners.errors import InputError
 from pruners.granularity import parse
 
 _GRID = 10_000
 
 
 def fill_uniformly(request: Request) -> Allocation:
-    """Give every unlocked entry one ratio, as asked or the smallest that meets the budget."""
+    """Give every unlocked entry one ratio, as asked or the smallest that meets the budget.
+
+    Raises:
+        InputError: Entries go as a whole, so that one ratio would take all of them or none.
+    """
+    whole = (item for item in request.plan.entries if parse(item.granularity).is_whole)
+    for entry in (item for item in whole if not item.locked):
+        raise InputError(
+            f"uniform gives all entries one ratio, but {entry.granularity} {entry.layer} is kept "
+            "or gone: fill the plan by threshold, greedy, dp, global or search"
+        )
     if not request.budgets:
         assert request.ratio is not None
         found = Allocation(plan=fill(request, request.ratio), level=request.ratio)

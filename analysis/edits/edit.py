@@ -24,7 +24,8 @@ class Edit:
     Attributes:
         tensors: Replacing tensors by name.
         kept: Kept units by group id, for what only physical removal evaluates exactly because a
-            norm mixes channels between producer and consumer. To be done after ``tensors``.
+            norm mixes channels between producer and consumer, or no layer ends a branch. To be done
+            after ``tensors``.
     """
 
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
@@ -75,7 +76,7 @@ def pruning_edit(
         name = _weight_fqn(prepared, target.layer)
         return Edit({name: _masked(prepared, target.layer, base[name], mask)})
     group = prepared.group(target.group)
-    if not SEMANTICS.get(semantics).removes:
+    if not SEMANTICS.get(semantics).removes and not group.branches:
         return Edit(weights_edit(group, ~mask, base))
     if not group.exact:
         return Edit(kept={group.id: kept_indices(mask)})

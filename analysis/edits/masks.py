@@ -35,6 +35,8 @@ def scores(
     """
     if target.group is not None:
         group = prepared.group(target.group)
+        if group.branches:
+            return prepared.depth_scores(group, criterion)
         return prepared.channel_scores(group, criterion, reduction=reduction, scaled=scaled)
     return prepared.layer_scores(target.layer, criterion, "element")
 

@@ -17,7 +17,8 @@ class Target(GroupOrLayer):
     """What one pruning decision is about: a group's units, or one layer's weights.
 
     Attributes:
-        layer: Module name; at channel and head granularity the group's first producer.
+        layer: Module name; at channel and head granularity the group's first producer, at branch
+            and layer granularity what its layers have in common in their names.
         group: The group's id; None where the granularity has no groups.
         total: Number of units.
         granularity: As in `SweepSpec`.
@@ -82,11 +83,12 @@ def _all_targets(prepared: PreparedSubject, granularity: str) -> tuple[Target, .
     parsed = parse(granularity)
     if not parsed.is_structured:
         return tuple(_layer_target(prepared, name, parsed) for name in prepared.layers())
+    structure = prepared.require_structure()
     return tuple(
         Target(
             group.layer, group.id, group.units, granularity, not group.kept_whole, group.kept_whole
         )
-        for group in prepared.require_structure().groups
+        for group in (structure.depth if parsed.is_whole else structure.groups)
         if group.kind == parsed.kind
     )
 

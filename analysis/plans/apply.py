@@ -125,6 +125,9 @@ def _resolved(prepared: PreparedSubject, entry: PlanEntry, reduction: str) -> Pl
         return dataclasses.replace(entry, kept=edits.kept_at(prepared, target, entry.ratio))
     if not granularity.is_structured or entry.indices is not None or entry.kept == entry.total:
         return entry
+    if not entry.kept:
+        # Of one unit none stays, whatever its score.
+        return dataclasses.replace(entry, indices=())
     _, mask = mask_of_entry(prepared, entry, reduction=reduction)
     return dataclasses.replace(entry, indices=selection.kept_indices(mask))
 

@@ -105,7 +105,8 @@ def _free(plan: Plan) -> list[PlanEntry]:
     """Return the entries whose units rounds choose."""
     free = [entry for entry in plan.entries if not entry.locked and entry.kept < entry.total]
     for entry in free:
-        if not parse(entry.granularity).is_structured:
+        granularity = parse(entry.granularity)
+        if not granularity.is_structured or granularity.is_whole:
             raise UnsupportedError(
                 f"rounds choose channels and heads; {entry.layer} has {entry.granularity}"
             )

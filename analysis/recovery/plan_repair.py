@@ -24,6 +24,7 @@ from analysis.repairs import (
 )
 from pruners.errors import InputError, UnknownNameError
 from pruners.float32 import strict
+from pruners.granularity import parse
 from pruners.layers import find_layer, to_output_first
 from pruners.preserve import twin
 from pruners.reconstruction import KnownLayers, LayerRepair
@@ -91,12 +92,17 @@ class Repairer:
             progress: Told after each batch, layer or group, by what the method works through.
 
         Raises:
-            UnsupportedError: The method does not fit the plan's semantics.
+            UnsupportedError: The method does not fit the plan's semantics or granularity.
             PlanError: The plan does not fit the subject.
             InputError: There is no calibration data, or nothing is pruned.
         """
-        repair = check_repair(self._method, removes=SEMANTICS.get(plan.semantics).removes)
-        if not any(entry.kept < entry.total for entry in plan.entries):
+        pruned_kinds = [item.granularity for item in plan.entries if item.kept < item.total]
+        repair = check_repair(
+            self._method,
+            removes=SEMANTICS.get(plan.semantics).removes,
+            granularities=pruned_kinds,
+        )
+        if not pruned_kinds:
             raise InputError("the plan prunes nothing, so there is nothing to recover")
         plan = resolve(self._prepared, require_fit(self._prepared, plan))
         # Repairs watch layers; what others run through the model meanwhile is not theirs.
@@ -110,7 +116,12 @@ class Repairer:
         with torch.inference_mode(mode=False):
             edit = plan_edit(self._prepared, plan)
             student = open_student(prepared, edit.kept)
-            pruned = list(pruned_targets(prepared, plan))
+            # A branch that is gone has nothing left to repair.
+            pruned = [
+                item
+                for item in pruned_targets(prepared, plan)
+                if not parse(item[0].granularity).is_whole
+            ]
             work = PlanWork(prepared, edit, pruned, student, batches, progress, self._known)
             repaired = repair.in_plans(work)
         dense = {**prepared.evaluator.state, **edit.tensors}

@@ -15,6 +15,7 @@ from analysis.repairs.layers import Batches, visible_readers
 from analysis.repairs.student import Student
 from pruners.errors import InputError
 from pruners.float32 import strict
+from pruners.granularity import parse
 from pruners.groups import Group
 from pruners.layers import (
     INPUT_FIRST_TYPES,
@@ -30,7 +31,11 @@ from pruners.statistics import input_gate_gradients
 @strict
 def searched_plan(prepared: PreparedSubject, plan: Plan, batches: Batches) -> Plan:
     """Return the plan with the channels that mask search keeps at the same counts."""
-    wanted = {entry.group for entry in plan.entries if entry.group and entry.kept < entry.total}
+    wanted = {
+        entry.group
+        for entry in plan.entries
+        if entry.group and entry.kept < entry.total and not parse(entry.granularity).is_whole
+    }
     members = [
         member
         for name in sorted(wanted)

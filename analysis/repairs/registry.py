@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING
 from analysis import records, repairs
 from analysis.repairs.method import PointRepair, RepairMethod
 from pruners.errors import UnknownNameError, UnsupportedError
+from pruners.granularity import parse
 from pruners.registry import Registry
 from pruners.semantics import SEMANTICS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from analysis.edits import PreparedSubject
     from analysis.repairs.points import PointRepairer
 
@@ -103,7 +106,11 @@ def plan_repairs(*, removes: bool = True) -> tuple[str, ...]:
 
 
 def point_repairer(
-    prepared: PreparedSubject, method: str, *, semantics: str = "removal"
+    prepared: PreparedSubject,
+    method: str,
+    *,
+    semantics: str = "removal",
+    granularity: str = "channel",
 ) -> PointRepairer:
     """Return what repairs the points of a sweep.
 
@@ -111,29 +118,49 @@ def point_repairer(
         prepared: The subject.
         method: One of `sweep_repairs`.
         semantics: ``removal`` or ``weights``.
+        granularity: As in `SweepSpec`.
 
     Raises:
         UnknownNameError: No such repair.
-        UnsupportedError: It does not fit the semantics.
+        UnsupportedError: It does not fit the semantics, or the granularity.
     """
     removes = SEMANTICS.get(semantics).removes
-    found = check_repair(method, removes=removes, known=sweep_repairs())
+    found = check_repair(
+        method, removes=removes, granularities=(granularity,), known=sweep_repairs()
+    )
     return repairs.PointRepairer(prepared, found)
 
 
+def leaves_parts(granularities: Iterable[str]) -> bool:
+    """Return whether pruning leaves layers with fewer inputs or weights, which can be fitted.
+
+    Args:
+        granularities: What is pruned; branches and layers that go leave nothing of theirs. None
+            says nothing.
+    """
+    kinds = [parse(text) for text in granularities]
+    return not kinds or not all(item.is_whole for item in kinds)
+
+
 def check_repair(
-    name: str, *, removes: bool = True, known: tuple[str, ...] | None = None
+    name: str,
+    *,
+    removes: bool = True,
+    granularities: Iterable[str] = (),
+    known: tuple[str, ...] | None = None,
 ) -> RepairMethod:
-    """Return a repair that fits the semantics.
+    """Return a repair that fits the semantics and what is pruned.
 
     Args:
         name: Its name.
         removes: Whether pruned channels are removed.
+        granularities: What is pruned, if that is known.
         known: The names to choose from; all by default.
 
     Raises:
         UnknownNameError: No such repair there.
-        UnsupportedError: It fits layers to what removal leaves, and nothing is removed.
+        UnsupportedError: It fits layers to what removal leaves, and nothing is removed, or
+            branches and layers as a whole.
     """
     if known is not None and name not in known:
         raise UnknownNameError(REPAIRS.kind, name, known)
@@ -143,5 +170,10 @@ def check_repair(
         raise UnsupportedError(
             f"repair {name} fits the next layers to removed channels; with semantics 'weights' "
             f"only {', '.join(fitting)} applies"
+        )
+    if found.needs_removal and not leaves_parts(granularities):
+        raise UnsupportedError(
+            f"repair {name} fits layers that lost some of their inputs or weights, and branches "
+            "and layers go as a whole: take none, bn where there is batch norm, or train the plan"
         )
     return found

@@ -20,7 +20,7 @@ from analysis.sweeps.executors import LocalExecutor, ProcessExecutor
 from benchmarks.gpu_check.report import Report
 from benchmarks.gpu_check.speed import FLIPS_AIM, flips, last_sums, timed
 from benchmarks.live_edit import random_edits
-from pruners.criteria import CRITERIA
+from pruners.criteria import scoring
 from pruners.float32 import float32
 
 
@@ -152,7 +152,7 @@ def check_paths(device: str, report: Report) -> None:
     )
     with report.guarded("paths"):
         prepared = prepare(load_subject(spec))
-        criteria = tuple(entry.name for entry in CRITERIA)
+        criteria = scoring("channel")
         check_sweeps(prepared, SweepSpec(subject=spec, criteria=criteria, ratios=(0.5,)), report)
         plan = random_edits(prepared, 1, 0)[-1]
         plan = dataclasses.replace(plan, fingerprint=prepared.subject.fingerprint)

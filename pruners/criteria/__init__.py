@@ -1,7 +1,8 @@
 """Criteria: importing this package registers all of them."""
 
-from pruners.criteria import activation, first_order, magnitude, registry, second_order
+from pruners.criteria import activation, depth, first_order, magnitude, registry, second_order
 from pruners.criteria.coupled import group_scores, producer_scores
+from pruners.criteria.depth import depth_score
 from pruners.criteria.registry import (
     CRITERIA,
     DATA_FREE,
@@ -26,6 +27,8 @@ __all__ = [
     "activation",
     "criterion",
     "damped_hessian",
+    "depth",
+    "depth_score",
     "first_order",
     "group_scores",
     "label_of",

@@ -16,9 +16,9 @@ from pruners.reductions import REDUCTIONS
 from pruners.registry import Entry
 from pruners.schedules import SCHEDULES
 from pruners.semantics import SEMANTICS
-from pruners.statistics import NEEDS
+from pruners.statistics import BRANCH_NEEDS, NEEDS
 
-_KINDS = ("element", "block", "n:m", "channel", "head")
+_KINDS = ("element", "block", "n:m", "channel", "head", "branch", "layer")
 _HEAD = """\
 # Criteria
 
@@ -65,7 +65,7 @@ def _details(entry: Criterion) -> str:
 
 def _lists() -> list[str]:
     lines = ["# Around the criteria", "", "## Statistics", ""]
-    lines += [f"* `{name}`: {text}" for name, text in NEEDS.items()]
+    lines += [f"* `{name}`: {text}" for name, text in {**NEEDS, **BRANCH_NEEDS}.items()]
     lines += ["", "## Granularities", ""]
     lines += [f"* `{text}`: {parse(text).description}" for text in presets()]
     lines += ["", "## How the layers of a group join (reduction)", ""]

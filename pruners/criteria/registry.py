@@ -21,12 +21,14 @@ from pruners.normalizers import NORMALIZERS
 from pruners.registry import Registry
 from pruners.statistics import LayerData
 
-Level = Literal["element", "channel"]
+Level = Literal["element", "channel", "branch", "layer"]
 Cost = Literal["weights", "forward", "backward", "second order"]
 
 ELEMENT = frozenset({"element", "block", "n:m"})
 CHANNEL = frozenset({"channel", "head"})
-ALL = ELEMENT | CHANNEL
+# Scored by what their layers' channels or elements score, or as they are.
+DEPTH = frozenset({"branch", "layer"})
+ALL = ELEMENT | CHANNEL | DEPTH
 ALL_TYPES = frozenset(TYPE_NAMES)
 CONV_AND_LINEAR = ALL_TYPES - {"MultiheadAttention"}
 # What a criterion may ask for without any data; "seed" is the run's seed.
@@ -38,7 +40,10 @@ class ScoreFunction(Protocol):
     """Maps a layer to importance scores; higher means more important."""
 
     def __call__(self, data: LayerData, *, level: Level) -> Tensor:
-        """Return ``(O,)`` at level channel, the weight's shape at level element."""
+        """Return ``(O,)`` at level channel, the weight's shape at level element.
+
+        A criterion of branches and layers returns ``(1,)``; its weight is empty.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +58,8 @@ class Criterion:
         help: What it does and when to use it, in plain words.
         needs: The statistics that it reads, as named in `pruners.statistics.calibration`, and
             ``seed``.
-        granularities: Kinds of granularity it can score.
+        granularities: Kinds of granularity it can score; who scores channels or elements scores
+            branches and layers by their sum.
         layer_types: Classes of layers it can score.
         cost: What the statistics cost: ``weights`` (nothing to collect), ``forward``,
             ``backward`` or ``second order``.
@@ -78,6 +84,13 @@ class Criterion:
     caution: str = ""
     normalizer: str = "mean"
     version: str = ""
+
+    @property
+    def level(self) -> Level | None:
+        """At which level it scores layers; None if only branches and layers as a whole."""
+        if "channel" in self.granularities:
+            return "channel"
+        return "element" if "element" in self.granularities else None
 
     @property
     def needs_data(self) -> bool:
@@ -119,6 +132,7 @@ def criterion(
         InputError: The name is taken or malformed, or a field is empty or unknown.
     """
     entry_needs, kinds, types = frozenset(needs), frozenset(granularities), frozenset(layer_types)
+    kinds |= DEPTH if kinds & (ELEMENT | CHANNEL) else set()
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise InputError(f"criterion {name!r}: a name is lower case letters, digits, underscores")
     if not (label and citation and formula and help):
@@ -177,7 +191,7 @@ def scores(name: str, data: LayerData, *, level: Level) -> Tensor:
     Args:
         name: Name of the criterion.
         data: The layer.
-        level: ``element`` or ``channel``.
+        level: ``element`` or ``channel``; of criteria of branches ``branch`` or ``layer``.
 
     Returns:
         Finite scores in float32 or wider: the weight's shape, or ``(O,)``; higher is kept.

@@ -1,15 +1,9 @@
 """Coupled groups of channels: found, edited, removed, counted."""
 
 from pruners.groups import edits
+from pruners.groups.branches import Branch
 from pruners.groups.cost import Cost, CostModel, Parts, WholeCost
-from pruners.groups.depth import (
-    Branch,
-    block_influence,
-    chosen_branches,
-    depth_edit,
-    find_branches,
-    remove_branches,
-)
+from pruners.groups.depth import block_influence
 from pruners.groups.edits import (
     apply_edit,
     consumer_edit,
@@ -41,18 +35,14 @@ __all__ = [
     "WholeCost",
     "apply_edit",
     "block_influence",
-    "chosen_branches",
     "consumer_edit",
     "consumer_masks",
-    "depth_edit",
     "difference",
     "edited_outputs",
     "edits",
-    "find_branches",
     "find_structure",
     "member_mask",
     "remove",
-    "remove_branches",
     "removed_graph",
     "removed_labels",
     "sliced_state",

@@ -7,7 +7,8 @@ are not counted. Costs are those of one sample.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,9 +17,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from pruners.batches import Inputs
-from pruners.errors import InputError
-from pruners.groups.groups import Group, Structure, layer_of
+from pruners.errors import InputError, UnsupportedError
+from pruners.groups.graph_rewrite import unread
+from pruners.groups.groups import Group, Structure
 from pruners.groups.sizes import Choices, Factor, Removed, Term
+from pruners.layers import layer_of
 from pruners.tracing import Axis, narrowed
 
 Kept = Mapping[str, int | Sequence[int]]
@@ -74,6 +77,8 @@ class CostModel:
         )
         self._dense_terms = [term.value(nothing) for term in self._params + self._macs]
         self._nothing = nothing
+        self._depth = {group.id: group for group in structure.depth}
+        self._lost: dict[frozenset[str], tuple[set[int], set[str]]] = {}
 
     @property
     def dense(self) -> Cost:
@@ -89,8 +94,8 @@ class CostModel:
         Raises:
             InputError: No such group, or a count that the group does not have.
         """
-        gone = (self._removed(group_id, asked) for group_id, asked in kept.items())
-        return self._without({number: units for number, units in gone if units is not None})
+        units, lost = self._removals(kept)
+        return self._without(units, self._left_out(lost)[0])
 
     def whole(self, group_id: str) -> Cost:
         """Return what all units of a group cost together: their own and what reads them.
@@ -100,13 +105,36 @@ class CostModel:
         Raises:
             InputError: No such group.
         """
-        number, group = self._find(group_id)
-        left = self._without({number: Removed(group.units, None)})
+        if group_id in self._depth:
+            left = self.predict({group_id: 0})
+        else:
+            number, group = self._find(group_id)
+            left = self._without({number: Removed(group.units, None)}, set())
         return Cost(params=self._dense.params - left.params, macs=self._dense.macs - left.macs)
 
-    def _without(self, gone: Mapping[int, Removed]) -> Cost:
+    def _removals(self, kept: Kept) -> tuple[dict[int, Removed], frozenset[str]]:
+        """Return what is removed of groups of channels, and which branches and layers are."""
+        lost = {name for name, asked in kept.items() if name in self._depth and not _count(asked)}
+        gone = (self._removed(*item) for item in kept.items() if item[0] not in self._depth)
+        return {number: units for number, units in gone if units is not None}, frozenset(lost)
+
+    def _left_out(self, lost: frozenset[str]) -> tuple[set[int], set[str]]:
+        """Return which terms, and which parameters and buffers, go with branches and layers."""
+        if lost not in self._lost:
+            trace = self._structure.trace
+            branches = (branch for name in lost for branch in self._depth[name].branches)
+            nodes, names = unread(trace.graph, {item.total: item.skip for item in branches})
+            border = len(self._params)
+            terms = {at for at, name in enumerate(self._structure.parameters) if name in names}
+            terms |= {
+                border + at for at, product in enumerate(trace.products) if product.node in nodes
+            }
+            self._lost[lost] = terms, names
+        return self._lost[lost]
+
+    def _without(self, gone: Mapping[int, Removed], lost: set[int]) -> Cost:
         removed = list(self._nothing)
-        changed: set[int] = set()
+        changed = set(lost)
         for number, units in gone.items():
             removed[number] = units
             changed |= self._touching[number]
@@ -115,7 +143,8 @@ class CostModel:
         for position in changed:
             is_params = position < border
             term = self._params[position] if is_params else self._macs[position - border]
-            change = term.value(removed) - self._dense_terms[position]
+            left = 0 if position in lost else term.value(removed)
+            change = left - self._dense_terms[position]
             params, macs = (params + change, macs) if is_params else (params, macs + change)
         return Cost(params=params, macs=macs)
 
@@ -131,10 +160,31 @@ class CostModel:
         Returns:
             Two mappings, of parameters and of multiply-adds: groups -> float64 changes against
             dense. The parts of a choice add up to the cost after removal less that of the dense
-            model.
+            model. Of branches and layers they may save less than the whole does: what several of
+            them read goes with the last one only.
+
+        Raises:
+            UnsupportedError: Branches or layers beside groups of another kind.
         """
+        if depth := self._depth_choices(choices):
+            costs = {name: self.predict({name: 0}) for name in depth}
+            saved = [
+                {name: cost.params - self._dense.params for name, cost in costs.items()},
+                {name: cost.macs - self._dense.macs for name, cost in costs.items()},
+            ]
+            return _whole_parts(choices, saved[0]), _whole_parts(choices, saved[1])
         removed = self._choices(choices)
         return self._parts(self._params, removed), self._parts(self._macs, removed)
+
+    def _depth_choices(self, choices: Iterable[str]) -> list[str]:
+        depth = [name for name in choices if name in self._depth]
+        kinds = {self._depth[name].kind if name in self._depth else "channel" for name in choices}
+        if depth and len(kinds) > 1:
+            raise UnsupportedError(
+                f"what {depth[0]} and groups of channels save does not add up: fill plans of one "
+                "granularity, and join them"
+            )
+        return depth
 
     def tensor_parts(
         self, dense: Shapes, weights: Sequence[int], choices: Mapping[str, Sequence[int]]
@@ -146,6 +196,14 @@ class CostModel:
             weights: What an entry of each counts, such as its bytes.
             choices: Group id -> counts that it may keep.
         """
+        if depth := self._depth_choices(choices):
+            sizes = {
+                name: math.prod(shape) * weight
+                for (name, shape), weight in zip(dense.items(), weights, strict=True)
+            }
+            lost = {name: self._left_out(frozenset({name}))[1] for name in depth}
+            saved = {name: -sum(sizes.get(item, 0) for item in gone) for name, gone in lost.items()}
+            return _whole_parts(choices, saved)
         return self._parts(self._tensor_terms(dense), self._choices(choices), weights)
 
     def _choices(self, choices: Mapping[str, Sequence[int]]) -> Choices:
@@ -180,7 +238,7 @@ class CostModel:
 
     def _removed(self, group_id: str, asked: int | Sequence[int]) -> tuple[int, Removed | None]:
         number, group = self._find(group_id)
-        count = asked if isinstance(asked, int) else len(asked)
+        count = _count(asked)
         if not 0 < count <= group.units:
             raise InputError(f"group {group_id} has {group.units} units; {count} cannot be kept")
         if count == group.units:
@@ -192,20 +250,19 @@ class CostModel:
         return number, Removed(group.units - count, mask)
 
     def shapes(self, dense: Shapes, kept: Kept) -> Shapes:
-        """Return the shapes of parameters and buffers after removal.
+        """Return the shapes of parameters and buffers after removal, without those that go.
 
         Args:
             dense: Their shapes by name before it.
             kept: As in `predict`.
         """
-        removed = list(self._nothing)
-        for group_id, asked in kept.items():
-            number, units = self._removed(group_id, asked)
-            removed[number] = units
-        terms = self._tensor_terms(dense)
+        units, lost = self._removals(kept)
+        removed = [units.get(number) for number in range(len(self._nothing))]
+        terms, gone = self._tensor_terms(dense), self._left_out(lost)[1]
         return {
             name: tuple(factor.left(removed) for factor in term.factors)
             for name, term in zip(dense, terms, strict=True)
+            if name not in gone
         }
 
     def _tensor_terms(self, shapes: Shapes) -> list[Term]:
@@ -327,6 +384,18 @@ def _plain_operators() -> Iterator[None]:
     finally:
         mha.set_fastpath_enabled(before[0])
         mkldnn.enabled = before[1]
+
+
+def _count(asked: int | Sequence[int]) -> int:
+    return asked if isinstance(asked, int) else len(asked)
+
+
+def _whole_parts(choices: Mapping[str, Sequence[int]], saved: Mapping[str, int]) -> Parts:
+    """Return what goes with branches or layers as parts, each of one."""
+    return {
+        (name,): torch.tensor([0 if kept else saved[name] for kept in counts], dtype=torch.float64)
+        for name, counts in choices.items()
+    }
 
 
 def _layer(weight: str) -> str:

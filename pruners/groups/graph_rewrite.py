@@ -16,6 +16,7 @@ from torch import Tensor, fx, nn
 
 from pruners.capture import Graph, device_of, first_names, make_on, named_state
 from pruners.errors import UnsupportedError
+from pruners.layers import layer_of
 from pruners.tracing import Trace, Value, narrowed, operator_name
 
 Rewrite = Callable[["Sizes", fx.Node, fx.Node], None]
@@ -82,18 +83,36 @@ def sliced_state(trace: Trace, removed: Tensor, tensors: Mapping[str, Tensor]) -
     return sliced
 
 
-def without_branches(
-    model: nn.Module, trace: Trace, skips: Mapping[fx.Node, fx.Node]
-) -> fx.GraphModule:
-    """Return the graph with some nodes replaced by others before them; what only they read goes.
+def unread(graph: Graph, skips: Mapping[fx.Node, fx.Node]) -> tuple[set[fx.Node], set[str]]:
+    """Return which nodes, and which state by name, nothing reads where some nodes are skipped.
+
+    State that nothing reads anyway goes with the module that holds it, as counts of batches do.
 
     Args:
-        model: The model that was traced.
-        trace: The traced graph.
-        skips: Node -> what takes its place.
+        graph: The graph.
+        skips: Node -> the one before it that takes its place.
     """
-    nothing = torch.zeros(trace.labels.count, dtype=torch.bool)
-    return rewritten(model, trace.graph, trace, nothing, skips=skips)
+    left = _read(graph, skips)
+    lost = _read(graph, {}) - left
+    gone, stays = (
+        {graph.state[node.name] for node in nodes if node.name in graph.state}
+        for nodes in (lost, left)
+    )
+    gone -= stays
+    holders = {layer_of(name) for name in gone} - {layer_of(name) for name in stays}
+    idle = {name for name in graph.state.values() if layer_of(name) in holders}
+    return lost, gone | idle - stays
+
+
+def _read(graph: Graph, skips: Mapping[fx.Node, fx.Node]) -> set[fx.Node]:
+    todo = [_output(node) for node in graph.module.graph.nodes if node.op == "output"]
+    seen: set[fx.Node] = set()
+    while todo:
+        node = todo.pop()
+        if node not in seen:
+            seen.add(node)
+            todo += [skips[node]] if node in skips else node.all_input_nodes
+    return seen
 
 
 def rewritten(
@@ -102,11 +121,19 @@ def rewritten(
     trace: Trace,
     removed: Tensor,
     *,
-    skips: Mapping[fx.Node, fx.Node] | None = None,
+    skips: Mapping[fx.Node, fx.Node],
 ) -> fx.GraphModule:
     """Return a module that computes the graph with fewer channels.
 
-    Its parameters and buffers have the names that they have in ``model``.
+    Its parameters and buffers have the names that they have in ``model``; those that only skipped
+    nodes read are gone.
+
+    Args:
+        model: The model that was traced.
+        graph: Its graph.
+        trace: The same, traced.
+        removed: Which labels are removed, ``(labels,)``.
+        skips: Node -> the one before it that takes its place.
 
     Raises:
         UnsupportedError: A size in the graph cannot be changed.
@@ -130,7 +157,7 @@ def rewritten(
             part = getattr(graph.module, str(node.target))
             root.add_module(str(node.target), deepcopy(part))
             copies[node] = new.get_attr(str(node.target))
-        elif skips and node in skips:
+        elif node in skips:
             copies[node] = copies[skips[node]]
         elif node.op == "output":
             copies[node] = new.output(copies[_output(node)])
@@ -143,7 +170,7 @@ def rewritten(
     new.eliminate_dead_code(is_impure_node=lambda node: node.op in ("placeholder", "output"))
     smaller = fx.GraphModule(root, new, type(model).__name__)
     make_on(smaller, device_of(model))
-    _keep_unread(smaller, model, but=set(graph.state.values()) if skips else set())
+    _keep_unread(smaller, model, but=unread(graph, skips)[1])
     return smaller
 
 
@@ -158,7 +185,7 @@ def _place_several(new: fx.Graph, graph: Graph, copies: dict[fx.Node, fx.Node]) 
 
 
 def _keep_unread(smaller: nn.Module, model: nn.Module, *, but: set[str]) -> None:
-    """Register what the graph never reads: it is part of the model all the same."""
+    """Register what the graph never reads, but what went: it is part of the model all the same."""
     own, read = named_state(model), named_state(smaller)
     for name, first in first_names(model).items():
         if name == first and name not in read and name not in but:

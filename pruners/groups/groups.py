@@ -16,7 +16,10 @@ from torch import Tensor, nn
 from pruners.batches import Inputs
 from pruners.capture import Graph
 from pruners.errors import UnknownNameError
+from pruners.granularity import KINDS
+from pruners.groups.branches import Branch, find_branches
 from pruners.groups.scored import Rows, computed_weight, scored_rows
+from pruners.layers import layer_of
 from pruners.tracing import (
     OUTPUT_REASON,
     Product,
@@ -58,7 +61,7 @@ class Group:
     Attributes:
         id: Name of the first producing layer; ``#2``, ... follow if it makes several groups.
         layer: That layer.
-        kind: ``channel`` or ``head``.
+        kind: ``channel``, ``head``, ``branch`` or ``layer``.
         units: Number of units, each removed or kept as a whole.
         members: What removal slices.
         prunable: Whether units can be removed.
@@ -68,6 +71,8 @@ class Group:
         note: What mixes the channels, if the group is not exact.
         rows: Output channels of layers that the units are scored by.
         unscored: Why no criterion can score them; empty where one can.
+        branches: The residual branches that are the only unit, of depth; empty for channels. What
+            makes them zero are the consumers.
     """
 
     id: str
@@ -81,6 +86,7 @@ class Group:
     note: str = ""
     rows: tuple[Rows, ...] = ()
     unscored: str = ""
+    branches: tuple[Branch, ...] = ()
 
     @property
     def kept_whole(self) -> str:
@@ -136,6 +142,8 @@ class Structure:
         units: Which labels go together.
         example: The input batch that removal is verified on.
         parameters: Shape of every parameter, shared ones once.
+        depth: What can be left out as a whole: residual branches, then layers of them, each a
+            group of one unit.
     """
 
     groups: tuple[Group, ...]
@@ -144,6 +152,7 @@ class Structure:
     units: Units
     example: Inputs
     parameters: Mapping[str, tuple[int, ...]]
+    depth: tuple[Group, ...] = ()
 
     def group(self, group_id: str) -> Group:
         """Return the group of that id.
@@ -151,7 +160,7 @@ class Structure:
         Raises:
             UnknownNameError: There is none.
         """
-        for group in self.groups:
+        for group in (*self.groups, *self.depth):
             if group.id == group_id:
                 return group
         raise UnknownNameError("group", group_id, [group.id for group in self.groups])
@@ -163,15 +172,6 @@ class Structure:
             for group in self.groups
             if any(m.layer == name and m.role in ("producer", "depthwise") for m in group.members)
         )
-
-
-def layer_of(name: str) -> str:
-    """Return the module name of a parameter; a parameter of the model itself is its own layer.
-
-    What ``torch.nn.utils.parametrize`` keeps in modules of its own belongs to the module that it
-    makes a weight for.
-    """
-    return name.rpartition(".")[0].partition(".parametrizations.")[0] or name
 
 
 def find_structure(
@@ -189,8 +189,56 @@ def find_structure(
     trace = run_trace(model, graph, strict=strict)
     units = find_units(trace)
     parameters = {name: tuple(item.shape) for name, item in model.named_parameters()}
-    groups = _groups(model, trace, units)
-    return Structure(groups, _layers(model, trace), trace, units, example, parameters)
+    groups, layers = _groups(model, trace, units), _layers(model, trace)
+    depth = _depth(find_branches(trace, parameters), layers, parameters)
+    return Structure(groups, layers, trace, units, example, parameters, depth)
+
+
+def _depth(
+    branches: Iterable[Branch], layers: Iterable[Layer], shapes: Mapping[str, tuple[int, ...]]
+) -> tuple[Group, ...]:
+    """Return branches, and layers of them, as groups of one unit."""
+    found: dict[tuple[str, str], list[Branch]] = {}
+    for kind in (item.name for item in KINDS if item.is_whole):
+        for branch in branches:
+            name = branch.name if kind == "branch" else branch.block
+            found.setdefault((kind, name), []).append(branch)
+    groups = []
+    for (kind, name), inside in found.items():
+        covered = {layer for branch in inside for layer in branch.layers}
+        outside = [item.name for item in layers if item.name.startswith(f"{name}.")]
+        outside = [item for item in outside if item not in covered and kind == "layer"]
+        reason = f"{outside[0]} of it is in no residual branch" if outside else ""
+        if len({(item.name, item.layers) for item in inside}) < len(inside):
+            reason = "its layers run several times"
+        groups.append(_whole(kind, name, tuple(inside), reason, shapes))
+    return tuple(groups)
+
+
+def _whole(
+    kind: str,
+    name: str,
+    branches: tuple[Branch, ...],
+    reason: str,
+    shapes: Mapping[str, tuple[int, ...]],
+) -> Group:
+    is_exact = all(branch.zeroed for branch in branches)
+    return Group(
+        id=f"{kind}:{name}",
+        layer=name,
+        kind=kind,
+        units=1,
+        members=tuple(
+            Member(item, 0, "consumer", torch.zeros(shapes[item][0], dtype=torch.int64))
+            for branch in branches
+            for item in branch.zeroed
+        ),
+        prunable=not reason,
+        reason=reason,
+        exact=is_exact,
+        note="" if is_exact else "no layer or norm ends it",
+        branches=branches,
+    )
 
 
 def _groups(model: nn.Module, trace: Trace, units: Units) -> tuple[Group, ...]:

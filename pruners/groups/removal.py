@@ -1,4 +1,4 @@
-"""Remove units of groups: as an edit of the consumers, or physically.
+"""Remove units of groups, and whole branches: as an edit of the consumers, or physically.
 
 Zeroing the input columns of all consumers of a group equals physical removal where the group is
 ``exact``: nothing else reads the channels, and batch norm cannot leak a constant through a column
@@ -17,10 +17,12 @@ from pruners.batches import Inputs
 from pruners.calls import call_with
 from pruners.capture import named_state
 from pruners.errors import InputError, PruneScopeError, UnsupportedError
+from pruners.groups.branches import Branch
 from pruners.groups.edits import consumer_edit
 from pruners.groups.graph_rewrite import rewritten, sliced_state
 from pruners.groups.groups import Structure
 from pruners.groups.module_attributes import fit_attributes
+from pruners.groups.shortening import Shortened, shortened
 
 # Largest difference to the reference, relative to the largest logit, that rounding explains.
 TOLERANCE = 1e-3
@@ -46,10 +48,10 @@ def removed_units(structure: Structure, kept: Mapping[str, Sequence[int]]) -> di
                 f"group {group.id} has units 0 to {group.units - 1}; kept units "
                 f"{bad[0] if bad else 'repeat'} {'do' if not bad else 'does'} not fit"
             )
-        if not numbers:
+        if not numbers and not group.branches:
             raise InputError(f"group {group.id}: at least one of its {group.units} units stays")
         mask = torch.ones(group.units, dtype=torch.bool)
-        mask[torch.tensor(numbers)] = False
+        mask[torch.tensor(numbers, dtype=torch.int64)] = False
         found[group_id] = mask
     return found
 
@@ -59,11 +61,22 @@ def removed_labels(structure: Structure, kept: Mapping[str, Sequence[int]]) -> T
     root = structure.units.root
     lost = torch.zeros(len(root), dtype=torch.bool)
     for group_id, removed in removed_units(structure, kept).items():
-        member = structure.group(group_id).producers[0]
+        group = structure.group(group_id)
+        if group.branches:
+            continue
+        member = group.producers[0]
         line = root[structure.trace.labels.of(member.name, member.dim, len(member.index))]
         inside = member.index >= 0
         lost[line[inside][removed[member.index[inside]]]] = True
     return lost[root]
+
+
+def lost_branches(structure: Structure, kept: Mapping[str, Sequence[int]]) -> tuple[Branch, ...]:
+    """Return the branches that are left out, each once."""
+    lost = (
+        structure.group(name) for name, gone in removed_units(structure, kept).items() if gone.any()
+    )
+    return tuple(dict.fromkeys(branch for group in lost for branch in group.branches))
 
 
 def remove(
@@ -83,7 +96,8 @@ def remove(
     Args:
         model: The model; it is left as found.
         structure: Its structure.
-        kept: Group id -> numbers of the units that stay; other groups stay whole.
+        kept: Group id -> numbers of the units that stay, none of a branch that goes; other groups
+            stay whole.
         verify: Run the result on the example and compare it with the edited model (where all
             groups are exact).
 
@@ -99,10 +113,12 @@ def remove(
         reference = smaller(structure.example)
     if verify:
         _check(model, structure, kept, reference)
-    own = _sliced_copy(model, structure, removed)
     training = {name: module.training for name, module in model.named_modules()}
-    if own is not None and _agrees(own, smaller, structure.example, reference):
-        return own
+    lost = lost_branches(structure, kept)
+    own = _sliced_copy(model, structure, removed)
+    for form in shortened(own, structure, lost) if own is not None else ():
+        if _agrees(form, smaller, structure.example, reference):
+            return form.module
     for name, module in smaller.named_modules():
         module.training = training.get(name, model.training)
     return smaller
@@ -111,10 +127,11 @@ def remove(
 def removed_graph(
     model: nn.Module, structure: Structure, kept: Mapping[str, Sequence[int]]
 ) -> nn.Module:
-    """Return the captured graph with units removed, unverified; see `remove`."""
+    """Return the captured graph with units and branches removed, unverified; see `remove`."""
     removed = removed_labels(structure, kept)
     trace = structure.trace
-    return rewritten(model, trace.graph, trace, removed)
+    skips = {branch.total: branch.skip for branch in lost_branches(structure, kept)}
+    return rewritten(model, trace.graph, trace, removed, skips=skips)
 
 
 def _sliced_copy(model: nn.Module, structure: Structure, removed: Tensor) -> nn.Module | None:
@@ -137,11 +154,12 @@ def _sliced_copy(model: nn.Module, structure: Structure, removed: Tensor) -> nn.
     return own
 
 
-def _agrees(own: nn.Module, graph: nn.Module, example: Inputs, reference: Tensor) -> bool:
+def _agrees(form: Shortened, graph: nn.Module, example: Inputs, reference: Tensor) -> bool:
     """Compare two removed models: as they are, and with parameters at which each branch matters.
 
     A branch whose scale is still zero, or nearly so, would hide that its code is wrong.
     """
+    own, names = form.module, form.names
     other = _perturbed(own)
     try:
         with torch.no_grad():
@@ -152,7 +170,7 @@ def _agrees(own: nn.Module, graph: nn.Module, example: Inputs, reference: Tensor
         return False
     # Parameters that the forward pass never reads are not part of the graph.
     known = named_state(graph)
-    read = {name: tensor for name, tensor in other.items() if name in known}
+    read = {names[name]: tensor for name, tensor in other.items() if names[name] in known}
     with torch.no_grad():
         expected: Tensor = call_with(graph, read, example)
     pairs = ((output, reference), (moved, expected))

@@ -2,6 +2,7 @@
 
 from pruners.statistics import unfolding
 from pruners.statistics.calibration import (
+    BRANCH_NEEDS,
     DEFAULT_MEMORY_LIMIT,
     NEEDS,
     Batch,
@@ -16,6 +17,7 @@ from pruners.statistics.loss import cross_entropy, drawn_labels
 from pruners.statistics.unfolding import column_length, columns
 
 __all__ = [
+    "BRANCH_NEEDS",
     "Batch",
     "DEFAULT_MEMORY_LIMIT",
     "LayerData",

@@ -61,6 +61,11 @@ NEEDS: dict[str, str] = {
     **ACTIVATION_STATISTICS,
     **OTHER_STATISTICS,
 }
+# What is measured of branches and layers as a whole; see `pruners.groups.block_influence`.
+BRANCH_NEEDS: dict[str, str] = {
+    "block_influence": "mean of 1 - cos between what goes into a residual branch or layer and what "
+    "comes out of its sum, over all positions of all samples"
+}
 DEFAULT_MEMORY_LIMIT = 2 * 2**30
 
 

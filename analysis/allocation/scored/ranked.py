@@ -141,9 +141,16 @@ def global_plan(
         )
     criterion, text = kinds.pop()
     granularity = parse(text)
-    if granularity.fixed_ratio is not None:
+    if granularity.kind == "n:m":
         raise InputError(f"{text} has one ratio everywhere, so there is nothing to rank globally")
-    normalizer = normalizer or CRITERIA.get(criterion).normalizer
+    if granularity.is_whole and normalizer not in (None, "none"):
+        raise InputError(
+            f"each {text} has one score, so that normalizer {normalizer} would make all of them "
+            "equal: leave it out"
+        )
+    normalizer = (
+        "none" if granularity.is_whole else normalizer or CRITERIA.get(criterion).normalizer
+    )
     # Without a normaliser the layers of a group must not be scaled one by one either.
     scaled = normalizer != "none"
     by_name = {target.name: target for target in targets(prepared, text)}

@@ -55,7 +55,12 @@ def plan(
     row.require_model()
     prepared = prepare_subject(row.spec.subject, workspace)
     row.require(prepared.identity)
-    repair = repairs.chosen_repair(prepared, given["repair"], semantics=row.spec.semantics)
+    repair = repairs.chosen_repair(
+        prepared,
+        given["repair"],
+        semantics=row.spec.semantics,
+        granularities=(row.spec.granularity,),
+    )
     row = _with_curves(row, given["curves"], repair.name, store.runs.all())
     criterion = _criterion(row, given["criterion"])
     points = store.points.table(row.run_id)

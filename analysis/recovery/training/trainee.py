@@ -80,6 +80,8 @@ class Trainee:
             target.group: kept_indices(mask)
             for target, mask in pruned
             if target.group is not None and self._removes and not is_dense_shaped
+            # A branch whose end is zero gives nothing and learns nothing.
+            if not _is_masked_whole(prepared, target)
         }
         self._student, self.model = _opened(prepared, kept, start)
         self.is_smaller = self._student.is_smaller
@@ -171,10 +173,10 @@ class Trainee:
             module = find_layer(model, target.layer)
             name = weight_name(module, name=target.layer)
             return {f"{target.layer}.{name}" if target.layer else name: to_native(mask, module)}
-        if self._removes and self.is_smaller:
-            return {}
         group = self._prepared.group(target.group)
-        roles = _ROLES if self._removes else _MAKERS
+        if self._removes and self.is_smaller and not group.branches:
+            return {}
+        roles = _ROLES if self._removes or group.branches else _MAKERS
         if self._masks_readers and self._removes:
             roles = _READERS
         return _unit_masks(group, mask, dict(model.named_parameters()), roles)
@@ -305,6 +307,11 @@ def _copied(model: nn.Module, name: str) -> nn.Module:
             f"the model {name!r} cannot be copied, so it cannot be trained beside the dense one: "
             f"{one_line(error)}"
         ) from error
+
+
+def _is_masked_whole(prepared: PreparedSubject, target: Target) -> bool:
+    group = prepared.group(str(target.group))
+    return bool(group.branches) and group.exact
 
 
 def _check_exact(prepared: PreparedSubject, kept: Iterable[str]) -> None:

@@ -31,7 +31,9 @@ class LocalExecutor:
         self, prepared: PreparedSubject, spec: SweepSpec, items: Sequence[Item], slices: Slices
     ) -> None:
         self._prepared, self._spec, self._slices = prepared, spec, slices
-        self._repairer = point_repairer(prepared, spec.repair, semantics=spec.semantics)
+        self._repairer = point_repairer(
+            prepared, spec.repair, semantics=spec.semantics, granularity=spec.granularity
+        )
         limit = prepared.evaluator.memory_limit or DEFAULT_MEMORY_LIMIT
         self._runner = EditRunner(
             prepared,

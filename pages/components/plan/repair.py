@@ -8,7 +8,7 @@ import streamlit as st
 
 from analysis.evaluation import LoadedSubject
 from analysis.records import Plan
-from analysis.repairs import NO_REPAIR, REPAIRS, plan_repairs
+from analysis.repairs import NO_REPAIR, REPAIRS, leaves_parts, plan_repairs
 from pages.components.state import plan_state
 from pages.components.widgets import formatting
 from pruners.semantics import SEMANTICS
@@ -37,7 +37,7 @@ def reason(subject: LoadedSubject, plan: Plan) -> str:
     if plan.trained:
         words = f"The model is {formatting.escaped(plan.recovery_words)}"
         return f"{words}; another repair takes its place, undo brings it back."
-    usual = plan_state.usual_repair(subject.prepared, plan.semantics)
+    usual = plan_state.usual_repair(subject.prepared, plan)
     if plan.repair != usual.name:
         return f"{plan.repair} by choice; usual here is {usual.name}."
     if plan.repair == NO_REPAIR:
@@ -49,7 +49,10 @@ def reason(subject: LoadedSubject, plan: Plan) -> str:
 def _options(subject: LoadedSubject, plan: Plan) -> list[str]:
     found = [NO_REPAIR]
     if subject.prepared.subject.calibration is not None:
-        found += plan_repairs(removes=SEMANTICS.get(plan.semantics).removes)
+        removes = SEMANTICS.get(plan.semantics).removes
+        found += plan_repairs(
+            removes=removes and leaves_parts(item.granularity for item in plan.entries)
+        )
     # A plan from a file may ask for what the subject cannot do: it is shown, and refused in words.
     return found if plan.repair in found else [*found, plan.repair]
 

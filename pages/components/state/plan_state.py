@@ -209,7 +209,7 @@ def empty_plan(current: Session, prepared: PreparedSubject) -> Plan:
         semantics=semantics,
         reduction=spec.reduction if spec else "mean",
     )
-    return dataclasses.replace(plan, repair=usual_repair(prepared, semantics).name)
+    return dataclasses.replace(plan, repair=usual_repair(prepared, plan).name)
 
 
 def _first_criterion(spec: SweepSpec | None) -> str:
@@ -218,12 +218,16 @@ def _first_criterion(spec: SweepSpec | None) -> str:
     return known[0] if known else "l1"
 
 
-def usual_repair(prepared: PreparedSubject, semantics: str) -> Choice:
+def usual_repair(prepared: PreparedSubject, plan: Plan) -> Choice:
     """Return the repair that new plans begin with, and why."""
     subject = prepared.subject
     if subject.evaluation is not None and subject.calibration is None:
         return Choice(NO_REPAIR, "the subject has no calibration samples; Setup gives it some")
-    return repairs.usual_repair(prepared, semantics=semantics)
+    return repairs.usual_repair(
+        prepared,
+        semantics=plan.semantics,
+        granularities=[entry.granularity for entry in plan.entries],
+    )
 
 
 def _default_granularity(prepared: PreparedSubject) -> str:

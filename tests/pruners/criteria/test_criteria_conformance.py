@@ -23,7 +23,8 @@ from tests.pruners.models import (
     small_residual,
 )
 
-NAMES = criteria.CRITERIA.names()
+# Those of layers; what scores branches alone is tested with them.
+NAMES = [entry.name for entry in CRITERIA if entry.level]
 LEVELS: tuple[Level, ...] = ("channel", "element")
 # Dims that run over the layer's inputs or samples instead of its filters.
 INPUT_STATISTICS = ("input_norm", "input_gram")

@@ -1,9 +1,10 @@
-"""Branches and blocks that are left out: found, zeroed, removed, scored by block influence."""
+"""Branches and layers that are left out: found, zeroed, removed, counted, and block influence."""
 
 from __future__ import annotations
 
 import copy
 import itertools
+import math
 
 import pytest
 import torch
@@ -11,16 +12,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pruners.capture import capture, named_state
-from pruners.errors import UnknownNameError
-from pruners.groups import difference, find_structure
-from pruners.groups.depth import (
+from pruners.errors import UnknownNameError, UnsupportedError
+from pruners.groups import (
+    CostModel,
+    Structure,
+    WholeCost,
     block_influence,
-    chosen_branches,
-    depth_edit,
-    find_branches,
-    remove_branches,
+    difference,
+    find_structure,
+    remove,
 )
-from pruners.groups.edits import apply_edit
+from pruners.groups.edits import apply_edit, consumer_edit
 from sample_models.architectures import ARCHITECTURES
 from tests.helpers.hugging_face import MODELS, build
 from tests.helpers.topologies import randomize
@@ -55,55 +57,89 @@ def case(name: str) -> tuple[nn.Module, Tensor]:
     torch.manual_seed(0)
     if name in ("resnet20", "vit_tiny"):
         return randomize(ARCHITECTURES[name]()), torch.randn(2, 1, 28, 28)
+    if name == "llama_tiny":
+        model = randomize(ARCHITECTURES[name]())
+        return model, torch.randint(0, 60, (2, 9))
     if name == "deep":
         return Deep().eval(), torch.randn(3, 5, 6)
     return build(name)
 
 
-BRANCHES = {"deep": 3, "resnet20": 7, "vit_tiny": 10, "gpt2": 2, "llama_tied": 2, "bert": 2}
-
-
-@pytest.mark.parametrize("name", BRANCHES)
-def test_zeroed_branches_are_removed_ones(name: str) -> None:
-    """Point 5 of issue 14: each branch alone and all of a block; parameters go with it."""
+def traced(name: str) -> tuple[nn.Module, Structure, Tensor]:
     model, example = case(name)
-    structure = find_structure(model, capture(model, example), example)
-    branches = find_branches(model, structure)
-    assert len(branches) == BRANCHES[name]
-    for lost in (branches[-1:], chosen_branches(branches, [branches[0].block])):
-        smaller = remove_branches(model, structure, lost)
+    return model, find_structure(model, capture(model, example), example), example
+
+
+# How many branches and layers there are.
+DEPTH = {"resnet20": (7, 7), "vit_tiny": (10, 5), "llama_tied": (2, 1), "bert": (2, 1)}
+
+
+@pytest.mark.parametrize("name", DEPTH)
+def test_zeroed_branches_are_removed_ones(name: str) -> None:
+    """Point 5 of issue 14: a branch, and a layer; what is left is as small as was predicted."""
+    model, structure, example = traced(name)
+    kinds = [group.kind for group in structure.depth]
+    assert (kinds.count("branch"), kinds.count("layer")) == DEPTH[name]
+    costs = CostModel(structure)
+    shapes = {key: tuple(item.shape) for key, item in model.state_dict().items()}
+    for lost in (structure.depth[kinds.count("branch") - 1], structure.depth[-1]):
+        smaller = remove(model, structure, {lost.id: ()})
+        assert type(smaller) is type(model), lost.id
         masked = copy.deepcopy(model)
-        apply_edit(masked, depth_edit(lost, named_state(model)))
+        apply_edit(masked, consumer_edit(lost, torch.tensor([True]), named_state(model)))
         with torch.no_grad():
             # Token ids: also other numbers of them than were captured.
             longer = MODELS[name].example(samples=2, tokens=13) if name in MODELS else example
             for inputs in (example, longer):
                 assert difference(smaller(inputs), masked(inputs)) < 1e-5
             assert difference(masked(example), model(example)) > 1e-4
-        left = named_state(smaller)
-        layers = {layer for branch in lost for layer in branch.layers}
-        assert not any(key.rpartition(".")[0] in layers for key in left)
-        assert left.keys() < named_state(model).keys()
+        # Counted by torch in a forward pass.
+        assert costs.predict({lost.id: 0}) == WholeCost(smaller, example).dense
+        left = costs.shapes(shapes, {lost.id: 0})
+        assert sorted(left.values()) == sorted(
+            tuple(item.shape) for item in smaller.state_dict().values()
+        )
+        (saved,) = costs.tensor_parts(shapes, [1] * len(shapes), {lost.id: (0, 1)}).values()
+        numbers = sum(map(math.prod, left.values())) - sum(map(math.prod, shapes.values()))
+        assert saved.tolist() == [numbers, 0]
 
 
 def test_a_shorter_model_is_one_without_the_block() -> None:
     """Depth pruning of a ModuleList: equal to deleting the module; influence by hand."""
-    model, example = case("deep")
+    model, structure, example = traced("deep")
     assert isinstance(model, Deep)
-    structure = find_structure(model, capture(model, example), example)
-    branches = find_branches(model, structure)
-    assert [branch.block for branch in branches] == ["blocks.0", "blocks.1", "blocks.2"]
+    layers = [group for group in structure.depth if group.kind == "layer"]
+    assert [group.layer for group in layers] == ["blocks.0", "blocks.1", "blocks.2"]
     shorter = copy.deepcopy(model)
     del shorter.blocks[1]
-    smaller = remove_branches(model, structure, chosen_branches(branches, ["blocks.1"]))
+    smaller = remove(model, structure, {"layer:blocks.1": ()})
     with torch.no_grad():
         assert torch.equal(smaller(example), shorter(example))
         states = [example]
         for block in model.blocks:
             states.append(block(states[-1]))
-    found = block_influence(model, structure, branches, [(example[:2], None), (example[2:], None)])
+    assert smaller.state_dict().keys() == shorter.state_dict().keys()
+    found = block_influence(model, structure, [(example[:2], None), (example[2:], None)])
     for place, (before, after) in enumerate(itertools.pairwise(states)):
         expected = 1 - float(F.cosine_similarity(before, after, dim=-1).mean())
-        assert found[f"blocks.{place}"] == pytest.approx(expected, abs=1e-6)
+        assert found[f"layer:blocks.{place}"] == pytest.approx(expected, abs=1e-6)
     with pytest.raises(UnknownNameError, match=r"blocks\.7"):
-        chosen_branches(branches, ["blocks.7"])
+        remove(model, structure, {"layer:blocks.7": ()})
+
+
+def test_branches_and_channels_go_together() -> None:
+    """One removal of both equals both edits, is as small as predicted, and is of its own class."""
+    model, structure, example = traced("llama_tiny")
+    heads = next(item for item in structure.groups if item.kind == "head" and item.prunable)
+    lost = next(item for item in structure.depth if not item.layer.startswith(heads.layer[:8]))
+    smaller = remove(model, structure, {heads.id: (0,), lost.id: ()})
+    masked, gone = copy.deepcopy(model), torch.ones(heads.units, dtype=torch.bool)
+    gone[0] = False
+    apply_edit(masked, consumer_edit(heads, gone, named_state(model)))
+    apply_edit(masked, consumer_edit(lost, torch.tensor([True]), named_state(model)))
+    with torch.no_grad():
+        assert difference(smaller(example), masked(example)) < 1e-5
+    costs = CostModel(structure)
+    assert costs.predict({heads.id: (0,), lost.id: 0}) == WholeCost(smaller, example).dense
+    with pytest.raises(UnsupportedError, match="does not add up"):
+        costs.parts({heads.id: (1,), lost.id: (0,)})

@@ -82,6 +82,11 @@ def _step(prepared: PreparedSubject, entry: PlanEntry) -> list[object]:
 def _refuse(prepared: PreparedSubject, entry: PlanEntry) -> None:
     """Refuse what Torch-Pruning 1.6.1 was seen to remove otherwise."""
     group = prepared.group(entry.name)
+    if group.branches:
+        raise UnsupportedError(
+            f"Torch-Pruning removes channels, and the plan takes {entry.granularity} {entry.layer} "
+            "as a whole; export the smaller model (model, onnx)"
+        )
     layers = {layer.name: layer for layer in prepared.require_structure().layers}
     for member in (*group.producers, *group.consumers):
         layer = layers.get(member.layer)
