@@ -1,7 +1,7 @@
-"""Depth: what leaving out each residual branch and each block costs, and what block influence says.
+"""Depth: what leaving out each residual branch and each layer costs, and what block influence says.
 
 Prints a table and one JSON line: block influence on the calibration samples, the drop on the
-evaluation samples, and the parameters that go, for each branch and block of a subject.
+evaluation samples, and the parameters that go, for each branch and layer of a subject.
 
     python -m benchmarks.depth --model sample:vit_tiny --data sample:fashion-mnist --samples 1000
 """
@@ -12,47 +12,32 @@ import argparse
 import json
 from collections.abc import Iterator, Sequence
 
-from analysis.edits import CALIBRATION_BATCH, Edit, PreparedSubject, prepare
+import torch
+
+from analysis.edits import PreparedSubject, Target, edit_for, prepare, scores, targets
 from analysis.measuring import Slices, measure
 from analysis.records import SubjectSpec, Sums
 from analysis.subjects import load_subject
-from pruners.groups import (
-    Branch,
-    block_influence,
-    chosen_branches,
-    depth_edit,
-    find_branches,
-    remove_branches,
-)
 
 
 def rows(prepared: PreparedSubject) -> Iterator[dict[str, object]]:
-    """Yield name, influence, drop and share of the parameters that go, of branches and blocks."""
-    model, structure = prepared.model, prepared.require_structure()
-    evaluation, calibration = prepared.subject.evaluation, prepared.subject.calibration
+    """Yield name, influence, drop and share of the parameters that go, of branches and layers."""
+    evaluation, task = prepared.subject.evaluation, prepared.subject.task
     assert evaluation is not None
-    assert calibration is not None
-    branches = find_branches(model, structure)
-    batches = calibration.finite_batches(CALIBRATION_BATCH)
-    influence = block_influence(model, structure, branches, batches)
-    lost = {name: chosen_branches(branches, [name]) for name in influence}
-    edits = {name: Edit(depth_edit(item, prepared.evaluator.state)) for name, item in lost.items()}
+    found = [item for kind in ("branch", "layer") for item in targets(prepared, kind)]
+    by_name: dict[str, Target] = {item.name: item for item in found if item.prunable}
+    gone = torch.zeros(1, dtype=torch.bool)
+    edits = {name: edit_for(prepared, item, gone) for name, item in by_name.items()}
     sums = dict.fromkeys(edits, Sums())
-    for found in measure(prepared, edits, Slices(evaluation, 64), prepared.subject.task):
-        sums = {name: total + found.require(name) for name, total in sums.items()}
-    for name, item in lost.items():
+    for part in measure(prepared, edits, Slices(evaluation, 64), task):
+        sums = {name: total + part.require(name) for name, total in sums.items()}
+    for name, item in by_name.items():
         yield {
             "name": name,
-            "influence": influence[name],
-            "drop": prepared.subject.task.drop(sums[name]),
-            "params": 1 - left(prepared, item) / prepared.cost.dense.params,
+            "influence": float(scores(prepared, item, "block_influence")),
+            "drop": task.drop(sums[name]),
+            "params": 1 - prepared.cost.predict({name: 0}).params / prepared.cost.dense.params,
         }
-
-
-def left(prepared: PreparedSubject, lost: Sequence[Branch]) -> int:
-    """Return the parameters of the model without some branches."""
-    smaller = remove_branches(prepared.model, prepared.require_structure(), lost)
-    return sum(item.numel() for item in smaller.parameters())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -64,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(arguments)
     spec = SubjectSpec(model=asked.model, data=asked.data, samples=asked.samples)
     found = list(rows(prepare(load_subject(spec))))
-    print(f"{'branch or block':40} influence     drop  parameters")
+    print(f"{'branch or layer':40} influence     drop  parameters")
     for row in found:
         print("{name:40} {influence:9.3f} {drop:8.2%} {params:11.1%}".format(**row))
     print(json.dumps(found))

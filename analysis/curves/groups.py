@@ -49,7 +49,7 @@ def _sizes(
     """Look up key, layer and group of each."""
     params, macs = max(inventory.params, 1), max(inventory.macs, 1)
     layers = {row.name: row for row in inventory.layers}
-    groups = {row.id: row for row in inventory.groups}
+    groups = inventory.by_id
     found = {}
     for key, name, group_id in named:
         group = groups.get(group_id or "")

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from analysis.edits.prepared import PreparedSubject
+from analysis.edits.prepared import CALIBRATION_BATCH, PreparedSubject, no_data
 from analysis.edits.target import Target
 from pruners import criteria
 from pruners.errors import InputError
 from pruners.granularity import parse
+from pruners.groups import Group, block_influence
 from pruners.selection import element_mask, expand, unit_scores
-from pruners.statistics import Statistics, layer_data
+from pruners.statistics import LayerData, Statistics, layer_data
 
 
 def scores(
@@ -36,9 +37,34 @@ def scores(
     if target.group is not None:
         group = prepared.group(target.group)
         if group.branches:
-            return prepared.depth_scores(group, criterion)
+            return _depth_scores(prepared, group, criterion)
         return prepared.channel_scores(group, criterion, reduction=reduction, scaled=scaled)
     return prepared.layer_scores(target.layer, criterion, "element")
+
+
+def _depth_scores(prepared: PreparedSubject, group: Group, criterion: str) -> Tensor:
+    """Return the score ``(1,)`` of a branch or layer."""
+    level = criteria.CRITERIA.get(criterion).level
+    if level is not None:
+        return criteria.depth_score(
+            group, lambda layer: prepared.layer_scores(layer, criterion, level)
+        )
+    influence = prepared.once("block influence", lambda: _influence(prepared, criterion))
+    data = LayerData(
+        name=group.id,
+        weight=torch.empty(1, 0),
+        statistics={"block_influence": torch.tensor([influence[group.id]])},
+        seed=prepared.subject.spec.seed,
+    )
+    return criteria.scores(criterion, data, level="branch" if group.kind == "branch" else "layer")
+
+
+def _influence(prepared: PreparedSubject, criterion: str) -> dict[str, float]:
+    split = prepared.subject.calibration
+    if split is None:
+        raise no_data([criterion])
+    batches = split.finite_batches(CALIBRATION_BATCH)
+    return block_influence(prepared.model, prepared.require_structure(), batches)
 
 
 def model_scores(

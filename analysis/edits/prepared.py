@@ -20,25 +20,10 @@ from analysis.records import Identity, Inventory, OnProgress, counting
 from analysis.subjects import Subject, build_inventory, inventory
 from pruners import statistics as calibration
 from pruners.capture import Graph, capture
-from pruners.criteria import (
-    CRITERIA,
-    DATA_FREE,
-    Level,
-    depth_score,
-    group_scores,
-    producer_scores,
-    scores,
-)
+from pruners.criteria import CRITERIA, DATA_FREE, Level, group_scores, producer_scores, scores
 from pruners.errors import CaptureError, InputError, UnsupportedError
 from pruners.float32 import strict
-from pruners.groups import (
-    CostModel,
-    Group,
-    Structure,
-    WholeCost,
-    block_influence,
-    find_structure,
-)
+from pruners.groups import CostModel, Group, Structure, WholeCost, find_structure
 from pruners.layers import find_layer, layer_names, output_first_weight
 from pruners.preserve import twin
 from pruners.statistics import BRANCH_NEEDS, LayerData
@@ -52,6 +37,15 @@ DEVICE_BATCH_BYTES = 2**29
 # Outputs over a vocabulary are run in parts; a batch is at most so many of them.
 OUTPUT_PARTS = 4
 T = TypeVar("T")
+
+
+def no_data(criteria: Iterable[str]) -> InputError:
+    """Return the error of criteria that lack calibration data."""
+    return InputError(
+        f"criteria {', '.join(sorted(criteria))} need calibration data; give a data address and "
+        "calibration samples above 0, name calibration data, or choose criteria that read weights "
+        "only"
+    )
 
 
 @dataclass(eq=False)
@@ -205,7 +199,7 @@ class PreparedSubject:
                 )
                 return
             if split is None:
-                raise _no_data(item.name for item in entries if item.needs & missing)
+                raise no_data(item.name for item in entries if item.needs & missing)
             found = self._collect(list(split.finite_batches(CALIBRATION_BATCH)), missing, progress)
             self._note(found, missing)
             if cache := self._cache():
@@ -314,32 +308,6 @@ class PreparedSubject:
         except InputError as error:
             return error
 
-    def depth_scores(self, group: Group, criterion: str) -> Tensor:
-        """Return the score ``(1,)`` of a branch or layer.
-
-        Raises:
-            UnsupportedError: The criterion applies to none of its layers.
-            InputError: Data is missing.
-        """
-        level = CRITERIA.get(criterion).level
-        if level is not None:
-            return depth_score(group, lambda layer: self.layer_scores(layer, criterion, level))
-        influence = self.once("block influence", self._influence)
-        data = LayerData(
-            name=group.id,
-            weight=torch.empty(1, 0),
-            statistics={"block_influence": torch.tensor([influence[group.id]])},
-            seed=self.subject.spec.seed,
-        )
-        return scores(criterion, data, level="branch" if group.kind == "branch" else "layer")
-
-    def _influence(self) -> dict[str, float]:
-        split = self.subject.calibration
-        if split is None:
-            raise _no_data(["block_influence"])
-        batches = split.finite_batches(CALIBRATION_BATCH)
-        return block_influence(self.model, self.require_structure(), batches)
-
     def channel_scores(
         self, group: Group, criterion: str, *, reduction: str = "mean", scaled: bool = True
     ) -> Tensor:
@@ -354,14 +322,6 @@ class PreparedSubject:
             reduction=reduction,
         )
         return group_scores(group, found, reduction=reduction, scaled=scaled)
-
-
-def _no_data(criteria: Iterable[str]) -> InputError:
-    return InputError(
-        f"criteria {', '.join(sorted(criteria))} need calibration data; give a data address and "
-        "calibration samples above 0, name calibration data, or choose criteria that read weights "
-        "only"
-    )
 
 
 def _merged(

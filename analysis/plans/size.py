@@ -167,11 +167,12 @@ def _file_bytes(prepared: PreparedSubject) -> Quantity:
             {
                 name: torch.empty(left[name], dtype=item.dtype, device="meta")
                 for name, item in tensors.items()
+                if name in left
             }
         )
 
     def parts(choices: Mapping[str, Sequence[int]]) -> Parts:
-        # The header's numbers only get shorter: it counts as that of the dense model.
+        # The header only gets shorter: it counts as that of the dense model.
         weights = [item.element_size() for item in tensors.values()]
         return prepared.cost.tensor_parts(shapes, weights, choices)
 

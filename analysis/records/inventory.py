@@ -47,7 +47,7 @@ class GroupRow(Record):
     """One group.
 
     Attributes:
-        kind: ``channel`` or ``head``.
+        kind: ``channel``, ``head``, ``branch`` or ``layer``.
         channels: Number of units that are removed as a whole.
         exact: Whether masking equals removal; else it is evaluated by physical removal.
         note: What mixes the channels, if it is not exact.
@@ -78,6 +78,8 @@ class Inventory(Document):
     """Everything that `prunescope inspect` prints.
 
     Attributes:
+        depth: Branches and layers that can be left out as a whole; their members are the weights
+            that go with them.
         edges: From which layer data flows to which, with no other layer between; empty where the
             model was not captured, or an earlier version took the inventory.
         capture_error: Why ``torch.export`` refuses the model; empty where it does not.
@@ -89,3 +91,9 @@ class Inventory(Document):
     groups: tuple[GroupRow, ...]
     edges: tuple[tuple[str, str], ...] = ()
     capture_error: str = ""
+    depth: tuple[GroupRow, ...] = ()
+
+    @property
+    def by_id(self) -> dict[str, GroupRow]:
+        """Groups, branches and layers by their ids."""
+        return {row.id: row for row in (*self.groups, *self.depth)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -59,16 +59,32 @@ def build_inventory(model: nn.Module, structure: Structure) -> Inventory:
         layers=tuple(rows),
         groups=tuple(_group_row(group, costs.whole(group.id)) for group in structure.groups),
         edges=layer_edges(structure.trace.graph, executed),
+        depth=tuple(
+            _group_row(group, costs.whole(group.id), _weights(group, structure))
+            for group in structure.depth
+        ),
     )
 
 
-def _group_row(group: Group, whole: Cost) -> GroupRow:
-    return GroupRow(
-        id=group.id,
-        members=tuple(
+def _weights(group: Group, structure: Structure) -> list[MemberRow]:
+    """Return the weights of the layers that go with branches."""
+    layers = {name for branch in group.branches for name in branch.layers}
+    return [
+        MemberRow(name=layer.weight, dim=layer.out_dim, role="producer")
+        for layer in structure.layers
+        if layer.name in layers
+    ]
+
+
+def _group_row(group: Group, whole: Cost, members: Iterable[MemberRow] | None = None) -> GroupRow:
+    if members is None:
+        members = (
             MemberRow(name=member.name, dim=member.dim, role=member.role)
             for member in group.members
-        ),
+        )
+    return GroupRow(
+        id=group.id,
+        members=tuple(members),
         channels=group.units,
         prunable=not group.kept_whole,
         reason=group.kept_whole,

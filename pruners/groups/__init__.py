@@ -2,7 +2,7 @@
 
 from pruners.groups import edits
 from pruners.groups.branches import Branch
-from pruners.groups.cost import Cost, CostModel, Parts, WholeCost
+from pruners.groups.cost import Cost, CostModel, Parts
 from pruners.groups.depth import block_influence
 from pruners.groups.edits import (
     apply_edit,
@@ -21,6 +21,7 @@ from pruners.groups.removal import (
     removed_labels,
 )
 from pruners.groups.scored import Rows
+from pruners.groups.uncaptured import WholeCost
 
 __all__ = [
     "Branch",

@@ -66,7 +66,8 @@ def find_branches(trace: Trace, parameters: Mapping[str, tuple[int, ...]]) -> tu
         if layers:
             name = _common(list(layers))
             zeroed = _zeroed(ends[1], inside, graph.state, own)
-            block = block_of(f"{name}.").rstrip(".")
+            # A layer alone may be numbered itself.
+            block = block_of(name if len(layers) == 1 else f"{name}.").rstrip(".")
             found.append(Branch(name, block, tuple(layers), ends[0], node, zeroed))
     # Where a block has branches beside, its own layers' branch has the name of its last layer.
     several = {item.block for item in found if item.name != item.block}

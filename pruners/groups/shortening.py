@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from pruners.batches import Inputs
 from pruners.capture import named_state
 from pruners.groups.branches import Branch
 from pruners.groups.graph_rewrite import unread
@@ -71,12 +73,11 @@ def shortened(
         if isinstance(_parent(model, group.layer), nn.ModuleList | nn.Sequential)
     ]
     for deleted in (listed, []) if listed else ([],):
-        rest = [item for item in lost if item.block not in deleted]
-        for outputs in (1, 2) if rest else (1,):
-            form = copy.deepcopy(model)
-            for branch in rest:
-                _empty(form, branch, gone, outputs)
-            yield Shortened(form, _without(form, deleted))
+        form = copy.deepcopy(model)
+        for branch in lost:
+            if branch.block not in deleted:
+                _empty(form, branch, gone, structure.example)
+        yield Shortened(form, _without(form, deleted))
 
 
 def _parent(model: nn.Module, name: str) -> nn.Module | None:
@@ -84,18 +85,36 @@ def _parent(model: nn.Module, name: str) -> nn.Module | None:
     return model.get_submodule(path) if name in dict(model.named_modules()) else None
 
 
-def _empty(model: nn.Module, branch: Branch, gone: set[str], outputs: int) -> None:
+def _empty(model: nn.Module, branch: Branch, gone: set[str], example: Inputs) -> None:
     """Take the place of the largest modules of which nothing is read any more."""
-    end = branch.zeroed[0] if branch.zeroed else f"{branch.layers[-1]}."
-    for name, module in list(model.named_modules()):
+    found: dict[str, nn.Module] = {}
+    for name, module in model.named_modules():
         inside = [f"{name}.{item}" for item in named_state(module)]
         is_near = name.startswith(f"{branch.block}.") or name == branch.name
-        if inside and is_near and all(item in gone for item in inside):
-            is_end = end.startswith(f"{name}.")
-            new = Gone(outputs if is_end else 1).train(module.training)
-            model.set_submodule(name, new)
-            # What was within it is no part of the model any more.
-            gone = gone - set(inside)
+        is_within = any(name.startswith(f"{other}.") for other in found)
+        if inside and is_near and not is_within and all(item in gone for item in inside):
+            found[name] = module
+    outputs = _outputs(model, found, example)
+    for name, module in found.items():
+        model.set_submodule(name, Gone(outputs.get(name, 1)).train(module.training))
+
+
+def _outputs(model: nn.Module, modules: Mapping[str, nn.Module], example: Inputs) -> dict[str, int]:
+    """Return how many outputs modules give that give several."""
+    found: dict[str, int] = {}
+
+    def watch(name: str, output: object) -> None:
+        if isinstance(output, tuple):
+            found[name] = len(output)
+
+    with ExitStack() as stack, torch.no_grad():
+        for name, module in modules.items():
+            hook = module.register_forward_hook(
+                lambda _module, _inputs, output, name=name: watch(name, output)
+            )
+            stack.callback(hook.remove)
+        model(example)
+    return found
 
 
 def _without(model: nn.Module, listed: Sequence[str]) -> dict[str, str]:

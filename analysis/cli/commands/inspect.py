@@ -80,6 +80,22 @@ def _print(model: str, found: Inventory) -> None:
         ],
         right="units",
     )
+    if found.depth:
+        print_table(
+            "\nBranches and layers, kept or gone (granularities branch and layer)",
+            ("branch or layer", "parameters", "MACs", "layers within", "prunable"),
+            [
+                (
+                    row.id,
+                    f"{row.params:,}",
+                    f"{row.macs:,}",
+                    ", ".join(row.layers),
+                    _prunable(row),
+                )
+                for row in found.depth
+            ],
+            right="parameters,MACs",
+        )
 
 
 def _layer_prunable(row: LayerRow) -> str:
