@@ -16,6 +16,7 @@ from pages.components.curves import table as curves_table
 from pages.components.state import session, tolerance, url_state
 from pages.components.widgets import charts, formatting, variant_switch
 from pruners.criteria import label_of
+from pruners.granularity import parse
 
 
 def layer_of(points: pd.DataFrame) -> str:
@@ -126,6 +127,8 @@ def _say_group(run: RunRow, layer: str) -> None:
         if others
         else "Pruned alone. "
     )
+    if parse(run.spec.granularity).is_whole:
+        text = f"Kept or gone as a whole: {formatting.code_list(found.layers, most=6)}. "
     takes = f"All of it takes {formatting.percent(found.params, digits=1)} of the parameters"
     if found.macs:
         takes += f" and {formatting.percent(found.macs, digits=1)} of the MACs"

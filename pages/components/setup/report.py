@@ -184,6 +184,11 @@ def _traced(prepared: PreparedSubject) -> None:
         return
     groups = prepared.structure.groups
     tick(f"{formatting.plural(len(groups), 'group')} of coupled channels traced", help=GROUPS_HELP)
+    whole = [group.kind for group in prepared.structure.depth if group.prunable]
+    if whole:
+        branches = formatting.plural(whole.count("branch"), "residual branch", "residual branches")
+        layers = formatting.plural(whole.count("layer"), "layer")
+        tick(f"{branches} and {layers} can go as a whole")
     _fixed([group for group in groups if group.kept_whole])
     mixed = [group.id for group in groups if not group.kept_whole and not group.exact]
     if mixed:

@@ -10,9 +10,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pruners.capture import capture
 from pruners.errors import InputError
-from pruners.groups.cost import Cost, CostModel, WholeCost
+from pruners.groups.cost import Cost, CostModel
 from pruners.groups.groups import find_structure
 from pruners.groups.removal import remove
+from pruners.groups.uncaptured import WholeCost
 from tests.pruners.groups.test_groups import MODELS, prunable, traced
 
 
