@@ -32,7 +32,7 @@ SUBJECTS = {
         model="sample:llama_tiny", data="sample:king-james", task="language_modelling"
     ),
 }
-RATIOS = (0.05, 0.1, 0.3)
+RATIOS = (0.05, 0.1)
 SIZES = (100, 500)
 BATCH = 50
 Floats = npt.NDArray[np.float64]
@@ -81,27 +81,33 @@ class Answers:
 
 
 @torch.no_grad()
-def answers(prepared: PreparedSubject, ratio: float) -> Answers:
-    """Prune all groups at a ratio, and ask both models about the whole evaluation set."""
+def answers(prepared: PreparedSubject) -> dict[float, Answers]:
+    """Ask the dense model, and those pruned at each ratio, about the whole evaluation set."""
+    split, task = prepared.subject.evaluation, prepared.subject.task
+    assert split is not None
+    models = {ratio: pruned(prepared, ratio) for ratio in RATIOS}
+    rows: dict[float, list[torch.Tensor]] = {ratio: [] for ratio in RATIOS}
+    for inputs, targets in split.batches(BATCH):
+        assert targets is not None
+        dense = prepared.model(inputs)
+        for ratio, model in models.items():
+            outputs = model(inputs)
+            ones = [slice(at, at + 1) for at in range(len(inputs))]
+            rows[ratio] += [task.vector(dense[at], outputs[at], targets[at]) for at in ones]
+    found = split.source.documents(split.indices)
+    documents = None if found is None else found.numpy()
+    return {
+        ratio: Answers(task, torch.stack(each).double().numpy(), documents)
+        for ratio, each in rows.items()
+    }
+
+
+def pruned(prepared: PreparedSubject, ratio: float) -> torch.nn.Module:
+    """Return the model with a share of each group removed."""
     start = plans.start_plan(prepared, criterion="l1", granularity="channel")
     filled = fill_plan(prepared, start, "uniform", Recipe(ratio=ratio, criteria=FIXED))
     plan = plans.resolve(prepared, filled.plan)
-    pruned = edited_model(prepared, plans.plan_edit(prepared, plan))
-    split, task = prepared.subject.evaluation, prepared.subject.task
-    assert split is not None
-    rows = []
-    for inputs, targets in split.batches(BATCH):
-        assert targets is not None
-        both = [model(inputs) for model in (prepared.model, pruned)]
-        for at in range(len(inputs)):
-            one = slice(at, at + 1)
-            rows.append(task.vector(both[0][one], both[1][one], targets[one]))
-    documents = split.source.documents(split.indices)
-    return Answers(
-        task,
-        torch.stack(rows).double().numpy(),
-        None if documents is None else documents.numpy(),
-    )
+    return edited_model(prepared, plans.plan_edit(prepared, plan))
 
 
 def line(name: str, ratio: float, found: Answers, size: int, draws: int) -> str:
@@ -129,8 +135,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|")
     for name in options.subjects.split(","):
         prepared = prepare(load_subject(SUBJECTS[name]))
-        for ratio in RATIOS:
-            found = answers(prepared, ratio)
+        for ratio, found in answers(prepared).items():
             for size in SIZES:
                 print(line(name, ratio, found, size, options.draws), flush=True)
 

@@ -11,10 +11,12 @@ from torch import nn
 from analysis.records import GroupRow, Inventory, LayerRow, MemberRow
 from analysis.subjects.flow import layer_edges
 from pruners.batches import Inputs
-from pruners.capture import capture
+from pruners.capture import capture, first_names
 from pruners.errors import CaptureError
 from pruners.groups import Cost, CostModel, Group, Layer, Structure, WholeCost, find_structure
 from pruners.layers import layer_names
+
+IDLE = "the forward pass does not run it"
 
 
 class HasModel(Protocol):
@@ -48,11 +50,14 @@ def build_inventory(model: nn.Module, structure: Structure) -> Inventory:
     macs = costs.layers()
     executed = {layer.name: layer for layer in structure.layers}
     rows = [_row(layer, macs, structure) for layer in structure.layers]
-    rows += [
-        _idle(model, name, "the forward pass does not run it")
-        for name in layer_names(model)
-        if name not in executed
-    ]
+    first = first_names(model)
+    for name in layer_names(model):
+        if name in executed:
+            continue
+        owner, _, _ = first.get(f"{name}.weight", "").rpartition(".")
+        is_tied = owner not in ("", name) and owner in executed
+        reason = f"its weight is that of {owner}, where its multiply-adds are" if is_tied else IDLE
+        rows.append(_idle(model, name, reason))
     return Inventory(
         params=costs.dense.params,
         macs=costs.dense.macs,

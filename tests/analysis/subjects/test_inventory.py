@@ -121,3 +121,25 @@ def test_what_does_not_hold_is_visible(name: str) -> None:
     assert any(not group.exact and group.note for group in found.groups if group.prunable) or any(
         "not supported" in group.reason for group in found.groups
     )
+
+
+def test_a_head_that_is_tied_to_the_embedding_is_run() -> None:
+    """Point 1 of issue 14: SmolLM2's head, a fifth of its multiply-adds, was said not to be run."""
+
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embed = nn.Embedding(9, 4)
+            self.inner = nn.Linear(4, 4)
+            self.head = nn.Linear(4, 9, bias=False)
+            self.head.weight = self.embed.weight
+
+        def forward(self, tokens: Tensor) -> Tensor:
+            found: Tensor = self.head(self.inner(self.embed(tokens)))
+            return found
+
+    found = inventory(Subject(Tied().eval(), torch.zeros(2, 5, dtype=torch.int64)))
+    rows = {row.name: row for row in found.layers}
+    assert rows["head"].reason == "its weight is that of embed, where its multiply-adds are"
+    assert rows["embed"].macs == 5 * 4 * 9
+    assert sum(row.macs for row in found.layers) == found.macs == 5 * 4 * (4 + 9)
