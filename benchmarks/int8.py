@@ -1,7 +1,8 @@
 """What 8 bits cost beside pruning, in ONNX Runtime: ``python -m benchmarks.int8``.
 
 Of each bundled model, dense and with a share of all channels removed by ``l1`` and repaired by
-``lsq``: accuracy in float32 and in 8 bits on the same samples, equal answers, bytes, latency.
+``lsq``: the task's score in float32 and in 8 bits on the same samples, equal answers, bytes,
+latency. The loss is in points, of perplexity in percent.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 
 import sample_models
+from analysis import tasks
 from analysis.edits import prepare
 from analysis.evaluation import deploy_plan
 from analysis.plans import set_ratio, start_plan
@@ -26,9 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=2000)
     parser.add_argument("--ratio", type=float, default=0.25)
-    parser.add_argument(
-        "--models", nargs="*", default=list(sample_models.names(data="fashion-mnist"))
-    )
+    parser.add_argument("--models", nargs="*", default=list(sample_models.names()))
     given = parser.parse_args()
     print(f"| {' | '.join(COLUMNS)} |")
     print("|---" * len(COLUMNS) + "|")
@@ -38,7 +38,13 @@ def main() -> None:
 
 
 def measured(name: str, ratio: float, samples: int) -> Deployment:
-    spec = SubjectSpec(model=f"sample:{name}", data="sample:fashion-mnist", samples=samples)
+    data = sample_models.card(name).data
+    spec = SubjectSpec(
+        model=f"sample:{name}",
+        data=f"sample:{data}",
+        task=sample_models.DATA_SETS[data].task,
+        samples=samples,
+    )
     prepared = prepare(load_subject(spec))
     plan = start_plan(prepared, criterion="l1")
     for entry in plan.entries:
@@ -49,6 +55,8 @@ def measured(name: str, ratio: float, samples: int) -> Deployment:
 
 def row(name: str, ratio: float, found: Deployment) -> str:
     exact, int8 = found.removed, found.int8
+    words = tasks.scoring_of(sample_models.DATA_SETS[sample_models.card(name).data].task).words
+    loss = (exact.accuracy - int8.accuracy) / (abs(exact.accuracy) if words.is_relative else 1)
     times = [
         "-" if item.latency is None else f"{1000 * min(item.latency.repeats):.1f}"
         for item in (exact, int8)
@@ -56,9 +64,9 @@ def row(name: str, ratio: float, found: Deployment) -> str:
     cells = (
         name,
         f"{ratio:.0%}",
-        f"{exact.accuracy:.2%}",
-        f"{int8.accuracy:.2%}",
-        f"{100 * (exact.accuracy - int8.accuracy):+.2f}",
+        words.score(exact.accuracy),
+        words.score(int8.accuracy),
+        f"{loss * words.drop_scale:+.2f}",
         f"{found.same_answers} of {exact.sums.samples}",
         *(f"{size / 1000:.0f}" for size in (exact.file_bytes, int8.file_bytes, int8.gzip_bytes)),
         *times,
