@@ -64,7 +64,7 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
 
 def layer_names(model: nn.Module) -> tuple[str, ...]:
     """Return the names of all modules that have a prunable weight, in definition order."""
-    return tuple(name for name, module in model.named_modules() if _is_layer(module))
+    return tuple(name for name, module in model.named_modules() if is_layer(module))
 
 
 def block_of(name: str) -> str:
@@ -88,7 +88,8 @@ def layer_of(name: str) -> str:
     return name.rpartition(".")[0].partition(".parametrizations.")[0] or name
 
 
-def _is_layer(module: nn.Module) -> bool:
+def is_layer(module: nn.Module) -> bool:
+    """Return whether a module has a prunable weight."""
     if isinstance(module, nn.MultiheadAttention):
         return module.in_proj_weight is not None
     # A weight that a parametrization computes is no tensor that could be masked.
@@ -106,11 +107,11 @@ def weight_name(module: nn.Module, *, name: str = "") -> str:
             f"layer {name!r} keeps the weights of query, key and value apart, which no criterion "
             "scores"
         )
-    if isinstance(module, LAYER_TYPES) and not _is_layer(module):
+    if isinstance(module, LAYER_TYPES) and not is_layer(module):
         raise UnsupportedError(
             f"layer {name!r} computes its weight from other parameters; {_remedy(module)}"
         )
-    if not _is_layer(module):
+    if not is_layer(module):
         raise UnsupportedError(
             f"layer {name!r} is a {type(module).__name__}; weights that can be pruned are those "
             f"of {', '.join(TYPE_NAMES)}"

@@ -8,7 +8,7 @@ from analysis.edits import CALIBRATION_BATCH, PreparedSubject, Target
 from pruners.batches import Inputs
 from pruners.errors import InputError
 from pruners.groups import Group, Member, consumer_masks
-from pruners.layers import INPUT_FIRST_TYPES, find_layer, to_native, weight_name
+from pruners.layers import INPUT_FIRST_TYPES, find_layer, is_layer, to_native, weight_name
 
 Batches = list[tuple[Inputs, Tensor | None]]
 
@@ -62,8 +62,13 @@ def visible_readers(model: nn.Module, group: Group) -> list[Member]:
 
 
 def is_visible(model: nn.Module, layer: str) -> bool:
-    """Return whether the layer's inputs and outputs can be seen: not inside of attention."""
-    if isinstance(find_layer(model, layer), nn.MultiheadAttention):
+    """Return whether the inputs and outputs of a weight's module can be seen.
+
+    Not inside of attention, and not where code multiplies by the weight of a module that is no layer:
+    a head that is tied to an embedding.
+    """
+    module = model.get_submodule(layer)
+    if isinstance(module, nn.MultiheadAttention) or not is_layer(module):
         return False
     parent = model.get_submodule(layer.rpartition(".")[0])
     return not isinstance(parent, nn.MultiheadAttention)

@@ -50,7 +50,7 @@ TRAINING_OPTIONS = Registry(
             "Data address to train on; none of its samples may be an evaluated one",
             "ADDRESS",
             str,
-            unset="the training images that the plan's data have",
+            unset="the training samples that the plan's data have",
         ),
         _field("epochs", "Epochs", "How often each sample is seen", "X", float, unset="1"),
         _field("least_steps", "Least steps", "Steps at least, of few samples", "N", int),

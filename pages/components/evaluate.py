@@ -52,10 +52,12 @@ def draw(current: Session, plan: Plan) -> None:
     if sent:
         evaluations.keep(subject, plan, _evaluate(subject, plan))
         st.rerun()
+    scoring = scoring_of(plan.subject.task)
     if last is None:
         st.info(
-            "Accuracy of the masked and of the physically smaller model, change per class, "
-            "parameters, MACs, file size and latency: about ten seconds.",
+            f"{capital(scoring.words.label)} of the masked and of the physically smaller model, "
+            "change per class where there are classes, parameters, MACs, file size and latency: "
+            "about ten seconds on the samples.",
             icon=":material/info:",
         )
         return
@@ -70,7 +72,6 @@ def draw(current: Session, plan: Plan) -> None:
         )
     elif is_new:
         ribbon("The plan has changed since this evaluation; the numbers are those of the old one.")
-    scoring = scoring_of(last.plan.subject.task)
     _report(last.evaluation, scoring)
     int8.draw(subject, last, scoring.words)
     _answers(last, subject)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from pruners.errors import InputError
 from pruners.float32 import strict
-from pruners.layers import conv_groups, find_layer, to_native, to_output_first
+from pruners.layers import conv_groups, find_layer, is_layer, to_native, to_output_first
 from pruners.reconstruction.known import KnownLayers, LayerRepair, Repaired, layer_keys
 from pruners.reconstruction.lsq import least_squares
 from pruners.reconstruction.moments import Batches, LayerCalls, Moments, layer_calls
@@ -203,8 +203,11 @@ def _repairable(
     for weight in weights:
         name, _, attribute = weight.rpartition(".")
         module = model.get_submodule(name)
-        if attribute != "weight" or isinstance(module, nn.MultiheadAttention):
+        if isinstance(module, nn.MultiheadAttention):
             skipped[name] = "its outputs inside of the attention are not visible"
+        elif attribute != "weight" or not is_layer(module):
+            # A tied head, or code of the model's own: it multiplies by the weight of another module.
+            skipped[name] = f"code reads its {attribute} outside of a layer that can be watched"
         else:
             candidates.append(name)
     calls = layer_calls(model, first[0], layers=candidates)

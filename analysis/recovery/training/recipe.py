@@ -37,7 +37,7 @@ class TrainingRecipe(Document):
 
     Attributes:
         method: One of `TRAINING_METHODS`.
-        train_data: Address of the training data; None takes the training images that the
+        train_data: Address of the training data; None takes the training samples that the
             subject's data know.
         epochs: How often each training sample is seen; counts where neither steps nor minutes do.
         least_steps: Steps at least, where epochs of few samples would be fewer.

@@ -44,12 +44,12 @@ def choose(plan: Plan) -> tuple[TrainingRecipe, tuple[int, ...]]:
     with right:
         address = st.text_input(
             "Training data",
-            placeholder="the training images that come with the data",
+            placeholder="the training samples that come with the data",
             key="recover_data",
             persist_state="session",
             help="An address as for data: never what is evaluated. For Fashion-MNIST's 60,000 "
             "images: `fashion-mnist:FOLDER` with the original files. Left empty, the training "
-            "images that the subject's data have are taken; for the samples those are 2,000.",
+            "samples that the subject's data have are taken; for `sample:fashion-mnist` 2,000.",
         ).strip()
     recipe = TrainingRecipe(**PRESETS.get(name).fields, train_data=address or None)
     with st.expander("More", icon=":material/tune:", key="recover_more"):

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn import functional as F
 
 import sample_models
 from pruners import criteria
@@ -277,3 +278,29 @@ def test_an_error_in_a_pass_is_the_repairs() -> None:
 def test_docs_page_is_current() -> None:
     page = (ROOT / "docs" / "criteria.md").read_text(encoding="utf-8")
     assert page == markdown(), "run python -m pruners.criteria.docs_table docs/criteria.md"
+
+
+class TiedHead(nn.Module):
+    """Its head multiplies by the embedding's weight, and its middle by a matrix of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.fc = nn.Embedding(7, 4), nn.Linear(4, 4)
+        self.matrix = nn.Module()
+        self.matrix.kernel = nn.Parameter(torch.randn(4, 4))
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return F.linear(self.fc(self.embed(ids)) @ self.matrix.kernel, self.embed.weight)
+
+
+def test_weights_that_code_reads_outside_of_a_layer_are_left_and_told() -> None:
+    """Found on a page: a plan of the hidden size of a tied language model could not be repaired."""
+    torch.manual_seed(0)
+    model, keep = TiedHead().eval(), torch.tensor([True, True, False, True])
+    names = ("embed.weight", "fc.weight", "matrix.kernel")
+    shapes = {name: dict(model.named_parameters())[name].shape for name in names}
+    masks = {name: keep.expand(shape).clone() for name, shape in shapes.items()}
+    repair = repair_layers(model, [(torch.arange(7)[:, None], None)], edit={}, masks=masks)
+    assert [item.layer for item in repair.layers] == ["fc"]
+    assert repair.skipped.keys() == {"embed", "matrix"}
+    assert repair.edit.keys() == {"fc.weight", "fc.bias"}
