@@ -64,8 +64,8 @@ def visible_readers(model: nn.Module, group: Group) -> list[Member]:
 def is_visible(model: nn.Module, layer: str) -> bool:
     """Return whether the inputs and outputs of a weight's module can be seen.
 
-    Not inside of attention, and not where code multiplies by the weight of a module that is no layer:
-    a head that is tied to an embedding.
+    Not inside of attention, and not where code multiplies by the weight of a module that is no
+    layer: a head that is tied to an embedding.
     """
     module = model.get_submodule(layer)
     if isinstance(module, nn.MultiheadAttention) or not is_layer(module):

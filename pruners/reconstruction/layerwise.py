@@ -206,7 +206,7 @@ def _repairable(
         if isinstance(module, nn.MultiheadAttention):
             skipped[name] = "its outputs inside of the attention are not visible"
         elif attribute != "weight" or not is_layer(module):
-            # A tied head, or code of the model's own: it multiplies by the weight of another module.
+            # A tied head, or code of the model's own that multiplies by another module's weight.
             skipped[name] = f"code reads its {attribute} outside of a layer that can be watched"
         else:
             candidates.append(name)
