@@ -11,7 +11,7 @@ from analysis.allocation.constraints import Constraints, check_min_kept, equal_e
 from analysis.allocation.goals import Budget, parse_budgets
 from analysis.allocation.registry import allocate
 from analysis.allocation.strategy import BEST, Allocation, Predict, Request
-from analysis.allocation.uniform import with_best_criteria
+from analysis.allocation.uniform import require_parts, with_best_criteria
 from analysis.edits import PreparedSubject
 from analysis.measuring import TORCH, Runtime, estimated, latency_table, measured_seconds
 from analysis.plans import (
@@ -155,6 +155,7 @@ def request_of(
 
 
 def _with_latency(prepared: PreparedSubject, plan: Plan, sizes: Meter, runtime: Runtime) -> Meter:
+    require_parts(plan, "a budget in latency")
     names = [entry.name for entry in plan.entries if parse(entry.granularity).is_structured]
     table = latency_table(prepared, names, runtime)
     quantity = Quantity(*estimated(table, prepared, runtime))

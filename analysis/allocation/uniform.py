@@ -21,12 +21,7 @@ def fill_uniformly(request: Request) -> Allocation:
     Raises:
         InputError: Entries go as a whole, so that one ratio would take all of them or none.
     """
-    whole = (item for item in request.plan.entries if parse(item.granularity).is_whole)
-    for entry in (item for item in whole if not item.locked):
-        raise InputError(
-            f"uniform gives all entries one ratio, but {entry.granularity} {entry.layer} is kept "
-            "or gone: fill the plan by threshold, greedy, dp, global or search"
-        )
+    require_parts(request.plan, "strategy uniform")
     if not request.budgets:
         assert request.ratio is not None
         found = Allocation(plan=fill(request, request.ratio), level=request.ratio)
@@ -37,6 +32,21 @@ def fill_uniformly(request: Request) -> Allocation:
     if request.criteria == BEST:
         plan = with_best_criteria(plan, request)
     return dataclasses.replace(found, plan=plan)
+
+
+def require_parts(plan: Plan, what: str) -> None:
+    """Refuse what gives ratios to entries that go as a whole.
+
+    Raises:
+        InputError: An unlocked entry is a branch or a layer; ``what`` cannot fill it.
+    """
+    for entry in plan.entries:
+        if parse(entry.granularity).is_whole and not entry.locked:
+            raise InputError(
+                f"{what} chooses parts, but {entry.granularity} {entry.layer} is kept or gone: "
+                "fill the plan by threshold, greedy, dp, global or search, to budgets in macs, "
+                "params or bytes"
+            )
 
 
 def fill(request: Request, ratio: float) -> Plan:

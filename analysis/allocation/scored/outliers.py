@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 
 from analysis.allocation.strategy import BEST, Allocation, Request
-from analysis.allocation.uniform import with_best_criteria
+from analysis.allocation.uniform import require_parts, with_best_criteria
 from analysis.edits import PreparedSubject
 from analysis.plans import set_ratio
 from analysis.records import Plan
@@ -30,8 +30,9 @@ def fill_by_outliers(request: Request) -> Allocation:
         the whole has the ratio that is asked for; the authors' are of one size.
 
     Raises:
-        InputError: No model is at hand, or there is no calibration data.
+        InputError: No model is at hand, or there is no calibration data; or entries go as a whole.
     """
+    require_parts(request.plan, "strategy owl")
     if request.prepared is None:
         raise InputError(
             "strategy owl needs the inputs of a loaded model's layers; none is at hand"

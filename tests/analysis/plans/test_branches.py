@@ -228,8 +228,13 @@ def test_from_plan_to_files(prepared: PreparedSubject, tmp_path: Path) -> None:
 def test_what_goes_whole_is_refused_by_name(prepared: PreparedSubject) -> None:
     """One ratio for all, fits of what is left and normalized ranks mean nothing here."""
     start = plans.start_plan(prepared, criterion="l1", granularity="branch")
-    with pytest.raises(InputError, match=r"uniform gives all entries one ratio.*blocks\.0\.one"):
-        fill_plan(prepared, start, "uniform", Recipe(ratio=0.3))
+    for strategy in ("uniform", "owl"):
+        with pytest.raises(
+            InputError, match=rf"strategy {strategy} chooses.*blocks\.0\.one is kept"
+        ):
+            fill_plan(prepared, start, strategy, Recipe(ratio=0.3))
+    with pytest.raises(InputError, match=r"a budget in latency chooses parts"):
+        fill_plan(prepared, start, "greedy", Recipe(budgets=("latency=0.8",)))
     with pytest.raises(InputError, match="normalizer mean would make all of them equal"):
         fill_plan(prepared, start, "global", Recipe(ratio=0.3, normalizer="mean"))
     plan = set_ratio(start, "branch:blocks.0.one", 1.0)
