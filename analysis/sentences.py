@@ -26,10 +26,11 @@ def listed(names: Iterable[str], *, most: int = 3) -> str:
 
 
 def capital(text: str) -> str:
-    """Return a text that begins with a capital letter; paths, code and numbers stay as they are.
+    """Return a text that begins with a capital letter; paths, code, numbers and mIoU stay.
 
-    >>> capital("a sweep needs data"), capital("KL divergence"), capital("net.py: no such file")
-    ('A sweep needs data', 'KL divergence', 'net.py: no such file')
+    >>> capital("a sweep needs data"), capital("mIoU drop"), capital("net.py: no such file")
+    ('A sweep needs data', 'mIoU drop', 'net.py: no such file')
     """
     first = text.split(" ", 1)[0]
-    return text[:1].upper() + text[1:] if first.isascii() and first.isalpha() else text
+    is_word = first.isascii() and first.isalpha() and first[1:] == first[1:].lower()
+    return text[:1].upper() + text[1:] if is_word else text

@@ -133,10 +133,12 @@ def _report(found: Evaluation, scoring: Scoring) -> None:
         )
     for note in found.notes:
         st.caption(f":material/info: {formatting.escaped(note)}.")
-    left, right = st.columns(2, gap="medium")
-    with left:
-        _classes(found)
-    with right:
+    side_by_side = st.container()
+    if found.classes:
+        left, side_by_side = st.columns(2, gap="medium")
+        with left:
+            _classes(found)
+    with side_by_side:
         st.subheader("Side by side", anchor=False)
         variants = [item for item in (dense, found.masked, removed) if item is not None]
         st.dataframe(_table(variants, scoring), key="evaluate_table", alt="Dense beside pruned")
@@ -182,8 +184,6 @@ def _agreement(found: Evaluation) -> None:
 
 
 def _classes(found: Evaluation) -> None:
-    if not found.classes:
-        return
     st.subheader("Change per class", anchor=False)
     table = pd.DataFrame([item.to_dict() for item in found.classes])
     charts.show(
