@@ -29,7 +29,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from pruners.batches import Inputs, Tensors, parts_of
+from pruners.batches import Inputs, Tensors, parts_of, text_lengths
 from pruners.errors import CaptureError, one_line
 
 # torch.export, and what keeps it quiet, change state of the whole process.
@@ -155,7 +155,7 @@ def free_sizes(model: nn.Module, example: Inputs) -> tuple[Any, ...]:
     long, is of any length where the model allows it.
     """
     parts, batch = parts_of(example), torch.export.Dim("batch", min=1)
-    lengths = {p.shape[1] for p in parts if p.dtype == torch.int64 and p.dim() == 2} - {0, 1}
+    lengths = text_lengths(example)
     shapes: list[Any] = [
         {0: batch, 1: torch.export.Dim.AUTO}
         if part.dim() > 1 and part.shape[1] in lengths

@@ -9,15 +9,13 @@ the work and lose much of the accuracy.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from analysis.edits import PreparedSubject
 from analysis.runtimes.packages import require, require_onnx
-from pruners.batches import single
+from pruners.batches import Inputs, parts_of
 from pruners.errors import InputError, UnsupportedError, first_line
 
 # What computes with weights, and what hands its values on.
@@ -31,12 +29,15 @@ _OPERATORS = (
 class _Calibration:
     """Batches as onnxruntime's quantiser asks for them."""
 
-    def __init__(self, batches: Iterable[Tensor]) -> None:
-        self._batches = iter(batches)
+    def __init__(self, names: Sequence[str], batches: Iterable[Inputs]) -> None:
+        self._names, self._batches = names, iter(batches)
 
     def get_next(self) -> dict[str, Any] | None:
         inputs = next(self._batches, None)
-        return None if inputs is None else {"input": inputs.cpu().numpy()}
+        if inputs is None:
+            return None
+        pairs = zip(self._names, parts_of(inputs), strict=True)
+        return {name: part.cpu().numpy() for name, part in pairs}
 
 
 def require_int8(prepared: PreparedSubject) -> None:
@@ -50,7 +51,7 @@ def require_int8(prepared: PreparedSubject) -> None:
     calibration_inputs(prepared)
 
 
-def calibration_inputs(prepared: PreparedSubject) -> Iterator[Tensor]:
+def calibration_inputs(prepared: PreparedSubject) -> Iterator[Inputs]:
     """Return the calibration inputs of a subject, batch by batch; none of them is evaluated.
 
     Raises:
@@ -62,17 +63,17 @@ def calibration_inputs(prepared: PreparedSubject) -> Iterator[Tensor]:
             "8 bits need calibration samples, which say the ranges of activations; give a data "
             "address, and calibration samples above 0 or calibration data"
         )
-    return (single(inputs, "ONNX files") for inputs, _ in split.finite_batches(prepared.batch_size))
+    return (inputs for inputs, _ in split.finite_batches(prepared.batch_size))
 
 
-def quantized_onnx(content: bytes, batches: Iterable[Tensor]) -> bytes:
+def quantized_onnx(content: bytes, batches: Iterable[Inputs]) -> bytes:
     """Return a float32 ONNX file in 8 bits.
 
     Equal files and batches give an equal file. On processors without 8-bit instructions of their
     own (VNNI), sums of int8 products may saturate and answers differ from those elsewhere.
 
     Args:
-        content: The file; its input is called ``input``.
+        content: The file; its inputs are in the order of the model's.
         batches: Calibration inputs ``(N, ...)``, gone through once: ranges of activations are the
             smallest and largest values seen.
 
@@ -80,6 +81,7 @@ def quantized_onnx(content: bytes, batches: Iterable[Tensor]) -> bytes:
         UnsupportedError: A package is missing, or onnxruntime cannot quantise the model.
     """
     tool = require("onnxruntime.quantization", extra="onnx")
+    graph = require("onnx", extra="onnx").load_from_string(content).graph
     shapes = require("onnxruntime.quantization.shape_inference", extra="onnx")
     with tempfile.TemporaryDirectory(prefix="prunescope-") as folder:
         source, prepared, target = (
@@ -92,7 +94,7 @@ def quantized_onnx(content: bytes, batches: Iterable[Tensor]) -> bytes:
             tool.quantize_static(
                 str(prepared),
                 str(target),
-                _Calibration(batches),
+                _Calibration([item.name for item in graph.input], batches),
                 quant_format=tool.QuantFormat.QDQ,
                 op_types_to_quantize=list(_OPERATORS),
                 per_channel=True,

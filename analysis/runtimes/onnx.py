@@ -1,4 +1,4 @@
-"""A model as ONNX, with a free batch size."""
+"""A model as ONNX, with a free batch size and length of text."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from torch import nn
 
 from analysis.runtimes.inference import OnnxModel, check_outputs
 from analysis.runtimes.packages import require, require_onnx
-from pruners.batches import Inputs, single
+from analysis.sentences import listed
+from pruners.batches import Inputs, names_of, shortened, text_lengths
 from pruners.capture import free_sizes, on_cpu
 from pruners.errors import UnsupportedError, first_line
 
 
 def as_onnx(model: nn.Module, example: Inputs) -> bytes:
-    """Return a model as an ONNX file; its first dimension is free.
+    """Return a model as an ONNX file; its first dimension is free, and lengths of text are.
+
+    Inputs have the names of `names_of`, and the types and order of the example's tensors.
 
     Args:
         model: The model in eval mode; it is left as found.
@@ -29,7 +32,7 @@ def as_onnx(model: nn.Module, example: Inputs) -> bytes:
         UnsupportedError: A package is missing, or the model holds what ONNX cannot say.
     """
     require_onnx()
-    model, example = on_cpu(model), single(example, "ONNX files")
+    model = on_cpu(model)
     with tempfile.TemporaryDirectory(prefix="prunescope-") as folder:
         path = Path(folder) / "model.onnx"
         try:
@@ -40,7 +43,7 @@ def as_onnx(model: nn.Module, example: Inputs) -> bytes:
                     model,
                     (example.cpu(),),
                     str(path),
-                    input_names=["input"],
+                    input_names=list(names_of(example)),
                     output_names=["logits"],
                     dynamic_shapes=free_sizes(model, example),
                     dynamo=True,
@@ -65,7 +68,7 @@ def open_onnx(model: nn.Module, inputs: Inputs) -> Callable[[], object]:
     Raises:
         UnsupportedError: A package is missing, or the model holds what ONNX cannot say.
     """
-    run, batch = OnnxModel(as_onnx(model, inputs[:2])), single(inputs, "ONNX files").cpu()
+    run, batch = OnnxModel(as_onnx(model, inputs[:2])), inputs.cpu()
     return lambda: run(batch)
 
 
@@ -76,7 +79,17 @@ def check_onnx(content: bytes, model: nn.Module, example: Inputs) -> float:
         UnsupportedError: onnxruntime is not installed.
         PruneScopeError: They differ.
     """
-    return check_outputs("onnxruntime", OnnxModel(content), model, example)
+    run = OnnxModel(content)
+    return check_outputs("onnxruntime", run, model, example, takes=run.takes)
+
+
+def length_notes(content: bytes, example: Inputs) -> tuple[str, ...]:
+    """Say which length of text an ONNX file is for, if for one alone."""
+    shorter = shortened(example)
+    if shorter is None or OnnxModel(content).takes(shorter):
+        return ()
+    lengths = listed([str(size) for size in sorted(text_lengths(example))])
+    return (f"the file takes texts of {lengths} tokens only",)
 
 
 def count_zeros(content: bytes) -> int:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from analysis.runtimes.packages import require
+from pruners.batches import Inputs, parts_of
 
 # By default OpenVINO computes in bfloat16 where the processor has it: 2e-3 apart instead of 3e-7.
 _CONFIG = {"INFERENCE_PRECISION_HINT": "f32"}
@@ -18,7 +19,7 @@ def _core() -> Any:
     return require("openvino", extra="openvino").Core()
 
 
-def run_openvino(model: bytes | Path, inputs: Tensor) -> Tensor:
+def run_openvino(model: bytes | Path, inputs: Inputs) -> Tensor:
     """Return what OpenVINO computes in float32 for a batch ``(N, ...)``, on the CPU.
 
     Args:
@@ -31,7 +32,8 @@ def run_openvino(model: bytes | Path, inputs: Tensor) -> Tensor:
     core = _core()
     config = {**_CONFIG, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
     read = core.read_model(model=model if isinstance(model, bytes) else str(model))
-    found = core.compile_model(read, "CPU", config)(inputs.cpu().numpy())[0]
+    given = [part.cpu().numpy() for part in parts_of(inputs)]
+    found = core.compile_model(read, "CPU", config)(given)[0]
     return torch.from_numpy(found.copy())
 
 

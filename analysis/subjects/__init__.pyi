@@ -2,7 +2,7 @@ from . import allowed_paths, fields
 from .address import Address
 from .allowed_paths import roots_of_environment
 from .factories import factory_files, load_function
-from .models import RANDOM_WEIGHTS, has_random_weights, load_model, sample_names
+from .models import RANDOM_WEIGHTS, USUAL_OUTPUTS, has_random_weights, load_model, sample_names
 from .overview import build_inventory, inventory
 from .parsing import parse_data, parse_function, parse_model, usual_task
 from .schemes import DATA_SCHEMES, MODEL_SCHEMES, Scheme
@@ -19,6 +19,7 @@ __all__ = [
     "Split",
     "Stamp",
     "Subject",
+    "USUAL_OUTPUTS",
     "allowed_paths",
     "build_inventory",
     "factory_files",

@@ -21,6 +21,7 @@ from analysis.subjects.allowed_paths import (
     missing,
 )
 from analysis.subjects.fields import find_functions
+from analysis.subjects.torchvision_import import mended
 from pruners.errors import AddressError, one_line
 from pruners.user_code import (
     FileStamp,
@@ -66,6 +67,16 @@ def load_function(address: Address, *, roots: Roots = None) -> Callable[..., Any
 
 
 def _with_module(address: Address, roots: Roots, use: Callable[[Address, ModuleType], T]) -> T:
+    """Use the module of an address; once more if that only failed for want of operators."""
+    try:
+        return _used(address, roots, use)
+    except AddressError as error:
+        if not mended(error):
+            raise
+    return _used(address, roots, use)
+
+
+def _used(address: Address, roots: Roots, use: Callable[[Address, ModuleType], T]) -> T:
     """Use the module of an address while its folder's code may run."""
     if not address.is_path:
         with named_modules(), checked_imports(roots):

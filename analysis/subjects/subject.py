@@ -36,7 +36,7 @@ from analysis.subjects.factories import code_stamps
 from analysis.subjects.models import LoadedModel, load_model
 from analysis.subjects.parsing import parse_data, parse_model
 from analysis.tasks import Task, task_named
-from pruners.batches import Inputs, Tensors, repeated
+from pruners.batches import Inputs, repeated
 from pruners.criteria import load_criterion_file
 from pruners.errors import InputError, one_line
 from pruners.float32 import strict
@@ -184,7 +184,7 @@ def _loaded(spec: SubjectSpec, roots: Sequence[Path] | None, cache: Path | None)
     loaded = load_model(parse_model(spec.model), roots=roots)
     model = _moved(loaded.model, device)
     if spec.data is None:
-        loaded.adapt((), several=False, task=task)
+        loaded.adapt(task)
         example, note = example_without_data(loaded, spec, device)
         outputs = checked_outputs(model, example, spec, task)
         return Subject(
@@ -237,7 +237,7 @@ def _with_data(
         probe, _ = source.read(chosen[:PROBE_SAMPLES])
         check_steady(source, chosen)
         _check_finite(source, chosen, probe)
-        loaded.adapt(source.input_names, several=isinstance(probe, Tensors), task=task)
+        loaded.adapt(task, probe)
         inputs = as_taken(loaded.model, probe.to(device))
         if task.name != DEFAULT_TASK:
             inputs = inputs[: few_enough(loaded.model, inputs, nbytes=OUTPUT_BYTES)]

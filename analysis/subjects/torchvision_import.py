@@ -33,6 +33,21 @@ def torchvision() -> ModuleType:
         raise InputError(f"torchvision cannot be imported: {error}") from None
 
 
+def mended(error: BaseException) -> bool:
+    """Declare torchvision's operators if an error came of missing ones; say whether it did.
+
+    Other packages, such as Transformers, import torchvision by themselves; then the same import
+    passes the second time.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, RuntimeError) and "operator torchvision::" in str(cause):
+            torchvision()
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
+
+
 def _imported() -> ModuleType:
     try:
         return importlib.import_module("torchvision")

@@ -6,10 +6,12 @@ from pruners.batches.tensors import (
     as_types,
     joined,
     like_parts,
+    names_of,
     parts_of,
     repeated,
     shape_of,
-    single,
+    shortened,
+    text_lengths,
 )
 
 __all__ = [
@@ -18,8 +20,10 @@ __all__ = [
     "as_types",
     "joined",
     "like_parts",
+    "names_of",
     "parts_of",
     "repeated",
     "shape_of",
-    "single",
+    "shortened",
+    "text_lengths",
 ]

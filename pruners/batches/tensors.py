@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
-
-from pruners.errors import UnsupportedError
 
 
 class Tensors:
@@ -20,13 +19,15 @@ class Tensors:
 
     Args:
         parts: The tensors, in the order in which the model takes them.
+        form: The container that the user's own model takes them from, with a leaf a tensor: its
+            dict is given by name, anything else in order. None is one after another.
     """
 
-    def __init__(self, parts: Iterable[Tensor]) -> None:
-        self.parts = tuple(parts)
+    def __init__(self, parts: Iterable[Tensor], form: pytree.TreeSpec | None = None) -> None:
+        self.parts, self.form = tuple(parts), form
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Tensors:
-        return Tensors(change(part) for part in self.parts)
+        return Tensors((change(part) for part in self.parts), self.form)
 
     def __len__(self) -> int:
         return len(self.parts[0])
@@ -53,7 +54,8 @@ class Tensors:
         kwargs = kwargs or {}
         if function in (torch.cat, torch.stack):
             columns = zip(*(item.parts for item in args[0]), strict=True)
-            return Tensors(function(list(column), *args[1:], **kwargs) for column in columns)
+            parts = (function(list(column), *args[1:], **kwargs) for column in columns)
+            return Tensors(parts, args[0][0].form)
         return NotImplemented
 
     @property
@@ -89,12 +91,12 @@ class Tensors:
     def split(self, size: int) -> Sequence[Tensors]:
         """Return pieces of so many samples, the last of what is left."""
         cut = (torch.split(part, size) for part in self.parts)
-        return tuple(Tensors(parts) for parts in zip(*cut, strict=True))
+        return tuple(Tensors(parts, self.form) for parts in zip(*cut, strict=True))
 
     def tensor_split(self, sections: int) -> Sequence[Tensors]:
         """Return pieces of about the same number of samples."""
         cut = (part.tensor_split(sections) for part in self.parts)
-        return tuple(Tensors(parts) for parts in zip(*cut, strict=True))
+        return tuple(Tensors(parts, self.form) for parts in zip(*cut, strict=True))
 
 
 # The keys of the flattened tree are positions.
@@ -119,7 +121,7 @@ def parts_of(inputs: Inputs) -> tuple[Tensor, ...]:
 
 def like_parts(inputs: Inputs, parts: Iterable[Tensor]) -> Inputs:
     """Return other tensors in the form that a batch has."""
-    return Tensors(parts) if isinstance(inputs, Tensors) else next(iter(parts))
+    return Tensors(parts, inputs.form) if isinstance(inputs, Tensors) else next(iter(parts))
 
 
 def shape_of(inputs: Inputs) -> tuple[Any, ...]:
@@ -147,18 +149,44 @@ def joined(batches: Iterable[Inputs]) -> Inputs:
     return like_parts(given[0], [torch.cat(column) for column in columns])
 
 
-def single(inputs: Inputs, what: str) -> Tensor:
-    """Return a batch of one tensor.
+def names_of(inputs: Inputs) -> tuple[str, ...]:
+    """Return what the tensors of a batch are called in files of other programs: identifiers.
 
-    Args:
-        inputs: The batch.
-        what: What knows no other, in the plural, for the message.
-
-    Raises:
-        UnsupportedError: It has several.
+    One is ``input``. Of several, what the user's container calls them, with the keys of nested
+    ones joined by ``_``; those without a name are ``input_0``, ``input_1``, ...
     """
-    if isinstance(inputs, Tensors):
-        raise UnsupportedError(
-            f"{what} hold models of one input; this model takes {len(inputs.parts)}"
-        )
-    return inputs
+    if not isinstance(inputs, Tensors):
+        return ("input",)
+    form, parts = inputs.form, inputs.parts
+    tree = parts if form is None else pytree.tree_unflatten(parts, form)
+    found: list[str] = []
+    for path, _ in pytree.tree_flatten_with_path(tree)[0]:
+        name = "_".join(re.findall(r"\w+", pytree.keystr(path)))
+        name = name if name.isidentifier() else f"input_{name}"
+        found.append(name if name not in found else f"{name}_{len(found)}")
+    return tuple(found)
+
+
+def text_lengths(inputs: Inputs) -> frozenset[int]:
+    """Return the lengths of text in a batch: of token numbers, int64 ``(N, T)``, over one token."""
+    parts = (part for part in parts_of(inputs) if part.dtype == torch.int64 and part.dim() == 2)
+    return frozenset(part.shape[1] for part in parts) - {0, 1}
+
+
+def shortened(inputs: Inputs) -> Inputs | None:
+    """Return a batch with texts, and what is as long, of three quarters of their length.
+
+    None where there is no text, or none that could be shorter and still have two tokens.
+    """
+    lengths = text_lengths(inputs)
+    if not lengths or min(lengths) < 3:
+        return None
+    return like_parts(
+        inputs,
+        [
+            part[:, : max(2, part.shape[1] * 3 // 4)]
+            if part.dim() > 1 and part.shape[1] in lengths
+            else part
+            for part in parts_of(inputs)
+        ],
+    )

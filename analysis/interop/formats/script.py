@@ -12,7 +12,7 @@ import math
 import operator
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -20,10 +20,11 @@ from typing import Any
 import safetensors.torch
 import torch
 from torch import Tensor, fx, nn
+from torch.fx.experimental.symbolic_shapes import is_concrete_int
 
 from analysis.files import atomic, write_text
 from analysis.interop.formats.template import TEMPLATE
-from pruners.batches import Inputs, single
+from pruners.batches import Inputs, Tensors, like_parts, names_of, parts_of, text_lengths
 from pruners.capture import Graph, capture, first_names, named_state
 from pruners.errors import UnsupportedError
 from pruners.tracing import module_of
@@ -55,25 +56,29 @@ def write_script(model: nn.Module, example: Inputs, directory: Path) -> tuple[Pa
 
     Raises:
         CaptureError: ``torch.export`` refuses the model.
-        UnsupportedError: The graph holds something that cannot be written as code, the model
-            takes several inputs, or it gives no finite outputs in the range of the example.
+        UnsupportedError: The graph holds something that cannot be written as code, or the model
+            gives no finite outputs in the range of the example.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    example = single(example, "scripts")
     graph = capture(model, example)
-    body = "\n".join(_Writer(graph).lines())
-    output, middle, reach = _reference(model, example)
+    names = input_names(example)
+    lengths = _fixed_lengths(graph, names, example)
+    body = "\n".join([*_refusals(lengths), *_Writer(graph, names).lines()])
+    output, ranges = _reference(model, example)
     script, weights = directory / SCRIPT, directory / WEIGHTS
     _write_weights(weights, model, graph, output)
     text = Template(TEMPLATE).substitute(
         title=_title(type(model).__name__),
-        shape=repr(tuple(example.shape[1:])),
+        shapes=_shapes(names, example),
         parameters=f"{sum(item.numel() for item in model.parameters()):,}",
         trainable=_wrapped([name for name, _ in model.named_parameters()]),
         forward=textwrap.indent(body, " " * 8),
-        middle=repr(middle),
-        reach=repr(reach),
-        cast="float()" if example.is_floating_point() else "round().long()",
+        names=", ".join(names),
+        lengths=repr(lengths),
+        inputs="\n".join(
+            f"    {name!r}: ({tuple(part.shape[1:])}, {part.dtype}, {middle!r}, {reach!r}),"
+            for name, part, (middle, reach) in zip(names, parts_of(example), ranges, strict=True)
+        ),
     )
     return write_text(script, text), weights
 
@@ -99,29 +104,65 @@ def reference_input(
     return found.reshape(2, *shape)
 
 
-def _reference(model: nn.Module, example: Tensor) -> tuple[Tensor, float, float]:
+def input_names(example: Inputs) -> tuple[str, ...]:
+    """Return what the script calls its inputs: ``x``, or of several the names of `names_of`."""
+    return tuple(map(_identifier, names_of(example))) if isinstance(example, Tensors) else ("x",)
+
+
+def _fixed_lengths(graph: Graph, names: Sequence[str], example: Inputs) -> dict[str, int]:
+    """Return the inputs of text that the graph takes of one length alone, with that length."""
+    lengths, values = text_lengths(example), {}
+    for node in graph.module.graph.nodes:
+        if node.name in graph.inputs and (value := node.meta["val"]).dim() > 1:
+            values[names[graph.inputs.index(node.name)]] = value.shape[1]
+    fixed = {name: int(size) for name, size in values.items() if is_concrete_int(size)}
+    return {name: size for name, size in fixed.items() if size in lengths}
+
+
+def _refusals(lengths: Mapping[str, int]) -> Iterator[str]:
+    """Yield lines that refuse other lengths, of which steps written out would lose the rest."""
+    for name, size in lengths.items():
+        yield f"if {name}.shape[1] != {size}:"
+        yield f'    raise ValueError("{name} takes {size} tokens a sample")'
+
+
+def _shapes(names: Sequence[str], example: Inputs) -> str:
+    parts = parts_of(example)
+    shapes = [f"(N, *{tuple(part.shape[1:])})" for part in parts]
+    if not isinstance(example, Tensors):
+        return f"a batch {shapes[0]}"
+    return ", ".join(f"{name} {shape}" for name, shape in zip(names, shapes, strict=True))
+
+
+def _reference(model: nn.Module, example: Inputs) -> tuple[Tensor, list[tuple[float, float]]]:
     """Return the outputs that the script checks, with middle and reach of their inputs.
 
-    Inputs from -1 to 1; a model that gives nothing finite there, as it takes a root or a logarithm,
-    is asked within the range of the example.
+    Real numbers from -1 to 1; a model that gives nothing finite there, as it takes a root or a
+    logarithm, is asked within the range of the example, as token numbers are.
     """
-    low, high = float(example.min()), float(example.max())
-    ranges = [((low + high) / 2, (high - low) / 2)]
-    if example.is_floating_point():
-        ranges.insert(0, (0.0, 1.0))
-    for middle, reach in ranges:
-        shape, dtype = tuple(example.shape[1:]), example.dtype
-        inputs = reference_input(shape, middle=middle, reach=reach, dtype=dtype)
-        with torch.no_grad():
-            output = model(inputs.to(example)).float().cpu()
-        if output.numel() > MOST_CHECKED:
-            output = output.flatten()[-MOST_CHECKED:]
+    bounds = [(float(part.min()), float(part.max())) for part in parts_of(example)]
+    own = [((low + high) / 2, (high - low) / 2) for low, high in bounds]
+    real = [part.is_floating_point() for part in parts_of(example)]
+    usual = [(0.0, 1.0) if is_real else at for is_real, at in zip(real, own, strict=True)]
+    for ranges in [usual, own] if usual != own else [own]:
+        output = _answer(model, example, ranges)
         if bool(torch.isfinite(output).all()):
-            return output, middle, reach
+            return output, ranges
+    told = ", ".join(f"from {low:g} to {high:g}" for low, high in bounds)
     raise UnsupportedError(
-        f"the model's outputs are not finite for inputs from {low:g} to {high:g}, so that a script "
-        "could not be checked"
+        f"the model's outputs are not finite for inputs {told}, so that a script could not be "
+        "checked"
     )
+
+
+def _answer(model: nn.Module, example: Inputs, ranges: Sequence[tuple[float, float]]) -> Tensor:
+    parts = [
+        reference_input(tuple(part.shape[1:]), middle=middle, reach=reach, dtype=part.dtype)
+        for part, (middle, reach) in zip(parts_of(example), ranges, strict=True)
+    ]
+    with torch.no_grad():
+        output: Tensor = model(like_parts(example, parts).to(example.device)).float().cpu()
+    return output.flatten()[-MOST_CHECKED:] if output.numel() > MOST_CHECKED else output
 
 
 def _title(name: str) -> str:
@@ -169,8 +210,9 @@ def _sort_metadata(path: Path) -> None:
 class _Writer:
     """Turns the nodes of a graph into lines of Python."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, names: Sequence[str]) -> None:
         self.graph = graph
+        self._inputs = dict(zip(graph.inputs, names, strict=True))
         self._names: dict[fx.Node, str] = {}
         self._nodes = [node for node in graph.module.graph.nodes if _is_needed(node)]
         self._last = self._last_uses()
@@ -195,18 +237,24 @@ class _Writer:
                 if (here := module_of(node)) != place:
                     place = here
                     yield f"# {place or 'the model itself'}"
-                self._names[node] = _identifier(node.name)
+                self._names[node] = self._free(_identifier(node.name))
                 yield from self._assignment(node)
             elif node.op != "output":
                 raise UnsupportedError(f"the graph holds a sub-graph at {node.name}")
         output = next(node for node in self._nodes if node.name == self.graph.output)
         yield f"return {self._names[output]}"
 
+    def _free(self, name: str) -> str:
+        """Return a name that no input has."""
+        while name in self._inputs.values():
+            name += "_"
+        return name
+
     def _name_placeholder(self, node: fx.Node) -> None:
         if node.name in self.graph.state:
             self._names[node] = f"w[{self.graph.state[node.name]!r}]"
         else:
-            self._names[node] = "x"
+            self._names[node] = self._inputs[node.name]
 
     def _assignment(self, node: fx.Node) -> Iterator[str]:
         yield f"{self._names[node]} = {self._call(node)}"
@@ -237,7 +285,7 @@ class _Writer:
         if isinstance(item, list | tuple):
             return f"[{', '.join(self._text(part) for part in item)}]"
         if isinstance(item, torch.device):
-            return "x.device"
+            return f"{next(iter(self._inputs.values()))}.device"
         if isinstance(item, float) and not -1e300 < item < 1e300:
             return f'float("{item}")'
         if item is None or isinstance(item, int | float | str):
@@ -274,5 +322,5 @@ def _is_needed(node: fx.Node) -> bool:
 
 def _identifier(name: str) -> str:
     clean = re.sub(r"\W", "_", name)
-    reserved = {"x", "w", "aten", "torch", "math", "operator", "self"}
+    reserved = {"w", "aten", "torch", "math", "operator", "self", "float", "dict"}
     return f"{clean}_" if keyword.iskeyword(clean) or clean in reserved else clean

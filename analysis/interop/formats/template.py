@@ -1,7 +1,7 @@
 """The text of the standalone script; `script` fills in the names after a dollar.
 
-``$title``, ``$shape``, ``$parameters``, ``$trainable``, ``$forward``, ``$middle``, ``$reach``
-and ``$cast`` are replaced.
+``$title``, ``$shapes``, ``$parameters``, ``$trainable``, ``$forward``, ``$names``, ``$inputs``
+and ``$lengths`` are replaced.
 """
 
 TEMPLATE = '''\
@@ -11,7 +11,7 @@ TEMPLATE = '''\
     python rebuild.py                     check this file against its weights
 
     from rebuild import load
-    model = load()                        an nn.Module; takes a batch (N, *$shape)
+    model = load()                        an nn.Module; takes $shapes
 """
 
 import json
@@ -31,7 +31,12 @@ DTYPES = {
     "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8,
     "U8": torch.uint8, "BOOL": torch.bool, "C64": torch.complex64,
 }  # fmt: skip
-INPUT_SHAPE = $shape
+# Of each input: shape of one sample, type; middle and reach of numbers that check() asks with.
+INPUTS = {
+$inputs
+}
+# Inputs of text that take so many tokens alone.
+LENGTHS = $lengths
 PARAMETERS = {
 $trainable
 }
@@ -72,7 +77,7 @@ class PrunedModel(nn.Module):
             else:
                 holder.register_buffer(last, tensor)
 
-    def forward(self, x):
+    def forward(self, $names):
         w = {**dict(self.named_parameters()), **dict(self.named_buffers())}
 $forward
 
@@ -82,14 +87,22 @@ def load(path=WEIGHTS):
     return PrunedModel(read_safetensors(path)[0]).eval()
 
 
+def inputs():
+    """Return two samples of each input."""
+    found = []
+    for shape, dtype, middle, reach in INPUTS.values():
+        waves = torch.sin(torch.arange(2 * math.prod(shape), dtype=torch.float64))
+        values = middle + reach * waves
+        values = values if dtype.is_floating_point else values.round()
+        found.append(values.to(dtype).reshape(2, *shape))
+    return found
+
+
 def check(path=WEIGHTS):
     """Return the largest difference to the stored outputs, relative to the largest of them."""
-    count = 2 * math.prod(INPUT_SHAPE)
-    waves = torch.sin(torch.arange(count, dtype=torch.float64))
-    inputs = ($middle + $reach * waves).$cast.reshape(2, *INPUT_SHAPE)
     expected = torch.tensor(json.loads(read_safetensors(path)[1]["reference_output"]))
     with torch.no_grad():
-        outputs = load(path)(inputs).flatten()[-expected.numel() :].reshape(expected.shape)
+        outputs = load(path)(*inputs()).flatten()[-expected.numel() :].reshape(expected.shape)
     return ((outputs - expected).abs().max() / expected.abs().max()).item()
 
 

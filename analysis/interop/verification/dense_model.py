@@ -24,6 +24,7 @@ class DenseModel(Document):
         function: The function.
         arguments: Its positional arguments.
         classes: Its argument ``num_classes``; None leaves that out.
+        config: Folder of the configuration of Transformers that it takes; empty for none.
     """
 
     folder: str
@@ -31,6 +32,7 @@ class DenseModel(Document):
     function: str
     arguments: tuple[str, ...] = ()
     classes: int | None = None
+    config: str = ""
 
 
 def dense_model(prepared: PreparedSubject) -> DenseModel:
@@ -57,6 +59,13 @@ def dense_model(prepared: PreparedSubject) -> DenseModel:
             function=function,
             arguments=(address.name,),
             classes=classes,
+        )
+    if address.scheme == "hf":
+        return DenseModel(
+            folder="",
+            module="transformers",
+            function=type(prepared.model).__name__,
+            config=str(Path(address.name).resolve()),
         )
     if address.is_path:
         path = Path(address.name).resolve()

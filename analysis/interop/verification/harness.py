@@ -25,6 +25,7 @@ from typing import Any
 import safetensors.torch
 import torch
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
 
 class Case:
@@ -39,29 +40,92 @@ class Case:
         folder: The export.
         file: Path of that file.
         facts: Content of ``reference.json``; ``entries`` has what is pruned.
-        inputs: Batches of two sizes.
+        inputs: Batches of two sizes, then shorter texts where the model takes some; of each batch a
+            tensor an input.
     """
 
     def __init__(self, folder: Path, reference: Path, file: str = "") -> None:
         self.folder, self.reference, self.file = folder, reference, folder / file
         self.facts: dict[str, Any] = json.loads((reference / "reference.json").read_text("utf-8"))
         self._tensors = safetensors.torch.load_file(reference / "tensors.safetensors")
-        self.inputs = self.outputs("inputs")
+        self.inputs = [
+            [self._tensors[f"inputs.{at}.{number}"] for number in range(len(self.facts["inputs"]))]
+            for at in range(len(self.facts["batches"]))
+        ]
 
-    def outputs(self, name: str) -> list[Tensor]:
+    def outputs(self, name: str, batches: Sequence[int] | None = None) -> list[Tensor]:
         """Return the expected outputs of the ``dense``, ``masked`` or ``smaller`` model.
+
+        Args:
+            name: The model.
+            batches: Of which batches; of all by default.
 
         Raises:
             NotImplementedError: Masks cannot say this plan.
         """
-        found = [
-            self._tensors[f"{name}.{at}"]
-            for at in range(len(self.facts["batches"]))
-            if f"{name}.{at}" in self._tensors
-        ]
+        chosen = range(len(self.inputs)) if batches is None else batches
+        keys = [f"{name}.{at}" for at in chosen]
+        found = [self._tensors[key] for key in keys if key in self._tensors]
         if not found:
             raise NotImplementedError(self.facts["no_masks"])
         return found
+
+    def named(self, batch: Sequence[Tensor]) -> dict[str, Any]:
+        """Return a batch as arrays, by the names that inputs have in exported files."""
+        return {name: part.numpy() for name, part in zip(self.facts["inputs"], batch, strict=True)}
+
+    def given(self, batch: Sequence[Tensor]) -> Any:
+        """Return a batch as the subject's own code takes it: a tensor, a tuple or a dict."""
+        if self.facts["form"] is None:
+            return batch[0] if len(batch) == 1 else tuple(batch)
+        return pytree.tree_unflatten(batch, pytree.treespec_loads(self.facts["form"]))
+
+    def answers(self, model: nn.Module) -> list[Tensor]:
+        """Return what a model of the subject's own code gives for each batch.
+
+        Raises:
+            NotImplementedError: The task puts several outputs together.
+        """
+        with torch.no_grad():
+            return [self.answer(model, batch) for batch in self.inputs]
+
+    def answer(self, model: nn.Module, batch: Sequence[Tensor]) -> Tensor:
+        """Return the output that is measured, of a model of the subject's own code.
+
+        Raises:
+            NotImplementedError: The task puts several outputs together.
+        """
+        if self.facts["packs"]:
+            raise NotImplementedError(
+                f"the task {self.facts['packs']} makes one tensor of the model's outputs, which "
+                "only PruneScope does; export model or onnx"
+            )
+        found = _called(model, self.given(batch))
+        if isinstance(found, Tensor):
+            return found
+        pairs = found.items() if isinstance(found, Mapping) else enumerate(found)
+        known: dict[str, Tensor] = {str(name): item for name, item in pairs}
+        asked = self.facts["output"]
+        names = [asked] if asked else [*self.facts["usual_outputs"], *known]
+        numbered = {str(at): item for at, item in enumerate(known.values())}
+        return next({**numbered, **known}[name] for name in names if name in {**numbered, **known})
+
+    def fitting(self, sizes: Sequence[Sequence[Any]]) -> list[int]:
+        """Return which batches an exported file takes.
+
+        Args:
+            sizes: Of each input the sizes of its first dims; what is no number above 0 is free.
+        """
+
+        def fits(sizes: Sequence[Any], part: Tensor) -> bool:
+            pairs = zip(sizes, part.shape, strict=False)
+            return all(own == size for size, own in pairs if isinstance(size, int) and size > 0)
+
+        return [
+            at
+            for at, batch in enumerate(self.inputs)
+            if all(fits(item, part) for item, part in zip(sizes, batch, strict=True))
+        ]
 
     def state(self, name: str) -> dict[str, Tensor]:
         """Return weights: ``dense``, ``full`` (dense shapes), ``masked`` or ``smaller``."""
@@ -85,9 +149,8 @@ class Case:
         """
         if "no_model" in self.facts:
             raise NotImplementedError(self.facts["no_model"])
-        how = self.facts["model"]
-        classes = {} if how["classes"] is None else {"num_classes": how["classes"]}
-        model: nn.Module = getattr(_module(how), how["function"])(*how["arguments"], **classes)
+        self.ready_torchvision()
+        model = _built(self.facts["model"])
         model.load_state_dict(self.state(state))
         return model.eval().requires_grad_(False)
 
@@ -127,7 +190,8 @@ class Case:
         scale = max([float(b.abs().max()) for _, b in pairs] + [1e-12])
         difference = max(float((a - b).abs().max()) for a, b in pairs) / scale
         count = sum(item.numel() for item in expected)
-        sizes = " and ".join(str(len(item)) for item in expected)
+        sizes = " and ".join(str(len(item)) for item in expected[:2])
+        sizes += "".join(f", and {len(item)} shorter texts" for item in expected[2:])
         how = f"differ by {difference:.1e} of the largest" if difference else "are equal"
         return _check(
             name,
@@ -215,6 +279,26 @@ class Case:
 
 def _check(name: str, passed: bool, text: str, **numbers: float) -> dict[str, Any]:
     return {"name": name, "passed": passed, "text": text, **numbers}
+
+
+def _called(model: nn.Module, given: Any) -> Any:
+    if isinstance(given, dict):
+        return model(**given)
+    return model(*given) if isinstance(given, tuple) else model(given)
+
+
+def _built(how: Mapping[str, Any]) -> nn.Module:
+    """Build a model by the code that built it for PruneScope."""
+    build = getattr(_module(how), how["function"])
+    if how["config"]:
+        library = importlib.import_module("transformers")
+        config = library.AutoConfig.from_pretrained(how["config"], local_files_only=True)
+        config.use_cache = False
+        built: nn.Module = build(config)
+    else:
+        classes = {} if how["classes"] is None else {"num_classes": how["classes"]}
+        built = build(*how["arguments"], **classes)
+    return built
 
 
 def _module(how: Mapping[str, Any]) -> ModuleType:

@@ -30,7 +30,7 @@ from analysis.plans import compact, meter, pruned_entries, read_plan, resolve
 from analysis.records import Count, Document, Plan, Sums, decode_json
 from analysis.recovery import Recovery
 from analysis.tasks import Task
-from pruners.batches import single
+from pruners.batches import Inputs, joined, parts_of
 from pruners.calls import as_batch
 from pruners.errors import InputError
 from pruners.float32 import strict
@@ -49,15 +49,17 @@ spec = importlib.util.spec_from_file_location("rebuild", script)
 rebuild = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(rebuild)
 model = rebuild.load()
-inputs = rebuild.read_safetensors(samples)[0]["inputs"]
-parts = []
+tensors = rebuild.read_safetensors(samples)[0]
+inputs = [tensors[str(at)] for at in range(len(tensors))]
+answers = []
 with torch.no_grad():
-    for at in range(0, len(inputs), int(batch)):
-        part = inputs[at : at + int(batch)]
+    for at in range(0, len(inputs[0]), int(batch)):
+        parts = [part[at : at + int(batch)] for part in inputs]
+        count = len(parts[0])
         # Some models take no single sample.
-        batched = part if len(part) > 1 else torch.cat([part, part])
-        parts.append(model(batched)[: len(part)])
-found = torch.cat(parts)
+        batched = parts if count > 1 else [torch.cat([part, part]) for part in parts]
+        answers.append(model(*batched)[:count])
+found = torch.cat(answers)
 written = torch.from_file(outputs, shared=True, size=found.numel(), dtype=torch.float64)
 written.copy_(found.flatten())
 print(json.dumps({"shape": list(found.shape), "check": rebuild.check()}))
@@ -212,9 +214,10 @@ def _script_checks(
     batch = prepared.batch_size
     task = prepared.subject.task
     with torch.inference_mode():
-        here = torch.cat([as_batch(small, part) for part in torch.split(inputs, batch)]).cpu()
+        here = torch.cat([as_batch(small, part) for part in inputs.split(batch)]).cpu()
     path, answers = directory / "samples.safetensors", directory / "outputs.bin"
-    safetensors.torch.save_file({"inputs": inputs.cpu().contiguous()}, str(path))
+    tensors = {str(at): part.cpu().contiguous() for at, part in enumerate(parts_of(inputs))}
+    safetensors.torch.save_file(tensors, str(path))
     try:
         found = _run(directory / SCRIPT, path, answers, batch=batch)
         if isinstance(found, str):
@@ -265,7 +268,7 @@ def _score_check(task: Task, before: Sums, after: Sums, *, allowed: int) -> Chec
 
 def _onnx_check(prepared: PreparedSubject, small: nn.Module, path: Path) -> Check:
     inputs, _ = _samples(prepared)
-    parts = torch.split(inputs, prepared.batch_size)
+    parts = inputs.split(prepared.batch_size)
     with torch.inference_mode():
         expected = torch.cat([small(part) for part in parts]).cpu()
     run = runtimes.OnnxModel(path.read_bytes())
@@ -279,20 +282,20 @@ def _onnx_check(prepared: PreparedSubject, small: nn.Module, path: Path) -> Chec
     )
 
 
-def _samples(prepared: PreparedSubject) -> tuple[Tensor, Tensor | None]:
+def _samples(prepared: PreparedSubject) -> tuple[Inputs, Tensor | None]:
     """Return as much of the evaluation subset as fits in the file, or the example."""
     split = prepared.subject.evaluation
     if split is None:
-        return single(prepared.subject.example, "scripts"), None
+        return prepared.subject.example, None
     inputs, labels, taken = [], [], 0
     for part, truth in split.batches(prepared.batch_size):
-        inputs.append(single(part, "scripts"))
+        inputs.append(part)
         if truth is not None:
             labels.append(truth)
         taken += part.nbytes
         if taken >= MAX_BYTES:
             break
-    return torch.cat(inputs), torch.cat(labels).cpu() if labels else None
+    return joined(inputs), torch.cat(labels).cpu() if labels else None
 
 
 def _run(script: Path, samples: Path, outputs: Path, *, batch: int) -> _Answers | str:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 from torch.utils.data import DataLoader, IterableDataset
 
 from analysis.subjects.data.file_digests import FileDigests
@@ -36,8 +37,6 @@ class Source(Protocol):
         mark: What its fingerprints begin with: not the same where less than all of the content
             was hashed once, so that fingerprints of older programs are told apart.
         is_told_by_reading: Whether nothing but reading the samples tells their content.
-        input_names: What a model that takes several inputs by name calls them; empty where it
-            takes one, or several in order.
         blank: What pixels of zeros become, in a shape that broadcasts to an input; None where
             that is not known.
         token_bytes: Bytes of text that each token stands for, int64 ``(tokens,)``; None where
@@ -49,7 +48,6 @@ class Source(Protocol):
     notes: tuple[str, ...]
     mark: str
     is_told_by_reading: bool
-    input_names: tuple[str, ...]
     blank: Tensor | None
     token_bytes: Tensor | None
 
@@ -108,7 +106,6 @@ class ArraySource:
 
     mark = ""
     is_told_by_reading = False
-    input_names: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -207,7 +204,8 @@ class MapSource:
         self._dataset = dataset
         self._count = _count(name, dataset)
         self._task: Task = CLASSIFICATION
-        self.input_names: tuple[str, ...] = ()
+        # What inputs lie in, where they are several; that of the first sample that is read.
+        self._form: pytree.TreeSpec | None = None
 
     def __len__(self) -> int:
         return self._count
@@ -284,11 +282,22 @@ class MapSource:
 
     def _input(self, value: Any, index: int) -> Inputs:
         if isinstance(value, Mapping):
-            self.input_names = tuple(map(str, value))
-            return Tensors(self._tensor(part, index) for part in value.values())
-        if isinstance(value, tuple | list) and value:
-            return Tensors(self._tensor(part, index) for part in value)
-        return self._tensor(value, index)
+            value = {str(name): part for name, part in value.items()}
+        elif isinstance(value, tuple | list) and value:
+            value = tuple(value)
+        else:
+            return self._tensor(value, index)
+        if self._form is None:
+            self._form = pytree.tree_structure(value)
+        try:
+            # Also in its order: that of a dict means nothing.
+            parts = self._form.flatten_up_to(value)
+        except ValueError as error:
+            raise AddressError(
+                f"{self.name!r}: the inputs of sample {index} are others than those of the "
+                f"samples before it: {one_line(error)}"
+            ) from None
+        return Tensors((self._tensor(part, index) for part in parts), self._form)
 
     def _tensor(self, value: Any, index: int) -> Tensor:
         if not isinstance(value, Tensor | np.ndarray):

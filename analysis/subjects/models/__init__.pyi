@@ -1,4 +1,4 @@
-from .adapted import check_single
+from .adapted import USUAL_OUTPUTS, check_single
 from .builders import (
     build_by_factory,
     build_sample,
@@ -14,6 +14,7 @@ from .loading import RANDOM_WEIGHTS, LoadedModel, has_random_weights, load_model
 __all__ = [
     "LoadedModel",
     "RANDOM_WEIGHTS",
+    "USUAL_OUTPUTS",
     "build_by_factory",
     "build_hugging_face",
     "build_sample",

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
-from pruners.batches import Inputs, parts_of
+from pruners.batches import Inputs, Tensors, names_of, parts_of
 from pruners.errors import InputError
 
 # What a model whose outputs have names answers with, if nothing else is asked for.
-USUAL = ("logits", "last_hidden_state")
+USUAL_OUTPUTS = ("logits", "last_hidden_state")
 
 
 def adapted(
     model: nn.Module,
+    inputs: Inputs | None = None,
     *,
-    inputs: Sequence[str] = (),
     output: str = "",
     config: str = "",
     packed: Callable[[Any], Any] | None = None,
@@ -31,19 +32,21 @@ def adapted(
 
     Args:
         model: The model.
-        inputs: Its names of the inputs, in the order of the batch; empty gives them in order.
+        inputs: A batch of the kind that it is given: its ``form`` says how the model's own code
+            takes them; None is one tensor.
         output: Name or number of the output; see `selected`.
         config: Digest of a configuration of Transformers: what else decides what it computes.
         packed: Makes one tensor of what it returns; see `analysis.tasks.Task.packed`.
     """
     base = type(model)
-    names = tuple(inputs)
-    told = {"inputs": ", ".join(names), "output": output, "config": config}
+    form = inputs.form if isinstance(inputs, Tensors) else None
+    told = {"inputs": _names(inputs), "output": output, "config": config}
 
     def forward(self: nn.Module, inputs: Inputs) -> Any:
         parts = parts_of(inputs)
-        named = dict(zip(names, parts, strict=True)) if names else {}
-        found = base.forward(self, **named) if names else base.forward(self, *parts)
+        tree: Any = parts if form is None else pytree.tree_unflatten(parts, form)
+        named = isinstance(tree, dict)
+        found = base.forward(self, **tree) if named else base.forward(self, *tree)
         found = selected(found, output) if output or config else found
         return found if packed is None else packed(found)
 
@@ -54,6 +57,14 @@ def adapted(
     own = {"forward": forward, "extra_repr": extra_repr, "__module__": base.__module__}
     model.__class__ = type(base.__name__, (base,), own)
     return model
+
+
+def _names(inputs: Inputs | None) -> str:
+    """Return what inputs are called, listed; nothing of one, or of several one after another."""
+    if not isinstance(inputs, Tensors):
+        return ""
+    names = names_of(inputs)
+    return "" if names == names_of(Tensors(inputs.parts)) else ", ".join(names)
 
 
 def config_digest(model: nn.Module) -> str:
@@ -88,7 +99,7 @@ def selected(found: Any, output: str) -> Any:
     else:
         return found
     numbered = {str(at): item for at, item in enumerate(known.values())}
-    usual = (name for name in (*USUAL, *known) if name in known)
+    usual = (name for name in (*USUAL_OUTPUTS, *known) if name in known)
     chosen = output or next(usual, "")
     if chosen in known or chosen in numbered:
         return known.get(chosen, numbered.get(chosen))
@@ -107,7 +118,7 @@ def check_single(found: Any) -> None:
         names = [str(at) for at in range(len(found))]
     else:
         return
-    usual = next((name for name in (*USUAL, *names) if name in names), "0")
+    usual = next((name for name in (*USUAL_OUTPUTS, *names) if name in names), "0")
     raise InputError(
         f"the model returns a {type(found).__name__} of {', '.join(names) or 'nothing'}; say which "
         f"output is measured, such as #output={usual} behind the model address"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from analysis.subjects.models.wrapped import (
 )
 from analysis.subjects.schemes import MODEL_SCHEMES, Built, Scheme
 from analysis.tasks import Task
+from pruners.batches import Inputs, Tensors
 from pruners.errors import AddressError, UnsupportedError, one_line
 
 # Without weights a model still has structure and costs; the same ones each time.
@@ -46,19 +46,18 @@ class LoadedModel:
     notes: tuple[str, ...] = ()
     output: str = ""
 
-    def adapt(self, inputs: Sequence[str], *, several: bool, task: Task) -> None:
+    def adapt(self, task: Task, inputs: Inputs | None = None) -> None:
         """Let the model take a batch and return one tensor, if it does not by itself; in place.
 
         Args:
-            inputs: Its names of the inputs; empty gives them in order.
-            several: Whether a batch has several tensors.
             task: Says what it returns.
+            inputs: A batch of the kind that it is given; None is one tensor.
         """
         config = config_digest(self.model)
         # Most tasks take one tensor as it is.
         packed = None if type(task).packed is Task.packed else task.packed
-        if inputs or several or self.output or config or packed is not None:
-            adapted(self.model, inputs=inputs, output=self.output, config=config, packed=packed)
+        if isinstance(inputs, Tensors) or self.output or config or packed is not None:
+            adapted(self.model, inputs, output=self.output, config=config, packed=packed)
 
 
 def load_model(address: Address, *, roots: Roots = None) -> LoadedModel:

@@ -9,10 +9,9 @@ import torch
 
 from analysis.edits import prepare
 from analysis.records import SubjectSpec
-from analysis.runtimes import as_onnx
 from analysis.subjects import load_subject
 from pruners.batches import Tensors
-from pruners.errors import InputError, UnsupportedError
+from pruners.errors import InputError
 from pruners.groups import remove, removed_graph
 
 CODE = '''
@@ -181,5 +180,3 @@ def test_inputs_by_name_and_a_chosen_output_go_through_the_engine_and_the_smalle
     rewritten = removed_graph(model, prepared.structure, {"up": [0, 2, 3]})
     few = Tensors((keep[:5, :9], ids[:5, :9]))
     torch.testing.assert_close(small(few), rewritten(few))
-    with pytest.raises(UnsupportedError, match=r"ONNX files hold models of one input; .* takes 2"):
-        as_onnx(model, inputs)

@@ -12,14 +12,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from analysis import runtimes
 from analysis.files import write_zip
 from analysis.interop.formats.smaller_model import model_notes
 from analysis.interop.request import Exported, ExportRequest
-from pruners.batches import single
+from pruners.batches import Inputs, names_of, parts_of, text_lengths
 from pruners.capture import on_cpu
 from pruners.errors import PruneScopeError, UnsupportedError, first_line
 
@@ -52,7 +53,7 @@ def export_coreml(request: ExportRequest) -> Exported:
         PruneScopeError: A convolution or a linear layer has another shape in the package.
     """
     model = on_cpu(request.model())
-    example = single(request.prepared.subject.example, "Core ML packages").cpu()
+    example = request.prepared.subject.example.cpu()
     converted = _converted(model, example)
     expected, found = _shapes(model), _program_shapes(converted)
     if missing := expected - found:
@@ -74,19 +75,31 @@ def export_coreml(request: ExportRequest) -> Exported:
     return Exported(files=((path, text),), notes=notes)
 
 
-def _converted(model: nn.Module, example: Tensor) -> Any:
+def _converted(model: nn.Module, example: Inputs) -> Any:
     tools = _tools()
     samples = tools.RangeDim(1, MOST_SAMPLES, default=1)
+    lengths = text_lengths(example) if runtimes.shorter_text(model, example) is not None else ()
+    sizes = {size: tools.RangeDim(2, size, default=size) for size in lengths}
+    places = [
+        tools.TensorType(
+            name=name,
+            shape=(samples, *(sizes.get(size, size) for size in part.shape[1:2]), *part.shape[2:]),
+            # It knows no int64.
+            dtype=np.float32 if part.is_floating_point() else np.int32,
+        )
+        for name, part in zip(names_of(example), parts_of(example), strict=True)
+    ]
     try:
         # It draws progress bars, and warns of each version of torch that it was not tested with.
         with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             # Of torch.export, coremltools 9 does not know pooling without a stride.
             trace: Any = torch.jit.trace
-            traced = trace(model, example, check_trace=False)
+            one_by_one = runtimes.OneByOne(model, example)
+            traced = trace(one_by_one, parts_of(example), check_trace=False)
             return tools.convert(
                 traced,
-                inputs=[tools.TensorType(name="input", shape=(samples, *example.shape[1:]))],
+                inputs=places,
                 outputs=[tools.TensorType(name="logits")],
                 minimum_deployment_target=tools.target.iOS17,
                 compute_precision=tools.precision.FLOAT32,
@@ -99,7 +112,7 @@ def _converted(model: nn.Module, example: Tensor) -> Any:
 
 
 def _shapes(model: nn.Module) -> Counter[tuple[int, ...]]:
-    kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+    kinds = (nn.modules.conv._ConvNd, nn.Linear)
     return Counter(
         tuple(module.weight.shape) for module in model.modules() if isinstance(module, kinds)
     )
@@ -108,7 +121,9 @@ def _shapes(model: nn.Module) -> Counter[tuple[int, ...]]:
 def _program_shapes(converted: Any) -> Counter[tuple[int, ...]]:
     operations: Iterable[Any] = converted._mil_program.functions["main"].operations
     return Counter(
-        tuple(item.weight.shape) for item in operations if item.op_type in ("conv", "linear")
+        tuple(item.weight.shape)
+        for item in operations
+        if item.op_type in ("conv", "conv_transpose", "linear")
     )
 
 

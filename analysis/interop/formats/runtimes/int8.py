@@ -36,6 +36,7 @@ def export_int8(request: ExportRequest) -> Exported:
     calibration = len(prepared.subject.calibration or ())
     notes = (
         *model_notes(request),
+        *runtimes.length_notes(exact, example),
         f"activations are calibrated on {calibration} samples that are not evaluated",
         *_compared(request, exact, content),
         "on processors without 8-bit instructions (VNNI) sums may saturate and answers differ",

@@ -31,7 +31,7 @@ def export_onnx(request: ExportRequest) -> Exported:
     difference = write_onnx(request.model(), example, path, sparse=request.sparse)
     words = runtimes.difference_words(difference)
     text = f"the {request.form_words}; onnxruntime's outputs {words}"
-    notes = model_notes(request)
+    notes = model_notes(request) + runtimes.length_notes(path.read_bytes(), example)
     if request.sparse:
         notes += (
             "mostly zero weights are stored as sparse initializers, which ONNX Runtime reads and "

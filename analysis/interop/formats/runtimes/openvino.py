@@ -30,14 +30,20 @@ def export_openvino(request: ExportRequest) -> Exported:
     require_openvino()
     path = request.directory / FILE
     model, example = request.model(), request.prepared.subject.example
-    runtimes.write_ir(runtimes.as_onnx(model, example), path)
+    content = runtimes.as_onnx(model, example)
+    runtimes.write_ir(content, path)
     difference = runtimes.check_outputs(
-        "OpenVINO", lambda inputs: runtimes.run_openvino(path, inputs), model, example
+        "OpenVINO",
+        lambda inputs: runtimes.run_openvino(path, inputs),
+        model,
+        example,
+        takes=runtimes.OnnxModel(content).takes,
     )
     words = runtimes.difference_words(difference)
     text = f"the {request.form_words}; OpenVINO's outputs {words}"
     notes = (
         *model_notes(request),
+        *runtimes.length_notes(content, example),
         "OpenVINO computes in bfloat16 where the processor has it (2e-3 apart); for float32 give "
         "INFERENCE_PRECISION_HINT f32",
     )

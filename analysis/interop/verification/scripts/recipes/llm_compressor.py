@@ -17,8 +17,13 @@ def check(case: Any) -> Iterator[dict[str, Any]]:
     session = importlib.import_module("llmcompressor.core").active_session()
     pipeline = importlib.import_module("llmcompressor.pipelines.basic").BasicPipeline()
     model, recipe = case.model("full").requires_grad_(True), "recipe_llm_compressor.yaml"
-    (name, *_) = inspect.signature(model.forward).parameters
-    batches = [{name: inputs} for inputs in case.inputs]
+    names = inspect.signature(model.forward).parameters
+    given = [case.given(batch) for batch in case.inputs]
+    rows = [item if isinstance(item, tuple | dict) else (item,) for item in given]
+    # It gives all inputs by name.
+    batches = [
+        row if isinstance(row, dict) else dict(zip(names, row, strict=False)) for row in rows
+    ]
     session.reset()
     path = str(case.folder / recipe)
     # Without targets it asks a model of Transformers for its blocks.

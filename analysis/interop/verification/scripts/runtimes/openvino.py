@@ -18,8 +18,15 @@ def check(case: Any) -> Iterator[dict[str, Any]]:
     model = core.compile_model(
         core.read_model(str(case.file)), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
     )
-    found = [torch.from_numpy(model(part.numpy())[0].copy()) for part in case.inputs]
-    expected = case.outputs("smaller")
+    sizes = [
+        [size.get_length() if size.is_static else 0 for size in item.partial_shape]
+        for item in model.inputs
+    ]
+    fits = case.fitting(sizes)
+    found = [
+        torch.from_numpy(model([part.numpy() for part in case.inputs[at]])[0].copy()) for at in fits
+    ]
+    expected = case.outputs("smaller", fits)
     if case.file.name == "model-int8.onnx":
         yield case.near("outputs against float32", found, expected, 0.1)
         yield case.same_answers("answers against float32", found, expected, 0.8)
