@@ -197,7 +197,7 @@ def _timed(
     prepared: PreparedSubject, found: Allocation, limit: float, runtime: Runtime
 ) -> Allocation:
     """Measure a filled plan: what it spends is what was measured."""
-    share, text = measured_time(prepared, found.plan, runtime)
+    share, _, text = measured_time(prepared, found.plan, runtime)
     if found.feasible and share > limit:
         text = f"at most {limit:.1%} of the time is out of reach; {text}"
     return dataclasses.replace(
@@ -208,7 +208,9 @@ def _timed(
     )
 
 
-def measured_time(prepared: PreparedSubject, plan: Plan, runtime: Runtime) -> tuple[float, str]:
+def measured_time(
+    prepared: PreparedSubject, plan: Plan, runtime: Runtime
+) -> tuple[float, float, str]:
     """Measure the time of a plan's model.
 
     Args:
@@ -217,14 +219,18 @@ def measured_time(prepared: PreparedSubject, plan: Plan, runtime: Runtime) -> tu
         runtime: Runs the models.
 
     Returns:
-        The share of the dense model's time, and the same in words.
+        The share of the dense model's time, that time in seconds, and the same in words.
     """
     seconds, dense = measured_seconds(prepared, removed_model(prepared, plan), runtime)
     share = seconds / dense
     by = "" if runtime is TORCH else f" by {runtime.label}"
-    return share, (
-        f"measured{by}: {share:.1%} of the time of the dense model "
-        f"({seconds * 1000:.3g} of {dense * 1000:.3g} ms)"
+    return (
+        share,
+        dense,
+        (
+            f"measured{by}: {share:.1%} of the time of the dense model "
+            f"({seconds * 1000:.3g} of {dense * 1000:.3g} ms)"
+        ),
     )
 
 
