@@ -300,7 +300,7 @@ def _samples(prepared: PreparedSubject) -> tuple[Inputs, Tensor | None]:
 
 def _run(script: Path, samples: Path, outputs: Path, *, batch: int) -> _Answers | str:
     """Run the exported script in another process; return what it found, or what went wrong."""
-    command = [sys.executable, "-I", "-c", DRIVER, *map(str, (script, samples, outputs))]
+    command = [sys.executable, "-IB", "-c", DRIVER, *map(str, (script, samples, outputs))]
     command += [str(torch.get_num_threads()), str(batch)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)

@@ -116,7 +116,7 @@ def confirm(
         InputError: There is no such interpreter.
     """
     answer = reference / f"answer-{verifier.name}.json"
-    command = [python, "-I", str(HARNESS), str(verifier.script), str(folder.resolve())]
+    command = [python, "-IB", str(HARNESS), str(verifier.script), str(folder.resolve())]
     command += [str(reference), str(answer), verifier.library, verifier.file]
     start = time.perf_counter()
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}

@@ -99,6 +99,7 @@ def test_the_exported_script_gives_the_same_accuracy_in_another_process(tmp_path
 def test_round_trip(tmp_path: Path) -> None:
     prepared = sample_context("lenet5")
     found = interop.round_trip(prepared, some_plan(), points=POINTS, directory=tmp_path)
+    assert not list(tmp_path.rglob("__pycache__"))
     assert [check.name for check in found.checks] == [
         "plan",
         "indices",

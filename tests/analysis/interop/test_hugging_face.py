@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 
 import pytest
@@ -100,12 +101,17 @@ def test_a_model_with_equal_counts_is_read_back_by_transformers(
     assert not (asked.directory / "no").exists()
 
 
-def test_models_that_are_not_of_transformers_are_refused(tmp_path: Path) -> None:
+def test_models_that_are_not_of_transformers_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where Transformers cannot be loaded, as beside a torchvision of another torch."""
     from tests.analysis.interop.test_export import request
 
     pytest.importorskip("transformers")
+    monkeypatch.delitem(sys.modules, "transformers.modeling_utils", raising=False)
     with pytest.raises(UnsupportedError, match="LeNet5 holds no models of Transformers"):
         interop.export("hf", request(tmp_path))
+    assert "transformers.modeling_utils" not in sys.modules
 
 
 HEADS_OF_BERT = "BertConfig has one hidden_size for all layers, and the plan asks for 16 at"

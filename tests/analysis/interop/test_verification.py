@@ -32,6 +32,7 @@ def test_the_script_of_an_export_is_confirmed_and_a_changed_weight_is_found(
     found = interop.verify(asked, "model")
     assert found == Verification.from_json((tmp_path / "verification.json").read_text())
     assert found.passed
+    assert not list(tmp_path.rglob("__pycache__"))  # found by a newcomer beside the files
     (target,) = found.targets
     assert target.version.startswith(torch.__version__.split("+")[0])
     assert target.checks[0].compared == (2 + 5) * 10

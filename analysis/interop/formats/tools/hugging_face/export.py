@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,9 +68,10 @@ def export_hugging_face(request: ExportRequest) -> Exported:
 
 def _inner(model: nn.Module) -> Any:
     """Return the outermost model of Transformers."""
-    from transformers import PreTrainedModel
-
-    found = [name for name, item in model.named_modules() if isinstance(item, PreTrainedModel)]
+    # Where its models are not loaded, none is held; loading them takes what some machines lack.
+    library = sys.modules.get("transformers.modeling_utils")
+    kind = getattr(library, "PreTrainedModel", ())
+    found = [name for name, item in model.named_modules() if isinstance(item, kind)]
     outer = [name for name in found if not any(_is_below(name, other) for other in found)]
     if len(outer) != 1:
         raise UnsupportedError(
