@@ -75,7 +75,7 @@ def fill_to_threshold(request: Request) -> Allocation:
         )
         found = to_budgets(request, levels=levels, fill=fill)
         # Below tolerance 0 there is no milder level, and each unit may stay.
-        by_unit = found.level == 0 and bool(sizes_of(request).budgets)
+        by_unit = found.level == 0 and bool(sizes_of(request).budgets or not found.feasible)
         found = between(
             request,
             found,

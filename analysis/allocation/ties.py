@@ -150,13 +150,16 @@ def between(
             order.sort(key=lambda step: (-step.saved, -step.ratio))
             other = gap.as_far([step.kept for step in order])
             counts = min(counts, other, key=lambda kept: room(sizes, gap.at(kept)))
-    elif not found.feasible or place + 1 == len(levels):
-        return found
     else:
-        stronger = fill(request, levels[place + 1])
-        gap = _Gap(request, start=found.plan, end=stronger)
-        order = sorted(steps(found.plan, stronger), key=lambda step: (step.rate, step.ratio))
+        # Of predicted drops even the mildest level may lose too much.
+        mild, strong = (_whole(request), place) if not found.feasible else (found.plan, place + 1)
+        if strong == len(levels) or Spending(request).broken(mild):
+            return found
+        gap = _Gap(request, start=mild, end=fill(request, levels[strong]))
+        order = sorted(steps(gap.start, gap.end), key=lambda step: (step.rate, step.ratio))
         counts = gap.as_far([step.left for step in order])
+        if not found.feasible:
+            return _changed(request, found, gap.at(counts))
     return _changed(request, found, gap.at(counts)) if counts else found
 
 

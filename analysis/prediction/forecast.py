@@ -90,6 +90,13 @@ class Forecaster:
         spec = self._spec
         return (plan.semantics, plan.reduction) == (spec.semantics, spec.reduction)
 
+    def foresee(self, plan: Plan) -> Prediction | None:
+        """Predict as `predict`, also by what this plan itself was measured to lose.
+
+        For choices among plans: one that is known to lose much is not predicted to lose little.
+        """
+        return self._predicted(plan, aside=False)
+
     def predict(self, plan: Plan) -> Prediction | None:
         """Predict what a plan loses, repaired as the points of the run are.
 
@@ -102,6 +109,9 @@ class Forecaster:
             or otherwise, or a pruned channel is something else. Points without repair tell of every
             plan what it loses before it is repaired.
         """
+        return self._predicted(plan, aside=True)
+
+    def _predicted(self, plan: Plan, *, aside: bool) -> Prediction | None:
         if not self._covers(plan) or self._spec.repair not in (NO_REPAIR, plan.repair):
             return None
         entries = pruned_entries(plan)
@@ -110,15 +120,16 @@ class Forecaster:
         if single is not None:
             found = single
         elif signs is not None:
-            found = self._together(plan, signs)
+            found = self._together(plan, signs, aside=aside)
         else:
             found = predict_from(plan, self._envelopes)
         found = dataclasses.replace(found, repair=self._spec.repair)
         return found.within(self._dense, self._spec.subject.task)
 
-    def _together(self, plan: Plan, signs: Signs) -> Prediction:
+    def _together(self, plan: Plan, signs: Signs, *, aside: bool) -> Prediction:
         content = _content(plan)
-        calibration = self._without(content) if content in self._lessons else self._calibration
+        is_aside = aside and content in self._lessons
+        calibration = self._without(content) if is_aside else self._calibration
         drop, low, high = calibration.predict(signs, confidence=self._confidence)
         return Prediction(
             drop,

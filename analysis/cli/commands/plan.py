@@ -101,7 +101,7 @@ def plan(
         points,
         row.spec.criteria,
         workspace,
-        predict=forecaster.predict if row.predicts else None,
+        predict=forecaster.foresee if row.predicts else None,
     )
     final = plans.resolve(prepared, found.plan)
     subject = calibrated(final.subject, data=None, samples=None, repair=repair.name)

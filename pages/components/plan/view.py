@@ -61,7 +61,7 @@ def draw(current: Session) -> None:
     predicted = curves.predict(plan)
     _goal(current, plan)
     slot, note = _cards(subject, plan, predicted, curves.repair)
-    fill.draw(current, subject, plan, curves.points, curves.predict)
+    fill.draw(current, subject, plan, curves.points, curves.foresee)
     table = plan_table(plan, curves.envelopes, curves.limits, tolerance=_tolerance(current))
     table_editor.draw(plan, table, curves.points, current, subject.prepared.inventory)
     _details(current, subject, plan, curves.points, table)
@@ -154,6 +154,12 @@ class RunCurves:
         if self.forecaster is None or self.points.empty:
             return None
         return self.forecaster.predict(plan)
+
+    def foresee(self, plan: Plan) -> Prediction | None:
+        """Predict for choices among plans, also by what this plan was measured to lose."""
+        if self.forecaster is None or self.points.empty:
+            return None
+        return self.forecaster.foresee(plan)
 
 
 def _run_curves(current: Session) -> RunCurves:

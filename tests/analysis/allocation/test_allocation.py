@@ -288,6 +288,27 @@ def test_threshold_to_a_predicted_drop_goes_as_far_as_it_may(seed: int) -> None:
     assert found.spent["drop"] <= 0.06 + 1e-9
 
 
+@pytest.mark.parametrize(("limit", "gone"), [(0.05, 5), (0.011, 1), (0.005, 0)])
+def test_a_predicted_drop_below_that_of_tolerance_0_is_met(limit: float, gone: int) -> None:
+    """N2 of issue 9: what no layer alone loses, all lose together; it was called out of reach."""
+    curves = table({("l1", name): [0.0] * 9 for name in UNITS})
+
+    def predicted(plan: Plan) -> Prediction:
+        removed = sum(entry.total - entry.kept for entry in plan.entries)
+        return Prediction(removed / 100, removed / 100, removed / 100)
+
+    request = Request(
+        plan=start(),
+        meter=METER,
+        points=curves,
+        budgets=(Budget("drop", limit),),
+        predict=predicted,
+    )
+    found = allocation.allocate("threshold", request)
+    assert found.feasible
+    assert sum(entry.total - entry.kept for entry in found.plan.entries) == gone
+
+
 def with_counts(plan: Plan, kept: Mapping[str, int]) -> Plan:
     for name, count in kept.items():
         plan = set_kept(plan, name, count)

@@ -165,6 +165,12 @@ def test_measured_plans_teach_but_not_of_themselves() -> None:
     untaught = Forecaster(SPEC, points(), probed()).predict(asked)
     taught = Forecaster(SPEC, points(), probed(), lessons)
     found = taught.predict(asked)
+    # N2 of issue 9: a plan that was measured to lose much was chosen as one that loses little.
+    own = Forecaster(SPEC, points(), probed(), [measured(asked, lost=300)])
+    known = own.foresee(asked)
+    assert known is not None
+    assert own.predict(asked) == untaught
+    assert abs(known.drop - 0.3) < abs(untaught.drop - 0.3)
     others = Forecaster(
         SPEC, points(), probed(), [item for item in lessons if item.plan != asked]
     ).predict(asked)
