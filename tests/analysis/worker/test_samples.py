@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -31,6 +33,18 @@ SAMPLES = {
 COUNT, BATCH = 80, 16
 
 
+def slowed(store: Store) -> Store:
+    """Return the store with a pause behind each batch, so that no run ends before it is killed."""
+    save = store.points.save
+
+    def saved(*given: Any, **more: Any) -> None:
+        save(*given, **more)
+        time.sleep(1)
+
+    store.points.save = saved  # type: ignore[method-assign]
+    return store
+
+
 @pytest.mark.parametrize("name", SAMPLES)
 def test_a_killed_sweep_goes_on_to_the_same_table_and_adaptive_answers_are_the_same(
     name: str, tmp_path: Path
@@ -52,7 +66,7 @@ def test_a_killed_sweep_goes_on_to_the_same_table_and_adaptive_answers_are_the_s
     assert run(calm, calm_id, prepared).state == "done"
     run_id = store.runs.create(spec)
     store.close()
-    child = forked(lambda: run(Store(store.workspace), run_id, prepared))
+    child = forked(lambda: run(slowed(Store(store.workspace)), run_id, prepared))
     while committed(store, run_id) == 0:
         threading.Event().wait(0.001)
     os.kill(child, signal.SIGKILL)
