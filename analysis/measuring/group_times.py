@@ -146,7 +146,7 @@ def measured_seconds(
     """
     models = {"dense": prepared.model, "small": model}
     found = compare_latency(models, _inputs(prepared), runtime=runtime)
-    return found["small"].median, found["dense"].median
+    return found["small"].least, found["dense"].least
 
 
 def estimated(
@@ -230,7 +230,7 @@ def _inputs(prepared: PreparedSubject) -> Inputs:
 
 
 def _dense_seconds(prepared: PreparedSubject, inputs: Inputs) -> float:
-    return compare_latency({"dense": prepared.model}, inputs)["dense"].median
+    return compare_latency({"dense": prepared.model}, inputs)["dense"].least
 
 
 def _measured(
@@ -246,7 +246,7 @@ def _measured(
     found = compare_latency(
         {"": prepared.model, **models}, inputs, repeats=_REPEATS, warmup=_WARMUP
     )
-    return {count: dense * found[count].median / found[""].median for count in map(str, counts)}
+    return {count: dense * found[count].least / found[""].least for count in map(str, counts)}
 
 
 def _path(prepared: PreparedSubject, batch: int) -> Path | None:

@@ -37,6 +37,11 @@ class Latency(Record):
     warmup: Count
 
     @property
+    def least(self) -> float:
+        """Seconds of the fastest pass: what other programs on the machine disturb least."""
+        return min(self.repeats)
+
+    @property
     def text(self) -> str:
         """How it was measured, for a caption."""
         where = f"{self.device}, {plural(self.threads, 'thread')}"
