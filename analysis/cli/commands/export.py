@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from analysis import interop, subjects
+from analysis import evaluation, interop, subjects
 from analysis.cli.commands.evaluate import (
     PlanFile,
     evaluated,
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 
     from analysis.edits import PreparedSubject
     from analysis.interop import Verification
-    from analysis.records import Plan
+    from analysis.records import Evaluation, Plan
+    from analysis.recovery import Recovery
 
 
 def _list_formats(asked: bool) -> None:
@@ -85,7 +86,12 @@ def export(
         ),
     ] = False,
     measures: Annotated[
-        bool, typer.Option("--evaluate", help="Measure the plan first and put the result in.")
+        bool,
+        typer.Option(
+            "--evaluate",
+            help="Measure the plan first and put the result in; else what `evaluate` found before "
+            "is put in, if it did.",
+        ),
     ] = False,
     formats: Annotated[
         bool,
@@ -135,14 +141,14 @@ def export(
         say_notes(prepared.subject.notes)
     points = _points(chosen, prepared, workspace)
     recovery = repaired(prepared, chosen)
-    evaluation = evaluated(prepared, chosen, recovery) if measures else None
+    measured = _evaluation(prepared, chosen, recovery, workspace, measures=measures)
     request = interop.ExportRequest(
         prepared=prepared,
         plan=chosen,
         recovery=recovery,
         directory=out,
         points=points,
-        evaluation=evaluation,
+        evaluation=measured,
         name=plan.stem,
         form=form,
         sparse=sparse,
@@ -160,6 +166,21 @@ def export(
             _say_verified(verified)
     if verified is not None and not verified.passed:
         raise typer.Exit(1)
+
+
+def _evaluation(
+    prepared: PreparedSubject,
+    plan: Plan,
+    recovery: Recovery | None,
+    workspace: Path | None,
+    *,
+    measures: bool,
+) -> Evaluation | None:
+    """Return what the plan is measured to give now, or what the workspace keeps of before."""
+    if measures:
+        return evaluated(prepared, plan, recovery)
+    known = evaluation.kept_evaluation(open_store(workspace), prepared, plan)
+    return None if known is None else known.evaluation
 
 
 def _say_verified(found: Verification) -> None:

@@ -121,6 +121,10 @@ def test_plan_evaluate_and_export(run: Run, swept: str, plan_file: Path, folder:
     assert (folder / "m" / "model.safetensors").is_file()
     assert (folder / "m" / "rebuild.py").is_file()
     assert "rebuild.py" in out
+    # Point 1 of issue 10: what was evaluated before stands in the files.
+    card = json.loads((folder / "m" / "model.json").read_text())
+    assert card["measured"]["samples"] == 96
+    assert card["measured"]["accuracy"] == found["removed"]["accuracy"]
 
 
 def test_evaluate_export_and_recover_repair_as_the_plan_says(
