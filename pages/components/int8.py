@@ -16,6 +16,7 @@ from analysis.sentences import capital
 from analysis.tasks import Words
 from pages.components.state import evaluations
 from pages.components.widgets import formatting
+from pruners.errors import PruneScopeError
 
 LATENCY_SECONDS = 3.0
 NAMES = {"dense": "Dense", "removed": "Pruned", "int8": "Pruned, 8 bits"}
@@ -30,11 +31,16 @@ def draw(subject: LoadedSubject, last: evaluations.Evaluated, words: Words) -> N
         icon=":material/memory:",
         key="evaluate_int8",
     ):
-        _measure(subject, last)
-        st.rerun()
+        try:
+            _measure(subject, last)
+        except PruneScopeError as error:
+            # What else the page has does not hang on it.
+            st.error(f"{formatting.escaped(capital(str(error)))}.", icon=":material/error:")
+        else:
+            st.rerun()
     if found is None:
         st.caption(
-            "Dense, pruned, and pruned with int8 weights and activations in ONNX Runtime: accuracy "
+            "Dense, pruned, and pruned with int8 weights and activations in ONNX Runtime: score "
             "on the same samples, bytes, latency. Takes half a minute, the extra onnx and "
             "calibration samples."
         )
@@ -63,14 +69,16 @@ def _measure(subject: LoadedSubject, last: evaluations.Evaluated) -> None:
     """Measure a plan in 8 bits, and keep it with its evaluation."""
     plan: Plan = last.plan
     bar = st.progress(0.0, text="Writing the models as ONNX")
-    found = deploy_plan(
-        subject.prepared,
-        plan,
-        recovery=repaired_plan(subject.prepared, plan),
-        latency_seconds=LATENCY_SECONDS,
-        progress=lambda now: _advance(bar, now),
-    )
-    bar.empty()
+    try:
+        found = deploy_plan(
+            subject.prepared,
+            plan,
+            recovery=repaired_plan(subject.prepared, plan),
+            latency_seconds=LATENCY_SECONDS,
+            progress=lambda now: _advance(bar, now),
+        )
+    finally:
+        bar.empty()
     evaluations.keep(subject, plan, dataclasses.replace(last.evaluation, deployment=found))
 
 

@@ -30,6 +30,7 @@ from analysis.subjects.subject import load_subject
 from analysis.tasks import scoring_of
 from pages.components.state.demo import SAMPLE_SUBJECTS
 from pages.components.state.subject_cache import subjects
+from pruners.errors import UnsupportedError
 from tests.pages.reading import SUBJECT, Open, assert_no_bug, plan_rows, shown, text_of
 
 SPACES = "%\N{NO-BREAK SPACE}\N{THIN SPACE} "
@@ -166,7 +167,13 @@ def test_rounding_is_of_channels_only(open_page: Open) -> None:
     assert {entry.kept for entry in present(test).plan.entries} == {500}
 
 
-def test_measured_and_evaluated_accuracy_are_the_same(open_page: Open) -> None:
+def _without_onnx(*_given: object, **_more: object) -> None:
+    raise UnsupportedError("onnx needs onnxruntime")
+
+
+def test_measured_and_evaluated_accuracy_are_the_same(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
     test = open_page("5_Plan", "done")
     fill_uniform(test, 50)
     live = metric(test, "Measured accuracy after lsq")
@@ -177,6 +184,11 @@ def test_measured_and_evaluated_accuracy_are_the_same(open_page: Open) -> None:
     assert "Masked and physically removed agree on 120 of 120 samples" in text_of(test)
     # Issue 13, point 2: the repaired model in 8 bits beside float32, kept and shown on Trade-off.
     pytest.importorskip("onnxruntime")
+    with monkeypatch.context() as patch:
+        patch.setattr("pages.components.int8.deploy_plan", _without_onnx)
+        test.button(key="evaluate_int8").click().run()
+        assert [item.value for item in test.error] == ["Onnx needs onnxruntime."]
+        assert "Samples that flip" in text_of(test)
     test.button(key="evaluate_int8").click().run()
     assert_no_bug(test)
     (shown,) = (item.value for item in test.dataframe if "Pruned, 8 bits" in item.value)
