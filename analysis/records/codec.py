@@ -6,8 +6,10 @@ Python's JSON has, pass where no range is stated.
 
 from __future__ import annotations
 
+import base64
 import json
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -100,6 +102,34 @@ def _found(data: Any, place: str) -> str:
     except (LookupError, TypeError):
         return ""
     return shown(data)
+
+
+def pack_places(places: Sequence[int], total: int) -> str:
+    """Return places as base64 of one bit each of ``total``, the first bit the most significant.
+
+    >>> pack_places((0, 2, 9), 10)
+    'oEA='
+    """
+    bits = bytearray((total + 7) // 8)
+    for place in places:
+        bits[place >> 3] |= 128 >> (place & 7)
+    return base64.b64encode(bits).decode("ascii")
+
+
+def unpack_places(text: str, total: int) -> list[int]:
+    """Return the places that `pack_places` wrote, in rising order.
+
+    Raises:
+        ValueError: It is no base64, or not as many bits.
+    """
+    try:
+        packed = base64.b64decode(text, validate=True)
+    except ValueError:
+        raise ValueError("no base64") from None
+    bits = f"{int.from_bytes(packed):0{8 * len(packed)}b}" if packed else ""
+    if len(packed) != (total + 7) // 8 or "1" in bits[total:]:
+        raise ValueError(f"{len(bits)} bits for {total} units")
+    return [place for place, bit in enumerate(bits) if bit == "1"]
 
 
 def shown(value: object) -> str:

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from analysis.records.codec import Count, PositiveCount, Share
+from analysis.records.codec import (
+    Count,
+    PositiveCount,
+    Share,
+    pack_places,
+    shown,
+    unpack_places,
+)
 from analysis.records.record import NO_REPAIR, Document, GroupOrLayer, Record, Recovered
 from analysis.records.subject import SubjectSpec
 from analysis.records.sweep import Granularity
@@ -27,7 +36,8 @@ class PlanEntry(GroupOrLayer, Record):
         kept: Number of units that stay, of ``total``.
         indices: The kept units in rising order, single weights as places in the flat weight
             ``(O, I/G, K...)``. None where they follow from criterion and kept count, as those of
-            blocks and N:M always do; single weights are listed if a file of masks chose them.
+            blocks and N:M always do; single weights are listed if a file of masks chose them. As
+            JSON those are base64 of one bit a weight, the first the most significant.
         locked: Auto-fill leaves the entry alone.
 
     Raises:
@@ -47,6 +57,37 @@ class PlanEntry(GroupOrLayer, Record):
     def __post_init__(self) -> None:
         if self.kept > self.total:
             raise InputError(f"{self.layer} keeps {self.kept} of {self.total}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-ready dictionary; listed single weights are bits."""
+        data = Record.to_dict(self)
+        if self.granularity == "element" and self.indices and self._are_places():
+            data["indices"] = pack_places(self.indices, self.total)
+        return data
+
+    def _are_places(self) -> bool:
+        """Return whether bits say the same as the list: rising, and none beyond the units."""
+        places = self.indices or ()
+        rising = all(first < second for first, second in itertools.pairwise(places))
+        return rising and places[-1] < self.total
+
+    @classmethod
+    def fields_of(cls, data: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+        """Return the values by field from what `to_dict` wrote, or from lists of indices.
+
+        Raises:
+            InputError: The bits are none, or not one a unit.
+        """
+        packed, total = data.get("indices"), data.get("total")
+        if not isinstance(packed, str) or type(total) is not int:
+            return data
+        try:
+            return {**data, "indices": unpack_places(packed, total)}
+        except ValueError as error:
+            raise InputError(
+                f"{where}.indices: expected a list, or base64 of a bit a unit, found "
+                f"{shown(packed)} ({error})"
+            ) from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

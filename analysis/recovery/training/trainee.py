@@ -272,7 +272,9 @@ class Trainee:
         if target.group is None:
             # A unit is kept or removed whole.
             units = in_units(parse(target.granularity), mask)
-            return dataclasses.replace(entry, kept=int(units.any(1).sum()))
+            # Listed weights are listed anew: masks may have moved away from them.
+            listed = None if entry.indices is None else kept_indices(mask.flatten())
+            return dataclasses.replace(entry, kept=int(units.any(1).sum()), indices=listed)
         indices = kept_indices(mask)
         return dataclasses.replace(entry, kept=len(indices), indices=indices)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -84,6 +85,38 @@ def test_exactly_what_the_plan_keeps_is_left(
         for entry in context_of(tiny, plan, name, steps=4).trainee.plan.entries
     }
     assert kept == asked
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_listed_weights_are_listed_as_they_were_trained(tiny: PreparedSubject, name: str) -> None:
+    """Of masks of a file: methods with fixed masks keep them, the others choose anew and say so."""
+    plan = pruned(tiny, 0.5)
+    draw = random.Random(0)
+    entries = tuple(
+        dataclasses.replace(
+            entry, indices=tuple(sorted(draw.sample(range(entry.total), entry.kept)))
+        )
+        for entry in plan.entries
+    )
+    plan = dataclasses.replace(plan, entries=entries)
+    context = context_of(tiny, plan, name, steps=4, **QUICK)
+    method = made(context)
+    for step in range(4):
+        do_step(context, method, step)
+    method.finish()
+    found = context.trainee.recovery(name).plan
+    # Weights are drawn, so that none but masked ones are zero.
+    left = {
+        entry.name: context.trainee.model.get_parameter(f"{entry.layer}.weight").flatten().nonzero()
+        for entry in plan.entries
+    }
+    assert {entry.name: list(entry.indices or ()) for entry in found.entries} == {
+        name: places.flatten().tolist() for name, places in left.items()
+    }
+    moves = name not in ("finetune", "sparsegpt", "transfer")
+    assert (found.entries != plan.entries) == moves
+    # The plan as a file is the same plan.
+    assert type(found).from_json(found.to_json()) == found
 
 
 @pytest.mark.parametrize("name", CHANNELS)
