@@ -11,7 +11,7 @@ from streamlit.runtime.scriptrunner import StopException
 
 from analysis import plans
 from analysis.records import Plan
-from pages.components.plan import table_editor
+from pages.components.plan import table_editor, view
 from pages.components.state import plan_state
 from tests.pages.reading import SUBJECT
 
@@ -121,3 +121,21 @@ def test_an_edit_survives_the_end_of_its_run_at_any_moment(state: Session) -> No
         if is_whole:
             break
     assert moment > 5
+
+
+def test_sliders_that_are_gone_change_nothing_when_they_are_sent_again(state: Session) -> None:
+    """Fault 10: edits of the table were overwritten by the focus panel's earlier sliders."""
+    plan_state.begin(new_plan())
+    state.update(slider_1=0.0, slider_2=50.0)
+    view._slide("b", "slider_1", 0.0)
+    assert [entry.ratio for entry in present().entries] == [0.0, 0.0]
+    view._slide("b", "slider_2", 0.0)
+    assert [entry.ratio for entry in present().entries] == [0.0, 0.5]
+    plan_state.edit(sent((1, "b", "ratio", 25.0)))
+    for widget in ("slider_1", "slider_2"):
+        view._slide("b", widget, 0.0)
+    assert [entry.ratio for entry in present().entries] == [0.0, 0.25]
+    # The same slider goes on under the hand until its successor is drawn.
+    state["slider_2"] = 75.0
+    view._slide("b", "slider_2", 0.0)
+    assert [entry.ratio for entry in present().entries] == [0.0, 0.75]

@@ -59,6 +59,6 @@ def _options(subject: LoadedSubject, plan: Plan) -> list[str]:
 
 def _chosen() -> None:
     plan = plan_state.present()
-    assert plan is not None
     name = str(st.session_state[KEY])
-    plan_state.do(dataclasses.replace(plan, repair=name), action=f"repair: {name}")
+    if plan is not None and name != plan.repair:
+        plan_state.do(dataclasses.replace(plan, repair=name), action=f"repair: {name}")

@@ -31,6 +31,8 @@ from pages.components.widgets import (
 from pruners.errors import PruneScopeError
 from pruners.granularity import parse
 
+# What each slider of the focus panel was moved to.
+SLID = "plan_slid"
 NO_POINTS = pd.DataFrame(columns=list(columns()))
 
 
@@ -332,24 +334,28 @@ def _map(subject: LoadedSubject, plan: Plan, table: pd.DataFrame) -> None:
 
 def _focus_slider(plan: Plan, key: str, ratio: float) -> None:
     # The revision lets fills and undo move the slider, which otherwise keeps its own value.
-    widget = f"plan_slider_{key}_{plan_state.revision()}"
+    widget, drawn = f"plan_slider_{key}_{plan_state.revision()}", round(ratio * 100, 2)
     st.slider(
         "Ratio removed (%)",
         0.0,
         100.0,
-        value=round(ratio * 100, 2),
+        value=drawn,
         step=0.5,
         format="%.2f",
         key=widget,
         on_change=_slide,
-        args=(key, widget),
+        args=(key, widget, drawn),
     )
 
 
-def _slide(key: str, widget: str) -> None:
+def _slide(key: str, widget: str, drawn: float) -> None:
+    # A browser that has not heard yet that sliders are gone sends them all again, as they were; to
+    # Streamlit, which has forgotten them, each has changed. Only what a hand has moved is an edit.
+    percent, seen = float(st.session_state[widget]), st.session_state.setdefault(SLID, {})
     plan = plan_state.present()
-    assert plan is not None
-    ratio = float(st.session_state[widget]) / 100
+    if plan is None or percent == seen.get(widget, drawn):
+        return
+    seen[widget], ratio = percent, percent / 100
     plan_state.do(plans.set_ratio(plan, key, ratio), action=f"{key} to {formatting.percent(ratio)}")
 
 
