@@ -1,5 +1,5 @@
 from .kept import repair_key, repaired_plan
-from .outcome import RecoveryReport, report
+from .outcome import RecoveryReport, check_after_each, report
 from .plan_repair import (
     Recovery,
     Repairer,
@@ -14,6 +14,7 @@ __all__ = [
     "Recovery",
     "RecoveryReport",
     "Repairer",
+    "check_after_each",
     "elements_left",
     "keep_trained",
     "pruned_targets",

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 
-from analysis.edits import PreparedSubject, edited_model
+from analysis.edits import Edit, PreparedSubject, edited_model
 from analysis.measuring import Slices, measure
 from analysis.plans import plan_edit
 from analysis.records import Count, Document, Plan, Record, Seconds, Share, Sums
 from analysis.recovery.plan_repair import Recovery
 from analysis.tasks import Task
-from pruners.errors import InputError
+from pruners.errors import InputError, UnsupportedError
+from pruners.granularity import parse
+
+# Repairs that are done with a layer before they look at the next.
+BY_LAYER = ("lsq", "obs", "sparsegpt-sequential", "wanda-sequential")
+# What is pruned in one layer alone.
+IN_ONE_LAYER = frozenset({"element", "n:m"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +54,14 @@ class LayerError(Record):
     Attributes:
         before: Of masking alone.
         after: After the repair.
+        model: What the model scores with this layer and those before it repaired, later ones
+            dense; None where nobody asked.
     """
 
     layer: str
     before: float
     after: float
+    model: MeasuredAccuracy | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,22 +103,50 @@ def measured(task: Task, sums: Sums) -> MeasuredAccuracy:
     )
 
 
-def report(prepared: PreparedSubject, plan: Plan, recovery: Recovery) -> RecoveryReport:
+def check_after_each(plan: Plan) -> None:
+    """Check that a plan's layers are repaired one by one, so that there is a model after each.
+
+    Raises:
+        UnsupportedError: The repair works otherwise, or units go, which many layers share.
+    """
+    if plan.repair not in BY_LAYER or plan.trained:
+        raise UnsupportedError(
+            f"a score after each layer needs a repair that goes layer by layer, one of "
+            f"{', '.join(BY_LAYER)}; this is {plan.recovery_words}"
+        )
+    for item in plan.entries:
+        if item.kept < item.total and parse(item.granularity).kind not in IN_ONE_LAYER:
+            raise UnsupportedError(
+                f"a score after each layer is of plans that prune elements or N:M; this one prunes "
+                f"{item.layer} by {item.granularity}, which changes several layers at once"
+            )
+
+
+def report(
+    prepared: PreparedSubject, plan: Plan, recovery: Recovery, *, after_each: bool = False
+) -> RecoveryReport:
     """Measure dense, pruned and recovered on the evaluation subset.
 
     Args:
         prepared: The subject.
         plan: The plan as it was asked.
         recovery: What `recover_plan` gave.
+        after_each: Measure the model after each repaired layer as well, as the literature of large
+            models does: one more pass over the samples a layer.
 
     Raises:
         InputError: There is no evaluation data, or outputs are not finite.
+        UnsupportedError: See `check_after_each`.
     """
+    if after_each:
+        check_after_each(recovery.plan)
     split = prepared.subject.evaluation
     if split is None:
         raise InputError("measuring needs evaluation data; give a data address")
     task = prepared.subject.task
-    edits = {"pruned": plan_edit(prepared, plan), "recovered": recovery.edit}
+    edits: dict[Hashable, Edit] = {"pruned": plan_edit(prepared, plan), "recovered": recovery.edit}
+    if after_each:
+        edits |= dict(enumerate(_steps(recovery)))
     # Removed once, not once a slice.
     forms = {
         name: edited_model(prepared, edit) if edit.kept else edit for name, edit in edits.items()
@@ -124,9 +162,32 @@ def report(prepared: PreparedSubject, plan: Plan, recovery: Recovery) -> Recover
         pruned=measured(task, sums["pruned"]),
         recovered=measured(task, sums["recovered"]),
         layers=tuple(
-            LayerError(layer=item.layer, before=item.error_before, after=item.error_after)
-            for item in recovery.layers
+            LayerError(
+                layer=item.layer,
+                before=item.error_before,
+                after=item.error_after,
+                model=measured(task, sums[done]) if after_each else None,
+            )
+            for done, item in enumerate(recovery.layers)
         ),
         skipped=dict(recovery.skipped),
         seconds=recovery.seconds,
     )
+
+
+def _steps(recovery: Recovery) -> Iterator[Edit]:
+    """Yield the model after each layer: what no layer's repair covers is pruned from the first on.
+
+    A repair does not come back to a layer, so that these are the models that it saw when it came
+    to the next one, but for later layers, on which no input of that one hangs.
+    """
+    waiting = {item.layer for item in recovery.layers}
+    for item in recovery.layers:
+        waiting.discard(item.layer)
+        yield Edit(
+            {
+                name: tensor
+                for name, tensor in recovery.edit.tensors.items()
+                if name.rpartition(".")[0] not in waiting
+            }
+        )

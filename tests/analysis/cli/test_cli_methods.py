@@ -71,6 +71,8 @@ def test_recover_prints_a_table(plan_file: Path, capsys: pytest.CaptureFixture[s
     ("arguments", "message"),
     [
         (["--method", "magic"], "unknown recovery method 'magic'; known: acdc, bn"),
+        (["--method", "lsq", "--after-each"], "is of plans that prune elements or N:M; this one"),
+        (["--method", "finetune", "--after-each"], "--after-each is of repairs, such as"),
         (["--method", "bn"], "no batch norm"),
     ],
 )

@@ -106,6 +106,14 @@ def recover(
         int,
         typer.Option(help="With --meet: how many, this one among them.", metavar="N", min=2),
     ] = 2,
+    after_each: Annotated[
+        bool,
+        typer.Option(
+            "--after-each",
+            help="Measure the model after each layer of a repair that goes layer by layer, of "
+            "elements and N:M.",
+        ),
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -130,11 +138,9 @@ def recover(
     chosen = plan_of_file(plan)
     trains = _trains(given, method)
     if not trains:
-        if seeds > 1 or rounds > 1 or meet is not None:
-            raise InputError(
-                "--seeds, --rounds and --meet are of training, such as --method finetune"
-            )
         chosen = chosen.repaired_by(_repair_of(chosen, method))
+    only_of_training = seeds > 1 or rounds > 1 or meet is not None
+    _check_kind(chosen, trains, only_of_training=only_of_training, after_each=after_each)
     subject = chosen.subject
     if samples is not None:
         subject = dataclasses.replace(subject, samples=samples)
@@ -153,7 +159,7 @@ def recover(
         )
         with machines_at(meet, machines) as meeting:
             return _train(order, out, workspace, meeting, as_json=as_json)
-    _repair(chosen, subject, out, workspace, as_json=as_json)
+    _repair(chosen, subject, out, workspace, after_each=after_each, as_json=as_json)
     return 0
 
 
@@ -177,6 +183,21 @@ def _trains(given: Mapping[str, Any], method: str | None) -> bool:
     return False
 
 
+def _check_kind(plan: Plan, trains: bool, *, only_of_training: bool, after_each: bool) -> None:
+    """Check that options of training come with a training, and those of repairs with a repair.
+
+    Raises:
+        InputError: One does not.
+        UnsupportedError: The repair has no score after each layer.
+    """
+    if only_of_training and not trains:
+        raise InputError("--seeds, --rounds and --meet are of training, such as --method finetune")
+    if after_each:
+        if trains:
+            raise InputError("--after-each is of repairs, such as --method sparsegpt-sequential")
+        recovery.check_after_each(plan)
+
+
 def _repair_of(plan: Plan, method: str | None) -> str:
     if method is not None:
         return method
@@ -184,7 +205,13 @@ def _repair_of(plan: Plan, method: str | None) -> str:
 
 
 def _repair(
-    plan: Plan, subject: SubjectSpec, out: Path | None, workspace: Path | None, *, as_json: bool
+    plan: Plan,
+    subject: SubjectSpec,
+    out: Path | None,
+    workspace: Path | None,
+    *,
+    after_each: bool,
+    as_json: bool,
 ) -> None:
     prepared = prepare_subject(subject, workspace)
     if subject.calibration_samples != plan.subject.calibration_samples:
@@ -192,7 +219,7 @@ def _repair(
     recovered = repaired(prepared, plan)
     if recovered is None:
         raise InputError("the plan prunes nothing, so there is nothing to recover")
-    found = recovery.report(prepared, plan, recovered)
+    found = recovery.report(prepared, plan, recovered, after_each=after_each)
     if out is not None:
         interop.write_recovered(prepared, recovered, out)
     if as_json:
@@ -270,6 +297,7 @@ def _print(found: RecoveryReport, out: Path | None, words: Words) -> None:
         ],
         right=f"{right_columns(words)},agreement",
     )
+    _print_after_each(found, words)
     if found.layers:
         ratio = sum(item.after / item.before for item in found.layers if item.before > 0)
         say(
@@ -280,3 +308,23 @@ def _print(found: RecoveryReport, out: Path | None, words: Words) -> None:
         say(f"{name} was left as it is: {reason}.")
     if out is not None:
         say(f"The repaired model is in {out}.")
+
+
+def _print_after_each(found: RecoveryReport, words: Words) -> None:
+    """Print what the model scores after each layer, where that was measured."""
+    rows = [(item.layer, item.model) for item in found.layers if item.model is not None]
+    if rows:
+        print_table(
+            "After each layer, later ones dense",
+            ("", *score_columns(words)),
+            [
+                (
+                    layer,
+                    words.score(item.accuracy),
+                    words.interval(item.accuracy_low, item.accuracy_high),
+                    drop_text(words, item.drop, item.drop_low, item.drop_high),
+                )
+                for layer, item in rows
+            ],
+            right=right_columns(words),
+        )
