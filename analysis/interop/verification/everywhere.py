@@ -18,7 +18,9 @@ import venv
 from collections.abc import Iterator
 from pathlib import Path
 
-from analysis import plans
+import torch
+
+from analysis import plans, runtimes
 from analysis.edits import PreparedSubject, prepare
 from analysis.files import write_text
 from analysis.interop.registry import FORMATS, export
@@ -35,12 +37,21 @@ from analysis.interop.verification.registry import VERIFIERS
 from analysis.interop.verification.running import confirm, now
 from analysis.interop.verification.verifier import Verifier
 from analysis.records import Plan, SubjectSpec
-from analysis.subjects import load_subject
+from analysis.subjects import load_subject, torchvision
 from pruners.errors import PruneScopeError, UnsupportedError
 
-MODELS = ("resnet20", "mobilenet_small", "densenet_small", "vit_tiny", "vgg_small")
-# AIMET refuses what the others are made of.
-ONLY_FOR = {"vgg_small": ("aimet",)}
+# A model of Transformers of the sizes of ViT-Tiny, with weights drawn at random.
+OF_TRANSFORMERS = "vit_of_transformers"
+MODELS = (
+    "resnet20",
+    "mobilenet_small",
+    "densenet_small",
+    "vit_tiny",
+    "vgg_small",
+    OF_TRANSFORMERS,
+)
+# AIMET refuses what the others are made of, and the format hf what is not of Transformers.
+ONLY_FOR = {"vgg_small": ("aimet",), OF_TRANSFORMERS: ("hf",)}
 # What is pruned where it is not a share of all channels and heads.
 PRUNED = {
     "masks": ("", "block:1x4"),
@@ -102,6 +113,39 @@ def some_plan(prepared: PreparedSubject) -> Plan:
     return plans.resolve(prepared, plan)
 
 
+def _opened(model: str, place: Path) -> PreparedSubject:
+    """Open one of `MODELS`; that of Transformers is written to ``place``, where verifiers read it.
+
+    Raises:
+        UnsupportedError: It is of Transformers, which is not installed.
+    """
+    address = f"sample:{model}"
+    if model == OF_TRANSFORMERS:
+        _write_vit(place)
+        address = f"hf:{place}"
+    spec = SubjectSpec(
+        model=address, data="sample:fashion-mnist", samples=100, calibration_samples=64
+    )
+    return prepare(load_subject(spec))
+
+
+def _write_vit(folder: Path) -> None:
+    torchvision()
+    transformers = runtimes.require("transformers", extra="hf")
+    torch.manual_seed(0)
+    config = transformers.ViTConfig(
+        hidden_size=192,
+        num_hidden_layers=12,
+        num_attention_heads=3,
+        intermediate_size=768,
+        image_size=28,
+        patch_size=7,
+        num_channels=1,
+        num_labels=10,
+    )
+    transformers.ViTForImageClassification(config).save_pretrained(folder)
+
+
 def plan_within(request: ExportRequest, name: str, granularity: str) -> Plan:
     """Return a plan of one granularity without the layers that a format refuses.
 
@@ -129,20 +173,20 @@ def confirmations(
 
     The granularity is empty where a share of all channels and heads is pruned.
     """
-    spec = SubjectSpec(
-        model=f"sample:{model}", data="sample:fashion-mnist", samples=100, calibration_samples=64
-    )
-    prepared = prepare(load_subject(spec))
-    request = ExportRequest(prepared=prepared, plan=some_plan(prepared), directory=Path())
-    for entry in FORMATS:
-        verifiers = [VERIFIERS.get(name) for name in entry.verify if name in chosen]
-        if not verifiers or entry.name not in ONLY_FOR.get(model, (entry.name,)):
-            continue
-        for granularity in PRUNED.get(entry.name, ("",)):
-            plan = plan_within(request, entry.name, granularity) if granularity else request.plan
-            asked = dataclasses.replace(request, plan=plan)
-            for found in _confirmed(entry, asked, verifiers, cache):
-                yield entry.name, granularity, found
+    with tempfile.TemporaryDirectory() as place:
+        prepared = _opened(model, Path(place))
+        request = ExportRequest(prepared=prepared, plan=some_plan(prepared), directory=Path())
+        for entry in FORMATS:
+            verifiers = [VERIFIERS.get(name) for name in entry.verify if name in chosen]
+            if not verifiers or entry.name not in ONLY_FOR.get(model, (entry.name,)):
+                continue
+            for granularity in PRUNED.get(entry.name, ("",)):
+                plan = (
+                    plan_within(request, entry.name, granularity) if granularity else request.plan
+                )
+                asked = dataclasses.replace(request, plan=plan)
+                for found in _confirmed(entry, asked, verifiers, cache):
+                    yield entry.name, granularity, found
 
 
 def _confirmed(

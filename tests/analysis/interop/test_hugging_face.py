@@ -95,7 +95,8 @@ def test_a_model_with_equal_counts_is_read_back_by_transformers(
     with pytest.raises(
         UnsupportedError,
         match=r"ViTConfig has one intermediate_size for all layers, and the plan asks for 16 at "
-        r"vit\.layers\.0\.mlp\.fc1 and 32 at vit\.layers\.1\.mlp\.fc1; make the kept counts equal",
+        r"vit\.layers\.0\.mlp\.fc1 and 32 at vit\.layers\.1\.mlp\.fc1; make the kept counts equal "
+        r"\(plan --equal\), or export the smaller model",
     ):
         interop.export("hf", dataclasses.replace(uneven, directory=asked.directory / "no"))
     assert not (asked.directory / "no").exists()
@@ -109,7 +110,7 @@ def test_models_that_are_not_of_transformers_are_refused(
 
     pytest.importorskip("transformers")
     monkeypatch.delitem(sys.modules, "transformers.modeling_utils", raising=False)
-    with pytest.raises(UnsupportedError, match="LeNet5 holds no models of Transformers"):
+    with pytest.raises(UnsupportedError, match="one model of Transformers, and LeNet5 holds none"):
         interop.export("hf", request(tmp_path))
     assert "transformers.modeling_utils" not in sys.modules
 

@@ -75,8 +75,9 @@ def _inner(model: nn.Module) -> Any:
     outer = [name for name in found if not any(_is_below(name, other) for other in found)]
     if len(outer) != 1:
         raise UnsupportedError(
-            f"{type(model).__name__} holds {len(outer) or 'no'} models of Transformers, and a "
-            "configuration says one; export the smaller model (model, onnx)"
+            f"the format {NAME} writes the configuration of one model of Transformers, and "
+            f"{type(model).__name__} holds {len(outer) or 'none'}; export the smaller model "
+            "(model, onnx)"
         )
     return model.get_submodule(outer[0])
 

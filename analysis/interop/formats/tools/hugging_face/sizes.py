@@ -95,7 +95,9 @@ def _common(config: Any, number: _Number, places: list[Place], base: Shapes, siz
         parts = " and ".join(f"{_text(value)} at {layer}" for value, layer in asked.items())
         # The width is that of every layer: equal counts in some are not enough.
         hint = (
-            _HINT if _is_width(config, number.name) else f"make the kept counts equal, or {_ELSE}"
+            _HINT
+            if _is_width(config, number.name)
+            else f"make the kept counts equal (plan --equal), or {_ELSE}"
         )
         raise UnsupportedError(
             f"{type(config).__name__} has one {number.name} for all layers, and the plan asks for "
