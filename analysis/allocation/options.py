@@ -251,7 +251,7 @@ PLAN_OPTIONS = Registry(
         PlanOption(
             name="confidence",
             label="Confidence",
-            help="With which a search holds a drop, from 0.5 up to but not 1",
+            help="With which a drop holds where it is measured, from 0.5 up to but not 1",
             metavar="X",
             type=float,
             default=0.9,

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis import plans, search
 from analysis.cli.options import workspace_path
 from analysis.cli.output import progress_bar, say
+from analysis.repairs import NO_REPAIR
 from analysis.search import SEARCHES
-from pruners.errors import CancelledError
+from pruners.errors import CancelledError, InputError
 
 if TYPE_CHECKING:
+    from analysis.allocation import Allocation
     from analysis.edits import PreparedSubject
     from analysis.records import Plan, Recipe
-    from analysis.search import Aim, SearchUpdate
+    from analysis.search import Aim, Measured, SearchUpdate
+    from analysis.tasks import Words
 
 
 def aim_of(given: Mapping[str, Any], recipe: Recipe, criteria: Sequence[str]) -> Aim:
@@ -62,3 +65,50 @@ def searched(prepared: PreparedSubject, start: Plan, aim: Aim, *, workspace: Pat
     if told := search.time_told(prepared, plan):
         say(told)
     return plan
+
+
+def filled_to_drop(
+    prepared: PreparedSubject, start: Plan, aim: Aim, fill: Callable[[Recipe], Allocation]
+) -> tuple[Allocation, Measured | None]:
+    """Fill a plan whose drop is limited, by measuring where there are samples to measure on.
+
+    Args:
+        prepared: The subject.
+        start: Names the repair.
+        aim: Its recipe has a budget in drop.
+        fill: Fills a plan as a recipe says.
+
+    Returns:
+        The plan, and what was measured; None where it is predicted only, which is said.
+
+    Raises:
+        InputError: Each plan within the other budgets loses more than is asked for.
+    """
+    try:
+        search.search_data(prepared.subject)
+    except InputError as error:
+        say(f"The drop is predicted only, not measured: {error}.")
+        return fill(aim.recipe), None
+    measured = search.fill_measured(prepared, start, aim, fill)
+    return (fill(aim.recipe), None) if measured is None else (measured.found, measured)
+
+
+def say_measured(measured: Measured, plan: Plan, words: Words, *, confidence: float) -> None:
+    """Say what a plan was measured to lose, and whether that is sure."""
+    verdict, first = measured.verdict, measured.first
+    after = "" if plan.repair == NO_REPAIR else f" after repair {plan.repair}"
+    say(
+        f"Measured {words.drop_label}{after} on {measured.words}: {words.cost(verdict.drop)}, at "
+        f"most {words.cost(verdict.bound)} with {confidence:.0%} confidence."
+    )
+    if first is not None and first != verdict:
+        say(
+            f"The plan that is predicted to lose what was asked for was measured to lose "
+            f"{words.cost(first.drop)} (at most {words.cost(first.bound)}); this one was filled up "
+            f"to a predicted {words.cost(measured.limit)}."
+        )
+    if not verdict.holds:
+        say(
+            "So few samples cannot prove it: ask for a larger drop, or leave more samples out of "
+            "the evaluation."
+        )

@@ -11,7 +11,7 @@ from .records import (
     SearchUpdate,
 )
 from .search import iter_search
-from .verdict import TrainedJudge, Verdict
+from .verdict import Measured, TrainedJudge, Verdict, fill_measured
 
 __all__ = [
     "Aim",
@@ -20,12 +20,14 @@ __all__ = [
     "FrontierPoint",
     "FrontierUpdate",
     "LEVELS",
+    "Measured",
     "SEARCHES",
     "SearchData",
     "SearchState",
     "SearchUpdate",
     "TrainedJudge",
     "Verdict",
+    "fill_measured",
     "iter_frontier",
     "iter_search",
     "search_data",

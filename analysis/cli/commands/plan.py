@@ -14,7 +14,7 @@ from analysis.allocation import BEST, OF_PLAN, OF_RUN, STRATEGIES
 from analysis.cli.frontier import aim_at_sizes, parse_levels, trade_off
 from analysis.cli.options import Json, Workspace, calibrated, open_store, prepare_subject
 from analysis.cli.output import print_json, print_table, say
-from analysis.cli.searching import aim_of, searched
+from analysis.cli.searching import aim_of, filled_to_drop, say_measured, searched
 from analysis.repairs import REPAIRS
 from analysis.search import LEVELS
 from analysis.sentences import listed, plural
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from analysis.plans import Prediction
     from analysis.prediction import Forecaster
     from analysis.records import Plan, Recipe, RunRow
+    from analysis.search import Measured
     from analysis.store import Store
     from analysis.tasks import Words
 
@@ -74,8 +75,9 @@ def plan(
         reduction=row.spec.reduction,
     )
     start = dataclasses.replace(start, repair=repair.name)
-    if sizes or STRATEGIES.get(given["strategy"]).measures:
-        # A search repairs what it tries: the sweep may have had nothing to calibrate on.
+    is_measured = allocation.asked_drop(recipe) is not None
+    if sizes or is_measured or STRATEGIES.get(given["strategy"]).measures:
+        # What is measured is repaired: the sweep may have had nothing to calibrate on.
         subject = calibrated(start.subject, data=None, samples=None, repair=repair.name)
         if subject != start.subject:
             prepared = prepare_subject(subject, workspace)
@@ -93,7 +95,7 @@ def plan(
             as_json=as_json,
         )
     forecaster = _forecaster(store, row, points)
-    found = _filled(
+    found, measured = _filled(
         prepared,
         start,
         given,
@@ -109,8 +111,14 @@ def plan(
     plans.write_plan(final, given["out"])
     left_out = plans.left_out(prepared, row.spec.granularity)
     foreseen = forecaster.predict(final) if row.predicts else None
-    _report(row, prepared, final, found, left_out, foreseen, out=given["out"], as_json=as_json)
+    outcome = None if measured is None else dataclasses.asdict(measured.verdict)
+    _report(
+        row, prepared, final, found, left_out, foreseen, outcome, out=given["out"], as_json=as_json
+    )
     if not as_json:
+        if measured is not None:
+            words = prepared.subject.task.words
+            say_measured(measured, final, words, confidence=given["confidence"])
         say(f"Repair: {REPAIRS.get(repair.name).help}; {repair.reason}.")
     if subject.calibration_samples != row.spec.subject.calibration_samples:
         say(
@@ -130,8 +138,8 @@ def _filled(
     workspace: Path | None,
     *,
     predict: Predict | None,
-) -> Allocation:
-    """Fill a plan as the options say.
+) -> tuple[Allocation, Measured | None]:
+    """Fill a plan as the options say; a drop that is asked for is measured.
 
     Raises:
         InputError: The budgets cannot be met, or a search has none.
@@ -149,13 +157,22 @@ def _filled(
             raise InputError(f"strategy {strategy} needs --budget, and neither ratio nor tolerance")
         asked_criteria = criteria if recipe.criteria == BEST else (start.entries[0].criterion,)
         aim = aim_of(given, recipe, asked_criteria)
-        return allocation.Allocation(plan=searched(prepared, start, aim, workspace=workspace))
-    found = allocation.fill_plan(
-        prepared, start, strategy, recipe, points=points, predict=predict, runtime=runtime
-    )
+        plan = searched(prepared, start, aim, workspace=workspace)
+        return allocation.Allocation(plan=plan), None
+
+    def fill(recipe: Recipe) -> Allocation:
+        return allocation.fill_plan(
+            prepared, start, strategy, recipe, points=points, predict=predict, runtime=runtime
+        )
+
+    if allocation.asked_drop(recipe) is None:
+        found, measured = fill(recipe), None
+    else:
+        aim = aim_of(given, recipe, criteria)
+        found, measured = filled_to_drop(prepared, start, aim, fill)
     if not found.feasible:
         raise InputError(found.message or f"the budget {', '.join(given['budget'])} cannot be met")
-    return found
+    return found, measured
 
 
 def _with_curves(row: RunRow, asked: str, repair: str, runs: Iterable[RunRow]) -> RunRow:
@@ -235,6 +252,7 @@ def _report(
     found: Allocation,
     left_out: Mapping[str, str],
     foreseen: Prediction | None,
+    measured: Mapping[str, Any] | None,
     *,
     out: Path,
     as_json: bool,
@@ -250,6 +268,7 @@ def _report(
         result |= {"left_out": dict(left_out), "unmeasured": list(found.unmeasured)}
         result |= {"params": cost.params, "macs": cost.macs}
         result |= {"predicted": None if foreseen is None else dataclasses.asdict(foreseen)}
+        result |= {"measured": measured}
         result |= {"dense_params": dense.params, "dense_macs": dense.macs}
         print_json(result)
         return

@@ -127,6 +127,21 @@ def test_plan_evaluate_and_export(run: Run, swept: str, plan_file: Path, folder:
     assert card["measured"]["accuracy"] == found["removed"]["accuracy"]
 
 
+def test_a_plan_for_a_drop_is_measured(run: Run, swept: str, folder: Path) -> None:
+    """N2 of issue 9: the drop was predicted, or not even that, and nothing said so."""
+    asked = ("plan", "--run", swept, "--strategy", "greedy", "--budget", "drop=0.3", "--json")
+    code, out, err = run(*asked, "--out", folder / "drop.json")
+    assert code == 0, err
+    found = json.loads(out)["measured"]
+    assert found["holds"]
+    assert found["drop"] <= found["bound"] <= 0.3
+
+    code, out, err = run(*asked[:-1], "--out", folder / "drop.json")
+    assert code == 0
+    assert "Measured accuracy drop after repair" in out + err
+    assert "with 90% confidence" in out + err
+
+
 def test_evaluate_export_and_recover_repair_as_the_plan_says(
     run: Run, swept: str, folder: Path
 ) -> None:
