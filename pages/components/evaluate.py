@@ -132,7 +132,7 @@ def _report(found: Evaluation, scoring: Scoring) -> None:
             f"by {item.method}."
         )
     for note in found.notes:
-        st.caption(f":material/info: {formatting.escaped(note)}.")
+        st.caption(f":material/info: {formatting.escaped(capital(note))}.")
     side_by_side = st.container()
     if found.classes:
         left, side_by_side = st.columns(2, gap="medium")

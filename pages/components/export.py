@@ -323,9 +323,9 @@ def _verified(request: ExportRequest, name: str) -> None:
             shown = f"{target.label} {target.version}".strip()
             st.markdown(f"{RESULTS[target.result]} **{shown}**: {target.result}")
             for check in target.checks:
-                st.caption(f"{check.name}: {check.text}")
+                st.caption(formatting.escaped(f"{check.name}: {check.text}"))
             if target.text and not target.checks:
-                st.caption(target.text)
+                st.caption(formatting.escaped(target.text))
         st.download_button(
             "verification.json",
             last[1].to_json(indent=1),

@@ -13,10 +13,12 @@ import runpy
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import safetensors.torch
+import torch
 from torch import Tensor, nn
 
 from analysis import interop, plans
@@ -25,6 +27,7 @@ from analysis.interop.formats.recipes.counts import quarter_step
 from analysis.interop.masked import masks
 from analysis.interop.verification import harness
 from analysis.interop.verification.reference import write_reference
+from analysis.interop.verification.verifier import SCRIPTS
 from analysis.records.plan import PlanEntry
 from pruners.errors import InputError, UnsupportedError
 from tests.analysis.interop.test_export import request
@@ -180,6 +183,24 @@ def test_aimet_cuts_the_inputs_of_the_layer_that_reads_them(tmp_path: Path) -> N
     assert name == "conv2"
     assert max(1, int(weight("conv2").shape[1] * ratio)) == kept_by(asked)["conv1"]
     assert "2.42.0" in script["__doc__"]
+
+
+def test_a_function_in_the_model_is_named_where_aimet_does_not_follow_it() -> None:
+    def prune(*_: object, **__: object) -> None:
+        raise NotImplementedError("Unsupported op_type relu, dotted relu_2")
+
+    case = SimpleNamespace(
+        facts={"inputs": ["x"]},
+        inputs=[[torch.zeros(2, 1)], [torch.zeros(5, 1)]],
+        model=lambda _: nn.Linear(1, 1),
+        ready_torchvision=lambda: None,
+        script=lambda _: SimpleNamespace(prune=prune, RATIOS={}),
+    )
+    script = harness.load(SCRIPTS / "recipes" / "aimet.py")
+    with pytest.raises(
+        NotImplementedError, match=r"nn\.ReLU, and Linear calls .* relu_2; make it a"
+    ):
+        next(script.check(case))
 
 
 def test_what_a_tool_cannot_say_is_refused_by_name(tmp_path: Path) -> None:

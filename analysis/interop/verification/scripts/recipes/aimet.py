@@ -19,6 +19,13 @@ def check(case: Any) -> Iterator[dict[str, Any]]:
     # It takes ten places of each output.
     loader = DataLoader(TensorDataset(inputs, torch.zeros(len(inputs))), batch_size=1)
     shape = (1, *inputs.shape[1:])
-    small, _ = script.prune(model, loader, lambda *_: 0.0, shape, samples=10 * len(inputs))
+    try:
+        small, _ = script.prune(model, loader, lambda *_: 0.0, shape, samples=10 * len(inputs))
+    except NotImplementedError as error:
+        raise NotImplementedError(
+            f"AIMET follows modules such as nn.ReLU, and {type(model).__name__} calls a function "
+            f"that it does not know: {error}; make it a module, or export the smaller model "
+            "(model, onnx)"
+        ) from error
     found = {name: small.get_submodule(name).in_channels for name in script.RATIOS}
     yield case.counts("inputs kept", found, case.asked("recipe_aimet.py"))
