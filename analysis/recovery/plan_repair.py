@@ -31,8 +31,10 @@ from pruners.reconstruction import KnownLayers, LayerRepair
 from pruners.selection import kept_indices
 from pruners.semantics import SEMANTICS
 
-# Fitted layers of the plans that came before, and the calibration set, are kept up to these sizes.
+# Fitted layers of the plans that came before, outputs of the dense model and the calibration set
+# are kept up to these sizes.
 KNOWN_BYTES = 2**28
+OUTPUT_BYTES = 2**29
 BATCHES_BYTES = 2**28
 
 
@@ -68,7 +70,7 @@ class Repairer:
     Args:
         prepared: The subject; its model is left as found.
         method: One of `plan_repairs`.
-        max_bytes: Memory for the layers that are kept.
+        max_bytes: Memory for the layers that are kept; with 0 nothing is kept.
 
     Raises:
         UnknownNameError: No such method.
@@ -80,7 +82,9 @@ class Repairer:
         if method not in plan_repairs():
             raise UnknownNameError("recovery method", method, plan_repairs())
         self._prepared, self._method = prepared, method
-        self._known = KnownLayers(max_bytes=max_bytes)
+        self._known = KnownLayers(
+            max_bytes=max_bytes, output_bytes=OUTPUT_BYTES if max_bytes else 0
+        )
         self._batches: Batches | None = None
 
     @strict

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -21,12 +21,18 @@ class Removed:
     number: int
     mask: Tensor | None
 
-    def count(self, counts: Tensor) -> int:
-        """Return how many positions go, given how many each unit has ``(units,)``."""
+    def count(self, counts: Tensor, total: int, units: int) -> int:
+        """Return how many positions go.
+
+        Args:
+            counts: How many each unit has ``(units,)``.
+            total: How many all of them have.
+            units: Their number.
+        """
         if self.mask is not None:
             return int(counts[self.mask].sum())
         # Units of one group cover equally many positions, so any will do.
-        return int(counts.sum()) * self.number // len(counts)
+        return total * self.number // units
 
     def lost(self, units: int) -> Tensor:
         """Return which units are removed ``(units,)``."""
@@ -54,21 +60,28 @@ class Factor:
         positions: Group, and how many positions each of its units has.
         lines: Where each position belongs to several groups, as a flattened pair of channel dims
             does: group and unit of each position, for each of them.
+        totals: How many positions and units each of the groups has: sizes are asked for often.
     """
 
     size: int
     positions: tuple[tuple[int, Tensor], ...] = ()
     lines: tuple[tuple[Tensor, Tensor], ...] = ()
+    totals: tuple[tuple[int, int], ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Sum up the positions."""
+        totals = tuple((int(counts.sum()), len(counts)) for _, counts in self.positions)
+        object.__setattr__(self, "totals", totals)
 
     def left(self, removed: Removals) -> int:
         """Return the size after removal."""
         if len(self.lines) > 1:
             return self._left_of_all(removed)
         left = self.size
-        for group, counts in self.positions:
+        for (group, counts), totals in zip(self.positions, self.totals, strict=True):
             units = removed[group]
             if units is not None:
-                left -= units.count(counts)
+                left -= units.count(counts, *totals)
         return left
 
     def _left_of_all(self, removed: Removals) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -33,6 +33,37 @@ class LayerRepair:
 Repaired = tuple[dict[str, Tensor], LayerRepair]
 
 
+class DenseOutputs:
+    """What layers of the dense model answer to each batch, kept if those of all layers fit.
+
+    Args:
+        max_bytes: Memory for them.
+    """
+
+    def __init__(self, *, max_bytes: int) -> None:
+        self._room = max_bytes
+        self._found: dict[tuple[int, str], Tensor] = {}
+        self._lock = threading.Lock()
+
+    def of(self, batch: int, layers: Sequence[str]) -> list[tuple[str, Tensor]] | None:
+        """Return what the layers answer to a batch, by its number; None if one is not known."""
+        with self._lock:
+            found = [(name, self._found.get((batch, name))) for name in layers]
+        known = [(name, outputs) for name, outputs in found if outputs is not None]
+        return known if len(known) == len(layers) else None
+
+    def put(self, batch: int, layer: str, outputs: Tensor) -> None:
+        """Keep a copy; where there is no room any more, all are given up."""
+        with self._lock:
+            if self._room <= 0 or (batch, layer) in self._found:
+                return
+            self._room -= outputs.nbytes
+            if self._room <= 0:
+                self._found.clear()
+            else:
+                self._found[batch, layer] = outputs.detach().clone()
+
+
 class KnownLayers:
     """Repaired layers by key, those used last; safe to use from several threads.
 
@@ -40,9 +71,14 @@ class KnownLayers:
 
     Args:
         max_bytes: Memory for their tensors.
+        output_bytes: Memory for outputs of the dense model.
+
+    Attributes:
+        outputs: Of the dense model.
     """
 
-    def __init__(self, *, max_bytes: int) -> None:
+    def __init__(self, *, max_bytes: int, output_bytes: int = 0) -> None:
+        self.outputs = DenseOutputs(max_bytes=output_bytes)
         self._max_bytes = max_bytes
         self._bytes = 0
         self._found: OrderedDict[bytes, Repaired] = OrderedDict()

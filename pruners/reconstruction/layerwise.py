@@ -112,6 +112,7 @@ def repair_layers(
         teacher=teacher,
         rows=rows,
         memory_limit=memory_limit,
+        outputs=None if known is None else known.outputs,
     )
     with closing(source):
         for done, name in enumerate(missing, start=1 + len(found)):

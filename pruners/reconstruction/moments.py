@@ -20,7 +20,7 @@ from pruners.calls import call_with
 from pruners.errors import InputError, UnsupportedError
 from pruners.float32 import strict
 from pruners.layers import CONV_TYPES, TRANSPOSED_TYPES, conv_groups, find_layer
-from pruners.statistics import columns
+from pruners.statistics import CHUNK_BYTES, columns, slides, sliding_products
 
 Batches = Iterable[tuple[Inputs, Tensor | None]]
 
@@ -205,12 +205,31 @@ def moments_of(
     groups = conv_groups(module)
     if read is not None:
         inputs = inputs.index_select(_channel_dim(module), read.to(inputs.device))
+    if slides(module):
+        yield from _sliding_moments(module, inputs, outputs, rows)
+        return
     targets = _output_columns(module, outputs, groups, rows)
     start = 0
     for part in columns(module, inputs.float()):
         stop = start + part.shape[2]
         yield _moments(F.pad(part, (0, 0, 0, 1), value=1.0), targets[:, :, start:stop])
         start = stop
+
+
+def _sliding_moments(
+    module: nn.Module, inputs: Tensor, outputs: Tensor, chosen: Tensor | None
+) -> Iterator[Moments]:
+    """Yield moments of a few samples at a time, so that their windows stay small."""
+    assert isinstance(module, nn.Conv2d)
+    if chosen is not None:
+        outputs = outputs.index_select(1, chosen.to(outputs.device))
+    nbytes = 4 * inputs[0].numel() * module.kernel_size[1]
+    at_once = max(1, CHUNK_BYTES // max(nbytes, 1))
+    parts = zip(torch.split(inputs, at_once), torch.split(outputs, at_once), strict=True)
+    for some, answers in parts:
+        gram, cross = sliding_products(module, some.float(), answers.float())
+        energy = answers.double().square().sum((0, 2, 3))
+        yield Moments(gram[None], cross[None], energy[None], answers[:, 0].numel())
 
 
 def _output_columns(

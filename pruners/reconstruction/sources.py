@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pruners.capture import named_state
 from pruners.layers import find_layer
+from pruners.reconstruction.known import DenseOutputs
 from pruners.reconstruction.moments import (
     Batches,
     LayerCalls,
@@ -17,7 +18,7 @@ from pruners.reconstruction.moments import (
     capture_moments,
     moments_of,
 )
-from pruners.reconstruction.walk import Walk
+from pruners.reconstruction.walk import Replay, Walk
 
 
 class MomentSource:
@@ -36,6 +37,8 @@ class MomentSource:
         teacher: The dense model if ``model`` is a smaller one; see `capture_moments`.
         rows: Output channels of the teacher's layers that the smaller ones have.
         memory_limit: Bytes.
+        outputs: What the dense model answered before: where it knows all layers, that model does
+            not run, and else it learns them.
     """
 
     def __init__(
@@ -48,11 +51,13 @@ class MomentSource:
         teacher: nn.Module | None,
         rows: Mapping[str, Tensor] | None,
         memory_limit: int,
+        outputs: DenseOutputs | None = None,
     ) -> None:
         self._model, self._batches, self._rows = model, batches, rows or {}
         self._edit, self._teacher = dict(edit), teacher
+        self._outputs = DenseOutputs(max_bytes=0) if outputs is None else outputs
         once = [name for name, found in calls.items() if found.count == 1]
-        self._walks: list[tuple[Walk, Walk]] = []
+        self._walks: list[tuple[Walk, Walk | Replay]] = []
         self._streamed: Sequence[str] = ()
         held = 2 * len(list(batches)) * max((item.nbytes for item in calls.values()), default=0)
         if len(once) > 1 and held <= memory_limit:
@@ -66,13 +71,10 @@ class MomentSource:
         dense = self._model if self._teacher is None else self._teacher
         layers = {name: find_layer(self._copy, name) for name in names}
         sources = {name: find_layer(dense, name) for name in names}
-        self._walks = [
-            (
-                Walk(self._copy, inputs, layers, before=True),
-                Walk(dense, inputs, sources, before=False),
-            )
-            for inputs, _ in self._batches
-        ]
+        for number, (inputs, _) in enumerate(self._batches):
+            known = self._outputs.of(number, names)
+            answers = Walk(dense, inputs, sources, before=False) if known is None else Replay(known)
+            self._walks.append((Walk(self._copy, inputs, layers, before=True), answers))
 
     @torch.no_grad()
     def _write(self, tensors: Mapping[str, Tensor]) -> None:
@@ -99,10 +101,11 @@ class MomentSource:
     def _next(self, name: str, read: Tensor | None) -> Moments | None:
         """Go on to a layer in all passes; None where one of them comes to another layer."""
         layer, total = find_layer(self._copy, name), None
-        for pruned, dense in self._walks:
+        for number, (pruned, dense) in enumerate(self._walks):
             stop, answer = pruned.next(), dense.next()
             if stop is None or answer is None or not stop[0] == answer[0] == name:
                 return None
+            self._outputs.put(number, name, answer[1])
             for part in moments_of(layer, stop[1], answer[1], self._rows.get(name), read):
                 total = part if total is None else total + part
         return total

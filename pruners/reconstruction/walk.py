@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from queue import SimpleQueue
 from typing import Any
 
@@ -91,3 +91,21 @@ class Walk:
         if self._thread.is_alive():
             self._go.put(False)
             self._thread.join()
+
+
+class Replay:
+    """Stops of a pass that was made before.
+
+    Args:
+        stops: Names of layers with their outputs, in the order of the calls.
+    """
+
+    def __init__(self, stops: Iterable[tuple[str, Tensor]]) -> None:
+        self._stops = iter(stops)
+
+    def next(self) -> tuple[str, Tensor] | None:
+        """Return the next stop; None at the end."""
+        return next(self._stops, None)
+
+    def close(self) -> None:
+        """Do nothing: no pass is under way."""

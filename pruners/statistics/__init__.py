@@ -14,11 +14,13 @@ from pruners.statistics.gates import input_gate_gradients
 from pruners.statistics.gradients import in_blocks
 from pruners.statistics.layer import LayerData
 from pruners.statistics.loss import cross_entropy, drawn_labels
-from pruners.statistics.unfolding import column_length, columns
+from pruners.statistics.sliding import slides, sliding_products
+from pruners.statistics.unfolding import CHUNK_BYTES, column_length, columns
 
 __all__ = [
     "BRANCH_NEEDS",
     "Batch",
+    "CHUNK_BYTES",
     "DEFAULT_MEMORY_LIMIT",
     "LayerData",
     "NEEDS",
@@ -31,5 +33,7 @@ __all__ = [
     "in_blocks",
     "input_gate_gradients",
     "layer_data",
+    "slides",
+    "sliding_products",
     "unfolding",
 ]

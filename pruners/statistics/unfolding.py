@@ -42,8 +42,7 @@ def columns(module: nn.Module, inputs: Tensor) -> Iterator[Tensor]:
     if not isinstance(module, CONV_TYPES + TRANSPOSED_TYPES):
         yield inputs.reshape(-1, inputs.shape[-1]).T[None]
         return
-    padded = _zero_inserted(module, inputs)
-    windows = _windows(module, padded)
+    windows = _windows(module, padded(module, inputs))
     size = windows[0].numel() * windows.element_size()
     for chunk in torch.split(windows, max(1, CHUNK_BYTES // max(size, 1))):
         yield _matrix(module, chunk)
@@ -61,11 +60,11 @@ def _matrix(module: nn.Module, windows: Tensor) -> Tensor:
     return moved.reshape(groups, channels // groups * depth, -1)
 
 
-def _windows(module: nn.Module, padded: Tensor) -> Tensor:
+def _windows(module: nn.Module, spread: Tensor) -> Tensor:
     """Return all receptive fields ``(N, I, *positions, *kernel)`` as a view where possible."""
     conv = cast(Any, module)
     transposed = isinstance(module, TRANSPOSED_TYPES)
-    result = padded
+    result = spread
     for axis, size in enumerate(conv.kernel_size):
         dilation = conv.dilation[axis]
         stride = 1 if transposed else conv.stride[axis]
@@ -77,7 +76,7 @@ def _windows(module: nn.Module, padded: Tensor) -> Tensor:
     return result
 
 
-def _zero_inserted(module: nn.Module, inputs: Tensor) -> Tensor:
+def padded(module: nn.Module, inputs: Tensor) -> Tensor:
     """Pad the inputs as the layer does; a transposed convolution spreads them out first."""
     conv = cast(Any, module)
     if isinstance(module, CONV_TYPES):

@@ -16,6 +16,7 @@ from pruners.layers import (
     to_output_first,
 )
 from pruners.statistics import unfolding as columns_module
+from pruners.statistics.sliding import slides, sliding_products
 from pruners.statistics.unfolding import column_length, columns
 
 LAYERS = [
@@ -70,3 +71,30 @@ def test_layers_are_found_or_named() -> None:
         find_layer(model, "3")
     with pytest.raises(UnsupportedError, match="layer '1' is a ReLU"):
         find_layer(model, "1")
+
+
+SLIDING = [
+    (nn.Conv2d(3, 4, 3, padding=1), (3, 6, 5)),
+    (nn.Conv2d(2, 3, (2, 3), stride=(1, 2), dilation=(1, 2), padding=(0, 1)), (2, 5, 9)),
+    (nn.Conv2d(2, 3, (4, 1), padding=(2, 0), padding_mode="circular"), (2, 6, 4)),
+]
+
+
+@pytest.mark.parametrize(("module", "shape"), SLIDING, ids=lambda item: str(item)[:40])
+def test_products_of_sliding_windows_are_those_of_the_columns(
+    module: nn.Conv2d, shape: tuple[int, ...]
+) -> None:
+    torch.manual_seed(0)
+    inputs = torch.randn(3, *shape, dtype=torch.float64)
+    module = module.double().requires_grad_(False)
+    answers = torch.randn_like(module(inputs))
+    (matrix,) = (part[0] for part in columns(module, inputs))
+    matrix = torch.cat([matrix, torch.ones_like(matrix[:1])])
+    gram, cross = sliding_products(module, inputs, answers)
+    torch.testing.assert_close(gram, matrix @ matrix.T)
+    torch.testing.assert_close(cross, answers.transpose(0, 1).flatten(1) @ matrix.T)
+
+
+@pytest.mark.parametrize(("module", "_"), LAYERS, ids=lambda item: str(item)[:40])
+def test_strided_dilated_and_grouped_layers_do_not_slide(module: nn.Module, _: object) -> None:
+    assert slides(module) == (getattr(module, "padding_mode", "") == "reflect")
