@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis import plans, search
+from analysis import plans, search, shrinking
 from analysis.cli.options import workspace_path
 from analysis.cli.output import progress_bar, say
 from analysis.repairs import NO_REPAIR
@@ -41,7 +41,8 @@ def searched(prepared: PreparedSubject, start: Plan, aim: Aim, *, workspace: Pat
     """
     say(f"Searching on {search.search_data(prepared.subject).words}; they are not evaluated.")
     last: SearchUpdate | None = None
-    updates = search.iter_search(prepared, start, aim, folder=workspace_path(workspace) / SEARCHES)
+    folder = workspace_path(workspace) / SEARCHES
+    updates = shrinking.iter_timed(prepared, start, aim, folder=folder)
     with progress_bar() as bar:
         task = bar.add_task("searching", total=None, eta="")
         try:
@@ -53,6 +54,8 @@ def searched(prepared: PreparedSubject, start: Plan, aim: Aim, *, workspace: Pat
                     completed=progress.done,
                     total=progress.total,
                 )
+                if last.news:
+                    say(last.news)
         except KeyboardInterrupt:
             if last is None or last.plan is None:
                 raise CancelledError("stopped before a plan was found") from None
@@ -61,10 +64,7 @@ def searched(prepared: PreparedSubject, start: Plan, aim: Aim, *, workspace: Pat
         raise CancelledError("the search found no plan")
     if last.state.finished:
         say(f"The search ended after {last.state.trials} plans: {last.state.finished}.")
-    plan = plans.resolve(prepared, last.plan)
-    if told := search.time_told(prepared, plan):
-        say(told)
-    return plan
+    return plans.resolve(prepared, last.plan)
 
 
 def filled_to_drop(

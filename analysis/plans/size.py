@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -126,6 +126,18 @@ class Meter:
             UnsupportedError: A size of shapes, of a plan that only zeroes weights.
         """
         return self.amount(plan, kind) / (self.dense(kind) or 1)
+
+    def with_saving(self, kind: str, factor: float) -> Meter:
+        """Return a meter to which removal saves so many times what it saves here."""
+        old = self._quantity(kind)
+        dense = old.amount({})
+        new = Quantity(
+            lambda kept: dense - factor * (dense - old.amount(kept)),
+            lambda choices: {
+                scope: factor * values for scope, values in old.parts(choices).items()
+            },
+        )
+        return replace(self, quantities={**self.quantities, kind: new})
 
 
 def meter(prepared: PreparedSubject) -> Meter:

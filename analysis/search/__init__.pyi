@@ -1,6 +1,6 @@
 from .data import SearchData, search_data, set_aside
 from .frontier import FrontierPoint, FrontierUpdate, iter_frontier
-from .goal import time_told
+from .goal import Timing, limits_time, timing_of
 from .records import (
     CRITERIA,
     FRONTIER_TRIALS,
@@ -25,12 +25,14 @@ __all__ = [
     "SearchData",
     "SearchState",
     "SearchUpdate",
+    "Timing",
     "TrainedJudge",
     "Verdict",
     "fill_measured",
     "iter_frontier",
     "iter_search",
+    "limits_time",
     "search_data",
     "set_aside",
-    "time_told",
+    "timing_of",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -10,10 +11,15 @@ from analysis import interop
 from analysis.allocation import Budget, Request, measured_time, parse_budgets, request_of
 from analysis.edits import PreparedSubject
 from analysis.plans import clear
-from analysis.records import Plan
+from analysis.records import Plan, Recipe
 from analysis.search.judge import Scored
 from analysis.search.records import Aim
 from pruners.errors import InputError
+
+LATENCY = "latency"
+# Times within this share of the dense model's below the limit are near it; by such steps the saving
+# that is estimated is corrected.
+NEAR, STEP = 0.03, 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +121,9 @@ def goal_of(prepared: PreparedSubject, start: Plan, aim: Aim) -> Goal:
     """
     runtime = interop.RUNTIMES.get(aim.recipe.runtime)
     request = request_of(prepared, clear(start), aim.recipe, runtime=runtime)
+    if limits_time(aim.recipe):
+        meter = request.meter.with_saving(LATENCY, aim.saving)
+        request = dataclasses.replace(request, meter=meter)
     sizes = tuple(budget for budget in request.budgets if not budget.is_drop)
     drops = [budget.limit for budget in request.budgets if budget.is_drop]
     return Goal(
@@ -127,24 +136,72 @@ def goal_of(prepared: PreparedSubject, start: Plan, aim: Aim) -> Goal:
     )
 
 
-def time_told(prepared: PreparedSubject, plan: Plan) -> str:
-    """Return what a plan's model takes by the runtime it is meant for, and whether that is missed.
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """What the model of a plan that was searched for a time takes, by the runtime it is meant for.
+
+    Attributes:
+        share: Measured, of the dense model's time.
+        estimate: What the search went by.
+        limit: What was asked for.
+        text: What was measured, a sentence without its full stop.
+    """
+
+    share: float
+    estimate: float
+    limit: float
+    text: str
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is at most what was asked for."""
+        return self.share <= self.limit
+
+    @property
+    def is_near(self) -> bool:
+        """Whether it holds, and hardly more time could be taken."""
+        return self.holds and self.share >= self.limit - NEAR
+
+    @property
+    def told(self) -> str:
+        """The same for a person, who is told where it does not hold."""
+        if self.holds:
+            return f"{self.text}."
+        return f"{self.text}, more than the {self.limit:.1%} that were asked for: ask for less."
+
+    def corrected(self, saving: float) -> float:
+        """Return what to take of the estimated saving for granted.
+
+        Args:
+            saving: What was taken for granted of it, a factor.
+        """
+        # Other programs disturb times: what one of them says is believed by half at most.
+        expected = max(1 - self.estimate, 1e-6)
+        factor = saving * max(1 - self.share, 0.5 * expected) / expected
+        # In steps, so that a repeated command, which measures again, finds its searches again.
+        return max(int(factor / STEP + 1e-9), 1) * STEP
+
+
+def limits_time(recipe: Recipe) -> bool:
+    """Return whether a recipe has a budget in latency."""
+    return any(item.kind == LATENCY for item in parse_budgets(recipe.budgets))
+
+
+def timing_of(prepared: PreparedSubject, plan: Plan, aim: Aim) -> Timing | None:
+    """Measure the time of a plan that was searched for one.
 
     Args:
         prepared: The subject.
-        plan: Found by a search; its recipe says what was asked for.
+        plan: Found by a search.
+        aim: What the search was asked for.
 
     Returns:
-        Empty where no latency was asked for.
+        None where no latency was asked for.
     """
-    recipe = plan.recipe
-    budgets = [] if recipe is None else parse_budgets(recipe.budgets)
-    asked = [item for item in budgets if item.kind == "latency"]
-    if recipe is None or not asked:
-        return ""
-    share, dense, text = measured_time(prepared, plan, interop.RUNTIMES.get(recipe.runtime))
-    least = min(item.share(lambda: dense) for item in asked)
-    if share <= least:
-        return f"Latency {text}."
-    # The search went by an estimate; times of a busy machine vary, too.
-    return f"Latency {text}, more than the {least:.1%} that were asked for: ask for less."
+    asked = [item for item in parse_budgets(aim.recipe.budgets) if item.kind == LATENCY]
+    if not asked:
+        return None
+    share, dense, text = measured_time(prepared, plan, interop.RUNTIMES.get(aim.recipe.runtime))
+    estimate = goal_of(prepared, plan, aim).request.meter.share(plan, LATENCY)
+    limit = min(item.share(lambda: dense) for item in asked)
+    return Timing(share, estimate, limit, f"Latency {text}")

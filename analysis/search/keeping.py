@@ -35,6 +35,7 @@ class Keeper:
         identity, subject = prepared.identity, prepared.subject
         # A search that may go on for longer is the same search: without trials and seconds.
         asked = [aim.recipe.to_dict(), aim.confidence, aim.measure]
+        asked += [aim.saving] if aim.saving != 1.0 else []
         content = {
             "version": VERSION,
             "weights": identity.weights,

@@ -43,6 +43,7 @@ class Aim:
         criteria: Criteria that it may choose from, a group at a time.
         trials: Plans that are tried at most after the first ones.
         seconds: Wall time after which no new plan is tried; None: no limit.
+        saving: With a budget in latency, what is taken for granted of the saving that is estimated.
 
     Raises:
         InputError: The confidence is out of range.
@@ -54,6 +55,7 @@ class Aim:
     criteria: tuple[str, ...] = CRITERIA
     trials: Count = TRIALS
     seconds: Seconds | None = None
+    saving: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.confidence < 1:
@@ -139,6 +141,7 @@ class SearchUpdate:
         share: What it leaves of the dense model.
         drop: Its drop on the search data.
         state: All of it.
+        news: What came to its end, one sentence; else empty.
     """
 
     stage: str
@@ -147,6 +150,7 @@ class SearchUpdate:
     share: float | None
     drop: float | None
     state: SearchState
+    news: str = ""
 
     def text(self, words: Words) -> str:
         """Return stage and the best plan so far in one line."""

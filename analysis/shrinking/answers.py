@@ -23,6 +23,7 @@ from analysis.records import Plan, Progress
 from analysis.recovery.training import TrainingRecipe, open_training_data
 from analysis.retraining import RoundUpdate, Training, given_recipe, iter_rounds
 from analysis.search import SEARCHES, Aim, SearchUpdate, TrainedJudge
+from analysis.shrinking.timed import iter_timed
 from analysis.subjects.data import Split
 from pruners.errors import CancelledError, InputError
 
@@ -202,10 +203,12 @@ class _Answering:
             aim = dataclasses.replace(aim, seconds=seconds)
         began, last = time.perf_counter(), None
         try:
-            for last in search.iter_search(
+            for last in iter_timed(
                 self._prepared, self._start, aim, folder=self._folder, cancel=self._cancel
             ):
-                yield AnswerUpdate(stage=last.stage + where, progress=last.progress, search=last)
+                yield AnswerUpdate(
+                    stage=last.stage + where, progress=last.progress, search=last, news=last.news
+                )
         finally:
             self._searching += time.perf_counter() - began
         if last is None or last.plan is None:
@@ -281,8 +284,6 @@ def iter_answer(
     """
     work = _Answering(prepared, start, aim, wish, workspace / SEARCHES, cancel)
     plan, stopped = yield from work.steps()
-    if told := search.time_told(prepared, plan):
-        yield AnswerUpdate(stage="Measuring latency", news=told)
     yield AnswerUpdate(stage="Done", plan=plan, stopped=stopped)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from safetensors.torch import save_file
 from torch import nn
 
@@ -28,7 +29,7 @@ from analysis.plans import meter, removed_model, start_plan
 from analysis.plans.editing import set_kept
 from analysis.plans.entries import kept_counts
 from analysis.records.plan import Plan, Recipe
-from analysis.search.goal import goal_of
+from analysis.search.goal import goal_of, timing_of
 from analysis.tasks import RIGHT_ANSWERS
 from pruners.errors import InputError, UnsupportedError
 from tests.analysis.points_tables import curve
@@ -79,6 +80,12 @@ def test_parts_add_up(name: str) -> None:
             slack = 2000 if kind == "bytes" else 0
             left = sizes.dense(kind) + changed - sizes.amount(plan, kind)
             assert 0 <= left <= slack
+    half = sizes.with_saving("bytes", 0.5)
+    assert half.dense("bytes") == sizes.dense("bytes")
+    assert half.amount(plan, "bytes") == (sizes.amount(plan, "bytes") + sizes.dense("bytes")) / 2
+    halves = half.amounts(first, "bytes", choices)
+    assert halves.keys() == parts.keys()
+    assert all(torch.equal(2 * halves[scope], values) for scope, values in parts.items())
 
 
 def curves_of(plan: Plan) -> pd.DataFrame:
@@ -250,10 +257,14 @@ def test_a_search_keeps_to_times_of_its_runtime(monkeypatch: pytest.MonkeyPatch)
             assert goal.fits(small) is fits, (name, asked)
     # Two models say how the runtime differs; the table of groups stays PyTorch's.
     assert opened["onnx"] == 4
-    timed = dataclasses.replace(small, recipe=recipe)
-    assert "by ONNX Runtime" in search.time_told(prepared, timed)
+    timing = timing_of(prepared, small, search.Aim(recipe=recipe))
+    assert timing is not None
+    assert timing.estimate == pytest.approx(timing.share, abs=1e-3)
+    assert "by ONNX Runtime" in timing.told
     # Point 4 of issue 10: an estimate that does not hold is said.
-    assert f"more than the {asked:.1%} that were asked for" in search.time_told(prepared, timed)
+    assert f"more than the {asked:.1%} that were asked for" in timing.told
     met = dataclasses.replace(recipe, budgets=(f"latency={asked + 0.01}",))
-    assert "more than" not in search.time_told(prepared, dataclasses.replace(small, recipe=met))
-    assert search.time_told(prepared, small) == ""
+    timing = timing_of(prepared, small, search.Aim(recipe=met))
+    assert timing is not None
+    assert "more than" not in timing.told
+    assert timing_of(prepared, small, search.Aim(recipe=Recipe(budgets=("macs=0.5",)))) is None
