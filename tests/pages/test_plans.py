@@ -30,6 +30,9 @@ def test_a_link_to_an_unknown_plan_says_so_and_offers_a_way_on(page: str, open_p
 
 def test_an_unknown_plan_offers_those_that_exist(open_page: Open, workspace: Path) -> None:
     first = open_page("5_Plan", "done")
+    # Who only looks leaves no plan behind.
+    assert "plan" not in first.query_params
+    assert Store(workspace).plans.saved() == ()
     fill_uniform(first, 50)
     name = first.query_params["plan"]
     Store(workspace).plans.rename(name, "half of it")

@@ -132,8 +132,17 @@ def ensure(current: Session, prepared: PreparedSubject) -> Plan:
         st.session_state[REVISION] = revision() + 1
     else:
         put("plan", None)
-        begin(fresh)
+        _begin_empty(fresh)
     return fresh
+
+
+def _begin_empty(plan: Plan) -> None:
+    """Start a history with a plan that removes nothing; the first edit is what keeps it."""
+    if value("plan") is None:
+        st.session_state[REVISION] = revision() + 1
+        st.session_state[HISTORY] = History.start(plan)
+    else:
+        begin(plan)
 
 
 def opened(current: Session, prepared: PreparedSubject) -> Plan:
@@ -156,7 +165,7 @@ def _carried_over(plan: Plan, current: Session, prepared: PreparedSubject) -> Pl
     """
     if not plans.pruned_entries(plan) and not is_for(plan, current):
         plan = empty_plan(current, prepared)
-        begin(plan)
+        _begin_empty(plan)
     elif plan.subject != prepared.subject.spec:
         plan = dataclasses.replace(plan, subject=prepared.subject.spec)
         do(plan, action="other samples")
