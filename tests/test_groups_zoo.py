@@ -16,8 +16,6 @@ SPREAD = {
     "mobilenet_v3_small": "depthwise convolutions, squeeze-excitation",
     "shufflenet_v2_x1_0": "channel split and shuffle",
     "convnext_tiny": "layer norm over channels, layer scale",
-    "swin_t": "windows, rolls, position biases of heads, patch merging",
-    "resnetv2_50x1_bit": "standardized weights, group norm",
     "mixer_s32_224": "token mixing",
     "deit_tiny_patch16_224": "heads of a fused attention, class token",
     "poolformer_s12": "group norm over everything, pooling as mixing",

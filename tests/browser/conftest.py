@@ -93,15 +93,31 @@ class Server:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    made = Server(tmp_path_factory.mktemp("dashboard") / "workspace")
+@contextlib.contextmanager
+def running(workspace: Path) -> Iterator[Server]:
+    made = Server(workspace)
     made.start()
-    yield made
-    made.stop()
+    try:
+        yield made
+    finally:
+        made.stop()
 
 
 @pytest.fixture(scope="module")
+def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of this file alone, on an empty workspace; it may be killed."""
+    with running(tmp_path_factory.mktemp("dashboard") / "workspace") as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The server of all files that can live beside others."""
+    with running(tmp_path_factory.mktemp("dashboard") / "workspace") as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     path = find_chromium()
     if path is None:

@@ -46,5 +46,5 @@ def test_goal_first_answer_export_and_the_same_count_elsewhere(
     waiting.value.save_as(archive)
     right = count_elsewhere(archive, tmp_path, SUBJECT)
     assert shown == f"{right / 4:.2f}\N{NO-BREAK SPACE}%"
-    (saved,) = Store(server.workspace).plans.saved()
-    assert saved.plan.strategy == "search"
+    found = [saved.plan.strategy for saved in Store(server.workspace).plans.saved()]
+    assert found.count("search") == 1

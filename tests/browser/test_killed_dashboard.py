@@ -16,9 +16,9 @@ from tests.browser.conftest import Server
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
-def test_a_sweep_outlives_the_server_and_a_new_one_shows_it(page: Page, server: Server) -> None:
-    store = Store(server.workspace)
-    page.goto(server.url)
+def test_a_sweep_outlives_the_server_and_a_new_one_shows_it(page: Page, own_server: Server) -> None:
+    store = Store(own_server.workspace)
+    page.goto(own_server.url)
     page.get_by_role("button", name="Try the demo").click()
     page.get_by_text("Baseline").first.wait_for()
     page.get_by_role("link", name=re.compile(r"^(\w+ )?Sweep\b")).first.click()
@@ -29,19 +29,19 @@ def test_a_sweep_outlives_the_server_and_a_new_one_shows_it(page: Page, server: 
         time.sleep(0.05)
     run_id = store.runs.all()[0].run_id
 
-    assert server.process is not None
-    os.kill(server.process.pid, signal.SIGKILL)
-    server.process.wait(timeout=20)
-    while server.is_listening():
+    assert own_server.process is not None
+    os.kill(own_server.process.pid, signal.SIGKILL)
+    own_server.process.wait(timeout=20)
+    while own_server.is_listening():
         time.sleep(0.05)
     done = store.runs.get(run_id).progress.done
     assert store.runs.get(run_id).state == "running"
-    server.start()
-    page.goto(f"{server.url}/Sweep?run={run_id}")
+    own_server.start()
+    page.goto(f"{own_server.url}/Sweep?run={run_id}")
     page.get_by_text(f"Run {run_id}").first.wait_for()
     while (row := store.runs.get(run_id)).is_live:
         time.sleep(0.2)
     assert (row.state, row.error) == ("done", "")
     assert row.progress.done == row.progress.total > done
-    page.goto(f"{server.url}/Curves?run={run_id}")
+    page.goto(f"{own_server.url}/Curves?run={run_id}")
     page.locator(".js-plotly-plot").first.wait_for()

@@ -95,10 +95,10 @@ def measured(page: Page) -> tuple[int, int]:
 
 
 def test_from_an_empty_workspace_to_a_model_that_runs_elsewhere(
-    page: Page, server: Server, tmp_path: Path
+    page: Page, own_server: Server, tmp_path: Path
 ) -> None:
-    store = Store(server.workspace)
-    page.goto(server.url)
+    store = Store(own_server.workspace)
+    page.goto(own_server.url)
     page.get_by_role("button", name="Try the demo").click()
     page.get_by_text("Baseline").first.wait_for()
 
@@ -194,28 +194,15 @@ def count_elsewhere(archive: Path, folder: Path, subject: SubjectSpec) -> int:
     return int(done.stdout)
 
 
-def test_a_link_attaches_another_tab_and_a_restarted_dashboard(page: Page, server: Server) -> None:
-    store = Store(server.workspace)
-    run = store.runs.all()[0]
-    address = f"{server.url}/Curves?run={run.run_id}"
-    page.goto(address)
-    page.locator(".js-plotly-plot").first.wait_for()
-    server.stop()
-    server.start()
-    page.goto(address)
-    page.locator(".js-plotly-plot").first.wait_for()
-    assert parameter(page, "run") == run.run_id
-
-
-def test_an_unknown_run_is_one_clear_line(page: Page, server: Server) -> None:
-    page.goto(f"{server.url}/Curves?run=nosuch")
+def test_an_unknown_run_is_one_clear_line(page: Page, own_server: Server) -> None:
+    page.goto(f"{own_server.url}/Curves?run=nosuch")
     page.get_by_text("This link cannot be followed").wait_for()
     page.get_by_role("button", name="Start fresh").wait_for()
     assert page.get_by_text("Traceback").count() == 0
 
 
-def test_ending_serve_ends_the_server(server: Server) -> None:
-    assert server.process is not None
-    server.process.terminate()  # the command alone, not its process group
-    server.process.wait(timeout=20)
-    assert not server.is_listening()
+def test_ending_serve_ends_the_server(own_server: Server) -> None:
+    assert own_server.process is not None
+    own_server.process.terminate()  # the command alone, not its process group
+    own_server.process.wait(timeout=20)
+    assert not own_server.is_listening()

@@ -25,7 +25,7 @@ SUBJECT = SubjectSpec(
     model="sample:lenet5", data="sample:fashion-mnist", samples=400, calibration_samples=64
 )
 # Some seconds of training: time enough to stop it in between.
-EPOCHS = 80
+EPOCHS = 50
 
 
 def half_pruned() -> Plan:

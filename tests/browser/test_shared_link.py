@@ -48,39 +48,39 @@ def seen(page: Page, server: Server, query: str) -> dict[str, list[str]]:
 
 
 def test_a_second_browser_sees_the_same_after_a_restart(
-    page: Page, browser: Browser, server: Server
+    page: Page, browser: Browser, own_server: Server
 ) -> None:
     """Issue 10: a shared link shows the same plan, evaluation and advice."""
-    store = Store(server.workspace)
+    store = Store(own_server.workspace)
     row = run_to_end(store, store.runs.create(SweepSpec(subject=SUBJECT, criteria=("l1",))))
     plan = start_plan(prepare(load_subject(SUBJECT)), criterion="l1", run=row.run_id)
     query = f"run={row.run_id}&plan={store.plans.save(set_ratio(plan, 'conv2', 0.5))}"
-    page.goto(f"{server.url}/Evaluate?{query}")
+    page.goto(f"{own_server.url}/Evaluate?{query}")
     page.get_by_role("button", name="Evaluate the plan").click()
     page.get_by_role("button", name="Evaluate again").wait_for()
-    before = seen(page, server, query)
+    before = seen(page, own_server, query)
     assert "50.00" in before["plan"]
     assert all(before.values())
-    server.stop()
-    server.start()
+    own_server.stop()
+    own_server.start()
     other = browser.new_context()
     try:
-        assert seen(other.new_page(), server, query) == before
+        assert seen(other.new_page(), own_server, query) == before
     finally:
         other.close()
 
 
-def test_a_point_of_the_trade_off_in_time_becomes_the_plan(page: Page, server: Server) -> None:
+def test_a_point_of_the_trade_off_in_time_becomes_the_plan(page: Page, own_server: Server) -> None:
     """Point 4 of issue 10: the plan that was evaluated before, by its latency."""
-    (known,) = Store(server.workspace).plans.saved()
+    (known,) = Store(own_server.workspace).plans.saved()
     names = ("model", "data", "samples", "calibration_samples")
     query = urlencode({name: getattr(SUBJECT, name) for name in names})
-    page.goto(f"{server.url}/Trade-off?{query}")
+    page.goto(f"{own_server.url}/Trade-off?{query}")
     page.get_by_text("Latency", exact=True).click()
     page.get_by_role("button", name=re.compile("^Measure latency of")).click()
     page.locator(".js-plotly-plot .points path.point").first.wait_for()
     idle(page)
     page.locator(".js-plotly-plot .points path.point").last.click(force=True)
     page.get_by_text("is the plan now").wait_for()
-    plan = Store(server.workspace).plans.get(parameter(page, "plan"))
+    plan = Store(own_server.workspace).plans.get(parameter(page, "plan"))
     assert [item.kept for item in plan.entries] == [item.kept for item in known.plan.entries]
