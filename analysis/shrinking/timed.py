@@ -20,6 +20,7 @@ from pruners.errors import InputError
 PROBES, ROUNDS = 3, 3
 # Of the trials, what a search has that goes on; of the time that is left, what the first one has.
 LATER, FIRST = 1 / 3, 0.6
+NOTHING = "by the corrected estimate no plan is within the time"
 DONE, MEASURING = "Done", "Measuring the time"
 GOES_ON = "the estimate is corrected by that, and the search goes on"
 
@@ -86,6 +87,7 @@ class _Timed:
                 # By the corrected estimate it is out of reach: what comes nearest is the answer.
                 if self._best is None:
                     raise
+                self._best = self._best[0], _ended(self._best[1])
                 break
             if first:
                 self._best = None
@@ -144,3 +146,8 @@ class _Timed:
 
     def _correct(self, timing: Timing) -> None:
         self._aim = dataclasses.replace(self._aim, saving=timing.corrected(self._aim.saving))
+
+
+def _ended(update: SearchUpdate) -> SearchUpdate:
+    """Return an update whose search goes no further."""
+    return dataclasses.replace(update, state=dataclasses.replace(update.state, finished=NOTHING))

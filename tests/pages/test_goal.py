@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -72,6 +73,14 @@ def test_home_goes_from_a_goal_to_a_plan(open_page: Open, workspace: Path) -> No
     # Whoever opens the link finds it again.
     again = open_page("Home", subject=SUBJECT, goal=ORDERS[0].job_id)
     assert "Measured on 120 samples" in text_of(again)
+    # Point 2 of issue 10: whether a time holds is told where the answer is, without a click.
+    job = Jobs(workspace).get(ORDERS[0].job_id)
+    order = dataclasses.replace(job.order, recipe=Recipe(budgets=("latency=0.7",)))
+    Jobs(workspace).save(dataclasses.replace(job, order=order))
+    for name, is_open in ((order.job_id, True), (job.job_id, False)):
+        again = open_page("Home", subject=SUBJECT, goal=name)
+        (how,) = (item for item in again.expander if item.label == "How it was found")
+        assert how.proto.expanded is is_open
     test.button(key="goal_adjust").click().run()
     assert_no_bug(test)
     plan = test.session_state["plan_history"].plan

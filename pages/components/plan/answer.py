@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from analysis import search
 from analysis.records import Evaluation
 from analysis.sentences import capital
 from analysis.shrinking import Job, missed_drop
@@ -46,7 +47,11 @@ def draw(current: Session, job: Job, *, again: Callable[[], None]) -> None:
     if worst:
         st.markdown(worst)
     if job.news:
-        with st.expander("How it was found", icon=":material/history:", key="goal_news"):
+        # Whether a time holds is told there.
+        is_open = search.limits_time(job.order.recipe)
+        with st.expander(
+            "How it was found", icon=":material/history:", key="goal_news", expanded=is_open
+        ):
             st.markdown("\n".join(f"- {formatting.escaped(item)}" for item in job.news))
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Export", type="primary", icon=":material/ios_share:", key="goal_export"):

@@ -93,6 +93,7 @@ def test_what_is_out_of_reach_is_said(prepared: Any) -> None:
     """A quarter of everything is saved at most: 60 % is out of reach, by the clock only."""
     *_, last = found_for(prepared, "latency=0.6")
     assert true_share(prepared, last.plan) > 0.6
+    assert "no plan is within the time" in last.state.finished
     assert "more than the 60.0% that were asked for: ask for less" in last.news
 
 
