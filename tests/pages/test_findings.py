@@ -159,6 +159,32 @@ def test_a_saved_plan_is_shown_while_its_subject_is_loaded(
     assert {row["ratio"] for row in plan_rows(again).values()} == {50.0}
 
 
+def test_a_new_plan_is_shown_while_its_subject_is_loaded(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fault 30, what was left of it: without a saved plan nothing was shown before the model."""
+    from pages.components.plan import table_editor
+    from pages.components.state.subject_cache import subjects
+
+    shown: list[pd.DataFrame] = []
+
+    def recorded(table: pd.DataFrame, points: pd.DataFrame, current: object) -> None:
+        assert subjects().peek(SUBJECT) is None
+        shown.append(table)
+
+    monkeypatch.setattr(table_editor, "preview", recorded)
+    subjects.clear()
+    test = open_page("5_Plan", "done")
+    assert_no_bug(test)
+    early = shown[0].set_index("layer")
+    final = {row["layer"]: row for row in plan_rows(test).values()}
+    assert set(early.index) <= set(final)
+    for layer, row in early.iterrows():
+        now = final[str(layer)]
+        assert (row["ratio"], row["total"], row["criterion"]) == (0, now["total"], now["criterion"])
+        assert row["tolerated"] * 100 == pytest.approx(now["tolerated"])
+
+
 def test_a_long_sweep_has_a_range_of_costs() -> None:
     """Fault 31: one figure, which followed the load of the moment."""
     estimate = SweepEstimate(points_new=9, points_cached=0, seconds=100.0, low=70.0, high=180.0)

@@ -74,7 +74,9 @@ def preview(table: pd.DataFrame, points: pd.DataFrame, current: Session) -> None
     """Draw the table to look at."""
     rows = pd.DataFrame(rows_of(table, points, tolerance.words_of(current.chosen.task), {}))
     shown = rows[["layer", "curve", "ratio", "criterion", "achieved", "tolerated", "drop", "note"]]
-    share = st.column_config.NumberColumn(format="%.2f %%")
+    achieved, tolerated = (
+        st.column_config.NumberColumn(name, format="%.2f %%") for name in ("Achieved", "Tolerated")
+    )
     st.dataframe(
         shown,
         hide_index=True,
@@ -84,12 +86,12 @@ def preview(table: pd.DataFrame, points: pd.DataFrame, current: Session) -> None
             "curve": st.column_config.LineChartColumn("Curve", width="small"),
             "ratio": st.column_config.NumberColumn("Ratio (%)", format="%.2f"),
             "criterion": "Criterion",
-            "achieved": share,
-            "tolerated": share,
+            "achieved": achieved,
+            "tolerated": tolerated,
             "drop": "Drop alone",
             "note": "Note",
         },
-        alt="Ratio and criterion of each layer of the saved plan",
+        alt="Ratio and criterion of each layer of the plan",
         key="plan_preview",
     )
 

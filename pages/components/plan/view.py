@@ -97,13 +97,18 @@ def _remember(current: Session, subject: LoadedSubject, plan: Plan) -> None:
 
 
 def _preview(current: Session) -> None:
-    """Show the saved plan from what the workspace has, while the subject is being loaded."""
-    plan, curves = plan_state.saved(), _run_curves(current)
-    if plan is None or plan.subject != current.chosen or curves.points.empty:
+    """Show the plan from what the workspace has, while the subject is being loaded."""
+    curves = _run_curves(current)
+    if curves.points.empty:
+        return
+    plan, what = plan_state.saved(), "The plan as it was saved"
+    if plan is None:
+        plan, what = plan_state.of_run(current, curves.points), "A new plan of what was measured"
+    if plan is None or plan.subject != current.chosen:
         return
     st.caption(
-        ":material/hourglass: The plan as it was saved. It can be edited, and is measured, once "
-        "the subject is loaded."
+        f":material/hourglass: {what}. It can be edited, and is measured, once the subject is "
+        "loaded."
     )
     table = plan_table(plan, curves.envelopes, curves.limits, tolerance=_tolerance(current))
     table_editor.preview(table, curves.points, current)

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from analysis import plans, repairs
@@ -219,6 +220,37 @@ def empty_plan(current: Session, prepared: PreparedSubject) -> Plan:
         reduction=spec.reduction if spec else "mean",
     )
     return dataclasses.replace(plan, repair=usual_repair(prepared, plan).name)
+
+
+def of_run(current: Session, points: pd.DataFrame) -> Plan | None:
+    """Return a plan that removes nothing from what a run measured, without its model.
+
+    Args:
+        current: The session.
+        points: The points table of the open run; what has no point has no entry.
+
+    Returns:
+        None where the run says nothing of which weights were measured.
+    """
+    run = current.run
+    if run is None or not run.fingerprint or points.empty:
+        return None
+    spec = run.spec
+    rows = points.drop_duplicates("layer").to_dict("records")
+    groups = [row["group"] if isinstance(row["group"], str) else None for row in rows]
+    return plans.new_plan(
+        current.chosen,
+        fingerprint=run.fingerprint,
+        units=[
+            (row["layer"], group, int(row["total"]))
+            for row, group in zip(rows, groups, strict=True)
+        ],
+        criterion=_first_criterion(spec),
+        granularity=spec.granularity,
+        run=run.run_id,
+        semantics=spec.semantics,
+        reduction=spec.reduction,
+    )
 
 
 def _first_criterion(spec: SweepSpec | None) -> str:
