@@ -19,7 +19,7 @@ from pruners.errors import InputError
 LATENCY = "latency"
 # Times within this share of the dense model's below the limit are near it; by such steps the saving
 # that is estimated is corrected.
-NEAR, STEP = 0.03, 0.05
+NEAR, STEP = 0.1, 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +159,13 @@ class Timing:
 
     @property
     def is_near(self) -> bool:
-        """Whether it holds, and hardly more time could be taken."""
+        """Whether it holds, and not much more time could be taken."""
         return self.holds and self.share >= self.limit - NEAR
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """Which of two is better: the slowest that holds, else the fastest."""
+        return self.holds, self.share if self.holds else -self.share
 
     @property
     def told(self) -> str:
@@ -175,9 +180,10 @@ class Timing:
         Args:
             saving: What was taken for granted of it, a factor.
         """
-        # Other programs disturb times: what one of them says is believed by half at most.
+        # Other programs disturb times: one of them at most halves the saving, or makes it thrice.
         expected = max(1 - self.estimate, 1e-6)
-        factor = saving * max(1 - self.share, 0.5 * expected) / expected
+        saved = min(max(1 - self.share, 0.5 * expected), 3 * expected)
+        factor = saving * saved / expected
         # In steps, so that a repeated command, which measures again, finds its searches again.
         return max(int(factor / STEP + 1e-9), 1) * STEP
 

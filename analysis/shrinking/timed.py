@@ -15,9 +15,8 @@ from analysis.records import Plan
 from analysis.search import Aim, SearchUpdate, Timing
 from pruners.errors import InputError
 
-# First plans that are measured to correct the table before anything is traded, and searches that go
-# on with the table as the one before corrected it.
-PROBES, ROUNDS = 3, 3
+# Searches, each with the estimate as the one before corrected it.
+ROUNDS = 3
 # Of the trials, what a search has that goes on; of the time that is left, what the first one has.
 LATER, FIRST = 1 / 3, 0.6
 NOTHING = "by the corrected estimate no plan is within the time"
@@ -36,9 +35,9 @@ def iter_timed(
     """Search as `iter_search`; with a budget in latency until what is measured holds.
 
     A search goes by an estimate from times of single groups. Here the models that it finds are
-    measured, and what was saved of the estimate corrects it: first with what other strategies
-    find, then with what the search ends with. The last update tells the measured time, and says
-    so where it is more than what was asked for.
+    measured, and what was saved of the estimate corrects it, in either direction. The last update
+    has the slowest plan that holds, else the fastest one; it tells the measured time, and says so
+    where that is more than what was asked for.
 
     Args:
         prepared: The subject.
@@ -76,8 +75,7 @@ class _Timed:
         self._best: tuple[Timing, SearchUpdate] | None = None
 
     def run(self) -> Iterator[SearchUpdate]:
-        """Correct the estimate by first plans, then search."""
-        yield from self._probe()
+        """Search, measure, correct the estimate, and search again."""
         for number in range(ROUNDS):
             first = number == 0
             trials = self._aim.trials if first else int(LATER * self._aim.trials)
@@ -89,12 +87,10 @@ class _Timed:
                     raise
                 self._best = self._best[0], _ended(self._best[1])
                 break
-            if first:
-                self._best = None
             timing = self._note()
             if timing is None or self._last is None:
                 break
-            if timing.holds or self._cancel() or number == ROUNDS - 1:
+            if timing.is_near or self._cancel() or number == ROUNDS - 1:
                 break
             news = f"{timing.text}: {GOES_ON}."
             yield dataclasses.replace(self._last, stage=MEASURING, news=news)
@@ -109,21 +105,9 @@ class _Timed:
             return None
         timing = search.timing_of(self._prepared, self._last.plan, self._aim)
         assert timing is not None
-        if self._best is None or timing.share < self._best[0].share:
+        if self._best is None or timing.rank > self._best[0].rank:
             self._best = timing, self._last
         return timing
-
-    def _probe(self) -> Iterator[SearchUpdate]:
-        for _ in range(PROBES):
-            try:
-                yield from self._search(0, 1.0)
-            except InputError:
-                # The search itself says what is out of reach.
-                return
-            timing = self._note()
-            if timing is None or timing.is_near or self._cancel():
-                return
-            self._correct(timing)
 
     def _search(self, trials: int, share: float) -> Iterator[SearchUpdate]:
         """Search with so many trials, in a share of the time that is left."""
