@@ -228,7 +228,9 @@ def migrate(
                 _apply(connection, number, migrations[number - 1])
             connection.execute("COMMIT")
         except BaseException:
-            connection.execute("ROLLBACK")
+            # A full disk makes SQLite roll back by itself.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
             raise
 
 

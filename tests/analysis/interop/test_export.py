@@ -352,6 +352,23 @@ class TestDisksThatFail:
         assert [path.name for path in old.iterdir()] == ["model.safetensors"]
         assert (old / "model.safetensors").read_bytes() == b"of before"
 
+    @pytest.mark.parametrize("last", ["script.safetensors.torch.save_file", "plan"])
+    def test_a_recovered_model_is_whole_or_absent(
+        self, last: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """D2, its sibling: `recover --out` was a traceback, and left its folder and what was in."""
+        prepared = sample_context("lenet5")
+        recovery = recover_plan(prepared, some_plan(), method="lsq")
+
+        def full(*_: object, **__: object) -> None:
+            raise safetensors.SafetensorError("I/O error: No space left on device")
+
+        place = "recovered_model.write_plan" if last == "plan" else f"formats.{last}"
+        monkeypatch.setattr(f"analysis.interop.{place}", full)
+        with pytest.raises(StoreError, match=r"cannot write to .*out: .*No space left on device"):
+            interop.write_recovered(prepared, recovery, tmp_path / "out")
+        assert not list(tmp_path.iterdir())
+
     def test_a_folder_in_the_way_of_one_file_leaves_the_others(self, tmp_path: Path) -> None:
         (tmp_path / "rebuild.py").mkdir()
         with pytest.raises(StoreError, match=r"rebuild\.py is a folder there"):

@@ -14,6 +14,7 @@ import pytest
 
 from analysis.records.progress import Progress
 from analysis.store.connection import FILE, Database
+from analysis.store.migrations import migrate
 from analysis.store.store import Store
 from pruners.errors import (
     StoreBusyError,
@@ -93,6 +94,19 @@ class TestProcesses:
         assert len(store.points.table(run_id)) == 8
         store.points.save(run_id, update(2, keys()), owner="me")
         assert store.runs.get(run_id).progress.done == 20
+
+    def test_what_sqlite_rolled_back_by_itself_is_told_by_its_reason(self) -> None:
+        """D1 of issue 9, a sibling: of a full disk, "cannot rollback" was said on set-up."""
+        steps = (
+            "CREATE TABLE one (a UNIQUE)",
+            "INSERT INTO one VALUES (1)",
+            "INSERT OR ROLLBACK INTO one VALUES (1)",
+        )
+        connection = sqlite3.connect(":memory:", isolation_level=None)
+        connection.row_factory = sqlite3.Row
+        with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
+            migrate(connection, (steps,))
+        connection.close()
 
     def test_a_foreign_file_is_one_line(self, tmp_path: Path) -> None:
         (tmp_path / FILE).write_text("this is not a database" * 50, encoding="utf-8")
