@@ -66,6 +66,9 @@ def draw(
         shown.insert(place, TOLERATED, theirs["tolerated"] * 100)
         shown.insert(place + 2, HALF, theirs["drop_half"] * words.drop_scale)
         config |= _config_of_variant(other.name, words)
+    # Where no curve reaches a half, as in many a file of another tool, the column says nothing.
+    halves = shown.columns.intersection(["drop at 50 %", HALF])
+    shown = shown.drop(columns=[name for name in halves if shown[name].isna().all()])
     st.subheader("Ranking", anchor=False)
     st.caption(
         "Rank 1 tolerates most and stands first. Layers with overlapping intervals are tied: they "
