@@ -33,6 +33,8 @@ from pruners.errors import InputError
 
 POINTS = "points of searches"
 TIME_IS_OVER = "the time is over"
+# Of the time, what the curves of single layers may take: plans are measured in the rest.
+CURVES_SHARE = 0.5
 # A change that is hoped to gain less than this share of the cost is not tried.
 WORTH = 1e-3
 # By how much a plan that holds is made smaller: at first, and at least; and how often with each.
@@ -130,7 +132,8 @@ class Search:
         points = self._known_points.get(self._keeper.curves)
         if points is not None:
             return points
-        criteria, cancel, is_late = self._aim.criteria, self._cancel, self._is_late
+        criteria, cancel = self._aim.criteria, self._cancel
+        is_late = partial(self._is_late, CURVES_SHARE)
         for found in measured_alone(
             self._searched, self._start, criteria, cancel=cancel, is_late=is_late
         ):
@@ -296,9 +299,10 @@ class Search:
         self._state = dataclasses.replace(self._state, finished=why)
         return not why
 
-    def _is_late(self) -> bool:
+    def _is_late(self, share: float = 1.0) -> bool:
+        """Return whether a share of the time that there is has passed."""
         limit = self._aim.seconds
-        return limit is not None and time.perf_counter() - self._began >= limit
+        return limit is not None and time.perf_counter() - self._began >= share * limit
 
     def _finish(self, why: str) -> None:
         self._state = dataclasses.replace(self._state, finished=why)

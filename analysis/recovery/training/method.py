@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from pruners.errors import InputError, UnsupportedError
+from pruners.granularity import parse
 from pruners.semantics import SEMANTICS
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ class TrainingMethod:
             InputError: Nothing is pruned; or masks move, and the plan was trained already.
             UnsupportedError: Channels or heads are pruned, and the method cannot; or masks move,
                 and a norm mixes channels of a group: masked is not removed there; or some layer
-                loses units as well as elements.
+                loses units as well as elements; or a branch or layer goes as a whole.
         """
         pruned = [entry for entry in plan.entries if entry.kept < entry.total]
         if not pruned and self.needs_pruning:
@@ -161,6 +162,12 @@ class TrainingMethod:
             raise UnsupportedError(
                 "the plan prunes units and elements of one layer, whose masks "
                 f"{self.name} cannot move together; train it by finetune, or one after the other"
+            )
+        whole = next((item for item in pruned if parse(item.granularity).is_whole), None)
+        if whole is not None:
+            raise UnsupportedError(
+                f"training method {self.name} removes more and more of what is pruned, and the "
+                f"{whole.granularity} {whole.name} goes as a whole: choose finetune"
             )
         for entry in pruned:
             if entry.group is None or not SEMANTICS.get(plan.semantics).removes:

@@ -20,7 +20,9 @@ from analysis.evaluation.evaluate import evaluate_plan
 from analysis.measuring import file_bytes
 from analysis.plans.editing import set_ratio
 from analysis.records import Recipe, SubjectSpec, SweepSpec
-from analysis.recovery.plan_repair import recover_plan
+from analysis.recovery.plan_repair import recover_plan, recovered_model
+from analysis.recovery.training import TRAINING_METHODS
+from analysis.recovery.training.trainee import Trainee
 from analysis.subjects.subject import load_subject
 from analysis.sweeps import iter_sweep, plan_sweep, planned_points, spec_of_options
 from pruners.errors import InputError, UnsupportedError
@@ -246,3 +248,30 @@ def test_what_goes_whole_is_refused_by_name(prepared: PreparedSubject) -> None:
         list(iter_sweep(plan_sweep(prepared, spec)))
     with pytest.raises(InputError, match="does not score"):
         spec_of_options({"model": "m", "data": "npz:d.npz", "criteria": "block_influence"})
+
+
+@pytest.mark.parametrize("granularity", ["branch", "layer"])
+def test_what_goes_whole_is_trained_at_once(prepared: PreparedSubject, granularity: str) -> None:
+    """Masked and removed are the same after training; ratios that grow are refused by name."""
+    start = plans.start_plan(prepared, criterion="l1", granularity=granularity)
+    plan = set_ratio(start, start.entries[0].name, 1.0)
+    for method in ("gmp", "acdc", "movement", "layerwise"):
+        with pytest.raises(
+            UnsupportedError, match=rf"{method} .* goes as a whole: choose finetune"
+        ):
+            TRAINING_METHODS.get(method).check(prepared, plan)
+    TRAINING_METHODS.get("finetune").check(prepared, plan)
+    trainee = Trainee(prepared, plan)
+    trained = [item for item in trainee.model.parameters() if item.requires_grad]
+    step = torch.optim.SGD(trained, lr=0.1)
+    example = prepared.subject.example
+    before = trainee.model(example).detach()
+    trainee.model(example).square().mean().backward()
+    trainee.mask_gradients()
+    step.step()
+    trainee.mask_weights()
+    found = trainee.recovery(method="finetune", seconds=0.0)
+    masked = prepared.evaluator.forward(example, found.edit.tensors)
+    removed = recovered_model(prepared, found)(example)
+    assert not torch.allclose(removed, before, atol=1e-3)
+    torch.testing.assert_close(masked, removed, rtol=1e-4, atol=1e-4)

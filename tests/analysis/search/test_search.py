@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from analysis.edits import edited_model
@@ -276,7 +278,7 @@ def test_the_time_ends_curves_and_first_plans_too(
     fresh = dataclasses.replace(prepared)
     whole = last(fresh, start(fresh), aim("macs=0.6", trials=0)).state.tried
     counts = []
-    for seconds in (0.0, 60.0, 300.0):
+    for seconds in (0.0, 60.0, 120.0):
         fresh = dataclasses.replace(prepared)
         asked = aim("macs=0.6", trials=3, seconds=seconds)
         found = last(fresh, start(fresh), asked, tmp_path)
@@ -290,3 +292,29 @@ def test_the_time_ends_curves_and_first_plans_too(
     assert told(last(dataclasses.replace(prepared), start(prepared), unhurried, tmp_path)) == told(
         last(prepared, start(prepared), unhurried)
     )
+
+
+def test_curves_leave_time_for_plans(
+    prepared: PreparedSubject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Point 7 of issue 14: of a language model the curves took all of the time that was given."""
+    now, seen = [0.0], []
+    monkeypatch.setattr("analysis.search.search.time.perf_counter", lambda: now[0])
+
+    def slow(
+        *_given: object, is_late: Callable[[], bool], **_more: object
+    ) -> Iterator[pd.DataFrame]:
+        while not is_late():
+            now[0] += 1.0
+        seen.append(now[0])
+        yield pd.DataFrame()
+
+    monkeypatch.setattr("analysis.search.search.measured_alone", slow)
+    fresh = dataclasses.replace(prepared)
+    for update in iter_search(fresh, start(fresh, "none"), aim("macs=0.6", seconds=60.0)):
+        if update.stage == "Measuring first plans":
+            now[0] += 20.0
+    assert seen == [30.0]
+    assert update.state.finished == "the time is over"
+    # The second plan begins at 50 s, and none after the time.
+    assert len(update.state.tried) == 2
