@@ -3,7 +3,8 @@
 Weights are int8, symmetric and by output channel, so that a zero stays a zero. Activations are
 uint8 with a zero point. ``QuantizeLinear`` and ``DequantizeLinear`` stand in the graph, as ONNX
 Runtime, OpenVINO and TensorRT read them. Norms, softmax and GELU stay float32: they are little of
-the work and lose much of the accuracy.
+the work and lose much of the accuracy. So does the mask that is added to the scores of an
+attention: its huge negative numbers would leave the scores one step of 256.
 """
 
 from __future__ import annotations
@@ -81,7 +82,8 @@ def quantized_onnx(content: bytes, batches: Iterable[Inputs]) -> bytes:
         UnsupportedError: A package is missing, or onnxruntime cannot quantise the model.
     """
     tool = require("onnxruntime.quantization", extra="onnx")
-    graph = require("onnx", extra="onnx").load_from_string(content).graph
+    onnx = require("onnx", extra="onnx")
+    graph = onnx.load_from_string(content).graph
     shapes = require("onnxruntime.quantization.shape_inference", extra="onnx")
     with tempfile.TemporaryDirectory(prefix="prunescope-") as folder:
         source, prepared, target = (
@@ -97,6 +99,7 @@ def quantized_onnx(content: bytes, batches: Iterable[Inputs]) -> bytes:
                 _Calibration([item.name for item in graph.input], batches),
                 quant_format=tool.QuantFormat.QDQ,
                 op_types_to_quantize=list(_OPERATORS),
+                nodes_to_exclude=_sums_before_softmax(onnx.load(prepared).graph),
                 per_channel=True,
                 activation_type=tool.QuantType.QUInt8,
                 weight_type=tool.QuantType.QInt8,
@@ -107,3 +110,9 @@ def quantized_onnx(content: bytes, batches: Iterable[Inputs]) -> bytes:
                 f"onnxruntime cannot quantise the model: {first_line(error)}"
             ) from error
         return target.read_bytes()
+
+
+def _sums_before_softmax(graph: Any) -> list[str]:
+    """Return the names of the nodes that add a mask to the scores of an attention."""
+    read = {name for node in graph.node if node.op_type == "Softmax" for name in node.input}
+    return [node.name for node in graph.node if node.op_type == "Add" and node.output[0] in read]
