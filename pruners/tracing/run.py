@@ -69,12 +69,9 @@ def _call(trace: Trace, node: fx.Node) -> Any:
         return whole[index] if isinstance(whole, tuple) else whole
     if _is_number(node.meta.get("val")):
         return hint(node.meta["val"])
-    handler = HANDLERS.get(operator_name(node))
-    if not isinstance(node.target, torch._ops.OpOverload) or "val" not in node.meta:
-        return _refused(trace, node, f"{operator_name(node)} is not supported")
-    if _depends_on_data(node.meta["val"]):
-        reason = f"{trace.where(node)} yields as much as the data says"
+    if reason := _unreadable(trace, node):
         return _refused(trace, node, reason)
+    handler = HANDLERS.get(operator_name(node))
     try:
         constant = _constant(trace, node)
         if constant is not None:
@@ -92,6 +89,18 @@ def _call(trace: Trace, node: fx.Node) -> Any:
     for value in result if isinstance(result, tuple) else (result,):
         trace.splits += [plane for plane in value.planes if len(support(plane)) > 1]
     return result
+
+
+def _unreadable(trace: Trace, node: fx.Node) -> str:
+    """Return why no handler could read a node, or nothing."""
+    if not isinstance(node.target, torch._ops.OpOverload) or "val" not in node.meta:
+        return f"{operator_name(node)} is not supported"
+    if _depends_on_data(node.meta["val"]):
+        return f"{trace.where(node)} yields as much as the data says"
+    # Joins leave out what is empty, as `torch.empty(0)` at the begin of a loop.
+    if operator_name(node) != "cat" and any(0 in value.shape for value in values_in(node, trace)):
+        return f"{trace.where(node)} reads a tensor without elements"
+    return ""
 
 
 def _refused(trace: Trace, node: fx.Node, reason: str) -> Any:

@@ -20,6 +20,8 @@ def cat(trace: Trace, node: fx.Node, values: Sequence[Value], dim: int = 0) -> V
         dim %= len(shape)
         values = [_unsqueezed(value, dim) for value in values]
     dim %= len(shape)
+    # Nothing is joined of what has no elements, of whatever rank it is: `torch.empty(0)`.
+    values = [value for value in values if 0 not in value.shape] or values[:1]
     planes = []
     for family in _families(trace, values, dim):
         parts = []

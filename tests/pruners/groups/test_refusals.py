@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from torch.nn.utils import parametrizations, parametrize
 from pruners.capture import capture
 from pruners.errors import CaptureError
 from pruners.groups import find_structure
+from pruners.groups.removal import difference, edited_outputs, remove
 
 
 class Net(nn.Module):
@@ -115,3 +117,34 @@ def test_computed_weights_are_refused_with_what_to_do(
     assert structure.group("1").kept_whole == expected
     assert structure.group("0").kept_whole in (expected, "")
     assert structure.group("2").kept_whole == ""
+
+
+class OfNothing(nn.Module):
+    """Appends to what is empty at first, and has a layer that reads none of the channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.out = nn.Linear(6, 8), nn.Linear(8, 8), nn.Linear(8, 4)
+        with warnings.catch_warnings(action="ignore"):
+            self.none = nn.Linear(0, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.cat([torch.empty(0), F.relu(self.first(x))], 1)
+        x = F.relu(self.second(x))
+        return self.out(x) + self.none(x[:, :0])
+
+
+def test_tensors_without_elements_cost_channels_only() -> None:
+    """A1 of issue 9, by the generator of graphs: an index was out of range."""
+    torch.manual_seed(0)
+    model, example = OfNothing().eval(), torch.randn(5, 6)
+    structure = find_structure(model, capture(model, example), example, strict=True)
+    found = {group.id: group for group in structure.groups}
+    assert "linear of none reads a tensor without elements" in found.pop("out").reason
+    assert found.keys() == {"first", "second"}
+    for group in found.values():
+        assert group.prunable
+        kept = {group.id: range(0, group.units, 2)}
+        masked = edited_outputs(model, structure, kept)
+        smaller = remove(model, structure, kept, verify=False)
+        assert difference(smaller(example), masked) < 1e-5
