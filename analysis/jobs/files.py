@@ -22,6 +22,8 @@ from pruners.errors import InputError, StoreError, UnknownNameError
 NAME = re.compile(r"j-[0-9a-f]{10}")
 # A start takes a few milliseconds.
 START_SECONDS = 30.0
+# Till its process says its number: Python and torch come up, on a busy machine.
+COMING_UP_SECONDS = 120.0
 
 AnyJob = TypeVar("AnyJob", bound=JobRecord)
 
@@ -105,6 +107,8 @@ class JobFiles(Generic[AnyJob]):
         except (OSError, InputError, UnicodeDecodeError):
             known = [path.stem for path in self._folder.glob("j-*.json")]
             raise UnknownNameError("job", name, known) from None
+        if _is_coming_up(job):
+            return job
         state = state_now(
             job.state, heartbeat=job.changed, pid=job.pid, host=job.host, now=time.time()
         )
@@ -169,3 +173,9 @@ class JobFiles(Generic[AnyJob]):
             if code and job.is_live:
                 error = f"its process ended with code {code}"
                 self.save(dataclasses.replace(job, state=FAILED, error=error))
+
+
+def _is_coming_up(job: JobRecord) -> bool:
+    """Return whether a job's process may still be loading what it needs."""
+    is_young = 0 <= time.time() - job.changed <= COMING_UP_SECONDS
+    return job.state == QUEUED and job.pid is None and is_young

@@ -53,7 +53,9 @@ def _span(part: str, text: str) -> list[float]:
         raise InputError(f"ratios {text!r}: {part!r} needs three numbers, first:last:step")
     first, last, step = (_number(part, text) for part in slices)
     if step <= 0 or last < first:
-        raise InputError(f"ratios {text!r}: {part!r} needs a step above 0 and first <= last")
+        raise InputError(
+            f"ratios {text!r}: {part!r} needs a step of at least {10**-DIGITS:g} and first <= last"
+        )
     count = math.floor((last - first) / step + 1e-6) + 1
     if count > MAX_RATIOS:
         raise InputError(f"ratios {text!r}: {count} ratios, at most {MAX_RATIOS} are possible")

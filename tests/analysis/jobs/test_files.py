@@ -117,6 +117,18 @@ def test_a_damaged_job_is_no_living_one(tmp_path: Path, odd: dict[str, float]) -
     assert [job.state for job in jobs.all()] == [INTERRUPTED]
 
 
+def test_a_job_whose_process_is_slow_to_come_up_is_none_that_was_interrupted(
+    tmp_path: Path,
+) -> None:
+    """Found on a busy machine: a job was called interrupted, and ended as done."""
+    jobs, now = Jobs(tmp_path), time.time()
+    states = {}
+    for seconds in (60, 300, -60):
+        jobs.save(Job(order=ORDER, state=QUEUED, started=now, changed=now - seconds))
+        states[seconds] = jobs.get(ORDER.job_id).state
+    assert states == {60: QUEUED, 300: INTERRUPTED, -60: INTERRUPTED}
+
+
 def test_a_file_in_place_of_the_folder_is_told(tmp_path: Path) -> None:
     """E of issue 9: beginning a job in such a workspace ended in a traceback."""
     (tmp_path / "searches").touch()
