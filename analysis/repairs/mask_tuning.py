@@ -100,7 +100,8 @@ def tuned_edit(
         teacher=teacher if student.is_smaller else None,
         rows=student.rows,
     )
-    state = student.state
+    # A layer that reads several groups has the factors of those before in the edit.
+    state = {**student.state, **edit}
     index = {layer: student.index(member) for layer, member in members.items()}
     parts = []
     for layer, member in members.items():
@@ -113,7 +114,7 @@ def tuned_edit(
     for layer, member in members.items():
         at = index[layer].to(scales.device)
         factors = torch.where(at >= 0, scales[at.clamp_min(0)], 1.0)
-        weight = edit.get(member.name, state[member.name])
+        weight = state[member.name]
         shape = [1] * weight.dim()
         shape[member.dim] = -1
         new[member.name] = weight * factors.reshape(shape).to(weight.dtype)

@@ -66,23 +66,24 @@ def idle(page: Page) -> None:
     page.locator('[data-test-script-state="notRunning"]').wait_for()
 
 
-def edit(page: Page, store: Store, plan_id: str, *, row: int, field: str, text: str) -> None:
-    """Edit a field of the plan's table."""
+def edit(page: Page, store: Store, *, row: int, field: str, text: str) -> str:
+    """Edit a field of the plan's table; return the plan's id, which the first edit gives it."""
     wanted = float(text) / 100 if field == "ratio" else text
     idle(page)
-    layer = store.plans.get(plan_id).entries[row].layer
-    cell = page.get_by_label(f"{field.capitalize()} of {layer}", exact=True)
+    cell = page.get_by_label(re.compile(f"^{field.capitalize()} of (?!all)")).nth(row)
     if field == "ratio":
         cell.fill(text)
         cell.press("Enter")
     else:
         cell.select_option(text)
+    plan_id = parameter(page, "plan")
     wait_for(
         lambda: bool(getattr(store.plans.get(plan_id).entries[row], field) == wanted),
         f"{field} {text} in row {row}",
         seconds=30,
     )
     idle(page)
+    return plan_id
 
 
 def measured(page: Page) -> tuple[int, int]:
@@ -130,12 +131,11 @@ def test_from_an_empty_workspace_to_a_model_that_runs_elsewhere(
     dense_correct, samples = measured(page)
     assert samples == 2000
     dense_size = metric(page, "Parameters")
-    plan_id = parameter(page, "plan")
     choices = {1: ("50", "fpgm"), 5: ("25", "taylor"), 10: ("50", "l1")}
     for row, (ratio, criterion) in choices.items():
-        edit(page, store, plan_id, row=row, field="ratio", text=ratio)
+        plan_id = edit(page, store, row=row, field="ratio", text=ratio)
         if criterion != "l1":
-            edit(page, store, plan_id, row=row, field="criterion", text=criterion)
+            edit(page, store, row=row, field="criterion", text=criterion)
     pruned = [entry for entry in store.plans.get(plan_id).entries if entry.kept < entry.total]
     assert [(entry.ratio, entry.criterion) for entry in pruned] == [
         (0.5, "fpgm"),

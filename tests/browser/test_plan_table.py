@@ -55,9 +55,9 @@ def test_no_edit_of_the_table_is_lost(page: Page, server: Server) -> None:
     page.goto(f"{server.url}/Plan?model=sample:resnet20&data=sample:fashion-mnist&samples=250")
     fields = page.get_by_role("textbox", name=re.compile("^Ratio of (?!all)"))
     fields.first.wait_for()
-    plan_id, rows = parameter(page, "plan"), fields.count()
+    rows = fields.count()
 
-    def has(wanted: list[float]) -> bool:
+    def has(wanted: list[float], plan_id: str) -> bool:
         entries = store.plans.get(plan_id).entries
         return [round(entry.ratio * 100, 6) for entry in entries] == wanted
 
@@ -67,7 +67,8 @@ def test_no_edit_of_the_table_is_lost(page: Page, server: Server) -> None:
             typed = [str((done + row) % 9 + 1) for row in range(min(rows, EDITS - done))]
             wanted[: len(typed)] = map(float, typed)
             type_column(fields.first, typed)
-            wait_for(functools.partial(has, wanted), f"all of {wanted}", seconds=60)
+            plan_id = parameter(page, "plan")
+            wait_for(functools.partial(has, wanted, plan_id), f"all of {wanted}", seconds=60)
             assert [float(fields.nth(row).input_value()) for row in range(rows)] == wanted
 
 
