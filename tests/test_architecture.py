@@ -23,7 +23,17 @@ FLOORS = {
         *("selection", "statistics", "tracing", "groups", "criteria", "reconstruction"),
     ),
     "analysis": (
-        *("memory", "devices", "files", "sentences", "records", "uncertainty", "tasks", "engine"),
+        *(
+            "memory",
+            "versions",
+            "devices",
+            "files",
+            "sentences",
+            "records",
+            "uncertainty",
+            "tasks",
+            "engine",
+        ),
         *("subjects", "edits", "repairs", "measuring", "curves", "sweeps", "plans"),
         *("prediction", "allocation", "recovery", "runtimes", "interop", "search", "store"),
         *("worker", "jobs", "evaluation", "retraining", "shrinking", "comparison", "imports"),

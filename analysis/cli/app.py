@@ -9,6 +9,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import typer
 
@@ -17,6 +18,7 @@ from analysis.cli import commands
 from analysis.cli.declared import with_options
 from analysis.cli.output import say_error
 from analysis.memory import is_out_of_memory
+from analysis.versions import versions
 from pruners.errors import InputError, PruneScopeError, first_line
 from pruners.user_code import exit_text, leave
 
@@ -48,6 +50,26 @@ COMMANDS: dict[str, Callable[[typer.Typer], object]] = {
 }
 
 
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        print(", ".join(f"{name} {number}" for name, number in versions().items()))
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            help="Print the versions of PruneScope, torch and Python.",
+            callback=_say_version,
+            is_eager=True,
+        ),
+    ] = False,
+) -> None:
+    del version  # said by its callback
+
+
 def build_app(command: str = "") -> typer.Typer:
     """Return the program; choices are those that the registries have by now.
 
@@ -62,7 +84,7 @@ def build_app(command: str = "") -> typer.Typer:
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         # A program of one command would not be called by its name otherwise.
-        callback=lambda: None,
+        callback=_root,
     )
     for name in [command] if command in COMMANDS else COMMANDS:
         COMMANDS[name](app)

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib.metadata
 import os
-import platform
 import secrets
 import socket
 import sys
@@ -27,6 +25,7 @@ from analysis import edits, records, subjects, sweeps
 from analysis.records import RunRow
 from analysis.store import Store
 from analysis.subjects import roots_of_environment
+from analysis.versions import versions
 from analysis.worker.heartbeat import Heartbeat, stop_on_signals
 from pruners.errors import PruneScopeError, StoreBusyError, StoreError, one_line
 from pruners.user_code import Grace, exit_text
@@ -166,19 +165,9 @@ def _enter(store: Store, row: RunRow, planned: PlannedSweep) -> None:
         identity=planned.prepared.identity,
         has_labels=planned.prepared.subject.has_labels,
         total_samples=planned.slices.total,
-        versions=_versions(),
+        versions=versions(),
     )
     store.points.enter(row.run_id, planned.identified)
-
-
-def _versions() -> dict[str, str]:
-    import torch
-
-    try:
-        own = importlib.metadata.version("prunescope")
-    except importlib.metadata.PackageNotFoundError:
-        own = "source"
-    return {"prunescope": own, "torch": torch.__version__, "python": platform.python_version()}
 
 
 def _updates(

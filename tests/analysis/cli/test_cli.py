@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import platform
 import re
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import torch
 
 from analysis.records.plan import Plan, Recipe
 from analysis.store.store import Store
@@ -92,6 +95,11 @@ def test_no_arguments_and_help(run: Run) -> None:
     code, out, err = run("sweep", "--help")
     assert (code, err) == (0, "")
     assert "--criteria" in out
+    code, out, err = run("--version")
+    assert (code, err) == (0, "")
+    assert out == f"prunescope {version('prunescope')}, torch {torch.__version__}, " + (
+        f"python {platform.python_version()}\n"
+    )
 
 
 @pytest.fixture(scope="module")
