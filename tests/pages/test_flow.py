@@ -259,6 +259,7 @@ def test_the_model_that_was_measured_is_the_one_that_is_exported(open_page: Open
     """
     test = open_page("5_Plan", "done")
     fill_uniform(test, 50)
+    assert any("prunescope plans show p-" in item.value for item in test.sidebar.get("code"))
     assert present(test).plan.repair == "lsq"
     repaired = metric(test, "Measured accuracy after lsq")
     raw = before_repair(test)
@@ -269,7 +270,7 @@ def test_the_model_that_was_measured_is_the_one_that_is_exported(open_page: Open
     test.switch_page("pages/6_Evaluate.py").run()
     test.button(key="evaluate_start").click().run()
     assert_no_bug(test)
-    assert "masked and removed are repaired by lsq" in text_of(test)
+    assert "Masked and removed are repaired by lsq" in text_of(test)
     assert metric(test, "Accuracy after lsq") == repaired
     again = AppTest.from_file(test._script_path, default_timeout=60)
     for name in ("plan", "run"):

@@ -309,7 +309,7 @@ def test_uploads_are_named_by_content_and_bounded(
         ("2_Sweep", "running", "--ratios 0.25,0.5,0.75"),
         ("3_Curves", "done", "--out points.csv"),
         ("4_Compare", "done", "--out points.csv"),
-        ("5_Plan", "done", "prunescope plans show p-"),
+        ("5_Plan", "done", "prunescope sweep --model sample:lenet5"),
         ("6_Evaluate", "done", "prunescope sweep --model sample:lenet5"),
         ("8_Runs", "done", "prunescope runs list --workspace"),
     ],

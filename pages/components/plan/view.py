@@ -13,9 +13,9 @@ from analysis.curves import columns, plan_sizes, tolerated
 from analysis.evaluation import LoadedSubject
 from analysis.plans import Curves, Prediction, plan_table, pruned_entries
 from analysis.prediction import Forecaster
-from analysis.records import Plan
+from analysis.records import Plan, SweepSpec
 from analysis.repairs import NO_REPAIR
-from analysis.snippets import take_plan
+from analysis.snippets import Snippet, run_sweep, take_plan
 from pages.components.plan import fill, goal, live, repair, table_editor
 from pages.components.state import Session, plan_state, session, subjects, tolerance, url_state
 from pages.components.widgets import (
@@ -51,8 +51,7 @@ def draw(current: Session) -> None:
     if subject.prepared.subject.evaluation is not None and not subject.prepared.subject.has_labels:
         no_labels(subject.prepared.subject.task.words)
     curves = _run_curves(current)
-    if (plan_id := url_state.value("plan")) is not None:
-        code.offer(take_plan(plan_id, session.named_workspace()))
+    code.offer(_snippet(current))
     if current.has_changed:
         ribbon(
             "The weights, data or code of this subject have changed since the open run: its curves "
@@ -72,6 +71,15 @@ def draw(current: Session) -> None:
         with guarded("The plan cannot be measured"):
             live.stream(subject, plan, slot, note, _raw(predicted))
             _remember(current, subject, plan)
+
+
+def _snippet(current: Session) -> Snippet:
+    """Return how to take the plan out of the workspace; before its first edit, how to measure."""
+    place = session.named_workspace()
+    if (plan_id := url_state.value("plan")) is not None:
+        return take_plan(plan_id, place)
+    run = current.run
+    return run_sweep(SweepSpec(subject=current.chosen) if run is None else run.spec, place)
 
 
 def _goal(current: Session, plan: Plan) -> None:
