@@ -57,6 +57,7 @@ class Graph:
             shared tensor has its first name everywhere.
         constants: Tensors that the capture lifted out of the code, by fully qualified name; on the
             CPU.
+        is_of_several: Whether the model takes `Tensors`, be it of one.
     """
 
     module: fx.GraphModule
@@ -64,6 +65,7 @@ class Graph:
     output: str
     state: Mapping[str, str]
     constants: Mapping[str, Tensor] = field(default_factory=dict)
+    is_of_several: bool = False
 
     @property
     def digest(self) -> str:
@@ -135,7 +137,8 @@ def capture(model: nn.Module, example: Inputs) -> Graph:
             exported = _exported(model, example)
         except Exception as other:
             raise _refusal(model, example, other) from other
-    return _from_program(exported, first_names(model))
+    graph = _from_program(exported, first_names(model))
+    return replace(graph, is_of_several=isinstance(example, Tensors))
 
 
 def _exported(

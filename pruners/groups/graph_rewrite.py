@@ -175,8 +175,8 @@ def rewritten(
 
 
 def _place_several(new: fx.Graph, graph: Graph, copies: dict[fx.Node, fx.Node]) -> None:
-    """Let the module take several inputs as the model does: as one `Tensors`."""
-    if len(graph.inputs) == 1:
+    """Let the module take `Tensors` where the model does."""
+    if not graph.is_of_several:
         return
     by_name = {node.name: node for node in graph.module.graph.nodes}
     parts = new.call_function(getattr, (new.placeholder("inputs"), "parts"))

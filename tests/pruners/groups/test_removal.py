@@ -7,12 +7,13 @@ import copy
 import pytest
 import safetensors.torch
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
+from pruners.batches import Tensors
 from pruners.capture import capture, named_state
 from pruners.errors import InputError, PruneScopeError, UnsupportedError
 from pruners.groups.edits import consumer_edit
-from pruners.groups.groups import Structure
+from pruners.groups.groups import Structure, find_structure
 from pruners.groups.removal import difference, edited_outputs, remove, removed_graph
 from pruners.preserve import checksum
 from tests.pruners.groups.test_groups import MODELS, SAMPLES, prunable, traced
@@ -178,3 +179,28 @@ def test_wrong_removal_does_not_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     with pytest.raises(PruneScopeError, match="changes the outputs"):
         remove(model, structure, {"conv": [0, 1]})
+
+
+class ByName(nn.Module):
+    """Takes one tensor by its name, and halves what is pruned: its graph has to be rewritten."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.out = nn.Linear(6, 8), nn.Linear(4, 3)
+
+    def forward(self, inputs: Tensors) -> Tensor:
+        gate, value = self.first(inputs.parts[0]).split(4, -1)
+        return self.out(torch.sigmoid(gate) * value)
+
+
+def test_a_rewritten_graph_takes_one_input_by_name() -> None:
+    """Point 3 of issue 14: samples such as ``({"ids": x}, y)`` ended in a traceback of torch."""
+    torch.manual_seed(0)
+    model, example = ByName().eval(), Tensors([torch.randn(5, 6)])
+    structure = find_structure(model, capture(model, example), example)
+    (group,) = (item for item in structure.groups if item.prunable)
+    kept = {group.id: range(0, group.units, 2)}
+    smaller = remove(model, structure, kept)
+    assert isinstance(smaller, fx.GraphModule)
+    masked = edited_outputs(model, structure, kept)
+    assert difference(smaller(example), masked) < 1e-5
