@@ -28,22 +28,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=2000)
     parser.add_argument("--ratio", type=float, default=0.25)
+    parser.add_argument("--calibration-samples", type=int, default=512)
     parser.add_argument("--models", nargs="*", default=list(sample_models.names()))
     given = parser.parse_args()
     print(f"| {' | '.join(COLUMNS)} |")
     print("|---" * len(COLUMNS) + "|")
     for name in given.models:
         for ratio in (0.0, given.ratio):
-            print(row(name, ratio, measured(name, ratio, given.samples)), flush=True)
+            found = measured(name, ratio, given.samples, given.calibration_samples)
+            print(row(name, ratio, found), flush=True)
 
 
-def measured(name: str, ratio: float, samples: int) -> Deployment:
+def measured(name: str, ratio: float, samples: int, calibration: int) -> Deployment:
     data = sample_models.card(name).data
     spec = SubjectSpec(
         model=f"sample:{name}",
         data=f"sample:{data}",
         task=sample_models.DATA_SETS[data].task,
         samples=samples,
+        calibration_samples=calibration,
     )
     prepared = prepare(load_subject(spec))
     plan = start_plan(prepared, criterion="l1")
