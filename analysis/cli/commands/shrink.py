@@ -122,6 +122,11 @@ def shrink(
         return 0
     words = prepared.subject.task.words
     print_evaluation("Smaller model", found, words)
+    if not plans.pruned_entries(plan):
+        say(
+            "It is the dense model: nothing smaller was found that holds. Give it more "
+            "--minutes or --trials, or allow a larger drop."
+        )
     if (missed := shrinking.missed_drop(recipe, found)) is not None:
         why = (
             "since it was stopped before the training that gives it back: the same command goes on."

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.cli import main
+from analysis.cli import commands, main
 from analysis.plans.files import read_plan
 from analysis.store.store import Store
 
@@ -77,6 +77,19 @@ def test_a_drop_that_holds(capsys: pytest.CaptureFixture[str], tmp_path: Path) -
     code, out, err = run(capsys, *words, "--json")
     assert code == 0, err
     assert json.loads(out)["macs_left"] < 1
+    assert "the dense model" not in err
+
+
+def test_an_answer_that_removes_nothing_is_said(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of issue 14: a language model's search came to nothing in its minute, and only sizes told."""
+    monkeypatch.setattr(
+        commands.shrink, "answered", lambda prepared, start, *_, **__: (start, {}, False)
+    )
+    code, _, err = run(capsys, "shrink", *SMALL, "--max-drop", "0.05", "--workspace", tmp_path)
+    assert code == 0, err
+    assert "It is the dense model: nothing smaller was found that holds." in err
 
 
 @pytest.mark.parametrize(
