@@ -36,6 +36,7 @@ def test_spans_and_lists(given: str, expected: tuple[float, ...]) -> None:
         ("nan", "not a number"),
         ("0.1:0.9", "first:last:step"),
         ("0.9:0.1:0.1", "first <= last"),
+        ("0.1:0.9:0", "a step of at least 1e-06 and"),
         ("0.1:0.9:1e-300", "a step of at least 1e-06 and"),
         ("0.1:0.9:0.0001", f"at most {MAX_RATIOS}"),
     ],
