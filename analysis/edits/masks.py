@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -95,6 +96,8 @@ def model_scores(
     def score(layer: str) -> Tensor:
         level: criteria.Level = "element" if target.group is None else "channel"
         data = layer_data(model, layer, statistics=statistics, seed=seed)
+        # A training lays weights out as it computes fastest; criteria see them as anywhere else.
+        data = dataclasses.replace(data, weight=data.weight.contiguous())
         return criteria.scores(criterion, data, level=level)
 
     if target.group is None:

@@ -14,6 +14,20 @@ from analysis.subjects import load_subject
 from tests.helpers.tiny_subject import write_images
 
 
+class Viewed(nn.Module):
+    """Reads images as rows by `view`, from contiguous memory only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 6, 3)
+        self.last = nn.Conv2d(6, 8, 3)
+        self.out = nn.Linear(128, 4)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        values = self.last(self.conv(inputs).relu()).relu()
+        return self.out(values.view(inputs.shape[0], -1))
+
+
 class Halved(nn.Module):
     """Its code holds the numbers of channels, so that removal rewrites its graph."""
 
@@ -54,6 +68,11 @@ def plain() -> nn.Module:
         nn.Flatten(),
         nn.Linear(128, 4),
     )
+
+
+def viewed() -> nn.Module:
+    torch.manual_seed(9)
+    return Viewed()
 
 
 def normed() -> nn.Module:

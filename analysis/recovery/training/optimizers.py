@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
@@ -80,6 +81,7 @@ def load_optimizer_state(
     for where, value in state.items():
         name, _, key = where.rpartition(":")
         parameter = parameters[name]
-        # Counters of steps stay on the CPU, as the optimizer has them.
-        placed = value.clone() if value.dim() == 0 else value.to(parameter.device, copy=True)
-        optimizer.state[parameter][key] = placed
+        # Counters of steps stay on the CPU, as the optimizer has them; all else lies in memory as
+        # the parameter does, since sums hang on the order.
+        like = torch.empty_like(value) if value.dim() == 0 else torch.empty_like(parameter)
+        optimizer.state[parameter][key] = like.detach().copy_(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -87,6 +88,7 @@ class Session:
         seed: int,
         steps: int,
     ) -> None:
+        trainee.lay_out()
         self.trainee, self.steps, self._recipe = trainee, steps, recipe
         self._device = prepared.subject.example.device
         precision = TRAINING_PRECISIONS.get(recipe.precision)
@@ -230,6 +232,7 @@ class Session:
         if smaller is None:
             return
         state = selected_state(optimizer_state(self._optimizer, self._names), smaller.small)
+        smaller.lay_out()
         self.trainee = smaller
         self._fixed = FixedMasks(smaller)
         self._open_optimizer()
@@ -385,8 +388,7 @@ def timed(make: Callable[[], Session], *, count: int, limit: float = 10.0) -> tu
         count: Steps at most; the first is not counted where there are more.
         limit: No further step begins after so many seconds.
     """
-    session = make()
-    seconds: list[float] = []
+    session, seconds = make(), list[float]()
     with session.generators.in_use():
         for step in range(count):
             start = time.perf_counter()
@@ -395,5 +397,4 @@ def timed(make: Callable[[], Session], *, count: int, limit: float = 10.0) -> tu
             seconds.append(time.perf_counter() - start)
             if sum(seconds) > limit:
                 break
-    counted = seconds[1:] or seconds
-    return sum(counted) / len(counted), len(seconds)
+    return statistics.fmean(seconds[1:] or seconds), len(seconds)

@@ -391,3 +391,19 @@ def test_a_killed_training_loses_one_interval_at_most(tmp_path: Path) -> None:
     whole = trained(prepared, recipe, folder=tmp_path / "whole")
     assert is_same(learned(rest), learned(whole))
     assert curves(tmp_path / "killed") == curves(tmp_path / "whole")
+
+
+def test_images_are_laid_out_for_speed_where_the_model_allows(tmp_path: Path) -> None:
+    """`view` after a convolution refuses channels-last; learned weights do not tell."""
+    recipe = TrainingRecipe(**BASE)
+    for name, is_laid_out in (("plain", True), ("viewed", False)):
+        prepared = opened(tmp_path, name)
+        trainee = Trainee(prepared, plan_of(prepared))
+        data = open_training_data(prepared, recipe, seed=1)
+        before = torch.random.get_rng_state()
+        session.Session(prepared, trainee, data, recipe, seed=1, steps=1)
+        assert torch.equal(torch.random.get_rng_state(), before)
+        weight = trainee.model.get_parameter("2.weight" if name == "plain" else "last.weight")
+        assert weight.is_contiguous() is not is_laid_out
+        found = learned(trained(prepared, recipe))
+        assert all(item.is_contiguous() for item in found.values())

@@ -152,7 +152,7 @@ def test_scores_are_those_of_the_weights_as_they_are_now(tiny: PreparedSubject) 
     context = context_of(tiny, pruned(tiny, 0.5), "gmp", steps=STEPS, begin=0.5, end=0.5)
     method = made(context)
     weight = context.trainee.model.get_parameter("2.weight")
-    shrunk = torch.zeros_like(weight, dtype=torch.bool)
+    shrunk = torch.zeros(weight.shape, dtype=torch.bool)
     shrunk.view(-1)[: weight.numel() // 2] = True
     with torch.no_grad():
         weight.copy_(torch.where(shrunk, 1e-6 * weight.sign(), weight.sign()))
