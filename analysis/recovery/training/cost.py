@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+import statistics
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +19,7 @@ from analysis.recovery.training.data import (
     session_rate,
 )
 from analysis.recovery.training.registry import TRAINING_METHODS
-from analysis.recovery.training.session import Session, steps_per_epoch, timed
+from analysis.recovery.training.session import Session, steps_per_epoch
 from analysis.recovery.training.trainee import Trainee
 from pruners.float32 import float32
 
@@ -131,8 +133,9 @@ def tried_rate(
     *,
     seed: int,
     cost: TrainingCost,
+    cancel: Callable[[], bool],
 ) -> float:
-    """Find the learning rate on a copy of the trainee."""
+    """Find the learning rate on copies of the trainee; `cancel` is asked before each step."""
     steps = max(cost.steps, RATE_STEPS)
     recipe = dataclasses.replace(recipe, batch_size=rate_batch(recipe, cost.steps))
 
@@ -140,4 +143,24 @@ def tried_rate(
         return Session(prepared, trainee.copied(), data, recipe, seed=seed, steps=steps)
 
     with float32():
-        return session_rate(make).rate
+        return session_rate(make, cancel=cancel).rate
+
+
+def timed(make: Callable[[], Session], *, count: int, limit: float = 10.0) -> tuple[float, int]:
+    """Return the seconds of one step, and how many were timed; nothing of them is kept.
+
+    Args:
+        make: Makes a training to throw away.
+        count: Steps at most; the first is not counted where there are more.
+        limit: No further step begins after so many seconds.
+    """
+    session, seconds = make(), list[float]()
+    with session.generators.in_use():
+        for step in range(count):
+            start = time.perf_counter()
+            session.step(step, 0.0)
+            float(session.seen[0])  # waits for the device
+            seconds.append(time.perf_counter() - start)
+            if sum(seconds) > limit:
+                break
+    return statistics.fmean(seconds[1:] or seconds), len(seconds)

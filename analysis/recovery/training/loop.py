@@ -98,6 +98,7 @@ def iter_training(
             in the recipe's precision, the loss is not finite, or the processes of several devices
             cannot work together.
         StoreError: The folder cannot be written.
+        CancelledError: It was cancelled while rates were tried, before the first step.
     """
     trainee = opened_trainee(prepared, plan, recipe, start)
     if recipe.user_loop is not None:
@@ -119,7 +120,7 @@ def iter_training(
         yield TrainingUpdate(step=0, steps=0, epoch=0, rate=0, ratio=0, stage=TIMING)
         cost = cost_of(prepared, trainee, data, recipe)
         lr = (original or recipe).lr
-        lr = lr or tried_rate(prepared, trainee, data, recipe, seed=seed, cost=cost)
+        lr = lr or tried_rate(prepared, trainee, data, recipe, seed=seed, cost=cost, cancel=cancel)
         facts = {"steps": cost.steps, "lr": lr, "step_seconds": cost.step_seconds, **_NOTHING_DONE}
     session = Session(prepared, trainee, data, recipe, seed=seed, steps=facts["steps"])
     run = _Run(prepared, session, data, recipe, facts, original)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-import statistics
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -378,23 +376,3 @@ def first_batches(data: TrainingData, recipe: TrainingRecipe, seed: int, count: 
     """Return the first batches of a training; its sampler does not move."""
     sampler = data.sampler(batch_size=recipe.batch_size, seed=seed)
     return [sampler.next() for _ in range(count)]
-
-
-def timed(make: Callable[[], Session], *, count: int, limit: float = 10.0) -> tuple[float, int]:
-    """Return the seconds of one step, and how many were timed; nothing of them is kept.
-
-    Args:
-        make: Makes a training to throw away.
-        count: Steps at most; the first is not counted where there are more.
-        limit: No further step begins after so many seconds.
-    """
-    session, seconds = make(), list[float]()
-    with session.generators.in_use():
-        for step in range(count):
-            start = time.perf_counter()
-            session.step(step, 0.0)
-            float(session.seen[0])  # waits for the device
-            seconds.append(time.perf_counter() - start)
-            if sum(seconds) > limit:
-                break
-    return statistics.fmean(seconds[1:] or seconds), len(seconds)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pruners.errors import CancelledError
+
 if TYPE_CHECKING:
     from analysis.recovery.training.recipe import TrainingRecipe
     from analysis.recovery.training.session import Session
@@ -39,7 +41,7 @@ class RateTest:
     losses: tuple[float, ...]
 
 
-def session_rate(make: Callable[[], Session]) -> RateTest:
+def session_rate(make: Callable[[], Session], *, cancel: Callable[[], bool]) -> RateTest:
     """Find the learning rate of a training; see `find_rate`.
 
     Batches differ in how hard they are by more than most rates change their loss. So the loss of
@@ -47,10 +49,18 @@ def session_rate(make: Callable[[], Session]) -> RateTest:
 
     Args:
         make: Makes a training to throw away, of at least `RATE_STEPS` steps, always the same one.
+        cancel: Asked before each step.
+
+    Raises:
+        CancelledError: It was cancelled.
     """
     moving, still = make(), make()
 
     def step(number: int, rate: float) -> float:
+        if cancel():
+            raise CancelledError(
+                "stopped while the learning rate was tried; nothing was trained yet"
+            )
         before = _loss(still, lambda: still.see(number))
         after = _loss(moving, lambda: moving.step(number, rate))
         return after / before if before > 0 else 1.0

@@ -32,7 +32,7 @@ from analysis.recovery.training import (
 from analysis.recovery.training.data import open_training_data
 from analysis.recovery.training.state import Generators
 from analysis.recovery.training.state.checkpoint import FILE, HISTORY
-from pruners.errors import InputError
+from pruners.errors import CancelledError, InputError
 from pruners.preserve import checksum
 from tests.helpers.slow_training import after, trained_slowly
 from tests.helpers.trainable import opened, plan_of
@@ -311,6 +311,16 @@ def test_a_training_can_be_cancelled_before_its_first_step(
     assert [item.stage for item in found] == ["timing", "training", "stopped"]
     assert [item.step for item in found] == [0, 0, 0]
     assert trained(subjects["plain"], TrainingRecipe(**BASE), folder=tmp_path)[-1].is_done
+
+
+def test_a_training_can_be_cancelled_while_its_rate_is_looked_for(
+    subjects: Subjects, tmp_path: Path
+) -> None:
+    recipe = TrainingRecipe(batch_size=16, steps=20)
+    with pytest.raises(CancelledError, match="nothing was trained yet"):
+        trained(subjects["plain"], recipe, folder=tmp_path, cancel=after(3))
+    rest = trained(subjects["plain"], recipe, folder=tmp_path)
+    assert is_same(learned(rest), learned(trained(subjects["plain"], recipe)))
 
 
 def test_a_training_draws_from_generators_of_its_own() -> None:
