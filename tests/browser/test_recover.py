@@ -60,8 +60,14 @@ def test_train_stop_go_on_use_and_export(page: Page, server: Server, tmp_path: P
     assert before > 3
     assert not jobs.get(name).results
 
+    # Another tab notices that it goes on.
+    other = page.context.new_page()
+    other.goto(page.url)
+    other.get_by_role("button", name="Go on").wait_for(timeout=60_000)
     page.get_by_role("button", name="Go on").click()
     page.get_by_role("button", name="Use this model").wait_for(timeout=120_000)
+    other.get_by_role("button", name="Use this model").wait_for(timeout=60_000)
+    other.close()
     assert len(training_table(server.workspace, jobs.get(name))) > before
     shown = metric(page, "after training")
     page.get_by_role("button", name="Use this model").click()

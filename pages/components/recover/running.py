@@ -21,6 +21,8 @@ from pages.components.widgets import charts, formatting, go, refreshed, unfinish
 
 COST = "recover_told_cost"
 POLL_SECONDS = 1.0
+# How soon a page sees that another one goes on with a stopped training.
+NOTICE_SECONDS = 5.0
 Again = Callable[[Order], None]
 
 
@@ -36,6 +38,7 @@ def follow(current: Session, job: Job, *, again: Again) -> None:
             _answer(job, again)
         else:
             _ended(job, again)
+            refreshed(_notice, job.job_id, every=NOTICE_SECONDS, title="The training is not seen")
         _curves(job)
 
 
@@ -82,6 +85,12 @@ def _live(name: str) -> None:
         )
     _curves(job)
     st.caption(formatting.escaped(" ".join(("It goes on when you leave this page.", *job.notes))))
+
+
+def _notice(name: str) -> None:
+    job = Jobs(session.workspace()).get(name)
+    if job.is_live or job.is_done:
+        st.rerun()
 
 
 def _title(job: Job) -> str:
