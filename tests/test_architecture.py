@@ -42,6 +42,7 @@ FLOORS = {
     "pages.components": (
         *("state", "widgets", "setup", "sweep", "curves", "plan", "home", "compare", "imports"),
         *("int8", "trade_off", "report", "evaluate", "recover", "export", "runs", "plans", "frame"),
+        "server",
     ),
 }
 ALLOWED = {

@@ -24,6 +24,7 @@ from pruners.user_code import resolved
 
 APP = Path(__file__).resolve().parents[3] / "app.py"
 SETTINGS = APP.parent / "pages" / "config.toml"
+SERVER = APP.parent / "pages" / "components" / "server.py"
 TOKEN_VARIABLE = "PRUNESCOPE_TOKEN"
 
 
@@ -124,7 +125,7 @@ def launch(
             raise InputError(f"--root {folder} is not a folder")
     open_store(workspace).close()
     # -P: a package of the working folder must not be taken for one of ours, or of a library.
-    command = [sys.executable, "-P", "-m", "streamlit", "run", str(APP)]
+    command = [sys.executable, "-P", str(SERVER), "run", str(APP)]
     chosen = {"server.port": _free_port(host, port), "server.address": host}
     settings = dict(_settings(tomllib.loads(SETTINGS.read_text("utf-8"))))
     for name, value in (settings | chosen).items():

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._dynamo import OptimizedModule
 from torch.jit import ScriptModule
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
@@ -21,7 +21,6 @@ from pruners.user_code import no_exit
 WRAPPERS: dict[type[nn.Module], str] = {
     nn.DataParallel: "module",
     DistributedDataParallel: "module",
-    OptimizedModule: "_orig_mod",
     AveragedModel: "module",
 }
 
@@ -41,9 +40,16 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 
 def _inner(module: nn.Module) -> nn.Module:
-    while attribute := next((WRAPPERS[kind] for kind in WRAPPERS if isinstance(module, kind)), ""):
+    known = _wrappers()
+    while attribute := next((known[kind] for kind in known if isinstance(module, kind)), ""):
         module = getattr(module, attribute)
     return module
+
+
+def _wrappers() -> Mapping[type[nn.Module], str]:
+    # Importing it takes over a second; what never was imported has compiled nothing.
+    compiled = getattr(sys.modules.get("torch._dynamo"), "OptimizedModule", None)
+    return WRAPPERS if compiled is None else WRAPPERS | {compiled: "_orig_mod"}
 
 
 def check_plain(model: nn.Module) -> None:

@@ -30,8 +30,8 @@ def test_serve_passes_workspace_and_roots_to_the_dashboard(
     )
     assert code == 0
     command, environment = started[0]
-    assert command[1:4] == ["-P", "-m", "streamlit"]
-    assert Path(command[5]) == ROOT / "app.py"
+    assert command[1:4] == ["-P", str(ROOT / "pages" / "components" / "server.py"), "run"]
+    assert Path(command[4]) == ROOT / "app.py"
     assert command[command.index("--server.address") + 1] == "127.0.0.1"
     port = command[command.index("--server.port") + 1]
     assert json.loads(out) == {

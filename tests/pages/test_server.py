@@ -1,0 +1,64 @@
+"""What the dashboard's server loads before anybody asks for a page."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from types import SimpleNamespace
+
+import pytest
+from streamlit.runtime import RuntimeState
+
+from pages import components
+from pages.components import server
+
+
+class Started:
+    """A runtime that is up when it was asked for the third time."""
+
+    asked = 0
+
+    @classmethod
+    def exists(cls) -> bool:
+        cls.asked += 1
+        return cls.asked > 1
+
+    @classmethod
+    def instance(cls) -> type[Started]:
+        return cls
+
+    # As Streamlit's property, of the class.
+    class _State:
+        def __get__(self, _: object, owner: type[Started]) -> RuntimeState:
+            started = RuntimeState.NO_SESSIONS_CONNECTED
+            return started if owner.asked > 2 else RuntimeState.INITIAL
+
+    state = _State()
+
+
+def test_pages_are_loaded_while_nobody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fault 30 of issue 9: whoever opened the first page waited for all of its imports."""
+    Started.asked = 0
+    loaded: list[str] = []
+
+    def load(name: str) -> object:
+        assert Started.asked == 3, "loaded before the server was up"
+        loaded.append(name)
+        if name == "pages.components.setup.form":
+            raise RuntimeError("told by the page that needs it")
+        return components if name == "pages.components" else None
+
+    monkeypatch.setattr(server, "Runtime", Started)
+    monkeypatch.setattr(server, "importlib", SimpleNamespace(import_module=load))
+    server.load()
+    assert loaded[0] == "pages.components.home"
+    assert {"pages.components.frame.shell", "pages.components.plan.view"} < {*loaded}
+    assert all(find_spec(name) for name in loaded)
+
+
+def test_nothing_is_loaded_for_a_server_that_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A taken port ends it before it is up: the process must not wait for it for ever."""
+    loaded: list[str] = []
+    monkeypatch.setattr(server, "is_serving", lambda: False)
+    monkeypatch.setattr(server, "importlib", SimpleNamespace(import_module=loaded.append))
+    server.load()
+    assert not loaded
