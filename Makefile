@@ -1,6 +1,7 @@
 # make run   serve the dashboard at http://127.0.0.1:8501 (PORT=... for another port)
 # make test  lint, type-check and run the whole test suite
 # make fuzz  try 50,000 odd inputs; the suite tries 2,000
+# make test-nightly  the tests that take too long for each commit
 # make docs  build the documentation into site/, strictly (make docs-serve: as you write)
 # make verify-exports  each export read by its library, in environments of their own (ONLY=nncf,nni)
 # All create .venv and install the pinned packages first.
@@ -12,7 +13,7 @@ PORT ?= 8501
 export OMP_WAIT_POLICY = passive
 BIN := $(VENV)/bin
 
-.PHONY: run test lint format fuzz docs docs-serve verify-exports clean
+.PHONY: run test lint format fuzz test-nightly docs docs-serve verify-exports clean
 
 run: $(VENV)/.run
 	$(BIN)/prunescope serve --port $(PORT)
@@ -31,6 +32,9 @@ format: $(VENV)/.test
 
 fuzz: $(VENV)/.test
 	FUZZ_INPUTS=50000 $(BIN)/python -m pytest tests/test_fuzz.py -n auto
+
+test-nightly: $(VENV)/.test
+	$(BIN)/python -m pytest -m nightly -n auto --dist loadfile
 
 docs: $(VENV)/.test
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict

@@ -55,14 +55,13 @@ class Answers:
 
     def drop(self, chosen: Integers, documents: Integers) -> tuple[float, float, float]:
         """Return the drop on some samples, and the ends of its interval."""
-        each = (self.rows.shape[1] - 1 - len(self.task.extras)) // GROUPS
+        each = (self.rows.shape[1] - 1) // GROUPS
         rows = self.rows[chosen]
         seen: dict[int, int] = {}
         groups = np.array([seen.setdefault(item, len(seen)) for item in documents.tolist()])
         table = np.zeros((GROUPS, each))
         np.add.at(table, groups % GROUPS, rows[:, 1 : 1 + each])
-        extras = rows[:, 1 + each * GROUPS :].sum(0)
-        sums = self.task.sums([float(len(chosen)), *table.ravel().tolist(), *extras.tolist()])
+        sums = self.task.sums([float(len(chosen)), *table.ravel().tolist()])
         interval = self.task.drop_interval(sums)
         return self.task.drop(sums), interval.low, interval.high
 

@@ -43,7 +43,12 @@ def pytest_xdist_auto_num_workers() -> Generator[None, int, int]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Where workers share the files, long ones start first: none is left when all else is done."""
+    """Leave those of the night out; where workers share the files, long ones start first."""
+    if "nightly" not in (config.getoption("-m") or ""):
+        skip = pytest.mark.skip(reason="runs each night: make test-nightly")
+        for test in items:
+            if test.get_closest_marker("nightly"):
+                test.add_marker(skip)
     if not hasattr(config, "workerinput"):
         return
     seconds: Counter[Path] = Counter()

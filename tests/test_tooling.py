@@ -148,7 +148,7 @@ def test_what_is_run_each_night_exists() -> None:
     """Issue 13: heavy targets are verified nightly; every verifier is of some format."""
     script = ROOT / ".ci" / "nightly"
     asked = re.findall(r"^make (\S+)$", script.read_text("utf-8"), re.MULTILINE)
-    assert asked == ["verify-exports", "fuzz"]
+    assert asked == ["verify-exports", "fuzz", "test-nightly"]
     targets = (ROOT / "Makefile").read_text("utf-8")
     assert all(re.search(rf"^{name}:", targets, re.MULTILINE) for name in asked)
     assert script.stat().st_mode & 0o111

@@ -73,7 +73,7 @@ def points_table(
     """
     scoring = scoring_of(task)
     shown = [point for point in points if point["sums"].samples or point["status"] != "measured"]
-    rows = [_row(run_id, point, scoring, baselines, has_labels) for point in shown]
+    rows = [_row(run_id, point, scoring, baselines, has_labels, confidence) for point in shown]
     table = pd.DataFrame(rows, columns=list(columns(task)))
     kinds: dict[str, str] = dict.fromkeys(_INTEGERS, "int64")
     kinds |= {scoring.right: "int64"} if scoring.right else {}
@@ -98,6 +98,7 @@ def _row(
     scoring: Scoring,
     baselines: Mapping[int, Sums],
     has_labels: bool,
+    confidence: float,
 ) -> dict[str, Any]:
     row = {name: point[name] for name in (*FIRST, *LAST) if name in point}
     row |= dict.fromkeys((*_INTERVAL, "accuracy", *scoring.columns), math.nan)
@@ -113,7 +114,8 @@ def _row(
     if not _is_measured(point):
         return row
     row["accuracy"] = scoring.score(sums)
-    return row | scoring.values(sums, baselines.get(sums.samples), has_labels=has_labels)
+    dense = baselines.get(sums.samples)
+    return row | scoring.values(sums, dense, has_labels=has_labels, confidence=confidence)
 
 
 def for_files(table: pd.DataFrame, task: str = DEFAULT_TASK) -> pd.DataFrame:

@@ -213,13 +213,16 @@ class Scoring(Protocol):
             alpha: Chance of a wrong decision, at most.
         """
 
-    def values(self, sums: Sums, dense: Sums | None, *, has_labels: bool) -> dict[str, float]:
+    def values(
+        self, sums: Sums, dense: Sums | None, *, has_labels: bool, confidence: float = 0.95
+    ) -> dict[str, float]:
         """Return the values of the task's own columns, as far as they are known.
 
         Args:
             sums: Of some samples, at least one.
             dense: Of the dense model on the same samples, where known.
             has_labels: Whether the data has labels.
+            confidence: Of intervals, whose ends are columns, too.
         """
         return {}
 

@@ -1,5 +1,5 @@
 from .bounded import BoundedTest
-from .intervals import Interval, wilson
+from .intervals import Interval, quantile, wilson
 from .jackknife import GROUPS, clustered_mean, group_jackknife
 from .looks import LooksTest, level
 from .mean_test import MeanTest
@@ -23,6 +23,7 @@ __all__ = [
     "mean_interval",
     "paired_drop",
     "paired_drops",
+    "quantile",
     "t_interval",
     "wilson",
 ]

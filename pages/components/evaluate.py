@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -13,7 +15,7 @@ from analysis.recovery import repaired_plan
 from analysis.repairs import NO_REPAIR
 from analysis.sentences import capital
 from analysis.store import content_of
-from analysis.tasks import Scoring, scoring_of
+from analysis.tasks import Metric, Scoring, scoring_of
 from pages.components import int8, report
 from pages.components.plan import repair
 from pages.components.state import Session, evaluations, session, url_state
@@ -231,10 +233,21 @@ def _own(item: MeasuredModel, scoring: Scoring) -> dict[str, str]:
     loss = {"Loss": f"{values['loss']:.4f}"} if "loss" in values else {}
     shown = [known for known in scoring.metrics.values() if not known.is_cost]
     return loss | {
-        capital(known.label): f"{values[known.column] * known.scale:.4g} {known.unit}".strip()
+        capital(known.label): _told(values, known)
         for known in shown
         if known.column in values and known.column != "loss"
     }
+
+
+def _told(values: Mapping[str, float], metric: Metric) -> str:
+    """Return a further number with its interval, where it has one."""
+    number, *ends = (
+        f"{values[name] * metric.scale:.4g}"
+        for name in (metric.column, metric.low, metric.high)
+        if name in values
+    )
+    interval = f" ({' to '.join(ends)})" if ends else ""
+    return f"{number}{interval} {metric.unit}".strip()
 
 
 def _latency(dense: Latency | None, removed: Latency | None) -> None:

@@ -83,7 +83,7 @@ class TopTwo(Classification):
     def look(self, part: Sums, total: Sums, confidence: float) -> SliceCounts:
         return SliceCounts(part.count("more"), part.count("fewer"), part.samples)
 
-    def values(self, sums, dense, *, has_labels):
+    def values(self, sums, dense, *, has_labels, confidence=0.95):
         return {"shift": sums["shift"] / sums.samples}
 
     def classes(self, outputs: Tensor) -> int:

@@ -74,15 +74,15 @@ class SummedTask(SumRatio, WithoutClasses):
         targets: Tensor | None,
         groups: Tensor | None = None,
     ) -> Tensor:
-        """Return sums by group, and of the extras; see `Task.vector`."""
+        """Return sums by group; see `Task.vector`."""
         truth = self.own_targets(dense) if targets is None else targets
         ones = outputs.flatten(1)[:, :1].detach() * 0 + 1
         parts = [ones, self.shared_terms(outputs, truth)]
         parts += [self.own_terms(item, truth) for item in (dense, outputs)]
+        parts += [self.extra_terms(dense, outputs, truth)]
         wide = wide_type(outputs)
         table = torch.cat([part.to(wide) for part in parts], 1)
-        extras = self.extra_terms(dense, outputs, truth).to(wide).sum(0)
-        return torch.cat([_count(outputs, wide), by_group(table, groups).flatten(), extras])
+        return torch.cat([_count(outputs, wide), by_group(table, groups).flatten()])
 
     def sums(self, row: Sequence[float], *, seconds: float = 0.0) -> Sums:
         """Turn the values of one `vector` into a record."""
@@ -122,10 +122,10 @@ class MeanTask(SampleMean, WithoutClasses):
         ones = torch.ones_like(drops)
         of_documents = ones * 0 if groups is None else (groups >= GROUPS).to(wide)
         columns = [after, after**2, drops, drops**2, clipped, clipped**2, of_documents]
-        table = by_group(torch.stack([ones, after, drops], 1), groups)
-        extras = self.extra_terms(dense, outputs, truth).to(wide).sum(0)
+        extras = self.extra_terms(dense, outputs, truth).to(wide)
+        table = by_group(torch.cat([torch.stack([ones, after, drops], 1), extras], 1), groups)
         own = torch.stack(columns, 1).sum(0)
-        return torch.cat([_count(outputs, wide), own, table.flatten(), extras])
+        return torch.cat([_count(outputs, wide), own, table.flatten()])
 
     def sums(self, row: Sequence[float], *, seconds: float = 0.0) -> Sums:
         """Turn the values of one `vector` into a record."""

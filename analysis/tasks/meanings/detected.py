@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from analysis.records import Sums
-from analysis.tasks.meanings.grouped import Floats
+from analysis.tasks.meanings.grouped import Floats, Totals, ends_of
 from analysis.tasks.meanings.ratios import GroupSums, SumRatio, divided
 from analysis.tasks.scoring import Metric, Words
 
@@ -37,10 +37,12 @@ class DetectedBoxes(SumRatio):
     )
     shared = ("boxes",)
     own = ("given*", "hits*")
-    columns = ("precision", "recall", "from_score")
+    columns = (*ends_of("precision", "recall"), "from_score")
     metrics: Mapping[str, Metric] = {
-        "precision": Metric("precision", "", "", "precision of boxes", "%", 100.0),
-        "recall": Metric("recall", "", "", "recall of boxes", "%", 100.0),
+        "precision": Metric(
+            "precision", "precision_low", "precision_high", "precision of boxes", "%", 100.0
+        ),
+        "recall": Metric("recall", "recall_low", "recall_high", "recall of boxes", "%", 100.0),
     }
 
     def grouped(self, sums: Sums) -> GroupSums:
@@ -60,14 +62,19 @@ class DetectedBoxes(SumRatio):
         given, hits = np.moveaxis(own, -1, 0)
         return np.nan_to_num(divided(2 * hits, given + shared[..., 1]), nan=1.0)
 
-    def values(self, sums: Sums, dense: Sums | None, *, has_labels: bool) -> dict[str, float]:
+    def further(self, totals: Totals, *, has_labels: bool) -> Mapping[str, Floats]:
         """Return precision and recall, and the score from which on boxes count."""
-        everything = super().grouped(sums)
-        given, hits = self.grouped(sums).pruned.sum(0).tolist()
-        there = float(everything.shared[:, 1].sum())
-        found = {"from_score": SCORES[self._place(everything)]}
-        found |= {"precision": hits / given} if given else {}
-        return found | ({"recall": hits / there} if there else {})
+        there = totals["boxes"]
+        f1 = divided(
+            2 * totals.of_each("dense_hits")[0], totals.of_each("dense_given")[0] + there[0]
+        )
+        place = int(np.argmax(np.nan_to_num(f1)))
+        given, hits = (totals.of_each(stem)[:, place] for stem in ("given", "hits"))
+        return {
+            "precision": divided(hits, given),
+            "recall": divided(hits, there),
+            "from_score": np.full_like(there, SCORES[place]),
+        }
 
 
 DETECTED_BOXES = DetectedBoxes()

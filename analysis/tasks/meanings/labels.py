@@ -6,8 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from analysis.records import Sums
-from analysis.tasks.meanings.grouped import Floats
+from analysis.tasks.meanings.grouped import Floats, Totals, ends_of
 from analysis.tasks.meanings.ratios import SumRatio, divided
 from analysis.tasks.scoring import Metric, Words
 
@@ -34,12 +33,14 @@ class MicroF1(SumRatio):
     own = ("hits", "false", "missed")
     extras = ("exact", "agreement", "loss", "label_hits*", "label_false*", "label_missed*")
     same = "agreement"
-    columns = ("exact", "agreement", "loss", "macro_f1")
+    columns = ends_of("exact", "agreement", "loss", "macro_f1")
     metrics: Mapping[str, Metric] = {
-        "exact": Metric("exact", "", "", "exact matches", "%", 100.0),
-        "agreement": Metric("agreement", "", "", "same labels as dense", "%", 100.0),
-        "loss": Metric("loss", "", "", "loss", "nats", 1.0),
-        "macro_f1": Metric("macro_f1", "", "", "macro F1", "%", 100.0),
+        "exact": Metric("exact", "exact_low", "exact_high", "exact matches", "%", 100.0),
+        "agreement": Metric(
+            "agreement", "agreement_low", "agreement_high", "same labels as dense", "%", 100.0
+        ),
+        "loss": Metric("loss", "loss_low", "loss_high", "loss", "nats", 1.0),
+        "macro_f1": Metric("macro_f1", "macro_f1_low", "macro_f1_high", "macro F1", "%", 100.0),
     }
 
     def value(self, shared: Floats, own: Floats) -> Floats:
@@ -47,18 +48,18 @@ class MicroF1(SumRatio):
         hits, false, missed = np.moveaxis(own, -1, 0)
         return np.nan_to_num(divided(2 * hits, 2 * hits + false + missed), nan=1.0)
 
-    def values(self, sums: Sums, dense: Sums | None, *, has_labels: bool) -> dict[str, float]:
+    def further(self, totals: Totals, *, has_labels: bool) -> Mapping[str, Floats]:
         """Return means over samples, and the mean of the labels' own F1.
 
         Labels that no sample has or is given are left out.
         """
-        found = super().values(sums, dense, has_labels=has_labels)
         hits, false, missed = (
-            np.array([value for name, value in sums.terms.items() if name.startswith(stem)])
-            for stem in ("label_hits", "label_false", "label_missed")
+            totals.of_each(f"label_{stem}") for stem in ("hits", "false", "missed")
         )
         each = divided(2 * hits, 2 * hits + false + missed)
-        return found if np.isnan(each).all() else found | {"macro_f1": float(np.nanmean(each))}
+        known = ~np.isnan(each)
+        mean = divided(np.nan_to_num(each).sum(1), known.sum(1).astype(np.float64))
+        return {**super().further(totals, has_labels=has_labels), "macro_f1": mean}
 
 
 MICRO_F1 = MicroF1()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from analysis.records import SliceCounts, Sums
-from analysis.tasks.meanings.grouped import by_group, group_terms
+from analysis.tasks.meanings.grouped import Totals, by_group, ends_of, group_terms, with_ends
 from analysis.tasks.scoring import Metric, Scoring, Words
 from analysis.uncertainty import (
     BoundedTest,
@@ -24,8 +26,7 @@ class SampleMean(Scoring):
     """The mean of a number a sample, the higher the better.
 
     Terms: the numbers and their squares; the drops, their squares, and both of drops clipped at
-    `bound`; how many samples belong to documents; numbers and drops by group; and those of
-    `extras`, each a sum over samples.
+    `bound`; how many samples belong to documents; numbers, drops and `extras` by group.
     """
 
     extras: tuple[str, ...] = ()
@@ -34,7 +35,7 @@ class SampleMean(Scoring):
     stems = ("n", "score", "drop")
 
     def __init__(self) -> None:
-        self.terms = (*self.own, *group_terms(self.stems), *self.extras)
+        self.terms = (*self.own, *group_terms((*self.stems, *self.extras)))
 
     @property
     def bound(self) -> float:
@@ -84,9 +85,18 @@ class SampleMean(Scoring):
             tolerance=tolerance, bound=self.bound, population=population, alpha=alpha
         )
 
-    def values(self, sums: Sums, dense: Sums | None, *, has_labels: bool) -> dict[str, float]:
-        """Return the means of the extras."""
-        return {name: sums[name] / sums.samples for name in self.extras if name in self.columns}
+    def values(
+        self, sums: Sums, dense: Sums | None, *, has_labels: bool, confidence: float = 0.95
+    ) -> dict[str, float]:
+        """Return the means of the extras, with Student's intervals by group."""
+        totals = Totals(sums)
+        found: dict[str, float] = {}
+        for name in (item for item in self.extras if item in self.columns):
+            everything, *without = totals[name]
+            parts = everything - np.array(without)
+            interval = clustered_mean(parts, totals.sizes, confidence)
+            found |= with_ends(name, float(everything) / sums.samples, interval)
+        return found
 
 
 class Cosine(SampleMean):
@@ -103,9 +113,11 @@ class Cosine(SampleMean):
         agreement="the score is the cosine to the dense model's embeddings, with or without them",
     )
     extras = ("distance",)
-    columns = ("distance",)
+    columns = ends_of("distance")
     metrics: Mapping[str, Metric] = {
-        "distance": Metric("distance", "", "", "distance, relative to dense", "", 1.0)
+        "distance": Metric(
+            "distance", "distance_low", "distance_high", "distance, relative to dense", "", 1.0
+        )
     }
 
 
@@ -124,10 +136,10 @@ class PeakRatio(SampleMean):
         agreement="PSNR is that of the pruned model's images against the dense model's",
     )
     extras = ("ssim", "mse")
-    columns = ("ssim", "mse")
+    columns = ends_of("ssim", "mse")
     metrics: Mapping[str, Metric] = {
-        "ssim": Metric("ssim", "", "", "SSIM", "", 1.0),
-        "mse": Metric("mse", "", "", "mean squared error", "", 1.0),
+        "ssim": Metric("ssim", "ssim_low", "ssim_high", "SSIM", "", 1.0),
+        "mse": Metric("mse", "mse_low", "mse_high", "mean squared error", "", 1.0),
     }
 
 

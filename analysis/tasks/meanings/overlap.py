@@ -8,7 +8,7 @@ import numpy as np
 
 from analysis.records import Sums
 from analysis.sentences import listed, plural
-from analysis.tasks.meanings.grouped import Floats
+from analysis.tasks.meanings.grouped import Floats, Totals, ends_of
 from analysis.tasks.meanings.ratios import SumRatio, divided
 from analysis.tasks.scoring import Metric, Words
 
@@ -35,12 +35,21 @@ class MeanOverlap(SumRatio):
     shared = ("class*",)
     own = ("given*", "both*")
     extras = ("pixels", "same_pixels", "loss")
-    columns = ("pixel_accuracy", "dice", "agreement", "loss")
+    columns = ends_of("pixel_accuracy", "dice", "agreement", "loss")
     metrics: Mapping[str, Metric] = {
-        "pixel_accuracy": Metric("pixel_accuracy", "", "", "pixel accuracy", "%", 100.0),
-        "dice": Metric("dice", "", "", "Dice", "%", 100.0),
-        "agreement": Metric("agreement", "", "", "same pixels as dense", "%", 100.0),
-        "loss": Metric("loss", "", "", "loss", "nats", 1.0),
+        "pixel_accuracy": Metric(
+            "pixel_accuracy",
+            "pixel_accuracy_low",
+            "pixel_accuracy_high",
+            "pixel accuracy",
+            "%",
+            100.0,
+        ),
+        "dice": Metric("dice", "dice_low", "dice_high", "Dice", "%", 100.0),
+        "agreement": Metric(
+            "agreement", "agreement_low", "agreement_high", "same pixels as dense", "%", 100.0
+        ),
+        "loss": Metric("loss", "loss_low", "loss_high", "loss", "nats", 1.0),
     }
 
     def value(self, shared: Floats, own: Floats) -> Floats:
@@ -58,18 +67,15 @@ class MeanOverlap(SumRatio):
         what = plural(len(missing), "class", "classes")
         return f"{self.words.label} leaves out {what} that no pixel has: {listed(missing)}"
 
-    def values(self, sums: Sums, dense: Sums | None, *, has_labels: bool) -> dict[str, float]:
+    def further(self, totals: Totals, *, has_labels: bool) -> Mapping[str, Floats]:
         """Return pixel accuracy, the mean Dice, agreement with dense and the loss of a pixel."""
-        pixels = sums["pixels"]
-        if not pixels:
-            return {}
-        found = self.grouped(sums)
-        there, given, both = _parts(found.shared.sum(0), found.pruned.sum(0))
+        there, given, both = (totals.of_each(stem) for stem in ("class", "given", "both"))
+        pixels = totals["pixels"]
         return {
-            "pixel_accuracy": float(both.sum()) / pixels,
-            "dice": float(_mean(divided(2 * both, there + given), there)),
-            "agreement": sums["same_pixels"] / pixels,
-            "loss": sums["loss"] / pixels,
+            "pixel_accuracy": both.sum(1) / pixels,
+            "dice": _mean(divided(2 * both, there + given), there),
+            "agreement": totals["same_pixels"] / pixels,
+            "loss": totals["loss"] / pixels,
         }
 
 

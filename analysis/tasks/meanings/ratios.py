@@ -8,9 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.records import SliceCounts, Sums
-from analysis.tasks.meanings.grouped import Floats, by_group, group_terms, stems_of
+from analysis.tasks.meanings.grouped import (
+    Floats,
+    Totals,
+    by_group,
+    group_terms,
+    stems_of,
+    with_ends,
+)
 from analysis.tasks.scoring import Scoring
-from analysis.uncertainty import Interval, LooksTest, SequentialTest, group_jackknife
+from analysis.uncertainty import GROUPS, Interval, LooksTest, SequentialTest, group_jackknife
 
 DENSE = "dense_"
 SIZE = "n"
@@ -34,8 +41,8 @@ class GroupSums:
 class SumRatio(Scoring):
     """A score that `value` computes from sums of terms.
 
-    Terms are those by group - samples, `shared`, and `own` of the dense and of the pruned model -
-    and `extras`, each a sum over samples. Names with a star stand for one term a class or output:
+    Terms, all of them by group: samples, `shared`, `own` of the dense and of the pruned model, and
+    `extras`, which only `further` reads. Names with a star stand for one term a class or output:
     ``hit*`` for ``hit0``, ``hit1``, ....
     """
 
@@ -70,27 +77,30 @@ class SumRatio(Scoring):
         Args:
             width: For how many terms a star stands.
         """
-        shared, own = (_spelled(names, width) for names in (self.shared, self.own))
-        return (SIZE, *shared, *(f"{DENSE}{name}" for name in own), *own)
+        shared, own, extras = (
+            _spelled(names, width) for names in (self.shared, self.own, self.extras)
+        )
+        return (SIZE, *shared, *(f"{DENSE}{name}" for name in own), *own, *extras)
 
     def terms_of(self, values: int) -> tuple[str, ...]:
-        """Return the names of so many terms: those of groups first, then the extras."""
-        wide = sum(name.endswith("*") for name in (*self.shared, *self.own, *self.own))
-        plain = 1 + len(self.shared) + 2 * len(self.own) - wide
-        stems = len(group_terms((SIZE,)))
-        wide_extras = sum(name.endswith("*") for name in self.extras)
-        left = values - stems * plain - len(self.extras) + wide_extras
-        width = left // (stems * wide + wide_extras) if wide or wide_extras else 0
-        return (*group_terms(self.stems(width)), *_spelled(self.extras, width))
+        """Return the names of so many terms."""
+        names = (*self.shared, *self.own, *self.own, *self.extras)
+        wide = sum(name.endswith("*") for name in names)
+        plain = 1 + len(names) - wide
+        width = (values // GROUPS - plain) // wide if wide else 0
+        return group_terms(self.stems(width))
 
     def grouped(self, sums: Sums) -> GroupSums:
         """Return the sums by group."""
-        names = stems_of(sums)
+        names = [name for name in stems_of(sums) if not self._is_extra(name)]
         dense = [name for name in names if name.startswith(DENSE)]
         pruned = [name.removeprefix(DENSE) for name in dense]
         shared = [name for name in names if name not in {SIZE, *dense, *pruned}]
         table = by_group(sums, [SIZE, *shared, *dense, *pruned])
         return GroupSums(*np.split(table, np.cumsum([1 + len(shared), len(dense)]), axis=1))
+
+    def _is_extra(self, name: str) -> bool:
+        return name in self.extras or f"{name.rstrip('0123456789')}*" in self.extras
 
     # --- scores ------------------------------------------------------------------------------
 
@@ -146,14 +156,26 @@ class SumRatio(Scoring):
         """Return the test of intervals at planned looks."""
         return LooksTest(tolerance=tolerance)
 
-    def values(self, sums: Sums, dense: Sums | None, *, has_labels: bool) -> dict[str, float]:
-        """Return the means of the extras that have a column."""
-        return {name: sums[name] / sums.samples for name in self.extras if name in self.columns}
+    def further(self, totals: Totals, *, has_labels: bool) -> Mapping[str, Floats]:
+        """Return the values of further columns ``(1 + GROUPS,)``, as `Totals` are.
 
-    def totals(self, sums: Sums) -> Mapping[str, float]:
-        """Return the sums over all groups by name."""
-        names = stems_of(sums)
-        return dict(zip(names, by_group(sums, names).sum(0).tolist(), strict=True))
+        Means of the extras that have a column, by default.
+        """
+        return {name: totals[name] / totals[SIZE] for name in self.extras if name in self.columns}
+
+    def values(
+        self, sums: Sums, dense: Sums | None, *, has_labels: bool, confidence: float = 0.95
+    ) -> dict[str, float]:
+        """Return what `further` does of all samples, with intervals by the group jackknife."""
+        totals = Totals(sums)
+        found: dict[str, float] = {}
+        with np.errstate(divide="ignore", invalid="ignore"):
+            further = self.further(totals, has_labels=has_labels)
+        for name, (value, *without) in further.items():
+            interval = group_jackknife(float(value), np.array(without), totals.sizes, confidence)
+            told = with_ends(name, float(value), interval)
+            found |= {column: told[column] for column in told if column in self.columns}
+        return found
 
 
 def _spelled(names: Iterable[str], width: int) -> list[str]:

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from analysis.records import Sums
-from analysis.tasks.meanings.grouped import Floats
+from analysis.tasks.meanings.grouped import Floats, Totals, ends_of
 from analysis.tasks.meanings.ratios import SumRatio, divided
 from analysis.tasks.scoring import Metric, Words
 
@@ -33,12 +32,22 @@ class ExplainedShare(SumRatio):
     shared = ("squares", "sum*")
     own = ("absolute", "squared")
     extras = ("outputs",)
-    columns = ("mae", "mae_delta", "rmse", "rmse_delta")
+    columns = ends_of("mae", "mae_delta", "rmse", "rmse_delta")
     metrics: Mapping[str, Metric] = {
-        "mae": Metric("mae", "", "", "mean absolute error", "", 1.0),
-        "mae_delta": Metric("mae_delta", "", "", "MAE increase", "", 1.0, is_cost=True),
-        "rmse": Metric("rmse", "", "", "root mean squared error", "", 1.0),
-        "rmse_delta": Metric("rmse_delta", "", "", "RMSE increase", "", 1.0, is_cost=True),
+        "mae": Metric("mae", "mae_low", "mae_high", "mean absolute error", "", 1.0),
+        "mae_delta": Metric(
+            "mae_delta", "mae_delta_low", "mae_delta_high", "MAE increase", "", 1.0, is_cost=True
+        ),
+        "rmse": Metric("rmse", "rmse_low", "rmse_high", "root mean squared error", "", 1.0),
+        "rmse_delta": Metric(
+            "rmse_delta",
+            "rmse_delta_low",
+            "rmse_delta_high",
+            "RMSE increase",
+            "",
+            1.0,
+            is_cost=True,
+        ),
     }
 
     def value(self, shared: Floats, own: Floats) -> Floats:
@@ -48,12 +57,19 @@ class ExplainedShare(SumRatio):
         spread = np.where(spread > ROUNDING * shared[..., 1], spread, 0.0)
         return 1 - divided(own[..., 1], spread)
 
-    def values(self, sums: Sums, dense: Sums | None, *, has_labels: bool) -> dict[str, float]:
+    def further(self, totals: Totals, *, has_labels: bool) -> Mapping[str, Floats]:
         """Return mean absolute and root mean squared error, and by how much they rose."""
-        total, count = self.totals(sums), sums["outputs"]
-        mae, before = total["absolute"] / count, total["dense_absolute"] / count
-        rmse, was = ((total[name] / count) ** 0.5 for name in ("squared", "dense_squared"))
-        return {"mae": mae, "mae_delta": mae - before, "rmse": rmse, "rmse_delta": rmse - was}
+        mae, before, mse, was = (
+            totals[name] / totals["outputs"]
+            for name in ("absolute", "dense_absolute", "squared", "dense_squared")
+        )
+        rmse, rmse_before = np.sqrt(mse), np.sqrt(was)
+        return {
+            "mae": mae,
+            "mae_delta": mae - before,
+            "rmse": rmse,
+            "rmse_delta": rmse - rmse_before,
+        }
 
 
 EXPLAINED_SHARE = ExplainedShare()

@@ -88,7 +88,9 @@ class RightAnswers(Scoring):
         """Return the test of flipped answers."""
         return DropTest(tolerance=tolerance, population=population, alpha=alpha)
 
-    def values(self, sums: Sums, dense: Sums | None, *, has_labels: bool) -> dict[str, float]:
+    def values(
+        self, sums: Sums, dense: Sums | None, *, has_labels: bool, confidence: float = 0.95
+    ) -> dict[str, float]:
         """Return loss, its increase, divergence and agreement, each a mean over samples."""
         samples = sums.samples
         found = {"kl": sums["kl"] / samples, "agreement": sums["agree"] / samples}

@@ -5,18 +5,27 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from analysis.records import Sums
-from analysis.tasks.meanings.grouped import Floats
+from analysis.tasks.meanings.grouped import Floats, Totals, ends_of
 from analysis.tasks.meanings.ratios import SumRatio, divided
 from analysis.tasks.scoring import Metric, Words
 
 # Losses of more nats a token are no numbers that anybody compares.
 MOST_NATS = 700.0
 _METRICS: Mapping[str, Metric] = {
-    "loss": Metric("loss", "", "", "loss of a token", "nats", 1.0),
-    "loss_delta": Metric("loss_delta", "", "", "loss increase", "nats", 1.0, is_cost=True),
-    "kl": Metric("kl", "", "", "KL divergence from dense", "nats", 1.0, is_cost=True),
-    "agreement": Metric("agreement", "", "", "same tokens as dense", "%", 100.0),
+    "loss": Metric("loss", "loss_low", "loss_high", "loss of a token", "nats", 1.0),
+    "loss_delta": Metric(
+        "loss_delta",
+        "loss_delta_low",
+        "loss_delta_high",
+        "loss increase",
+        "nats",
+        1.0,
+        is_cost=True,
+    ),
+    "kl": Metric("kl", "kl_low", "kl_high", "KL divergence from dense", "nats", 1.0, is_cost=True),
+    "agreement": Metric(
+        "agreement", "agreement_low", "agreement_high", "same tokens as dense", "%", 100.0
+    ),
 }
 
 
@@ -30,20 +39,17 @@ class TokenScore(SumRatio):
     shared = ("tokens",)
     own = ("right", "nats")
     extras: tuple[str, ...] = ("same_tokens", "kl")
-    columns: tuple[str, ...] = ("loss", "loss_delta", "kl", "agreement", "right_tokens")
+    columns: tuple[str, ...] = ends_of("loss", "loss_delta", "kl", "agreement", "right_tokens")
 
-    def values(self, sums: Sums, dense: Sums | None, *, has_labels: bool) -> dict[str, float]:
+    def further(self, totals: Totals, *, has_labels: bool) -> Mapping[str, Floats]:
         """Return loss, its increase, divergence, agreement and right answers of a token."""
-        total = self.totals(sums)
-        tokens = total["tokens"]
-        if not tokens:
-            return {}
+        tokens = totals["tokens"]
         return {
-            "loss": total["nats"] / tokens,
-            "loss_delta": (total["nats"] - total["dense_nats"]) / tokens,
-            "kl": sums["kl"] / tokens,
-            "agreement": sums["same_tokens"] / tokens,
-            "right_tokens": total["right"] / tokens,
+            "loss": totals["nats"] / tokens,
+            "loss_delta": (totals["nats"] - totals["dense_nats"]) / tokens,
+            "kl": totals["kl"] / tokens,
+            "agreement": totals["same_tokens"] / tokens,
+            "right_tokens": totals["right"] / tokens,
         }
 
 
@@ -64,7 +70,9 @@ class Perplexity(TokenScore):
     )
     metrics: Mapping[str, Metric] = {
         **_METRICS,
-        "right_tokens": Metric("right_tokens", "", "", "right tokens", "%", 100.0),
+        "right_tokens": Metric(
+            "right_tokens", "right_tokens_low", "right_tokens_high", "right tokens", "%", 100.0
+        ),
     }
 
     def value(self, shared: Floats, own: Floats) -> Floats:
@@ -87,18 +95,20 @@ class NextTokens(Perplexity):
     """
 
     extras = (*TokenScore.extras, "bytes")
-    columns = (*TokenScore.columns, "bits_per_byte")
+    columns = (*TokenScore.columns, *ends_of("bits_per_byte"))
     metrics: Mapping[str, Metric] = {
         **Perplexity.metrics,
-        "bits_per_byte": Metric("bits_per_byte", "", "", "bits per byte", "bits", 1.0),
+        "bits_per_byte": Metric(
+            "bits_per_byte", "bits_per_byte_low", "bits_per_byte_high", "bits per byte", "bits", 1.0
+        ),
     }
 
-    def values(self, sums: Sums, dense: Sums | None, *, has_labels: bool) -> dict[str, float]:
+    def further(self, totals: Totals, *, has_labels: bool) -> Mapping[str, Floats]:
         """Return what `TokenScore` does, and bits per byte of a text whose bytes are known."""
-        found = super().values(sums, dense, has_labels=has_labels)
-        if size := sums.terms.get("bytes", 0) if has_labels else 0:
-            found["bits_per_byte"] = self.totals(sums)["nats"] / math.log(2) / size
-        return found
+        found = super().further(totals, has_labels=has_labels)
+        if not has_labels:
+            return found
+        return {**found, "bits_per_byte": divided(totals["nats"] / math.log(2), totals["bytes"])}
 
 
 class RightTokens(TokenScore):
@@ -119,23 +129,25 @@ class RightTokens(TokenScore):
         best=1.0,
     )
     extras = (*TokenScore.extras, "entities", "given_entities", "right_entities")
-    columns = ("loss", "loss_delta", "kl", "agreement", "entity_f1")
+    columns = ends_of("loss", "loss_delta", "kl", "agreement", "entity_f1")
     metrics: Mapping[str, Metric] = {
         **_METRICS,
-        "entity_f1": Metric("entity_f1", "", "", "entity F1", "%", 100.0),
+        "entity_f1": Metric(
+            "entity_f1", "entity_f1_low", "entity_f1_high", "entity F1", "%", 100.0
+        ),
     }
 
     def value(self, shared: Floats, own: Floats) -> Floats:
         """Return the share."""
         return divided(own[..., 0], shared[..., 1])
 
-    def values(self, sums: Sums, dense: Sums | None, *, has_labels: bool) -> dict[str, float]:
+    def further(self, totals: Totals, *, has_labels: bool) -> Mapping[str, Floats]:
         """Return loss, its increase, divergence and agreement of a token, and F1 of entities."""
-        found = super().values(sums, dense, has_labels=has_labels)
-        found = {name: value for name, value in found.items() if name in self.columns}
-        if both := sums.terms.get("entities", 0) + sums.terms.get("given_entities", 0):
-            found["entity_f1"] = 2 * sums["right_entities"] / both
-        return found
+        found = dict(super().further(totals, has_labels=has_labels))
+        # The score itself.
+        del found["right_tokens"]
+        both = totals["entities"] + totals["given_entities"]
+        return found | {"entity_f1": divided(2 * totals["right_entities"], both)}
 
 
 PERPLEXITY, RIGHT_TOKENS = Perplexity(), RightTokens()

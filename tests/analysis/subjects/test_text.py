@@ -115,7 +115,7 @@ def test_bits_per_byte_are_told_where_tokens_are_made_of_bytes(tmp_path: Path) -
     outputs = torch.zeros(*targets.shape, 257)
     sums = task.sums(task.vector(outputs, outputs, targets).tolist())
     # The first byte is no target.
-    assert sums["bytes"] == (len(text.encode()) - 1) // 16 * 16
+    assert sums["bytes/00"] == (len(text.encode()) - 1) // 16 * 16
     bits = task.values(sums, sums, has_labels=True)["bits_per_byte"]
     assert bits == pytest.approx(math.log2(257))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 
 import pytest
 import torch
@@ -85,6 +86,32 @@ def test_intervals_hold_their_estimate(task: Task, answers: tuple[Tensor, Tensor
     wide = task.drop_interval(found, 0.99)
     assert wide.low < drop.low
     assert wide.high > drop.high
+
+
+def test_runs_without_groups_of_further_terms_have_no_interval_of_them(
+    task: Task, answers: tuple[Tensor, Tensor, Tensor]
+) -> None:
+    """Older runs summed them over all samples alone, and go on with sums by group."""
+    if not (extras := getattr(task, "extras", ())):
+        return
+    found = sums_of(task, *answers)
+
+    def is_further(name: str) -> bool:
+        return any(re.fullmatch(extra.replace("*", "[0-9]+"), name) for extra in extras)
+
+    older: dict[str, float] = {}
+    for term, value in found.terms.items():
+        stem = term.partition("/")[0]
+        term = stem if is_further(stem) else term
+        older[term] = older.get(term, 0.0) + value
+    old = Sums(samples=SAMPLES, terms=older)
+    now, then = (task.values(item, None, has_labels=True) for item in (found, old))
+    assert then == {name: pytest.approx(now[name]) for name in then}
+    assert {name for name in now if not name.endswith(("_low", "_high"))} <= set(then)
+    assert len(then) < len(now)
+    both = task.values(old + found, None, has_labels=True)
+    assert set(both) == set(then)
+    assert task.drop_interval(old) == task.drop_interval(found)
 
 
 def test_slices_add_up(task: Task, answers: tuple[Tensor, Tensor, Tensor]) -> None:

@@ -53,6 +53,9 @@ def test_regression_goes_the_whole_way(run: Run, tmp_path: Path) -> None:
     assert np.allclose(points["r2"] + points["r2_drop"], r2)
     assert (points["drop_low"] < points["r2_drop"]).all()
     assert (points["r2_drop"] < points["drop_high"]).all()
+    for name in ("mae", "mae_delta", "rmse", "rmse_delta"):
+        assert (points[f"{name}_low"] < points[name]).all()
+        assert (points[name] < points[f"{name}_high"]).all()
     mse = (points["rmse"] - points["rmse_delta"]) ** 2
     assert np.allclose(mse, float(errors.square().mean()))
 
