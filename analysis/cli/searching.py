@@ -67,6 +67,16 @@ def searched(prepared: PreparedSubject, start: Plan, aim: Aim, *, workspace: Pat
     return plans.resolve(prepared, last.plan)
 
 
+def nothing_removed(plan: Plan) -> str:
+    """Say that a search came to nothing, and what to do; empty where its plan removes something."""
+    if plans.pruned_entries(plan):
+        return ""
+    return (
+        "It is the dense model: nothing smaller was found that holds. Give it more --minutes or "
+        "--trials, or allow a larger drop."
+    )
+
+
 def filled_to_drop(
     prepared: PreparedSubject, start: Plan, aim: Aim, fill: Callable[[Recipe], Allocation]
 ) -> tuple[Allocation, Measured | None]:

@@ -84,7 +84,7 @@ def sensitivity_matrix(
             x=[short_percent(ratio) for ratio in known["ratio_requested"]],
             y=known["layer"],
             mode="markers+text" if labels else "markers",
-            text=[f"{value:.1f}" if abs(value) >= 9.95 else f"{value:.2f}" for value in shown],
+            text=[_in_cell(value) for value in shown],
             textfont={"size": 10, "color": _text_colors(shown, span, ramp)},
             marker={
                 "symbol": "square",
@@ -179,6 +179,12 @@ def _explain_outlines(figure: go.Figure, limit: str, colors: Palette) -> None:
 def _border(is_beyond: bool, colors: Palette) -> str:
     """Return the colour of a cell's border: one that shows on all of the ramp where it is thick."""
     return colors.diverging[-1] if is_beyond else colors.text
+
+
+def _in_cell(value: float) -> str:
+    """Return a number of three digits, with a true minus sign as on cards and in tables."""
+    text = f"{value:.1f}" if abs(value) >= 9.95 else f"{value:.2f}"
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def _text_colors(shown: pd.Series, span: tuple[float, float], ramp: Sequence[str]) -> list[str]:

@@ -29,6 +29,8 @@ from pruners.criteria import label_of
 # Where arcs reach to: the longer, the farther, up to the edge of the map.
 NEAR, FAR = 0.12, 0.9
 ARC = np.linspace(0, math.pi, 17)
+# Marks of the colour bar.
+SHARES = (0.0, 0.5, 1.0)
 
 
 def ranking(
@@ -317,7 +319,8 @@ def _nodes(nodes: pd.DataFrame, label: str, colors: Palette) -> list[go.Scatter]
     known = nodes["value"].notna()
     bar = {
         "title": {"text": label, "side": "top"},
-        "tickformat": ".0%",
+        "tickvals": SHARES,
+        "ticktext": [percent(share) for share in SHARES],
         "orientation": "h",
         "thickness": 8,
         "len": 0.5,

@@ -129,7 +129,7 @@ def class_change(
                 "%{customdata[4]:,} samples<extra></extra>",
             )
         )
-    percent_axis(figure)
+    percent_axis(figure, least=float(rows[["dense", "pruned"]].min().min()))
     figure.update_yaxes(
         type="category", categoryorder="array", categoryarray=rows["class_name"].tolist()[::-1]
     )

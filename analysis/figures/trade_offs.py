@@ -5,7 +5,15 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.figures.drawing import Palette, blank, canvas, palette, with_alt
+from analysis.figures.drawing import (
+    Palette,
+    blank,
+    canvas,
+    palette,
+    percent,
+    percent_axis,
+    with_alt,
+)
 from analysis.records import DEFAULT_TASK
 from analysis.sentences import listed, plural
 from analysis.tasks import Words, scoring_of
@@ -153,7 +161,8 @@ def pareto(
             annotation_position="top left",
         )
     # A fraction of the dense model is no more than all of it.
-    figure.update_xaxes(tickformat=".0%", range=[0.0, 1.04])
+    figure.update_xaxes(range=[0.0, 1.04])
+    percent_axis(figure)
     return with_alt(
         figure,
         f"{len(rows)} plans by {label} and {words.drop_label}; no other plan beats "
@@ -177,7 +186,8 @@ def _plan_marks(
             "symbol": ["diamond" if name in best else "diamond-open" for name in rows["plan"]],
         },
         customdata=rows[["plan"]].to_numpy(dtype=object),
-        hovertemplate=f"<b>%{{customdata[0]}}</b><br>%{{x:.1%}} {label} left, drop "
+        hovertext=_lefts(rows, size),
+        hovertemplate=f"<b>%{{customdata[0]}}</b><br>%{{hovertext}} {label} left, drop "
         f"%{{y:.{words.digits}f}} {words.drop_unit}<extra></extra>",
     )
 
@@ -242,7 +252,8 @@ def trade_off(
     chosen = rows[rows["plan"] == present].head(1)
     if len(chosen):
         figure.add_trace(_ring(chosen, size, scale, colors))
-    figure.update_xaxes(tickformat=".0%", range=[0.0, 1.05])
+    figure.update_xaxes(range=[0.0, 1.05])
+    percent_axis(figure)
     return with_alt(figure, _alt(rows, best, size, scale))
 
 
@@ -272,7 +283,8 @@ def _marks(
             "symbol": [SYMBOLS[bool(item)] for item in rows["searched"]],
         },
         customdata=rows[["plan", "name", "recovery"]].to_numpy(dtype=object),
-        hovertemplate="<b>%{customdata[1]}</b><br>%{x:.1%} " + SIZES[size] + " left, %{y:.2f}"
+        hovertext=_lefts(rows, size),
+        hovertemplate="<b>%{customdata[1]}</b><br>%{hovertext} " + SIZES[size] + " left, %{y:.2f}"
         "<br>%{customdata[2]}<extra></extra>",
     )
 
@@ -309,5 +321,9 @@ def _alt(rows: pd.DataFrame, best: pd.DataFrame, size: str, scale: float) -> str
     return (
         f"{plural(len(rows), 'measured plan')} by {SIZES[size]} and score; "
         f"{plural(len(best), 'plan')} no smaller one beats; the smallest leaves "
-        f"{top[size]:.1%} with {top['score'] * scale:.2f}."
+        f"{percent(top[size], digits=1)} with {top['score'] * scale:.2f}."
     )
+
+
+def _lefts(rows: pd.DataFrame, size: str) -> list[str]:
+    return [percent(value, digits=1) for value in rows[size]]

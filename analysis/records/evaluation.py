@@ -241,6 +241,13 @@ class Evaluation(Recovered, Document):
         return self.removed.params / max(self.dense.params, 1)
 
     @property
+    def is_dense(self) -> bool:
+        """Whether nothing was removed: the removed model is as large as the dense one."""
+        dense, removed = self.dense, self.removed
+        sizes = (dense.params, dense.macs, dense.nonzero)
+        return sizes == (removed.params, removed.macs, removed.nonzero)
+
+    @property
     def macs_left(self) -> float:
         """Fraction of its MACs that stays."""
         return self.removed.macs / max(self.dense.macs, 1)

@@ -85,7 +85,7 @@ def _wins(run: RunRow, points: pd.DataFrame) -> None:
     words = tolerance.words_of(run.quantity)
     many = len(table) > charts.SERIES
     # Many criteria need the whole width.
-    left, right = (st.container(), st.container()) if many else charts.beside(4, 3)
+    left, right = (st.container(), st.container()) if many else charts.beside(1, 1)
     with left:
         st.subheader("Best or tied per layer", anchor=False)
         charts.show(

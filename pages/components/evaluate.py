@@ -137,7 +137,7 @@ def _report(found: Evaluation, scoring: Scoring) -> None:
         st.caption(f":material/info: {formatting.escaped(capital(note))}.")
     side_by_side = st.container()
     if found.classes:
-        left, side_by_side = st.columns(2, gap="medium")
+        left, side_by_side = charts.beside(3, 4)
         with left:
             _classes(found)
     with side_by_side:

@@ -69,7 +69,13 @@ def draw(current: Session, plan: Plan) -> None:
     chosen = _format()
     name, request = chosen.name, _with_options(request, chosen)
     built: dict[str, Built] = st.session_state.setdefault(BUILT, {})
-    with st.container(horizontal=True, vertical_alignment="center"):
+    buttons = st.container(horizontal=True, vertical_alignment="center")
+    # Below the buttons: one that moved while it is clicked would miss the click. Drawn before them:
+    # it is read where an export is refused, too.
+    st.caption(f"{chosen.help} {chosen.described}".rstrip())
+    if chosen.target:
+        st.caption(f"For {chosen.target}: {chosen.installing}")
+    with buttons:
         if st.button(
             "Build the files", type="primary", icon=":material/build:", key="export_build"
         ):
@@ -93,10 +99,6 @@ def draw(current: Session, plan: Plan) -> None:
                 "process of their own, and compares numbers.",
             )
         )
-    # Below the buttons: one that moved while it is clicked would miss the click.
-    st.caption(f"{chosen.help} {chosen.described}".rstrip())
-    if chosen.target:
-        st.caption(f"For {chosen.target}: {chosen.installing}")
     if check:
         _check(request, name)
     if verified:

@@ -100,7 +100,9 @@ def _order(current: Session, subject: LoadedSubject, *, is_new: bool) -> None:
                 spec = dataclasses.replace(spec, samples=fewer)
                 session.choose_subject(spec)
             goal.start(Order(subject=spec, kind=TRADE_OFF, levels=LEVELS, seconds=seconds))
-        levels = formatting.listed([f"{level:.0%}" for level in LEVELS], most=len(LEVELS))
+        levels = formatting.listed(
+            [formatting.percent(level, digits=0) for level in LEVELS], most=len(LEVELS)
+        )
         st.caption(f"Searches at {levels} of the MACs, without and with repair.")
 
 

@@ -80,3 +80,27 @@ def test_all_columns_fit_where_the_page_is_narrow(page: Page, server: Server) ->
     frame = page.locator(".frame")
     assert frame.locator("thead th.drop").is_visible()
     assert frame.evaluate("it => it.scrollWidth - it.clientWidth") == 0
+
+
+# Texts of the cards that are wider than what holds them.
+CUT = """() => [...document.querySelectorAll('[data-testid="stMetric"] p')].filter(text => {
+  const range = document.createRange();
+  range.selectNodeContents(text);
+  return range.getBoundingClientRect().right > text.parentElement.getBoundingClientRect().right + 1;
+}).map(text => text.innerText)"""
+INK = "() => getComputedStyle(document.querySelector('.js-plotly-plot text')).fill"
+
+
+def test_cards_are_whole_and_charts_follow_the_theme(page: Page, server: Server) -> None:
+    """Point 7 of issue 10: at 1280 pixels labels and intervals of the cards ended in dots."""
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.goto(f"{server.url}/Plan?model=sample:resnet20&data=sample:fashion-mnist&samples=250")
+    field = page.get_by_role("textbox", name=re.compile("^Ratio of (?!all)")).nth(1)
+    field.fill("50")
+    field.press("Enter")
+    page.get_by_test_id("stMetric").filter(has_text="after lsq").get_by_text("to").wait_for()
+    assert page.evaluate(CUT) == []
+    page.locator(".js-plotly-plot text").first.wait_for()
+    before = page.evaluate(INK)
+    page.emulate_media(color_scheme="dark")
+    wait_for(lambda: page.evaluate(INK) != before, "charts in the colours of the dark theme")

@@ -23,6 +23,7 @@ from analysis import plans
 from analysis.edits import PreparedSubject
 from analysis.edits.prepared import prepare
 from analysis.evaluation.session import LoadedSubject
+from analysis.interop.registry import FORMATS
 from analysis.plans.history import History
 from analysis.records.subject import SubjectSpec
 from analysis.store.store import Store
@@ -372,6 +373,8 @@ def test_export_offers_onnx_or_says_what_to_install(
     test.button(key="export_build").click().run()
     assert_no_bug(test)
     assert "pip install 'prunescope[onnx]'" in shown(text_of(test))
+    # What the format is for is read where it is refused, too.
+    assert FORMATS.get("onnx").help in text_of(test)
 
 
 def test_a_link_to_a_plan_restores_it_and_an_edit_makes_a_copy(open_page: Open) -> None:

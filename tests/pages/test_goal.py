@@ -81,6 +81,15 @@ def test_home_goes_from_a_goal_to_a_plan(open_page: Open, workspace: Path) -> No
         again = open_page("Home", subject=SUBJECT, goal=name)
         (how,) = (item for item in again.expander if item.label == "How it was found")
         assert how.proto.expanded is is_open
+    # An answer that removes nothing is said: only its sizes told.
+    assert "Nothing smaller" not in text_of(again)
+    assert job.evaluation is not None
+    whole = {**job.evaluation, "removed": job.evaluation["dense"]}
+    Jobs(workspace).save(dataclasses.replace(job, evaluation=whole))
+    said = text_of(open_page("Home", subject=SUBJECT, goal=job.job_id))
+    assert "Nothing smaller was found that holds: search longer, or allow" in said
+    assert "The dense lenet5" in said
+    Jobs(workspace).save(job)
     test.button(key="goal_adjust").click().run()
     assert_no_bug(test)
     plan = test.session_state["plan_history"].plan

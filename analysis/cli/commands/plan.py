@@ -14,7 +14,7 @@ from analysis.allocation import BEST, OF_PLAN, OF_RUN, STRATEGIES
 from analysis.cli.frontier import aim_at_sizes, parse_levels, trade_off
 from analysis.cli.options import Json, Workspace, calibrated, open_store, prepare_subject
 from analysis.cli.output import print_json, print_table, say
-from analysis.cli.searching import aim_of, filled_to_drop, say_measured, searched
+from analysis.cli.searching import aim_of, filled_to_drop, nothing_removed, say_measured, searched
 from analysis.repairs import REPAIRS
 from analysis.search import LEVELS
 from analysis.sentences import listed, plural
@@ -158,7 +158,7 @@ def _filled(
         asked_criteria = criteria if recipe.criteria == BEST else (start.entries[0].criterion,)
         aim = aim_of(given, recipe, asked_criteria)
         plan = searched(prepared, start, aim, workspace=workspace)
-        return allocation.Allocation(plan=plan), None
+        return allocation.Allocation(plan=plan, message=nothing_removed(plan)), None
 
     def fill(recipe: Recipe) -> Allocation:
         return allocation.fill_plan(

@@ -22,7 +22,7 @@ from analysis.cli.options import (
     prepare_subject,
 )
 from analysis.cli.output import duration, print_json, say, say_notes
-from analysis.cli.searching import aim_of
+from analysis.cli.searching import aim_of, nothing_removed
 from analysis.records import Recipe
 from analysis.repairs import NO_REPAIR, REPAIRS
 from analysis.retraining import PRESETS
@@ -122,11 +122,8 @@ def shrink(
         return 0
     words = prepared.subject.task.words
     print_evaluation("Smaller model", found, words)
-    if not plans.pruned_entries(plan):
-        say(
-            "It is the dense model: nothing smaller was found that holds. Give it more "
-            "--minutes or --trials, or allow a larger drop."
-        )
+    if nothing := nothing_removed(plan):
+        say(nothing)
     if (missed := shrinking.missed_drop(recipe, found)) is not None:
         why = (
             "since it was stopped before the training that gives it back: the same command goes on."

@@ -142,16 +142,20 @@ def short_percent(fraction: float) -> str:
     return percent(fraction, digits=0 if abs(scaled - round(scaled)) < 0.05 else 1)
 
 
-def percent_axis(figure: go.Figure, *, axis: str = "x", most: float = 1.0) -> None:
-    """Write an axis of fractions from 0 as percents.
+def percent_axis(
+    figure: go.Figure, *, axis: str = "x", least: float = 0.0, most: float = 1.0
+) -> None:
+    """Write an axis of fractions as percents.
 
     Args:
         figure: A chart.
         axis: ``x`` or ``y``.
+        least: The smallest fraction that it shows.
         most: Where the axis ends.
     """
-    step = next((item for item in STEPS if most / item <= 6), STEPS[-1])
-    values = [place * step for place in range(int(most / step + 1e-9) + 1)]
+    step = next((item for item in STEPS if (most - least) / item <= 6), STEPS[-1])
+    first = int(least / step + 1e-9)
+    values = [place * step for place in range(first, int(most / step + 1e-9) + 1)]
     digits = 0 if step >= 0.01 else 1
     ticks = {"tickvals": values, "ticktext": [percent(value, digits=digits) for value in values]}
     (figure.update_xaxes if axis == "x" else figure.update_yaxes)(**ticks)

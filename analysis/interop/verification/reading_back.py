@@ -29,6 +29,7 @@ from analysis.interop.verification.records import Check
 from analysis.plans import compact, meter, pruned_entries, read_plan, resolve
 from analysis.records import Count, Document, Plan, Sums, decode_json
 from analysis.recovery import Recovery
+from analysis.sentences import plural
 from analysis.tasks import Task
 from pruners.batches import Inputs, joined, parts_of
 from pruners.calls import as_batch
@@ -233,8 +234,8 @@ def _script_checks(
         Check(
             name="script",
             passed=same >= len(here) - allowed and found.check < 1e-3,
-            text=f"script: run in another process, it gives the same answer to {same} of "
-            f"{len(here)} samples",
+            text=f"script: run in another process, it gives the same answer to {same:,} of "
+            f"{plural(len(here), 'sample')}",
         )
     ]
     if labels is None or there.shape != here.shape:
@@ -256,8 +257,8 @@ def _score_check(task: Task, before: Sums, after: Sums, *, allowed: int) -> Chec
     counts = task.right_count(before), task.right_count(after)
     if counts[0] is not None and counts[1] is not None:
         passed = abs(counts[1] - counts[0]) <= allowed
-        found = f"{counts[1]} of {after.samples} right ({words.score(task.score(after))})"
-        expected = str(counts[0])
+        found = f"{counts[1]:,} of {after.samples:,} right ({words.score(task.score(after))})"
+        expected = f"{counts[0]:,}"
     else:
         passed = math.isclose(task.score(after), task.score(before), rel_tol=1e-3, abs_tol=1e-6)
         found, expected = words.score(task.score(after)), words.score(task.score(before))
@@ -277,7 +278,7 @@ def _onnx_check(prepared: PreparedSubject, small: nn.Module, path: Path) -> Chec
     return Check(
         name=onnx.NAME,
         passed=difference < runtimes.TOLERANCE,
-        text=f"onnx: the outputs that onnxruntime computes for {len(inputs)} samples "
+        text=f"onnx: the outputs that onnxruntime computes for {len(inputs):,} samples "
         f"{runtimes.difference_words(difference)}",
     )
 
@@ -326,5 +327,5 @@ def _points_check(points: pd.DataFrame, path: Path, task: Task) -> Check:
     return Check(
         name="points",
         passed=same,
-        text=f"points: {len(back)} rows read back, {len(points)} written",
+        text=f"points: {len(back):,} rows read back, {len(points):,} written",
     )

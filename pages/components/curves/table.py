@@ -161,7 +161,7 @@ def _config(words: Words) -> dict[str, Any]:
             help=f"Drop ({words.drop_unit}) over ratio" if words.drop_unit else "Drop over ratio",
         ),
         "with": st.column_config.TextColumn(
-            "Together with", width="medium", help="Layers that lose the same channels: one group."
+            "Pruned with", width=85, help="Layers that lose the same channels: one group."
         ),
         "tolerated": _share_column("Tolerated"),
         "takes": st.column_config.TextColumn(
@@ -172,8 +172,8 @@ def _config(words: Words) -> dict[str, Any]:
         "drop at 50 %": st.column_config.NumberColumn(
             "Drop at 50 %", format=formatting.drop_format(words)
         ),
-        "units": st.column_config.NumberColumn("Units", format="localized"),
-        "samples": st.column_config.NumberColumn("Samples", format="localized"),
+        "units": st.column_config.NumberColumn("Units", format="localized", width=60),
+        "samples": st.column_config.NumberColumn("Samples", format="localized", width=70),
     }
 
 

@@ -30,11 +30,16 @@ def draw(current: Session, job: Job, *, again: Callable[[], None]) -> None:
     how = f", {formatting.escaped(found.recovery_words)}" if found.is_recovered else ""
     how += "" if found.trained or not found.is_recovered else " without training"
     missed = missed_drop(job.order.recipe, found)
-    sign = ":orange[:material/warning:]" if missed else ":green[:material/check_circle:]"
+    sign = ":green[:material/check_circle:]"
+    if missed or found.is_dense:
+        sign = ":orange[:material/warning:]"
+    name = "The dense" if found.is_dense else "A smaller"
     st.markdown(
-        f"{sign} **A smaller {title}**{how}. Measured on "
+        f"{sign} **{name} {title}**{how}. Measured on "
         f"{formatting.plural(found.samples, 'sample')} that the search did not see."
     )
+    if found.is_dense:
+        st.markdown("Nothing smaller was found that holds: search longer, or allow a larger drop.")
     if missed is not None:
         st.markdown(
             f"There it loses more than the {formatting.drop(missed, words)} that were asked for, "

@@ -18,8 +18,9 @@ from pages.components.state import url_state
 SERIES = 6
 # Choices that fit beside each other as segments; more become a list.
 SEGMENTS = 5
-# Pixels that two charts beside each other need, and those between the columns of a grid.
-WIDE, GAP = 1000, 16
+# Pixels that two charts beside each other need, which a window of 1,280 px has beside the sidebar,
+# and those between the columns of a grid.
+WIDE, GAP = 840, 16
 
 
 def series(every: Sequence[str], shown: Sequence[str]) -> Sequence[str]:

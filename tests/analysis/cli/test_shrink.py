@@ -113,7 +113,9 @@ def test_bad_goals_in_one_line(
     assert line in err.splitlines()[-1]
 
 
-def test_a_plan_by_search(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_plan_by_search(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     home = ["--workspace", tmp_path / "ws"]
     ratios = ["--ratios", "0.5", "--repair", "none"]
     assert run(capsys, "sweep", *SMALL, *ratios, *home)[0] == 0
@@ -124,9 +126,14 @@ def test_a_plan_by_search(capsys: pytest.CaptureFixture[str], tmp_path: Path) ->
     assert "strategy search needs --budget" in err
     code, _, err = run(capsys, *words, "--budget", "macs=0.8", "--trials", "1", "--repair", "none")
     assert code == 0, err
+    assert "the dense model" not in err
     plan = read_plan(out)
     assert (plan.strategy, plan.repair) == ("search", "none")
     assert plan.run is not None
+    monkeypatch.setattr(commands.plan, "searched", lambda prepared, start, *_, **__: start)
+    code, _, err = run(capsys, *words, "--budget", "drop=0.01", "--repair", "none")
+    assert code == 0, err
+    assert "It is the dense model: nothing smaller was found that holds." in err
 
 
 def test_a_trade_off_on_the_command_line(

@@ -182,7 +182,7 @@ ALTS = {
     "between 0.00 and 15.00 pp.",
     "pareto": "3 plans by MACs and accuracy drop; no other plan beats strong, mild.",
     "trade-off": "4 measured plans by MACs and score; 3 plans no smaller one beats; the smallest "
-    "leaves 30.0% with 85.00.",
+    "leaves 30.0 % with 85.00.",
     "plan": "Plan: 1 of 2 layers pruned, most by 50 %; beyond what they tolerate: conv1.",
     "units": "Scores of 4 channels: 2 go, with scores up to 0.5; the lowest that stays has 1.25.",
 }
@@ -403,6 +403,11 @@ def test_coverage_states_differ_in_marker() -> None:
 
 
 def test_classes_without_clear_change_can_be_left_out() -> None:
+    # The scores lie near the top, where ticks 25 % apart left the axis a single one.
+    low = CLASSES[["dense", "pruned"]].min().min()
+    ticks = figures.class_change(CLASSES).layout.xaxis.tickvals
+    assert sum(low <= tick <= 1 for tick in ticks) >= 3
+    assert min(ticks) <= low + 1e-9
     figure = figures.class_change(CLASSES, only_clear=True)
     assert set(figure.data[-1].y) == {"shirt"}
     hollow = figures.class_change(CLASSES).data[-1].marker.symbol
