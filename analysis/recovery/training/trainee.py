@@ -177,9 +177,11 @@ class Trainee:
     def _join_masks(self) -> None:
         """Bring the masks of all targets together: several may be about one parameter."""
         parameters = dict(self.model.named_parameters())
+        # Layers may share a weight.
+        first = first_names(self.model)
         self.parameter_masks = {}
         for part in self._parts.values():
-            for name, mask in part.items():
+            for name, mask in ((first[own], mask) for own, mask in part.items()):
                 before = self.parameter_masks.get(name)
                 self.parameter_masks[name] = mask if before is None else before & mask
         self._lost = [(parameters[name], ~mask) for name, mask in self.parameter_masks.items()]

@@ -195,6 +195,13 @@ def test_a_model_with_a_shared_weight_trains_it_once(tmp_path: Path) -> None:
     assert isinstance(trainee.model, nn.Sequential)
     assert trainee.model[1].weight is trainee.model[3].weight
     assert set(trainee.parameter_masks) == {"1.weight", "5.weight"}
+    # A method that masks by layers meets the weight under both of its names.
+    zeros = Trainee(prepared, plan_of(prepared, granularity="element"))
+    losses(session_of(prepared, zeros, TrainingRecipe(method="transfer", batch_size=16)), 3)
+    assert set(zeros.parameter_masks) == {"1.weight", "5.weight"}
+    lost = ~zeros.parameter_masks["1.weight"]
+    assert lost.any()
+    assert not zeros.model.get_parameter("1.weight").detach()[lost].any()
 
 
 # --- what becomes smaller on the way ---------------------------------------------------------
