@@ -244,7 +244,7 @@ def network_map(
     figure.add_trace(_rings(nodes, lit, colors))
     for marks in _nodes(nodes, label, colors):
         figure.add_trace(marks)
-    figure.update_xaxes(visible=False, range=[-0.16, 1.0], fixedrange=True)
+    figure.update_xaxes(visible=False, range=[-0.06, 1.0], fixedrange=True)
     figure.update_yaxes(
         tickvals=list(range(len(nodes))),
         ticktext=[_name(row, row["node"] in lit) for row in nodes.to_dict("records")],
@@ -258,8 +258,11 @@ def network_map(
 
 
 def _name(row: dict[object, object], is_lit: bool) -> str:
+    """Return what stands beside a node: one text, so that no width lets two cover each other."""
     count = f" ({row['count']} layers)" if row["count"] != 1 else ""
-    return f"<b>{row['node']}{count}</b>" if is_lit else f"{row['node']}{count}"
+    name, value = f"{row['node']}{count}", float(str(row["value"]))
+    share = "" if math.isnan(value) else f"\N{EM SPACE}{percent(value, digits=1)}"
+    return (f"<b>{name}</b>" if is_lit else name) + share
 
 
 def arc(source: int, target: int, count: int) -> tuple[list[float], list[float]]:
@@ -347,16 +350,13 @@ def _nodes(nodes: pd.DataFrame, label: str, colors: Palette) -> list[go.Scatter]
         go.Scatter(
             x=[0.0] * len(rows),
             y=rows.index,
-            mode="markers+text",
-            text=[f"{percent(x, digits=1)}\u2002" if x == x else "" for x in rows["value"]],
-            textposition="middle left",
-            textfont={"size": 11, "color": colors.text},
+            mode="markers",
             customdata=[[curve or None] for curve in rows["curve"]],
             hovertext=[_hover(row, label) for row in rows.to_dict("records")],
             hoverinfo="text",
             marker={"size": 18, "symbol": "square"} | look,
             selected={"marker": {"opacity": 1}},
-            unselected={"marker": {"opacity": 1}, "textfont": {"color": colors.text}},
+            unselected={"marker": {"opacity": 1}},
             cliponaxis=False,
         )
         for rows, look in looks

@@ -13,13 +13,17 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from analysis import figures
+from analysis import figures, plans
+from analysis.curves import GroupSize, tolerated
+from analysis.edits.prepared import PreparedSubject
 from analysis.figures.drawing import palette
 from analysis.records.plan import Plan, PlanEntry
 from analysis.records.sweep import PlannedPoint, PointKey, SweepSpec
 from analysis.sentences import capital
 from analysis.store.store import Store
 from analysis.sweeps.timing import SweepEstimate
+from pages.components.plan.table_editor import rows_of
+from pages.components.plan.view import NO_POINTS
 from pages.components.recover.view import _starts_from
 from pages.components.state import session
 from pages.components.state.subject_cache import subjects
@@ -331,11 +335,31 @@ def test_a_map_shows_the_whole_network_and_lights_up_a_group(open_page: Open) ->
     assert_no_bug(test)
     figure = json.loads(test.get("plotly_chart")[0].proto.spec)
     rings, marks = figure["data"][2:4]
-    assert figure["layout"]["yaxis"]["ticktext"] == ["conv1", "<b>conv2</b>", "fc1", "fc2", "fc3"]
+    texts = [text.split("\N{EM SPACE}") for text in figure["layout"]["yaxis"]["ticktext"]]
+    assert [text[0] for text in texts] == ["conv1", "<b>conv2</b>", "fc1", "fc2", "fc3"]
+    # The share is part of the name, so that no width lets one cover the other.
+    assert [len(text) for text in texts] == [2, 2, 2, 2, 1]
     assert (rings["y"], marks["customdata"][1]) == ([1], ["conv2"])
     test.switch_page("pages/5_Plan.py").run()
     assert_no_bug(test)
     assert "Network map" in [item.label for item in test.expander]
+    assert "Pruned alone. All of it takes" in text_of(test)
+    assert plan_rows(test)["conv2"]["others"] == []
+    # Before the first click, too, the map and the panel are of the same layer.
+    again = open_page("5_Plan", run=test.query_params["run"])
+    maps = [json.loads(item.proto.spec) for item in again.get("plotly_chart")]
+    texts = [item["layout"]["yaxis"].get("ticktext") or [""] for item in maps]
+    assert any(item[0].startswith("<b>conv1</b>") for item in texts)
+
+
+def test_a_row_of_the_plan_says_all_layers_of_its_group(prepared: PreparedSubject) -> None:
+    """Point 8 of issue 10: the Plan page named the first layer of a group alone."""
+    plan = plans.start_plan(prepared, criterion="l1")
+    table = plans.plan_table(plan, {}, tolerated(NO_POINTS, tolerance=0.01), tolerance=0.01)
+    key = str(table["key"].iloc[0])
+    sizes = {key: GroupSize(layers=("conv1", "down", "conv3"), params=0.1, macs=0.1)}
+    rows = rows_of(table, NO_POINTS, prepared.subject.task.words, sizes)
+    assert [row["others"] for row in rows][:2] == [["down", "conv3"], []]
 
 
 def test_the_words_of_a_plan_of_somebody_else_are_no_markdown() -> None:

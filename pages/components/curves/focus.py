@@ -14,9 +14,8 @@ from analysis.curves import layer_order, metrics
 from analysis.records import RunRow
 from pages.components.curves import table as curves_table
 from pages.components.state import session, tolerance, url_state
-from pages.components.widgets import charts, formatting, variant_switch
+from pages.components.widgets import charts, formatting, group_caption, variant_switch
 from pruners.criteria import label_of
-from pruners.granularity import parse
 
 
 def layer_of(points: pd.DataFrame) -> str:
@@ -102,7 +101,7 @@ def draw(
             charts.is_zoomed(),
             stamp(other),
         )
-        _say_group(run, layer)
+        group_caption(session.groups(run).get(layer), run.spec.granularity)
         charts.show(figure, key="curves_focus", file_name=f"{layer}-{run.run_id}")
         for row in rows[rows["criterion"].isin(names)].to_dict("records"):
             st.markdown(_sentence(row, formatting.escaped(compared.present if compared else "")))
@@ -113,26 +112,6 @@ def draw(
                 f"The chosen criterion and those that tolerate most here, of {len(rows)}; "
                 "Compare shows all."
             )
-
-
-def _say_group(run: RunRow, layer: str) -> None:
-    """Say which layers are pruned together, and what all of them take of the model."""
-    found = session.groups(run).get(layer)
-    if found is None:
-        return
-    others = found.layers[1:]
-    text = (
-        f"One group of {formatting.plural(len(found.layers), 'layer')}: pruned together with "
-        f"{formatting.code_list(others, most=6)}. "
-        if others
-        else "Pruned alone. "
-    )
-    if parse(run.spec.granularity).is_whole:
-        text = f"Kept or gone as a whole: {formatting.code_list(found.layers, most=6)}. "
-    takes = f"All of it takes {formatting.percent(found.params, digits=1)} of the parameters"
-    if found.macs:
-        takes += f" and {formatting.percent(found.macs, digits=1)} of the MACs"
-    st.caption(f"{text}{takes}.")
 
 
 def _say_compared(run: RunRow, points: pd.DataFrame, criterion: str, other: Variant) -> None:

@@ -24,8 +24,8 @@ div:has(> [data-testid="stMetricDelta"]) { flex-wrap: wrap; row-gap: 2px; }
 </style>
 """
 # A table keeps all keys to itself, those of the buttons beside it too. Charts are drawn for the
-# theme of the last run: when the system's changes, Streamlit's own key runs the page again, a moment
-# after Streamlit has heard of it.
+# theme of the last run: when the system's changes, Streamlit's own key runs the page again, a
+# moment after Streamlit has heard of it.
 KEYS = """
 <script>
 if (!window.prunescopeKeys) {

@@ -128,6 +128,7 @@ class Table {
       type: "checkbox", onchange: () => this.change([[key, "locked", line.locked.checked]]),
     });
     line.layer = make("button", { type: "button", onclick: () => this.focus(row.layer) });
+    line.others = make("small");
     line.note = make("div", { className: "note" });
     line.curve = make("td", { className: "curve" });
     line.ratio = make("input", { className: "number", inputMode: "decimal" });
@@ -145,7 +146,7 @@ class Table {
       line[name].setAttribute("aria-label", `${label} ${row.layer}`);
     }
     line.node = make("tr", {}, make("td", { className: "locked" }, line.locked),
-      make("th", { scope: "row", className: "layer" }, line.layer, line.note),
+      make("th", { scope: "row", className: "layer" }, line.layer, line.others, line.note),
       line.curve, make("td", { className: "ratio" }, line.ratio),
       make("td", { className: "criterion" }, line.criterion),
       line.achieved, line.tolerated, line.takes, line.drop);
@@ -191,7 +192,8 @@ class Table {
 
   shown() {
     const wanted = this.search.value.trim().toLowerCase();
-    return this.rows.filter((row) => row.layer.toLowerCase().includes(wanted));
+    const isWanted = (name) => name.toLowerCase().includes(wanted);
+    return this.rows.filter((row) => [row.layer, ...row.others].some(isWanted));
   }
 
   layOut() {
@@ -224,7 +226,10 @@ class Table {
     const isInside = block && row.layer.startsWith(`${block}.`);
     const name = isInside ? row.layer.slice(block.length + 1) : row.layer;
     line.layer.replaceChildren(...dotted(name));
-    line.layer.title = row.layer;
+    const count = row.others.length;
+    line.others.textContent = count ? `and ${count} more ${count === 1 ? "layer" : "layers"}` : "";
+    line.layer.title = [row.layer, ...row.others].join(", ");
+    line.others.title = line.layer.title;
     line.node.classList.toggle("inside", Boolean(isInside));
     return line.node;
   }

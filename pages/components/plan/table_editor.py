@@ -74,6 +74,7 @@ def preview(table: pd.DataFrame, points: pd.DataFrame, current: Session) -> None
     """Draw the table to look at."""
     rows = pd.DataFrame(rows_of(table, points, tolerance.words_of(current.chosen.task), {}))
     shown = rows[["layer", "curve", "ratio", "criterion", "achieved", "tolerated", "drop", "note"]]
+    shown = shown.assign(criterion=shown["criterion"].map(label_of))
     achieved, tolerated = (
         st.column_config.NumberColumn(name, format="%.2f %%") for name in ("Achieved", "Tolerated")
     )
@@ -120,6 +121,7 @@ def rows_of(
             {
                 "key": row["key"],
                 "layer": row["layer"],
+                "others": [] if size is None else list(size.layers[1:]),
                 "block": blocks[row["layer"]],
                 "locked": bool(row["locked"]),
                 "curve": lines[row["criterion"]].get(row["layer"], []),

@@ -22,6 +22,7 @@ from pages.components.widgets import (
     charts,
     code,
     formatting,
+    group_caption,
     guarded,
     network,
     no_labels,
@@ -288,11 +289,14 @@ def _details(
     left, right = st.columns([2, 3], gap="medium")
     with left, st.container(border=True):
         url_state.choice("layer", "Layer in focus", layers)
-        name = url_state.value("layer") if url_state.value("layer") in layers else layers[0]
+        name = _focus(table)
         row = table[table["layer"] == name].iloc[0]
         _focus_slider(plan, str(row["key"]), float(row["ratio"]))
         st.caption(_focus_line(row))
-        _units(subject, plan, str(row["key"]))
+        sizes = plan_sizes(plan, subject.prepared.inventory)
+        key = str(row["key"])
+        group_caption(sizes.get(key), plans.find(plan, key).granularity)
+        _units(subject, plan, key)
     with right:
         if points.empty or name not in set(points["layer"]):
             charts.show(
@@ -311,6 +315,12 @@ def _details(
                 key="plan_focus",
                 file_name=f"{name}",
             )
+
+
+def _focus(table: pd.DataFrame) -> str:
+    """Return the layer in focus; the first one if none was picked."""
+    layers = table["layer"].tolist()
+    return str(url_state.value("layer") if url_state.value("layer") in layers else layers[0])
 
 
 def _units(subject: LoadedSubject, plan: Plan, key: str) -> None:
@@ -332,6 +342,8 @@ def _units(subject: LoadedSubject, plan: Plan, key: str) -> None:
 
 def _map(subject: LoadedSubject, plan: Plan, table: pd.DataFrame) -> None:
     """Draw the network with what the plan removes of each group."""
+    if table.empty:
+        return
     sizes = plan_sizes(plan, subject.prepared.inventory)
     by_key = dict(zip(table["key"], table["layer"], strict=True))
     with st.expander("Network map", icon=":material/account_tree:", key="plan_map_box"):
@@ -339,7 +351,7 @@ def _map(subject: LoadedSubject, plan: Plan, table: pd.DataFrame) -> None:
             subject.prepared.inventory,
             {by_key[key]: size for key, size in sizes.items()},
             dict(zip(table["layer"], table["achieved"], strict=True)),
-            focus=str(url_state.value("layer") or ""),
+            focus=_focus(table),
             label="removed",
             key="plan_map",
         )

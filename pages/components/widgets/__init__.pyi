@@ -1,5 +1,5 @@
 from . import answers, charts, code, formatting, job, network, pictures, run_state, variant_switch
-from .cards import size_card
+from .cards import group_caption, size_card
 from .charts import theme
 from .page_registry import PAGES, Page, go, sections
 from .states import empty, guarded, no_labels, no_subject, problem, refreshed, ribbon, unfinished
@@ -13,6 +13,7 @@ __all__ = [
     "empty",
     "formatting",
     "go",
+    "group_caption",
     "guarded",
     "job",
     "network",

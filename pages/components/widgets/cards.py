@@ -1,10 +1,12 @@
-"""Cards that several pages show."""
+"""Cards and captions that several pages show."""
 
 from __future__ import annotations
 
 import streamlit as st
 
+from analysis.curves import GroupSize
 from pages.components.widgets import formatting
+from pruners.granularity import parse
 
 
 def size_card(label: str, dense: int, pruned: int) -> None:
@@ -26,3 +28,27 @@ def size_card(label: str, dense: int, pruned: int) -> None:
         border=True,
         height="stretch",
     )
+
+
+def group_caption(size: GroupSize | None, granularity: str) -> None:
+    """Say which layers are pruned together, and what all of them take of the model.
+
+    Args:
+        size: The group; None where nobody knows it, then nothing is said.
+        granularity: What one decision removes.
+    """
+    if size is None:
+        return
+    others = size.layers[1:]
+    text = (
+        f"One group of {formatting.plural(len(size.layers), 'layer')}: pruned together with "
+        f"{formatting.code_list(others, most=6)}. "
+        if others
+        else "Pruned alone. "
+    )
+    if parse(granularity).is_whole:
+        text = f"Kept or gone as a whole: {formatting.code_list(size.layers, most=6)}. "
+    takes = f"All of it takes {formatting.percent(size.params, digits=1)} of the parameters"
+    if size.macs:
+        takes += f" and {formatting.percent(size.macs, digits=1)} of the MACs"
+    st.caption(f"{text}{takes}.")
