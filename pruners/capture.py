@@ -240,6 +240,8 @@ def _refusal(model: nn.Module, example: Inputs, error: Exception) -> CaptureErro
             else "it takes the number of samples for a constant"
         )
         line = _line_of_guard(model, example)
+        if "len(" in line:
+            line += "; len() makes it one, .shape[0] does not"
     else:
         # torch.export raises many unrelated types; the first line is the one a person can use.
         reason = (

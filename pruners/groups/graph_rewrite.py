@@ -266,6 +266,16 @@ def _split(sizes: Sizes, node: fx.Node, copy: fx.Node) -> None:
     copy.kwargs = {}
 
 
+@_rewrites("squeeze", "squeeze_copy")
+def _squeeze(sizes: Sizes, node: fx.Node, copy: fx.Node) -> None:
+    """Name the dims that go: one that is left with a single channel is none of them."""
+    shape = _source(sizes, node).shape
+    asked: Any = copy.args[1] if len(copy.args) > 1 else range(len(shape))
+    dims = [asked] if isinstance(asked, int) else asked
+    copy.target = aten.squeeze.dims
+    copy.args, copy.kwargs = (copy.args[0], [dim for dim in dims if shape[dim] == 1]), {}
+
+
 @_rewrites("slice", "narrow")
 def _slice(sizes: Sizes, node: fx.Node, copy: fx.Node) -> None:
     names = ("self", "dim", "start", "end", "step")

@@ -142,7 +142,27 @@ def channel_shuffle(trace: Trace, node: fx.Node, value: Value, groups: int) -> V
 def _moved(trace: Trace, node: fx.Node, value: Value, *args: Any, **kwargs: Any) -> Value:
     target = node.target
     assert isinstance(target, torch._ops.OpOverload)
-    return value.moved(lambda plane: target(plane, *args, **kwargs), trace.shape(node))
+    planes = [compact(target(plane, *args, **kwargs)) for plane in value.planes]
+    return _cut(trace, node, value, planes, trace.shape(node))
+
+
+def _cut(
+    trace: Trace, node: fx.Node, value: Value, planes: Sequence[Tensor], shape: Sequence[int]
+) -> Value:
+    """Return what is left of a value, given what is left of each of its planes.
+
+    A single channel, or a part of one, looks like a value without channels, and so do the other
+    dims of what has no elements; both are read all the same: the channels stay.
+    """
+    is_same_rank = len(shape) == len(value.shape)
+    emptied = {dim for dim, size in enumerate(shape) if size == 0 and is_same_rank}
+    for whole, part in zip(value.planes, planes, strict=True):
+        if 0 in shape and support(whole) - emptied:
+            trace.labels.freeze(whole, f"{trace.where(node)} leaves no elements")
+        elif part.numel() and not support(part):
+            trace.labels.freeze(part, f"{trace.where(node)} takes channels by number")
+    kept = tuple(plane for plane in planes if support(plane))
+    return replace(value, shape=tuple(shape), planes=kept, uniform=frozenset(), constant=None)
 
 
 @handles("repeat_interleave")
@@ -252,8 +272,7 @@ def split(trace: Trace, node: fx.Node, value: Value, *args: Any, **kwargs: Any) 
     results = []
     for position, shape in enumerate(shapes):
         planes = [compact(part[position]) for part in slices]
-        kept = tuple(plane for plane in planes if support(plane))
-        results.append(replace(value, shape=shape, planes=kept, uniform=frozenset(), constant=None))
+        results.append(_cut(trace, node, value, planes, shape))
     return tuple(results)
 
 

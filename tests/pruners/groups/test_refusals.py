@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
@@ -67,6 +68,7 @@ def test_the_line_to_blame_is_named(model: Callable[[], nn.Module], reason: str,
     text = str(caught.value)
     assert text.startswith(f"torch.export cannot capture {model.__name__}: ")
     assert reason in text
+    assert ("; len() makes it one, .shape[0] does not" in text) == (model is OneSize)
     number = next(
         at for at, code in enumerate(Path(__file__).read_text().splitlines(), 1) if line in code
     )
@@ -148,3 +150,45 @@ def test_tensors_without_elements_cost_channels_only() -> None:
         masked = edited_outputs(model, structure, kept)
         smaller = remove(model, structure, kept, verify=False)
         assert difference(smaller(example), masked) < 1e-5
+
+
+class Taken(nn.Module):
+    """Takes a single channel, a part of one, or nothing of it, and reads what it took by sizes."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how = how
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.out = nn.Linear({"swapped": 4, "part": 8, "nothing": 4, "squeezed": 4}[how], 4)
+        self.none = nn.Parameter(torch.randn(0, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        if self.how == "swapped":
+            one, two, rest = x.mean((2, 3)).split([1, 1, 2], 1)
+            return cast(Tensor, self.out(torch.cat([two, rest, one], 1)))
+        if self.how == "part":
+            tokens = x.flatten(1)[:, 16:18].unsqueeze(2).expand(-1, -1, 4)
+            return cast(Tensor, self.out(tokens.reshape(-1, 8)))
+        if self.how == "nothing":
+            rows = x.mean(3).unsqueeze(3)[..., :0] @ self.none
+            return cast(Tensor, self.out(rows.mean(2).transpose(1, 2)).mean(1))
+        return cast(Tensor, self.out(x.unsqueeze(1).squeeze().mean((2, 3))))
+
+
+@pytest.mark.parametrize(
+    ("how", "frozen"), [("swapped", 2), ("part", 1), ("nothing", 4), ("squeezed", 0)]
+)
+def test_what_is_taken_out_of_channels_stays(how: str, frozen: int) -> None:
+    """A1 of issue 9, by seeds 300464, 300609, 300697 and 300706 of the generator."""
+    torch.manual_seed(0)
+    model, example = Taken(how).eval(), torch.randn(3, 3, 8, 8)
+    structure = find_structure(model, capture(model, example), example, strict=True)
+    groups = [group for group in structure.groups if group.layer == "conv"]
+    assert sum(group.units for group in groups if not group.prunable) == frozen
+    for group in groups:
+        if group.prunable:
+            kept = {group.id: [0]}
+            masked = edited_outputs(model, structure, kept)
+            smaller = remove(model, structure, kept, verify=False)
+            assert difference(smaller(example), masked) < 1e-5
