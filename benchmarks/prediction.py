@@ -30,6 +30,7 @@ from analysis.prediction import Forecaster, ProbedCurves
 from analysis.records import MeasuredPlan, Plan, Recipe, RunRow, SubjectSpec, SweepSpec
 from analysis.store import Store
 from analysis.subjects import load_subject
+from analysis.sweeps import parse_ratios
 from analysis.tasks import scoring_of, task_named
 from analysis.worker import run_to_end
 from pruners.errors import InputError
@@ -58,6 +59,7 @@ def sweep(store: Store, model: str, options: argparse.Namespace) -> RunRow:
             calibration_samples=512,
         ),
         criteria=tuple(options.criteria.split(",")),
+        ratios=parse_ratios(options.ratios),
         probe=options.probe,
     )
     row = run_to_end(store, store.runs.create(spec))
@@ -217,6 +219,7 @@ def main() -> None:
     parser.add_argument("--models", default=",".join(sample_models.names(data="fashion-mnist")))
     parser.add_argument("--samples", type=int, default=2000)
     parser.add_argument("--criteria", default="l1,taylor")
+    parser.add_argument("--ratios", default="0.1:0.9:0.1")
     parser.add_argument("--probe", type=int, default=SweepSpec.probe)
     parser.add_argument("--random", type=int, default=RANDOM)
     parser.add_argument("--calibrating", default="0,10,30")

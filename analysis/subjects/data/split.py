@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -216,10 +217,17 @@ def first_not_finite(inputs: Inputs) -> int | None:
 
 
 def _first_odd(values: Tensor) -> int | None:
-    if bool(torch.isfinite(values).all()):
+    if _is_finite(values):
         return None
     rows = torch.isfinite(values).reshape(len(values), -1).all(1)
     return int((~rows).nonzero()[0])
+
+
+def _is_finite(values: Tensor) -> bool:
+    if not values.is_floating_point() or not values.numel():
+        return True
+    # One pass, in which numbers that are none come through; `isfinite` takes ten times as long.
+    return all(math.isfinite(end) for end in torch.stack(torch.aminmax(values)).tolist())
 
 
 def check_steady(source: Source, indices: Sequence[int]) -> None:

@@ -10,6 +10,7 @@ import torch
 from analysis.edits import prepare
 from analysis.records import SubjectSpec
 from analysis.subjects import load_subject
+from analysis.subjects.data import first_not_finite
 from pruners.batches import Tensors
 from pruners.errors import InputError
 from pruners.groups import remove, removed_graph
@@ -180,3 +181,15 @@ def test_inputs_by_name_and_a_chosen_output_go_through_the_engine_and_the_smalle
     rewritten = removed_graph(model, prepared.structure, {"up": [0, 2, 3]})
     few = Tensors((keep[:5, :9], ids[:5, :9]))
     torch.testing.assert_close(small(few), rewritten(few))
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("odd", [torch.nan, torch.inf, -torch.inf])
+def test_the_first_sample_that_is_not_finite_is_found(kind: torch.dtype, odd: float) -> None:
+    values = torch.linspace(-3e4, 3e4, 60).reshape(5, 3, 4).to(kind)
+    assert first_not_finite(values) is None
+    for at in (4, 2):
+        values[at, 1, 2] = odd
+        assert first_not_finite(values) == at
+    assert first_not_finite(torch.empty(0, 3, dtype=kind)) is None
+    assert first_not_finite(torch.arange(6)) is None

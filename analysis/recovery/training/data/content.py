@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from analysis.files import atomic
 from analysis.subjects.data import FileDigests, Split, first_not_finite
 from pruners.batches import Inputs, parts_of, shape_of
@@ -93,7 +95,7 @@ def _read(split: Split) -> Content:
 def _digests(inputs: Inputs) -> Iterator[bytes]:
     """Yield the digest of each input of a batch; zeros have no sign."""
     start = hashlib.blake2b(f"{shape_of(inputs)}".encode(), digest_size=WIDTH)
-    parts = [(part.cpu() + 0.0).flatten(1).numpy() for part in parts_of(inputs)]
+    parts = [(part.cpu() + 0.0).flatten(1).view(torch.uint8).numpy() for part in parts_of(inputs)]
     for rows in zip(*parts, strict=True):
         content = start.copy()
         for row in rows:

@@ -198,11 +198,13 @@ def test_minus_zero_is_zero(tiny: PreparedSubject, monkeypatch: pytest.MonkeyPat
     assert split is not None
     zeros = torch.zeros(4, 1, 8, 8)
     digests = []
-    for inputs in (zeros, -zeros):
+    for inputs in (zeros, -zeros, zeros.bfloat16(), -zeros.bfloat16()):
         part = split.at([0, 1, 2, 3])
         monkeypatch.setattr(part, "batches", lambda size, found=inputs: iter([(found, None)]))
         digests.append(content_of(part, FileDigests(), None).samples)
     assert digests[0] == digests[1]
+    # Also of types that NumPy does not know.
+    assert digests[2] == digests[3] != digests[0]
 
 
 # --- checks as of data that are evaluated ------------------------------------------------------
