@@ -95,7 +95,7 @@ def _chance(subject: Subject, baseline: Sums) -> Doubt | None:
         "chance level",
         f"The dense model is not surely better than one that always gives the same answer: "
         f"{words.score(task.score(baseline), space=' ')} "
-        f"({words.interval(interval.low, interval.high)}) against "
+        f"({words.interval(interval.low, interval.high, space=' ')}) against "
         f"{words.score(chance, space=' ')}. Check weights, mean, std, size and the order of the "
         "classes.",
     )

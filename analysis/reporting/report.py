@@ -19,10 +19,11 @@ from analysis.files import write_text, writing
 from analysis.records import Evaluation, Identity, MeasuredModel, Plan, Recipe, RunRow
 from analysis.recovery.training import TrainingRecipe
 from analysis.repairs import NO_REPAIR, REPAIRS
-from analysis.reporting.charts import class_chart, drop_curves
+from analysis.reporting.charts import SPACE, class_chart, drop_curves
 from analysis.sentences import capital
 from analysis.snippets import command, command_of
 from analysis.tasks import Scoring, scoring_of
+from pruners.criteria import label_of
 
 TEMPLATE = Path(__file__).with_name("report.html")
 PLAN_FILE, EXPORTED = "plan.json", "exported"
@@ -86,6 +87,8 @@ def report_html(report: Report) -> str:
         if found.labelled
         else f"{capital(words.label)} (agreement with dense)",
         words=words,
+        space=SPACE,
+        label_of=label_of,
         drop_label=capital(words.drop_label),
         evidence=scoring.evidence(found.dense.sums),
         facts=list(_facts(report)),
@@ -171,8 +174,8 @@ def _row(item: MeasuredModel, scoring: Scoring) -> dict[str, str]:
     words, latency = scoring.words, item.latency
     return {
         "name": item.name,
-        "score": words.score(item.accuracy),
-        "interval": words.interval(item.low, item.high),
+        "score": words.score(item.accuracy, space=SPACE),
+        "interval": words.interval(item.low, item.high, space=SPACE),
         "drop": words.cost(item.drop),
         "drop_interval": f"{words.drop(item.drop_low)} to {words.cost(item.drop_high)}",
         "params": f"{item.params:,}",

@@ -164,7 +164,7 @@ def _trade_off(
             point, done = update.points[-1], done + 1
             identity, sums = prepared.identity, point.sums
             store.measurements.add(point.plan, identity, sums, recovered=True)
-            kept += (store.plans.save(point.plan),)
+            kept += (store.plans.save(point.plan, params_left=point.params, macs_left=point.macs),)
         told = job if update.search is None else _told(job, update.search)
         job = dataclasses.replace(
             told,

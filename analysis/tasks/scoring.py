@@ -127,10 +127,10 @@ class Words:
         """
         return f"{value * self.scale:.{self.digits}f}{self._unit(self.unit, space)}"
 
-    def interval(self, low: float, high: float) -> str:
+    def interval(self, low: float, high: float, *, space: str = "") -> str:
         """Return an interval of the score, the smaller number first."""
         ends = (low, high) if self.scale > 0 else (high, low)
-        return " to ".join(self.score(end) for end in ends)
+        return " to ".join(self.score(end, space=space) for end in ends)
 
     def drop(self, value: float) -> str:
         """Return a drop without its unit."""

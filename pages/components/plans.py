@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import pandas as pd
@@ -10,24 +11,27 @@ from streamlit.delta_generator import DeltaGenerator
 
 from analysis import figures, plans
 from analysis.comparison import PlanComparison, PlanSide, compare_plans
-from analysis.records import Progress, SavedPlan
+from analysis.records import MeasuredPlan, Progress, SavedPlan, SubjectSpec
 from analysis.sentences import capital
 from analysis.snippets import list_plans
-from analysis.store import MAX_NAME, MAX_NOTE
-from analysis.tasks import Words
-from pages.components.state import Session, plan_state, session, tolerance, url_state
+from analysis.store import MAX_NAME, MAX_NOTE, content_of
+from analysis.tasks import Words, scoring_of
+from pages.components.state import Session, plan_state, session, subjects, tolerance, url_state
 from pages.components.widgets import charts, code, formatting, go, guarded, size_card
 from pruners.errors import PruneScopeError
 
 COMPARED = "plans_compared"
+# By subject and content of the plan.
+Measurements = Mapping[tuple[SubjectSpec, str], MeasuredPlan]
 
 
 def draw(current: Session) -> None:
     """Draw the page."""
     code.offer(list_plans(session.named_workspace()))
     saved = current.store.plans.saved()
+    measured = _measurements(current, saved)
     st.dataframe(
-        pd.DataFrame([_row(current, item) for item in saved]),
+        pd.DataFrame([_row(current, item, measured) for item in saved]),
         hide_index=True,
         key="plans_table",
         on_select="rerun",
@@ -40,7 +44,9 @@ def draw(current: Session) -> None:
             "macs": st.column_config.TextColumn("MACs left"),
             "params": st.column_config.TextColumn("Parameters left"),
             "measured": st.column_config.TextColumn(
-                "Measured", help="By the newest evaluation of this plan, with its 95 % interval."
+                "Measured",
+                help="By the newest evaluation of this plan, else as Plan or Trade-off measured "
+                "it, with its 95 % interval.",
             ),
             "drop": st.column_config.TextColumn("Drop", help="Against dense on the same samples."),
             "changed": st.column_config.DatetimeColumn("Changed", format="YYYY-MM-DD HH:mm"),
@@ -60,7 +66,19 @@ def draw(current: Session) -> None:
     _two(current, saved)
 
 
-def _row(current: Session, item: SavedPlan) -> dict[str, object]:
+def _measurements(current: Session, saved: Sequence[SavedPlan]) -> Measurements:
+    """Return what plans of the subjects in memory measured without an evaluation."""
+    specs = dict.fromkeys(item.plan.subject for item in saved)
+    known = [(spec, subjects().peek(spec)) for spec in specs]
+    return {
+        (spec, content_of(item.plan)): item
+        for spec, subject in known
+        if subject is not None
+        for item in current.store.measurements.all(subject.identity)
+    }
+
+
+def _row(current: Session, item: SavedPlan, measurements: Measurements) -> dict[str, object]:
     plan, known = item.plan, current.store.evaluations.last(item.plan)
     words = tolerance.words_of(plan.subject.task)
     macs, params = item.macs_left, item.params_left
@@ -75,6 +93,17 @@ def _row(current: Session, item: SavedPlan) -> dict[str, object]:
         drop = (
             f"{formatting.drop(removed.drop, words)} "
             f"({formatting.drop_range(removed.drop_low, removed.drop_high, words)})"
+        )
+    elif (other := measurements.get((plan.subject, content_of(plan)))) is not None:
+        scoring = scoring_of(plan.subject.task)
+        score, lost = scoring.score_interval(other.sums), scoring.drop_interval(other.sums)
+        measured = (
+            f"{formatting.score(scoring.score(other.sums), words)} "
+            f"({formatting.score_range(score.low, score.high, words)})"
+        )
+        drop = (
+            f"{formatting.drop(scoring.drop(other.sums), words)} "
+            f"({formatting.drop_range(lost.low, lost.high, words)})"
         )
     return {
         "plan": item.plan_id,

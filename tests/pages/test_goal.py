@@ -151,7 +151,7 @@ def test_a_link_to_an_unknown_job_is_no_error(open_page: Open) -> None:
 
 
 def test_the_trade_off_is_measured_and_a_point_becomes_the_plan(
-    open_page: Open, monkeypatch: pytest.MonkeyPatch
+    open_page: Open, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Point 4 of issue 10."""
     monkeypatch.setattr("pages.components.trade_off.LEVELS", (0.8, 0.5))
@@ -161,6 +161,12 @@ def test_the_trade_off_is_measured_and_a_point_becomes_the_plan(
     test.button(key="trade_off_start").click().run()
     assert_no_bug(test)
     assert ORDERS[0].levels == (0.8, 0.5)
+    # The list of plans says how large they are, and what they measured: it said neither.
+    kept = Store(workspace).plans.saved()
+    assert kept
+    assert all(item.macs_left is not None and 0 < item.macs_left <= 0.8 for item in kept)
+    rows = open_page("9_Plans", subject=SUBJECT).dataframe[0].value
+    assert not set(rows["measured"]) & {"\N{EN DASH}"}
     names = list(test.select_slider(key="trade_off_chosen").options)
     assert len(names) >= 2
     shown = next(str(item.value) for item in test.metric if item.label.startswith("Accuracy"))

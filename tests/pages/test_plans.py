@@ -14,7 +14,7 @@ from analysis.evaluation.session import LoadedSubject
 from analysis.store.store import Store
 from pages.components.state.subject_cache import subjects
 from tests.pages.reading import SUBJECT, Open, assert_no_bug, shown, text_of
-from tests.pages.test_flow import fill_uniform, metric, present
+from tests.pages.test_flow import before_repair, fill_uniform, metric, present
 
 
 @pytest.mark.parametrize("page", ["3_Curves", "5_Plan", "6_Evaluate"])
@@ -94,7 +94,9 @@ def test_plans_are_listed_named_opened_compared_and_deleted(
     table = listed.dataframe[0].value.set_index("plan")
     assert table.loc[half.plan_id, "strategy"] == "uniform"
     assert table.loc[half.plan_id, "macs"].startswith(f"{100 * half.macs_left:.1f}")
-    assert table.loc[quarter, "measured"] == "\N{EN DASH}"
+    # Plan measured the same before its repair; an evaluation it has none.
+    assert table.loc[quarter, "measured"].startswith(f"{before_repair(test):.2f}")
+    assert store.evaluations.last(store.plans.get(quarter)) is None
     listed.selectbox(key="plans_pick").select_index(0).run()
     listed.text_input(key=f"plans_name_{quarter}").set_value("raw").run()
     listed.text_input(key=f"plans_note_{quarter}").set_value("before repair").run()

@@ -143,19 +143,19 @@ def test_a_report_is_one_page_that_asks_for_nothing_from_elsewhere() -> None:
 def test_a_report_says_what_was_measured_and_how_to_do_it_again() -> None:
     said = re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", report_html(REPORT))))
     for text in (
-        "92.50% 88.00% to 95.40%",  # 185 of 200, Wilson
-        "94.00% (89.81% to 96.53%), 188 of 200",
+        "92.50 % 88.00 % to 95.40 %",  # 185 of 200, Wilson
+        "94.00 % (89.81 % to 96.53 %), 188 of 200",
         "1.50 pp",
         "50.0 % 308,530 of 617,060 a sample",
         "sample:lenet5",
         "npz:a&b.npz",
-        "conv<1> l1 channel 3 4 25.0 %",
+        "conv<1> L1 norm channel 3 4 25.0 %",
         "on 64 calibration samples that are not evaluated",
         "for the phone & the tablet",
         "prunescope evaluate --plan plan.json",
     ):
         assert text in said, text
-    assert "fc l1" not in said
+    assert "fc L1 norm" not in said
     (kept,) = re.findall(r"<summary>plan.json</summary><pre>(.*?)</pre>", report_html(REPORT), re.S)
     plan = Plan.from_dict(json.loads(unescape(kept)))
     assert plan == dataclasses.replace(PLAN, entries=(ENTRY,))
