@@ -1,4 +1,4 @@
-"""The dashboard's server: Streamlit's own, which loads what the pages import before anybody asks.
+"""The dashboard's server: Streamlit's own, which loads what pages import before anybody asks.
 
 ``prunescope serve`` runs it by its path, with the arguments of ``streamlit``.
 """
@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import pkgutil
 import threading
 import time
-from collections.abc import Iterator
 
 from streamlit.runtime import Runtime, RuntimeState
 from streamlit.web import cli
 
-COMPONENTS = "pages.components"
-# Of the first page, then what a first model needs; the other pages' modules follow.
-FIRST = (f"{COMPONENTS}.home", f"{COMPONENTS}.frame.shell", "torch._dynamo")
+# Of the first page; they take torch and pandas with them, and all of torch that imports itself in
+# a circle. Pages wait for them, as two threads that enter such a circle would both fail.
+MODULES = ("pages.components.home", "pages.components.frame.shell")
 POLL_SECONDS = 0.02
 
 
@@ -29,11 +27,11 @@ def main() -> None:
 
 
 def load() -> None:
-    """Import all that pages use, as long as there is a server to use it."""
+    """Import what the first page uses, as long as there is a server to use it."""
     # Before, it would hold up the start, and caches would complain that nothing serves them.
     while not has_started() and is_serving():
         time.sleep(POLL_SECONDS)
-    for name in _names():
+    for name in MODULES:
         if not is_serving():
             return
         with contextlib.suppress(Exception):
@@ -49,13 +47,6 @@ def has_started() -> bool:
 def is_serving() -> bool:
     """Return whether the server, which is the main thread, goes on."""
     return threading.main_thread().is_alive()
-
-
-def _names() -> Iterator[str]:
-    yield from FIRST
-    package = importlib.import_module(COMPONENTS)
-    for module in pkgutil.walk_packages(package.__path__, f"{COMPONENTS}."):
-        yield module.name
 
 
 if __name__ == "__main__":

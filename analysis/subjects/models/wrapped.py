@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._dynamo import OptimizedModule
 from torch.jit import ScriptModule
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
@@ -17,10 +17,13 @@ from torch.optim.swa_utils import AveragedModel
 from pruners.errors import UnsupportedError, one_line
 from pruners.user_code import no_exit
 
+# Torch's compiler imports itself in a circle, which two threads must not enter at two places: it is
+# imported above, as a module of ours is loaded, and not when a model is.
 # Where wrappers that compute the same hold the module itself.
 WRAPPERS: dict[type[nn.Module], str] = {
     nn.DataParallel: "module",
     DistributedDataParallel: "module",
+    OptimizedModule: "_orig_mod",
     AveragedModel: "module",
 }
 
@@ -40,16 +43,9 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 
 def _inner(module: nn.Module) -> nn.Module:
-    known = _wrappers()
-    while attribute := next((known[kind] for kind in known if isinstance(module, kind)), ""):
+    while attribute := next((WRAPPERS[kind] for kind in WRAPPERS if isinstance(module, kind)), ""):
         module = getattr(module, attribute)
     return module
-
-
-def _wrappers() -> Mapping[type[nn.Module], str]:
-    # Importing it takes over a second; what never was imported has compiled nothing.
-    compiled = getattr(sys.modules.get("torch._dynamo"), "OptimizedModule", None)
-    return WRAPPERS if compiled is None else WRAPPERS | {compiled: "_orig_mod"}
 
 
 def check_plain(model: nn.Module) -> None:
