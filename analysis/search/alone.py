@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import torch
 
 from analysis.curves import DROP, cost_metric, costs, curve_arrays, is_known, points_table
 from analysis.edits import PreparedSubject
@@ -16,7 +18,8 @@ from analysis.records import Plan, Progress, Sums, SweepSpec, SweepUpdate
 from analysis.repairs import NO_REPAIR, sweep_repairs
 from analysis.sweeps import PlannedSweep, iter_sweep, plan_sweep
 
-SAMPLES = 500
+# Samples that curves are measured on, and the fewest where time is short.
+SAMPLES, LEAST_SAMPLES = 500, 16
 RATIOS = tuple(number / 10 for number in range(1, 10))
 # Smooth where drops jump; tasks without it are judged by their drop.
 SMOOTH = "kl"
@@ -51,6 +54,7 @@ def measured_alone(
     *,
     cancel: Cancel,
     is_late: Cancel = lambda: False,
+    seconds: float | None = None,
 ) -> Iterator[Progress | pd.DataFrame]:
     """Measure every entry of a plan alone, after its repair where points have it.
 
@@ -60,11 +64,13 @@ def measured_alone(
         criteria: The criteria to measure.
         cancel: Asked before each point.
         is_late: Asked before each point; what was measured until then is the table.
+        seconds: There are about so many; few samples are measured then if samples take long.
 
     Yields:
         How far it is, and at the end the points table; without it if it was cancelled.
     """
-    prepared = _on_fewer(prepared)
+    samples = SAMPLES if seconds is None else _samples_within(prepared, plan, criteria, seconds)
+    prepared = _on_fewer(prepared, samples)
     repair = plan.repair if plan.repair in sweep_repairs() else NO_REPAIR
 
     def ends() -> bool:
@@ -85,12 +91,27 @@ def measured_alone(
         yield table
 
 
-def _on_fewer(prepared: PreparedSubject) -> PreparedSubject:
+def _samples_within(
+    prepared: PreparedSubject, plan: Plan, criteria: Sequence[str], seconds: float
+) -> int:
+    """Return on how many samples all points can be measured in a time, by the dense model's."""
+    split = prepared.subject.evaluation
+    assert split is not None
+    inputs, _ = split.part(0, min(LEAST_SAMPLES, len(split)))
+    began = time.perf_counter()
+    with torch.no_grad():
+        prepared.model(inputs)
+    each = (time.perf_counter() - began) / len(inputs)
+    points = len(plan.entries) * len(criteria) * len(RATIOS)
+    return min(SAMPLES, max(LEAST_SAMPLES, int(seconds / (points * each))))
+
+
+def _on_fewer(prepared: PreparedSubject, samples: int) -> PreparedSubject:
     """Return the subject with the first of its search data: curves need not be that sharp."""
     split = prepared.subject.evaluation
-    if split is None or len(split) <= SAMPLES:
+    if split is None or len(split) <= samples:
         return prepared
-    fewer = split.of(split.indices[:SAMPLES])
+    fewer = split.of(split.indices[:samples])
     subject = dataclasses.replace(prepared.subject, evaluation=fewer)
     return dataclasses.replace(prepared, subject=subject)
 

@@ -17,6 +17,7 @@ from torch import nn
 from analysis.devices import accelerators, device_names
 from analysis.memory import free_memory, is_out_of_memory
 from analysis.records import DEFAULT_TASK, SubjectSpec
+from analysis.sentences import plural
 from analysis.subjects.allowed_paths import check_path
 from analysis.subjects.answers import as_taken, checked_outputs, few_enough
 from analysis.subjects.data.datasets import LoadedData
@@ -48,6 +49,8 @@ __all__ = ["Split", "Subject", "load_subject"]
 OUTPUT_BYTES = 2**26
 # Inputs of which the dense logits are looked at before anything else.
 PROBE_SAMPLES = 32
+# Documents below which an interval by documents is weak.
+FEW_DOCUMENTS = 30
 # Modules print functions that they hold with their place in memory.
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
@@ -320,6 +323,12 @@ def _notes(spec: SubjectSpec, evaluation: Split, calibration: Split | None) -> t
         )
     if not evaluation.has_labels:
         notes.append(task_named(spec.task).words.without_labels)
+    documents = None if task_named(spec.task).right else evaluation.documents
+    if documents is not None and documents < FEW_DOCUMENTS:
+        notes.append(
+            f"The {len(evaluation)} samples are of {plural(documents, 'document')}: intervals go "
+            f"by documents, and from fewer than {FEW_DOCUMENTS} they say little of other texts."
+        )
     return tuple(notes)
 
 

@@ -140,6 +140,12 @@ class Split:
         inputs, labels = self._slice(first, last)
         return self._moved(inputs), None if labels is None else self._moved(labels)
 
+    @property
+    def documents(self) -> int | None:
+        """Of how many documents the samples are; None where nobody knows."""
+        found = self.source.documents(self.indices)
+        return None if found is None else len(set(found.tolist()))
+
     def groups(self, first: int, last: int) -> Tensor:
         """Return the groups of some samples, for intervals: int64 ``(last - first,)``.
 

@@ -59,6 +59,14 @@ def spec(folder: Path, options: str = "&window=8&bos=1") -> SubjectSpec:
     )
 
 
+def test_few_documents_are_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Point 2 of issue 14: an interval by documents hangs on how many there are."""
+    told = "The 20 samples are of 3 documents: intervals go by documents"
+    assert any(note.startswith(told) for note in load_subject(spec(folder)).notes)
+    monkeypatch.setattr("analysis.subjects.subject.FEW_DOCUMENTS", 3)
+    assert not any("documents" in note for note in load_subject(spec(folder)).notes)
+
+
 def test_a_folder_and_a_text_are_measured_as_transformers_does(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
