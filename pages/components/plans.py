@@ -45,10 +45,13 @@ def draw(current: Session) -> None:
             "params": st.column_config.TextColumn("Parameters left"),
             "measured": st.column_config.TextColumn(
                 "Measured",
+                width=190,
                 help="By the newest evaluation of this plan, else as Plan or Trade-off measured "
                 "it, with its 95 % interval.",
             ),
-            "drop": st.column_config.TextColumn("Drop", help="Against dense on the same samples."),
+            "drop": st.column_config.TextColumn(
+                "Drop", width=180, help="Against dense on the same samples."
+            ),
             "changed": st.column_config.DatetimeColumn("Changed", format="YYYY-MM-DD HH:mm"),
             "model": "Model",
             "data": "Data",
@@ -279,7 +282,7 @@ def _side_by_side(one: str, other: str, found: PlanComparison, task: str) -> Non
         f"({formatting.drop_range(found.drop_low, found.drop_high, words)}); below zero it is "
         "better. " + _verdict(found)
     )
-    left, right = st.columns(2, gap="medium")
+    left, right = charts.beside(1, 1)
     with left:
         table = pd.DataFrame(
             {
@@ -297,11 +300,11 @@ def _side_by_side(one: str, other: str, found: PlanComparison, task: str) -> Non
                 "layer": "Layer",
                 **{
                     name: st.column_config.ProgressColumn(
-                        f"{name} removes", format="%.1f %%", min_value=0, max_value=100
+                        f"{name} removes", format="%.1f %%", min_value=0, max_value=100, width=115
                     )
                     for name in "AB"
                 },
-                "units": st.column_config.NumberColumn("Units", format="localized"),
+                "units": st.column_config.NumberColumn("Units", format="localized", width=60),
             },
             alt="What both plans remove of each layer",
         )
