@@ -230,7 +230,8 @@ def _table(variants: list[MeasuredModel], scoring: Scoring) -> pd.DataFrame:
 
 def _own(item: MeasuredModel, scoring: Scoring) -> dict[str, str]:
     values = scoring.values(item.sums, None, has_labels=True)
-    loss = {"Loss": f"{values['loss']:.4f}"} if "loss" in values else {}
+    of_loss = Metric("loss", "loss_low", "loss_high", "loss", "", 1.0)
+    loss = {"Loss": _told(values, of_loss, form=".4f")} if "loss" in values else {}
     shown = [known for known in scoring.metrics.values() if not known.is_cost]
     return loss | {
         capital(known.label): _told(values, known)
@@ -239,10 +240,10 @@ def _own(item: MeasuredModel, scoring: Scoring) -> dict[str, str]:
     }
 
 
-def _told(values: Mapping[str, float], metric: Metric) -> str:
+def _told(values: Mapping[str, float], metric: Metric, *, form: str = ".4g") -> str:
     """Return a further number with its interval, where it has one."""
     number, *ends = (
-        f"{values[name] * metric.scale:.4g}"
+        f"{values[name] * metric.scale:{form}}"
         for name in (metric.column, metric.low, metric.high)
         if name in values
     )
