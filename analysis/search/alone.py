@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import torch
 
 from analysis.curves import DROP, cost_metric, costs, curve_arrays, is_known, points_table
 from analysis.edits import PreparedSubject
@@ -18,8 +16,7 @@ from analysis.records import Plan, Progress, Sums, SweepSpec, SweepUpdate
 from analysis.repairs import NO_REPAIR, sweep_repairs
 from analysis.sweeps import PlannedSweep, iter_sweep, plan_sweep
 
-# Samples that curves are measured on, and the fewest where time is short.
-SAMPLES, LEAST_SAMPLES = 500, 16
+SAMPLES = 500
 RATIOS = tuple(number / 10 for number in range(1, 10))
 # Smooth where drops jump; tasks without it are judged by their drop.
 SMOOTH = "kl"
@@ -54,7 +51,6 @@ def measured_alone(
     *,
     cancel: Cancel,
     is_late: Cancel = lambda: False,
-    seconds: float | None = None,
 ) -> Iterator[Progress | pd.DataFrame]:
     """Measure every entry of a plan alone, after its repair where points have it.
 
@@ -64,13 +60,11 @@ def measured_alone(
         criteria: The criteria to measure.
         cancel: Asked before each point.
         is_late: Asked before each point; what was measured until then is the table.
-        seconds: There are about so many; few samples are measured then if samples take long.
 
     Yields:
         How far it is, and at the end the points table; without it if it was cancelled.
     """
-    samples = SAMPLES if seconds is None else _samples_within(prepared, plan, criteria, seconds)
-    prepared = _on_fewer(prepared, samples)
+    prepared = _on_fewer(prepared)
     repair = plan.repair if plan.repair in sweep_repairs() else NO_REPAIR
 
     def ends() -> bool:
@@ -91,27 +85,12 @@ def measured_alone(
         yield table
 
 
-def _samples_within(
-    prepared: PreparedSubject, plan: Plan, criteria: Sequence[str], seconds: float
-) -> int:
-    """Return on how many samples all points can be measured in a time, by the dense model's."""
-    split = prepared.subject.evaluation
-    assert split is not None
-    inputs, _ = split.part(0, min(LEAST_SAMPLES, len(split)))
-    began = time.perf_counter()
-    with torch.no_grad():
-        prepared.model(inputs)
-    each = (time.perf_counter() - began) / len(inputs)
-    points = len(plan.entries) * len(criteria) * len(RATIOS)
-    return min(SAMPLES, max(LEAST_SAMPLES, int(seconds / (points * each))))
-
-
-def _on_fewer(prepared: PreparedSubject, samples: int) -> PreparedSubject:
+def _on_fewer(prepared: PreparedSubject) -> PreparedSubject:
     """Return the subject with the first of its search data: curves need not be that sharp."""
     split = prepared.subject.evaluation
-    if split is None or len(split) <= samples:
+    if split is None or len(split) <= SAMPLES:
         return prepared
-    fewer = split.of(split.indices[:samples])
+    fewer = split.of(split.indices[:SAMPLES])
     subject = dataclasses.replace(prepared.subject, evaluation=fewer)
     return dataclasses.replace(prepared, subject=subject)
 

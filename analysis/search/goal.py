@@ -11,7 +11,7 @@ from analysis import interop
 from analysis.allocation import Budget, Request, measured_time, parse_budgets, request_of
 from analysis.edits import PreparedSubject
 from analysis.plans import clear
-from analysis.records import Plan, Recipe, Sums
+from analysis.records import Plan, Recipe
 from analysis.search.judge import Scored
 from analysis.search.records import Aim
 from pruners.errors import InputError
@@ -20,10 +20,6 @@ LATENCY = "latency"
 # Times within this share of the dense model's below the limit are near it; by such steps the saving
 # that is estimated is corrected.
 NEAR, STEP = 0.1, 0.05
-# Multiply-adds after which a plan may be given up before all samples were measured, the fewest
-# samples, and the confidence with which it is.
-FIRST_WORK, LEAST_FIRST = 8e9, 32
-SURELY = 0.999
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +47,6 @@ class Goal:
         """Names of entries that keep equally many units."""
         return self.request.tied
 
-    @property
-    def first_samples(self) -> int:
-        """After how many samples a plan may be given up: few, where each takes much work."""
-        return max(LEAST_FIRST, int(FIRST_WORK / max(self.request.meter.dense("macs"), 1)))
-
     def finish(self, plan: Plan) -> Plan:
         """Return the plan with counts that keep to the constraints."""
         return self.request.finish(plan)
@@ -77,12 +68,6 @@ class Goal:
         # The upper end of a two-sided interval of 1 - 2a leaves a above it.
         level = 2 * self.confidence - 1
         return self.prepared.subject.task.drop_interval(scored.sums, level).high
-
-    def is_hopeless(self, sums: Sums) -> bool:
-        """Return whether what was measured so far surely loses more than is accepted."""
-        if self.max_drop is None:
-            return False
-        return self.prepared.subject.task.drop_interval(sums, SURELY).low > self.max_drop
 
     def holds(self, scored: Scored, others: Iterable[tuple[float, float]] = ()) -> bool:
         """Return whether the drop of a plan is at most what is accepted, with confidence.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -52,28 +52,19 @@ class Judge:
         prepared: The subject on its search data.
         repair: One of `analysis.repairs`.
         alpha: Chance that a plan that is no better passes for one that is.
-        first: After so many samples a plan may be given up as hopeless, where that is before the
-            first slice ends.
     """
 
-    def __init__(
-        self, prepared: PreparedSubject, repair: str, *, alpha: float = 0.1, first: int = SLICE
-    ) -> None:
+    def __init__(self, prepared: PreparedSubject, repair: str, *, alpha: float = 0.1) -> None:
         split = prepared.subject.evaluation
         assert split is not None
         self._prepared, self._alpha = prepared, alpha
-        self._slices = Slices(split, SLICE, looks=(first,), come_back=True)
-        self._looks = _looks([end for end in self._slices.ends if end >= min(SLICE, len(split))])
+        self._slices = Slices(split, SLICE, come_back=True)
+        self._looks = _looks(self._slices.ends)
         self._runner = EditRunner(prepared, keep_bytes=KEEP_BYTES)
         self._repairer = None if repair == NO_REPAIR else Repairer(prepared, repair)
 
     def score(
-        self,
-        plan: Plan,
-        rival: Scored | None = None,
-        *,
-        recovery: Recovery | None = None,
-        is_hopeless: Callable[[Sums], bool] = lambda sums: False,
+        self, plan: Plan, rival: Scored | None = None, *, recovery: Recovery | None = None
     ) -> Scored:
         """Measure a plan; against a rival only until it is clear whether it is better.
 
@@ -81,7 +72,6 @@ class Judge:
             plan: The plan.
             rival: Measured to the end.
             recovery: The plan as it was trained, in the place of its repair.
-            is_hopeless: Asked after each slice; what was measured until then is the answer.
 
         Raises:
             PlanError: The plan does not fit the model.
@@ -107,8 +97,6 @@ class Judge:
         before = 0
         for found in loop:
             sums += found.require(PLAN)
-            if is_hopeless(sums):
-                break
             # A winner is measured to the end: it is the next one's rival.
             if rival is None or wins or sums.samples not in self._looks:
                 continue

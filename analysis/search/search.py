@@ -60,10 +60,10 @@ class Search:
         self._start = require_fit(prepared, start)
         self._aim, self._cancel = aim, cancel
         self._searched = on_search_data(prepared, search_data(prepared.subject))
+        self._judge = Judge(self._searched, start.repair)
         # Searches of other budgets read the same curves.
         self._known_points: dict[str, pd.DataFrame] = prepared.once(POINTS, dict)
         self._goal: Goal = goal_of(self._searched, self._start, aim)
-        self._judge = Judge(self._searched, start.repair, first=self._goal.first_samples)
         self._keeper = Keeper(folder, self._searched, self._start, aim)
         self._state = self._keeper.load()
         self._began = time.perf_counter() - self._state.seconds
@@ -134,16 +134,14 @@ class Search:
             return points
         criteria, cancel = self._aim.criteria, self._cancel
         is_late = partial(self._is_late, CURVES_SHARE)
-        limit = self._aim.seconds
-        seconds = None if limit is None else CURVES_SHARE * limit
         for found in measured_alone(
-            self._searched, self._start, criteria, cancel=cancel, is_late=is_late, seconds=seconds
+            self._searched, self._start, criteria, cancel=cancel, is_late=is_late
         ):
             if isinstance(found, Progress):
                 yield self._update("Measuring every layer alone", found)
             else:
                 points = found
-        if points is not None and self._aim.seconds is None:
+        if points is not None and not is_late():
             self._known_points[self._keeper.curves] = points
         return points
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,8 +19,6 @@ from pruners.errors import InputError, PruneScopeError
 # Where strategies are compared if only a drop is asked for, and how finely its size is found.
 MIDDLE, FINENESS = 0.5, 0.02
 LEAST_SHARE = 0.05
-# A drop grows about as this power of what is removed.
-POWER = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +62,12 @@ def starts(goal: Goal, points: pd.DataFrame, judge: Judge, cancel: Cancel) -> It
         if plan is None:
             reasons.append(reason)
             continue
-        scored = judge.score(plan, is_hopeless=goal.is_hopeless)
-        if best is None and not goal.sizes and goal.is_hopeless(scored.sums):
-            # Where nothing holds nobody needs to know what is best: compare nearer to the dense.
-            yield Start(scored, name, is_best=False, holds=False)
-            level = _guess(goal, scored, high=1.0)
-            sizes = (Budget(goal.measure, level),)
-            plan, reason = _filled(goal, points, name, sizes)
-            if plan is None:
-                reasons.append(reason)
-                continue
-            scored = judge.score(plan, is_hopeless=goal.is_hopeless)
+        scored = judge.score(plan)
         is_best = best is None or scored.cost < best.cost
         if is_best:
             best, strategy = scored, name
         holds = goal.holds(scored, seen)
-        if not goal.is_hopeless(scored.sums):
-            seen.append((scored.cost, drop(scored.sums)))
+        seen.append((scored.cost, drop(scored.sums)))
         yield Start(scored, name, is_best and holds, holds)
     if best is None:
         raise InputError(reasons[0] if reasons else "no strategy finds a plan")
@@ -130,30 +116,17 @@ def _smallest(
     share = goal.share(middle.plan)
     found = goal.holds(middle, seen)
     low, high = (LEAST_SHARE, share) if found else (share, 1.0)
-    is_far = not found and goal.is_hopeless(middle.sums)
-    level = _guess(goal, middle, high) if is_far else (low + high) / 2
     while high - low > FINENESS and not cancel():
+        level = (low + high) / 2
         plan, _ = _filled(goal, points, strategy, (Budget(goal.measure, level),))
         if plan is None:
-            low, level = level, (level + high) / 2
+            low = level
             continue
-        scored = judge.score(plan, is_hopeless=goal.is_hopeless)
-        is_hopeless = goal.is_hopeless(scored.sums)
-        holds = not is_hopeless and goal.holds(scored, seen)
-        if not is_hopeless:
-            seen.append((scored.cost, goal.prepared.subject.task.drop(scored.sums)))
+        scored = judge.score(plan)
+        holds = goal.holds(scored, seen)
+        seen.append((scored.cost, goal.prepared.subject.task.drop(scored.sums)))
         found = found or holds
         low, high = (low, level) if holds else (level, high)
-        level = _guess(goal, scored, high) if is_hopeless else (low + high) / 2
         yield Start(scored, strategy, holds and goal.fits(scored.plan), holds)
     if not found and not goal.sizes:
         yield Start(judge.score(goal.request.plan), "dense", is_best=True, holds=True)
-
-
-def _guess(goal: Goal, scored: Scored, high: float) -> float:
-    """Return where the drop may hold above a plan that is hopeless, and below ``high``."""
-    low = goal.share(scored.plan)
-    drop = goal.prepared.subject.task.drop(scored.sums)
-    assert goal.max_drop is not None
-    level = 1 - (1 - low) * math.pow(goal.max_drop / drop, 1 / POWER)
-    return min(max(level, low + FINENESS / 2), max(high - FINENESS / 2, (low + high) / 2))

@@ -21,7 +21,6 @@ from analysis.plans.size import meter
 from analysis.records.plan import Plan, Recipe
 from analysis.records.subject import SubjectSpec
 from analysis.search import judge as judging
-from analysis.search.alone import measured_alone
 from analysis.search.data import on_search_data, search_data
 from analysis.search.goal import goal_of
 from analysis.search.judge import Judge
@@ -319,39 +318,3 @@ def test_curves_leave_time_for_plans(
     assert update.state.finished == "the time is over"
     # The second plan begins at 50 s, and none after the time.
     assert len(update.state.tried) == 2
-
-
-def test_hopeless_plans_are_measured_on_few_samples_and_the_next_is_near(
-    prepared: PreparedSubject, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Point 7 of issue 14: where samples take long, the first plan that holds comes early."""
-    monkeypatch.setattr("analysis.search.goal.FIRST_WORK", 0.0)
-    fresh = dataclasses.replace(prepared)
-    found = last(fresh, start(fresh, "none"), aim("drop=0.02", trials=0))
-    first, second, *_ = found.state.tried
-    limit, whole = 0.02, 400
-    assert first.samples == 32
-    assert first.drop > limit
-    # As if a drop were a square: nearer to the dense model, and not at its end.
-    assert second.share == pytest.approx(
-        1 - (1 - first.share) * (limit / first.drop) ** 0.5, abs=0.03
-    )
-    assert found.state.tried[found.state.best or 0].samples == whole
-    assert all(item.samples == whole for item in found.state.tried if item.accepted)
-    assert sum(item.samples for item in found.state.tried) < whole * len(found.state.tried)
-
-
-def test_curves_are_of_fewer_samples_where_these_take_long(
-    prepared: PreparedSubject, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Point 7 of issue 14: 9 points of each of two layers within 36 s, at 16 samples a second."""
-    plan = start(prepared, "none")
-    plan = dataclasses.replace(plan, entries=plan.entries[:2])
-    now = itertools.count()
-    monkeypatch.setattr("analysis.search.alone.time.perf_counter", lambda: float(next(now)))
-    counts = []
-    for seconds in (None, 36.0, 1.0, 1e6):
-        fresh = dataclasses.replace(prepared)
-        *_, table = measured_alone(fresh, plan, ("l1",), cancel=lambda: False, seconds=seconds)
-        counts.append(int(table["samples"].max()))
-    assert counts == [300, 32, 16, 300]
