@@ -11,6 +11,8 @@ VENV ?= .venv
 PORT ?= 8501
 # Tests share the cores: waiting threads should sleep, not spin.
 export OMP_WAIT_POLICY = passive
+# Each process that a test starts would compile the packages anew.
+export PYTHONDONTWRITEBYTECODE =
 BIN := $(VENV)/bin
 
 .PHONY: run test lint format fuzz test-nightly docs docs-serve verify-exports clean

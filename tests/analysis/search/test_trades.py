@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
 
 from analysis.allocation.constraints import equal_entries
+from analysis.edits import PreparedSubject
 from analysis.plans.apply import start_plan
 from analysis.plans.editing import lock, set_kept
 from analysis.plans.entries import find
-from analysis.plans.size import meter
+from analysis.plans.size import Meter, meter
 from analysis.records.plan import Plan
 from analysis.search.alone import Curve
 from analysis.search.beliefs import Beliefs
@@ -19,13 +21,21 @@ from analysis.search.trades import Problem, key_of, smaller, trades
 from tests.helpers.contexts import sample_context
 from tests.helpers.plans import at_ratio
 
-PREPARED = sample_context("lenet5")
-SIZES = meter(PREPARED)
 CRITERIA = ("l1", "taylor")
 
 
+@functools.cache
+def prepared() -> PreparedSubject:
+    return sample_context("lenet5")
+
+
+@functools.cache
+def sizes() -> Meter:
+    return meter(prepared())
+
+
 def share(plan: Plan) -> float:
-    return SIZES.share(plan, "macs")
+    return sizes().share(plan, "macs")
 
 
 def problem(plan: Plan, level: float, tied: tuple[tuple[str, ...], ...] = ()) -> Problem:
@@ -41,7 +51,7 @@ def problem(plan: Plan, level: float, tied: tuple[tuple[str, ...], ...] = ()) ->
 
 @pytest.fixture
 def plan() -> Plan:
-    start = start_plan(PREPARED, criterion="l1")
+    start = start_plan(prepared(), criterion="l1")
     return at_ratio(start, [entry.name for entry in start.entries], 0.5)
 
 
