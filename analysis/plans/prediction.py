@@ -22,6 +22,7 @@ from analysis.records import DEFAULT_TASK, Plan, PlanEntry
 from analysis.sentences import plural
 from analysis.tasks import scoring_of
 from analysis.uncertainty import Interval
+from pruners.criteria import label_of
 
 # What a prediction is based on.
 ADDED, CURVE, TOGETHER = "added", "curve", "together"
@@ -229,7 +230,7 @@ def _note(entry: PlanEntry, *, last: float | None, drop: float, tolerance: float
     if entry.kept == entry.total:
         return f"nothing removed: rounding keeps all {entry.total}" if entry.ratio > 0 else ""
     if last is None:
-        return f"not measured by {entry.criterion}"
+        return f"not measured by {label_of(entry.criterion)}"
     if achieved(entry) > last + 1e-9:
         return f"{achieved(entry):.0%} not measured; the curve ends at {last:.0%}"
     limit = scoring_of(task).words.limit(tolerance)

@@ -308,7 +308,7 @@ def test_plan_table() -> None:
     found = laid_out(plan, measured(), tolerance=0.02).set_index("key")
     assert found.loc["conv1", "note"] == "beyond the tolerance of 2 pp"
     assert found.loc["conv2", "note"].endswith("the curve ends at 50%")
-    assert found.loc["fc1", "note"] == "not measured by l1"
+    assert found.loc["fc1", "note"] == "not measured by L1 norm"
     # 0.8 and 0.9 of six channels are both five: the envelope takes the larger drop.
     assert found.loc["conv1", "drop"] == pytest.approx(0.07)
     tiny = plans.set_ratio(start(), "conv1", 0.05)
