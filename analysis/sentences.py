@@ -14,6 +14,11 @@ def plural(count: int, noun: str, many: str = "") -> str:
     return f"{count:,} {noun if count == 1 else many or noun + 's'}"
 
 
+def percent(fraction: float, *, digits: int = 0) -> str:
+    """Return a fraction as ``95 %``, as all pages write it."""
+    return f"{fraction * 100:.{digits}f}\N{NO-BREAK SPACE}%"
+
+
 def listed(names: Iterable[str], *, most: int = 3) -> str:
     """Join names: the first few of many.
 

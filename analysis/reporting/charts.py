@@ -10,6 +10,7 @@ import pandas as pd
 from analysis.curves import curves, from_zero, is_known
 from analysis.plans import achieved, pruned_entries
 from analysis.records import ClassChange, Plan
+from analysis.sentences import percent
 from analysis.tasks import Words
 from pruners.criteria import label_of
 
@@ -20,8 +21,6 @@ MAX_NAMED = 10
 # Drops beyond so many tolerances are cut off: what decides lies near the tolerance.
 REACH = 5.0
 ROW, NAMES = 24, 130
-# Between a number and its percent sign, as on the pages.
-SPACE = "\N{NO-BREAK SPACE}"
 
 
 def drop_curves(
@@ -90,16 +89,12 @@ class _Scale:
         return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
 
 
-def _percent(fraction: float, digits: int = 0) -> str:
-    return f"{100 * fraction:.{digits}f}{SPACE}%"
-
-
 def _axes(scale: _Scale, words: Words) -> Iterator[str]:
     for step in range(6):
         ratio = step / 5
         x = scale.x(ratio)
         yield f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'
-        yield f'<text x="{x:.1f}" y="{HEIGHT - 22}" text-anchor="middle">{_percent(ratio)}</text>'
+        yield f'<text x="{x:.1f}" y="{HEIGHT - 22}" text-anchor="middle">{percent(ratio)}</text>'
         # In whole tolerances; below zero there is no mark.
         drop = scale.top * ratio
         y = scale.y(drop)
@@ -168,13 +163,13 @@ def class_chart(classes: Sequence[ClassChange]) -> tuple[str, str]:
             f'<line class="span{look}" x1="{x(item.dense):.1f}" x2="{x(item.pruned):.1f}" '
             f'y1="{y}" y2="{y}"/>',
             f'<circle class="s0{look}" cx="{x(item.dense):.1f}" cy="{y}" r="5">'
-            f"<title>dense {_percent(item.dense, 2)}</title></circle>",
+            f"<title>dense {percent(item.dense, digits=2)}</title></circle>",
             f'<path class="s1{look}" d="M{x(item.pruned):.1f} {y - 6}l6 6l-6 6l-6 -6z">'
-            f"<title>pruned {_percent(item.pruned, 2)}</title></path>",
+            f"<title>pruned {percent(item.pruned, digits=2)}</title></path>",
         ]
     height = ROW * len(rows) + 34
     for value in (low, (low + 1) / 2, 1.0):
-        share = _percent(value, 1)
+        share = percent(value, digits=1)
         parts.append(
             f'<text x="{x(value):.1f}" y="{height - 6}" text-anchor="middle">{share}</text>'
         )

@@ -19,13 +19,15 @@ from analysis.files import write_text, writing
 from analysis.records import Evaluation, Identity, MeasuredModel, Plan, Recipe, RunRow
 from analysis.recovery.training import TrainingRecipe
 from analysis.repairs import NO_REPAIR, REPAIRS
-from analysis.reporting.charts import SPACE, class_chart, drop_curves
+from analysis.reporting.charts import class_chart, drop_curves
 from analysis.sentences import capital
 from analysis.snippets import command, command_of
 from analysis.tasks import Scoring, scoring_of
 from pruners.criteria import label_of
 
 TEMPLATE = Path(__file__).with_name("report.html")
+# Between a number and its percent sign, as on the pages.
+SPACE = "\N{NO-BREAK SPACE}"
 PLAN_FILE, EXPORTED = "plan.json", "exported"
 # Of more classes, those that changed most are drawn.
 MAX_CLASSES = 40

@@ -10,7 +10,6 @@ from analysis.figures.drawing.layout import (
     blank,
     canvas,
     layer_axis,
-    percent,
     percent_axis,
     short_percent,
     shortened,
@@ -52,6 +51,7 @@ from analysis.figures.drawing.zoom import (
     reach_of,
     say_clipped,
 )
+from analysis.sentences import percent
 
 __all__ = [
     "ComparedCurves",

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 
 from analysis.figures.drawing.palettes import Palette
+from analysis.sentences import percent
 
 FONT = '"Source Sans", "Source Sans Pro", "Segoe UI", sans-serif'
 # A constant uirevision keeps a reader's zoom when new points arrive.
@@ -125,11 +126,6 @@ def layer_axis(
     figure.update_layout(
         margin_t=TOP_MARGIN, legend={"yref": "container", "y": 1, "yanchor": "top"}
     )
-
-
-def percent(fraction: float, *, digits: int = 0) -> str:
-    """Return a fraction as ``95 %``, as all pages write it."""
-    return f"{fraction * 100:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
 def short_percent(fraction: float) -> str:

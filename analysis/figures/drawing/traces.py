@@ -10,8 +10,9 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analysis.curves import curves, is_known
-from analysis.figures.drawing.layout import joined_by_gaps, percent, short_percent
+from analysis.figures.drawing.layout import joined_by_gaps, short_percent
 from analysis.figures.drawing.palettes import Palette, Style, fade
+from analysis.sentences import percent
 from analysis.tasks import Metric
 from pruners.criteria import label_of
 

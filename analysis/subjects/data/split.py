@@ -230,6 +230,8 @@ def _first_odd(values: Tensor) -> int | None:
 
 
 def _is_finite(values: Tensor) -> bool:
+    if values.is_complex():
+        values = torch.view_as_real(values)
     if not values.is_floating_point() or not values.numel():
         return True
     # One pass, in which numbers that are none come through; `isfinite` takes ten times as long.

@@ -7,6 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+# Here, as a module of ours is loaded, and not when a model is: the compiler imports itself in a
+# circle, which two threads must not enter at two places.
 from torch._dynamo import OptimizedModule
 from torch.jit import ScriptModule
 from torch.nn.parallel import DistributedDataParallel
@@ -17,8 +20,6 @@ from torch.optim.swa_utils import AveragedModel
 from pruners.errors import UnsupportedError, one_line
 from pruners.user_code import no_exit
 
-# Torch's compiler imports itself in a circle, which two threads must not enter at two places: it is
-# imported above, as a module of ours is loaded, and not when a model is.
 # Where wrappers that compute the same hold the module itself.
 WRAPPERS: dict[type[nn.Module], str] = {
     nn.DataParallel: "module",

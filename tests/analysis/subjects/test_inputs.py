@@ -183,7 +183,9 @@ def test_inputs_by_name_and_a_chosen_output_go_through_the_engine_and_the_smalle
     torch.testing.assert_close(small(few), rewritten(few))
 
 
-@pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(
+    "kind", [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.complex64]
+)
 @pytest.mark.parametrize("odd", [torch.nan, torch.inf, -torch.inf])
 def test_the_first_sample_that_is_not_finite_is_found(kind: torch.dtype, odd: float) -> None:
     values = torch.linspace(-3e4, 3e4, 60).reshape(5, 3, 4).to(kind)

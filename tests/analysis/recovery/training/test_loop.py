@@ -32,7 +32,7 @@ from analysis.recovery.training import (
 from analysis.recovery.training.data import open_training_data
 from analysis.recovery.training.state import Generators
 from analysis.recovery.training.state.checkpoint import FILE, HISTORY
-from pruners.errors import CancelledError, InputError
+from pruners.errors import InputError
 from pruners.preserve import checksum
 from tests.helpers.slow_training import after, trained_slowly
 from tests.helpers.trainable import opened, plan_of
@@ -313,16 +313,6 @@ def test_a_training_can_be_cancelled_before_its_first_step(
     assert trained(subjects["plain"], TrainingRecipe(**BASE), folder=tmp_path)[-1].is_done
 
 
-def test_a_training_can_be_cancelled_while_its_rate_is_looked_for(
-    subjects: Subjects, tmp_path: Path
-) -> None:
-    recipe = TrainingRecipe(batch_size=16, steps=20)
-    with pytest.raises(CancelledError, match="nothing was trained yet"):
-        trained(subjects["plain"], recipe, folder=tmp_path, cancel=after(3))
-    rest = trained(subjects["plain"], recipe, folder=tmp_path)
-    assert is_same(learned(rest), learned(trained(subjects["plain"], recipe)))
-
-
 def test_a_training_draws_from_generators_of_its_own() -> None:
     """Of torch, of Python and of NumPy; those of the process are found as they were."""
     draws = (lambda: float(torch.rand(())), random.random, np.random.rand)
@@ -401,19 +391,3 @@ def test_a_killed_training_loses_one_interval_at_most(tmp_path: Path) -> None:
     whole = trained(prepared, recipe, folder=tmp_path / "whole")
     assert is_same(learned(rest), learned(whole))
     assert curves(tmp_path / "killed") == curves(tmp_path / "whole")
-
-
-def test_images_are_laid_out_for_speed_where_the_model_allows(tmp_path: Path) -> None:
-    """`view` after a convolution refuses channels-last; learned weights do not tell."""
-    recipe = TrainingRecipe(**BASE)
-    for name, is_laid_out in (("plain", True), ("viewed", False)):
-        prepared = opened(tmp_path, name)
-        trainee = Trainee(prepared, plan_of(prepared))
-        data = open_training_data(prepared, recipe, seed=1)
-        before = torch.random.get_rng_state()
-        session.Session(prepared, trainee, data, recipe, seed=1, steps=1)
-        assert torch.equal(torch.random.get_rng_state(), before)
-        weight = trainee.model.get_parameter("2.weight" if name == "plain" else "last.weight")
-        assert weight.is_contiguous() is not is_laid_out
-        found = learned(trained(prepared, recipe))
-        assert all(item.is_contiguous() for item in found.values())

@@ -282,3 +282,20 @@ def test_what_became_smaller_is_resumed_so(
     assert one.keys() == other.keys()
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert rest.recovery.plan == whole.recovery.plan
+
+
+def test_images_are_laid_out_for_speed_where_the_model_allows(tmp_path: Path) -> None:
+    """`view` after a convolution refuses channels-last; learned weights do not tell."""
+    recipe = TrainingRecipe(lr=0.02, batch_size=16, steps=9)
+    for name, is_laid_out in (("plain", True), ("viewed", False)):
+        prepared = opened(tmp_path, name)
+        trainee = Trainee(prepared, plan_of(prepared))
+        data = open_training_data(prepared, recipe, seed=1)
+        before = torch.random.get_rng_state()
+        Session(prepared, trainee, data, recipe, seed=1, steps=1)
+        assert torch.equal(torch.random.get_rng_state(), before)
+        weight = trainee.model.get_parameter("2.weight" if name == "plain" else "last.weight")
+        assert weight.is_contiguous() is not is_laid_out
+        *_, last = iter_training(prepared, plan_of(prepared), recipe, seed=1)
+        assert last.recovery is not None
+        assert all(item.is_contiguous() for item in last.recovery.edit.tensors.values())

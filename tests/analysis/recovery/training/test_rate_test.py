@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
+from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 
+from analysis.recovery.training import TrainingRecipe, iter_training
 from analysis.recovery.training.data import RATE_STEPS, find_rate
 from analysis.recovery.training.data.rate_test import HIGHEST, LOWEST
+from pruners.errors import CancelledError
+from tests.helpers.slow_training import after
+from tests.helpers.trainable import opened, plan_of
 
 
 class Parabola:
@@ -83,3 +89,24 @@ def test_the_same_steps_give_the_same_rate() -> None:
         return find_rate(Parabola(torch.ones(4).double(), momentum=0.9, noise=0.3).step).rate
 
     assert found() == found()
+
+
+def test_a_training_can_be_cancelled_while_its_rate_is_looked_for(tmp_path: Path) -> None:
+    prepared = opened(tmp_path, "plain")
+    start = partial(
+        iter_training,
+        prepared,
+        plan_of(prepared),
+        TrainingRecipe(batch_size=16, steps=20),
+        seed=1,
+    )
+    folder = tmp_path / "stopped"
+    with pytest.raises(CancelledError, match="nothing was trained yet"):
+        list(start(folder=folder, cancel=after(3)))
+    *_, rest = start(folder=folder)
+    *_, whole = start()
+    assert rest.recovery is not None
+    assert whole.recovery is not None
+    one, other = rest.recovery.edit.tensors, whole.recovery.edit.tensors
+    assert one.keys() == other.keys()
+    assert all(torch.equal(item, other[name]) for name, item in one.items())
