@@ -69,40 +69,7 @@ def draw(current: Session, plan: Plan) -> None:
     chosen = _format()
     name, request = chosen.name, _with_options(request, chosen)
     built: dict[str, Built] = st.session_state.setdefault(BUILT, {})
-    buttons = st.container(horizontal=True, vertical_alignment="center")
-    # Below the buttons: one that moved while it is clicked would miss the click. Drawn before them:
-    # it is read where an export is refused, too.
-    st.caption(f"{chosen.help} {chosen.described}".rstrip())
-    if chosen.target:
-        st.caption(f"For {chosen.target}: {chosen.installing}")
-    with buttons:
-        if st.button(
-            "Build the files", type="primary", icon=":material/build:", key="export_build"
-        ):
-            with st.spinner("Building and writing", show_time=True):
-                built[name] = _build(request, name)
-        check = name in built and st.button(
-            "Check the round trip",
-            icon=":material/published_with_changes:",
-            key="export_check",
-            help="Exports, reads everything back, rebuilds the model in another process with "
-            "PyTorch alone, and compares.",
-        )
-        verified = (
-            name in built
-            and bool(chosen.verify)
-            and st.button(
-                "Verify",
-                icon=":material/verified:",
-                key="export_verify",
-                help="Exports, has the libraries that the format is for read the files in a "
-                "process of their own, and compares numbers.",
-            )
-        )
-    if check:
-        _check(request, name)
-    if verified:
-        _verify(request, name)
+    _actions(request, chosen, built)
     _checked(request)
     _verified(request, name)
     if name in built:
@@ -123,6 +90,43 @@ def draw(current: Session, plan: Plan) -> None:
                 sparse=request.sparse,
             )
         )
+
+
+def _actions(request: ExportRequest, chosen: Format, built: dict[str, Built]) -> None:
+    """Draw what the format is and the buttons, and do what was clicked."""
+    name = chosen.name
+    buttons = st.container(horizontal=True, vertical_alignment="center")
+    # Below the buttons: one that moved while it is clicked would miss the click. Drawn before them:
+    # it is read where an export is refused, too.
+    st.caption(f"{chosen.help} {chosen.described}".rstrip())
+    if chosen.target:
+        st.caption(f"For {chosen.target}: {chosen.installing}")
+    with buttons:
+        if st.button(
+            "Build the files", type="primary", icon=":material/build:", key="export_build"
+        ):
+            with st.spinner("Building and writing", show_time=True):
+                built[name] = _build(request, name)
+        if name not in built:
+            return
+        is_checked = st.button(
+            "Check the round trip",
+            icon=":material/published_with_changes:",
+            key="export_check",
+            help="Exports, reads everything back, rebuilds the model in another process with "
+            "PyTorch alone, and compares.",
+        )
+        is_verified = bool(chosen.verify) and st.button(
+            "Verify",
+            icon=":material/verified:",
+            key="export_verify",
+            help="Exports, has the libraries that the format is for read the files in a "
+            "process of their own, and compares numbers.",
+        )
+    if is_checked:
+        _check(request, name)
+    if is_verified:
+        _verify(request, name)
 
 
 def _request(current: Session, plan: Plan, directory: Path) -> ExportRequest:

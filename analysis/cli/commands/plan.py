@@ -63,31 +63,17 @@ def plan(
         granularities=(row.spec.granularity,),
     )
     row = _with_curves(row, given["curves"], repair.name, store.runs.all())
-    criterion = _criterion(row, given["criterion"])
     points = store.points.table(row.run_id)
-    start = plans.start_plan(
-        prepared,
-        criterion=criterion,
-        granularity=row.spec.granularity,
-        layers=given["layers"],
-        run=row.run_id,
-        semantics=row.spec.semantics,
-        reduction=row.spec.reduction,
-    )
-    start = dataclasses.replace(start, repair=repair.name)
     is_measured = allocation.asked_drop(recipe) is not None
-    if sizes or is_measured or STRATEGIES.get(given["strategy"]).measures:
-        # What is measured is repaired: the sweep may have had nothing to calibrate on.
-        subject = calibrated(start.subject, data=None, samples=None, repair=repair.name)
-        if subject != start.subject:
-            prepared = prepare_subject(subject, workspace)
-            start = dataclasses.replace(start, subject=subject)
+    is_measured = is_measured or bool(sizes) or STRATEGIES.get(given["strategy"]).measures
+    start = _start(row, prepared, given, repair.name)
+    # What is measured is repaired: the sweep may have had nothing to calibrate on.
+    prepared, start = _calibrated(prepared, start, workspace) if is_measured else (prepared, start)
     if sizes:
-        aim = aim_at_sizes(aim_of(given, recipe, row.spec.criteria), given)
         return trade_off(
             prepared,
             start,
-            aim,
+            aim_at_sizes(aim_of(given, recipe, row.spec.criteria), given),
             sizes,
             store=store,
             workspace=workspace,
@@ -105,27 +91,60 @@ def plan(
         workspace,
         predict=forecaster.foresee if row.predicts else None,
     )
-    final = plans.resolve(prepared, found.plan)
-    subject = calibrated(final.subject, data=None, samples=None, repair=repair.name)
-    final = dataclasses.replace(final, subject=subject, repair=repair.name)
+    final = _repaired(plans.resolve(prepared, found.plan), repair.name)
     plans.write_plan(final, given["out"])
-    left_out = plans.left_out(prepared, row.spec.granularity)
-    foreseen = forecaster.predict(final) if row.predicts else None
-    outcome = None if measured is None else dataclasses.asdict(measured.verdict)
     _report(
-        row, prepared, final, found, left_out, foreseen, outcome, out=given["out"], as_json=as_json
+        row,
+        prepared,
+        final,
+        found,
+        plans.left_out(prepared, row.spec.granularity),
+        forecaster.predict(final) if row.predicts else None,
+        None if measured is None else dataclasses.asdict(measured.verdict),
+        out=given["out"],
+        as_json=as_json,
     )
     if not as_json:
         if measured is not None:
             words = prepared.subject.task.words
             say_measured(measured, final, words, confidence=given["confidence"])
         say(f"Repair: {REPAIRS.get(repair.name).help}; {repair.reason}.")
-    if subject.calibration_samples != row.spec.subject.calibration_samples:
+    if final.subject.calibration_samples != row.spec.subject.calibration_samples:
         say(
             "The sweep had no calibration samples: the repair takes calibration samples out of the "
             f"data, so that fewer are evaluated than in run {row.run_id}."
         )
     return 0
+
+
+def _start(row: RunRow, prepared: PreparedSubject, given: Mapping[str, Any], repair: str) -> Plan:
+    """Return the plan of a run that removes nothing yet."""
+    start = plans.start_plan(
+        prepared,
+        criterion=_criterion(row, given["criterion"]),
+        granularity=row.spec.granularity,
+        layers=given["layers"],
+        run=row.run_id,
+        semantics=row.spec.semantics,
+        reduction=row.spec.reduction,
+    )
+    return dataclasses.replace(start, repair=repair)
+
+
+def _repaired(plan: Plan, repair: str) -> Plan:
+    """Return a plan that is repaired so, on a subject that has what this takes."""
+    subject = calibrated(plan.subject, data=None, samples=None, repair=repair)
+    return dataclasses.replace(plan, subject=subject, repair=repair)
+
+
+def _calibrated(
+    prepared: PreparedSubject, start: Plan, workspace: Path | None
+) -> tuple[PreparedSubject, Plan]:
+    """Return subject and plan with what the plan's repair takes."""
+    plan = _repaired(start, start.repair)
+    if plan.subject == start.subject:
+        return prepared, start
+    return prepare_subject(plan.subject, workspace), plan
 
 
 def _filled(

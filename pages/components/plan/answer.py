@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import streamlit as st
 
@@ -26,27 +26,8 @@ def draw(current: Session, job: Job, *, again: Callable[[], None]) -> None:
     assert job.evaluation is not None
     found = Evaluation.from_dict(job.evaluation)
     words = tolerance.words_of(job.order.subject.task)
-    title = formatting.escaped(formatting.title_of_subject(job.order.subject))
-    how = f", {formatting.escaped(found.recovery_words)}" if found.is_recovered else ""
-    how += "" if found.trained or not found.is_recovered else " without training"
-    missed = missed_drop(job.order.recipe, found)
-    sign = ":green[:material/check_circle:]"
-    if missed or found.is_dense:
-        sign = ":orange[:material/warning:]"
-    name = "The dense" if found.is_dense else "A smaller"
-    st.markdown(
-        f"{sign} **{name} {title}**{how}. Measured on "
-        f"{formatting.plural(found.samples, 'sample')} that the search did not see."
-    )
-    if found.is_dense:
-        st.markdown("Nothing smaller was found that holds: search longer, or allow a larger drop.")
-    if missed is not None:
-        st.markdown(
-            f"There it loses more than the {formatting.drop(missed, words)} that were asked for, "
-            f"{_why_missed(job, found)}"
-        )
-    if job.order.recover and not found.trained and not job.stopped:
-        st.markdown("It is not trained: *How it was found* says why.")
+    for sentence in _verdict(job, found, words):
+        st.markdown(sentence)
     _cards(found, words)
     worst = _worst(found)
     if worst:
@@ -59,28 +40,56 @@ def draw(current: Session, job: Job, *, again: Callable[[], None]) -> None:
         ):
             st.markdown("\n".join(f"- {formatting.escaped(item)}" for item in job.news))
     with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button("Export", type="primary", icon=":material/ios_share:", key="goal_export"):
-            adopt(job.plan_ids[0], found)
-            go("Export")
-        if st.button(
-            "Adjust",
-            icon=":material/tune:",
-            key="goal_adjust",
-            help="Makes it the plan of this session: table, ratios and repair.",
-        ):
-            adopt(job.plan_ids[0], found)
-            go("Plan")
-        if st.button(
-            "Search a minute longer",
-            icon=":material/more_time:",
-            key="goal_longer",
-            help="Goes on where the search ended.",
-        ):
-            again()
-        early = ", stopped early" if job.stopped else ""
-        st.caption(
-            f"Plan `{job.plan_ids[0]}` \N{MIDDLE DOT} {formatting.duration(job.seconds)}{early}"
+        _actions(job, found, again)
+
+
+def _verdict(job: Job, found: Evaluation, words: Words) -> Iterator[str]:
+    """Yield what was found, and whether it is what was asked for."""
+    title = formatting.escaped(formatting.title_of_subject(job.order.subject))
+    how = f", {formatting.escaped(found.recovery_words)}" if found.is_recovered else ""
+    how += "" if found.trained or not found.is_recovered else " without training"
+    missed = missed_drop(job.order.recipe, found)
+    sign = ":green[:material/check_circle:]"
+    if missed or found.is_dense:
+        sign = ":orange[:material/warning:]"
+    name = "The dense" if found.is_dense else "A smaller"
+    yield (
+        f"{sign} **{name} {title}**{how}. Measured on "
+        f"{formatting.plural(found.samples, 'sample')} that the search did not see."
+    )
+    if found.is_dense:
+        yield "Nothing smaller was found that holds: search longer, or allow a larger drop."
+    if missed is not None:
+        yield (
+            f"There it loses more than the {formatting.drop(missed, words)} that were asked for, "
+            f"{_why_missed(job, found)}"
         )
+    if job.order.recover and not found.trained and not job.stopped:
+        yield "It is not trained: *How it was found* says why."
+
+
+def _actions(job: Job, found: Evaluation, again: Callable[[], None]) -> None:
+    """Draw what to do with the answer."""
+    if st.button("Export", type="primary", icon=":material/ios_share:", key="goal_export"):
+        adopt(job.plan_ids[0], found)
+        go("Export")
+    if st.button(
+        "Adjust",
+        icon=":material/tune:",
+        key="goal_adjust",
+        help="Makes it the plan of this session: table, ratios and repair.",
+    ):
+        adopt(job.plan_ids[0], found)
+        go("Plan")
+    if st.button(
+        "Search a minute longer",
+        icon=":material/more_time:",
+        key="goal_longer",
+        help="Goes on where the search ended.",
+    ):
+        again()
+    early = ", stopped early" if job.stopped else ""
+    st.caption(f"Plan `{job.plan_ids[0]}` \N{MIDDLE DOT} {formatting.duration(job.seconds)}{early}")
 
 
 def _why_missed(job: Job, found: Evaluation) -> str:

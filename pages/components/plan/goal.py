@@ -12,6 +12,7 @@ from analysis.records import Plan, Recipe, SubjectSpec
 from analysis.retraining import PRESETS
 from analysis.sentences import plural
 from analysis.shrinking import ANSWER, LOOSER, MOST, STEPS, TRADE_OFF, Job, Jobs, Order
+from analysis.tasks import Words
 from pages.components.plan import answer, options
 from pages.components.state import Session, session, tolerance, url_state
 from pages.components.widgets import formatting, guarded, refreshed, unfinished
@@ -51,80 +52,24 @@ def ask(spec: SubjectSpec, *, label: str, plan: Plan | None = None) -> None:
         label: What the goal is for, above it.
         plan: Its locked entries stay, and its repair holds; None: all that can be pruned.
     """
-    words = tolerance.words_of(spec.task)
     if label:
         st.markdown(label)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        by_drop = st.checkbox(
-            "Lose at most", value=True, key="goal_by_drop", width="content", persist_state="session"
-        )
-        drop = st.number_input(
-            words.drop_unit or "Drop",
-            min_value=0.0,
-            value=words.tolerance * words.drop_scale,
-            step=0.25,
-            key=f"goal_drop_{words.drop_unit}",
-            disabled=not by_drop,
-            width=110,
-            persist_state="session",
-        )
-        by_size = st.checkbox(
-            "Make it", value=False, key="goal_by_size", width="content", persist_state="session"
-        )
-        times = st.number_input(
-            "times smaller",
-            min_value=1.0,
-            max_value=100.0,
-            value=2.0,
-            step=0.5,
-            key="goal_times",
-            disabled=not by_size,
-            width=110,
-            persist_state="session",
-        )
-        measure = st.selectbox(
-            "in",
-            list(SIZES),
-            format_func=SIZES.__getitem__,
-            key="goal_measure",
-            width=140,
-            persist_state="session",
-            help="Without *Make it*, this is what gets as small as the drop allows; latency counts "
-            "as MACs there.",
-        )
-        runtime = (
-            options.runtime("goal_runtime")
-            if by_size and measure == options.LATENCY
-            else TORCH.name
-        )
-        recover = st.selectbox(
-            "then train",
-            [NO_TRAINING, *PRESETS.names()],
-            format_func=lambda name: PRESETS.get(name).label if name else "No",
-            key="goal_recover",
-            width=140,
-            persist_state="session",
-            help="A training gives back much of what pruning loses, so the model gets smaller at "
-            "the same drop.  \n"
-            + "  \n".join(f"**{item.label}**: {item.help}." for item in PRESETS),
-        )
-    train_data = _training(recover, by_drop=by_drop) if recover else ""
+        drop = _drop(tolerance.words_of(spec.task))
+        size, measure, runtime = _size()
+        recover = _recover()
+    train_data = _training(recover, by_drop=bool(drop)) if recover else ""
+    budgets = tuple(filter(None, (size, drop)))
     if st.button(
         "Find a smaller model",
         type="primary",
         icon=":material/bolt:",
         key="goal_start",
-        disabled=not (by_drop or by_size),
+        disabled=not budgets,
     ):
-        budgets = []
-        if by_size:
-            budgets.append(f"{measure}={1 / float(times):.6g}")
-        if by_drop:
-            budgets.append(f"drop={float(drop) / words.drop_scale:.6g}")
-        recipe = Recipe(budgets=tuple(budgets), criteria=allocation.BEST, runtime=runtime)
         order = Order(
             subject=spec,
-            recipe=recipe,
+            recipe=Recipe(budgets=budgets, criteria=allocation.BEST, runtime=runtime),
             measure=measure if measure in ("macs", "params") else "macs",
             plan=plan,
             recover=recover,
@@ -133,6 +78,69 @@ def ask(spec: SubjectSpec, *, label: str, plan: Plan | None = None) -> None:
         if recover:
             order = dataclasses.replace(order, seconds=TRAINED_SECONDS)
         start(order)
+
+
+def _drop(words: Words) -> str:
+    """Ask what may be lost; return it as a budget, empty where all may be."""
+    is_asked = st.checkbox(
+        "Lose at most", value=True, key="goal_by_drop", width="content", persist_state="session"
+    )
+    drop = st.number_input(
+        words.drop_unit or "Drop",
+        min_value=0.0,
+        value=words.tolerance * words.drop_scale,
+        step=0.25,
+        key=f"goal_drop_{words.drop_unit}",
+        disabled=not is_asked,
+        width=110,
+        persist_state="session",
+    )
+    return f"drop={float(drop) / words.drop_scale:.6g}" if is_asked else ""
+
+
+def _size() -> tuple[str, str, str]:
+    """Ask how small; return it as a budget or empty, with its measure and runtime."""
+    is_asked = st.checkbox(
+        "Make it", value=False, key="goal_by_size", width="content", persist_state="session"
+    )
+    times = st.number_input(
+        "times smaller",
+        min_value=1.0,
+        max_value=100.0,
+        value=2.0,
+        step=0.5,
+        key="goal_times",
+        disabled=not is_asked,
+        width=110,
+        persist_state="session",
+    )
+    measure = st.selectbox(
+        "in",
+        list(SIZES),
+        format_func=SIZES.__getitem__,
+        key="goal_measure",
+        width=140,
+        persist_state="session",
+        help="Without *Make it*, this is what gets as small as the drop allows; latency counts "
+        "as MACs there.",
+    )
+    is_timed = is_asked and measure == options.LATENCY
+    runtime = options.runtime("goal_runtime") if is_timed else TORCH.name
+    return (f"{measure}={1 / float(times):.6g}" if is_asked else ""), measure, runtime
+
+
+def _recover() -> str:
+    """Ask for a training after the search; return the name of its preset."""
+    return st.selectbox(
+        "then train",
+        [NO_TRAINING, *PRESETS.names()],
+        format_func=lambda name: PRESETS.get(name).label if name else "No",
+        key="goal_recover",
+        width=140,
+        persist_state="session",
+        help="A training gives back much of what pruning loses, so the model gets smaller at "
+        "the same drop.  \n" + "  \n".join(f"**{item.label}**: {item.help}." for item in PRESETS),
+    )
 
 
 def _training(preset: str, *, by_drop: bool) -> str:

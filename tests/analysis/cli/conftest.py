@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 from typing import Any
 
 import pytest
 
+from analysis import cli
 from analysis import edits as contexts
 from analysis.cli import main, options
 from analysis.store.store import Store
@@ -35,11 +38,11 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     """Call the program in this process; loaded subjects are opened once."""
     monkeypatch.setenv(options.WORKSPACE_VARIABLE, str(folder / "workspace"))
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(options, "prepare_subject", opened)
-    for command in ("sweep", "plan", "evaluate", "export", "recovering.recover"):
-        monkeypatch.setattr(f"analysis.cli.commands.{command}.prepare_subject", opened)
-    for module in ("asked", "plan"):
-        monkeypatch.setattr(f"analysis.cli.commands.imports.{module}.prepare_subject", opened)
+    # All are imported before any is changed: one that came later would keep what it found.
+    found = [item.name for item in walk_packages(cli.__path__, "analysis.cli.")]
+    for module in [import_module(name) for name in found]:
+        if hasattr(module, "prepare_subject"):
+            monkeypatch.setattr(module, "prepare_subject", opened)
 
     def call(*arguments: object) -> tuple[int, str, str]:
         code = main([str(item) for item in arguments])
