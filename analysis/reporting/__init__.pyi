@@ -1,7 +1,8 @@
-from .report import Report, report_html, write_report
+from .report import Report, plan_title, report_html, write_report
 
 __all__ = [
     "Report",
+    "plan_title",
     "report_html",
     "write_report",
 ]

@@ -14,9 +14,19 @@ import pandas as pd
 from markupsafe import Markup
 
 from analysis import plans
+from analysis.curves import plan_sizes
 from analysis.figures import DARK, LIGHT, Palette
 from analysis.files import write_text, writing
-from analysis.records import Evaluation, Identity, MeasuredModel, Plan, Recipe, RunRow
+from analysis.records import (
+    Evaluation,
+    Identity,
+    Inventory,
+    MeasuredModel,
+    Plan,
+    PlanEntry,
+    Recipe,
+    RunRow,
+)
 from analysis.recovery.training import TrainingRecipe
 from analysis.repairs import NO_REPAIR, REPAIRS
 from analysis.reporting.charts import class_chart, drop_curves
@@ -47,6 +57,7 @@ class Report:
         points: Its points.
         tolerance: The accepted drop of the chart; None takes that of the task.
         training: Fields of the recipe that the plan was trained by; none if it is not known.
+        inventory: Of the model, for what is pruned together; None leaves that out.
     """
 
     plan: Plan
@@ -58,6 +69,16 @@ class Report:
     points: pd.DataFrame | None = None
     tolerance: float | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
+    inventory: Inventory | None = None
+
+
+def plan_title(name: str) -> str:
+    """Return the title of a plan's report.
+
+    >>> plan_title("small"), plan_title("plan-half")
+    ('Plan small', 'Plan-half')
+    """
+    return capital(name) if name.lower().startswith("plan") else f"Plan {name}".strip()
 
 
 def write_report(report: Report, path: Path) -> Path:
@@ -99,7 +120,7 @@ def report_html(report: Report) -> str:
         classes=Markup(classes[0]),
         classes_text=classes[1],
         left_out=len(found.classes) - len(shown),
-        entries=[(item, plans.achieved(item)) for item in plans.pruned_entries(plan)],
+        entries=list(_entries(report)),
         models=[_row(item, scoring) for item in _models(found)],
         recovery=_recovery(plan),
         commands=_commands(report),
@@ -140,6 +161,14 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
     if report.training:
         usual = {**TrainingRecipe().to_dict(), "method": ""}
         yield "Training recipe", _unusual(report.training, usual)
+
+
+def _entries(report: Report) -> Iterator[tuple[PlanEntry, float, str]]:
+    """Yield what is pruned with its ratio, and the layers that lose channels with it."""
+    sizes = {} if report.inventory is None else plan_sizes(report.plan, report.inventory)
+    for entry in plans.pruned_entries(report.plan):
+        others = sizes[entry.name].layers[1:] if entry.name in sizes else ()
+        yield entry, plans.achieved(entry), ", ".join(others)
 
 
 def _unusual(recipe: Mapping[str, Any], usual: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ import streamlit as st
 from analysis.evaluation import LoadedSubject
 from analysis.records import Evaluation, Plan
 from analysis.recovery import training_recipe
-from analysis.reporting import Report, report_html
+from analysis.reporting import Report, plan_title, report_html
 from pages.components.state import Session, session, tolerance, url_state
 from pruners.errors import PruneScopeError
 
@@ -33,14 +33,14 @@ def offer(
 
 def _report(current: Session, subject: LoadedSubject, plan: Plan, found: Evaluation) -> Report:
     name = url_state.value("plan")
-    title, note = f"Plan {name or ''}".strip(), ""
+    title, note = plan_title(name or ""), ""
     if name is not None:
         try:
             saved = current.store.plans.saved_as(name)
         except PruneScopeError:
             pass
         else:
-            title, note = f"Plan {saved.label}", saved.note
+            title, note = plan_title(saved.label), saved.note
     run = None if current.run is None or current.is_stale else current.run
     # What was imported was not measured by a command that a report could name.
     run = None if run is not None and run.source is not None else run
@@ -54,4 +54,5 @@ def _report(current: Session, subject: LoadedSubject, plan: Plan, found: Evaluat
         points=None if run is None else session.points(run),
         tolerance=tolerance.accepted(plan.subject.task),
         training=training_recipe(current.store.workspace, plan),
+        inventory=subject.prepared.inventory,
     )

@@ -58,6 +58,7 @@ def report(
             run=row,
             points=None if row is None else store.points.table(row.run_id),
             training=recovery.training_recipe(store.workspace, chosen),
+            inventory=prepared.inventory,
         ),
         out,
     )
@@ -70,9 +71,9 @@ def report(
 def _title(store: Store, name: str) -> tuple[str, str]:
     """Return title and note: of a saved plan its own, of a file its name."""
     if Path(name).is_file():
-        return f"Plan {Path(name).stem}", ""
+        return reporting.plan_title(Path(name).stem), ""
     saved = store.plans.saved_as(name)
-    return f"Plan {saved.label}", saved.note
+    return reporting.plan_title(saved.label), saved.note
 
 
 def _evaluation(

@@ -14,6 +14,7 @@ import pytest
 
 from analysis.curves import columns
 from analysis.records import ClassChange, Evaluation, Identity, MeasuredModel, Sums
+from analysis.records.inventory import GroupRow, Inventory, MemberRow
 from analysis.records.plan import Plan, PlanEntry
 from analysis.records.subject import SubjectSpec
 from analysis.reporting.charts import BOTTOM, HEIGHT, LEFT, REACH, RIGHT, TOP, WIDTH, drop_curves
@@ -159,6 +160,17 @@ def test_a_report_says_what_was_measured_and_how_to_do_it_again() -> None:
     (kept,) = re.findall(r"<summary>plan.json</summary><pre>(.*?)</pre>", report_html(REPORT), re.S)
     plan = Plan.from_dict(json.loads(unescape(kept)))
     assert plan == dataclasses.replace(PLAN, entries=(ENTRY,))
+
+
+def test_a_report_names_all_layers_of_a_group() -> None:
+    members = tuple(
+        MemberRow(name=f"{name}.weight", dim=0, role="producer") for name in ("conv<1>", "skip<2>")
+    )
+    group = GroupRow(id="conv<1>", members=members, channels=4, prunable=True, reason="")
+    inventory = Inventory(params=10, macs=10, layers=(), groups=(group,))
+    page = report_html(dataclasses.replace(REPORT, inventory=inventory))
+    said = re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", page)))
+    assert "conv<1> with skip<2> L1 norm channel 3 4 25.0 %" in said
 
 
 @pytest.mark.parametrize(("drop", "is_cut"), [(0.01, False), (0.5, True)])
