@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from analysis.records import Plan, PlanEntry
+from analysis.repairs import REPAIRS
 from pruners.criteria import CRITERIA
 from pruners.errors import PlanError
 from pruners.granularity import parse
@@ -17,10 +18,11 @@ def check(plan: Plan) -> Plan:
 
     Raises:
         PlanError: An entry contradicts itself, or two entries name one group.
-        UnknownNameError: There is no such semantics, reduction or granularity.
+        UnknownNameError: There is no such semantics, reduction, repair or granularity.
     """
     SEMANTICS.get(plan.semantics)
     REDUCTIONS.get(plan.reduction)
+    REPAIRS.get(plan.repair)
     seen: dict[tuple[str, str], PlanEntry] = {}
     for entry in plan.entries:
         _check_entry(entry)

@@ -1,5 +1,5 @@
 from .answers import CHANGED, GAINED, LOST, Answers, Confusion, Flip
-from .codec import Count, PositiveCount, Seconds, Share, decode_json
+from .codec import Count, Moment, PositiveCount, Seconds, Share, decode, decode_json
 from .evaluation import (
     DENSE,
     INT8,
@@ -74,6 +74,7 @@ __all__ = [
     "MASKED",
     "MeasuredModel",
     "MeasuredPlan",
+    "Moment",
     "MemberRow",
     "NO_MODEL",
     "NO_REPAIR",
@@ -104,6 +105,7 @@ __all__ = [
     "SweepState",
     "SweepUpdate",
     "counting",
+    "decode",
     "decode_json",
     "state_now",
 ]

@@ -20,6 +20,8 @@ Value = TypeVar("Value")
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 PositiveCount = Annotated[int, msgspec.Meta(ge=1)]
+# Unix time that a calendar holds.
+Moment = Annotated[float, msgspec.Meta(ge=0, le=2e11)]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 

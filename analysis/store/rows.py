@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from analysis.records import Count, PointKey, SliceCounts, Sums, decode_json
+from analysis.records import Count, Moment, PointKey, SliceCounts, Sums, decode, decode_json
+from pruners.errors import InputError
 
 Row = Mapping[str, Any]
 
@@ -26,6 +28,48 @@ POINT_COLUMNS = (
     "macs",
     "cache_key",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class QueueColumns:
+    """Columns of a run that others read as well: SQLite keeps values of any type in any column."""
+
+    run_id: str
+    device: str
+    state: str
+    queued: Moment
+    heartbeat: Moment
+    pid: int | None
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunColumns(QueueColumns):
+    """Columns of a run, all but those of JSON."""
+
+    created: Moment
+    error: str
+    samples: Count
+    total_samples: Count
+    saves: Count
+    done: Count
+    total: Count | None
+    unit: str
+    eta_seconds: float | None
+    seconds: float
+    fingerprint: str
+    data_fingerprint: str
+    program: str
+    name: str
+
+
+def is_sound(kind: type[QueueColumns], row: Row) -> bool:
+    """Return whether the columns of a row are of their types."""
+    try:
+        decode(kind, dict(row), name="the run")
+    except InputError:
+        return False
+    return True
 
 
 def placeholders(count: int) -> str:

@@ -16,12 +16,13 @@ from analysis.records import (
     Progress,
     RunRow,
     SweepSpec,
+    decode,
     decode_json,
     state_now,
 )
 from analysis.store.connection import Database
 from analysis.store.merging import copy_runs, merged_spec
-from analysis.store.rows import Row, sums_of
+from analysis.store.rows import QueueColumns, Row, RunColumns, is_sound, sums_of
 from analysis.tasks import QUANTITIES, TASKS
 from pruners.errors import InputError, StoreDamagedError, UnknownNameError
 
@@ -132,7 +133,8 @@ class RunStore:
         run_id = self._full_id(run_id)
         with self._database.write() as db:
             row = db.execute("SELECT * FROM runs WHERE run_id = ?", (run_id,)).fetchone()
-            state = None if row is None else _state(row, time.time())
+            is_known = row is not None and is_sound(QueueColumns, row)
+            state = _state(row, time.time()) if is_known else None
             if state in records.LIVE_STATES:
                 raise InputError(f"run {run_id} is {state}; cancel it before deleting it")
             db.execute("DELETE FROM runs WHERE run_id = ?", (run_id,))
@@ -186,6 +188,8 @@ def _is_live(row: Row, now: float) -> bool:
 
 def is_ahead(row: Row, own: Row, now: float) -> bool:
     """Return whether another run on one of its devices runs, or was queued before."""
+    if not is_sound(QueueColumns, row):
+        return False
     shared = set(row["device"].split(",")) & set(own["device"].split(","))
     if row["run_id"] == own["run_id"] or not shared or not _is_live(row, now):
         return False
@@ -197,9 +201,8 @@ def is_ahead(row: Row, own: Row, now: float) -> bool:
 def _run_row(
     row: Row, *, baseline: Row | None, live: Sequence[Row], now: float
 ) -> RunRow | DamagedRun:
-    state = _state(row, now)
-    waiting = state == records.QUEUED
     try:
+        decode(RunColumns, dict(row), name="the run")
         spec = SweepSpec.from_json(row["spec"])
         # What its sums mean is known to the program that registered the task.
         TASKS.get(spec.subject.task)
@@ -209,7 +212,10 @@ def _run_row(
         versions = decode_json(dict[str, str], row["versions"], name="versions")
         dense = None if baseline is None else sums_of(baseline)
     except InputError as error:
-        return DamagedRun(run_id=row["run_id"], created=row["created"], reason=str(error))
+        created = row["created"] if is_sound(RunColumns, row) else 0.0
+        return DamagedRun(run_id=str(row["run_id"]), created=created, reason=str(error))
+    state = _state(row, now)
+    waiting = state == records.QUEUED
     return RunRow(
         run_id=row["run_id"],
         created=row["created"],

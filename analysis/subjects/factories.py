@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-import threading
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -25,6 +24,7 @@ from analysis.subjects.torchvision_import import mended
 from pruners.errors import AddressError, one_line
 from pruners.user_code import (
     FileStamp,
+    OneAtATime,
     UserFolder,
     code_files,
     file_stamp,
@@ -39,7 +39,7 @@ from pruners.user_code import (
 T = TypeVar("T")
 # Random numbers, sys.path and half imported files belong to the whole process: users' code, and
 # models with random first weights, are built one at a time.
-CHANCE = threading.RLock()
+CHANCE = OneAtATime()
 # Functions of a file that a message names.
 LISTED = 6
 # Modules that addresses named, with the files of users' code that ran for them.
@@ -52,7 +52,7 @@ def call_factory(address: Address, *, roots: Roots = None) -> Any:
     Raises:
         AddressError: The file, module or function is missing, raises, or may not be used here.
     """
-    with CHANCE:
+    with CHANCE.turn(address.text):
         return _with_module(address, roots, _called)
 
 
@@ -62,7 +62,7 @@ def load_function(address: Address, *, roots: Roots = None) -> Callable[..., Any
     Raises:
         AddressError: The file, module or function is missing, or may not be used here.
     """
-    with CHANCE:
+    with CHANCE.turn(address.text):
         return _with_module(address, roots, _function)
 
 

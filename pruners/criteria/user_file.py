@@ -21,17 +21,23 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import threading
 from pathlib import Path
 
 from pruners.criteria.registry import CRITERIA
 from pruners.errors import InputError
-from pruners.user_code import code_digest, code_files, no_exit, resolved, user_folder
+from pruners.user_code import (
+    OneAtATime,
+    code_digest,
+    code_files,
+    no_exit,
+    resolved,
+    user_folder,
+)
 
 # Content digest and criteria of each file, so that loading it again replaces its own criteria.
 _LOADED: dict[Path, tuple[str, tuple[str, ...]]] = {}
 # What a file registers is told from what the registry had before, so one file runs at a time.
-_RUNNING = threading.RLock()
+_RUNNING = OneAtATime()
 
 
 def load_criterion_file(path: str | Path) -> tuple[str, ...]:
@@ -47,7 +53,7 @@ def load_criterion_file(path: str | Path) -> tuple[str, ...]:
     file = resolved(path)
     if not file.is_file():
         raise InputError(f"criterion file {path} does not exist")
-    with _RUNNING:
+    with _RUNNING.turn(str(path)):
         return _loaded(path, file)
 
 

@@ -3,6 +3,7 @@
 from pruners.user_code.exits import Grace, exit_text, leave, no_exit
 from pruners.user_code.folders import PREFIX, UserFolder, folder_stamps, named_modules, user_folder
 from pruners.user_code.lending import lent
+from pruners.user_code.one_at_a_time import OneAtATime
 from pruners.user_code.opened_files import (
     MAX_FILES,
     FileStamp,
@@ -17,6 +18,7 @@ __all__ = [
     "FileStamp",
     "Grace",
     "MAX_FILES",
+    "OneAtATime",
     "PREFIX",
     "UserFolder",
     "code_digest",

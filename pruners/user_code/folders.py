@@ -11,7 +11,6 @@ import builtins
 import importlib
 import os
 import sys
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -22,6 +21,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from pruners.user_code.lending import kept_settings
+from pruners.user_code.one_at_a_time import OneAtATime
 from pruners.user_code.opened_files import FileStamp, file_stamp, is_library, opened_files
 from pruners.user_code.uncached import SourceLoader, uncached_imports
 
@@ -231,7 +231,7 @@ class _Finder:
 _FOLDERS: dict[Path, UserFolder] = {}
 _BY_PACKAGE: dict[str, UserFolder] = {}
 # `sys.path` belongs to the whole process: one folder's code is loaded at a time.
-_LOADING = threading.RLock()
+_LOADING = OneAtATime()
 sys.meta_path.insert(0, _Finder)
 
 
@@ -245,7 +245,7 @@ def user_folder(path: Path, *, check: Check = bool) -> Iterator[UserFolder]:
         path: The folder, resolved.
         check: Called with each file before it runs; raises to keep it from running.
     """
-    with _LOADING:
+    with _LOADING.turn(str(path)):
         folder = _FOLDERS.get(path)
         if folder is None or not folder.is_current:
             folder = _FOLDERS[path] = UserFolder(path, len(_BY_PACKAGE))
@@ -259,7 +259,7 @@ def user_folder(path: Path, *, check: Check = bool) -> Iterator[UserFolder]:
 @contextmanager
 def named_modules() -> Iterator[None]:
     """Let users' modules be imported by name, and their functions be called, in the block."""
-    with _LOADING, kept_settings(), uncached_imports(OWN):
+    with _LOADING.turn("modules by name"), kept_settings(), uncached_imports(OWN):
         yield
 
 

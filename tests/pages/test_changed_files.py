@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,11 @@ import streamlit as st
 
 from analysis.evaluation.session import Subjects
 from analysis.records.subject import SubjectSpec
+from analysis.subjects import load_model, parse_model
 from pages.components.state.subject_cache import subjects
 from pages.components.widgets import formatting
-from pruners.errors import AddressError
+from pruners.criteria import load_criterion_file
+from pruners.errors import AddressError, InputError
 from tests.analysis.subjects.test_changed_files import write_weights
 from tests.helpers.tiny_subject import write_images, write_subject
 from tests.pages.reading import Open, assert_no_bug, text_of
@@ -35,7 +38,7 @@ def own(tmp_path: Path) -> SubjectSpec:
 def test_new_weights_are_measured_and_said(
     open_page: Open, own: SubjectSpec, tmp_path: Path
 ) -> None:
-    """Found under attack (A2): accuracy of the old weights was shown for the new ones."""
+    """A2 of issue 9: accuracy of the old weights was shown for the new ones."""
     test = open_page("5_Plan", subject=own)
     assert_no_bug(test)
     before = metric(test, "Measured accuracy")
@@ -126,17 +129,13 @@ def test_an_evaluation_of_the_old_files_is_never_shown_as_new(
     assert "have changed since this evaluation" not in text_of(test)
 
 
-def test_whoever_works_on_a_loaded_subject_does_not_wait_for_another(
-    workspace: Path, own: SubjectSpec, tmp_path: Path
-) -> None:
-    """Found under attack (B1, B2): one slow factory held up every session."""
-    held = Subjects()
-    roots = [tmp_path]
-    loaded = held.get(own, roots, tmp_path / "cache")
+@pytest.fixture
+def slow(tmp_path: Path) -> Iterator[str]:
+    """The address of a model whose factory comes back when the test ends; it runs by then."""
     entered, go = threading.Event(), threading.Event()
     st.slow_factory = (entered, go)  # type: ignore[attr-defined]
-    slow = tmp_path / "slow.py"
-    slow.write_text(
+    path = tmp_path / "slow.py"
+    path.write_text(
         "import streamlit as st\n"
         "def build():\n"
         "    entered, go = st.slow_factory\n"
@@ -145,22 +144,46 @@ def test_whoever_works_on_a_loaded_subject_does_not_wait_for_another(
         "    raise RuntimeError('enough')\n",
         encoding="utf-8",
     )
-    failed: list[BaseException] = []
+    said: list[str] = []
 
     def load() -> None:
         try:
-            held.get(SubjectSpec(model=f"{slow}:build", data=own.data), roots, tmp_path / "cache")
+            Subjects().get(SubjectSpec(model=f"{path}:build"), [tmp_path], tmp_path / "cache")
         except AddressError as error:
-            failed.append(error)
+            said.append(str(error))
 
     thread = threading.Thread(target=load)
     thread.start()
     try:
         assert entered.wait(30)
-        assert held.get(own, roots, tmp_path / "cache") is loaded
-        assert held.peek(own) is loaded
+        yield f"{path}:build"
     finally:
         go.set()
         thread.join()
         del st.slow_factory  # type: ignore[attr-defined]
-    assert "enough" in str(failed[0])
+    assert "enough" in said[0]
+
+
+def test_whoever_works_on_a_loaded_subject_does_not_wait_for_another(
+    own: SubjectSpec, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """B1 and B2 of issue 9: one slow factory held up every session."""
+    held, place = Subjects(), ([tmp_path], tmp_path / "cache")
+    loaded = held.get(own, *place)
+    request.getfixturevalue("slow")
+    assert held.get(own, *place) is loaded
+    assert held.peek(own) is loaded
+
+
+def test_nobody_waits_without_end_for_the_code_of_another(
+    own: SubjectSpec, slow: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B1 and B2 of issue 9, a sibling: while one file's code ran, nobody could open another."""
+    monkeypatch.setattr("pruners.user_code.one_at_a_time.PATIENCE_SECONDS", 0.1)
+    assert load_model(parse_model("sample:lenet5")).input_shape == (1, 28, 28)
+    with pytest.raises(InputError, match=f"code of '{slow}' has been running for .* s, ") as told:
+        load_model(parse_model(own.model))
+    assert "\n" not in str(told.value)
+    (tmp_path / "own.py").write_text("", encoding="utf-8")
+    with pytest.raises(InputError, match=f"code of '{tmp_path}' has been running"):
+        load_criterion_file(tmp_path / "own.py")

@@ -38,7 +38,7 @@ class ProbeStore:
         self._runs = runs
 
     def load(self, run_id: str) -> Probe | None:
-        """Return the probe of a run, as far as it goes; None without one."""
+        """Return the probe of a run, as far as it goes; None without one that can be read."""
         row = self._runs.get(run_id)
         identity = (row.fingerprint, row.data_fingerprint, row.program)
         with self._database.read() as db:
@@ -50,7 +50,11 @@ class ProbeStore:
                 " WHERE run_id = ? AND status <> 'failed' ORDER BY position",
                 (row.run_id,),
             ).fetchall()
-        return _probe(dense, changes)
+        try:
+            return _probe(dense, changes)
+        except (TypeError, ValueError):
+            # Damaged rows: plans are predicted without it.
+            return None
 
 
 def save_probe(

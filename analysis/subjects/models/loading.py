@@ -129,6 +129,6 @@ def _built_from(scheme: Scheme[Built], address: Address, roots: Roots) -> Built:
     """Build what an address names; random first weights are the same each time."""
     if scheme.is_trained and "weights" not in address.options:
         return scheme.open(address, roots)
-    with CHANCE, torch.random.fork_rng(devices=[]):
+    with CHANCE.turn(address.text), torch.random.fork_rng(devices=[]):
         torch.manual_seed(RANDOM_SEED)
         return scheme.open(address, roots)

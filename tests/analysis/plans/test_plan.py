@@ -143,10 +143,16 @@ def test_round_trip(tmp_path: Path) -> None:
             '{"subject": {"model": "m"}, "entries": [], "fingerprint": "", "reduction": "no"}',
             "unknown reduction 'no'",
         ),
+        (
+            '{"subject": {"model": "m"}, "entries": [], "fingerprint": "", "repair": "no", '
+            '"schema_version": 2}',
+            "unknown repair 'no'",
+        ),
         ('{"subject": {"model": "m"}, "entries": [{"layer": "a"}], "fingerprint": ""}', "missing"),
     ],
 )
 def test_bad_plans_give_one_line(text: str, message: str) -> None:
+    """A7 and D3 of issue 9: semantics "nope" were taken, a wrong subject was a traceback."""
     with pytest.raises(PlanError, match=message) as caught:
         plans.from_json(text)
     assert "\n" not in str(caught.value)

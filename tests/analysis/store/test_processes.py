@@ -5,13 +5,16 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import re
 import signal
+import socket
 import sqlite3
 import threading
 from pathlib import Path
 
 import pytest
 
+from analysis.cli import main
 from analysis.records.progress import Progress
 from analysis.store.connection import FILE, Database
 from analysis.store.migrations import migrate
@@ -172,19 +175,28 @@ class TestProcesses:
         database.close()
 
 
-def test_a_damaged_run_hides_no_other_and_can_be_deleted(tmp_path: Path) -> None:
-    """Point 3c of issue 8: it is named, the others are there, and it can go."""
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        ('{"criteria": 5}', "SweepSpec: missing field subject"),
+        ('{"schema_version": 9}', "SweepSpec: written by a newer program"),
+    ],
+)
+def test_a_damaged_run_hides_no_other_and_can_be_deleted(
+    tmp_path: Path, spec: str, reason: str
+) -> None:
+    """Point 3c of issue 8, D5 of issue 9: it is named, the others are there, and it can go."""
     store = Store(tmp_path)
     bad, good = store.runs.create(SPEC), store.runs.create(SPEC)
     with store.database.write() as db:
-        db.execute("UPDATE runs SET spec = '{\"criteria\": 5}' WHERE run_id = ?", (bad,))
+        db.execute("UPDATE runs SET spec = ? WHERE run_id = ?", (spec, bad))
         db.execute("UPDATE runs SET state = 'done'")
     assert [row.run_id for row in store.runs.all()] == [good]
     assert store.runs.get("last").run_id == good
     (named,) = store.runs.damaged()
     assert named.run_id == bad
-    assert named.reason.startswith("SweepSpec")
-    with pytest.raises(StoreDamagedError, match=f"run {bad} cannot be read: SweepSpec"):
+    assert named.reason.startswith(reason)
+    with pytest.raises(StoreDamagedError, match=f"run {bad} cannot be read: {reason}"):
         store.runs.get(bad)
     store.runs.delete(bad)
     assert store.runs.damaged() == ()
@@ -201,3 +213,29 @@ def test_damaged_sums_of_the_dense_model_hide_no_other_run(tmp_path: Path) -> No
         db.execute("UPDATE baselines SET terms = '[1'")
     assert [row.run_id for row in store.runs.all()] == [good]
     assert [row.run_id for row in store.runs.damaged()] == [bad]
+
+
+@pytest.mark.parametrize("value", ["{", 1e308, b"\xff\x00"])
+def test_whatever_stands_in_a_run_hides_no_other(
+    tmp_path: Path, value: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """D5 of issue 9: SQLite keeps values of any type in any column."""
+    store = Store(tmp_path)
+    bad, good = store.runs.create(SPEC), store.runs.create(SPEC)
+    store.jobs.attach(bad, owner="me", pid=os.getpid(), host=socket.gethostname())
+    with store.database.read() as db:
+        (whole,) = db.execute("SELECT * FROM runs WHERE run_id = ?", (bad,)).fetchall()
+    for column in whole.keys() - {"run_id"}:
+        with store.database.write() as db:
+            db.execute("DELETE FROM runs WHERE run_id = ?", (bad,))
+            row = {**whole, column: value}
+            marks = ", ".join("?" * len(row))
+            db.execute(f"INSERT INTO runs ({', '.join(row)}) VALUES ({marks})", [*row.values()])
+        for words in ((), ("--json",)):
+            assert main(["runs", "list", "--workspace", str(tmp_path), *words]) == 0, column
+            assert {bad, good} <= set(re.findall(r"\d{4}-\d{4}-\w{4}", capsys.readouterr().out))
+        assert good in [run.run_id for run in store.runs.all()], column
+        assert store.runs.get(good).state == "queued", column
+        store.runs.rename(bad, "damaged")
+    known = [*(run.run_id for run in store.runs.damaged()), *(r.run_id for r in store.runs.all())]
+    assert sorted(known) == sorted([bad, good])

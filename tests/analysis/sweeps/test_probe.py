@@ -96,12 +96,17 @@ def test_a_cancelled_run_goes_on_with_what_it_has(
 
 def test_another_run_knows_the_changes_of_the_first(spec: SweepSpec, tmp_path: Path) -> None:
     store = Store(tmp_path)
-    first = store.probes.load(run_to_end(store, store.runs.create(spec)).run_id)
+    run = run_to_end(store, store.runs.create(spec)).run_id
+    first = store.probes.load(run)
     less = dataclasses.replace(spec, criteria=("l1",))
     second = store.probes.load(run_to_end(store, store.runs.create(less)).run_id)
     assert first is not None
     assert second is not None
     assert set(second.changes) == {key for key in first.changes if key.criterion == "l1"}
+    # D5 of issue 9, a sibling: a plan that only wanted to be predicted was a traceback.
+    with store.database.write() as db:
+        db.execute("UPDATE probes SET columns = 'x'")
+    assert store.probes.load(run) is None
 
 
 @pytest.mark.parametrize("has_labels", [True, False])

@@ -1,0 +1,63 @@
+"""Files that somebody hands to the pages, in error or on purpose: told in words, never a bug."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from streamlit.testing.v1 import AppTest
+
+from analysis.edits import PreparedSubject
+from analysis.plans import start_plan, to_json
+from tests.analysis.cli.test_attacks import QUITTERS
+from tests.pages.reading import SUBJECT, Open, assert_no_bug, shown, text_of
+from tests.pages.test_flow import present
+
+Change = Callable[[dict[str, Any]], object]
+
+
+def upload(test: AppTest, content: bytes) -> str:
+    """Hand a plan file to the Plan page; return the title and text of what it refuses."""
+    test.file_uploader(key="plan_file").upload("plan.json", content, "application/json").run()
+    test.button(key="plan_use").click().run()
+    assert_no_bug(test)
+    (error,) = test.error
+    assert "\n" not in error.value
+    return shown(error.proto.title + ": " + error.value)
+
+
+def test_plans_of_any_content_are_one_line_on_the_page(
+    open_page: Open, prepared: PreparedSubject
+) -> None:
+    """D3 of issue 9: nested deep, or of wrong types, they were "a bug of PruneScope"."""
+    plan = json.loads(to_json(start_plan(prepared, criterion="l1")))
+    test = open_page("5_Plan", subject=SUBJECT)
+    before = present(test).plan
+    for content, says in (
+        ("[" * 100_000, "plan.json: Plan is not JSON"),
+        (plan | {"entries": "conv1"}, 'Plan.entries: expected array, found "conv1"'),
+        (plan | {"fingerprint": 5}, "Plan.fingerprint: expected str, found 5"),
+        (plan | {"subject": ["lenet5"]}, "Plan.subject: expected object, found array"),
+    ):
+        text = content if isinstance(content, str) else json.dumps(content)
+        assert says in upload(test, text.encode("utf-8")), says
+        assert present(test).plan == before
+
+
+def test_code_that_ends_the_program_ends_no_page(open_page: Open, tmp_path: Path) -> None:
+    """B3 of issue 9: the page never answered."""
+    path = tmp_path / "q.py"
+    path.write_text(QUITTERS, encoding="utf-8")
+    for model, data, says in (
+        ("quits", SUBJECT.data, "sys.exit(0)"),
+        ("Forward", SUBJECT.data, "sys.exit('enough')"),
+        ("net", f"{path}:Data", "sys.exit(3)"),
+        ("skips", SUBJECT.data, "raised Skipped: no GPU"),
+    ):
+        spec = dataclasses.replace(SUBJECT, model=f"{path}:{model}", data=data, criterion_files=())
+        test = open_page("1_Setup", subject=spec)
+        assert_no_bug(test)
+        assert says in shown(text_of(test)), says
