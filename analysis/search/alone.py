@@ -14,9 +14,9 @@ from analysis.edits import PreparedSubject
 from analysis.measuring import Cancel
 from analysis.records import Plan, Progress, Sums, SweepSpec, SweepUpdate
 from analysis.repairs import NO_REPAIR, sweep_repairs
+from analysis.search.data import effort_of
 from analysis.sweeps import PlannedSweep, iter_sweep, plan_sweep
 
-SAMPLES = 500
 RATIOS = tuple(number / 10 for number in range(1, 10))
 # Smooth where drops jump; tasks without it are judged by their drop.
 SMOOTH = "kl"
@@ -87,10 +87,10 @@ def measured_alone(
 
 def _on_fewer(prepared: PreparedSubject) -> PreparedSubject:
     """Return the subject with the first of its search data: curves need not be that sharp."""
-    split = prepared.subject.evaluation
-    if split is None or len(split) <= SAMPLES:
+    split, samples = prepared.subject.evaluation, effort_of(prepared.subject).curve_samples
+    if split is None or len(split) <= samples:
         return prepared
-    fewer = split.of(split.indices[:SAMPLES])
+    fewer = split.of(split.indices[:samples])
     subject = dataclasses.replace(prepared.subject, evaluation=fewer)
     return dataclasses.replace(prepared, subject=subject)
 

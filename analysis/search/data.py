@@ -17,6 +17,43 @@ SEARCH_SAMPLES = 4000
 SHARE = 1 / 3
 # With fewer samples that are free, those of the calibration serve as well.
 LEAST_SAMPLES = 200
+# Plans that remove less than this share of the model are made smaller as if they removed it.
+LEAST_REMOVED = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much a search measures.
+
+    Attributes:
+        curve_samples: For the curve of each group alone.
+        slice_samples: After so many a plan that is clearly no better is left.
+        foresees: Whether the curves say where plans that hold a drop are looked for first; else it
+            is half of the model.
+    """
+
+    curve_samples: int = 500
+    slice_samples: int = 250
+    foresees: bool = False
+
+    def first_stride(self, usual: float, removed: float) -> float:
+        """Return by how much a plan is made smaller at first: where little can go, by little.
+
+        Args:
+            usual: Share of the plan that others are made smaller by.
+            removed: Share of the model that the plan removes.
+        """
+        return min(usual, max(removed, LEAST_REMOVED) / 2) if self.foresees else usual
+
+
+# A window of text or an image of labels has as many answers as hundreds of other samples, and costs
+# as much; tolerances of such tasks are often far from half of the model.
+OF_POSITIONS = Effort(curve_samples=32, slice_samples=64, foresees=True)
+
+
+def effort_of(subject: Subject) -> Effort:
+    """Return how much a search measures of a subject."""
+    return OF_POSITIONS if subject.task.has_positions else Effort()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

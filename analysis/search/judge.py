@@ -14,9 +14,9 @@ from analysis.plans import plan_edit
 from analysis.records import Plan, Sums
 from analysis.recovery import Recovery, Repairer
 from analysis.repairs import NO_REPAIR
+from analysis.search.data import effort_of
 from analysis.uncertainty import MeanTest
 
-SLICE = 250
 KEEP_BYTES = 2**30
 PLAN = "plan"
 
@@ -58,7 +58,7 @@ class Judge:
         split = prepared.subject.evaluation
         assert split is not None
         self._prepared, self._alpha = prepared, alpha
-        self._slices = Slices(split, SLICE, come_back=True)
+        self._slices = Slices(split, effort_of(prepared.subject).slice_samples, come_back=True)
         self._looks = _looks(self._slices.ends)
         self._runner = EditRunner(prepared, keep_bytes=KEEP_BYTES)
         self._repairer = None if repair == NO_REPAIR else Repairer(prepared, repair)

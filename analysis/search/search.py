@@ -22,7 +22,7 @@ from analysis.plans import require_fit
 from analysis.records import Plan, Progress
 from analysis.search.alone import measured_alone, packed, read_curves, unpacked
 from analysis.search.beliefs import Beliefs
-from analysis.search.data import on_search_data, search_data
+from analysis.search.data import effort_of, on_search_data, search_data
 from analysis.search.goal import Goal, goal_of
 from analysis.search.judge import Judge, Scored
 from analysis.search.keeping import Keeper
@@ -232,8 +232,10 @@ class Search:
     def _descend(self) -> Iterator[SearchUpdate]:
         """Get smaller while the drop holds; where it does not, improve and try again."""
         while self._goes_on():
-            stride = STRIDE * 0.5 ** (self._state.failures // ATTEMPTS)
-            if stride < LEAST_STRIDE:
+            removed = 1 - self._goal.share(self._best.plan)
+            first = effort_of(self._searched.subject).first_stride(STRIDE, removed)
+            stride = first * 0.5 ** (self._state.failures // ATTEMPTS)
+            if stride < first * LEAST_STRIDE / STRIDE:
                 self._finish("no smaller plan holds the drop")
                 return
             target = self._goal.share(self._best.plan) * (1 - stride)

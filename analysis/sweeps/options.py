@@ -193,8 +193,9 @@ OPTIONS = Registry(
             label="Calibration samples",
             help="Size of the calibration set, which is never evaluated",
             metavar="N",
-            unset=f"{_DEFAULTS.subject.calibration_samples}, and 0 where nothing needs them and "
-            "they would have to be taken from the samples to evaluate",
+            unset=f"{_DEFAULTS.subject.calibration_samples}, of text and of tasks with an answer "
+            "at each pixel 128, and 0 where nothing needs them and they would have to be taken "
+            "from the samples to evaluate",
         ),
         Option(
             name="calibration_data",

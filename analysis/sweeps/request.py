@@ -16,6 +16,8 @@ from pruners.errors import InputError
 from pruners.granularity import parse
 
 ALL = "all"
+# Calibration samples where each of them has many positions; SparseGPT and Wanda take as many.
+FEW_SAMPLES = 128
 
 
 def spec_of_options(given: Mapping[str, Any]) -> SweepSpec:
@@ -62,7 +64,17 @@ def usual_calibration(spec: SweepSpec) -> int:
     is_free = subject.calibration_data is not None or (
         subject.data is not None and DATA_SCHEMES.get(parse_data(subject.data).scheme).is_calibrated
     )
-    return SubjectSpec(model="").calibration_samples if needs or is_free else 0
+    return calibration_of(subject.task) if needs or is_free else 0
+
+
+def calibration_of(task: str) -> int:
+    """Return how many samples a task is calibrated on, unless somebody says otherwise.
+
+    >>> calibration_of("classification"), calibration_of("language_modelling")
+    (512, 128)
+    """
+    has_positions = scoring_of(task).has_positions
+    return FEW_SAMPLES if has_positions else SubjectSpec(model="").calibration_samples
 
 
 def _check_fractions(written: Mapping[str, Any]) -> None:

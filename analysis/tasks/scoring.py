@@ -162,6 +162,8 @@ class Scoring(Protocol):
         words: How score and drop are written.
         right: The term that counts right samples; empty where the score is no share.
         same: The term that counts samples answered as by the dense model; empty without one.
+        has_positions: Whether a sample has an answer at each of many positions, such as tokens or
+            pixels: few samples say what hundreds say of one answer each.
         columns: The task's own columns of the points table, floats; see `values`.
         metrics: What curves can show of them, by name.
     """
@@ -170,6 +172,7 @@ class Scoring(Protocol):
     words: Words
     right: str = ""
     same: str = ""
+    has_positions: bool = False
     columns: tuple[str, ...] = ()
     metrics: Mapping[str, Metric] = {}
 

@@ -135,6 +135,7 @@ class PeakRatio(SampleMean):
         tolerance=0.1,
         agreement="PSNR is that of the pruned model's images against the dense model's",
     )
+    has_positions = True
     extras = ("ssim", "mse")
     columns = ends_of("ssim", "mse")
     metrics: Mapping[str, Metric] = {

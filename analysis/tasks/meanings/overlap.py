@@ -32,6 +32,7 @@ class MeanOverlap(SumRatio):
         worst=0.0,
         best=1.0,
     )
+    has_positions = True
     shared = ("class*",)
     own = ("given*", "both*")
     extras = ("pixels", "same_pixels", "loss")

@@ -36,6 +36,7 @@ class TokenScore(SumRatio):
     positions answered as by the dense model, and the divergence from its answers.
     """
 
+    has_positions = True
     shared = ("tokens",)
     own = ("right", "nats")
     extras: tuple[str, ...] = ("same_tokens", "kl")

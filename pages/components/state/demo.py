@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from analysis import sweeps
 from analysis.records import SubjectSpec
 
 DEMO = SubjectSpec(
@@ -38,6 +39,7 @@ SAMPLE_SUBJECTS = (
             model="sample:llama_tiny",
             data="sample:king-james",
             samples=128,
+            calibration_samples=sweeps.calibration_of("language_modelling"),
             batch_size=32,
             task="language_modelling",
         ),
@@ -51,6 +53,7 @@ SAMPLE_SUBJECTS = (
             model="sample:unet_small",
             data="sample:scenes",
             samples=300,
+            calibration_samples=sweeps.calibration_of("segmentation"),
             batch_size=50,
             task="segmentation",
         ),

@@ -16,7 +16,7 @@ from analysis.records.plan import Plan, Recipe
 from analysis.records.subject import SubjectSpec
 from analysis.recovery.kept import repaired_plan
 from analysis.search import judge
-from analysis.search.data import search_data
+from analysis.search.data import Effort, search_data
 from analysis.search.frontier import FrontierUpdate, iter_frontier
 from analysis.search.records import Aim
 from analysis.subjects.subject import load_subject
@@ -38,7 +38,7 @@ def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "analysis.search.search.search_data", lambda it: search_data(it, samples=200)
     )
-    monkeypatch.setattr(judge, "SLICE", 100)
+    monkeypatch.setattr(judge, "effort_of", lambda _: Effort(slice_samples=100))
 
 
 def start(prepared: PreparedSubject) -> Plan:

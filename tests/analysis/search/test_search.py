@@ -21,7 +21,7 @@ from analysis.plans.size import meter
 from analysis.records.plan import Plan, Recipe
 from analysis.records.subject import SubjectSpec
 from analysis.search import judge as judging
-from analysis.search.data import on_search_data, search_data
+from analysis.search.data import Effort, on_search_data, search_data
 from analysis.search.goal import goal_of
 from analysis.search.judge import Judge
 from analysis.search.records import Aim, SearchUpdate
@@ -43,7 +43,7 @@ def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "analysis.search.search.search_data", lambda it: search_data(it, samples=400)
     )
-    monkeypatch.setattr(judging, "SLICE", 100)
+    monkeypatch.setattr(judging, "effort_of", lambda _: Effort(slice_samples=100))
 
 
 def start(prepared: PreparedSubject, repair: str = "lsq") -> Plan:

@@ -13,7 +13,7 @@ from analysis.plans import pruned_entries, removed_model, set_ratio, start_plan
 from analysis.records.plan import Recipe
 from analysis.records.subject import SubjectSpec
 from analysis.search import judge as judging
-from analysis.search.data import search_data
+from analysis.search.data import Effort, search_data
 from analysis.search.records import Aim
 from analysis.search.verdict import fill_measured
 from analysis.subjects.subject import load_subject
@@ -33,7 +33,7 @@ def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "analysis.search.verdict.search_data", lambda it: search_data(it, samples=400)
     )
-    monkeypatch.setattr(judging, "SLICE", 200)
+    monkeypatch.setattr(judging, "effort_of", lambda _: Effort(slice_samples=200))
 
 
 class Optimist:
