@@ -16,6 +16,7 @@ import inspect
 import io
 import itertools
 import logging
+import operator
 import re
 import sysconfig
 import threading
@@ -28,6 +29,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.fx.experimental.symbolic_shapes import is_concrete_int
 
 from pruners.batches import Inputs, Tensors, parts_of, text_lengths
 from pruners.errors import CaptureError, one_line
@@ -41,6 +43,12 @@ LIBRARIES = (str(Path(torch.__file__).parent), sysconfig.get_path("stdlib"))
 ADVICE = re.compile(r"\s*For more information, run with TORCH_LOGS=\S*")
 NEEDED = re.compile(r"generated guard (.+)")
 BATCH = re.compile(r"L\[[^]]+\](\[\d+\])?\.size\(\)\[0\]")
+
+
+COMPARISONS = (operator.eq, operator.ge, operator.le)
+# Texts of so many tokens more are as long as any.
+LONG = 2**20
+Lengths = tuple[int, int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +66,8 @@ class Graph:
         constants: Tensors that the capture lifted out of the code, by fully qualified name; on the
             CPU.
         is_of_several: Whether the model takes `Tensors`, be it of one.
+        lengths: Placeholder name -> fewest and most tokens a sample, None for no end, of text for
+            which the graph is what the model computes; those of any length are left out.
     """
 
     module: fx.GraphModule
@@ -66,6 +76,7 @@ class Graph:
     state: Mapping[str, str]
     constants: Mapping[str, Tensor] = field(default_factory=dict)
     is_of_several: bool = False
+    lengths: Mapping[str, Lengths] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
@@ -138,7 +149,8 @@ def capture(model: nn.Module, example: Inputs) -> Graph:
         except Exception as other:
             raise _refusal(model, example, other) from other
     graph = _from_program(exported, first_names(model))
-    return replace(graph, is_of_several=isinstance(example, Tensors))
+    lengths = _lengths(graph, example)
+    return replace(graph, is_of_several=isinstance(example, Tensors), lengths=lengths)
 
 
 def _exported(
@@ -169,6 +181,53 @@ def free_sizes(model: nn.Module, example: Inputs) -> tuple[Any, ...]:
     first = next(iter(inspect.signature(model.forward).parameters.values()), None)
     takes_any = first is not None and first.kind is first.VAR_POSITIONAL
     return ((shape,),) if takes_any else (shape,)
+
+
+def _lengths(graph: Graph, example: Inputs) -> dict[str, Lengths]:
+    """Return for how many tokens a graph is right: code that asks for their number was not kept."""
+    values = {node.name: node.meta.get("val") for node in graph.module.graph.nodes}
+    texts, found = text_lengths(example), {}
+    for name, part in zip(graph.inputs, parts_of(example), strict=True):
+        if part.dim() > 1 and part.shape[1] in texts:
+            found[name] = _lengths_of(values[name].shape[1], part.shape[1])
+    return {name: item for name, item in found.items() if item != (1, None)}
+
+
+def _lengths_of(size: Any, length: int) -> Lengths:
+    """Return the lengths around one that the conditions of a captured size allow."""
+    if is_concrete_int(size):
+        return length, length
+    symbol, guards = size.node.expr, size.node.shape_env.guards
+    # Those of the number of samples, too, are about strides.
+    asked = [guard.expr for guard in guards if guard.expr.free_symbols == {symbol}]
+
+    def holds(other: int) -> bool:
+        return all(bool(expression.subs(symbol, other) == True) for expression in asked)  # noqa: E712
+
+    def reach(way: int, most: int) -> int:
+        """Return how many tokens more, or fewer, hold; that is looked up in halves."""
+        if holds(length + way * most) and holds(length + way):
+            return most
+        known, failed = 0, most
+        while failed - known > 1:
+            middle = min(2 * known + 1, (known + failed) // 2)
+            known, failed = (middle, failed) if holds(length + way * middle) else (known, middle)
+        return known
+
+    more = reach(1, LONG)
+    return length - reach(-1, length - 1), None if more == LONG else length + more
+
+
+def length_words(lengths: Lengths) -> str:
+    """Return lengths of text for a person.
+
+    >>> length_words((9, 9)), length_words((9, None)), length_words((1, 32))
+    ('9 tokens', '9 tokens or more', '1 to 32 tokens')
+    """
+    low, high = lengths
+    if high is None:
+        return f"{low:,} tokens or more"
+    return f"{low:,} tokens" if low == high else f"{low:,} to {high:,} tokens"
 
 
 def on_cpu(model: nn.Module) -> nn.Module:
@@ -326,7 +385,11 @@ def _drop_checks(module: fx.GraphModule) -> None:
     """
     checks = [node for node in module.graph.nodes if _yields_nothing(node)]
     for node in checks:
+        asked = node.all_input_nodes
         module.graph.erase_node(node)
+        for item in asked:
+            if not item.users and item.target in COMPARISONS:
+                module.graph.erase_node(item)
     if checks:
         module.recompile()
 

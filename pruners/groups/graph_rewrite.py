@@ -14,7 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from pruners.capture import Graph, device_of, first_names, make_on, named_state
+from pruners.capture import (
+    Graph,
+    Lengths,
+    device_of,
+    first_names,
+    length_words,
+    make_on,
+    named_state,
+)
 from pruners.errors import UnsupportedError
 from pruners.layers import layer_of
 from pruners.tracing import Trace, Value, narrowed, operator_name
@@ -22,6 +30,7 @@ from pruners.tracing import Trace, Value, narrowed, operator_name
 Rewrite = Callable[["Sizes", fx.Node, fx.Node], None]
 _REWRITES: dict[str, Rewrite] = {}
 aten = torch.ops.aten
+REFUSE = aten._assert_scalar.default
 
 
 def _rewrites(*names: str) -> Callable[[Rewrite], Rewrite]:
@@ -145,6 +154,7 @@ def rewritten(
     copies: dict[fx.Node, fx.Node] = {}
     root = nn.Module()
     _place_several(new, graph, copies)
+    unchecked = dict(graph.lengths)
     for node in graph.module.graph.nodes:
         if node in copies:
             continue
@@ -162,16 +172,36 @@ def rewritten(
         elif node.op == "output":
             copies[node] = new.output(copies[_output(node)])
         else:
+            for name in [item.name for item in node.all_input_nodes if item.name in unchecked]:
+                _check_length(new, copies, node, name, unchecked.pop(name))
             copies[node] = new.node_copy(node, lambda item: copies[item])
             rewrite = _REWRITES.get(operator_name(node)) if node.op == "call_function" else None
             if rewrite is not None:
                 rewrite(sizes, node, copies[node])
     # The graph is functional: what nobody reads does nothing, attention with its dropout included.
-    new.eliminate_dead_code(is_impure_node=lambda node: node.op in ("placeholder", "output"))
+    new.eliminate_dead_code(
+        is_impure_node=lambda node: node.op in ("placeholder", "output") or node.target == REFUSE
+    )
     smaller = fx.GraphModule(root, new, type(model).__name__)
     make_on(smaller, device_of(model))
     _keep_unread(smaller, model, but=unread(graph, skips)[1])
     return smaller
+
+
+def _check_length(
+    new: fx.Graph,
+    copies: Mapping[fx.Node, fx.Node],
+    reader: fx.Node,
+    name: str,
+    lengths: Lengths,
+) -> None:
+    """Refuse texts of other lengths: for them the model does other things than the graph."""
+    source = next(copies[item] for item in reader.all_input_nodes if item.name == name)
+    size = new.call_function(aten.sym_size.int, (source, 1))
+    for limit, holds in zip(lengths, (operator.ge, operator.le), strict=True):
+        if limit is not None:
+            told = f"this smaller model takes texts of {length_words(lengths)}"
+            new.call_function(REFUSE, (new.call_function(holds, (size, limit)), told))
 
 
 def _place_several(new: fx.Graph, graph: Graph, copies: dict[fx.Node, fx.Node]) -> None:

@@ -20,12 +20,11 @@ from typing import Any
 import safetensors.torch
 import torch
 from torch import Tensor, fx, nn
-from torch.fx.experimental.symbolic_shapes import is_concrete_int
 
 from analysis.files import atomic, write_text
 from analysis.interop.formats.template import TEMPLATE
-from pruners.batches import Inputs, Tensors, like_parts, names_of, parts_of, text_lengths
-from pruners.capture import Graph, capture, first_names, named_state
+from pruners.batches import Inputs, Tensors, like_parts, names_of, parts_of
+from pruners.capture import Graph, Lengths, capture, first_names, length_words, named_state
 from pruners.errors import UnsupportedError
 from pruners.tracing import module_of
 
@@ -62,8 +61,10 @@ def write_script(model: nn.Module, example: Inputs, directory: Path) -> tuple[Pa
     directory.mkdir(parents=True, exist_ok=True)
     graph = capture(model, example)
     names = input_names(example)
-    lengths = _fixed_lengths(graph, names, example)
-    body = "\n".join([*_refusals(lengths), *_Writer(graph, names).lines()])
+    taken = dict(zip(graph.inputs, names, strict=True))
+    limits = {taken[name]: found for name, found in graph.lengths.items()}
+    lengths = {name: low for name, (low, high) in limits.items() if low == high}
+    body = "\n".join([*_refusals(limits), *_Writer(graph, names).lines()])
     output, ranges = _reference(model, example)
     script, weights = directory / SCRIPT, directory / WEIGHTS
     _write_weights(weights, model, graph, output)
@@ -109,21 +110,13 @@ def input_names(example: Inputs) -> tuple[str, ...]:
     return tuple(map(_identifier, names_of(example))) if isinstance(example, Tensors) else ("x",)
 
 
-def _fixed_lengths(graph: Graph, names: Sequence[str], example: Inputs) -> dict[str, int]:
-    """Return the inputs of text that the graph takes of one length alone, with that length."""
-    lengths, values = text_lengths(example), {}
-    for node in graph.module.graph.nodes:
-        if node.name in graph.inputs and (value := node.meta["val"]).dim() > 1:
-            values[names[graph.inputs.index(node.name)]] = value.shape[1]
-    fixed = {name: int(size) for name, size in values.items() if is_concrete_int(size)}
-    return {name: size for name, size in fixed.items() if size in lengths}
-
-
-def _refusals(lengths: Mapping[str, int]) -> Iterator[str]:
-    """Yield lines that refuse other lengths, of which steps written out would lose the rest."""
-    for name, size in lengths.items():
-        yield f"if {name}.shape[1] != {size}:"
-        yield f'    raise ValueError("{name} takes {size} tokens a sample")'
+def _refusals(limits: Mapping[str, Lengths]) -> Iterator[str]:
+    """Yield lines that refuse other lengths, for which the model does other things."""
+    for name, (low, high) in limits.items():
+        size = f"{name}.shape[1]"
+        asked = f"{size} >= {low}" if high is None else f"{low} <= {size} <= {high}"
+        yield f"if {size} != {low}:" if low == high else f"if not {asked}:"
+        yield f'    raise ValueError("{name} takes {length_words((low, high))} a sample")'
 
 
 def _shapes(names: Sequence[str], example: Inputs) -> str:

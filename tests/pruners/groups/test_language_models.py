@@ -16,11 +16,15 @@ from pruners.capture import capture, named_state
 from pruners.criteria import CRITERIA, scores
 from pruners.groups import Structure, difference, edited_outputs, find_structure, remove
 from pruners.groups.cost import CostModel
+from pruners.groups.removal import removed_graph
 from pruners.statistics import collect
 from tests.helpers.hugging_face import MODELS, build
 from tests.pruners.models import Conv1D
 
 CLOSE = 1e-4
+# Texts that the tiny models have positions for; those that turn by position take longer ones.
+POSITIONS = 32
+TURNED = ("llama", "llama_tied", "llama_mqa", "qwen2", "mistral")
 
 
 @functools.cache
@@ -68,6 +72,26 @@ def test_transformers_lose_heads_channels_and_width(name: str) -> None:
             assert smaller(other).isfinite().all()
         params = sum(item.numel() for item in smaller.parameters())
         assert CostModel(structure).predict(kept).params == params
+
+
+@pytest.mark.parametrize("name", [name for name, tiny in MODELS.items() if not tiny.takes_images])
+def test_graphs_take_texts_of_other_lengths_as_the_model_does(name: str) -> None:
+    """Issue 14: shorter, equal, longer, and beyond the positions, in the captured graph."""
+    model, structure = traced(name)
+    kept = without_second(structure, exact=True)
+    smaller, refused = removed_graph(model, structure, kept), []
+    for length in (1, 5, 9, POSITIONS, POSITIONS + 1):
+        inputs = MODELS[name].example(samples=2, tokens=length)
+        with torch.no_grad():
+            try:
+                expected = masked(model, structure, kept, inputs)
+            except (RuntimeError, IndexError):
+                refused.append(length)
+                with pytest.raises((RuntimeError, IndexError)):
+                    smaller(inputs)
+                continue
+            assert difference(smaller(inputs), expected) < CLOSE
+    assert refused == ([] if name in TURNED else [POSITIONS + 1])
 
 
 def test_a_narrower_llama_is_that_of_a_narrower_config() -> None:
