@@ -171,7 +171,7 @@ def _recipe(given: Mapping[str, Any], max_drop: float | None) -> Recipe:
 
 
 def _start(prepared: PreparedSubject, spec: SweepSpec, given: Mapping[str, Any]) -> Plan:
-    repair = repairs.chosen_repair(prepared, given["repair"])
+    repair = repairs.chosen_repair(prepared, given["repair"], granularities=(spec.granularity,))
     plan = plans.start_plan(
         prepared, criterion=spec.criteria[0], granularity=spec.granularity, layers=spec.layers
     )

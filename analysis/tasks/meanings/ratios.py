@@ -140,6 +140,12 @@ class SumRatio(Scoring):
         low, high = self.lost(interval.low), self.lost(interval.high)
         return Interval(low, high, interval.method, interval.n)
 
+    def same_share(self, sums: Sums) -> float | None:
+        """Return the share of samples answered as by the dense model; None where unknown."""
+        if not self.same or not sums.samples:
+            return None
+        return float(Totals(sums)[self.same][0]) / sums.samples
+
     def _values(self, sums: Sums) -> Floats:
         """Return the values of the dense and of the pruned model ``(2,)``."""
         found = self.grouped(sums)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
 import runpy
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from torch import nn
 
 from analysis import interop, plans
 from analysis.allocation import fill_plan
+from analysis.cli import main
 from analysis.curves import points_table
 from analysis.edits import PreparedSubject, prepare, scores, targets
 from analysis.evaluation.evaluate import evaluate_plan
@@ -248,6 +250,22 @@ def test_what_goes_whole_is_refused_by_name(prepared: PreparedSubject) -> None:
         list(iter_sweep(plan_sweep(prepared, spec)))
     with pytest.raises(InputError, match="does not score"):
         spec_of_options({"model": "m", "data": "npz:d.npz", "criteria": "block_influence"})
+
+
+@pytest.mark.parametrize("granularity", ["branch", "layer"])
+def test_depth_is_searched_by_one_command(
+    subject: SubjectSpec, granularity: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Issue 14: shrink chose the repair of channels, which these have none of, and refused."""
+    words = ["shrink", "--model", subject.model, "--data", str(subject.data), "--json"]
+    words += ["--samples", "120", "--calibration-samples", "40", "--granularity", granularity]
+    words += ["--budget", "macs=0.7", "--trials", "2", "--workspace", str(tmp_path)]
+    code = main(words)
+    out, err = capsys.readouterr()
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["macs_left"] <= 0.7
+    assert found["repair"] == "none"
 
 
 @pytest.mark.parametrize("granularity", ["branch", "layer"])

@@ -49,6 +49,19 @@ def test_a_task_knows_its_name(task: Task) -> None:
     assert "samples" not in task.terms
 
 
+def test_the_share_of_same_answers_is_that_of_a_count(
+    task: Task, answers: tuple[Tensor, Tensor, Tensor]
+) -> None:
+    """Issue 14: sums by group had none for several labels; `recover` ended in a traceback."""
+    dense, outputs, targets = answers
+    share = task.same_share(sums_of(task, dense, outputs, targets))
+    if not task.same:
+        assert share is None
+        return
+    assert 0 < share < 1
+    assert share == pytest.approx(float(task.agree(dense, outputs).float().mean()))
+
+
 def test_meaning_and_task_agree(task: Task) -> None:
     """Lists of runs read sums without torch; the task reads them alike."""
     scoring, sums = scoring_of(task.name), sums_of(task, *task_answers(task.name))
