@@ -266,7 +266,7 @@ def criteria_chart(table: pd.DataFrame, *, theme: str = "light") -> go.Figure:
     ramp = colors.sequential
     fills = dict(zip(SUMMARY, (ramp[-1], ramp[3], ramp[1], colors.background), strict=True))
     for outcome, fill in fills.items():
-        if outcome == "missing" and not table[outcome].any():
+        if not table[outcome].any():
             continue
         figure.add_trace(
             go.Bar(

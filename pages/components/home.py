@@ -9,6 +9,7 @@ from analysis.snippets import inspect_subject
 from pages.components.plan import goal
 from pages.components.state import DEMO, SAMPLE_SUBJECTS, Session, session, url_state
 from pages.components.widgets import code, formatting, go, guarded, job
+from pruners.criteria import label_of
 
 STEPS = (
     (
@@ -131,11 +132,12 @@ def _recent(current: Session) -> None:
     st.subheader("Recent runs", anchor=False)
     for row in rows:
         spec = row.spec
+        criteria = formatting.listed([label_of(name) for name in spec.criteria])
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             st.markdown(
                 f"**{formatting.escaped(formatting.title_of(spec.subject.model))}** "
                 f"on {formatting.escaped(formatting.title_of(spec.subject.data or 'no data'))} "
-                f"\N{MIDDLE DOT} {formatting.listed(spec.criteria)} "
+                f"\N{MIDDLE DOT} {formatting.escaped(criteria)} "
                 f"\N{MIDDLE DOT} {spec.granularity} "
                 f"{job.badge(row)}  \n"
                 f":small[{_details(row)}]",

@@ -13,6 +13,7 @@ from analysis.snippets import list_runs
 from analysis.tasks import scoring_of
 from pages.components.state import Session, session, url_state
 from pages.components.widgets import code, formatting, go, guarded, job, refreshed
+from pruners.criteria import label_of
 from pruners.errors import PruneScopeError
 
 MAX_NAME = 120
@@ -39,7 +40,8 @@ def _damaged(runs: Sequence[DamagedRun]) -> None:
     for run in runs:
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             st.markdown(
-                f":orange[:material/warning:] Run `{run.run_id}` cannot be read: {run.reason}",
+                f":orange[:material/warning:] Run `{run.run_id}` cannot be read: "
+                f"{formatting.escaped(run.reason)}",
                 width="stretch",
             )
             if st.button(
@@ -63,22 +65,22 @@ def _list(was_live: bool) -> None:
             "name": "Name",
             "state": "State",
             "progress": st.column_config.ProgressColumn(
-                "Progress", format="%.0f %%", min_value=0, max_value=100
+                "Progress", format="%.0f %%", min_value=0, max_value=100, width=80
             ),
             "model": "Model",
             "data": "Data",
             "criteria": "Criteria",
             "granularity": "Granularity",
             "settings": st.column_config.TextColumn(
-                "Settings", help="What is not as usual.", width="medium"
+                "Settings", help="What is not as usual.", width=150
             ),
             "baseline": st.column_config.TextColumn(
                 "Baseline", help="Of the dense model on the same samples."
             ),
+            "duration": "Took",
+            "created": st.column_config.DatetimeColumn("Started", format="YYYY-MM-DD HH:mm"),
             "points": st.column_config.NumberColumn("Points", format="localized"),
             "samples": st.column_config.NumberColumn("Samples", format="localized"),
-            "created": st.column_config.DatetimeColumn("Started", format="YYYY-MM-DD HH:mm"),
-            "duration": "Took",
             "error": "Reason",
         },
         alt="Runs of this workspace, newest first",
@@ -107,12 +109,12 @@ def _row(row: RunRow) -> dict[str, object]:
         "progress": row.progress.fraction * 100,
         "model": formatting.title_with_details(spec.subject.model),
         "data": formatting.title_with_details(spec.subject.data or "no data"),
-        "criteria": formatting.listed(spec.criteria),
+        "criteria": formatting.listed([label_of(name) for name in spec.criteria]),
         "granularity": spec.granularity,
         "settings": formatting.settings_of(spec),
         "baseline": _baseline(row),
-        "created": datetime.fromtimestamp(row.created),
         "duration": formatting.duration(row.seconds) if row.seconds else formatting.DASH,
+        "created": datetime.fromtimestamp(row.created),
         "points": row.points,
         "samples": row.samples,
         "error": row.error or "",

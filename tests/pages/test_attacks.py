@@ -48,7 +48,7 @@ def test_plans_of_any_content_are_one_line_on_the_page(
 
 
 def test_code_that_ends_the_program_ends_no_page(open_page: Open, tmp_path: Path) -> None:
-    """B3 of issue 9: the page never answered."""
+    """Found under attack (B3): the page never answered."""
     path = tmp_path / "q.py"
     path.write_text(QUITTERS, encoding="utf-8")
     for model, data, says in (

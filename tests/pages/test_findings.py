@@ -85,6 +85,8 @@ def test_outcomes_fade_and_only_what_is_there_is_in_the_legend(theme: str) -> No
     )
     chart = figures.criteria_chart(table, theme=theme)
     assert [trace.name for trace in chart.data] == ["best", "tied", "worse"]
+    alone = figures.criteria_chart(table.assign(best=0, worse=0), theme=theme)
+    assert [trace.name for trace in alone.data] == ["tied"]
     colors = palette(theme)
     for trace in chart.data:
         assert trace.marker.color in colors.sequential
@@ -111,6 +113,9 @@ def test_runs_are_told_apart_and_can_be_named(
     assert table["settings"].tolist()[0] == settings_of(spec)
     assert "repair bn, precision bf16" in settings_of(spec)
     assert table["settings"].nunique() == 2
+    assert table["criteria"].tolist() == ["L1 norm", "L1 norm, FPGM"]
+    # What tells them apart comes before what does not, so that all of it is seen at 1,440 pixels.
+    assert [*table].index("duration") < [*table].index("created") < [*table].index("points")
     assert 50 < float(table["baseline"].iloc[1].removesuffix("\N{NO-BREAK SPACE}%")) < 100
     assert table["duration"].tolist() == ["\N{EN DASH}", "1.0\N{NO-BREAK SPACE}s"]
     done = str(table["run"].iloc[1])

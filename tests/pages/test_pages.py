@@ -9,7 +9,7 @@ import pytest
 from analysis.records.subject import SubjectSpec
 from analysis.store.store import Store
 from pages.components.widgets.page_registry import PAGES, sections
-from tests.pages.reading import MANY, ROOT, SUBJECT, SWEEP, Open, assert_no_bug, text_of
+from tests.pages.reading import MANY, ROOT, SUBJECT, SWEEP, Open, assert_no_bug, shown, text_of
 
 # Script without its ending -> title, of all pages but Home.
 NUMBERED = {Path(page.file).stem: page.title for page in PAGES.values() if page.section}
@@ -131,8 +131,10 @@ def test_a_run_of_another_subject_is_marked_stale(
 
 
 def test_a_filter_that_fits_nothing_can_be_cleared(open_page: Open) -> None:
+    """Fault 11 of the browser: a link did not say which layers are shown."""
     test = open_page("3_Curves", "done")
     test.text_input(key="choose_layers").set_value("layer9").run()
+    assert test.query_params["layers"] in ("layer9", ["layer9"])
     assert "No layer matches" in text_of(test)
     next(item for item in test.button if item.label == "Clear filter").click().run()
     assert charts(test) == 2
@@ -225,7 +227,7 @@ def test_a_damaged_run_is_named_beside_the_others_and_can_be_deleted(
         db.execute("UPDATE runs SET spec = ?, state = 'done' WHERE run_id = ?", (spec, bad))
     test.run()
     assert f"Run `{bad}` cannot be read" in text_of(test)
-    assert says in text_of(test)
+    assert says in shown(text_of(test))
     assert len(test.dataframe[0].value) == 1
     test.button(key=f"runs_delete_damaged_{bad}").click().run()
     test.button(key="runs_delete_yes").click().run()

@@ -78,7 +78,7 @@ def refused(
 def test_code_of_the_user_ends_nothing(
     refused: Refused, tmp_path: Path, model: str, data: str, said: str
 ) -> None:
-    """B3 of issue 9: the page never answered, the command ended with the code and no line."""
+    """Found under attack (B3): the page never answered, the command ended without a line."""
     Path(tmp_path, "q.py").write_text(QUITTERS)
     data = data if ":" in data else f"q.py:{data}"
     assert said in refused("inspect", "--model", f"q.py:{model}", "--data", data)
@@ -87,7 +87,7 @@ def test_code_of_the_user_ends_nothing(
 def test_files_that_end_the_program_when_they_are_imported(
     refused: Refused, tmp_path: Path
 ) -> None:
-    """B3 of issue 9: modules, files and criterion files."""
+    """Found under attack (B3): modules, files and criterion files."""
     Path(tmp_path, "leaves.py").write_text("import sys\nsys.exit(5)\n")
     for address in ("leaves.py:build", "leaves:build"):
         assert "sys.exit(5)" in refused("inspect", "--model", address)

@@ -55,7 +55,7 @@ def test_the_command_line_says_it_too(tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 def test_a_guessed_input_shape_is_said(tmp_path: Path) -> None:
-    """B of the browser's findings: without data, a shape was guessed without a word."""
+    """Section B of the browser's findings, a weak row: a shape was guessed without a word."""
     (tmp_path / "net.py").write_text(
         "from torch import nn\n"
         "def build():\n"

@@ -152,7 +152,7 @@ def test_round_trip(tmp_path: Path) -> None:
     ],
 )
 def test_bad_plans_give_one_line(text: str, message: str) -> None:
-    """A7 and D3 of issue 9: semantics "nope" were taken, a wrong subject was a traceback."""
+    """Found under attack (A7, D3): semantics "nope" were taken, a wrong subject was a traceback."""
     with pytest.raises(PlanError, match=message) as caught:
         plans.from_json(text)
     assert "\n" not in str(caught.value)

@@ -38,6 +38,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     [
         ({"criteria": "l1"}, 240, 0),
         ({"criteria": "l1", "samples": 100}, 100, 0),
+        ({"criteria": "l1", "calibration_samples": 0}, 240, 0),
         ({"criteria": "taylor"}, 192, 48),
         ({"criteria": "l1,taylor", "samples": 100}, 100, 140),
         ({"criteria": "l1", "repair": "lsq"}, 192, 48),

@@ -91,7 +91,7 @@ def test_functions_are_found_without_running_the_file(tmp_path: Path) -> None:
 
 
 def test_a_near_miss_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """B of the browser's findings: neither the folder nor what is near was said."""
+    """Section B of the browser's findings, weak rows: nothing near was offered."""
     from analysis.subjects.models import load_model
 
     (tmp_path / "mycnn.py").write_text("def build(): ...\ndef small(): ...\n")

@@ -106,7 +106,7 @@ def test_a_picture_that_is_overwritten_in_use_is_refused(tmp_path: Path) -> None
 def test_a_sample_that_the_dense_model_does_not_answer_is_named(
     run: Run, tmp_path: Path, value: float
 ) -> None:
-    """A3 of issue 9: one such sample beyond those probed gave dense loss 0 and state done."""
+    """Found under attack (A3): one beyond those probed gave dense loss 0 and state done."""
     spec = folder_spec(tmp_path)
     images = np.random.default_rng(0).normal(size=(150, 3, 8, 8)).astype(np.float32)
     bad = load_subject(dataclasses.replace(spec, data=save(tmp_path, images))).evaluation

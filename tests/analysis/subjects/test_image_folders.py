@@ -102,7 +102,7 @@ def test_the_parent_of_train_and_val_is_refused(
 
 
 def test_what_is_no_picture_of_a_class_is_left_out_and_said(tmp_path: Path) -> None:
-    """B5 and B4 of issue 9: a hidden folder was class 4; a pipe was waited for."""
+    """B5 of issue 9: a hidden folder was class 4. Under attack (B4), a pipe was waited for."""
     folder = write_folder(tmp_path / "d")
     for place in (folder / ".ipynb_checkpoints", folder / "cat" / ".cache", folder / "__MACOSX"):
         place.mkdir()
@@ -179,7 +179,7 @@ def expected(name: str) -> np.ndarray:
     ],
 )
 def test_every_mode_shows_the_same_picture(tmp_path: Path, name: str, channels: int) -> None:
-    """B5 and A4 of issue 9: grey with 16 bits was white, every picture of it."""
+    """B5 of issue 9, found under attack (A4): grey with 16 bits was white, every picture of it."""
     folder = tmp_path / "d" / "only"
     folder.mkdir(parents=True)
     grey = Image.fromarray(np.round(VALUES * 255).astype(np.uint8))

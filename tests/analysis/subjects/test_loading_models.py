@@ -248,6 +248,7 @@ def build():
 
 
 def test_masks_of_torch_prune_become_zeros(tmp_path: Path) -> None:
+    """A1 of issue 9: hooks that were not removed were a traceback."""
     path = tmp_path / "hooked.py"
     path.write_text(HOOKED_SOURCE, encoding="utf-8")
     torch.manual_seed(0)

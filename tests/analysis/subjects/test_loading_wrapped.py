@@ -178,6 +178,7 @@ def file(tmp_path: Path) -> Path:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", ["parallel", "compiled", "parts", "averaged"])
 def test_wrappers_are_taken_off(file: Path, name: str) -> None:
+    """A3 of issue 9: DataParallel, torch.compile, AveragedModel; the module itself was meant."""
     plain = load_model(parse_model(f"{file}:plain")).model
     found = load_model(parse_model(f"{file}:{name}")).model
     assert type(found).__name__ == "Net"
@@ -201,6 +202,7 @@ def test_wrappers_are_taken_off(file: Path, name: str) -> None:
     ],
 )
 def test_what_cannot_be_studied_is_refused(file: Path, name: str, reason: str) -> None:
+    """A3 of issue 9: scripted, quantised and lazy models were tracebacks."""
     with pytest.raises(AddressError, match=reason) as caught:
         load_model(parse_model(f"{file}:{name}"))
     assert "\n" not in str(caught.value)
@@ -236,7 +238,7 @@ def subject(file: Path, name: str) -> SubjectSpec:
     ],
 )
 def test_answers_that_tell_nothing_are_refused(file: Path, name: str, reason: str) -> None:
-    """B3 of issue 9, A6: dropout, random numbers, counters, and whatever the batch decides."""
+    """B3 of issue 9, found under attack (A6): dropout, counters, whatever the batch decides."""
     with pytest.raises(InputError, match=reason) as caught:
         load_subject(subject(file, name))
     assert "\n" not in str(caught.value)

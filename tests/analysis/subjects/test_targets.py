@@ -148,7 +148,7 @@ def test_samples_are_what_getitem_gives(sets: Path, name: str) -> None:
     ],
 )
 def test_what_is_no_class_number_is_refused(sets: Path, name: str, says: str) -> None:
-    """B2 and A5, A6 of issue 9: 1.93 was class 1, weights were labels, noise went unsaid."""
+    """B2 of issue 9, found under attack (A5, A6): 1.93 was class 1, noise went unsaid."""
     with pytest.raises(InputError, match=says) as caught:
         load_subject(SubjectSpec(model=f"{sets}:model", data=f"{sets}:{name}"))
     assert "\n" not in str(caught.value)
@@ -259,7 +259,7 @@ def test_what_a_target_is_is_said_as_it_is(value: object, said: str) -> None:
 
 
 def test_a_sample_that_is_not_finite_is_named(tmp_path: Path) -> None:
-    """A3: among the first samples, the message spoke of weights, mean and std."""
+    """Found under attack (A3): of the first samples, weights, mean and std were blamed."""
     images = np.zeros((40, 1, 28, 28), np.float32)
     images[7, 0, 3, 3] = np.nan
     address = npz(tmp_path, images=images, labels=np.arange(40) % 10)

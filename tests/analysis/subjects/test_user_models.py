@@ -130,7 +130,7 @@ def test_a_subclass_of_a_tensor_data_set_gives_what_it_gives() -> None:
 
 
 def test_data_that_differ_at_each_read_are_refused() -> None:
-    """A6: two runs differed without a word."""
+    """Found under attack (A6): two runs differed without a word."""
     with pytest.raises(InputError, match="is another one each time it is read") as caught:
         opened("squeezed", "augmented")
     assert "\n" not in str(caught.value)

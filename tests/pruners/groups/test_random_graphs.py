@@ -27,6 +27,7 @@ BATCHES = 6
 
 @pytest.mark.parametrize("batch", range(BATCHES))
 def test_random_models(batch: int) -> None:
+    """A1 of issue 9: operators x shapes x types, strictly."""
     for seed in range(batch, COUNT, BATCHES):
         torch.manual_seed(seed)
         model = RandomModel(seed)
