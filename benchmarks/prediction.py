@@ -5,7 +5,8 @@ random ones that are meant to lose 0 to 40 pp. Of each such set some plans calib
 plans of a workspace do, and the others are predicted; the split is drawn anew by several seeds.
 
 Run ``python -m benchmarks.prediction``. With ``--workspace`` what was measured is kept there and
-taken from there.
+taken from there. Below each sample stand the errors by what plans measure, with the largest number
+of calibrating plans.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ from analysis.tasks import scoring_of, task_named
 from analysis.worker import run_to_end
 from pruners.errors import InputError
 
-RANDOM, MOST = 48, 0.4
+RANDOM, MOST = 150, 0.4
+# Bands of measured drops, by their upper ends: small errors of small drops say little of others.
+BANDS = (0.01, 0.025, 0.1, MOST)
 LEVELS = {
     "tolerance": (0.0005, 0.002, 0.005, 0.01, 0.02),
     "ratio": (0.03, 0.07, 0.15, 0.25),
@@ -163,6 +166,7 @@ class Errors:
         added: Errors of the sum of single drops.
         inside: Whether the interval holds the measured drop.
         widths: Widths of the intervals.
+        drops: What was measured.
     """
 
     plans: int
@@ -171,6 +175,24 @@ class Errors:
     added: list[float] = dataclasses.field(default_factory=list)
     inside: list[bool] = dataclasses.field(default_factory=list)
     widths: list[float] = dataclasses.field(default_factory=list)
+    drops: list[float] = dataclasses.field(default_factory=list)
+
+    def bands(self) -> Iterator[tuple[str, float, float, float]]:
+        """Yield each band of drops with its share of the plans, and the median errors there."""
+        low = 0.0
+        for high in BANDS:
+            # A drop of 0 is of the first one.
+            here = [
+                at for at, drop in enumerate(self.drops) if low < drop <= high or low == drop == 0
+            ]
+            if here:
+                own, added = (
+                    statistics.median(abs(items[at]) for at in here)
+                    for items in (self.own, self.added)
+                )
+                name = f"{100 * low:g} to {100 * high:g}"
+                yield name, len(here) / len(self.drops), own, added
+            low = high
 
     def row(self) -> dict[str, float]:
         """Return what is printed."""
@@ -210,6 +232,7 @@ def errors(
             result.added.append(added[at] - drop)
             result.inside.append(foreseen.low <= drop <= foreseen.high)
             result.widths.append(foreseen.high - foreseen.low)
+            result.drops.append(drop)
     return result
 
 
@@ -242,13 +265,21 @@ def main() -> None:
             for known in map(int, options.calibrating.split(",")):
                 # Without measured plans every split is the same.
                 splits = options.splits if known else 1
-                row = errors(store, run, found, calibrating=known, splits=splits).row()
-                rows.append({"model": model, "known": known, **row})
+                result = errors(store, run, found, calibrating=known, splits=splits)
+                row, bands = result.row(), list(result.bands())
+                rows.append({"model": model, "known": known, **row, "bands": bands})
                 print(
                     f"{model:16}{row['plans']:6}{known:6}{row['held_out']:9}"
                     f"{100 * row['coverage']:6.1f}%{100 * row['median']:11.2f}"
                     f"{100 * row['median_added']:11.2f}{100 * row['mean']:11.2f}"
                     f"{100 * row['mean_added']:11.2f}{100 * row['width']:7.1f}",
+                    flush=True,
+                )
+            # With as many known as there are at most.
+            for name, share, own, added in bands:
+                print(
+                    f"  measured {name:12} pp: {share:4.0%} of the plans, median error "
+                    f"{100 * own:.2f}, of adding {100 * added:.2f}",
                     flush=True,
                 )
         store.close()

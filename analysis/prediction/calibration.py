@@ -3,6 +3,8 @@
 Drops are compared by ``sqrt(drop + EASE)``: there errors of small and of large drops are about as
 large. The guess is the drop of all layers together; its error is linear in the signs of a plan,
 alike for plans that prune alike, the smaller the more one layer does alone and the less is lost.
+What a curve does between two points is a Brownian bridge, so that plans which prune a layer in the
+same interval teach of it: there curves err most, where they rise steeply.
 How large errors are is learnt as well: with few measured plans the interval is that of the samples
 on which the constants were chosen, with many it is the subject's own (``python -m
 benchmarks.prediction``).
@@ -15,7 +17,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from analysis.prediction.signs import GAINS, Signs
+from analysis.prediction.signs import GAINS, Interval, Signs
 
 EASE = 0.002
 # Standard deviations of the weights of the signs: the guess, the steps to larger gains, the sum.
@@ -23,7 +25,9 @@ GUESS, STEPS, SUM = 0.12, (0.7, 0.3), 0.2
 # Of what plans have in common that prune alike, and by which difference of ratios they do not.
 ALIKE, REACH = 0.1, 0.25
 # Of the rest: of any plan, where layers act on each other, and by how curves bend between points.
-READING, NOISE, BENDING = 0.025, 0.05, 0.8
+READING, NOISE, BENDING = 0.025, 0.05, 0.4
+# How far curves stray between two points, as a share of the step from one to the other.
+STRAY = 0.6
 # So even are changes of which none does more than a third, and so large drops, whose errors are the
 # largest; they grow with this power of the drop.
 EVEN, LARGE, POWER = 2 / 3, 0.1, 0.8
@@ -116,8 +120,29 @@ def _kernel(signs: Sequence[Signs], others: Sequence[Signs]) -> np.ndarray:
     apart = np.square(_ratios(signs, names)[:, None] - _ratios(others, names)[None]).sum(-1)
     alike = ALIKE**2 * np.exp(-apart / (2 * REACH**2))
     sizes = np.outer(_sizes(signs), _sizes(others))
-    found: np.ndarray = (_design(signs) @ _design(others).T + alike) * sizes
+    by_signs = (_design(signs) @ _design(others).T + alike) * sizes
+    found: np.ndarray = by_signs + _bridges(signs, others)
     return found
+
+
+def _bridges(signs: Sequence[Signs], others: Sequence[Signs]) -> np.ndarray:
+    """Return the covariances by what curves do between their points, ``(plans, others)``."""
+    names = sorted({name for item in signs for name in item.between})
+    places, steps = _between(signs, names)
+    other_places, other_steps = _between(others, names)
+    found = np.zeros((len(signs), len(others)))
+    for at in range(len(names)):
+        one, other = places[:, at, None], other_places[None, :, at]
+        found += np.outer(steps[:, at], other_steps[:, at]) * (np.minimum(one, other) - one * other)
+    return STRAY**2 * found
+
+
+def _between(signs: Sequence[Signs], names: Sequence[Interval]) -> tuple[np.ndarray, np.ndarray]:
+    """Return places in intervals and their steps, on the scale of drops, ``(plans, names)``."""
+    read = [[item.between.get(name, (0.0, 0.0)) for name in names] for item in signs]
+    table = np.array(read).reshape(len(signs), len(names), 2)
+    slope = 1 / (2 * np.sqrt(np.maximum(_joint(signs), 0.0) + EASE))
+    return table[..., 0], table[..., 1] * slope[:, None]
 
 
 def _ratios(signs: Sequence[Signs], names: Sequence[str]) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -20,12 +20,16 @@ from analysis.tasks import Task
 GAINS = (1.0, 1.5, 2.2)
 # Between its points a curve of drops lies below the straight line: so much of the way to the drops
 # of the changes between them, which are straight.
-BENT = 0.75
+BENT = 0.5
+# Even where a curve stands still between two points, it may do something else in between.
+LEAST_STEP = 0.002
 # On fewer samples nothing is told.
 FEWEST = 50
 # Plans whose signs are remembered: those that were measured are asked for again and again.
 MAX_KNOWN = 2000
 CurveName = tuple[str, str, str]
+# A curve, and the place of its point at the upper end.
+Interval = tuple[CurveName, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,8 @@ class Signs:
         evenness: How far the changes are from being those of one layer, 0..1.
         samples: Samples of the probe that tell it.
         extrapolated: Layers asked beyond their last measured ratio.
+        between: For each interval of a curve that an entry is in, how far it is from the lower to
+            the upper end, 0..1, and by how much the drops of the ends differ.
     """
 
     ratios: Mapping[str, float]
@@ -51,6 +57,19 @@ class Signs:
     evenness: float
     samples: int
     extrapolated: tuple[str, ...] = ()
+    between: Mapping[Interval, tuple[float, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Reading:
+    """A curve at a ratio: drop on all samples, drop and change on the probe's, and its interval."""
+
+    drop: float
+    probed: float
+    change: Tensor
+    interval: int
+    weight: float
+    step: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,8 +81,8 @@ class _Curve:
     changes: tuple[Tensor, ...]
     probed: np.ndarray
 
-    def at(self, ratio: float) -> tuple[float, float, Tensor]:
-        """Return drop, the probe's drop and change at a ratio, on lines; at 0 nothing changes."""
+    def at(self, ratio: float) -> _Reading:
+        """Read the curve at a ratio, on lines; at 0 nothing changes."""
         ratio = min(ratio, float(self.ratios[-1]))
         above = int(np.searchsorted(self.ratios, ratio))
         low = float(self.ratios[above - 1]) if above else 0.0
@@ -73,12 +92,12 @@ class _Curve:
             before = self.changes[above - 1].float()
             count = min(len(before), len(change))
             change = change[:count] + before[:count] * (1 - weight)
-        known = np.concatenate([[0.0], self.ratios])
-        drop, probed = (
-            float(np.interp(ratio, known, np.concatenate([[0.0], values])))
+        ends = [
+            (float(values[above - 1]) if above else 0.0, float(values[above]))
             for values in (self.drops, self.probed)
-        )
-        return drop, probed, change
+        ]
+        drop, probed = (first + (last - first) * weight for first, last in ends)
+        return _Reading(drop, probed, change, above, weight, abs(ends[0][1] - ends[0][0]))
 
 
 class ProbedCurves:
@@ -112,14 +131,17 @@ class ProbedCurves:
 
     def _found(self, entries: Iterable[PlanEntry]) -> Signs | None:
         added, expected, changes, extrapolated = 0.0, 0.0, [], []
+        between: dict[Interval, tuple[float, float]] = {}
         for entry in entries:
-            curve = self._curves.get((entry.criterion, entry.granularity, entry.name))
+            name = (entry.criterion, entry.granularity, entry.name)
+            curve = self._curves.get(name)
             if curve is None:
                 return None
-            single, probed, change = curve.at(achieved(entry))
-            added += single
-            expected += probed
-            changes.append(change)
+            read = curve.at(achieved(entry))
+            added += read.drop
+            expected += read.probed
+            changes.append(read.change)
+            between[name, read.interval] = read.weight, read.step + LEAST_STEP
             if achieved(entry) > curve.ratios[-1] + 1e-9:
                 extrapolated.append(entry.layer)
         count = min(map(len, changes), default=0)
@@ -140,6 +162,7 @@ class ProbedCurves:
             _evenness(changes),
             count,
             tuple(extrapolated),
+            between,
         )
 
     def _drop(self, outputs: Tensor) -> float:

@@ -121,7 +121,7 @@ def _formula(dense: np.ndarray, changes: list[np.ndarray]) -> np.ndarray:
 
 
 def test_between_points_changes_are_interpolated_and_beyond_the_last_they_end() -> None:
-    """Of changes on a straight line drops bend: three quarters of that count."""
+    """Of changes on a straight line drops bend: half of that counts."""
     known = probe()
     changes = {key.ratio_requested: item for key, item in known.changes.items() if key.layer == "a"}
     low, high = (changes[ratio].astype(np.float32) for ratio in (0.5, 0.75))
@@ -134,7 +134,7 @@ def test_between_points_changes_are_interpolated_and_beyond_the_last_they_end() 
     signs = probed().signs(plan(a=0.625, b=0.875))
     assert signs is not None
     assert signs.bend == pytest.approx(bend, abs=1e-6)
-    assert signs.added == pytest.approx((0.02 + 0.3) / 2 + 0.4 + 0.75 * bend)
+    assert signs.added == pytest.approx((0.02 + 0.3) / 2 + 0.4 + 0.5 * bend)
     assert signs.extrapolated == ("b",)
 
 
