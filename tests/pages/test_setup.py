@@ -190,11 +190,22 @@ def test_a_run_in_the_link_is_subject_enough(open_page: Open) -> None:
         SubjectSpec(model="a.py:b#weights=c%26d", device="cuda:1", criterion_files=("x", "y z")),
         SubjectSpec(model="sample:lenet5", samples=3, seed=2**40, memory_limit=2**21, batch_size=7),
         SubjectSpec(model="sample:lenet5", data="npz:a", calibration_data="npz:b#std=2"),
+        SubjectSpec(model="a.py:b", data="sample:king-james", task="language_modelling"),
+        # Of text, but of a task that such data are not for.
+        SubjectSpec(model="a.py:b", data="text:a"),
+        SubjectSpec(model="a.py:b", data="malformed:"),
     ],
 )
 def test_a_link_holds_a_subject(spec: SubjectSpec) -> None:
     assert subject_of(parameters(spec)) == spec
     assert subject_of({"run": "x"} | parameters(spec)) == spec
+
+
+def test_a_link_without_a_task_has_that_of_its_data() -> None:
+    """Issue 14: of text it was classification, and every page an error."""
+    found = subject_of({"model": "sample:llama_tiny", "data": "sample:king-james"})
+    assert found is not None
+    assert found.task == "language_modelling"
 
 
 @pytest.mark.parametrize("given", [{"samples": "x"}, {"seed": "-1"}, {"batch_size": "0"}])

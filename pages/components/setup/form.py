@@ -7,13 +7,11 @@ from typing import Any
 
 import streamlit as st
 
-from analysis.records import DEFAULT_TASK, SubjectSpec
-from analysis.subjects import usual_task
+from analysis.records import SubjectSpec
 from analysis.tasks import TASKS
 from pages.components.setup import fields
 from pages.components.setup.draft import CALIBRATION, DATA, MODEL, Draft
-from pages.components.state import DEMO, check
-from pruners.errors import PruneScopeError
+from pages.components.state import DEMO, check, shared_subject
 
 # The subject that the form was filled with.
 ORIGIN = "setup_origin"
@@ -63,7 +61,7 @@ def form(present: SubjectSpec | None) -> SubjectSpec | None:
         )
     if not sent:
         return None
-    advanced["task"] = advanced["task"] or _usual_task(data.strip() or None)
+    advanced["task"] = advanced["task"] or shared_subject.task_of(data.strip() or None)
     return dataclasses.replace(
         start,
         model=model.strip(),
@@ -88,7 +86,7 @@ def _fill(start: SubjectSpec) -> None:
     st.session_state["setup_batch"] = start.batch_size or 0
     st.session_state["setup_calibration"] = start.calibration_samples
     st.session_state["setup_memory"] = _mib(start.memory_limit)
-    is_usual = start.task == _usual_task(start.data)
+    is_usual = start.task == shared_subject.task_of(start.data)
     st.session_state["setup_task"] = OF_DATA if is_usual else start.task
     st.session_state["setup_device"] = start.device
 
@@ -159,12 +157,3 @@ def _task() -> str:
         persist_state="session",
     )
     return chosen
-
-
-def _usual_task(data: str | None) -> str:
-    """Return the task that data are for; of an address that is malformed, the usual one."""
-    try:
-        return usual_task(data)
-    except PruneScopeError:
-        # Loading it says what is wrong.
-        return DEFAULT_TASK

@@ -1,4 +1,13 @@
-from . import check, evaluations, plan_state, session, subject_cache, tolerance, url_state
+from . import (
+    check,
+    evaluations,
+    plan_state,
+    session,
+    shared_subject,
+    subject_cache,
+    tolerance,
+    url_state,
+)
 from .demo import DEMO, SAMPLE_SUBJECTS
 from .session import Session, choose_subject, loaded
 from .subject_cache import subjects
@@ -13,6 +22,7 @@ __all__ = [
     "loaded",
     "plan_state",
     "session",
+    "shared_subject",
     "subject_cache",
     "subjects",
     "tolerance",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from analysis.records import SubjectSpec
-from pruners.errors import InputError
+from analysis.records import DEFAULT_TASK, SubjectSpec
+from analysis.subjects import usual_task
+from pruners.errors import InputError, PruneScopeError
 
 USUAL = {item.name: item.default for item in dataclasses.fields(SubjectSpec)}
 NUMBERS = {item.name for item in dataclasses.fields(SubjectSpec) if "int" in str(item.type)}
@@ -21,7 +22,18 @@ def parameters(spec: SubjectSpec) -> dict[str, str]:
         value = getattr(spec, name)
         if value != usual:
             found[name] = SEPARATOR.join(value) if isinstance(value, tuple) else str(value)
+    if spec.task != task_of(spec.data):
+        found["task"] = spec.task
     return found
+
+
+def task_of(data: str | None) -> str:
+    """Return the task that data are for; of an address that is malformed, the usual one."""
+    try:
+        return usual_task(data)
+    except PruneScopeError:
+        # Loading it says what is wrong.
+        return DEFAULT_TASK
 
 
 def subject_of(given: Mapping[str, str]) -> SubjectSpec | None:
@@ -35,7 +47,7 @@ def subject_of(given: Mapping[str, str]) -> SubjectSpec | None:
     """
     if not given.get("model"):
         return None
-    values: dict[str, object] = {}
+    values: dict[str, object] = {"task": task_of(given.get("data"))}
     for name, usual in USUAL.items():
         if name not in given:
             continue
