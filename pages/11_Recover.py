@@ -1,4 +1,4 @@
-"""Recover: the plan's model trained, so that it gets its accuracy back."""
+"""Recover: the plan's model trained, so that it gets back what pruning cost."""
 
 from __future__ import annotations
 

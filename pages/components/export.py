@@ -225,7 +225,7 @@ def _evaluation_hint(current: Session, plan: Plan) -> None:
         st.markdown(
             f":green[:material/check_circle:] Evaluated "
             f"({formatting.escaped(found.recovery_words)}): "
-            f"**{formatting.score(removed.accuracy, words)}** on "
+            f"{words.label} **{formatting.score(removed.accuracy, words)}** on "
             f"{formatting.plural(found.samples, 'sample')}, "
             f"{formatting.si(removed.params)} parameters, "
             f"{formatting.si(removed.macs)} MACs. The files carry "

@@ -280,7 +280,7 @@ def test_the_model_that_was_measured_is_the_one_that_is_exported(open_page: Open
     assert_no_bug(again)
     assert metric(again, "Accuracy after lsq") == repaired
     again.switch_page("pages/7_Export.py").run()
-    assert f"Evaluated (repaired by lsq): **{repaired}**" in text_of(again)
+    assert f"Evaluated (repaired by lsq): accuracy **{repaired}**" in text_of(again)
     assert "--repair" not in text_of(again)
     assert_exported(again, "lsq", repaired)
 

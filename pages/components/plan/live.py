@@ -98,7 +98,8 @@ def _lines(
     else:
         first = (
             f"{before}: **{formatting.score(raw.accuracy, task.words)}** "
-            f"(drop {formatting.drop(raw.drop, task.words)}), {caption(raw, task)}.{surprise}"
+            f"({task.words.drop_label} {formatting.drop(raw.drop, task.words)}), "
+            f"{caption(raw, task)}.{surprise}"
         )
     if found.repaired is None:
         return first, f"After {plan.recovered_by}: {_step(found)}."

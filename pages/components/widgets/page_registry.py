@@ -116,7 +116,7 @@ PAGES: Mapping[str, Page] = {
             "pages/11_Recover.py",
             "model_training",
             "Decide",
-            "Train the pruned model so that it gets its accuracy back.",
+            "Train the pruned model so that it gets back what pruning cost.",
             "plan",
             _SUBJECT_FIRST,
         ),

@@ -124,7 +124,7 @@ def recover(
     workspace: Workspace = None,
     as_json: Json = False,
 ) -> int:
-    """Get accuracy back: by a repair, or by training the pruned model."""
+    """Get back what pruning cost: by a repair, or by training the pruned model."""
     if out is not None:
         check_folder(out)
     if resume is not None:
