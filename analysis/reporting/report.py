@@ -78,7 +78,9 @@ def plan_title(name: str) -> str:
     >>> plan_title("small"), plan_title("plan-half")
     ('Plan small', 'Plan-half')
     """
-    return capital(name) if name.lower().startswith("plan") else f"Plan {name}".strip()
+    return (
+        name[:1].upper() + name[1:] if name.lower().startswith("plan") else f"Plan {name}".strip()
+    )
 
 
 def write_report(report: Report, path: Path) -> Path:
