@@ -29,10 +29,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.fx.experimental.symbolic_shapes import is_concrete_int
 
 from pruners.batches import Inputs, Tensors, parts_of, text_lengths
 from pruners.errors import CaptureError, one_line
+from pruners.lengths import Lengths, lengths_of
 
 # torch.export, and what keeps it quiet, change state of the whole process.
 _EXPORTING = threading.RLock()
@@ -43,12 +43,7 @@ LIBRARIES = (str(Path(torch.__file__).parent), sysconfig.get_path("stdlib"))
 ADVICE = re.compile(r"\s*For more information, run with TORCH_LOGS=\S*")
 NEEDED = re.compile(r"generated guard (.+)")
 BATCH = re.compile(r"L\[[^]]+\](\[\d+\])?\.size\(\)\[0\]")
-
-
 COMPARISONS = (operator.eq, operator.ge, operator.le)
-# Texts of so many tokens more are as long as any.
-LONG = 2**20
-Lengths = tuple[int, int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +144,7 @@ def capture(model: nn.Module, example: Inputs) -> Graph:
         except Exception as other:
             raise _refusal(model, example, other) from other
     graph = _from_program(exported, first_names(model))
-    lengths = _lengths(graph, example)
+    lengths = lengths_of(graph.module, graph.inputs, example)
     return replace(graph, is_of_several=isinstance(example, Tensors), lengths=lengths)
 
 
@@ -181,53 +176,6 @@ def free_sizes(model: nn.Module, example: Inputs) -> tuple[Any, ...]:
     first = next(iter(inspect.signature(model.forward).parameters.values()), None)
     takes_any = first is not None and first.kind is first.VAR_POSITIONAL
     return ((shape,),) if takes_any else (shape,)
-
-
-def _lengths(graph: Graph, example: Inputs) -> dict[str, Lengths]:
-    """Return for how many tokens a graph is right: code that asks for their number was not kept."""
-    values = {node.name: node.meta.get("val") for node in graph.module.graph.nodes}
-    texts, found = text_lengths(example), {}
-    for name, part in zip(graph.inputs, parts_of(example), strict=True):
-        if part.dim() > 1 and part.shape[1] in texts:
-            found[name] = _lengths_of(values[name].shape[1], part.shape[1])
-    return {name: item for name, item in found.items() if item != (1, None)}
-
-
-def _lengths_of(size: Any, length: int) -> Lengths:
-    """Return the lengths around one that the conditions of a captured size allow."""
-    if is_concrete_int(size):
-        return length, length
-    symbol, guards = size.node.expr, size.node.shape_env.guards
-    # Those of the number of samples, too, are about strides.
-    asked = [guard.expr for guard in guards if guard.expr.free_symbols == {symbol}]
-
-    def holds(other: int) -> bool:
-        return all(bool(expression.subs(symbol, other) == True) for expression in asked)  # noqa: E712
-
-    def reach(way: int, most: int) -> int:
-        """Return how many tokens more, or fewer, hold; that is looked up in halves."""
-        if holds(length + way * most) and holds(length + way):
-            return most
-        known, failed = 0, most
-        while failed - known > 1:
-            middle = min(2 * known + 1, (known + failed) // 2)
-            known, failed = (middle, failed) if holds(length + way * middle) else (known, middle)
-        return known
-
-    more = reach(1, LONG)
-    return length - reach(-1, length - 1), None if more == LONG else length + more
-
-
-def length_words(lengths: Lengths) -> str:
-    """Return lengths of text for a person.
-
-    >>> length_words((9, 9)), length_words((9, None)), length_words((1, 32))
-    ('9 tokens', '9 tokens or more', '1 to 32 tokens')
-    """
-    low, high = lengths
-    if high is None:
-        return f"{low:,} tokens or more"
-    return f"{low:,} tokens" if low == high else f"{low:,} to {high:,} tokens"
 
 
 def on_cpu(model: nn.Module) -> nn.Module:
