@@ -30,9 +30,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from pruners.batches import Inputs, Tensors, parts_of, text_lengths
+from pruners.batches import Inputs, Lengths, Tensors, lengths_of, parts_of, text_lengths
 from pruners.errors import CaptureError, one_line
-from pruners.lengths import Lengths, lengths_of
 
 # torch.export, and what keeps it quiet, change state of the whole process.
 _EXPORTING = threading.RLock()

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from pruners.batches import Lengths, length_words
 from pruners.capture import Graph, device_of, first_names, make_on, named_state
 from pruners.errors import UnsupportedError
 from pruners.layers import layer_of
-from pruners.lengths import Lengths, length_words
 from pruners.tracing import Trace, Value, narrowed, operator_name
 
 Rewrite = Callable[["Sizes", fx.Node, fx.Node], None]

@@ -23,10 +23,9 @@ from torch import Tensor, fx, nn
 
 from analysis.files import atomic, write_text
 from analysis.interop.formats.template import TEMPLATE
-from pruners.batches import Inputs, Tensors, like_parts, names_of, parts_of
+from pruners.batches import Inputs, Lengths, Tensors, length_words, like_parts, names_of, parts_of
 from pruners.capture import Graph, capture, first_names, named_state
 from pruners.errors import UnsupportedError
-from pruners.lengths import Lengths, length_words
 from pruners.tracing import module_of
 
 SCRIPT = "rebuild.py"

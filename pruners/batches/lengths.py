@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import fx
 
-from pruners.batches import Inputs, parts_of, text_lengths
+from pruners.batches.tensors import Inputs, parts_of, text_lengths
 
 # Texts of so many tokens more are as long as any.
 LONG = 2**20
