@@ -132,8 +132,11 @@ def _bridges(signs: Sequence[Signs], others: Sequence[Signs]) -> np.ndarray:
     other_places, other_steps = _between(others, names)
     found = np.zeros((len(signs), len(others)))
     for at in range(len(names)):
-        one, other = places[:, at, None], other_places[None, :, at]
-        found += np.outer(steps[:, at], other_steps[:, at]) * (np.minimum(one, other) - one * other)
+        # Few plans prune a layer in the same interval.
+        here = np.ix_(np.flatnonzero(steps[:, at]), np.flatnonzero(other_steps[:, at]))
+        one, other = places[here[0], at], other_places[here[1], at]
+        sizes = steps[here[0], at] * other_steps[here[1], at]
+        found[here] += sizes * (np.minimum(one, other) - one * other)
     return STRAY**2 * found
 
 
@@ -141,7 +144,7 @@ def _between(signs: Sequence[Signs], names: Sequence[Interval]) -> tuple[np.ndar
     """Return places in intervals and their steps, on the scale of drops, ``(plans, names)``."""
     read = [[item.between.get(name, (0.0, 0.0)) for name in names] for item in signs]
     table = np.array(read).reshape(len(signs), len(names), 2)
-    slope = 1 / (2 * np.sqrt(np.maximum(_joint(signs), 0.0) + EASE))
+    slope = 1 / (2 * np.maximum(_guess(signs), np.sqrt(EASE)))
     return table[..., 0], table[..., 1] * slope[:, None]
 
 

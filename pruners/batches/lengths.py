@@ -46,12 +46,16 @@ def _lengths_of(size: Any, length: int) -> Lengths:
     symbol, guards = size.node.expr, size.node.shape_env.guards
     # Those of the number of samples, too, are about strides.
     asked = [guard.expr for guard in guards if guard.expr.free_symbols == {symbol}]
+    # A single length may be left out of those on both sides of it: `if length == 64`.
+    named = {int(item) for expression in asked for item in expression.atoms() if item.is_Integer}
 
     def holds(other: int) -> bool:
         return all(bool(expression.subs(symbol, other) == True) for expression in asked)  # noqa: E712
 
     def reach(way: int, most: int) -> int:
         """Return how many tokens more, or fewer, hold; that is looked up in halves."""
+        left_out = [way * (item - length) for item in named if not holds(item)]
+        most = min([item - 1 for item in left_out if item > 0] + [most])
         if holds(length + way * most) and holds(length + way):
             return most
         known, failed = 0, most

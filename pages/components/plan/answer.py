@@ -70,17 +70,16 @@ def _verdict(job: Job, found: Evaluation, words: Words) -> Iterator[str]:
 
 def _actions(job: Job, found: Evaluation, again: Callable[[], None]) -> None:
     """Draw what to do with the answer."""
-    if st.button("Export", type="primary", icon=":material/ios_share:", key="goal_export"):
-        adopt(job.plan_ids[0], found)
-        go("Export")
-    if st.button(
+    to_export = st.button("Export", type="primary", icon=":material/ios_share:", key="goal_export")
+    to_plan = st.button(
         "Adjust",
         icon=":material/tune:",
         key="goal_adjust",
         help="Makes it the plan of this session: table, ratios and repair.",
-    ):
+    )
+    if to_export or to_plan:
         adopt(job.plan_ids[0], found)
-        go("Plan")
+        go("Export" if to_export else "Plan")
     if st.button(
         "Search a minute longer",
         icon=":material/more_time:",

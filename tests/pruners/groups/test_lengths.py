@@ -48,6 +48,11 @@ class ThirdsDoubled(Text):
         return self.table(x) * (2 if x.shape[1] % 3 == 0 else 1)
 
 
+class TwoDoubled(Text):
+    def read(self, x: Tensor) -> Tensor:
+        return self.table(x) * (2 if x.shape[1] in (4, 12) else 1)
+
+
 class StepByStep(Text):
     def read(self, x: Tensor) -> Tensor:
         hidden = torch.zeros(x.shape[0], 4)
@@ -66,6 +71,8 @@ class StepByStep(Text):
         (ShortDoubled, (4, 11), "4 to 11 tokens"),
         # Every third length would do; only those next to one another are told.
         (ThirdsDoubled, (9, 9), "9 tokens"),
+        # Single lengths on both sides, beyond which all is as here again.
+        (TwoDoubled, (5, 11), "5 to 11 tokens"),
         (StepByStep, (9, 9), "9 tokens"),
     ],
 )
