@@ -35,7 +35,8 @@ from analysis.figures.drawing import (
     styles,
 )
 from analysis.figures.heatmaps import coverage_grid, sensitivity_matrix
-from analysis.figures.layers import block_ranking, network_map, ranking
+from analysis.figures.layers import block_ranking, ranking
+from analysis.figures.network import network_map
 from analysis.figures.plan import (
     class_change,
     latency_chart,

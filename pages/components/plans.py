@@ -38,7 +38,8 @@ def draw(current: Session) -> None:
         selection_mode="single-row",
         column_config={
             "plan": st.column_config.TextColumn("Plan", pinned=True),
-            "name": st.column_config.TextColumn("Name", pinned=True),
+            # Not pinned: a long one would take all of a phone's width.
+            "name": "Name",
             "strategy": "Strategy",
             "repair": "Repair",
             "macs": st.column_config.TextColumn("MACs left"),
@@ -111,12 +112,12 @@ def _row(current: Session, item: SavedPlan, measurements: Measurements) -> dict[
     return {
         "plan": item.plan_id,
         "name": item.name,
-        "strategy": plan.strategy,
-        "repair": plan.recovered_by,
         "macs": formatting.percent(macs, digits=1),
-        "params": formatting.percent(params, digits=1),
-        "measured": measured,
         "drop": drop,
+        "measured": measured,
+        "repair": plan.recovered_by,
+        "params": formatting.percent(params, digits=1),
+        "strategy": plan.strategy,
         "changed": datetime.fromtimestamp(item.changed),
         "model": formatting.title_with_details(plan.subject.model),
         "data": formatting.title_with_details(plan.subject.data or "no data"),

@@ -104,9 +104,9 @@ def _row(row: RunRow) -> dict[str, object]:
     spec = row.spec
     return {
         "run": row.run_id,
-        "name": row.name,
         "state": "imported" if row.source is not None else job.STATES[row.state][2],
         "progress": row.progress.fraction * 100,
+        "name": row.name,
         "model": formatting.title_with_details(spec.subject.model),
         "data": formatting.title_with_details(spec.subject.data or "no data"),
         "criteria": formatting.listed([label_of(name) for name in spec.criteria]),

@@ -80,6 +80,16 @@ def test_all_columns_fit_where_the_page_is_narrow(page: Page, server: Server) ->
     frame = page.locator(".frame")
     assert frame.locator("thead th.drop").is_visible()
     assert frame.evaluate("it => it.scrollWidth - it.clientWidth") == 0
+    # On a phone each row has two lines.
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_function("document.documentElement.clientWidth === 390")
+    last = frame.locator("tbody td.drop").first.bounding_box()
+    whole = frame.bounding_box()
+    assert last is not None
+    assert whole is not None
+    assert whole["width"] < 390
+    assert last["x"] + last["width"] <= whole["x"] + whole["width"]
+    assert frame.evaluate("it => it.scrollWidth - it.clientWidth") == 0
 
 
 # Texts of the cards that are wider than what holds them.

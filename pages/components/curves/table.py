@@ -43,16 +43,17 @@ def draw(
     sizes = session.groups(run)
     shown = pd.DataFrame(
         {
+            # What a phone shows of it without scrolling stands first.
             "layer": rows["layer"],
-            "with": [_others(sizes.get(str(name))) for name in rows["layer"]],
-            "rank": rows["rank"],
-            "curve": [lines.get(str(name), []) for name in rows["layer"]],
             "tolerated": rows["tolerated"] * 100,
             "interval": [
                 formatting.percent_range(low, high, digits=1)
                 for low, high in zip(rows["low"], rows["high"], strict=True)
             ],
             "drop at 50 %": rows["drop_half"] * words.drop_scale,
+            "rank": rows["rank"],
+            "curve": [lines.get(str(name), []) for name in rows["layer"]],
+            "with": [_others(sizes.get(str(name))) for name in rows["layer"]],
             "takes": [_takes(sizes.get(str(name))) for name in rows["layer"]],
             # Imported curves may have neither.
             "units": rows["total"].where(rows["total"] > 0),

@@ -62,13 +62,13 @@ def draw(subject: LoadedSubject) -> None:
 
 SIZES = {"params": "Parameters", "macs": "MACs"}
 COLUMNS: dict[str, Any] = {
-    "layer": st.column_config.TextColumn("Layer", pinned=True, width="medium"),
-    "type": "Type",
+    "layer": st.column_config.TextColumn("Layer", pinned=True),
     "params": st.column_config.NumberColumn("Parameters", format="localized"),
     "macs": st.column_config.NumberColumn("MACs", format="localized"),
+    "prunable": st.column_config.CheckboxColumn("Prunable"),
+    "type": "Type",
     "output_shape": "Output shape",
     "group": "Group",
-    "prunable": st.column_config.CheckboxColumn("Prunable"),
     "reason": "Why not",
     "kept_in_part": "Stays in part",
 }
@@ -86,4 +86,5 @@ def _folded(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
 
 def _shown(table: pd.DataFrame) -> pd.DataFrame:
     shapes = table["output_shape"].map(lambda shape: " x ".join(str(size) for size in shape))
-    return table.assign(output_shape=shapes)
+    # In the order of the headings: what a phone shows without scrolling stands first.
+    return table.assign(output_shape=shapes)[list(COLUMNS)]

@@ -9,7 +9,7 @@ import pytest
 
 from analysis.curves import GroupSize, network_edges, network_nodes
 from analysis.figures import network_map
-from analysis.figures.layers import arc
+from analysis.figures.network import arc
 from analysis.records import Inventory, LayerRow
 from analysis.records.subject import SubjectSpec
 from analysis.subjects import inventory, load_subject
@@ -90,3 +90,17 @@ def test_longer_arcs_reach_farther_and_stay_on_the_map() -> None:
     assert widths == sorted(widths)
     assert widths[0] == 0
     assert widths[-1] <= 0.9
+
+
+def test_long_names_leave_a_phone_room_for_the_map() -> None:
+    """On 390 px the map was a sliver: names took the width, and short arcs a part of the rest."""
+    names = [f"encoder.layers.{number}.attention.self.query_projection" for number in range(9)]
+    found = model(*itertools.pairwise(names), (names[0], names[2]), names=names)
+    groups = {name: size(name) for name in names}
+    nodes = network_nodes(found, groups, dict.fromkeys(names, 0.5))
+    edges = network_edges(found)
+    figure = network_map(nodes, edges)
+    assert len(figure.layout.yaxis.ticktext) == len(nodes)
+    assert max(map(len, figure.layout.yaxis.ticktext)) <= 48
+    farthest = max(x for trace in figure.data[:2] for x in trace.x if x is not None)
+    assert farthest < figure.layout.xaxis.range[1] <= 0.35
