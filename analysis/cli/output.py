@@ -124,7 +124,7 @@ def progress_bar() -> Progress:
 
 def score_columns(words: Words) -> tuple[str, str, str]:
     """Return the titles of score, interval and drop."""
-    return words.label, "interval", f"drop {words.drop_unit}".rstrip()
+    return words.label, "interval", f"{words.drop_noun} {words.drop_unit}".rstrip()
 
 
 def right_columns(words: Words) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.comparison.criteria import comparability, win_matrix
 from analysis.curves import NOT_PRUNABLE, criteria_of, resolution, tolerated
 from analysis.records import DEFAULT_TASK
-from analysis.sentences import listed, plural
+from analysis.sentences import capital, listed, plural
 from analysis.tasks import Words, scoring_of
 from pruners.criteria import label_of
 
@@ -164,8 +164,8 @@ def _samples(points: pd.DataFrame, *, tolerance: float, words: Words) -> list[Ad
     return [
         Advice(
             "samples",
-            f"Drops under {words.amount(smallest)} cannot be told from none with "
-            f"{plural(int(points['samples'].max()), 'sample')}; the tolerance is "
+            f"{capital(words.drop_noun)}s under {words.amount(smallest)} cannot be told from none "
+            f"with {plural(int(points['samples'].max()), 'sample')}; the tolerance is "
             f"{words.limit(tolerance)}, so measure more.",
         )
     ]

@@ -74,8 +74,8 @@ def sensitivity_matrix(
         return blank(colors=colors, message="No measured points yet")
     shown = known[kind.column] * kind.scale
     reach = reach_of(shown, kind, tolerance=tolerance, zoom=zoom)
-    ramp = colors.sequential if kind.unit != "%" else colors.sequential[::-1]
-    lowest = float(shown.min()) if kind.unit == "%" else 0.0
+    ramp = colors.sequential[::-1] if kind.is_share else colors.sequential
+    lowest = float(shown.min()) if kind.is_share else 0.0
     span = (lowest, max(reach.high, lowest + 1e-9))
     figure = canvas(colors=colors, height=TOP_MARGIN + 40 + ROW_HEIGHT * len(layers))
     beyond = known["accuracy_drop"] > (math.inf if tolerance is None else tolerance)
@@ -140,7 +140,10 @@ def _cell_ids(known: pd.DataFrame) -> list[list[object]]:
 def _color_bar(kind: Metric, reach: Reach, colors: Palette) -> dict[str, object]:
     """Return a bar at the top of the chart, whatever its height; cut off colours are said."""
     bar: dict[str, object] = {
-        "title": {"text": f"{kind.label} ({kind.unit})" if kind.unit else kind.label},
+        "title": {
+            "text": f"{kind.label} ({kind.unit})" if kind.unit else kind.label,
+            "font": {"size": 12},
+        },
         "thickness": 12,
         "lenmode": "pixels",
         "len": 210,
@@ -182,8 +185,12 @@ def _border(is_beyond: bool, colors: Palette) -> str:
 
 
 def _in_cell(value: float) -> str:
-    """Return a number of three digits, with a true minus sign as on cards and in tables."""
-    text = f"{value:.1f}" if abs(value) >= 9.95 else f"{value:.2f}"
+    """Return a number that a cell has room for, with a true minus sign as on cards."""
+    size = abs(value := round(value, 2) + 0.0)
+    if size >= 9999.5:
+        text = f"{value / 1000:.0f}k" if size < 999_500 else f"{value:.0e}".replace("e+0", "e")
+    else:
+        text = f"{value:.{2 if size < 9.95 else 1 if size < 99.95 else 0}f}"
     return text.replace("-", "\N{MINUS SIGN}")
 
 

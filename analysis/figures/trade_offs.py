@@ -45,8 +45,8 @@ def predicted_measured(
     least = min(0.0, float(rows[["predicted_low", "measured_low"]].min().min() * scale))
     figure = canvas(
         colors=colors,
-        x_title=_with_unit("predicted drop", unit),
-        y_title=_with_unit("measured drop", unit),
+        x_title=_with_unit(f"predicted {words.drop_noun}", unit),
+        y_title=_with_unit(f"measured {words.drop_noun}", unit),
         legend=False,
     )
     figure.add_trace(_diagonal(least, reach, colors))
@@ -68,8 +68,8 @@ def predicted_measured(
     gap = rows["measured"] - rows["predicted"]
     return with_alt(
         figure,
-        f"Predicted and measured drop of {len(rows)} plans; measured minus predicted lies between "
-        f"{words.drop(gap.min())} and {words.cost(gap.max())}.",
+        f"Predicted and measured {words.drop_noun} of {len(rows)} plans; measured minus predicted "
+        f"lies between {words.drop(gap.min())} and {words.cost(gap.max())}.",
     )
 
 
@@ -187,8 +187,8 @@ def _plan_marks(
         },
         customdata=rows[["plan"]].to_numpy(dtype=object),
         hovertext=_lefts(rows, size),
-        hovertemplate=f"<b>%{{customdata[0]}}</b><br>%{{hovertext}} {label} left, drop "
-        f"%{{y:.{words.digits}f}} {words.drop_unit}<extra></extra>",
+        hovertemplate=f"<b>%{{customdata[0]}}</b><br>%{{hovertext}} {label} left, "
+        f"{words.drop_noun} %{{y:.{words.digits}f}} {words.drop_unit}<extra></extra>",
     )
 
 

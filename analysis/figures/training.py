@@ -7,15 +7,25 @@ from collections.abc import Mapping
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.figures.drawing import Palette, blank, canvas, fade, palette, with_alt
+from analysis.figures.drawing import (
+    Palette,
+    Reach,
+    blank,
+    canvas,
+    fade,
+    label_ends,
+    palette,
+    with_alt,
+)
 from analysis.sentences import plural
 
 # Column of a history -> what it is called, and its dash.
 LOSSES = {"task_loss": ("task", "solid"), "distill_loss": ("distillation", "dot")}
 # A history is thinned to about so many steps a curve before it is drawn.
 MAX_STEPS = 600
-# Width of the names beside a chart, in pixels.
-MARGIN = 76
+# In pixels; room above and below what is drawn, as a share of it.
+HEIGHT = 420
+MARGIN = 0.06
 NOTHING = "Nothing was trained yet"
 
 
@@ -73,7 +83,7 @@ def training_score(
     rows = history.dropna(subset=["selection"])
     if rows.empty and not lines:
         return blank(colors=colors, message=NOTHING)
-    figure = canvas(colors=colors, x_title="epochs", y_title=label)
+    figure = canvas(colors=colors, x_title="epochs", y_title=label, height=HEIGHT)
     seeds = list(dict.fromkeys(rows["seed"]))
     for place, seed in enumerate(seeds):
         part = rows[rows["seed"] == seed]
@@ -82,13 +92,7 @@ def training_score(
         name = _named("training", seed, len(seeds))
         figure.add_trace(_curve(part, "selection", name, color, "solid", scale=scale, marks=True))
     figure.update_xaxes(rangemode="tozero")
-    _draw_lines(figure, rows, lines or {}, scale, colors)
-    if tolerated is not None:
-        figure.add_hline(
-            y=tolerated * scale,
-            line={"color": colors.tolerance, "dash": "dot", "width": 1.4},
-        )
-        _name_line(figure, tolerated * scale, "tolerance", colors.tolerance, at="top")
+    _draw_lines(figure, rows, lines or {}, scale, colors, tolerated=tolerated)
     if rows.empty:
         # A chart needs a point of its own to have axes.
         figure.add_trace(go.Scatter(x=[0.0], y=[0.0], visible=False))
@@ -107,50 +111,51 @@ def _draw_lines(
     lines: Mapping[str, float],
     scale: float,
     colors: Palette,
+    *,
+    tolerated: float | None,
 ) -> None:
-    """Draw named scores across; those far below are told in words."""
+    """Draw named scores across; those far worse are told in words."""
     far = _far_below(rows, lines)
+    ends = []
     for name, score in lines.items():
         if name not in far:
-            figure.add_hline(
-                y=score * scale,
-                line={"color": colors.muted, "dash": "dash", "width": 1.2},
-            )
-            _name_line(figure, score * scale, name, colors.text, at="bottom")
+            look = {"color": colors.muted, "dash": "dash", "width": 1.2}
+            figure.add_hline(y=score * scale, line=look)
+            ends.append((name, score * scale, colors.text))
+    if tolerated is not None:
+        look = {"color": colors.tolerance, "dash": "dot", "width": 1.4}
+        figure.add_hline(y=tolerated * scale, line=look)
+        ends.append(("tolerance", tolerated * scale, colors.tolerance))
+    heights = [y for _, y, _ in ends]
+    heights += [end * scale for column in ("low", "high") for end in rows[column].dropna()]
+    if ends:
+        low, high = min(heights), max(heights)
+        room = MARGIN * max(high - low, 1e-9)
+        reach = Reach(low - room, high + room)
+        figure.update_yaxes(range=[reach.low, reach.high])
+        label_ends(figure, ends, reach=reach, height=HEIGHT)
     if far:
+        # What people count the other way is worse above.
+        where, y, anchor = ("below", 0, "bottom") if scale > 0 else ("above", 1, "top")
         figure.add_annotation(
-            text="below: " + ", ".join(f"{name} {far[name] * scale:.2f}" for name in far),
+            text=f"{where}: "
+            + ", ".join(f"{name} {score * scale:.2f}" for name, score in far.items()),
             showarrow=False,
             x=0,
-            y=0,
+            y=y,
             xref="paper",
             yref="paper",
             xanchor="left",
-            yanchor="bottom",
+            yanchor=anchor,
             font={"color": colors.text, "size": 12},
         )
-
-
-def _name_line(figure: go.Figure, y: float, name: str, color: str, *, at: str) -> None:
-    """Name a line beside the chart, where no curve is."""
-    figure.update_layout(margin_r=MARGIN)
-    figure.add_annotation(
-        text=name,
-        showarrow=False,
-        x=1,
-        y=y,
-        xref="paper",
-        xanchor="left",
-        yanchor=at,
-        font={"color": color, "size": 12},
-    )
 
 
 def _far_below(rows: pd.DataFrame, lines: Mapping[str, float]) -> dict[str, float]:
     """Return the lines that would press a curve flat: its whole height, and more, below it."""
     if rows.empty:
         return {}
-    least, most = float(rows["low"].min()), float(max(rows["high"].max(), *lines.values(), 0))
+    least, most = float(rows["low"].min()), float(max([rows["high"].max(), *lines.values()]))
     return {name: score for name, score in lines.items() if score < least - (most - least)}
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from analysis.interop.request import ExportRequest
 from analysis.plans import achieved, pruned_entries
 from analysis.records import Evaluation, MeasuredModel
+from analysis.sentences import capital
 from analysis.tasks import Task
 
 
@@ -81,7 +82,8 @@ def _measured(evaluation: Evaluation | None, task: Task) -> list[str]:
         _row(evaluation.dense, task),
         _row(removed, task),
         "",
-        f"Drop: {words.drop(removed.drop)} {words.drop_unit} ({low} to {high}).".replace("  ", " "),
+        f"{capital(words.drop_noun)}: {words.drop(removed.drop)} {words.drop_unit} "
+        f"({low} to {high}).".replace("  ", " "),
         "",
     ]
 

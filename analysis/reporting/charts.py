@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.curves import curves, from_zero, is_known
 from analysis.plans import achieved, pruned_entries
 from analysis.records import ClassChange, Plan
-from analysis.sentences import percent
+from analysis.sentences import capital, percent
 from analysis.tasks import Words
 from pruners.criteria import label_of
 
@@ -63,9 +63,9 @@ def drop_curves(
     ]
     is_cut = bool((known["accuracy_drop"] > top).any())
     text = (
-        f"Drop of {len(rows)} layers, each pruned alone; the dashed line is the tolerance of "
-        f"{words.limit(tolerance)}. Marks: what the plan takes of a layer."
-        + (f" Drops above {words.limit(top)} are cut off." if is_cut else "")
+        f"{capital(words.drop_label)} of {len(rows)} layers, each pruned alone; the dashed line is "
+        f"the tolerance of {words.limit(tolerance)}. Marks: what the plan takes of a layer."
+        + (f" {capital(words.drop_noun)}s above {words.limit(top)} are cut off." if is_cut else "")
         + (f" The {len(named)} layers of which it takes most have colours." if named else "")
     )
     legend = " ".join(

@@ -115,6 +115,7 @@ def report_html(report: Report) -> str:
         space=SPACE,
         label_of=label_of,
         drop_label=capital(words.drop_label),
+        lost=capital(words.drop_noun),
         evidence=scoring.evidence(found.dense.sums),
         facts=list(_facts(report)),
         curves=Markup(curves[0]),

@@ -39,6 +39,11 @@ class Metric:
     scale: float
     is_cost: bool = False
 
+    @property
+    def is_share(self) -> bool:
+        """Whether it is a share of 100 %, the larger the better; a rise by so many % is none."""
+        return self.unit == "%" and not self.is_cost
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Words:
@@ -83,6 +88,23 @@ class Words:
     def drop_scale(self) -> float:
         """Factor from a drop to the shown one: a drop is a loss whichever way scores count."""
         return abs(self.scale) if self.drop_factor is None else self.drop_factor
+
+    @property
+    def drop_noun(self) -> str:
+        """What a drop is called where the score is known: ``drop``, or ``increase``.
+
+        >>> Words(label="", column="", drop_label="perplexity increase", drop_column="").drop_noun
+        'increase'
+        >>> Words(label="", column="", drop_label="rise of misses", drop_column="").drop_noun
+        'rise'
+        """
+        return (self.drop_label.partition(" of ")[0].split() or ["drop"])[-1]
+
+    @property
+    def sign_of_loss(self) -> str:
+        """How to read the sign of a drop, as a sentence."""
+        article = "An" if self.drop_noun[0] in "aeiou" else "A"
+        return f"{article} {self.drop_noun} above zero is a loss."
 
     @property
     def without_labels(self) -> str:

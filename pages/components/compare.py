@@ -111,7 +111,7 @@ def _wins(run: RunRow, points: pd.DataFrame) -> None:
             st.dataframe(
                 table.assign(
                     criterion=table["criterion"].map(label_of),
-                    mean_drop=table["mean_drop"] * words.drop_scale,
+                    mean_drop=formatting.drop_column(table["mean_drop"], words),
                     mean_tolerated=table["mean_tolerated"] * 100,
                 ),
                 hide_index=True,
@@ -120,14 +120,15 @@ def _wins(run: RunRow, points: pd.DataFrame) -> None:
                 column_config={
                     **SUMMARY,
                     "mean_drop": st.column_config.NumberColumn(
-                        "Mean drop", format=formatting.drop_format(words)
+                        f"Mean {words.drop_noun}", format=formatting.drop_format(words)
                     ),
                 },
                 column_order=["criterion", "mean_tolerated", "mean_drop", "seconds"],
             )
         st.caption(
             "Best: surely more than every other. Tied: no other is surely more. "
-            "Mean drop: area under the curves, weighted by layer size; lower is better."
+            f"Mean {words.drop_noun}: area under the curves, weighted by layer size; lower is "
+            "better."
         )
 
 
@@ -197,10 +198,11 @@ def _panels(run: RunRow, points: pd.DataFrame) -> None:
     )
     shown = points[points["criterion"].isin(names) & points["layer"].isin(chosen or layers)]
     accepted, task = _tolerance(run), run.quantity
+    words = tolerance.words_of(task)
     cut = figures.clipped_text(shown, tolerance=accepted, task=task) if charts.is_zoomed() else ""
     charts.reach_switch(
-        f"{len(chosen) or PANELS} of {formatting.plural(len(layers), 'layer')} shown. A drop above "
-        f"zero is a loss; bands are 95 % intervals{cut and f'; {cut}'}."
+        f"{len(chosen) or PANELS} of {formatting.plural(len(layers), 'layer')} shown. "
+        f"{words.sign_of_loss} Bands are 95 % intervals{cut and f'; {cut}'}."
     )
 
 

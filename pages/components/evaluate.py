@@ -216,7 +216,7 @@ def _table(variants: list[MeasuredModel], scoring: Scoring) -> pd.DataFrame:
         item.name.capitalize(): {
             capital(words.label): formatting.score(item.accuracy, words),
             "95 % interval": formatting.score_range(item.low, item.high, words),
-            "Drop": formatting.drop(item.drop, words),
+            capital(words.drop_noun): formatting.drop(item.drop, words),
             "Parameters": formatting.thousands(item.params),
             "Not zero": formatting.thousands(item.nonzero),
             "MACs per sample": formatting.thousands(item.macs),

@@ -95,6 +95,7 @@ def table(found: Mapping[str, Deployment], words: Words) -> pd.DataFrame:
         words: Of the task.
     """
     rows: list[dict[str, str]] = []
+    lost = capital(words.drop_noun)
     for plan, deployment in found.items():
         for item in deployment.models:
             if item.name == "dense" and rows:
@@ -106,8 +107,8 @@ def table(found: Mapping[str, Deployment], words: Words) -> pd.DataFrame:
                     "Model": NAMES[item.name],
                     capital(words.label): formatting.score(item.accuracy, words),
                     "95 % interval": formatting.score_range(item.low, item.high, words),
-                    "Drop": formatting.drop(item.drop, words),
-                    "Drop, 95 % interval": formatting.drop_range(
+                    lost: formatting.drop(item.drop, words),
+                    f"{lost}, 95 % interval": formatting.drop_range(
                         item.drop_low, item.drop_high, words
                     ),
                     "File": formatting.file_size(item.file_bytes),

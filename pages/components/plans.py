@@ -278,9 +278,10 @@ def _side_by_side(one: str, other: str, found: PlanComparison, task: str) -> Non
             size_card("MACs per sample", found.dense_macs, side.macs)
     st.markdown(
         f"Both give the same answer to **{formatting.thousands(found.same_answers)}** of "
-        f"{formatting.plural(found.samples, 'sample')}. Against A, B drops by "
+        f"{formatting.plural(found.samples, 'sample')}. "
+        f"{capital(words.drop_label)} of B against A: "
         f"**{formatting.drop(found.drop, words)}** "
-        f"({formatting.drop_range(found.drop_low, found.drop_high, words)}); below zero it is "
+        f"({formatting.drop_range(found.drop_low, found.drop_high, words)}); below zero B is "
         "better. " + _verdict(found)
     )
     left, right = charts.beside(1, 1)
@@ -327,7 +328,8 @@ def _score_card(label: str, side: PlanSide, words: Words) -> None:
         **formatting.drop_card(side.drop, words),
         delta_description=f"({formatting.drop_range(side.drop_low, side.drop_high, words)})",
         help=f"{capital(words.label)} {formatting.escaped(side.recovery_words)}; 95 % interval "
-        f"{formatting.score_range(side.low, side.high, words)}. The drop is against dense.",
+        f"{formatting.score_range(side.low, side.high, words)}. The {words.drop_noun} is against "
+        "dense.",
         border=True,
         height="stretch",
     )

@@ -59,12 +59,12 @@ def reach_of(drawn: pd.Series, kind: Metric, *, tolerance: float | None, zoom: b
     low, high = float(drawn.min()), float(drawn.max())
     if kind.column == DROPS and tolerance is not None:
         high = max(high, 1.2 * tolerance * kind.scale)
-    if kind.unit != "%":
+    if not kind.is_share:
         low = min(low, 0.0)
     limit = TOLERANCES * (tolerance or 0.0) * kind.scale
     if not (zoom and kind.column == DROPS and 0 < limit < high):
         margin = MARGIN * max(high - low, 1e-9)
-        top = high + margin if kind.unit != "%" else min(100.5, high + margin)
+        top = min(100.5, high + margin) if kind.is_share else high + margin
         return Reach(low - margin, top)
     return Reach(max(low, -limit / 2) - MARGIN * limit, limit, limit)
 
@@ -82,7 +82,7 @@ def label_ends(
     for name, y, _ in ends:
         over = y > reach.high
         short = shortened(name, LONGEST_LABEL)
-        names[name] = f"{short} \N{UPWARDS ARROW} {y:.3g}" if over else short
+        names[name] = f"{short} \N{UPWARDS ARROW} {_few_digits(y)}" if over else short
         places[name] = (min(y, reach.high) - reach.low) * pixels
     # Of those at the upper end, the one that ends highest stands on top.
     order = sorted(places, key={name: y for name, y, _ in ends}.__getitem__)
@@ -101,6 +101,11 @@ def label_ends(
             yshift=clear[name] - places[name],
             font={"color": color, "size": 12},
         )
+
+
+def _few_digits(value: float) -> str:
+    """Return a number of about three digits as people write it: 24.4, and 4,874 in full."""
+    return f"{value:,.0f}" if 100 <= abs(value) < 1e7 else f"{value:.3g}"
 
 
 def _apart(places: Sequence[float], top: float) -> list[float]:

@@ -10,14 +10,15 @@ import streamlit as st
 from analysis.comparison import Variant, present_name, side_by_side
 from analysis.curves import CURVE, GroupSize, by_rank, for_files, sparklines
 from analysis.records import RunRow
+from analysis.sentences import capital
 from analysis.tasks import Words
 from pages.components.state import session, tolerance, url_state
 from pages.components.widgets import charts, formatting
 from pruners.criteria import label_of
 
 # Columns of the compared variant.
-TOLERATED, HALF = "tolerated, compared", "drop at 50 %, compared"
-NAMES = {"accuracy_drop": "drop", "drop_low": "low", "drop_high": "high"}
+TOLERATED, HALF = "tolerated, compared", "half, compared"
+NAMES = {"drop_low": "low", "drop_high": "high"}
 
 
 def draw(
@@ -50,7 +51,7 @@ def draw(
                 formatting.percent_range(low, high, digits=1)
                 for low, high in zip(rows["low"], rows["high"], strict=True)
             ],
-            "drop at 50 %": rows["drop_half"] * words.drop_scale,
+            "half": formatting.drop_column(rows["drop_half"], words),
             "rank": rows["rank"],
             "curve": [lines.get(str(name), []) for name in rows["layer"]],
             "with": [_others(sizes.get(str(name))) for name in rows["layer"]],
@@ -65,15 +66,15 @@ def draw(
         theirs = _rows_of_variant(rows, other)
         place = list(shown.columns).index("interval") + 1
         shown.insert(place, TOLERATED, theirs["tolerated"] * 100)
-        shown.insert(place + 2, HALF, theirs["drop_half"] * words.drop_scale)
+        shown.insert(place + 2, HALF, formatting.drop_column(theirs["drop_half"], words))
         config |= _config_of_variant(other.name, words)
     # Where no curve reaches a half, as in many a file of another tool, the column says nothing.
-    halves = shown.columns.intersection(["drop at 50 %", HALF])
+    halves = shown.columns.intersection(["half", HALF])
     shown = shown.drop(columns=[name for name in halves if shown[name].isna().all()])
     st.subheader("Ranking", anchor=False)
     st.caption(
         "Rank 1 tolerates most and stands first. Layers with overlapping intervals are tied: they "
-        "share a range of ranks. A drop above zero is a loss."
+        f"share a range of ranks. {words.sign_of_loss}"
     )
     st.dataframe(
         shown,
@@ -154,12 +155,13 @@ def _share_column(label: str) -> Any:
 
 
 def _config(words: Words) -> dict[str, Any]:
+    title = capital(words.drop_noun)
     return {
         "layer": st.column_config.TextColumn("Layer", pinned=True),
         "curve": st.column_config.LineChartColumn(
             "Curve",
             width="small",
-            help=f"Drop ({words.drop_unit}) over ratio" if words.drop_unit else "Drop over ratio",
+            help=f"{title}{words.drop_unit and f' ({words.drop_unit})'} over ratio",
         ),
         "with": st.column_config.TextColumn(
             "Pruned with", width=85, help="Layers that lose the same channels: one group."
@@ -170,8 +172,8 @@ def _config(words: Words) -> dict[str, Any]:
         ),
         "interval": "95 % interval",
         "rank": "Rank",
-        "drop at 50 %": st.column_config.NumberColumn(
-            "Drop at 50 %", format=formatting.drop_format(words)
+        "half": st.column_config.NumberColumn(
+            f"{title} at 50 %", format=formatting.drop_format(words)
         ),
         "units": st.column_config.NumberColumn("Units", format="localized", width=60),
         "samples": st.column_config.NumberColumn("Samples", format="localized", width=70),
@@ -182,7 +184,7 @@ def _config_of_variant(name: str, words: Words) -> dict[str, Any]:
     return {
         TOLERATED: _share_column(f"Tolerated, {name}"),
         HALF: st.column_config.NumberColumn(
-            f"Drop at 50 %, {name}", format=formatting.drop_format(words)
+            f"{capital(words.drop_noun)} at 50 %, {name}", format=formatting.drop_format(words)
         ),
     }
 
@@ -209,7 +211,8 @@ def both_curves(run: RunRow, points: pd.DataFrame, other: Variant) -> None:
     ends = ((mine, ""), (other.name, "_beside"))
     for what in ("accuracy_drop", "drop_low", "drop_high"):
         for name, end in ends:
-            shown[f"{NAMES[what]}, {name}"] = both[f"{what}{end}"] * words.drop_scale
+            column = f"{NAMES.get(what, words.drop_noun)}, {name}"
+            shown[column] = formatting.drop_column(both[f"{what}{end}"], words)
     drops = st.column_config.NumberColumn(format=formatting.drop_format(words))
     charts.as_table(
         shown,

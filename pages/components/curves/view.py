@@ -190,22 +190,23 @@ def _explanation(
             else ""
         )
         certain = (
-            f"Bands are 95 % intervals; drops under about {smallest} cannot be told from none."
+            f"Bands are 95 % intervals; {words.drop_noun}s under about {smallest} cannot be told "
+            "from none."
             if smallest != formatting.DASH
             else "No bands: the file has no counts that intervals could come from."
         )
         return (
-            f"A drop above zero is a loss. Colour: the layer in focus, broad, and the {SHOWN - 1} "
+            f"{words.sign_of_loss} Colour: the layer in focus, broad, and the {SHOWN - 1} "
             f"most fragile; each layer keeps its colour. {certain}{beside}"
         )
     if view == "Matrix":
         rows = (
-            "A row is a block, with the drop of its group that loses most; behind its name the "
-            "number of groups. A click opens it."
+            f"A row is a block, with the {words.drop_noun} of its group that loses most; behind "
+            "its name the number of groups. A click opens it."
             if folded
             else "A row is a group of layers, in execution order; a click brings it into focus."
         )
-        return f"{rows} A drop above zero is a loss."
+        return f"{rows} {words.sign_of_loss}"
     if view == "Ranking":
         rows = (
             "A row is a block, from its least to its most tolerant group; a click opens it."

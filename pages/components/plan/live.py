@@ -15,6 +15,7 @@ from streamlit.delta_generator import DeltaGenerator
 from analysis.evaluation import LiveResult, LoadedSubject, RepairState
 from analysis.plans import Prediction, pruned_entries
 from analysis.records import Plan, Progress
+from analysis.sentences import capital
 from analysis.subjects import Subject
 from analysis.tasks import Task
 from pages.components.widgets import formatting
@@ -139,8 +140,8 @@ def _metric(result: LiveResult | None, subject: Subject, plan: Plan) -> None:
         formatting.score(result.accuracy, task.words),
         **formatting.drop_card(result.drop, task.words),
         delta_description=f"({formatting.drop_range(low, high, task.words)})",
-        help="Drop against the dense model on the same samples, with its 95 % interval; above zero "
-        "it is a loss. " + caption(result, task),
+        help=f"{capital(task.words.drop_noun)} against the dense model on the same samples, with "
+        "its 95 % interval; above zero it is a loss. " + caption(result, task),
         border=True,
         height="stretch",
     )

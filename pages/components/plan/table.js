@@ -5,7 +5,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const COLUMNS = [
   ["locked", "Lock", "Fills and bulk edits leave locked layers alone.", (row) => !row.locked],
   ["layer", "Layer", "In execution order. A click brings a layer into focus.", (row) => row.place],
-  ["curve", "Curve", "Measured drop by this row's criterion.", null],
+  ["curve", "Curve", "Measured loss by this row's criterion.", null],
   ["ratio", "Ratio (%)", "Fraction to remove, of the original. Enter goes to the next row.",
     (row) => -row.ratio],
   ["criterion", "Criterion", "Which channels go first.", (row) => row.criterion],
@@ -15,7 +15,7 @@ const COLUMNS = [
     "criterion.", (row) => -(row.tolerated ?? -1)],
   ["takes", "Takes", "Share of the model's parameters that removing the whole group saves.",
     (row) => -row.takes],
-  ["drop", "Drop alone", "What this layer costs when it is pruned alone, with its interval.",
+  ["drop", "", "What this layer costs when it is pruned alone, with its interval.",
     (row) => -(row.loss ?? -1e9)],
 ];
 
@@ -47,7 +47,9 @@ function ratioOf(text) {
 }
 
 class Table {
-  constructor(root) {
+  constructor(root, alone) {
+    // What the drop of one layer is called: the task's word.
+    this.alone = alone;
     this.client = crypto.randomUUID ? crypto.randomUUID() : String(Math.random());
     this.last = 0;
     this.pending = [];
@@ -82,7 +84,8 @@ class Table {
     for (const [name, label, help, order] of COLUMNS) {
       const cell = make("th", { title: help, scope: "col", className: name });
       if (order) {
-        const button = make("button", { type: "button", onclick: () => this.sort(name) }, label);
+        const text = label || this.alone;
+        const button = make("button", { type: "button", onclick: () => this.sort(name) }, text);
         cell.append(button);
       } else cell.append(label);
       this.head.append(cell);
@@ -357,7 +360,7 @@ function sparkline(values) {
 
 export default function ({ data, parentElement, setStateValue, setTriggerValue }) {
   const root = parentElement.querySelector(".plan");
-  root.table ??= new Table(root);
+  root.table ??= new Table(root, data.alone);
   root.table.update(
     data,
     (edits) => setStateValue("edits", edits),

@@ -17,6 +17,7 @@ import streamlit as st
 
 from analysis.curves import GroupSize, blocks_of, plan_sizes, sparklines
 from analysis.records import Inventory, Plan
+from analysis.sentences import capital
 from analysis.tasks import Words
 from pages.components.state import Session, plan_state, tolerance, url_state
 from pages.components.widgets import formatting
@@ -48,6 +49,7 @@ def draw(
         data={
             "rows": rows_of(table, points, words, plan_sizes(plan, inventory)),
             "criteria": _offered(table, current),
+            "alone": _alone(words),
             "applied": plan_state.last_edit(),
             "focus": url_state.value("layer"),
         },
@@ -72,7 +74,8 @@ def take() -> bool:
 
 def preview(table: pd.DataFrame, points: pd.DataFrame, current: Session) -> None:
     """Draw the table to look at."""
-    rows = pd.DataFrame(rows_of(table, points, tolerance.words_of(current.chosen.task), {}))
+    words = tolerance.words_of(current.chosen.task)
+    rows = pd.DataFrame(rows_of(table, points, words, {}))
     shown = rows[["layer", "curve", "ratio", "criterion", "achieved", "tolerated", "drop", "note"]]
     shown = shown.assign(criterion=shown["criterion"].map(label_of))
     achieved, tolerated = (
@@ -89,12 +92,17 @@ def preview(table: pd.DataFrame, points: pd.DataFrame, current: Session) -> None
             "criterion": "Criterion",
             "achieved": achieved,
             "tolerated": tolerated,
-            "drop": "Drop alone",
+            "drop": _alone(words),
             "note": "Note",
         },
         alt="Ratio and criterion of each layer of the plan",
         key="plan_preview",
     )
+
+
+def _alone(words: Words) -> str:
+    """Return the title of what a layer costs by itself."""
+    return f"{capital(words.drop_noun)} alone"
 
 
 def rows_of(

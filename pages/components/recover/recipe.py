@@ -68,7 +68,7 @@ def _more(
         form.whole("least_steps", "Steps at least", least=0)
         form.optional("minutes", "Minutes instead", "as many steps as fit in this time")
         form.pick("schedule", "Learning rate over time", RATES, _rates())
-        form.optional("lr", "Learning rate", "empty: found by a short range test", format="%g")
+        form.optional("lr", "Learning rate", "empty: found by a test", format="%g")
         form.number("warm_up", "Warm-up, share of the steps", step=0.05)
     with second:
         form.pick("optimizer", "Optimizer", OPTIMIZERS)

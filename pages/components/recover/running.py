@@ -96,7 +96,7 @@ def _notice(name: str) -> None:
 def _title(job: Job) -> str:
     recipe = job.order.recipe
     subject = formatting.escaped(formatting.title_of_subject(job.order.subject))
-    return f"Training {subject} by {recipe.method}"
+    return f"Training {subject}: {TRAINING_METHODS.get(recipe.method).label}"
 
 
 def _start_line(job: Job) -> str:
@@ -113,7 +113,7 @@ def _curves(job: Job) -> None:
     if table.empty and not job.lines:
         return
     words = tolerance.words_of(job.order.subject.task)
-    dense = job.lines.get("dense")
+    dense, accepted = job.lines.get("dense"), tolerance.accepted(job.order.subject.task)
     left, right = st.columns(2)
     with left:
         charts.show(
@@ -122,9 +122,7 @@ def _curves(job: Job) -> None:
                 label=f"{words.label} ({words.unit})" if words.unit else words.label,
                 scale=words.scale,
                 lines=job.lines,
-                tolerated=None
-                if dense is None
-                else dense - tolerance.accepted(job.order.subject.task),
+                tolerated=None if dense is None else words.after(dense, accepted),
                 theme=charts.theme(),
             ),
             key="recover_score",
@@ -215,7 +213,7 @@ def _cards(job: Job, found: Evaluation, words: Words) -> None:
             formatting.score(job.accuracy or 0.0, words),
             **formatting.drop_card(drop, words),
             delta_description=f"({formatting.drop_range(low, high, words)})",
-            help="Drop against dense with its 95 % interval, "
+            help=f"{capital(words.drop_noun)} against dense with its 95 % interval, "
             + ("over the seeds." if several else "paired over the samples."),
             border=True,
             height="stretch",
@@ -227,7 +225,7 @@ def _seeds(job: Job, words: Words) -> None:
         {
             "seed": item.seed,
             words.label: formatting.score(item.accuracy, words),
-            "drop": formatting.drop(item.drop, words),
+            words.drop_noun: formatting.drop(item.drop, words),
             "95 % interval": formatting.drop_range(item.drop_low, item.drop_high, words),
             "epochs": f"{item.epochs:.2f}",
             "time": formatting.duration(item.seconds),

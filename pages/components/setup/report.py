@@ -225,7 +225,7 @@ def _baseline(subject: LoadedSubject) -> None:
     task = subject.prepared.subject.task
     interval = task.score_interval(result.sums)
     tick(
-        f"Baseline **{formatting.score(result.accuracy, task.words)}** "
+        f"Baseline {task.words.label} **{formatting.score(result.accuracy, task.words)}** "
         f"({task.evidence(result.sums)}, 95 % interval "
         f"{formatting.score_range(interval.low, interval.high, task.words)})",
         "doubt" if _is_meaningless(subject.doubts()) else "fine",

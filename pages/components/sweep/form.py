@@ -24,7 +24,7 @@ from analysis.sweeps import (
 from analysis.worker import known_points, launch
 from pages.components.state import Session, session, tolerance, url_state
 from pages.components.widgets import code, formatting
-from pruners.criteria import CRITERIA, scoring
+from pruners.criteria import CRITERIA, label_of, scoring
 from pruners.granularity import parse, presets
 from pruners.registry import Entry
 from pruners.semantics import SEMANTICS
@@ -81,7 +81,7 @@ def _spec(prepared: PreparedSubject) -> SweepSpec:
             option.label,
             offered,
             default=[name for name in option.parse(option.default) if name in offered],
-            format_func=lambda name: CRITERIA.get(name).label,
+            format_func=label_of,
             key=f"sweep_criteria_{chosen.kind}",
             help=option.help + ".",
             persist_state="session",

@@ -63,6 +63,7 @@ def _monitor(run_id: str, was_live: bool) -> None:
 def _curves(run: RunRow, table: pd.DataFrame, criterion: str) -> None:
     """Draw the curves as they are by now, as the Curves page does."""
     accepted = tolerance.accepted(run.spec.subject.task)
+    words = tolerance.words_of(run.spec.subject.task)
     found = session.tolerated(run, tolerance=accepted)
     rows = found[found["criterion"] == criterion].sort_values("tolerated", kind="stable")
     figure = charts.kept(
@@ -85,7 +86,7 @@ def _curves(run: RunRow, table: pd.DataFrame, criterion: str) -> None:
     )
     charts.show(figure, key="sweep_chart", file_name=f"curves-{run.run_id}")
     charts.reach_switch(
-        f"A drop above zero is a loss. Colour: the {min(FRAGILE, len(rows))} groups that tolerate "
+        f"{words.sign_of_loss} Colour: the {min(FRAGILE, len(rows))} groups that tolerate "
         "least so far; grey: all others. Bands are 95 % intervals"
         + (" and narrow with every batch." if run.is_live else ".")
     )

@@ -13,6 +13,8 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
 
+import pandas as pd
+
 from analysis.records import NO_MODEL, Progress, SubjectSpec, SweepSpec
 from analysis.sentences import listed as listed
 from analysis.sentences import plural as plural
@@ -80,13 +82,18 @@ def drop_format(words: Words) -> str:
     return f"%.{words.digits}f {words.drop_unit.replace('%', '%%')}".rstrip()
 
 
+def drop_column(drops: pd.Series, words: Words) -> pd.Series:
+    """Return a table's column of drops, for `drop_format`: rounded, zero without a minus."""
+    return (drops * words.drop_scale).round(words.digits) + 0.0
+
+
 def _unit(unit: str) -> str:
     return unit and SPACE + unit
 
 
 def drop_card(amount: float, words: Words) -> dict[str, Any]:
     """Return the arguments that make a metric show a drop: red and down where it is a loss."""
-    text = f"drop {drop(amount, words)}" if words.scale > 0 else f"rise {drop(amount, words)}"
+    text = f"{words.drop_noun} {drop(amount, words)}"
     if round(amount * words.drop_scale, words.digits) == 0:
         return {"delta": text, "delta_color": "off", "delta_arrow": "off"}
     is_loss = amount > 0

@@ -10,17 +10,18 @@ from pruners.tracing.labels import support
 from pruners.tracing.trace import Trace, handles
 from pruners.tracing.values import Value
 
+ROWS_REASON = "its rows are looked up by number"
+
 
 @handles("embedding")
 def embedding(trace: Trace, node: fx.Node, table: Value, rows: Value, *args: Any) -> Value:
     """Look up rows: the table's columns make channels, its rows are counted by the code."""
     shape = trace.shape(node)
-    reason = f"{trace.where(node)} looks it up by its number"
     for plane in rows.planes:
         trace.labels.freeze(plane, f"{trace.where(node)} takes it for a number")
     numbered = trace.axis(table, 0)
     if numbered is not None:
-        trace.labels.freeze(numbered, reason)
+        trace.labels.freeze(numbered, ROWS_REASON)
     made = trace.axis(table, 1)
     is_weight = table.weight and rows.constant is not None
     if made is None:

@@ -619,10 +619,41 @@ def test_the_trade_off_has_one_entry_for_all_trained_plans() -> None:
     assert len({item.marker.color for item in marks}) == 2
 
 
+def test_a_rise_in_percent_is_no_share_of_100() -> None:
+    """The perplexity of a language model: its rise has the unit of an accuracy, and no end."""
+    loss = table({("l1", "a"): [0.2, 0.9, 26.0], ("l1", "b"): [0.05, 0.1, 0.2]})
+    draw = functools.partial(
+        figures.small_multiples, loss, task="language_modelling", tolerance=0.01
+    )
+    assert draw().layout.yaxis.range[0] <= 0.0
+    assert draw(zoom=False).layout.yaxis.range[1] > 2600
+    for zoom in (True, False):
+        matrix = figures.sensitivity_matrix(
+            loss, criterion="l1", task="language_modelling", tolerance=0.01, zoom=zoom
+        )
+        marker = matrix.data[0].marker
+        # Colours as those of any drop: pale is none, dark is much.
+        assert marker.cmin == 0.0
+        assert marker.cmax >= 4.0
+        assert marker.colorscale[0][1] == figures.LIGHT.sequential[0]
+        assert matrix.data[0].text[2] == "2600"
+    figure = figures.sensitivity_curves(
+        loss, criterion="l1", highlight=["a"], task="language_modelling", tolerance=0.01
+    )
+    assert "a \N{UPWARDS ARROW} 2,600" in [note.text for note in figure.layout.annotations]
+
+
+def test_cells_have_room_for_their_numbers() -> None:
+    """Numbers of a cell have four characters, and no zero has a sign."""
+    cells = table({("l1", "a"): [-0.00001, 0.09994, 1.2, 990.0, 99999.0]})
+    texts = figures.sensitivity_matrix(cells, criterion="l1").data[0].text
+    assert list(texts) == ["0.00", "10.0", "120", "99k", "1e7"]
+
+
 def test_charts_of_plans_speak_the_words_of_the_task() -> None:
     """Point 1 of issue 14: drops of every task stood there as percentage points of accuracy."""
     figure = figures.pareto(EVALUATED, task="image_to_image")
     assert figure.layout.yaxis.title.text == "PSNR drop (dB)"
     assert max(figure.data[1].y) == pytest.approx(EVALUATED["drop"].max())
     figure = figures.predicted_measured(EVALUATED, task="language_modelling")
-    assert figure.layout.xaxis.title.text == "predicted drop (%)"
+    assert figure.layout.xaxis.title.text == "predicted increase (%)"

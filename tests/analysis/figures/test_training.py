@@ -59,7 +59,7 @@ def test_scores_have_intervals_and_lines_across(theme: str) -> None:
     assert [shape.y0 for shape in figure.layout.shapes] == [93.0, 60.0, 92.0]
     notes = [note.text for note in figure.layout.annotations]
     # A line far below would press the curve flat.
-    assert notes == ["dense", "after lsq", "below: pruned 13.00", "tolerance"]
+    assert notes == ["dense", "after lsq", "tolerance", "below: pruned 13.00"]
     assert figures.alt(figure) == (
         "Score on the selection samples of 2 seeds; after 1.50 epochs it is 85.00."
     )
@@ -78,6 +78,30 @@ def test_long_histories_are_thinned() -> None:
     )
     (trace,) = figures.training_loss(rows).data
     assert len(trace.x) == MAX_STEPS
+
+
+def test_names_of_lines_at_one_height_do_not_cover_each_other() -> None:
+    """A repaired model is often as good as the dense one: both names stood in one place."""
+    figure = figures.training_score(
+        HISTORY.iloc[:1], lines={"dense": 1.0, "pruned": 0.3, "after lsq": 1.0}, tolerated=0.99
+    )
+    notes = {note.text: note for note in figure.layout.annotations}
+    assert set(notes) == {"dense", "pruned", "after lsq", "tolerance"}
+    low, high = figure.layout.yaxis.range
+    assert low < 30.0
+    assert high > 100.0
+    shifts = sorted(notes[name].yshift for name in ("dense", "after lsq"))
+    assert shifts[1] - shifts[0] >= 12
+
+
+def test_what_is_far_worse_is_named_on_its_side() -> None:
+    """A perplexity of 900 is far above one of 14, not below it."""
+    lower = HISTORY.assign(selection=-14.0, low=-15.0, high=-13.0)
+    lines = {"dense": -13.0, "pruned": -900.0}
+    figure = figures.training_score(lower, lines=lines, scale=-1.0, tolerated=-13.13)
+    (note,) = (note for note in figure.layout.annotations if "900" in note.text)
+    assert (note.text, note.y, note.yanchor) == ("above: pruned 900.00", 1, "top")
+    assert figure.layout.yaxis.range[1] < 20
 
 
 @pytest.mark.parametrize(
