@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis import plans, search
+from analysis import evaluation, plans, search
 from analysis.cli.options import check_folder, workspace_path
 from analysis.cli.output import drop_text, print_json, print_table, progress_bar, say
 from analysis.repairs import NO_REPAIR
@@ -70,6 +70,7 @@ def trade_off(
             say("Stopped; these plans were measured. The same command goes on.")
     out.mkdir(parents=True, exist_ok=True)
     files = [out / f"macs-{point.level:g}-{point.plan.repair}.json" for point in points]
+    evaluation.keep_subject(store, prepared)
     for point, path in zip(points, files, strict=True):
         plans.write_plan(point.plan, path)
         store.measurements.add(point.plan, prepared.identity, point.sums, recovered=True)

@@ -1,6 +1,7 @@
 from .deployed import deploy_plan
 from .evaluate import class_changes, evaluate_plan
 from .kept import keep_evaluation, kept_evaluation
+from .known import Known, KnownNumbers, keep_subject
 from .live import LiveEvaluator, LiveResult
 from .repairing import RepairState
 from .samples import Sample, first_samples
@@ -9,6 +10,8 @@ from .session import LoadedSubject, Subjects
 
 __all__ = [
     "Doubt",
+    "Known",
+    "KnownNumbers",
     "LiveEvaluator",
     "LiveResult",
     "LoadedSubject",
@@ -21,5 +24,6 @@ __all__ = [
     "find_doubts",
     "first_samples",
     "keep_evaluation",
+    "keep_subject",
     "kept_evaluation",
 ]

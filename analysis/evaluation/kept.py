@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from analysis.edits import PreparedSubject
+from analysis.evaluation.known import keep_subject
 from analysis.records import Evaluation, KeptEvaluation, Plan
 from analysis.store import Store
 
@@ -26,6 +27,7 @@ def keep_evaluation(
     """
     plan = plan if found.trained else plan.repaired_by(found.repair)
     plan = dataclasses.replace(plan, subject=prepared.subject.spec)
+    keep_subject(store, prepared)
     store.measurements.add(plan, prepared.identity, found.removed.sums, recovered=True)
     known = kept_evaluation(store, prepared, plan)
     if known is not None and found.deployment is None:

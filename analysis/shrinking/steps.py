@@ -151,6 +151,7 @@ def _trade_off(
     cancel: Cancel,
 ) -> Iterator[Job]:
     folder = store.workspace / SEARCHES
+    evaluation.keep_subject(store, prepared)
     kept: tuple[str, ...] = ()
     began = time.perf_counter()
     updates = search.iter_frontier(

@@ -202,13 +202,14 @@ def list_plans(workspace: Path | None) -> Snippet:
     return Snippet(
         command(["plans", "list"], workspace),
         _source(
-            _STORED,
+            [*_STORED, "from analysis.evaluation import Known"],
             f"store = {store_of(workspace)}",
+            "known = Known(store)",
             "for saved in store.plans.saved():",
-            "    known = store.evaluations.last(saved.plan)",
+            "    found = known.of(saved.plan)",
             "    print(saved.plan_id, saved.name, saved.macs_left)",
-            "    if known is not None:",
-            "        print(known.evaluation.removed.accuracy)",
+            "    if found is not None:",
+            "        print(found.accuracy, found.drop)",
         ),
     )
 

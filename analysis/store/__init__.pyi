@@ -4,6 +4,7 @@ from .contents import (
     InventoryStore,
     MeasurementStore,
     ProbeStore,
+    SubjectStore,
     content_of,
 )
 from .imported import ImportStore
@@ -32,6 +33,7 @@ __all__ = [
     "ProbeStore",
     "RunStore",
     "Store",
+    "SubjectStore",
     "content_of",
     "migrate",
     "save_upload",

@@ -203,6 +203,16 @@ MIGRATIONS: tuple[tuple[Step, ...], ...] = (
     ),
     # Where imported points come from: JSON, empty for runs that were measured here.
     ("ALTER TABLE runs ADD COLUMN source TEXT NOT NULL DEFAULT ''",),
+    # What a subject was when it was loaded, and the files that tell whether it still is: JSON.
+    (
+        """CREATE TABLE subjects (
+            spec TEXT PRIMARY KEY,
+            fingerprint TEXT NOT NULL,
+            data_fingerprint TEXT NOT NULL,
+            program TEXT NOT NULL,
+            files TEXT NOT NULL
+        )""",
+    ),
 )
 
 

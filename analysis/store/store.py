@@ -14,6 +14,7 @@ from analysis.store.contents import (
     InventoryStore,
     MeasurementStore,
     ProbeStore,
+    SubjectStore,
 )
 from analysis.store.imported import ImportStore
 from analysis.store.jobs import JobStore
@@ -43,6 +44,7 @@ class Store:
         inventories: Layers and groups of the models that were measured.
         measurements: Plans that were measured: predictions learn from them.
         evaluations: Plans beside the dense model, as Evaluate shows them.
+        subjects: What numbers of subjects depend on, while their files are as they were.
 
     Raises:
         StoreError: The folder or its database cannot be used.
@@ -66,6 +68,7 @@ class Store:
         self.probes = ProbeStore(self.database, self.runs)
         self.plans = PlanStore(self.database)
         self.inventories = InventoryStore(self.database)
+        self.subjects = SubjectStore(self.database)
 
     @property
     def statistics_folder(self) -> Path:

@@ -36,6 +36,7 @@ from analysis.subjects.example import example_without_data
 from analysis.subjects.factories import code_stamps
 from analysis.subjects.models import LoadedModel, load_model
 from analysis.subjects.parsing import parse_data, parse_model
+from analysis.subjects.stamps import stamp
 from analysis.tasks import Task, task_named
 from pruners.batches import Inputs, repeated
 from pruners.criteria import load_criterion_file
@@ -73,7 +74,8 @@ class Subject:
             task; empty without data.
         notes: What a person should know about the choice of weights and samples.
         files: Digests of files that the fingerprints are made from.
-        watched: The files that were read, by Python code, while it was loaded, as they were then.
+        watched: The files that it names, and those that were read, by Python code, while it was
+            loaded, as they were then.
     """
 
     spec: SubjectSpec
@@ -161,9 +163,11 @@ def load_subject(
         InputError: Wrong input shape, labels out of range, empty data, logits that are not finite,
             an unknown device or task, or a criterion file that fails.
     """
+    # Taken before the files are read: what is written meanwhile counts as a change.
+    before = dict(stamp(spec))
     with opened_files() as opened:
         subject = _loaded(spec, roots, cache)
-    watched = {**_code_stamps(spec), **opened, **subject.files.stamps}
+    watched = {**before, **_code_stamps(spec), **opened, **subject.files.stamps}
     # Looking at very many files would hold up whoever asks whether they have changed.
     return replace(subject, watched=dict(itertools.islice(watched.items(), MAX_FILES)))
 

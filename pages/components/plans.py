@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import pandas as pd
@@ -11,27 +10,26 @@ from streamlit.delta_generator import DeltaGenerator
 
 from analysis import figures, plans
 from analysis.comparison import PlanComparison, PlanSide, compare_plans
-from analysis.records import MeasuredPlan, Progress, SavedPlan, SubjectSpec
+from analysis.evaluation import Known
+from analysis.records import Progress, SavedPlan
 from analysis.sentences import capital
 from analysis.snippets import list_plans
-from analysis.store import MAX_NAME, MAX_NOTE, content_of
-from analysis.tasks import Words, scoring_of
-from pages.components.state import Session, plan_state, session, subjects, tolerance, url_state
+from analysis.store import MAX_NAME, MAX_NOTE
+from analysis.tasks import Words
+from pages.components.state import Session, plan_state, session, tolerance, url_state
 from pages.components.widgets import charts, code, formatting, go, guarded, size_card
 from pruners.errors import PruneScopeError
 
 COMPARED = "plans_compared"
-# By subject and content of the plan.
-Measurements = Mapping[tuple[SubjectSpec, str], MeasuredPlan]
 
 
 def draw(current: Session) -> None:
     """Draw the page."""
     code.offer(list_plans(session.named_workspace()))
     saved = current.store.plans.saved()
-    measured = _measurements(current, saved)
+    known = Known(current.store)
     st.dataframe(
-        pd.DataFrame([_row(current, item, measured) for item in saved]),
+        pd.DataFrame([_row(item, known) for item in saved]),
         hide_index=True,
         key="plans_table",
         on_select="rerun",
@@ -48,7 +46,7 @@ def draw(current: Session) -> None:
                 "Measured",
                 width=190,
                 help="By the newest evaluation of this plan, else as Plan or Trade-off measured "
-                "it, with its 95 % interval.",
+                "it, with its 95 % interval; empty once files of its subject have changed.",
             ),
             "drop": st.column_config.TextColumn(
                 "Drop", width=180, help="Against dense on the same samples."
@@ -70,45 +68,23 @@ def draw(current: Session) -> None:
     _two(current, saved)
 
 
-def _measurements(current: Session, saved: Sequence[SavedPlan]) -> Measurements:
-    """Return what plans of the subjects in memory measured without an evaluation."""
-    specs = dict.fromkeys(item.plan.subject for item in saved)
-    known = [(spec, subjects().peek(spec)) for spec in specs]
-    return {
-        (spec, content_of(item.plan)): item
-        for spec, subject in known
-        if subject is not None
-        for item in current.store.measurements.all(subject.identity)
-    }
-
-
-def _row(current: Session, item: SavedPlan, measurements: Measurements) -> dict[str, object]:
-    plan, known = item.plan, current.store.evaluations.last(item.plan)
+def _row(item: SavedPlan, known: Known) -> dict[str, object]:
+    plan, found = item.plan, known.of(item.plan)
     words = tolerance.words_of(plan.subject.task)
     macs, params = item.macs_left, item.params_left
     measured = drop = formatting.DASH
-    if known is not None:
-        found, removed = known.evaluation, known.evaluation.removed
-        macs, params = found.macs_left, found.params_left
+    if found is not None:
         measured = (
-            f"{formatting.score(removed.accuracy, words)} "
-            f"({formatting.score_range(removed.low, removed.high, words)})"
+            f"{formatting.score(found.accuracy, words)} "
+            f"({formatting.score_range(found.low, found.high, words)})"
         )
         drop = (
-            f"{formatting.drop(removed.drop, words)} "
-            f"({formatting.drop_range(removed.drop_low, removed.drop_high, words)})"
+            f"{formatting.drop(found.drop, words)} "
+            f"({formatting.drop_range(found.drop_low, found.drop_high, words)})"
         )
-    elif (other := measurements.get((plan.subject, content_of(plan)))) is not None:
-        scoring = scoring_of(plan.subject.task)
-        score, lost = scoring.score_interval(other.sums), scoring.drop_interval(other.sums)
-        measured = (
-            f"{formatting.score(scoring.score(other.sums), words)} "
-            f"({formatting.score_range(score.low, score.high, words)})"
-        )
-        drop = (
-            f"{formatting.drop(scoring.drop(other.sums), words)} "
-            f"({formatting.drop_range(lost.low, lost.high, words)})"
-        )
+        if found.evaluation is not None:
+            counted = found.evaluation.evaluation
+            macs, params = counted.macs_left, counted.params_left
     return {
         "plan": item.plan_id,
         "name": item.name,

@@ -79,7 +79,7 @@ def test_an_evaluation_is_there_after_a_restart_and_in_another_browser(
 
 
 def test_plans_are_listed_named_opened_compared_and_deleted(
-    open_page: Open, workspace: Path
+    open_page: Open, workspace: Path, prepared: PreparedSubject
 ) -> None:
     """Fault 13 of the browser, and 27 for plans: no name, no list, no two side by side."""
     test = open_page("5_Plan", "done")
@@ -89,6 +89,8 @@ def test_plans_are_listed_named_opened_compared_and_deleted(
     assert half.macs_left is not None
     assert 0.2 < half.macs_left < 0.8
     quarter = store.plans.save(dataclasses.replace(half.plan, repair="none", strategy="manual"))
+    # As after a restart of the server: no subject is in memory.
+    st.cache_resource.clear()
     listed = open_page("9_Plans", plan=half.plan_id)
     assert_no_bug(listed)
     table = listed.dataframe[0].value.set_index("plan")
@@ -97,6 +99,7 @@ def test_plans_are_listed_named_opened_compared_and_deleted(
     # Plan measured the same before its repair; an evaluation it has none.
     assert table.loc[quarter, "measured"].startswith(f"{before_repair(test):.2f}")
     assert store.evaluations.last(store.plans.get(quarter)) is None
+    subjects().put(SUBJECT, LoadedSubject(prepared))
     listed.selectbox(key="plans_pick").select_index(0).run()
     listed.text_input(key=f"plans_name_{quarter}").set_value("raw").run()
     listed.text_input(key=f"plans_note_{quarter}").set_value("before repair").run()

@@ -20,7 +20,8 @@ from analysis.cli.output import (
     say,
     score_columns,
 )
-from analysis.records import KeptEvaluation, SavedPlan
+from analysis.evaluation import Known, KnownNumbers
+from analysis.records import SavedPlan
 from analysis.store import MAX_NAME, MAX_NOTE, Store
 from pruners.errors import InputError
 
@@ -37,7 +38,8 @@ Saved = Annotated[str, typer.Argument(help="A plan's id.", metavar="PLAN")]
 def list_plans(workspace: Workspace = None, as_json: Json = False) -> None:
     """List the plans of the workspace, the one changed last first."""
     store = open_store(workspace)
-    found = [_summary(store, row) for row in store.plans.saved()]
+    known = Known(store)
+    found = [_summary(known, row) for row in store.plans.saved()]
     if as_json:
         print_json({"plans": found})
         return
@@ -105,7 +107,7 @@ def name(
         store.plans.annotate(plan, note)
     saved = store.plans.saved_as(plan)
     if as_json:
-        print_json(_summary(store, saved))
+        print_json(_summary(Known(store), saved))
     else:
         say(f"Plan {plan}: {saved.name or 'no name'}{f'; {saved.note}' if saved.note else ''}")
 
@@ -141,7 +143,7 @@ def compare(
 
 
 def _print(store: Store, saved: SavedPlan) -> None:
-    row = _summary(store, saved)
+    row = _summary(Known(store), saved)
     score, drop = _measured(row)
     print_table(
         f"Plan {saved.plan_id}",
@@ -169,8 +171,8 @@ def _print(store: Store, saved: SavedPlan) -> None:
     )
 
 
-def _summary(store: Store, saved: SavedPlan) -> dict[str, Any]:
-    plan, known = saved.plan, store.evaluations.last(saved.plan)
+def _summary(known: Known, saved: SavedPlan) -> dict[str, Any]:
+    plan, found = saved.plan, known.of(saved.plan)
     return {
         "plan_id": saved.plan_id,
         "name": saved.name,
@@ -188,33 +190,32 @@ def _summary(store: Store, saved: SavedPlan) -> dict[str, Any]:
         "params_left": saved.params_left,
         "created": saved.created,
         "changed": saved.changed,
-        **_numbers(known),
+        **_numbers(found),
     }
 
 
-def _numbers(known: KeptEvaluation | None) -> dict[str, Any]:
-    """Return what was measured of a plan; its sizes take the place of those that it was saved with.
+def _numbers(found: KnownNumbers | None) -> dict[str, Any]:
+    """Return what is known of a plan; an evaluation's sizes take the place of those saved with it.
 
-    A plan that nobody evaluated has none of these.
+    ``measured`` is of the evaluation too, where there is one.
     """
-    if known is None:
-        return {"evaluated": None}
-    removed = known.evaluation.removed
-    numbers = ("accuracy", "low", "high", "drop", "drop_low", "drop_high")
+    if found is None:
+        return {"evaluated": None, "measured": None}
+    names = ("samples", "accuracy", "low", "high", "drop", "drop_low", "drop_high")
+    numbers = {name: getattr(found, name) for name in names}
+    if found.evaluation is None:
+        return {"evaluated": None, "measured": numbers}
     return {
-        "macs_left": known.evaluation.macs_left,
-        "params_left": known.evaluation.params_left,
-        "evaluated": {
-            "changed": known.changed,
-            "samples": known.evaluation.samples,
-            **{name: getattr(removed, name) for name in numbers},
-        },
+        "macs_left": found.evaluation.evaluation.macs_left,
+        "params_left": found.evaluation.evaluation.params_left,
+        "evaluated": {"changed": found.evaluation.changed, **numbers},
+        "measured": numbers,
     }
 
 
 def _measured(row: dict[str, Any]) -> tuple[str, str]:
-    """Return score and drop with their intervals; dashes where a plan was not evaluated."""
-    found = row["evaluated"]
+    """Return score and drop with their intervals; dashes where nobody measured the plan."""
+    found = row["measured"]
     if found is None:
         return "-", "-"
     words = tasks.scoring_of(row["task"]).words

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from analysis.records import Evaluation, Identity, KeptEvaluation, Plan, SubjectSpec
 from analysis.store.connection import Database
 from analysis.store.contents.plan_content import content_of
-from analysis.store.rows import Row
+from analysis.store.rows import Row, placeholders
 from pruners.errors import InputError
 
 _KEY = "fingerprint, data_fingerprint, program, calibration, content"
@@ -60,16 +60,22 @@ class EvaluationStore:
             ).fetchall()
         return next(_kept(rows), None)
 
-    def last(self, plan: Plan) -> KeptEvaluation | None:
+    def last(self, plan: Plan, identity: Identity | None = None) -> KeptEvaluation | None:
         """Return the newest evaluation of a plan on samples that it names, without the subject.
 
-        Whether files have changed since, only `get` can tell.
+        Args:
+            plan: The plan.
+            identity: Of the subject; without it, nobody can tell whether files have changed since.
         """
+        names, values = "fingerprint, content", [plan.fingerprint, content_of(plan)]
+        if identity is not None:
+            names += ", data_fingerprint, program"
+            values += [identity.data, identity.program]
         with self._database.read() as db:
             rows = db.execute(
-                "SELECT * FROM evaluations WHERE (fingerprint, content) = (?, ?)"
+                f"SELECT * FROM evaluations WHERE ({names}) = ({placeholders(len(values))})"
                 " ORDER BY changed DESC",
-                (plan.fingerprint, content_of(plan)),
+                values,
             ).fetchall()
         wanted = _samples(plan.subject)
         return next((item for item in _kept(rows) if _samples(item.plan.subject) == wanted), None)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Iterator, Sequence
 
 from analysis.records import NO_REPAIR, Identity, MeasuredPlan, Plan, Sums
 from analysis.store.connection import Database
 from analysis.store.contents.plan_content import content_of
-from analysis.store.rows import SUM_COLUMNS, SUM_LIST, placeholders, sum_values, sums_of
+from analysis.store.rows import SUM_COLUMNS, SUM_LIST, Row, placeholders, sum_values, sums_of
 from pruners.errors import InputError
 
 # The newest ones of a subject that are read: more of them tell hardly more.
@@ -55,6 +56,18 @@ class MeasurementStore:
             ).fetchone()
         return row["count"], row["last"]
 
+    def get(self, plan: Plan, identity: Identity) -> MeasuredPlan | None:
+        """Return what exactly this plan, for these weights, showed; None if nobody measured it."""
+        if plan.fingerprint != identity.weights:
+            return None
+        with self._database.read() as db:
+            rows = db.execute(
+                "SELECT * FROM measured_plans"
+                " WHERE (fingerprint, data_fingerprint, program, content) = (?, ?, ?, ?)",
+                (identity.weights, identity.data, identity.program, content_of(plan)),
+            ).fetchall()
+        return next(_measured(rows), None)
+
     def all(self, identity: Identity) -> tuple[MeasuredPlan, ...]:
         """Return the measured plans of a subject, the oldest first."""
         with self._database.read() as db:
@@ -64,9 +77,11 @@ class MeasurementStore:
                 " ORDER BY changed DESC, content LIMIT ?",
                 (identity.weights, identity.data, identity.program, MAX_READ),
             ).fetchall()
-        found = []
-        for row in reversed(rows):
-            # A plan that a newer program wrote is not this program's to read.
-            with contextlib.suppress(InputError):
-                found.append(MeasuredPlan(Plan.from_json(row["plan"]), sums_of(row)))
-        return tuple(found)
+        return tuple(_measured(rows[::-1]))
+
+
+def _measured(rows: Sequence[Row]) -> Iterator[MeasuredPlan]:
+    for row in rows:
+        # A plan that a newer program wrote is not this program's to read.
+        with contextlib.suppress(InputError):
+            yield MeasuredPlan(Plan.from_json(row["plan"]), sums_of(row))

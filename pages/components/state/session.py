@@ -6,6 +6,7 @@ in the session. Nothing here is written from another thread.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ import streamlit as st
 
 from analysis import curves, plans
 from analysis.curves import GroupSize
-from analysis.evaluation import LoadedSubject
+from analysis.evaluation import LoadedSubject, keep_subject
 from analysis.plans import Curves
 from analysis.prediction import Forecaster, ProbedCurves
 from analysis.records import Identity, Inventory, RunRow, SubjectSpec
@@ -25,7 +26,7 @@ from analysis.tasks import task_named
 from pages.components.state.shared_subject import subject_of
 from pages.components.state.subject_cache import subjects
 from pages.components.state.url_state import PARAMETERS, put, put_subject, value
-from pruners.errors import PruneScopeError
+from pruners.errors import PruneScopeError, StoreError
 from pruners.user_code import resolved
 
 SUBJECT = "subject_spec"
@@ -117,6 +118,10 @@ def loaded(spec: SubjectSpec) -> LoadedSubject:
     found = subjects().get(spec, roots(), store().statistics_folder)
     key = spec.to_json()
     known: dict[str, Identity] = st.session_state.setdefault(IDENTITIES, {})
+    if known.get(key) != found.identity:
+        with contextlib.suppress(StoreError):
+            # Where nothing can be written, numbers of plans are told by subjects in memory alone.
+            keep_subject(store(), found.prepared)
     if known.setdefault(key, found.identity) != found.identity:
         known[key] = found.identity
         st.toast(
