@@ -113,8 +113,8 @@ def weight_name(module: nn.Module, *, name: str = "") -> str:
         )
     if not is_layer(module):
         raise UnsupportedError(
-            f"layer {name!r} is a {type(module).__name__}; weights that can be pruned are those "
-            f"of {', '.join(TYPE_NAMES)}"
+            f"layer {name!r} is of type {type(module).__name__}; weights that can be pruned are "
+            f"those of {', '.join(TYPE_NAMES)}"
         )
     return "in_proj_weight" if isinstance(module, nn.MultiheadAttention) else "weight"
 

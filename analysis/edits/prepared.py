@@ -48,6 +48,16 @@ def no_data(criteria: Iterable[str]) -> InputError:
     )
 
 
+@dataclass(eq=False, slots=True)
+class _Learned:
+    """What the weights and the calibration samples told, for all who share both."""
+
+    statistics: calibration.Statistics | None = None
+    needs: set[str] = field(default_factory=set)
+    # Scores, or why there are none, by level, layer and criterion.
+    scores: dict[tuple[str, ...], Tensor | InputError] = field(default_factory=dict)
+
+
 @dataclass(eq=False)
 class PreparedSubject:
     """What sweep, live evaluation and plans share. Safe to use from several threads.
@@ -70,10 +80,8 @@ class PreparedSubject:
     cost: CostModel | WholeCost
     capture_reason: str = ""
     program: str = ""
-    _statistics: calibration.Statistics | None = None
-    _collected: set[str] = field(default_factory=set)
     cache_folder: Path | None = None
-    _scores: dict[tuple[str, ...], Tensor | InputError] = field(default_factory=dict)
+    _learned: _Learned = field(default_factory=_Learned)
     _evaluators: dict[str, Evaluator] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _built: dict[Hashable, Any] = field(default_factory=dict, init=False)
@@ -189,7 +197,7 @@ class PreparedSubject:
         entries = [CRITERIA.get(name) for name in criteria]
         needs = frozenset().union(*(entry.needs for entry in entries)) - {"seed", *BRANCH_NEEDS}
         with self._lock:
-            missing = self._not_cached(frozenset(needs - self._collected))
+            missing = self._not_cached(frozenset(needs - self._learned.needs))
             if not missing:
                 return
             split = self.subject.calibration
@@ -264,8 +272,8 @@ class PreparedSubject:
         return most if size is None or limit is None else max(1, min(most, limit // max(size, 1)))
 
     def _note(self, found: calibration.Statistics, needs: frozenset[str]) -> None:
-        self._statistics = _merged(self._statistics, found)
-        self._collected |= needs
+        self._learned.statistics = _merged(self._learned.statistics, found)
+        self._learned.needs |= needs
 
     def layer_scores(self, layer: str, criterion: str, level: Level) -> Tensor:
         """Return the scores of one layer, computed once.
@@ -282,12 +290,25 @@ class PreparedSubject:
         self.prepare([criterion])
         key = (level, layer, criterion)
         with self._lock:
-            if key not in self._scores:
-                self._scores[key] = self._computed(layer, criterion, level)
-            found = self._scores[key]
+            known = self._learned.scores
+            if key not in known:
+                known[key] = self._computed(layer, criterion, level)
+            found = known[key]
         if isinstance(found, InputError):
             raise found
         return found
+
+    def of(self, subject: Subject) -> PreparedSubject:
+        """Return the same model with other samples, or a twin of the model.
+
+        What the calibration told is shared where the calibration samples are the same.
+
+        Args:
+            subject: Of the same weights and seed.
+        """
+        is_same = subject.calibration is self.subject.calibration
+        learned = self._learned if is_same else _Learned()
+        return dataclasses.replace(self, subject=subject, _learned=learned)
 
     def layer_data(self, layer: str, criterion: str) -> LayerData:
         """Return a layer with what a criterion reads.
@@ -297,7 +318,7 @@ class PreparedSubject:
         """
         self.prepare([criterion])
         return calibration.layer_data(
-            self.model, layer, statistics=self._statistics, seed=self.subject.spec.seed
+            self.model, layer, statistics=self._learned.statistics, seed=self.subject.spec.seed
         )
 
     def _computed(self, layer: str, criterion: str, level: Level) -> Tensor | InputError:

@@ -33,11 +33,12 @@ def training_loss(history: pd.DataFrame, *, theme: str = "light") -> go.Figure:
     """Draw the losses of a training over its epochs, the parts of it apart.
 
     Args:
-        history: ``seed, epoch, task_loss, distill_loss`` (NaN where nothing is distilled).
+        history: ``seed, epoch, task_loss, distill_loss`` (NaN without labels, and where nothing is
+            distilled).
         theme: ``light`` or ``dark``.
     """
     colors = palette(theme)
-    rows = history.dropna(subset=["task_loss"])
+    rows = history.dropna(subset=list(LOSSES), how="all")
     if rows.empty:
         return blank(colors=colors, message=NOTHING)
     figure = canvas(colors=colors, x_title="epochs", y_title="loss")
@@ -53,10 +54,15 @@ def training_loss(history: pd.DataFrame, *, theme: str = "light") -> go.Figure:
     figure.update_yaxes(rangemode="tozero")
     figure.update_xaxes(rangemode="tozero")
     last = rows.iloc[-1]
+    ends = [
+        f"the last {name} loss is {last[column]:.3f}"
+        for column, (name, _) in LOSSES.items()
+        if pd.notna(last[column])
+    ]
     return with_alt(
         figure,
         f"Training loss of {plural(len(seeds), 'seed')} over {last['epoch']:.2f} epochs; "
-        f"the last one is {last['task_loss']:.3f}.",
+        f"{' and '.join(ends)}.",
     )
 
 

@@ -111,7 +111,7 @@ class Repairer:
         plan = resolve(self._prepared, require_fit(self._prepared, plan))
         # Repairs watch layers; what others run through the model meanwhile is not theirs.
         watched = dataclasses.replace(self._prepared.subject, model=twin(self._prepared.model))
-        prepared = dataclasses.replace(self._prepared, subject=watched)
+        prepared = self._prepared.of(watched)
         batches = self._calibration()
         start = time.perf_counter()
         if repair.choose is not None:

@@ -66,7 +66,7 @@ def scores_before(
     subject = dataclasses.replace(
         prepared.subject, evaluation=data.selection, data_fingerprint=data.fingerprint
     )
-    found = report(dataclasses.replace(prepared, subject=subject), plan, start)
+    found = report(prepared.of(subject), plan, start)
     known = {
         "dense": found.dense.accuracy,
         "pruned": found.pruned.accuracy,

@@ -91,8 +91,7 @@ def _on_fewer(prepared: PreparedSubject) -> PreparedSubject:
     if split is None or len(split) <= samples:
         return prepared
     fewer = split.of(split.indices[:samples])
-    subject = dataclasses.replace(prepared.subject, evaluation=fewer)
-    return dataclasses.replace(prepared, subject=subject)
+    return prepared.of(dataclasses.replace(prepared.subject, evaluation=fewer))
 
 
 def _swept(

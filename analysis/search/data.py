@@ -125,4 +125,4 @@ def on_search_data(prepared: PreparedSubject, data: SearchData) -> PreparedSubje
     subject = prepared.subject
     fingerprint = data.split.fingerprint(subject.files)
     searched = dataclasses.replace(subject, evaluation=data.split, data_fingerprint=fingerprint)
-    return dataclasses.replace(prepared, subject=searched)
+    return prepared.of(searched)

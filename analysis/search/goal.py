@@ -14,12 +14,15 @@ from analysis.plans import clear
 from analysis.records import Plan, Recipe
 from analysis.search.judge import Scored
 from analysis.search.records import Aim
+from analysis.sentences import plural
 from pruners.errors import InputError
 
 LATENCY = "latency"
 # Times within this share of the dense model's below the limit are near it; by such steps the saving
 # that is estimated is corrected.
 NEAR, STEP = 0.1, 0.05
+# Where the interval, not the drop, is too large.
+MORE = "search on more samples (evaluate fewer by --samples, or name --calibration-data)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,21 +92,25 @@ class Goal:
         costs, drops = (sum(column) for column in zip(*known, strict=True))
         return bool(costs <= 0 or scored.cost * drops / costs <= limit)
 
-    def unmet(self, drop: float, *, held: float) -> InputError:
+    def unmet(self, nearest: Scored, *, held: float) -> InputError:
         """Return what to tell of a drop and sizes that no plan was found for.
 
         Args:
-            drop: Of the nearest plan that fits the sizes, on the search data.
+            nearest: The nearest plan that fits the sizes.
             held: The least share of the dense model that holds the drop; 1 where none is known.
         """
         assert self.max_drop is not None
-        words = self.prepared.subject.task.words
+        task, samples = self.prepared.subject.task, nearest.sums.samples
+        drop, cost = task.drop(nearest.sums), task.words.cost
         sizes = " at " + " and ".join(map(str, self.sizes)) if self.sizes else ""
         larger = f", and the drop holds at {self.measure}={held:.2f}" if held < 1 else ""
+        # What is measured would do: of so few samples nobody can be sure of it.
+        unsure = f", surely at most {cost(self.bound(nearest))}" if drop <= self.max_drop else ""
+        advice = MORE if unsure else "give it more time"
         return InputError(
-            f"no plan was found that surely loses at most {words.cost(self.max_drop)}{sizes}; "
-            f"on the samples of the search the nearest loses {words.cost(drop)}{larger}; ask for "
-            "less, or give it more time"
+            f"no plan was found that surely loses at most {cost(self.max_drop)}{sizes}; on the "
+            f"{plural(samples, 'sample')} of the search the nearest loses {cost(drop)}{unsure}"
+            f"{larger}; ask for less, or {advice}"
         )
 
 

@@ -178,7 +178,8 @@ class Search:
         return min(fitting, key=lambda at: self._tried[at].cost)
 
     def _unmet(self) -> InputError:
-        return self._goal.unmet(self._tried[self._nearest()].drop, held=self._held)
+        nearest = self._plan(self._tried[self._nearest()])
+        return self._goal.unmet(self._judge.score(nearest), held=self._held)
 
     # How it goes on.
 

@@ -30,7 +30,7 @@ def opened(spec: SubjectSpec, opener: Opener) -> PreparedSubject:
     fewer = search.set_aside(prepared.subject)
     if fewer is None:
         return prepared
-    return dataclasses.replace(prepared, subject=prepared.subject.with_samples(fewer))
+    return prepared.of(prepared.subject.with_samples(fewer))
 
 
 def iter_job(

@@ -27,9 +27,11 @@ class Task(Scoring, Protocol):
 
     Attributes:
         name: As in addresses and files.
+        takes_targets: Whether data may say what is right; else the dense model alone does.
     """
 
     name: str
+    takes_targets: bool = True
 
     def of_data(self, class_names: Sequence[str], token_bytes: Tensor | None) -> Task:
         """Return the task as it is of some data; itself where that tells it nothing.

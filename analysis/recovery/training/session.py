@@ -20,7 +20,7 @@ from analysis.recovery.training.optimizers import (
     parameter_groups,
     selected_state,
 )
-from analysis.recovery.training.passes import RoundedPass, TrainingLoss
+from analysis.recovery.training.passes import RoundedPass, TrainingLoss, weight_of_dense
 from analysis.recovery.training.registry import (
     OPTIMIZERS,
     TRAINING_METHODS,
@@ -67,6 +67,7 @@ class Session:
         steps_per_epoch: Steps in which each sample is seen once.
         sparsity: What the method does around each step.
         is_settled: Whether masks move no more.
+        is_labelled: Whether the training data say what is right.
         best: The best weights by the selection samples.
         seen: Sums since the last report: steps, samples, task loss, distillation, total.
         team: The processes that share each batch; None where this is the only one.
@@ -96,7 +97,8 @@ class Session:
         self._sampler = data.sampler(batch_size=recipe.batch_size, seed=seed)
         self.generators = Generators(seed, self._device)
         self.loss = training_loss(prepared, recipe)
-        if not data.train.has_labels and recipe.distill < 1:
+        self.is_labelled = data.train.has_labels
+        if not self.is_labelled and self.loss.alpha < 1:
             raise InputError(
                 "the training data have no labels; train on the dense model's outputs alone "
                 "(distill 1), or give labelled data"
@@ -361,7 +363,7 @@ def training_loss(prepared: PreparedSubject, recipe: TrainingRecipe) -> Training
     return TrainingLoss(
         task=prepared.subject.task,
         smoothing=recipe.label_smoothing,
-        alpha=recipe.distill,
+        alpha=weight_of_dense(prepared.subject.task, recipe.distill),
         temperature=recipe.temperature,
         dense=twin(prepared.model),
     )

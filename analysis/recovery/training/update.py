@@ -44,7 +44,7 @@ class _Place:
         rate: Learning rate of the last step.
         ratio: Share of what the plan removes that is removed, 0..1.
         loss: What was lowered, a mean over the steps since the last point; None before the first.
-        task_loss: The task's part of it, without its weight.
+        task_loss: The task's part of it, without its weight; None without labels.
         distill_loss: The divergence from the dense model, without its weight; None without
             distillation.
         selection: None between evaluations.

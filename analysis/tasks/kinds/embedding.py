@@ -26,6 +26,7 @@ class Embedding(Cosine, MeanTask):
     """Vectors ``(N, D)``. Targets are those of the dense model; the loss is 1 - cosine."""
 
     name = "embedding"
+    takes_targets = False
 
     def check(self, outputs: object, samples: int, *, model: str) -> Tensor:
         """Return vectors ``(samples, D)``; see `Task.check`."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from analysis.edits.prepared import PreparedSubject, prepare
@@ -14,6 +16,7 @@ from analysis.subjects.subject import load_subject
 from analysis.sweeps import plan_sweep
 from pruners import criteria, statistics
 from pruners.errors import InputError
+from tests.helpers.tiny_subject import write_subject
 
 
 def lenet(**changes: object) -> PreparedSubject:
@@ -173,3 +176,27 @@ def test_batch_norm_scales_need_no_data_and_others_say_so() -> None:
     prepared.prepare(["bn_scale", "l1"])
     with pytest.raises(InputError, match="taylor need calibration data"):
         prepared.prepare(["taylor", "l1"])
+
+
+def test_other_samples_share_what_the_same_calibration_told() -> None:
+    """Found with text: the trade-off scored what the search had collected, and had nothing."""
+    whole = lenet()
+    fewer = replace(whole.subject, evaluation=whole.subject.evaluation.of([0, 1]))  # type: ignore[union-attr]
+    searched = whole.of(fewer)
+    whole.prepare(["taylor"])
+    found = searched.layer_scores("conv1", "taylor", "channel")
+    assert found is whole.layer_scores("conv1", "taylor", "channel")
+
+
+def test_another_calibration_has_scores_of_its_own(tmp_path: Path) -> None:
+    """Goal first sets samples aside, and calibrates on others than the sweep before it."""
+    # A fifth of all is the most that calibration takes of what would be evaluated.
+    spec = replace(write_subject(tmp_path), samples=None, calibration_samples=100)
+    whole = prepare(load_subject(spec))
+    before = whole.layer_scores("0", "taylor", "channel")
+    subject = whole.subject.with_samples(120)
+    assert subject.calibration_fingerprint != whole.subject.calibration_fingerprint
+    fresh = prepare(load_subject(replace(spec, samples=120)))
+    expected = fresh.layer_scores("0", "taylor", "channel")
+    assert not torch.equal(expected, before)
+    assert torch.equal(whole.of(subject).layer_scores("0", "taylor", "channel"), expected)

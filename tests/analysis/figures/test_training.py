@@ -34,8 +34,14 @@ def test_losses_are_apart_and_seeds_have_their_colours(theme: str) -> None:
     assert one.color == other.color == figures.palette(theme).series[0]
     assert one.dash != other.dash
     assert figures.alt(figure) == (
-        "Training loss of 2 seeds over 1.50 epochs; the last one is 0.300."
+        "Training loss of 2 seeds over 1.50 epochs; the last task loss is 0.300."
     )
+
+
+def test_without_labels_there_is_no_loss_of_the_task() -> None:
+    figure = figures.training_loss(HISTORY[HISTORY["seed"] == 0].assign(task_loss=NAN))
+    assert [trace.name for trace in figure.data] == ["distillation"]
+    assert "the last distillation loss is" in figures.alt(figure)
 
 
 def test_one_seed_needs_no_number() -> None:

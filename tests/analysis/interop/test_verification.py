@@ -11,14 +11,18 @@ import safetensors.torch
 import torch
 
 from analysis import interop, plans
+from analysis.edits import prepare
 from analysis.interop.masked import full_state, masks
 from analysis.interop.registry import FORMATS
 from analysis.interop.verification.records import Check, Verification
 from analysis.interop.verification.registry import VERIFIERS
 from analysis.interop.verification.verifier import Verifier
+from analysis.records import SubjectSpec
 from analysis.recovery.plan_repair import recover_plan
+from analysis.subjects import load_subject
 from pruners.errors import InputError, UnsupportedError
 from tests.analysis.interop.test_export import request
+from tests.helpers import task_subjects
 from tests.helpers.contexts import sample_context
 from tests.helpers.training_steps import opened
 
@@ -212,6 +216,23 @@ def test_ratios_for_nni_give_the_counts_and_the_rest_is_refused(tmp_path: Path) 
     empty = dataclasses.replace(asked, plan=plans.scale(asked.plan, 0.0))
     with pytest.raises(InputError, match="no masks to export"):
         interop.export("masks", empty)
+
+
+def test_a_ratio_of_an_embedding_is_refused_for_nni(tmp_path: Path) -> None:
+    """Found with every task: it was called a layer that cannot be pruned, with no way out."""
+    spec = SubjectSpec(
+        model=f"{task_subjects.WHERE}:language_modelling",
+        data=f"{task_subjects.WHERE}:language_modelling_data",
+        task="language_modelling",
+    )
+    prepared = prepare(load_subject(spec))
+    plan = plans.start_plan(prepared, criterion="l1")
+    # The columns of the embedding are channels of the residual stream, as are the outputs of down.
+    plan = plans.resolve(prepared, plans.set_ratio(plan, "down", 0.5))
+    asked = request(tmp_path, prepared=prepared, plan=plan, points=None)
+    words = "at embed: it is of type Embedding; leave it whole, or export masks"
+    with pytest.raises(UnsupportedError, match=words):
+        interop.export("nni", asked)
 
 
 def test_masks_of_blocks_and_of_a_recovered_plan_are_what_is_exported(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def even_search(prepared: Any, start: Plan, aim: Aim, **_: Any) -> Iterator[Sear
     """Find the least ratio for all with which a plan fits its budgets by the estimate."""
     goal = goal_of(prepared, start, aim)
     if goal.max_drop is not None:
-        raise goal.unmet(1.0, held=1.0)
+        raise InputError("no plan was found that surely loses at most 0.00 pp")
     for ratio in range(1, 95):
         plan = start
         for entry in start.entries:

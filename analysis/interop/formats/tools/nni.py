@@ -12,7 +12,6 @@ from analysis.interop.formats.smaller_model import model_notes
 from analysis.interop.request import Exported, ExportRequest
 from analysis.records import PlanEntry
 from pruners.errors import InputError, UnsupportedError
-from pruners.layers import find_layer
 
 TYPES = ("Conv1d", "Conv2d", "Linear")
 
@@ -38,7 +37,7 @@ def export_nni(request: ExportRequest) -> Exported:
                 raise UnsupportedError(
                     f"{layer} is pruned by two entries, of which NNI takes one; keep one of them"
                 )
-            kind = type(find_layer(prepared.model, layer)).__name__
+            kind = type(prepared.model.get_submodule(layer)).__name__
             # NNI rounds down: half a unit more gives the count exactly, however it computes.
             ratio = (entry.total - entry.kept + 0.5) / entry.total
             where = {"op_names": [layer], "op_types": [kind]}
@@ -90,9 +89,11 @@ def _layers(prepared: PreparedSubject, entry: PlanEntry) -> Iterator[str]:
             for member in producers
         )
     for layer in layers:
-        kind = type(find_layer(prepared.model, layer)).__name__
+        kind = type(prepared.model.get_submodule(layer)).__name__
         if not whole or kind not in TYPES:
-            reason = f"it is a {kind}" if whole else "a part of its outputs is of another group"
+            reason = (
+                f"it is of type {kind}" if whole else "a part of its outputs is of another group"
+            )
             raise UnsupportedError(
                 f"NNI has one ratio for all outputs of a layer, which cannot say {entry.name} at "
                 f"{layer}: {reason}; leave it whole, or export masks"

@@ -14,6 +14,7 @@ from analysis.recovery.training.data.augmentations import Images, augment_of
 from analysis.recovery.training.data.chance import generator
 from analysis.recovery.training.data.content import Content, content_of
 from analysis.recovery.training.data.sampler import Augment, Sampler
+from analysis.recovery.training.passes import weight_of_dense
 from analysis.sentences import listed, plural
 from analysis.subjects import Subject, parse_data
 from analysis.subjects.data import (
@@ -220,7 +221,7 @@ def _opened(
             f"{source.name!r}: training inputs have shape {split.input_shape}, those that are "
             f"evaluated {evaluation.input_shape}"
         )
-    if not split.has_labels and recipe.distill < 1:
+    if not split.has_labels and weight_of_dense(subject.task, recipe.distill) < 1:
         raise InputError(
             f"{source.name!r} has no labels, which the task's loss needs; name training data with "
             "labels, or train on the dense model's answers alone (distill 1)"

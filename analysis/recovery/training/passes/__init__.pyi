@@ -1,4 +1,4 @@
-from .loss import TrainingLoss
+from .loss import TrainingLoss, weight_of_dense
 from .rounding import RoundedPass
 
-__all__ = ["RoundedPass", "TrainingLoss"]
+__all__ = ["RoundedPass", "TrainingLoss", "weight_of_dense"]

@@ -12,6 +12,11 @@ from analysis.tasks import Task
 from pruners.batches import Inputs
 
 
+def weight_of_dense(task: Task, distill: float) -> float:
+    """Return the weight of the dense model's answers, of 1 where the task has no other targets."""
+    return distill if task.takes_targets else 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class LossParts:
     """The loss of a batch, each a mean over samples.
