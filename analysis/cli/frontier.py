@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from analysis import evaluation, plans, search
 from analysis.cli.options import check_folder, workspace_path
-from analysis.cli.output import drop_text, print_json, print_table, progress_bar, say
+from analysis.cli.output import drop_text, print_json, print_table, progress_bar, say, score_columns
+from analysis.cli.scores import with_scores
 from analysis.repairs import NO_REPAIR
 from analysis.search import SEARCHES
 from pruners.errors import CancelledError, InputError
@@ -74,10 +75,12 @@ def trade_off(
     for point, path in zip(points, files, strict=True):
         plans.write_plan(point.plan, path)
         store.measurements.add(point.plan, prepared.identity, point.sums, recovered=True)
+    words = prepared.subject.task.words
     if as_json:
-        print_json({"schema_version": 1, "points": list(map(_row, points, files))})
+        found = {"schema_version": 1, "points": list(map(_row, points, files))}
+        print_json(with_scores(found, words))
     else:
-        _print(points, files, prepared.subject.task.words)
+        _print(points, files, words)
     return 0
 
 
@@ -103,9 +106,10 @@ def _row(point: FrontierPoint, path: Path) -> dict[str, Any]:
 
 
 def _print(points: Sequence[FrontierPoint], files: Sequence[Path], words: Words) -> None:
+    drop = score_columns(words)[2]
     print_table(
         "Trade-off",
-        ("MACs left", "parameters left", "repair", words.label, "95 % interval", "drop", "plan"),
+        ("MACs left", "parameters left", "repair", words.label, "95 % interval", drop, "plan"),
         [
             (
                 f"{point.macs:.1%}",
@@ -118,7 +122,7 @@ def _print(points: Sequence[FrontierPoint], files: Sequence[Path], words: Words)
             )
             for point, path in zip(points, files, strict=True)
         ],
-        right=f"MACs left,parameters left,{words.label},95 % interval,drop",
+        right=f"MACs left,parameters left,{words.label},95 % interval,{drop}",
     )
     if files:
         say(f"Plans written to {files[0].parent}")

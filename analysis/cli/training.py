@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from analysis import jobs, retraining
 from analysis.cli.options import open_store
-from analysis.cli.output import drop_text, duration, progress_bar, say
+from analysis.cli.output import duration, progress_bar, say
 from analysis.recovery import training
 from analysis.retraining import Job, Order
 from analysis.sentences import capital, plural
@@ -206,5 +206,6 @@ def say_result(job: Job, words: Words) -> None:
     low, high = job.drop_low or 0.0, job.drop_high or 0.0
     say(
         f"Mean over {len(job.results)} seeds: {words.label} {words.score(job.accuracy or 0.0)}, "
-        f"drop {drop_text(words, job.drop, low, high)}; the plan is that of the first seed."
+        f"{words.drop_noun} {words.cost(job.drop)} ({words.drop(low)} to {words.drop(high)}); "
+        "the plan is that of the first seed."
     )

@@ -31,6 +31,7 @@ from analysis.cli.output import (
     say_notes,
     score_columns,
 )
+from analysis.cli.scores import with_scores
 from analysis.repairs import NO_REPAIR, REPAIRS, check_repair, plan_repairs
 from pruners.errors import StoreError
 from pruners.registry import described
@@ -119,7 +120,7 @@ def evaluate(
         found = dataclasses.replace(found, deployment=deployment)
     keep(prepared, chosen, found, workspace)
     if as_json:
-        print_json(for_machines(found))
+        print_json(for_machines(found, prepared.subject.task.words))
         return
     print_evaluation(f"Plan {plan}", found, prepared.subject.task.words)
 
@@ -130,12 +131,13 @@ def keep(prepared: PreparedSubject, plan: Plan, found: Evaluation, workspace: Pa
         evaluation.keep_evaluation(open_store(workspace), prepared, plan, found)
 
 
-def for_machines(found: Evaluation) -> dict[str, Any]:
+def for_machines(found: Evaluation, words: Words) -> dict[str, Any]:
     """Return an evaluation as JSON has it: of very many classes, only those that changed."""
     result = found.to_dict()
     if len(found.classes) > MOST_CLASSES:
         result["classes"] = [item for item in result["classes"] if item["change"]]
-    return result | {"unchanged_classes": len(found.classes) - len(result["classes"])}
+    result["unchanged_classes"] = len(found.classes) - len(result["classes"])
+    return with_scores(result, words)
 
 
 def repaired(prepared: PreparedSubject, plan: Plan) -> Recovery | None:

@@ -20,6 +20,7 @@ from analysis.cli.output import (
     say,
     score_columns,
 )
+from analysis.cli.scores import with_scores
 from analysis.evaluation import Known, KnownNumbers
 from analysis.records import SavedPlan
 from analysis.store import MAX_NAME, MAX_NOTE, Store
@@ -41,7 +42,7 @@ def list_plans(workspace: Workspace = None, as_json: Json = False) -> None:
     known = Known(store)
     found = [_summary(known, row) for row in store.plans.saved()]
     if as_json:
-        print_json({"plans": found})
+        print_json({"plans": list(map(_readable, found))})
         return
     print_table(
         f"{len(found)} plans",
@@ -107,7 +108,7 @@ def name(
         store.plans.annotate(plan, note)
     saved = store.plans.saved_as(plan)
     if as_json:
-        print_json(_summary(Known(store), saved))
+        print_json(_readable(_summary(Known(store), saved)))
     else:
         say(f"Plan {plan}: {saved.name or 'no name'}{f'; {saved.note}' if saved.note else ''}")
 
@@ -136,10 +137,11 @@ def compare(
     prepared = prepare_subject(first.subject, workspace)
     with measuring("comparing") as show_progress:
         found = comparison.compare_plans(prepared, first, second, progress=show_progress)
+    words = prepared.subject.task.words
     if as_json:
-        print_json(found)
+        print_json(with_scores(found.to_dict(), words))
         return
-    _print_comparison((one, other), found, prepared.subject.task.words)
+    _print_comparison((one, other), found, words)
 
 
 def _print(store: Store, saved: SavedPlan) -> None:
@@ -211,6 +213,11 @@ def _numbers(found: KnownNumbers | None) -> dict[str, Any]:
         "evaluated": {"changed": found.evaluation.changed, **numbers},
         "measured": numbers,
     }
+
+
+def _readable(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a summary as JSON has it."""
+    return with_scores(row, tasks.scoring_of(row["task"]).words)
 
 
 def _measured(row: dict[str, Any]) -> tuple[str, str]:

@@ -22,6 +22,7 @@ from analysis.cli.options import (
     prepare_subject,
 )
 from analysis.cli.output import duration, print_json, say, say_notes
+from analysis.cli.scores import with_scores
 from analysis.cli.searching import aim_of, nothing_removed
 from analysis.records import Recipe
 from analysis.repairs import NO_REPAIR, REPAIRS
@@ -117,10 +118,10 @@ def shrink(
             ),
         )
     seconds = time.perf_counter() - began
-    if as_json:
-        print_json({**_result(plan, found, seconds), **training})
-        return 0
     words = prepared.subject.task.words
+    if as_json:
+        print_json({**with_scores(_result(plan, found, seconds), words), **training})
+        return 0
     print_evaluation("Smaller model", found, words)
     if nothing := nothing_removed(plan):
         say(nothing)

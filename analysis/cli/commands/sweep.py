@@ -12,6 +12,7 @@ import typer
 from analysis import curves, evaluation, records, sweeps, tasks, worker
 from analysis.cli.options import Json, Workspace, open_store, prepare_subject
 from analysis.cli.output import duration, print_json, progress_bar, say, say_notes
+from analysis.cli.scores import score_facts
 from analysis.cli.variant_hints import say_gain
 from analysis.records import RunRow, SweepSpec
 from analysis.sentences import plural
@@ -164,10 +165,9 @@ def _failure(row: RunRow) -> PruneScopeError:
 
 
 def _result(row: RunRow, *, points: int) -> dict[str, Any]:
-    baseline = row.baseline
+    baseline, scoring = row.baseline, tasks.scoring_of(row.spec.subject.task)
     dense: dict[str, Any] | None = None
     if baseline is not None and baseline.samples:
-        scoring = tasks.scoring_of(row.spec.subject.task)
         dense = {"samples": baseline.samples, **scoring.facts(baseline)}
         if "loss" in scoring.columns:
             values = scoring.values(baseline, baseline, has_labels=row.has_labels)
@@ -178,4 +178,5 @@ def _result(row: RunRow, *, points: int) -> dict[str, Any]:
         "points": points,
         "seconds": row.seconds,
         "baseline": dense,
+        **score_facts(scoring.words),
     }

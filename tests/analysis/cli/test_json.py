@@ -6,7 +6,9 @@ import pytest
 
 from analysis.cli.commands.evaluate import for_machines
 from analysis.cli.output import print_json
+from analysis.cli.scores import with_scores
 from analysis.records import ClassChange, Evaluation, MeasuredModel, Sums
+from analysis.tasks import scoring_of
 
 
 def evaluation(changes: list[float]) -> Evaluation:
@@ -37,7 +39,7 @@ def test_of_very_many_classes_those_that_changed(
     changes: list[float], listed: int, unchanged: int
 ) -> None:
     """N9 of issue 9: each of 1,000 classes was listed, 998 of them for nothing."""
-    found = for_machines(evaluation(changes))
+    found = for_machines(evaluation(changes), scoring_of("classification").words)
     assert (len(found["classes"]), found["unchanged_classes"]) == (listed, unchanged)
     changed = {item["class_name"]: item["change"] for item in found["classes"] if item["change"]}
     assert changed == {f"class {at}": change for at, change in enumerate(changes) if change}
@@ -49,3 +51,41 @@ def test_json_has_no_negative_zero(capsys: pytest.CaptureFixture[str]) -> None:
     assert (
         capsys.readouterr().out == '{"change": 0.0, "classes": [{"change": 0.0}], "drop": -0.5}\n'
     )
+
+
+def test_scores_are_as_people_count_them() -> None:
+    """Point 1 of issue 14: `shrink --json` gave a perplexity of 13.44 as `accuracy` -13.44."""
+    words = scoring_of("language_modelling").words
+    side = {"accuracy": -20.0, "low": -23.0, "high": -18.0, "drop": 0.49, "drop_low": 0.4}
+    found = with_scores(
+        {
+            "dense_accuracy": -13.44,
+            "pruned_accuracy": None,
+            "samples": 8,
+            "removed": side,
+            "points": [{"score": -15.0, "low": -16.0, "high": -14.0}],
+            "recovered": {"accuracy": -14.0, "accuracy_low": -15.0, "accuracy_high": -13.0},
+            "interval": {"low": -0.5, "high": 0.5},
+        },
+        words,
+    )
+    shown = {"perplexity": 20.0, "low": 18.0, "high": 23.0, "drop": 0.49, "drop_low": 0.4}
+    assert found == {
+        "dense_perplexity": 13.44,
+        "pruned_perplexity": None,
+        "samples": 8,
+        "removed": shown,
+        "points": [{"score": 15.0, "low": 14.0, "high": 16.0}],
+        "recovered": {"perplexity": 14.0, "perplexity_low": 13.0, "perplexity_high": 15.0},
+        # Of no score.
+        "interval": {"low": -0.5, "high": 0.5},
+        "metric": "perplexity",
+        "better": "lower",
+    }
+
+
+def test_of_classification_nothing_changes_but_what_is_said_of_it() -> None:
+    """Scripts read the names that issue 10 gave."""
+    plain = evaluation([0.25]).to_dict()
+    found = with_scores(plain, scoring_of("classification").words)
+    assert found == {**plain, "metric": "accuracy", "better": "higher"}

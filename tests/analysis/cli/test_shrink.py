@@ -18,6 +18,7 @@ SMALL = [*SUBJECT, "--samples", "200", "--calibration-samples", "64", "--criteri
 FIELDS = (
     *("dense_accuracy", "accuracy", "drop", "drop_low", "drop_high", "samples"),
     *("macs_left", "params_left", "repair", "seconds"),
+    *("metric", "better"),
 )
 
 

@@ -62,13 +62,14 @@ def test_regression_goes_the_whole_way(run: Run, tmp_path: Path) -> None:
     plan, out = tmp_path / "plan.json", tmp_path / "out"
     run("plan", "--run", "last", "--strategy", "uniform", "--ratio", "0.25", "--out", str(plan))
     found = run("evaluate", "--plan", str(plan), "--repair", "lsq", "--latency-seconds", "0")
-    assert found["dense"]["accuracy"] == pytest.approx(r2, abs=1e-6)
+    assert found["dense"]["r2"] == pytest.approx(r2, abs=1e-6)
     removed = found["removed"]
     assert removed["drop_low"] < removed["drop"] < removed["drop_high"]
     assert found["same_answers"] == found["samples"] == 160
     training = ["--preset", "quick", "--steps", "6", "--batch-size", "16", "--lr", "0.001"]
     trained = run("recover", "--plan", str(plan), *training)
-    assert trained["pruned_accuracy"] < trained["accuracy"]
+    assert trained["pruned_r2"] < trained["r2"]
+    assert {(item["metric"], item["better"]) for item in (found, trained)} == {("r2", "higher")}
     assert trained["drop_low"] < trained["drop"] < trained["drop_high"]
     run("export", "--plan", str(plan), "--out", str(out), "--evaluate")
     assert "R2" in (out / "README.md").read_text("utf-8")

@@ -32,6 +32,7 @@ from analysis.cli.output import (
     say_notes,
     score_columns,
 )
+from analysis.cli.scores import with_scores
 from analysis.cli.training import machines_at, order_of, result_of, say_result, trained
 from analysis.devices import parse_devices
 from analysis.records import Evaluation
@@ -222,10 +223,13 @@ def _repair(
     found = recovery.report(prepared, plan, recovered, after_each=after_each)
     if out is not None:
         interop.write_recovered(prepared, recovered, out)
+    words = prepared.subject.task.words
     if as_json:
-        print_json({**found.to_dict(), "out": None if out is None else str(out)})
+        print_json(
+            {**with_scores(found.to_dict(), words), "out": None if out is None else str(out)}
+        )
         return
-    _print(found, out, prepared.subject.task.words)
+    _print(found, out, words)
 
 
 def _train(
@@ -251,7 +255,7 @@ def _train(
         assert recovered is not None
         interop.write_recovered(prepared, recovered, out)
     if as_json:
-        print_json({**result_of(job), "out": None if out is None else str(out)})
+        print_json({**with_scores(result_of(job), words), "out": None if out is None else str(out)})
         return 0
     assert job.evaluation is not None
     print_table(
