@@ -179,7 +179,7 @@ def _curve(
     return go.Scatter(
         x=rows["epoch"],
         y=rows[column] * scale,
-        mode="lines+markers" if marks else "lines",
+        mode="lines+markers" if marks or len(rows) == 1 else "lines",
         name=name,
         line={"color": color, "dash": dash, "width": 2},
         marker={"size": 7},

@@ -143,7 +143,8 @@ def _report(found: Evaluation, scoring: Scoring) -> None:
     with side_by_side:
         st.subheader("Side by side", anchor=False)
         variants = [item for item in (dense, found.masked, removed) if item is not None]
-        st.dataframe(_table(variants, scoring), key="evaluate_table", alt="Dense beside pruned")
+        table = _table(variants, scoring)
+        st.dataframe(table, height="content", key="evaluate_table", alt="Dense beside pruned")
         _latency(dense.latency, removed.latency)
 
 
@@ -247,8 +248,9 @@ def _told(values: Mapping[str, float], metric: Metric, *, form: str = ".4g") -> 
         for name in (metric.column, metric.low, metric.high)
         if name in values
     )
-    interval = f" ({' to '.join(ends)})" if ends else ""
-    return f"{number}{interval} {metric.unit}".strip()
+    unit = metric.unit and formatting.SPACE + metric.unit
+    interval = f" ({' to '.join(ends)}{unit})" if ends else ""
+    return f"{number}{unit}{interval}"
 
 
 def _latency(dense: Latency | None, removed: Latency | None) -> None:

@@ -8,6 +8,7 @@ import math
 import pytest
 
 from analysis.tasks import RIGHT_ANSWERS, TASKS, Words, task_named
+from pages.components.plan import options
 from pages.components.widgets import formatting
 
 NBSP = "\N{NO-BREAK SPACE}"
@@ -120,3 +121,10 @@ def test_a_score_of_which_less_is_better_is_written_the_way_people_count_it() ->
     decibels = dataclasses.replace(words, scale=1.0, unit="dB", drop_unit="dB")
     assert formatting.score(31.204, decibels) == f"31.20{NBSP}dB"
     assert decibels.limit(0.1) == "0.1 dB"
+
+
+def test_goals_in_drop_are_called_as_the_task_calls_them() -> None:
+    """Point 1 of issue 14: Plan asked for the drop of a perplexity, which rises."""
+    named = [options.label_of(item, "language_modelling") for item in ("tolerance", "drop", "macs")]
+    assert named == ["Increase per layer", "Predicted increase", "MACs left"]
+    assert options.label_of("tolerance", "classification") == "Drop per layer"

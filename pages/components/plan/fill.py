@@ -82,7 +82,7 @@ def _target(strategy: str, task: str) -> tuple[str, float]:
     target = st.selectbox(
         "To reach",
         found,
-        format_func=lambda name: GOALS.get(name).label,
+        format_func=lambda name: options.label_of(name, task),
         key=f"plan_target_{strategy}",
         width=148,
         persist_state="session",
@@ -97,7 +97,7 @@ def _target(strategy: str, task: str) -> tuple[str, float]:
     scale, unit = options.scale_of(target, task)
     is_drop = GOALS.get(target).is_drop
     amount = st.number_input(
-        f"{GOALS.get(target).label} ({unit})",
+        f"{options.label_of(target, task)} ({unit})",
         min_value=0.0,
         max_value=None if is_drop else 100.0,
         value=scale * GOALS.get(target).usual * (options.usual_drops(task) if is_drop else 1.0),

@@ -11,6 +11,7 @@ from analysis import interop
 from analysis.allocation import GOALS, STRATEGIES, budgets
 from analysis.curves import costs
 from analysis.measuring import TORCH
+from analysis.sentences import capital
 from pages.components.state import tolerance
 from pages.components.widgets import formatting
 
@@ -36,6 +37,14 @@ def scale_of(target: str, task: str) -> tuple[float, str]:
     return (
         (words.drop_scale, words.drop_unit or "drop") if GOALS.get(target).is_drop else (100, "%")
     )
+
+
+def label_of(target: str, task: str) -> str:
+    """Return what a goal is called; one in drop by the task's word for it."""
+    label = GOALS.get(target).label
+    if "drop" not in label.lower():
+        return label
+    return capital(label.lower().replace("drop", tolerance.words_of(task).drop_noun))
 
 
 def usual_drops(task: str) -> float:
@@ -93,7 +102,7 @@ def _further(strategy: str, target: str, task: str) -> tuple[str, ...]:
             continue
         scale, unit = scale_of(name, task)
         limit = st.number_input(
-            f"{GOALS.get(name).label}, at most ({unit})",
+            f"{label_of(name, task)}, at most ({unit})",
             min_value=0.0,
             max_value=100.0,
             value=None,

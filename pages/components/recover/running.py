@@ -96,7 +96,7 @@ def _notice(name: str) -> None:
 def _title(job: Job) -> str:
     recipe = job.order.recipe
     subject = formatting.escaped(formatting.title_of_subject(job.order.subject))
-    return f"Training {subject}: {TRAINING_METHODS.get(recipe.method).label}"
+    return f"Training {subject} ({TRAINING_METHODS.get(recipe.method).label})"
 
 
 def _start_line(job: Job) -> str:

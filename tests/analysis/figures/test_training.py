@@ -86,6 +86,13 @@ def test_long_histories_are_thinned() -> None:
     assert len(trace.x) == MAX_STEPS
 
 
+def test_one_step_is_seen() -> None:
+    """A line through one point is none: the chart of a training of one step was empty."""
+    figure = figures.training_loss(HISTORY.iloc[:1])
+    assert {trace.mode for trace in figure.data} == {"lines+markers"}
+    assert {trace.mode for trace in figures.training_loss(HISTORY).data} == {"lines"}
+
+
 def test_names_of_lines_at_one_height_do_not_cover_each_other() -> None:
     """A repaired model is often as good as the dense one: both names stood in one place."""
     figure = figures.training_score(
