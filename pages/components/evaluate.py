@@ -235,13 +235,13 @@ def _own(item: MeasuredModel, scoring: Scoring) -> dict[str, str]:
     loss = {"Loss": _told(values, of_loss, form=".4f")} if "loss" in values else {}
     shown = [known for known in scoring.metrics.values() if not known.is_cost]
     return loss | {
-        capital(known.label): _told(values, known)
+        capital(known.label): _told(values, known, form=".2f" if known.unit == "%" else ".4g")
         for known in shown
         if known.column in values and known.column != "loss"
     }
 
 
-def _told(values: Mapping[str, float], metric: Metric, *, form: str = ".4g") -> str:
+def _told(values: Mapping[str, float], metric: Metric, *, form: str) -> str:
     """Return a further number with its interval, where it has one."""
     number, *ends = (
         f"{values[name] * metric.scale:{form}}"

@@ -20,16 +20,24 @@ def choose(subject: LoadedSubject, plan: Plan, *, width: int) -> None:
     """Draw the choice; another one makes an undoable step."""
     # Undo and opened files move the field, which otherwise would keep its own value.
     st.session_state[KEY] = plan.repair
+    options = _options(subject, plan)
     st.selectbox(
         "Repair without training",
-        _options(subject, plan),
-        format_func=lambda name: f"{name}: {REPAIRS.get(name).help}",
+        options,
+        format_func=_titled,
         key=KEY,
         on_change=_chosen,
         width=width,
         help="Makes up for what was removed, on the calibration samples. What is measured after it "
-        "is what Evaluate measures and Export writes.",
+        "is what Evaluate measures and Export writes.\n\n"
+        + "\n\n".join(f"**{item.name}**: {item.help}." for item in map(REPAIRS.get, options)),
     )
+
+
+def _titled(name: str) -> str:
+    """Return what a choice is called: short, or the field cuts it off."""
+    found = REPAIRS.get(name)
+    return f"{name}: {found.help if name == NO_REPAIR else found.label}"
 
 
 def reason(subject: LoadedSubject, plan: Plan) -> str:

@@ -21,6 +21,7 @@ from analysis.sentences import plural as plural
 from analysis.subjects import DATA_SCHEMES, MODEL_SCHEMES, Scheme
 from analysis.sweeps import OPTIONS
 from analysis.tasks import Words
+from pages.components.state import shared_subject
 from pruners.registry import Registry
 
 SPACE = "\N{NO-BREAK SPACE}"
@@ -232,8 +233,13 @@ def settings_of(spec: SweepSpec) -> str:
 
     >>> settings_of(SweepSpec(subject=SubjectSpec(model="m", seed=3), precision="bf16"))
     'precision bf16, seed 3'
+    >>> text = SubjectSpec(model="m", data="sample:king-james", task="language_modelling")
+    >>> settings_of(SweepSpec(subject=text))
+    ''
     """
-    usual = SweepSpec(subject=SubjectSpec(model=""))
+    # The task that data are for goes without saying.
+    task = shared_subject.task_of(spec.subject.data)
+    usual = SweepSpec(subject=SubjectSpec(model="", task=task))
     options = [OPTIONS.get(name) for name in SETTINGS]
     return ", ".join(
         f"{option.name.replace('_', ' ')} {option.value_in(spec)}"
