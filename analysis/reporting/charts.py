@@ -76,7 +76,7 @@ def drop_curves(
 
 
 class _Scale:
-    """From fractions and drops to pixels; what lies above the top stays at the edge."""
+    """From fractions and drops to pixels."""
 
     def __init__(self, bottom: float, top: float) -> None:
         self.bottom, self.top = bottom, top
@@ -85,7 +85,7 @@ class _Scale:
         return LEFT + ratio * (WIDTH - LEFT - RIGHT)
 
     def y(self, drop: float) -> float:
-        share = (min(drop, self.top) - self.bottom) / (self.top - self.bottom)
+        share = (drop - self.bottom) / (self.top - self.bottom)
         return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
 
 
@@ -119,12 +119,33 @@ def _tolerance_line(scale: _Scale, tolerance: float) -> str:
 
 
 def _curve(curve: pd.DataFrame, scale: _Scale, layer: str, place: int | None) -> str:
-    path = " ".join(
-        f"{scale.x(ratio):.1f},{scale.y(drop):.1f}"
-        for ratio, drop in zip(curve["ratio_achieved"], curve["accuracy_drop"], strict=True)
-    )
     look = "context" if place is None else f"s{place}"
-    return f'<polyline class="{look}" points="{path}"><title>{escape(layer)}</title></polyline>'
+    points = list(zip(curve["ratio_achieved"], curve["accuracy_drop"], strict=True))
+    return "".join(
+        f'<polyline class="{look}" points="'
+        + " ".join(f"{scale.x(ratio):.1f},{scale.y(drop):.1f}" for ratio, drop in piece)
+        + f'"><title>{escape(layer)}</title></polyline>'
+        for piece in _pieces(points, scale.top)
+    )
+
+
+def _pieces(
+    points: Sequence[tuple[float, float]], top: float
+) -> Iterator[list[tuple[float, float]]]:
+    """Yield what a line through points has below an upper edge, with where it meets the edge."""
+    piece: list[tuple[float, float]] = []
+    for place, (ratio, drop) in enumerate(points):
+        before, last = points[place - 1] if place else (ratio, drop)
+        if (last > top) != (drop > top):
+            share = (top - last) / (drop - last)
+            piece.append((before + share * (ratio - before), top))
+            if drop > top:
+                yield piece
+                piece = []
+        if drop <= top:
+            piece.append((ratio, drop))
+    if piece:
+        yield piece
 
 
 def _mark(curve: pd.DataFrame, scale: _Scale, ratio: float, place: int) -> str:
@@ -137,7 +158,8 @@ def _mark(curve: pd.DataFrame, scale: _Scale, ratio: float, place: int) -> str:
         span = float(last["ratio_achieved"] - before["ratio_achieved"])
         share = (ratio - float(before["ratio_achieved"])) / span if span > 0 else 0.0
         drop += share * (float(last["accuracy_drop"]) - drop)
-    return f'<circle class="s{place}" cx="{scale.x(ratio):.1f}" cy="{scale.y(drop):.1f}" r="5"/>'
+    y = scale.y(min(drop, scale.top))
+    return f'<circle class="s{place}" cx="{scale.x(ratio):.1f}" cy="{y:.1f}" r="5"/>'
 
 
 def class_chart(classes: Sequence[ClassChange]) -> tuple[str, str]:
@@ -174,9 +196,14 @@ def class_chart(classes: Sequence[ClassChange]) -> tuple[str, str]:
             f'<text x="{x(value):.1f}" y="{height - 6}" text-anchor="middle">{share}</text>'
         )
     worst = rows[0]
+    loss = (
+        f"The largest loss: {worst.class_name}, {-100 * worst.change:.2f} pp."
+        if worst.change < 0
+        else "No class loses."
+    )
     text = (
         "Accuracy of each class: circle dense, diamond pruned; filled where the interval of the "
-        f"change excludes 0. The largest loss: {worst.class_name}, {-100 * worst.change:.2f} pp."
+        f"change excludes 0. {loss}"
     )
     return _svg(parts, height, text), text
 

@@ -32,7 +32,7 @@ from analysis.repairs import NO_REPAIR, REPAIRS
 from analysis.reporting.charts import class_chart, drop_curves
 from analysis.sentences import capital
 from analysis.snippets import command, command_of
-from analysis.tasks import Scoring, scoring_of
+from analysis.tasks import TASKS, Scoring, scoring_of
 from pruners.criteria import label_of
 
 TEMPLATE = Path(__file__).with_name("report.html")
@@ -148,7 +148,7 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
     yield "Model", subject.model
     yield "Data", subject.data or "none"
     yield "Evaluated samples", f"{report.evaluation.samples:,} (seed {subject.seed})"
-    yield "Task", subject.task
+    yield "Task", TASKS.get(subject.task).label
     yield "Weights", identity.weights[:16]
     yield "Data fingerprint", identity.data[:16]
     yield "Forward pass", identity.program

@@ -107,10 +107,11 @@ class Goal:
         # What is measured would do: of so few samples nobody can be sure of it.
         unsure = f", surely at most {cost(self.bound(nearest))}" if drop <= self.max_drop else ""
         advice = MORE if unsure else "give it more time"
+        less = "ask for less" if self.sizes else f"allow a larger {task.words.drop_noun}"
         return InputError(
             f"no plan was found that surely loses at most {cost(self.max_drop)}{sizes}; on the "
             f"{plural(samples, 'sample')} of the search the nearest loses {cost(drop)}{unsure}"
-            f"{larger}; ask for less, or {advice}"
+            f"{larger}; {less}, or {advice}"
         )
 
 

@@ -187,8 +187,8 @@ def fill_measured(
         words = prepared.subject.task.words
         raise InputError(
             f"no plan within the budgets was measured to lose at most {words.cost(asked)}; the "
-            f"nearest loses {words.cost(verdict.drop)} on {filler.data.words}; ask for less, or "
-            "repair it (--repair), or search (--strategy search)"
+            f"nearest loses {words.cost(verdict.drop)} on {filler.data.words}; allow a larger "
+            f"{words.drop_noun}, or repair it (--repair), or search (--strategy search)"
         )
     first = filler.tried.get(asked)
     return Measured(

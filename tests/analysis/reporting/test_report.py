@@ -183,9 +183,12 @@ def test_curves_are_drawn_where_their_numbers_are(drop: float, is_cut: bool) -> 
     assert {item.get("class") for item in lines.values()} == {"context", "s0"}
     first, last = (lines["conv<1>"].get("points") or "").split()
     inner = HEIGHT - TOP - BOTTOM
-    y = HEIGHT - BOTTOM - inner * min(drop / (REACH * 0.02), 1.0)
+    reach = REACH * 0.02
+    y = HEIGHT - BOTTOM - inner * min(drop / reach, 1.0)
     assert first == f"{LEFT:.1f},{HEIGHT - BOTTOM:.1f}"
-    assert last == f"{LEFT + 0.5 * (WIDTH - LEFT - RIGHT):.1f},{y:.1f}"
+    # What goes on above the edge ends where it meets it: its slope is that of its numbers.
+    x = LEFT + 0.5 * min(reach / drop, 1.0) * (WIDTH - LEFT - RIGHT)
+    assert last == f"{x:.1f},{y:.1f}"
     # The plan takes a quarter: half way on the line from nothing to a half.
     (mark,) = svg.iter("circle")
     half = HEIGHT - BOTTOM - inner * min(drop / 2 / (REACH * 0.02), 1.0)

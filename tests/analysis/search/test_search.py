@@ -244,7 +244,10 @@ def test_a_lucky_drop_is_not_believed(prepared: PreparedSubject) -> None:
     # What is measured would do, if there were more samples to be sure by.
     unsure = str(goal_of(searched, plan, aim(f"drop={(drop + high) / 2}")).unmet(scored, held=1))
     assert f"on the 400 samples of the search the nearest loses {100 * drop:.2f} pp, " in unsure
-    assert f"surely at most {100 * high:.2f} pp; ask for less, or search on more samples" in unsure
+    assert (
+        f"surely at most {100 * high:.2f} pp; allow a larger drop, or search on more samples"
+        in unsure
+    )
 
 
 def test_a_drop_and_a_size_are_reached_together_or_told_in_one_line(
