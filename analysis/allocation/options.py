@@ -126,6 +126,7 @@ PLAN_OPTIONS = Registry(
             help="Accepted drop of each layer alone (threshold); 0.01 is 1 pp",
             metavar="X",
             type=float | None,
+            least=0,
         ),
         PlanOption(
             name="criterion",

@@ -6,6 +6,7 @@ Names and help are known without torch and pandas: functions are looked up when 
 from __future__ import annotations
 
 import dataclasses
+import math
 
 from analysis import allocation
 from analysis.allocation.strategy import BEST, FIXED, Allocation, Request, Strategy
@@ -84,7 +85,8 @@ def allocate(name: str, request: Request) -> Allocation:
 
     Raises:
         UnknownNameError: No such strategy.
-        InputError: The request lacks what the strategy needs, or asks for two things at once.
+        InputError: The request lacks what the strategy needs, asks for two things at once, or
+            accepts a drop that is none.
     """
     chosen = STRATEGIES.get(name)
     if chosen.fn is None:
@@ -96,6 +98,8 @@ def allocate(name: str, request: Request) -> Allocation:
     if len(given) != 1 or given[0] not in levels:
         found = " and ".join(given) or "none"
         raise InputError(f"strategy {name} needs exactly one of {', '.join(levels)}; found {found}")
+    if request.tolerance is not None and not 0 <= request.tolerance < math.inf:
+        raise InputError(f"a tolerance is an accepted drop, 0 or more; found {request.tolerance:g}")
     if request.criteria not in (FIXED, BEST):
         raise UnknownNameError("choice of criteria", request.criteria, (FIXED, BEST))
     # What an earlier strategy was asked for does not stay beside what this one is.

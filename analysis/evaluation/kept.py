@@ -50,8 +50,11 @@ def kept_evaluation(store: Store, prepared: PreparedSubject, plan: Plan) -> Kept
     Args:
         store: The workspace.
         prepared: The subject.
-        plan: The plan; its name and how it came about do not matter, repair and training do.
+        plan: The plan; its name and how it came about do not matter, repair and training do. One
+            that was made for other weights has none.
     """
+    if plan.fingerprint != prepared.identity.weights:
+        return None
     plan = dataclasses.replace(plan, subject=prepared.subject.spec)
     calibration = _calibration(prepared)
     return store.evaluations.get(plan, prepared.identity, calibration=calibration)

@@ -70,7 +70,10 @@ def evaluate(
     calibration_samples: CalibrationSamples = None,
     calibration_data: CalibrationData = None,
     latency_seconds: Annotated[
-        float, typer.Option(help="Time for the latency measurement; 0 leaves it out.", metavar="X")
+        float,
+        typer.Option(
+            help="Time for the latency measurement; 0 leaves it out.", metavar="X", min=0, max=3600
+        ),
     ] = 5.0,
     int8: Annotated[
         bool,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.plans.files import read_plan
+from analysis.plans.files import read_plan, write_plan
 from analysis.store.store import Store
 from tests.analysis.cli.conftest import opened
 from tests.helpers.command_line import Run, assert_one_line
@@ -127,5 +127,18 @@ def test_a_report_of_a_saved_plan_and_of_a_file(
     assert json.loads(printed) == {"path": str(out), "run": swept}
     assert "Plan kept" in out.read_text(encoding="utf-8")
     assert store.evaluations.all(identity) == known
+    # A plan of the same layers, made for other weights: what is kept is not of it.
+    stranger = dataclasses.replace(read_plan(plan_file), fingerprint="0" * 64)
+    other = folder / "other-weights.json"
+    write_plan(stranger, other)
+    for command in ("report", "--out", out), ("evaluate",):
+        said = run(command[0], "--plan", other, *command[1:])
+        assert_one_line(said, says="made for weights 000000000000")
+    for seconds in ("nan", "-1", "inf"):
+        said = run("evaluate", "--plan", plan_file, "--latency-seconds", seconds)
+        assert_one_line(said, says="--latency-seconds")
+    for tolerance in ("nan", "-0.01", "inf"):
+        said = run("plan", "--run", swept, "--out", other, "--tolerance", tolerance)
+        assert_one_line(said, says="tolerance")
     assert_one_line(run("report", "--plan", "p-zzzz", "--out", out), says="unknown plan")
     assert_one_line(run("report", "--plan", name, "--out", folder), says="ends in .html")
