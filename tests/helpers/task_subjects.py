@@ -168,3 +168,10 @@ def entities_data() -> TensorDataset:
     kinds = [f"{part}-{kind}" for kind in "VWXYZ" for part in "BI"]
     found.classes = ("O", *kinds)  # type: ignore[attr-defined]
     return found
+
+
+def masked_data() -> TensorDataset:
+    ids, targets = language_modelling_data().tensors
+    is_masked = torch.rand(targets.shape, generator=torch.Generator().manual_seed(7)) < 0.3
+    is_masked[:, 0] = True
+    return TensorDataset(ids, targets.where(is_masked, -100))

@@ -13,9 +13,23 @@ import pytest
 import torch
 
 from analysis.cli import main
+from analysis.tasks import TASKS
 from tests.helpers import task_subjects
 
 Run = Callable[..., dict[str, Any]]
+# What each task goes through.
+STRATEGIES = {
+    "uniform": ("--ratio", "0.25"),
+    "threshold": ("--tolerance", "0.05"),
+    "global": ("--ratio", "0.25"),
+    "greedy": ("--budget", "macs=0.8"),
+    "dp": ("--budget", "macs=0.8"),
+    "search": ("--budget", "drop=0.15"),
+}
+REPAIRS = ("none", "lsq", "obs", "tune", "search", "sparsegpt-sequential", "wanda-sequential")
+METHODS = ("finetune", "iterative", "linear", "gmp", "gmp_star", "acdc", "layerwise")
+DATA = {"masked_lm": "masked_data", "token_classification": "entities_data"}
+FORMATS = ("model", "onnx", "onnx-int8", "openvino", "masks", "torch-pruning", "json", "csv", "zip")
 
 
 @pytest.fixture
@@ -126,3 +140,35 @@ def test_a_task_is_swept_and_planned(task: str, column: str, run: Run, tmp_path:
     labels = {"detection": ["mAP", "AP at IoU 0.5"], "embedding": ["10 nearest kept"]}
     assert [item["label"] for item in found["whole"]] == labels.get(task, [])
     assert all(item["drop_low"] <= item["drop"] <= item["drop_high"] for item in found["whole"])
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("task", [name for name in TASKS.names() if name != "classification"])
+def test_all_that_is_there_works_for_each_task(task: str, run: Run, tmp_path: Path) -> None:
+    """The table of docs/tasks.md: "all". Found so: the trade-off of text, training embeddings."""
+    factory = {"masked_lm": "language_modelling", "token_classification": "language_modelling"}
+    model = ["--model", f"{task_subjects.WHERE}:{factory.get(task, task)}", "--task", task]
+    model += ["--data", f"{task_subjects.WHERE}:{DATA.get(task, task + '_data')}"]
+    options = [*model, "--batch-size", "40", "--calibration-samples", "40"]
+    plan, where = str(tmp_path / "plan.json"), ["--latency-seconds", "0"]
+    sweep = ["--criteria", "taylor,l1", "--ratios", "0.25,0.5"]
+    assert run("sweep", *options, "--granularity", "element", *sweep)["state"] == "done"
+    assert run("sweep", *options, "--repair", "lsq", *sweep)["state"] == "done"
+    assert run("sweep", *options, "--mode", "adaptive", *sweep)["state"] == "done"
+    assert run("sweep", *options, *sweep)["state"] == "done"
+    run("plan", "--run", "last", "--frontier", "--levels", "0.8,0.6", "--out", plan)
+    for strategy, how in STRATEGIES.items():
+        run("plan", "--run", "last", "--strategy", strategy, *how, "--out", plan)
+    run("plan", "--run", "last", "--strategy", "uniform", "--ratio", "0.25", "--out", plan)
+    for repair in REPAIRS:
+        found = run("evaluate", "--plan", plan, "--repair", repair, *where)
+        assert found["same_answers"] == found["samples"] == 160
+    training = ["--preset", "quick", "--steps", "6", "--batch-size", "16", "--lr", "0.001"]
+    for method in METHODS:
+        run("recover", "--plan", plan, "--method", method, *training)
+    run("recover", "--plan", plan, "--method", "finetune", "--distill", "1", *training)
+    for name in FORMATS:
+        run("export", "--plan", plan, "--format", name, "--out", str(tmp_path / name))
+    run("report", "--plan", plan, "--out", str(tmp_path / "report.html"))
+    found = run("shrink", *options, "--max-drop", "0.15", "--minutes", "0.2")
+    assert found["drop_low"] <= found["drop"] <= found["drop_high"]
