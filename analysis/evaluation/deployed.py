@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Mapping
+from functools import partial
 
 from torch import Tensor, nn
 
@@ -111,7 +112,7 @@ def deploy_plan(
 
 def _files(prepared: PreparedSubject, plan: Plan, recovery: Recovery | None) -> dict[str, bytes]:
     """Return the three models as ONNX; the dense one is written once a subject."""
-    calibration = runtimes.calibration_inputs(prepared)
+    runtimes.require_int8(prepared)
     example = prepared.subject.example
     small = (
         removed_model(prepared, plan) if recovery is None else recovered_model(prepared, recovery)
@@ -120,7 +121,7 @@ def _files(prepared: PreparedSubject, plan: Plan, recovery: Recovery | None) -> 
     return {
         DENSE: prepared.once(_files, lambda: runtimes.as_onnx(prepared.model, example)),
         REMOVED: pruned,
-        INT8: runtimes.quantized_onnx(pruned, calibration),
+        INT8: runtimes.quantized_onnx(pruned, partial(runtimes.calibration_inputs, prepared)),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ def test_three_forms_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[
     content = runtimes.as_onnx(small, prepared.subject.example)
     files = {
         "removed": content,
-        "int8": runtimes.quantized_onnx(content, runtimes.calibration_inputs(prepared)),
+        "int8": runtimes.quantized_onnx(content, partial(runtimes.calibration_inputs, prepared)),
     }
     inputs, labels = split.part(0, len(split))
     assert labels is not None

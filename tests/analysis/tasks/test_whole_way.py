@@ -156,7 +156,9 @@ def test_all_that_is_there_works_for_each_task(task: str, run: Run, tmp_path: Pa
     assert run("sweep", *options, "--repair", "lsq", *sweep)["state"] == "done"
     assert run("sweep", *options, "--mode", "adaptive", *sweep)["state"] == "done"
     assert run("sweep", *options, *sweep)["state"] == "done"
-    run("plan", "--run", "last", "--frontier", "--levels", "0.8,0.6", "--out", plan)
+    run(
+        "plan", "--run", "last", "--frontier", "--levels", "0.8,0.6", "--out", str(tmp_path / "all")
+    )
     for strategy, how in STRATEGIES.items():
         run("plan", "--run", "last", "--strategy", strategy, *how, "--out", plan)
     run("plan", "--run", "last", "--strategy", "uniform", "--ratio", "0.25", "--out", plan)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from analysis import runtimes
 from analysis.files import atomic
 from analysis.interop.formats.smaller_model import model_notes
@@ -25,13 +27,13 @@ def export_int8(request: ExportRequest) -> Exported:
     model, example = request.model(), prepared.subject.example
     exact = runtimes.as_onnx(model, example)
     runtimes.check_onnx(exact, model, example)
-    content = runtimes.quantized_onnx(exact, runtimes.calibration_inputs(prepared))
+    content = runtimes.quantized_onnx(exact, partial(runtimes.calibration_inputs, prepared))
     before, after = runtimes.count_zeros(exact), runtimes.count_zeros(content)
     if after < before:
         raise PruneScopeError(f"{before} weights are zero in float32, but only {after} in 8 bits")
     path = request.directory / FILE
-    with atomic(path) as partial:
-        partial.write_bytes(content)
+    with atomic(path) as unfinished:
+        unfinished.write_bytes(content)
     text = f"the {request.form_words} in 8 bits, {after:,} weights zero (float32: {before:,})"
     calibration = len(prepared.subject.calibration or ())
     notes = (
