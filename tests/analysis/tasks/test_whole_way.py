@@ -136,7 +136,7 @@ def test_a_task_is_swept_and_planned(task: str, column: str, run: Run, tmp_path:
     if task == "embedding":  # Nobody has labels for it: the dense model's answers are the targets.
         training = ["--preset", "quick", "--steps", "6", "--batch-size", "16", "--lr", "0.001"]
         trained = run("recover", "--plan", str(plan), *training)
-        assert trained["pruned_accuracy"] < trained["accuracy"]
+        assert trained["pruned_cosine"] < trained["cosine"]
     labels = {"detection": ["mAP", "AP at IoU 0.5"], "embedding": ["10 nearest kept"]}
     assert [item["label"] for item in found["whole"]] == labels.get(task, [])
     assert all(item["drop_low"] <= item["drop"] <= item["drop_high"] for item in found["whole"])
