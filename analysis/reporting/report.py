@@ -192,7 +192,7 @@ def _recovery(plan: Plan) -> str:
         return f"{words}."
     return (
         f"{words}: {REPAIRS.get(plan.repair).help}; without training, on "
-        f"{plan.subject.calibration_samples:,} calibration samples that are not evaluated."
+        f"up to {plan.subject.calibration_samples:,} calibration samples that are not evaluated."
     )
 
 

@@ -100,6 +100,9 @@ def test_each_view_of_the_curves(view: str, metric: str, open_page: Open) -> Non
     test = open_page("3_Curves", "done", view=view, metric=metric)
     assert_no_bug(test)
     assert charts(test) == 2
+    # Below the table, and below a chart of drops.
+    is_said = metric == "drop" and view in ("Curves", "Matrix")
+    assert text_of(test).count("A drop above zero is a loss.") == 1 + is_said
 
 
 def test_curves_of_a_running_sweep_say_how_far_it_is(open_page: Open) -> None:

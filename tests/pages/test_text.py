@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from analysis.tasks import RIGHT_ANSWERS, TASKS, Words, task_named
-from pages.components.plan import options
+from pages.components.plan import options, repair
+from pages.components.state import plan_state
 from pages.components.widgets import formatting
 
 NBSP = "\N{NO-BREAK SPACE}"
@@ -128,3 +131,15 @@ def test_goals_in_drop_are_called_as_the_task_calls_them() -> None:
     named = [options.label_of(item, "language_modelling") for item in ("tolerance", "drop", "macs")]
     assert named == ["Increase per layer", "Predicted increase", "MACs left"]
     assert options.label_of("tolerance", "classification") == "Drop per layer"
+
+
+def test_a_repair_says_how_many_samples_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It said 512, which were asked for, of data that have 500."""
+    usual = SimpleNamespace(name="lsq", reason="it fits")
+    monkeypatch.setattr(plan_state, "usual_repair", lambda *_: usual)
+    found: Any = SimpleNamespace(subject=SimpleNamespace(calibration=range(500)))
+    subject: Any = SimpleNamespace(prepared=found)
+    spec = SimpleNamespace(calibration_samples=512)
+    plan: Any = SimpleNamespace(trained="", repair="lsq", subject=spec)
+    said = repair.reason(subject, plan)
+    assert said == "Usual here: it fits, on 500 calibration samples."

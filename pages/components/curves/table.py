@@ -151,7 +151,9 @@ def _takes(size: GroupSize | None) -> str:
 
 
 def _share_column(label: str) -> Any:
-    return st.column_config.ProgressColumn(label, format="%.1f %%", min_value=0, max_value=100)
+    return st.column_config.ProgressColumn(
+        label, format="%.1f %%", min_value=0, max_value=100, width=115
+    )
 
 
 def _config(words: Words) -> dict[str, Any]:

@@ -182,6 +182,8 @@ def _explanation(
     """Say how to read the chart."""
     view, words = url_state.value("view"), tolerance.words_of(run.quantity)
     layer = focus.layer_of(points)
+    # Of a drop alone; other metrics have a sign that everybody knows.
+    sign = words.sign_of_loss if focus.metric_of(run) == DROP else ""
     if view == "Curves":
         smallest = formatting.drop(resolution(points), words)
         beside = (
@@ -196,9 +198,9 @@ def _explanation(
             else "No bands: the file has no counts that intervals could come from."
         )
         return (
-            f"{words.sign_of_loss} Colour: the layer in focus, broad, and the {SHOWN - 1} "
+            f"{sign} Colour: the layer in focus, broad, and the {SHOWN - 1} "
             f"most fragile; each layer keeps its colour. {certain}{beside}"
-        )
+        ).strip()
     if view == "Matrix":
         rows = (
             f"A row is a block, with the {words.drop_noun} of its group that loses most; behind "
@@ -206,7 +208,7 @@ def _explanation(
             if folded
             else "A row is a group of layers, in execution order; a click brings it into focus."
         )
-        return f"{rows} {words.sign_of_loss}"
+        return f"{rows} {sign}".strip()
     if view == "Ranking":
         rows = (
             "A row is a block, from its least to its most tolerant group; a click opens it."

@@ -50,8 +50,9 @@ def reason(subject: LoadedSubject, plan: Plan) -> str:
         return f"{plan.repair} by choice; usual here is {usual.name}."
     if plan.repair == NO_REPAIR:
         return f"Not repaired: {usual.reason}."
-    count = formatting.plural(plan.subject.calibration_samples, "calibration sample")
-    return f"Usual here: {usual.reason}, on {count}."
+    calibration = subject.prepared.subject.calibration
+    count = 0 if calibration is None else len(calibration)
+    return f"Usual here: {usual.reason}, on {formatting.plural(count, 'calibration sample')}."
 
 
 def _options(subject: LoadedSubject, plan: Plan) -> list[str]:

@@ -151,7 +151,7 @@ def test_a_report_says_what_was_measured_and_how_to_do_it_again() -> None:
         "sample:lenet5",
         "npz:a&b.npz",
         "conv<1> L1 norm channel 3 4 25.0 %",
-        "on 64 calibration samples that are not evaluated",
+        "on up to 64 calibration samples that are not evaluated",
         "for the phone & the tablet",
         "prunescope evaluate --plan plan.json",
     ):
