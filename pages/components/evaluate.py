@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from analysis import figures, snippets
 from analysis.evaluation import LoadedSubject, evaluate_plan
-from analysis.records import Evaluation, Latency, MeasuredModel, Plan, Progress
+from analysis.records import DEFAULT_TASK, Evaluation, Latency, MeasuredModel, Plan, Progress
 from analysis.recovery import repaired_plan
 from analysis.repairs import NO_REPAIR
 from analysis.sentences import capital
@@ -22,6 +22,8 @@ from pages.components.state import Session, evaluations, session, url_state
 from pages.components.widgets import answers, charts, code, formatting, go, ribbon, size_card
 
 LATENCY_SECONDS = 3.0
+# How shares in percent, and drops of them, are written.
+POINTS = scoring_of(DEFAULT_TASK).words
 
 
 def draw(current: Session, plan: Plan) -> None:
@@ -128,10 +130,10 @@ def _report(found: Evaluation, scoring: Scoring) -> None:
     _agreement(found)
     for item in found.whole:
         st.markdown(
-            f"**{capital(item.label)}**: {100 * item.pruned:.2f} % "
-            f"(dense {100 * item.dense:.2f} %), drop {100 * item.drop:.2f} pp, "
-            f"95 % interval {100 * item.drop_low:.2f} to {100 * item.drop_high:.2f} pp "
-            f"by {item.method}."
+            f"**{capital(item.label)}**: {formatting.percent(item.pruned)} "
+            f"(dense {formatting.percent(item.dense)}), drop {formatting.drop(item.drop, POINTS)}, "
+            "95 % interval "
+            f"{formatting.drop_range(item.drop_low, item.drop_high, POINTS)} by {item.method}."
         )
     for note in found.notes:
         st.caption(f":material/info: {formatting.escaped(capital(note))}.")

@@ -194,7 +194,7 @@ def _two(current: Session, saved: tuple[SavedPlan, ...]) -> None:
             "Compare", icon=":material/compare_arrows:", disabled=other is None, key="plans_compare"
         )
     if other is None:
-        st.caption(f"No other plan is of the same weights as {_title(one)}.")
+        st.caption(f"No other plan is of the same weights as {formatting.escaped(_title(one))}.")
         return
     known: dict[object, PlanComparison] = st.session_state.setdefault(COMPARED, {})
     # By content: an edited plan is another one.
@@ -299,7 +299,7 @@ def _side_by_side(one: str, other: str, found: PlanComparison, task: str) -> Non
 
 def _score_card(label: str, side: PlanSide, words: Words) -> None:
     st.metric(
-        label,
+        formatting.escaped(label),
         formatting.score(side.accuracy, words),
         **formatting.drop_card(side.drop, words),
         delta_description=f"({formatting.drop_range(side.drop_low, side.drop_high, words)})",

@@ -13,6 +13,7 @@ from analysis.edits.prepared import PreparedSubject
 from analysis.evaluation.session import LoadedSubject
 from analysis.store.store import Store
 from pages.components.state.subject_cache import subjects
+from pages.components.widgets.formatting import escaped
 from tests.pages.reading import SUBJECT, Open, assert_no_bug, shown, text_of
 from tests.pages.test_flow import before_repair, fill_uniform, metric, present
 
@@ -101,17 +102,18 @@ def test_plans_are_listed_named_opened_compared_and_deleted(
     assert store.evaluations.last(store.plans.get(quarter)) is None
     subjects().put(SUBJECT, LoadedSubject(prepared))
     listed.selectbox(key="plans_pick").select_index(0).run()
-    listed.text_input(key=f"plans_name_{quarter}").set_value("raw").run()
+    listed.text_input(key=f"plans_name_{quarter}").set_value("*raw* $x$").run()
     listed.text_input(key=f"plans_note_{quarter}").set_value("before repair").run()
     saved = store.plans.saved_as(quarter)
-    assert (saved.name, saved.note) == ("raw", "before repair")
+    assert (saved.name, saved.note) == ("*raw* $x$", "before repair")
     assert listed.selectbox(key="plans_A").value == half.plan_id
     listed.button(key="plans_compare").click().run()
     assert_no_bug(listed)
     said = text_of(listed)
     assert "Both give the same answer to" in said
-    assert metric(listed, f"A: {half.plan_id}").endswith("%")
-    assert metric(listed, f"B: raw ({quarter})").endswith("%")
+    assert metric(listed, escaped(f"A: {half.plan_id}")).endswith("%")
+    # Names are not read as Markdown.
+    assert metric(listed, escaped(f"B: *raw* $x$ ({quarter})")).endswith("%")
     listed.button(key="plans_delete").click().run()
     assert "what was measured of it stays known" in text_of(listed)
     listed.button(key="plans_delete_yes").click().run()

@@ -69,7 +69,14 @@ def test_accuracy_and_differences_have_two_decimals_and_a_true_minus() -> None:
 
 def test_a_metric_gets_a_sign_that_it_can_read() -> None:
     smaller = formatting.delta(formatting.change(2, 1), changed=True, better_when="down")
-    assert smaller["delta_color"] == "inverse"
+    assert smaller == {
+        "delta": f"{MINUS}50.0{NBSP}%",
+        "delta_color": "green",
+        "delta_arrow": "down",
+    }
+    grown = formatting.delta(formatting.change(2, 3), changed=True, better_when="down")
+    assert (grown["delta_color"], grown["delta_arrow"]) == ("red", "up")
+    assert formatting.score_range(-0.25, 0.5, WORDS).startswith(MINUS)
     assert formatting.delta("0.0 %", changed=False)["delta_arrow"] == "off"
 
 

@@ -47,7 +47,7 @@ def percent_range(low: float, high: float, *, digits: int = 2) -> str:
     """Return an interval of fractions as ``91.17 to 93.50 %``; a dash where there is none."""
     if math.isnan(low) or math.isnan(high):
         return DASH
-    return f"{low * 100:.{digits}f} to {high * 100:.{digits}f}{SPACE}%"
+    return f"{_number(low * 100, digits)} to {_number(high * 100, digits)}{SPACE}%"
 
 
 def score(value: float, words: Words) -> str:
@@ -59,8 +59,9 @@ def score_range(low: float, high: float, words: Words) -> str:
     """Return an interval of a score, the unit once: ``91.17 to 93.50 %``; a dash without one."""
     if math.isnan(low) or math.isnan(high):
         return DASH
-    first, last = sorted((low * words.scale, high * words.scale))
-    return f"{first:.{words.digits}f} to {last:.{words.digits}f}{_unit(words.unit)}"
+    ends = sorted((low * words.scale, high * words.scale))
+    first, last = (_number(end, words.digits) for end in ends)
+    return f"{first} to {last}{_unit(words.unit)}"
 
 
 def drop(amount: float, words: Words) -> str:
@@ -183,11 +184,12 @@ def delta(amount: str, *, changed: bool, better_when: str = "up") -> dict[str, A
         changed: Whether there is one.
         better_when: ``up`` or ``down``.
     """
-    # Streamlit reads the direction from an ASCII sign.
-    amount = amount.replace(MINUS, "-")
     if not changed:
         return {"delta": amount, "delta_color": "off", "delta_arrow": "off"}
-    return {"delta": amount, "delta_color": "normal" if better_when == "up" else "inverse"}
+    # Streamlit reads the direction from an ASCII sign, which is not how numbers are written here.
+    direction = "down" if amount.startswith(MINUS) else "up"
+    color = "green" if direction == better_when else "red"
+    return {"delta": amount, "delta_color": color, "delta_arrow": direction}
 
 
 def code_list(names: Sequence[str], *, most: int = 3) -> str:
