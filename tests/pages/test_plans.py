@@ -97,6 +97,9 @@ def test_plans_are_listed_named_opened_compared_and_deleted(
     table = listed.dataframe[0].value.set_index("plan")
     assert table.loc[half.plan_id, "strategy"] == "uniform"
     assert table.loc[half.plan_id, "macs"].startswith(f"{100 * half.macs_left:.1f}")
+    assert table.loc[half.plan_id, "measured"].startswith(
+        metric(test, "Measured accuracy after lsq")
+    )
     # Plan measured the same before its repair; an evaluation it has none.
     assert table.loc[quarter, "measured"].startswith(f"{before_repair(test):.2f}")
     assert store.evaluations.last(store.plans.get(quarter)) is None

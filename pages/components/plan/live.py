@@ -16,6 +16,7 @@ from analysis.evaluation import LiveResult, LoadedSubject, RepairState
 from analysis.plans import Prediction, pruned_entries
 from analysis.records import Plan, Progress
 from analysis.sentences import capital
+from analysis.store import Store
 from analysis.subjects import Subject
 from analysis.tasks import Task
 from pages.components.widgets import formatting
@@ -57,6 +58,18 @@ def known(subject: LoadedSubject, plan: Plan) -> Measured:
     """Return what was measured of a plan before."""
     repaired = subject.known_repaired(plan) if is_repaired(plan) else None
     return Measured(subject.known(plan), repaired)
+
+
+def remember(store: Store, subject: LoadedSubject, plan: Plan) -> None:
+    """Note what a plan measured: Plans shows it, and the next prediction learns from it."""
+    if not pruned_entries(plan):
+        return
+    found = known(subject, plan)
+    # The calibration samples of the repair are those of what was measured.
+    plan = dataclasses.replace(plan, subject=subject.prepared.subject.spec)
+    for result, is_recovered in ((found.raw, False), (found.repaired, True)):
+        if result is not None:
+            store.measurements.add(plan, subject.identity, result.sums, recovered=is_recovered)
 
 
 def show(

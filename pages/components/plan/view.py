@@ -71,7 +71,7 @@ def draw(current: Session) -> None:
     if subject.prepared.subject.evaluation is not None:
         with guarded("The plan cannot be measured"):
             live.stream(subject, plan, slot, note, _raw(predicted))
-            _remember(current, subject, plan)
+            live.remember(current.store, subject, plan)
 
 
 def _snippet(current: Session) -> Snippet:
@@ -96,13 +96,6 @@ def _goal(current: Session, plan: Plan) -> None:
     # What has become the session's plan is on the page already.
     if job is not None and (job.is_live or url_state.value("plan") not in job.plan_ids):
         goal.follow(current, job)
-
-
-def _remember(current: Session, subject: LoadedSubject, plan: Plan) -> None:
-    """Note what the plan measured: the next prediction learns from it."""
-    result = subject.known(plan)
-    if result is not None and len(pruned_entries(plan)) > 1:
-        current.store.measurements.add(plan, subject.identity, result.sums)
 
 
 def _preview(current: Session) -> None:
