@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from analysis.edits import PreparedSubject
 from analysis.records import Identity, KeptEvaluation, Plan, SubjectSpec
 from analysis.store import Store
 from analysis.subjects import stamp, watched_stamp
 from analysis.tasks import scoring_of
+
+if TYPE_CHECKING:
+    # Takes a while to import, and a list of plans needs none of it.
+    from analysis.edits import PreparedSubject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

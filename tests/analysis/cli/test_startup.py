@@ -28,6 +28,8 @@ assert len(store.runs.all()) == 20
 store.points.reasons(store.runs.get("last").run_id)
 store.plans.saved()
 store.evaluations.all(store.runs.get("last").identity)
+import analysis.cli.commands.plans
+analysis.cli.commands.plans.list_plans(Path(sys.argv[1]))
 print(*{name.split(".")[0] for name in sys.modules})
 """
 
