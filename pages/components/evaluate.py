@@ -126,7 +126,7 @@ def _report(found: Evaluation, scoring: Scoring) -> None:
         )
         size_card("Parameters", dense.params, removed.params)
         size_card("MACs per sample", dense.macs, removed.macs)
-        _latency_card(dense.latency, removed.latency)
+        _latency_card(dense.latency, removed.latency, is_same=found.is_dense)
     _agreement(found)
     for item in found.whole:
         st.markdown(
@@ -150,17 +150,14 @@ def _report(found: Evaluation, scoring: Scoring) -> None:
         _latency(dense.latency, removed.latency)
 
 
-def _latency_card(dense: Latency | None, removed: Latency | None) -> None:
+def _latency_card(dense: Latency | None, removed: Latency | None, *, is_same: bool) -> None:
     if dense is None or removed is None:
         st.metric("Latency, median", formatting.DASH, border=True, height="stretch")
         return
     st.metric(
         "Latency, median",
         formatting.milliseconds(removed.median),
-        **formatting.delta(
-            formatting.change(dense.median, removed.median), changed=True, better_when="down"
-        ),
-        delta_description=f"of {formatting.milliseconds(dense.median)}",
+        **formatting.time_change(dense.median, removed.median, is_same=is_same),
         help=f"Per pass: {removed.text}. 90 % of the passes took at most "
         f"{formatting.milliseconds(removed.p90)} (dense {formatting.milliseconds(dense.p90)}).",
         border=True,

@@ -150,3 +150,11 @@ def test_a_repair_says_how_many_samples_there_are(monkeypatch: pytest.MonkeyPatc
     plan: Any = SimpleNamespace(trained="", repair="lsq", subject=spec)
     said = repair.reason(subject, plan)
     assert said == "Usual here: it fits, on 500 calibration samples."
+
+
+def test_two_times_of_one_model_are_not_compared() -> None:
+    """The dense model, as the answer of a search, was told to be 19 % faster than itself."""
+    assert formatting.time_change(3.16, 2.55, is_same=True) == {}
+    told = formatting.time_change(0.2, 0.1, is_same=False)
+    assert (told["delta"], told["delta_color"]) == (f"-50.0{NBSP}%", "inverse")
+    assert told["delta_description"] == f"of 200.00{NBSP}ms"

@@ -58,7 +58,10 @@ def _verdict(job: Job, found: Evaluation, words: Words) -> Iterator[str]:
         f"{formatting.plural(found.samples, 'sample')} that the search did not see."
     )
     if found.is_dense:
-        yield "Nothing smaller was found that holds: search longer, or allow a larger drop."
+        yield (
+            "Nothing smaller was found that holds: search longer, or allow a larger "
+            f"{words.drop_noun}."
+        )
     if missed is not None:
         yield (
             f"There it loses more than the {formatting.drop(missed, words)} that were asked for, "
@@ -137,10 +140,7 @@ def _cards(found: Evaluation, words: Words) -> None:
             st.metric(
                 "Latency, median",
                 formatting.milliseconds(after),
-                **formatting.delta(
-                    formatting.change(before, after), changed=True, better_when="down"
-                ),
-                delta_description=f"of {formatting.milliseconds(before)}",
+                **formatting.time_change(before, after, is_same=found.is_dense),
                 help=f"A batch of {removed.latency.batch} on {removed.latency.device}.",
                 border=True,
                 height="stretch",

@@ -192,6 +192,20 @@ def delta(amount: str, *, changed: bool, better_when: str = "up") -> dict[str, A
     return {"delta": amount, "delta_color": color, "delta_arrow": direction}
 
 
+def time_change(before: float, after: float, *, is_same: bool) -> dict[str, Any]:
+    """Return the arguments that make a metric show a change of seconds.
+
+    Args:
+        before: Of the dense model.
+        after: Of the pruned one.
+        is_same: Whether nothing was removed: two times of one model differ by chance alone.
+    """
+    if is_same:
+        return {}
+    told = delta(change(before, after), changed=True, better_when="down")
+    return {**told, "delta_description": f"of {milliseconds(before)}"}
+
+
 def code_list(names: Sequence[str], *, most: int = 3) -> str:
     """Join names as Markdown code."""
     return listed([f"`{name}`" for name in names], most=most)
