@@ -207,19 +207,20 @@ def test_another_task_goes_the_whole_way(extended: None, tmp_path: Path, run: Co
     run("plan", "--run", "last", "--strategy", "uniform", "--ratio", "0.5", "--out", str(plan))
     found = run("evaluate", "--plan", str(plan), "--latency-seconds", "0")
     removed = found["removed"]
-    assert removed["accuracy"] == -removed["sums"]["misses"] / 80
-    assert removed["drop"] == pytest.approx(found["dense"]["accuracy"] - removed["accuracy"])
+    assert removed["miss_rate"] == removed["sums"]["misses"] / 80
+    assert removed["drop"] == pytest.approx(removed["miss_rate"] - found["dense"]["miss_rate"])
+    assert (found["metric"], found["better"]) == ("miss_rate", "lower")
     assert (found["same_answers"], found["classes"]) == (80, [])
     shown = run.text("evaluate", "--plan", str(plan), "--latency-seconds", "0")
-    assert f"{-100 * removed['accuracy']:.1f}%" in shown
-    assert "drop points" in shown
+    assert f"{100 * removed['miss_rate']:.1f}%" in shown
+    assert "rise points" in shown
     assert run("recover", "--plan", str(plan))["pruned"]["correct"] is None
 
     out = tmp_path / "out"
     run("export", "--plan", str(plan), "--out", str(out), "--evaluate")
     card = json.loads((out / "model.json").read_text())["measured"]
-    assert (card["miss_rate"], card["dense_miss_rate"]) == (-removed["accuracy"], misses)
-    assert f"{-100 * removed['accuracy']:.1f}%" in (out / "README.md").read_text()
+    assert (card["miss_rate"], card["dense_miss_rate"]) == (removed["miss_rate"], misses)
+    assert f"{100 * removed['miss_rate']:.1f}%" in (out / "README.md").read_text()
     store = Store(run.place)
     row = store.runs.get("last")
     checked = round_trip(

@@ -198,6 +198,12 @@ class Scoring(Protocol):
     columns: tuple[str, ...] = ()
     metrics: Mapping[str, Metric] = {}
 
+    @property
+    def same_answer(self) -> str:
+        """What two models give that agree on a sample; of many positions a few may differ."""
+        where = " at nearly every position" if self.has_positions else ""
+        return f"the same answer{where}"
+
     def score(self, sums: Sums) -> float:
         """Return the score, the higher the better; NaN without samples."""
 

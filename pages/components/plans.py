@@ -15,7 +15,7 @@ from analysis.records import Progress, SavedPlan
 from analysis.sentences import capital
 from analysis.snippets import list_plans
 from analysis.store import MAX_NAME, MAX_NOTE
-from analysis.tasks import Words
+from analysis.tasks import Words, scoring_of
 from pages.components.state import Session, plan_state, session, tolerance, url_state
 from pages.components.widgets import charts, code, formatting, go, guarded, size_card
 from pruners.errors import PruneScopeError
@@ -253,7 +253,8 @@ def _side_by_side(one: str, other: str, found: PlanComparison, task: str) -> Non
             size_card("Parameters", found.dense_params, side.params)
             size_card("MACs per sample", found.dense_macs, side.macs)
     st.markdown(
-        f"Both give the same answer to **{formatting.thousands(found.same_answers)}** of "
+        f"Both give {scoring_of(task).same_answer} to "
+        f"**{formatting.thousands(found.same_answers)}** of "
         f"{formatting.plural(found.samples, 'sample')}. "
         f"{capital(words.drop_label)} of B against A: "
         f"**{formatting.drop(found.drop, words)}** "

@@ -28,7 +28,7 @@ from pruners.errors import InputError
 
 if TYPE_CHECKING:
     from analysis.comparison import PlanComparison
-    from analysis.tasks import Words
+    from analysis.tasks import Task
 
 app = typer.Typer(help="List, show, name and delete saved plans.", rich_markup_mode=None)
 
@@ -137,11 +137,11 @@ def compare(
     prepared = prepare_subject(first.subject, workspace)
     with measuring("comparing") as show_progress:
         found = comparison.compare_plans(prepared, first, second, progress=show_progress)
-    words = prepared.subject.task.words
+    task = prepared.subject.task
     if as_json:
-        print_json(with_scores(found.to_dict(), words))
+        print_json(with_scores(found.to_dict(), task.words))
         return
-    _print_comparison((one, other), found, words)
+    _print_comparison((one, other), found, task)
 
 
 def _print(store: Store, saved: SavedPlan) -> None:
@@ -238,8 +238,9 @@ def _date(moment: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))
 
 
-def _print_comparison(names: tuple[str, str], found: PlanComparison, words: Words) -> None:
+def _print_comparison(names: tuple[str, str], found: PlanComparison, task: Task) -> None:
     """Print two plans beside each other."""
+    words = task.words
     print_table(
         f"Two plans on {found.samples:,} samples",
         ("", *score_columns(words), "parameters", "MACs", "repair"),
@@ -263,7 +264,7 @@ def _print_comparison(names: tuple[str, str], found: PlanComparison, words: Word
         [(row.layer, f"{row.one:.1%}", f"{row.other:.1%}", row.total) for row in found.layers],
         right="A,B,units",
     )
-    say(f"Both give the same answer to {found.same_answers:,} of {found.samples:,} samples.")
+    say(f"Both give {task.same_answer} to {found.same_answers:,} of {found.samples:,} samples.")
     drop = drop_text(words, found.drop, found.drop_low, found.drop_high)
     say(f"B against A on the same samples, {score_columns(words)[2]}: {drop}.")
     changed = [item.class_name for item in found.classes if item.clear]
