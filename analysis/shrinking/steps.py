@@ -133,11 +133,12 @@ def _evaluated(job: Job, prepared: PreparedSubject, plan: Plan, store: Store) ->
         latency_seconds=LATENCY_SECONDS,
     )
     evaluation.keep_evaluation(store, prepared, plan, found)
+    kept = store.plans.save(plan, params_left=found.params_left, macs_left=found.macs_left)
     yield dataclasses.replace(
         job,
         state=DONE,
         stage="Done",
-        plan_ids=(store.plans.save(plan),),
+        plan_ids=(kept,),
         evaluation=found.to_dict(),
     )
 

@@ -114,7 +114,7 @@ def _plan(current: Session, name: str, content: bytes, chosen: PlanFormat) -> No
             renames=renames,
         )
         plan = imported_plan(request, chosen)
-        plan_id = current.store.plans.save(plan)
+        plan_id = plan_state.save(plan)
     if plan.note:
         current.store.plans.annotate(plan_id, plan.note)
         st.toast(formatting.escaped(capital(plan.note)), icon=":material/info:", duration="long")

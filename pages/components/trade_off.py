@@ -21,7 +21,7 @@ from analysis.store import content_of
 from analysis.tasks import Task
 from pages.components import int8
 from pages.components.plan import answer, goal, options
-from pages.components.state import Session, session
+from pages.components.state import Session, plan_state, session
 from pages.components.widgets import charts, formatting, guarded
 from pruners.errors import InputError
 
@@ -320,6 +320,6 @@ def _pick(found: dict[str, MeasuredPlan], data: Sequence[Any]) -> None:
 
 def _use(item: MeasuredPlan) -> None:
     """Make a measured plan the session's plan."""
-    plan_id = session.store().plans.save(item.plan)
+    plan_id = plan_state.save(item.plan)
     answer.adopt(plan_id)
     st.toast(f"Plan {plan_id} is the plan now.", icon=":material/tune:")

@@ -87,6 +87,11 @@ def _store(new: History) -> None:
     st.session_state[HISTORY] = new
 
 
+def save(plan: Plan) -> str:
+    """Save a plan as a new one, with its size, and return its id."""
+    return store().plans.save(plan, plan_id=None, **_left(plan))
+
+
 def _left(plan: Plan) -> dict[str, float]:
     """Return what the list of plans says of a plan's size, where the subject is in memory."""
     subject = subjects().peek(plan.subject)
