@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from functools import partial
 
 import pandas as pd
 
@@ -180,6 +181,9 @@ def _within_time(
         )
         found = allocate(strategy, dataclasses.replace(request, budgets=budgets))
         estimate = found.spent[_LATENCY]
+        if not found.feasible and asked < limit and _others_hold(request, found):
+            # Out of reach is what was tightened here; whether the limit is, the clock says.
+            found = dataclasses.replace(found, feasible=True, message="")
         found = _timed(prepared, found, limit, runtime)
         share = found.spent[_LATENCY]
         if share <= limit and (best is None or share > best.spent[_LATENCY]):
@@ -191,6 +195,16 @@ def _within_time(
         asked = 1 - (1 - limit) * (1 - estimate) / max(1 - share, 0.1 * (1 - estimate), 1e-6)
         asked = min(max(asked, _LEAST), 1.0)
     return best or found
+
+
+def _others_hold(request: Request, found: Allocation) -> bool:
+    """Return whether a plan is within all budgets of sizes, the time aside."""
+    return all(
+        not item.is_drop
+        and found.spent[item.kind] <= item.share(partial(request.meter.dense, item.kind)) + 1e-9
+        for item in request.budgets
+        if item.kind != _LATENCY
+    )
 
 
 def _timed(
