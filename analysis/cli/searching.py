@@ -33,8 +33,13 @@ def aim_of(given: Mapping[str, Any], recipe: Recipe, criteria: Sequence[str]) ->
     )
 
 
-def searched(prepared: PreparedSubject, start: Plan, aim: Aim, *, workspace: Path | None) -> Plan:
+def searched(
+    prepared: PreparedSubject, start: Plan, aim: Aim, *, workspace: Path | None
+) -> tuple[Plan, float]:
     """Search a plan under a progress bar; Ctrl-C ends it with the best plan so far.
+
+    Returns:
+        The plan, and its drop on the samples of the search.
 
     Raises:
         CancelledError: It was stopped before there was a plan.
@@ -60,11 +65,17 @@ def searched(prepared: PreparedSubject, start: Plan, aim: Aim, *, workspace: Pat
             if last is None or last.plan is None:
                 raise CancelledError("stopped before a plan was found") from None
             say("Stopped; this is the best plan so far. The same command goes on.")
-    if last is None or last.plan is None:
+    if last is None or last.plan is None or last.drop is None:
         raise CancelledError("the search found no plan")
     if last.state.finished:
         say(f"The search ended after {last.state.trials} plans: {last.state.finished}.")
-    return plans.resolve(prepared, last.plan)
+    words, repair = prepared.subject.task.words, start.repair
+    after = "" if repair == NO_REPAIR else f" after repair {repair}"
+    say(
+        f"Its {words.drop_label}{after} on the samples of the search: {words.cost(last.drop)}; "
+        "prunescope evaluate measures it on those that were not looked at."
+    )
+    return plans.resolve(prepared, last.plan), last.drop
 
 
 def nothing_removed(plan: Plan) -> str:

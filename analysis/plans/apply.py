@@ -96,14 +96,21 @@ def require_fit(prepared: PreparedSubject, plan: Plan) -> Plan:
         UnknownNameError: There is no criterion of an entry's name.
         PlanError: Other weights, or groups that this model does not have or that differ.
     """
-    totals = {
-        (granularity, target.name): target.total
+    known = {
+        (granularity, target.name): target
         for granularity in {entry.granularity for entry in plan.entries}
         for target in edits.targets(prepared, granularity)
     }
+    totals = {key: target.total for key, target in known.items()}
+    layers = {target.layer for target in known.values()}
+    layers.update(name for name, _ in prepared.model.named_modules())
     find_group = (lambda layer: None) if prepared.structure is None else group_of(prepared)
     return check_fits(
-        plan, fingerprint=prepared.subject.fingerprint, totals=totals, group_of=find_group
+        plan,
+        fingerprint=prepared.subject.fingerprint,
+        totals=totals,
+        layers=layers,
+        group_of=find_group,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from analysis.records import Plan, PlanEntry
 from analysis.repairs import REPAIRS
@@ -64,6 +64,7 @@ def check_fits(
     *,
     fingerprint: str,
     totals: Mapping[tuple[str, str], int] | None = None,
+    layers: Collection[str] | None = None,
     group_of: Callable[[str], str | None] = lambda layer: None,
 ) -> Plan:
     """Check that a plan holds together and belongs to these weights; return it.
@@ -72,6 +73,7 @@ def check_fits(
         plan: The plan.
         fingerprint: Fingerprint of the weights at hand.
         totals: Number of units by (granularity, group id or layer name).
+        layers: Names that an entry's layer may have; None: any.
         group_of: Group id of a layer; None where it has none.
 
     Raises:
@@ -90,6 +92,11 @@ def check_fits(
         total = (totals or {}).get((entry.granularity, entry.name))
         if total is None:
             raise PlanError(_why_unknown(plan, entry, group_of(entry.name)))
+        if layers is not None and entry.layer not in layers:
+            raise PlanError(
+                f"the plan says {entry.name} is at {entry.layer!r}, which is no layer of "
+                f"{plan.subject.model} as loaded"
+            )
         if total != entry.total:
             raise PlanError(
                 f"the plan says {entry.name} has {entry.total} units, the model has {total}"

@@ -100,12 +100,12 @@ def plan(
         found,
         plans.left_out(prepared, row.spec.granularity),
         forecaster.predict(final) if row.predicts else None,
-        None if measured is None else dataclasses.asdict(measured.verdict),
+        _told(measured),
         out=given["out"],
         as_json=as_json,
     )
     if not as_json:
-        if measured is not None:
+        if measured is not None and not isinstance(measured, float):
             words = prepared.subject.task.words
             say_measured(measured, final, words, confidence=given["confidence"])
         say(f"Repair: {REPAIRS.get(repair.name).help}; {repair.reason}.")
@@ -115,6 +115,13 @@ def plan(
             f"data, so that fewer are evaluated than in run {row.run_id}."
         )
     return 0
+
+
+def _told(measured: Measured | float | None) -> dict[str, Any] | None:
+    """Return what JSON tells of a measured drop."""
+    if measured is None or isinstance(measured, float):
+        return None if measured is None else {"drop": measured}
+    return dataclasses.asdict(measured.verdict)
 
 
 def _start(row: RunRow, prepared: PreparedSubject, given: Mapping[str, Any], repair: str) -> Plan:
@@ -157,8 +164,12 @@ def _filled(
     workspace: Path | None,
     *,
     predict: Predict | None,
-) -> tuple[Allocation, Measured | None]:
-    """Fill a plan as the options say; a drop that is asked for is measured.
+) -> tuple[Allocation, Measured | float | None]:
+    """Fill a plan as the options say.
+
+    Returns:
+        What was filled, and how a drop that was asked for was measured; of a search the drop on its
+        samples.
 
     Raises:
         InputError: The budgets cannot be met, or a search has none.
@@ -176,8 +187,8 @@ def _filled(
             raise InputError(f"strategy {strategy} needs --budget, and neither ratio nor tolerance")
         asked_criteria = criteria if recipe.criteria == BEST else (start.entries[0].criterion,)
         aim = aim_of(given, recipe, asked_criteria)
-        plan = searched(prepared, start, aim, workspace=workspace)
-        return allocation.Allocation(plan=plan, message=nothing_removed(plan)), None
+        plan, drop = searched(prepared, start, aim, workspace=workspace)
+        return allocation.Allocation(plan=plan, message=nothing_removed(plan)), drop
 
     def fill(recipe: Recipe) -> Allocation:
         return allocation.fill_plan(

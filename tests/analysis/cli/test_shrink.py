@@ -125,13 +125,16 @@ def test_a_plan_by_search(
     code, _, err = run(capsys, *words)
     assert code == 2
     assert "strategy search needs --budget" in err
-    code, _, err = run(capsys, *words, "--budget", "macs=0.8", "--trials", "1", "--repair", "none")
+    asked = ["--budget", "macs=0.8", "--trials", "1", "--repair", "none", "--json"]
+    code, printed, err = run(capsys, *words, *asked)
     assert code == 0, err
     assert "the dense model" not in err
+    drop = json.loads(printed)["measured"]["drop"]
+    assert f"on the samples of the search: {100 * drop:.2f} pp" in err
     plan = read_plan(out)
     assert (plan.strategy, plan.repair) == ("search", "none")
     assert plan.run is not None
-    monkeypatch.setattr(commands.plan, "searched", lambda prepared, start, *_, **__: start)
+    monkeypatch.setattr(commands.plan, "searched", lambda prepared, start, *_, **__: (start, 0.0))
     code, _, err = run(capsys, *words, "--budget", "drop=0.01", "--repair", "none")
     assert code == 0, err
     assert "It is the dense model: nothing smaller was found that holds." in err

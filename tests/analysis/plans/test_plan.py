@@ -207,6 +207,9 @@ def test_a_plan_for_other_weights_or_groups_is_refused() -> None:
         plans.check_fits(plan, fingerprint="f" * 64, totals={**totals, ("channel", "conv2"): 8})
     with pytest.raises(PlanError, match="prunes 'conv2'"):
         plans.check_fits(plan, fingerprint="f" * 64, totals={("channel", "conv1"): 6})
+    # Found under attack: the group was right, and the layer that pages and files name was not.
+    with pytest.raises(PlanError, match="at 'conv1', which is no layer of"):
+        plans.check_fits(plan, fingerprint="f" * 64, totals=totals, layers=["conv2", "fc1"])
 
 
 def test_compact_and_expand_are_inverse() -> None:
