@@ -47,13 +47,17 @@ class SubjectStore:
     def get(self, spec: SubjectSpec) -> tuple[Identity, Files] | None:
         """Return what a subject was when it was loaded last, and from which files; None if never.
 
-        Whether the files are as they were, the caller looks.
+        Whether the files are as they were, the caller looks. A damaged row is none: when the
+        subject is loaded again, it is written anew.
         """
         with self._database.read() as db:
             row = db.execute("SELECT * FROM subjects WHERE spec = ?", (spec.to_json(),)).fetchone()
         if row is None:
             return None
-        files = {path: tuple(found) for path, found in json.loads(row["files"]).items()}
+        try:
+            files = {path: tuple(found) for path, found in json.loads(row["files"]).items()}
+        except (ValueError, TypeError, AttributeError):
+            return None
         identity = Identity(
             weights=row["fingerprint"], data=row["data_fingerprint"], program=row["program"]
         )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import sqlite3
 from pathlib import Path
 
 import pytest
 
 from analysis.evaluation.known import Known
 from analysis.records import Identity, Sums
+from analysis.store.connection import FILE
 from analysis.store.store import Store
 from analysis.subjects.stamps import stamp
 from tests.analysis.store.conftest import store as store
@@ -64,3 +67,16 @@ def test_an_evaluation_of_other_content_is_not_told(store: Store, change: dict[s
     now: Identity = dataclasses.replace(IDENTITY, **change)
     store.subjects.keep(plan.subject, now, dict(stamp(plan.subject)))
     assert Known(store).of(plan) is None
+
+
+@pytest.mark.parametrize("files", ["{", "[1]", '{"a": 1}'])
+def test_a_damaged_row_is_as_if_the_subject_was_never_loaded(store: Store, files: str) -> None:
+    plan = dataclasses.replace(PLAN, fingerprint=IDENTITY.weights)
+    store.measurements.add(plan, IDENTITY, SUMS, recovered=True)
+    stamps = dict(stamp(plan.subject))
+    store.subjects.keep(plan.subject, IDENTITY, stamps)
+    with contextlib.closing(sqlite3.connect(store.workspace / FILE, isolation_level=None)) as db:
+        db.execute("UPDATE subjects SET files = ?", (files,))
+    assert Known(store).of(plan) is None
+    store.subjects.keep(plan.subject, IDENTITY, stamps)
+    assert Known(store).of(plan) is not None

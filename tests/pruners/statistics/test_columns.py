@@ -69,7 +69,7 @@ def test_layers_are_found_or_named() -> None:
     assert layer_names(model) == ("0", "2")
     with pytest.raises(UnknownNameError, match="known: 0, 2"):
         find_layer(model, "3")
-    with pytest.raises(UnsupportedError, match="layer '1' is a ReLU"):
+    with pytest.raises(UnsupportedError, match="layer '1' is of type ReLU"):
         find_layer(model, "1")
 
 
