@@ -40,7 +40,9 @@ def predicted_measured(
     scale, unit = words.drop_scale, words.drop_unit
     rows = plans.dropna(subset=["predicted", "measured"])
     if rows.empty:
-        return blank(colors=colors, message="No plan was both predicted and measured yet")
+        return blank(
+            colors=colors, message="No measured plan is predicted by curves after its repair"
+        )
     reach = float(rows[["predicted_high", "measured_high"]].max().max() * scale)
     least = min(0.0, float(rows[["predicted_low", "measured_low"]].min().min() * scale))
     figure = canvas(

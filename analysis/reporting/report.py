@@ -160,7 +160,10 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
     yield "Strategy", report.plan.strategy
     recipe = report.plan.recipe
     if recipe is not None:
-        yield "Asked for", _unusual(recipe.to_dict(), Recipe().to_dict()) or "what is usual"
+        asked = recipe.to_dict()
+        if recipe.tolerance is not None:
+            asked["tolerance"] = scoring_of(subject.task).words.cost(recipe.tolerance)
+        yield "Asked for", _unusual(asked, Recipe().to_dict()) or "what is usual"
     if report.training:
         usual = {**TrainingRecipe().to_dict(), "method": ""}
         yield "Training recipe", _unusual(report.training, usual)

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from analysis.curves import columns
-from analysis.records import ClassChange, Evaluation, Identity, MeasuredModel, Sums
+from analysis.records import ClassChange, Evaluation, Identity, MeasuredModel, Recipe, Sums
 from analysis.records.inventory import GroupRow, Inventory, MemberRow
 from analysis.records.plan import Plan, PlanEntry
 from analysis.records.subject import SubjectSpec
@@ -214,3 +214,9 @@ def test_a_trained_plan_says_that_its_weights_are_needed() -> None:
     page = report_html(dataclasses.replace(REPORT, plan=plan))
     assert told in page
     assert f"trained/{plan.training}.safetensors" in page
+
+
+def test_what_was_asked_for_is_in_the_words_of_the_task() -> None:
+    """It was a raw fraction."""
+    plan = dataclasses.replace(PLAN, recipe=Recipe(tolerance=0.01))
+    assert "tolerance 1.00 pp" in report_html(dataclasses.replace(REPORT, plan=plan))
