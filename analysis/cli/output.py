@@ -40,7 +40,7 @@ def say_error(error: object, *, code: int) -> int:
 
 def say(text: str) -> None:
     """Print a remark for people, beside what a machine may read."""
-    Console(stderr=True, highlight=False).print(text, markup=False, soft_wrap=True)
+    Console(stderr=True, highlight=False, emoji=False).print(text, markup=False, soft_wrap=True)
 
 
 def say_notes(notes: Iterable[str]) -> None:
@@ -86,9 +86,9 @@ def print_table(
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
     # In a pipe there is no width to fit in; cut names would be of no use to anyone.
-    console = Console(highlight=False, markup=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
-        console = Console(highlight=False, markup=False, width=200)
+        console = Console(highlight=False, markup=False, emoji=False, width=200)
     # A title of the table itself would be wrapped at the width of a narrow one.
     console.print(title, style="italic")
     console.print(table)
@@ -108,7 +108,7 @@ def duration(seconds: float | None) -> str:
 
 def progress_bar() -> Progress:
     """Return a progress bar with the expected time left, drawn on terminals only."""
-    console = Console(stderr=True)
+    console = Console(stderr=True, emoji=False)
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False),

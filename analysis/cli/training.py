@@ -183,7 +183,7 @@ class _Lines:
                 say(note)
             times = "" if many == 1 else f", {many} times"
             say(
-                f"{job.order.recipe.method}: {point.steps:,} steps{times}; about "
+                f"{job.order.recipe.method}: {plural(point.steps, 'step')}{times}; about "
                 f"{duration(job.eta_seconds)} to go."
             )
         place = (job.seed, job.round, point.step)

@@ -312,8 +312,11 @@ def gap_sentence(
 def _gain_sentence(repaired: str, raw: str, found: Gap, words: Words) -> str:
     above, below = ("above", "below") if words.scale > 0 else ("below", "above")
     side = above if found.mean >= 0 else below
+    # A drop that is relative is a share of the dense score, and so is the gap of two.
+    of_dense = "" if words.drop_factor is None else " of the dense one"
     text = (
-        f"{repaired.capitalize()}, {words.label} is {words.amount(found.mean)} {side} {raw} "
+        f"{repaired.capitalize()}, {words.label} is {words.amount(found.mean)}{of_dense} {side} "
+        f"{raw} "
         f"on average over {plural(found.points, 'point')}"
     )
     if found.most.gain > 0:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -105,8 +106,13 @@ class Goal:
         sizes = " at " + " and ".join(map(str, self.sizes)) if self.sizes else ""
         larger = f", and the drop holds at {self.measure}={held:.2f}" if held < 1 else ""
         # What is measured would do: of so few samples nobody can be sure of it.
-        unsure = f", surely at most {cost(self.bound(nearest))}" if drop <= self.max_drop else ""
+        bound, unsure = self.bound(nearest), ""
+        if drop <= self.max_drop:
+            unsure = f", surely at most {cost(bound)}"
         advice = MORE if unsure else "give it more time"
+        if math.isnan(bound):
+            # Samples of one document depend on each other: more of them tell nothing.
+            unsure, advice = "", "search on samples of more documents; of these nothing is sure"
         less = "ask for less" if self.sizes else f"allow a larger {task.words.drop_noun}"
         return InputError(
             f"no plan was found that surely loses at most {cost(self.max_drop)}{sizes}; on the "

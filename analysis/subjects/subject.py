@@ -254,6 +254,7 @@ def _with_data(
         evaluation = split(source, chosen)
         odd = source.check_classes(classes) if classes else ()
         evaluation.preload()
+        evaluation.require_score()
         calibration = None
         if calibrating:
             other = data.calibration or source

@@ -99,6 +99,10 @@ class Task(Scoring, Protocol):
             form: Shape of the model's outputs for one sample.
         """
 
+    def no_score(self, targets: Tensor) -> str:
+        """Return why targets ``(N, ...)`` give no score that models differ in; empty if they do."""
+        return ""
+
     def scores(self, dense: Tensor, outputs: Tensor, targets: Tensor | None) -> Tensor:
         """Return the score of each sample ``(N,)``, the higher the better."""
 

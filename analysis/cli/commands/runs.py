@@ -40,7 +40,19 @@ def list_runs(workspace: Workspace = None, as_json: Json = False) -> None:
         return
     print_table(
         f"{len(rows) + len(damaged)} runs",
-        ("run", "created", "state", "done", "points", "model", "data", "criteria", "granularity"),
+        (
+            "run",
+            "created",
+            "state",
+            "done",
+            "points",
+            "model",
+            "data",
+            "criteria",
+            "granularity",
+            "repair",
+            "mode",
+        ),
         [
             (
                 row.run_id,
@@ -52,10 +64,12 @@ def list_runs(workspace: Workspace = None, as_json: Json = False) -> None:
                 row.spec.subject.data,
                 ",".join(row.spec.criteria),
                 row.spec.granularity,
+                row.spec.repair,
+                row.spec.mode,
             )
             for row in rows
         ]
-        + [(run.run_id, _date(run.created), "damaged", *[""] * 6) for run in damaged],
+        + [(run.run_id, _date(run.created), "damaged", *[""] * 8) for run in damaged],
         right="done,points",
     )
 

@@ -81,7 +81,7 @@ def _check_and_announce(store: Store, planned: PlannedSweep) -> None:
     if prepared.evaluator.fallback_reason:
         say(f"Full forward passes are used: {prepared.evaluator.fallback_reason}")
     new = len(planned.points) - len(known)
-    say(f"{new} points to measure, {len(known)} known from earlier runs.")
+    say(f"{plural(new, 'point')} to measure, {len(known)} known from earlier runs.")
 
 
 def _collect(planned: PlannedSweep) -> None:
@@ -138,7 +138,7 @@ def _report(store: Store, row: RunRow, *, out: Path | None, as_json: bool) -> in
     table = store.points.table(row.run_id)
     if out is not None:
         curves.write_points(table, out, row.spec.subject.task)
-        say(f"{len(table)} points written to {out}")
+        say(f"{plural(len(table), 'point')} written to {out}")
     failed = int((table["status"] == "failed").sum())
     if failed:
         say(

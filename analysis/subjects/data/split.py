@@ -105,6 +105,16 @@ class Split:
             on_device = None if labels is None else labels.to(self._device)
             self._memory = (inputs.to(self._device), on_device)
 
+    def require_score(self) -> None:
+        """Check that the targets, where they are in memory, give a score.
+
+        Raises:
+            InputError: They do not, whatever a model answers.
+        """
+        labels = None if self._memory is None else self._memory[1]
+        if labels is not None and len(labels) and (why := self._task.no_score(labels)):
+            raise InputError(f"{self.source.name!r}: {why}; evaluate other samples")
+
     def batches(self, batch_size: int) -> Iterator[tuple[Inputs, Tensor | None]]:
         """Yield inputs ``(n, ...)`` and their targets or None, always in order.
 

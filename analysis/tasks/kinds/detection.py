@@ -146,6 +146,11 @@ class Detection(DetectedBoxes, SummedTask):
         box = ", ".join(f"{value:g}" for value in targets[at][flat[at]][0, :4].tolist())
         return at, f"has a box ({box}) without a size; boxes are (x1, y1, x2, y2)"
 
+    def no_score(self, targets: Tensor) -> str:
+        """Say that there are no boxes to be found: F1 would be 0 whatever a model answers."""
+        is_empty = bool((targets[..., 4] == NONE).all())
+        return "no sample that is evaluated has a box, so that F1 is 0 for any model" * is_empty
+
     def scores(self, dense: Tensor, outputs: Tensor, targets: Tensor | None) -> Tensor:
         """Return the F1 of each sample, over all scores from which boxes may count, ``(N,)``."""
         truth = self.own_targets(dense) if targets is None else targets

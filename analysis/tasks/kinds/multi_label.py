@@ -36,6 +36,11 @@ class MultiLabel(MicroF1, SummedTask):
         """Return the first sample if there are more or fewer labels than logits."""
         return first_of_other_form(targets, form)
 
+    def no_score(self, targets: Tensor) -> str:
+        """Say that there are no labels to be found: F1 would be 0 whatever a model answers."""
+        is_empty = not bool((targets > 0).any())
+        return "no sample that is evaluated has a label, so that F1 is 0 for any model" * is_empty
+
     def scores(self, dense: Tensor, outputs: Tensor, targets: Tensor | None) -> Tensor:
         """Return 1 where all labels of a sample are right and else 0, ``(N,)``."""
         truth = self.own_targets(dense) if targets is None else targets

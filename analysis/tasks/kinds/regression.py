@@ -35,6 +35,11 @@ class Regression(ExplainedShare, SummedTask):
         """Return the first sample if targets are not as many numbers as outputs."""
         return first_of_other_form(targets, form or (1,))
 
+    def no_score(self, targets: Tensor) -> str:
+        """Say that all targets are equal: nothing is left of R2."""
+        is_same = bool((targets == targets[:1]).all())
+        return "all targets that are evaluated are equal, so that R2 is not defined" * is_same
+
     def scores(self, dense: Tensor, outputs: Tensor, targets: Tensor | None) -> Tensor:
         """Return the mean squared error of each sample, negative."""
         return -self._errors(outputs, self.own_targets(dense) if targets is None else targets)

@@ -45,6 +45,13 @@ class Segmentation(MeanOverlap, SummedTask):
             return 0, f"has a target of shape {shape}, but the model gives pixels {form[1:]}"
         return first_class_out_of_range(targets, form[0])
 
+    def no_score(self, targets: Tensor) -> str:
+        """Say that no pixel counts."""
+        is_empty = bool((targets == IGNORED).all())
+        return (
+            f"each pixel that is evaluated is of class {IGNORED}, which does not count" * is_empty
+        )
+
     def scores(self, dense: Tensor, outputs: Tensor, targets: Tensor | None) -> Tensor:
         """Return the share of right pixels of each sample, ``(N,)``."""
         truth = self.own_targets(dense) if targets is None else targets

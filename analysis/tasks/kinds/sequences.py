@@ -45,6 +45,13 @@ class SequenceTask(TokenScore, SummedTask):
             return 0, f"has a target of shape {shape}, but the model gives {form[0]} positions"
         return first_class_out_of_range(targets, form[1])
 
+    def no_score(self, targets: Tensor) -> str:
+        """Say that no token counts."""
+        is_empty = bool((targets == IGNORED).all())
+        return (
+            f"each token that is evaluated is of class {IGNORED}, which does not count" * is_empty
+        )
+
     def scores(self, dense: Tensor, outputs: Tensor, targets: Tensor | None) -> Tensor:
         """Return the mean loss of a position, negative, ``(N,)``."""
         return -self.loss(outputs, self.own_targets(dense) if targets is None else targets, "none")

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from analysis.cli import main
-from analysis.cli.output import print_table
+from analysis.cli.output import print_table, say
 from analysis.edits.prepared import prepare
 from analysis.plans.apply import start_plan
 from analysis.plans.editing import set_ratio
@@ -375,3 +375,13 @@ def test_a_title_longer_than_its_table_is_one_line(capsys: pytest.CaptureFixture
     title = "From dense to trained: finetune, 2.86 epochs, 2 rounds"
     print_table(title, ("", "score"), [("dense", "92.33%")], right="score")
     assert capsys.readouterr().out.splitlines()[0] == title
+
+
+def test_addresses_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    """Found by a newcomer: ``hf:llama:`` began with a picture of one."""
+    say("hf:llama: 1 layer")
+    print_table("hf:llama: 1 layer", ("a",), [("hf:llama:",)])
+    printed = capsys.readouterr()
+    assert printed.err == "hf:llama: 1 layer\n"
+    assert printed.out.split("\n")[0].rstrip() == "hf:llama: 1 layer"
+    assert "hf:llama:" in printed.out.split("\n")[2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ from analysis.records.plan import Plan, Recipe
 from analysis.records.subject import SubjectSpec
 from analysis.search import judge as judging
 from analysis.search.data import Effort, on_search_data, search_data
-from analysis.search.goal import goal_of
+from analysis.search.goal import Goal, goal_of
 from analysis.search.judge import Judge
 from analysis.search.records import Aim, SearchUpdate
 from analysis.search.search import iter_search
@@ -229,7 +230,9 @@ def test_it_stops_when_it_is_told(prepared: PreparedSubject) -> None:
     assert timed.state.finished == "the time is over"
 
 
-def test_a_lucky_drop_is_not_believed(prepared: PreparedSubject) -> None:
+def test_a_lucky_drop_is_not_believed(
+    prepared: PreparedSubject, monkeypatch: pytest.MonkeyPatch
+) -> None:
     searched = on_search_data(prepared, search_data(prepared.subject, samples=400))
     plan = start(prepared, "none")
     scored = Judge(searched, "none").score(set_kept(plan, plan.entries[0].name, 5))
@@ -248,6 +251,10 @@ def test_a_lucky_drop_is_not_believed(prepared: PreparedSubject) -> None:
         f"surely at most {100 * high:.2f} pp; allow a larger drop, or search on more samples"
         in unsure
     )
+    # Samples of one document have no interval.
+    monkeypatch.setattr(Goal, "bound", lambda *_: math.nan)
+    unsure = str(goal_of(searched, plan, aim(f"drop={drop}")).unmet(scored, held=1))
+    assert "search on samples of more documents; of these nothing is sure" in unsure
 
 
 def test_a_drop_and_a_size_are_reached_together_or_told_in_one_line(

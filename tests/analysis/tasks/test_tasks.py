@@ -5,16 +5,19 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from analysis.records import Sums
+from analysis.records import SubjectSpec, Sums
 from analysis.subjects import load_subject
 from analysis.tasks import CLASSIFICATION, TASKS, Task, is_finite, scoring_of
 from analysis.uncertainty import GROUPS
 from pruners.errors import InputError, UnknownNameError
+from tests.helpers import task_subjects
 from tests.helpers.contexts import sample_context, sample_spec
 from tests.helpers.task_answers import known_task, task_answers
 
@@ -216,3 +219,35 @@ def test_a_subject_names_its_task_and_an_unknown_one_is_refused() -> None:
     assert sample_context("lenet5").subject.task is CLASSIFICATION
     with pytest.raises(UnknownNameError, match="task"):
         load_subject(dataclasses.replace(sample_spec("lenet5"), task="chess"))
+
+
+def test_usual_targets_give_a_score(task: Task, answers: tuple[Tensor, Tensor, Tensor]) -> None:
+    assert task.no_score(answers[2]) == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "targets", "words"),
+    [
+        ("regression", torch.ones(5, 2), "are equal, so that R2 is not defined"),
+        ("segmentation", torch.full((3, 4, 4), -100), "each pixel that is evaluated is of class"),
+        ("language_modelling", torch.full((3, 4), -100), "each token that is evaluated is of"),
+        ("multi_label", torch.zeros(3, 4), "has a label, so that F1 is 0 for any model"),
+        ("detection", torch.full((3, 2, 5), -1.0), "has a box, so that F1 is 0 for any model"),
+    ],
+)
+def test_targets_without_a_score_are_told(name: str, targets: Tensor, words: str) -> None:
+    """Found by newcomers: a drop of NaN, or of 0 for any plan, was measured to the end."""
+    assert words in known_task(name).no_score(targets)
+
+
+def test_data_without_a_score_are_refused(tmp_path: Path) -> None:
+    inputs = torch.randn(30, 6, generator=torch.Generator().manual_seed(0)).numpy()
+    np.savez(tmp_path / "same.npz", images=inputs, labels=np.ones((30, 2), np.float32))
+    spec = SubjectSpec(
+        model=f"{task_subjects.WHERE}:regression",
+        data=f"npz:{tmp_path / 'same.npz'}",
+        task="regression",
+        calibration_samples=0,
+    )
+    with pytest.raises(InputError, match=r"R2 is not defined; evaluate other samples"):
+        load_subject(spec)

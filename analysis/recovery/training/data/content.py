@@ -95,7 +95,7 @@ def _read(split: Split) -> Content:
 def _digests(inputs: Inputs) -> Iterator[bytes]:
     """Yield the digest of each input of a batch; zeros have no sign."""
     start = hashlib.blake2b(f"{shape_of(inputs)}".encode(), digest_size=WIDTH)
-    whole = [(part.cpu() + 0.0).flatten(1).contiguous() for part in parts_of(inputs)]
+    whole = [(part.cpu() + 0.0).reshape(len(part), -1).contiguous() for part in parts_of(inputs)]
     parts = [part.view(torch.uint8).numpy() for part in whole]
     for rows in zip(*parts, strict=True):
         content = start.copy()

@@ -207,6 +207,20 @@ def test_minus_zero_is_zero(tiny: PreparedSubject, monkeypatch: pytest.MonkeyPat
     assert digests[2] == digests[3] != digests[0]
 
 
+def test_an_input_may_be_one_number_a_sample(
+    tiny: PreparedSubject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by a newcomer: all but training took the kind of a signal, ``(N,)``."""
+    split = tiny.subject.evaluation
+    assert split is not None
+    part, numbers = split.at([0, 1, 2]), torch.tensor([1.0, 2.0, 1.0])
+    monkeypatch.setattr(part, "batches", lambda size: iter([(numbers, None)]))
+    found = content_of(part, FileDigests(), None).samples
+    size = len(found) // 3
+    first, second, third = (found[at : at + size] for at in range(0, 3 * size, size))
+    assert first == third != second
+
+
 # --- checks as of data that are evaluated ------------------------------------------------------
 
 
