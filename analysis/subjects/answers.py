@@ -68,6 +68,13 @@ def runs(model: nn.Module, inputs: Inputs) -> bool:
     return not isinstance(found, Tensor) or found.is_floating_point()
 
 
+def _positions(model: nn.Module) -> int | None:
+    """Return how long a text may be, where a model of Transformers says so."""
+    configs = (getattr(module, "config", None) for module in model.modules())
+    found = (getattr(config, "max_position_embeddings", None) for config in configs)
+    return next((most for most in found if isinstance(most, int)), None)
+
+
 def checked_outputs(model: nn.Module, inputs: Inputs, spec: SubjectSpec, task: Task) -> Tensor:
     """Return the dense model's outputs on a batch ``(N, ...)``.
 
@@ -96,6 +103,9 @@ def checked_outputs(model: nn.Module, inputs: Inputs, spec: SubjectSpec, task: T
         if types and found - types:
             listed = ", ".join(sorted(str(item).removeprefix("torch.") for item in types))
             hint = f"; its weights are {listed}, inputs are float32: convert it with .float()"
+        most = _positions(model)
+        if most is not None and any(part.shape[1:] > (most,) for part in given):
+            hint = f"; it has {most} positions: take shorter windows (&window={most})"
         raise InputError(
             f"the model {spec.model!r} does not take inputs of shape {shape}: {one_line(error)}"
             f"{hint}"

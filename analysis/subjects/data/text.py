@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from analysis.sentences import plural
 from analysis.subjects.address import Address
 from analysis.subjects.allowed_paths import Roots, check_links, check_path, missing
 from analysis.subjects.data.sources import ArraySource, as_given
@@ -91,8 +92,8 @@ def open_text(address: Address, *, roots: Roots = None) -> ArraySource:
         size += len(text.encode())
     if not parts or not sum(len(inputs) for inputs, _ in parts):
         raise AddressError(
-            f"{address.text!r}: no text fills a window of {windows.window} tokens; take a smaller "
-            "one with &window="
+            f"{address.text!r}: {plural(size, 'byte')} of text fill no window of {windows.window} "
+            "tokens; take a smaller one with &window=, or more text"
         )
     recipe = f"text {digest} {windows.window} {windows.stride} {windows.start}"
     return ArraySource(

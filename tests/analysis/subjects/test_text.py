@@ -20,7 +20,7 @@ from analysis.subjects.data import load_data
 from analysis.subjects.data.text import Windows
 from analysis.subjects.parsing import parse_data
 from analysis.tasks import LANGUAGE_MODELLING
-from pruners.errors import AddressError
+from pruners.errors import AddressError, InputError
 from pruners.groups import removed_graph
 
 tokenizers = pytest.importorskip("tokenizers", reason="needs the extra hf")
@@ -65,6 +65,16 @@ def test_few_documents_are_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -
     assert any(note.startswith(told) for note in load_subject(spec(folder)).notes)
     monkeypatch.setattr("analysis.subjects.subject.FEW_DOCUMENTS", 3)
     assert not any("documents" in note for note in load_subject(spec(folder)).notes)
+
+
+def test_texts_that_do_not_fit_are_refused_by_number(folder: Path) -> None:
+    """Found by a newcomer: an IndexError, and a smaller window for a text of nothing."""
+    with pytest.raises(InputError, match=r"it has 32 positions: take shorter .*&window=32\)"):
+        load_subject(spec(folder, "&window=40"))
+    (folder / "none.txt").write_text(" \n")
+    nothing = replace(spec(folder), data=f"text:{folder / 'none.txt'}#tokens={folder / 'gpt2'}")
+    with pytest.raises(InputError, match="2 bytes of text fill no window of 128 tokens"):
+        load_subject(nothing)
 
 
 def test_a_folder_and_a_text_are_measured_as_transformers_does(
@@ -184,5 +194,7 @@ def test_folders_that_lack_something_are_refused_in_one_line(folder: Path, tmp_p
     text = f"text:{folder / 't.txt'}"
     refused("needs the tokenizer", data=text)
     refused("no tokenizer.json", data=f"{text}#tokens={folder / 't.txt'}")
-    refused("fills a window", data=f"{text}#tokens={source}&window=900")
+    refused(
+        "541 bytes of text fill no window of 900 tokens", data=f"{text}#tokens={source}&window=900"
+    )
     refused("stride is at most", data=f"{text}#tokens={source}&window=8&stride=9")
