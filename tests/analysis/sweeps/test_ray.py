@@ -78,8 +78,16 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[RayExecutor]:
     return made
 
 
-@pytest.mark.parametrize("is_killed", [False, True])
-@pytest.mark.parametrize("mode", ["exhaustive", "adaptive"])
+# A cluster takes half a minute: each mode once with each commit, all of them at night.
+@pytest.mark.parametrize(
+    ("mode", "is_killed"),
+    [
+        ("exhaustive", True),
+        ("adaptive", False),
+        pytest.param("exhaustive", False, marks=pytest.mark.nightly),
+        pytest.param("adaptive", True, marks=pytest.mark.nightly),
+    ],
+)
 def test_the_table_is_the_local_one(
     mode: str, is_killed: bool, cluster: None, prepared: PreparedSubject, made: list[RayExecutor]
 ) -> None:
