@@ -316,8 +316,7 @@ def _gain_sentence(repaired: str, raw: str, found: Gap, words: Words) -> str:
     of_dense = "" if words.drop_factor is None else " of the dense one"
     text = (
         f"{repaired.capitalize()}, {words.label} is {words.amount(found.mean)}{of_dense} {side} "
-        f"{raw} "
-        f"on average over {plural(found.points, 'point')}"
+        f"{raw} on average over {plural(found.points, 'point')}"
     )
     if found.most.gain > 0:
         text += f", at most {found.most.said(words)}"

@@ -342,7 +342,7 @@ class _Run:
             rate=self._used_rate(),
             ratio=self.session.sparsity.ratio,
             loss=total / count if count else None,
-            task_loss=task / count if count and self.session.is_labelled else None,
+            task_loss=task / count if count and self._data.train.has_labels else None,
             distill_loss=distill / count if count and self.session.loss.alpha else None,
             selection=selection,
             seconds=seconds,

@@ -67,7 +67,6 @@ class Session:
         steps_per_epoch: Steps in which each sample is seen once.
         sparsity: What the method does around each step.
         is_settled: Whether masks move no more.
-        is_labelled: Whether the training data say what is right.
         best: The best weights by the selection samples.
         seen: Sums since the last report: steps, samples, task loss, distillation, total.
         team: The processes that share each batch; None where this is the only one.
@@ -97,8 +96,7 @@ class Session:
         self._sampler = data.sampler(batch_size=recipe.batch_size, seed=seed)
         self.generators = Generators(seed, self._device)
         self.loss = training_loss(prepared, recipe)
-        self.is_labelled = data.train.has_labels
-        if not self.is_labelled and self.loss.alpha < 1:
+        if not data.train.has_labels and self.loss.alpha < 1:
             raise InputError(
                 "the training data have no labels; train on the dense model's outputs alone "
                 "(distill 1), or give labelled data"
