@@ -20,6 +20,9 @@ SPREAD = {
     "deit_tiny_patch16_224": "heads of a fused attention, class token",
     "poolformer_s12": "group norm over everything, pooling as mixing",
 }
+# Squeeze-excitation, depthwise convolutions and group norm are in tests/helpers/topologies.py
+# and in sample networks as well.
+AT_NIGHT = ("mobilenet_v3_small", "poolformer_s12")
 SIZE = 96
 ALL = (*groups_zoo.TORCHVISION, *groups_zoo.TIMM)
 
@@ -44,7 +47,10 @@ def assert_holds(name: str, *, size: int | None, singles: bool) -> None:
     assert row.prunable_share > 0.5
 
 
-@pytest.mark.parametrize("name", SPREAD)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.nightly if name in AT_NIGHT else ()) for name in SPREAD],
+)
 @pytest.mark.slow
 def test_spread_of_the_zoo(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     build = groups_zoo.build

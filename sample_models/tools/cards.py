@@ -54,19 +54,22 @@ _BATCH = 50
 
 
 @torch.inference_mode()
-def measure(model: nn.Module, *, data: str, metric: str = "accuracy") -> tuple[float, int]:
+def measure(
+    model: nn.Module, *, data: str, metric: str = "accuracy", samples: int | None = None
+) -> tuple[float, int]:
     """Measure a model in eval mode on the test samples.
 
     Args:
         model: The model.
         data: Name of a data set.
         metric: A key of `SUMS`.
+        samples: So many from the first on; all without a number.
 
     Returns:
         What was measured, and the number of samples.
     """
     source = DATA_SETS[data]
-    inputs, targets = source.load("test")
+    inputs, targets = (part[:samples] for part in source.load("test"))
     sums, value = SUMS[metric]
     total = torch.zeros((), dtype=torch.float64)
     for start in range(0, len(inputs), _BATCH):

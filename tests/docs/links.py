@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -37,6 +38,7 @@ class _Reader(HTMLParser):
         self.page.fetched += [values[name] for name in values if (tag, name) in FETCHED]
 
 
+@functools.cache
 def read_page(path: Path) -> HtmlPage:
     reader = _Reader()
     reader.feed(path.read_text("utf-8"))

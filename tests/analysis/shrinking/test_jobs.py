@@ -36,6 +36,7 @@ SUBJECT = SubjectSpec(
     model="sample:lenet5", data="sample:fashion-mnist", samples=200, calibration_samples=64
 )
 ORDER = Order(subject=SUBJECT, recipe=Recipe(budgets=("macs=0.7",), criteria=BEST), seconds=1)
+few_samples = functools.partial(search_data, samples=200)
 
 
 @pytest.fixture
@@ -52,8 +53,7 @@ def looked_for(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(search, "iter_search", short)
     for module in ("search", "verdict"):
-        few = functools.partial(search_data, samples=200)
-        monkeypatch.setattr(f"analysis.search.{module}.search_data", few)
+        monkeypatch.setattr(f"analysis.search.{module}.search_data", few_samples)
     return found
 
 
@@ -91,7 +91,10 @@ def test_a_job_in_its_own_process_finds_and_measures_a_plan(tmp_path: Path) -> N
     assert known.sums.terms == found.removed.sums.terms
 
 
-def test_a_stop_keeps_the_best_so_far_and_locks_hold(tmp_path: Path) -> None:
+def test_a_stop_keeps_the_best_so_far_and_locks_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("analysis.search.search.search_data", few_samples)
     store, stopped = Store(tmp_path), [False]
     prepared = prepare(load_subject(SUBJECT))
     *_, first = iter_job(Job(order=ORDER), lambda spec: prepared, store)

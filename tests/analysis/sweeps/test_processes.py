@@ -54,7 +54,10 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[ProcessExecutor]:
     return made
 
 
-@pytest.mark.parametrize("mode", ["exhaustive", "adaptive"])
+# Adaptive sweeps on other executors: with each commit on a cluster, in test_ray.py.
+@pytest.mark.parametrize(
+    "mode", ["exhaustive", pytest.param("adaptive", marks=pytest.mark.nightly)]
+)
 def test_the_table_is_that_of_one_device_also_after_a_loss(
     mode: str, prepared: PreparedSubject, made: list[ProcessExecutor]
 ) -> None:

@@ -78,12 +78,13 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[RayExecutor]:
     return made
 
 
-# A cluster takes half a minute: each mode once with each commit, all of them at night.
+# A cluster takes half a minute: the loss with each commit, all at night; that an adaptive sweep
+# gives the local table is told by the test below as well.
 @pytest.mark.parametrize(
     ("mode", "is_killed"),
     [
         ("exhaustive", True),
-        ("adaptive", False),
+        pytest.param("adaptive", False, marks=pytest.mark.nightly),
         pytest.param("exhaustive", False, marks=pytest.mark.nightly),
         pytest.param("adaptive", True, marks=pytest.mark.nightly),
     ],

@@ -21,11 +21,15 @@ from tests.helpers.random_graphs import RandomModel
 from tests.helpers.topologies import randomize
 
 # ``PRUNESCOPE_GRAPHS=2000 pytest tests/pruners/groups/test_random_graphs.py`` looks further.
-COUNT = int(os.environ.get("PRUNESCOPE_GRAPHS", "40"))
-BATCHES = 6
+COUNT = int(os.environ.get("PRUNESCOPE_GRAPHS", "200"))
+BATCHES = 30
+AT_NIGHT = pytest.mark.nightly
 
 
-@pytest.mark.parametrize("batch", range(BATCHES))
+@pytest.mark.parametrize(
+    "batch",
+    [pytest.param(batch, marks=AT_NIGHT if batch >= 4 else ()) for batch in range(BATCHES)],
+)
 def test_random_models(batch: int) -> None:
     """A1 of issue 9: operators x shapes x types, strictly."""
     for seed in range(batch, COUNT, BATCHES):
