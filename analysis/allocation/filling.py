@@ -201,7 +201,7 @@ def _others_hold(request: Request, found: Allocation) -> bool:
     """Return whether a plan is within all budgets of sizes, the time aside."""
     return all(
         not item.is_drop
-        and found.spent[item.kind] <= item.share(partial(request.meter.dense, item.kind)) + 1e-9
+        and item.holds(found.spent[item.kind], partial(request.meter.dense, item.kind))
         for item in request.budgets
         if item.kind != _LATENCY
     )

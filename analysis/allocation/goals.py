@@ -91,6 +91,8 @@ GOALS = Registry(
 
 # Units of drops, and how many of them are 1.
 _DROP_UNITS = {"pp": 100.0, "%": 100.0, "dB": 1.0}
+# Shares are sums and quotients of floats.
+ROUNDING = 1e-9
 _FORM = re.compile(r"([^a-zA-Z%]*)([a-zA-Z%]*)")
 
 
@@ -156,6 +158,15 @@ class Budget:
         if not self.unit:
             return self.limit
         return self.limit * GOALS.get(self.kind).units[self.unit] / dense()
+
+    def holds(self, share: float, dense: Callable[[], float]) -> bool:
+        """Return whether what a plan leaves is within the limit, rounding aside.
+
+        Args:
+            share: What it leaves, as a fraction of the dense model.
+            dense: See `share`.
+        """
+        return share <= self.share(dense) + ROUNDING
 
 
 def parse_budget(text: str) -> Budget:

@@ -219,15 +219,9 @@ def _model(prepared: PreparedSubject, plan: Plan) -> nn.Module:
 
 def _side(prepared: PreparedSubject, plan: Plan, sums: Sums, confidence: float) -> PlanSide:
     task = prepared.subject.task
-    score, drop = task.score_interval(sums, confidence), task.drop_interval(sums, confidence)
     params, macs = meter(prepared).predict(kept_counts(plan))
     return PlanSide(
-        accuracy=task.score(sums),
-        low=score.low,
-        high=score.high,
-        drop=task.drop(sums),
-        drop_low=drop.low,
-        drop_high=drop.high,
+        **task.reading(sums, confidence),
         params=params,
         macs=macs,
         repair=plan.repair,

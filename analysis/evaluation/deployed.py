@@ -134,18 +134,11 @@ def _model(
     *,
     confidence: float,
 ) -> DeployedModel:
-    accuracy, drop = task.score_interval(sums, confidence), task.drop_interval(sums, confidence)
-    # The dense model is the one that it is compared with, whatever runs it.
-    low, high = (task.drop(sums),) * 2 if name == DENSE else (drop.low, drop.high)
     return DeployedModel(
         name=name,
         sums=sums,
-        accuracy=task.score(sums),
-        low=accuracy.low,
-        high=accuracy.high,
-        drop=task.drop(sums),
-        drop_low=low,
-        drop_high=high,
+        # The dense model is the one that it is compared with, whatever runs it.
+        **task.reading(sums, confidence, is_dense=name == DENSE),
         file_bytes=len(content),
         gzip_bytes=len(gzip.compress(content, mtime=0)),
         zeros=runtimes.count_zeros(content),

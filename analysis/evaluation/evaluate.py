@@ -256,19 +256,10 @@ def _variant(
     file_bytes: int,
     latency: Latency | None,
 ) -> MeasuredModel:
-    accuracy = task.score_interval(sums, confidence)
-    interval = task.drop_interval(sums, confidence)
-    # The dense model against itself differs in nothing, for certain.
-    low, high = (0.0, 0.0) if name == DENSE else (interval.low, interval.high)
     return MeasuredModel(
         name=name,
         sums=sums,
-        accuracy=task.score(sums),
-        low=accuracy.low,
-        high=accuracy.high,
-        drop=task.drop(sums),
-        drop_low=low,
-        drop_high=high,
+        **task.reading(sums, confidence, is_dense=name == DENSE),
         params=params,
         nonzero=nonzero,
         macs=macs,

@@ -102,14 +102,5 @@ def _measured(store: Store, plan: Plan, identity: Identity) -> KnownNumbers | No
     found = store.measurements.get(plan, identity)
     if found is None:
         return None
-    scoring = scoring_of(plan.subject.task)
-    score, lost = scoring.score_interval(found.sums), scoring.drop_interval(found.sums)
-    return KnownNumbers(
-        accuracy=scoring.score(found.sums),
-        low=score.low,
-        high=score.high,
-        drop=scoring.drop(found.sums),
-        drop_low=lost.low,
-        drop_high=lost.high,
-        samples=found.sums.samples,
-    )
+    reading = scoring_of(plan.subject.task).reading(found.sums)
+    return KnownNumbers(**reading, samples=found.sums.samples)

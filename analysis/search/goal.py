@@ -63,7 +63,7 @@ class Goal:
         """Return whether a plan is within all budgets of size."""
         meter = self.request.meter
         return all(
-            meter.share(plan, budget.kind) <= budget.share(partial(meter.dense, budget.kind)) + 1e-9
+            budget.holds(meter.share(plan, budget.kind), partial(meter.dense, budget.kind))
             for budget in self.sizes
         )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypedDict
 
 from analysis.records import SliceCounts, Sums
 from analysis.uncertainty import Interval, SequentialTest
@@ -175,6 +175,17 @@ class Words:
         return unit and f"{space if unit == '%' else space or ' '}{unit}"
 
 
+class Reading(TypedDict):
+    """A score, its drop and their intervals, by the names that records have for them."""
+
+    accuracy: float
+    low: float
+    high: float
+    drop: float
+    drop_low: float
+    drop_high: float
+
+
 class Scoring(Protocol):
     """What the sums of a task mean.
 
@@ -215,6 +226,28 @@ class Scoring(Protocol):
 
     def drop_interval(self, sums: Sums, confidence: float = 0.95) -> Interval:
         """Return the interval of the drop, paired: both models saw the same samples."""
+
+    def reading(self, sums: Sums, confidence: float = 0.95, *, is_dense: bool = False) -> Reading:
+        """Return score and drop with their intervals.
+
+        Args:
+            sums: Of some samples.
+            confidence: Of the intervals.
+            is_dense: Whether they are of the dense model itself, whose drop is known for certain.
+        """
+        score, drop = self.score_interval(sums, confidence), self.drop(sums)
+        low = high = drop
+        if not is_dense:
+            lost = self.drop_interval(sums, confidence)
+            low, high = lost.low, lost.high
+        return Reading(
+            accuracy=self.score(sums),
+            low=score.low,
+            high=score.high,
+            drop=drop,
+            drop_low=low,
+            drop_high=high,
+        )
 
     def drops(
         self, sums: Sequence[Sums], confidence: float = 0.95
