@@ -181,7 +181,14 @@ def on_cpu(model: nn.Module) -> nn.Module:
     """Return a model on the CPU: itself if it is there already, else a copy."""
     if all(item.device.type == "cpu" for item in named_state(model).values()):
         return model
-    copied = copy.deepcopy(model).cpu()
+    # The device may have no room for another one.
+    memo: dict[int, object] = {}
+    for parameter in model.parameters():
+        there = parameter.detach().cpu()
+        memo[id(parameter)] = nn.Parameter(there, parameter.requires_grad)
+    for buffer in model.buffers():
+        memo[id(buffer)] = buffer.detach().cpu()
+    copied = copy.deepcopy(model, memo).cpu()
     make_on(copied, torch.device("cpu"))
     return copied
 

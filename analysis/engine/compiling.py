@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import nn
 
+from analysis.engine.operators import CONVOLUTIONS
 from analysis.engine.profile import Profile
 from analysis.engine.program import Program
 from analysis.engine.weights import State
-from pruners.batches import Inputs
+from pruners.batches import Inputs, parts_of
 from pruners.capture import Graph
 from pruners.errors import UnsupportedError, one_line
+
+# Dimensions of what has two layouts.
+IMAGES = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,11 +29,14 @@ class Compiled:
         program: The program; None where none gives the model's outputs.
         profile: What its steps take.
         reason: Why there is none.
+        other: Compiles the same in the other layout of images, where only time can tell which is
+            faster; see `fastest`.
     """
 
     program: Program | None
     profile: Profile
     reason: str = ""
+    other: Callable[[], Compiled] | None = None
 
 
 def compiled(
@@ -44,28 +53,21 @@ def compiled(
     """Compile a graph on the model's device.
 
     A CPU is fastest with folded norms and images in channels-last layout. What is fastest on
-    another device hangs on the precision, too, so it is timed there, for a moment.
+    another device hangs on the precision, too: that is left to `fastest`.
 
     Args:
         model: The model.
         graph: The graph, on the model's device.
         tensors: The state that it reads.
         example: Inputs ``(2, ...)`` on which programs are compared with the model; without any,
-            nothing is compared, and nothing timed.
+            nothing is compared, and nothing to be timed.
         channels_last: Whether that layout may be used.
         fold_batch_norm: Whether norms may be folded.
         dtype: Type of the values; None is the model's own.
         tolerance: How far outputs may be from the model's own, relative to the largest.
     """
-    options = dict.fromkeys(
-        [(channels_last, fold_batch_norm), (False, fold_batch_norm), (False, False)]
-    )
-    is_timed = example is not None and example.device.type != "cpu"
-    reason = ""
-    fitting: list[Compiled] = []
-    for layout, folding in options:
-        if fitting and (not is_timed or folding is not fold_batch_norm):
-            break
+
+    def attempt(layout: bool, folding: bool) -> Compiled:
         try:
             program = Program(
                 graph, tensors, channels_last=layout, fold_batch_norm=folding, dtype=dtype
@@ -77,14 +79,41 @@ def compiled(
             )
         except (RuntimeError, UnsupportedError, TypeError) as error:
             reason = f"the captured graph cannot be run: {one_line(error)}"
-            continue
+            return Compiled(None, Profile(), reason)
         if profile is None:
             reason = "the captured graph does not give the model's own outputs"
-        else:
-            fitting.append(Compiled(program, profile))
-    if not fitting:
-        return Compiled(None, Profile(), reason)
-    return min(fitting, key=lambda item: item.profile.pass_seconds()) if is_timed else fitting[0]
+            return Compiled(None, Profile(), reason)
+        return Compiled(program, profile)
+
+    found = Compiled(None, Profile())
+    for layout, folding in dict.fromkeys(
+        [(channels_last, fold_batch_norm), (False, fold_batch_norm), (False, False)]
+    ):
+        found = attempt(layout, folding)
+        if found.program is None:
+            continue
+        if example is not None and example.device.type != "cpu":
+            has_two = _has_two_layouts(found.program, tensors, example)
+            found = replace(found, other=partial(attempt, False, folding) if has_two else None)
+        break
+    return found
+
+
+def _has_two_layouts(program: Program, tensors: State, example: Inputs) -> bool:
+    """Return whether a program in channels-last layout differs from one that is not."""
+    convolutions = (step for step in program.steps if step.body.target in CONVOLUTIONS)
+    weights = (tensors[name] for step in convolutions for name in step.state)
+    return program.channels_last and any(
+        item.dim() == IMAGES for item in (*parts_of(example), *weights)
+    )
+
+
+def fastest(found: Compiled) -> Compiled:
+    """Return a program in the layout that is faster on its device: both are timed for a moment."""
+    other = None if found.other is None else found.other()
+    if other is None or other.program is None:
+        return found
+    return min((found, other), key=lambda item: item.profile.pass_seconds())
 
 
 @torch.inference_mode()

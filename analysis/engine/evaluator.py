@@ -7,6 +7,7 @@ The evaluator keeps nothing between calls: `Evaluator.dense` returns what it kno
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Concatenate, ParamSpec, TypeVar
@@ -14,7 +15,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 import torch
 from torch import Tensor, nn
 
-from analysis.engine.compiling import compiled
+from analysis.engine.compiling import Compiled, compiled, fastest
 from analysis.engine.execution import Values
 from analysis.engine.profile import Profile
 from analysis.engine.program import Program
@@ -124,12 +125,14 @@ class Evaluator:
         self._aliases = _aliases(self.state)
         self._profile = Profile()
         self._recorder: Recorder | None = None
+        self._untimed: Compiled | None = None
+        self._choosing = threading.Lock()
         if graph is None:
             self.fallback_reason = fallback_reason or "the model was not captured"
             return
         graph = graph.on(device_of(model))
         with float32(self._float32):
-            found = compiled(
+            self._untimed = compiled(
                 model,
                 graph,
                 graph.tensors(model),
@@ -139,10 +142,20 @@ class Evaluator:
                 dtype=dtype,
                 tolerance=tolerance,
             )
+        self._take(self._untimed)
+        self.fallback_reason = fallback_reason or self._untimed.reason
+
+    def _take(self, found: Compiled) -> None:
         self.program, self._profile = found.program, found.profile
-        if found.program is not None and device_of(model).type == "cuda":
+        if found.program is not None and device_of(self.model).type == "cuda":
             self._recorder = Recorder(found.program)
-        self.fallback_reason = fallback_reason or found.reason
+
+    def _choose_layout(self) -> None:
+        """Choose between layouts by time, before the first batch: opening does not wait for it."""
+        with self._choosing:
+            found, self._untimed = self._untimed, None
+            if found is not None and found.other is not None:
+                self._take(fastest(found))
 
     @property
     def is_incremental(self) -> bool:
@@ -195,6 +208,7 @@ class Evaluator:
         """
         if self.program is None:
             return KeptBatch(inputs, as_batch(self.model, inputs))
+        self._choose_layout()
         program, needed = self.program, self._border(edits)
         known: list[Values] = []
         for tile in self.tiles(inputs):
@@ -323,6 +337,7 @@ class Evaluator:
         """
         if self.program is None:
             return self.forward(inputs, edit)
+        self._choose_layout()
         program, full = self.program, self.spread(edit)
         few = None if self._recorder is None else self._recorder.whole(inputs, full)
         if few is not None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, fx, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from analysis.engine.evaluator import Evaluator
 from analysis.engine.program import Program
@@ -133,6 +135,38 @@ def test_graphs_within_the_graph_make_their_tensors_there_too() -> None:
     parts = [item for item in moved.modules() if isinstance(item, fx.GraphModule)]
     assert len(parts) > 1
     assert not any("cpu" in item.code for item in parts)
+
+
+class Made(TorchDispatchMode):
+    """Notes what makes memory on another device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        is_view = func.is_view or func is torch.ops.aten.detach.default
+        if isinstance(result, Tensor) and result.device.type == "meta" and not is_view:
+            self.found.append(str(func))
+        return result
+
+
+def test_the_copy_on_the_cpu_takes_no_memory_of_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that fills more than half of a GPU ran step by step: no second one fitted."""
+    model, _ = makes_tensors()
+    model.fc.weight.requires_grad_()
+    model.tied = model.fc
+    model.to("meta")
+    monkeypatch.setattr(Tensor, "cpu", lambda self: torch.zeros(self.shape, dtype=self.dtype))
+    with Made() as made:
+        copied = on_cpu(model)
+    assert made.found == []
+    assert {item.device.type for item in copied.state_dict().values()} == {"cpu"}
+    wanted = {name: item.requires_grad for name, item in model.named_parameters()}
+    assert {name: item.requires_grad for name, item in copied.named_parameters()} == wanted
+    assert copied.tied is copied.fc
+    assert {item.device.type for item in model.state_dict().values()} == {"meta"}
 
 
 def test_a_model_that_cannot_be_copied_is_refused_in_one_line() -> None:
