@@ -64,7 +64,7 @@ def _influence(prepared: PreparedSubject, criterion: str) -> dict[str, float]:
     split = prepared.subject.calibration
     if split is None:
         raise no_data([criterion])
-    batches = split.finite_batches(CALIBRATION_BATCH)
+    batches = split.batches(CALIBRATION_BATCH)
     return block_influence(prepared.model, prepared.require_structure(), batches)
 
 

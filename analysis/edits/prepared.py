@@ -208,7 +208,7 @@ class PreparedSubject:
                 return
             if split is None:
                 raise no_data(item.name for item in entries if item.needs & missing)
-            found = self._collect(list(split.finite_batches(CALIBRATION_BATCH)), missing, progress)
+            found = self._collect(list(split.batches(CALIBRATION_BATCH)), missing, progress)
             self._note(found, missing)
             if cache := self._cache():
                 for need in sorted(missing):

@@ -221,7 +221,7 @@ class _SliceWork(Generic[Key]):
         return found
 
     def _check_dense(self) -> None:
-        """Name the sample that the dense model does not answer: a comparison with it is empty.
+        """Name the sample that the dense model has no score on: a comparison with it is empty.
 
         Raises:
             InputError: There is one.
@@ -234,6 +234,14 @@ class _SliceWork(Generic[Key]):
                     f"the dense model's outputs of {split.named(opened.first + at)} of "
                     f"{split.source.name!r} are not finite; look for NaN, infinite or huge "
                     "numbers in it"
+                )
+            scores = self._task.scores(opened.dense, opened.dense, part.targets)
+            at = first_not_finite(scores)
+            if at is not None and split is not None:
+                raise InputError(
+                    f"the error of the dense model on {split.named(opened.first + at)} of "
+                    f"{split.source.name!r} is too large for a number: its target is huge; scale "
+                    "the targets"
                 )
 
 

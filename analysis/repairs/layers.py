@@ -25,7 +25,7 @@ def calibration_batches(prepared: PreparedSubject) -> Batches:
             "a repair needs calibration data; give a data address, and calibration samples above 0 "
             "or calibration data"
         )
-    return list(split.finite_batches(CALIBRATION_BATCH))
+    return list(split.batches(CALIBRATION_BATCH))
 
 
 def weight_masks(prepared: PreparedSubject, target: Target, mask: Tensor) -> dict[str, Tensor]:

@@ -72,7 +72,7 @@ def calibration_inputs(prepared: PreparedSubject) -> Iterator[Inputs]:
             "8 bits need calibration samples, which say the ranges of activations; give a data "
             "address, and calibration samples above 0 or calibration data"
         )
-    return (inputs for inputs, _ in split.finite_batches(_TOGETHER))
+    return (inputs for inputs, _ in split.batches(_TOGETHER))
 
 
 def quantized_onnx(content: bytes, batches: Callable[[], Iterable[Inputs]]) -> bytes:

@@ -29,20 +29,26 @@ MANY = 2**16
 
 
 def as_taken(model: nn.Module, inputs: Inputs) -> Inputs:
-    """Return inputs in the type that a model takes.
+    """Return inputs in the type and form that a model takes.
 
     Integers are numbers of tokens to a model that answers them as they are, and real numbers to
-    one that only answers those: images and tables of whole numbers are read, too.
+    one that only answers those: images and tables of whole numbers are read, too. Pictures of one
+    channel are signals ``(N, C, L)`` or tables to a model that only answers those.
 
     Args:
         model: In eval mode.
         inputs: float32 or int64 ``(N, ...)``. Several keep their types.
     """
-    if isinstance(inputs, Tensors) or inputs.is_floating_point():
+    if isinstance(inputs, Tensors):
         return inputs
     # Two tell it, and a language model answers many windows slowly.
     few = inputs[:2]
-    return inputs.float() if not runs(model, few) and runs(model, few.float()) else inputs
+    if not inputs.is_floating_point():
+        return inputs.float() if not runs(model, few) and runs(model, few.float()) else inputs
+    is_grey = inputs.dim() == 4 and inputs.shape[1] == 1
+    if is_grey and not runs(model, few) and runs(model, few[:, 0]):
+        return inputs[:, 0]
+    return inputs
 
 
 def few_enough(model: nn.Module, inputs: Inputs, *, nbytes: int) -> int:

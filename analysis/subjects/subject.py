@@ -29,8 +29,8 @@ from analysis.subjects.data.split import (
     Split,
     check_steady,
     choose,
-    first_not_finite,
     read_failure,
+    require_finite,
 )
 from analysis.subjects.example import example_without_data
 from analysis.subjects.factories import code_stamps
@@ -38,7 +38,7 @@ from analysis.subjects.models import LoadedModel, load_model
 from analysis.subjects.parsing import parse_data, parse_model
 from analysis.subjects.stamps import stamp
 from analysis.tasks import Task, task_named
-from pruners.batches import Inputs, repeated
+from pruners.batches import Inputs, repeated, shape_of
 from pruners.criteria import load_criterion_file
 from pruners.errors import InputError, one_line
 from pruners.float32 import strict
@@ -243,7 +243,7 @@ def _with_data(
     try:
         probe, _ = source.read(chosen[:PROBE_SAMPLES])
         check_steady(source, chosen)
-        _check_finite(source, chosen, probe)
+        require_finite(source, chosen, probe)
         loaded.adapt(task, probe)
         inputs = as_taken(loaded.model, probe.to(device))
         if task.name != DEFAULT_TASK:
@@ -251,8 +251,9 @@ def _with_data(
         outputs = checked_outputs(loaded.model, inputs, spec, task)
         classes, form = task.classes(outputs), tuple(outputs.shape[1:])
         split = partial(Split, task=task, form=form, like=inputs, device=device)
+        odd = _other_form(probe, inputs)
         evaluation = split(source, chosen)
-        odd = source.check_classes(classes) if classes else ()
+        odd += source.check_classes(classes) if classes else ()
         evaluation.preload()
         evaluation.require_score()
         calibration = None
@@ -288,18 +289,14 @@ def _with_data(
     )
 
 
-def _check_finite(source: Source, indices: Sequence[int], inputs: Inputs) -> None:
-    """Name the first of some samples that holds NaN or infinite numbers.
-
-    Raises:
-        InputError: One does; what the model answers to it means nothing.
-    """
-    at = first_not_finite(inputs)
-    if at is not None:
-        raise InputError(
-            f"{source.name!r}: sample {indices[at]} holds numbers that are not finite; leave it "
-            "out, or check the mean and std"
-        )
+def _other_form(read: Inputs, taken: Inputs) -> tuple[str, ...]:
+    """Say what samples are taken for that look like pictures and are none to the model."""
+    if shape_of(read) == shape_of(taken):
+        return ()
+    return (
+        f"Samples of shape {shape_of(taken)} are fed as they are, such as the channels of a sound "
+        "or the rows of a table: the model takes no pictures of that size.",
+    )
 
 
 def _check_calibration(calibration: Split, evaluation: Split) -> None:

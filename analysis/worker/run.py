@@ -52,6 +52,7 @@ def run_to_end(
     progress: OnRun = lambda row: None,
     open_sweep: Opener | None = None,
     grace: Grace | None = None,
+    on_failure: Callable[[PruneScopeError], None] = lambda problem: None,
 ) -> RunRow:
     """Work on a queued run until it is done, cancelled or failed.
 
@@ -63,6 +64,7 @@ def run_to_end(
         open_sweep: Loads the run's subject and plans its sweep; the default reads its addresses.
         grace: Ends the process if users' code does not come back when the run is to stop; None
             leaves the process alone.
+        on_failure: Called with the exception that the run failed with, before it is entered.
 
     Returns:
         The run in its final state.
@@ -94,6 +96,7 @@ def run_to_end(
             raise
         except PruneScopeError as problem:
             state, error = records.FAILED, str(problem)
+            on_failure(problem)
         except KeyboardInterrupt:
             heartbeat.request_stop()
         except SystemExit as problem:

@@ -92,7 +92,7 @@ def context_of(
     make = optimizer or (lambda found: torch.optim.SGD(found, lr=RATE, momentum=0.9))
     split = prepared.subject.calibration
     assert split is not None
-    batches = list(split.finite_batches(8))
+    batches = list(split.batches(8))
     return Context(
         trainee=trainee,
         recipe=asked,

@@ -19,7 +19,10 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def open_npz(address: Address, *, roots: Roots = None) -> ArraySource:
-    """Open ``images`` (N,H,W[,C] uint8 or N,C,H,W float), ``labels`` (N, ...) and ``documents``.
+    """Open ``images`` (N,H,W[,C] uint8 or N,... float), ``labels`` (N, ...) and ``documents``.
+
+    Float arrays ``(N,A,B)`` are pictures of one channel, or as they are to a model that takes no
+    pictures of them: sounds ``(N,C,L)``, or rows of numbers.
 
     Labels are targets of the task; ``documents`` (N,) says which samples belong together. Both may
     be missing.
@@ -89,8 +92,8 @@ def _inputs(address: Address, images: Array) -> Tensor:
         tensor = torch.from_numpy(images.astype(np.float32, copy=False))
         return tensor[:, None] if images.ndim == 3 else tensor
     raise AddressError(
-        f"{address.text!r}: images must be uint8 (N,H,W[,C]) or float (N,C,H,W); found "
-        f"{images.dtype} {images.shape}"
+        f"{address.text!r}: images must be uint8 (N,H,W[,C]) or float (N,C,H,W), (N,C,L) or "
+        f"(N,F); found {images.dtype} {images.shape}"
     )
 
 
@@ -102,8 +105,8 @@ def _has_channels_last(images: Array) -> bool:
 def _labels(address: Address, labels: Array, count: int) -> Tensor:
     if labels.ndim == 0 or len(labels) != count or labels.dtype.kind not in "iubf":
         raise AddressError(
-            f"{address.text!r}: labels must be {count} class numbers; found {labels.dtype} "
-            f"{labels.shape}"
+            f"{address.text!r}: labels must be {count} targets, one a sample: class numbers, or "
+            f"what the task asks for; found {labels.dtype} {labels.shape}"
         )
     is_wide = labels.dtype.kind == "u" and labels.dtype.itemsize > 1
     return torch.from_numpy(labels.astype(np.int64) if is_wide else labels)

@@ -46,8 +46,8 @@ class Split:
         is_small: Whether the subset is kept in memory.
 
     Raises:
-        InputError: A label is out of range (checked here if the subset fits in memory, else in
-            the batch that has it).
+        InputError: A label is out of range, or an input not finite (checked here if the subset
+            fits in memory, else in the batch that has it).
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class Split:
         self._memory: tuple[Inputs, Tensor | None] | None = None
         self._is_measured = False
         self._groups: Tensor | None = None
+        self._unscored = Unscored(task)
         first, labels = self._read(self.indices[:1])
         self.has_labels = labels is not None
         self.input_shape = shape_of(first)
@@ -106,13 +107,22 @@ class Split:
             self._memory = (inputs.to(self._device), on_device)
 
     def require_score(self) -> None:
-        """Check that the targets, where they are in memory, give a score.
+        """Check that the targets give a score: now, or once all were read if they are large.
 
         Raises:
             InputError: They do not, whatever a model answers.
         """
-        labels = None if self._memory is None else self._memory[1]
-        if labels is not None and len(labels) and (why := self._task.no_score(labels)):
+        self._unscored.is_asked = True
+        if self._memory is not None:
+            self._check_score(0, self._memory[1])
+
+    def _check_score(self, first: int, labels: Tensor | None) -> None:
+        """Look at targets from a position on; after the last ones it is known if there is a score.
+
+        Raises:
+            InputError: There is none.
+        """
+        if labels is not None and (why := self._unscored.of(first, labels, total=len(self))):
             raise InputError(f"{self.source.name!r}: {why}; evaluate other samples")
 
     def batches(self, batch_size: int) -> Iterator[tuple[Inputs, Tensor | None]]:
@@ -123,22 +133,6 @@ class Split:
         """
         for first, last in spans(len(self), batch_size):
             yield self.part(first, last)
-
-    def finite_batches(self, batch_size: int) -> Iterator[tuple[Inputs, Tensor | None]]:
-        """Yield batches for statistics, as `batches` does.
-
-        Raises:
-            InputError: An input is not finite: no statistic would be.
-        """
-        for number, (inputs, labels) in enumerate(self.batches(batch_size)):
-            at = first_not_finite(inputs)
-            if at is not None:
-                sample = self.named(number * batch_size + at)
-                raise InputError(
-                    f"{self.source.name!r}: {sample} holds numbers that are not finite, so that "
-                    "nothing can be calibrated on it"
-                )
-            yield inputs, labels
 
     def named(self, position: int) -> str:
         """Return what messages call a sample: its number in the data."""
@@ -207,7 +201,9 @@ class Split:
 
     def _slice(self, first: int, last: int) -> tuple[Inputs, Tensor | None]:
         if self._memory is None:
-            return self._read(self.indices[first:last])
+            inputs, labels = self._read(self.indices[first:last])
+            self._check_score(first, labels)
+            return inputs, labels
         inputs, labels = self._memory
         return inputs[first:last], None if labels is None else labels[first:last]
 
@@ -215,8 +211,9 @@ class Split:
         inputs, labels = self.source.read(indices)
         if labels is not None and len(labels) != len(inputs):
             raise InputError(f"{self.source.name!r}: some samples have no target")
+        require_finite(self.source, indices, inputs)
         self._check_labels(labels, indices)
-        return inputs if self._like is None else as_types(inputs, self._like), labels
+        return inputs if self._like is None else as_fed(inputs, self._like), labels
 
     def _check_labels(self, labels: Tensor | None, indices: Sequence[int]) -> None:
         if labels is None or not len(labels):
@@ -224,6 +221,76 @@ class Split:
         if problem := self._task.target_problem(labels, self._form):
             at, text = problem
             raise InputError(f"{self.source.name!r}: sample {indices[at]} {text}")
+
+
+def as_fed(inputs: Inputs, like: Inputs) -> Inputs:
+    """Return inputs in the types and the form of those that the model takes.
+
+    Args:
+        inputs: As they are read.
+        like: What the model takes, see `analysis.subjects.answers.as_taken`.
+    """
+    inputs = as_types(inputs, like)
+    if isinstance(inputs, Tensor) and isinstance(like, Tensor) and inputs.dim() == like.dim() + 1:
+        return inputs[:, 0]
+    return inputs
+
+
+class Unscored:
+    """Whether targets that are read part by part, in order, leave all of them without a score.
+
+    Args:
+        task: Says what a score needs, see `Task.no_score`.
+
+    Attributes:
+        is_asked: Whether anybody wants to know.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self.is_asked = False
+        # The first target of each part so far; None once a part gave a score.
+        self._firsts: list[Tensor] | None = None
+        self._next = 0
+
+    def of(self, first: int, targets: Tensor, *, total: int) -> str:
+        """Return why all targets give no score, once the last ones are seen; else nothing.
+
+        Args:
+            first: Position of the first of these.
+            targets: The next ones ``(n, ...)``.
+            total: How many there are.
+        """
+        if not self.is_asked or not len(targets):
+            return ""
+        if first == 0:
+            self._firsts, self._next = [], 0
+        if self._firsts is None or first != self._next:
+            return ""
+        self._next += len(targets)
+        if not self._task.no_score(targets):
+            self._firsts = None
+            return ""
+        # All targets of a part without a score say the same: the first one stands for them.
+        self._firsts.append(targets[:1])
+        if self._next < total:
+            return ""
+        alike = [item for item in self._firsts if item.shape == self._firsts[0].shape]
+        return self._task.no_score(torch.cat(alike))
+
+
+def require_finite(source: Source, indices: Sequence[int], inputs: Inputs) -> None:
+    """Name the first of some samples that holds NaN or infinite numbers.
+
+    Raises:
+        InputError: One does; what the model answers to it means nothing.
+    """
+    at = first_not_finite(inputs)
+    if at is not None:
+        raise InputError(
+            f"{source.name!r}: sample {indices[at]} holds numbers that are not finite; leave it "
+            "out, or check the mean and std"
+        )
 
 
 def first_not_finite(inputs: Inputs) -> int | None:

@@ -55,13 +55,14 @@ def real_numbers(targets: Tensor) -> Tensor:
     """Return targets as float32.
 
     Raises:
-        ValueError: They are complex or not finite.
+        ValueError: They are complex, not finite, or beyond float32.
     """
     if targets.is_complex():
         raise ValueError("is complex; real numbers are needed")
     numbers = targets.detach().cpu().float()
     if not bool(torch.isfinite(numbers).all()):
-        raise ValueError("is not finite")
+        is_huge = bool(torch.isfinite(targets).all())
+        raise ValueError("is too large for float32" if is_huge else "is not finite")
     return numbers
 
 

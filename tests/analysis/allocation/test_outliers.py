@@ -28,7 +28,7 @@ def inputs_of(prepared: PreparedSubject, layer: str) -> Tensor:
     calibration = prepared.subject.calibration
     assert calibration is not None
     with torch.no_grad():
-        for inputs, _ in calibration.finite_batches(64):
+        for inputs, _ in calibration.batches(64):
             prepared.model(inputs)
     handle.remove()
     return torch.cat(seen)

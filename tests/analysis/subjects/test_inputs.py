@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -195,3 +196,40 @@ def test_the_first_sample_that_is_not_finite_is_found(kind: torch.dtype, odd: fl
         assert first_not_finite(values) == at
     assert first_not_finite(torch.empty(0, 3, dtype=kind)) is None
     assert first_not_finite(torch.arange(6)) is None
+
+
+SOUND = """
+from torch import nn
+
+
+def sound():
+    last = nn.Conv1d(4, 3, 5), nn.AdaptiveAvgPool1d(1), nn.Flatten()
+    return nn.Sequential(nn.Conv1d(1, 4, 9, stride=2), nn.ReLU(), *last)
+
+
+def picture():
+    return nn.Sequential(nn.Conv2d(1, 4, (1, 9)), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 42, 3))
+"""
+
+
+@pytest.mark.parametrize(("model", "shape"), [("sound", (1, 50)), ("picture", (1, 1, 50))])
+def test_arrays_of_three_dimensions_are_what_the_model_takes(
+    tmp_path: Path, model: str, shape: tuple[int, ...]
+) -> None:
+    """Found by newcomers: sounds (N, 1, L) were pictures of one row, which no Conv1d takes."""
+    (tmp_path / "nets.py").write_text(SOUND, encoding="utf-8")
+    sounds = np.random.default_rng(0).normal(size=(60, 1, 50)).astype(np.float32)
+    np.savez(tmp_path / "d.npz", images=sounds, labels=np.arange(60) % 3)
+    spec = SubjectSpec(
+        model=f"{tmp_path / 'nets.py'}:{model}", data=f"npz:{tmp_path / 'd.npz'}", samples=40
+    )
+    subject = load_subject(spec)
+    assert subject.evaluation is not None
+    assert subject.calibration is not None
+    assert subject.example.shape[1:] == shape
+    assert any("fed as they are" in note for note in subject.notes) is (model == "sound")
+    for split in (subject.evaluation, subject.calibration):
+        inputs, _ = split.part(0, 10)
+        assert isinstance(inputs, torch.Tensor)
+        expected = torch.from_numpy(sounds[list(split.indices[:10])])
+        assert torch.equal(inputs, expected.reshape(10, *shape))

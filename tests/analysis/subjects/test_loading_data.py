@@ -84,7 +84,11 @@ class TestNpz:
         [
             ({"x": np.zeros(3)}, "", "no array 'images' in the file; found x"),
             ({"images": np.zeros((2, 3), np.int64)}, "", "images must be uint8"),
-            ({"images": np.zeros((2, 4, 4), np.uint8), "labels": np.zeros(3, int)}, "", "2 class"),
+            (
+                {"images": np.zeros((2, 4, 4), np.uint8), "labels": np.zeros(3, int)},
+                "",
+                "labels must be 2 targets",
+            ),
             (
                 {"images": np.zeros((2, 4, 4), np.uint8), "labels": np.full(2, 0.5)},
                 "",

@@ -12,8 +12,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from analysis.edits import prepare
+from analysis.measuring import Slices, measure
 from analysis.records import SubjectSpec, Sums
-from analysis.subjects import load_subject
+from analysis.subjects import load_subject, parse_data
+from analysis.subjects.data import Split, load_data
 from analysis.tasks import CLASSIFICATION, TASKS, Task, is_finite, scoring_of
 from analysis.uncertainty import GROUPS
 from pruners.errors import InputError, UnknownNameError
@@ -240,6 +243,28 @@ def test_targets_without_a_score_are_told(name: str, targets: Tensor, words: str
     assert words in known_task(name).no_score(targets)
 
 
+@pytest.mark.parametrize("last", [1.0, 2.0])
+def test_large_data_without_a_score_are_refused_once_all_are_read(
+    tmp_path: Path, last: float
+) -> None:
+    """Each part says the same of itself; all together they may differ."""
+    labels = np.ones((30, 2), np.float32)
+    labels[20:] = last
+    np.savez(tmp_path / "d.npz", images=np.ones((30, 6), np.float32), labels=labels)
+    task = known_task("regression")
+    source = load_data(parse_data(f"npz:{tmp_path / 'd.npz'}"), task=task).evaluation
+    split = Split(source, range(30), task=task, form=(2,), preload_bytes=0)
+    split.require_score()
+    for _ in range(2):
+        read = split.batches(10)
+        next(read), next(read)
+        if last == 2:
+            next(read)
+            continue
+        with pytest.raises(InputError, match="R2 is not defined; evaluate other samples"):
+            next(read)
+
+
 def test_data_without_a_score_are_refused(tmp_path: Path) -> None:
     inputs = torch.randn(30, 6, generator=torch.Generator().manual_seed(0)).numpy()
     np.savez(tmp_path / "same.npz", images=inputs, labels=np.ones((30, 2), np.float32))
@@ -251,3 +276,22 @@ def test_data_without_a_score_are_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(InputError, match=r"R2 is not defined; evaluate other samples"):
         load_subject(spec)
+
+
+def test_a_huge_target_is_to_blame_not_the_model(tmp_path: Path) -> None:
+    """Found by newcomers: each pruned model's outputs were said not to be finite."""
+    inputs = torch.randn(30, 6, generator=torch.Generator().manual_seed(0)).numpy()
+    labels = inputs[:, :2].copy()
+    labels[11] = 1e30
+    np.savez(tmp_path / "huge.npz", images=inputs, labels=labels)
+    spec = SubjectSpec(
+        model=f"{task_subjects.WHERE}:regression",
+        data=f"npz:{tmp_path / 'huge.npz'}",
+        task="regression",
+        calibration_samples=0,
+    )
+    prepared = prepare(load_subject(spec))
+    split = prepared.subject.evaluation
+    assert split is not None
+    with pytest.raises(InputError, match=r"on sample 11 of .* its target is huge"):
+        list(measure(prepared, {}, Slices(split, 10), prepared.subject.task))

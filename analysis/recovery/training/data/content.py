@@ -11,9 +11,8 @@ from pathlib import Path
 import torch
 
 from analysis.files import atomic
-from analysis.subjects.data import FileDigests, Split, first_not_finite
+from analysis.subjects.data import FileDigests, Split
 from pruners.batches import Inputs, parts_of, shape_of
-from pruners.errors import InputError
 from pruners.preserve import raw_bytes
 
 # Bytes of the digest of one sample, and of that of all targets.
@@ -80,13 +79,7 @@ def content_of(split: Split, files: FileDigests, folder: Path | None) -> Content
 def _read(split: Split) -> Content:
     samples = bytearray()
     targets = hashlib.sha256()
-    for number, (inputs, labels) in enumerate(split.batches(CHUNK)):
-        at = first_not_finite(inputs)
-        if at is not None:
-            raise InputError(
-                f"{split.source.name!r}: {split.named(number * CHUNK + at)} holds numbers that are "
-                "not finite; leave it out, or check the mean and std"
-            )
+    for inputs, labels in split.batches(CHUNK):
         samples += b"".join(_digests(inputs))
         targets.update(b"none" if labels is None else raw_bytes(labels))
     return Content(targets.digest(), bytes(samples))

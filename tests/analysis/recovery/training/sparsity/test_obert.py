@@ -21,7 +21,7 @@ def gradient_rows(subject: PreparedSubject) -> np.ndarray:
     """Gradients of the cross-entropy of single samples by hand: (p - y) x'."""
     split = subject.subject.calibration
     assert split is not None
-    batches = list(split.finite_batches(8))
+    batches = list(split.batches(8))
     inputs = torch.cat([batch for batch, _ in batches])[:GRADIENTS]
     labels = torch.cat([truth for _, truth in batches if truth is not None])[:GRADIENTS]
     x = torch.nn.functional.adaptive_avg_pool2d(inputs, (1, 3)).flatten(1).double()
