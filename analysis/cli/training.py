@@ -200,7 +200,9 @@ class _Lines:
 
 
 def say_result(job: Job, words: Words) -> None:
-    """Say what a training of several seeds came to."""
+    """Say where the start was better, and what a training of several seeds came to."""
+    if retraining.STARTED_BETTER in job.notes:
+        say(retraining.STARTED_BETTER)
     if len(job.results) < 2 or job.drop is None:
         return
     low, high = job.drop_low or 0.0, job.drop_high or 0.0

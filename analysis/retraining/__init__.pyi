@@ -4,7 +4,7 @@ from .options import TRAINING_OPTIONS, given_recipe, is_given
 from .presets import PRESETS, Preset
 from .records import Job, Order, SeedResult
 from .rounds import RoundUpdate, Training, iter_rounds
-from .steps import iter_job
+from .steps import STARTED_BETTER, iter_job
 
 __all__ = [
     "Job",
@@ -13,6 +13,7 @@ __all__ = [
     "PRESETS",
     "Preset",
     "RoundUpdate",
+    "STARTED_BETTER",
     "SeedResult",
     "TRAINING_OPTIONS",
     "Training",

@@ -126,7 +126,7 @@ def iter_rounds(
     kept = recovery.keep_trained(
         prepared,
         done,
-        _words(asked, epochs),
+        _words(asked, epochs, keeps_start=told.training.keeps_start),
         recipe=asked.recipe,
         seen=_seen(prepared, asked),
     )
@@ -181,7 +181,7 @@ def _told_rounds(plan: Plan, rounds: int) -> Plan:
     return dataclasses.replace(plan, recipe=recipe)
 
 
-def _words(asked: Training, epochs: float) -> str:
+def _words(asked: Training, epochs: float, *, keeps_start: bool) -> str:
     """Return how a plan was trained, for a person."""
     recipe = asked.recipe
     count = round(epochs, 2)
@@ -191,5 +191,7 @@ def _words(asked: Training, epochs: float) -> str:
         parts.append("distilled")
     if asked.rounds > 1:
         parts.append(plural(asked.rounds, "round"))
+    if keeps_start:
+        parts.append("epoch 0 was best")
     words = ", ".join(parts)
     return f"{asked.plan.trained}, then {words}" if asked.plan.trained else words

@@ -24,6 +24,10 @@ from analysis.retraining.rounds import RoundUpdate, Training, iter_rounds
 from analysis.uncertainty import mean_interval
 
 LATENCY_SECONDS = 2.0
+STARTED_BETTER = (
+    "No step was better on the selection samples than what the training started from, which is "
+    "kept (epoch 0): lower the learning rate, or train on more data."
+)
 
 
 def iter_job(job: Job, given: Work, *, meeting: Meeting | None = None) -> Iterator[Job]:
@@ -118,6 +122,7 @@ def _told(job: Job, order: Order, number: int, update: RoundUpdate) -> Job:
         seed=order.seeds[number],
         round=update.round,
         point=_point(update),
+        notes=tuple(dict.fromkeys((*job.notes, *[STARTED_BETTER] * point.keeps_start))),
     )
 
 

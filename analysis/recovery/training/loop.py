@@ -148,7 +148,8 @@ def iter_training(
 
 def _trained(run: _Run, store: Store, cancel: Callable[[], bool]) -> Iterator[TrainingUpdate]:
     """Train to the end, or until cancelled."""
-    point = run.point()
+    with run.computing():
+        point = run.begun()
     yield run.update(point, notes=run.notes)
     while not run.is_over and not cancel():
         with run.computing():
@@ -164,7 +165,9 @@ def _trained(run: _Run, store: Store, cancel: Callable[[], bool]) -> Iterator[Tr
     if run.is_over:
         with run.computing():
             recovery = run.finished()
-        yield run.update(point, stage=DONE, is_done=True, recovery=recovery)
+        yield run.update(
+            point, stage=DONE, is_done=True, recovery=recovery, keeps_start=run.keeps_start
+        )
     else:
         run.check_finite()
         store.save(run.checkpoint())
@@ -257,13 +260,38 @@ class _Run:
             if interrupted():
                 return None
 
+    def begun(self) -> TrainingPoint:
+        """Return where the training begins, the start's score with it where that can be kept.
+
+        Nothing is known of a start that still has what goes later, nor of one that steps will
+        round to 8 bits.
+        """
+        is_answer = self.session.is_settled and self.session.sparsity.ratio >= 1
+        is_kept = is_answer and not self._recipe.int8_share and self.step == 0
+        if not is_kept or self._data.selection is None:
+            return self.point()
+        found = self._measured(self._data.selection)
+        self.session.best.see(found.score, 0, self.session.result())
+        return self.point(selection=found)
+
+    @property
+    def keeps_start(self) -> bool:
+        """Whether no look at the selection samples was better than the start."""
+        return bool(self.session.best.tensors) and self.session.best.step == 0
+
     def _score(self) -> SelectionScore | None:
-        """Ask the selection samples, keep the best weights, and see whether to stop."""
+        """Ask the selection samples, keep the best weights, and see whether to stop.
+
+        Without patience the last weights are the result, unless the start was better.
+        """
         if self._data.selection is None:
             return None
         found = self._measured(self._data.selection)
         session, patience = self.session, self._recipe.patience
-        if patience is not None and session.is_settled:
+        if patience is None:
+            if session.best.tensors and self.step == self.steps:
+                session.best.see(found.score, self.step, session.result(), ties=True)
+        elif session.is_settled:
             session.best.see(found.score, self.step, session.result())
             since = self.step - session.best.step
             if session.best.tensors and since >= patience * session.steps_per_epoch:
@@ -363,8 +391,9 @@ class _Run:
     def finished(self) -> Recovery:
         """Return what was learned: the best weights where they were looked for, else the last."""
         self.session.finish()
-        best = self.session.best.tensors if self._recipe.patience is not None else {}
-        return self._recovery(best or self.session.result())
+        best = self.session.best
+        is_best = self._recipe.patience is not None or self.keeps_start
+        return self._recovery((best.tensors if is_best else {}) or self.session.result())
 
     def _recovery(self, tensors: dict[str, Tensor]) -> Recovery:
         masks = self.session.trainee.parameter_masks

@@ -62,7 +62,8 @@ class TrainingRecipe(Document):
         temperature: Of the distillation.
         ema: Decay a step of averaged weights, which then are the result; None for none.
         patience: Stop after so many epochs without gain on the selection samples, and keep the
-            best; None trains to the end and keeps the last.
+            best; None trains to the end and keeps the last. What was better before the first
+            step is kept either way.
         selection: Share of the training data that is set apart to select by, 2,000 at most.
         augment: Names of augmentations, or ``file.py:function``.
         user_loop: A loop of one's own instead: ``file.py:function(model, masks, epochs)``.

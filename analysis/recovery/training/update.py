@@ -83,10 +83,13 @@ class TrainingUpdate(_Place):
     Attributes:
         recovery: At the end, or where it was cancelled with all pruned; else None.
         notes: What a person should know of the training data, once they are open.
+        keeps_start: At the end, whether what the training started from was better on the selection
+            samples than all that came later, and is the result.
     """
 
     recovery: Recovery | None = None
     notes: tuple[str, ...] = ()
+    keeps_start: bool = False
 
 
 def read_history(path: Path) -> tuple[TrainingPoint, ...]:

@@ -19,12 +19,13 @@ from analysis.records import Evaluation
 from analysis.records.plan import Plan
 from analysis.records.run import DONE
 from analysis.records.subject import SubjectSpec
+from analysis.recovery import recovered_model
 from analysis.recovery.kept import repaired_plan
 from analysis.recovery.training import TrainingRecipe
 from analysis.retraining.jobs import Jobs, seed_folder
 from analysis.retraining.records import Job, Order
 from analysis.retraining.rounds import Training, iter_rounds
-from analysis.retraining.steps import iter_job
+from analysis.retraining.steps import STARTED_BETTER, iter_job
 from analysis.store.store import Store
 from analysis.uncertainty.student import mean_interval
 from pruners.errors import CancelledError, InputError, UnsupportedError
@@ -109,9 +110,10 @@ def test_a_stopped_training_goes_on_to_the_same_weights(store: Store, plan: Plan
 
 def test_a_training_is_made_longer_from_what_it_trained(store: Store, plan: Plan) -> None:
     """Point 5 of issue 11: Train longer starts from the trained weights."""
-    first = finished(store, Order(subject=SPEC, plan=plan, recipe=RECIPE))
+    recipe = dataclasses.replace(RECIPE, selection=0.0)
+    first = finished(store, Order(subject=SPEC, plan=plan, recipe=recipe))
     trained = store.plans.get(first.plan_ids[0])
-    longer = Order(subject=SPEC, plan=trained, recipe=RECIPE)
+    longer = Order(subject=SPEC, plan=trained, recipe=recipe)
     second = finished(store, longer)
     assert second.repaired == first.accuracy
     assert second.pruned == first.pruned
@@ -119,6 +121,25 @@ def test_a_training_is_made_longer_from_what_it_trained(store: Store, plan: Plan
     assert again.training != trained.training
     assert again.trained == f"{trained.trained}, then {trained.trained}"
     assert longer.job_id != first.job_id
+
+
+@pytest.mark.parametrize("patience", [None, 1])
+def test_a_start_that_no_step_betters_is_kept_and_that_is_said(
+    store: Store, plan: Plan, patience: int | None
+) -> None:
+    """Found by newcomers: a rate that is too high made an answer that was worse than its start."""
+    recipe = dataclasses.replace(RECIPE, lr=0.3, patience=patience)
+    job = finished(store, Order(subject=SPEC, plan=plan, recipe=recipe))
+    assert job.accuracy == job.repaired
+    assert STARTED_BETTER in job.notes
+    found = store.plans.get(job.plan_ids[0])
+    assert found.trained.endswith("epoch 0 was best")
+    prepared, outputs = opened(store), []
+    for each in (plan, found):
+        recovery = repaired_plan(prepared, each)
+        assert recovery is not None
+        outputs.append(recovered_model(prepared, recovery)(prepared.subject.example))
+    assert torch.equal(*outputs)
 
 
 def test_rounds_score_anew_what_was_trained(store: Store, plan: Plan) -> None:

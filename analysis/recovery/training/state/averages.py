@@ -56,9 +56,11 @@ class Best:
         self.step = 0
         self.tensors: dict[str, Tensor] = {}
 
-    def see(self, score: float, step: int, tensors: Mapping[str, Tensor]) -> None:
-        """Keep weights if their score is the best; of equal ones the first."""
-        if score > self.score:
+    def see(
+        self, score: float, step: int, tensors: Mapping[str, Tensor], *, ties: bool = False
+    ) -> None:
+        """Keep weights if their score is the best; of equal ones the first, or the last."""
+        if score > self.score or (ties and score == self.score):
             self.score, self.step = score, step
             self.tensors = {name: item.detach().clone() for name, item in tensors.items()}
 

@@ -247,12 +247,13 @@ def test_minutes_become_steps_once(
 
 
 def test_it_stops_when_nothing_is_gained_and_keeps_the_best(subjects: Subjects) -> None:
-    """At a rate of nearly nothing the first look is never beaten: 4 steps are an epoch."""
+    """At a rate of nearly nothing the start is never beaten: 4 steps are an epoch."""
     recipe = TrainingRecipe(lr=1e-12, batch_size=16, epochs=20, patience=2)
     updates = trained(subjects["plain"], recipe)
     looks = [item.step for item in updates if item.selection is not None and not item.is_done]
-    assert looks == [4, 8]
-    assert (updates[-1].step, updates[-1].steps, updates[-1].is_done) == (12, 80, True)
+    assert looks == [0, 4]
+    assert (updates[-1].step, updates[-1].steps, updates[-1].is_done) == (8, 80, True)
+    assert updates[-1].keeps_start
     first = learned(
         trained(subjects["plain"], dataclasses.replace(recipe, patience=None, epochs=1))
     )
