@@ -165,9 +165,8 @@ def _trained(run: _Run, store: Store, cancel: Callable[[], bool]) -> Iterator[Tr
     if run.is_over:
         with run.computing():
             recovery = run.finished()
-        yield run.update(
-            point, stage=DONE, is_done=True, recovery=recovery, keeps_start=run.keeps_start
-        )
+        about = {"is_done": True, "keeps_start": run.session.best.is_start}
+        yield run.update(point, stage=DONE, recovery=recovery, **about)
     else:
         run.check_finite()
         store.save(run.checkpoint())
@@ -273,11 +272,6 @@ class _Run:
         found = self._measured(self._data.selection)
         self.session.best.see(found.score, 0, self.session.result())
         return self.point(selection=found)
-
-    @property
-    def keeps_start(self) -> bool:
-        """Whether no look at the selection samples was better than the start."""
-        return bool(self.session.best.tensors) and self.session.best.step == 0
 
     def _score(self) -> SelectionScore | None:
         """Ask the selection samples, keep the best weights, and see whether to stop.
@@ -392,7 +386,7 @@ class _Run:
         """Return what was learned: the best weights where they were looked for, else the last."""
         self.session.finish()
         best = self.session.best
-        is_best = self._recipe.patience is not None or self.keeps_start
+        is_best = self._recipe.patience is not None or best.is_start
         return self._recovery((best.tensors if is_best else {}) or self.session.result())
 
     def _recovery(self, tensors: dict[str, Tensor]) -> Recovery:

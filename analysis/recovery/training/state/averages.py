@@ -56,6 +56,11 @@ class Best:
         self.step = 0
         self.tensors: dict[str, Tensor] = {}
 
+    @property
+    def is_start(self) -> bool:
+        """Whether nothing was better than what the training started from."""
+        return bool(self.tensors) and self.step == 0
+
     def see(
         self, score: float, step: int, tensors: Mapping[str, Tensor], *, ties: bool = False
     ) -> None:
