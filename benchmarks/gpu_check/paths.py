@@ -1,16 +1,13 @@
-"""What else there is: the CPU's table, live edits, processes, criteria and repairs."""
+"""What else there is: criteria, the adaptive mode, processes, repairs and training."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import statistics
-
-import torch
 
 from analysis.edits import PreparedSubject, prepare
-from analysis.evaluation import LiveEvaluator, evaluate_plan
-from analysis.records import Plan, PointKey, SubjectSpec, Sums, SweepSpec
+from analysis.evaluation import evaluate_plan
+from analysis.records import Plan, SubjectSpec, SweepSpec
 from analysis.recovery import Recovery, recover_plan
 from analysis.recovery.training import TrainingRecipe, iter_training
 from analysis.repairs import NO_REPAIR, plan_repairs
@@ -18,69 +15,8 @@ from analysis.subjects import load_subject
 from analysis.sweeps import iter_sweep, plan_sweep
 from analysis.sweeps.executors import LocalExecutor, ProcessExecutor
 from benchmarks.gpu_check.report import Report
-from benchmarks.gpu_check.speed import FLIPS_AIM, flips, last_sums, timed
 from benchmarks.live_edit import random_edits
 from pruners.criteria import scoring
-from pruners.float32 import float32
-
-
-def table_on(device: str, name: str) -> dict[PointKey, Sums]:
-    """Return the table of a sample on a device."""
-    subject = SubjectSpec(
-        model=f"sample:{name}", data="sample:fashion-mnist", samples=1000, device=device
-    )
-    spec = SweepSpec(subject=subject, criteria=("l1", "fpgm", "taylor"), ratios=(0.2, 0.5))
-    return last_sums(plan_sweep(prepare(load_subject(subject)), spec))
-
-
-def check_devices(device: str, report: Report) -> None:
-    """Compare the table of a sweep on the device with the CPU's."""
-    for name in ("resnet20", "mobilenet_small", "vit_tiny"):
-        with report.guarded(f"{name} against the CPU"):
-            here, there = table_on("cpu", name), table_on(device, name)
-            other, answers = flips(
-                there, {key: sums.count("correct") for key, sums in here.items()}
-            )
-            loss = max(abs(there[key]["loss"] / sums["loss"] - 1) for key, sums in here.items())
-            report.add(
-                f"{name} against the CPU",
-                f"{other} of {answers:,} answers, loss within {loss:.1e}",
-                passed=other <= max(1.0, FLIPS_AIM * answers),
-                aim="<= 1 in 100,000",
-            )
-
-
-def check_live(prepared: PreparedSubject, report: Report) -> None:
-    """Time live edits against full forward passes."""
-    device = prepared.subject.example.device
-    split = prepared.subject.evaluation
-    assert split is not None
-    live = LiveEvaluator(prepared)
-    list(live.evaluate(Plan(subject=prepared.subject.spec, fingerprint="", entries=())))
-    plans = random_edits(prepared, 3, 0)
-    for plan in plans[:6]:
-        list(live.evaluate(plan))
-    results = [list(live.evaluate(plan)) for plan in plans]
-    first = statistics.median(found[0].seconds for found in results)
-    full = statistics.median(found[-1].seconds for found in results)
-    inputs = split.part(0, len(split))[0]
-
-    @torch.inference_mode()
-    def forward(batch: int) -> None:
-        for start in range(0, len(inputs), batch):
-            prepared.model(inputs[start : start + batch])
-
-    passes = {}
-    for size in (250, len(inputs)):
-        with float32():
-            passes[size] = min(timed(device, lambda size=size: forward(size))[0] for _ in range(5))
-    report.add(
-        f"live edit, {len(inputs):,} images",
-        f"first {1e3 * first:.1f} ms, all {1e3 * full:.1f} ms; full forward "
-        f"{1e3 * passes[250]:.1f} ms at 250, {1e3 * passes[len(inputs)]:.1f} ms in one batch",
-        passed=full < passes[250],
-        aim="below one full forward",
-    )
 
 
 def check_processes(prepared: PreparedSubject, spec: SweepSpec, report: Report) -> None:

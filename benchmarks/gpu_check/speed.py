@@ -7,7 +7,7 @@ import functools
 import itertools
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,42 +18,51 @@ from analysis.edits import PreparedSubject, prepare
 from analysis.engine.stopwatch import wait_for
 from analysis.records import PointKey, SubjectSpec, Sums, SweepSpec
 from analysis.subjects import load_subject
-from analysis.sweeps import PlannedSweep, iter_sweep, plan_sweep
+from analysis.sweeps import PlannedSweep, plan_sweep
 from benchmarks.gpu_check.report import Report
+from benchmarks.gpu_check.tables import FLIPS_AIM, flips, last_sums
 from benchmarks.images import random_images
 from pruners.capture import named_state
 from pruners.float32 import Float32, float32
 
 BATCHES = (250, 1000, 2000, 8000)
 FAST = ("tf32", "bf16", "fp16")
+MOST_TURNS = 5
 MODES: tuple[Float32, ...] = ("ieee", "tf32")
 # What a GPU is for: times the plain loop's speed at its best batch, and at a batch of 250.
 STRICT_AIM, FAST_AIM, SMALL_BATCH_AIM = 2.2, 4.0, 10.0
-# Ties of rounding.
-FLIPS_AIM = 1e-5
 
 
 @dataclass(frozen=True)
 class Case:
-    """A subject that is timed."""
+    """A subject that is timed.
+
+    Attributes:
+        name: What it is called in the table.
+        model: Its address.
+        samples: Samples that are evaluated.
+        batch: Largest batch of the plain loop.
+        until: Share of all time after which its turns are not repeated any more.
+        is_small: Whether it is bound by launches at a batch of 250.
+    """
 
     name: str
     model: str
     samples: int
     batch: int
+    until: float
     is_small: bool = True
-    rounds: int = 2
 
 
 CASES = (
-    Case("resnet20", "sample:resnet20", 8000, 8000),
-    Case("mobilenet_small", "sample:mobilenet_small", 8000, 8000),
-    Case("resnet50", "torchvision:resnet50", 240, 240, is_small=False, rounds=1),
+    Case("resnet20", "sample:resnet20", 8000, 8000, until=0.2),
+    Case("mobilenet_small", "sample:mobilenet_small", 8000, 8000, until=0.35),
+    Case("resnet50", "torchvision:resnet50", 240, 240, until=0.55, is_small=False),
 )
 
 
-def opened(case: Case, folder: Path, device: str) -> tuple[PreparedSubject, float]:
-    """Return a subject with the seconds that opening it took."""
+def opened(case: Case, folder: Path, device: str) -> PreparedSubject:
+    """Return a subject that is ready to be measured."""
     data = (
         "sample:fashion-mnist"
         if case.model.startswith("sample:")
@@ -66,10 +75,7 @@ def opened(case: Case, folder: Path, device: str) -> tuple[PreparedSubject, floa
         device=device,
         calibration_samples=512 if case.is_small else 8,
     )
-    start = time.perf_counter()
-    prepared = prepare(load_subject(spec))
-    wait_for(prepared.subject.example.device)
-    return prepared, time.perf_counter() - start
+    return prepare(load_subject(spec))
 
 
 class PlainLoop:
@@ -80,6 +86,7 @@ class PlainLoop:
         assert split is not None
         self._model, self._state = prepared.model, named_state(prepared.model)
         self.inputs, labels = split.part(0, len(split))
+        self.device = self.inputs.device
         assert labels is not None
         self._labels = labels
         self._edits = {
@@ -87,10 +94,10 @@ class PlainLoop:
         }
 
     @torch.inference_mode()
-    def run(self, batch: int) -> dict[PointKey, int]:
-        """Return the right answers of each edit."""
+    def run(self, batch: int, *, edits: int | None = None) -> dict[PointKey, int]:
+        """Return the right answers of each edit, or of the first so many."""
         found = {}
-        for key, edit in self._edits.items():
+        for key, edit in itertools.islice(self._edits.items(), edits):
             dense = {name: self._state[name].clone() for name in edit}
             for name, tensor in edit.items():
                 self._state[name].copy_(tensor)
@@ -112,22 +119,6 @@ def timed(device: torch.device, work: Callable[[], Any]) -> tuple[float, Any]:
     found = work()
     wait_for(device)
     return time.perf_counter() - start, found
-
-
-def last_sums(planned: PlannedSweep) -> dict[PointKey, Sums]:
-    """Run a sweep; return its sums."""
-    *_, update = iter_sweep(planned)
-    if update.failed:
-        raise RuntimeError(
-            f"{len(update.failed)} points failed: {next(iter(update.failed.values()))}"
-        )
-    return update.sums
-
-
-def flips(sums: Mapping[PointKey, Sums], counts: Mapping[PointKey, int]) -> tuple[int, int]:
-    """Return by how many answers two tables differ at least, and the number of answers."""
-    other = sum(abs(sums[key].count("correct") - count) for key, count in counts.items())
-    return other, sum(sums[key].samples for key in counts)
 
 
 @dataclass
@@ -153,8 +144,7 @@ class Times:
 
 
 def measured(case: Case, prepared: PreparedSubject, report: Report) -> Times:
-    """Time the engine in each precision and the plain loop, in turns."""
-    device = prepared.subject.example.device
+    """Time the engine in each precision and the plain loop, in turns, while there is time."""
     spec = SweepSpec(subject=prepared.subject.spec, criteria=("l1",), ratios=(0.3, 0.5, 0.7))
     planned = {
         name: plan_sweep(prepared, dataclasses.replace(spec, precision=name))
@@ -162,20 +152,45 @@ def measured(case: Case, prepared: PreparedSubject, report: Report) -> Times:
     }
     loop = PlainLoop(prepared, planned["float32"])
     times = Times()
-    for turn in range(1 + case.rounds):
-        for mode, size in itertools.product(MODES, sizes_of(case)):
-            with float32(mode):
-                seconds, found = timed(device, functools.partial(loop.run, size))
-            if turn:
-                times.plain.setdefault((mode, size), []).append(seconds)
-            if mode == "ieee":
-                times.counts = found
+    # What runs for the first time chooses its kernels.
+    _time_plain(loop, Times(), itertools.product(MODES, sizes_of(case)), edits=2)
+    for name in list(planned):
+        with report.guarded(f"{case.name} {name}"):
+            last_sums(planned[name])
+            continue
+        del planned[name]
+    chosen = [*itertools.product(MODES, sizes_of(case))]
+    for _ in range(MOST_TURNS):
+        begun = report.seconds
+        _time_plain(loop, times, chosen)
         for name, sweep in planned.items():
-            with report.guarded(f"{case.name} {name}"):
-                seconds, times.sums[name] = timed(device, functools.partial(last_sums, sweep))
-                if turn:
-                    times.engine.setdefault(name, []).append(seconds)
+            seconds, times.sums[name] = timed(loop.device, functools.partial(last_sums, sweep))
+            times.engine.setdefault(name, []).append(seconds)
+        if not report.has_time(report.seconds - begun, share=case.until):
+            break
+        # The other batches were slower.
+        chosen = [
+            (mode, size)
+            for mode in MODES
+            for size in dict.fromkeys((sizes_of(case)[0], times.best(mode)[1]))
+        ]
     return times
+
+
+def _time_plain(
+    loop: PlainLoop,
+    times: Times,
+    chosen: Iterable[tuple[Float32, int]],
+    *,
+    edits: int | None = None,
+) -> None:
+    """Time the plain loop in some modes and batches."""
+    for mode, size in chosen:
+        with float32(mode):
+            seconds, found = timed(loop.device, functools.partial(loop.run, size, edits=edits))
+        times.plain.setdefault((mode, size), []).append(seconds)
+        if mode == "ieee":
+            times.counts = found
 
 
 def sizes_of(case: Case) -> list[int]:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 # Boxes of a sample that count, given or there, as in COCO's evaluation.
@@ -53,13 +52,14 @@ def kept_boxes(outputs: Tensor) -> Boxes:
     scores, classes = outputs[..., 4:].max(-1)
     found = _best(Boxes(outputs[..., :4], classes, scores), CANDIDATES)
     same = found.classes[..., :, None] == found.classes[..., None, :]
-    rivals = (overlaps(found.corners, found.corners) > SAME_OBJECT) & same
+    places = torch.arange(found.scores.shape[-1], device=outputs.device)
+    is_later = places > places[:, None]
+    rivals = (overlaps(found.corners, found.corners) > SAME_OBJECT) & same & is_later
     # One after another, the best first: who is suppressed suppresses nobody.
-    places = torch.arange(scores.shape[-1])[: found.scores.shape[-1]].to(outputs.device)
     kept = found.scores > 0
     for place in range(found.scores.shape[-1]):
-        later = rivals[..., place, :] & (places > place) & kept[..., place, None]
-        kept = kept & ~later
+        # More than false: kept and not. A device is handed one step less.
+        kept = kept > (rivals[..., place, :] & kept[..., place, None])
     shown = torch.where(kept, found.scores, 0.0)
     return _best(Boxes(found.corners, found.classes, shown), MOST)
 
@@ -86,16 +86,18 @@ def hits(boxes: Boxes, truth: Tensor, thresholds: Sequence[float]) -> Tensor:
     """
     there = truth[..., 4].long()
     same = (boxes.classes[..., :, None] == there[..., None, :]) & (there != NONE)[..., None, :]
-    apart = torch.where(same, overlaps(boxes.corners, truth[..., :4]), -1.0)
-    limits = torch.tensor(list(thresholds), dtype=apart.dtype, device=apart.device)
-    free = torch.ones_like(there, dtype=torch.bool)[..., None, :].expand(
+    may_hit = same & (boxes.scores > 0)[..., None]
+    apart = torch.where(may_hit, overlaps(boxes.corners, truth[..., :4]), -1.0)
+    # Not made on the device: that would wait for it.
+    limits = torch.tensor(list(thresholds), dtype=apart.dtype).to(apart.device, non_blocking=True)
+    numbers = torch.arange(there.shape[-1], device=apart.device)
+    taken = torch.zeros_like(there, dtype=torch.bool)[..., None, :].expand(
         *there.shape[:-1], len(limits), there.shape[-1]
     )
     found = []
     for place in range(apart.shape[-2]):
-        best, at = torch.where(free, apart[..., place, None, :], -1.0).max(-1)
-        is_hit = (best >= limits) & (boxes.scores[..., place, None] > 0)
-        taken = F.one_hot(at, there.shape[-1]).bool() & is_hit[..., None]
-        free = free & ~taken
+        best, at = torch.where(taken, -1.0, apart[..., place, None, :]).max(-1)
+        is_hit = best >= limits
+        taken = taken | ((numbers == at[..., None]) & is_hit[..., None])
         found.append(is_hit)
     return torch.stack(found, -2)

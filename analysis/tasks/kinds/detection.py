@@ -248,7 +248,7 @@ class Detection(DetectedBoxes, SummedTask):
         """Return boxes given, and rightly given, from each score on."""
         boxes = kept_boxes(outputs.float())
         right = hits(boxes, truth.float(), (IOU,))[..., 0]
-        limits = torch.tensor(SCORES, device=outputs.device)
+        limits = torch.tensor(SCORES).to(outputs.device, non_blocking=True)
         given = boxes.scores[..., None] >= limits
         counts = [given.sum(-2), (given & right[..., None]).sum(-2)]
         # No comparison shows what is not finite.

@@ -57,10 +57,12 @@ class Entities:
 
     def _spans(self, labels: Tensor, has: Tensor) -> _Spans:
         places = torch.where(has, labels, 0)
-        kinds = torch.where(has, self.kinds.to(labels.device)[places], -1)
+        kinds = torch.where(has, self.kinds.to(labels.device, non_blocking=True)[places], -1)
         none = torch.full_like(kinds[:, :1], -1)
         is_other = kinds != torch.cat([none, kinds[:, :-1]], 1)
-        starts = (kinds >= 0) & (self.begins.to(labels.device)[places] | is_other)
+        starts = (kinds >= 0) & (
+            self.begins.to(labels.device, non_blocking=True)[places] | is_other
+        )
         # The next place where an entity starts, or another kind than here.
         stops = torch.cat([starts | is_other, torch.ones_like(has[:, :1])], 1)
         numbers = torch.arange(stops.shape[1], device=labels.device).expand_as(stops)

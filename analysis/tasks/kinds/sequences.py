@@ -121,7 +121,7 @@ class LanguageModelling(NextTokens, SequenceTask):
         if self._bytes is None:
             sizes = torch.zeros_like(truth)
         else:
-            table = self._bytes.to(truth.device)
+            table = self._bytes.to(truth.device, non_blocking=True)
             sizes = table[truth.clamp(0, len(table) - 1)] * (truth != IGNORED)
         return torch.cat(
             [super().extra_terms(dense, outputs, truth), sizes.sum(1, keepdim=True)], 1

@@ -1,0 +1,105 @@
+"""What a device that is not there shows: nothing is mixed with the processor's, no edit waits."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+
+from analysis.edits import PreparedSubject, prepare
+from analysis.engine.recording import Recorder
+from analysis.measuring import EditRunner, measure
+from analysis.records import PointKey, SubjectSpec, Sums, SweepSpec
+from analysis.subjects import load_subject
+from analysis.sweeps import iter_sweep, plan_sweep
+from tests.helpers.pretended_device import OnDevice, pretended_device
+from tests.helpers.task_subjects import WHERE
+
+SEVERAL = "benchmarks.gpu_check.several"
+SUBJECTS = {
+    "several inputs": SubjectSpec(model=f"{SEVERAL}:model", data=f"{SEVERAL}:items"),
+    **{
+        task: SubjectSpec(model=f"{WHERE}:{model}", data=f"{WHERE}:{data}", task=task)
+        for task, model, data in (
+            ("detection", "detection", "detection_data"),
+            ("segmentation", "segmentation", "segmentation_data"),
+            ("language_modelling", "language_modelling", "language_modelling_data"),
+            ("token_classification", "language_modelling", "entities_data"),
+        )
+    },
+}
+
+
+def opened(name: str, device: str) -> PreparedSubject:
+    spec = dataclasses.replace(
+        SUBJECTS[name], device=device, samples=32, calibration_samples=16, batch_size=16
+    )
+    return prepare(load_subject(spec))
+
+
+def swept(prepared: PreparedSubject, **changes: Any) -> dict[PointKey, Sums]:
+    spec = SweepSpec(subject=prepared.subject.spec, criteria=("l1", "taylor"), ratios=(0.3, 0.6))
+    *_, update = iter_sweep(plan_sweep(prepared, dataclasses.replace(spec, **changes)))
+    assert not update.failed
+    return update.sums
+
+
+def waits(prepared: PreparedSubject, share: int, counts: dict[str, int]) -> int:
+    """Return what waits on a slice while every so many of the edits are measured."""
+    spec = SweepSpec(subject=prepared.subject.spec, criteria=("l1",), ratios=(0.2, 0.4, 0.6, 0.8))
+    planned = plan_sweep(prepared, spec)
+    items = [item for item in planned.grid.items if item.names][::share]
+    runner = EditRunner(prepared, names=[item.names for item in items])
+    edits = {item: (lambda item=item: item.edit(prepared)) for item in items}
+    for _ in range(3):
+        before = sum(counts.values())
+        (found,) = measure(
+            prepared, edits, [planned.slices.read(0)], prepared.subject.task, runner=runner
+        )
+        assert len(found.sums) == len(items)
+    return sum(counts.values()) - before
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "several inputs",
+        *(pytest.param(task, marks=pytest.mark.nightly) for task in list(SUBJECTS)[1:]),
+    ],
+)
+def test_tables_are_those_of_the_processor_and_no_edit_waits(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Point 3 of issue 12, for trees of inputs, integers and masks, text, pixels and boxes."""
+    here = opened(name, "cpu")
+    expected = {precision: swept(here, precision=precision) for precision in ("float32", "bf16")}
+    # Recorded at the second use, whatever the time.
+    monkeypatch.setattr("analysis.engine.recording.BOUND", 1e9)
+    with pretended_device() as counts:
+        there = opened(name, "cuda")
+        assert isinstance(there.evaluator._recorder, Recorder)
+        assert all(isinstance(item, OnDevice) for item in there.model.parameters())
+        for precision, table in expected.items():
+            found = swept(there, precision=precision)
+            assert found.keys() == table.keys()
+            for key, sums in found.items():
+                assert dict(sums.terms) == pytest.approx(dict(table[key].terms), rel=1e-4, abs=1e-3)
+        assert any(there.evaluator._recorder._recordings.values())
+        assert waits(there, 1, counts) <= waits(there, 2, counts)
+
+
+def test_the_stand_in_refuses_what_a_device_would() -> None:
+    with pretended_device() as counts:
+        there = torch.ones(3).to("cuda")
+        assert there.device.type == "cuda"
+        with pytest.raises(RuntimeError, match="same device"):
+            there + torch.ones(3)
+        with pytest.raises(AssertionError, match="numpy"):
+            there.numpy()
+        before = sum(counts.values())
+        assert (there * 2).sum() == 6
+        assert there[there > 0].tolist() == [1, 1, 1]
+        assert sum(counts.values()) == before + 3
+    assert torch.ones(3).device.type == "cpu"
