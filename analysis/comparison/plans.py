@@ -91,6 +91,8 @@ class PlanComparison(Document):
         drop_low: Lower end of its paired interval.
         drop_high: Upper end.
         layers: All groups and layers that one of them prunes, in the order of the first plan.
+        agreement: Share of answers - of samples, tokens or pixels - that both models give; None
+            where answers are numbers.
         classes: Change of each class from the first model to the second: ``dense`` is the
             accuracy of the first, ``pruned`` that of the second.
     """
@@ -106,6 +108,7 @@ class PlanComparison(Document):
     drop_high: float
     layers: tuple[LayerPair, ...]
     classes: tuple[ClassChange, ...] = ()
+    agreement: float | None = None
 
 
 class _Pair:
@@ -184,6 +187,7 @@ def compare_plans(
         one=_side(prepared, one, found[_ONE], confidence),
         other=_side(prepared, other, found[_OTHER], confidence),
         same_answers=pair.same,
+        agreement=task.agreement(pair.sums),
         drop=task.drop(pair.sums),
         drop_low=against.low,
         drop_high=against.high,

@@ -3,6 +3,7 @@ from .evaluate import class_changes, evaluate_plan
 from .kept import keep_evaluation, kept_evaluation
 from .known import Known, KnownNumbers, keep_subject
 from .live import LiveEvaluator, LiveResult
+from .measures import measured_columns, measures
 from .repairing import RepairState
 from .samples import Sample, first_samples
 from .sanity import Doubt, find_doubts
@@ -26,4 +27,6 @@ __all__ = [
     "keep_evaluation",
     "keep_subject",
     "kept_evaluation",
+    "measured_columns",
+    "measures",
 ]

@@ -34,14 +34,24 @@ class _Alike:
 
     def __init__(self, task: Task) -> None:
         self._task = task
+        self._vector: Tensor | None = None
         self.same = 0
         self.difference = 0.0
 
     def add(self, dense: Tensor, outputs: Mapping[str, Tensor], part: Slice) -> None:
         if INT8 in outputs and REMOVED in outputs:
             exact, found = outputs[REMOVED], outputs[INT8]
+            truth = self._task.own_targets(dense) if part.targets is None else part.targets
+            row = self._task.vector(exact, found, truth, part.groups).double().cpu()
+            self._vector = row if self._vector is None else self._vector + row
             self.same += int(self._task.agree(exact, found).sum())
             self.difference = max(self.difference, runtimes.relative_difference(found, exact))
+
+    @property
+    def agreement(self) -> float | None:
+        """Share of answers that both give."""
+        assert self._vector is not None
+        return self._task.agreement(self._task.sums(self._vector.tolist()))
 
 
 def deploy_plan(
@@ -107,6 +117,7 @@ def deploy_plan(
         int8=measured[INT8],
         same_answers=alike.same,
         difference=alike.difference,
+        agreement=alike.agreement,
     )
 
 

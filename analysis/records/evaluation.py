@@ -132,6 +132,8 @@ class Deployment(Record):
         int8: The physically smaller model in 8 bits.
         same_answers: Samples to which ``int8`` and ``removed`` give the same answer.
         difference: Largest difference of their outputs, relative to the largest output.
+        agreement: Share of answers - of samples, tokens or pixels - that both give; None where
+            answers are numbers.
     """
 
     runtime: str
@@ -141,6 +143,7 @@ class Deployment(Record):
     int8: DeployedModel
     same_answers: Count
     difference: float
+    agreement: float | None = None
 
     @property
     def models(self) -> tuple[DeployedModel, ...]:

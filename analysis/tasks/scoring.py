@@ -197,6 +197,7 @@ class Scoring(Protocol):
         same: The term that counts samples answered as by the dense model; empty without one.
         has_positions: Whether a sample has an answer at each of many positions, such as tokens or
             pixels: few samples say what hundreds say of one answer each.
+        answered: What an answer is given to: ``samples``, ``tokens``, ``pixels``.
         columns: The task's own columns of the points table, floats; see `values`.
         metrics: What curves can show of them, by name.
     """
@@ -206,14 +207,9 @@ class Scoring(Protocol):
     right: str = ""
     same: str = ""
     has_positions: bool = False
+    answered: str = "samples"
     columns: tuple[str, ...] = ()
     metrics: Mapping[str, Metric] = {}
-
-    @property
-    def same_answer(self) -> str:
-        """What two models give that agree on a sample; of many positions a few may differ."""
-        where = " at nearly every position" if self.has_positions else ""
-        return f"the same answer{where}"
 
     def score(self, sums: Sums) -> float:
         """Return the score, the higher the better; NaN without samples."""
@@ -306,6 +302,24 @@ class Scoring(Protocol):
     def same_share(self, sums: Sums) -> float | None:
         """Return the share of samples answered as by the dense model; None where unknown."""
         return sums[self.same] / sums.samples if self.same and sums.samples else None
+
+    def agreement(self, sums: Sums) -> float | None:
+        """Return the share of answers that two models have in common; None where they are numbers.
+
+        Args:
+            sums: Of the second model, the first one in the place of dense.
+        """
+        if self.same or not sums.samples:
+            return self.same_share(sums)
+        return self.values(sums, None, has_labels=False).get("agreement")
+
+    def told_agreement(self, share: float | None, samples: int) -> str:
+        """Return a share of answers in words: ``1,848 of 2,000 samples``; empty without one."""
+        if share is None:
+            return ""
+        if self.answered == "samples":
+            return f"{round(share * samples):,} of {samples:,} samples"
+        return f"{share:.2%} of the {self.answered}"
 
     def facts(self, sums: Sums) -> dict[str, float]:
         """Return right samples, where they are counted, and the score, by their names in files."""

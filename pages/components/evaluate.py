@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from analysis import figures, snippets
-from analysis.evaluation import LoadedSubject, evaluate_plan
+from analysis.evaluation import LoadedSubject, evaluate_plan, measures
 from analysis.records import DEFAULT_TASK, Evaluation, Latency, MeasuredModel, Plan, Progress
 from analysis.recovery import repaired_plan
 from analysis.repairs import NO_REPAIR
 from analysis.sentences import capital
 from analysis.store import content_of
-from analysis.tasks import Metric, Scoring, scoring_of
+from analysis.tasks import Scoring, scoring_of
 from pages.components import int8, report
 from pages.components.plan import repair
 from pages.components.state import Session, evaluations, session, url_state
@@ -145,7 +143,7 @@ def _report(found: Evaluation, scoring: Scoring) -> None:
     with side_by_side:
         st.subheader("Side by side", anchor=False)
         variants = [item for item in (dense, found.masked, removed) if item is not None]
-        table = _table(variants, scoring)
+        table = _table(variants, scoring, labelled=found.labelled)
         st.dataframe(table, height="content", key="evaluate_table", alt="Dense beside pruned")
         _latency(dense.latency, removed.latency)
 
@@ -210,7 +208,7 @@ def _answers(last: evaluations.Evaluated, subject: LoadedSubject) -> None:
     )
 
 
-def _table(variants: list[MeasuredModel], scoring: Scoring) -> pd.DataFrame:
+def _table(variants: list[MeasuredModel], scoring: Scoring, *, labelled: bool) -> pd.DataFrame:
     words = scoring.words
     columns = {
         item.name.capitalize(): {
@@ -221,35 +219,14 @@ def _table(variants: list[MeasuredModel], scoring: Scoring) -> pd.DataFrame:
             "Not zero": formatting.thousands(item.nonzero),
             "MACs per sample": formatting.thousands(item.macs),
             "Weights file": formatting.file_size(item.file_bytes),
-            **_own(item, scoring),
+            **{
+                capital(name): value
+                for name, value in measures(scoring, item.sums, labelled=labelled).items()
+            },
         }
         for item in variants
     }
     return pd.DataFrame(columns)
-
-
-def _own(item: MeasuredModel, scoring: Scoring) -> dict[str, str]:
-    values = scoring.values(item.sums, None, has_labels=True)
-    of_loss = Metric("loss", "loss_low", "loss_high", "loss", "", 1.0)
-    loss = {"Loss": _told(values, of_loss, form=".4f")} if "loss" in values else {}
-    shown = [known for known in scoring.metrics.values() if not known.is_cost]
-    return loss | {
-        capital(known.label): _told(values, known, form=".2f" if known.unit == "%" else ".4g")
-        for known in shown
-        if known.column in values and known.column != "loss"
-    }
-
-
-def _told(values: Mapping[str, float], metric: Metric, *, form: str) -> str:
-    """Return a further number with its interval, where it has one."""
-    number, *ends = (
-        f"{values[name] * metric.scale:{form}}"
-        for name in (metric.column, metric.low, metric.high)
-        if name in values
-    )
-    unit = metric.unit and formatting.SPACE + metric.unit
-    interval = f" ({' to '.join(ends)}{unit})" if ends else ""
-    return f"{number}{unit}{interval}"
 
 
 def _latency(dense: Latency | None, removed: Latency | None) -> None:

@@ -13,7 +13,7 @@ from analysis.evaluation import LoadedSubject, deploy_plan
 from analysis.records import Deployment, Latency, Plan, Progress
 from analysis.recovery import repaired_plan
 from analysis.sentences import capital
-from analysis.tasks import Words
+from analysis.tasks import Words, scoring_of
 from pages.components.state import evaluations
 from pages.components.widgets import formatting
 from pruners.errors import PruneScopeError
@@ -50,10 +50,11 @@ def draw(subject: LoadedSubject, last: evaluations.Evaluated, words: Words) -> N
         key="evaluate_int8_table",
         alt="Dense, pruned, and pruned in 8 bits",
     )
-    total = last.evaluation.samples
+    scoring = scoring_of(last.plan.subject.task)
+    same = scoring.told_agreement(found.agreement, last.evaluation.samples)
+    answers = f"The answers to {same} are those of the pruned model in float32. " if same else ""
     st.caption(
-        f"{formatting.thousands(found.same_answers)} of {formatting.plural(total, 'answer')} in 8 "
-        f"bits are those of the pruned model in float32; outputs differ by "
+        f"{answers}Outputs in 8 bits differ from float32 by "
         f"{formatting.percent(found.difference, digits=1)} of the largest at most. Activations are "
         f"calibrated on {formatting.plural(found.calibration, 'sample')} that are not evaluated. "
         + _how(found.int8.latency, found.runtime)

@@ -252,11 +252,10 @@ def _side_by_side(one: str, other: str, found: PlanComparison, task: str) -> Non
             _score_card(f"{letter}: {name}", side, words)
             size_card("Parameters", found.dense_params, side.params)
             size_card("MACs per sample", found.dense_macs, side.macs)
+    same = scoring_of(task).told_agreement(found.agreement, found.samples)
     st.markdown(
-        f"Both give {scoring_of(task).same_answer} to "
-        f"**{formatting.thousands(found.same_answers)}** of "
-        f"{formatting.plural(found.samples, 'sample')}. "
-        f"{capital(words.drop_label)} of B against A: "
+        (f"Both give the same answer to **{same}**. " if same else "")
+        + f"{capital(words.drop_label)} of B against A: "
         f"**{formatting.drop(found.drop, words)}** "
         f"({formatting.drop_range(found.drop_low, found.drop_high, words)}); below zero B is "
         "better. " + _verdict(found)

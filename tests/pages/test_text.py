@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from analysis.tasks import RIGHT_ANSWERS, TASKS, Words, scoring_of, task_named
+from analysis.tasks import RIGHT_ANSWERS, TASKS, Words, task_named
 from pages.components.plan import options, repair
 from pages.components.state import plan_state
 from pages.components.widgets import formatting
@@ -158,9 +158,3 @@ def test_two_times_of_one_model_are_not_compared() -> None:
     told = formatting.time_change(0.2, 0.1, is_same=False)
     assert (told["delta"], told["delta_color"]) == (f"\N{MINUS SIGN}50.0{NBSP}%", "green")
     assert told["delta_description"] == f"of 200.00{NBSP}ms"
-
-
-def test_answers_of_many_positions_are_the_same_at_nearly_all_of_them() -> None:
-    """Two U-Nets of which 97 % of the pixels are the same gave "the same answer" to 4 of 100."""
-    said = [scoring_of(name).same_answer for name in ("classification", "segmentation")]
-    assert said == ["the same answer", "the same answer at nearly every position"]

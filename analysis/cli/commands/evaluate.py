@@ -38,9 +38,17 @@ from pruners.registry import described
 
 if TYPE_CHECKING:
     from analysis.edits import PreparedSubject
-    from analysis.records import Deployment, Evaluation, Latency, OnProgress, Plan
+    from analysis.records import (
+        DeployedModel,
+        Deployment,
+        Evaluation,
+        Latency,
+        MeasuredModel,
+        OnProgress,
+        Plan,
+    )
     from analysis.recovery import Recovery
-    from analysis.tasks import Words
+    from analysis.tasks import Scoring
 
 
 def repair_help(what: str) -> str:
@@ -123,9 +131,9 @@ def evaluate(
         found = dataclasses.replace(found, deployment=deployment)
     keep(prepared, chosen, found, workspace)
     if as_json:
-        print_json(for_machines(found, prepared.subject.task.words))
+        print_json(for_machines(found, prepared.subject.task))
         return
-    print_evaluation(f"Plan {plan}", found, prepared.subject.task.words)
+    print_evaluation(f"Plan {plan}", found, prepared.subject.task)
 
 
 def keep(prepared: PreparedSubject, plan: Plan, found: Evaluation, workspace: Path | None) -> None:
@@ -134,13 +142,28 @@ def keep(prepared: PreparedSubject, plan: Plan, found: Evaluation, workspace: Pa
         evaluation.keep_evaluation(open_store(workspace), prepared, plan, found)
 
 
-def for_machines(found: Evaluation, words: Words) -> dict[str, Any]:
-    """Return an evaluation as JSON has it: of very many classes, only those that changed."""
+def for_machines(found: Evaluation, scoring: Scoring) -> dict[str, Any]:
+    """Return an evaluation as JSON has it.
+
+    Instead of what was summed, the task's further measures; of very many classes, only those that
+    changed.
+    """
     result = found.to_dict()
+    known: list[MeasuredModel | DeployedModel | None] = [found.dense, found.masked, found.removed]
+    written = [result["dense"], result["masked"], result["removed"]]
+    if found.deployment is not None:
+        known += found.deployment.models
+        written += [result["deployment"][model.name] for model in found.deployment.models]
+    for model, item in zip(known, written, strict=True):
+        if model is not None:
+            del item["sums"]
+            item["measures"] = evaluation.measured_columns(
+                scoring, model.sums, labelled=found.labelled
+            )
     if len(found.classes) > MOST_CLASSES:
         result["classes"] = [item for item in result["classes"] if item["change"]]
     result["unchanged_classes"] = len(found.classes) - len(result["classes"])
-    return with_scores(result, words)
+    return with_scores(result, scoring.words)
 
 
 def repaired(prepared: PreparedSubject, plan: Plan) -> Recovery | None:
@@ -185,8 +208,9 @@ def measuring(what: str) -> Iterator[OnProgress]:
         yield lambda now: bar.update(task, completed=now.done, total=now.total)
 
 
-def print_evaluation(title: str, found: Evaluation, words: Words) -> None:
+def print_evaluation(title: str, found: Evaluation, scoring: Scoring) -> None:
     """Print the models of an evaluation side by side."""
+    words = scoring.words
     variants = [item for item in (found.dense, found.masked, found.removed) if item is not None]
     print_table(
         f"{title} on {found.samples:,} samples",
@@ -206,6 +230,7 @@ def print_evaluation(title: str, found: Evaluation, words: Words) -> None:
         ],
         right=f"{right_columns(words)},parameters,MACs,bytes,latency ms",
     )
+    _print_measures(found, scoring)
     for item in found.whole:
         say(
             f"{item.label}: {item.pruned:.2%} of {item.dense:.2%}; drop {100 * item.drop:.2f} pp "
@@ -215,11 +240,23 @@ def print_evaluation(title: str, found: Evaluation, words: Words) -> None:
         say(f"{found.same_answers} of {found.samples} answers of masked and removed are the same.")
     say_notes(found.notes)
     if found.deployment is not None:
-        _print_deployment(found.deployment, found.samples, words)
+        _print_deployment(found.deployment, found.samples, scoring)
 
 
-def _print_deployment(found: Deployment, samples: int, words: Words) -> None:
+def _print_measures(found: Evaluation, scoring: Scoring) -> None:
+    """Print what else the task tells of the dense and of the smaller model."""
+    dense, removed = (
+        evaluation.measures(scoring, item.sums, labelled=found.labelled)
+        for item in (found.dense, found.removed)
+    )
+    if removed:
+        rows = [(name, dense.get(name, "-"), value) for name, value in removed.items()]
+        print_table("", ("", found.dense.name, found.removed.name), rows)
+
+
+def _print_deployment(found: Deployment, samples: int, scoring: Scoring) -> None:
     """Print the models of a deployment side by side, and what 8 bits change."""
+    words = scoring.words
     print_table(
         f"In {found.runtime}",
         ("", *score_columns(words), "bytes", "gzipped", "latency ms", "least ms"),
@@ -237,9 +274,10 @@ def _print_deployment(found: Deployment, samples: int, words: Words) -> None:
         ],
         right=f"{right_columns(words)},bytes,gzipped,latency ms,least ms",
     )
+    same = scoring.told_agreement(found.agreement, samples)
+    answers = f"the answers to {same} are those of the pruned model in float32; " if same else ""
     say(
-        f"8 bits, calibrated on {found.calibration:,} samples: {found.same_answers} of {samples} "
-        f"answers are those of the pruned model in float32; outputs differ by "
+        f"8 bits, calibrated on {found.calibration:,} samples: {answers}outputs differ by "
         f"{found.difference:.1%} of the largest at most."
     )
     if found.int8.latency is not None:

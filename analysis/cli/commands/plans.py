@@ -264,7 +264,8 @@ def _print_comparison(names: tuple[str, str], found: PlanComparison, task: Task)
         [(row.layer, f"{row.one:.1%}", f"{row.other:.1%}", row.total) for row in found.layers],
         right="A,B,units",
     )
-    say(f"Both give {task.same_answer} to {found.same_answers:,} of {found.samples:,} samples.")
+    if same := task.told_agreement(found.agreement, found.samples):
+        say(f"Both give the same answer to {same}.")
     drop = drop_text(words, found.drop, found.drop_low, found.drop_high)
     say(f"B against A on the same samples, {score_columns(words)[2]}: {drop}.")
     changed = [item.class_name for item in found.classes if item.clear]

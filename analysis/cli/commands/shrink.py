@@ -122,7 +122,7 @@ def shrink(
     if as_json:
         print_json({**with_scores(_result(plan, found, seconds), words), **training})
         return 0
-    print_evaluation("Smaller model", found, words)
+    print_evaluation("Smaller model", found, prepared.subject.task)
     if nothing := nothing_removed(plan):
         say(nothing)
     if (missed := shrinking.missed_drop(recipe, found)) is not None:

@@ -33,6 +33,7 @@ class MeanOverlap(SumRatio):
         best=1.0,
     )
     has_positions = True
+    answered = "pixels"
     shared = ("class*",)
     own = ("given*", "both*")
     extras = ("pixels", "same_pixels", "loss")

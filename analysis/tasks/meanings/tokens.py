@@ -37,6 +37,7 @@ class TokenScore(SumRatio):
     """
 
     has_positions = True
+    answered = "tokens"
     shared = ("tokens",)
     own = ("right", "nats")
     extras: tuple[str, ...] = ("same_tokens", "kl")

@@ -174,14 +174,14 @@ def test_evaluate_export_and_recover_repair_as_the_plan_says(
         assert json.loads((target / path.name).read_text())["repair"] == name
         assert json.loads((target / "model.json").read_text())["repair"] == name
         assert ("are repaired by" in out + err) == (name != "none")
-    losses = {name: item["removed"]["sums"]["loss"] for name, item in found.items()}
+    losses = {name: item["removed"]["measures"]["loss"] for name, item in found.items()}
     assert len(set(losses.values())) == 3
     code, out, err = run("recover", "--plan", path, "--json")
     assert code == 0, err
     assert json.loads(out)["method"] == "lsq"
     assert json.loads(out)["recovered"]["accuracy"] == found["lsq"]["removed"]["accuracy"]
     raw = ("evaluate", "--plan", path, "--repair", "none", "--latency-seconds", "0", "--json")
-    assert json.loads(run(*raw)[1])["removed"]["sums"]["loss"] == losses["none"]
+    assert json.loads(run(*raw)[1])["removed"]["measures"]["loss"] == losses["none"]
     assert_one_line(run(*asked, "--repair", "magic"), says="unknown repair 'magic'")
 
 

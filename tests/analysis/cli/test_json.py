@@ -39,7 +39,7 @@ def test_of_very_many_classes_those_that_changed(
     changes: list[float], listed: int, unchanged: int
 ) -> None:
     """N9 of issue 9: each of 1,000 classes was listed, 998 of them for nothing."""
-    found = for_machines(evaluation(changes), scoring_of("classification").words)
+    found = for_machines(evaluation(changes), scoring_of("classification"))
     assert (len(found["classes"]), found["unchanged_classes"]) == (listed, unchanged)
     changed = {item["class_name"]: item["change"] for item in found["classes"] if item["change"]}
     assert changed == {f"class {at}": change for at, change in enumerate(changes) if change}

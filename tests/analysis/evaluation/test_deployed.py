@@ -69,7 +69,9 @@ def test_three_forms_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[
     keep_evaluation(store, prepared, plan, whole)
     assert keep_evaluation(store, prepared, plan, plain).deployment == found
     capsys.readouterr()
-    print_evaluation("Plan", whole, prepared.subject.task.words)
+    print_evaluation("Plan", whole, prepared.subject.task)
     told = capsys.readouterr()
-    assert f"{found.same_answers} of 200 answers are those of the pruned model" in told.err
+    same = f"the answers to {found.same_answers} of 200 samples are those of the pruned model"
+    assert same in told.err
+    assert found.agreement == found.same_answers / 200
     assert "pruned, 8 bits" in told.out + told.err

@@ -295,3 +295,30 @@ def test_a_huge_target_is_to_blame_not_the_model(tmp_path: Path) -> None:
     assert split is not None
     with pytest.raises(InputError, match=r"on sample 11 of .* its target is huge"):
         list(measure(prepared, {}, Slices(split, 10), prepared.subject.task))
+
+
+@pytest.mark.parametrize(
+    ("name", "dim", "told"),
+    [
+        ("classification", 1, "of {n} samples"),
+        ("segmentation", 1, "% of the pixels"),
+        ("language_modelling", -1, "% of the tokens"),
+        ("regression", None, ""),
+        ("embedding", None, ""),
+        ("image_to_image", None, ""),
+    ],
+)
+def test_two_models_agree_in_the_units_of_the_task(name: str, dim: int | None, told: str) -> None:
+    """Found by newcomers: no map of pixels, or window, of two plans is quite the same one."""
+    task = known_task(name)
+    dense, outputs, _ = task_answers(name)
+    groups = torch.arange(len(dense)) % GROUPS
+    own = task.own_targets(dense)
+    share = task.agreement(task.sums(task.vector(dense, outputs, own, groups).tolist()))
+    said = task.told_agreement(share, len(dense))
+    if dim is None:
+        assert (share, said) == (None, "")
+        return
+    same = dense.argmax(dim) == outputs.argmax(dim)
+    assert share == pytest.approx(float(same.double().mean()))
+    assert said.endswith(told.format(n=len(dense)))

@@ -247,7 +247,8 @@ def _train(
         say_notes(opened[-1].subject.notes)
         return opened[-1]
 
-    words = tasks.scoring_of(order.subject.task).words
+    scoring = tasks.scoring_of(order.subject.task)
+    words = scoring.words
     job = trained(order, opener, words=words, workspace=workspace, meeting=meeting)
     prepared, plan = opened[-1], open_store(workspace).plans.get(job.plan_ids[0])
     if out is not None:
@@ -272,7 +273,7 @@ def _train(
         ],
         right=words.label,
     )
-    print_evaluation("Trained model", Evaluation.from_dict(job.evaluation), words)
+    print_evaluation("Trained model", Evaluation.from_dict(job.evaluation), scoring)
     say_result(job, words)
     seconds = sum(item.seconds for item in job.results)
     say(f"Trained in {duration(seconds)}; the plan is {job.plan_ids[0]} of the workspace.")
