@@ -70,8 +70,8 @@ def make_scenes(images: Tensor, labels: Tensor, *, count: int, seed: int) -> tup
 
     whole = torch.full((count,), SIZE)
     start = torch.zeros(count, dtype=torch.int64)
-    coarse, _ = _placed(draw(0, 70, 9, 9), start, start, whole)
-    pixels = coarse + draw(0, 90, 1, 1) + draw(0, 25, SIZE, SIZE)
+    coarse, _ = _placed(draw(0, 70, 9, 9).int(), start, start, whole)
+    pixels = coarse + draw(0, 90, 1, 1).int() + draw(0, 25, SIZE, SIZE).int()
     classes = torch.zeros(count, SIZE, SIZE, dtype=torch.int64)
     garments = draw(1, _MOST)
     for layer in range(_MOST):
@@ -81,7 +81,7 @@ def make_scenes(images: Tensor, labels: Tensor, *, count: int, seed: int) -> tup
         top, left = (
             (draw(0, 1023) * (SIZE - size + size // 2) >> 10) - size // 4 for _ in range(2)
         )
-        values, inside = _placed(images[chosen, 0].long(), top, left, size)
+        values, inside = _placed(images[chosen, 0].int(), top, left, size)
         covers = inside & (values >= _OPAQUE) & (layer < garments)[:, None, None]
         pixels = torch.where(covers, values, pixels)
         classes = torch.where(covers, labels[chosen, None, None] + 1, classes)
@@ -92,13 +92,13 @@ def _placed(pictures: Tensor, top: Tensor, left: Tensor, size: Tensor) -> tuple[
     """Scale square pictures to `size` and lay them on empty scenes.
 
     Args:
-        pictures: int64 (N, side, side).
+        pictures: int32 (N, side, side), of 8 bits: their products take 24.
         top: First row of each, (N).
         left: First column of each, (N).
         size: Rows and columns of each in the scene, (N).
 
     Returns:
-        int64 pixels (N, 64, 64), and where they lie inside the picture.
+        int32 pixels (N, 64, 64), and where they lie inside the picture.
     """
     count, side = len(pictures), pictures.shape[-1]
 
@@ -109,7 +109,7 @@ def _placed(pictures: Tensor, top: Tensor, left: Tensor, size: Tensor) -> tuple[
         exact = exact.clamp(0, (side - 1) * 256)
         low = exact >> 8
         inside = (place >= 0) & (place < size[:, None])
-        return low, (low + 1).clamp(max=side - 1), exact & 255, inside
+        return low, (low + 1).clamp(max=side - 1), (exact & 255).int(), inside
 
     low, high, part, rows_inside = along(top)
     index = torch.arange(count)[:, None]
