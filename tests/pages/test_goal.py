@@ -174,8 +174,11 @@ def test_the_trade_off_is_measured_and_a_point_becomes_the_plan(
     assert_no_bug(test)
     plan = test.session_state["plan_history"].plan
     assert plan.strategy == "search"
-    # Nor did it say so of the one that was taken.
+    # Nor did it say so of the one that was taken, which was listed a second time.
     assert Store(workspace).plans.saved_as(test.query_params["plan"]).macs_left is not None
+    assert {item.plan_id for item in Store(workspace).plans.saved()} == {
+        item.plan_id for item in kept
+    }
     test.switch_page("pages/5_Plan.py").run()
     after = f" after {plan.repair}" if plan.repair != "none" else ""
     measured = {item.label: item.value for item in test.metric}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -138,8 +138,10 @@ def evaluate(
 
 def keep(prepared: PreparedSubject, plan: Plan, found: Evaluation, workspace: Path | None) -> None:
     """Keep an evaluation in the workspace; it is worth as much where that cannot be written."""
-    with suppress(StoreError):
+    try:
         evaluation.keep_evaluation(open_store(workspace), prepared, plan, found)
+    except StoreError as error:
+        say(f"What was measured is shown here alone and could not be kept: {error}")
 
 
 def for_machines(found: Evaluation, scoring: Scoring) -> dict[str, Any]:

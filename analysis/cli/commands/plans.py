@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,6 +29,7 @@ from pruners.errors import InputError
 
 if TYPE_CHECKING:
     from analysis.comparison import PlanComparison
+    from analysis.edits import PreparedSubject
     from analysis.tasks import Task
 
 app = typer.Typer(help="List, show, name and delete saved plans.", rich_markup_mode=None)
@@ -135,6 +137,8 @@ def compare(
     if first.fingerprint != second.fingerprint:
         raise InputError(f"{one} and {other} are of different weights; only plans of one model fit")
     prepared = prepare_subject(first.subject, workspace)
+    if second.subject != first.subject:
+        _check_same(prepared, prepare_subject(second.subject, workspace), (one, other))
     with measuring("comparing") as show_progress:
         found = comparison.compare_plans(prepared, first, second, progress=show_progress)
     task = prepared.subject.task
@@ -236,6 +240,23 @@ def _share(fraction: float | None) -> str:
 
 def _date(moment: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))
+
+
+def _check_same(prepared: PreparedSubject, other: PreparedSubject, names: tuple[str, str]) -> None:
+    """Check that subjects under two addresses are one model; say whose samples are taken.
+
+    Raises:
+        InputError: The same weights are computed with in another way.
+    """
+    one, second = names
+    data = prepared.identity.data
+    change = prepared.identity.change(dataclasses.replace(other.identity, data=data))
+    if change:
+        raise InputError(
+            f"{one} and {second} differ in the model's {change}; only plans of one model fit"
+        )
+    if other.identity.data != data:
+        say(f"{second} names other samples: both are measured on those of {one}.")
 
 
 def _print_comparison(names: tuple[str, str], found: PlanComparison, task: Task) -> None:

@@ -11,8 +11,10 @@ import pytest
 
 from analysis.plans.files import read_plan, write_plan
 from analysis.store.store import Store
+from pruners.errors import StoreReadOnlyError
 from tests.analysis.cli.conftest import opened
 from tests.helpers.command_line import Run, assert_one_line
+from tests.helpers.tiny_subject import MODEL_SOURCE
 
 
 @pytest.fixture
@@ -142,3 +144,38 @@ def test_a_report_of_a_saved_plan_and_of_a_file(
         assert_one_line(said, says="tolerance")
     assert_one_line(run("report", "--plan", "p-zzzz", "--out", out), says="unknown plan")
     assert_one_line(run("report", "--plan", name, "--out", folder), says="ends in .html")
+
+
+@pytest.mark.parametrize(
+    ("changed", "seed", "says"),
+    [
+        (("nn.ReLU()", "nn.ReLU()"), 0, ""),
+        (("nn.ReLU()", "nn.ReLU()"), 1, "names other samples: both are measured on those of"),
+        (("nn.ReLU()", "nn.Tanh()"), 0, "only plans of one model fit"),
+    ],
+)
+def test_plans_under_two_addresses_are_of_one_model(
+    run: Run, plan_file: Path, tmp_path: Path, changed: tuple[str, str], seed: int, says: str
+) -> None:
+    """Equal weights in other code, or on other data, were measured as those of the first plan."""
+    plan = read_plan(plan_file)
+    (tmp_path / "other.py").write_text(MODEL_SOURCE.replace(*changed), encoding="utf-8")
+    subject = dataclasses.replace(plan.subject, model=f"{tmp_path / 'other.py'}:build", seed=seed)
+    write_plan(dataclasses.replace(plan, subject=subject), tmp_path / "other.json")
+    code, _, err = run("plans", "compare", plan_file, tmp_path / "other.json", "--json")
+    assert code == (2 if "fit" in says else 0), err
+    assert says in " ".join(err.split())
+    assert says or "names other" not in err
+
+
+def test_an_evaluation_that_cannot_be_kept_is_told(
+    run: Run, plan_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise StoreReadOnlyError("the workspace may not be written")
+
+    monkeypatch.setattr("analysis.cli.commands.evaluate.evaluation.keep_evaluation", refuse)
+    code, out, err = run("evaluate", "--plan", plan_file, "--latency-seconds", "0", "--json")
+    assert code == 0, err
+    assert json.loads(out)["samples"] == 96
+    assert "could not be kept: the workspace may not be written" in " ".join(err.split())

@@ -9,6 +9,8 @@ from analysis.files import atomic
 from analysis.interop.formats.smaller_model import model_notes
 from analysis.interop.request import Exported, ExportRequest
 from analysis.records import Sums
+from analysis.sentences import listed
+from pruners.batches import Inputs, text_lengths
 from pruners.errors import PruneScopeError
 
 FILE = "model-int8.onnx"
@@ -39,11 +41,21 @@ def export_int8(request: ExportRequest) -> Exported:
     notes = (
         *model_notes(request),
         *runtimes.length_notes(exact, example),
-        f"activations are calibrated on {calibration} samples that are not evaluated",
+        f"activations are calibrated on {calibration} samples{_lengths(example)} that are not "
+        "evaluated",
         *_compared(request, exact, content),
         "on processors without 8-bit instructions (VNNI) sums may saturate and answers differ",
     )
     return Exported(files=((path, text),), notes=notes)
+
+
+def _lengths(example: Inputs) -> str:
+    """Say how long texts are that ranges were measured on; other lengths may have others."""
+    sizes = sorted(text_lengths(example))
+    if not sizes:
+        return ""
+    size = listed([str(item) for item in sizes])
+    return f" of {size} tokens, as they are evaluated (texts of other lengths may lose more),"
 
 
 def _compared(request: ExportRequest, exact: bytes, content: bytes) -> tuple[str, ...]:
