@@ -45,7 +45,13 @@ FRESH = CONVOLUTIONS | frozenset(
         aten.silu.default,
         aten.hardswish.default,
         aten.hardtanh.default,
+        aten.relu6.default,
+        aten.leaky_relu.default,
+        aten.elu.default,
+        aten.hardsigmoid.default,
+        aten.mish.default,
         aten.sigmoid.default,
+        aten.tanh.default,
         aten.layer_norm.default,
     }
 )
@@ -87,4 +93,11 @@ IN_PLACE: dict[Any, Callable[..., Tensor]] = {
     aten.silu.default: _silu,
     aten.hardswish.default: _hardswish,
     aten.clamp.default: _clamp,
+    aten.relu6.default: torch.ops.aten.relu6_.default,
+    aten.leaky_relu.default: torch.ops.aten.leaky_relu_.default,
+    aten.elu.default: torch.ops.aten.elu_.default,
+    aten.hardsigmoid.default: torch.ops.aten.hardsigmoid_.default,
+    aten.mish.default: torch.ops.aten.mish_.default,
+    aten.sigmoid.default: torch.ops.aten.sigmoid_.default,
+    aten.tanh.default: torch.ops.aten.tanh_.default,
 }
