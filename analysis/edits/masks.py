@@ -63,7 +63,7 @@ def _depth_scores(prepared: PreparedSubject, group: Group, criterion: str) -> Te
 def _influence(prepared: PreparedSubject, criterion: str) -> dict[str, float]:
     split = prepared.subject.calibration
     if split is None:
-        raise no_data([criterion])
+        raise no_data([criterion], prepared.subject.spec)
     batches = split.batches(CALIBRATION_BATCH)
     return block_influence(prepared.model, prepared.require_structure(), batches)
 

@@ -16,7 +16,7 @@ from analysis.edits.program import program_digest
 from analysis.edits.statistics_cache import StatisticsCache
 from analysis.engine import PRECISIONS, Evaluator
 from analysis.memory import usual_limit
-from analysis.records import Identity, Inventory, OnProgress, counting
+from analysis.records import Identity, Inventory, OnProgress, SubjectSpec, counting
 from analysis.subjects import Subject, build_inventory, inventory
 from pruners import statistics as calibration
 from pruners.capture import Graph, capture
@@ -39,12 +39,14 @@ OUTPUT_PARTS = 4
 T = TypeVar("T")
 
 
-def no_data(criteria: Iterable[str]) -> InputError:
+def no_data(criteria: Iterable[str], spec: SubjectSpec) -> InputError:
     """Return the error of criteria that lack calibration data."""
+    has_none_left = spec.data is not None and spec.calibration_samples > 0
+    give = "give a data address and calibration samples above 0"
+    give = "all of the data are evaluated: give more samples" if has_none_left else give
     return InputError(
-        f"criteria {', '.join(sorted(criteria))} need calibration data; give a data address and "
-        "calibration samples above 0, name calibration data, or choose criteria that read weights "
-        "only"
+        f"criteria {', '.join(sorted(criteria))} need calibration data; {give}, "
+        "name calibration data, or choose criteria that read weights only"
     )
 
 
@@ -207,7 +209,8 @@ class PreparedSubject:
                 )
                 return
             if split is None:
-                raise no_data(item.name for item in entries if item.needs & missing)
+                lacking = (item.name for item in entries if item.needs & missing)
+                raise no_data(lacking, self.subject.spec)
             found = self._collect(list(split.batches(CALIBRATION_BATCH)), missing, progress)
             self._note(found, missing)
             if cache := self._cache():

@@ -6,14 +6,19 @@ from dataclasses import dataclass
 from typing import Literal
 
 from analysis.records import Sums
+from analysis.sentences import plural
 from analysis.subjects import RANDOM_WEIGHTS, Subject, has_random_weights, parse_model
 from pruners.batches import Tensors
 
-Kind = Literal["random weights", "no labels", "chance level", "input scale", "left out"]
+Kind = Literal[
+    "random weights", "no labels", "chance level", "input scale", "left out", "few samples"
+]
 
 # Inputs that networks are fed have a mean near 0 and a spread near 1; plain values of 0 to 1, too.
 MAX_MEAN, MIN_SPREAD, MAX_SPREAD = 5.0, 0.05, 5.0
 LOOKED_AT = 32
+# With fewer, each sample weighs more than most drops that anybody accepts.
+FEW = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,7 @@ def find_doubts(subject: Subject, baseline: Sums | None = None) -> tuple[Doubt, 
         baseline: The dense model's sums over the evaluation subset, if they are known.
     """
     found = [_random_weights(subject), _no_labels(subject), _input_scale(subject)]
+    found.append(_few_samples(subject))
     if baseline is not None and subject.has_labels:
         found.append(_chance(subject, baseline))
     if baseline is not None and baseline.samples:
@@ -79,6 +85,17 @@ def _input_scale(subject: Subject) -> Doubt | None:
         "input scale",
         f"What the network is fed has a mean of {mean:.3g} and a spread of {spread:.3g}; usual "
         "are 0 and 1. Check mean and std of the data address.",
+    )
+
+
+def _few_samples(subject: Subject) -> Doubt | None:
+    split = subject.evaluation
+    if split is None or len(split) >= FEW or subject.task.has_positions:
+        return None
+    return Doubt(
+        "few samples",
+        f"Only {plural(len(split), 'sample')} evaluated: a single one decides what is best, and "
+        "intervals say little of other data. Evaluate some hundreds.",
     )
 
 

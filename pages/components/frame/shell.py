@@ -40,6 +40,7 @@ DOUBTS = {
     "random weights": "red",
     "chance level": "red",
     "input scale": "orange",
+    "few samples": "orange",
     "no labels": "blue",
     "left out": "blue",
 }

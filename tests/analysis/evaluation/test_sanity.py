@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,14 @@ def test_a_baseline_at_chance_level_is_doubtful(
     found = find_doubts(subject, sums(round(160 * share), 160))
     assert [doubt.kind for doubt in found] == (["chance level"] if doubtful else [])
     assert find_doubts(subject) == ()
+
+
+@pytest.mark.parametrize(("samples", "is_told"), [(2, True), (19, True), (20, False)])
+def test_very_few_samples_are_doubtful(tmp_path: Path, samples: int, is_told: bool) -> None:
+    """Found by newcomers: a sweep of 2 samples was told as any other."""
+    spec = dataclasses.replace(write_subject(tmp_path), samples=samples)
+    found = [item.text for item in find_doubts(load_subject(spec))]
+    assert [f"Only {samples} samples" in text for text in found] == [True] * is_told
 
 
 def test_the_command_line_says_it_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
