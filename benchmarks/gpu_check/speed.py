@@ -55,9 +55,9 @@ class Case:
 
 
 CASES = (
-    Case("resnet20", "sample:resnet20", 8000, 8000, until=0.2),
-    Case("mobilenet_small", "sample:mobilenet_small", 8000, 8000, until=0.35),
-    Case("resnet50", "torchvision:resnet50", 240, 240, until=0.55, is_small=False),
+    Case("resnet20", "sample:resnet20", 8000, 8000, until=0.15),
+    Case("mobilenet_small", "sample:mobilenet_small", 8000, 8000, until=0.27),
+    Case("resnet50", "torchvision:resnet50", 240, 240, until=0.45, is_small=False),
 )
 
 

@@ -199,7 +199,8 @@ def scores(name: str, data: LayerData, *, level: Level) -> Tensor:
     Raises:
         UnknownNameError: No such criterion.
         UnsupportedError: The criterion does not apply to the layer, or a statistic is missing.
-        InputError: The function returned a wrong shape or a score that is not finite.
+        InputError: The function returned a wrong shape or a score that is not finite, or needs
+            the inverse of a matrix that has none.
     """
     entry = CRITERIA.get(name)
     reason = entry.supports(level, data.type)
@@ -208,7 +209,13 @@ def scores(name: str, data: LayerData, *, level: Level) -> Tensor:
         reason = reason or f"criterion {name} needs {need}: {why}"
     if reason:
         raise UnsupportedError(f"layer {data.name}: {reason}")
-    result = entry.fn(data, level=level)
+    try:
+        result = entry.fn(data, level=level)
+    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+        raise InputError(
+            f"layer {data.name}: criterion {name} inverts a matrix of its calibration statistics, "
+            "which has no inverse but for rounding; calibrate on more samples"
+        ) from None
     expected = data.weight.shape if level == "element" else data.weight.shape[:1]
     if result.shape != expected:
         raise InputError(

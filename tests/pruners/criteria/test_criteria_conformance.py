@@ -240,3 +240,19 @@ def test_wrong_results_are_named(result: Tensor, message: str) -> None:
             criteria.scores("wrong", LayerData(name="x", weight=torch.ones(3, 2)), level="channel")
     finally:
         CRITERIA.remove("wrong")
+
+
+@pytest.mark.parametrize(
+    ("name", "need", "matrix"),
+    [
+        ("sparsegpt", "input_gram", torch.tensor([[[1.0, 5.0], [5.0, 1.0]]])),
+        ("obs", "fisher_blocks", torch.tensor([[[1.0, 5.0], [5.0, 1.0]]] * 3)),
+    ],
+)
+def test_a_matrix_without_an_inverse_fails_its_layer_not_the_run(
+    name: str, need: str, matrix: Tensor
+) -> None:
+    """The rounded sum of one gradient with itself was one, and ended a sweep in a traceback."""
+    data = LayerData(name="x", weight=torch.ones(3, 2), type="Linear", statistics={need: matrix})
+    with pytest.raises(InputError, match=f"layer x: criterion {name} .*more samples"):
+        criteria.scores(name, data, level="element")
