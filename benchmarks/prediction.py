@@ -28,7 +28,7 @@ from analysis.allocation import STRATEGIES, fill_plan
 from analysis.edits import PreparedSubject, prepare
 from analysis.evaluation import LiveEvaluator
 from analysis.prediction import Forecaster, ProbedCurves
-from analysis.records import MeasuredPlan, Plan, Recipe, RunRow, SubjectSpec, SweepSpec
+from analysis.records import PROBE, MeasuredPlan, Plan, Recipe, RunRow, SubjectSpec, SweepSpec
 from analysis.store import Store
 from analysis.subjects import load_subject
 from analysis.sweeps import parse_ratios
@@ -79,7 +79,7 @@ class Measuring:
         self.prepared.use_cache(store.statistics_folder)
         self._store, self._row = store, row
         self._points = store.points.table(row.run_id)
-        self._live = LiveEvaluator(self.prepared)
+        self._live = LiveEvaluator(self.prepared, probe=row.spec.probe)
         self._criteria = row.spec.criteria
 
     def start(self, criterion: str) -> Plan:
@@ -91,7 +91,8 @@ class Measuring:
         for result in self._live.evaluate(plans.resolve(self.prepared, plan)):
             if samples is not None and result.samples >= samples:
                 return result.drop
-        self._store.measurements.add(plan, self.prepared.identity, result.sums)
+        identity = self.prepared.identity
+        self._store.measurements.add(plan, identity, result.sums, change=result.change)
         return result.drop
 
     def by_strategies(self) -> Iterator[Plan]:
@@ -243,7 +244,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=2000)
     parser.add_argument("--criteria", default="l1,taylor")
     parser.add_argument("--ratios", default="0.1:0.9:0.1")
-    parser.add_argument("--probe", type=int, default=SweepSpec.probe)
+    parser.add_argument("--probe", type=int, default=PROBE)
     parser.add_argument("--random", type=int, default=RANDOM)
     parser.add_argument("--calibrating", default="0,10,30")
     parser.add_argument("--splits", type=int, default=40)

@@ -9,15 +9,23 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
 from analysis.edits import Edit, PreparedSubject, edited_model
 from analysis.engine import KeptBatch
-from analysis.measuring import Answer, EditRunner, OpenSlice, Slice, Slices, measure
+from analysis.measuring import (
+    Answer,
+    EditRunner,
+    OpenSlice,
+    Slice,
+    Slices,
+    change_in,
+    measure,
+)
 from analysis.plans import masked_edit
-from analysis.records import Plan, Sums
+from analysis.records import PROBE, Change, Plan, ProbePart, Sums
 from analysis.subjects.data import Split
 from analysis.uncertainty import Interval
 from pruners.errors import InputError
@@ -40,6 +48,8 @@ class LiveResult:
         drop: Score lost against dense.
         interval: Of the drop, paired.
         seconds: Wall time since the call.
+        change: What the plan changes of the outputs of the first samples, of the probe; None
+            before the whole set was measured, and for tasks that keep none.
     """
 
     samples: int
@@ -50,6 +60,7 @@ class LiveResult:
     drop: float
     interval: Interval
     seconds: float
+    change: Change | None = field(default=None, compare=False, repr=False)
 
     @property
     def is_final(self) -> bool:
@@ -70,6 +81,7 @@ class LiveEvaluator:
         cache_bytes: Memory for the values of the last plan; by default 1 GiB of a processor's, or
             what the subject may take of another device's.
         confidence: Of the interval.
+        probe: So many first samples are those whose outputs are kept, to predict other plans.
     """
 
     def __init__(
@@ -79,12 +91,13 @@ class LiveEvaluator:
         batch_size: int = LIVE_BATCH,
         cache_bytes: int | None = None,
         confidence: float = 0.95,
+        probe: int = PROBE,
     ) -> None:
         split = prepared.subject.evaluation
         if split is None:
             raise InputError("live evaluation needs evaluation data; give a data address")
         self._prepared = prepared
-        self._confidence = confidence
+        self._confidence, self._probe = confidence, probe
         self._lock = threading.Lock()
         self._slices = _live_slices(prepared, split, batch_size)
         if cache_bytes is None:
@@ -108,15 +121,26 @@ class LiveEvaluator:
         start = time.perf_counter()
         task = self._prepared.subject.task
         what = edited_model(self._prepared, edit) if edit.kept else edit
-        loop = measure(self._prepared, {EDIT: what}, self._known(), task, runner=self._runner)
+        loop = measure(
+            self._prepared,
+            {EDIT: what},
+            self._known(),
+            task,
+            runner=self._runner,
+            probe=self._probe,
+        )
         sums, baseline = Sums(), Sums()
+        parts: list[ProbePart[str]] = []
         while sums.samples < self._slices.total:
             with self._lock:
                 found = next(loop)
             sums += found.require(EDIT)
             baseline += found.baseline
+            if found.probe is not None:
+                parts.append(found.probe)
             seconds = time.perf_counter() - start
-            yield self._result(sums, baseline, seconds, is_dense=edit.is_dense)
+            result = self._result(sums, baseline, seconds, is_dense=edit.is_dense)
+            yield replace(result, change=change_in(parts, EDIT)) if result.is_final else result
 
     def _known(self) -> Iterator[Slice]:
         """Yield the slices; the data is read once."""

@@ -2,6 +2,7 @@ from .file_size import file_bytes, safetensors_bytes
 from .group_times import LatencyTable, RuntimeTimes, estimated, latency_table, measured_seconds
 from .latency import MIN_PASSES, compare_latency
 from .loop import Cancel, Measured, measure
+from .probe import change_in
 from .runner import Answer, EditRunner, OpenSlice, Runnable
 from .runtime import TORCH, Runtime
 from .slices import Slice, Slices, Slicing
@@ -21,6 +22,7 @@ __all__ = [
     "Slices",
     "Slicing",
     "TORCH",
+    "change_in",
     "compare_latency",
     "estimated",
     "file_bytes",

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Container, Hashable, Sequence
 from typing import Generic, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from analysis.measuring.slices import Slice
-from analysis.records import ProbePart
+from analysis.records import Change, ProbePart, columns_digest
 from analysis.tasks import Task
 
 Key = TypeVar("Key", bound=Hashable)
@@ -64,3 +65,16 @@ def joined(parts: Sequence[PartProbe[Key]], measured: Container[Key]) -> ProbePa
         torch.cat([part.truth for part in parts]).int().cpu().numpy(),
         dict(zip(keys, arrays, strict=True)),
     )
+
+
+def change_in(parts: Sequence[ProbePart[Key]], key: Key) -> Change | None:
+    """Return what an edit changes, from the parts of all slices; None where none have it.
+
+    Args:
+        parts: In the order of the samples.
+        key: The edit.
+    """
+    if not parts or not all(key in part.changes for part in parts):
+        return None
+    columns = np.concatenate([part.columns for part in parts])
+    return Change(columns_digest(columns), np.concatenate([part.changes[key] for part in parts]))

@@ -20,8 +20,8 @@ from analysis.plans import (
     predict_from,
     pruned_entries,
 )
-from analysis.prediction.calibration import Calibration
-from analysis.prediction.signs import ProbedCurves, Signs
+from analysis.prediction.learnt import Learnt
+from analysis.prediction.signs import ProbedCurves
 from analysis.records import MeasuredPlan, Plan, PlanEntry, SweepSpec
 from analysis.repairs import NO_REPAIR
 from analysis.tasks import scoring_of
@@ -60,30 +60,23 @@ class Forecaster:
         self._dense = dense_accuracy(points, spec.subject.task)
         known = points[is_known(points)] if len(points) else points
         self._singles = dict(curve_arrays(known, ["ratio_achieved", *_ENDS]))
-        self._lessons = self._learnt(measured)
-        self._calibration = self._without(None)
+        self._lessons = {
+            _content(item.plan): item
+            for item in measured
+            if self._covers(item.plan)
+            and item.plan.training is None
+            and item.plan.repair == self._spec.repair
+            and self._is_joint(item.plan)
+        }
+        self._learnt = self._without(None)
 
-    def _learnt(self, measured: Iterable[MeasuredPlan]) -> dict[Hashable, tuple[Signs, float]]:
-        found = {}
-        for item in measured:
-            is_alike = (
-                self._covers(item.plan)
-                and item.plan.training is None
-                and item.plan.repair == self._spec.repair
-            )
-            signs = self._signs(item.plan) if is_alike else None
-            if signs is not None:
-                found[_content(item.plan)] = signs, self._scoring.drop(item.sums)
-        return found
+    def _without(self, content: Hashable) -> Learnt | None:
+        lessons = [item for name, item in self._lessons.items() if name != content]
+        return None if self._probed is None else Learnt(self._probed, lessons, self._scoring.drop)
 
-    def _without(self, content: Hashable) -> Calibration:
-        lessons = [lesson for name, lesson in self._lessons.items() if name != content]
-        return Calibration([signs for signs, _ in lessons], [drop for _, drop in lessons])
-
-    def _signs(self, plan: Plan) -> Signs | None:
+    def _is_joint(self, plan: Plan) -> bool:
         # Of one layer, the curve is the measurement.
-        is_joint = self._probed is not None and len(pruned_entries(plan)) > 1
-        return self._probed.signs(plan) if self._probed is not None and is_joint else None
+        return len(pruned_entries(plan)) > 1
 
     def _covers(self, plan: Plan) -> bool:
         """Return whether pruned is the same for the plan and for the run."""
@@ -116,21 +109,20 @@ class Forecaster:
             return None
         entries = pruned_entries(plan)
         single = self._single(entries[0]) if len(entries) == 1 else None
-        signs = self._signs(plan)
         if single is not None:
             found = single
-        elif signs is not None:
-            found = self._together(plan, signs, aside=aside)
         else:
-            found = predict_from(plan, self._envelopes)
+            found = self._together(plan, aside=aside) or predict_from(plan, self._envelopes)
         found = dataclasses.replace(found, repair=self._spec.repair)
         return found.within(self._dense, self._spec.subject.task)
 
-    def _together(self, plan: Plan, signs: Signs, *, aside: bool) -> Prediction:
+    def _together(self, plan: Plan, *, aside: bool) -> Prediction | None:
         content = _content(plan)
-        is_aside = aside and content in self._lessons
-        calibration = self._without(content) if is_aside else self._calibration
-        drop, low, high = calibration.predict(signs, confidence=self._confidence)
+        learnt = self._without(content) if aside and content in self._lessons else self._learnt
+        signs = learnt.signs(plan) if learnt is not None and self._is_joint(plan) else None
+        if learnt is None or signs is None:
+            return None
+        drop, low, high = learnt.predict(signs, confidence=self._confidence)
         return Prediction(
             drop,
             low,
@@ -138,7 +130,7 @@ class Forecaster:
             extrapolated=signs.extrapolated,
             basis=TOGETHER,
             samples=signs.samples,
-            calibrated=len(calibration),
+            calibrated=len(learnt),
             confidence=self._confidence,
         )
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from analysis.curves import is_known
 from analysis.plans import achieved, pruned_entries
+from analysis.prediction.curves import CurveName, Curves, Products
+from analysis.prediction.interplay import Correction, Interplay, Place
 from analysis.prediction.superposition import together
-from analysis.records import Plan, PlanEntry, PointKey, Probe
+from analysis.records import MeasuredPlan, Plan, PlanEntry, Probe
 from analysis.tasks import Task
 
 # Changes that move outputs turn out to be larger than their sum, see `together`.
@@ -27,7 +27,6 @@ LEAST_STEP = 0.002
 FEWEST = 50
 # Plans whose signs are remembered: those that were measured are asked for again and again.
 MAX_KNOWN = 2000
-CurveName = tuple[str, str, str]
 # A curve, and the place of its point at the upper end.
 Interval = tuple[CurveName, int]
 
@@ -61,43 +60,22 @@ class Signs:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Reading:
-    """A curve at a ratio: drop on all samples, drop and change on the probe's, and its interval."""
+class _Layers:
+    """What curves say of the layers of a plan, whatever was measured of plans.
 
-    drop: float
-    probed: float
-    change: Tensor
-    interval: int
-    weight: float
-    step: float
+    Attributes:
+        signs: All that is not `Signs.together`.
+        place: Where it is on the curves.
+        outputs: Of all of them together, by gain, ``(n, K)``.
+        alone: The sum of their drops on the probe.
+        apart: By how much drops on all samples are larger than on the probe, added up, on lines.
+    """
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Curve:
-    """A curve: rising ratios with the drop on all samples, and change and drop on the probe's."""
-
-    ratios: np.ndarray
-    drops: np.ndarray
-    changes: tuple[Tensor, ...]
-    probed: np.ndarray
-
-    def at(self, ratio: float) -> _Reading:
-        """Read the curve at a ratio, on lines; at 0 nothing changes."""
-        ratio = min(ratio, float(self.ratios[-1]))
-        above = int(np.searchsorted(self.ratios, ratio))
-        low = float(self.ratios[above - 1]) if above else 0.0
-        weight = (ratio - low) / (float(self.ratios[above]) - low)
-        change = self.changes[above].float() * weight
-        if above:
-            before = self.changes[above - 1].float()
-            count = min(len(before), len(change))
-            change = change[:count] + before[:count] * (1 - weight)
-        ends = [
-            (float(values[above - 1]) if above else 0.0, float(values[above]))
-            for values in (self.drops, self.probed)
-        ]
-        drop, probed = (first + (last - first) * weight for first, last in ends)
-        return _Reading(drop, probed, change, above, weight, abs(ends[0][1] - ends[0][0]))
+    signs: Signs
+    place: Place
+    outputs: tuple[Tensor, ...]
+    alone: float
+    apart: float
 
 
 class ProbedCurves:
@@ -110,15 +88,60 @@ class ProbedCurves:
     """
 
     def __init__(self, points: pd.DataFrame, probe: Probe, task: Task) -> None:
-        self._dense = torch.from_numpy(probe.dense)
-        self._truth = torch.from_numpy(probe.truth)
-        self._task = task
-        self._scores = task.scores(self._dense, self._dense, self._truth)
-        self._curves = self._read(points, probe.changes)
-        self._known: dict[Hashable, Signs | None] = {}
+        self._curves = Curves(points, probe, task)
+        self._products = Products(self._curves)
+        self._known: dict[Hashable, _Layers | None] = {}
 
-    def signs(self, plan: Plan) -> Signs | None:
-        """Return what is known of a plan; None where a layer of it has no curve on the probe."""
+    def signs(self, plan: Plan, correction: Correction | None = None) -> Signs | None:
+        """Return what is known of a plan; None where a layer of it has no curve on the probe.
+
+        Args:
+            plan: The plan.
+            correction: What measured plans tell of its outputs; see `learnt`.
+        """
+        layers = self._layers(plan)
+        if layers is None:
+            return None
+        spread = None if correction is None else correction.spread
+        joint = []
+        for outputs in layers.outputs:
+            found = outputs if correction is None else outputs + correction.outputs
+            joint.append(self._curves.drop(found, spread))
+        # What layers do alone all samples tell; the probe tells what they do to each other. What
+        # curves do between points is among what measured plans tell.
+        interplay = layers.apart if correction is not None else layers.signs.added - layers.alone
+        return replace(layers.signs, together=tuple(interplay + drop for drop in joint))
+
+    def place(self, plan: Plan) -> Place | None:
+        """Return where a plan is on its curves; None where they do not cover the whole probe."""
+        layers = self._layers(plan)
+        if layers is None or len(layers.place.outputs) < len(self._curves.dense):
+            return None
+        return layers.place
+
+    def learnt(self, measured: Sequence[MeasuredPlan]) -> Interplay:
+        """Learn from plans that have a `place`, with what they changed on the whole probe."""
+        places, outputs = [], []
+        for item in measured:
+            place = self.place(item.plan)
+            assert place is not None
+            assert item.change is not None
+            places.append(place)
+            change = torch.from_numpy(item.change.outputs.copy()).float()
+            outputs.append(self._curves.dense + change)
+        return Interplay(self._curves, self._products, places, outputs)
+
+    def covers(self, item: MeasuredPlan) -> bool:
+        """Return whether a measured plan has a `place`, and what it changed on the whole probe."""
+        change = item.change
+        return (
+            change is not None
+            and change.columns == self._curves.columns
+            and change.outputs.shape == self._curves.dense.shape
+            and self.place(item.plan) is not None
+        )
+
+    def _layers(self, plan: Plan) -> _Layers | None:
         entries = pruned_entries(plan)
         content = tuple(
             (item.criterion, item.granularity, item.name, item.kept) for item in entries
@@ -129,70 +152,43 @@ class ProbedCurves:
             self._known[content] = self._found(entries)
         return self._known[content]
 
-    def _found(self, entries: Iterable[PlanEntry]) -> Signs | None:
-        added, expected, changes, extrapolated = 0.0, 0.0, [], []
-        between: dict[Interval, tuple[float, float]] = {}
+    def _found(self, entries: Sequence[PlanEntry]) -> _Layers | None:
+        readings = {}
+        extrapolated = []
         for entry in entries:
             name = (entry.criterion, entry.granularity, entry.name)
             curve = self._curves.get(name)
             if curve is None:
                 return None
-            read = curve.at(achieved(entry))
-            added += read.drop
-            expected += read.probed
-            changes.append(read.change)
-            between[name, read.interval] = read.weight, read.step + LEAST_STEP
+            readings[name] = curve.at(achieved(entry))
             if achieved(entry) > curve.ratios[-1] + 1e-9:
                 extrapolated.append(entry.layer)
-        count = min(map(len, changes), default=0)
+        count = min((len(read.change) for read in readings.values()), default=0)
         if count < FEWEST:
             return None
-        changes = [change[:count] for change in changes]
-        alone = sum(self._drop(self._dense[:count] + change) for change in changes)
+        changes = [read.change[:count] for read in readings.values()]
+        dense = self._curves.dense[:count]
+        alone = sum(self._curves.drop(dense + change) for change in changes)
+        added = sum(read.drop for read in readings.values())
+        expected = sum(read.probed for read in readings.values())
         bend = alone - expected
-        added += BENT * bend
-        # What layers do alone all samples tell; the probe tells what they do to each other.
-        interplay = added - alone
-        joint = map(self._drop, together(self._dense[:count], changes, GAINS))
-        return Signs(
+        outputs = tuple(together(dense, changes, GAINS))
+        signs = Signs(
             {entry.name: achieved(entry) for entry in entries},
-            added,
-            tuple(interplay + drop for drop in joint),
+            added + BENT * bend,
+            (),
             bend,
             _evenness(changes),
             count,
             tuple(extrapolated),
-            between,
+            {
+                (name, read.interval): (read.weight, read.step + LEAST_STEP)
+                for name, read in readings.items()
+            },
         )
-
-    def _drop(self, outputs: Tensor) -> float:
-        """Return what the first samples of the probe lose, a fraction."""
-        count = len(outputs)
-        scores = self._task.scores(self._dense[:count], outputs, self._truth[:count])
-        return float((self._scores[:count] - scores).mean())
-
-    def _read(
-        self, points: pd.DataFrame, changes: Mapping[PointKey, np.ndarray]
-    ) -> dict[CurveName, _Curve]:
-        rows: dict[CurveName, dict[float, tuple[float, Tensor]]] = {}
-        known = points[is_known(points)]
-        cells = (known[name].tolist() for name in ("criterion", "granularity", "layer", "kept"))
-        drops = dict(zip(zip(*cells, strict=True), known["accuracy_drop"].tolist(), strict=True))
-        for key, change in changes.items():
-            drop = drops.get((key.criterion, key.granularity, key.layer, key.kept))
-            if drop is not None and key.kept < key.total:
-                name = (key.criterion, key.granularity, key.name)
-                rows.setdefault(name, {})[key.ratio_achieved] = (drop, torch.from_numpy(change))
-        return {name: self._curve(by_ratio) for name, by_ratio in rows.items()}
-
-    def _curve(self, by_ratio: Mapping[float, tuple[float, Tensor]]) -> _Curve:
-        ratios = sorted(by_ratio)
-        changes = tuple(by_ratio[ratio][1] for ratio in ratios)
-        return _Curve(
-            np.array(ratios),
-            np.array([by_ratio[ratio][0] for ratio in ratios]),
-            changes,
-            np.array([self._drop(self._dense[: len(item)] + item.float()) for item in changes]),
+        at = tuple((name, read.interval, read.weight) for name, read in readings.items())
+        return _Layers(
+            signs, Place(at, outputs[GAINS.index(1.0)]), outputs, alone, added - expected
         )
 
 

@@ -32,11 +32,11 @@ def together(dense: Tensor, changes: Sequence[Tensor], gains: Sequence[float]) -
         changes: What each layer alone adds to them, ``(N, K)`` each.
         gains: How much larger than their sum the changes that move outputs turn out to be.
     """
-    outputs = _centred(dense)
+    outputs = centred(dense)
     size = outputs.square().sum().clamp_min(1e-12)
     left, moved = 1.0, torch.zeros_like(outputs)
     # Layer by layer: what the ones before moved is made smaller, what they left is moved.
-    for change in map(_centred, changes):
+    for change in map(centred, changes):
         share = float((-(change * outputs).sum() / size).clamp(LEAST_SHARE, 1.0))
         rest = change + share * outputs
         moved = (1 - share) * moved + left * rest
@@ -45,5 +45,6 @@ def together(dense: Tensor, changes: Sequence[Tensor], gains: Sequence[float]) -
         yield left * outputs + gain * moved
 
 
-def _centred(outputs: Tensor) -> Tensor:
+def centred(outputs: Tensor) -> Tensor:
+    """Return outputs relative to their mean over the classes."""
     return outputs - outputs.mean(-1, keepdim=True)

@@ -16,7 +16,7 @@ from .evaluation import (
 )
 from .inventory import GroupRow, Inventory, LayerRow, MemberRow
 from .plan import Plan, PlanEntry, Recipe, SavedPlan
-from .probe import MeasuredPlan, Probe, ProbePart
+from .probe import Change, MeasuredPlan, Probe, ProbePart, columns_digest
 from .progress import OnProgress, Progress, counting
 from .record import NO_REPAIR, Document, GroupOrLayer, Record, Recovered
 from .run import (
@@ -37,12 +37,21 @@ from .run import (
 )
 from .subject import DEFAULT_TASK, SubjectSpec
 from .sums import SliceCounts, Sums
-from .sweep import ImportedPoint, PlannedPoint, PointKey, SweepSpec, SweepState, SweepUpdate
+from .sweep import (
+    PROBE,
+    ImportedPoint,
+    PlannedPoint,
+    PointKey,
+    SweepSpec,
+    SweepState,
+    SweepUpdate,
+)
 
 __all__ = [
     "Answers",
     "CANCELLED",
     "CHANGED",
+    "Change",
     "ClassChange",
     "WholeScore",
     "Confusion",
@@ -79,6 +88,7 @@ __all__ = [
     "NO_MODEL",
     "NO_REPAIR",
     "OnProgress",
+    "PROBE",
     "Plan",
     "PlanEntry",
     "PlannedPoint",
@@ -104,6 +114,7 @@ __all__ = [
     "SweepSpec",
     "SweepState",
     "SweepUpdate",
+    "columns_digest",
     "counting",
     "decode",
     "decode_json",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -47,6 +48,24 @@ class ProbePart(Generic[Key]):
         return ProbePart(self.first, self.columns, self.dense, self.truth, changes)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Change:
+    """What a plan adds to the dense model's outputs of the first samples.
+
+    Attributes:
+        columns: `columns_digest` of which outputs are kept.
+        outputs: float16 ``(n, K)``, as the changes of points in `Probe`.
+    """
+
+    columns: str
+    outputs: np.ndarray
+
+
+def columns_digest(columns: np.ndarray) -> str:
+    """Return a name for which outputs are kept of each sample."""
+    return hashlib.sha256(columns.astype("<i4").tobytes()).hexdigest()[:16]
+
+
 @dataclass(frozen=True, slots=True)
 class MeasuredPlan:
     """What a plan's model showed on the whole evaluation set.
@@ -54,10 +73,12 @@ class MeasuredPlan:
     Attributes:
         plan: The plan, with the repair that was done.
         sums: Sums of the pruned model.
+        change: Of the outputs of the first samples; None where nobody kept it.
     """
 
     plan: Plan
     sums: Sums
+    change: Change | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,8 +89,10 @@ class Probe:
         dense: The dense model's outputs, float32 ``(N, K)``.
         truth: Which of them is right, int32 ``(N,)``.
         changes: Changes by point, float16 ``(n, K)`` of the first ``n <= N`` samples.
+        columns: `columns_digest` of which outputs are kept.
     """
 
     dense: np.ndarray
     truth: np.ndarray
     changes: Mapping[PointKey, np.ndarray]
+    columns: str = ""

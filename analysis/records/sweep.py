@@ -16,6 +16,8 @@ from analysis.records.sums import SliceCounts, Sums
 from pruners.errors import InputError
 
 Granularity = str
+# Samples whose outputs are kept, unless others are asked for.
+PROBE = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +60,7 @@ class SweepSpec(Document):
     semantics: str = "removal"
     reduction: str = "mean"
     precision: str = "float32"
-    probe: Count = 512
+    probe: Count = PROBE
     executor: str = "local"
     ray_address: str = "auto"
 

@@ -213,6 +213,19 @@ MIGRATIONS: tuple[tuple[Step, ...], ...] = (
             files TEXT NOT NULL
         )""",
     ),
+    (
+        # What a measured plan changes of the outputs of the first samples, as a point in `changes`.
+        """CREATE TABLE plan_changes (
+            fingerprint TEXT NOT NULL,
+            data_fingerprint TEXT NOT NULL,
+            program TEXT NOT NULL,
+            content TEXT NOT NULL,
+            count INTEGER NOT NULL,
+            columns TEXT NOT NULL,
+            outputs BLOB NOT NULL,
+            PRIMARY KEY (fingerprint, data_fingerprint, program, content)
+        )""",
+    ),
 )
 
 

@@ -146,6 +146,23 @@ class Task(Scoring, Protocol):
         """
         return None
 
+    def likely_scores(
+        self, dense: Tensor, outputs: Tensor, targets: Tensor, *, spread: Tensor
+    ) -> Tensor:
+        """Return the scores to expect where outputs are only about known.
+
+        Args:
+            dense: Those of the dense model that `kept_outputs` keeps, ``(N, K)``.
+            outputs: What is expected of the pruned one's, ``(N, K)``.
+            targets: Which of them are right, ``(N,)``.
+            spread: Standard deviations of a sample's outputs, ``(N, 1)`` or ``(1, 1)``; where it is
+                0 scores are those of `scores`.
+
+        Returns:
+            Expected scores, ``(N,)``. A task that keeps no outputs is not asked.
+        """
+        return self.scores(dense, outputs, targets)
+
     def vector(
         self,
         dense: Tensor,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from analysis.records import NO_REPAIR, Identity, MeasuredPlan, Plan, Sums
+from analysis.records import NO_REPAIR, Change, Identity, MeasuredPlan, Plan, Sums
 from analysis.store.connection import Database
 from analysis.store.contents.plan_content import content_of
-from analysis.store.rows import SUM_COLUMNS, SUM_LIST, Row, placeholders, sum_values, sums_of
+from analysis.store.contents.probes import IDENTITY, as_bytes, change_of
+from analysis.store.rows import SUM_COLUMNS, SUM_LIST, placeholders, sum_values, sums_of
 from pruners.errors import InputError
 
 # The newest ones of a subject that are read: more of them tell hardly more.
@@ -26,7 +27,15 @@ class MeasurementStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, plan: Plan, identity: Identity, sums: Sums, *, recovered: bool = False) -> None:
+    def add(
+        self,
+        plan: Plan,
+        identity: Identity,
+        sums: Sums,
+        *,
+        recovered: bool = False,
+        change: Change | None = None,
+    ) -> None:
         """Note what a plan's model showed on the whole evaluation set.
 
         Args:
@@ -35,6 +44,7 @@ class MeasurementStore:
             sums: Of the pruned model.
             recovered: Whether the model was repaired, or trained, as the plan says; else it was
                 pruned and left so.
+            change: What it changes of the outputs of the first samples, where that is known.
         """
         plan = plan if recovered else plan.repaired_by(NO_REPAIR)
         columns = ("fingerprint", "data_fingerprint", "program", "content", "plan", "changed")
@@ -45,43 +55,48 @@ class MeasurementStore:
                 f" VALUES ({placeholders(len(columns) + len(SUM_COLUMNS))})",
                 (*values, plan.to_json(), time.time(), *sum_values(sums)),
             )
+            if change is not None:
+                db.execute(
+                    f"INSERT OR IGNORE INTO plan_changes ({IDENTITY}, content, count, columns,"
+                    f" outputs) VALUES ({placeholders(7)})",
+                    (*values, len(change.outputs), change.columns, as_bytes(change.outputs)),
+                )
 
-    def stamp(self, identity: Identity) -> tuple[int, float]:
+    def stamp(self, identity: Identity) -> tuple[int, int, float]:
         """Return what changes whenever the measured plans of a subject do."""
         with self._database.read() as db:
             row = db.execute(
-                "SELECT count(*) AS count, coalesce(max(changed), 0) AS last FROM measured_plans"
-                " WHERE (fingerprint, data_fingerprint, program) = (?, ?, ?)",
+                "SELECT count(*) AS plans, count(outputs) AS changes,"
+                " coalesce(max(changed), 0) AS last FROM measured_plans"
+                f" LEFT JOIN plan_changes USING ({IDENTITY}, content)"
+                f" WHERE ({IDENTITY}) = (?, ?, ?)",
                 (identity.weights, identity.data, identity.program),
             ).fetchone()
-        return row["count"], row["last"]
+        return row["plans"], row["changes"], row["last"]
 
     def get(self, plan: Plan, identity: Identity) -> MeasuredPlan | None:
         """Return what exactly this plan, for these weights, showed; None if nobody measured it."""
         if plan.fingerprint != identity.weights:
             return None
-        with self._database.read() as db:
-            rows = db.execute(
-                "SELECT * FROM measured_plans"
-                " WHERE (fingerprint, data_fingerprint, program, content) = (?, ?, ?, ?)",
-                (identity.weights, identity.data, identity.program, content_of(plan)),
-            ).fetchall()
-        return next(_measured(rows), None)
+        return next(self._read(identity, "AND content = ?", (content_of(plan),)), None)
 
     def all(self, identity: Identity) -> tuple[MeasuredPlan, ...]:
         """Return the measured plans of a subject, the oldest first."""
+        newest = "ORDER BY changed DESC, content LIMIT ?"
+        return tuple(self._read(identity, newest, (MAX_READ,)))[::-1]
+
+    def _read(
+        self, identity: Identity, which: str, values: tuple[str | int, ...]
+    ) -> Iterator[MeasuredPlan]:
+        keys = (identity.weights, identity.data, identity.program)
         with self._database.read() as db:
             rows = db.execute(
-                "SELECT * FROM measured_plans"
-                " WHERE (fingerprint, data_fingerprint, program) = (?, ?, ?)"
-                " ORDER BY changed DESC, content LIMIT ?",
-                (identity.weights, identity.data, identity.program, MAX_READ),
+                "SELECT measured_plans.*, outputs, columns, count FROM measured_plans"
+                f" LEFT JOIN plan_changes USING ({IDENTITY}, content)"
+                f" WHERE ({IDENTITY}) = (?, ?, ?) {which}",
+                (*keys, *values),
             ).fetchall()
-        return tuple(_measured(rows[::-1]))
-
-
-def _measured(rows: Sequence[Row]) -> Iterator[MeasuredPlan]:
-    for row in rows:
-        # A plan that a newer program wrote is not this program's to read.
-        with contextlib.suppress(InputError):
-            yield MeasuredPlan(Plan.from_json(row["plan"]), sums_of(row))
+        for row in rows:
+            # A plan that a newer program wrote is not this program's to read.
+            with contextlib.suppress(InputError):
+                yield MeasuredPlan(Plan.from_json(row["plan"]), sums_of(row), change_of(row))

@@ -8,12 +8,11 @@ neither is.
 from __future__ import annotations
 
 import functools
-import hashlib
 import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from analysis.records import PointKey, Probe, ProbePart
+from analysis.records import Change, PointKey, Probe, ProbePart, columns_digest
 from analysis.store.connection import Database
 from analysis.store.rows import Row, key_of
 from analysis.store.runs import RunStore
@@ -72,14 +71,14 @@ def save_probe(
     db.execute(
         f"INSERT OR REPLACE INTO probes ({IDENTITY}, first, count, columns, dense, truth)"
         f" SELECT {IDENTITY}, ?, ?, ?, ?, ? FROM runs WHERE run_id = ?",
-        (*part, *map(_bytes, (probe.columns, probe.dense, probe.truth)), run_id),
+        (*part, *map(as_bytes, (probe.columns, probe.dense, probe.truth)), run_id),
     )
-    columns = _digest(probe.columns)
+    columns = columns_digest(probe.columns)
     db.executemany(
         "INSERT OR REPLACE INTO changes (cache_key, first, count, columns, outputs)"
         " VALUES (?, ?, ?, ?, ?)",
         [
-            (names[key], *part, columns, _bytes(change))
+            (names[key], *part, columns, as_bytes(change))
             for key, change in probe.changes.items()
             if key in names
         ],
@@ -97,19 +96,33 @@ def _probe(dense: Sequence[Row], changes: Sequence[Row]) -> Probe | None:
     outputs, truth = _joined(found, "dense", "<f4"), _joined(found, "truth", "<i4")[:, 0]
 
     @functools.cache
-    def digest(first: int, count: int) -> str:
-        return _digest(columns[first : first + count])
+    def kept(first: int, count: int) -> str:
+        return columns_digest(columns[first : first + count])
 
     by_point: dict[PointKey, list[Row]] = {}
     for row in changes:
-        if row["columns"] == digest(row["first"], row["count"]):
+        if row["columns"] == kept(row["first"], row["count"]):
             by_point.setdefault(key_of(row), []).append(row)
     joined = {key: _covering(rows) for key, rows in by_point.items()}
     return Probe(
         outputs,
         truth.astype(np.int64),
         {key: _joined(rows, "outputs", "<f2") for key, rows in joined.items() if rows},
+        columns_digest(columns),
     )
+
+
+def change_of(row: Row) -> Change | None:
+    """Return the change of a measured plan; None without one that can be read."""
+    import numpy as np
+
+    if row["outputs"] is None:
+        return None
+    try:
+        outputs = np.frombuffer(row["outputs"], "<f2").reshape(row["count"], -1)
+    except (TypeError, ValueError):
+        return None
+    return Change(row["columns"], outputs)
 
 
 def _covering(rows: Sequence[Row]) -> list[tuple[Row, int]]:
@@ -141,10 +154,6 @@ def _joined(rows: Sequence[tuple[Row, int]], name: str, kind: str) -> np.ndarray
     )
 
 
-def _bytes(values: np.ndarray) -> bytes:
+def as_bytes(values: np.ndarray) -> bytes:
     """Return numbers as they are kept: the smallest byte first, whatever the machine."""
     return values.astype(values.dtype.newbyteorder("<")).tobytes()
-
-
-def _digest(columns: np.ndarray) -> str:
-    return hashlib.sha256(_bytes(columns.astype("<i4"))).hexdigest()[:16]

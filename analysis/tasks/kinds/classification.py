@@ -15,6 +15,8 @@ from pruners.statistics import cross_entropy, drawn_labels
 
 # Rounding of a sum of probabilities, also of bfloat16 and many classes.
 SUMS_TO_ONE = 1e-2
+# Below it a spread of logits is none.
+TINY = 1e-12
 # Logits of a sample that a probe keeps.
 MAX_KEPT = 20
 
@@ -90,6 +92,20 @@ class Classification(RightAnswers, Task):
         """Return 1 for right top-1 answers and 0 for wrong ones, ``(N,)``."""
         truth = dense.argmax(1) if targets is None else targets
         return (outputs.argmax(1) == truth).float()
+
+    def likely_scores(
+        self, dense: Tensor, outputs: Tensor, targets: Tensor, *, spread: Tensor
+    ) -> Tensor:
+        """Return the probability that the right logit is above the best other one, ``(N,)``.
+
+        Errors of both are taken for independent and normal.
+        """
+        right = outputs.gather(1, targets[:, None])
+        others = outputs.scatter(1, targets[:, None], -torch.inf).amax(1, keepdim=True)
+        # The same as `scores` without any error, ties aside.
+        gap = (right - others) / (2**0.5 * spread).clamp_min(TINY)
+        likely: Tensor = torch.special.ndtr(gap)
+        return likely.squeeze(1)
 
     def agree(self, outputs: Tensor, others: Tensor) -> Tensor:
         """Return which samples get the same top-1 answer, ``(N,)``."""

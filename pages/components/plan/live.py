@@ -69,7 +69,13 @@ def remember(store: Store, subject: LoadedSubject, plan: Plan) -> None:
     plan = dataclasses.replace(plan, subject=subject.prepared.subject.spec)
     for result, is_recovered in ((found.raw, False), (found.repaired, True)):
         if result is not None:
-            store.measurements.add(plan, subject.identity, result.sums, recovered=is_recovered)
+            store.measurements.add(
+                plan,
+                subject.identity,
+                result.sums,
+                recovered=is_recovered,
+                change=result.change,
+            )
 
 
 def show(

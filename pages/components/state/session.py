@@ -203,7 +203,7 @@ def forecaster(run: RunRow) -> Forecaster:
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _forecaster(
-    path: str, run_id: str, saves: int, state: str, learnt: tuple[int, float], *, _run: RunRow
+    path: str, run_id: str, saves: int, state: str, learnt: tuple[int, int, float], *, _run: RunRow
 ) -> Forecaster:
     return Forecaster(
         _run.spec,

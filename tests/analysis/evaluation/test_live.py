@@ -12,6 +12,9 @@ from analysis.edits.masks import kept_units, scores
 from analysis.edits.target import targets
 from analysis.engine.evaluator import Evaluator
 from analysis.evaluation.live import LiveEvaluator, LiveResult
+from analysis.measuring.slices import Slices
+from analysis.plans import masked_edit
+from analysis.records import columns_digest
 from analysis.records.plan import Plan, PlanEntry
 from analysis.tasks import CLASSIFICATION
 from pruners.errors import InputError
@@ -159,3 +162,27 @@ def test_the_dense_model_differs_from_itself_in_nothing_for_certain() -> None:
     """A plan that removes nothing showed a drop of 0 with a wide interval."""
     found = list(LiveEvaluator(sample_context("lenet5")).evaluate_edit(Edit()))
     assert {(item.drop, item.interval.low, item.interval.high) for item in found} == {(0, 0, 0)}
+
+
+@pytest.mark.parametrize("batch_size", [60, 200])
+def test_what_a_plan_changes_of_the_first_outputs_is_kept(batch_size: int) -> None:
+    """Point 2 of issue 10: a measured plan teaches of others, also what it did to the outputs."""
+    prepared = sample_context("resnet20")
+    live = LiveEvaluator(prepared, batch_size=batch_size, probe=150)
+    plan = plan_of("resnet20", {"conv1": 0.5, "layer3.1.conv1": 0.8})
+    *before, last = live.evaluate(plan)
+    assert all(item.change is None for item in before)
+    assert last.change is not None
+    split = prepared.subject.evaluation
+    assert split is not None
+    inputs = Slices(split, 150).read(0).inputs
+    edit = masked_edit(prepared, plan)
+    with torch.no_grad():
+        outputs = torch.func.functional_call(
+            prepared.model, {**prepared.evaluator.state, **edit.tensors}, (inputs,)
+        )
+        expected = outputs - prepared.model(inputs)
+    found = torch.from_numpy(last.change.outputs).float()
+    torch.testing.assert_close(found, expected, atol=0.01, rtol=2e-3)
+    everything = torch.arange(10).expand(150, 10).numpy()
+    assert last.change.columns == columns_digest(everything)

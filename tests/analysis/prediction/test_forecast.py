@@ -11,7 +11,16 @@ import pytest
 from analysis import plans
 from analysis.plans import ADDED, CURVE, TOGETHER
 from analysis.prediction import Forecaster, ProbedCurves
-from analysis.records import MeasuredPlan, Plan, PointKey, Probe, SubjectSpec, Sums, SweepSpec
+from analysis.records import (
+    Change,
+    MeasuredPlan,
+    Plan,
+    PointKey,
+    Probe,
+    SubjectSpec,
+    Sums,
+    SweepSpec,
+)
 from analysis.tasks import CLASSIFICATION
 from tests.analysis.points_tables import curve
 
@@ -69,9 +78,24 @@ def plan(**ratios: float) -> Plan:
     return found
 
 
-def measured(item: Plan, lost: int) -> MeasuredPlan:
+def measured(item: Plan, lost: int, change: np.ndarray | None = None) -> MeasuredPlan:
     terms = {"correct": 900 - lost, "gained": 0, "lost": lost, "agree": 0, "loss": 0.0, "kl": 0.0}
-    return MeasuredPlan(item, Sums(samples=1000, terms=terms))
+    shown = None if change is None else Change("", change.astype(np.float16))
+    return MeasuredPlan(item, Sums(samples=1000, terms=terms), shown)
+
+
+def shown(item: Plan, *, together: float = 3.0) -> MeasuredPlan:
+    """Return a plan whose layers do something together that no curve tells."""
+    known, pruned = probe(), plans.pruned_entries(item)
+    by_name = {(key.layer, key.kept): value for key, value in known.changes.items()}
+    change = sum(by_name[entry.layer, entry.kept].astype(np.float32) for entry in pruned)
+    size = np.prod([1 - entry.kept / entry.total for entry in pruned])
+    direction = np.random.default_rng(1).normal(size=known.dense.shape)
+    change = change + together * size * direction
+    right = [
+        (outputs.argmax(1) == known.truth).sum() for outputs in (known.dense, known.dense + change)
+    ]
+    return measured(item, int(right[0] - right[1]) * 1000 // len(change), change)
 
 
 def test_of_one_layer_the_curve_is_told_below_zero_too() -> None:
@@ -207,3 +231,74 @@ def test_a_trained_plan_teaches_nothing_of_pruned_ones() -> None:
         for item in taught
     ]
     assert Forecaster(SPEC, points(), probed(), trained).predict(plan(a=0.5, b=0.75)) == bare
+
+
+def seen() -> pd.DataFrame:
+    """The points of a run whose evaluation set is its probe."""
+    known = probe()
+    right = (known.dense.argmax(1) == known.truth).mean()
+    drops: dict[str, list[float]] = {name: [] for name in LAYERS}
+    for key, change in known.changes.items():
+        drops[key.layer].append(right - ((known.dense + change).argmax(1) == known.truth).mean())
+    tables = [
+        curve(drops[name], layer=name, total=total, ratios=RATIOS) for name, total in LAYERS.items()
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def test_outputs_of_measured_plans_tell_what_layers_do_together() -> None:
+    """Point 2 of issue 10: every measured plan calibrates, with all that it showed."""
+    table = seen()
+    probed = ProbedCurves(table, probe(), CLASSIFICATION)
+    pairs = [(a, b) for a in RATIOS for b in RATIOS]
+    errors: dict[str, list[float]] = {"drops": [], "outputs": []}
+    for left_out in pairs:
+        lessons = [shown(plan(a=a, b=b)) for a, b in pairs if (a, b) != left_out]
+        asked = shown(plan(a=left_out[0], b=left_out[1]))
+        by_drops = [dataclasses.replace(item, change=None) for item in lessons]
+        for name, known in (("drops", by_drops), ("outputs", lessons)):
+            found = Forecaster(SPEC, table, probed, known).predict(asked.plan)
+            assert found is not None
+            errors[name].append(abs(found.drop - asked.sums["lost"] / 1000))
+    assert np.mean(errors["outputs"]) < 0.7 * np.mean(errors["drops"])
+
+
+@pytest.mark.parametrize(("columns", "samples"), [("other", 400), ("", 99)])
+def test_outputs_of_another_probe_count_as_a_drop(columns: str, samples: int) -> None:
+    lessons = [shown(plan(a=a, b=0.5)) for a in RATIOS]
+    drops = [dataclasses.replace(item, change=None) for item in lessons]
+    strange = [
+        dataclasses.replace(item, change=Change(columns, item.change.outputs[:samples]))
+        for item in lessons
+        if item.change is not None
+    ]
+    asked = plan(a=0.5, b=0.75)
+    found = Forecaster(SPEC, points(), probed(), strange).predict(asked)
+    assert found == Forecaster(SPEC, points(), probed(), drops).predict(asked)
+    assert found != Forecaster(SPEC, points(), probed(), lessons).predict(asked)
+
+
+def test_outputs_of_a_plan_do_not_teach_of_itself() -> None:
+    lessons = [shown(plan(a=a, b=b)) for a in RATIOS for b in RATIOS]
+    for item in lessons[3:6]:
+        others = [lesson for lesson in lessons if lesson is not item]
+        aside = Forecaster(SPEC, points(), probed(), lessons).predict(item.plan)
+        assert aside == Forecaster(SPEC, points(), probed(), others).predict(item.plan)
+        known = Forecaster(SPEC, points(), probed(), lessons).foresee(item.plan)
+        assert known is not None
+        assert aside is not None
+        lost = item.sums["lost"] / 1000
+        assert abs(known.drop - lost) <= abs(aside.drop - lost)
+
+
+def test_curves_of_fewer_samples_learn_from_drops_alone() -> None:
+    """An adaptive sweep decides some points early; the others still teach."""
+    lessons = [shown(plan(a=a, c=c)) for a in RATIOS for c in (0.5, 0.75)]
+    asked = plan(a=0.5, c=0.5)
+    few = ProbedCurves(points(), probe(fewer=64), CLASSIFICATION)
+    drops = [dataclasses.replace(item, change=None) for item in lessons]
+    assert Forecaster(SPEC, points(), few, lessons).predict(asked) == Forecaster(
+        SPEC, points(), few, drops
+    ).predict(asked)
+    both = [*lessons, shown(plan(a=0.25, b=0.5))]
+    assert Forecaster(SPEC, points(), few, both).predict(plan(a=0.5, b=0.5)) is not None

@@ -322,3 +322,19 @@ def test_two_models_agree_in_the_units_of_the_task(name: str, dim: int | None, t
     same = dense.argmax(dim) == outputs.argmax(dim)
     assert share == pytest.approx(float(same.double().mean()))
     assert said.endswith(told.format(n=len(dense)))
+
+
+def test_expected_scores_are_those_of_outputs_with_errors() -> None:
+    """Of two outputs exactly, of more about; without an error they are the scores."""
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.randint(0, 2, (40,), generator=generator)
+    outputs = torch.randn(40, 2, generator=generator)
+    spread = torch.rand(40, 1, generator=generator) + 0.1
+    found = CLASSIFICATION.likely_scores(outputs, outputs, truth, spread=spread)
+    errors = spread * torch.randn(20_000, 40, 2, generator=generator)
+    drawn = ((outputs + errors).argmax(2) == truth).float().mean(0)
+    torch.testing.assert_close(found, drawn, atol=0.02, rtol=0)
+    many = torch.randn(200, 10, generator=generator)
+    right = torch.randint(0, 10, (200,), generator=generator)
+    exact = CLASSIFICATION.likely_scores(many, many, right, spread=torch.zeros(1, 1))
+    assert torch.equal(exact, CLASSIFICATION.scores(many, many, right))
