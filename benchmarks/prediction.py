@@ -50,9 +50,10 @@ ROUGH = 200
 
 def sweep(store: Store, model: str, options: argparse.Namespace) -> RunRow:
     """Return the run of a sample, measured now if the workspace has none."""
-    address = f"sample:{model}"
+    address, ratios = f"sample:{model}", parse_ratios(options.ratios)
     for row in store.runs.all():
-        if row.spec.subject.model == address and row.state == "done":
+        is_asked = (row.spec.subject.model, row.spec.ratios) == (address, ratios)
+        if is_asked and row.state == "done":
             return row
     spec = SweepSpec(
         subject=SubjectSpec(
@@ -62,7 +63,7 @@ def sweep(store: Store, model: str, options: argparse.Namespace) -> RunRow:
             calibration_samples=512,
         ),
         criteria=tuple(options.criteria.split(",")),
-        ratios=parse_ratios(options.ratios),
+        ratios=ratios,
         probe=options.probe,
     )
     row = run_to_end(store, store.runs.create(spec))

@@ -36,9 +36,10 @@ class _Built:
 
     def starts_from(self, edited: Mapping[str, Tensor]) -> bool:
         """Return whether the tensors that it started from are still the same ones."""
-        return all(
-            edited.get(name) is (self.before[name]() if name in self.before else None)
-            for name in self.edit.tensors
+        # One that is gone is not the same as none at all.
+        started = {name for name in self.edit.tensors if name in edited}
+        return started == self.before.keys() and all(
+            self.before[name]() is edited[name] for name in started
         )
 
 
