@@ -26,6 +26,7 @@ BATCHES = 30
 AT_NIGHT = pytest.mark.nightly
 
 
+@pytest.mark.filterwarnings("ignore:std")  # of one number, which graphs may ask for
 @pytest.mark.parametrize(
     "batch",
     [pytest.param(batch, marks=AT_NIGHT if batch >= 4 else ()) for batch in range(BATCHES)],
