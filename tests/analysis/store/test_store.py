@@ -12,6 +12,7 @@ import time
 import pytest
 
 from analysis import records
+from analysis.records import run
 from analysis.records.inventory import Inventory
 from analysis.records.progress import Progress
 from analysis.records.run import PAUSED_SECONDS
@@ -109,6 +110,9 @@ class TestRuns:
         Its device was given to the next run, and the run to the next worker.
         """
         run_id, now = started(store), time.time()
+        # By a clock that is set forward, this process would have begun after its sign of life.
+        process = run._Process(started=now - 1)
+        monkeypatch.setattr(run, "_process", lambda pid, host: process)
         after = {}
         for seconds in (records.STALE_SECONDS + 1, PAUSED_SECONDS + 1):
             later = now + seconds
