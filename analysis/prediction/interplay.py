@@ -54,10 +54,12 @@ class Correction:
     Attributes:
         outputs: ``(N, K)``.
         spread: Standard deviation, ``(1, 1)``.
+        known: Correlation of what is told with what a plan differs by, 0..1.
     """
 
     outputs: Tensor
     spread: Tensor
+    known: float
 
 
 class Interplay:
@@ -86,8 +88,9 @@ class Interplay:
         self._left = torch.stack(left) if left else torch.zeros(0, curves.dense.numel())
         self._rows = _rows(self._places, products)
         shared = _shared(self._rows, self._rows, products)
-        own = np.diag(shared)
-        self._inverse = np.linalg.inv(shared + np.diag(OWN * own + LEAST))
+        self._whole = (1 + OWN) * np.diag(shared) + LEAST
+        np.fill_diagonal(shared, self._whole)
+        self._inverse = np.linalg.inv(shared)
         flat = self._left.double()
         squares = (flat @ flat.T).numpy() / (self._left.shape[1] * products.size)
         misfit = float((self._inverse * squares).sum())
@@ -102,19 +105,21 @@ class Interplay:
         shared = _shared(rows, self._rows, self._products)[0]
         own = float(_shared(rows, rows, self._products)[0, 0])
         weights = shared @ self._inverse
-        return self._correction(weights, (1 + OWN) * own + LEAST - float(weights @ shared))
+        whole = (1 + OWN) * own + LEAST
+        return self._correction(weights, whole, whole - float(weights @ shared))
 
     def without(self, number: int) -> Correction:
         """Return what the other ones say of a measured plan (the inverse tells it at once)."""
         row = self._inverse[number]
         weights = -row / row[number]
         weights[number] = 0.0
-        return self._correction(weights, 1 / float(row[number]))
+        return self._correction(weights, float(self._whole[number]), 1 / float(row[number]))
 
-    def _correction(self, weights: np.ndarray, variance: float) -> Correction:
+    def _correction(self, weights: np.ndarray, whole: float, variance: float) -> Correction:
         outputs = (torch.from_numpy(weights).float() @ self._left).view(self._shape)
         spread = TYPICAL * np.sqrt(max(variance, 0.0) * self._size * self._products.size)
-        return Correction(outputs, torch.full((1, 1), float(spread)))
+        known = float(np.sqrt(min(max(1 - variance / whole, 0.0), 1.0)))
+        return Correction(outputs, torch.full((1, 1), float(spread)), known)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

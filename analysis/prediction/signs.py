@@ -102,15 +102,19 @@ class ProbedCurves:
         layers = self._layers(plan)
         if layers is None:
             return None
-        spread = None if correction is None else correction.spread
-        joint = []
-        for outputs in layers.outputs:
-            found = outputs if correction is None else outputs + correction.outputs
-            joint.append(self._curves.drop(found, spread))
-        # What layers do alone all samples tell; the probe tells what they do to each other. What
-        # curves do between points is among what measured plans tell.
-        interplay = layers.apart if correction is not None else layers.signs.added - layers.alone
-        return replace(layers.signs, together=tuple(interplay + drop for drop in joint))
+        # What layers do alone all samples tell; the probe tells what they do to each other.
+        interplay = layers.signs.added - layers.alone
+        joint = [interplay + self._curves.drop(outputs) for outputs in layers.outputs]
+        if correction is not None:
+            joint = [
+                plain + correction.known * (self._corrected(layers, outputs, correction) - plain)
+                for plain, outputs in zip(joint, layers.outputs, strict=True)
+            ]
+        return replace(layers.signs, together=tuple(joint))
+
+    def _corrected(self, layers: _Layers, outputs: Tensor, correction: Correction) -> float:
+        """Return the drop as measured plans tell it: also what curves do between points."""
+        return layers.apart + self._curves.drop(outputs + correction.outputs, correction.spread)
 
     def place(self, plan: Plan) -> Place | None:
         """Return where a plan is on its curves; None where they do not cover the whole probe."""

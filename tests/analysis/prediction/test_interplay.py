@@ -88,6 +88,8 @@ def test_outputs_are_those_of_the_conditional_distribution() -> None:
         left.shape[1] * SIZE
     )
     scale = (5 + misfit) / (5 + len(PLANS))
+    whole = 1.03 * covariance(asked, asked) + 1e-7
+    assert found.known == pytest.approx((1 - variance / whole) ** 0.5, rel=1e-4)
     assert float(found.spread) == pytest.approx(0.75 * (variance * scale * SIZE) ** 0.5, rel=1e-4)
 
 
@@ -104,6 +106,7 @@ def test_a_plan_left_out_is_as_if_it_had_not_been_measured() -> None:
         )
         found, expected = whole.without(number), without.of(places[number])
         torch.testing.assert_close(found.outputs, expected.outputs, atol=1e-4, rtol=1e-4)
+        assert found.known == pytest.approx(expected.known, rel=1e-4)
         # How large variances are beside what is expected is told by all of them.
         ratio = float(found.spread / expected.spread)
         assert ratio == pytest.approx((whole._size / without._size) ** 0.5, rel=1e-4)
