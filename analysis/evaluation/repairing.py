@@ -111,7 +111,8 @@ class Repairs:
         Raises:
             PruneScopeError: As `analysis.recovery.repaired_plan`.
         """
-        key = repair_key(self._prepared, plan)
+        # Plans of one repair each get their own back; it is made once all the same.
+        key = (repair_key(self._prepared, plan), plan.to_json())
         with self._lock:
             if key not in self._jobs:
                 self._jobs[key] = _Job(self._prepared, plan)

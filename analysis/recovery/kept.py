@@ -20,11 +20,12 @@ from pathlib import Path
 import safetensors
 
 from analysis.edits import PreparedSubject, digest
-from analysis.plans import require_fit, resolve
+from analysis.plans import pruned_entries, require_fit, resolve
 from analysis.records import OnProgress, Plan
 from analysis.recovery.files import read_recovery, tensor_bytes, write_recovery
 from analysis.recovery.plan_repair import Recovery, Repairer, pruned_targets
 from analysis.recovery.trained import trained_plan
+from analysis.repairs import REPAIRS
 from pruners.errors import InputError
 
 # To be raised when a change of the program changes what a repair gives.
@@ -95,9 +96,27 @@ def repaired_plan(
             found = _repairer(prepared, plan.repair).repair(plan, progress=progress)
             _write(prepared, key, found)
         memory.put(key, found)
-    # Notes and names of a plan change nothing of its repair.
-    entries = found.plan.entries
-    return dataclasses.replace(found, plan=dataclasses.replace(plan, entries=entries))
+    # Notes, names, locks and criteria of a plan change nothing of its repair: they are its own.
+    return dataclasses.replace(found, plan=_as_asked(plan, found.plan))
+
+
+def _as_asked(plan: Plan, found: Plan) -> Plan:
+    """Return a plan with what the repair of it, or of another of the same masks, has chosen."""
+    if plan.training is not None:
+        return dataclasses.replace(plan, entries=found.entries)
+    if not _chooses(plan):
+        return plan
+    chosen = {(item.granularity, item.name): item for item in pruned_entries(found)}
+    pairs = [(item, chosen.get((item.granularity, item.name), item)) for item in plan.entries]
+    entries = (
+        dataclasses.replace(item, indices=other.indices, criterion=other.criterion)
+        for item, other in pairs
+    )
+    return dataclasses.replace(plan, entries=tuple(entries))
+
+
+def _chooses(plan: Plan) -> bool:
+    return REPAIRS.get(plan.repair).choose is not None
 
 
 def _repairer(prepared: PreparedSubject, method: str) -> Repairer:
@@ -112,6 +131,9 @@ def repair_key(prepared: PreparedSubject, plan: Plan) -> str:
     if plan.training is not None:
         return plan.training
     subject = prepared.subject
+    pruned = pruned_entries(plan)
+    # Where a repair chooses other units, it says by which criterion; those left keep their own.
+    criteria = sorted((item.granularity, item.name, item.criterion) for item in pruned)
     content = {
         "version": VERSION,
         "weights": subject.fingerprint,
@@ -125,6 +147,7 @@ def repair_key(prepared: PreparedSubject, plan: Plan) -> str:
             f"{target.granularity}:{target.name}:{digest(target, mask).hex()}"
             for target, mask in pruned_targets(prepared, plan)
         ),
+        **({"criteria": criteria} if _chooses(plan) else {}),
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
 

@@ -11,17 +11,18 @@ import torch
 
 from analysis.edits.prepared import PreparedSubject, prepare
 from analysis.evaluation.evaluate import evaluate_plan
+from analysis.evaluation.repairing import Repairs
 from analysis.evaluation.session import LoadedSubject
 from analysis.interop import ExportRequest, export, round_trip
 from analysis.interop.verification.reading_back import _samples
-from analysis.plans.apply import start_plan
+from analysis.plans.apply import resolve, start_plan
 from analysis.plans.editing import set_ratio
 from analysis.plans.files import read_plan
 from analysis.records.plan import Plan
 from analysis.records.subject import SubjectSpec
 from analysis.recovery import plan_repair
 from analysis.recovery.kept import repair_key, repaired_plan
-from analysis.recovery.plan_repair import Recovery
+from analysis.recovery.plan_repair import Recovery, recover_plan
 from analysis.repairs import usual_repair
 from analysis.repairs.registry import plan_repairs
 from analysis.subjects.subject import load_subject
@@ -104,6 +105,30 @@ def test_a_repair_is_computed_once(tmp_path: Path, made: list[str]) -> None:
         assert found.edit.tensors.keys() == first.edit.tensors.keys()
         for name, tensor in first.edit.tensors.items():
             assert torch.equal(found.edit.tensors[name], tensor)
+
+
+def renamed(prepared: PreparedSubject, plan: Plan) -> Plan:
+    """The masks of a plan, chosen by another criterion and locked."""
+    entries = resolve(prepared, plan).entries
+    changed = (dataclasses.replace(item, criterion="fpgm", locked=True) for item in entries)
+    return dataclasses.replace(plan, entries=tuple(changed))
+
+
+@pytest.mark.parametrize(("method", "repairs"), [("lsq", 1), ("search", 2)])
+def test_plans_of_the_same_masks_keep_their_own_criteria_and_locks(
+    tmp_path: Path, made: list[str], method: str, repairs: int
+) -> None:
+    prepared = opened(tmp_path)
+    first = halved(prepared, method)
+    other = renamed(prepared, first)
+    found_for(prepared, first)
+    *_, state = Repairs(prepared).follow(other)
+    assert state.recovery is not None
+    # A repair that chooses other channels says by which criterion.
+    assert made == [method] * repairs
+    found = [state.recovery, found_for(prepared, other), found_for(opened(tmp_path), other)]
+    expected = recover_plan(prepared, other, method=method).plan
+    assert [item.plan for item in found] == [expected] * 3
 
 
 def test_whatever_a_repair_depends_on_makes_another_one(tmp_path: Path) -> None:
