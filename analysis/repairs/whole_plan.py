@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -17,6 +17,7 @@ from analysis.repairs.student import Student
 from pruners.errors import InputError
 from pruners.granularity import parse
 from pruners.layers import find_layer, to_output_first
+from pruners.preserve import raw_bytes
 from pruners.reconstruction import (
     Asked,
     Chooser,
@@ -121,25 +122,26 @@ def fitted_plan(work: PlanWork, *, fit: Fit, choose: Chooser | None = None) -> R
     masks = joint_masks(work.prepared, work.pruned, leave=work.unseen)
     # Without a graph nobody knows that the model calls the same layers for all inputs.
     known = None if work.prepared.graph is None else work.known
+    asked = {} if choose is None else _asked(work)
     result = repair_layers(
         work.student.model,
         work.batches,
         edit=work.start,
         masks=work.student.small(masks),
         fit=fit,
-        fits={} if choose is None else _choosing(work, choose),
+        fits={} if choose is None else {it: chosen_fit(choose, asked[it]) for it in asked},
         teacher=work.prepared.model if work.student.is_smaller else None,
         rows=work.student.rows,
         known=known,
-        context=_student_digest(work),
+        context=_context(work, asked),
         progress=counting(work.progress, "layers"),
     )
     left = dict.fromkeys(work.unseen, "evaluated by physical removal, which has no repair")
     return dataclasses.replace(result, skipped={**result.skipped, **left})
 
 
-def _choosing(work: PlanWork, choose: Chooser) -> dict[str, Fit]:
-    """Return, for the layers whose elements are pruned, how they are chosen."""
+def _asked(work: PlanWork) -> dict[str, Asked]:
+    """Return how much stays of the layers whose elements are pruned."""
     units = [item for item in work.pruned if item[0].group is not None]
     left = work.student.small(joint_masks(work.prepared, units, leave=work.unseen))
     found = {}
@@ -150,15 +152,21 @@ def _choosing(work: PlanWork, choose: Chooser) -> dict[str, Fit]:
             module = find_layer(work.student.model, target.layer)
             allowed = to_output_first(left[name], module) if name in left else None
             kept = int(work.student.small({name: own})[name].sum())
-            found[target.layer] = chosen_fit(choose, Asked(granularity, kept, allowed))
+            found[target.layer] = Asked(granularity, kept, allowed)
     return found
 
 
-def _student_digest(work: PlanWork) -> bytes:
-    """Return what tells smaller models apart, and patterns of equally many weights."""
+def _context(work: PlanWork, asked: Mapping[str, Asked]) -> bytes:
+    """Return what tells apart smaller models, and what joint masks do not: patterns and numbers."""
     kept = sorted(work.edit.kept.items()) if work.student.is_smaller else ()
     patterns = [(target.name, target.granularity) for target, _ in work.pruned]
-    return hashlib.blake2b(repr((kept, patterns)).encode()).digest()
+    found = hashlib.blake2b(repr((kept, patterns)).encode())
+    for name, item in sorted(asked.items()):
+        # Weights that a criterion and removed channels both take are in the joint mask once.
+        if item.allowed is not None:
+            found.update(f"{name}:{item.kept};".encode())
+            found.update(raw_bytes(item.allowed))
+    return found.digest()
 
 
 def tuned_plan(work: PlanWork) -> Repair:

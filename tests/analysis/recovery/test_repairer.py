@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from analysis.edits.prepared import PreparedSubject
-from analysis.plans.apply import start_plan
+from analysis.plans.apply import mask_of_entry, start_plan
 from analysis.plans.editing import set_ratio
 from analysis.records.plan import Plan
 from analysis.recovery import plan_repair
@@ -104,6 +106,27 @@ def test_what_does_not_fit_the_memory_is_repaired_again(fitted: list[str]) -> No
         found = repairer.repair(edited)
         assert 0 < len(fitted) <= len(found.layers)
         assert_same(found, recover_plan(prepared, edited, method="lsq"))
+
+
+@pytest.mark.parametrize("method", ["sparsegpt-sequential", "wanda-sequential"])
+def test_weights_that_removed_channels_take_too_count_among_those_that_are_asked_for(
+    method: str,
+) -> None:
+    """The joint mask of both plans is the same, the number of weights to choose is not."""
+    prepared = sample_context("lenet5")
+    channels = set_ratio(start(prepared, 0.0), "fc1", 0.5)
+    (entry,) = (item for item in channels.entries if item.layer == "fc1")
+    _, units = mask_of_entry(prepared, entry, reduction=channels.reduction)
+    elements = start_plan(prepared, criterion="l1", granularity="element")
+    (whole,) = (item for item in elements.entries if item.layer == "fc2")
+    read = units.expand(prepared.layer_shape("fc2"))
+    some = torch.arange(whole.total).reshape(read.shape) % 7
+    repairer = Repairer(prepared, method)
+    for keep in (some == 0) | ~read, some == 0:
+        places = tuple(keep.flatten().nonzero().flatten().tolist())
+        chosen = dataclasses.replace(whole, kept=len(places), indices=places, ratio=0.9)
+        plan = dataclasses.replace(channels, entries=(entry, chosen))
+        assert_same(repairer.repair(plan), recover_plan(prepared, plan, method=method))
 
 
 class Recurrent(nn.Module):
