@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import streamlit as st
+from streamlit.testing.v1 import AppTest
 
 from analysis.evaluation.session import Subjects
 from analysis.records.subject import SubjectSpec
@@ -83,14 +85,25 @@ def test_a_run_of_the_old_weights_is_stale(
     assert_no_bug(test)
     assert "have changed since the open run" not in text_of(test)
     assert metric(test, "Predicted accuracy before repair") != "\N{EN DASH}"
+    assert known_already(test) > 0
     write_weights(write_subject(tmp_path), tmp_path, seed=2)
-    test.run()
+    assert known_already(test) == 0
+    test.switch_page("pages/5_Plan.py").run()
     assert_no_bug(test)
     assert "have changed since the open run" in text_of(test)
     assert not any(character.isdigit() for character in metric(test, "Predicted accuracy"))
     test.switch_page("pages/3_Curves.py").run()
     assert_no_bug(test)
     assert "since these points were measured" in text_of(test)
+
+
+def known_already(test: AppTest) -> int:
+    """Points of a new sweep that the workspace has, as the Sweep page says."""
+    test.switch_page("pages/2_Sweep.py").run()
+    assert_no_bug(test)
+    found = re.search(r"([\d,]+) known already", text_of(test))
+    assert found is not None
+    return int(found[1].replace(",", ""))
 
 
 @pytest.mark.parametrize("what", ["weights", "data"])

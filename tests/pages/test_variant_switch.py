@@ -110,6 +110,8 @@ def test_both_curves_are_drawn_with_their_numbers(
     ranking = test.dataframe[-1].value
     assert ranking["tolerated, compared"].notna().all()
     assert "After lsq" in json.dumps([str(item.proto) for item in test.get("plotly_chart")])
+    test.segmented_control(key="choose_criterion").set_value("l1").run()
+    assert lines(test)[1] == ["L1 norm, after lsq", "L1 norm, raw", "FPGM, raw"]
     test.selectbox(key="choose_beside").set_value("nothing").run()
     assert_no_bug(test)
     assert test.query_params["beside"] == "nothing"

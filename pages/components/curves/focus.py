@@ -95,6 +95,7 @@ def draw(
             "focus",
             *session.stamp(run),
             layer,
+            criterion,
             metric,
             accepted,
             *names,

@@ -9,7 +9,7 @@ import streamlit as st
 from analysis.edits import PreparedSubject
 from analysis.engine.precisions import runs_in
 from analysis.evaluation import LoadedSubject
-from analysis.records import SweepSpec
+from analysis.records import Identity, SweepSpec
 from analysis.repairs import sweep_repairs
 from analysis.snippets import run_sweep
 from analysis.sweeps import (
@@ -53,7 +53,7 @@ def draw(current: Session, subject: LoadedSubject) -> None:
     ):
         spec = _spec(subject.prepared)
         code.offer(run_sweep(spec, session.named_workspace()))
-        estimate = _estimate(subject, spec.to_json(), _measured(current))
+        estimate = _estimate(subject, subject.identity, spec.to_json(), _measured(current))
         with st.container(horizontal=True, vertical_alignment="center"):
             if st.button(
                 "Start sweep", type="primary", icon=":material/play_arrow:", key="sweep_start"
@@ -218,7 +218,9 @@ def _ratios(fixed: float | None) -> tuple[float, ...]:
 
 
 @st.cache_data(max_entries=64, show_spinner="Estimating the cost")
-def _estimate(_subject: LoadedSubject, spec_json: str, known: int) -> SweepEstimate:
+def _estimate(
+    _subject: LoadedSubject, identity: Identity, spec_json: str, known: int
+) -> SweepEstimate:
     spec = SweepSpec.from_json(spec_json)
     planned = plan_sweep(_subject.prepared, spec)
     return estimate_cost(planned, known_points(session.store(), planned))
