@@ -29,7 +29,7 @@ from analysis.repairs import REPAIRS
 from pruners.errors import InputError
 
 # To be raised when a change of the program changes what a repair gives.
-VERSION = 1
+VERSION = 2
 IN_MEMORY = 8
 # The tensors of larger models take longer to read than people wait for a repair.
 MAX_BYTES = 2**30

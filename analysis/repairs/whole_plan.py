@@ -16,6 +16,7 @@ from analysis.repairs.mask_tuning import tuned_edit
 from analysis.repairs.student import Student
 from pruners.errors import InputError
 from pruners.granularity import parse
+from pruners.groups import Structure
 from pruners.layers import find_layer, to_output_first
 from pruners.preserve import raw_bytes
 from pruners.reconstruction import (
@@ -170,10 +171,12 @@ def _context(work: PlanWork, asked: Mapping[str, Asked]) -> bytes:
 
 
 def tuned_plan(work: PlanWork) -> Repair:
-    """Scale the kept units of one group after the other."""
+    """Scale the kept units of one group after the other, in whatever order the plan lists them."""
     prepared, tensors = work.prepared, work.start
     skipped = {}
-    for done, (target, mask) in enumerate(work.pruned, start=1):
+    places = {} if prepared.structure is None else _places(prepared.structure)
+    pruned = sorted(work.pruned, key=lambda item: places.get(item[0].name, 0))
+    for done, (target, mask) in enumerate(pruned, start=1):
         if target.group is None or target.group in work.edit.kept:
             skipped[target.name] = "mask tuning works on groups of channels that masking evaluates"
         else:
@@ -186,8 +189,12 @@ def tuned_plan(work: PlanWork) -> Repair:
                 batches=work.batches,
             )
         if work.progress is not None:
-            work.progress(Progress(done, len(work.pruned), "groups"))
+            work.progress(Progress(done, len(pruned), "groups"))
     return Repair(tensors, (), skipped)
+
+
+def _places(structure: Structure) -> dict[str, int]:
+    return {group.id: place for place, group in enumerate(structure.groups)}
 
 
 def joint_masks(

@@ -13,6 +13,7 @@ from analysis.plans.apply import mask_of_entry, start_plan
 from analysis.plans.editing import set_ratio
 from analysis.records.plan import Plan
 from analysis.recovery import plan_repair
+from analysis.recovery.kept import repair_key
 from analysis.recovery.plan_repair import Recovery, Repairer, recover_plan
 from pruners.layers import native_weight
 from pruners.reconstruction import layerwise
@@ -127,6 +128,20 @@ def test_weights_that_removed_channels_take_too_count_among_those_that_are_asked
         chosen = dataclasses.replace(whole, kept=len(places), indices=places, ratio=0.9)
         plan = dataclasses.replace(channels, entries=(entry, chosen))
         assert_same(repairer.repair(plan), recover_plan(prepared, plan, method=method))
+
+
+@pytest.mark.parametrize("method", ["tune", "search"])
+def test_groups_are_tuned_in_one_order_however_a_plan_lists_them(method: str) -> None:
+    """Both have one key among kept repairs."""
+    prepared = sample_context("lenet5")
+    plan = dataclasses.replace(start(prepared), repair=method)
+    turned = dataclasses.replace(plan, entries=plan.entries[::-1])
+    assert repair_key(prepared, turned) == repair_key(prepared, plan)
+    found, expected = (
+        recover_plan(prepared, item, method=method).edit.tensors for item in (turned, plan)
+    )
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
 class Recurrent(nn.Module):
