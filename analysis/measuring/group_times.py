@@ -44,10 +44,12 @@ class RuntimeTimes(Record):
     Attributes:
         dense: Seconds of the dense model.
         saved: What is saved, as a multiple of what the table says, both as shares of the dense.
+        groups: The groups that were made smaller to see it, in the order of their names.
     """
 
     dense: Seconds
     saved: float
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +109,9 @@ def latency_table(
             row = _measured(prepared, name, inputs, table.dense)
             table = dataclasses.replace(table, groups={**table.groups, name: row})
             _keep(table, path)
-    if runtime.name not in table.runtimes:
+    known = table.runtimes.get(runtime.name)
+    # What other groups save says little of these.
+    if known is None or known.groups != tuple(sorted(names)):
         found = _runtime_times(table, prepared, names, runtime)
         table = dataclasses.replace(table, runtimes={**table.runtimes, runtime.name: found})
         _keep(table, path)
@@ -131,7 +135,8 @@ def _runtime_times(
     seconds, dense = measured_seconds(prepared, edited_model(prepared, edit), runtime)
     expected = 1 - _table_seconds(table, prepared)(kept) / table.dense
     saved = (1 - seconds / dense) / expected if expected > 0 else 1.0
-    return RuntimeTimes(dense=dense, saved=min(max(saved, _LEAST_SAVED), _MOST_SAVED))
+    saved = min(max(saved, _LEAST_SAVED), _MOST_SAVED)
+    return RuntimeTimes(dense=dense, saved=saved, groups=tuple(sorted(names)))
 
 
 def measured_seconds(

@@ -172,6 +172,12 @@ def test_a_budget_in_time_holds_for_what_is_measured(
     kept[0].write_text("{}")
     monkeypatch.undo()
     assert latency_table(prepared, ["conv1"]).groups.keys() == {"conv1"}
+    # What a runtime saves is measured with the groups of the plan, not of one that came before.
+    wider = latency_table(prepared, ["conv2", "conv1"])
+    assert wider.runtimes["torch"].groups == ("conv1", "conv2")
+    monkeypatch.setattr("analysis.measuring.group_times.compare_latency", None)
+    assert latency_table(prepared, ["conv1", "conv2"]) == wider
+    monkeypatch.undo()
 
     by_macs = LatencyTable(
         batch=1,
