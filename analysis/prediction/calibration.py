@@ -144,8 +144,7 @@ def _between(signs: Sequence[Signs], names: Sequence[Interval]) -> tuple[np.ndar
     """Return places in intervals and their steps, on the scale of drops, ``(plans, names)``."""
     read = [[item.between.get(name, (0.0, 0.0)) for name in names] for item in signs]
     table = np.array(read).reshape(len(signs), len(names), 2)
-    slope = 1 / (2 * np.maximum(_guess(signs), np.sqrt(EASE)))
-    return table[..., 0], table[..., 1] * slope[:, None]
+    return table[..., 0], table[..., 1] * _slopes(signs)[:, None]
 
 
 def _ratios(signs: Sequence[Signs], names: Sequence[str]) -> np.ndarray:
@@ -157,7 +156,16 @@ def _noise(signs: Sequence[Signs]) -> np.ndarray:
     sizes = _sizes(signs)
     reading = READING * np.clip(sizes / WHOLE, SHARE, 1.0)
     bends = scaled(_joint(signs) + np.array([item.bend for item in signs])) - _guess(signs)
-    found: np.ndarray = reading**2 + np.square(NOISE * sizes) + np.square(BENDING * bends)
+    sampled = _slopes(signs) * np.array([item.error for item in signs])
+    found: np.ndarray = (
+        reading**2 + np.square(NOISE * sizes) + np.square(BENDING * bends) + np.square(sampled)
+    )
+    return found
+
+
+def _slopes(signs: Sequence[Signs]) -> np.ndarray:
+    """Return by how much a drop moves on the scale of drops."""
+    found: np.ndarray = 1 / (2 * np.maximum(_guess(signs), np.sqrt(EASE)))
     return found
 
 

@@ -79,12 +79,14 @@ class Curves:
         dense: Outputs of the dense model, ``(N, K)``.
         truth: Which of them is right, ``(N,)``.
         columns: Digest of which outputs are kept.
+        samples: Of the evaluation set, of which the probe's are the first ones.
     """
 
     def __init__(self, points: pd.DataFrame, probe: Probe, task: Task) -> None:
         self.dense = torch.from_numpy(probe.dense)
         self.truth = torch.from_numpy(probe.truth)
         self.columns = probe.columns
+        self.samples = max(len(self.dense), int(points["samples"].max()) if len(points) else 0)
         self._task = task
         self._scores = task.scores(self.dense, self.dense, self.truth)
         self._curves = self._read(points, probe.changes)
@@ -98,7 +100,11 @@ class Curves:
         return {name: curve for name, curve in self._curves.items() if name[-1] == layer}
 
     def drop(self, outputs: Tensor, spread: Tensor | None = None) -> float:
-        """Return what the first samples of the probe lose, a fraction.
+        """Return what the first samples of the probe lose, a fraction; see `losses`."""
+        return float(self.losses(outputs, spread).mean())
+
+    def losses(self, outputs: Tensor, spread: Tensor | None = None) -> Tensor:
+        """Return what each of the first samples of the probe loses, ``(n,)``.
 
         Args:
             outputs: Of the pruned model, ``(n, K)``.
@@ -110,7 +116,7 @@ class Curves:
             scores = self._task.scores(dense, outputs, truth)
         else:
             scores = self._task.likely_scores(dense, outputs, truth, spread=spread)
-        return float((self._scores[:count] - scores).mean())
+        return self._scores[:count] - scores
 
     def _read(
         self, points: pd.DataFrame, changes: Mapping[PointKey, np.ndarray]

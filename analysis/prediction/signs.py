@@ -44,6 +44,7 @@ class Signs:
             on straight lines, added up; often below 0.
         evenness: How far the changes are from being those of one layer, 0..1.
         samples: Samples of the probe that tell it.
+        error: Standard error of `together`, as the probe is a part of the samples.
         extrapolated: Layers asked beyond their last measured ratio.
         between: For each interval of a curve that an entry is in, how far it is from the lower to
             the upper end, 0..1, and by how much the drops of the ends differ.
@@ -55,6 +56,7 @@ class Signs:
     bend: float
     evenness: float
     samples: int
+    error: float = 0.0
     extrapolated: tuple[str, ...] = ()
     between: Mapping[Interval, tuple[float, float]] = field(default_factory=dict)
 
@@ -172,11 +174,15 @@ class ProbedCurves:
             return None
         changes = [read.change[:count] for read in readings.values()]
         dense = self._curves.dense[:count]
-        alone = sum(self._curves.drop(dense + change) for change in changes)
+        losses = sum(
+            (self._curves.losses(dense + change) for change in changes), torch.zeros(count)
+        )
+        alone = float(losses.mean())
         added = sum(read.drop for read in readings.values())
         expected = sum(read.probed for read in readings.values())
         bend = alone - expected
         outputs = tuple(together(dense, changes, GAINS))
+        apart = self._curves.losses(outputs[GAINS.index(1.0)]) - losses
         signs = Signs(
             {entry.name: achieved(entry) for entry in entries},
             added + BENT * bend,
@@ -184,6 +190,7 @@ class ProbedCurves:
             bend,
             _evenness(changes),
             count,
+            self._error(apart),
             tuple(extrapolated),
             {
                 (name, read.interval): (read.weight, read.step + LEAST_STEP)
@@ -194,6 +201,11 @@ class ProbedCurves:
         return _Layers(
             signs, Place(at, outputs[GAINS.index(1.0)]), outputs, alone, added - expected
         )
+
+    def _error(self, values: Tensor) -> float:
+        """Return the standard error of a mean of the probe's samples, for that of all samples."""
+        share = 1 - len(values) / self._curves.samples
+        return float((values.var() * max(share, 0.0) / len(values)).sqrt())
 
 
 def _evenness(changes: Sequence[Tensor]) -> float:

@@ -26,6 +26,7 @@ def any_signs(chance: random.Random) -> Signs:
         bend=-0.1 * added * chance.random(),
         evenness=1 - 1 / len(layers),
         samples=512,
+        error=0.02 * chance.random(),
         between={
             (("l1", "channel", name), places.randint(0, 1)): (places.random(), 0.1 * added)
             for name in layers
@@ -65,6 +66,7 @@ def covariance(one: Signs, other: Signs, *, noise: bool) -> float:
     if noise:
         total += (0.025 * min(max(size(one) / 0.3, 0.3), 1.0)) ** 2 + (0.05 * size(one)) ** 2
         total += (0.4 * (bent(one.together[0] + one.bend) - bent(one.together[0]))) ** 2
+        total += (one.error / (2 * bent(one.together[0]))) ** 2
     return total
 
 

@@ -302,3 +302,34 @@ def test_curves_of_fewer_samples_learn_from_drops_alone() -> None:
     ).predict(asked)
     both = [*lessons, shown(plan(a=0.25, b=0.5))]
     assert Forecaster(SPEC, points(), few, both).predict(plan(a=0.5, b=0.5)) is not None
+
+
+def test_a_small_probe_has_an_error_of_its_own() -> None:
+    """Found on the demo: 512 of 2,000 samples promised at most 10 pp where 20 were lost."""
+    table, known = seen(), probe()
+    table["samples"] = 2000
+    part = dataclasses.replace(
+        known,
+        dense=known.dense[:100],
+        truth=known.truth[:100],
+        changes={key: item[:100] for key, item in known.changes.items()},
+    )
+    asked = plan(a=0.5, b=0.75)
+    signs = ProbedCurves(table, part, CLASSIFICATION).signs(asked)
+    assert signs is not None
+    by_name = {(key.layer, key.ratio_requested): item for key, item in part.changes.items()}
+    alone = [by_name["a", 0.5].astype(float), by_name["b", 0.75].astype(float)]
+
+    def wrong(outputs: np.ndarray) -> np.ndarray:
+        return (outputs.argmax(1) != part.truth).astype(float)
+
+    before = wrong(part.dense)
+    joint = wrong(_formula(part.dense.astype(float), alone)) - before
+    apart = joint - sum(wrong(part.dense + change) - before for change in alone)
+    expected = (apart.var(ddof=1) / 100 * (1 - 100 / 2000)) ** 0.5
+    assert expected > 0.01
+    assert signs.error == pytest.approx(expected, rel=0.05)
+    table["samples"] = 100
+    exact = ProbedCurves(table, part, CLASSIFICATION).signs(asked)
+    assert exact is not None
+    assert exact.error == 0
