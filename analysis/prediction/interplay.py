@@ -66,7 +66,7 @@ class Interplay:
     """Outputs of plans, learnt from measured ones.
 
     Args:
-        curves: The curves; all of them cover the whole probe.
+        curves: The curves.
         products: Of what they change.
         places: Where measured plans are.
         outputs: What they gave, ``(N, K)`` each.
@@ -79,14 +79,14 @@ class Interplay:
         places: Sequence[Place],
         outputs: Sequence[Tensor],
     ) -> None:
-        self._products, self._places = products, list(places)
+        self._products = products
         self._shape = curves.dense.shape
         left = [
             (centred(found) - place.outputs).flatten()
             for place, found in zip(places, outputs, strict=True)
         ]
         self._left = torch.stack(left) if left else torch.zeros(0, curves.dense.numel())
-        self._rows = _rows(self._places, products)
+        self._rows = _rows(places, products)
         shared = _shared(self._rows, self._rows, products)
         self._whole = (1 + OWN) * np.diag(shared) + LEAST
         np.fill_diagonal(shared, self._whole)
@@ -94,10 +94,7 @@ class Interplay:
         flat = self._left.double()
         squares = (flat @ flat.T).numpy() / (self._left.shape[1] * products.size)
         misfit = float((self._inverse * squares).sum())
-        self._size = (PRIOR + misfit) / (PRIOR + len(self._places))
-
-    def __len__(self) -> int:
-        return len(self._places)
+        self._size = (PRIOR + misfit) / (PRIOR + len(left))
 
     def of(self, place: Place) -> Correction:
         """Return what is expected of a plan that none of the measured ones is."""
@@ -177,7 +174,3 @@ def _shared(one: dict[str, _Rows], other: dict[str, _Rows], products: Products) 
     triples = (powers[0] ** 3 - 3 * powers[0] * powers[1] + 2 * powers[2]) / 6
     found: np.ndarray = pairs + TRIPLES * triples + STRAY * between
     return found
-
-
-def _plans(rows: dict[str, _Rows]) -> int:
-    return max((len(item.weights) for item in rows.values()), default=0)

@@ -16,7 +16,7 @@ import pytest
 from analysis.curves.points import columns
 from analysis.store.points import PointStore
 from analysis.store.store import Store
-from pruners.errors import InputError
+from pruners.errors import CaptureError, InputError, PruneScopeError
 from tests.helpers.command_line import Run
 from tests.helpers.store_writer import SPEC
 
@@ -76,11 +76,21 @@ def test_ctrl_c_is_130_and_the_run_can_be_resumed(
     assert (code, out.strip()) == (0, stopped["run_id"])
 
 
+@pytest.mark.parametrize(
+    ("problem", "comes_again"),
+    [(InputError("the data broke"), True), (CaptureError("the data broke"), False)],
+)
 def test_a_sweep_that_fails_is_one_line_more(
-    run: Run, subject: list[str], monkeypatch: pytest.MonkeyPatch
+    problem: PruneScopeError,
+    comes_again: bool,
+    run: Run,
+    subject: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """What the input is to blame for would come again, and nobody is told to go on."""
+
     def failing(*_: object, **__: object) -> Any:
-        raise InputError("the data broke")
+        raise problem
         yield
 
     monkeypatch.setattr("analysis.sweeps.iter_sweep", failing)
@@ -88,7 +98,7 @@ def test_a_sweep_that_fails_is_one_line_more(
     assert (code, out) == (2, "")
     last = err.splitlines()[-1]
     assert last.startswith("prunescope: the data broke (run ")
-    assert "--resume" in last
+    assert ("--resume" in last) is not comes_again
 
 
 def test_a_sweep_whose_statistics_fail_leaves_no_run(
