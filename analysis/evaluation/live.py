@@ -48,7 +48,7 @@ class LiveResult:
         drop: Score lost against dense.
         interval: Of the drop, paired.
         seconds: Wall time since the call.
-        change: What the plan changes of the outputs of the first samples, of the probe; None
+        change: What the plan changes of the outputs of the probe, which are the first samples; None
             before the whole set was measured, and for tasks that keep none.
     """
 

@@ -69,6 +69,8 @@ class Forecaster:
             and self._is_joint(item.plan)
         }
         self._learnt = self._without(None)
+        # The plan at hand is asked for again and again.
+        self._aside: tuple[Hashable, Learnt | None] = (None, self._learnt)
 
     def _without(self, content: Hashable) -> Learnt | None:
         lessons = [item for name, item in self._lessons.items() if name != content]
@@ -118,7 +120,12 @@ class Forecaster:
 
     def _together(self, plan: Plan, *, aside: bool) -> Prediction | None:
         content = _content(plan)
-        learnt = self._without(content) if aside and content in self._lessons else self._learnt
+        learnt = self._learnt
+        if aside and content in self._lessons:
+            known, learnt = self._aside
+            if known != content:
+                learnt = self._without(content)
+                self._aside = content, learnt
         signs = learnt.signs(plan) if learnt is not None and self._is_joint(plan) else None
         if learnt is None or signs is None:
             return None
