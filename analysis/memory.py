@@ -42,8 +42,8 @@ def parse_limit(text: str) -> int | None:
     return None if text.strip().lower() == AUTO else parse_bytes(text)
 
 
-def parse_count(text: str) -> int | None:
-    """Parse a whole number from 1, or ``auto``, which is None.
+def parse_count(text: str, *, least: int = 1) -> int | None:
+    """Parse a whole number from ``least``, or ``auto``, which is None.
 
     Raises:
         InputError: Something else.
@@ -53,8 +53,8 @@ def parse_count(text: str) -> int | None:
     """
     if text.strip().lower() == AUTO:
         return None
-    if not re.fullmatch(r"\s*\d{1,18}\s*", text) or int(text) < 1:
-        raise InputError(f"a whole number, at least 1, or {AUTO} is needed, found {text!r}")
+    if not re.fullmatch(r"\s*\d{1,18}\s*", text) or int(text) < least:
+        raise InputError(f"a whole number, at least {least}, or {AUTO} is needed, found {text!r}")
     return int(text)
 
 

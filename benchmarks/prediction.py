@@ -28,7 +28,7 @@ from analysis.allocation import STRATEGIES, fill_plan
 from analysis.edits import PreparedSubject, prepare
 from analysis.evaluation import LiveEvaluator
 from analysis.prediction import Forecaster, ProbedCurves
-from analysis.records import PROBE, MeasuredPlan, Plan, Recipe, RunRow, SubjectSpec, SweepSpec
+from analysis.records import MeasuredPlan, Plan, Recipe, RunRow, SubjectSpec, SweepSpec
 from analysis.store import Store
 from analysis.subjects import load_subject
 from analysis.sweeps import parse_ratios
@@ -53,7 +53,8 @@ def sweep(store: Store, model: str, options: argparse.Namespace) -> RunRow:
     address, ratios = f"sample:{model}", parse_ratios(options.ratios)
     for row in store.runs.all():
         is_asked = (row.spec.subject.model, row.spec.ratios) == (address, ratios)
-        if is_asked and row.state == "done":
+        has_probe = options.probe in (None, row.spec.probe)
+        if is_asked and has_probe and row.state == "done":
             return row
     spec = SweepSpec(
         subject=SubjectSpec(
@@ -80,7 +81,7 @@ class Measuring:
         self.prepared.use_cache(store.statistics_folder)
         self._store, self._row = store, row
         self._points = store.points.table(row.run_id)
-        self._live = LiveEvaluator(self.prepared, probe=row.spec.probe)
+        self._live = LiveEvaluator(self.prepared)
         self._criteria = row.spec.criteria
 
     def start(self, criterion: str) -> Plan:
@@ -245,7 +246,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=2000)
     parser.add_argument("--criteria", default="l1,taylor")
     parser.add_argument("--ratios", default="0.1:0.9:0.1")
-    parser.add_argument("--probe", type=int, default=PROBE)
+    parser.add_argument("--probe", type=int)
     parser.add_argument("--random", type=int, default=RANDOM)
     parser.add_argument("--calibrating", default="0,10,30")
     parser.add_argument("--splits", type=int, default=40)

@@ -16,6 +16,7 @@ from torch import Tensor
 from analysis.edits import Edit, PreparedSubject, edited_model
 from analysis.engine import KeptBatch
 from analysis.measuring import (
+    MOST_SAMPLES,
     Answer,
     EditRunner,
     OpenSlice,
@@ -25,7 +26,7 @@ from analysis.measuring import (
     measure,
 )
 from analysis.plans import masked_edit
-from analysis.records import PROBE, Change, Plan, ProbePart, Sums
+from analysis.records import Change, Plan, ProbePart, Sums
 from analysis.subjects.data import Split
 from analysis.uncertainty import Interval
 from pruners.errors import InputError
@@ -91,7 +92,7 @@ class LiveEvaluator:
         batch_size: int = LIVE_BATCH,
         cache_bytes: int | None = None,
         confidence: float = 0.95,
-        probe: int = PROBE,
+        probe: int = MOST_SAMPLES,
     ) -> None:
         split = prepared.subject.evaluation
         if split is None:

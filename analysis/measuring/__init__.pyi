@@ -2,7 +2,7 @@ from .file_size import file_bytes, safetensors_bytes
 from .group_times import LatencyTable, RuntimeTimes, estimated, latency_table, measured_seconds
 from .latency import MIN_PASSES, compare_latency
 from .loop import Cancel, Measured, measure
-from .probe import change_in
+from .probe import MOST_SAMPLES, change_in, probe_samples
 from .runner import Answer, EditRunner, OpenSlice, Runnable
 from .runtime import TORCH, Runtime
 from .slices import Slice, Slices, Slicing
@@ -13,6 +13,7 @@ __all__ = [
     "EditRunner",
     "LatencyTable",
     "MIN_PASSES",
+    "MOST_SAMPLES",
     "Measured",
     "OpenSlice",
     "Runnable",
@@ -29,5 +30,6 @@ __all__ = [
     "latency_table",
     "measure",
     "measured_seconds",
+    "probe_samples",
     "safetensors_bytes",
 ]

@@ -10,12 +10,38 @@ import torch
 from torch import Tensor
 
 from analysis.measuring.slices import Slice
-from analysis.records import Change, ProbePart, columns_digest
+from analysis.records import Change, ProbePart, columns_digests
 from analysis.tasks import Task
 
 Key = TypeVar("Key", bound=Hashable)
 # No change that a prediction could use is larger; float16 ends at 65504.
 LARGEST = 6e4
+OUTPUT_BYTES = 2
+# Samples of a probe that nobody gave a number: few tell too little of what layers do together, more
+# than this many hardly more. In between the changes of a run take up to so many bytes.
+LEAST_SAMPLES, MOST_SAMPLES = 512, 2048
+PROBE_BYTES = 2**25
+
+
+def probe_samples(total: int, *, outputs: int, points: int) -> int:
+    """Return how many samples a probe has that nobody gave a number.
+
+    Args:
+        total: Samples of the evaluation set.
+        outputs: Outputs that are kept of each; 0 where none are.
+        points: Points whose changes are kept.
+
+    >>> probe_samples(10_000, outputs=10, points=250)
+    2048
+    >>> probe_samples(10_000, outputs=20, points=1000)
+    838
+    >>> probe_samples(10_000, outputs=20, points=10_000)
+    512
+    """
+    if not outputs:
+        return 0
+    fitting = PROBE_BYTES // (OUTPUT_BYTES * outputs * max(1, points))
+    return min(total, max(LEAST_SAMPLES, min(MOST_SAMPLES, fitting)))
 
 
 class PartProbe(Generic[Key]):
@@ -77,4 +103,4 @@ def change_in(parts: Sequence[ProbePart[Key]], key: Key) -> Change | None:
     if not parts or not all(key in part.changes for part in parts):
         return None
     columns = np.concatenate([part.columns for part in parts])
-    return Change(columns_digest(columns), np.concatenate([part.changes[key] for part in parts]))
+    return Change(columns_digests(columns), np.concatenate([part.changes[key] for part in parts]))

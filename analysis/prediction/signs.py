@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -131,21 +132,23 @@ class ProbedCurves:
         for item in measured:
             place = self.place(item.plan)
             assert place is not None
-            assert item.change is not None
+            found = self._shown(item)
+            assert found is not None
             places.append(place)
-            change = torch.from_numpy(item.change.outputs.copy()).float()
+            change = torch.from_numpy(found.copy()).float()
             outputs.append(self._curves.dense + change)
         return Interplay(self._curves, self._products, places, outputs)
 
     def covers(self, item: MeasuredPlan) -> bool:
         """Return whether a measured plan has a `place`, and what it changed on the whole probe."""
+        return self._shown(item) is not None and self.place(item.plan) is not None
+
+    def _shown(self, item: MeasuredPlan) -> np.ndarray | None:
+        """Return what a measured plan changed on the whole probe; None where that is not known."""
+        shape = self._curves.dense.shape
         change = item.change
-        return (
-            change is not None
-            and change.columns == self._curves.columns
-            and change.outputs.shape == self._curves.dense.shape
-            and self.place(item.plan) is not None
-        )
+        found = None if change is None else change.on(self._curves.columns, shape[0])
+        return None if found is None or found.shape != shape else found
 
     def _layers(self, plan: Plan) -> _Layers | None:
         entries = pruned_entries(plan)

@@ -16,7 +16,7 @@ from .evaluation import (
 )
 from .inventory import GroupRow, Inventory, LayerRow, MemberRow
 from .plan import Plan, PlanEntry, Recipe, SavedPlan
-from .probe import Change, MeasuredPlan, Probe, ProbePart, columns_digest
+from .probe import Change, MeasuredPlan, Probe, ProbePart, columns_digest, columns_digests
 from .progress import OnProgress, Progress, counting
 from .record import NO_REPAIR, Document, GroupOrLayer, Record, Recovered
 from .run import (
@@ -38,7 +38,6 @@ from .run import (
 from .subject import DEFAULT_TASK, SubjectSpec
 from .sums import SliceCounts, Sums
 from .sweep import (
-    PROBE,
     ImportedPoint,
     PlannedPoint,
     PointKey,
@@ -88,7 +87,6 @@ __all__ = [
     "NO_MODEL",
     "NO_REPAIR",
     "OnProgress",
-    "PROBE",
     "Plan",
     "PlanEntry",
     "PlannedPoint",
@@ -115,6 +113,7 @@ __all__ = [
     "SweepState",
     "SweepUpdate",
     "columns_digest",
+    "columns_digests",
     "counting",
     "decode",
     "decode_json",

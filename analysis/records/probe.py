@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 Key = TypeVar("Key", bound=Hashable)
 Name = TypeVar("Name", bound=Hashable)
+# Samples whose kept outputs get a name together: a part of a probe is known as such.
+BLOCK = 512
+DIGITS = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,17 +56,40 @@ class Change:
     """What a plan adds to the dense model's outputs of the first samples.
 
     Attributes:
-        columns: `columns_digest` of which outputs are kept.
+        columns: `columns_digests` of which outputs are kept.
         outputs: float16 ``(n, K)``, as the changes of points in `Probe`.
     """
 
     columns: str
     outputs: np.ndarray
 
+    def on(self, columns: str, samples: int) -> np.ndarray | None:
+        """Return the outputs of the samples of a probe, ``(samples, K)``.
+
+        Args:
+            columns: `Probe.columns`.
+            samples: Samples of the probe.
+
+        Returns:
+            None where samples are missing, or other outputs of them were kept. Of a part of a block
+            it is taken that the blocks before it tell.
+        """
+        if len(self.outputs) == samples:
+            return self.outputs if self.columns == columns else None
+        whole = samples // BLOCK * DIGITS
+        is_known = whole > 0 and self.columns[:whole] == columns[:whole]
+        return self.outputs[:samples] if is_known and samples < len(self.outputs) else None
+
 
 def columns_digest(columns: np.ndarray) -> str:
     """Return a name for which outputs are kept of each sample."""
-    return hashlib.sha256(columns.astype("<i4").tobytes()).hexdigest()[:16]
+    return hashlib.sha256(columns.astype("<i4").tobytes()).hexdigest()[:DIGITS]
+
+
+def columns_digests(columns: np.ndarray) -> str:
+    """Return a name that begins with the names of the first samples, in blocks of `BLOCK`."""
+    starts = range(0, len(columns), BLOCK)
+    return "".join(columns_digest(columns[start : start + BLOCK]) for start in starts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +115,7 @@ class Probe:
         dense: The dense model's outputs, float32 ``(N, K)``.
         truth: Which of them is right, int32 ``(N,)``.
         changes: Changes by point, float16 ``(n, K)`` of the first ``n <= N`` samples.
-        columns: `columns_digest` of which outputs are kept.
+        columns: `columns_digests` of which outputs are kept.
     """
 
     dense: np.ndarray

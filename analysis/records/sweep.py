@@ -16,8 +16,6 @@ from analysis.records.sums import SliceCounts, Sums
 from pruners.errors import InputError
 
 Granularity = str
-# Samples whose outputs are kept, unless others are asked for.
-PROBE = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +37,8 @@ class SweepSpec(Document):
         semantics: ``removal`` (as if physically removed) or ``weights`` (weight and bias masked).
         reduction: How member layers' scores join in a coupled group.
         precision: ``float32``, or ``bf16`` with close answers done again exactly.
-        probe: The changes of the outputs of the first so many samples are kept, to predict plans.
+        probe: The changes of the outputs of the first so many samples are kept, to predict plans;
+            None takes as many as a bounded size allows. A run that began has a number.
         executor: ``local``, or ``ray`` to share the batches among a cluster's workers.
         ray_address: The cluster; ``auto`` takes ``RAY_ADDRESS`` or one on this machine.
 
@@ -60,7 +59,7 @@ class SweepSpec(Document):
     semantics: str = "removal"
     reduction: str = "mean"
     precision: str = "float32"
-    probe: Count = PROBE
+    probe: Count | None = None
     executor: str = "local"
     ray_address: str = "auto"
 

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Mapping
 
-from analysis.records import Identity
+from analysis.records import Identity, SweepSpec
 from analysis.store.connection import Database
 from analysis.store.rows import SUM_LIST
 from analysis.store.runs import RunStore, is_ahead
@@ -108,8 +108,17 @@ class JobStore:
         has_labels: bool,
         total_samples: int,
         versions: Mapping[str, str],
+        spec: SweepSpec | None = None,
     ) -> None:
         """Record what a run's subject turned out to be.
+
+        Args:
+            run_id: The run.
+            identity: Of the subject.
+            has_labels: Whether its data have labels.
+            total_samples: Of the evaluation set.
+            versions: Of the programs at work.
+            spec: The sweep with all that its subject decides; None leaves it as it was asked for.
 
         Raises:
             InputError: The run began with other weights, data or code: its points do not join.
@@ -122,7 +131,7 @@ class JobStore:
         with self._database.write() as db:
             db.execute(
                 "UPDATE runs SET fingerprint = ?, data_fingerprint = ?, program = ?,"
-                " has_labels = ?, total_samples = ?, versions = ?,"
+                " has_labels = ?, total_samples = ?, versions = ?, spec = coalesce(?, spec),"
                 " total = CASE unit WHEN 'samples' THEN ? ELSE total END WHERE run_id = ?",
                 (
                     identity.weights,
@@ -131,6 +140,7 @@ class JobStore:
                     int(has_labels),
                     total_samples,
                     json.dumps(dict(versions)),
+                    None if spec is None else spec.to_json(),
                     total_samples,
                     run_id,
                 ),

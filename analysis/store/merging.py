@@ -63,6 +63,7 @@ def merged_spec(runs: Sequence[RunRow]) -> SweepSpec:
         criteria=tuple(dict.fromkeys(item for run in runs for item in run.spec.criteria)),
         ratios=tuple(sorted({item for run in runs for item in run.spec.ratios})),
         layers=first.spec.layers if len({run.spec.layers for run in runs}) == 1 else "*",
+        probe=max(run.spec.probe or 0 for run in runs),
         mode="exhaustive" if any(run.spec.mode == "exhaustive" for run in runs) else "adaptive",
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_origin, get_type_hints
@@ -267,9 +268,11 @@ OPTIONS = Registry(
             name="probe",
             label="Probe samples",
             help="The first evaluation samples of which is kept what each point changes in the "
-            "outputs: what plans are predicted from; 0 keeps nothing",
+            "outputs: what plans are predicted from; 0 keeps nothing, auto up to 2,048 whose "
+            "changes take 32 MiB, but at least 512",
             metavar="N",
-            least=0,
+            written=AUTO,
+            parse=partial(parse_count, least=0),
         ),
         Option(
             name="criterion_files",

@@ -6,11 +6,12 @@ was measured.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterator, Sequence
 
 from analysis.edits import PreparedSubject
-from analysis.measuring import Cancel
-from analysis.records import SweepSpec, SweepState, SweepUpdate
+from analysis.measuring import Cancel, probe_samples
+from analysis.records import PointKey, SweepSpec, SweepState, SweepUpdate
 from analysis.sweeps.grid import points_of
 from analysis.sweeps.modes import MODES
 from analysis.sweeps.planned import PlannedSweep
@@ -19,12 +20,24 @@ from analysis.sweeps.planned import PlannedSweep
 def plan_sweep(prepared: PreparedSubject, spec: SweepSpec) -> PlannedSweep:
     """Plan a sweep; what costs time is done when it is first asked for.
 
+    What the spec leaves to the subject, the samples of its probe, is decided.
+
     Raises:
         UnknownNameError: There is no such mode.
         InputError: The grid is empty or malformed; the message says why.
     """
     mode = MODES.get(spec.mode)
-    return PlannedSweep(prepared, spec, points_of(prepared, spec), mode)
+    points = points_of(prepared, spec)
+    if spec.probe is None:
+        spec = dataclasses.replace(spec, probe=_probe(prepared, points))
+    return PlannedSweep(prepared, spec, points, mode)
+
+
+def _probe(prepared: PreparedSubject, points: Sequence[PointKey]) -> int:
+    subject = prepared.subject
+    total = 0 if subject.evaluation is None else len(subject.evaluation)
+    outputs = subject.task.kept_count(subject.num_classes)
+    return probe_samples(total, outputs=outputs, points=len(points))
 
 
 def iter_sweep(

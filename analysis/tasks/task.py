@@ -130,6 +130,10 @@ class Task(Scoring, Protocol):
     def drawn(self, outputs: Tensor, generator: Generator) -> Tensor:
         """Draw targets from the model's own predictions, on the CPU."""
 
+    def kept_count(self, classes: int) -> int:
+        """Return how many outputs of a sample `kept_outputs` keeps; 0 where it keeps none."""
+        return 0
+
     def kept_outputs(self, dense: Tensor, targets: Tensor | None) -> tuple[Tensor, Tensor] | None:
         """Return which outputs tell the scores of samples when layers are pruned together.
 

@@ -169,6 +169,7 @@ def _enter(store: Store, row: RunRow, planned: PlannedSweep) -> None:
         has_labels=planned.prepared.subject.has_labels,
         total_samples=planned.slices.total,
         versions=versions(),
+        spec=planned.spec,
     )
     store.points.enter(row.run_id, planned.identified)
 

@@ -102,7 +102,11 @@ def show(
         "samples": f"{row.samples} of {row.total_samples}",
         "points": row.points,
         **{name: value for name, value in row.spec.subject.to_dict().items() if value is not None},
-        **{name: value for name, value in row.spec.to_dict().items() if name != "subject"},
+        **{
+            name: value
+            for name, value in row.spec.to_dict().items()
+            if name != "subject" and value is not None
+        },
         "weights": row.fingerprint[:16],
         "evaluated": row.data_fingerprint[:16],
         "versions": ", ".join(f"{name} {value}" for name, value in (row.versions or {}).items()),

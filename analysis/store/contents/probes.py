@@ -12,7 +12,14 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from analysis.records import Change, PointKey, Probe, ProbePart, columns_digest
+from analysis.records import (
+    Change,
+    PointKey,
+    Probe,
+    ProbePart,
+    columns_digest,
+    columns_digests,
+)
 from analysis.store.connection import Database
 from analysis.store.rows import Row, key_of
 from analysis.store.runs import RunStore
@@ -50,7 +57,7 @@ class ProbeStore:
                 (row.run_id,),
             ).fetchall()
         try:
-            return _probe(dense, changes)
+            return _probe(dense, changes, most=row.spec.probe or None)
         except (TypeError, ValueError):
             # Damaged rows: plans are predicted without it.
             return None
@@ -85,8 +92,11 @@ def save_probe(
     )
 
 
-def _probe(dense: Sequence[Row], changes: Sequence[Row]) -> Probe | None:
-    """Join rows to a probe; changes of other outputs than the dense model's are left out."""
+def _probe(dense: Sequence[Row], changes: Sequence[Row], *, most: int | None) -> Probe | None:
+    """Join rows to a probe of at most so many samples: another run's may be larger.
+
+    Changes of other outputs than the dense model's are left out.
+    """
     import numpy as np
 
     found = _covering(dense)
@@ -105,10 +115,10 @@ def _probe(dense: Sequence[Row], changes: Sequence[Row]) -> Probe | None:
             by_point.setdefault(key_of(row), []).append(row)
     joined = {key: _covering(rows) for key, rows in by_point.items()}
     return Probe(
-        outputs,
-        truth.astype(np.int64),
-        {key: _joined(rows, "outputs", "<f2") for key, rows in joined.items() if rows},
-        columns_digest(columns),
+        outputs[:most],
+        truth[:most].astype(np.int64),
+        {key: _joined(rows, "outputs", "<f2")[:most] for key, rows in joined.items() if rows},
+        columns_digests(columns[:most]),
     )
 
 

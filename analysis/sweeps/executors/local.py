@@ -68,7 +68,7 @@ class LocalExecutor:
                     runner=self._runner,
                     cancel=cancel,
                     ahead=partial(self._read_ahead, number + 1),
-                    probe=self._spec.probe,
+                    probe=self._spec.probe or 0,
                 ),
                 None,
             )

@@ -128,6 +128,10 @@ class Classification(RightAnswers, Task):
         """Draw a label for each sample from the softmax of the logits."""
         return drawn_labels(outputs, generator)
 
+    def kept_count(self, classes: int) -> int:
+        """Return the number of classes, up to a bound; see `Task`."""
+        return min(classes, MAX_KEPT)
+
     def kept_outputs(self, dense: Tensor, targets: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return the classes of the largest logits and that of the right one; see `Task`."""
         classes = dense.shape[1]

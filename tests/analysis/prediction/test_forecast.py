@@ -20,6 +20,8 @@ from analysis.records import (
     SubjectSpec,
     Sums,
     SweepSpec,
+    columns_digest,
+    columns_digests,
 )
 from analysis.tasks import CLASSIFICATION
 from tests.analysis.points_tables import curve
@@ -261,6 +263,29 @@ def test_outputs_of_measured_plans_tell_what_layers_do_together() -> None:
             assert found is not None
             errors[name].append(abs(found.drop - asked.sums["lost"] / 1000))
     assert np.mean(errors["outputs"]) < 0.7 * np.mean(errors["drops"])
+
+
+def test_a_plan_teaches_runs_with_smaller_probes() -> None:
+    """The Plan page keeps of a plan what the largest probe has, a run as much as it may."""
+    kept = np.random.default_rng(0).integers(0, 50, (1300, 4))
+    outputs = np.zeros((1300, 4), np.float16)
+    change = Change(columns_digests(kept), outputs)
+
+    def asked(columns: np.ndarray) -> int:
+        found = change.on(columns_digests(columns), len(columns))
+        return 0 if found is None else len(found)
+
+    assert [asked(kept[:count]) for count in (1300, 1024, 700, 512)] == [1300, 1024, 700, 512]
+    # As old programs, which kept as many of all, named them.
+    assert change.on(columns_digest(kept[:512]), 512) is not None
+    # What cannot be told from another probe, and what is one.
+    assert asked(kept[:100]) == 0
+    assert asked(np.vstack([kept, kept[:1]])) == 0
+    for first in (0, 600, 1200):
+        other = kept.copy()
+        other[first] += 1
+        assert asked(other) == 0
+        assert asked(other[:1024]) == (1024 if first == 1200 else 0)
 
 
 @pytest.mark.parametrize(("columns", "samples"), [("other", 400), ("", 99)])

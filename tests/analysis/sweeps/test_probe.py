@@ -103,10 +103,40 @@ def test_another_run_knows_the_changes_of_the_first(spec: SweepSpec, tmp_path: P
     assert first is not None
     assert second is not None
     assert set(second.changes) == {key for key in first.changes if key.criterion == "l1"}
+    # Of two probes each run has its own, although they share what was measured.
+    small = dataclasses.replace(less, probe=30)
+    third = store.probes.load(run_to_end(store, store.runs.create(small)).run_id)
+    assert third is not None
+    np.testing.assert_array_equal(third.dense, second.dense[:30])
+    assert {key: len(change) for key, change in third.changes.items()} == dict.fromkeys(
+        second.changes, 30
+    )
     # D5 of issue 9, a sibling: a plan that only wanted to be predicted was a traceback.
     with store.database.write() as db:
         db.execute("UPDATE probes SET columns = 'x'")
     assert store.probes.load(run) is None
+
+
+def test_a_run_that_began_has_a_number_of_samples(
+    spec: SweepSpec, prepared: PreparedSubject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Point 2 of issue 10: the default is as large as it may be, and stays so for who resumes."""
+    spec = dataclasses.replace(spec, probe=None)
+    assert SweepSpec.from_json(spec.to_json()) == spec
+    store = Store(tmp_path)
+    run = store.runs.create(spec)
+    assert store.runs.get(run).spec.probe is None
+    row = run_to_end(store, run)
+    found = store.probes.load(run)
+    assert prepared.subject.evaluation is not None
+    assert found is not None
+    assert len(found.dense) == row.spec.probe == len(prepared.subject.evaluation)
+    monkeypatch.setattr("analysis.measuring.probe.LEAST_SAMPLES", 50)
+    monkeypatch.setattr("analysis.measuring.probe.PROBE_BYTES", 2 * 60 * found.dense.shape[1])
+    # One sample fits more or less with each point.
+    points = len(plan_sweep(prepared, spec).points)
+    assert plan_sweep(prepared, spec).spec.probe == max(50, 60 // points)
+    assert plan_sweep(prepared, row.spec).spec == row.spec
 
 
 @pytest.mark.parametrize("has_labels", [True, False])
@@ -116,7 +146,7 @@ def test_of_many_classes_the_largest_logits_and_the_right_one_are_kept(has_label
     logits = torch.randn(50, 1000, generator=generator)
     labels = torch.randint(1000, (50,), generator=generator)
     columns, truth = CLASSIFICATION.kept_outputs(logits, labels if has_labels else None)
-    assert columns.shape == (50, 20)
+    assert columns.shape == (50, 20) == (50, CLASSIFICATION.kept_count(1000))
     for sample, row in enumerate(logits.tolist()):
         best = sorted(range(1000), key=row.__getitem__, reverse=True)[:20]
         right = int(labels[sample]) if has_labels else best[0]
@@ -128,4 +158,5 @@ def test_of_many_classes_the_largest_logits_and_the_right_one_are_kept(has_label
 def test_of_few_classes_all_are_kept() -> None:
     columns, truth = CLASSIFICATION.kept_outputs(torch.randn(3, 10), torch.tensor([9, 0, 4]))
     assert columns.tolist() == [list(range(10))] * 3
+    assert CLASSIFICATION.kept_count(10) == 10
     assert truth.tolist() == [9, 0, 4]
