@@ -1,4 +1,4 @@
-from .column_skipping import take_channels, used_columns
+from .convolutions import take_channels, used_columns
 from .evaluator import Evaluator, KeptBatch
 from .execution import Values
 from .precisions import PRECISIONS, Precision, ReducedEvaluator

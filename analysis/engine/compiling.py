@@ -9,16 +9,14 @@ from functools import partial
 import torch
 from torch import nn
 
-from analysis.engine.operators import CONVOLUTIONS
+from analysis.engine.convolutions import can_fuse
+from analysis.engine.operators import CONVOLUTIONS, IMAGES
 from analysis.engine.profile import Profile
 from analysis.engine.program import Program
 from analysis.engine.weights import State
 from pruners.batches import Inputs, parts_of
-from pruners.capture import Graph
+from pruners.capture import Graph, device_of
 from pruners.errors import UnsupportedError, one_line
-
-# Dimensions of what has two layouts.
-IMAGES = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,10 +65,15 @@ def compiled(
         tolerance: How far outputs may be from the model's own, relative to the largest.
     """
 
-    def attempt(layout: bool, folding: bool) -> Compiled:
+    def attempt(layout: bool, folding: bool, fuse: bool) -> Compiled:
         try:
             program = Program(
-                graph, tensors, channels_last=layout, fold_batch_norm=folding, dtype=dtype
+                graph,
+                tensors,
+                channels_last=layout,
+                fold_batch_norm=folding,
+                fuse=fuse,
+                dtype=dtype,
             )
             profile = (
                 Profile(program)
@@ -86,15 +89,23 @@ def compiled(
         return Compiled(program, profile)
 
     found = Compiled(None, Profile())
-    for layout, folding in dict.fromkeys(
-        [(channels_last, fold_batch_norm), (False, fold_batch_norm), (False, False)]
+    fuses = can_fuse(device_of(model))
+    for layout, folding, fuse in dict.fromkeys(
+        [
+            (channels_last, fold_batch_norm, fuses),
+            (channels_last, fold_batch_norm, False),
+            (False, fold_batch_norm, False),
+            (False, False, False),
+        ]
     ):
-        found = attempt(layout, folding)
+        found = attempt(layout, folding, fuse)
         if found.program is None:
             continue
         if example is not None and example.device.type != "cpu":
             has_two = _has_two_layouts(found.program, tensors, example)
-            found = replace(found, other=partial(attempt, False, folding) if has_two else None)
+            found = replace(
+                found, other=partial(attempt, False, folding, fuse) if has_two else None
+            )
         break
     return found
 

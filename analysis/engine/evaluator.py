@@ -148,7 +148,7 @@ class Evaluator:
     def _take(self, found: Compiled) -> None:
         self.program, self._profile = found.program, found.profile
         if found.program is not None and device_of(self.model).type == "cuda":
-            self._recorder = Recorder(found.program)
+            self._recorder = Recorder(found.program, sample_bytes=found.profile.total_bytes)
 
     def _choose_layout(self) -> None:
         """Choose between layouts by time, before the first batch: opening does not wait for it."""

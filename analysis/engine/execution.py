@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from analysis.engine.column_skipping import take_channels
+from analysis.engine.convolutions import Fusion, fusion_of, take_channels
 from analysis.engine.operators import ADDITION, BATCH_NORM, CONVOLUTIONS, IN_PLACE, REPLACED
 from analysis.engine.steps import Step
 from analysis.engine.weights import Weights
@@ -71,7 +71,7 @@ class Nodes:
 
 
 def runner_of(
-    step: Step, nodes: Nodes, *, channels_last: bool, dtype: torch.dtype | None
+    step: Step, nodes: Nodes, *, channels_last: bool, fuse: bool, dtype: torch.dtype | None
 ) -> Runner:
     """Return the function that runs a step.
 
@@ -79,10 +79,13 @@ def runner_of(
         step: The step.
         nodes: Where arguments come from.
         channels_last: Whether 4-d values are kept in that layout.
+        fuse: Whether convolutions are run in one kernel with what follows them.
         dtype: Type of all floating-point values; None leaves them as they are.
     """
-    body = _body(step, nodes, channels_last)
-    tail = [(IN_PLACE[node.target], node.args[1:], node.kwargs) for node in step.tail]
+    fusion = fusion_of(step, channels_last=channels_last) if fuse else None
+    body = _body(step, nodes, channels_last, fusion)
+    rest = step.tail[0 if fusion is None else fusion.covers :]
+    tail = [(IN_PLACE[node.target], node.args[1:], node.kwargs) for node in rest]
     if not tail and dtype is None:
         return body
 
@@ -98,9 +101,9 @@ def runner_of(
     return run
 
 
-def _body(step: Step, nodes: Nodes, channels_last: bool) -> Runner:
+def _body(step: Step, nodes: Nodes, channels_last: bool, fusion: Fusion | None) -> Runner:
     if step.body.target in CONVOLUTIONS:
-        return _convolution(step, nodes, channels_last)
+        return _convolution(step, nodes, channels_last, fusion)
     if step.body.target is ADDITION:
         return _addition(step, nodes)
     if step.fresh and step.body.target is BATCH_NORM:
@@ -108,7 +111,7 @@ def _body(step: Step, nodes: Nodes, channels_last: bool) -> Runner:
     return _operator(step, nodes)
 
 
-def _convolution(step: Step, nodes: Nodes, channels_last: bool) -> Runner:
+def _convolution(step: Step, nodes: Nodes, channels_last: bool, fusion: Fusion | None) -> Runner:
     body = step.body
     first, rest, options = nodes.slots(body.args[:1]), body.args[3:], body.kwargs
     function = body.target
@@ -119,7 +122,13 @@ def _convolution(step: Step, nodes: Nodes, channels_last: bool) -> Runner:
         kernel = weights.kernel(step, inputs, nodes.resolver(values, weights))
         if kernel.columns is not None:
             inputs = take_channels(inputs, kernel.columns)
-        result: Tensor = function(inputs, kernel.weight, kernel.bias, *rest, **options)
+        result: Tensor | None = None
+        if fusion is not None:
+            result = fusion.run(inputs, kernel.weight, kernel.bias)
+        if result is None:
+            result = function(inputs, kernel.weight, kernel.bias, *rest, **options)
+            if fusion is not None and fusion.covers:
+                result = result.relu_()
         if channels_last and result.dim() == 4:
             # One input channel is in both layouts at once, so the layout is settled here.
             result = result.contiguous(memory_format=torch.channels_last)

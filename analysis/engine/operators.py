@@ -10,6 +10,9 @@ from torch import Tensor
 
 aten = torch.ops.aten
 
+# Dimensions of a batch of images, which have two layouts.
+IMAGES = 4
+
 CONVOLUTIONS = frozenset(
     {
         aten.conv1d.default,

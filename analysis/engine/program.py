@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from analysis.engine.convolutions import first_result, following_norm
 from analysis.engine.execution import Nodes, Values, runner_of
-from analysis.engine.folding import first_result, following_norm
 from analysis.engine.operators import (
     ADDITION,
     BATCH_NORM,
@@ -56,6 +56,8 @@ class Program:
         channels_last: Keep 4-d values in channels-last layout.
         fold_batch_norm: Fold batch norms into the convolutions that they follow.
         skip_zero_columns: Do not multiply by input columns that an edit has set to zero.
+        fuse: Run convolutions in one kernel with bias and rectifier; see
+            `analysis.engine.convolutions`.
         dtype: Type of all floating-point values; None leaves them as they are.
     """
 
@@ -67,6 +69,7 @@ class Program:
         channels_last: bool = True,
         fold_batch_norm: bool = True,
         skip_zero_columns: bool = True,
+        fuse: bool = False,
         dtype: torch.dtype | None = None,
     ) -> None:
         nodes = list(graph.module.graph.nodes)
@@ -89,7 +92,7 @@ class Program:
         self._build(nodes, graph, fold_batch_norm)
         origin = Nodes(self._names, self._index)
         self._runners = [
-            runner_of(step, origin, channels_last=self.channels_last, dtype=dtype)
+            runner_of(step, origin, channels_last=self.channels_last, fuse=fuse, dtype=dtype)
             for step in self.steps
         ]
         self._whole = self.part_of(range(len(self.steps)))

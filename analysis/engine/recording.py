@@ -26,8 +26,10 @@ from pruners.batches import Inputs, like_parts, parts_of
 BOUND = 1.25
 # Each recording holds memory of the driver.
 MAX_RECORDINGS = 1024
-# Samples that are padded to a power of two, so that few recordings serve all numbers of them.
-FEWEST, MOST = 64, 1024
+# Samples that are padded to a power of two, so that few recordings serve all numbers of them: as
+# long as their values take so few bytes, more of them take no longer.
+FEW, FEWEST, MOST = 8, 64, 1024
+IDLE_BYTES = 2**26
 
 _Key = tuple[Part, int, frozenset[str]]
 
@@ -95,10 +97,15 @@ class Recorder:
     Args:
         program: The program, on a CUDA device.
         tape: Records on the device.
+        sample_bytes: Bytes of all values of a sample.
     """
 
-    def __init__(self, program: Program, tape: Tape | None = None) -> None:
+    def __init__(
+        self, program: Program, tape: Tape | None = None, *, sample_bytes: int = 0
+    ) -> None:
         self._program = program
+        idle = IDLE_BYTES // max(sample_bytes, 1)
+        self._fewest = max(FEW, min(FEWEST, _power(idle)))
         self._lock = threading.Lock()
         self._tape = Tape() if tape is None else tape
         self._uses: dict[_Key, _Use] = {}
@@ -135,7 +142,7 @@ class Recorder:
         count = len(inputs)
         if not 0 < count <= MOST:
             return None
-        samples = max(FEWEST, 1 << (count - 1).bit_length())
+        samples = max(self._fewest, _power(count))
         part = self._program.whole()
         key = (part, samples, frozenset(edit))
         with self._lock:
@@ -206,6 +213,11 @@ class Recorder:
                 value = known[index]
                 fixed[index] = value.clone() if isinstance(value, Tensor) else value
         return fixed
+
+
+def _power(count: int) -> int:
+    """Return the smallest power of two that is no smaller."""
+    return 1 << (count - 1).bit_length()
 
 
 def _copy(pairs: Sequence[tuple[Tensor, Tensor]]) -> None:

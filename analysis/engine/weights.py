@@ -14,8 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from analysis.engine.column_skipping import used_columns
-from analysis.engine.folding import conv_state, folded_bias, folded_weight, norm_scale
+from analysis.engine.convolutions import (
+    conv_state,
+    folded_bias,
+    folded_weight,
+    norm_scale,
+    used_columns,
+)
 from analysis.engine.operators import PLAIN_CONVOLUTIONS
 from analysis.engine.steps import Step
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from analysis.edits import PreparedSubject, prepare
+from analysis.engine.program import Program
 from analysis.engine.recording import Recorder
 from analysis.evaluation import LiveEvaluator
 from analysis.measuring import EditRunner, Slices
@@ -16,6 +17,7 @@ from analysis.measuring.loop import _SliceWork
 from analysis.records import Plan, PointKey, SubjectSpec, Sums, SweepSpec
 from analysis.subjects import load_subject
 from analysis.sweeps import iter_sweep, plan_sweep
+from pruners.float32 import float32
 
 pytestmark = [
     pytest.mark.gpu,
@@ -62,6 +64,28 @@ def test_the_table_is_that_of_the_cpu_whatever_the_flags(name: str) -> None:
     torch.set_num_threads(8)
     assert differing(found, swept(opened(name, "cpu"))) <= 1
     assert all(sums.seconds > 0 for sums in found.values())
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+@pytest.mark.parametrize("name", [*NAMES, "vgg_small", "densenet_small"])
+def test_fused_kernels_multiply_in_full_whatever_the_flags(name: str, channels_last: bool) -> None:
+    prepared, other = opened(name), opened(name, "cpu")
+    assert prepared.graph is not None
+    graph = prepared.graph.on("cuda")
+    tensors = graph.tensors(prepared.model)
+    program = Program(graph, tensors, channels_last=channels_last, fuse=True)
+    assert other.subject.evaluation is not None
+    inputs = other.subject.evaluation.part(0, 64)[0]
+    torch.set_float32_matmul_precision("high")
+    try:
+        with torch.inference_mode(), float32():
+            values = program.run(program.whole(), program.prepare(inputs.to("cuda")))
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    expected = other.evaluator.outputs(inputs, {})
+    scale = expected.abs().max()
+    # TF32 would be off by about 1e-3.
+    assert (values[program.output].cpu() - expected).abs().max() < 1e-4 * scale
 
 
 @pytest.mark.parametrize("precision", ["tf32", "bf16", "fp16"])

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from analysis.engine.column_skipping import take_channels, used_columns
+from analysis.engine.convolutions import take_channels, used_columns
 
 
 @pytest.mark.parametrize("kept", [0, 1, 3, 8, 15, 20, 24])

@@ -1,0 +1,24 @@
+from .column_skipping import take_channels, used_columns
+from .folding import (
+    conv_state,
+    first_result,
+    folded_bias,
+    folded_weight,
+    following_norm,
+    norm_scale,
+)
+from .fusing import Fusion, can_fuse, fusion_of
+
+__all__ = [
+    "Fusion",
+    "can_fuse",
+    "conv_state",
+    "first_result",
+    "folded_bias",
+    "folded_weight",
+    "following_norm",
+    "fusion_of",
+    "norm_scale",
+    "take_channels",
+    "used_columns",
+]
