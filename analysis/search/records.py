@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass, field
@@ -94,6 +95,20 @@ class Tried(Record):
     origin: str
     accepted: bool = False
 
+    def plan(self, start: Plan, recipe: Recipe) -> Plan:
+        """Return the plan of a search that began at ``start`` and was asked for ``recipe``."""
+        entries = tuple(
+            dataclasses.replace(
+                entry,
+                criterion=self.choices[entry.name].criterion,
+                kept=self.choices[entry.name].kept,
+                ratio=(entry.total - self.choices[entry.name].kept) / entry.total,
+                indices=None,
+            )
+            for entry in start.entries
+        )
+        return dataclasses.replace(start, entries=entries, strategy="search", recipe=recipe)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchState(Document):
@@ -109,6 +124,9 @@ class SearchState(Document):
         factors: See `analysis.search.beliefs`.
         covariance: Of the factors.
         failures: Attempts to get smaller in a row that failed.
+        left: Trades to be tried at this size before anything else.
+        descends: Whether it has reached what was asked for, and makes the model smaller.
+        held: The least share that is known to hold the drop, be it too large.
         seconds: Wall time so far.
         finished: Why it ended; empty while it has not.
     """
@@ -125,6 +143,9 @@ class SearchState(Document):
     factors: tuple[float, ...] = ()
     covariance: tuple[tuple[float, ...], ...] = ()
     failures: Count = 0
+    left: Count = 0
+    descends: bool = False
+    held: Share = 1.0
     seconds: Seconds = 0.0
     finished: str = ""
     extra: dict[str, Any] = field(default_factory=dict)

@@ -68,7 +68,6 @@ class Search:
         self._state = self._keeper.load()
         self._began = time.perf_counter() - self._state.seconds
         self._tried = list(self._state.tried)
-        self._held = 1.0  # the least share that is known to hold the drop, be it too large
 
     def run(self) -> Iterator[SearchUpdate]:
         """Yield what was found so far after each plan that was measured."""
@@ -91,9 +90,12 @@ class Search:
         assert self._state.best is not None
         self._best = self._judge.score(self._plan(self._state.tried[self._state.best]))
         if not self._state.finished and self._goal.max_drop is None:
-            yield from self._improve(None)
+            yield from self._improve(bounded=False)
         elif not self._state.finished:
-            yield from self._reach()
+            # Trades amid which it was stopped come first.
+            yield from self._improve(bounded=True)
+            if not self._state.descends:
+                yield from self._reach()
             yield from self._descend()
         yield self._update("Done", self._progress())
 
@@ -157,7 +159,8 @@ class Search:
             self._tried.append(self._note(step.scored, step.origin, accepted=step.is_best))
             best = len(self._tried) - 1 if step.is_best else best
             if step.holds:
-                self._held = min(self._held, self._tried[-1].share)
+                held = min(self._state.held, self._tried[-1].share)
+                self._state = dataclasses.replace(self._state, held=held)
             progress = Progress(len(self._tried), None, "plans")
             yield self._update("Measuring first plans", progress, best)
         return best
@@ -179,7 +182,7 @@ class Search:
 
     def _unmet(self) -> InputError:
         nearest = self._plan(self._tried[self._nearest()])
-        return self._goal.unmet(self._judge.score(nearest), held=self._held)
+        return self._goal.unmet(self._judge.score(nearest), held=self._state.held)
 
     # How it goes on.
 
@@ -191,22 +194,26 @@ class Search:
         """
         while not self._holds(self._best):
             before = self._state.trials
-            yield from self._improve(TRIALS_A_SIZE)
+            self._state = dataclasses.replace(self._state, left=TRIALS_A_SIZE)
+            yield from self._improve(bounded=True)
             if self._cancel():
                 return
             if self._state.trials == before and not self._holds(self._best):
                 raise self._unmet()
 
-    def _improve(self, most: int | None) -> Iterator[SearchUpdate]:
-        """Try trades at the present size, as long as there are promising ones."""
-        done = 0
-        while self._goes_on() and (most is None or done < most):
+    def _improve(self, *, bounded: bool) -> Iterator[SearchUpdate]:
+        """Try trades at the present size, as long as there are promising ones.
+
+        Args:
+            bounded: At most as many as the state says that are left.
+        """
+        while (self._state.left or not bounded) and self._goes_on():
             trade = self._next_trade()
             if trade is None:
-                if most is None:
+                if not bounded:
                     self._finish("no promising change is left")
+                self._state = dataclasses.replace(self._state, left=0)
                 return
-            done += 1
             self._try(trade)
             yield self._update("Trading between layers", self._progress())
 
@@ -225,13 +232,17 @@ class Search:
         self._beliefs.learn(trade.change, shift, scored.error)
         is_better = bool(scored.wins)
         self._tried.append(self._note(scored, "trade", accepted=is_better))
-        self._state = dataclasses.replace(self._state, trials=self._state.trials + 1)
+        state = self._state
+        self._state = dataclasses.replace(
+            state, trials=state.trials + 1, left=max(state.left - 1, 0)
+        )
         if is_better:
             self._accept(scored)
         self._keep(self._beliefs)
 
     def _descend(self) -> Iterator[SearchUpdate]:
         """Get smaller while the drop holds; where it does not, improve and try again."""
+        self._state = dataclasses.replace(self._state, descends=True)
         while self._goes_on():
             removed = 1 - self._goal.share(self._best.plan)
             first = effort_of(self._searched.subject).first_stride(STRIDE, removed)
@@ -242,11 +253,11 @@ class Search:
             target = self._goal.share(self._best.plan) * (1 - stride)
             if not self._gets_below(target):
                 failures = self._state.failures + 1
-                self._state = dataclasses.replace(self._state, failures=failures)
+                left = 0 if failures % ATTEMPTS else TRIALS_A_SIZE
+                self._state = dataclasses.replace(self._state, failures=failures, left=left)
             self._keep(self._beliefs)
             yield self._update("Making the model smaller", self._progress())
-            if self._state.failures and self._state.failures % ATTEMPTS == 0:
-                yield from self._improve(TRIALS_A_SIZE)
+            yield from self._improve(bounded=True)
 
     def _gets_below(self, target: float) -> bool:
         """Try the most promising plan that leaves less than a share; return whether it holds."""
@@ -343,19 +354,7 @@ class Search:
         )
 
     def _plan(self, item: Tried) -> Plan:
-        entries = tuple(
-            dataclasses.replace(
-                entry,
-                criterion=item.choices[entry.name].criterion,
-                kept=item.choices[entry.name].kept,
-                ratio=(entry.total - item.choices[entry.name].kept) / entry.total,
-                indices=None,
-            )
-            for entry in self._start.entries
-        )
-        return dataclasses.replace(
-            self._start, entries=entries, strategy="search", recipe=self._aim.recipe
-        )
+        return item.plan(self._start, self._aim.recipe)
 
     def _key(self, item: Tried) -> str:
         return key_of(self._plan(item))

@@ -99,6 +99,38 @@ def test_a_search_that_was_killed_goes_on_to_the_same_plan(
     assert updates[-1].plan == undisturbed.plan
 
 
+def killed_after_each_plan(
+    prepared: PreparedSubject, plan: Plan, asked: Aim, folder: Path
+) -> SearchUpdate:
+    while True:
+        for update in iter_search(prepared, plan, asked, folder=folder):
+            if update.stage == "Done":
+                return update
+            if not update.stage.startswith("Measuring"):
+                break
+
+
+def test_a_search_for_a_drop_that_was_killed_after_each_plan_goes_on_to_the_same(
+    prepared: PreparedSubject, tmp_path: Path
+) -> None:
+    plan, asked = start(prepared, "none"), aim("drop=0.1", trials=12)
+    found = killed_after_each_plan(prepared, plan, asked, tmp_path)
+    undisturbed = last(prepared, plan, asked)
+    assert {item.origin for item in undisturbed.state.tried} >= {"trade", "smaller"}
+    assert told(found) == told(undisturbed)
+
+
+def test_a_search_that_was_killed_tells_what_would_hold_the_drop_all_the_same(
+    prepared: PreparedSubject, tmp_path: Path
+) -> None:
+    plan, asked = start(prepared, "none"), aim("drop=0.05", "macs=0.5", trials=3)
+    with pytest.raises(InputError, match="the drop holds at macs=") as undisturbed:
+        last(prepared, plan, asked)
+    with pytest.raises(InputError) as killed:
+        killed_after_each_plan(prepared, plan, asked, tmp_path)
+    assert str(killed.value) == str(undisturbed.value)
+
+
 def test_more_trials_go_on_from_what_is_kept(prepared: PreparedSubject, tmp_path: Path) -> None:
     plan = start(prepared)
     last(prepared, plan, aim("macs=0.6", trials=2), tmp_path)
