@@ -37,6 +37,8 @@ from analysis.worker import run_to_end
 from pruners.errors import InputError
 
 RANDOM, MOST = 150, 0.4
+# More plans than a workspace learns from: the others are held out.
+MOST_READ = 1000
 # Bands of measured drops, by their upper ends: small errors of small drops say little of others.
 BANDS = (0.01, 0.025, 0.1, MOST)
 LEVELS = {
@@ -147,14 +149,14 @@ def measured(
 ) -> tuple[RunRow, list[MeasuredPlan]]:
     """Return the run of a sample and its measured plans that prune several layers."""
     row = sweep(store, model, options)
-    if len(store.measurements.all(row.identity)) < options.random:
+    if len(store.measurements.all(row.identity, most=MOST_READ)) < options.random:
         work = Measuring(store, row)
         chance = random.Random(options.seed)
         for plan in work.by_strategies():
             work.drop(plan)
         for _ in range(options.random):
             work.drop(work.at_random(chance))
-    found = store.measurements.all(row.identity)
+    found = store.measurements.all(row.identity, most=MOST_READ)
     return row, [item for item in found if len(plans.pruned_entries(item.plan)) > 1]
 
 

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from analysis.edits import Edit, PreparedSubject
 from analysis.evaluation.answers import AnswerTally
-from analysis.measuring import EditRunner, Slice, Slices, compare_latency, file_bytes, measure
+from analysis.measuring import (
+    MOST_SAMPLES,
+    EditRunner,
+    Slice,
+    Slices,
+    change_in,
+    compare_latency,
+    file_bytes,
+    measure,
+)
 from analysis.plans import kept_counts, masked_edit, meter, removed_model, require_fit
 from analysis.records import (
     DENSE,
     MASKED,
     REMOVED,
+    Change,
     ClassChange,
     Evaluation,
     Latency,
     MeasuredModel,
     OnProgress,
     Plan,
+    ProbePart,
     Progress,
     Sums,
     WholeScore,
@@ -46,6 +57,7 @@ class _Tally:
         same: Answers that masked and removed have in common.
         difference: Largest difference of their outputs, relative to the largest output.
         answers: Which answers change.
+        probe: What the removed model changes of the first outputs, part by part.
     """
 
     def __init__(self, task: Task, names: Sequence[str]) -> None:
@@ -55,6 +67,7 @@ class _Tally:
         self.by_class: Tensor | None = None
         self.same = 0
         self.difference = 0.0
+        self.probe: list[ProbePart[str]] = []
         self._whole: tuple[list[tuple[Tensor, ...]], list[tuple[Tensor, ...]]] = ([], [])
 
     def whole(self, confidence: float) -> tuple[WholeScore, ...]:
@@ -93,6 +106,7 @@ def evaluate_plan(
     latency_seconds: float = 5.0,
     latency_batch: int | None = None,
     progress: OnProgress | None = None,
+    on_change: Callable[[Change], None] | None = None,
 ) -> Evaluation:
     """Measure a plan on the whole evaluation subset.
 
@@ -106,6 +120,8 @@ def evaluate_plan(
         latency_seconds: Time for the latency measurement of both models; 0 leaves it out.
         latency_batch: Samples per timed pass; that of the evaluation by default.
         progress: Told after each batch, in samples.
+        on_change: Told what the plan changes of the first outputs, where the task keeps any:
+            predictions learn from it.
 
     Raises:
         PlanError: The plan does not fit the subject.
@@ -122,6 +138,9 @@ def evaluate_plan(
     is_masked, task = not edit.kept, prepared.subject.task
     slices = Slices(split, batch_size or prepared.batch_size)
     tally = _measured(prepared, edit, small, slices, progress)
+    change = change_in(tally.probe, REMOVED)
+    if on_change is not None and change is not None:
+        on_change(change)
     timed = slices.read(0).inputs
     timed = timed if latency_batch is None else timed[:latency_batch]
     latency = _latency(prepared, small, timed, seconds=latency_seconds)
@@ -169,7 +188,16 @@ def _measured(
     tally = _Tally(task, prepared.subject.class_names)
     names = [frozenset(edit.tensors)]
     runner = EditRunner(prepared, names=names)
-    for found in measure(prepared, forms, slices, task, runner=runner, observe=tally.compare):
+    for found in measure(
+        prepared,
+        forms,
+        slices,
+        task,
+        runner=runner,
+        observe=tally.compare,
+        probe=MOST_SAMPLES,
+    ):
+        tally.probe += [found.probe] if found.probe is not None else []
         tally.dense += found.baseline
         tally.removed += found.require(REMOVED)
         if MASKED in forms:

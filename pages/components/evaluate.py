@@ -8,7 +8,15 @@ from streamlit.delta_generator import DeltaGenerator
 
 from analysis import figures, snippets
 from analysis.evaluation import LoadedSubject, evaluate_plan, measures
-from analysis.records import DEFAULT_TASK, Evaluation, Latency, MeasuredModel, Plan, Progress
+from analysis.records import (
+    DEFAULT_TASK,
+    Change,
+    Evaluation,
+    Latency,
+    MeasuredModel,
+    Plan,
+    Progress,
+)
 from analysis.recovery import repaired_plan
 from analysis.repairs import NO_REPAIR
 from analysis.sentences import capital
@@ -52,7 +60,8 @@ def draw(current: Session, plan: Plan) -> None:
         "Your model stays as it is: the plan is applied to a copy. " + repair.reason(subject, plan)
     )
     if sent:
-        evaluations.keep(subject, plan, _evaluate(subject, plan))
+        changes: list[Change] = []
+        evaluations.keep(subject, plan, _evaluate(subject, plan, changes), changes)
         st.rerun()
     scoring = scoring_of(plan.subject.task)
     if last is None:
@@ -80,7 +89,8 @@ def draw(current: Session, plan: Plan) -> None:
     _history(current, subject)
 
 
-def _evaluate(subject: LoadedSubject, plan: Plan) -> Evaluation:
+def _evaluate(subject: LoadedSubject, plan: Plan, changes: list[Change]) -> Evaluation:
+    """Measure a plan; what it changes of the first outputs is appended."""
     bar = st.progress(0.0, text="Measuring dense, masked and removed on the same samples")
     recovery = repaired_plan(
         subject.prepared, plan, progress=lambda now: _advance_repair(bar, plan.repair, now)
@@ -91,6 +101,7 @@ def _evaluate(subject: LoadedSubject, plan: Plan) -> Evaluation:
         recovery=recovery,
         latency_seconds=LATENCY_SECONDS,
         progress=lambda now: _advance(bar, now),
+        on_change=changes.append,
     )
     bar.empty()
     return found

@@ -80,10 +80,10 @@ class MeasurementStore:
             return None
         return next(self._read(identity, "AND content = ?", (content_of(plan),)), None)
 
-    def all(self, identity: Identity) -> tuple[MeasuredPlan, ...]:
-        """Return the measured plans of a subject, the oldest first."""
+    def all(self, identity: Identity, *, most: int = MAX_READ) -> tuple[MeasuredPlan, ...]:
+        """Return the measured plans of a subject, the newest ones, the oldest of them first."""
         newest = "ORDER BY changed DESC, content LIMIT ?"
-        return tuple(self._read(identity, newest, (MAX_READ,)))[::-1]
+        return tuple(self._read(identity, newest, (most,)))[::-1]
 
     def _read(
         self, identity: Identity, which: str, values: tuple[str | int, ...]

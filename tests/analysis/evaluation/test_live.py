@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,11 +13,14 @@ from analysis.edits.edit import Edit
 from analysis.edits.masks import kept_units, scores
 from analysis.edits.target import targets
 from analysis.engine.evaluator import Evaluator
+from analysis.evaluation.evaluate import evaluate_plan
+from analysis.evaluation.kept import keep_evaluation
 from analysis.evaluation.live import LiveEvaluator, LiveResult
 from analysis.measuring.slices import Slices
 from analysis.plans import masked_edit
-from analysis.records import columns_digest
+from analysis.records import Change, columns_digest
 from analysis.records.plan import Plan, PlanEntry
+from analysis.store import Store
 from analysis.tasks import CLASSIFICATION
 from pruners.errors import InputError
 from pruners.preserve import checksum
@@ -162,6 +167,24 @@ def test_the_dense_model_differs_from_itself_in_nothing_for_certain() -> None:
     """A plan that removes nothing showed a drop of 0 with a wide interval."""
     found = list(LiveEvaluator(sample_context("lenet5")).evaluate_edit(Edit()))
     assert {(item.drop, item.interval.low, item.interval.high) for item in found} == {(0, 0, 0)}
+
+
+def test_an_evaluation_teaches_as_much_as_a_plan_of_the_page(tmp_path: Path) -> None:
+    """Point 2 of issue 10: Evaluate runs the removed model itself, the page edits the dense one."""
+    prepared = sample_context("lenet5")
+    made = plan_of("lenet5", {"conv1": 0.5, "fc1": 0.5})
+    plan = dataclasses.replace(made, fingerprint=prepared.identity.weights)
+    changes: list[Change] = []
+    found = evaluate_plan(prepared, plan, latency_seconds=0, on_change=changes.append)
+    store = Store(tmp_path)
+    keep_evaluation(store, prepared, plan, found, changes=changes)
+    (kept,) = store.measurements.all(prepared.identity)
+    *_, live = LiveEvaluator(prepared).evaluate(plan)
+    assert kept.change is not None
+    assert live.change is not None
+    assert kept.change.columns == live.change.columns
+    np.testing.assert_allclose(kept.change.outputs, live.change.outputs, atol=0.02, rtol=5e-3)
+    assert kept.sums["correct"] == live.sums["correct"]
 
 
 @pytest.mark.parametrize("batch_size", [60, 200])
