@@ -133,6 +133,7 @@ class RunRow(Document):
         versions: Versions of the programs that measured it.
         name: What a person calls it; empty without a name.
         source: Where its points come from, if they were imported and not measured here.
+        comes_again: Whether model or data are to blame for the error: it would come again.
     """
 
     schema_version: ClassVar[int] = 2
@@ -160,6 +161,7 @@ class RunRow(Document):
     versions: dict[str, str] | None = None
     name: str = ""
     source: ImportSource | None = None
+    comes_again: bool = False
 
     @classmethod
     def migrate(cls, data: dict[str, Any], version: int) -> dict[str, Any]:
@@ -253,6 +255,11 @@ class RunRow(Document):
     def is_resumable(self) -> bool:
         """Whether it ended before its end."""
         return self.state in RESUMABLE_STATES
+
+    @property
+    def is_worth_resuming(self) -> bool:
+        """Whether it is resumable, and what ended it need not come again."""
+        return self.is_resumable and not self.comes_again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

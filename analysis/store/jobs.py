@@ -49,7 +49,8 @@ class JobStore:
         with self._database.write() as db:
             db.execute(
                 "UPDATE runs SET state = 'queued', queued = ?, heartbeat = ?, owner = '',"
-                " pid = NULL, cancel_requested = 0, error = '', eta_seconds = NULL"
+                " pid = NULL, cancel_requested = 0, error = '', comes_again = 0,"
+                " eta_seconds = NULL"
                 " WHERE run_id = ?",
                 (now, now, row.run_id),
             )
@@ -154,18 +155,34 @@ class JobStore:
             )
 
     def finish(
-        self, run_id: str, state: str, *, owner: str, seconds: float, error: str = ""
+        self,
+        run_id: str,
+        state: str,
+        *,
+        owner: str,
+        seconds: float,
+        error: str = "",
+        comes_again: bool = False,
     ) -> None:
         """End a run: ``done``, ``cancelled`` or ``failed``.
+
+        Args:
+            run_id: The run.
+            state: The state.
+            owner: Its worker.
+            seconds: Wall time of the work.
+            error: What it failed with.
+            comes_again: Whether model or data are to blame, so that it would come again.
 
         Raises:
             StoreError: Another worker took the run over.
         """
         with self._database.write() as db:
             changed = db.execute(
-                "UPDATE runs SET state = ?, error = ?, seconds = seconds + ?, eta_seconds = NULL,"
-                " cancel_requested = 0, heartbeat = ? WHERE run_id = ? AND owner = ?",
-                (state, error, seconds, time.time(), run_id, owner),
+                "UPDATE runs SET state = ?, error = ?, comes_again = ?, seconds = seconds + ?,"
+                " eta_seconds = NULL, cancel_requested = 0, heartbeat = ?"
+                " WHERE run_id = ? AND owner = ?",
+                (state, error, int(comes_again), seconds, time.time(), run_id, owner),
             ).rowcount
             check_owned(changed, run_id)
 

@@ -226,6 +226,8 @@ MIGRATIONS: tuple[tuple[Step, ...], ...] = (
             PRIMARY KEY (fingerprint, data_fingerprint, program, content)
         )""",
     ),
+    # Whether what a run failed with would come again.
+    ("ALTER TABLE runs ADD COLUMN comes_again INTEGER NOT NULL DEFAULT 0",),
 )
 
 

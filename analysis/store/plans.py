@@ -8,6 +8,7 @@ import time
 
 from analysis.records import Plan, SavedPlan
 from analysis.store.connection import Database
+from analysis.store.contents import content_of
 from analysis.store.rows import Row
 from pruners.errors import InputError, UnknownNameError
 
@@ -84,6 +85,15 @@ class PlanStore:
             with contextlib.suppress(InputError):
                 found.append(_saved(row))
         return tuple(found)
+
+    def id_of(self, plan: Plan) -> str | None:
+        """Return the id of a saved plan of the same model on the same subject; None without one."""
+        wanted = (plan.fingerprint, plan.subject, content_of(plan))
+        for item in self.saved():
+            known = item.plan
+            if (known.fingerprint, known.subject, content_of(known)) == wanted:
+                return item.plan_id
+        return None
 
     def rename(self, plan_id: str, name: str) -> None:
         """Write what a person calls a plan; an empty name takes it away.

@@ -230,6 +230,7 @@ def _run_row(
         heartbeat=row["heartbeat"],
         pid=row["pid"],
         error=row["error"],
+        comes_again=bool(row["comes_again"]),
         cancel_requested=bool(row["cancel_requested"]),
         baseline=dense,
         seconds=row["seconds"],

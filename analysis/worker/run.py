@@ -27,7 +27,7 @@ from analysis.store import Store
 from analysis.subjects import roots_of_environment
 from analysis.versions import versions
 from analysis.worker.heartbeat import Heartbeat, stop_on_signals
-from pruners.errors import PruneScopeError, StoreBusyError, StoreError, one_line
+from pruners.errors import InputError, PruneScopeError, StoreBusyError, StoreError, one_line
 from pruners.user_code import Grace, exit_text
 
 if TYPE_CHECKING:
@@ -52,7 +52,6 @@ def run_to_end(
     progress: OnRun = lambda row: None,
     open_sweep: Opener | None = None,
     grace: Grace | None = None,
-    on_failure: Callable[[PruneScopeError], None] = lambda problem: None,
 ) -> RunRow:
     """Work on a queued run until it is done, cancelled or failed.
 
@@ -64,7 +63,6 @@ def run_to_end(
         open_sweep: Loads the run's subject and plans its sweep; the default reads its addresses.
         grace: Ends the process if users' code does not come back when the run is to stop; None
             leaves the process alone.
-        on_failure: Called with the exception that the run failed with, before it is entered.
 
     Returns:
         The run in its final state.
@@ -78,7 +76,7 @@ def run_to_end(
     start = time.perf_counter()
     beats = Heartbeat(store, run_id, owner=owner, grace=grace)
     with beats as heartbeat, stop_on_signals(heartbeat):
-        state, error = records.CANCELLED, ""
+        state, error, comes_again = records.CANCELLED, "", False
         try:
             if _has_turn(store, run_id, heartbeat, progress):
                 opener = open_sweep or _opener(roots, store.statistics_folder)
@@ -96,7 +94,8 @@ def run_to_end(
             raise
         except PruneScopeError as problem:
             state, error = records.FAILED, str(problem)
-            on_failure(problem)
+            # What model or data are to blame for.
+            comes_again = isinstance(problem, InputError)
         except KeyboardInterrupt:
             heartbeat.request_stop()
         except SystemExit as problem:
@@ -107,7 +106,15 @@ def run_to_end(
             _log_traceback(store, run_id)
         seconds = time.perf_counter() - start
         _retried(
-            lambda: store.jobs.finish(run_id, state, owner=owner, seconds=seconds, error=error)
+            partial(
+                store.jobs.finish,
+                run_id,
+                state,
+                owner=owner,
+                seconds=seconds,
+                error=error,
+                comes_again=comes_again,
+            )
         )
     row = store.runs.get(run_id)
     progress(row)

@@ -151,7 +151,7 @@ def _actions(picked: list[RunRow]) -> None:
         if st.button(
             "Resume",
             icon=":material/play_arrow:",
-            disabled=one is None or not one.is_resumable,
+            disabled=one is None or not one.is_worth_resuming,
             key="runs_resume",
         ):
             assert one is not None

@@ -320,6 +320,6 @@ def _pick(found: dict[str, MeasuredPlan], data: Sequence[Any]) -> None:
 
 def _use(item: MeasuredPlan) -> None:
     """Make a measured plan the session's plan."""
-    plan_id = plan_state.known_id(item.plan) or plan_state.save(item.plan)
+    plan_id = session.store().plans.id_of(item.plan) or plan_state.save(item.plan)
     answer.adopt(plan_id)
     st.toast(f"Plan {plan_id} is the plan now.", icon=":material/tune:")

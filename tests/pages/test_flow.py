@@ -8,6 +8,7 @@ import json
 import os
 import pkgutil
 import re
+import shutil
 import sys
 from collections import Counter
 from pathlib import Path
@@ -60,6 +61,19 @@ def test_a_plan_without_a_run_works_and_says_that_it_is_not_predicted(open_page:
     assert_no_bug(test)
     assert "No measured run" in text_of(test)
     fill_uniform(test, 50)
+    assert {entry.ratio for entry in present(test).plan.entries} == {0.5}
+
+
+def test_a_run_that_is_not_open_is_offered_and_the_plan_stays(
+    open_page: Open, workspace: Path, templates: dict[str, tuple[Path, str]]
+) -> None:
+    shutil.copytree(templates["done"][0], workspace)
+    test = open_page("5_Plan", subject=SUBJECT)
+    assert "1 run of this subject" in text_of(test)
+    fill_uniform(test, 50)
+    test.button(key="plan_open_run").click().run()
+    assert_no_bug(test)
+    assert "of this subject" not in text_of(test)
     assert {entry.ratio for entry in present(test).plan.entries} == {0.5}
 
 

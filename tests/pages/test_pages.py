@@ -123,6 +123,20 @@ def test_a_failed_run_says_why(page: str, open_page: Open) -> None:
     assert "the disk of the data is gone" in text_of(open_page(page, "failed"))
 
 
+def test_what_model_or_data_are_to_blame_for_is_not_resumed(
+    open_page: Open, workspace: Path, templates: dict[str, tuple[Path, str]]
+) -> None:
+    test = open_page("2_Sweep", "failed")
+    assert "Resume" in [item.label for item in test.button]
+    Store(workspace).jobs.finish(
+        templates["failed"][1], "failed", owner="test", seconds=0, error="no", comes_again=True
+    )
+    test.run()
+    assert_no_bug(test)
+    assert "mend model or data" in text_of(test)
+    assert "Resume" not in [item.label for item in test.button]
+
+
 @pytest.mark.parametrize("page", ["3_Curves", "4_Compare"])
 def test_a_run_of_another_subject_is_marked_stale(
     page: str, open_page: Open, other_subject: SubjectSpec

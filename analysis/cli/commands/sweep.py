@@ -54,10 +54,9 @@ def sweep(
         # A queued run that nobody works on would hold up those behind it.
         _collect(planned)
         row = store.runs.get(store.runs.create(spec))
-    problems: list[PruneScopeError] = []
     if planned is not None:
-        row = _measure(store, row, planned, problems, is_resumed=resume is not None)
-    return _report(store, row, problems, out=out, as_json=as_json)
+        row = _measure(store, row, planned, is_resumed=resume is not None)
+    return _report(store, row, out=out, as_json=as_json)
 
 
 def _check_resume(given: Mapping[str, Any]) -> None:
@@ -99,11 +98,9 @@ def _measure(
     store: Store,
     row: RunRow,
     planned: PlannedSweep,
-    problems: list[PruneScopeError],
     *,
     is_resumed: bool,
 ) -> RunRow:
-    """Measure; what ends the sweep is appended to ``problems``."""
     if is_resumed:
         store.jobs.requeue(row.run_id)
     start = time.perf_counter()
@@ -134,7 +131,6 @@ def _measure(
             progress=show,
             open_sweep=lambda _: planned,
             grace=Grace(),
-            on_failure=problems.append,
         )
     _say_doubts(planned.prepared.subject, row)
     say(f"Run {row.run_id}: {row.state} after {duration(time.perf_counter() - start)}.")
@@ -151,7 +147,6 @@ def _say_doubts(subject: Subject, row: RunRow) -> None:
 def _report(
     store: Store,
     row: RunRow,
-    problems: list[PruneScopeError],
     *,
     out: Path | None,
     as_json: bool,
@@ -173,17 +168,15 @@ def _report(
     elif row.state == records.DONE:
         print(row.run_id)
     if row.state == records.FAILED:
-        raise _failure(row, problems)
+        raise _failure(row)
     if row.state == records.CANCELLED:
         say(f"Stopped; what was measured is kept. Go on: prunescope sweep --resume {row.run_id}")
         return 130
     return 0
 
 
-def _failure(row: RunRow, problems: list[PruneScopeError]) -> PruneScopeError:
-    # What model or data are to blame for would come again.
-    comes_again = any(isinstance(problem, InputError) for problem in problems)
-    advice = "" if comes_again else f"; go on with --resume {row.run_id}"
+def _failure(row: RunRow) -> PruneScopeError:
+    advice = f"; go on with --resume {row.run_id}" if row.is_worth_resuming else ""
     text = f"{row.error} (run {row.run_id}{advice})"
     return InputError(text) if row.error else CancelledError(text)
 

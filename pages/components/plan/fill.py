@@ -13,10 +13,10 @@ from analysis.allocation import GOALS, STRATEGIES, Predict
 from analysis.evaluation import LoadedSubject
 from analysis.plans import USUAL, require_fit, rounded
 from analysis.records import Plan, Recipe
-from analysis.sentences import capital
+from analysis.sentences import capital, plural
 from analysis.shrinking import Order
 from pages.components.plan import goal, options
-from pages.components.state import Session, plan_state, tolerance
+from pages.components.state import Session, plan_state, tolerance, url_state
 from pages.components.widgets import formatting, problem
 from pruners.errors import PruneScopeError
 
@@ -63,12 +63,39 @@ def draw(
             st.caption(f":material/tune: Also asked of the fill: {options.said(extra)}.")
         _message()
     if points.empty:
+        _without_points(current, subject)
+    if target != TOLERANCE:
+        tolerance.ask(task, width=150, help="per layer that the table marks as tolerated.")
+
+
+def _without_points(current: Session, subject: LoadedSubject) -> None:
+    """Say that nothing is predicted, and offer the newest run that would tell, if none is open."""
+    rows = () if current.run is not None else current.store.runs.all()
+    found = [
+        row.run_id
+        for row in rows
+        if row.samples and row.fingerprint and row.predicts and subject.is_of(row)
+    ]
+    if not found:
         st.caption(
             ":material/info: No measured run for this subject: a uniform plan works, "
             "marked as not predicted. Live accuracy is measured all the same."
         )
-    if target != TOLERANCE:
-        tolerance.ask(task, width=150, help="per layer that the table marks as tolerated.")
+        return
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        st.markdown(
+            f":material/info: No run is open, so that nothing is predicted. The workspace has "
+            f"{plural(len(found), 'run')} of this subject: {formatting.code_list(found)}.",
+            width="stretch",
+        )
+        st.button(
+            f"Open {found[0]}",
+            icon=":material/folder_open:",
+            key="plan_open_run",
+            on_click=url_state.put,
+            args=("run", found[0]),
+            help="The newest. The plan stays as it is.",
+        )
 
 
 def strategies(points: pd.DataFrame) -> list[str]:

@@ -15,7 +15,6 @@ from analysis.plans import History
 from analysis.records import Plan, SweepSpec
 from analysis.repairs import NO_REPAIR, Choice
 from analysis.sentences import listed
-from analysis.store import content_of
 from pages.components.state.session import OWN_PLAN, Session, choose_subject, store
 from pages.components.state.subject_cache import subjects
 from pages.components.state.url_state import put, value
@@ -91,16 +90,6 @@ def _store(new: History) -> None:
 def save(plan: Plan) -> str:
     """Save a plan as a new one, with its size, and return its id."""
     return store().plans.save(plan, plan_id=None, **_left(plan))
-
-
-def known_id(plan: Plan) -> str | None:
-    """Return the id of a saved plan of the same model on the same subject; None without one."""
-    wanted = (plan.fingerprint, plan.subject, content_of(plan))
-    for item in store().plans.saved():
-        known = item.plan
-        if (known.fingerprint, known.subject, content_of(known)) == wanted:
-            return item.plan_id
-    return None
 
 
 def _left(plan: Plan) -> dict[str, float]:

@@ -126,7 +126,7 @@ def resume(run_id: str) -> None:
 
 
 def resume_banner(current: Session) -> None:
-    """Say that a run stopped before its end, why, and offer to go on."""
+    """Say that a run stopped before its end, why, and offer to go on where that may help."""
     run, place = current.run, st.container()
     if run is None or not run.is_resumable:
         return
@@ -138,6 +138,9 @@ def resume_banner(current: Session) -> None:
     }[run.state]
     with place, st.container(border=True, horizontal=True, vertical_alignment="center"):
         st.markdown(f"{badge(run)} {what}", width="stretch")
+        if not run.is_worth_resuming:
+            st.caption("It would stop there again: mend model or data, and start a new sweep.")
+            return
         st.button(
             "Resume",
             icon=":material/play_arrow:",

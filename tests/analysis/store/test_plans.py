@@ -32,6 +32,17 @@ class TestPlans:
         ),
     )
 
+    def test_a_plan_is_known_by_what_its_model_is(self, store: Store) -> None:
+        from dataclasses import replace
+
+        kept = store.plans.save(replace(self.PLAN, note="mine"))
+        (entry,) = self.PLAN.entries
+        assert store.plans.id_of(self.PLAN) == kept
+        assert store.plans.id_of(replace(self.PLAN, fingerprint="v")) is None
+        assert store.plans.id_of(replace(self.PLAN, repair="bn")) is None
+        other = replace(self.PLAN, entries=(replace(entry, indices=(0, 3)),))
+        assert store.plans.id_of(other) is None
+
     def test_saved_changed_listed_deleted(self, store: Store) -> None:
         from dataclasses import replace
 

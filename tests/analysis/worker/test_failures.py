@@ -31,6 +31,7 @@ def test_a_subject_that_cannot_be_loaded_fails_with_one_line(store: Store, spec:
     assert row.state == "failed"
     assert row.error.startswith("unknown sample model 'nothing'")
     assert row.is_resumable
+    assert not row.is_worth_resuming
 
 
 def test_data_that_raises_in_mid_sweep_keeps_what_was_measured(store: Store) -> None:
@@ -70,6 +71,7 @@ def test_data_that_raises_in_mid_sweep_keeps_what_was_measured(store: Store) -> 
     assert set(store.points.table(run_id)["samples"]) == {12}
     healthy[0] = True
     store.jobs.requeue(run_id)
+    assert not store.runs.get(run_id).comes_again
     assert run(store, run_id, prepared).state == "done"
     assert set(store.points.table(run_id)["samples"]) == {24}
 
