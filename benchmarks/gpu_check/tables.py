@@ -21,12 +21,12 @@ FACTORIES = "benchmarks.gpu_check.several"
 SUBJECTS = {
     name: SubjectSpec(model=f"sample:{name}", data=f"sample:{data}", samples=samples, task=task)
     for name, data, samples, task in (
-        ("resnet20", "fashion-mnist", 1000, DEFAULT_TASK),
-        ("mobilenet_small", "fashion-mnist", 1000, DEFAULT_TASK),
+        ("resnet20", "fashion-mnist", 500, DEFAULT_TASK),
+        ("mobilenet_small", "fashion-mnist", 500, DEFAULT_TASK),
         ("vit_tiny", "fashion-mnist", 500, DEFAULT_TASK),
         ("kws_conv1d", "keywords", 200, DEFAULT_TASK),
-        ("unet_small", "scenes", 32, "segmentation"),
-        ("llama_tiny", "king-james", 32, "language_modelling"),
+        ("unet_small", "scenes", 16, "segmentation"),
+        ("llama_tiny", "king-james", 16, "language_modelling"),
     )
 } | {
     "several inputs": SubjectSpec(
