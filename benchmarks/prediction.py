@@ -37,8 +37,8 @@ from analysis.worker import run_to_end
 from pruners.errors import InputError
 
 RANDOM, MOST = 150, 0.4
-# More plans than a workspace learns from: the others are held out.
-MOST_READ = 1000
+# As many plans a workspace learns from.
+PLANS = 200
 # Bands of measured drops, by their upper ends: small errors of small drops say little of others.
 BANDS = (0.01, 0.025, 0.1, MOST)
 LEVELS = {
@@ -53,11 +53,16 @@ ROUGH = 200
 def sweep(store: Store, model: str, options: argparse.Namespace) -> RunRow:
     """Return the run of a sample, measured now if the workspace has none."""
     address, ratios = f"sample:{model}", parse_ratios(options.ratios)
-    for row in store.runs.all():
-        is_asked = (row.spec.subject.model, row.spec.ratios) == (address, ratios)
-        has_probe = options.probe in (None, row.spec.probe)
-        if is_asked and has_probe and row.state == "done":
-            return row
+    found = [
+        row
+        for row in store.runs.all()
+        if (row.spec.subject.model, row.spec.ratios) == (address, ratios)
+        and row.state == "done"
+        and options.probe in (None, row.spec.probe)
+    ]
+    if found:
+        # By default a probe is as large as it may be.
+        return max(found, key=lambda row: row.spec.probe or 0)
     spec = SweepSpec(
         subject=SubjectSpec(
             model=address,
@@ -149,14 +154,15 @@ def measured(
 ) -> tuple[RunRow, list[MeasuredPlan]]:
     """Return the run of a sample and its measured plans that prune several layers."""
     row = sweep(store, model, options)
-    if len(store.measurements.all(row.identity, most=MOST_READ)) < options.random:
+    most = options.plans
+    if len(store.measurements.all(row.identity, most=most)) < min(most, options.random):
         work = Measuring(store, row)
         chance = random.Random(options.seed)
         for plan in work.by_strategies():
             work.drop(plan)
         for _ in range(options.random):
             work.drop(work.at_random(chance))
-    found = store.measurements.all(row.identity, most=MOST_READ)
+    found = store.measurements.all(row.identity, most=most)
     return row, [item for item in found if len(plans.pruned_entries(item.plan)) > 1]
 
 
@@ -250,6 +256,7 @@ def main() -> None:
     parser.add_argument("--ratios", default="0.1:0.9:0.1")
     parser.add_argument("--probe", type=int)
     parser.add_argument("--random", type=int, default=RANDOM)
+    parser.add_argument("--plans", type=int, default=PLANS, help="the newest ones that are read")
     parser.add_argument("--calibrating", default="0,10,30")
     parser.add_argument("--splits", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
