@@ -302,14 +302,16 @@ def _slider(
             f"**{formatting.percent(row['macs'], digits=1)}** of the MACs, "
             f"**{formatting.percent(row['params'], digits=1)}** of the parameters left."
         )
-        if st.button(
+        # Before the page is drawn: its sidebar is of the plan, too.
+        st.button(
             "Make it the plan",
             type="primary",
             icon=":material/tune:",
             key="trade_off_use",
+            on_click=_use,
+            args=(found[name],),
             width="stretch",
-        ):
-            _use(found[name])
+        )
     return str(name)
 
 
@@ -320,6 +322,7 @@ def _pick(found: dict[str, MeasuredPlan], data: Sequence[Any]) -> None:
 
 def _use(item: MeasuredPlan) -> None:
     """Make a measured plan the session's plan."""
-    plan_id = session.store().plans.id_of(item.plan) or plan_state.save(item.plan)
-    answer.adopt(plan_id)
-    st.toast(f"Plan {plan_id} is the plan now.", icon=":material/tune:")
+    with guarded("The plan cannot be taken"):
+        plan_id = session.store().plans.id_of(item.plan) or plan_state.save(item.plan)
+        answer.adopt(plan_id)
+        st.toast(f"Plan {plan_id} is the plan now.", icon=":material/tune:")

@@ -174,6 +174,8 @@ def test_the_trade_off_is_measured_and_a_point_becomes_the_plan(
     assert_no_bug(test)
     plan = test.session_state["plan_history"].plan
     assert plan.strategy == "search"
+    # The sidebar was drawn before the plan was taken, with the one before.
+    assert any("parameters" in str(item.value) for item in test.sidebar.markdown)
     # Nor did it say so of the one that was taken, which was listed a second time.
     assert Store(workspace).plans.saved_as(test.query_params["plan"]).macs_left is not None
     assert {item.plan_id for item in Store(workspace).plans.saved()} == {

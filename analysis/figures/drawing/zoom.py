@@ -135,6 +135,8 @@ def say_clipped(figure: go.Figure, text: str, colors: Palette, *, inside: bool =
         text=text,
         showarrow=False,
         font={"color": colors.tolerance, "size": 12},
+        # Curves go through the corner.
+        bgcolor=colors.background if inside else None,
     )
 
 
