@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import replace
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from analysis.repairs.layers import Batches, calibration_batches, is_visible, we
 from analysis.repairs.method import RepairMethod
 from pruners.errors import UnsupportedError
 from pruners.layers import conv_groups, find_layer, native_weight
+from pruners.preserve import twin
 from pruners.reconstruction import (
     Fit,
     Moments,
@@ -50,6 +52,11 @@ class PointRepairer:
         self.batches: Batches = calibration_batches(prepared) if method.in_sweeps else []
         self._moments: OrderedDict[str, Moments] = OrderedDict()
         self._cache: OrderedDict[Hashable, Edit] = OrderedDict()
+
+    @cached_property
+    def watched(self) -> nn.Module:
+        """The model, as modules that no other thread runs while they are watched or changed."""
+        return twin(self.prepared.model)
 
     def names(self, target: Target, mask: Tensor) -> frozenset[str]:
         """Return which tensors a repair of the target may change."""
@@ -89,7 +96,7 @@ class PointRepairer:
             together = [name for name in self.prepared.layers() if is_visible(model, name)]
             if sum(_moment_bytes(model, name) for name in together) > CACHE_BYTES:
                 together = [layer]
-            self._moments.update(capture_moments(model, self.batches, layers=together))
+            self._moments.update(capture_moments(self.watched, self.batches, layers=together))
             while len(self._moments) > 1 and self._moments_bytes() > CACHE_BYTES:
                 self._moments.popitem(last=False)
         return self._moments[layer]
@@ -116,7 +123,7 @@ def batch_norm_names(prepared: PreparedSubject, target: Target, mask: Tensor) ->
 
 def batch_norm_point(repairer: PointRepairer, target: Target, mask: Tensor, edit: Edit) -> Edit:
     """Return the edit with batch-norm statistics estimated anew."""
-    buffers = batch_norm_buffers(repairer.prepared.model, repairer.batches, edit=edit.tensors)
+    buffers = batch_norm_buffers(repairer.watched, repairer.batches, edit=edit.tensors)
     return replace(edit, tensors={**edit.tensors, **buffers})
 
 

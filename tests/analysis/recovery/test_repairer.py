@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from analysis.edits import edit_for, targets
 from analysis.edits.prepared import PreparedSubject
 from analysis.plans.apply import mask_of_entry, start_plan
 from analysis.plans.editing import set_ratio
@@ -15,6 +16,7 @@ from analysis.records.plan import Plan
 from analysis.recovery import plan_repair
 from analysis.recovery.kept import repair_key
 from analysis.recovery.plan_repair import Recovery, Repairer, recover_plan
+from analysis.repairs import point_repairer
 from pruners.layers import native_weight
 from pruners.reconstruction import layerwise
 from pruners.reconstruction.known import KnownLayers
@@ -214,3 +216,35 @@ def test_the_calibration_set_is_read_once(monkeypatch: pytest.MonkeyPatch) -> No
     for ratio in (0.2, 0.4):
         repairer.repair(start(prepared, ratio))
     assert len(reads) == 1
+
+
+@pytest.mark.parametrize("method", ["lsq", "bn"])
+def test_points_do_not_see_what_other_threads_run_meanwhile(method: str) -> None:
+    """Hooks and norms in train mode are on modules of the repairer's own."""
+    prepared = sample_context("resnet20")
+    target = targets(prepared, "channel")[1]
+    mask = keep_mask(torch.arange(float(target.total)), target.total // 2)
+    edit = edit_for(prepared, target, mask)
+    inputs = prepared.subject.example
+    with torch.inference_mode():
+        expected = prepared.model(inputs)
+
+    alone = point_repairer(prepared, method).repaired(target, mask, edit, key="alone")
+    runs = 0
+
+    def run(module: nn.Module, _args: object, _output: object) -> None:
+        nonlocal runs
+        if isinstance(module, nn.Conv2d) and not runs:
+            runs += 1
+            with torch.inference_mode():
+                assert torch.equal(prepared.model(inputs), expected)
+
+    handle = nn.modules.module.register_module_forward_hook(run)
+    try:
+        found = point_repairer(prepared, method).repaired(target, mask, edit, key="beside")
+    finally:
+        handle.remove()
+    assert runs
+    assert found.tensors.keys() == alone.tensors.keys()
+    for name, tensor in alone.tensors.items():
+        assert torch.equal(found.tensors[name], tensor), name
