@@ -36,9 +36,9 @@ from analysis.tasks import scoring_of, task_named
 from analysis.worker import run_to_end
 from pruners.errors import InputError
 
-RANDOM, MOST = 150, 0.4
-# As many plans a workspace learns from.
-PLANS = 200
+RANDOM, MOST = 280, 0.4
+# Plans that are read: a workspace learns from the newest 200, the others are held out.
+PLANS = 1000
 # Bands of measured drops, by their upper ends: small errors of small drops say little of others.
 BANDS = (0.01, 0.025, 0.1, MOST)
 LEVELS = {
@@ -257,7 +257,7 @@ def main() -> None:
     parser.add_argument("--probe", type=int)
     parser.add_argument("--random", type=int, default=RANDOM)
     parser.add_argument("--plans", type=int, default=PLANS, help="the newest ones that are read")
-    parser.add_argument("--calibrating", default="0,10,30")
+    parser.add_argument("--calibrating", default="0,10,30,100,200")
     parser.add_argument("--splits", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workspace", type=Path)
