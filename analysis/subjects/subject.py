@@ -50,7 +50,7 @@ __all__ = ["Split", "Subject", "load_subject"]
 OUTPUT_BYTES = 2**26
 # Inputs of which the dense outputs are looked at before anything else, and of how many bytes, where
 # a sample has many answers.
-PROBE_SAMPLES, PROBE_BYTES = 32, 2**22
+PROBE_SAMPLES, LOOKED_AT_BYTES = 32, 2**22
 # Documents below which an interval by documents is weak.
 FEW_DOCUMENTS = 30
 # Modules print functions that they hold with their place in memory.
@@ -248,7 +248,7 @@ def _with_data(
         loaded.adapt(task, probe)
         inputs = as_taken(loaded.model, probe.to(device))
         if task.name != DEFAULT_TASK:
-            inputs = inputs[: few_enough(loaded.model, inputs, nbytes=PROBE_BYTES)]
+            inputs = inputs[: few_enough(loaded.model, inputs, nbytes=LOOKED_AT_BYTES)]
         outputs = checked_outputs(loaded.model, inputs, spec, task)
         classes, form = task.classes(outputs), tuple(outputs.shape[1:])
         split = partial(Split, task=task, form=form, like=inputs, device=device)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from analysis.edits import PreparedSubject, prepare
+from analysis.engine.convolutions import Fusion
 from analysis.engine.program import Program
 from analysis.engine.recording import Recorder
 from analysis.evaluation import LiveEvaluator
@@ -86,6 +87,22 @@ def test_fused_kernels_multiply_in_full_whatever_the_flags(name: str, channels_l
     scale = expected.abs().max()
     # TF32 would be off by about 1e-3.
     assert (values[program.output].cpu() - expected).abs().max() < 1e-4 * scale
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("size", [1, 3])
+def test_fused_rectifiers_keep_what_is_no_number(size: int, dtype: torch.dtype) -> None:
+    """As torch's own: what overflowed must not come out as an ordinary answer."""
+    fusion = Fusion((1, 1), (size // 2, size // 2), (1, 1), True, rectifies=True, covers=1)
+    images = torch.full((2, 16, 8, 8), torch.nan, device="cuda", dtype=dtype)
+    weight = torch.ones(16, 16, size, size, device="cuda", dtype=dtype)
+    layout = torch.channels_last
+    bias = torch.zeros(16, device="cuda", dtype=dtype)
+    found = fusion.run(
+        images.contiguous(memory_format=layout), weight.contiguous(memory_format=layout), bias
+    )
+    assert found is not None
+    assert bool(found.isnan().all())
 
 
 @pytest.mark.parametrize("precision", ["tf32", "bf16", "fp16"])
