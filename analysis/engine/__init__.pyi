@@ -1,6 +1,7 @@
 from .convolutions import take_channels, used_columns
-from .evaluator import Evaluator, KeptBatch
+from .evaluator import Evaluator
 from .execution import Values
+from .kept import KeptBatch
 from .precisions import PRECISIONS, Precision, ReducedEvaluator
 from .program import Program
 from .steps import Part

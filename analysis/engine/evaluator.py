@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Concatenate, ParamSpec, TypeVar
 
 import torch
@@ -17,11 +16,12 @@ from torch import Tensor, nn
 
 from analysis.engine.compiling import Compiled, compiled, fastest
 from analysis.engine.execution import Values
+from analysis.engine.kept import KeptBatch
 from analysis.engine.profile import Profile
 from analysis.engine.program import Program
 from analysis.engine.recording import Recorder
 from analysis.engine.steps import Part
-from analysis.engine.weights import State
+from analysis.engine.weights import State, Weights
 from analysis.memory import DEFAULT_MEMORY_LIMIT
 from pruners.batches import Inputs, repeated
 from pruners.calls import as_batch, call_with
@@ -38,34 +38,6 @@ SELF_CHECK_TOLERANCE = 1e-3
 TILE_BYTES = 5 * 2**20
 # Below this, the fixed cost of a call shows.
 MIN_SAMPLES = 4
-
-
-@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
-class KeptBatch:
-    """What an evaluator found out of a batch, for the edits that are evaluated on it.
-
-    Attributes:
-        inputs: The batch ``(N, ...)``.
-        outputs: What the model gives under ``edit``, ``(N, classes)``.
-        known: Values under ``edit`` that other edits read, by step, of each tile of the batch.
-        edit: The edit behind ``outputs`` and ``known``, under all names of its tensors; empty is
-            the dense model.
-        margin: What a reduced precision holds for a close answer; see `ReducedEvaluator`.
-    """
-
-    inputs: Inputs
-    outputs: Tensor
-    known: tuple[Values, ...] = ()
-    edit: State = field(default_factory=dict)
-    margin: float | Tensor = 0.0
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the inputs and the kept values."""
-        values = (value for known in self.known for value in known.values())
-        return self.inputs.nbytes + sum(
-            value.nbytes for value in values if isinstance(value, Tensor)
-        )
 
 
 def _computing(
@@ -170,8 +142,12 @@ class Evaluator:
         """
         if self.program is None or self.memory_limit is None or not self._profile.is_known:
             return None
+        return max(1, self.memory_limit // max(self._kept_bytes(names), 1))
+
+    def _kept_bytes(self, names: Iterable[str] | None) -> int:
+        """Return the bytes that the cached values of a sample take."""
         needed = self._border([[name] for name in names] if names is not None else None)
-        return max(1, self.memory_limit // max(self._profile.bytes_of(needed), 1))
+        return self._profile.bytes_of(needed)
 
     def values_bytes(self, samples: int) -> int | None:
         """Return the bytes of all values of a batch; None where that is not known."""
@@ -191,9 +167,8 @@ class Evaluator:
     @property
     def tile_samples(self) -> int | None:
         """Samples whose values a CPU core keeps in its cache; None where that is not known."""
-        if not self._profile.is_known:
-            return None
-        return max(MIN_SAMPLES, TILE_BYTES // max(self._profile.largest_bytes, 1))
+        known, largest = self._profile.is_known, self._profile.largest_bytes
+        return max(MIN_SAMPLES, TILE_BYTES // max(largest, 1)) if known else None
 
     # --- running -----------------------------------------------------------------------------
 
@@ -254,26 +229,52 @@ class Evaluator:
         part = self.program.part(_changed(batch.edit, full))
         if self.program.output not in part.steps:
             return batch.outputs
+        weights = self.program.edited(full)
         results = []
         for known in batch.known:
             missing = frozenset(part.border - known.keys())
-            border = {**known, **self._recomputed(missing, known)} if missing else known
-            results.append(self._run(part, border, full, batch, is_kept=not missing))
-        outputs = torch.cat(results) if len(results) > 1 else results[0]
-        return outputs[: len(batch.inputs)]
+            if missing or self._recorder is None:
+                border = {**known, **self._recomputed(missing, known)} if missing else known
+                results.append(self._run(part, border, weights))
+            else:
+                samples = len(batch.inputs)
+                results.append(self._recorder.run(part, known, full, owner=batch, samples=samples))
+        return (torch.cat(results) if len(results) > 1 else results[0])[: len(batch.inputs)]
 
-    def _run(
-        self, part: Part, known: Values, edit: State, batch: KeptBatch, *, is_kept: bool
-    ) -> Tensor:
-        """Return the outputs of a part; ``is_kept``: all that it reads belongs to the batch."""
+    def _run(self, part: Part, known: Values, weights: Weights) -> Tensor:
         assert self.program is not None
-        if self._recorder is not None and is_kept:
-            samples = len(batch.inputs)
-            return self._recorder.run(part, known, edit, owner=batch, samples=samples)
-        weights = self.program.edited(edit)
         values = self.program.run(part, known, weights, keep=frozenset())
         output: Tensor = values[self.program.output]
         return output
+
+    @_computing
+    def chosen(self, batch: KeptBatch, samples: Tensor, edit: State) -> Tensor:
+        """Return the outputs ``(K, classes)`` of one edit on some samples of a batch.
+
+        Args:
+            batch: What `dense` returned.
+            samples: Their places in the batch ``(K,)``, in ascending order, on its device.
+            edit: Tensors by name.
+        """
+        full = self.spread(edit)
+        if self.program is None:
+            return self.forward(batch.inputs[samples], full)
+        part, weights = self.program.part(full), self.program.edited(full)
+        if self.program.output not in part.steps:
+            return batch.outputs[samples]
+        results = []
+        for some in self.tiles(samples):
+            assert isinstance(some, Tensor)
+            size = None if self._recorder is None else self._recorder.padded(len(some))
+            known = batch.values_of(some, part.border, self.program.sizes, at_least=size or 0)
+            if known is None:
+                return self.outputs(batch.inputs[samples], full)
+            if size is None or self._recorder is None:
+                found = self._run(part, known, weights)
+            else:
+                found = self._recorder.run(part, known, full, owner=None, samples=size)
+            results.append(found[: len(some)])
+        return torch.cat(results)[: len(samples)]
 
     @_computing
     def moved(self, batch: KeptBatch, edit: State) -> KeptBatch:
@@ -342,15 +343,9 @@ class Evaluator:
         few = None if self._recorder is None else self._recorder.whole(inputs, full)
         if few is not None:
             return few
-        weights = program.edited(full)
-        return torch.cat(
-            [
-                program.run(program.whole(), program.prepare(tile), weights, keep=frozenset())[
-                    program.output
-                ]
-                for tile in self.tiles(inputs)
-            ]
-        )[: len(inputs)]
+        part, weights = program.whole(), program.edited(full)
+        found = [self._run(part, program.prepare(tile), weights) for tile in self.tiles(inputs)]
+        return torch.cat(found)[: len(inputs)]
 
     @_computing
     def forward(self, inputs: Inputs, edit: State) -> Tensor:

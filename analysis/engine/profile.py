@@ -59,7 +59,7 @@ class Profile:
     @property
     def largest_bytes(self) -> int:
         """Bytes of the largest value of a sample."""
-        return max(self.sample_bytes.values())
+        return max(self.sample_bytes.values(), default=0)
 
     def bytes_of(self, kept: Collection[int]) -> int:
         """Return the bytes a sample takes while an edit runs, if the values of these steps stay."""

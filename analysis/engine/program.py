@@ -25,7 +25,7 @@ from analysis.engine.operators import (
     IN_PLACE,
     STRIDED,
 )
-from analysis.engine.steps import Part, Step
+from analysis.engine.steps import Part, Step, sizes_of
 from analysis.engine.weights import State, Weights
 from pruners.batches import Inputs, parts_of
 from pruners.capture import Graph
@@ -95,6 +95,8 @@ class Program:
             runner_of(step, origin, channels_last=self.channels_last, fuse=fuse, dtype=dtype)
             for step in self.steps
         ]
+        inputs = [node for node, index in self._index.items() if index < 0]
+        self.sizes = sizes_of(self.steps, inputs)
         self._whole = self.part_of(range(len(self.steps)))
         self._parts: dict[frozenset[str], Part] = {}
         self._planned: dict[tuple[Part, frozenset[int] | None], tuple[_Order, ...]] = {}

@@ -64,6 +64,10 @@ class _Recording:
     output: Tensor
 
 
+class _Once:
+    """Owns values that are used once."""
+
+
 class Tape:
     """Records what is given to a CUDA device."""
 
@@ -114,14 +118,21 @@ class Recorder:
         self._fixed: dict[int, Values] = {}
         self._loaded: dict[int, weakref.ref[Any]] = {}
 
-    def run(self, part: Part, known: Values, edit: State, *, owner: object, samples: int) -> Tensor:
+    def padded(self, count: int) -> int | None:
+        """Return as how many samples so few are run; None where there are too many."""
+        return max(self._fewest, _power(count)) if 0 < count <= MOST else None
+
+    def run(
+        self, part: Part, known: Values, edit: State, *, owner: object | None, samples: int
+    ) -> Tensor:
         """Return the outputs of an edit.
 
         Args:
             part: What the edit makes necessary.
             known: Values that the part reads, among others.
             edit: Tensors by name.
-            owner: What the values belong to: they do not change while it lives.
+            owner: What the values belong to: they do not change while it lives. None where they
+                are used once.
             samples: Number of samples.
         """
         key = (part, samples, frozenset(edit))
@@ -140,9 +151,9 @@ class Recorder:
             ``(N, ...)``; None where there are too many samples.
         """
         count = len(inputs)
-        if not 0 < count <= MOST:
+        samples = self.padded(count)
+        if samples is None:
             return None
-        samples = max(self._fewest, _power(count))
         part = self._program.whole()
         key = (part, samples, frozenset(edit))
         with self._lock:
@@ -199,15 +210,15 @@ class Recorder:
         recording.replay()
         return recording.output
 
-    def _load(self, part: Part, known: Values, owner: object, samples: int) -> Values:
+    def _load(self, part: Part, known: Values, owner: object | None, samples: int) -> Values:
         """Copy values to where recordings read them, unless they are there already."""
         fixed = self._fixed.setdefault(samples, {})
         loaded = self._loaded.get(samples)
-        if loaded is None or loaded() is not owner:
+        if loaded is None or owner is None or loaded() is not owner:
             # What is no tensor is a size, the same for every batch of so many samples.
             tensors = [i for i, value in fixed.items() if i in known and isinstance(value, Tensor)]
             _copy([(fixed[i], known[i]) for i in tensors])
-            self._loaded[samples] = weakref.ref(owner)
+            self._loaded[samples] = weakref.ref(_Once() if owner is None else owner)
         for index in part.border:
             if index not in fixed:
                 value = known[index]

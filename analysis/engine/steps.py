@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from torch import fx
+import torch
+from torch import Tensor, fx
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,3 +48,44 @@ class Part:
     steps: tuple[int, ...]
     frees: tuple[tuple[int, ...], ...]
     border: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How the values of a program hang on the number of samples.
+
+    Attributes:
+        rows: Tensors with a row a sample, inputs (-1 and below) among them.
+        counts: Numbers that are that of the samples.
+    """
+
+    rows: frozenset[int]
+    counts: frozenset[int]
+
+
+def sizes_of(steps: Iterable[Step], inputs: Iterable[fx.Node]) -> Sizes:
+    """Return what a capture with a free number of samples says of the values of steps."""
+    places = list(inputs)
+    first = _traced(places[0])
+    samples = first.shape[0] if isinstance(first, Tensor) and first.dim() else None
+    rows = {-1 - at for at in range(len(places))}
+    counts = set()
+    for step in steps:
+        value = _traced(step.node)
+        if isinstance(value, Tensor) and value.dim() and _is_same(value.shape[0], samples):
+            rows.add(step.index)
+        elif _is_same(value, samples):
+            counts.add(step.index)
+    return Sizes(frozenset(rows), frozenset(counts))
+
+
+def _traced(node: fx.Node) -> Any:
+    return node.meta.get("val")
+
+
+def _is_same(size: Any, samples: Any) -> bool:
+    """Return whether two free sizes have the same name; a fixed one has none."""
+    both = (size, samples)
+    if not all(isinstance(item, torch.SymInt) for item in both):
+        return False
+    return bool(size.node.expr == samples.node.expr)

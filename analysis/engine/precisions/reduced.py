@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from analysis.engine.evaluator import Evaluator, KeptBatch
+from analysis.engine.evaluator import Evaluator
+from analysis.engine.kept import KeptBatch
 from analysis.engine.weights import State
 from pruners.batches import Inputs
 from pruners.capture import Graph, device_of
@@ -120,11 +121,16 @@ class ReducedEvaluator(Evaluator):
 
     @torch.inference_mode()
     def dense(self, inputs: Inputs, *, edits: Iterable[Iterable[str]] | None = None) -> KeptBatch:
-        """Run the model in both precisions; keep the reduced values and the exact outputs."""
+        """Run the model in both precisions; keep the values of both and the exact outputs."""
+        edits = None if edits is None else list(edits)
         reduced = super().dense(inputs, edits=edits)
-        exact = self._exact.outputs(inputs, {})
-        margin = self._errors_of_gaps(reduced.outputs, exact).max()
-        return replace(reduced, outputs=exact, margin=margin)
+        exact = self._exact.dense(inputs, edits=edits)
+        margin = self._errors_of_gaps(reduced.outputs, exact.outputs).max()
+        return replace(reduced, outputs=exact.outputs, margin=margin, exact=exact)
+
+    def _kept_bytes(self, names: Iterable[str] | None) -> int:
+        names = None if names is None else list(names)
+        return super()._kept_bytes(names) + self._exact._kept_bytes(names)
 
     @property
     def is_final(self) -> bool:
@@ -160,10 +166,10 @@ class ReducedEvaluator(Evaluator):
         done = torch.zeros_like(gaps, dtype=torch.bool)
         # An output that is not finite has no gap; the exact run tells whether the model has it.
         while sum(counts := (close := ~(gaps > margins[:, None]) & ~done).sum(1).tolist()):
-            rows, samples = torch.nonzero_static(close, size=sum(counts)).unbind(1)
+            rows, samples = torch.nonzero_static(close, size=sum(counts)).t().contiguous()
             exact = torch.cat(
                 [
-                    self._exact.outputs(batch.inputs[chosen], edit)
+                    self._in_full(batch, chosen, edit)
                     for edit, chosen in zip(edits, torch.split(samples, counts), strict=True)
                     if len(chosen)
                 ]
@@ -173,6 +179,11 @@ class ReducedEvaluator(Evaluator):
             found[rows, samples] = exact
             done |= close
         return found
+
+    def _in_full(self, batch: KeptBatch, samples: Tensor, edit: State) -> Tensor:
+        if batch.exact is None:
+            return self._exact.outputs(batch.inputs[samples], edit)
+        return self._exact.chosen(batch.exact, samples, edit)
 
     def _gaps_of(self, outputs: Tensor, ranking: Tensor) -> Tensor:
         """Return gaps ``(edits, N)`` of outputs ``(edits, N, ...)``."""

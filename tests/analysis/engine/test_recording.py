@@ -120,3 +120,29 @@ def test_what_cannot_be_recorded_is_run_step_by_step() -> None:
             assert found is not None
             torch.testing.assert_close(found, prepared.evaluator.forward(inputs, edit))
     assert not tape.replayed
+
+
+def test_chosen_samples_and_batches_of_as_many_share_recordings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    prepared, items = sample_context("vit_tiny"), items_of("vit_tiny")
+    evaluator = prepared.evaluator
+    assert evaluator.program is not None
+    tape = StandIn()
+    recorder = Recorder(evaluator.program, tape)  # type: ignore[arg-type]
+    torch.manual_seed(0)
+    # As many samples as the chosen ones are padded to.
+    inputs = torch.randn(FEWEST, *prepared.subject.example.shape[1:])
+    expected = {item: evaluator.forward(inputs, item.edit(prepared).tensors) for item in items}
+    monkeypatch.setattr(evaluator, "_recorder", recorder)
+    monkeypatch.setattr(type(evaluator), "tile_samples", None)
+    batch = evaluator.dense(inputs)
+    for places in ([0], [1, 5, 60], [2, 3], list(range(40))):
+        samples = torch.tensor(places)
+        for item in items:
+            edit = item.edit(prepared).tensors
+            found = evaluator.chosen(batch, samples, edit)
+            torch.testing.assert_close(found, expected[item][samples], rtol=1e-4, atol=1e-4)
+            found = evaluator.provisional(batch, edit)
+            torch.testing.assert_close(found, expected[item], rtol=1e-4, atol=1e-4)
+    assert 0 < tape.recorded <= len(items) < tape.replayed

@@ -100,6 +100,80 @@ def test_a_batch_that_comes_back_keeps_its_margin() -> None:
     assert torch.equal(reduced.evaluate(first, edit), expected)
 
 
+@pytest.mark.parametrize("name", ["resnet20", "vit_tiny"])
+def test_some_samples_take_the_values_that_are_kept(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Places at the ends of tiles, one alone, and twice as many as a tile holds."""
+    prepared = sample_context(name)
+    evaluator = prepared.evaluator
+    assert evaluator.tile_samples is not None
+    size = evaluator.tile_samples
+    torch.manual_seed(0)
+    inputs = torch.randn(2 * size + 3, *prepared.subject.example.shape[1:])
+    batch = evaluator.dense(inputs)
+    assert len(batch.known) == 3
+    ends = len(batch.known[0][-1])
+    monkeypatch.setattr(evaluator, "outputs", lambda *_: pytest.fail("run in full"))
+    for item in grid_of(prepared).items[::7]:
+        edit = item.edit(prepared).tensors
+        expected = evaluator.evaluate(batch, edit)
+        for places in ([2 * size], [0, ends - 1, ends, 2 * size + 2], list(range(2 * size))):
+            samples = torch.tensor(places)
+            found = evaluator.chosen(batch, samples, edit)
+            torch.testing.assert_close(found, expected[samples], rtol=1e-4, atol=1e-4)
+    assert torch.equal(evaluator.chosen(batch, torch.tensor([1]), {}), batch.outputs[1:2])
+
+
+class SequenceFirst(nn.Module):
+    """Has values whose rows are no samples, as many of them as there are samples."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.table = nn.Parameter(torch.randn(6, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        turned = (self.first(x) + self.table).relu().transpose(0, 1)
+        return self.second(turned * self.table.exp()[:, None]).mean(0)
+
+
+def test_what_has_no_row_a_sample_is_run_in_full() -> None:
+    torch.manual_seed(0)
+    model, inputs = SequenceFirst().eval().requires_grad_(False), torch.randn(6, 6, 4)
+    evaluator = Evaluator(model, capture(model, inputs[:2]), example=inputs[:2])
+    batch, samples = evaluator.dense(inputs), torch.tensor([1, 4])
+    for name in ("first.weight", "second.weight"):
+        edit = {name: torch.randn(4, 4)}
+        expected = torch.func.functional_call(model, edit, (inputs,))[samples]
+        torch.testing.assert_close(evaluator.chosen(batch, samples, edit), expected)
+
+
+def test_values_that_were_not_kept_are_no_hindrance() -> None:
+    prepared = sample_context("resnet20")
+    inputs, samples = first_batch(prepared, 20), torch.tensor([3, 19])
+    batch = prepared.evaluator.dense(inputs, edits=())
+    for item in grid_of(prepared).items[::9]:
+        edit = item.edit(prepared).tensors
+        expected = prepared.evaluator.forward(inputs[samples], edit)
+        found = prepared.evaluator.chosen(batch, samples, edit)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_values_of_both_precisions_count_for_the_memory() -> None:
+    prepared = sample_context("resnet20")
+    reduced = prepared.evaluator_at("bf16")
+    inputs = first_batch(prepared, 8)
+    full, both = prepared.evaluator.dense(inputs), reduced.dense(inputs)
+    assert both.exact is not None
+    assert full.nbytes < both.nbytes
+    names = list(reduced.state)
+    most, alone = reduced.max_samples(names), prepared.evaluator.max_samples(names)
+    assert most is not None
+    assert alone is not None
+    assert 0.6 * alone < most < 0.72 * alone
+
+
 class Cancelling(nn.Module):
     """Takes the difference of close numbers, of which bfloat16 leaves nothing."""
 
