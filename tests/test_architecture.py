@@ -175,7 +175,7 @@ def used_modules(path: Path) -> set[str]:
 
 
 def test_what_is_looked_up_later_is_there() -> None:
-    """Point 3b of issue 8: among it the functions of every registry's entries."""
+    """Among it the functions of every registry's entries."""
     looked = {pair for path in sources() for pair in looked_up(path)}
     assert ("analysis.sweeps", "AdaptiveSweep") in looked
     for package, name in sorted(looked):
@@ -183,7 +183,7 @@ def test_what_is_looked_up_later_is_there() -> None:
 
 
 def test_what_a_registry_looks_up_later_counts(tmp_path: Path) -> None:
-    """Point 2 of issue 8: circles through ``from analysis import sweeps ... sweeps.X``."""
+    """Circles through ``from analysis import sweeps ... sweeps.X``."""
     path = tmp_path / "modes.py"
     path.write_text("from analysis import sweeps\nrun = lambda: sweeps.AdaptiveSweep()\n")
     assert used_modules(path) == {"analysis.sweeps", "analysis.sweeps.adaptive"}

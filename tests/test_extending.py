@@ -92,7 +92,7 @@ def test_pages_offer_it(extended: None) -> None:
     page = AppTest.from_string("from pages.components.setup.form import form\nform(None)").run()
     assert not page.exception
     assert "Top two" in page.selectbox(key="setup_task").options
-    # Point 1 of issue 14: the data say what they are for, unless somebody chooses.
+    # The data say what they are for, unless somebody chooses.
     assert page.selectbox(key="setup_task").options[0] == "What the data are for"
     assert page.selectbox(key="setup_task").value == ""
     assert "Noise" in page.selectbox(key="setup_data_kind").options

@@ -101,7 +101,8 @@ def times(*, strict: float, fast: float, at_250: float = 30.0) -> Times:
     plain = {("ieee", 250): [at_250], ("ieee", 8000): [9.0, 4.0, 3.0]}
     plain |= {("tf32", 250): [at_250], ("tf32", 8000): [3.0]}
     engine = {"float32": [strict], "fp16": [fast]}
-    return Times(plain, engine, {POINT: 500}, {name: sums(500) for name in engine})  # type: ignore[arg-type]
+    ways = {"float32": "fused sums", "fp16": "fused nothing, channels last"}
+    return Times(plain, engine, {POINT: 500}, {name: sums(500) for name in engine}, ways)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -123,6 +124,7 @@ def test_aims_of_speed_and_answers(
     speed.compare(SMALL, None, report)  # type: ignore[arg-type]
     assert report.missed == expected
     assert len(report.rows) == 5
+    assert report.rows[2]["value"].endswith("fused nothing, channels last")
 
 
 def test_turns_are_repeated_while_there_is_time() -> None:

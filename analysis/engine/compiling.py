@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from analysis.engine.convolutions import can_fuse
+from analysis.engine.convolutions import Fusing, can_fuse
 from analysis.engine.operators import CONVOLUTIONS, IMAGES
 from analysis.engine.profile import Profile
 from analysis.engine.program import Program
@@ -27,14 +27,14 @@ class Compiled:
         program: The program; None where none gives the model's outputs.
         profile: What its steps take.
         reason: Why there is none.
-        other: Compiles the same in the other layout of images, where only time can tell which is
-            faster; see `fastest`.
+        others: Compile the same in another way, where only time can tell which is faster; see
+            `fastest`.
     """
 
     program: Program | None
     profile: Profile
     reason: str = ""
-    other: Callable[[], Compiled] | None = None
+    others: tuple[Callable[[], Compiled], ...] = ()
 
 
 def compiled(
@@ -65,7 +65,7 @@ def compiled(
         tolerance: How far outputs may be from the model's own, relative to the largest.
     """
 
-    def attempt(layout: bool, folding: bool, fuse: bool) -> Compiled:
+    def attempt(layout: bool, folding: bool, fuse: Fusing) -> Compiled:
         try:
             program = Program(
                 graph,
@@ -89,24 +89,20 @@ def compiled(
         return Compiled(program, profile)
 
     found = Compiled(None, Profile())
-    fuses = can_fuse(device_of(model))
-    for layout, folding, fuse in dict.fromkeys(
-        [
-            (channels_last, fold_batch_norm, fuses),
-            (channels_last, fold_batch_norm, False),
-            (False, fold_batch_norm, False),
-            (False, False, False),
-        ]
-    ):
+    kinds = reversed(Fusing) if can_fuse(device_of(model)) else (Fusing.NOTHING,)
+    usual = [(channels_last, fold_batch_norm, fuse) for fuse in kinds]
+    rest = [(False, folds, Fusing.NOTHING) for folds in (fold_batch_norm, False)]
+    for layout, folding, fuse in dict.fromkeys([*usual, *rest]):
         found = attempt(layout, folding, fuse)
         if found.program is None:
             continue
+        others = []
         if example is not None and example.device.type != "cpu":
-            has_two = _has_two_layouts(found.program, tensors, example)
-            found = replace(
-                found, other=partial(attempt, False, folding, fuse) if has_two else None
-            )
-        break
+            if _has_two_layouts(found.program, tensors, example):
+                others.append(partial(attempt, False, folding, fuse))
+            if fuse is Fusing.SUMS and any(step.added for step in found.program.steps):
+                others.append(partial(attempt, layout, folding, Fusing.RECTIFIERS))
+        return replace(found, others=tuple(others))
     return found
 
 
@@ -120,11 +116,10 @@ def _has_two_layouts(program: Program, tensors: State, example: Inputs) -> bool:
 
 
 def fastest(found: Compiled) -> Compiled:
-    """Return a program in the layout that is faster on its device: both are timed for a moment."""
-    other = None if found.other is None else found.other()
-    if other is None or other.program is None:
-        return found
-    return min((found, other), key=lambda item: item.profile.pass_seconds())
+    """Return the way that is fastest on its device: all are timed for a moment."""
+    made = [other() for other in found.others]
+    all_ways = [found, *(other for other in made if other.program is not None)]
+    return min(all_ways, key=lambda item: item.profile.pass_seconds()) if made else found
 
 
 @torch.inference_mode()
@@ -139,6 +134,6 @@ def _checked(
     again = program.run(program.whole(), known, keep=frozenset())
     scale = expected.abs().max().clamp_min(1e-12)
     errors = [(item[program.output] - expected).abs().max() / scale for item in (values, again)]
-    if not all(bool(error < tolerance) for error in errors):
+    if not all(bool(error < tolerance) for error in errors) or not program.hides_nothing:
         return None
     return Profile.of(program, values, example)

@@ -122,11 +122,11 @@ class Evaluator:
         if found.program is not None and device_of(self.model).type == "cuda":
             self._recorder = Recorder(found.program, sample_bytes=found.profile.total_bytes)
 
-    def _choose_layout(self) -> None:
-        """Choose between layouts by time, before the first batch: opening does not wait for it."""
+    def _choose_way(self) -> None:
+        """Choose between programs by time, before the first batch: opening does not wait for it."""
         with self._choosing:
             found, self._untimed = self._untimed, None
-            if found is not None and found.other is not None:
+            if found is not None:
                 self._take(fastest(found))
 
     @property
@@ -183,7 +183,7 @@ class Evaluator:
         """
         if self.program is None:
             return KeptBatch(inputs, as_batch(self.model, inputs))
-        self._choose_layout()
+        self._choose_way()
         program, needed = self.program, self._border(edits)
         known: list[Values] = []
         for tile in self.tiles(inputs):
@@ -338,7 +338,7 @@ class Evaluator:
         """
         if self.program is None:
             return self.forward(inputs, edit)
-        self._choose_layout()
+        self._choose_way()
         program, full = self.program, self.spread(edit)
         few = None if self._recorder is None else self._recorder.whole(inputs, full)
         if few is not None:

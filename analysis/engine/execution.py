@@ -2,24 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
-from analysis.engine.convolutions import Fusion, fusion_of, take_channels
+from analysis.engine.convolutions import Fusing, Fusion, fusion_of, take_channels
 from analysis.engine.operators import ADDITION, BATCH_NORM, CONVOLUTIONS, IN_PLACE, REPLACED
 from analysis.engine.steps import Step
 from analysis.engine.weights import Weights
 
 Values = dict[int, Any]
-# Values by step, the weights, and the arguments (by position) that may be overwritten.
-Runner = Callable[[Values, Weights, tuple[int, ...]], Any]
 
 _CONSTANT, _VALUE, _STATE, _NESTED = range(4)
 # What kind an argument is, and the constant, the step, the name, or the arguments within it.
 _Slot = tuple[int, Any]
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """One run of some steps.
+
+    Rectifiers that are written in the kernel of a convolution may turn what is no number into 0.
+    So the largest size of all that such a kernel reads is noted, and what is infinite or no number
+    makes the outputs NaN: of the sample, or of all where a value has no row a sample.
+
+    Attributes:
+        values: By step.
+        weights: What the steps read of the state.
+        overwritable: The arguments of the step at hand, by position, that it may overwrite.
+    """
+
+    values: Values
+    weights: Weights
+    overwritable: tuple[int, ...] = ()
+    _largest: dict[int, Tensor] = field(default_factory=dict)
+    _of_all: list[Tensor] = field(default_factory=list)
+
+    def note(self, slots: Sequence[_Slot]) -> None:
+        """Note the size of values that are read where NaN may be hidden."""
+        for kind, index in slots:
+            if kind == _VALUE and index not in self._largest:
+                value = self.values[index]
+                rest = tuple(range(1, value.dim()))
+                self._largest[index] = torch.linalg.vector_norm(value, torch.inf, dim=rest)
+
+    def note_state(self, tensors: Iterable[Tensor | None]) -> None:
+        """Note the size of weights that are read where NaN may be hidden."""
+        self._of_all += [
+            torch.linalg.vector_norm(item, torch.inf) for item in tensors if item is not None
+        ]
+
+    def told(self, outputs: Tensor, rows: Container[int]) -> Tensor:
+        """Return outputs ``(N, ...)``, NaN where something that was noted is no finite number.
+
+        Args:
+            outputs: The outputs.
+            rows: The values that have a row a sample.
+        """
+        if not (self._largest or self._of_all) or not outputs.is_floating_point():
+            return outputs
+        of_all = [item.amax() for index, item in self._largest.items() if index not in rows]
+        noted = [item for index, item in self._largest.items() if index in rows]
+        noted += [item.expand(len(outputs)) for item in (*of_all, *self._of_all)]
+        dtype = functools.reduce(torch.promote_types, (item.dtype for item in noted))
+        doubt = (torch.stack([item.to(dtype) for item in noted]) * 0).sum(0)
+        return outputs + doubt.to(outputs.dtype).reshape(-1, *[1] * (outputs.dim() - 1))
+
+
+Runner = Callable[[Run], Any]
 
 
 class Nodes:
@@ -46,32 +100,32 @@ class Nodes:
         """Return where arguments come from."""
         return tuple(self.slot(item) for item in arguments)
 
-    def resolver(self, values: Values, weights: Weights) -> Callable[[fx.Node], Any]:
+    def resolver(self, run: Run) -> Callable[[fx.Node], Any]:
         """Return what finds the value of a node."""
 
         def resolve(node: fx.Node) -> Any:
             name = self._names.get(node)
-            return values[self._index[node]] if name is None else weights.tensor(name)
+            return run.values[self._index[node]] if name is None else run.weights.tensor(name)
 
         return resolve
 
-    def fetched(self, slots: Sequence[_Slot], values: Values, weights: Weights) -> list[Any]:
+    def fetched(self, slots: Sequence[_Slot], run: Run) -> list[Any]:
         """Return the arguments."""
         found = []
         for kind, what in slots:
             if kind == _VALUE:
-                found.append(values[what])
+                found.append(run.values[what])
             elif kind == _CONSTANT:
                 found.append(what)
             elif kind == _STATE:
-                found.append(weights.tensor(what))
+                found.append(run.weights.tensor(what))
             else:
-                found.append(fx.node.map_arg(what, self.resolver(values, weights)))
+                found.append(fx.node.map_arg(what, self.resolver(run)))
         return found
 
 
 def runner_of(
-    step: Step, nodes: Nodes, *, channels_last: bool, fuse: bool, dtype: torch.dtype | None
+    step: Step, nodes: Nodes, *, channels_last: bool, fuse: Fusing, dtype: torch.dtype | None
 ) -> Runner:
     """Return the function that runs a step.
 
@@ -79,7 +133,7 @@ def runner_of(
         step: The step.
         nodes: Where arguments come from.
         channels_last: Whether 4-d values are kept in that layout.
-        fuse: Whether convolutions are run in one kernel with what follows them.
+        fuse: What convolutions are run with in one kernel.
         dtype: Type of all floating-point values; None leaves them as they are.
     """
     fusion = fusion_of(step, channels_last=channels_last) if fuse else None
@@ -89,16 +143,16 @@ def runner_of(
     if not tail and dtype is None:
         return body
 
-    def run(values: Values, weights: Weights, overwritable: tuple[int, ...]) -> Any:
-        result = body(values, weights, overwritable)
+    def runner(run: Run) -> Any:
+        result = body(run)
         if dtype is not None:
             # Code that asks for float32 somewhere, and constants, would raise the type again.
-            result = weights.lowered(result)
+            result = run.weights.lowered(result)
         for function, arguments, options in tail:
             result = function(result, *arguments, **options)
         return result
 
-    return run
+    return runner
 
 
 def _body(step: Step, nodes: Nodes, channels_last: bool, fusion: Fusion | None) -> Runner:
@@ -112,21 +166,27 @@ def _body(step: Step, nodes: Nodes, channels_last: bool, fusion: Fusion | None) 
 
 
 def _convolution(step: Step, nodes: Nodes, channels_last: bool, fusion: Fusion | None) -> Runner:
-    body = step.body
-    first, rest, options = nodes.slots(body.args[:1]), body.args[3:], body.kwargs
+    body, rest, options = step.body, step.body.args[3:], step.body.kwargs
+    read = nodes.slots((body.args[0], *(() if step.added is None else (step.added,))))
     function = body.target
     assert callable(function)
 
-    def run(values: Values, weights: Weights, overwritable: tuple[int, ...]) -> Any:
-        (inputs,) = nodes.fetched(first, values, weights)
-        kernel = weights.kernel(step, inputs, nodes.resolver(values, weights))
+    def runner(run: Run) -> Any:
+        weights = run.weights
+        inputs, *others = nodes.fetched(read, run)
+        added = others[0] if others else None
+        kernel = weights.kernel(step, inputs, nodes.resolver(run))
         if kernel.columns is not None:
             inputs = take_channels(inputs, kernel.columns)
         result: Tensor | None = None
         if fusion is not None:
-            result = fusion.run(inputs, kernel.weight, kernel.bias)
+            result = fusion.run(inputs, kernel.weight, kernel.bias, added)
+        if fusion is not None and result is not None and fusion.rectifies:
+            run.note(read)
+            run.note_state((kernel.weight, kernel.bias) if weights.changes(step) else ())
         if result is None:
             result = function(inputs, kernel.weight, kernel.bias, *rest, **options)
+            result = result if added is None else result.add_(added)
             if fusion is not None and fusion.covers:
                 result = result.relu_()
         if channels_last and result.dim() == 4:
@@ -134,25 +194,26 @@ def _convolution(step: Step, nodes: Nodes, channels_last: bool, fusion: Fusion |
             result = result.contiguous(memory_format=torch.channels_last)
         return result
 
-    return run
+    return runner
 
 
 def _addition(step: Step, nodes: Nodes) -> Runner:
     both = nodes.slots(step.body.args[:2])
     operator = _operator(step, nodes)
 
-    def run(values: Values, weights: Weights, overwritable: tuple[int, ...]) -> Any:
+    def runner(run: Run) -> Any:
+        overwritable = run.overwritable
         if overwritable:
-            left, right = nodes.fetched(both, values, weights)
+            left, right = nodes.fetched(both, run)
             if isinstance(left, Tensor) and isinstance(right, Tensor) and left is not right:
                 same = left.shape == right.shape and left.dtype == right.dtype
                 if same and 0 in overwritable:
                     return left.add_(right)
                 if same and 1 in overwritable:
                     return right.add_(left)
-        return operator(values, weights, overwritable)
+        return operator(run)
 
-    return run
+    return runner
 
 
 def _batch_norm(step: Step, nodes: Nodes) -> Runner:
@@ -160,12 +221,12 @@ def _batch_norm(step: Step, nodes: Nodes) -> Runner:
     first, eps = nodes.slots(arguments[:1]), arguments[6]
     assert isinstance(eps, float)
 
-    def run(values: Values, weights: Weights, overwritable: tuple[int, ...]) -> Any:
-        (value,) = nodes.fetched(first, values, weights)
-        gamma, beta, mean, var = weights.exact(arguments[1:5], nodes.resolver(values, weights))
+    def runner(run: Run) -> Any:
+        (value,) = nodes.fetched(first, run)
+        gamma, beta, mean, var = run.weights.exact(arguments[1:5], nodes.resolver(run))
         return torch.batch_norm(value, gamma, beta, mean, var, False, 0.0, eps, False)
 
-    return run
+    return runner
 
 
 def _operator(step: Step, nodes: Nodes) -> Runner:
@@ -175,12 +236,10 @@ def _operator(step: Step, nodes: Nodes) -> Runner:
     function = REPLACED.get(body.target, body.target)
     assert callable(function)
 
-    def run(values: Values, weights: Weights, overwritable: tuple[int, ...]) -> Any:
-        given = nodes.fetched(arguments, values, weights)
+    def runner(run: Run) -> Any:
+        given = nodes.fetched(arguments, run)
         if not names:
             return function(*given)
-        return function(
-            *given, **dict(zip(names, nodes.fetched(options, values, weights), strict=True))
-        )
+        return function(*given, **dict(zip(names, nodes.fetched(options, run), strict=True)))
 
-    return run
+    return runner

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from analysis.engine.convolutions import first_result, following_norm
-from analysis.engine.execution import Nodes, Values, runner_of
+from analysis.engine.convolutions import Fusing, first_result, following_norm, rectified_sum
+from analysis.engine.execution import Nodes, Run, Values, runner_of
 from analysis.engine.operators import (
     ADDITION,
     BATCH_NORM,
@@ -47,6 +47,23 @@ class _Order:
     overwritable: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Chain:
+    """What is computed with a node.
+
+    Attributes:
+        norm: The norm that is folded in.
+        added: What is added to the value.
+        tail: Nodes that overwrite the value, in order.
+        covered: All nodes beside the first one, in order.
+    """
+
+    norm: fx.Node | None
+    added: fx.Node | None
+    tail: tuple[fx.Node, ...]
+    covered: tuple[fx.Node, ...]
+
+
 class Program:
     """Steps in execution order, and the state they read.
 
@@ -56,8 +73,7 @@ class Program:
         channels_last: Keep 4-d values in channels-last layout.
         fold_batch_norm: Fold batch norms into the convolutions that they follow.
         skip_zero_columns: Do not multiply by input columns that an edit has set to zero.
-        fuse: Run convolutions in one kernel with bias and rectifier; see
-            `analysis.engine.convolutions`.
+        fuse: What convolutions are run with in one kernel.
         dtype: Type of all floating-point values; None leaves them as they are.
     """
 
@@ -69,7 +85,7 @@ class Program:
         channels_last: bool = True,
         fold_batch_norm: bool = True,
         skip_zero_columns: bool = True,
-        fuse: bool = False,
+        fuse: Fusing = Fusing.NOTHING,
         dtype: torch.dtype | None = None,
     ) -> None:
         nodes = list(graph.module.graph.nodes)
@@ -87,9 +103,10 @@ class Program:
             dtype=dtype,
         )
         self._index: dict[fx.Node, int] = {}
+        self.fuse = fuse
         self.steps: list[Step] = []
         self._readers: list[list[int]] = []
-        self._build(nodes, graph, fold_batch_norm)
+        self._build(nodes, graph, fold=fold_batch_norm, fuse=fuse)
         origin = Nodes(self._names, self._index)
         self._runners = [
             runner_of(step, origin, channels_last=self.channels_last, fuse=fuse, dtype=dtype)
@@ -103,7 +120,7 @@ class Program:
 
     # --- compiling -------------------------------------------------------------------------
 
-    def _build(self, nodes: list[fx.Node], graph: Graph, fold: bool) -> None:
+    def _build(self, nodes: list[fx.Node], graph: Graph, *, fold: bool, fuse: Fusing) -> None:
         by_name = {node.name: node for node in nodes}
         for at, name in enumerate(graph.inputs):
             self._index[by_name[name]] = -1 - at
@@ -116,24 +133,17 @@ class Program:
                 raise UnsupportedError(f"the captured graph holds a sub-graph at {node.name}")
             if node.op != "call_function" or node in absorbed:
                 continue
-            norm, covered, tail = self._chain(node, graph.output, fold)
-            absorbed.update(covered)
-            self._append(covered[-1] if covered else node, node, norm, tail)
-            for item in covered:
+            chain = self._chain(node, graph.output, fold=fold, fuse=fuse)
+            absorbed.update(chain.covered)
+            self._append(node, chain)
+            for item in chain.covered:
                 self._index[item] = len(self.steps) - 1
         assert output_node is not None
         self.output = self._index[output_node]
 
-    def _chain(
-        self, node: fx.Node, output: str, fold: bool
-    ) -> tuple[fx.Node | None, list[fx.Node], tuple[fx.Node, ...]]:
-        """Follow the single readers of a node as far as they can be computed with it.
-
-        Returns:
-            The norm that is folded in, all nodes that are covered in order, and the last of them
-            that overwrite the value.
-        """
-        norm: fx.Node | None = None
+    def _chain(self, node: fx.Node, output: str, *, fold: bool, fuse: Fusing) -> _Chain:
+        """Follow the single readers of a node as far as they can be computed with it."""
+        norm = added = None
         covered: list[fx.Node] = []
         if node.target is BATCH_NORM and (getter := first_result(node)) is not None:
             covered = [getter]
@@ -142,28 +152,29 @@ class Program:
             getter = None if norm is None else first_result(norm)
             covered = [] if norm is None or getter is None else [norm, getter]
         last = covered[-1] if covered else node
-        tail: list[fx.Node] = []
+        if fuse >= Fusing.SUMS and (found := rectified_sum(node, last, self._index, output)):
+            last, added = found
+            covered.append(last)
         is_fresh = node.target in FRESH or (node.target is BATCH_NORM and bool(covered))
-        while is_fresh and last.name != output and len(last.users) == 1:
-            reader = next(iter(last.users))
-            if reader.target not in IN_PLACE or reader.args[0] is not last:
-                break
-            tail.append(reader)
-            covered.append(reader)
-            last = reader
-        return norm, covered, tuple(tail)
+        tail = _overwriting(last, output) if is_fresh else []
+        return _Chain(norm, added, tuple(tail), (*covered, *tail))
 
-    def _append(
-        self, node: fx.Node, body: fx.Node, norm: fx.Node | None, tail: tuple[fx.Node, ...]
-    ) -> None:
-        index = len(self.steps)
-        sources = [*body.all_input_nodes, *(norm.all_input_nodes if norm is not None else ())]
+    def _append(self, body: fx.Node, chain: _Chain) -> None:
+        index, node = len(self.steps), chain.covered[-1] if chain.covered else body
+        norm, added = chain.norm, chain.added
+        sources = [
+            *body.all_input_nodes,
+            *(norm.all_input_nodes if norm is not None else ()),
+            *([added] if added is not None else ()),
+        ]
         reads = sorted(
             {self._index[item] for item in sources if item in self._index and item is not body}
         )
         state = tuple(dict.fromkeys(self._names[item] for item in sources if item in self._names))
         fresh = body.target in FRESH or (body.target is BATCH_NORM and node is not body)
-        self.steps.append(Step(index, node, body, norm, tail, tuple(reads), state, fresh))
+        self.steps.append(
+            Step(index, node, body, norm, added, chain.tail, tuple(reads), state, fresh)
+        )
         self._readers.append([])
         self._index[node] = index
         self._index[body] = index
@@ -215,6 +226,11 @@ class Program:
             part = part.contiguous(memory_format=torch.channels_last)
         return self._weights.lowered(part)
 
+    @property
+    def hides_nothing(self) -> bool:
+        """Whether dense weights that are no numbers would be seen; waits for a device once."""
+        return self.fuse is Fusing.NOTHING or self._weights.kernels_are_finite()
+
     def edited(self, edit: State) -> Weights:
         """Return the weights that an edit means, for `run` on several batches."""
         return self._weights.edited(edit)
@@ -240,15 +256,18 @@ class Program:
         Returns:
             New values by step index; the output is among them if its step was run.
         """
-        weights = self._weights if weights is None else weights
         values: Values = {read: known[read] for read in part.border}
+        run = Run(values, self._weights if weights is None else weights)
         for at, order in enumerate(self._orders(part, keep)):
             i = part.steps[at]
-            values[i] = self._runners[i](values, weights, order.overwritable)
+            run.overwritable = order.overwritable
+            values[i] = self._runners[i](run)
             if observer is not None:
                 observer(i, values[i])
             for free in order.unread:
                 del values[free]
+        if self.output in values:
+            values[self.output] = run.told(values[self.output], self.sizes.rows)
         return {i: value for i, value in values.items() if i not in part.border}
 
     def _orders(self, part: Part, keep: frozenset[int] | None) -> tuple[_Order, ...]:
@@ -280,3 +299,15 @@ class Program:
             if is_own and all(self.steps[reader].fresh for reader in self._readers[position]):
                 found.append(at)
         return tuple(found)
+
+
+def _overwriting(last: fx.Node, output: str) -> list[fx.Node]:
+    """Return the element-wise readers, one after the other, that can overwrite a value."""
+    tail: list[fx.Node] = []
+    while last.name != output and len(last.users) == 1:
+        reader = next(iter(last.users))
+        if reader.target not in IN_PLACE or reader.args[0] is not last:
+            break
+        tail.append(reader)
+        last = reader
+    return tail

@@ -19,6 +19,7 @@ class Step:
         node: The node whose value the step yields.
         body: The node that is computed: the convolution of a folded chain, else ``node``.
         norm: A batch norm that is folded into the convolution.
+        added: What is added to the value before the tail.
         tail: Element-wise nodes that overwrite the value, in order.
         reads: Indices of the steps whose values it reads.
         state: Names of the parameters and buffers it reads.
@@ -29,6 +30,7 @@ class Step:
     node: fx.Node
     body: fx.Node
     norm: fx.Node | None
+    added: fx.Node | None
     tail: tuple[fx.Node, ...]
     reads: tuple[int, ...]
     state: tuple[str, ...]

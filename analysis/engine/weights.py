@@ -119,6 +119,21 @@ class Weights:
             for node in nodes
         ]
 
+    def changes(self, step: Step) -> bool:
+        """Return whether an edit, or other steps, give a convolution its weights."""
+        is_own = all(node in self._names for node in _state_nodes(step))
+        return not is_own or not self._edit.keys().isdisjoint(step.state)
+
+    def kernels_are_finite(self) -> bool:
+        """Return whether all weights that were derived are finite; waits for a device once."""
+        tensors = [
+            item for kernel in self._kernels.values() for item in (kernel.weight, kernel.bias)
+        ]
+        largest = [
+            torch.linalg.vector_norm(item, torch.inf) for item in tensors if item is not None
+        ]
+        return not largest or bool(torch.stack(largest).isfinite().all())
+
     def kernel(self, step: Step, inputs: Tensor, resolve: Resolve) -> Kernel:
         """Return the weights of a convolution; derived once, unless other steps compute them.
 

@@ -123,12 +123,13 @@ def timed(device: torch.device, work: Callable[[], Any]) -> tuple[float, Any]:
 
 @dataclass
 class Times:
-    """Seconds of each turn, and what was counted."""
+    """Seconds of each turn, what was counted, and which of its programs the engine chose."""
 
     plain: dict[tuple[Float32, int], list[float]] = field(default_factory=dict)
     engine: dict[str, list[float]] = field(default_factory=dict)
     counts: dict[PointKey, int] = field(default_factory=dict)
     sums: dict[str, dict[PointKey, Sums]] = field(default_factory=dict)
+    ways: dict[str, str] = field(default_factory=dict)
 
     def best(self, mode: Float32) -> tuple[float, int]:
         """Return the seconds of the plain loop at its best batch, and that batch."""
@@ -175,6 +176,7 @@ def measured(case: Case, prepared: PreparedSubject, report: Report) -> Times:
             for mode in MODES
             for size in dict.fromkeys((sizes_of(case)[0], times.best(mode)[1]))
         ]
+    times.ways = {name: _way(prepared, name) for name in planned}
     return times
 
 
@@ -218,6 +220,7 @@ def compare(case: Case, prepared: PreparedSubject, report: Report) -> None:
             aim += f" >= {SMALL_BATCH_AIM:g}x at 250"
         text = f"{seconds:.3f} s; plain {plain:.3f} at {size}: {gain:.2f}x; "
         text += f"{times.at(mode, small):.3f} at {small}: {gain_small:.1f}x"
+        text += f"; {times.ways[name]}"
         report.add(f"{case.name} {name}", text, passed=passed, aim=aim.strip())
         other, answers = flips(times.sums[name], times.counts)
         allowed = max(1.0, FLIPS_AIM * answers)
@@ -233,3 +236,12 @@ def compare(case: Case, prepared: PreparedSubject, report: Report) -> None:
         passed=fastest >= FAST_AIM,
         aim=f">= {FAST_AIM:g}x",
     )
+
+
+def _way(prepared: PreparedSubject, precision: str) -> str:
+    """Return which of its programs the engine chose."""
+    program = prepared.evaluator_at(precision).program
+    if program is None:
+        return "not captured"
+    layout = ", channels last" if program.channels_last else ""
+    return f"fused {program.fuse.name.lower()}{layout}"

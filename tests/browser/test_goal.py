@@ -24,7 +24,7 @@ SUBJECT = SubjectSpec(
 def test_goal_first_answer_export_and_the_same_count_elsewhere(
     page: Page, server: Server, tmp_path: Path
 ) -> None:
-    """Points 1 and 5 of issue 10, also over a refresh of the browser while it searches."""
+    """A goal is searched for, also over a refresh of the browser while it searches."""
     names = ("model", "data", "samples", "calibration_samples")
     query = urlencode({name: getattr(SUBJECT, name) for name in names})
     page.goto(f"{server.url}/?{query}")

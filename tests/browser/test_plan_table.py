@@ -73,7 +73,7 @@ def test_no_edit_of_the_table_is_lost(page: Page, server: Server) -> None:
 
 
 def test_all_columns_fit_where_the_page_is_narrow(page: Page, server: Server) -> None:
-    """Point 7 of issue 10: at 1024 pixels the columns on the right had to be scrolled to."""
+    """At 1024 pixels the columns on the right had to be scrolled to."""
     page.set_viewport_size({"width": 1024, "height": 900})
     page.goto(f"{server.url}/Plan?model=sample:resnet20&data=sample:fashion-mnist&samples=250")
     page.get_by_role("textbox", name=re.compile("^Ratio of (?!all)")).first.wait_for()
@@ -102,7 +102,7 @@ INK = "() => getComputedStyle(document.querySelector('.js-plotly-plot text')).fi
 
 
 def test_cards_are_whole_and_charts_follow_the_theme(page: Page, server: Server) -> None:
-    """Point 7 of issue 10: at 1280 pixels labels and intervals of the cards ended in dots."""
+    """At 1280 pixels labels and intervals of the cards ended in dots."""
     page.set_viewport_size({"width": 1280, "height": 900})
     page.goto(f"{server.url}/Plan?model=sample:resnet20&data=sample:fashion-mnist&samples=250")
     field = page.get_by_role("textbox", name=re.compile("^Ratio of (?!all)")).nth(1)

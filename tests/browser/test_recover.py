@@ -35,7 +35,7 @@ def half_pruned() -> Plan:
 
 
 def test_train_stop_go_on_use_and_export(page: Page, server: Server, tmp_path: Path) -> None:
-    """What proves issue 11, in the browser."""
+    """A training in the browser, from its recipe to its plan."""
     store = Store(server.workspace)
     plan_id = store.plans.save(half_pruned())
     names = ("model", "data", "samples", "calibration_samples")

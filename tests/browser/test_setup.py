@@ -25,7 +25,7 @@ def field(page: Page, label: str) -> Locator:
 
 
 def test_an_uploaded_subject_survives_a_refresh(page: Page, server: Server, tmp_path: Path) -> None:
-    """D of issue 9, faults 11 and 7 of section E: F5 on Setup lost all, and there was no upload."""
+    """F5 on Setup lost all, and there was no upload."""
     import numpy as np
 
     images, labels = load_images("test")

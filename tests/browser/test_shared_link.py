@@ -72,7 +72,7 @@ def test_a_second_browser_sees_the_same_after_a_restart(
 
 
 def test_a_point_of_the_trade_off_in_time_becomes_the_plan(page: Page, own_server: Server) -> None:
-    """Point 4 of issue 10: the plan that was evaluated before, by its latency."""
+    """The plan that was evaluated before, by its latency."""
     (known,) = Store(own_server.workspace).plans.saved()
     names = ("model", "data", "samples", "calibration_samples")
     query = urlencode({name: getattr(SUBJECT, name) for name in names})

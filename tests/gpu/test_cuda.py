@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from analysis.edits import PreparedSubject, prepare
-from analysis.engine.convolutions import Fusion
+from analysis.engine.convolutions import Fusing
 from analysis.engine.program import Program
 from analysis.engine.recording import Recorder
 from analysis.evaluation import LiveEvaluator
@@ -74,7 +74,7 @@ def test_fused_kernels_multiply_in_full_whatever_the_flags(name: str, channels_l
     assert prepared.graph is not None
     graph = prepared.graph.on("cuda")
     tensors = graph.tensors(prepared.model)
-    program = Program(graph, tensors, channels_last=channels_last, fuse=True)
+    program = Program(graph, tensors, channels_last=channels_last, fuse=Fusing.SUMS)
     assert other.subject.evaluation is not None
     inputs = other.subject.evaluation.part(0, 64)[0]
     torch.set_float32_matmul_precision("high")
@@ -89,20 +89,27 @@ def test_fused_kernels_multiply_in_full_whatever_the_flags(name: str, channels_l
     assert (values[program.output].cpu() - expected).abs().max() < 1e-4 * scale
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("size", [1, 3])
-def test_fused_rectifiers_keep_what_is_no_number(size: int, dtype: torch.dtype) -> None:
-    """As torch's own: what overflowed must not come out as an ordinary answer."""
-    fusion = Fusion((1, 1), (size // 2, size // 2), (1, 1), True, rectifies=True, covers=1)
-    images = torch.full((2, 16, 8, 8), torch.nan, device="cuda", dtype=dtype)
-    weight = torch.ones(16, 16, size, size, device="cuda", dtype=dtype)
-    layout = torch.channels_last
-    bias = torch.zeros(16, device="cuda", dtype=dtype)
-    found = fusion.run(
-        images.contiguous(memory_format=layout), weight.contiguous(memory_format=layout), bias
-    )
-    assert found is not None
-    assert bool(found.isnan().all())
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_fused_kernels_hide_nothing_that_is_no_number(
+    bad: float, dtype: torch.dtype | None
+) -> None:
+    prepared = opened("resnet20")
+    assert prepared.graph is not None
+    graph = prepared.graph.on("cuda")
+    program = Program(graph, graph.tensors(prepared.model), fuse=Fusing.SUMS, dtype=dtype)
+    assert any(step.added is not None for step in program.steps)
+    inputs = torch.randn(3, *prepared.subject.example.shape[1:], device="cuda")
+    with torch.inference_mode():
+        for name in (program.steps[2].state[0], program.steps[-4].state[0]):
+            weight = prepared.evaluator.state[name].clone()
+            weight[0] = bad
+            start, weights = program.prepare(inputs), program.edited({name: weight})
+            found = program.run(program.whole(), start, weights)[program.output]
+            assert bool(found.isnan().all()), name
+        inputs[1, 0, 3, 3] = bad
+        found = program.run(program.whole(), program.prepare(inputs))[program.output]
+    assert found.isnan().all(1).tolist() == [False, True, False]
 
 
 @pytest.mark.parametrize("precision", ["tf32", "bf16", "fp16"])

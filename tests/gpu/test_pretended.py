@@ -72,7 +72,7 @@ def waits(prepared: PreparedSubject, share: int, counts: dict[str, int]) -> int:
 def test_tables_are_those_of_the_processor_and_no_edit_waits(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Point 3 of issue 12, for trees of inputs, integers and masks, text, pixels and boxes."""
+    """For trees of inputs, integers and masks, text, pixels and boxes."""
     here = opened(name, "cpu")
     expected = {precision: swept(here, precision=precision) for precision in ("float32", "bf16")}
     # Recorded at the second use, whatever the time.

@@ -31,7 +31,7 @@ def test_each_token_follows_those_before_it_and_chapters_are_documents() -> None
 
 
 def test_bytes_of_tokens_are_those_of_the_text() -> None:
-    """Point 1 of issue 14: bits per byte."""
+    """Bits per byte."""
     tokenizers = pytest.importorskip("tokenizers", reason="needs the extra hf")
     data = sample_models.DATA_SETS["king-james"]
     assert data.token_bytes is not None

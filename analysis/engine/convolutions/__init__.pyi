@@ -7,9 +7,10 @@ from .folding import (
     following_norm,
     norm_scale,
 )
-from .fusing import Fusion, can_fuse, fusion_of
+from .fusing import Fusing, Fusion, can_fuse, fusion_of, rectified_sum
 
 __all__ = [
+    "Fusing",
     "Fusion",
     "can_fuse",
     "conv_state",
@@ -19,6 +20,7 @@ __all__ = [
     "following_norm",
     "fusion_of",
     "norm_scale",
+    "rectified_sum",
     "take_channels",
     "used_columns",
 ]

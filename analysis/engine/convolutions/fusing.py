@@ -1,25 +1,39 @@
-"""Convolutions that a CUDA device runs in one kernel with their bias and the rectifier after it.
+"""Convolutions that a CUDA device runs in one kernel with what follows them.
 
 torch adds the bias of a convolution in a kernel of its own, which in channels-last layout takes as
-long as the convolution; a rectifier is a third one. cuDNN and cuBLAS do all of it where they write
-the values. The products are the same, multiplied as `pruners.float32` says.
+long as the convolution; a rectifier is a third one, and the sum of a residual block a fourth. cuDNN
+and cuBLAS do all of it where they write the values. The products are the same, multiplied as
+`pruners.float32` says. Their rectifiers may turn NaN into 0; what a step hides that way is told by
+`analysis.engine.execution.Run`.
 """
 
 from __future__ import annotations
 
+import enum
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
-from analysis.engine.operators import IMAGES, aten
+from analysis.engine.operators import ADDITION, IMAGES, aten
 from analysis.engine.steps import Step
 
 # The kernels count elements in 32 bits.
 MOST_ELEMENTS = 2**31
 # What a convolution takes after inputs, weight and bias.
 DEFAULTS = (1, 0, 1, 1)
+
+_Pair = tuple[int, int]
+
+
+class Fusing(enum.IntEnum):
+    """What is written in the kernel of a convolution, each with all before it."""
+
+    NOTHING = 0
+    RECTIFIERS = 1
+    SUMS = 2
 
 
 def can_fuse(device: torch.device) -> bool:
@@ -40,23 +54,28 @@ class Fusion:
         covers: How many steps of the tail that makes unnecessary.
     """
 
-    stride: tuple[int, int]
-    padding: tuple[int, int]
-    dilation: tuple[int, int]
+    stride: _Pair
+    padding: _Pair
+    dilation: _Pair
     channels_last: bool
     rectifies: bool
     covers: int
 
-    def run(self, images: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor | None:
+    def run(
+        self, images: Tensor, weight: Tensor, bias: Tensor | None, added: Tensor | None = None
+    ) -> Tensor | None:
         """Return the values ``(N, O, h, w)``; None where the plain operator is to be run.
 
         Args:
             images: ``(N, I, H, W)``.
             weight: ``(O, I, kh, kw)``.
             bias: ``(O,)`` or None.
+            added: What is added before the rectifier, ``(N, O, h, w)``.
         """
         if not self._fits(images, weight):
             return None
+        if added is not None:
+            return self._sum(images, weight, bias, added)
         is_product = weight.shape[2:] == self.stride == (1, 1) and self.padding == (0, 0)
         if self.channels_last and is_product:
             return self._product(images, weight, bias)
@@ -72,6 +91,15 @@ class Fusion:
         count, inputs, height, width = images.shape
         outputs = len(weight) * (height // self.stride[0] + 2) * (width // self.stride[1] + 2)
         return 0 < count * max(inputs * height * width, outputs) < MOST_ELEMENTS
+
+    def _sum(self, images: Tensor, weight: Tensor, bias: Tensor | None, added: Tensor) -> Tensor:
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        added = added.contiguous(memory_format=layout)
+        places = (self.stride, self.padding, self.dilation)
+        found: Tensor = torch.cudnn_convolution_add_relu(
+            images, weight, added, 1.0, bias, *places, 1
+        )
+        return found
 
     def _product(self, images: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Return the values as a product of pixels ``(N H W, I)`` and weights ``(I, O)``."""
@@ -95,22 +123,47 @@ def fusion_of(step: Step, *, channels_last: bool) -> Fusion | None:
         step: The convolution.
         channels_last: Whether images are in that layout.
     """
-    body, given = step.body, step.body.args[3:]
-    if body.target is not aten.conv2d.default or body.kwargs:
-        return None
-    all_given: list[Any] = [*given, *DEFAULTS[len(given) :]]
-    stride, padding, dilation, groups = all_given
-    if groups != 1 or any(isinstance(item, fx.Node) for item in given):
+    places = _places(step.body)
+    if places is None:
         return None
     first = step.tail[0] if step.tail else None
     return Fusion(
-        _pair(stride),
-        _pair(padding),
-        _pair(dilation),
+        *places,
         channels_last,
         rectifies=first is not None and _reads_rectified(first),
         covers=int(first is not None and first.target is aten.relu.default),
     )
+
+
+def rectified_sum(
+    body: fx.Node, value: fx.Node, known: Container[fx.Node], output: str
+) -> tuple[fx.Node, fx.Node] | None:
+    """Return the sum that alone reads a value and is only rectified, and what else it adds.
+
+    Args:
+        body: A convolution; None is returned for one that is run by itself.
+        value: What it gives, after a norm that is folded in.
+        known: The nodes before it.
+        output: Name of the node that yields the output.
+    """
+    total = next(iter(value.users)) if len(value.users) == 1 else None
+    if total is None or total.target is not ADDITION or total.kwargs or _places(body) is None:
+        return None
+    others = [item for item in total.args if item is not value]
+    other = others[0] if len(others) == 1 else None
+    if not isinstance(other, fx.Node) or other not in known or output in (value.name, total.name):
+        return None
+    readers = list(total.users)
+    is_rectified = len(readers) == 1 and readers[0].target is aten.relu.default
+    is_same = len({_traced_as(node) for node in (value, other, total)}) == 1
+    return (total, other) if is_rectified and is_same else None
+
+
+def _traced_as(node: fx.Node) -> object:
+    traced = node.meta.get("val")
+    if not isinstance(traced, Tensor) or traced.dim() != IMAGES:
+        return node
+    return traced.dtype, tuple(str(size) for size in traced.shape)
 
 
 def _reads_rectified(node: fx.Node) -> bool:
@@ -120,6 +173,18 @@ def _reads_rectified(node: fx.Node) -> bool:
     return node.target in (aten.relu.default, aten.relu6.default)
 
 
-def _pair(value: Any) -> tuple[int, int]:
+def _places(body: fx.Node) -> tuple[_Pair, _Pair, _Pair] | None:
+    """Return stride, padding and dilation of a convolution that can be run in one kernel."""
+    given = body.args[3:]
+    if body.target is not aten.conv2d.default or body.kwargs:
+        return None
+    all_given: list[Any] = [*given, *DEFAULTS[len(given) :]]
+    stride, padding, dilation, groups = all_given
+    if groups != 1 or any(isinstance(item, fx.Node) for item in given):
+        return None
+    return _pair(stride), _pair(padding), _pair(dilation)
+
+
+def _pair(value: Any) -> _Pair:
     both = [value] if isinstance(value, int) else list(value)
     return (both[0], both[-1])

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from analysis.engine.convolutions import can_fuse, fusing
+from analysis.engine.convolutions import Fusing, can_fuse, fusing
 from analysis.engine.program import Program
 from pruners.capture import capture
 
@@ -25,6 +25,7 @@ class Net(nn.Module):
         self.strided = nn.Conv2d(8, 8, 1, stride=2)
         self.padded = nn.Conv2d(8, 8, 1, padding=1)
         self.same = nn.Conv2d(8, 8, 3, padding="same")
+        self.norms, self.scale = nn.BatchNorm2d(8), nn.Parameter(torch.randn(1, 8, 1, 1))
         self.head = nn.Linear(8, 4)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -34,68 +35,196 @@ class Net(nn.Module):
         found = functional.silu(self.same(found)) + functional.hardtanh(self.dilated(found))
         wide = functional.relu6(self.padded(self.strided(found)))
         found = self.strided(found).relu() + wide[..., 1:-1, 1:-1]
+        found = (self.norms(self.dilated(found)) + found).relu()
+        found = (found + self.project(self.expand(found).relu())).relu()
+        # A sum that is read twice, one of other values than it has, and one that is not rectified.
+        total = self.dilated(found) + found
+        found = total.relu() + total
+        found = (self.dilated(found) + self.scale).relu() + found
+        found = functional.relu6(self.dilated(found) + found)
         logits: Tensor = self.head(found.mean((2, 3)))
         return logits
 
 
+def hiding(values: Tensor) -> Tensor:
+    """Rectify, and turn what is no number into 0."""
+    return torch.where(values > 0, values, 0.0)
+
+
 @pytest.fixture
-def kernels(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
-    """Stand in for cuDNN; return the shapes of the weights that it got."""
+def kernels(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[int, ...]]]:
+    """Stand in for cuDNN and cuBLAS; return which kernels got weights of which shapes."""
     seen = []
 
     def rectified(
         images: Tensor, weight: Tensor, bias: Tensor | None, *places: tuple[int, int]
     ) -> Tensor:
-        seen.append(tuple(weight.shape))
-        return functional.conv2d(images, weight, bias, *places).relu()
+        seen.append(("relu", tuple(weight.shape)))
+        return hiding(functional.conv2d(images, weight, bias, *places))
+
+    def summed(
+        images: Tensor,
+        weight: Tensor,
+        added: Tensor,
+        alpha: float,
+        bias: Tensor | None,
+        *places: tuple[int, int],
+    ) -> Tensor:
+        seen.append(("sum", tuple(weight.shape)))
+        found = functional.conv2d(images, weight, bias, *places)
+        assert added.shape == found.shape
+        assert added.stride() == found.stride()
+        return hiding(found + alpha * added)
+
+    def product(bias: Tensor, pixels: Tensor, matrix: Tensor) -> Tensor:
+        seen.append(("product", tuple(matrix.shape)))
+        return hiding(torch.addmm(bias, pixels, matrix))
 
     monkeypatch.setattr(torch, "cudnn_convolution_relu", rectified)
+    monkeypatch.setattr(torch, "cudnn_convolution_add_relu", summed)
+    monkeypatch.setattr(torch, "_addmm_activation", product)
     return seen
 
 
+def programs(
+    model: nn.Module, inputs: Tensor, *, channels_last: bool = True, fuse: Fusing
+) -> tuple[Program, Program]:
+    """Return a program of single operators, and one with fused ones."""
+    graph = capture(model, inputs[:2])
+    plain, fused = (
+        Program(graph, graph.tensors(model), channels_last=channels_last, fuse=kind)
+        for kind in (Fusing.NOTHING, fuse)
+    )
+    return plain, fused
+
+
+@pytest.mark.parametrize("fuse", [Fusing.RECTIFIERS, Fusing.SUMS])
 @pytest.mark.parametrize("channels_last", [True, False])
-def test_values_are_those_of_the_model(channels_last: bool, kernels: list[tuple[int, ...]]) -> None:
+def test_values_are_those_of_the_model(
+    channels_last: bool, fuse: Fusing, kernels: list[tuple[str, tuple[int, ...]]]
+) -> None:
     torch.manual_seed(0)
     model = Net().eval().requires_grad_(False)
-    model.norm.running_mean += torch.randn(8)  # type: ignore[operator]
+    for norm in (model.norm, model.norms):
+        norm.running_mean += torch.randn(8)  # type: ignore[operator]
     inputs = torch.randn(3, 3, 16, 16)
-    graph = capture(model, inputs[:2])
-    tensors = graph.tensors(model)
-    plain = Program(graph, tensors, channels_last=channels_last)
-    program = Program(graph, tensors, channels_last=channels_last, fuse=True)
+    plain, program = programs(model, inputs, channels_last=channels_last, fuse=fuse)
     edit = {"dilated.weight": torch.randn(8, 8, 3, 3), "expand.weight": torch.randn(12, 8, 1, 1)}
     with torch.inference_mode():
+        expected = plain.run(plain.whole(), plain.prepare(inputs))
+        of_node = {step.node: expected[step.index] for step in plain.steps}
         values = program.run(program.whole(), program.prepare(inputs))
-        for index, value in plain.run(plain.whole(), plain.prepare(inputs)).items():
+        for step in program.steps:
+            value = of_node[step.node]
             if isinstance(value, Tensor):
-                torch.testing.assert_close(values[index], value, rtol=1e-4, atol=1e-5)
-                assert values[index].stride() == value.stride()
+                torch.testing.assert_close(values[step.index], value, rtol=1e-4, atol=1e-5)
+                assert values[step.index].stride() == value.stride()
         torch.testing.assert_close(values[program.output], model(inputs), rtol=1e-4, atol=1e-5)
         changed = {
             **values,
             **program.run(program.part(edit), values, program.edited(edit), keep=frozenset()),
         }
-        expected = torch.func.functional_call(model, edit, (inputs,))
-        torch.testing.assert_close(changed[program.output], expected, rtol=1e-4, atol=1e-5)
+        model_outputs = torch.func.functional_call(model, edit, (inputs,))
+        torch.testing.assert_close(changed[program.output], model_outputs, rtol=1e-4, atol=1e-5)
     # Stem, dilated before its limit at 0, and what is no product of pixels.
-    rest = [(8, 8, 1, 1), (8, 8, 1, 1)] if channels_last else [(12, 8, 1, 1), *2 * [(8, 8, 1, 1)]]
-    assert sorted(set(kernels)) == sorted({(8, 3, 3, 3), (8, 8, 3, 3), *rest})
+    rest = [] if channels_last else [("relu", (12, 8, 1, 1))]
+    all_seen = [("relu", (8, 3, 3, 3)), ("relu", (8, 8, 3, 3)), ("relu", (8, 8, 1, 1)), *rest]
+    # With a norm, and as a product of pixels; not where the sum is not the convolution's alone.
+    sums = [("sum", (8, 8, 3, 3)), ("sum", (8, 12, 1, 1))] if fuse is Fusing.SUMS else []
+    assert {item for item in kernels if item[0] != "product"} == {*all_seen, *sums}
+    assert sum(step.added is not None for step in program.steps) == len(sums)
+
+
+class Block(nn.Module):
+    """Two convolutions whose rectifiers hide, and a way around them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.third, self.last = nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1)
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        found = images + self.second(self.first(images).relu())
+        found = (self.third(found) + found).relu()
+        logits: Tensor = self.head(self.last(found).relu().mean((2, 3)))
+        return logits
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("fuse", [Fusing.RECTIFIERS, Fusing.SUMS])
+def test_what_is_no_number_is_never_hidden(
+    fuse: Fusing, bad: float, kernels: list[tuple[str, tuple[int, ...]]]
+) -> None:
+    """Weights and inputs of an edit whose outputs would be ordinary numbers otherwise."""
+    torch.manual_seed(0)
+    model, inputs = Block().eval().requires_grad_(False), torch.randn(3, 4, 6, 6)
+    _, program = programs(model, inputs, fuse=fuse)
+    with torch.inference_mode():
+        for name in ("first.weight", "first.bias", "second.weight", "third.weight", "last.bias"):
+            tensor = model.get_parameter(name).clone()
+            tensor[1] = bad
+            start = program.prepare(inputs)
+            found = program.run(program.whole(), start, program.edited({name: tensor}))
+            assert found[program.output].isnan().all(), name
+        broken = inputs.clone()
+        broken[1, 2, 3, 3] = bad
+        found = program.run(program.whole(), program.prepare(broken))[program.output]
+        assert found.isnan().all(1).tolist() == [False, True, False]
+        expected = model(inputs)
+        torch.testing.assert_close(found[[0, 2]], expected[[0, 2]], rtol=1e-4, atol=1e-5)
+    assert kernels
+
+
+def test_what_overflows_is_never_hidden(kernels: list[tuple[str, tuple[int, ...]]]) -> None:
+    """Two channels become infinite, of which the next convolution makes no number, then 0."""
+    model = nn.Sequential(
+        nn.Conv2d(1, 2, 1), nn.ReLU(), nn.Conv2d(2, 2, 1), nn.ReLU(), nn.Flatten(), nn.Linear(2, 2)
+    )
+    model.eval().requires_grad_(False)
+    for item in model.parameters():
+        item.fill_(1.0)
+    model[0].weight.fill_(1e4)
+    model[2].weight.copy_(torch.tensor([1.0, -1.0]).reshape(1, 2, 1, 1).expand(2, 2, 1, 1))
+    graph = capture(model, torch.ones(2, 1, 1, 1))
+    program = Program(graph, graph.tensors(model), fuse=Fusing.SUMS, dtype=torch.float16)
+    inputs = torch.tensor([1.0, 10.0, 2.0]).reshape(3, 1, 1, 1)
+    with torch.inference_mode():
+        found = program.run(program.whole(), program.prepare(inputs))[program.output]
+        # The kernels alone give an ordinary answer.
+        assert hiding(torch.tensor([torch.inf - torch.inf])).tolist() == [0.0]
+    assert found.isnan().all(1).tolist() == [False, True, False]
+    assert kernels
+
+
+def test_dense_weights_that_are_no_numbers_are_told(
+    kernels: list[tuple[str, tuple[int, ...]]],
+) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2))
+    model.eval().requires_grad_(False)
+    model[0].weight[1, 1] = torch.nan
+    inputs = torch.randn(2, 3, 8, 8)
+    plain, program = programs(model, inputs, fuse=Fusing.RECTIFIERS)
+    for item in (plain, program):
+        item.run(item.whole(), item.prepare(inputs))
+    assert plain.hides_nothing
+    assert not program.hides_nothing
 
 
 def test_what_is_too_large_is_run_as_it_is(
-    kernels: list[tuple[int, ...]], monkeypatch: pytest.MonkeyPatch
+    kernels: list[tuple[str, tuple[int, ...]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fusing, "MOST_ELEMENTS", 3 * 8 * 10 * 10)
     model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 4, 1))
     model.eval().requires_grad_(False)
     inputs = torch.randn(4, 3, 8, 8)
     graph = capture(model, inputs[:2])
-    program = Program(graph, graph.tensors(model), fuse=True)
+    program = Program(graph, graph.tensors(model), fuse=Fusing.SUMS)
     for count in (2, 4):
         values = program.run(program.whole(), program.prepare(inputs[:count]))
         expected = model(inputs[:count])
         torch.testing.assert_close(values[program.output], expected, rtol=1e-4, atol=1e-5)
-    assert kernels == [(8, 3, 3, 3)]
+    assert kernels == [("relu", (8, 3, 3, 3))]
 
 
 def test_a_processor_has_no_such_kernels() -> None:
