@@ -167,7 +167,7 @@ def sweep_of(tmp_path: Path, *more: str) -> list[str]:
 
 
 def test_another_task_has_other_numbers(extended: None, tmp_path: Path, run: Commands) -> None:
-    """Point 1 of issue 8: nothing asks a task for the terms of classification."""
+    """Nothing asks a task for the terms of classification."""
     found = {
         task: run(*sweep_of(tmp_path), "--task", task)["baseline"]
         for task in ("classification", "top2")
@@ -188,7 +188,7 @@ def test_another_task_has_other_numbers(extended: None, tmp_path: Path, run: Com
 
 
 def test_another_task_goes_the_whole_way(extended: None, tmp_path: Path, run: Commands) -> None:
-    """Point 1 of issue 8: terms, columns, words, unit, direction and tolerance are the task's."""
+    """Terms, columns, words, unit, direction and tolerance are the task's."""
     plan, table = tmp_path / "plan.json", tmp_path / "points.csv"
     sweep = [*sweep_of(tmp_path), "--task", "top2"]
     adaptive = run(*sweep, "--mode", "adaptive", "--layers", "2")
@@ -236,7 +236,7 @@ def test_another_task_goes_the_whole_way(extended: None, tmp_path: Path, run: Co
 def test_pages_speak_the_words_of_another_task(
     extended: None, tmp_path: Path, run: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Point 1 of issue 8: curves, plan and evaluation of a task with other terms."""
+    """Curves, plan and evaluation of a task with other terms."""
     monkeypatch.setenv("PRUNESCOPE_WORKSPACE", str(run.place))
     monkeypatch.setenv("PRUNESCOPE_ROOTS", json.dumps([str(tmp_path)]))
     st.cache_data.clear()

@@ -51,7 +51,7 @@ def seen(page: Page, server: Server, query: str) -> dict[str, list[str]]:
 def test_a_second_browser_sees_the_same_after_a_restart(
     page: Page, browser: Browser, own_server: Server
 ) -> None:
-    """Issue 10: a shared link shows the same plan, evaluation and advice."""
+    """A shared link shows the same plan, evaluation and advice."""
     store = Store(own_server.workspace)
     row = run_to_end(store, store.runs.create(SweepSpec(subject=SUBJECT, criteria=("l1",))))
     plan = start_plan(prepare(load_subject(SUBJECT)), criterion="l1", run=row.run_id)
