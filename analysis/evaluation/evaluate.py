@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,6 @@ from analysis.records import (
     DENSE,
     MASKED,
     REMOVED,
-    Change,
     ClassChange,
     Evaluation,
     Latency,
@@ -106,7 +105,6 @@ def evaluate_plan(
     latency_seconds: float = 5.0,
     latency_batch: int | None = None,
     progress: OnProgress | None = None,
-    on_change: Callable[[Change], None] | None = None,
 ) -> Evaluation:
     """Measure a plan on the whole evaluation subset.
 
@@ -120,8 +118,6 @@ def evaluate_plan(
         latency_seconds: Time for the latency measurement of both models; 0 leaves it out.
         latency_batch: Samples per timed pass; that of the evaluation by default.
         progress: Told after each batch, in samples.
-        on_change: Told what the plan changes of the first outputs, where the task keeps any:
-            predictions learn from it.
 
     Raises:
         PlanError: The plan does not fit the subject.
@@ -138,9 +134,6 @@ def evaluate_plan(
     is_masked, task = not edit.kept, prepared.subject.task
     slices = Slices(split, batch_size or prepared.batch_size)
     tally = _measured(prepared, edit, small, slices, progress)
-    change = change_in(tally.probe, REMOVED)
-    if on_change is not None and change is not None:
-        on_change(change)
     timed = slices.read(0).inputs
     timed = timed if latency_batch is None else timed[:latency_batch]
     latency = _latency(prepared, small, timed, seconds=latency_seconds)
@@ -170,6 +163,7 @@ def evaluate_plan(
         ),
         repair=NO_REPAIR if recovery is None else recovery.plan.repair,
         trained="" if recovery is None else recovery.plan.trained,
+        change=change_in(tally.probe, REMOVED),
     )
 
 

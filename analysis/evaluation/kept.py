@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 from analysis.edits import PreparedSubject
 from analysis.evaluation.known import keep_subject
-from analysis.records import Change, Evaluation, KeptEvaluation, Plan
+from analysis.records import Evaluation, KeptEvaluation, Plan
 from analysis.store import Store
 
 
 def keep_evaluation(
-    store: Store,
-    prepared: PreparedSubject,
-    plan: Plan,
-    found: Evaluation,
-    *,
-    changes: Sequence[Change] = (),
+    store: Store, prepared: PreparedSubject, plan: Plan, found: Evaluation
 ) -> Evaluation:
     """Keep what the evaluation of a plan found; predictions learn from it, too.
 
@@ -26,7 +20,6 @@ def keep_evaluation(
         prepared: The subject that was evaluated.
         plan: The plan.
         found: What was found, with the repair or the training behind it.
-        changes: What `evaluate_plan` told of the outputs; empty where it told nothing.
 
     Returns:
         What is kept now: the numbers of the same content with the latency, and the 8 bits, that
@@ -35,9 +28,9 @@ def keep_evaluation(
     plan = plan if found.trained else plan.repaired_by(found.repair)
     plan = dataclasses.replace(plan, subject=prepared.subject.spec)
     keep_subject(store, prepared)
-    change = changes[0] if changes else None
-    sums = found.removed.sums
-    store.measurements.add(plan, prepared.identity, sums, recovered=True, change=change)
+    store.measurements.add(
+        plan, prepared.identity, found.removed.sums, recovered=True, change=found.change
+    )
     known = kept_evaluation(store, prepared, plan)
     if known is not None and found.deployment is None:
         found = dataclasses.replace(found, deployment=known.evaluation.deployment)

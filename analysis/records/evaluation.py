@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from analysis.records.answers import Answers
 from analysis.records.codec import Count, PositiveCount, Seconds, Share
 from analysis.records.plan import Plan
-from analysis.records.record import NO_REPAIR, Document, Record, Recovered
+from analysis.records.record import NO_REPAIR, UNWRITTEN, Document, Record, Recovered
 from analysis.records.sums import Sums
 from analysis.sentences import plural
+
+if TYPE_CHECKING:
+    from analysis.records.probe import Change
+else:
+    # Of arrays, which no document holds.
+    Change = Any
 
 DENSE, MASKED, REMOVED, INT8 = "dense", "masked", "removed", "int8"
 
@@ -221,6 +228,8 @@ class Evaluation(Recovered, Document):
         whole: Scores of the removed model that hang on all samples at once.
         deployment: The removed model in 8 bits beside float32, in a runtime; None where that was
             not measured.
+        change: What the plan changes of the first outputs, which teaches predictions; None where
+            the task keeps none, and of an evaluation that was read: it is not written.
     """
 
     samples: Count
@@ -237,6 +246,7 @@ class Evaluation(Recovered, Document):
     trained: str = ""
     whole: tuple[WholeScore, ...] = ()
     deployment: Deployment | None = None
+    change: Change | None = field(default=None, compare=False, repr=False, metadata=UNWRITTEN)
 
     @property
     def params_left(self) -> float:

@@ -21,6 +21,8 @@ from pruners.errors import InputError
 VERSION = "schema_version"
 MAX_NAMES = 5
 NO_REPAIR = "none"
+# Metadata of a field that is carried in memory alone: files and JSON know nothing of it.
+UNWRITTEN = {"unwritten": True}
 
 
 class Record:
@@ -30,10 +32,8 @@ class Record:
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready dictionary; tuples become lists."""
-        return {
-            item.name: _plain(getattr(self, item.name))
-            for item in dataclasses.fields(self)  # type: ignore[arg-type]
-        }
+        kind: Any = type(self)
+        return {name: _plain(getattr(self, name)) for name in _fields(kind)[0]}
 
     @classmethod
     def from_dict(cls, data: object) -> Self:
@@ -220,9 +220,9 @@ def _listed(names: list[str]) -> str:
 
 @functools.cache
 def _fields(kind: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return the types of a record's fields by name, and the names that must be given."""
+    """Return the types of a record's written fields by name, and those that must be given."""
     hints = typing.get_type_hints(kind, include_extras=True)
-    fields = dataclasses.fields(kind)
+    fields = [item for item in dataclasses.fields(kind) if "unwritten" not in item.metadata]
     missing = dataclasses.MISSING
     return {item.name: hints[item.name] for item in fields}, tuple(
         item.name for item in fields if item.default is missing and item.default_factory is missing

@@ -11,7 +11,7 @@ from analysis import evaluation, plans, recovery, repairs, search
 from analysis.allocation import BEST
 from analysis.edits import PreparedSubject
 from analysis.measuring import Cancel
-from analysis.records import DONE, RUNNING, Change, Plan, Progress, SubjectSpec
+from analysis.records import DONE, RUNNING, Plan, Progress, SubjectSpec
 from analysis.repairs import AUTO
 from analysis.search import SEARCHES, Aim, SearchUpdate
 from analysis.shrinking.answers import AnswerUpdate, Wish, iter_answer
@@ -126,15 +126,13 @@ def _evaluated(job: Job, prepared: PreparedSubject, plan: Plan, store: Store) ->
         eta_seconds=None,
     )
     yield job
-    changes: list[Change] = []
     found = evaluation.evaluate_plan(
         prepared,
         plan,
         recovery=recovery.repaired_plan(prepared, plan),
         latency_seconds=LATENCY_SECONDS,
-        on_change=changes.append,
     )
-    evaluation.keep_evaluation(store, prepared, plan, found, changes=changes)
+    evaluation.keep_evaluation(store, prepared, plan, found)
     kept = store.plans.save(plan, params_left=found.params_left, macs_left=found.macs_left)
     yield dataclasses.replace(
         job,

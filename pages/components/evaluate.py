@@ -10,7 +10,6 @@ from analysis import figures, snippets
 from analysis.evaluation import LoadedSubject, evaluate_plan, measures
 from analysis.records import (
     DEFAULT_TASK,
-    Change,
     Evaluation,
     Latency,
     MeasuredModel,
@@ -60,8 +59,7 @@ def draw(current: Session, plan: Plan) -> None:
         "Your model stays as it is: the plan is applied to a copy. " + repair.reason(subject, plan)
     )
     if sent:
-        changes: list[Change] = []
-        evaluations.keep(subject, plan, _evaluate(subject, plan, changes), changes)
+        evaluations.keep(subject, plan, _evaluate(subject, plan))
         st.rerun()
     scoring = scoring_of(plan.subject.task)
     if last is None:
@@ -89,8 +87,8 @@ def draw(current: Session, plan: Plan) -> None:
     _history(current, subject)
 
 
-def _evaluate(subject: LoadedSubject, plan: Plan, changes: list[Change]) -> Evaluation:
-    """Measure a plan; what it changes of the first outputs is appended."""
+def _evaluate(subject: LoadedSubject, plan: Plan) -> Evaluation:
+    """Measure a plan, under a progress bar."""
     bar = st.progress(0.0, text="Measuring dense, masked and removed on the same samples")
     recovery = repaired_plan(
         subject.prepared, plan, progress=lambda now: _advance_repair(bar, plan.repair, now)
@@ -101,7 +99,6 @@ def _evaluate(subject: LoadedSubject, plan: Plan, changes: list[Change]) -> Eval
         recovery=recovery,
         latency_seconds=LATENCY_SECONDS,
         progress=lambda now: _advance(bar, now),
-        on_change=changes.append,
     )
     bar.empty()
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -39,7 +39,6 @@ from pruners.registry import described
 if TYPE_CHECKING:
     from analysis.edits import PreparedSubject
     from analysis.records import (
-        Change,
         DeployedModel,
         Deployment,
         Evaluation,
@@ -119,14 +118,7 @@ def evaluate(
     if subject.calibration_samples != chosen.subject.calibration_samples:
         say_notes(prepared.subject.notes)
     recovery = repaired(prepared, chosen)
-    changes: list[Change] = []
-    found = evaluated(
-        prepared,
-        chosen,
-        recovery,
-        latency_seconds=latency_seconds,
-        on_change=changes.append,
-    )
+    found = evaluated(prepared, chosen, recovery, latency_seconds=latency_seconds)
     if int8:
         with measuring("8 bits") as show:
             deployment = evaluation.deploy_plan(
@@ -137,7 +129,7 @@ def evaluate(
                 progress=show,
             )
         found = dataclasses.replace(found, deployment=deployment)
-    keep(prepared, chosen, found, workspace, changes=changes)
+    keep(prepared, chosen, found, workspace)
     if as_json:
         print_json(for_machines(found, prepared.subject.task))
         return
@@ -149,13 +141,11 @@ def keep(
     plan: Plan,
     found: Evaluation,
     workspace: Path | None,
-    *,
-    changes: Sequence[Change] = (),
 ) -> None:
     """Keep an evaluation in the workspace; it is worth as much where that cannot be written."""
     try:
         store = open_store(workspace)
-        evaluation.keep_evaluation(store, prepared, plan, found, changes=changes)
+        evaluation.keep_evaluation(store, prepared, plan, found)
     except StoreError as error:
         say(f"What was measured is shown here alone and could not be kept: {error}")
 
@@ -210,7 +200,6 @@ def evaluated(
     recovery: Recovery | None,
     *,
     latency_seconds: float = 5.0,
-    on_change: Callable[[Change], None] | None = None,
 ) -> Evaluation:
     """Measure a plan's model, repaired or not, under a progress bar."""
     with measuring("evaluating") as show:
@@ -220,7 +209,6 @@ def evaluated(
             recovery=recovery,
             latency_seconds=latency_seconds,
             progress=show,
-            on_change=on_change,
         )
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import streamlit as st
 
 from analysis.evaluation import LoadedSubject, keep_evaluation, kept_evaluation
-from analysis.records import Change, Evaluation, Plan
+from analysis.records import Evaluation, Plan
 from pages.components.state.session import store
 from pages.components.state.subject_cache import subjects
 
@@ -43,11 +42,9 @@ def of(plan: Plan) -> Evaluated | None:
     return Evaluated(*last, is_current=False)
 
 
-def keep(
-    subject: LoadedSubject, plan: Plan, found: Evaluation, changes: Sequence[Change] = ()
-) -> None:
+def keep(subject: LoadedSubject, plan: Plan, found: Evaluation) -> None:
     """Keep an evaluation in the workspace, with what it told of the outputs."""
-    kept = keep_evaluation(store(), subject.prepared, plan, found, changes=changes)
+    kept = keep_evaluation(store(), subject.prepared, plan, found)
     _remember(plan, kept)
 
 

@@ -171,7 +171,7 @@ def test_plans_under_two_addresses_are_of_one_model(
 def test_an_evaluation_that_cannot_be_kept_is_told(
     run: Run, plan_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object, changes: object) -> None:
+    def refuse(*_: object) -> None:
         raise StoreReadOnlyError("the workspace may not be written")
 
     monkeypatch.setattr("analysis.cli.commands.evaluate.evaluation.keep_evaluation", refuse)

@@ -18,7 +18,7 @@ from analysis.evaluation.kept import keep_evaluation
 from analysis.evaluation.live import LiveEvaluator, LiveResult
 from analysis.measuring.slices import Slices
 from analysis.plans import masked_edit
-from analysis.records import Change, columns_digest
+from analysis.records import Evaluation, columns_digest
 from analysis.records.plan import Plan, PlanEntry
 from analysis.store import Store
 from analysis.tasks import CLASSIFICATION
@@ -174,10 +174,9 @@ def test_an_evaluation_teaches_as_much_as_a_plan_of_the_page(tmp_path: Path) -> 
     prepared = sample_context("lenet5")
     made = plan_of("lenet5", {"conv1": 0.5, "fc1": 0.5})
     plan = dataclasses.replace(made, fingerprint=prepared.identity.weights)
-    changes: list[Change] = []
-    found = evaluate_plan(prepared, plan, latency_seconds=0, on_change=changes.append)
+    found = evaluate_plan(prepared, plan, latency_seconds=0)
     store = Store(tmp_path)
-    keep_evaluation(store, prepared, plan, found, changes=changes)
+    keep_evaluation(store, prepared, plan, found)
     (kept,) = store.measurements.all(prepared.identity)
     *_, live = LiveEvaluator(prepared).evaluate(plan)
     assert kept.change is not None
@@ -185,6 +184,12 @@ def test_an_evaluation_teaches_as_much_as_a_plan_of_the_page(tmp_path: Path) -> 
     assert kept.change.columns == live.change.columns
     np.testing.assert_allclose(kept.change.outputs, live.change.outputs, atol=0.02, rtol=5e-3)
     assert kept.sums["correct"] == live.sums["correct"]
+    # Neither written nor read.
+    again = Evaluation.from_json(found.to_json())
+    assert again == found
+    assert again.change is None
+    with pytest.raises(InputError, match="unknown field change"):
+        Evaluation.from_dict({**found.to_dict(), "change": None})
 
 
 @pytest.mark.parametrize("batch_size", [60, 200])
