@@ -7,6 +7,7 @@
     |   |-- AddressError                 a model or data address
     |   |-- UnknownNameError             a name that no registry knows
     |   |-- PlanError                    a plan that does not fit its model
+    |   |-- OutOfReachError              no plan is as small as what was asked for
     |   `-- UnsupportedError             what was asked is not supported there
     |-- CaptureError                     torch.export cannot capture the model
     |-- StoreError                       workspace, database or artifact trouble
@@ -64,6 +65,10 @@ class UnknownNameError(InputError):
 
 class PlanError(InputError):
     """A plan that does not fit the model it is applied to."""
+
+
+class OutOfReachError(InputError):
+    """No plan is as small as what was asked for; what may be removed does not suffice."""
 
 
 class UnsupportedError(InputError):

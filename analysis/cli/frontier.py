@@ -55,6 +55,7 @@ def trade_off(
     check_folder(out)
     say(f"Searching on {search.search_data(prepared.subject).words}; they are not evaluated.")
     points: tuple[FrontierPoint, ...] = ()
+    beyond: Mapping[float, str] = {}
     updates = search.iter_frontier(
         prepared, start, aim, levels, folder=workspace_path(workspace) / SEARCHES
     )
@@ -62,7 +63,7 @@ def trade_off(
         task = bar.add_task("trade-off", total=None, eta="")
         try:
             for update in updates:
-                points = update.points
+                points, beyond = update.points, update.beyond
                 what = f"{update.level:.0%} of the MACs, repair {update.repair}"
                 bar.update(task, description=what, completed=len(points), total=update.total)
         except KeyboardInterrupt:
@@ -76,8 +77,14 @@ def trade_off(
         plans.write_plan(point.plan, path)
         store.measurements.add(point.plan, prepared.identity, point.sums, recovered=True)
     words = prepared.subject.task.words
+    for reason in beyond.values():
+        say(f"Left out: {reason}.")
     if as_json:
-        found = {"schema_version": 1, "points": list(map(_row, points, files))}
+        found = {
+            "schema_version": 1,
+            "points": list(map(_row, points, files)),
+            "out_of_reach": [{"level": level, "reason": why} for level, why in beyond.items()],
+        }
         print_json(with_scores(found, words))
     else:
         _print(points, files, words)

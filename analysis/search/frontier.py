@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from analysis.edits import PreparedSubject
@@ -15,7 +15,7 @@ from analysis.recovery import recovered_model, repaired_plan
 from analysis.repairs import NO_REPAIR
 from analysis.search.records import LEVELS, Aim, SearchUpdate
 from analysis.search.search import iter_search
-from pruners.errors import InputError
+from pruners.errors import InputError, OutOfReachError
 
 PLAN = "plan"
 
@@ -60,8 +60,9 @@ class FrontierUpdate:
         repair: The repair at hand.
         place: Of this size and repair among all, from 0.
         total: How many there are.
-        search: How far its search is; None while its plan is evaluated.
+        search: How far its search is; None once its plan is evaluated, or it is out of reach.
         points: What was measured so far.
+        beyond: The sizes that are out of reach, and why; they are left out.
     """
 
     level: float
@@ -70,6 +71,7 @@ class FrontierUpdate:
     total: int
     search: SearchUpdate | None
     points: tuple[FrontierPoint, ...]
+    beyond: Mapping[float, str] = field(default_factory=dict)
 
 
 def iter_frontier(
@@ -83,19 +85,22 @@ def iter_frontier(
 ) -> Iterator[FrontierUpdate]:
     """Search a plan at each size, raw and after the repair of the start, and evaluate each.
 
-    The searches are kept: the same call again measures only what is missing.
+    The searches are kept: the same call again measures only what is missing. A size that no plan
+    reaches is told and left out.
 
     Args:
         prepared: The subject; searches see other samples than those that are evaluated.
         start: As `iter_search`.
         aim: What each search is asked for; its budgets are replaced by the size at hand.
-        levels: Shares of the dense model in the aim's measure, each above 0 and below 1.
+        levels: Shares of the dense model in the aim's measure, each above 0 and below 1, to six
+            digits.
         folder: As `iter_search`.
         cancel: Asked between plans; then the plan at hand is not measured.
 
     Raises:
-        InputError: A level is out of range, or as `iter_search`.
+        InputError: A level is out of range, none is in reach, or as `iter_search`.
     """
+    levels = [float(f"{level:g}") for level in levels]
     if not levels or any(not 0 < level < 1 for level in levels):
         raise InputError(
             f"the sizes of a trade-off are shares above 0 and below 1, found {list(levels)}"
@@ -103,16 +108,32 @@ def iter_frontier(
     repairs = dict.fromkeys((start.repair, NO_REPAIR))
     jobs = [(repair, level) for repair in repairs for level in sorted(set(levels), reverse=True)]
     points: tuple[FrontierPoint, ...] = ()
+    beyond: dict[float, str] = {}
     for place, (repair, level) in enumerate(jobs):
+        if level in beyond:
+            continue
         told = FrontierUpdate(
-            level=level, repair=repair, place=place, total=len(jobs), search=None, points=points
+            level=level,
+            repair=repair,
+            place=place,
+            total=len(jobs),
+            search=None,
+            points=points,
+            beyond=dict(beyond),
         )
-        last: SearchUpdate | None = None
         recipe = dataclasses.replace(aim.recipe, budgets=(f"{aim.measure}={level:g}",))
         asked = dataclasses.replace(aim, recipe=recipe)
         begin = dataclasses.replace(start, repair=repair)
-        for last in iter_search(prepared, begin, asked, folder=folder, cancel=cancel):
-            yield dataclasses.replace(told, search=last)
+        last: SearchUpdate | None = None
+        try:
+            for last in iter_search(prepared, begin, asked, folder=folder, cancel=cancel):
+                yield dataclasses.replace(told, search=last)
+        except OutOfReachError as error:
+            beyond[level] = str(error)
+            if len(beyond) == len(set(levels)):
+                raise
+            yield dataclasses.replace(told, beyond=dict(beyond))
+            continue
         if cancel() or last is None or last.plan is None:
             return
         points += (evaluated_point(prepared, last.plan, level),)

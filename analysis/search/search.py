@@ -395,5 +395,6 @@ def iter_search(
 
     Raises:
         InputError: There is no data to search on, a budget cannot be met, or nothing may be moved.
+            Where no plan is as small as asked for, an `OutOfReachError`.
     """
     yield from Search(prepared, start, aim, folder=folder, cancel=cancel).run()

@@ -16,7 +16,7 @@ from analysis.search.data import effort_of
 from analysis.search.goal import Goal
 from analysis.search.judge import Judge, Scored
 from analysis.search.trades import key_of
-from pruners.errors import InputError, PruneScopeError
+from pruners.errors import OutOfReachError, PruneScopeError
 
 # Where strategies are compared if only a drop is asked for, and how finely its size is found.
 MIDDLE, FINENESS = 0.5, 0.02
@@ -53,7 +53,7 @@ def starts(goal: Goal, points: pd.DataFrame, judge: Judge, cancel: Cancel) -> It
         cancel: Asked before each plan.
 
     Raises:
-        InputError: No strategy finds a plan within the budgets.
+        OutOfReachError: No strategy finds a plan within the budgets.
     """
     if goal.max_drop is not None and not goal.sizes and effort_of(goal.prepared.subject).foresees:
         yield from _Foreseen(goal, points, judge, cancel).run()
@@ -78,7 +78,7 @@ def starts(goal: Goal, points: pd.DataFrame, judge: Judge, cancel: Cancel) -> It
         seen.append((scored.cost, drop(scored.sums)))
         yield Start(scored, name, is_best and holds, holds)
     if best is None:
-        raise InputError(reasons[0] if reasons else "no strategy finds a plan")
+        raise OutOfReachError(reasons[0] if reasons else "no strategy finds a plan")
     if goal.max_drop is not None:
         yield from _smallest(goal, points, judge, strategy, best, seen, cancel)
 

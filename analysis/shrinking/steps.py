@@ -162,10 +162,9 @@ def _trade_off(
         repair = "no repair" if update.repair == repairs.NO_REPAIR else update.repair
         what = f"{update.level:.0%} of the {_SIZES[aim.measure]} with {repair}"
         done = update.place
-        if update.search is None:
-            point, done = update.points[-1], done + 1
-            identity, sums = prepared.identity, point.sums
-            store.measurements.add(point.plan, identity, sums, recovered=True)
+        for point in update.points[len(kept) :]:
+            done += 1
+            store.measurements.add(point.plan, prepared.identity, point.sums, recovered=True)
             kept += (store.plans.save(point.plan, params_left=point.params, macs_left=point.macs),)
         told = job if update.search is None else _told(job, update.search)
         job = dataclasses.replace(
@@ -176,6 +175,7 @@ def _trade_off(
             if done
             else None,
             plan_ids=kept,
+            news=tuple(update.beyond.values()),
         )
         yield job
     yield dataclasses.replace(job, state=DONE, stage="Done", stopped=cancel(), eta_seconds=None)

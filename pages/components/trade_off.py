@@ -45,6 +45,9 @@ def draw(current: Session) -> None:
     _order(current, subject, is_new=job is None or not job.is_done)
     if job is not None and (job.is_live or not job.is_done):
         goal.follow(current, job)
+    elif job is not None:
+        for sentence in job.news:
+            st.caption(f"Left out: {formatting.escaped(sentence)}.")
     if not found:
         st.info(
             "Nothing was measured yet. The button searches a plan at each size, without and with "

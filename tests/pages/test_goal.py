@@ -154,13 +154,14 @@ def test_the_trade_off_is_measured_and_a_point_becomes_the_plan(
     open_page: Open, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Point 4 of issue 10."""
-    monkeypatch.setattr("pages.components.trade_off.LEVELS", (0.8, 0.5))
+    monkeypatch.setattr("pages.components.trade_off.LEVELS", (0.8, 0.5, 0.0001))
     test = open_page("10_Trade-off", subject=SUBJECT)
     assert_no_bug(test)
     assert "Nothing was measured yet" in text_of(test)
     test.button(key="trade_off_start").click().run()
     assert_no_bug(test)
-    assert ORDERS[0].levels == (0.8, 0.5)
+    assert ORDERS[0].levels == (0.8, 0.5, 0.0001)
+    assert "Left out: at most 0.0% of the MACs is out of reach" in text_of(test)
     # The list of plans says how large they are, and what they measured: it said neither.
     kept = Store(workspace).plans.saved()
     assert kept

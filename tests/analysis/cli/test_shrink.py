@@ -160,10 +160,15 @@ def test_a_trade_off_on_the_command_line(
         assert item["samples"] == 200
         assert read_plan(Path(item["plan"])).repair == item["repair"]
     # What was searched before is kept: only printed now.
-    code, out, err = run(capsys, *words, "--levels", "0.8,0.6")
+    code, out, err = run(capsys, *words, "--levels", "0.8,0.6,0.0001")
     assert code == 0, err
     assert "Trade-off" in out
     assert "macs-0.6-lsq.json" in out
+    assert "Left out: at most 0.0% of the MACs is out of reach" in err
+    code, out, _ = run(capsys, *words, "--levels", "0.8,0.6,0.0001", "--json")
+    found = json.loads(out)
+    assert found["points"] == points
+    assert [item["level"] for item in found["out_of_reach"]] == [0.0001]
     for wrong, line in (
         (["--levels", "0.8,1.5"], "--levels takes shares above 0 and below 1"),
         (["--budget", "macs=0.5"], "--frontier takes its sizes from --levels"),

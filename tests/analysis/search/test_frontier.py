@@ -20,7 +20,7 @@ from analysis.search.data import Effort, search_data
 from analysis.search.frontier import FrontierUpdate, iter_frontier
 from analysis.search.records import Aim
 from analysis.subjects.subject import load_subject
-from pruners.errors import InputError
+from pruners.errors import InputError, OutOfReachError
 
 AIM = Aim(recipe=Recipe(), criteria=("l1",), trials=1)
 
@@ -85,7 +85,22 @@ def test_a_stop_keeps_what_was_measured(prepared: PreparedSubject) -> None:
     assert not list(stops)
 
 
-@pytest.mark.parametrize("levels", [(), (0.5, 1.0), (0.0,)])
+def test_a_size_out_of_reach_takes_no_other_one_with_it(prepared: PreparedSubject) -> None:
+    begin = start(prepared)
+    locked = tuple(dataclasses.replace(item, locked=True) for item in begin.entries[1:])
+    begin = dataclasses.replace(begin, entries=(begin.entries[0], *locked))
+    *_, last = iter_frontier(prepared, begin, AIM, (0.9, 0.05, 0.9 + 1e-9))
+    assert [(item.level, item.plan.repair) for item in last.points] == [
+        (0.9, "lsq"),
+        (0.9, "none"),
+    ]
+    assert list(last.beyond) == [0.05]
+    assert "at most 5.0% of the MACs is out of reach" in last.beyond[0.05]
+    with pytest.raises(OutOfReachError, match="out of reach"):
+        list(iter_frontier(prepared, begin, AIM, (0.05,)))
+
+
+@pytest.mark.parametrize("levels", [(), (0.5, 1.0), (0.0,), (0.99999999,)])
 def test_sizes_are_shares(prepared: PreparedSubject, levels: tuple[float, ...]) -> None:
     with pytest.raises(InputError, match="shares above 0 and below 1"):
         next(iter_frontier(prepared, start(prepared), AIM, levels))
