@@ -85,8 +85,20 @@ def free_cached_memory() -> None:
         torch.accelerator.empty_cache()
 
 
-# For the processor's memory, torch has no type of its own: a RuntimeError with this text.
-_TORCH_CPU = "DefaultCPUAllocator: can't allocate memory"
+# Where torch has no type of its own for it, there is a RuntimeError with one of these texts: of the
+# processor's memory, of what CUDA's libraries take for themselves, and of Apple's and Intel's
+# devices.
+_TEXTS = (
+    "DefaultCPUAllocator: can't allocate memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUFFT_ALLOC_FAILED",
+    "CUSOLVER_STATUS_ALLOC_FAILED",
+    "CUSPARSE_STATUS_ALLOC_FAILED",
+    "MPS backend out of memory",
+    "OUT_OF_DEVICE_MEMORY",
+)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -99,9 +111,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     kinds = (MemoryError,) if torch is None else (MemoryError, torch.OutOfMemoryError)
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, kinds) or (
-            isinstance(cause, RuntimeError) and _TORCH_CPU in str(cause)
-        ):
+        has_text = isinstance(cause, RuntimeError) and any(text in str(cause) for text in _TEXTS)
+        if has_text or isinstance(cause, kinds):
             return True
         cause = cause.__cause__ or cause.__context__
     return False

@@ -364,14 +364,14 @@ def _device(names: str) -> torch.device:
 def _moved(model: nn.Module, device: torch.device) -> nn.Module:
     try:
         return model.to(device)
-    except torch.OutOfMemoryError:
-        needed = sum(item.nbytes for item in model.state_dict().values()) / 2**30
-        free = (free_memory(str(device)) or 0) / 2**30
-        raise InputError(
-            f"the model takes {needed:.1f} GiB and does not fit on device {str(device)!r}, where "
-            f"{free:.1f} GiB are free"
-        ) from None
     except Exception as error:
+        if is_out_of_memory(error):
+            needed = sum(item.nbytes for item in model.state_dict().values()) / 2**30
+            free = (free_memory(str(device)) or 0) / 2**30
+            raise InputError(
+                f"the model takes {needed:.1f} GiB and does not fit on device {str(device)!r}, "
+                f"where {free:.1f} GiB are free"
+            ) from None
         raise InputError(
             f"the model cannot be moved to device {str(device)!r}: {one_line(error)}"
         ) from error

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
 
 from analysis.memory import is_out_of_memory, parse_bytes
+from analysis.subjects.subject import _moved
 from pruners.errors import InputError
 
 
@@ -50,5 +52,28 @@ def test_lack_of_memory_is_known_whoever_says_so() -> None:
     for call in (lambda: torch.empty(2**50), lambda: np.empty(2**50), wrapped, replaced):
         assert is_out_of_memory(raised(call))
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    for text in (
+        "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "MPS backend out of memory (MPS allocated: 18.04 GB, other allocations: 94.67 MB)",
+    ):
+        assert is_out_of_memory(RuntimeError(text))
+        assert not is_out_of_memory(KeyError(text))
     for other in (KeyError("memory"), InputError("out of memory"), RuntimeError("memory format")):
         assert not is_out_of_memory(other)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("CUDA error: out of memory")],
+)
+def test_a_model_that_does_not_fit_is_told_with_its_size(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = torch.nn.Linear(2**14, 2**13, bias=False, device="meta")
+    full = mock.Mock(side_effect=error)
+    monkeypatch.setattr(model, "to", full)
+    with pytest.raises(InputError, match=r"takes 0\.5 GiB and does not fit on device 'cpu'"):
+        _moved(model, torch.device("cpu"))
+    full.assert_called_once()
