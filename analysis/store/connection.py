@@ -164,7 +164,7 @@ def _store_error(error: sqlite3.Error, path: Path) -> StoreError:
         )
     if code == sqlite3.SQLITE_FULL:
         return StoreFullError(
-            f"the disk of the workspace {path.parent} is full; free space and resume"
+            f"the disk of the workspace {path.parent} is full; free space and try again"
         )
     if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
         return StoreDamagedError(

@@ -27,7 +27,14 @@ from analysis.store import Store
 from analysis.subjects import roots_of_environment
 from analysis.versions import versions
 from analysis.worker.heartbeat import Heartbeat, stop_on_signals
-from pruners.errors import InputError, PruneScopeError, StoreBusyError, StoreError, one_line
+from pruners.errors import (
+    CaptureError,
+    InputError,
+    PruneScopeError,
+    StoreBusyError,
+    StoreError,
+    one_line,
+)
 from pruners.user_code import Grace, exit_text
 
 if TYPE_CHECKING:
@@ -95,11 +102,12 @@ def run_to_end(
         except PruneScopeError as problem:
             state, error = records.FAILED, str(problem)
             # What model or data are to blame for.
-            comes_again = isinstance(problem, InputError)
+            comes_again = isinstance(problem, InputError | CaptureError)
         except KeyboardInterrupt:
             heartbeat.request_stop()
         except SystemExit as problem:
-            state, error = records.FAILED, exit_text(problem)
+            # Users' code, which would end there again.
+            state, error, comes_again = records.FAILED, exit_text(problem), True
         except Exception as problem:
             # A bug, or a library's; the log of the worker has the traceback.
             state, error = records.FAILED, one_line(problem)

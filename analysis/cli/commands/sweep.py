@@ -16,7 +16,7 @@ from analysis.cli.scores import score_facts
 from analysis.cli.variant_hints import say_gain
 from analysis.records import RunRow, SweepSpec
 from analysis.sentences import plural
-from pruners.errors import CancelledError, InputError, PruneScopeError
+from pruners.errors import CancelledError, InputError, PruneScopeError, StoreFullError
 from pruners.user_code import Grace
 
 if TYPE_CHECKING:
@@ -125,13 +125,16 @@ def _measure(
                 task, description=what, completed=progress.done, total=progress.total, eta=left
             )
 
-        row = worker.run_to_end(
-            store,
-            row.run_id,
-            progress=show,
-            open_sweep=lambda _: planned,
-            grace=Grace(),
-        )
+        try:
+            row = worker.run_to_end(
+                store,
+                row.run_id,
+                progress=show,
+                open_sweep=lambda _: planned,
+                grace=Grace(),
+            )
+        except StoreFullError as error:
+            raise StoreFullError(_with_advice(str(error), row.run_id)) from None
     _say_doubts(planned.prepared.subject, row)
     say(f"Run {row.run_id}: {row.state} after {duration(time.perf_counter() - start)}.")
     return row
@@ -176,9 +179,14 @@ def _report(
 
 
 def _failure(row: RunRow) -> PruneScopeError:
-    advice = f"; go on with --resume {row.run_id}" if row.is_worth_resuming else ""
-    text = f"{row.error} (run {row.run_id}{advice})"
+    text = f"{row.error} (run {row.run_id})"
+    if row.is_worth_resuming:
+        text = _with_advice(row.error, row.run_id)
     return InputError(text) if row.error else CancelledError(text)
+
+
+def _with_advice(error: str, run_id: str) -> str:
+    return f"{error} (run {run_id}; go on with --resume {run_id})"
 
 
 def _result(row: RunRow, *, points: int) -> dict[str, Any]:

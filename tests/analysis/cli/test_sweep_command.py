@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import threading
@@ -16,7 +17,7 @@ import pytest
 from analysis.curves.points import columns
 from analysis.store.points import PointStore
 from analysis.store.store import Store
-from pruners.errors import CaptureError, InputError, PruneScopeError
+from pruners.errors import CaptureError, InputError, StoreFullError
 from tests.helpers.command_line import Run
 from tests.helpers.store_writer import SPEC
 
@@ -78,16 +79,22 @@ def test_ctrl_c_is_130_and_the_run_can_be_resumed(
 
 @pytest.mark.parametrize(
     ("problem", "comes_again"),
-    [(InputError("the data broke"), True), (CaptureError("the data broke"), False)],
+    [
+        (InputError("the data broke"), True),
+        (CaptureError("the data broke"), True),
+        (SystemExit("the data broke"), True),
+        (RuntimeError("the data broke"), False),
+        (StoreFullError("the data broke"), False),
+    ],
 )
 def test_a_sweep_that_fails_is_one_line_more(
-    problem: PruneScopeError,
+    problem: BaseException,
     comes_again: bool,
     run: Run,
     subject: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What the input is to blame for would come again, and nobody is told to go on."""
+    """What model or data are to blame for would come again, and nobody is told to go on."""
 
     def failing(*_: object, **__: object) -> Any:
         raise problem
@@ -95,9 +102,10 @@ def test_a_sweep_that_fails_is_one_line_more(
 
     monkeypatch.setattr("analysis.sweeps.iter_sweep", failing)
     code, out, err = run("sweep", *subject, "--criteria", "l2", "--ratios", "0.3")
-    assert (code, out) == (2, "")
+    assert (code, out) == (1 if isinstance(problem, StoreFullError) else 2, "")
     last = err.splitlines()[-1]
-    assert last.startswith("prunescope: the data broke (run ")
+    assert last.startswith("prunescope: ")
+    assert re.search(r"the data broke\b.* \(run ", last)
     assert ("--resume" in last) is not comes_again
 
 
