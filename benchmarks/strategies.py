@@ -126,7 +126,7 @@ def results(options: argparse.Namespace, known: dict[str, Result]) -> Iterator[R
     for name in options.models.split(","):
         study: Study | None = None
         for share in map(float, options.shares.split(",")):
-            for strategy in STRATEGIES.names():
+            for strategy in (item.name for item in STRATEGIES if "budgets" in item.needs):
                 repairs = ("lsq",) if strategy == "search" else REPAIRS
                 missing = [
                     item for item in repairs if _key(name, share, strategy, item) not in known

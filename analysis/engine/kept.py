@@ -80,7 +80,7 @@ class KeptBatch:
             return ((0, samples),)
         counts = [len(known[-1]) for known in self.known]
         ends = torch.tensor(counts, device=samples.device).cumsum(0)
-        tiles = torch.bucketize(samples, ends, right=True)
+        tiles = torch.bucketize(samples.contiguous(), ends, right=True)
         starts = ends - torch.tensor(counts, device=samples.device)
         return [(at, samples[tiles == at] - starts[at]) for at in sorted(set(tiles.tolist()))]
 
