@@ -139,7 +139,8 @@ def sensitivity_curves(
         ends.append((f"tolerance {_limit(tolerance, task)}", height_of_tolerance, colors.tolerance))
     label_ends(figure, ends, reach=reach, height=height)
     _finish(figure, kind, tolerance=tolerance, colors=colors, label=False)
-    clipped = clipped_text(known, tolerance=tolerance, task=task) if reach.is_clipped else ""
+    rows = [*context, *(item.curve for item in drawn)]
+    clipped = clipped_text(rows, tolerance=tolerance, task=task) if reach.is_clipped else ""
     if clipped:
         say_clipped(figure, clipped, colors)
     said = _curves_alt(known, criterion, tolerance, compared, chosen, task)
@@ -186,7 +187,8 @@ def focus_curves(
     reach = reach_of(heights * kind.scale, kind, tolerance=tolerance, zoom=zoom)
     figure.update_yaxes(range=[reach.low, reach.high])
     _finish(figure, kind, tolerance=tolerance, colors=colors)
-    clipped = clipped_text(known, tolerance=tolerance, task=task) if reach.is_clipped else ""
+    rows = [item.curve for item in drawn]
+    clipped = clipped_text(rows, tolerance=tolerance, task=task) if reach.is_clipped else ""
     if clipped:
         say_clipped(figure, clipped, colors, inside=True)
     return with_alt(figure, _focus_alt(known, layer, tolerance, compared, task))

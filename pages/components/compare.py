@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from analysis import comparison, figures
-from analysis.curves import blocks_of, layer_order
+from analysis.curves import blocks_of, curves, is_known, layer_order
 from analysis.records import RunRow
 from analysis.snippets import compare_criteria
 from pages.components.state import Session, session, subject_cache, tolerance, url_state
@@ -182,11 +182,13 @@ def _panels(run: RunRow, points: pd.DataFrame) -> None:
         max_selections=24,
         persist_state="session",
     )
+    chosen = chosen or layers[:PANELS]
     names = _criteria(run, most=charts.SERIES)
+    shown = points[points["criterion"].isin(names) & points["layer"].isin(chosen)]
     charts.show(
         figures.small_multiples(
-            points[points["criterion"].isin(names)],
-            layers=chosen or layers[:PANELS],
+            shown,
+            layers=chosen,
             task=run.quantity,
             tolerance=_tolerance(run),
             criteria=charts.series(run.spec.criteria, names),
@@ -196,12 +198,12 @@ def _panels(run: RunRow, points: pd.DataFrame) -> None:
         key="compare_panels",
         file_name=f"layers-{run.run_id}",
     )
-    shown = points[points["criterion"].isin(names) & points["layer"].isin(chosen or layers)]
     accepted, task = _tolerance(run), run.quantity
     words = tolerance.words_of(task)
-    cut = figures.clipped_text(shown, tolerance=accepted, task=task) if charts.is_zoomed() else ""
+    drawn = [curve for _, curve in curves(shown[is_known(shown)])]
+    cut = figures.clipped_text(drawn, tolerance=accepted, task=task) if charts.is_zoomed() else ""
     charts.reach_switch(
-        f"{len(chosen) or PANELS} of {formatting.plural(len(layers), 'layer')} shown. "
+        f"{len(chosen)} of {formatting.plural(len(layers), 'layer')} shown. "
         f"{words.sign_of_loss} Bands are 95 % intervals{cut and f'; {cut}'}."
     )
 

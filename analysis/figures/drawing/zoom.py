@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.curves import CURVE, is_known
+from analysis.curves import is_known
 from analysis.figures.drawing.layout import shortened
 from analysis.figures.drawing.palettes import Palette
 from analysis.sentences import plural
@@ -140,19 +140,21 @@ def say_clipped(figure: go.Figure, text: str, colors: Palette, *, inside: bool =
     )
 
 
-def clipped_text(known: pd.DataFrame, *, tolerance: float | None, task: str) -> str:
+def clipped_text(drawn: Sequence[pd.DataFrame], *, tolerance: float | None, task: str) -> str:
     """Say how many curves a zoomed chart cuts off, and where; empty where it cuts off none.
 
     Args:
-        known: The points that are drawn.
+        drawn: The points of each curve that is drawn.
         tolerance: Largest accepted drop, as a fraction.
         task: Says how drops are written.
     """
     if not tolerance:
         return ""
-    over = is_known(known) & (known["accuracy_drop"] > TOLERANCES * tolerance)
-    cut, every = (len(rows.drop_duplicates(CURVE)) for rows in (known[over], known))
+    largest = TOLERANCES * tolerance
+    cut = sum(bool((is_known(rows) & (rows["accuracy_drop"] > largest)).any()) for rows in drawn)
     if not cut:
         return ""
-    limit = scoring_of(task).words.limit(TOLERANCES * tolerance)
-    return f"{cut} of {plural(every, 'curve')} {'goes' if cut == 1 else 'go'} on beyond {limit}"
+    limit = scoring_of(task).words.limit(largest)
+    return (
+        f"{cut} of {plural(len(drawn), 'curve')} {'goes' if cut == 1 else 'go'} on beyond {limit}"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 from collections.abc import Callable
@@ -495,6 +496,21 @@ def test_charts_reach_to_a_few_tolerances_and_say_what_goes_on() -> None:
     assert focus.layout.yaxis.range[1] == pytest.approx(4.4)
     # From the dense model on, or nothing of a collapsed layer would be in sight.
     assert all(trace.y[0] == 0 for trace in focus.data)
+
+
+def test_curves_of_another_variant_count_among_those_that_go_on() -> None:
+    """Of four curves that were drawn, two were counted."""
+    draw = functools.partial(figures.focus_curves, layer="conv2", tolerance=0.011)
+    for other, says in ((COMPARED, "4 of 4 curves"), (None, "2 of 2 curves")):
+        figure = draw(POINTS, compared=other)
+        assert f"{says} go on beyond 4.4 pp" in [note.text for note in figure.layout.annotations]
+    flat = dataclasses.replace(COMPARED, points=table({("l1", "conv2"): [0.0] * 9}))
+    whole = functools.partial(
+        figures.sensitivity_curves, POINTS, criterion="l1", tolerance=0.011, highlight=["conv2"]
+    )
+    assert "2 of 3 curves" in figures.alt(whole())
+    assert "2 of 4 curves" in figures.alt(whole(compared=flat))
+    assert "3 of 4 curves" in figures.alt(whole(compared=COMPARED))
 
 
 def test_no_chart_is_cut_off_where_nothing_goes_on() -> None:
