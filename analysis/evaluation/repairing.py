@@ -7,6 +7,7 @@ from collections.abc import Generator, Hashable, Iterator
 from dataclasses import dataclass
 
 from analysis.edits import PreparedSubject
+from analysis.plans import masked_edit, pruned_entries
 from analysis.records import Plan, Progress
 from analysis.recovery import Recovery, repair_key, repaired_plan
 
@@ -105,12 +106,18 @@ class Repairs:
     def follow(self, plan: Plan) -> Generator[RepairState, None, None]:
         """Yield the state of a plan's repair a few times a second; the last one has the result.
 
+        A plan that prunes nothing, or says that nothing is repaired, has its result at once: the
+        model as the plan leaves it.
+
         Args:
-            plan: A plan that prunes something and says how it is repaired.
+            plan: The plan, which says how it is repaired.
 
         Raises:
             PruneScopeError: As `analysis.recovery.repaired_plan`.
         """
+        if not plan.is_recovered or not pruned_entries(plan):
+            yield RepairState(None, Recovery(plan, masked_edit(self._prepared, plan)))
+            return
         # Plans of one repair each get their own back; it is made once all the same.
         key = (repair_key(self._prepared, plan), plan.to_json())
         with self._lock:

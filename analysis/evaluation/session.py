@@ -109,7 +109,10 @@ class LoadedSubject:
         return self._measured(measured_content(plan), lambda: self.live.evaluate(plan))
 
     def repair(self, plan: Plan) -> Generator[RepairState, None, None]:
-        """Yield how far the repair of a plan is, a few times a second; see `Repairs.follow`."""
+        """Yield how far the repair of a plan is, a few times a second; see `Repairs.follow`.
+
+        Where nothing is to be repaired, the only state has the model as the plan leaves it.
+        """
         return self._repairs.follow(plan)
 
     def measure_repaired(self, plan: Plan, recovery: Recovery) -> Iterator[LiveResult]:

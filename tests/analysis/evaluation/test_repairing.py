@@ -11,7 +11,9 @@ import torch
 
 from analysis.edits.prepared import PreparedSubject
 from analysis.evaluation import repairing
+from analysis.evaluation.live import LiveEvaluator
 from analysis.evaluation.repairing import Repairs, RepairState
+from analysis.evaluation.session import LoadedSubject
 from analysis.plans.apply import start_plan
 from analysis.records import OnProgress
 from analysis.records.plan import Plan
@@ -69,6 +71,21 @@ def test_the_last_state_has_the_repaired_plan() -> None:
     expected = Repairer(prepared, "lsq").repair(plan)
     for name, tensor in expected.edit.tensors.items():
         assert torch.equal(last.recovery.edit.tensors[name], tensor)
+
+
+@pytest.mark.parametrize(("ratio", "repair"), [(0.0, "lsq"), (0.5, "none")])
+def test_what_needs_no_repair_is_there_at_once(ratio: float, repair: str) -> None:
+    """The states of such a plan never ended."""
+    subject = LoadedSubject(sample_context("lenet5"))
+    plan = halved(subject.prepared, repair)
+    plan = at_ratio(plan, [entry.name for entry in plan.entries], ratio)
+    state = next(states := subject.repair(plan))
+    assert list(states) == []
+    assert state.recovery is not None
+    *_, found = subject.measure_repaired(plan, state.recovery)
+    *_, raw = LiveEvaluator(subject.prepared).evaluate(plan)
+    assert found.sums.terms == raw.sums.terms
+    assert (found.drop == 0) is (ratio == 0)
 
 
 def test_followers_share_one_repair_and_the_last_to_leave_ends_it(slow: Slow) -> None:
