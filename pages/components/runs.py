@@ -176,6 +176,11 @@ def _actions(picked: list[RunRow]) -> None:
             _merge(picked)
         if st.button("Delete", icon=":material/delete:", disabled=not picked, key="runs_delete"):
             _confirm([row.run_id for row in picked])
+    if one is not None and one.is_resumable:
+        # The table has the reason in its last column, beside the screen.
+        st.markdown(job.why_stopped(one))
+        if not one.is_worth_resuming:
+            st.caption(job.COMES_AGAIN)
     if one is not None:
         key = f"runs_name_{one.run_id}"
         st.text_input(

@@ -65,7 +65,7 @@ def test_a_sweep_that_was_cancelled_at_once_measured_nothing(
     test = open_page("2_Sweep", run=run_id)
     assert_no_bug(test)
     said = text_of(test)
-    assert "Nothing was measured before the sweep was cancelled" in said
+    assert "Cancelled before anything was measured" in said
     assert "is being measured" not in said
 
 

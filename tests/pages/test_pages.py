@@ -133,8 +133,14 @@ def test_what_model_or_data_are_to_blame_for_is_not_resumed(
     )
     test.run()
     assert_no_bug(test)
-    assert "mend model or data" in text_of(test)
+    assert "change what it names" in text_of(test)
     assert "Resume" not in [item.label for item in test.button]
+    test.switch_page("pages/8_Runs.py").run()
+    test.multiselect(key="runs_pick").select(templates["failed"][1]).run()
+    assert_no_bug(test)
+    assert "Stopped before anything was measured: no\n" in text_of(test)
+    assert "change what it names" in text_of(test)
+    assert test.button(key="runs_resume").disabled
 
 
 @pytest.mark.parametrize("page", ["3_Curves", "4_Compare"])

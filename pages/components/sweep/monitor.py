@@ -50,8 +50,8 @@ def _monitor(run_id: str, was_live: bool) -> None:
     if run.samples or (live and run.points):
         _numbers(run, table)
     if table.empty:
-        st.caption(job.nothing_yet(run))
         if live:
+            st.caption(job.nothing_yet(run))
             st.skeleton(height=360)
         return
     chosen = _criterion(criteria_of(table))

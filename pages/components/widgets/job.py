@@ -27,6 +27,8 @@ STATES = {
     "failed": ("error", "red", "failed"),
 }
 
+COMES_AGAIN = "It would stop there again: change what it names, and start a new sweep."
+
 
 def badge(run: RunRow, *, share: bool = True) -> str:
     """Return the run's state as a Markdown badge, with the share that is done while it runs."""
@@ -57,7 +59,8 @@ def line(run: RunRow) -> str:
 def nothing_yet(run: RunRow) -> str:
     """Say why a run has no points yet, or never got any."""
     if not run.is_live:
-        return f"Nothing was measured before the sweep was {STATES[run.state][2]}."
+        verb = "failed" if run.state == "failed" else f"was {STATES[run.state][2]}"
+        return f"Nothing was measured before the sweep {verb}."
     if run.progress.total is None:
         return f"{line(run)}. All curves appear after its first batch."
     return "The first batch is being measured; all curves appear together."
@@ -125,21 +128,28 @@ def resume(run_id: str) -> None:
         url_state.put("run", run_id)
 
 
+def why_stopped(run: RunRow) -> str:
+    """Say where a run stopped before its end, and why, in Markdown."""
+    share = percent(run.progress.fraction, digits=0)
+    where, kept = f"at {share}", " What was measured is kept."
+    if not run.samples:
+        where, kept = "before anything was measured", ""
+    return {
+        "cancelled": f"Cancelled {where}.{kept}",
+        "interrupted": f"The worker stopped answering {where}.{kept}",
+        "failed": f"Stopped {where}: {escaped(run.error or 'no reason was recorded')}",
+    }[run.state]
+
+
 def resume_banner(current: Session) -> None:
     """Say that a run stopped before its end, why, and offer to go on where that may help."""
     run, place = current.run, st.container()
     if run is None or not run.is_resumable:
         return
-    share = percent(run.progress.fraction, digits=0)
-    what = {
-        "cancelled": f"Cancelled at {share}. What was measured is kept.",
-        "interrupted": f"The worker stopped answering at {share}. What was measured is kept.",
-        "failed": f"Stopped at {share}: {escaped(run.error or 'no reason was recorded')}",
-    }[run.state]
     with place, st.container(border=True, horizontal=True, vertical_alignment="center"):
-        st.markdown(f"{badge(run)} {what}", width="stretch")
+        st.markdown(f"{badge(run)} {why_stopped(run)}", width="stretch")
         if not run.is_worth_resuming:
-            st.caption("It would stop there again: mend model or data, and start a new sweep.")
+            st.caption(COMES_AGAIN)
             return
         st.button(
             "Resume",
