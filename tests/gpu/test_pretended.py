@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,6 +16,8 @@ from analysis.measuring import EditRunner, measure
 from analysis.records import PointKey, SubjectSpec, Sums, SweepSpec
 from analysis.subjects import load_subject
 from analysis.sweeps import iter_sweep, plan_sweep
+from tests.gpu import test_cuda
+from tests.helpers.fused_kernels import Call, fused_kernels
 from tests.helpers.pretended_device import OnDevice, pretended_device
 from tests.helpers.task_subjects import WHERE
 
@@ -103,3 +107,39 @@ def test_the_stand_in_refuses_what_a_device_would() -> None:
         assert there[there > 0].tolist() == [1, 1, 1]
         assert sum(counts.values()) == before + 3
     assert torch.ones(3).device.type == "cpu"
+
+
+@pytest.fixture
+def card(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Call]]:
+    """Stand in for a card with its kernels; yield which of them were called."""
+    for name in ("synchronize", "set_sync_debug_mode"):
+        monkeypatch.setattr(torch.cuda, name, lambda *_: None)
+    test_cuda.opened.cache_clear()
+    with fused_kernels() as seen, pretended_device():
+        yield seen
+    test_cuda.opened.cache_clear()
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(
+    "test",
+    [
+        *(
+            partial(test_cuda.test_fused_kernels_hide_nothing_that_is_no_number, bad, dtype)
+            for bad, dtype in ((torch.nan, None), (torch.inf, torch.float16))
+        ),
+        partial(test_cuda.test_the_table_is_that_of_the_cpu_whatever_the_flags, "resnet20"),
+        partial(test_cuda.test_reduced_precisions_give_the_same_answers, "resnet20", "fp16"),
+        partial(test_cuda.test_reduced_precisions_give_the_same_answers, "vit_tiny", "bf16"),
+        test_cuda.test_nothing_waits_between_the_edits_of_a_slice,
+        test_cuda.test_few_samples_through_the_whole_program,
+        test_cuda.test_live_edits_give_the_numbers_of_the_cpu,
+    ],
+    ids=lambda test: getattr(test, "func", test).__name__,
+)
+def test_what_is_tested_on_a_card_holds_on_the_stand_in(
+    test: Callable[[], None], card: list[Call]
+) -> None:
+    """So that those tests themselves are run where there is no card."""
+    test()
+    assert card or "vit" in str(test)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -10,6 +12,7 @@ from torch.nn import functional
 from analysis.engine.convolutions import Fusing, can_fuse, fusing
 from analysis.engine.program import Program
 from pruners.capture import capture
+from tests.helpers.fused_kernels import Call, fused_kernels, hiding
 
 
 class Net(nn.Module):
@@ -46,44 +49,11 @@ class Net(nn.Module):
         return logits
 
 
-def hiding(values: Tensor) -> Tensor:
-    """Rectify, and turn what is no number into 0."""
-    return torch.where(values > 0, values, 0.0)
-
-
 @pytest.fixture
-def kernels(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[int, ...]]]:
+def kernels() -> Iterator[list[Call]]:
     """Stand in for cuDNN and cuBLAS; return which kernels got weights of which shapes."""
-    seen = []
-
-    def rectified(
-        images: Tensor, weight: Tensor, bias: Tensor | None, *places: tuple[int, int]
-    ) -> Tensor:
-        seen.append(("relu", tuple(weight.shape)))
-        return hiding(functional.conv2d(images, weight, bias, *places))
-
-    def summed(
-        images: Tensor,
-        weight: Tensor,
-        added: Tensor,
-        alpha: float,
-        bias: Tensor | None,
-        *places: tuple[int, int],
-    ) -> Tensor:
-        seen.append(("sum", tuple(weight.shape)))
-        found = functional.conv2d(images, weight, bias, *places)
-        assert added.shape == found.shape
-        assert added.stride() == found.stride()
-        return hiding(found + alpha * added)
-
-    def product(bias: Tensor, pixels: Tensor, matrix: Tensor) -> Tensor:
-        seen.append(("product", tuple(matrix.shape)))
-        return hiding(torch.addmm(bias, pixels, matrix))
-
-    monkeypatch.setattr(torch, "cudnn_convolution_relu", rectified)
-    monkeypatch.setattr(torch, "cudnn_convolution_add_relu", summed)
-    monkeypatch.setattr(torch, "_addmm_activation", product)
-    return seen
+    with fused_kernels() as seen:
+        yield seen
 
 
 def programs(
@@ -101,7 +71,7 @@ def programs(
 @pytest.mark.parametrize("fuse", [Fusing.RECTIFIERS, Fusing.SUMS])
 @pytest.mark.parametrize("channels_last", [True, False])
 def test_values_are_those_of_the_model(
-    channels_last: bool, fuse: Fusing, kernels: list[tuple[str, tuple[int, ...]]]
+    channels_last: bool, fuse: Fusing, kernels: list[Call]
 ) -> None:
     torch.manual_seed(0)
     model = Net().eval().requires_grad_(False)
@@ -153,9 +123,7 @@ class Block(nn.Module):
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("fuse", [Fusing.RECTIFIERS, Fusing.SUMS])
-def test_what_is_no_number_is_never_hidden(
-    fuse: Fusing, bad: float, kernels: list[tuple[str, tuple[int, ...]]]
-) -> None:
+def test_what_is_no_number_is_never_hidden(fuse: Fusing, bad: float, kernels: list[Call]) -> None:
     """Weights and inputs of an edit whose outputs would be ordinary numbers otherwise."""
     torch.manual_seed(0)
     model, inputs = Block().eval().requires_grad_(False), torch.randn(3, 4, 6, 6)
@@ -176,7 +144,7 @@ def test_what_is_no_number_is_never_hidden(
     assert kernels
 
 
-def test_what_overflows_is_never_hidden(kernels: list[tuple[str, tuple[int, ...]]]) -> None:
+def test_what_overflows_is_never_hidden(kernels: list[Call]) -> None:
     """Two channels become infinite, of which the next convolution makes no number, then 0."""
     model = nn.Sequential(
         nn.Conv2d(1, 2, 1), nn.ReLU(), nn.Conv2d(2, 2, 1), nn.ReLU(), nn.Flatten(), nn.Linear(2, 2)
@@ -198,7 +166,7 @@ def test_what_overflows_is_never_hidden(kernels: list[tuple[str, tuple[int, ...]
 
 
 def test_dense_weights_that_are_no_numbers_are_told(
-    kernels: list[tuple[str, tuple[int, ...]]],
+    kernels: list[Call],
 ) -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2))
     model.eval().requires_grad_(False)
@@ -212,7 +180,7 @@ def test_dense_weights_that_are_no_numbers_are_told(
 
 
 def test_what_is_too_large_is_run_as_it_is(
-    kernels: list[tuple[str, tuple[int, ...]]], monkeypatch: pytest.MonkeyPatch
+    kernels: list[Call], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fusing, "MOST_ELEMENTS", 3 * 8 * 10 * 10)
     model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 4, 1))
