@@ -107,7 +107,8 @@ def search_data(subject: Subject, *, samples: int = SEARCH_SAMPLES) -> SearchDat
         )
     return SearchData(
         calibration,
-        f"the {len(calibration):,} calibration samples: all others are evaluated",
+        f"the {len(calibration):,} calibration samples, as fewer than {LEAST_SAMPLES} others are "
+        "left",
     )
 
 

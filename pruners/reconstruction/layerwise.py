@@ -207,8 +207,10 @@ def _repairable(
         if isinstance(module, nn.MultiheadAttention):
             skipped[name] = "its outputs inside of the attention are not visible"
         elif attribute != "weight" or not is_layer(module):
-            # A tied head, or code of the model's own that multiplies by another module's weight.
-            skipped[name] = f"code reads its {attribute} outside of a layer that can be watched"
+            # A tied head, a parameter of the model's own, or another module's weight.
+            skipped[weight.removesuffix(".weight")] = (
+                "code reads it outside of a layer that can be watched"
+            )
         else:
             candidates.append(name)
     calls = layer_calls(model, first[0], layers=candidates)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 EXPECTED = "one class number a sample is needed"
+ADVICE = " (of other answers name the task, such as --task regression)"
 # Positions and pixels that do not count.
 IGNORED = -100
 
@@ -23,7 +24,7 @@ def class_numbers(targets: Tensor) -> Tensor:
     shape = tuple(targets.shape[1:])
     if math.prod(shape) != 1:
         more = "; take argmax of one-hot targets" if len(shape) == 1 else ""
-        more += " (of other answers name the task, such as --task regression)"
+        more += ADVICE
         raise ValueError(f"has shape {shape}; {EXPECTED}{more}")
     targets = targets.detach().cpu().reshape(len(targets))
     if targets.is_complex():
@@ -31,7 +32,9 @@ def class_numbers(targets: Tensor) -> Tensor:
     numbers = targets.long()
     wrong = torch.nonzero((numbers < 0) | (numbers.to(targets.dtype) != targets)).flatten()
     if len(wrong):
-        raise ValueError(f"is {targets[wrong[0]].item()}, not a class number")
+        value = targets[wrong[0]].item()
+        more = ADVICE if math.isfinite(value) and value % 1 else ""
+        raise ValueError(f"is {value}, not a class number{more}")
     return numbers
 
 

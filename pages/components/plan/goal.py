@@ -246,7 +246,7 @@ def _progress(name: str) -> None:
         st.caption(formatting.escaped(sentence))
     st.caption(
         "It goes on when you leave this page"
-        + (f"; it sees {formatting.escaped(job.searched_on)} only." if job.searched_on else ".")
+        + (f"; it sees only {formatting.escaped(job.searched_on)}." if job.searched_on else ".")
     )
 
 

@@ -64,7 +64,7 @@ def test_where_there_is_nothing_else_they_are_the_calibration_set(tmp_path: Path
     subject = load_subject(spec)
     found = search_data(subject)
     assert found.split is subject.calibration
-    assert found.words == "the 80 calibration samples: all others are evaluated"
+    assert found.words == "the 80 calibration samples, as fewer than 200 others are left"
     with pytest.raises(InputError, match=r"must not see the samples that are evaluated.*--samples"):
         search_data(load_subject(dataclasses.replace(spec, calibration_samples=0)))
 

@@ -229,7 +229,7 @@ def test_labels_of_a_file_are_taken_as_those_of_code(tmp_path: Path, labels: np.
 @pytest.mark.parametrize(
     ("labels", "said"),
     [
-        (np.array([0.5, 1.0, 2.0]), "a label is 0.5, not a class number"),
+        (np.array([0.5, 1.0, 2.0]), r"a label is 0.5, not a class number.*--task regression"),
         (np.array([0.0, np.nan, 2.0]), "a label is nan, not a class number"),
         (np.eye(3), "argmax of one-hot"),
         (

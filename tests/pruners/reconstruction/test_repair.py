@@ -288,19 +288,21 @@ class TiedHead(nn.Module):
         self.embed, self.fc = nn.Embedding(7, 4), nn.Linear(4, 4)
         self.matrix = nn.Module()
         self.matrix.kernel = nn.Parameter(torch.randn(4, 4))
+        self.own, self.other = (nn.Parameter(torch.randn(4, 4)) for _ in range(2))
 
     def forward(self, ids: Tensor) -> Tensor:
-        return F.linear(self.fc(self.embed(ids)) @ self.matrix.kernel, self.embed.weight)
+        hidden = self.fc(self.embed(ids)) @ self.matrix.kernel @ self.own @ self.other
+        return F.linear(hidden, self.embed.weight)
 
 
 def test_weights_that_code_reads_outside_of_a_layer_are_left_and_told() -> None:
     """Found on a page: a plan of the hidden size of a tied language model could not be repaired."""
     torch.manual_seed(0)
     model, keep = TiedHead().eval(), torch.tensor([True, True, False, True])
-    names = ("embed.weight", "fc.weight", "matrix.kernel")
+    names = ("embed.weight", "fc.weight", "matrix.kernel", "own", "other")
     shapes = {name: dict(model.named_parameters())[name].shape for name in names}
     masks = {name: keep.expand(shape).clone() for name, shape in shapes.items()}
     repair = repair_layers(model, [(torch.arange(7)[:, None], None)], edit={}, masks=masks)
     assert [item.layer for item in repair.layers] == ["fc"]
-    assert repair.skipped.keys() == {"embed", "matrix"}
+    assert repair.skipped.keys() == {"embed", "matrix.kernel", "own", "other"}
     assert repair.edit.keys() == {"fc.weight", "fc.bias"}
