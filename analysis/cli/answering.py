@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +11,8 @@ from analysis import search, shrinking
 from analysis.cli.options import open_store
 from analysis.cli.output import duration, progress_bar, say
 from analysis.cli.training import interruptible
+from analysis.sentences import capital
+from pruners.errors import CancelledError
 
 if TYPE_CHECKING:
     from analysis.edits import PreparedSubject
@@ -35,7 +39,7 @@ def answered(
         stopped before the training that was wished.
 
     Raises:
-        CancelledError: It was stopped before there was a plan.
+        KeyboardInterrupt: Ctrl-C before there was a plan.
         PruneScopeError: The goal cannot be met, or the training data cannot be used.
     """
     say(f"Searching on {search.search_data(prepared.subject).words}; they are not evaluated.")
@@ -43,7 +47,7 @@ def answered(
     plan: Plan | None = None
     is_stopped = False
     training: RoundUpdate | None = None
-    with interruptible() as is_asked, progress_bar() as bar:
+    with _stoppable() as is_asked, progress_bar() as bar:
         task = bar.add_task("", total=None, eta="")
         for update in shrinking.iter_answer(
             prepared, start, aim, wish, workspace=store.workspace, cancel=is_asked
@@ -72,6 +76,19 @@ def answered(
         "plan_id": store.plans.save(plan, plan_id=f"p-{plan.training[-6:]}"),
     }
     return plan, {"training": about}, False
+
+
+@contextmanager
+def _stoppable() -> Iterator[Callable[[], bool]]:
+    """Let Ctrl-C ask to stop; where nothing was found until then, the command ends by it."""
+    with interruptible() as is_asked:
+        try:
+            yield is_asked
+        except CancelledError as error:
+            if not is_asked():
+                raise
+            say(f"{capital(str(error))}. The same command goes on.")
+            raise KeyboardInterrupt from None
 
 
 def _left(update: AnswerUpdate) -> str:

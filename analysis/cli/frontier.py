@@ -13,7 +13,7 @@ from analysis.cli.output import drop_text, print_json, print_table, progress_bar
 from analysis.cli.scores import with_scores
 from analysis.repairs import NO_REPAIR
 from analysis.search import SEARCHES
-from pruners.errors import CancelledError, InputError
+from pruners.errors import InputError
 
 if TYPE_CHECKING:
     from analysis.edits import PreparedSubject
@@ -68,7 +68,8 @@ def trade_off(
                 bar.update(task, description=what, completed=len(points), total=update.total)
         except KeyboardInterrupt:
             if not points:
-                raise CancelledError("stopped before a plan was measured") from None
+                say("Stopped before a plan was measured. The same command goes on.")
+                raise
             say("Stopped; these plans were measured. The same command goes on.")
     out.mkdir(parents=True, exist_ok=True)
     files = [out / f"macs-{point.level:g}-{point.plan.repair}.json" for point in points]

@@ -42,7 +42,8 @@ def searched(
         The plan, and its drop on the samples of the search.
 
     Raises:
-        CancelledError: It was stopped before there was a plan.
+        KeyboardInterrupt: Ctrl-C before there was a plan.
+        CancelledError: The search found none.
     """
     say(f"Searching on {search.search_data(prepared.subject).words}; they are not evaluated.")
     last: SearchUpdate | None = None
@@ -63,7 +64,8 @@ def searched(
                     say(last.news)
         except KeyboardInterrupt:
             if last is None or last.plan is None:
-                raise CancelledError("stopped before a plan was found") from None
+                say("Stopped before a plan was found. The same command goes on.")
+                raise
             say("Stopped; this is the best plan so far. The same command goes on.")
     if last is None or last.plan is None or last.drop is None:
         raise CancelledError("the search found no plan")

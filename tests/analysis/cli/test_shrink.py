@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from analysis.cli import commands, main
 from analysis.plans.files import read_plan
 from analysis.store.store import Store
+from pruners.errors import CancelledError
 
 SUBJECT = ["--model", "sample:lenet5", "--data", "sample:fashion-mnist"]
 SMALL = [*SUBJECT, "--samples", "200", "--calibration-samples", "64", "--criteria", "l1"]
@@ -138,6 +141,37 @@ def test_a_plan_by_search(
     code, _, err = run(capsys, *words, "--budget", "drop=0.01", "--repair", "none")
     assert code == 0, err
     assert "It is the dense model: nothing smaller was found that holds." in err
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        ("shrinking.iter_answer", ["shrink", *SMALL, "--max-drop", "0.1"]),
+        ("shrinking.iter_timed", ["plan", "--strategy", "search", "--budget", "macs=0.5"]),
+        ("search.iter_frontier", ["plan", "--frontier", "--levels", "0.5"]),
+    ],
+)
+def test_ctrl_c_before_a_plan_is_130_and_the_command_goes_on(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    function: str,
+    words: list[str],
+) -> None:
+    def stopped(*_: object, cancel: object = None, **__: object) -> Iterator[None]:
+        signal.raise_signal(signal.SIGINT)
+        raise CancelledError("stopped before a plan was found")
+        yield
+
+    home = ["--out", tmp_path / "out.json", "--workspace", tmp_path / "ws"]
+    if words[0] == "plan":
+        assert run(capsys, "sweep", *SMALL, "--ratios", "0.5", *home[2:])[0] == 0
+        words = [*words, "--run", "last"]
+    monkeypatch.setattr(f"analysis.{function}", stopped)
+    code, out, err = run(capsys, *words, *home)
+    assert (code, out) == (130, "")
+    assert "The same command goes on." in err.splitlines()[-1]
+    assert not (tmp_path / "out.json").exists()
 
 
 def test_a_trade_off_on_the_command_line(
