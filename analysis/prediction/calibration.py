@@ -1,8 +1,10 @@
 """What measured plans teach of predictions: a Gaussian process over what is known of plans.
 
 Drops are compared by ``sqrt(drop + EASE)``: there errors of small and of large drops are about as
-large. The guess is the drop of all layers together; its error is linear in the signs of a plan,
-alike for plans that prune alike, the smaller the more one layer does alone and the less is lost.
+large. The guess is the drop of all layers together. Where they move outputs the same way, more is
+lost than that, by what a larger gain would lose; the rest of the error is linear in the signs of a
+plan, alike for plans that prune alike, the smaller the more one layer does alone and the less is
+lost.
 What a curve does between two points is a Brownian bridge, so that plans which prune a layer in the
 same interval teach of it: there curves err most, where they rise steeply.
 How large errors are is learnt as well: with few measured plans the interval is that of the samples
@@ -22,6 +24,9 @@ from analysis.prediction.signs import GAINS, Interval, Signs
 EASE = 0.002
 # Standard deviations of the weights of the signs: the guess, the steps to larger gains, the sum.
 GUESS, STEPS, SUM = 0.12, (0.7, 0.3), 0.2
+# Of moves the same way: how many steps to the next gain are lost beside the guess, and how far that
+# strays (both in the unit of that step's standard deviation).
+SAME_WAY, STRAYING = 1.8, 0.8
 # Of what plans have in common that prune alike, and by which difference of ratios they do not.
 ALIKE, REACH = 0.1, 0.25
 # Of the rest: of any plan, where layers act on each other, and by how curves bend between points.
@@ -68,7 +73,7 @@ class Calibration:
 
     def __init__(self, signs: Sequence[Signs] = (), drops: Sequence[float] = ()) -> None:
         self._signs = list(signs)
-        self._residuals = scaled(np.array(drops, dtype=float)) - _guess(self._signs)
+        self._residuals = scaled(np.array(drops, dtype=float)) - _expected(self._signs)
         kernel = _kernel(self._signs, self._signs) + np.diag(_noise(self._signs))
         self._factor = np.linalg.cholesky(kernel)
         self._weights = self._solve(self._residuals)
@@ -88,11 +93,16 @@ class Calibration:
         """Return the expected drop of a plan, and the ends of the interval of what it measures."""
         own = [signs]
         shared = _kernel(own, self._signs)[0]
-        mean = float(_guess(own)[0] + shared @ self._weights)
+        mean = float(_expected(own)[0] + shared @ self._weights)
         variance = float(_kernel(own, own)[0, 0] + _noise(own)[0] - shared @ self._solve(shared))
         reach = _quantile((1 + confidence) / 2, self._freedom) * np.sqrt(self._size * variance)
         drop, low, high = unscaled(np.array([mean, mean - reach, mean + reach]))
         return float(drop), float(low), float(high)
+
+
+def _expected(signs: Sequence[Signs]) -> np.ndarray:
+    found: np.ndarray = _guess(signs) + SAME_WAY * _same_way(_steps(signs), signs) * _sizes(signs)
+    return found
 
 
 def _guess(signs: Sequence[Signs]) -> np.ndarray:
@@ -105,13 +115,22 @@ def _joint(signs: Sequence[Signs]) -> np.ndarray:
 
 def _design(signs: Sequence[Signs]) -> np.ndarray:
     """Return the regressors of plans' errors, in standard deviations ``(plans, signs)``."""
-    together = scaled(np.array([item.together for item in signs]).reshape(len(signs), len(GAINS)))
+    guess, steps = _guess(signs), _steps(signs)
     added = scaled(np.array([item.added for item in signs]))
-    steps = np.diff(together, axis=1) * STEPS
-    return np.stack(
-        [GUESS * together[:, 0], *steps.T, SUM * (added - together[:, 0])],
-        axis=1,
-    )
+    same_way = STRAYING * _same_way(steps, signs)
+    return np.stack([GUESS * guess, *steps.T, same_way, SUM * (added - guess)], axis=1)
+
+
+def _steps(signs: Sequence[Signs]) -> np.ndarray:
+    """Return what the steps to larger gains lose, in standard deviations ``(plans, steps)``."""
+    together = scaled(np.array([item.together for item in signs]).reshape(len(signs), len(GAINS)))
+    found: np.ndarray = np.diff(together, axis=1) * STEPS
+    return found
+
+
+def _same_way(steps: np.ndarray, signs: Sequence[Signs]) -> np.ndarray:
+    found: np.ndarray = steps[:, 0] * [max(item.coherence - 1, 0.0) for item in signs]
+    return found
 
 
 def _kernel(signs: Sequence[Signs], others: Sequence[Signs]) -> np.ndarray:

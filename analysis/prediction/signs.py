@@ -13,7 +13,7 @@ from torch import Tensor
 from analysis.plans import achieved, pruned_entries
 from analysis.prediction.curves import CurveName, Curves, Products
 from analysis.prediction.interplay import Correction, Interplay, Place
-from analysis.prediction.superposition import together
+from analysis.prediction.superposition import coherence, together
 from analysis.records import MeasuredPlan, Plan, PlanEntry, Probe
 from analysis.tasks import Task
 
@@ -44,6 +44,7 @@ class Signs:
         bend: By how much single drops between points are larger as those of straight changes than
             on straight lines, added up; often below 0.
         evenness: How far the changes are from being those of one layer, 0..1.
+        coherence: How far they move outputs the same way; see `superposition.coherence`.
         samples: Samples of the probe that tell it.
         error: Standard error of `together`, as the probe is a part of the samples.
         extrapolated: Layers asked beyond their last measured ratio.
@@ -56,6 +57,7 @@ class Signs:
     together: tuple[float, ...]
     bend: float
     evenness: float
+    coherence: float
     samples: int
     error: float = 0.0
     extrapolated: tuple[str, ...] = ()
@@ -113,7 +115,12 @@ class ProbedCurves:
                 plain + correction.known * (self._corrected(layers, outputs, correction) - plain)
                 for plain, outputs in zip(joint, layers.outputs, strict=True)
             ]
-        return replace(layers.signs, together=tuple(joint))
+        found = replace(layers.signs, together=tuple(joint))
+        if correction is None:
+            return found
+        # What measured plans tell of the outputs says this, too.
+        left = 1 - correction.known
+        return replace(found, coherence=1 + left * (found.coherence - 1))
 
     def _corrected(self, layers: _Layers, outputs: Tensor, correction: Correction) -> float:
         """Return the drop as measured plans tell it: also what curves do between points."""
@@ -192,6 +199,7 @@ class ProbedCurves:
             (),
             bend,
             _evenness(changes),
+            coherence(dense, changes),
             count,
             self._error(apart),
             tuple(extrapolated),

@@ -33,16 +33,39 @@ def together(dense: Tensor, changes: Sequence[Tensor], gains: Sequence[float]) -
         gains: How much larger than their sum the changes that move outputs turn out to be.
     """
     outputs = centred(dense)
-    size = outputs.square().sum().clamp_min(1e-12)
     left, moved = 1.0, torch.zeros_like(outputs)
     # Layer by layer: what the ones before moved is made smaller, what they left is moved.
-    for change in map(centred, changes):
-        share = float((-(change * outputs).sum() / size).clamp(LEAST_SHARE, 1.0))
-        rest = change + share * outputs
+    for share, rest in _parts(outputs, changes):
         moved = (1 - share) * moved + left * rest
         left *= 1 - share
     for gain in gains:
         yield left * outputs + gain * moved
+
+
+def coherence(dense: Tensor, changes: Sequence[Tensor]) -> float:
+    """Return how far changes move outputs the same way: 1 if they have nothing to do with it.
+
+    The square size of all that they move together over the sum of the square sizes: below 1 where
+    they cancel, as many as there are changes where all are the same, and 1 where nothing moves.
+
+    Args:
+        dense: Outputs of the dense model, ``(N, K)``.
+        changes: What each layer alone adds to them, ``(N, K)`` each.
+    """
+    outputs = centred(dense)
+    moved, apart = torch.zeros_like(outputs), 0.0
+    for _, rest in _parts(outputs, changes):
+        moved += rest
+        apart += float(rest.square().sum())
+    return float(moved.square().sum()) / apart if apart else 1.0
+
+
+def _parts(outputs: Tensor, changes: Sequence[Tensor]) -> Iterator[tuple[float, Tensor]]:
+    """Yield by which share each change makes outputs smaller, and what it moves."""
+    size = outputs.square().sum().clamp_min(1e-12)
+    for change in map(centred, changes):
+        share = float((-(change * outputs).sum() / size).clamp(LEAST_SHARE, 1.0))
+        yield share, change + share * outputs
 
 
 def centred(outputs: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from analysis.prediction import together
+from analysis.prediction import coherence, together
 
 
 def slowly(
@@ -80,3 +80,20 @@ def test_layers_that_each_take_half_leave_a_quarter() -> None:
     dense = torch.tensor([[3.0, -1.0, -2.0]])
     (found,) = together(dense, [-dense / 2, -dense / 2], (1.0,))
     torch.testing.assert_close(found, dense / 4)
+
+
+def test_coherence_tells_how_far_changes_move_outputs_the_same_way() -> None:
+    dense = torch.tensor([[1.0, -1.0, 0.0], [2.0, 0.0, -2.0]])
+    # Both are at right angles to the outputs, and to each other.
+    one = torch.tensor([[1.0, 1.0, -2.0], [0.0, 0.0, 0.0]])
+    other = torch.tensor([[0.0, 0.0, 0.0], [1.0, -2.0, 1.0]])
+    nothing = torch.zeros(2, 3)
+    assert coherence(dense, [one, other]) == pytest.approx(1)
+    assert coherence(dense, [one, one, one]) == pytest.approx(3)
+    assert coherence(dense, [one, -one]) == pytest.approx(0)
+    # |one + 2 other + one|^2 = 4 * 6 + 4 * 6, of 6 + 4 * 6 + 6.
+    assert coherence(dense, [one, 2 * other, one]) == pytest.approx(48 / 36)
+    # Neither what all classes gain nor what makes outputs smaller moves anything.
+    assert coherence(dense, [one + 3, other - dense / 2]) == pytest.approx(1)
+    assert coherence(dense, [nothing, nothing]) == coherence(dense, []) == 1
+    assert coherence(dense, [one, nothing]) == pytest.approx(1)
