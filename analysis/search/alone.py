@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from analysis.measuring import Cancel
 from analysis.records import Plan, Progress, Sums, SweepSpec, SweepUpdate
 from analysis.repairs import NO_REPAIR, sweep_repairs
 from analysis.search.data import effort_of
+from analysis.search.keeping import PointKeeper
 from analysis.sweeps import PlannedSweep, iter_sweep, plan_sweep
 
 RATIOS = tuple(number / 10 for number in range(1, 10))
@@ -40,6 +41,7 @@ class Curve:
         return float(np.interp(kept, self.kept, self.costs))
 
 
+Keeping = Callable[[PlannedSweep], PointKeeper]
 Curves = Mapping[str, Mapping[str, Curve]]
 Packed = dict[str, dict[str, tuple[tuple[float, ...], tuple[float, ...]]]]
 
@@ -51,6 +53,7 @@ def measured_alone(
     *,
     cancel: Cancel,
     is_late: Cancel = lambda: False,
+    keeping: Keeping = lambda planned: PointKeeper(None, planned, ""),
 ) -> Iterator[Progress | pd.DataFrame]:
     """Measure every entry of a plan alone, after its repair where points have it.
 
@@ -60,6 +63,7 @@ def measured_alone(
         criteria: The criteria to measure.
         cancel: Asked before each point.
         is_late: Asked before each point; what was measured until then is the table.
+        keeping: Returns what keeps the points of a sweep, so that it goes on from there.
 
     Yields:
         How far it is, and at the end the points table; without it if it was cancelled.
@@ -70,14 +74,14 @@ def measured_alone(
     def ends() -> bool:
         return cancel() or is_late()
 
-    table = yield from _swept(prepared, plan, criteria, repair, ends)
+    table = yield from _swept(prepared, plan, criteria, repair, ends, keeping)
     failed = table[table["status"] == "failed"]
     if repair != NO_REPAIR and len(failed):
         # Groups that only removal evaluates have no repair of single points.
         layers = set(failed["layer"])
         rest = tuple(entry for entry in plan.entries if entry.layer in layers)
         raw = yield from _swept(
-            prepared, dataclasses.replace(plan, entries=rest), criteria, NO_REPAIR, ends
+            prepared, dataclasses.replace(plan, entries=rest), criteria, NO_REPAIR, ends, keeping
         )
         if len(raw):
             table = pd.concat([table[~table["layer"].isin(layers)], raw], ignore_index=True)
@@ -95,7 +99,12 @@ def _on_fewer(prepared: PreparedSubject) -> PreparedSubject:
 
 
 def _swept(
-    prepared: PreparedSubject, plan: Plan, criteria: Sequence[str], repair: str, cancel: Cancel
+    prepared: PreparedSubject,
+    plan: Plan,
+    criteria: Sequence[str],
+    repair: str,
+    cancel: Cancel,
+    keeping: Keeping,
 ) -> Generator[Progress, None, pd.DataFrame]:
     spec = SweepSpec(
         subject=plan.subject,
@@ -109,8 +118,10 @@ def _swept(
         reduction=plan.reduction,
     )
     planned = plan_sweep(prepared, spec)
+    keeper = keeping(planned)
     update: SweepUpdate | None = None
-    for update in iter_sweep(planned, cancel=cancel):
+    for update in iter_sweep(planned, resume=keeper.load(), cancel=cancel):
+        keeper.save(update.state)
         yield update.progress
     return _table(planned, update)
 

@@ -1,15 +1,24 @@
-"""A search on disk: kept after each plan, found again by all that it depends on."""
+"""A search on disk: kept after each plan, found again by all that it depends on.
+
+So are the points of single layers that it reads, after each slice of samples: searches of other
+budgets read the same ones.
+"""
 
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar, TypeVar
 
 from analysis.edits import PreparedSubject
 from analysis.files import atomic
-from analysis.records import Plan
+from analysis.records import Document, Plan, Sums, SweepState
 from analysis.search.records import Aim, SearchState, fingerprint
+from analysis.sweeps import PlannedSweep
 from pruners.errors import InputError
+
+Kept = TypeVar("Kept", "SearchState", "KeptPoints")
 
 # To be raised when a change of the program changes what a search finds.
 VERSION = 1
@@ -52,24 +61,79 @@ class Keeper:
         entries = [entry.to_dict() for entry in start.entries]
         self.curves = fingerprint({**content, "entries": names})
         self.request = fingerprint({**content, "entries": entries, "aim": asked})
-        self._path = None if folder is None else folder / f"{self.request}.json"
+        self._folder = folder
 
     def load(self) -> SearchState:
         """Return the search as far as it got; a new one if there is none, or it is damaged."""
-        blank = SearchState(request=self.request)
-        if self._path is None:
-            return blank
-        try:
-            found = SearchState.from_json(self._path.read_text())
-        except (OSError, InputError, UnicodeDecodeError):
-            return blank
-        return found if found.request == self.request else blank
+        return _loaded(self._folder, SearchState(request=self.request))
 
     def save(self, state: SearchState) -> None:
         """Write the state; a folder that cannot be written means that it begins anew."""
-        if self._path is None:
-            return
-        with contextlib.suppress(OSError):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with atomic(self._path) as partial:
-                partial.write_text(state.to_json())
+        _save(self._folder, state)
+
+    def points(self, planned: PlannedSweep) -> PointKeeper:
+        """Return what keeps the points of a sweep over single layers."""
+        # Points that were kept count if they are of this sweep; all else is in their names.
+        request = fingerprint({"curves": self.curves, "repair": planned.spec.repair})
+        return PointKeeper(self._folder, planned, request)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptPoints(Document):
+    """Points of single layers, as far as they were measured; what failed is tried again.
+
+    Attributes:
+        request: Fingerprint of all that the curves depend on.
+        baseline: Sums of the dense model.
+        sums: By all that the numbers of a point depend on; see `PlannedPoint.cache_key`.
+    """
+
+    schema_version: ClassVar[int] = 1
+    request: str
+    baseline: Sums = field(default_factory=Sums)
+    sums: dict[str, Sums] = field(default_factory=dict)
+
+
+class PointKeeper:
+    """Keeps the points of one sweep over single layers.
+
+    Args:
+        folder: Where; None keeps nothing.
+        planned: The sweep.
+        request: What tells it from others.
+    """
+
+    def __init__(self, folder: Path | None, planned: PlannedSweep, request: str) -> None:
+        self._folder, self._request = folder, request
+        self._names = {item.key: item.cache_key for item in planned.identified}
+
+    def load(self) -> SweepState:
+        """Return what the sweep goes on from."""
+        found = _loaded(self._folder, KeptPoints(request=self._request))
+        known = {key: found.sums[name] for key, name in self._names.items() if name in found.sums}
+        return SweepState(found.baseline, known)
+
+    def save(self, state: SweepState) -> None:
+        """Write what was measured; a folder that cannot be written means that it begins anew."""
+        sums = {self._names[key]: found for key, found in state.sums.items()}
+        _save(self._folder, KeptPoints(request=self._request, baseline=state.baseline, sums=sums))
+
+
+def _loaded(folder: Path | None, blank: Kept) -> Kept:
+    """Return what a folder keeps of a request; ``blank`` where that is nothing, or damaged."""
+    if folder is None:
+        return blank
+    try:
+        found = type(blank).from_json((folder / f"{blank.request}.json").read_text())
+    except (OSError, InputError, UnicodeDecodeError):
+        return blank
+    return found if found.request == blank.request else blank
+
+
+def _save(folder: Path | None, kept: SearchState | KeptPoints) -> None:
+    if folder is None:
+        return
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic(folder / f"{kept.request}.json") as partial:
+            partial.write_text(kept.to_json())

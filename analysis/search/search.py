@@ -131,20 +131,18 @@ class Search:
 
     def _measured_alone(self) -> Generator[SearchUpdate, None, pd.DataFrame | None]:
         """Return the points of every layer alone; None if it was stopped."""
-        points = self._known_points.get(self._keeper.curves)
+        keeper, is_late = self._keeper, partial(self._is_late, CURVES_SHARE)
+        points = self._known_points.get(keeper.curves)
         if points is not None:
             return points
-        criteria, cancel = self._aim.criteria, self._cancel
-        is_late = partial(self._is_late, CURVES_SHARE)
-        for found in measured_alone(
-            self._searched, self._start, criteria, cancel=cancel, is_late=is_late
-        ):
+        measured = partial(measured_alone, self._searched, self._start, self._aim.criteria)
+        for found in measured(cancel=self._cancel, is_late=is_late, keeping=keeper.points):
             if isinstance(found, Progress):
                 yield self._update("Measuring every layer alone", found)
             else:
                 points = found
         if points is not None and not is_late():
-            self._known_points[self._keeper.curves] = points
+            self._known_points[keeper.curves] = points
         return points
 
     def _first_plans(self, points: pd.DataFrame) -> Generator[SearchUpdate, None, int | None]:

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 from analysis.edits import PreparedSubject
-from analysis.measuring import Cancel, probe_samples
+from analysis.measuring import Cancel, Slices, probe_samples
 from analysis.records import PointKey, SweepSpec, SweepState, SweepUpdate
 from analysis.sweeps.grid import points_of
 from analysis.sweeps.modes import MODES
@@ -54,10 +54,21 @@ def iter_sweep(
 
     Args:
         planned: The sweep.
-        resume: What an earlier call measured; its slices are not measured again.
+        resume: What an earlier call measured; its slices are not measured again. Sums that end
+            inside of a slice cannot be continued, and are: they are of other batch sizes.
         cancel: Asked before each point.
 
     Raises:
         InputError: The sweep cannot be done, or the data raises in a slice.
     """
-    yield from planned.mode.iterate(planned, resume or SweepState(), cancel)
+    state = SweepState() if resume is None else _continued(resume, planned.slices)
+    yield from planned.mode.iterate(planned, state, cancel)
+
+
+def _continued(state: SweepState, slices: Slices) -> SweepState:
+    kept = {
+        key: sums
+        for key, sums in state.sums.items()
+        if sums.samples in slices.ends or key in state.inferred
+    }
+    return dataclasses.replace(state, sums=kept)

@@ -16,7 +16,6 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,8 +38,7 @@ from pruners.user_code import Grace, exit_text
 
 if TYPE_CHECKING:
     # torch takes seconds to import and much memory: not while the run waits in the queue.
-    from analysis.measuring import Slices
-    from analysis.records import SweepState, SweepUpdate
+    from analysis.records import SweepUpdate
     from analysis.sweeps import PlannedSweep
 
 QUEUE_SECONDS = 0.5
@@ -192,22 +190,8 @@ def _enter(store: Store, row: RunRow, planned: PlannedSweep) -> None:
 def _updates(
     store: Store, run_id: str, planned: PlannedSweep, heartbeat: Heartbeat
 ) -> Iterator[SweepUpdate]:
-    state = start_state(store.points.state(run_id), planned.slices)
+    state = store.points.state(run_id)
     yield from sweeps.iter_sweep(planned, resume=state, cancel=lambda: heartbeat.should_stop)
-
-
-def start_state(state: SweepState, slices: Slices) -> SweepState:
-    """Return what a sweep may go on from.
-
-    Points of earlier runs with other batch sizes may end inside of a slice; such a partial sum
-    cannot be continued and is measured again.
-    """
-    kept = {
-        key: sums
-        for key, sums in state.sums.items()
-        if sums.samples in slices.ends or key in state.inferred
-    }
-    return replace(state, sums=kept)
 
 
 def _retried(write: Callable[[], None]) -> None:

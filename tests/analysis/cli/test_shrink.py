@@ -168,7 +168,12 @@ def test_ctrl_c_before_a_plan_is_130_and_the_command_goes_on(
         assert run(capsys, "sweep", *SMALL, "--ratios", "0.5", *home[2:])[0] == 0
         words = [*words, "--run", "last"]
     monkeypatch.setattr(f"analysis.{function}", stopped)
-    code, out, err = run(capsys, *words, *home)
+    # Processes that run tests for others do not listen to Ctrl-C.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        code, out, err = run(capsys, *words, *home)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert (code, out) == (130, "")
     assert "The same command goes on." in err.splitlines()[-1]
     assert not (tmp_path / "out.json").exists()

@@ -28,6 +28,7 @@ from analysis.search.judge import Judge
 from analysis.search.records import Aim, SearchUpdate
 from analysis.search.search import iter_search
 from analysis.subjects.subject import load_subject
+from analysis.sweeps.exhaustive import ExhaustiveSweep
 from pruners.errors import InputError
 
 
@@ -129,6 +130,31 @@ def test_a_search_that_was_killed_tells_what_would_hold_the_drop_all_the_same(
     with pytest.raises(InputError) as killed:
         killed_after_each_plan(prepared, plan, asked, tmp_path)
     assert str(killed.value) == str(undisturbed.value)
+
+
+def test_layers_that_were_measured_alone_are_not_measured_again(
+    prepared: PreparedSubject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither after a kill amid them nor for another budget, in a process that knows nothing."""
+    plan, asked = start(prepared), aim("macs=0.6", trials=0)
+    undisturbed = last(dataclasses.replace(prepared), plan, asked)
+    slices = []
+    usual = ExhaustiveSweep._add
+
+    def noted(self: ExhaustiveSweep, number: int, *rest: object) -> None:
+        slices.append(number)
+        usual(self, number, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ExhaustiveSweep, "_add", noted)
+    found = []
+    for budget in ("macs=0.6", "macs=0.6", "macs=0.5"):
+        asked = aim(budget, trials=0)
+        search = iter_search(dataclasses.replace(prepared), plan, asked, folder=tmp_path)
+        # The first one is killed after its first slice.
+        found.append(next(search) if not found else list(search)[-1])
+    assert found[0].stage == "Measuring every layer alone"
+    assert slices == [0, 1, 2]
+    assert told(found[1]) == told(undisturbed)
 
 
 def test_more_trials_go_on_from_what_is_kept(prepared: PreparedSubject, tmp_path: Path) -> None:

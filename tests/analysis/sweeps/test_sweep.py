@@ -156,6 +156,17 @@ def test_resuming_gives_the_same_numbers() -> None:
     assert without_seconds(dict(resumed[-1].sums)) == without_seconds(dict(whole.sums))
 
 
+def test_sums_that_end_inside_of_a_slice_are_measured_again() -> None:
+    """They are of another batch size."""
+    prepared = sample_context("lenet5")
+    planned = plan_sweep(prepared, spec_of("lenet5", criteria=("l1",)))
+    first, *_, expected = iter_sweep(planned)
+    other = Sums(samples=first.samples - 1, terms={"correct": 0, "loss": 1e6})
+    state = dataclasses.replace(first.state, sums={**first.sums, next(iter(first.sums)): other})
+    found = last(iter_sweep(planned, resume=state))
+    assert without_seconds(dict(found.sums)) == without_seconds(dict(expected.sums))
+
+
 def test_cancelling_keeps_whole_batches_only() -> None:
     prepared = sample_context("lenet5")
     asked = 0

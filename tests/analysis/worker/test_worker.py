@@ -15,12 +15,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis import worker
 from analysis.edits.prepared import PreparedSubject, prepare
-from analysis.measuring import Slices
 from analysis.records.progress import Progress
 from analysis.records.run import RunRow
-from analysis.records.sweep import SweepSpec, SweepState
+from analysis.records.sweep import SweepSpec
 from analysis.store.store import Store
 from analysis.subjects.subject import load_subject
 from analysis.sweeps import plan_sweep
@@ -284,25 +282,3 @@ def test_a_cancelled_run_is_no_loss_to_the_next_one(
     store.jobs.requeue(second)
     assert run(store, second, prepared).state == "done"
     assert_same_points(store.points.table(second), expected)
-
-
-def test_partial_sums_of_another_batch_size_are_not_continued(prepared: PreparedSubject) -> None:
-    from analysis.records.sums import Sums
-    from analysis.records.sweep import PointKey
-
-    def key(kept: int) -> PointKey:
-        return PointKey(
-            criterion="l1",
-            granularity="channel",
-            layer="a",
-            group="a",
-            ratio_requested=0.5,
-            kept=kept,
-            total=200,
-        )
-
-    assert prepared.subject.evaluation is not None
-    slices = Slices(prepared.subject.evaluation, 64, looks=(10,))
-    state = SweepState(sums={key(n): Sums(samples=n) for n in (5, 10, 16, 64, 100, 160)})
-    kept = worker.start_state(state, slices)
-    assert sorted(item.samples for item in kept.sums.values()) == [10, 64, 160]
