@@ -64,21 +64,44 @@ def compiled(
         dtype: Type of the values; None is the model's own.
         tolerance: How far outputs may be from the model's own, relative to the largest.
     """
+    source = _Source(model, graph, tensors, example, dtype, tolerance)
+    found = Compiled(None, Profile())
+    kinds = reversed(Fusing) if can_fuse(device_of(model)) else (Fusing.NOTHING,)
+    usual = [(channels_last, fold_batch_norm, fuse) for fuse in kinds]
+    rest = [(False, folds, Fusing.NOTHING) for folds in (fold_batch_norm, False)]
+    for layout, folding, fuse in dict.fromkeys([*usual, *rest]):
+        found = source.compiled(layout, folding, fuse)
+        if found.program is not None:
+            return replace(found, others=source.others(found.program, layout, folding))
+    return found
 
-    def attempt(layout: bool, folding: bool, fuse: Fusing) -> Compiled:
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Source:
+    """What is compiled; the arguments of `compiled`."""
+
+    model: nn.Module
+    graph: Graph
+    tensors: State
+    example: Inputs | None
+    dtype: torch.dtype | None
+    tolerance: float
+
+    def compiled(self, layout: bool, folding: bool, fuse: Fusing) -> Compiled:
+        """Compile it in one way; without a program where that does not give its outputs."""
         try:
             program = Program(
-                graph,
-                tensors,
+                self.graph,
+                self.tensors,
                 channels_last=layout,
                 fold_batch_norm=folding,
                 fuse=fuse,
-                dtype=dtype,
+                dtype=self.dtype,
             )
             profile = (
                 Profile(program)
-                if example is None
-                else _checked(model, program, example, tolerance)
+                if self.example is None
+                else _checked(self.model, program, self.example, self.tolerance)
             )
         except (RuntimeError, UnsupportedError, TypeError) as error:
             reason = f"the captured graph cannot be run: {one_line(error)}"
@@ -88,22 +111,18 @@ def compiled(
             return Compiled(None, Profile(), reason)
         return Compiled(program, profile)
 
-    found = Compiled(None, Profile())
-    kinds = reversed(Fusing) if can_fuse(device_of(model)) else (Fusing.NOTHING,)
-    usual = [(channels_last, fold_batch_norm, fuse) for fuse in kinds]
-    rest = [(False, folds, Fusing.NOTHING) for folds in (fold_batch_norm, False)]
-    for layout, folding, fuse in dict.fromkeys([*usual, *rest]):
-        found = attempt(layout, folding, fuse)
-        if found.program is None:
-            continue
-        others = []
-        if example is not None and example.device.type != "cpu":
-            if _has_two_layouts(found.program, tensors, example):
-                others.append(partial(attempt, False, folding, fuse))
-            if fuse is Fusing.SUMS and any(step.added for step in found.program.steps):
-                others.append(partial(attempt, layout, folding, Fusing.RECTIFIERS))
-        return replace(found, others=tuple(others))
-    return found
+    def others(
+        self, program: Program, layout: bool, folding: bool
+    ) -> tuple[Callable[[], Compiled], ...]:
+        """Return what compiles it in the ways that may be faster than that of a program."""
+        if self.example is None or self.example.device.type == "cpu":
+            return ()
+        found = []
+        if _has_two_layouts(program, self.tensors, self.example):
+            found.append(partial(self.compiled, False, folding, program.fuse))
+        if any(step.added for step in program.steps):
+            found.append(partial(self.compiled, layout, folding, Fusing.RECTIFIERS))
+        return tuple(found)
 
 
 def _has_two_layouts(program: Program, tensors: State, example: Inputs) -> bool:
@@ -117,9 +136,8 @@ def _has_two_layouts(program: Program, tensors: State, example: Inputs) -> bool:
 
 def fastest(found: Compiled) -> Compiled:
     """Return the way that is fastest on its device: all are timed for a moment."""
-    made = [other() for other in found.others]
-    all_ways = [found, *(other for other in made if other.program is not None)]
-    return min(all_ways, key=lambda item: item.profile.pass_seconds()) if made else found
+    ways = [found, *(way for other in found.others if (way := other()).program is not None)]
+    return min(ways, key=lambda item: item.profile.pass_seconds()) if len(ways) > 1 else found
 
 
 @torch.inference_mode()

@@ -252,16 +252,17 @@ class Evaluator:
         """Return the outputs ``(K, classes)`` of one edit on some samples of a batch.
 
         Args:
-            batch: What `dense` returned.
+            batch: What `dense` or `moved` returned.
             samples: Their places in the batch ``(K,)``, in ascending order, on its device.
-            edit: Tensors by name.
+            edit: Tensors by name, against the dense model.
         """
         full = self.spread(edit)
         if self.program is None:
             return self.forward(batch.inputs[samples], full)
-        part, weights = self.program.part(full), self.program.edited(full)
+        part = self.program.part(_changed(batch.edit, full))
         if self.program.output not in part.steps:
             return batch.outputs[samples]
+        weights = self.program.edited(full)
         results = []
         for some in self.tiles(samples):
             assert isinstance(some, Tensor)

@@ -68,12 +68,12 @@ class Sizes:
 def sizes_of(steps: Iterable[Step], inputs: Iterable[fx.Node]) -> Sizes:
     """Return what a capture with a free number of samples says of the values of steps."""
     places = list(inputs)
-    first = _traced(places[0])
+    first = traced(places[0])
     samples = first.shape[0] if isinstance(first, Tensor) and first.dim() else None
     rows = {-1 - at for at in range(len(places))}
     counts = set()
     for step in steps:
-        value = _traced(step.node)
+        value = traced(step.node)
         if isinstance(value, Tensor) and value.dim() and _is_same(value.shape[0], samples):
             rows.add(step.index)
         elif _is_same(value, samples):
@@ -81,7 +81,8 @@ def sizes_of(steps: Iterable[Step], inputs: Iterable[fx.Node]) -> Sizes:
     return Sizes(frozenset(rows), frozenset(counts))
 
 
-def _traced(node: fx.Node) -> Any:
+def traced(node: fx.Node) -> Any:
+    """Return the value of a node as it was captured, with its sizes; None where it has none."""
     return node.meta.get("val")
 
 

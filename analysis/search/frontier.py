@@ -100,13 +100,9 @@ def iter_frontier(
     Raises:
         InputError: A level is out of range, none is in reach, or as `iter_search`.
     """
-    levels = [float(f"{level:g}") for level in levels]
-    if not levels or any(not 0 < level < 1 for level in levels):
-        raise InputError(
-            f"the sizes of a trade-off are shares above 0 and below 1, found {list(levels)}"
-        )
+    sizes = _sizes(levels)
     repairs = dict.fromkeys((start.repair, NO_REPAIR))
-    jobs = [(repair, level) for repair in repairs for level in sorted(set(levels), reverse=True)]
+    jobs = [(repair, level) for repair in repairs for level in sizes]
     points: tuple[FrontierPoint, ...] = ()
     beyond: dict[float, str] = {}
     for place, (repair, level) in enumerate(jobs):
@@ -130,7 +126,7 @@ def iter_frontier(
                 yield dataclasses.replace(told, search=last)
         except OutOfReachError as error:
             beyond[level] = str(error)
-            if len(beyond) == len(set(levels)):
+            if len(beyond) == len(sizes):
                 raise
             yield dataclasses.replace(told, beyond=dict(beyond))
             continue
@@ -138,6 +134,14 @@ def iter_frontier(
             return
         points += (evaluated_point(prepared, last.plan, level),)
         yield dataclasses.replace(told, points=points)
+
+
+def _sizes(levels: Sequence[float]) -> list[float]:
+    """Return sizes as budgets say them, the largest first, each once."""
+    levels = [float(f"{level:g}") for level in levels]
+    if not levels or any(not 0 < level < 1 for level in levels):
+        raise InputError(f"the sizes of a trade-off are shares above 0 and below 1, found {levels}")
+    return sorted(set(levels), reverse=True)
 
 
 def evaluated_point(prepared: PreparedSubject, plan: Plan, level: float) -> FrontierPoint:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, fx
 
 from analysis.engine.operators import ADDITION, IMAGES, aten
-from analysis.engine.steps import Step
+from analysis.engine.steps import Step, traced
 
 # The kernels count elements in 32 bits.
 MOST_ELEMENTS = 2**31
@@ -160,10 +160,10 @@ def rectified_sum(
 
 
 def _traced_as(node: fx.Node) -> object:
-    traced = node.meta.get("val")
-    if not isinstance(traced, Tensor) or traced.dim() != IMAGES:
+    value = traced(node)
+    if not isinstance(value, Tensor) or value.dim() != IMAGES:
         return node
-    return traced.dtype, tuple(str(size) for size in traced.shape)
+    return value.dtype, tuple(str(size) for size in value.shape)
 
 
 def _reads_rectified(node: fx.Node) -> bool:

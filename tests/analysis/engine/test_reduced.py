@@ -123,6 +123,11 @@ def test_some_samples_take_the_values_that_are_kept(
             found = evaluator.chosen(batch, samples, edit)
             torch.testing.assert_close(found, expected[samples], rtol=1e-4, atol=1e-4)
     assert torch.equal(evaluator.chosen(batch, torch.tensor([1]), {}), batch.outputs[1:2])
+    # As it was moved to the last edit.
+    moved = evaluator.moved(evaluator.dense(inputs[:9]), edit)
+    samples = torch.tensor([0, 8])
+    found = evaluator.chosen(moved, samples, {})
+    torch.testing.assert_close(found, batch.outputs[samples], rtol=1e-4, atol=1e-4)
 
 
 class SequenceFirst(nn.Module):
