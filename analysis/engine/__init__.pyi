@@ -1,3 +1,4 @@
+from .compiling import Way
 from .convolutions import take_channels, used_columns
 from .evaluator import Evaluator
 from .execution import Values
@@ -17,6 +18,7 @@ __all__ = [
     "ReducedEvaluator",
     "Span",
     "Values",
+    "Way",
     "take_channels",
     "used_columns",
     "wait_for",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
@@ -19,22 +19,47 @@ from pruners.capture import Graph, device_of
 from pruners.errors import UnsupportedError, one_line
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a graph is compiled.
+
+    Attributes:
+        channels_last: Whether images are in that layout.
+        fold_batch_norm: Whether norms are folded into convolutions.
+        fuse: What convolutions are run with in one kernel.
+    """
+
+    channels_last: bool
+    fold_batch_norm: bool
+    fuse: Fusing
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Compiled:
     """A program with what it takes.
 
     Attributes:
-        program: The program; None where none gives the model's outputs.
+        way: How it is compiled.
+        program: The program; None where it does not give the model's outputs.
         profile: What its steps take.
         reason: Why there is none.
-        others: Compile the same in another way, where only time can tell which is faster; see
+        others: Compile the same in other ways, where only time can tell which is faster; see
             `fastest`.
     """
 
-    program: Program | None
-    profile: Profile
+    way: Way
+    program: Program | None = None
+    profile: Profile = field(default_factory=Profile)
     reason: str = ""
-    others: tuple[Callable[[], Compiled], ...] = ()
+    others: Mapping[Way, Callable[[], Compiled]] = field(default_factory=dict)
+
+    def in_way(self, way: Way | None) -> Compiled | None:
+        """Return it compiled in one of its ways; None where that is none of them."""
+        if way == self.way:
+            return self
+        compile_other = None if way is None else self.others.get(way)
+        found = None if compile_other is None else compile_other()
+        return None if found is None or found.program is None else found
 
 
 def compiled(
@@ -65,14 +90,13 @@ def compiled(
         tolerance: How far outputs may be from the model's own, relative to the largest.
     """
     source = _Source(model, graph, tensors, example, dtype, tolerance)
-    found = Compiled(None, Profile())
     kinds = reversed(Fusing) if can_fuse(device_of(model)) else (Fusing.NOTHING,)
-    usual = [(channels_last, fold_batch_norm, fuse) for fuse in kinds]
-    rest = [(False, folds, Fusing.NOTHING) for folds in (fold_batch_norm, False)]
-    for layout, folding, fuse in dict.fromkeys([*usual, *rest]):
-        found = source.compiled(layout, folding, fuse)
+    usual = [Way(channels_last, fold_batch_norm, fuse) for fuse in kinds]
+    rest = [Way(False, folds, Fusing.NOTHING) for folds in (fold_batch_norm, False)]
+    for way in dict.fromkeys([*usual, *rest]):
+        found = source.compiled(way)
         if found.program is not None:
-            return replace(found, others=source.others(found.program, layout, folding))
+            return replace(found, others=source.others(found.program, way))
     return found
 
 
@@ -87,15 +111,15 @@ class _Source:
     dtype: torch.dtype | None
     tolerance: float
 
-    def compiled(self, layout: bool, folding: bool, fuse: Fusing) -> Compiled:
+    def compiled(self, way: Way) -> Compiled:
         """Compile it in one way; without a program where that does not give its outputs."""
         try:
             program = Program(
                 self.graph,
                 self.tensors,
-                channels_last=layout,
-                fold_batch_norm=folding,
-                fuse=fuse,
+                channels_last=way.channels_last,
+                fold_batch_norm=way.fold_batch_norm,
+                fuse=way.fuse,
                 dtype=self.dtype,
             )
             profile = (
@@ -104,25 +128,22 @@ class _Source:
                 else _checked(self.model, program, self.example, self.tolerance)
             )
         except (RuntimeError, UnsupportedError, TypeError) as error:
-            reason = f"the captured graph cannot be run: {one_line(error)}"
-            return Compiled(None, Profile(), reason)
+            return Compiled(way, reason=f"the captured graph cannot be run: {one_line(error)}")
         if profile is None:
             reason = "the captured graph does not give the model's own outputs"
-            return Compiled(None, Profile(), reason)
-        return Compiled(program, profile)
+            return Compiled(way, reason=reason)
+        return Compiled(way, program, profile)
 
-    def others(
-        self, program: Program, layout: bool, folding: bool
-    ) -> tuple[Callable[[], Compiled], ...]:
+    def others(self, program: Program, way: Way) -> Mapping[Way, Callable[[], Compiled]]:
         """Return what compiles it in the ways that may be faster than that of a program."""
         if self.example is None or self.example.device.type == "cpu":
-            return ()
-        found = []
+            return {}
+        ways = []
         if _has_two_layouts(program, self.tensors, self.example):
-            found.append(partial(self.compiled, False, folding, program.fuse))
+            ways.append(replace(way, channels_last=False))
         if any(step.added for step in program.steps):
-            found.append(partial(self.compiled, layout, folding, Fusing.RECTIFIERS))
-        return tuple(found)
+            ways.append(replace(way, fuse=Fusing.RECTIFIERS))
+        return {other: partial(self.compiled, other) for other in ways}
 
 
 def _has_two_layouts(program: Program, tensors: State, example: Inputs) -> bool:
@@ -136,8 +157,13 @@ def _has_two_layouts(program: Program, tensors: State, example: Inputs) -> bool:
 
 def fastest(found: Compiled) -> Compiled:
     """Return the way that is fastest on its device: all are timed for a moment."""
-    ways = [found, *(way for other in found.others if (way := other()).program is not None)]
-    return min(ways, key=lambda item: item.profile.pass_seconds()) if len(ways) > 1 else found
+    others = (compile_other() for compile_other in found.others.values())
+    ways = [found, *(other for other in others if other.program is not None)]
+    if len(ways) == 1:
+        return found
+    # One with fewer steps has fewer values to count, and would be given more samples.
+    copies = min(way.profile.copies for way in ways)
+    return min(ways, key=lambda way: way.profile.pass_seconds(copies))
 
 
 @torch.inference_mode()
@@ -152,6 +178,6 @@ def _checked(
     again = program.run(program.whole(), known, keep=frozenset())
     scale = expected.abs().max().clamp_min(1e-12)
     errors = [(item[program.output] - expected).abs().max() / scale for item in (values, again)]
-    if not all(bool(error < tolerance) for error in errors) or not program.hides_nothing:
+    if not all(bool(error < tolerance) for error in errors):
         return None
     return Profile.of(program, values, example)

@@ -14,14 +14,14 @@ from typing import Concatenate, ParamSpec, TypeVar
 import torch
 from torch import Tensor, nn
 
-from analysis.engine.compiling import Compiled, compiled, fastest
+from analysis.engine.compiling import Compiled, Way, compiled, fastest
 from analysis.engine.execution import Values
 from analysis.engine.kept import KeptBatch
 from analysis.engine.profile import Profile
 from analysis.engine.program import Program
 from analysis.engine.recording import Recorder
 from analysis.engine.steps import Part
-from analysis.engine.weights import State, Weights
+from analysis.engine.weights import State, Weights, changed
 from analysis.memory import DEFAULT_MEMORY_LIMIT
 from pruners.batches import Inputs, repeated
 from pruners.calls import as_batch, call_with
@@ -98,6 +98,7 @@ class Evaluator:
         self._profile = Profile()
         self._recorder: Recorder | None = None
         self._untimed: Compiled | None = None
+        self._way: Way | None = None
         self._choosing = threading.Lock()
         if graph is None:
             self.fallback_reason = fallback_reason or "the model was not captured"
@@ -118,16 +119,30 @@ class Evaluator:
         self.fallback_reason = fallback_reason or self._untimed.reason
 
     def _take(self, found: Compiled) -> None:
-        self.program, self._profile = found.program, found.profile
+        self.program, self._profile, self._way = found.program, found.profile, found.way
         if found.program is not None and device_of(self.model).type == "cuda":
             self._recorder = Recorder(found.program, sample_bytes=found.profile.total_bytes)
 
-    def _choose_way(self) -> None:
+    @_computing
+    def ways(self) -> list[Way | None]:
+        """Return how the programs are compiled, for `follow`; those are chosen if none was yet."""
+        self._choose_way()
+        return [self._way]
+
+    @_computing
+    def follow(self, ways: Sequence[Way | None]) -> None:
+        """Compile in the ways of another evaluator of this model, so that all numbers are its own.
+
+        Where this device has no such way, one is chosen here.
+        """
+        self._choose_way(ways[0])
+
+    def _choose_way(self, known: Way | None = None) -> None:
         """Choose between programs by time, before the first batch: opening does not wait for it."""
         with self._choosing:
             found, self._untimed = self._untimed, None
             if found is not None:
-                self._take(fastest(found))
+                self._take(found.in_way(known) or fastest(found))
 
     @property
     def is_incremental(self) -> bool:
@@ -226,7 +241,7 @@ class Evaluator:
         if self.program is None:
             return self.forward(batch.inputs, edit)
         full = self.spread(edit)
-        part = self.program.part(_changed(batch.edit, full))
+        part = self.program.part(changed(batch.edit, full))
         if self.program.output not in part.steps:
             return batch.outputs
         weights = self.program.edited(full)
@@ -259,7 +274,7 @@ class Evaluator:
         full = self.spread(edit)
         if self.program is None:
             return self.forward(batch.inputs[samples], full)
-        part = self.program.part(_changed(batch.edit, full))
+        part = self.program.part(changed(batch.edit, full))
         if self.program.output not in part.steps:
             return batch.outputs[samples]
         weights = self.program.edited(full)
@@ -292,7 +307,7 @@ class Evaluator:
         if self.program is None:
             return KeptBatch(batch.inputs, self.forward(batch.inputs, edit), edit=edit)
         program, full = self.program, self.spread(edit)
-        part, weights = program.part(_changed(batch.edit, full)), program.edited(full)
+        part, weights = program.part(changed(batch.edit, full)), program.edited(full)
         known = tuple({**old, **program.run(part, old, weights)} for old in batch.known)
         outputs = torch.cat([values[program.output] for values in known])
         return KeptBatch(batch.inputs, outputs[: len(batch.inputs)], known, full)
@@ -383,14 +398,3 @@ def _aliases(state: Mapping[str, Tensor]) -> dict[str, Sequence[str]]:
     for name, tensor in state.items():
         names.setdefault(id(tensor), []).append(name)
     return {name: names[id(tensor)] for name, tensor in state.items()}
-
-
-def _changed(old: State, new: State) -> frozenset[str]:
-    """Return the names whose tensors differ between two edits; waits for a device once at most."""
-    if not old:
-        return frozenset(new)
-    both = [name for name in old.keys() & new.keys() if old[name] is not new[name]]
-    alike = [torch.eq(old[name], new[name]).all() for name in both]
-    is_equal = dict(zip(both, torch.stack(alike).tolist() if alike else (), strict=True))
-    changed = [name for name, equal in is_equal.items() if not equal]
-    return frozenset(changed) | (old.keys() ^ new.keys())

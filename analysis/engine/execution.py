@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -26,10 +25,6 @@ _Slot = tuple[int, Any]
 class Run:
     """One run of some steps.
 
-    Rectifiers that are written in the kernel of a convolution may turn what is no number into 0.
-    So the largest size of all that such a kernel reads is noted, and what is infinite or no number
-    makes the outputs NaN: of the sample, or of all where a value has no row a sample.
-
     Attributes:
         values: By step.
         weights: What the steps read of the state.
@@ -39,38 +34,6 @@ class Run:
     values: Values
     weights: Weights
     overwritable: tuple[int, ...] = ()
-    _largest: dict[int, Tensor] = field(default_factory=dict)
-    _of_all: list[Tensor] = field(default_factory=list)
-
-    def note(self, slots: Sequence[_Slot]) -> None:
-        """Note the size of values that are read where NaN may be hidden."""
-        for kind, index in slots:
-            if kind == _VALUE and index not in self._largest:
-                value = self.values[index]
-                rest = tuple(range(1, value.dim()))
-                self._largest[index] = torch.linalg.vector_norm(value, torch.inf, dim=rest)
-
-    def note_state(self, tensors: Iterable[Tensor | None]) -> None:
-        """Note the size of weights that are read where NaN may be hidden."""
-        self._of_all += [
-            torch.linalg.vector_norm(item, torch.inf) for item in tensors if item is not None
-        ]
-
-    def told(self, outputs: Tensor, rows: Container[int]) -> Tensor:
-        """Return outputs ``(N, ...)``, NaN where something that was noted is no finite number.
-
-        Args:
-            outputs: The outputs.
-            rows: The values that have a row a sample.
-        """
-        if not (self._largest or self._of_all) or not outputs.is_floating_point():
-            return outputs
-        of_all = [item.amax() for index, item in self._largest.items() if index not in rows]
-        noted = [item for index, item in self._largest.items() if index in rows]
-        noted += [item.expand(len(outputs)) for item in (*of_all, *self._of_all)]
-        dtype = functools.reduce(torch.promote_types, (item.dtype for item in noted))
-        doubt = (torch.stack([item.to(dtype) for item in noted]) * 0).sum(0)
-        return outputs + doubt.to(outputs.dtype).reshape(-1, *[1] * (outputs.dim() - 1))
 
 
 Runner = Callable[[Run], Any]
@@ -172,18 +135,14 @@ def _convolution(step: Step, nodes: Nodes, channels_last: bool, fusion: Fusion |
     assert callable(function)
 
     def runner(run: Run) -> Any:
-        weights = run.weights
         inputs, *others = nodes.fetched(read, run)
         added = others[0] if others else None
-        kernel = weights.kernel(step, inputs, nodes.resolver(run))
+        kernel = run.weights.kernel(step, inputs, nodes.resolver(run))
         if kernel.columns is not None:
             inputs = take_channels(inputs, kernel.columns)
         result: Tensor | None = None
         if fusion is not None:
             result = fusion.run(inputs, kernel.weight, kernel.bias, added)
-        if fusion is not None and result is not None and fusion.rectifies:
-            run.note(read)
-            run.note_state((kernel.weight, kernel.bias) if weights.changes(step) else ())
         if result is None:
             result = function(inputs, kernel.weight, kernel.bias, *rest, **options)
             result = result if added is None else result.add_(added)

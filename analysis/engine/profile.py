@@ -73,16 +73,21 @@ class Profile:
         assert self.program is not None
         if self.example is None:
             return [1.0] * len(self.program.steps)
-        inputs = self._copies(self.example)
+        inputs = repeated(self.example, self.copies)
         self._timed(self.program, inputs)
         return self._timed(self.program, inputs)
 
     @torch.inference_mode()
-    def pass_seconds(self, *, passes: int = 3) -> float:
-        """Return the seconds of a pass of the whole program, the best of some."""
+    def pass_seconds(self, copies: int, *, passes: int = 3) -> float:
+        """Return the seconds of a pass of the whole program, the best of some.
+
+        Args:
+            copies: How often the example is there.
+            passes: How many are timed, after a first one.
+        """
         assert self.program is not None
         assert self.example is not None
-        program, inputs = self.program, self._copies(self.example)
+        program, inputs = self.program, repeated(self.example, copies)
         best = float("inf")
         for _ in range(1 + passes):
             wait_for(inputs.device)
@@ -92,16 +97,18 @@ class Profile:
             best = min(best, time.perf_counter() - start)
         return best
 
-    def _copies(self, example: Inputs) -> Inputs:
-        copies = COPIES
-        if example.device.type != "cpu":
-            # A few of the largest values are held at a time.
-            samples = min(
-                TIMED_BYTES // max(1, self.total_bytes),
-                HELD_BYTES // max(1, self.largest_bytes),
-            )
-            copies = max(1, samples // len(example))
-        return repeated(example, copies)
+    @property
+    def copies(self) -> int:
+        """How many copies of the example are timed."""
+        assert self.example is not None
+        if self.example.device.type == "cpu":
+            return COPIES
+        # A few of the largest values are held at a time.
+        samples = min(
+            TIMED_BYTES // max(1, self.total_bytes),
+            HELD_BYTES // max(1, self.largest_bytes),
+        )
+        return max(1, samples // len(self.example))
 
     @torch.inference_mode()
     def _timed(self, program: Program, inputs: Inputs) -> list[float]:

@@ -226,11 +226,6 @@ class Program:
             part = part.contiguous(memory_format=torch.channels_last)
         return self._weights.lowered(part)
 
-    @property
-    def hides_nothing(self) -> bool:
-        """Whether dense weights that are no numbers would be seen; waits for a device once."""
-        return self.fuse is Fusing.NOTHING or self._weights.kernels_are_finite()
-
     def edited(self, edit: State) -> Weights:
         """Return the weights that an edit means, for `run` on several batches."""
         return self._weights.edited(edit)
@@ -266,8 +261,6 @@ class Program:
                 observer(i, values[i])
             for free in order.unread:
                 del values[free]
-        if self.output in values:
-            values[self.output] = run.told(values[self.output], self.sizes.rows)
         return {i: value for i, value in values.items() if i not in part.border}
 
     def _orders(self, part: Part, keep: frozenset[int] | None) -> tuple[_Order, ...]:

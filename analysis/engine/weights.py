@@ -119,21 +119,6 @@ class Weights:
             for node in nodes
         ]
 
-    def changes(self, step: Step) -> bool:
-        """Return whether an edit, or other steps, give a convolution its weights."""
-        is_own = all(node in self._names for node in _state_nodes(step))
-        return not is_own or not self._edit.keys().isdisjoint(step.state)
-
-    def kernels_are_finite(self) -> bool:
-        """Return whether all weights that were derived are finite; waits for a device once."""
-        tensors = [
-            item for kernel in self._kernels.values() for item in (kernel.weight, kernel.bias)
-        ]
-        largest = [
-            torch.linalg.vector_norm(item, torch.inf) for item in tensors if item is not None
-        ]
-        return not largest or bool(torch.stack(largest).isfinite().all())
-
     def kernel(self, step: Step, inputs: Tensor, resolve: Resolve) -> Kernel:
         """Return the weights of a convolution; derived once, unless other steps compute them.
 
@@ -201,6 +186,17 @@ class Weights:
             and step.body.target in PLAIN_CONVOLUTIONS
             and weight.shape[1] == inputs.shape[1]
         )
+
+
+def changed(old: State, new: State) -> frozenset[str]:
+    """Return the names whose tensors differ between two edits; waits for a device once at most."""
+    if not old:
+        return frozenset(new)
+    both = [name for name in old.keys() & new.keys() if old[name] is not new[name]]
+    alike = [torch.eq(old[name], new[name]).all() for name in both]
+    is_equal = dict(zip(both, torch.stack(alike).tolist() if alike else (), strict=True))
+    changed = [name for name, equal in is_equal.items() if not equal]
+    return frozenset(changed) | (old.keys() ^ new.keys())
 
 
 def _state_nodes(step: Step) -> list[fx.Node]:

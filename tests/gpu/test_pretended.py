@@ -17,7 +17,7 @@ from analysis.records import PointKey, SubjectSpec, Sums, SweepSpec
 from analysis.subjects import load_subject
 from analysis.sweeps import iter_sweep, plan_sweep
 from tests.gpu import test_cuda
-from tests.helpers.fused_kernels import Call, fused_kernels
+from tests.helpers.fused_kernels import Call, fused_kernels, hiding
 from tests.helpers.pretended_device import OnDevice, pretended_device
 from tests.helpers.task_subjects import WHERE
 
@@ -115,7 +115,7 @@ def card(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Call]]:
     for name in ("synchronize", "set_sync_debug_mode"):
         monkeypatch.setattr(torch.cuda, name, lambda *_: None)
     test_cuda.opened.cache_clear()
-    with fused_kernels() as seen, pretended_device():
+    with fused_kernels(hiding) as seen, pretended_device():
         yield seen
     test_cuda.opened.cache_clear()
 
@@ -125,7 +125,7 @@ def card(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Call]]:
     "test",
     [
         *(
-            partial(test_cuda.test_fused_kernels_hide_nothing_that_is_no_number, bad, dtype)
+            partial(test_cuda.test_fused_kernels_hide_nothing_that_is_no_number, bad, "tf32", dtype)
             for bad, dtype in ((torch.nan, None), (torch.inf, torch.float16))
         ),
         partial(test_cuda.test_the_table_is_that_of_the_cpu_whatever_the_flags, "resnet20"),

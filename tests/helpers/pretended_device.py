@@ -210,6 +210,7 @@ def pretended_device() -> Iterator[Counter[str]]:
     fakes: dict[Any, dict[str, Any]] = {
         torch.cuda: {
             "is_available": lambda: True,
+            "is_current_stream_capturing": lambda: False,
             "mem_get_info": lambda *_: (2**34, 2**34),
             "memory_reserved": lambda *_: 0,
             "memory_allocated": lambda *_: 0,

@@ -3,15 +3,15 @@
 torch adds the bias of a convolution in a kernel of its own, which in channels-last layout takes as
 long as the convolution; a rectifier is a third one, and the sum of a residual block a fourth. cuDNN
 and cuBLAS do all of it where they write the values. The products are the same, multiplied as
-`pruners.float32` says. Their rectifiers may turn NaN into 0; what a step hides that way is told by
-`analysis.engine.execution.Run`.
+`pruners.float32` says. Some of their rectifiers turn NaN into 0, where torch's keeps it: each
+kernel is tried once on values that are no numbers, and one that hides them is not used.
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -22,6 +22,8 @@ from analysis.engine.steps import Step, traced
 
 # The kernels count elements in 32 bits.
 MOST_ELEMENTS = 2**31
+# Which kernel is chosen hangs on shapes, and on addresses that are no multiple of so many bytes.
+ALIGNMENT = 16
 # What a convolution takes after inputs, weight and bias.
 DEFAULTS = (1, 0, 1, 1)
 
@@ -39,6 +41,11 @@ class Fusing(enum.IntEnum):
 def can_fuse(device: torch.device) -> bool:
     """Return whether a device has such kernels."""
     return device.type == "cuda" and torch.version.hip is None and torch.backends.cudnn.enabled
+
+
+def _is_recorded() -> bool:
+    """Return whether work is recorded, and nothing can be waited for."""
+    return torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +67,7 @@ class Fusion:
     channels_last: bool
     rectifies: bool
     covers: int
+    _keeping: dict[tuple[Any, ...], bool] = field(default_factory=dict, repr=False, compare=False)
 
     def run(
         self, images: Tensor, weight: Tensor, bias: Tensor | None, added: Tensor | None = None
@@ -74,16 +82,12 @@ class Fusion:
         """
         if not self._fits(images, weight):
             return None
-        if added is not None:
-            return self._sum(images, weight, bias, added)
-        is_product = weight.shape[2:] == self.stride == (1, 1) and self.padding == (0, 0)
-        if self.channels_last and is_product:
-            return self._product(images, weight, bias)
-        if not self.rectifies:
+        if self.rectifies and self._keeps_nan(images, weight, bias, added):
+            return self._rectified(images, weight, bias, added)
+        if added is not None or not self._is_product(weight):
             return None
-        places = (self.stride, self.padding, self.dilation)
-        found: Tensor = torch.cudnn_convolution_relu(images, weight, bias, *places, 1)
-        return found
+        found = self._product(images, weight, bias)
+        return found.relu_() if self.covers else found
 
     def _fits(self, images: Tensor, weight: Tensor) -> bool:
         if images.dim() != IMAGES:
@@ -92,24 +96,53 @@ class Fusion:
         outputs = len(weight) * (height // self.stride[0] + 2) * (width // self.stride[1] + 2)
         return 0 < count * max(inputs * height * width, outputs) < MOST_ELEMENTS
 
-    def _sum(self, images: Tensor, weight: Tensor, bias: Tensor | None, added: Tensor) -> Tensor:
-        layout = torch.channels_last if self.channels_last else torch.contiguous_format
-        added = added.contiguous(memory_format=layout)
-        places = (self.stride, self.padding, self.dilation)
-        found: Tensor = torch.cudnn_convolution_add_relu(
-            images, weight, added, 1.0, bias, *places, 1
-        )
+    def _is_product(self, weight: Tensor) -> bool:
+        is_pixel = weight.shape[2:] == self.stride == (1, 1) and self.padding == (0, 0)
+        return self.channels_last and is_pixel
+
+    def _keeps_nan(
+        self, images: Tensor, weight: Tensor, bias: Tensor | None, added: Tensor | None
+    ) -> bool:
+        """Return whether the rectifying kernel for such tensors keeps NaN, as torch's does.
+
+        The first time this runs it, on NaN alone, and waits for the device.
+        """
+        key = (images.dtype, images.shape, weight.shape, bias is None, added is None)
+        if key not in self._keeping:
+            if _is_recorded() or images.data_ptr() % ALIGNMENT:
+                return False
+            nothing = torch.full_like(images, torch.nan)
+            found = self._rectified(nothing, weight, bias, added)
+            self._keeping[key] = bool(found.isnan().all())
+        return self._keeping[key]
+
+    def _rectified(
+        self, images: Tensor, weight: Tensor, bias: Tensor | None, added: Tensor | None
+    ) -> Tensor:
+        places = (self.stride, self.padding, self.dilation, 1)
+        if added is not None:
+            layout = torch.channels_last if self.channels_last else torch.contiguous_format
+            added = added.contiguous(memory_format=layout)
+            found: Tensor = torch.cudnn_convolution_add_relu(
+                images, weight, added, 1.0, bias, *places
+            )
+        elif self._is_product(weight):
+            found = self._product(images, weight, bias, rectified=True)
+        else:
+            found = torch.cudnn_convolution_relu(images, weight, bias, *places)
         return found
 
-    def _product(self, images: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def _product(
+        self, images: Tensor, weight: Tensor, bias: Tensor | None, *, rectified: bool = False
+    ) -> Tensor:
         """Return the values as a product of pixels ``(N H W, I)`` and weights ``(I, O)``."""
         count, inputs, height, width = images.shape
         pixels = images.permute(0, 2, 3, 1).reshape(-1, inputs)
         matrix = weight.flatten(1).t()
         if bias is None:
             found = pixels @ matrix
-            found = found.relu_() if self.rectifies else found
-        elif self.rectifies:
+            found = found.relu_() if rectified else found
+        elif rectified:
             found = torch._addmm_activation(bias, pixels, matrix)
         else:
             found = torch.addmm(bias, pixels, matrix)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from analysis.engine.compiling import Way
 from analysis.engine.evaluator import Evaluator
 from analysis.engine.kept import KeptBatch
 from analysis.engine.weights import State
@@ -131,6 +132,15 @@ class ReducedEvaluator(Evaluator):
     def _kept_bytes(self, names: Iterable[str] | None) -> int:
         names = None if names is None else list(names)
         return super()._kept_bytes(names) + self._exact._kept_bytes(names)
+
+    def ways(self) -> list[Way | None]:
+        """Return how the programs are compiled: its own, then those in full precision."""
+        return [*super().ways(), *self._exact.ways()]
+
+    def follow(self, ways: Sequence[Way | None]) -> None:
+        """Compile as an evaluator of the same model did; see `Evaluator.follow`."""
+        super().follow(ways)
+        self._exact.follow(ways[1:])
 
     @property
     def is_final(self) -> bool:

@@ -84,6 +84,7 @@ class ProcessExecutor:
         self._position = {id(item): at for at, item in enumerate(items)}
         self._plain = packed(items)
         self._identity, self._slicing = prepared.identity, slices.slicing
+        self._ways = prepared.evaluator_at(spec.precision).ways()
         self._specs = [
             dataclasses.replace(
                 spec,
@@ -97,7 +98,7 @@ class ProcessExecutor:
         self._pools = [self._opened(number) for number in range(len(devices))]
 
     def _opened(self, number: int) -> ProcessPoolExecutor:
-        given = (self._specs[number], self._plain, self._identity, self._slicing)
+        given = (self._specs[number], self._plain, self._identity, self._slicing, self._ways)
         return ProcessPoolExecutor(
             1,
             mp_context=get_context("spawn"),

@@ -54,7 +54,8 @@ class RayExecutor:
         self._ray = _connected(spec.ray_address)
         self._items = list(items)
         self._position = {id(item): at for at, item in enumerate(items)}
-        self._given = (spec.to_dict(), self._ray.put(packed(items)), identity, slices.slicing)
+        ways = prepared.evaluator_at(spec.precision).ways()
+        self._given = (spec.to_dict(), self._ray.put(packed(items)), identity, slices.slicing, ways)
         free = int(self._ray.available_resources().get("CPU", 1))
         self.lost = 0
         self._workers = [self._new_worker() for _ in range(max(1, min(free, jobs)))]

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from analysis.edits import NestedMasks, prepare, targets
+from analysis.engine import Way
 from analysis.measuring import Measured, Slices, Slicing
 from analysis.records import Identity, Sums, SweepSpec
 from analysis.subjects import load_subject
@@ -60,6 +61,7 @@ class ShardWorker:
         items: What `packed` returned.
         identity: Fingerprints of the weights and the data.
         slicing: How the evaluation set is cut; see `Slices.slicing`.
+        ways: How programs are compiled, so that numbers are the same whoever finds them.
         threads: Threads of the processor that it may use.
     """
 
@@ -69,13 +71,14 @@ class ShardWorker:
         items: Sequence[dict[str, Any]],
         identity: Identity,
         slicing: Slicing,
+        ways: Sequence[Way | None],
         *,
         threads: int = 1,
     ) -> None:
         torch.set_num_threads(threads)
         self._error = ""
         try:
-            self._open(SweepSpec.from_dict(spec), items, identity, slicing)
+            self._open(SweepSpec.from_dict(spec), items, identity, slicing, ways)
         except PruneScopeError as error:
             self._error = str(error)
 
@@ -85,10 +88,12 @@ class ShardWorker:
         items: Sequence[dict[str, Any]],
         identity: Identity,
         slicing: Slicing,
+        ways: Sequence[Way | None],
     ) -> None:
         prepared = prepare(load_subject(spec.subject))
         if what := identity.change(prepared.identity):
             raise InputError(f"another process finds another {what} at the same addresses")
+        prepared.evaluator_at(spec.precision).follow(ways)
         by_name = {item.name: item for item in targets(prepared, spec.granularity, spec.layers)}
         self._items = [
             Item(

@@ -6,7 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from analysis.engine import profile
+from analysis.engine.compiling import Compiled, Way, fastest
+from analysis.engine.convolutions import Fusing
 from analysis.engine.evaluator import Evaluator
+from analysis.engine.precisions import ReducedEvaluator
 from analysis.engine.profile import Profile
 from pruners.capture import capture
 
@@ -32,10 +36,10 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Which layouts were timed, channels-last or not; the other one is faster."""
     found: list[bool] = []
 
-    def pass_seconds(profile: Profile) -> float:
-        assert profile.program is not None
-        found.append(profile.program.channels_last)
-        return 1.0 + profile.program.channels_last
+    def pass_seconds(self: Profile, copies: int) -> float:
+        assert self.program is not None
+        found.append(self.program.channels_last)
+        return 1.0 + self.program.channels_last
 
     monkeypatch.setattr(Profile, "pass_seconds", pass_seconds)
     return found
@@ -60,10 +64,60 @@ def test_the_first_batch_chooses_and_no_later_one(first: str, timed: list[bool])
     assert len(timed) == 2
 
 
+def test_all_ways_are_timed_on_as_many_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that keeps fewer values could take more of them, and would look slower."""
+    seen: list[int] = []
+    monkeypatch.setattr(Profile, "pass_seconds", lambda _, copies: seen.append(copies) or len(seen))
+    monkeypatch.setattr(profile, "TIMED_BYTES", 1000)
+    example = torch.randn(2, 3, 8, 8).as_subclass(Elsewhere)
+    program = evaluator_of(images(), example).program
+    first, second = Way(True, True, Fusing.SUMS), Way(True, True, Fusing.RECTIFIERS)
+    few, many = (Profile(program, example, {0: size}) for size in (10, 100))
+    other = Compiled(second, program, many)
+    found = Compiled(first, program, few, others={second: lambda: other})
+    assert fastest(found) is found
+    assert seen == [5, 5]
+
+
+def test_another_evaluator_follows_without_timing(timed: list[bool]) -> None:
+    """As in processes that share a sweep: all of them compute in the same way."""
+    inputs = torch.randn(5, 3, 8, 8)
+    first, second, third = (evaluator_of(images(), inputs[:2]) for _ in range(3))
+    ways = first.ways()
+    assert sorted(timed) == [False, True]
+    second.follow(ways)
+    outputs = [item.dense(inputs).outputs for item in (first, second)]
+    assert len(timed) == 2
+    assert second.program is not None
+    assert not second.program.channels_last
+    assert second.ways() == ways
+    assert torch.equal(*outputs)
+    third.follow([None])
+    assert len(timed) == 4
+
+
+def test_a_reduced_precision_follows_in_both(timed: list[bool]) -> None:
+    inputs = torch.randn(5, 3, 8, 8)
+    example = inputs[:2].as_subclass(Elsewhere)
+    first, second = (
+        ReducedEvaluator(
+            exact := evaluator_of(images(), inputs[:2]),
+            capture(exact.model, inputs[:2]),
+            example,
+            gaps=lambda outputs, _: outputs.amax(1),
+        )
+        for _ in range(2)
+    )
+    second.follow(first.ways())
+    assert len(timed) == 4
+    assert second.ways() == first.ways()
+    assert len(first.ways()) == 2
+
+
 def test_memory_that_runs_out_meanwhile_leaves_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """The batch is run in smaller parts then, as for any other lack of memory."""
 
-    def hungry(profile: Profile) -> float:
+    def hungry(self: Profile, copies: int) -> float:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(Profile, "pass_seconds", hungry)
