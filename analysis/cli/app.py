@@ -16,14 +16,11 @@ import typer
 from analysis import allocation, retraining, sweeps
 from analysis.cli import commands
 from analysis.cli.declared import with_options
-from analysis.cli.output import say_error
+from analysis.cli.output import BAD_INPUT, FAILED, INTERRUPTED, say_error
 from analysis.memory import is_out_of_memory
 from analysis.versions import versions
 from pruners.errors import InputError, PruneScopeError, first_line
 from pruners.user_code import exit_text, leave
-
-FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
-
 
 # What adds a command to the program; what it needs is loaded then.
 COMMANDS: dict[str, Callable[[typer.Typer], object]] = {

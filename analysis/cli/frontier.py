@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis import evaluation, plans, search
+from analysis import evaluation, plans, records, search
 from analysis.cli.options import check_folder, workspace_path
-from analysis.cli.output import drop_text, print_json, print_table, progress_bar, say, score_columns
+from analysis.cli.output import (
+    INTERRUPTED,
+    drop_text,
+    print_json,
+    print_table,
+    progress_bar,
+    say,
+    score_columns,
+)
 from analysis.cli.scores import with_scores
 from analysis.repairs import NO_REPAIR
 from analysis.search import SEARCHES
@@ -18,7 +26,7 @@ from pruners.errors import InputError
 if TYPE_CHECKING:
     from analysis.edits import PreparedSubject
     from analysis.records import Plan
-    from analysis.search import Aim, FrontierPoint
+    from analysis.search import Aim, FrontierPoint, FrontierUpdate
     from analysis.store import Store
     from analysis.tasks import Words
 
@@ -51,26 +59,20 @@ def trade_off(
     out: Path,
     as_json: bool,
 ) -> int:
-    """Search and evaluate plans at several sizes, write them into a folder, and print them."""
+    """Search and evaluate plans at several sizes, write them into a folder, and print them.
+
+    Returns:
+        The exit code: 130 where Ctrl-C left some plans unmeasured.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C before there was a plan.
+    """
     check_folder(out)
     say(f"Searching on {search.search_data(prepared.subject).words}; they are not evaluated.")
-    points: tuple[FrontierPoint, ...] = ()
-    beyond: Mapping[float, str] = {}
     updates = search.iter_frontier(
         prepared, start, aim, levels, folder=workspace_path(workspace) / SEARCHES
     )
-    with progress_bar() as bar:
-        task = bar.add_task("trade-off", total=None, eta="")
-        try:
-            for update in updates:
-                points, beyond = update.points, update.beyond
-                what = f"{update.level:.0%} of the MACs, repair {update.repair}"
-                bar.update(task, description=what, completed=len(points), total=update.total)
-        except KeyboardInterrupt:
-            if not points:
-                say("Stopped before a plan was measured. The same command goes on.")
-                raise
-            say("Stopped; these plans were measured. The same command goes on.")
+    points, beyond, state = _followed(updates)
     out.mkdir(parents=True, exist_ok=True)
     files = [out / f"macs-{point.level:g}-{point.plan.repair}.json" for point in points]
     evaluation.keep_subject(store, prepared)
@@ -83,13 +85,41 @@ def trade_off(
     if as_json:
         found = {
             "schema_version": 1,
+            "state": state,
             "points": list(map(_row, points, files)),
             "out_of_reach": [{"level": level, "reason": why} for level, why in beyond.items()],
         }
         print_json(with_scores(found, words))
     else:
         _print(points, files, words)
-    return 0
+    return 0 if state == records.DONE else INTERRUPTED
+
+
+def _followed(
+    updates: Iterator[FrontierUpdate],
+) -> tuple[Sequence[FrontierPoint], Mapping[float, str], str]:
+    """Follow a trade-off under a progress bar; return points, sizes out of reach, and its state.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C before there was a plan.
+    """
+    points: tuple[FrontierPoint, ...] = ()
+    beyond: Mapping[float, str] = {}
+    with progress_bar() as bar:
+        task = bar.add_task("trade-off", total=None, eta="")
+        try:
+            for update in updates:
+                points, beyond = update.points, update.beyond
+                what = f"{update.level:.0%} of the MACs, repair {update.repair}"
+                bar.update(task, description=what, completed=len(points), total=update.total)
+        except KeyboardInterrupt:
+            if not points:
+                say("Stopped before a plan was measured. The same command goes on.")
+                raise
+            told = f"Stopped: {len(points)} of {update.total} plans were measured"
+            say(f"{told}. The same command goes on.")
+            return points, beyond, records.CANCELLED
+    return points, beyond, records.DONE
 
 
 def aim_at_sizes(aim: Aim, given: Mapping[str, Any]) -> Aim:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from analysis.tasks import Words
 
 
+# Exit codes.
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 MAX_LINE = 2000
 
 

@@ -11,7 +11,14 @@ import typer
 
 from analysis import curves, evaluation, records, sweeps, tasks, worker
 from analysis.cli.options import Json, Workspace, open_store, prepare_subject
-from analysis.cli.output import duration, print_json, progress_bar, say, say_notes
+from analysis.cli.output import (
+    INTERRUPTED,
+    duration,
+    print_json,
+    progress_bar,
+    say,
+    say_notes,
+)
 from analysis.cli.scores import score_facts
 from analysis.cli.variant_hints import say_gain
 from analysis.records import RunRow, SweepSpec
@@ -174,7 +181,7 @@ def _report(
         raise _failure(row)
     if row.state == records.CANCELLED:
         say(f"Stopped; what was measured is kept. Go on: prunescope sweep --resume {row.run_id}")
-        return 130
+        return INTERRUPTED
     return 0
 
 

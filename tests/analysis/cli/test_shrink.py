@@ -8,11 +8,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from analysis.cli import commands, main
 from analysis.plans.files import read_plan
+from analysis.search.frontier import FrontierUpdate, iter_frontier
 from analysis.store.store import Store
 from pruners.errors import CancelledError
 
@@ -180,16 +182,37 @@ def test_ctrl_c_before_a_plan_is_130_and_the_command_goes_on(
 
 
 def test_a_trade_off_on_the_command_line(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Point 4 of issue 10."""
     home = ["--workspace", tmp_path / "ws"]
     assert run(capsys, "sweep", *SMALL, "--ratios", "0.5", *home)[0] == 0
     folder = tmp_path / "plans"
     words = ["plan", "--run", "last", "--frontier", "--out", folder, "--trials", "1", *home]
-    code, out, err = run(capsys, *words, "--levels", "0.8,0.6", "--json")
+    words_of_two = [*words, "--levels", "0.8,0.6", "--json"]
+
+    def stopped(*args: Any, **options: Any) -> Iterator[FrontierUpdate]:
+        """Press Ctrl-C once two of the four plans are measured."""
+        for update in iter_frontier(*args, **options):
+            yield update
+            if len(update.points) == 2:
+                raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("analysis.search.iter_frontier", stopped)
+        code, out, err = run(capsys, *words_of_two)
+    assert code == 130, err
+    part = json.loads(out)
+    assert part["state"] == "cancelled"
+    assert "Stopped: 2 of 4 plans were measured. The same command goes on." in err
+    assert all(Path(item["plan"]).exists() for item in part["points"])
+    code, out, err = run(capsys, *words_of_two)
     assert code == 0, err
-    points = json.loads(out)["points"]
+    assert "Stopped" not in err
+    found = json.loads(out)
+    assert found["state"] == "done"
+    points = found["points"]
+    assert part["points"] == points[:2]
     assert [(item["level"], item["repair"]) for item in points] == [
         *((0.8, "lsq"), (0.6, "lsq"), (0.8, "none"), (0.6, "none")),
     ]
