@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -25,6 +26,8 @@ from analysis.sweeps.grid import Item
 from pruners.errors import InputError
 
 POLL_SECONDS = 0.2
+# Idle processes end within it.
+GRACE_SECONDS = 2.0
 # A job that takes this many processes down is to blame itself.
 MAX_LOSSES = 3
 
@@ -164,7 +167,13 @@ class ProcessExecutor:
 
     def close(self) -> None:
         """End the processes; what they are at is given up."""
+        processes = [item for pool in self._pools for item in (pool._processes or {}).values()]
         for pool in self._pools:
-            for process in list((pool._processes or {}).values()):
+            pool.shutdown(wait=False, cancel_futures=True)
+        # What a process has of the system is given back by itself only, which takes a moment.
+        end = time.monotonic() + GRACE_SECONDS
+        for process in processes:
+            process.join(max(0.0, end - time.monotonic()))
+            if process.is_alive():
                 process.terminate()
-            pool.shutdown(cancel_futures=True)
+                process.join()

@@ -68,6 +68,7 @@ def test_the_table_is_that_of_one_device_also_after_a_loss(
     shared = [next(updates)]
     pids = made[0].pids()
     assert len({*pids, os.getpid()}) == 3
+    first = (made[0]._pools[0]._processes or {})[pids[0]]
     is_killed = mode == "exhaustive"
     if is_killed:
         os.kill(pids[1], signal.SIGKILL)
@@ -80,6 +81,8 @@ def test_the_table_is_that_of_one_device_also_after_a_loss(
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+    # One that is ended from outside leaves what it has of the system.
+    assert first.exitcode == 0
 
 
 def test_what_goes_wrong_over_there_is_told_here(
