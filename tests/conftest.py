@@ -12,6 +12,7 @@ import pytest
 import torch
 from xdist.scheduler import LoadFileScheduling
 
+from analysis.measuring.latency import MIN_PASSES, compare_latency
 from tests.helpers.captures import kept_captures
 
 # What a test takes, in seconds, as far as its marks tell.
@@ -69,6 +70,15 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def one_thread() -> None:
     """Tests run side by side, a core each; small tensors gain nothing from more threads."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def few_passes() -> Iterator[None]:
+    """Latencies are of as many passes as there must be; how exact they are is not tested."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, number in {"repeats": MIN_PASSES, "warmup": 1}.items():
+            patch.setitem(compare_latency.__kwdefaults__, name, number)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="module")

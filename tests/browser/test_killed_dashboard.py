@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import time
+from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import Page
@@ -15,13 +15,14 @@ from tests.browser.conftest import Server
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
 
+# Some seconds of sweeping: time enough to kill the server in between.
+SAMPLES = 500
+
 
 def test_a_sweep_outlives_the_server_and_a_new_one_shows_it(page: Page, own_server: Server) -> None:
     store = Store(own_server.workspace)
-    page.goto(own_server.url)
-    page.get_by_role("button", name="Try the demo").click()
-    page.get_by_text("Baseline").first.wait_for()
-    page.get_by_role("link", name=re.compile(r"^(\w+ )?Sweep\b")).first.click()
+    subject = {"model": "sample:resnet20", "data": "sample:fashion-mnist", "samples": SAMPLES}
+    page.goto(f"{own_server.url}/Sweep?{urlencode(subject)}")
     page.get_by_text("Quick look", exact=True).click()
     page.get_by_text("108 new").wait_for()
     page.get_by_role("button", name="Start sweep").click()

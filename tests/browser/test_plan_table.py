@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 
 # Milliseconds between two keys.
 PACE = 100
-EDITS = 50
+EDITS = 30
 
 
 @contextlib.contextmanager

@@ -25,7 +25,7 @@ SUBJECT = SubjectSpec(
     model="sample:lenet5", data="sample:fashion-mnist", samples=400, calibration_samples=64
 )
 # Some seconds of training: time enough to stop it in between.
-EPOCHS = 50
+EPOCHS = 30
 
 
 def half_pruned() -> Plan:

@@ -36,7 +36,7 @@ def test_models_take_turns_after_warming_up() -> None:
 
 def test_time_is_limited_but_some_passes_are_always_made() -> None:
     log: list[str] = []
-    compare_latency({"a": Recorder(log, "a")}, torch.zeros(1), warmup=0, seconds=0.0)
+    compare_latency({"a": Recorder(log, "a")}, torch.zeros(1), repeats=40, warmup=0, seconds=0.0)
     assert len(log) == MIN_PASSES
 
 

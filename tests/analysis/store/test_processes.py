@@ -49,6 +49,7 @@ class TestProcesses:
             samples = {item.samples for item in state.sums.values()}
             assert samples <= {state.baseline.samples}
             seen.add(state.baseline.samples)
+            writer.join(0.001)  # it starts for seconds
         writer.join()
         assert writer.exitcode == 0
         assert store.runs.get(run_id).progress == Progress(590, 600)
