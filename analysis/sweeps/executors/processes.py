@@ -26,8 +26,8 @@ from analysis.sweeps.grid import Item
 from pruners.errors import InputError
 
 POLL_SECONDS = 0.2
-# Idle processes end within it.
-GRACE_SECONDS = 2.0
+# Idle processes end by themselves within it.
+GRACE_SECONDS = 20.0
 # A job that takes this many processes down is to blame itself.
 MAX_LOSSES = 3
 
@@ -98,6 +98,7 @@ class ProcessExecutor:
         ]
         self._threads = max(1, torch.get_num_threads() // len(devices))
         self.lost = 0
+        self._is_busy = False
         self._pools = [self._opened(number) for number in range(len(devices))]
 
     def _opened(self, number: int) -> ProcessPoolExecutor:
@@ -137,6 +138,7 @@ class ProcessExecutor:
         pending = {self._submit(at, number, share): at for at, share in shares.items()}
         results: dict[int, dict[str, Any]] = {}
         losses = 0
+        self._is_busy = True
         while pending:
             done, _ = wait(pending, timeout=POLL_SECONDS, return_when="FIRST_COMPLETED")
             if cancel():
@@ -155,6 +157,7 @@ class ProcessExecutor:
                         ) from None
                     self._pools[at] = self._opened(at)
                     pending[self._submit(at, number, shares[at])] = at
+        self._is_busy = False
         return joined([unpacked(results[at], self._items) for at in sorted(results)])
 
     def _submit(self, at: int, number: int, share: Sequence[int]) -> Future[dict[str, Any]]:
@@ -171,7 +174,7 @@ class ProcessExecutor:
         for pool in self._pools:
             pool.shutdown(wait=False, cancel_futures=True)
         # What a process has of the system is given back by itself only, which takes a moment.
-        end = time.monotonic() + GRACE_SECONDS
+        end = time.monotonic() + (0.0 if self._is_busy else GRACE_SECONDS)
         for process in processes:
             process.join(max(0.0, end - time.monotonic()))
             if process.is_alive():
