@@ -167,6 +167,7 @@ def compare_plans(
         InputError: The subject has no evaluation data.
     """
     split, task = prepared.subject.evaluation, prepared.subject.task
+    names = prepared.subject.class_names
     if split is None:
         raise InputError("plans are compared on data, but the subject has none: give --data")
     forms = {_ONE: _model(prepared, one), _OTHER: _model(prepared, other)}
@@ -192,7 +193,10 @@ def compare_plans(
         drop_low=against.low,
         drop_high=against.high,
         layers=layer_pairs(one, other),
-        classes=class_changes(pair.by_class, prepared.subject.class_names, confidence=confidence),
+        classes=(
+            *class_changes(pair.by_class, names, confidence=confidence),
+            *task.class_changes(pair.sums, names, confidence),
+        ),
     )
 
 

@@ -132,6 +132,7 @@ def evaluate_plan(
     else:
         edit, small = recovery.edit, recovered_model(prepared, recovery)
     is_masked, task = not edit.kept, prepared.subject.task
+    names = prepared.subject.class_names
     slices = Slices(split, batch_size or prepared.batch_size)
     tally = _measured(prepared, edit, small, slices, progress)
     timed = slices.read(0).inputs
@@ -152,14 +153,17 @@ def evaluate_plan(
         dense=before,
         removed=after,
         masked=between,
-        classes=class_changes(tally.by_class, prepared.subject.class_names, confidence=confidence),
+        classes=(
+            *class_changes(tally.by_class, names, confidence=confidence),
+            *task.class_changes(tally.removed, names, confidence),
+        ),
         answers=tally.answers.result(),
         whole=tally.whole(confidence),
         same_answers=tally.same if is_masked else None,
         largest_difference=tally.difference if is_masked else None,
         notes=(
             *_notes(plan, recovery, is_masked=is_masked),
-            *filter(None, [task.left_out(tally.dense, prepared.subject.class_names)]),
+            *filter(None, [task.left_out(tally.dense, names)]),
         ),
         repair=NO_REPAIR if recovery is None else recovery.plan.repair,
         trained="" if recovery is None else recovery.plan.trained,

@@ -18,7 +18,7 @@ from analysis.figures.drawing import (
     styles,
     with_alt,
 )
-from analysis.sentences import listed
+from analysis.sentences import capital, listed
 
 
 def size_bars(
@@ -90,24 +90,28 @@ def class_change(
     only_clear: bool = False,
     theme: str = "light",
     names: tuple[str, str] = ("dense", "pruned"),
+    score: str = "accuracy",
+    counted: str = "samples",
 ) -> go.Figure:
-    """Draw each class's accuracy, dense and pruned, as a dumbbell.
+    """Draw each class's score, dense and pruned, as a dumbbell.
 
     Classes whose change is clear (its interval excludes 0) are drawn solid, the others hollow.
 
     Args:
-        classes: ``class_name, samples, dense, pruned`` (accuracies, fractions), ``change,
+        classes: ``class_name, samples, dense, pruned`` (scores, fractions), ``change,
             change_low, change_high`` (pruned - dense, fractions), ``clear``.
         only_clear: Leave out classes whose change is not clear.
         theme: ``light`` or ``dark``.
         names: What the two models are called.
+        score: What the score of a class is called.
+        counted: What ``samples`` counts.
     """
     colors = palette(theme)
     rows = classes[classes["clear"].astype(bool)] if only_clear else classes
     if rows.empty:
         return blank(colors=colors, message="No class changes clearly")
     rows = rows.sort_values("change", kind="stable")
-    figure = canvas(colors=colors, x_title="accuracy", height=140 + 26 * len(rows))
+    figure = canvas(colors=colors, x_title=score, height=140 + 26 * len(rows))
     figure.add_traces(_connections(rows, colors))
     for place, (name, column) in enumerate(zip(names, ("dense", "pruned"), strict=True)):
         marker = ("circle", "diamond")[place]
@@ -126,7 +130,7 @@ def class_change(
                 hovertext=[percent(value, digits=2) for value in rows[column]],
                 hovertemplate="<b>%{customdata[0]}</b> " + name + " %{hovertext}<br>drop "
                 "%{customdata[1]:.2f} pp (%{customdata[2]:.2f} to %{customdata[3]:.2f}), "
-                "%{customdata[4]:,} samples<extra></extra>",
+                f"%{{customdata[4]:,}} {counted}<extra></extra>",
             )
         )
     percent_axis(figure, least=float(rows[["dense", "pruned"]].min().min()))
@@ -138,8 +142,8 @@ def class_change(
     worst = rows.iloc[0]
     return with_alt(
         figure,
-        f"Accuracy of {len(rows)} classes, {names[0]} and {names[1]}; {said}; the largest loss is "
-        f"{worst['class_name']} with {float(-worst['change']) * 100:.2f} pp.",
+        f"{capital(score)} of {len(rows)} classes, {names[0]} and {names[1]}; {said}; the largest "
+        f"loss is {worst['class_name']} with {float(-worst['change']) * 100:.2f} pp.",
     )
 
 

@@ -187,9 +187,10 @@ class ClassChange(Record):
 
     Attributes:
         class_name: Its name.
-        samples: Samples of the class (without labels: that dense answers so).
-        dense: Accuracy of the dense model.
-        pruned: Accuracy of the pruned model.
+        samples: Samples of the class (without labels: that dense answers so); of segmentation,
+            its pixels.
+        dense: Accuracy of the dense model; of segmentation, IoU.
+        pruned: That of the pruned model.
         change: pruned - dense, as a fraction.
         change_low: Lower end of its paired interval.
         change_high: Upper end.

@@ -162,8 +162,8 @@ def _mark(curve: pd.DataFrame, scale: _Scale, ratio: float, place: int) -> str:
     return f'<circle class="s{place}" cx="{scale.x(ratio):.1f}" cy="{y:.1f}" r="5"/>'
 
 
-def class_chart(classes: Sequence[ClassChange]) -> tuple[str, str]:
-    """Draw each class's accuracy, dense (circle) and pruned (diamond), the largest loss first.
+def class_chart(classes: Sequence[ClassChange], *, score: str = "accuracy") -> tuple[str, str]:
+    """Draw each class's score, dense (circle) and pruned (diamond), the largest loss first.
 
     Returns:
         The chart, and what it shows, in words; both empty without classes.
@@ -202,8 +202,8 @@ def class_chart(classes: Sequence[ClassChange]) -> tuple[str, str]:
         else "No class loses."
     )
     text = (
-        "Accuracy of each class: circle dense, diamond pruned; filled where the interval of the "
-        f"change excludes 0. {loss}"
+        f"{capital(score)} of each class: circle dense, diamond pruned; filled where the interval "
+        f"of the change excludes 0. {loss}"
     )
     return _svg(parts, height, text), text
 

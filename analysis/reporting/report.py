@@ -104,7 +104,7 @@ def report_html(report: Report) -> str:
         tolerance = words.tolerance if report.tolerance is None else report.tolerance
         curves = drop_curves(report.points, plan, words, tolerance=tolerance)
     shown = sorted(found.classes, key=lambda item: -abs(item.change))[:MAX_CLASSES]
-    classes = class_chart(shown)
+    classes = class_chart(shown, score=scoring.of_class)
     return _template().render(
         report=report,
         found=found,

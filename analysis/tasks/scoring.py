@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypedDict
 
-from analysis.records import SliceCounts, Sums
+from analysis.records import ClassChange, SliceCounts, Sums
 from analysis.uncertainty import Interval, SequentialTest
 
 
@@ -198,6 +198,7 @@ class Scoring(Protocol):
         has_positions: Whether a sample has an answer at each of many positions, such as tokens or
             pixels: few samples say what hundreds say of one answer each.
         answered: What an answer is given to: ``samples``, ``tokens``, ``pixels``.
+        of_class: What the score of a class is called.
         columns: The task's own columns of the points table, floats; see `values`.
         metrics: What curves can show of them, by name.
     """
@@ -208,6 +209,7 @@ class Scoring(Protocol):
     same: str = ""
     has_positions: bool = False
     answered: str = "samples"
+    of_class: str = "accuracy"
     columns: tuple[str, ...] = ()
     metrics: Mapping[str, Metric] = {}
 
@@ -294,6 +296,18 @@ class Scoring(Protocol):
             names: Names of the classes.
         """
         return ""
+
+    def class_changes(
+        self, sums: Sums, names: Sequence[str], confidence: float = 0.95
+    ) -> tuple[ClassChange, ...]:
+        """Return what happens to each class, as far as sums tell; nothing by default.
+
+        Args:
+            sums: Of some samples.
+            names: Names of the classes.
+            confidence: Of the intervals, which are paired.
+        """
+        return ()
 
     def right_count(self, sums: Sums) -> int | None:
         """Return how many samples are right; None where the score is no share."""

@@ -147,7 +147,7 @@ def _report(found: Evaluation, scoring: Scoring) -> None:
     if found.classes:
         left, side_by_side = charts.beside(3, 4)
         with left:
-            _classes(found)
+            _classes(found, scoring)
     with side_by_side:
         st.subheader("Side by side", anchor=False)
         variants = [item for item in (dense, found.masked, removed) if item is not None]
@@ -191,11 +191,13 @@ def _agreement(found: Evaluation) -> None:
         )
 
 
-def _classes(found: Evaluation) -> None:
+def _classes(found: Evaluation, scoring: Scoring) -> None:
     st.subheader("Change per class", anchor=False)
     table = pd.DataFrame([item.to_dict() for item in found.classes])
     charts.show(
-        figures.class_change(table, theme=charts.theme()),
+        figures.class_change(
+            table, theme=charts.theme(), score=scoring.of_class, counted=scoring.answered
+        ),
         key="evaluate_classes",
         file_name="change-per-class",
     )

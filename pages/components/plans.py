@@ -246,13 +246,13 @@ def _advance(bar: DeltaGenerator, now: Progress) -> None:
 
 
 def _side_by_side(one: str, other: str, found: PlanComparison, task: str) -> None:
-    words = tolerance.words_of(task)
+    words, scoring = tolerance.words_of(task), scoring_of(task)
     for letter, name, side in (("A", one, found.one), ("B", other, found.other)):
         with st.grid(3, min_column_width=200):
             _score_card(f"{letter}: {name}", side, words)
             size_card("Parameters", found.dense_params, side.params)
             size_card("MACs per sample", found.dense_macs, side.macs)
-    same = scoring_of(task).told_agreement(found.agreement, found.samples)
+    same = scoring.told_agreement(found.agreement, found.samples)
     st.markdown(
         (f"Both give the same answer to **{same}**. " if same else "")
         + f"{capital(words.drop_label)} of B against A: "
@@ -290,7 +290,13 @@ def _side_by_side(one: str, other: str, found: PlanComparison, task: str) -> Non
         with right:
             classes = pd.DataFrame([item.to_dict() for item in found.classes])
             charts.show(
-                figures.class_change(classes, theme=charts.theme(), names=("A", "B")),
+                figures.class_change(
+                    classes,
+                    theme=charts.theme(),
+                    names=("A", "B"),
+                    score=scoring.of_class,
+                    counted=scoring.answered,
+                ),
                 key="plans_classes",
                 file_name="two-plans-by-class",
             )

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from analysis.records import Sums
+from analysis.records import ClassChange, Sums
 from analysis.sentences import listed, plural
 from analysis.tasks.meanings.grouped import Floats, Totals, ends_of
-from analysis.tasks.meanings.ratios import SumRatio, divided
+from analysis.tasks.meanings.ratios import SumRatio, divided, without_each
 from analysis.tasks.scoring import Metric, Words
+from analysis.uncertainty import group_jackknife
 
 
 class MeanOverlap(SumRatio):
@@ -34,6 +35,7 @@ class MeanOverlap(SumRatio):
     )
     has_positions = True
     answered = "pixels"
+    of_class = "IoU"
     shared = ("class*",)
     own = ("given*", "both*")
     extras = ("pixels", "same_pixels", "loss")
@@ -56,8 +58,7 @@ class MeanOverlap(SumRatio):
 
     def value(self, shared: Floats, own: Floats) -> Floats:
         """Return mIoU; NaN without pixels."""
-        there, given, both = _parts(shared, own)
-        return _mean(divided(both, there + given - both), there)
+        return _mean(_overlaps(shared, own), shared[..., 1:])
 
     def left_out(self, sums: Sums, names: Sequence[str]) -> str:
         """Return the classes that no pixel has."""
@@ -68,6 +69,37 @@ class MeanOverlap(SumRatio):
             return ""
         what = plural(len(missing), "class", "classes")
         return f"{self.words.label} leaves out {what} that no pixel has: {listed(missing)}"
+
+    def class_changes(
+        self, sums: Sums, names: Sequence[str], confidence: float = 0.95
+    ) -> tuple[ClassChange, ...]:
+        """Return the IoU of each class that some pixel has, with intervals by the group jackknife.
+
+        The samples of a class are its pixels.
+        """
+        found = self.grouped(sums)
+        models, shared = (found.dense, found.pruned), found.shared.sum(0)
+        before, after = (_overlaps(shared, own.sum(0)) for own in models)
+        rest = without_each(found.shared)
+        first, second = (_overlaps(rest, without_each(own)) for own in models)
+        rows = []
+        for place in np.flatnonzero(shared[1:]).tolist():
+            change, sizes = float(after[place] - before[place]), found.shared[:, 0]
+            without = (second - first)[:, place]
+            interval = group_jackknife(change, without, sizes, confidence)
+            rows.append(
+                ClassChange(
+                    class_name=names[place] if place < len(names) else str(place),
+                    samples=int(shared[1 + place]),
+                    dense=float(before[place]),
+                    pruned=float(after[place]),
+                    change=change,
+                    change_low=interval.low,
+                    change_high=interval.high,
+                    clear=interval.low > 0 or interval.high < 0,
+                )
+            )
+        return tuple(rows)
 
     def further(self, totals: Totals, *, has_labels: bool) -> Mapping[str, Floats]:
         """Return pixel accuracy, the mean Dice, agreement with dense and the loss of a pixel."""
@@ -84,6 +116,12 @@ class MeanOverlap(SumRatio):
 def _parts(shared: Floats, own: Floats) -> tuple[Floats, Floats, Floats]:
     given, both = np.split(own, 2, axis=-1)
     return shared[..., 1:], given, both
+
+
+def _overlaps(shared: Floats, own: Floats) -> Floats:
+    """Return the IoU of each class ``(..., classes)``."""
+    there, given, both = _parts(shared, own)
+    return divided(both, there + given - both)
 
 
 def _mean(values: Floats, there: Floats) -> Floats:

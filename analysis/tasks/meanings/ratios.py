@@ -114,7 +114,7 @@ class SumRatio(Scoring):
             return Interval(float("nan"), float("nan"), "group-jackknife", 0)
         found = self.grouped(sums)
         value = float(self._values(sums)[1])
-        without = self.value(*(_without(item) for item in (found.shared, found.pruned)))
+        without = self.value(*(without_each(item) for item in (found.shared, found.pruned)))
         interval = group_jackknife(value, without, found.shared[:, 0], confidence)
         ends = sorted((self.shown(interval.low), self.shown(interval.high)))
         return Interval(ends[0], ends[1], interval.method, interval.n)
@@ -132,9 +132,9 @@ class SumRatio(Scoring):
             return Interval(float("nan"), float("nan"), "group-jackknife", 0)
         found = self.grouped(sums)
         dense, pruned = self._values(sums)
-        shared = _without(found.shared)
-        without = self.value(shared, _without(found.dense)) - self.value(
-            shared, _without(found.pruned)
+        shared = without_each(found.shared)
+        without = self.value(shared, without_each(found.dense)) - self.value(
+            shared, without_each(found.pruned)
         )
         interval = group_jackknife(float(dense - pruned), without, found.shared[:, 0], confidence)
         low, high = self.lost(interval.low), self.lost(interval.high)
@@ -193,8 +193,8 @@ def _spelled(names: Iterable[str], width: int) -> list[str]:
     ]
 
 
-def _without(table: Floats) -> Floats:
-    """Return the sums of all groups but one, ``(GROUPS, terms)``."""
+def without_each(table: Floats) -> Floats:
+    """Return the sums of all groups but each, ``(GROUPS, terms)``."""
     rest: Floats = table.sum(0) - table
     return rest
 

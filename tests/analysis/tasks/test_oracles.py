@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -240,6 +241,38 @@ def test_classes_that_no_pixel_has_are_told() -> None:
     assert task.left_out(sums, names) == ""
     sums = task.sums(task.vector(dense, outputs, targets.masked_fill(targets == 3, 0)).tolist())
     assert task.left_out(sums, names) == "mIoU leaves out 1 class that no pixel has: car"
+
+
+def test_overlaps_of_classes_are_those_of_the_library_and_changes_are_paired() -> None:
+    """The mean alone was told; intervals against a loop over the groups that are left out."""
+    count = 2 * GROUPS
+    task, (dense, outputs, targets) = (
+        task_named("segmentation"),
+        task_answers("segmentation", count),
+    )
+    targets = targets.masked_fill(targets == 2, 1)
+    sums = sum(alone("segmentation", dense, outputs, targets), Sums())
+    found = {item.class_name: item for item in task.class_changes(sums, ("a", "b", "c", "d"))}
+    assert list(found) == ["a", "b", "d"]
+
+    def library(answers: Tensor, samples: Tensor) -> Tensor:
+        overlap = tm.classification.multiclass_jaccard_index
+        return overlap(answers[samples], targets[samples], 4, average="none", ignore_index=-100)
+
+    at = torch.arange(count)
+    before, after = library(dense, at), library(outputs, at)
+    rests = [at[at % GROUPS != group] for group in range(GROUPS)]
+    changes = torch.stack([library(outputs, rest) - library(dense, rest) for rest in rests])
+    errors = (changes.double().var(0, correction=0) * (GROUPS - 1)).sqrt()
+    for place, item in zip((0, 1, 3), found.values(), strict=True):
+        assert item.samples == int((targets == place).sum())
+        assert item.dense == pytest.approx(float(before[place]), abs=1e-6)
+        assert item.pruned == pytest.approx(float(after[place]), abs=1e-6)
+        assert item.change == pytest.approx(item.pruned - item.dense, abs=1e-9)
+        half = scipy.stats.t.ppf(0.975, GROUPS - 1) * float(errors[place])
+        ends = (item.change - half, item.change + half)
+        assert (item.change_low, item.change_high) == pytest.approx(ends, rel=1e-3)
+        assert item.clear == (abs(item.change) > half)
 
 
 def test_average_precision_is_that_of_the_library() -> None:

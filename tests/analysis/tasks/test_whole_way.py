@@ -137,6 +137,10 @@ def test_a_task_is_swept_and_planned(task: str, column: str, run: Run, tmp_path:
         training = ["--preset", "quick", "--steps", "6", "--batch-size", "16", "--lr", "0.001"]
         trained = run("recover", "--plan", str(plan), *training)
         assert trained["pruned_cosine"] < trained["cosine"]
+    if task == "segmentation":
+        for model, side in (("dense", "dense"), ("removed", "pruned")):
+            mean = sum(item[side] for item in found["classes"]) / len(found["classes"])
+            assert found[model]["miou"] == pytest.approx(mean)
     labels = {"detection": ["mAP", "AP at IoU 0.5"], "embedding": ["10 nearest kept"]}
     assert [item["label"] for item in found["whole"]] == labels.get(task, [])
     assert all(item["drop_low"] <= item["drop"] <= item["drop_high"] for item in found["whole"])
