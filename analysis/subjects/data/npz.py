@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,10 @@ from analysis.subjects.data.sources import ArraySource
 from pruners.errors import AddressError, one_line
 
 ARRAYS = ("images", "labels", "documents")
+TOKENS = (
+    "; where these are numbers of tokens, give the text itself, text:FILE#tokens=TOKENIZER, or a "
+    "function that returns TensorDataset(tokens, targets), FILE.py:FUNCTION"
+)
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
@@ -70,6 +75,7 @@ def _arrays(address: Address, path: Path) -> dict[str, Array]:
         with np.load(path, allow_pickle=False) as found:
             arrays = {name: found[name] for name in ARRAYS if name in found}
             names = list(found)
+            advice = "" if "images" in arrays else _advice(found[name] for name in names)
     except Exception as error:
         # NumPy takes what it cannot read for pickled objects, and advises to run them.
         why = "" if "pickle" in str(error) else f" ({one_line(error)})"
@@ -79,9 +85,16 @@ def _arrays(address: Address, path: Path) -> dict[str, Array]:
         ) from None
     if "images" not in arrays:
         raise AddressError(
-            f"{address.text!r}: no array 'images' in the file; found {', '.join(names) or 'none'}"
+            f"{address.text!r}: no array 'images' in the file; found "
+            f"{', '.join(names) or 'none'}{advice}"
         )
     return arrays
+
+
+def _advice(arrays: Iterable[Array]) -> str:
+    """Return what to do where one of the arrays may hold numbers of tokens."""
+    wide = (item for item in arrays if item.ndim == 2 and item.dtype.itemsize > 1)
+    return TOKENS if any(item.dtype.kind in "iu" for item in wide) else ""
 
 
 def _inputs(address: Address, images: Array) -> Tensor:
@@ -93,7 +106,7 @@ def _inputs(address: Address, images: Array) -> Tensor:
         return tensor[:, None] if images.ndim == 3 else tensor
     raise AddressError(
         f"{address.text!r}: images must be uint8 (N,H,W[,C]) or float (N,C,H,W), (N,C,L) or "
-        f"(N,F); found {images.dtype} {images.shape}"
+        f"(N,F); found {images.dtype} {images.shape}{_advice([images])}"
     )
 
 

@@ -83,7 +83,10 @@ class TestNpz:
         ("arrays", "options", "says"),
         [
             ({"x": np.zeros(3)}, "", "no array 'images' in the file; found x"),
-            ({"images": np.zeros((2, 3), np.int64)}, "", "images must be uint8"),
+            ({"x": np.zeros(3)}, "", r"found x$"),
+            ({"images": np.zeros((2, 3), np.uint8)}, "", r"images must be uint8.*uint8 \(2, 3\)$"),
+            ({"images": np.zeros((2, 3), np.int64)}, "", r"int64 \(2, 3\); where .* text:FILE#tok"),
+            ({"ids": np.zeros((2, 3), np.int32)}, "", r"found ids; where .* TensorDataset\(tokens"),
             (
                 {"images": np.zeros((2, 4, 4), np.uint8), "labels": np.zeros(3, int)},
                 "",
