@@ -8,6 +8,7 @@
     |   |-- UnknownNameError             a name that no registry knows
     |   |-- PlanError                    a plan that does not fit its model
     |   |-- OutOfReachError              no plan is as small as what was asked for
+    |   |-- UnmetError                   no plan that holds was found so far
     |   `-- UnsupportedError             what was asked is not supported there
     |-- CaptureError                     torch.export cannot capture the model
     |-- StoreError                       workspace, database or artifact trouble
@@ -71,6 +72,10 @@ class OutOfReachError(InputError):
     """No plan is as small as what was asked for; what may be removed does not suffice."""
 
 
+class UnmetError(InputError):
+    """No plan that holds was found so far; with more time one may be."""
+
+
 class UnsupportedError(InputError):
     """A layer, group or method does not support what was asked of it."""
 
@@ -101,3 +106,23 @@ class StoreDamagedError(StoreError):
 
 class CancelledError(PruneScopeError):
     """The user stopped the work. What was measured so far is kept."""
+
+
+def comes_again(problem: BaseException) -> bool:
+    """Return whether the same work, tried again, would end in the same error.
+
+    Model, data or the request are to blame for an `InputError`, as users' code is that ends the
+    program. Not so where the system could not read a file, which it may the next time.
+    """
+    if isinstance(problem, InputError | CaptureError):
+        return not isinstance(problem, UnmetError) and not _is_of_system(problem)
+    return isinstance(problem, SystemExit)
+
+
+def _is_of_system(problem: BaseException | None) -> bool:
+    """Return whether an error came of one of the system's; libraries have errors of theirs."""
+    while problem is not None:
+        if isinstance(problem, OSError) and type(problem).__module__ == "builtins":
+            return True
+        problem = problem.__cause__ or problem.__context__
+    return False

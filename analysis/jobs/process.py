@@ -30,7 +30,7 @@ from analysis.measuring import Cancel
 from analysis.records import CANCELLED, FAILED, SubjectSpec
 from analysis.store import Store
 from analysis.subjects import roots_of_environment
-from pruners.errors import CancelledError, PruneScopeError, StoreError, one_line
+from pruners.errors import CancelledError, PruneScopeError, StoreError, comes_again, one_line
 from pruners.user_code import Grace, exit_text
 
 BEAT_SECONDS = 1.0
@@ -81,9 +81,14 @@ class Diary(Generic[AnyJob]):
             self.job = dataclasses.replace(job or self.job, changed=time.time())
             self._jobs.save(self.job)
 
-    def end(self, state: str, error: str) -> None:
-        """Write how it ended before its end."""
-        self.note(dataclasses.replace(self.job, state=state, error=error, eta_seconds=None))
+    def end(self, state: str, error: str, problem: BaseException | None = None) -> None:
+        """Write how it ended before its end, and whether it would so again."""
+        is_lasting = problem is not None and comes_again(problem)
+        self.note(
+            dataclasses.replace(
+                self.job, state=state, error=error, comes_again=is_lasting, eta_seconds=None
+            )
+        )
 
     def __enter__(self) -> Diary[AnyJob]:
         self.note(self.job)
@@ -136,10 +141,10 @@ def followed(
                 diary.end(CANCELLED, str(problem))
                 raise
             except PruneScopeError as problem:
-                diary.end(FAILED, str(problem))
+                diary.end(FAILED, str(problem), problem)
                 raise
             except SystemExit as problem:
-                diary.end(FAILED, exit_text(problem))
+                diary.end(FAILED, exit_text(problem), problem)
                 raise
             except Exception as problem:
                 # A bug, or a library's.

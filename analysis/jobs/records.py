@@ -61,6 +61,7 @@ class JobRecord(Document):
         plan_ids: What was found, in the workspace.
         evaluation: The answer measured on untouched samples, as a dictionary.
         error: Why it failed.
+        comes_again: Whether it would fail so again; see `pruners.errors.comes_again`.
     """
 
     schema_version: ClassVar[int] = 1
@@ -77,6 +78,7 @@ class JobRecord(Document):
     plan_ids: tuple[str, ...] = ()
     evaluation: dict[str, Any] | None = None
     error: str = ""
+    comes_again: bool = False
 
     @property
     def job_id(self) -> str:

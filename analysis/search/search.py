@@ -29,7 +29,7 @@ from analysis.search.keeping import Keeper
 from analysis.search.records import Aim, Choice, SearchUpdate, Tried
 from analysis.search.starts import starts
 from analysis.search.trades import Problem, Trade, key_of, smaller, trades
-from pruners.errors import InputError
+from pruners.errors import InputError, UnmetError
 
 POINTS = "points of searches"
 TIME_IS_OVER = "the time is over"
@@ -178,7 +178,7 @@ class Search:
         fitting = [at for at in places if self._goal.fits(self._plan(self._tried[at]))]
         return min(fitting, key=lambda at: self._tried[at].cost)
 
-    def _unmet(self) -> InputError:
+    def _unmet(self) -> UnmetError:
         nearest = self._plan(self._tried[self._nearest()])
         return self._goal.unmet(self._judge.score(nearest), held=self._state.held)
 

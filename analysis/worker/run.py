@@ -27,11 +27,10 @@ from analysis.subjects import roots_of_environment
 from analysis.versions import versions
 from analysis.worker.heartbeat import Heartbeat, stop_on_signals
 from pruners.errors import (
-    CaptureError,
-    InputError,
     PruneScopeError,
     StoreBusyError,
     StoreError,
+    comes_again,
     one_line,
 )
 from pruners.user_code import Grace, exit_text
@@ -81,7 +80,7 @@ def run_to_end(
     start = time.perf_counter()
     beats = Heartbeat(store, run_id, owner=owner, grace=grace)
     with beats as heartbeat, stop_on_signals(heartbeat):
-        state, error, comes_again = records.CANCELLED, "", False
+        state, error, is_lasting = records.CANCELLED, "", False
         try:
             if _has_turn(store, run_id, heartbeat, progress):
                 opener = open_sweep or _opener(roots, store.statistics_folder)
@@ -98,14 +97,11 @@ def run_to_end(
                 )
             raise
         except PruneScopeError as problem:
-            state, error = records.FAILED, str(problem)
-            # What model or data are to blame for.
-            comes_again = isinstance(problem, InputError | CaptureError)
+            state, error, is_lasting = records.FAILED, str(problem), comes_again(problem)
         except KeyboardInterrupt:
             heartbeat.request_stop()
         except SystemExit as problem:
-            # Users' code, which would end there again.
-            state, error, comes_again = records.FAILED, exit_text(problem), True
+            state, error, is_lasting = records.FAILED, exit_text(problem), comes_again(problem)
         except Exception as problem:
             # A bug, or a library's; the log of the worker has the traceback.
             state, error = records.FAILED, one_line(problem)
@@ -119,7 +115,7 @@ def run_to_end(
                 owner=owner,
                 seconds=seconds,
                 error=error,
-                comes_again=comes_again,
+                comes_again=is_lasting,
             )
         )
     row = store.runs.get(run_id)

@@ -142,6 +142,12 @@ def test_the_reason_of_a_failure_is_shown_as_it_is(open_page: Open, workspace: P
     assert_no_bug(test)
     assert r"no \!\[x\]\(http\://a.b/c\) \*there\*." in text_of(test)
     test.button(key=f"goal_resume_{job.job_id}")
+    Jobs(workspace).save(dataclasses.replace(job, comes_again=True))
+    test.run()
+    assert_no_bug(test)
+    assert r"*there\*." in text_of(test)
+    assert "It would end there again" in text_of(test)
+    assert "Try again" not in [item.label for item in test.button]
 
 
 def test_a_link_to_an_unknown_job_is_no_error(open_page: Open) -> None:

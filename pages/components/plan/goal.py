@@ -278,6 +278,7 @@ def _ended(job: Job) -> None:
         job.state,
         said,
         about=asked(job.order),
+        comes_again=job.comes_again,
         key=f"goal_resume_{job.job_id}",
         again=lambda: start(job.order),
     )

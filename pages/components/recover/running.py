@@ -242,4 +242,10 @@ def _ended(job: Job, again: Again) -> None:
         "cancelled": ("Not finished", job.error or "stopped before the end"),
         "interrupted": ("Interrupted", "its process stopped answering; the checkpoint is kept"),
     }
-    unfinished(job.state, said, key=f"recover_resume_{job.job_id}", again=lambda: again(job.order))
+    unfinished(
+        job.state,
+        said,
+        comes_again=job.comes_again,
+        key=f"recover_resume_{job.job_id}",
+        again=lambda: again(job.order),
+    )

@@ -17,6 +17,7 @@ from pages.components.widgets.page_registry import Page, go
 from pruners.errors import CaptureError, InputError, PruneScopeError, StoreError
 from pruners.user_code import exit_text
 
+ENDS_AGAIN = "It would end there again: change what was asked for, or mend what is named."
 LOG = logging.getLogger(__name__)
 # Need of a page -> title and icon while nothing was chosen.
 _NOTHING_YET = {
@@ -60,15 +61,17 @@ def unfinished(
     said: Mapping[str, tuple[str, str]],
     *,
     about: str = "",
+    comes_again: bool = False,
     key: str,
     again: Callable[[], None],
 ) -> None:
-    """Say how a job ended without an answer, and offer to go on.
+    """Say how a job ended without an answer, and offer to go on where that may help.
 
     Args:
         state: How it ended: "failed", "cancelled" or "interrupted".
         said: For each of these, a title and the reason; the reason is shown as it is.
         about: What was asked for, in Markdown.
+        comes_again: Whether it would end there again.
         key: Of the button.
         again: Starts the job again, or goes on with it.
     """
@@ -78,6 +81,9 @@ def unfinished(
     asked = f" ({about})" if about else ""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"{icon} **{title}**{asked}: {escaped(reason)}.", width="stretch")
+        if comes_again:
+            st.caption(ENDS_AGAIN)
+            return
         label = "Try again" if has_failed else "Go on"
         if st.button(label, type="primary", icon=":material/play_arrow:", key=key):
             again()

@@ -77,6 +77,12 @@ def test_ctrl_c_is_130_and_the_run_can_be_resumed(
     assert (code, out.strip()) == (0, stopped["run_id"])
 
 
+def of_a_file(problem: Exception) -> Exception:
+    """An error that the system's own is told as: a drive that is away may come back."""
+    problem.__context__ = OSError(5, "Input/output error")
+    return problem
+
+
 @pytest.mark.parametrize(
     ("problem", "comes_again"),
     [
@@ -84,6 +90,7 @@ def test_ctrl_c_is_130_and_the_run_can_be_resumed(
         (CaptureError("the data broke"), True),
         (SystemExit("the data broke"), True),
         (RuntimeError("the data broke"), False),
+        (of_a_file(InputError("the data broke")), False),
         (StoreFullError("the data broke"), False),
     ],
 )

@@ -9,18 +9,29 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import UnidentifiedImageError
 
+from analysis.edits import prepare
 from analysis.jobs import process
 from analysis.jobs.claim import claimed
-from analysis.records.run import CANCELLED, DONE, INTERRUPTED, QUEUED, RUNNING
+from analysis.records.run import CANCELLED, DONE, FAILED, INTERRUPTED, QUEUED, RUNNING
 from analysis.records.subject import SubjectSpec
 from analysis.shrinking.jobs import Jobs
 from analysis.shrinking.records import Job, Order
+from analysis.store import Store
 from analysis.worker import launch
-from pruners.errors import StoreError
+from pruners.errors import (
+    CaptureError,
+    InputError,
+    OutOfReachError,
+    StoreError,
+    StoreFullError,
+    UnmetError,
+)
 from pruners.user_code import exits, no_exit
 
 ORDER = Order(subject=SubjectSpec(model="sample:lenet5", data="sample:fashion-mnist"))
@@ -104,6 +115,43 @@ def test_a_sign_of_life_does_not_take_back_how_a_job_ended(
             diary.job = dataclasses.replace(diary.job, state=DONE)
             diary._lock.release()
         assert jobs.get(ORDER.job_id).state == DONE
+
+
+def raised(problem: BaseException, cause: BaseException | None = None) -> BaseException:
+    problem.__context__ = cause
+    return problem
+
+
+@pytest.mark.parametrize(
+    ("problem", "is_lasting"),
+    [
+        (InputError("three parts a sample"), True),
+        (OutOfReachError("too small"), True),
+        (UnmetError("give it more time"), False),
+        (CaptureError("control flow"), True),
+        (SystemExit("bye"), True),
+        (StoreFullError("the disk is full"), False),
+        (RuntimeError("a library's"), False),
+        (raised(InputError("cannot read"), raised(ValueError(), OSError(5, "I/O"))), False),
+        (raised(InputError("not an image"), UnidentifiedImageError("odd")), True),
+    ],
+)
+def test_a_job_knows_whether_it_would_fail_so_again(
+    tmp_path: Path, problem: BaseException, is_lasting: bool
+) -> None:
+    def steps(job: Job, _: object) -> Iterator[Job]:
+        raise problem
+        yield
+
+    jobs = Jobs(tmp_path)
+    given = process.Work(prepare, Store(tmp_path))  # type: ignore[arg-type]
+    with pytest.raises(type(problem)):
+        list(process.followed(jobs, jobs.begin(ORDER), steps, given))
+    assert (jobs.get(ORDER.job_id).state, jobs.get(ORDER.job_id).comes_again) == (
+        FAILED,
+        is_lasting,
+    )
+    assert not jobs.begin(ORDER).comes_again
 
 
 @pytest.mark.parametrize(
