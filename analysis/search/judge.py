@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +44,13 @@ class Scored:
     def cost(self) -> float:
         """Mean distance."""
         return float(self.costs.mean())
+
+
+class Scorer(Protocol):
+    """What scores plans."""
+
+    def score(self, plan: Plan) -> Scored:
+        """Measure a plan."""
 
 
 class Judge:

@@ -1,7 +1,7 @@
 """A search on disk: kept after each plan, found again by all that it depends on.
 
 So are the points of single layers that it reads, after each slice of samples: searches of other
-budgets read the same ones.
+budgets read the same ones. What its first plans were measured to be is kept after each of them.
 """
 
 from __future__ import annotations
@@ -11,14 +11,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
+import torch
+
 from analysis.edits import PreparedSubject
 from analysis.files import atomic
-from analysis.records import Document, Plan, Sums, SweepState
+from analysis.records import Document, Plan, Record, Sums, SweepState
+from analysis.search.judge import Scored, Scorer
 from analysis.search.records import Aim, SearchState, fingerprint
+from analysis.search.trades import key_of
 from analysis.sweeps import PlannedSweep
 from pruners.errors import InputError
 
-Kept = TypeVar("Kept", "SearchState", "KeptPoints")
+Kept = TypeVar("Kept", "SearchState", "KeptPoints", "KeptScores")
 
 # To be raised when a change of the program changes what a search finds.
 VERSION = 1
@@ -77,6 +81,11 @@ class Keeper:
         request = fingerprint({"curves": self.curves, "repair": planned.spec.repair})
         return PointKeeper(self._folder, planned, request)
 
+    def scores(self, judge: Scorer) -> Scorer:
+        """Return what scores first plans, and keeps what it measured."""
+        request = fingerprint({"first plans": self.request})
+        return ScoreKeeper(self._folder, request, judge)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptPoints(Document):
@@ -119,6 +128,57 @@ class PointKeeper:
         _save(self._folder, KeptPoints(request=self._request, baseline=state.baseline, sums=sums))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptScore(Record):
+    """What a plan was measured to be.
+
+    Attributes:
+        cost: Mean distance of its outputs from the dense ones.
+        sums: What the task counts.
+    """
+
+    cost: float
+    sums: Sums
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptScores(Document):
+    """First plans of a search, as far as they were measured.
+
+    Attributes:
+        request: Fingerprint of all that they depend on.
+        scores: By what tells plans of one search apart.
+    """
+
+    schema_version: ClassVar[int] = 1
+    request: str
+    scores: dict[str, KeptScore] = field(default_factory=dict)
+
+
+class ScoreKeeper:
+    """Scores plans, and keeps what it measured.
+
+    Args:
+        folder: Where; None keeps nothing.
+        request: What tells the plans from those of other searches.
+        judge: Measures plans that are not kept.
+    """
+
+    def __init__(self, folder: Path | None, request: str, judge: Scorer) -> None:
+        self._folder, self._judge = folder, judge
+        self._kept = _loaded(folder, KeptScores(request=request))
+
+    def score(self, plan: Plan) -> Scored:
+        """Measure a plan, or return what is kept: of all its distances their mean alone."""
+        key = key_of(plan)
+        if (found := self._kept.scores.get(key)) is not None:
+            return Scored(plan, torch.tensor([found.cost], dtype=torch.float64), found.sums)
+        scored = self._judge.score(plan)
+        self._kept.scores[key] = KeptScore(cost=scored.cost, sums=scored.sums)
+        _save(self._folder, self._kept)
+        return scored
+
+
 def _loaded(folder: Path | None, blank: Kept) -> Kept:
     """Return what a folder keeps of a request; ``blank`` where that is nothing, or damaged."""
     if folder is None:
@@ -130,7 +190,7 @@ def _loaded(folder: Path | None, blank: Kept) -> Kept:
     return found if found.request == blank.request else blank
 
 
-def _save(folder: Path | None, kept: SearchState | KeptPoints) -> None:
+def _save(folder: Path | None, kept: SearchState | KeptPoints | KeptScores) -> None:
     if folder is None:
         return
     with contextlib.suppress(OSError):

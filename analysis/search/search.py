@@ -153,7 +153,7 @@ class Search:
         def ends() -> bool:
             return self._cancel() or bool(self._tried and self._is_late())
 
-        for step in starts(self._goal, points, self._judge, ends):
+        for step in starts(self._goal, points, self._keeper.scores(self._judge), ends):
             self._tried.append(self._note(step.scored, step.origin, accepted=step.is_best))
             best = len(self._tried) - 1 if step.is_best else best
             if step.holds:
@@ -164,7 +164,7 @@ class Search:
         return best
 
     def _late(self, best: int | None) -> SearchUpdate:
-        """Return what the first plans came to; not kept: with more time it begins anew."""
+        """Return what the first plans came to; with more time it goes through them anew."""
         if best is None:
             raise self._unmet()
         self._state = dataclasses.replace(

@@ -14,7 +14,7 @@ from analysis.records import Plan
 from analysis.search.alone import cost_name
 from analysis.search.data import effort_of
 from analysis.search.goal import Goal
-from analysis.search.judge import Judge, Scored
+from analysis.search.judge import Scored, Scorer
 from analysis.search.trades import key_of
 from pruners.errors import OutOfReachError, PruneScopeError
 
@@ -43,7 +43,7 @@ class Start:
     holds: bool
 
 
-def starts(goal: Goal, points: pd.DataFrame, judge: Judge, cancel: Cancel) -> Iterator[Start]:
+def starts(goal: Goal, points: pd.DataFrame, judge: Scorer, cancel: Cancel) -> Iterator[Start]:
     """Measure what each strategy finds, and with a drop how small the best one gets.
 
     Args:
@@ -114,7 +114,7 @@ def _filled(
 def _smallest(
     goal: Goal,
     points: pd.DataFrame,
-    judge: Judge,
+    judge: Scorer,
     strategy: str,
     middle: Scored,
     seen: list[tuple[float, float]],
@@ -150,7 +150,7 @@ class _Foreseen:
         cancel: As `starts`.
     """
 
-    def __init__(self, goal: Goal, points: pd.DataFrame, judge: Judge, cancel: Cancel) -> None:
+    def __init__(self, goal: Goal, points: pd.DataFrame, judge: Scorer, cancel: Cancel) -> None:
         self._goal, self._points, self._judge, self._cancel = goal, points, judge, cancel
         self._seen: list[tuple[float, float]] = []
         # Shares of the model that are removed: the most that holds, and the least that does not.

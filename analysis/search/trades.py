@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from analysis.plans import find, least_kept, set_criterion, set_kept
 from analysis.records import Plan, PlanEntry
-from analysis.search.alone import Curves
 from analysis.search.beliefs import Beliefs, Forecast
+
+if TYPE_CHECKING:
+    from analysis.search.alone import Curves
 
 # Units that a group gives back, as shares of all that it has.
 STEPS = (0.05, 0.1, 0.2, 0.4)

@@ -6,8 +6,10 @@ import dataclasses
 import itertools
 import math
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -24,9 +26,10 @@ from analysis.records.subject import SubjectSpec
 from analysis.search import judge as judging
 from analysis.search.data import Effort, on_search_data, search_data
 from analysis.search.goal import Goal, goal_of
-from analysis.search.judge import Judge
+from analysis.search.judge import Judge, Scored
 from analysis.search.records import Aim, SearchUpdate
 from analysis.search.search import iter_search
+from analysis.search.trades import key_of
 from analysis.subjects.subject import load_subject
 from analysis.sweeps.exhaustive import ExhaustiveSweep
 from pruners.errors import InputError
@@ -157,6 +160,35 @@ def test_layers_that_were_measured_alone_are_not_measured_again(
     assert told(found[1]) == told(undisturbed)
 
 
+@pytest.mark.parametrize("budget", ["macs=0.6", "drop=0.1"])
+def test_first_plans_that_were_measured_are_not_measured_again(
+    prepared: PreparedSubject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, budget: str
+) -> None:
+    """A search that was killed amid them began them anew; so did one that the time had ended."""
+    plan, asked = start(prepared, "none"), aim(budget, trials=0)
+    undisturbed = last(dataclasses.replace(prepared), plan, asked)
+    measured: list[str] = []
+    usual = Judge.score
+
+    def noted(self: Judge, plan: Plan, *more: Any) -> Scored:
+        measured.append(key_of(plan))
+        return usual(self, plan, *more)
+
+    monkeypatch.setattr(Judge, "score", noted)
+    update: SearchUpdate | None = None
+    while update is None or update.stage != "Done":
+        # Killed after each plan that was measured.
+        before = len(measured)
+        search = iter_search(dataclasses.replace(prepared), plan, asked, folder=tmp_path)
+        for update in search:  # noqa: B007
+            if len(measured) > before:
+                break
+    assert told(update) == told(undisturbed)
+    # The best one is what trades begin with: measured again for its distance of each sample.
+    assert len([key for key, times in Counter(measured).items() if times > 1]) == 1
+    assert len(measured) > 3
+
+
 def test_more_trials_go_on_from_what_is_kept(prepared: PreparedSubject, tmp_path: Path) -> None:
     plan = start(prepared)
     last(prepared, plan, aim("macs=0.6", trials=2), tmp_path)
@@ -167,8 +199,8 @@ def test_more_trials_go_on_from_what_is_kept(prepared: PreparedSubject, tmp_path
 def test_a_damaged_file_begins_anew(prepared: PreparedSubject, tmp_path: Path) -> None:
     plan, asked = start(prepared), aim("macs=0.6", trials=1)
     before = last(prepared, plan, asked, tmp_path)
-    (file,) = tmp_path.iterdir()
-    file.write_text("{")
+    for file in tmp_path.iterdir():
+        file.write_text("{")
     assert told(last(prepared, plan, asked, tmp_path)) == told(before)
 
 
@@ -353,7 +385,7 @@ def test_the_time_ends_curves_and_first_plans_too(
     for seconds in (0.0, 60.0, 120.0):
         fresh = dataclasses.replace(prepared)
         asked = aim("macs=0.6", trials=3, seconds=seconds)
-        found = last(fresh, start(fresh), asked, tmp_path)
+        found = last(fresh, start(fresh), asked, tmp_path / f"{seconds:g}")
         assert found.plan is not None
         assert found.state.finished == "the time is over"
         counts.append(len(found.state.tried))
@@ -361,9 +393,8 @@ def test_the_time_ends_curves_and_first_plans_too(
     # With more time it is the search that nobody hurried.
     monkeypatch.undo()
     unhurried = aim("macs=0.6", trials=3)
-    assert told(last(dataclasses.replace(prepared), start(prepared), unhurried, tmp_path)) == told(
-        last(prepared, start(prepared), unhurried)
-    )
+    again = last(dataclasses.replace(prepared), start(prepared), unhurried, tmp_path / "60")
+    assert told(again) == told(last(prepared, start(prepared), unhurried))
 
 
 def test_curves_leave_time_for_plans(
