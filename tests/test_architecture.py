@@ -19,7 +19,8 @@ OWN = ("pruners", "analysis", "sample_models", "pages", "app")
 FLOORS = {
     "pruners": (
         *("errors", "registry", "float32", "granularity", "normalizers", "reductions", "schedules"),
-        *("semantics", "layers", "preserve", "batches", "capture", "calls", "user_code"),
+        *("semantics", "layers", "preserve", "batches", "lowering", "capture"),
+        *("calls", "user_code"),
         *("selection", "statistics", "tracing", "groups", "criteria", "reconstruction"),
     ),
     "analysis": (

@@ -1,0 +1,5 @@
+"""Exported programs without in-place operators, without a second pass over all of them."""
+
+from pruners.lowering.program import lower
+
+__all__ = ["lower"]
