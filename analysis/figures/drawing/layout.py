@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -31,43 +32,50 @@ def canvas(
     legend: bool = True,
 ) -> go.Figure:
     """Return an empty figure: transparent, readable on the theme, zoom kept between updates."""
-    figure = go.Figure()
-    style_layout(figure, colors=colors, height=height, legend=legend)
-    figure.update_xaxes(title_text=x_title)
-    figure.update_yaxes(title_text=y_title)
-    return figure
+    # All at once: Plotly checks the whole layout at each update.
+    look, axis = _look(colors, height=height, legend=legend), _axis(colors)
+    titles = {"xaxis": x_title, "yaxis": y_title}
+    axes = {name: axis | {"title": axis["title"] | {"text": text}} for name, text in titles.items()}
+    return go.Figure(layout=look | axes)
 
 
 def style_layout(figure: go.Figure, *, colors: Palette, height: int, legend: bool) -> None:
-    """Apply the house layout to a figure, also to one with several panels."""
-    figure.update_layout(
-        height=height,
-        margin={"l": 8, "r": 8, "t": 28, "b": 8},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"color": colors.text, "size": 13, "family": FONT},
-        modebar={"bgcolor": "rgba(0,0,0,0)", "color": colors.muted},
-        colorway=list(colors.series),
-        hovermode="closest",
-        uirevision=UIREVISION,
-        showlegend=legend,
-        legend={
+    """Apply the house layout to a figure of several panels."""
+    figure.update_layout(_look(colors, height=height, legend=legend))
+    figure.update_xaxes(_axis(colors))
+    figure.update_yaxes(_axis(colors))
+
+
+def _look(colors: Palette, *, height: int, legend: bool) -> dict[str, Any]:
+    return {
+        "height": height,
+        "margin": {"l": 8, "r": 8, "t": 28, "b": 8},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"color": colors.text, "size": 13, "family": FONT},
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": colors.muted},
+        "colorway": list(colors.series),
+        "hovermode": "closest",
+        "uirevision": UIREVISION,
+        "showlegend": legend,
+        "legend": {
             "orientation": "h",
             "yanchor": "bottom",
             "y": 1.02,
             "x": 0,
-            "title_text": "",
+            "title": {"text": ""},
         },
-    )
-    axis = {
+    }
+
+
+def _axis(colors: Palette) -> dict[str, Any]:
+    return {
         "gridcolor": colors.grid,
         "zerolinecolor": colors.grid,
         "linecolor": colors.grid,
         "automargin": True,
-        "title_font_size": 13,
+        "title": {"font": {"size": 13}},
     }
-    figure.update_xaxes(**axis)
-    figure.update_yaxes(**axis)
 
 
 def with_alt(figure: go.Figure, text: str) -> go.Figure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 
 from analysis.cli import commands, main
 from analysis.plans.files import read_plan
+from analysis.search.data import search_data
 from analysis.search.frontier import FrontierUpdate, iter_frontier
 from analysis.store.store import Store
 from pruners.errors import CancelledError
@@ -25,6 +27,13 @@ FIELDS = (
     *("macs_left", "params_left", "repair", "seconds"),
     *("metric", "better"),
 )
+
+
+@pytest.fixture(autouse=True)
+def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Searches look at some hundred samples, not at 4,000."""
+    few = functools.partial(search_data, samples=400)
+    monkeypatch.setattr("analysis.search.search.search_data", few)
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: str | Path) -> tuple[int, str, str]:

@@ -15,6 +15,7 @@ import torch
 from analysis import comparison, curves, figures
 from analysis.figures.curves import MAX_HIGHLIGHTED, MAX_PANELS
 from analysis.figures.drawing import UIREVISION, shortened
+from analysis.figures.drawing.layout import canvas, style_layout
 from pruners.criteria import label_of
 from tests.analysis.points_tables import curve, table
 
@@ -673,3 +674,14 @@ def test_charts_of_plans_speak_the_words_of_the_task() -> None:
     assert max(figure.data[1].y) == pytest.approx(EVALUATED["drop"].max())
     figure = figures.predicted_measured(EVALUATED, task="language_modelling")
     assert figure.layout.xaxis.title.text == "predicted increase (%)"
+
+
+def test_a_chart_begins_as_panels_are_styled() -> None:
+    """At once, not by updates: Plotly checks the whole layout at each of them."""
+    figure = go.Figure()
+    style_layout(figure, colors=figures.LIGHT, height=300, legend=False)
+    figure.update_xaxes(title_text="removed").update_yaxes(title_text="drop")
+    begun = canvas(
+        colors=figures.LIGHT, x_title="removed", y_title="drop", height=300, legend=False
+    )
+    assert begun.to_dict() == figure.to_dict()
