@@ -106,6 +106,7 @@ def known_already(test: AppTest) -> int:
     return int(found[1].replace(",", ""))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["weights", "data"])
 def test_an_evaluation_of_the_old_files_is_never_shown_as_new(
     open_page: Open, own: SubjectSpec, tmp_path: Path, what: str

@@ -76,6 +76,7 @@ def with_ratios(request: interop.ExportRequest, ratios: dict[str, float]) -> int
     return dataclasses.replace(request, plan=plans.resolve(request.prepared, plan))
 
 
+@pytest.mark.slow
 def test_a_model_with_equal_counts_is_read_back_by_transformers(
     asked: interop.ExportRequest,
 ) -> None:
@@ -124,6 +125,7 @@ SAID = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), SAID)
 def test_a_configuration_says_what_its_numbers_can(name: str, kind: str) -> None:
     """Half of the units of each exact group; the right numbers are those of the plan."""

@@ -84,6 +84,7 @@ def nested(folder: Path, data: str = "items") -> SubjectSpec:
     return SubjectSpec(model=model, data=data, samples=20, calibration_samples=8)
 
 
+@pytest.mark.slow
 def test_nested_inputs_by_name_are_exported_and_confirmed(tmp_path: Path) -> None:
     """Point 3 of issue 14: scripts, ONNX and --verify took models of one tensor alone."""
     runtime = pytest.importorskip("onnxruntime")

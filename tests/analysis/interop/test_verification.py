@@ -55,6 +55,7 @@ def test_the_script_of_an_export_is_confirmed_and_a_changed_weight_is_found(
     assert "of the largest" in found.targets[0].text
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_refused_or_raises_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,6 +123,7 @@ def test_masks_have_as_many_ones_as_the_smaller_model_has_elements(tmp_path: Pat
     torch.testing.assert_close(outputs, small(inputs), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_masks_and_history_are_confirmed_by_their_libraries(tmp_path: Path) -> None:
     """Issue 13: zeros equal masks, difference 0.0, state dict equal to the bit."""
     asked = request(tmp_path)

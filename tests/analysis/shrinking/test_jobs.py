@@ -91,6 +91,7 @@ def test_a_job_in_its_own_process_finds_and_measures_a_plan(tmp_path: Path) -> N
     assert known.sums.terms == found.removed.sums.terms
 
 
+@pytest.mark.slow
 def test_a_stop_keeps_the_best_so_far_and_locks_hold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,6 +151,7 @@ def test_a_subject_is_opened_once(tmp_path: Path) -> None:
     assert prepared.identity == again.identity
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("looked_for")
 def test_an_answer_is_trained_where_that_is_asked_for(tmp_path: Path) -> None:
     """Point 6 of issue 11: the order carries the preset, and the plan its training."""

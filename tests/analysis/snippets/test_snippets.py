@@ -59,6 +59,7 @@ def test_both_forms_do_the_same(place: Path, capsys: pytest.CaptureFixture[str])
     assert second.run_id in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_plan_of_the_dashboard_is_taken_to_the_command_line(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -91,6 +91,7 @@ def test_regression_goes_the_whole_way(run: Run, tmp_path: Path) -> None:
     assert adaptive["state"] == "done"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "column"),
     [

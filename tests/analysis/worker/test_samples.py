@@ -45,6 +45,7 @@ def slowed(store: Store) -> Store:
     return store
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SAMPLES)
 def test_a_killed_sweep_goes_on_to_the_same_table_and_adaptive_answers_are_the_same(
     name: str, tmp_path: Path

@@ -44,6 +44,7 @@ def test_a_sweep_from_start_to_end(expected: pd.DataFrame, prepared: PreparedSub
     assert list(dict.fromkeys(expected["layer"])) == ["0", "2"]
 
 
+@pytest.mark.slow
 def test_kill_in_mid_sweep_then_resume_gives_the_uninterrupted_table(
     store: Store, spec: SweepSpec, prepared: PreparedSubject, expected: pd.DataFrame
 ) -> None:
@@ -70,6 +71,7 @@ def test_kill_in_mid_sweep_then_resume_gives_the_uninterrupted_table(
     assert found["correct"].tolist() == expected["correct"].tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["exhaustive", "adaptive"])
 def test_twenty_random_kills_lose_at_most_the_batch_in_flight_each(
     mode: str, store: Store, spec: SweepSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

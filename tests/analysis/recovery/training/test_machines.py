@@ -46,6 +46,7 @@ def joining(folder: Path, devices: list[str], **options: Callable[[], bool]) -> 
         pool.shutdown(wait=False)
 
 
+@pytest.mark.slow
 def test_two_machines_train_as_one_with_as_many_devices(
     prepared: PreparedSubject, tmp_path: Path
 ) -> None:

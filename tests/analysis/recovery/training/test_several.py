@@ -42,6 +42,7 @@ def on(prepared: PreparedSubject, device: str) -> PreparedSubject:
     return prepare(load_subject(dataclasses.replace(prepared.subject.spec, device=device)))
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_does(folder: Path) -> None:
     """Shares of 8 and 7 samples, masks that move, two batches a step, clipping, distillation."""
     prepared = opened(folder, "plain")
@@ -88,6 +89,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Popen[bytes]]:
     return found
 
 
+@pytest.mark.slow
 def test_two_processes_go_on_bit_for_bit(
     folder: Path, tmp_path: Path, started: list[Popen[bytes]]
 ) -> None:
@@ -112,6 +114,7 @@ def test_two_processes_go_on_bit_for_bit(
     assert all(process.poll() is not None for process in started)
 
 
+@pytest.mark.slow
 def test_an_error_in_one_process_ends_all_with_one_line(
     folder: Path, tmp_path: Path, started: list[Popen[bytes]]
 ) -> None:
