@@ -136,24 +136,25 @@ def _say_doubts(current: Session) -> None:
 
 
 def _navigation(current: Session) -> None:
-    badges = _badges(current)
+    badges, query = _badges(current), url_state.carried()
     for section, pages in sections().items():
         if not section:
             for page in pages:
-                _link(page, page.title)
+                _link(page, page.title, query)
             continue
         st.caption(section)
         with st.container(gap="xsmall"):
             for page in pages:
-                _link(page, f"{page.title} {badges.get(page.title, '')}".strip(), width="stretch")
+                label = f"{page.title} {badges.get(page.title, '')}".strip()
+                _link(page, label, query, width="stretch")
 
 
-def _link(page: Page, label: str, **options: Any) -> None:
+def _link(page: Page, label: str, query: dict[str, str], **options: Any) -> None:
     st.page_link(
         page.file,
         label=label,
         icon=f":material/{page.icon}:",
-        query_params=url_state.carried(),
+        query_params=query,
         **options,
     )
 
