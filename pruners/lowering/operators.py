@@ -59,6 +59,11 @@ def is_composite(target: Any) -> bool:
     return bool(_is_cia_op(target) and not _is_preservable_cia_op(target))
 
 
+def writes(target: Any) -> bool:
+    """Say whether an operator writes into an argument."""
+    return isinstance(target, torch._ops.OpOverload) and target._schema.is_mutable
+
+
 def is_plain(target: Any) -> bool:
     """Say whether an operator yields memory of its own, writes none, and stays as it is."""
     if not isinstance(target, torch._ops.OpOverload) or target.namespace != "aten":

@@ -29,6 +29,7 @@ from pruners.lowering.operators import (
     is_plain,
     layout,
     without_writing,
+    writes,
 )
 
 SIZE = ATEN.sym_size.int
@@ -43,8 +44,9 @@ def lower(program: torch.export.ExportedProgram) -> bool:
         program: What ``torch.export.export`` made of a model in eval mode, without gradients.
 
     Returns:
-        Whether it could be rewritten; if not, it is as it was.
+        Whether it could be rewritten; if not, it is as it was but for idle dropout.
     """
+    _drop_idle(program)
     if not is_known():
         return False
     try:
@@ -55,6 +57,23 @@ def lower(program: torch.export.ExportedProgram) -> bool:
     program.graph_module.graph = graph
     program.graph_signature.replace_all_uses(before, after)
     return True
+
+
+def _drop_idle(program: torch.export.ExportedProgram) -> None:
+    """Take dropout that drops nothing out of a program that writes in place.
+
+    It returns its argument, so what is written into the one is written into the other. torch takes
+    it for a copy.
+    """
+    operators = program.graph.find_nodes(op="call_function", target=ATEN.dropout.default)
+    if not any(writes(node.target) for node in program.graph.nodes):
+        return
+    for node in operators:
+        if len(node.args) == 3 and node.args[2] is False:
+            node.replace_all_uses_with(node.args[0])
+            program.graph_signature.replace_all_uses(node.name, node.args[0].name)
+            program.graph.erase_node(node)
+    program.graph_module.recompile()
 
 
 def _result(graph: fx.Graph) -> str:
@@ -126,7 +145,7 @@ class Lowering:
             return self._new(ATEN.clone.default, *call)
         if is_composite(target):
             return self._in_parts(target, *call)
-        if target._schema.is_mutable:
+        if writes(target):
             return self._out_of_place(target, *call)
         return self._new(target, *call)
 
@@ -213,7 +232,7 @@ class Lowering:
             part = (*self._as_nodes(own, given), {**meta, "val": result})
             if called in PARTS:
                 given[_key(result)] = self._new(called, *part)
-            elif called._schema.is_mutable:
+            elif writes(called):
                 given[_key(result)] = self._out_of_place(called, *part)
             else:
                 raise UnknownError
