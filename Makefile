@@ -15,13 +15,17 @@ export OMP_WAIT_POLICY = passive
 export PYTHONDONTWRITEBYTECODE =
 BIN := $(VENV)/bin
 
-.PHONY: run test lint format fuzz test-nightly docs docs-serve verify-exports clean
+.PHONY: run test compiled lint format fuzz test-nightly docs docs-serve verify-exports clean
 
 run: $(VENV)/.run
 	$(BIN)/prunescope serve --port $(PORT)
 
-test: lint
+test: compiled lint
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+# Once for all workers of the tests, on another core than the check of types.
+compiled: $(VENV)/.test
+	$(BIN)/python -m pytest --collect-only -qq >/dev/null 2>&1 &
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -53,8 +53,10 @@ def test_pre_commit_runs_the_checks_of_make_lint() -> None:
 
 
 def test_make_test_begins_with_make_lint() -> None:
-    lint = commands_of("lint")
-    assert commands_of("test")[: len(lint)] == lint
+    lint, test = commands_of("lint"), commands_of("test")
+    assert [line for line in test if line in lint] == lint
+    assert "pytest -n auto" in test[-1]
+    assert test[-1] not in lint
 
 
 def test_the_base_install_check_knows_every_extra(base_install: ModuleType) -> None:
