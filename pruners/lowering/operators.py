@@ -59,6 +59,13 @@ def is_composite(target: Any) -> bool:
     return bool(_is_cia_op(target) and not _is_preservable_cia_op(target))
 
 
+def is_kept_composite(target: Any) -> bool:
+    """Say whether torch keeps an operator that has no kernel, taking its result for a new one."""
+    if not isinstance(target, torch._ops.OpOverload):
+        return False
+    return target is ATEN.dropout.default or bool(_is_preservable_cia_op(target))
+
+
 def writes(target: Any) -> bool:
     """Say whether an operator writes into an argument."""
     return isinstance(target, torch._ops.OpOverload) and target._schema.is_mutable

@@ -25,6 +25,7 @@ from pruners.lowering.operators import (
     UnknownError,
     is_composite,
     is_fresh,
+    is_kept_composite,
     is_known,
     is_plain,
     layout,
@@ -44,11 +45,11 @@ def lower(program: torch.export.ExportedProgram) -> bool:
         program: What ``torch.export.export`` made of a model in eval mode, without gradients.
 
     Returns:
-        Whether it could be rewritten; if not, it is as it was but for idle dropout.
+        Whether it could be rewritten; if not, it is as it was but for idle operators.
     """
-    _drop_idle(program)
     if not is_known():
         return False
+    _drop_idle(program)
     try:
         before, graph = _result(program.graph), Lowering(program.graph).graph
         after = _result(graph)
@@ -60,20 +61,38 @@ def lower(program: torch.export.ExportedProgram) -> bool:
 
 
 def _drop_idle(program: torch.export.ExportedProgram) -> None:
-    """Take dropout that drops nothing out of a program that writes in place.
+    """Take operators that return their argument out of a program that writes in place.
 
-    It returns its argument, so what is written into the one is written into the other. torch takes
-    it for a copy.
+    What is written into the one is written into the other, but torch takes what dropout of eval
+    mode, `type_as` and other composites that it keeps return for a copy.
     """
-    operators = program.graph.find_nodes(op="call_function", target=ATEN.dropout.default)
-    if not any(writes(node.target) for node in program.graph.nodes):
+    graph = program.graph
+    if not any(writes(node.target) for node in graph.nodes):
         return
-    for node in operators:
-        if len(node.args) == 3 and node.args[2] is False:
-            node.replace_all_uses_with(node.args[0])
-            program.graph_signature.replace_all_uses(node.name, node.args[0].name)
-            program.graph.erase_node(node)
+    for node in list(graph.nodes):
+        argument = _returned(node) if is_kept_composite(node.target) else None
+        if argument is not None:
+            node.replace_all_uses_with(argument)
+            program.graph_signature.replace_all_uses(node.name, argument.name)
+            graph.erase_node(node)
     program.graph_module.recompile()
+
+
+def _returned(node: fx.Node) -> fx.Node | None:
+    """Return the argument that an operator returns, if it does."""
+    value = node.meta.get("val")
+    if not isinstance(value, FakeTensor):
+        return None
+    inputs = [item for item in node.all_input_nodes if isinstance(item.meta.get("val"), Tensor)]
+    alike = [item for item in inputs if layout(item.meta["val"]) == layout(value)]
+    if not alike:
+        return None
+    try:
+        # torch's own decomposition of dropout copies, its kernel does not.
+        result = values_of(value.fake_mode, node.target, node.args, node.kwargs, with_python=False)
+    except UnknownError:
+        return None
+    return next((item for item in alike if item.meta["val"] is result), None)
 
 
 def _result(graph: fx.Graph) -> str:
@@ -171,21 +190,6 @@ class Lowering:
             self._sizes.setdefault(_expression(node.meta["val"]), node)
         return node
 
-    def _values(
-        self,
-        target: Any,
-        args: Any,
-        kwargs: Any,
-        listener: AbstractContextManager[Any] | None = None,
-    ) -> Any:
-        """Return what an operator yields, without numbers."""
-        args, kwargs = fx.node.map_arg((args, kwargs), lambda node: node.meta["val"])
-        try:
-            with self._mode, enable_python_dispatcher(), listener or nullcontext():
-                return target(*args, **kwargs)
-        except Exception as error:  # torch will say it, of the whole program.
-            raise UnknownError from error
-
     def _normed(self, args: Any, kwargs: Any, meta: Mapping[str, Any]) -> fx.Node:
         """Normalize by the statistics that a layer holds, which is an operator of its own."""
         if len(args) != 9 or kwargs or args[5] is not False or None in args[3:5]:
@@ -193,7 +197,7 @@ class Lowering:
         if meta["val"].device.type != "cpu":
             raise UnknownError
         own = (*args[:5], *args[6:8])
-        values = self._values(NORM, own, {})
+        values = values_of(self._mode, NORM, own, {})
         norm = self._new(NORM, own, {}, {**meta, "val": values})
         found, *_ = [
             self._new(operator.getitem, (norm, at), {}, {**meta, "val": value})
@@ -215,7 +219,7 @@ class Lowering:
         readers = [reader for node in memory for reader in node.users]
         if not is_fresh(memory[-1]) or not all(is_plain(reader.target) for reader in readers):
             raise UnknownError
-        value = self._values(target, args, kwargs)
+        value = values_of(self._mode, target, args, kwargs)
         if layout(value) != layout(written.meta["val"]):
             raise UnknownError
         new = self._new(target, args, kwargs, {**meta, "val": value})
@@ -227,7 +231,7 @@ class Lowering:
         """Write the operators that one calls; none where it returns its argument."""
         given = _by_value((args, kwargs))
         calls = Calls()
-        value = self._values(target, args, kwargs, calls)
+        value = values_of(self._mode, target, args, kwargs, calls)
         for called, *own, result in calls.noted:
             part = (*self._as_nodes(own, given), {**meta, "val": result})
             if called in PARTS:
@@ -266,6 +270,25 @@ class Lowering:
         parts = [self._number(item) for item in expression.as_two_terms()]
         first, second = (item.meta["val"] if isinstance(item, fx.Node) else item for item in parts)
         return self._new(function, parts, {}, {"val": function(first, second)})
+
+
+def values_of(
+    mode: FakeTensorMode,
+    target: Any,
+    args: Any,
+    kwargs: Any,
+    listener: AbstractContextManager[Any] | None = None,
+    *,
+    with_python: bool = True,
+) -> Any:
+    """Return what an operator yields, without numbers; taken apart by Python, else by C++."""
+    args, kwargs = fx.node.map_arg((args, kwargs), lambda node: node.meta["val"])
+    dispatcher = enable_python_dispatcher() if with_python else nullcontext()
+    try:
+        with mode, dispatcher, listener or nullcontext():
+            return target(*args, **kwargs)
+    except Exception as error:  # torch will say it, of the whole program.
+        raise UnknownError from error
 
 
 def _mode_of(graph: fx.Graph) -> FakeTensorMode:

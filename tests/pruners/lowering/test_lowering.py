@@ -147,8 +147,12 @@ def check(model: nn.Module, example: Tensor, *, short: bool | None) -> None:
         assert owners(program.graph_module) == owners(expected.graph_module)
     graph = captures._from_program(program, captures.first_names(model))
     for inputs in others(example):
-        with torch.no_grad():
-            wanted = model(inputs.clone())
+        try:
+            with torch.no_grad():
+                wanted = model(inputs.clone())
+        except (RuntimeError, ValueError):
+            assert short is None, "only random models may refuse a number of samples"
+            continue
         torch.testing.assert_close(computed(graph, model, inputs), wanted)
 
 
@@ -186,12 +190,16 @@ def test_what_is_written_in_place(name: str) -> None:
 
 
 @pytest.mark.parametrize("views_before", [False, True])
-def test_what_is_written_into_idle_dropout_is_written_into_its_argument(views_before: bool) -> None:
+@pytest.mark.parametrize("kind", ["dropout", "type_as"])
+def test_what_is_written_into_a_returned_argument_is_written_into_it(
+    kind: str, views_before: bool
+) -> None:
     """torch's own lowering takes it for a copy."""
 
     def step(y: Tensor, x: Tensor, held: Tensor) -> Tensor:
         view = y.mT if views_before else y
-        F.dropout(y, 0.5, training=False).add_(1)
+        other = F.dropout(y, 0.5, training=False) if kind == "dropout" else y.type_as(x)
+        other.add_(1)
         return y * view
 
     model, example = randomize(Of(step)), torch.randn(IMAGE)
