@@ -143,10 +143,11 @@ def _report(found: Evaluation, scoring: Scoring) -> None:
         )
     for note in found.notes:
         st.caption(f":material/info: {formatting.escaped(capital(note))}.")
-    side_by_side = st.container()
+    side_by_side, by_class = st.container(), st.container()
+    if found.classes and not scoring.has_positions:
+        by_class, side_by_side = charts.beside(3, 4)
     if found.classes:
-        left, side_by_side = charts.beside(3, 4)
-        with left:
+        with by_class:
             _classes(found, scoring)
     with side_by_side:
         st.subheader("Side by side", anchor=False)
