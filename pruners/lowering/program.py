@@ -49,11 +49,12 @@ def lower(program: torch.export.ExportedProgram) -> bool:
     """
     if not is_known():
         return False
-    _drop_idle(program)
     try:
+        _drop_idle(program)
         before, graph = _result(program.graph), Lowering(program.graph).graph
         after = _result(graph)
-    except UnknownError:
+    except Exception:
+        # An `UnknownError`, or one of a torch whose inner parts are others.
         return False
     program.graph_module.graph = graph
     program.graph_signature.replace_all_uses(before, after)

@@ -223,6 +223,12 @@ def test_a_torch_that_does_not_tell_lowers_itself(monkeypatch: pytest.MonkeyPatc
     check(model, torch.randn(IMAGE), short=False)
 
 
+def test_a_torch_of_other_inner_parts_lowers_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pruners.lowering.program.enable_python_dispatcher", None)
+    model = randomize(Of(SHORT["chained"]))
+    check(model, torch.randn(IMAGE), short=False)
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("seed", range(60))
 def test_random_graphs(seed: int) -> None:
