@@ -151,13 +151,13 @@ def _exported(
     model: nn.Module, example: Inputs, *, level: int = logging.CRITICAL
 ) -> torch.export.ExportedProgram:
     # It brings the compiler, which takes seconds, as the export does.
-    from pruners.lowering import lower
+    from pruners.lowering import decompositions, lower
 
     with _EXPORTING, _quiet(level), _without_collection(), torch.no_grad():
         found: torch.export.ExportedProgram = torch.export.export(
             model, (example,), dynamic_shapes=free_sizes(model, example)
         )
-        return found if lower(found) else found.run_decompositions({})
+        return found if lower(found) else found.run_decompositions(decompositions(found))
 
 
 def free_sizes(model: nn.Module, example: Inputs) -> tuple[Any, ...]:

@@ -1,5 +1,5 @@
 """Exported programs without in-place operators, without a second pass over all of them."""
 
-from pruners.lowering.program import lower
+from pruners.lowering.program import decompositions, lower
 
-__all__ = ["lower"]
+__all__ = ["decompositions", "lower"]

@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 # They are torch's own, and may go.
 _is_cia_op: Any = getattr(_utils, "_is_cia_op", None)
 _is_preservable_cia_op: Any = getattr(_utils, "_is_preservable_cia_op", None)
+decomposition_of: Any = getattr(_utils, "_get_decomp_for_cia", None)
 
 ATEN = torch.ops.aten
 # What composites that may return their argument, or a view of it, consist of.

@@ -23,6 +23,7 @@ from pruners.lowering.operators import (
     PARTS,
     Calls,
     UnknownError,
+    decomposition_of,
     is_composite,
     is_fresh,
     is_kept_composite,
@@ -51,6 +52,8 @@ def lower(program: torch.export.ExportedProgram) -> bool:
         return False
     try:
         _drop_idle(program)
+        if _viewers(program.graph):
+            return False
         before, graph = _result(program.graph), Lowering(program.graph).graph
         after = _result(graph)
     except Exception:
@@ -59,6 +62,51 @@ def lower(program: torch.export.ExportedProgram) -> bool:
     program.graph_module.graph = graph
     program.graph_signature.replace_all_uses(before, after)
     return True
+
+
+def decompositions(program: torch.export.ExportedProgram) -> dict[Any, Any]:
+    """Return what torch's own lowering must take apart besides, as ``run_decompositions`` takes it.
+
+    Of the composites that it keeps, some return a view, as an `einsum` of one tensor does; torch
+    takes that for a copy, so what is written into the one would be missing in the other.
+
+    Args:
+        program: What `lower` did not rewrite.
+    """
+    if decomposition_of is None:
+        return {}
+    return {target: decomposition_of(target) for target in _viewers(program.graph)}
+
+
+def _viewers(graph: fx.Graph) -> set[Any]:
+    """Return the kept composites that yield views, of a graph that writes in place."""
+    if not is_known() or not any(writes(node.target) for node in graph.nodes):
+        return set()
+    kept = [node for node in graph.nodes if is_kept_composite(node.target)]
+    return {node.target for node in kept if _is_viewer(node)}
+
+
+def _is_viewer(node: fx.Node) -> bool:
+    values = [value for value in _tensors(node.meta.get("val")) if isinstance(value, FakeTensor)]
+    if not values:
+        return False
+    try:
+        result = values_of(
+            values[0].fake_mode, node.target, node.args, node.kwargs, with_python=False
+        )
+    except UnknownError:
+        return False
+    inputs = [item.meta.get("val") for item in node.all_input_nodes]
+    return not _memory(inputs).isdisjoint(_memory(result))
+
+
+def _memory(values: Any) -> set[int]:
+    return {item.untyped_storage()._cdata for item in _tensors(values)}
+
+
+def _tensors(values: Any) -> list[Tensor]:
+    several = values if isinstance(values, list | tuple) else [values]
+    return [item for item in several if isinstance(item, Tensor)]
 
 
 def _drop_idle(program: torch.export.ExportedProgram) -> None:

@@ -207,6 +207,29 @@ def test_what_is_written_into_a_returned_argument_is_written_into_it(
     torch.testing.assert_close(computed(graph, model, example), model(example))
 
 
+def written_through(y: Tensor, x: Tensor, held: Tensor) -> Tensor:
+    """Write into a view that a composite yields."""
+    torch.einsum("nchw->nhwc", y).add_(1)
+    return y * 2
+
+
+def read_through(y: Tensor, x: Tensor, held: Tensor) -> Tensor:
+    """Write into memory after a composite yielded a view of it."""
+    first = y.flatten()[:3].clone()
+    across, _ = torch.meshgrid(first, first, indexing="ij")
+    first.add_(1)
+    return y * across.sum()
+
+
+@pytest.mark.parametrize("step", [written_through, read_through])
+def test_what_is_written_into_a_view_that_a_composite_yields_is_seen(step: Step) -> None:
+    """torch's own lowering takes it for a copy."""
+    model, example = randomize(Of(step)), torch.randn(IMAGE)
+    graph = captures.capture(model, example)
+    for inputs in (example, torch.randn(1, 3, 8, 8), torch.randn(3, 3, 8, 8)):
+        torch.testing.assert_close(computed(graph, model, inputs), model(inputs))
+
+
 def test_text_of_any_length() -> None:
     torch.manual_seed(0)
     check(randomize(Text()), torch.randint(9, (2, 6)), short=True)
