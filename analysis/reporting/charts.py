@@ -197,7 +197,8 @@ def class_chart(classes: Sequence[ClassChange], *, score: str = "accuracy") -> t
         )
     worst = rows[0]
     loss = (
-        f"The largest loss: {worst.class_name}, {-100 * worst.change:.2f} pp."
+        f"The largest loss: {worst.class_name}, {-100 * worst.change:.2f} pp "
+        f"({-100 * worst.change_high:.2f} to {-100 * worst.change_low:.2f})."
         if worst.change < 0
         else "No class loses."
     )

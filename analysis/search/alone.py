@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.curves import DROP, cost_metric, costs, curve_arrays, is_known, points_table
+from analysis.devices import device_names
 from analysis.edits import PreparedSubject
 from analysis.measuring import Cancel
 from analysis.records import Plan, Progress, Sums, SweepSpec, SweepUpdate
@@ -106,8 +107,11 @@ def _swept(
     cancel: Cancel,
     keeping: Keeping,
 ) -> Generator[Progress, None, pd.DataFrame]:
+    # Other processes would open what is evaluated, not the search data.
+    devices = device_names(plan.subject.device)
+    here = devices[0] if len(devices) > 1 else plan.subject.device
     spec = SweepSpec(
-        subject=plan.subject,
+        subject=dataclasses.replace(plan.subject, device=here),
         criteria=tuple(criteria),
         granularity=plan.entries[0].granularity,
         ratios=RATIOS,

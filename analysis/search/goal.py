@@ -16,7 +16,6 @@ from analysis.records import Plan, Recipe
 from analysis.search.judge import Scored
 from analysis.search.records import Aim
 from analysis.sentences import plural
-from pruners.errors import UnmetError
 
 LATENCY = "latency"
 # Times within this share of the dense model's below the limit are near it; by such steps the saving
@@ -93,7 +92,7 @@ class Goal:
         costs, drops = (sum(column) for column in zip(*known, strict=True))
         return bool(costs <= 0 or scored.cost * drops / costs <= limit)
 
-    def unmet(self, nearest: Scored, *, held: float) -> UnmetError:
+    def unmet(self, nearest: Scored, *, held: float) -> str:
         """Return what to tell of a drop and sizes that no plan was found for.
 
         Args:
@@ -114,7 +113,7 @@ class Goal:
             # Samples of one document depend on each other: more of them tell nothing.
             unsure, advice = "", "search on samples of more documents; of these nothing is sure"
         less = "ask for less" if self.sizes else f"allow a larger {task.words.drop_noun}"
-        return UnmetError(
+        return (
             f"no plan was found that surely loses at most {cost(self.max_drop)}{sizes}; on the "
             f"{plural(samples, 'sample')} of the search the nearest loses {cost(drop)}{unsure}"
             f"{larger}; {less}, or {advice}"

@@ -178,9 +178,11 @@ class Search:
         fitting = [at for at in places if self._goal.fits(self._plan(self._tried[at]))]
         return min(fitting, key=lambda at: self._tried[at].cost)
 
-    def _unmet(self) -> UnmetError:
+    def _unmet(self) -> InputError:
         nearest = self._plan(self._tried[self._nearest()])
-        return self._goal.unmet(self._judge.score(nearest), held=self._state.held)
+        text = self._goal.unmet(self._judge.score(nearest), held=self._state.held)
+        # With time left there is nothing more to try.
+        return UnmetError(text) if self._is_late() else InputError(text)
 
     # How it goes on.
 

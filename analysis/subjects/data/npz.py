@@ -75,7 +75,8 @@ def _arrays(address: Address, path: Path) -> dict[str, Array]:
         with np.load(path, allow_pickle=False) as found:
             arrays = {name: found[name] for name in ARRAYS if name in found}
             names = list(found)
-            advice = "" if "images" in arrays else _advice(found[name] for name in names)
+            others = [name for name in names if name not in ARRAYS]
+            advice = "" if "images" in arrays else _advice(found[name] for name in others)
     except Exception as error:
         # NumPy takes what it cannot read for pickled objects, and advises to run them.
         why = "" if "pickle" in str(error) else f" ({one_line(error)})"
@@ -93,8 +94,8 @@ def _arrays(address: Address, path: Path) -> dict[str, Array]:
 
 def _advice(arrays: Iterable[Array]) -> str:
     """Return what to do where one of the arrays may hold numbers of tokens."""
-    wide = (item for item in arrays if item.ndim == 2 and item.dtype.itemsize > 1)
-    return TOKENS if any(item.dtype.kind in "iu" for item in wide) else ""
+    whole = (item for item in arrays if item.dtype.kind in "iu")
+    return TOKENS if any(item.ndim in {1, 2} for item in whole) else ""
 
 
 def _inputs(address: Address, images: Array) -> Tensor:

@@ -147,6 +147,7 @@ def test_a_report_says_what_was_measured_and_how_to_do_it_again() -> None:
         "92.50 % 88.00 % to 95.40 %",  # 185 of 200, Wilson
         "94.00 % (89.81 % to 96.53 %), 188 of 200",
         "1.50 pp",
+        "15.00 pp (1.00 to 30.00)",
         "50.0 % 308,530 of 617,060 a sample",
         "sample:lenet5",
         "npz:a&b.npz",

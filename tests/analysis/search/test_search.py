@@ -32,7 +32,7 @@ from analysis.search.search import iter_search
 from analysis.search.trades import key_of
 from analysis.subjects.subject import load_subject
 from analysis.sweeps.exhaustive import ExhaustiveSweep
-from pruners.errors import InputError
+from pruners.errors import InputError, UnmetError, comes_again
 
 
 @pytest.fixture(scope="module")
@@ -187,6 +187,16 @@ def test_first_plans_that_were_measured_are_not_measured_again(
     # The best one is what trades begin with: measured again for its distance of each sample.
     assert len([key for key, times in Counter(measured).items() if times > 1]) == 1
     assert len(measured) > 3
+
+
+def test_a_search_of_a_sweep_on_several_devices_measures_on_one(
+    prepared: PreparedSubject,
+) -> None:
+    """Other processes opened the samples to evaluate, and found other data than it searches on."""
+    plan, asked = start(prepared, "none"), aim("macs=0.6", trials=0)
+    shared = dataclasses.replace(plan, subject=dataclasses.replace(plan.subject, device="cpu,cpu"))
+    found = last(dataclasses.replace(prepared), shared, asked)
+    assert told(found) == told(last(prepared, plan, asked))
 
 
 def test_more_trials_go_on_from_what_is_kept(prepared: PreparedSubject, tmp_path: Path) -> None:
@@ -355,8 +365,13 @@ def test_a_drop_and_a_size_are_reached_together_or_told_in_one_line(
     with pytest.raises(InputError, match=r"at macs=0\.3; .* the nearest loses \d") as caught:
         last(prepared, plan, asked, tmp_path)
     assert "\n" not in str(caught.value)
+    # All trades were tried, with time left.
+    assert comes_again(caught.value)
     with pytest.raises(InputError, match="the nearest loses"):
         last(dataclasses.replace(prepared), plan, asked, tmp_path)
+    with pytest.raises(UnmetError, match="the nearest loses") as late:
+        last(prepared, plan, aim("drop=0", "macs=0.3", seconds=1e-9))
+    assert not comes_again(late.value)
     # A drop that no first plan of the size holds, and that trades reach.
     sized = last(prepared, plan, aim("macs=0.5", trials=12))
     assert sized.drop is not None

@@ -84,7 +84,10 @@ class TestNpz:
         [
             ({"x": np.zeros(3)}, "", "no array 'images' in the file; found x"),
             ({"x": np.zeros(3)}, "", r"found x$"),
-            ({"images": np.zeros((2, 3), np.uint8)}, "", r"images must be uint8.*uint8 \(2, 3\)$"),
+            ({"images": np.zeros((2, 3), np.uint8)}, "", r"must be uint8.*uint8 \(2, 3\); where"),
+            ({"stream": np.zeros(9, np.uint16)}, "", "found stream; where these are numbers of"),
+            ({"labels": np.zeros(9, int)}, "", "found labels$"),
+            ({"images": np.zeros((2, 3, 4), int)}, "", r"int64 \(2, 3, 4\)$"),
             ({"images": np.zeros((2, 3), np.int64)}, "", r"int64 \(2, 3\); where .* text:FILE#tok"),
             ({"ids": np.zeros((2, 3), np.int32)}, "", r"found ids; where .* TensorDataset\(tokens"),
             (
