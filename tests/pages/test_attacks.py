@@ -8,10 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from streamlit.testing.v1 import AppTest
 
 from analysis.edits import PreparedSubject
 from analysis.plans import start_plan, to_json
+from pruners.errors import StoreError
 from tests.analysis.cli.test_attacks import QUITTERS
 from tests.pages.reading import SUBJECT, Open, assert_no_bug, shown, text_of
 from tests.pages.test_flow import present
@@ -61,3 +63,22 @@ def test_code_that_ends_the_program_ends_no_page(open_page: Open, tmp_path: Path
         test = open_page("1_Setup", subject=spec)
         assert_no_bug(test)
         assert says in shown(text_of(test)), says
+
+
+@pytest.mark.parametrize("where", ["state.session.open_session", "plan.sidebar.totals"])
+@pytest.mark.parametrize("page", ["Home", "5_Plan"])
+def test_a_workspace_that_cannot_be_read_is_one_line(
+    page: str, where: str, open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a full disk, not even its own files can be read: pages were tracebacks."""
+
+    def full(*_: object) -> None:
+        raise StoreError("the workspace database failed: disk I/O error")
+
+    monkeypatch.setattr(f"pages.components.{where}", full)
+    test = open_page(page)
+    assert_no_bug(test)
+    (error,) = test.error
+    assert error.proto.title == "The workspace cannot be read"
+    assert shown(error.value) == "The workspace database failed: disk I/O error"
+    assert "has space" in text_of(test)

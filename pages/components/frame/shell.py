@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import streamlit as st
@@ -22,10 +24,11 @@ from pages.components.widgets import (
     guarded,
     job,
     no_subject,
+    problem,
     ribbon,
     sections,
 )
-from pruners.errors import PruneScopeError
+from pruners.errors import PruneScopeError, StoreError
 
 # State of the subject -> badge.
 CHECKS = {
@@ -59,15 +62,16 @@ def frame(title: str) -> Session:
     st.set_page_config(page_title=name, page_icon=icon(), layout="wide")
     require_token()
     url_state.restore()
-    current = session.open_session()
     browser.style()
     draw()
-    with st.sidebar:
-        # Each part has its own place, so that one that comes or goes does not move the others.
-        for part in (_navigation, _subject, job.chip, sidebar.totals, _share):
-            with st.container():
-                part(current)
-        browser.keys()
+    with _readable_workspace():
+        current = session.open_session()
+        with st.sidebar:
+            # Each part has its own place, so that one that comes or goes does not move the others.
+            for part in (_navigation, _subject, job.chip, sidebar.totals, _share):
+                with st.container():
+                    part(current)
+            browser.keys()
     if not is_home:
         with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
             st.title(title, anchor=False, width="content")
@@ -92,6 +96,16 @@ def frame(title: str) -> Session:
         )
         st.stop()
     return current
+
+
+@contextmanager
+def _readable_workspace() -> Iterator[None]:
+    """End the page with one line where the workspace cannot be read: a full disk, for example."""
+    try:
+        yield
+    except StoreError as error:
+        problem(error, title="The workspace cannot be read")
+        st.stop()
 
 
 def _has_no_model(spec: SubjectSpec | None) -> bool:
