@@ -195,8 +195,8 @@ def changed(old: State, new: State) -> frozenset[str]:
     both = [name for name in old.keys() & new.keys() if old[name] is not new[name]]
     alike = [torch.eq(old[name], new[name]).all() for name in both]
     is_equal = dict(zip(both, torch.stack(alike).tolist() if alike else (), strict=True))
-    changed = [name for name, equal in is_equal.items() if not equal]
-    return frozenset(changed) | (old.keys() ^ new.keys())
+    other = {name for name, equal in is_equal.items() if not equal}
+    return frozenset(other | (old.keys() ^ new.keys()))
 
 
 def _state_nodes(step: Step) -> list[fx.Node]:
