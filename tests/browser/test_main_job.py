@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlparse
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Locator, Page, expect
 
 from analysis.records.subject import SubjectSpec
 from analysis.store.store import Store
@@ -62,7 +62,7 @@ def metric(page: Page, label: str) -> str:
 
 
 def idle(page: Page) -> None:
-    """Wait until the script of the page has ended, with all reruns that were asked for."""
+    """Wait until the script of the page has ended, with all reruns that the browser knows of."""
     page.locator('[data-test-script-state="notRunning"]').wait_for()
 
 
@@ -86,13 +86,25 @@ def edit(page: Page, store: Store, *, row: int, field: str, text: str) -> str:
     return plan_id
 
 
-def measured(page: Page) -> tuple[int, int]:
-    """Return right answers and samples of the live measurement, once it is complete."""
-    note = page.get_by_text(re.compile(r"(Measured live|After lsq): \S+ of \S+ right in"))
-    note.wait_for()
-    # What is measured after the repair stands last.
-    right, samples = re.findall(r"([\d,]+) of ([\d,]+) right", note.inner_text())[-1]
-    return int(right.replace(",", "")), int(samples.replace(",", ""))
+def note(page: Page) -> Locator:
+    """Return the lines of the live measurement, once they have a count."""
+    found = page.get_by_text(re.compile(r"(Measured live|After lsq): \S+ of \S+ right in"))
+    found.wait_for()
+    return found
+
+
+def measured(page: Page, store: Store, run_id: str, plan_id: str) -> int:
+    """Return the right answers after a plan's repair, once the page shows them.
+
+    Until the browser hears of the next run of the script, the page is idle and shows the last plan.
+    """
+    identity, plan = store.runs.get(run_id).identity, store.plans.get(plan_id)
+    wait_for(lambda: store.measurements.get(plan, identity) is not None, "the measurement")
+    kept = store.measurements.get(plan, identity)
+    assert kept is not None
+    right, samples = kept.sums.count("correct"), kept.sums.samples
+    expect(note(page)).to_contain_text(f"After lsq: {right:,} of {samples:,} right in")
+    return right
 
 
 def test_from_an_empty_workspace_to_a_model_that_runs_elsewhere(
@@ -128,8 +140,8 @@ def test_from_an_empty_workspace_to_a_model_that_runs_elsewhere(
 
     # Choose ratios and criteria for several layers; accuracy is measured live.
     open_page(page, "Plan")
-    dense_correct, samples = measured(page)
-    assert samples == 2000
+    dense = note(page).inner_text()
+    assert " of 2,000 right in" in dense
     dense_size = metric(page, "Parameters")
     choices = {1: ("50", "fpgm"), 5: ("25", "taylor"), 10: ("50", "l1")}
     for row, (ratio, criterion) in choices.items():
@@ -143,8 +155,8 @@ def test_from_an_empty_workspace_to_a_model_that_runs_elsewhere(
         (0.5, "l1"),
     ]
     assert metric(page, "Parameters") != dense_size
-    changed, _ = measured(page)
-    assert changed != dense_correct
+    changed = measured(page, store, run_id, plan_id)
+    assert f" {changed:,} of 2,000 right in" not in dense
 
     # What the page measured is what the exported script gives elsewhere.
     open_page(page, "Export")
