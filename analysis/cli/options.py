@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from analysis import edits, plans, store, subjects, sweeps
+from analysis import edits, plans, store, subjects
 from analysis.repairs import NO_REPAIR
 from analysis.store import Store
 from analysis.tasks import TASKS
@@ -113,7 +113,7 @@ def calibrated(
     if samples is None:
         samples = spec.calibration_samples
         if samples == 0 and (int8 or repair != NO_REPAIR):
-            samples = sweeps.calibration_of(spec.task)
+            samples = subjects.calibration_of(spec.task)
     return dataclasses.replace(
         spec,
         calibration_data=spec.calibration_data if data is None else data,

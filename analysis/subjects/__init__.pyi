@@ -4,7 +4,14 @@ from .allowed_paths import roots_of_environment
 from .factories import factory_files, load_function
 from .models import RANDOM_WEIGHTS, USUAL_OUTPUTS, has_random_weights, load_model, sample_names
 from .overview import build_inventory, inventory
-from .parsing import parse_data, parse_function, parse_model, usual_task
+from .parsing import (
+    calibration_of,
+    parse_data,
+    parse_function,
+    parse_model,
+    usual_subject,
+    usual_task,
+)
 from .schemes import DATA_SCHEMES, MODEL_SCHEMES, Scheme
 from .stamps import Stamp, stamp, watched_stamp
 from .subject import Split, Subject, load_subject
@@ -22,6 +29,7 @@ __all__ = [
     "USUAL_OUTPUTS",
     "allowed_paths",
     "build_inventory",
+    "calibration_of",
     "factory_files",
     "fields",
     "has_random_weights",
@@ -36,6 +44,7 @@ __all__ = [
     "sample_names",
     "stamp",
     "torchvision",
+    "usual_subject",
     "usual_task",
     "watched_stamp",
 ]

@@ -23,10 +23,11 @@ from collections.abc import Sequence
 from typing import TypeVar
 from urllib.parse import unquote
 
-from analysis.records import DEFAULT_TASK, NO_MODEL
+from analysis.records import DEFAULT_TASK, NO_MODEL, SubjectSpec
 from analysis.subjects.address import Address
 from analysis.subjects.fields import Field
 from analysis.subjects.schemes import DATA_SCHEMES, MODEL_SCHEMES, Scheme
+from analysis.tasks import scoring_of
 from pruners.errors import AddressError
 from pruners.registry import Registry
 
@@ -35,6 +36,8 @@ T = TypeVar("T")
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _MODEL_EXAMPLE = "sample:resnet20, torchvision:resnet18#weights=FILE or path/file.py:factory"
 _DATA_EXAMPLE = "sample:fashion-mnist, npz:FILE, imagefolder:DIR or path/file.py:factory"
+# Calibration samples where each of them has many positions; SparseGPT and Wanda take as many.
+FEW_SAMPLES = 128
 
 
 def parse_model(text: str) -> Address:
@@ -65,6 +68,35 @@ def usual_task(data: str | None) -> str:
         return DEFAULT_TASK
     address = parse_data(data)
     return DATA_SCHEMES.get(address.scheme).task(address)
+
+
+def calibration_of(task: str) -> int:
+    """Return how many samples a task is calibrated on, unless somebody says otherwise.
+
+    >>> calibration_of("classification"), calibration_of("language_modelling")
+    (512, 128)
+    """
+    has_positions = scoring_of(task).has_positions
+    return FEW_SAMPLES if has_positions else SubjectSpec(model="").calibration_samples
+
+
+def usual_subject(model: str, data: str | None, *, task: str | None = None) -> SubjectSpec:
+    """Return the subject of a model and data of which nothing else is said.
+
+    Args:
+        model: Model address.
+        data: Data address.
+        task: What the model answers; None takes what the data are for.
+
+    Raises:
+        AddressError: The data address is malformed.
+        UnknownNameError: There is no such task.
+
+    >>> usual_subject("sample:unet_small", "sample:scenes").calibration_samples
+    128
+    """
+    task = usual_task(data) if task is None else task
+    return SubjectSpec(model=model, data=data, task=task, calibration_samples=calibration_of(task))
 
 
 def parse_function(text: str, what: str) -> Address:

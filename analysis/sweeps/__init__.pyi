@@ -7,7 +7,7 @@ from .modes import MODES
 from .options import OPTIONS, Option
 from .planned import PlannedSweep, require_data
 from .ratios import MAX_RATIOS, parse_ratios
-from .request import calibration_of, spec_of_options, usual_calibration
+from .request import spec_of_options, usual_calibration
 from .sweep import iter_sweep, plan_sweep
 from .timing import Pace, SweepEstimate, Work, estimate_cost
 
@@ -26,7 +26,6 @@ __all__ = [
     "SweepMode",
     "Work",
     "answers",
-    "calibration_of",
     "coarse_to_fine",
     "estimate_cost",
     "iter_sweep",

@@ -8,7 +8,7 @@ from typing import Any
 
 from analysis.records import SubjectSpec, SweepSpec
 from analysis.repairs import NO_REPAIR
-from analysis.subjects import DATA_SCHEMES, parse_data, usual_task
+from analysis.subjects import DATA_SCHEMES, calibration_of, parse_data, usual_task
 from analysis.sweeps.options import OPTIONS
 from analysis.tasks import scoring_of
 from pruners.criteria import CRITERIA, load_criterion_file, scoring
@@ -16,8 +16,6 @@ from pruners.errors import InputError
 from pruners.granularity import parse
 
 ALL = "all"
-# Calibration samples where each of them has many positions; SparseGPT and Wanda take as many.
-FEW_SAMPLES = 128
 
 
 def spec_of_options(given: Mapping[str, Any]) -> SweepSpec:
@@ -65,16 +63,6 @@ def usual_calibration(spec: SweepSpec) -> int:
         subject.data is not None and DATA_SCHEMES.get(parse_data(subject.data).scheme).is_calibrated
     )
     return calibration_of(subject.task) if needs or is_free else 0
-
-
-def calibration_of(task: str) -> int:
-    """Return how many samples a task is calibrated on, unless somebody says otherwise.
-
-    >>> calibration_of("classification"), calibration_of("language_modelling")
-    (512, 128)
-    """
-    has_positions = scoring_of(task).has_positions
-    return FEW_SAMPLES if has_positions else SubjectSpec(model="").calibration_samples
 
 
 def _check_fractions(written: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from analysis.records import SubjectSpec
+from analysis.subjects import calibration_of
 from analysis.tasks import TASKS
 from pages.components.setup import fields
 from pages.components.setup.draft import CALIBRATION, DATA, MODEL, Draft
@@ -51,7 +52,7 @@ def form(present: SubjectSpec | None) -> SubjectSpec | None:
         everything = st.toggle(
             "All samples", key="setup_all", width="content", persist_state="session"
         )
-        advanced = _advanced(start)
+        advanced = _advanced(start, shared_subject.task_of(data.strip() or None))
         sent = st.button(
             "Check and measure baseline",
             type="primary",
@@ -61,7 +62,6 @@ def form(present: SubjectSpec | None) -> SubjectSpec | None:
         )
     if not sent:
         return None
-    advanced["task"] = advanced["task"] or shared_subject.task_of(data.strip() or None)
     return dataclasses.replace(
         start,
         model=model.strip(),
@@ -84,10 +84,11 @@ def _fill(start: SubjectSpec) -> None:
     st.session_state["setup_all"] = start.samples is None
     st.session_state["setup_seed"] = start.seed
     st.session_state["setup_batch"] = start.batch_size or 0
-    st.session_state["setup_calibration"] = start.calibration_samples
+    is_usual = start.calibration_samples == calibration_of(start.task)
+    st.session_state["setup_calibration"] = None if is_usual else start.calibration_samples
     st.session_state["setup_memory"] = _mib(start.memory_limit)
-    is_usual = start.task == shared_subject.task_of(start.data)
-    st.session_state["setup_task"] = OF_DATA if is_usual else start.task
+    is_of_data = start.task == shared_subject.task_of(start.data)
+    st.session_state["setup_task"] = OF_DATA if is_of_data else start.task
     st.session_state["setup_device"] = start.device
 
 
@@ -96,10 +97,15 @@ def _mib(size: int | None) -> int:
     return (size or 0) // 2**20
 
 
-def _advanced(start: SubjectSpec) -> dict[str, Any]:
-    def number(label: str, name: str, **options: Any) -> int:
-        return int(st.number_input(label, key=f"setup_{name}", persist_state="session", **options))
+def _advanced(start: SubjectSpec, task_of_data: str) -> dict[str, Any]:
+    def number(label: str, name: str, unset: int | None = None, **options: Any) -> int:
+        # Only a field that begins empty may be emptied.
+        empty: dict[str, Any] = {} if unset is None else {"value": None, "placeholder": str(unset)}
+        key = f"setup_{name}"
+        found = st.number_input(label, key=key, persist_state="session", **empty, **options)
+        return int(found) if found is not None else int(unset or 0)
 
+    task = st.session_state["setup_task"] or task_of_data
     with st.popover("Advanced", icon=":material/settings:"):
         memory = number(
             "Memory limit (MiB)",
@@ -131,12 +137,13 @@ def _advanced(start: SubjectSpec) -> dict[str, Any]:
             "calibration_samples": number(
                 "Calibration samples",
                 "calibration",
+                unset=calibration_of(task),
                 min_value=0,
                 step=128,
                 help="Criteria that need data read these; never the evaluation subset. With 0, "
                 "all samples can be evaluated.",
             ),
-            "task": _task(),
+            "task": _task() or task_of_data,
             "device": st.text_input(
                 "Device",
                 key="setup_device",

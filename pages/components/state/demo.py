@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from analysis import sweeps
 from analysis.records import SubjectSpec
+from analysis.subjects import usual_subject
 
-DEMO = SubjectSpec(
-    model="sample:resnet20", data="sample:fashion-mnist", samples=2000, batch_size=100
+DEMO = replace(
+    usual_subject("sample:resnet20", "sample:fashion-mnist"), samples=2000, batch_size=100
 )
 
 
@@ -35,13 +35,8 @@ SAMPLE_SUBJECTS = (
         icon="menu_book",
         about="A tiny Llama that continues the King James Bible; 128 windows of 128 tokens from "
         "chapters that it never read.",
-        spec=SubjectSpec(
-            model="sample:llama_tiny",
-            data="sample:king-james",
-            samples=128,
-            calibration_samples=sweeps.calibration_of("language_modelling"),
-            batch_size=32,
-            task="language_modelling",
+        spec=replace(
+            usual_subject("sample:llama_tiny", "sample:king-james"), samples=128, batch_size=32
         ),
     ),
     SampleSubject(
@@ -49,13 +44,8 @@ SAMPLE_SUBJECTS = (
         icon="image_search",
         about="A U-Net that names the garment at each pixel; 300 scenes made of Fashion-MNIST "
         "images.",
-        spec=SubjectSpec(
-            model="sample:unet_small",
-            data="sample:scenes",
-            samples=300,
-            calibration_samples=sweeps.calibration_of("segmentation"),
-            batch_size=50,
-            task="segmentation",
+        spec=replace(
+            usual_subject("sample:unet_small", "sample:scenes"), samples=300, batch_size=50
         ),
     ),
     SampleSubject(
@@ -63,8 +53,6 @@ SAMPLE_SUBJECTS = (
         icon="mic",
         about="A network of 1-D convolutions that tells ten spoken words apart; 1,040 words of "
         "voices that it never heard.",
-        spec=SubjectSpec(
-            model="sample:kws_conv1d", data="sample:keywords", samples=None, batch_size=104
-        ),
+        spec=replace(usual_subject("sample:kws_conv1d", "sample:keywords"), batch_size=104),
     ),
 )

@@ -83,7 +83,8 @@ def _store(new: History) -> None:
     saved = store().plans.save(new.plan, plan_id=own, **_left(new.plan))
     if own is None:
         st.session_state[OWN_PLAN] = saved
-        put("plan", saved)
+    # The saved plan's subject may be another one than before: links leave out what is as there.
+    put("plan", saved)
     st.session_state[HISTORY] = new
 
 

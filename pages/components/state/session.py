@@ -23,6 +23,7 @@ from analysis.records import Identity, Inventory, RunRow, SubjectSpec
 from analysis.store import Store, uploads_folder
 from analysis.subjects import roots_of_environment
 from analysis.tasks import task_named
+from pages.components.state import url_state
 from pages.components.state.shared_subject import subject_of
 from pages.components.state.subject_cache import subjects
 from pages.components.state.url_state import PARAMETERS, put, put_subject, value
@@ -241,16 +242,32 @@ def _points(path: str, run_id: str, saves: int, state: str) -> pd.DataFrame:
 def choose_subject(spec: SubjectSpec) -> None:
     """Make a subject the one that this session studies, and that its links lead to."""
     st.session_state[SUBJECT] = spec.to_dict()
+    st.session_state.pop(url_state.WRITTEN_FOR, None)
     _put_in_link(spec)
 
 
 def _put_in_link(spec: SubjectSpec) -> None:
-    run = value("run")
+    written_for = (*map(value, url_state.NAMING), spec)
+    if st.session_state.get(url_state.WRITTEN_FOR) == written_for:
+        return
+    run, named = _run_subject(), _named_subject()
+    put_subject(None if run == spec == named else spec, named)
+    st.session_state[url_state.WRITTEN_FOR] = written_for
+
+
+def _run_subject() -> SubjectSpec | None:
     try:
-        known = store().runs.get(run).spec.subject if run else None
+        return store().runs.get(value("run")).spec.subject if value("run") else None
     except PruneScopeError:
-        known = None
-    put_subject(None if known == spec else spec)
+        return None
+
+
+def _named_subject() -> SubjectSpec | None:
+    """Return the subject of the plan in the address, else of its run; None without one."""
+    with contextlib.suppress(PruneScopeError):
+        if value("plan") is not None:
+            return store().plans.get(value("plan")).subject
+    return _run_subject()
 
 
 def open_run(run_id: str) -> None:
@@ -272,43 +289,47 @@ def _chosen() -> SubjectSpec | None:
     return SubjectSpec.from_dict(found) if found else None
 
 
-def _follow_plan(run: RunRow | None) -> str:
-    """Take the subject of the plan that the address names, where nothing else names one.
-
-    Returns:
-        Why the address cannot be followed; empty if it can.
-    """
+def _lost_plan() -> str:
+    """Return why the plan that the address names cannot be read; empty if it can."""
     name = value("plan")
     if name is None or name == st.session_state.get(OWN_PLAN):
         return ""
     try:
-        plan = store().plans.get(name)
+        store().plans.get(name)
     except PruneScopeError as error:
         return str(error)
-    if SUBJECT not in st.session_state and run is None:
-        choose_subject(plan.subject)
+    return ""
+
+
+def _follow_subject() -> str:
+    """Take the subject of the address: what it says, and what it leaves out of its plan or run.
+
+    Returns:
+        Why the address cannot be followed; empty if it can.
+    """
+    if url_state.has_other_subject():
+        try:
+            shared = subject_of(st.query_params.to_dict(), _named_subject())
+        except PruneScopeError as error:
+            return str(error)
+        if shared is not None:
+            choose_subject(shared)
+    named = _named_subject() if SUBJECT not in st.session_state else None
+    if named is not None:
+        choose_subject(named)
     return ""
 
 
 def open_session() -> Session:
-    """Read the session: subject of the address, of its own, else that of the run."""
-    run, broken = None, ""
-    try:
-        shared = subject_of(st.query_params.to_dict())
-    except PruneScopeError as error:
-        broken = str(error)
-    else:
-        if shared is not None and shared != _chosen():
-            choose_subject(shared)
+    """Read the session: subject of the address, of its own, else that of its plan or run."""
+    run, broken = None, _follow_subject()
     run_id = value("run")
     if run_id:
         try:
             run = store().runs.get(run_id)
         except PruneScopeError as error:
             broken = str(error)
-    broken = _follow_plan(run) or broken
-    if run is not None and SUBJECT not in st.session_state:
-        choose_subject(run.spec.subject)
+    broken = _lost_plan() or broken
     spec = _chosen()
     if spec is not None:
         _put_in_link(spec)

@@ -17,10 +17,14 @@ import streamlit as st
 
 from analysis.curves import DROP
 from analysis.records import SubjectSpec
-from pages.components.state.shared_subject import USUAL, parameters
+from pages.components.state.shared_subject import NAMES, parameters
 
 PREFIX = "address_"
 SUBJECT = "address_subject"
+# Parameters that name something with a subject of its own.
+NAMING = ("plan", "run")
+# For which of them, and for which subject, the subject was written.
+WRITTEN_FOR = "address_subject_for"
 # How far charts of drops reach.
 REACHES = ("near the tolerance", "whole range")
 CURVE_VIEWS = ("Curves", "Matrix", "Ranking", "Map", "Opportunities")
@@ -105,6 +109,8 @@ def put(name: str, chosen: Any) -> None:
         st.query_params.pop(name, None)
     else:
         st.query_params[name] = str(chosen)
+    if name in NAMING:
+        st.session_state.pop(WRITTEN_FOR, None)
 
 
 def _subject() -> dict[str, str]:
@@ -112,13 +118,23 @@ def _subject() -> dict[str, str]:
     return found
 
 
-def put_subject(spec: SubjectSpec | None) -> None:
-    """Put a subject in the address; None where the run in it has that subject already."""
-    for name in USUAL:
+def put_subject(spec: SubjectSpec | None, named: SubjectSpec | None = None) -> None:
+    """Put a subject in the address.
+
+    Args:
+        spec: The subject; None where the run in the address has it already.
+        named: That of the plan or run in the address.
+    """
+    for name in NAMES:
         st.query_params.pop(name, None)
-    st.session_state[SUBJECT] = parameters(spec) if spec is not None else {}
+    st.session_state[SUBJECT] = parameters(spec, named) if spec is not None else {}
     for name, text in _subject().items():
         st.query_params[name] = text
+
+
+def has_other_subject() -> bool:
+    """Say whether the address has another subject than this session wrote there."""
+    return {name: st.query_params[name] for name in NAMES if name in st.query_params} != _subject()
 
 
 def carried(**changes: Any) -> dict[str, str]:

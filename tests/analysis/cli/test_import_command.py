@@ -79,6 +79,17 @@ def test_a_plan_of_nni_becomes_a_plan_file(run: Run, folder: Path, subject: list
     assert run("import", plan)[0] == 0
 
 
+def test_a_plan_of_text_or_pixels_has_their_task(run: Run, folder: Path) -> None:
+    """It was classification, calibrated on 512: an error, or other numbers than a sweep's plan."""
+    file, plan = folder / "config_list.json", folder / "of-nni.json"
+    file.write_text('[{"op_names": ["encoders.0.0"], "sparse_ratio": 0.5}]')
+    subject = ["--model", "sample:unet_small", "--data", "sample:scenes"]
+    code, _, err = run("import", file, *ASKED, *subject, "--out", plan)
+    assert code == 0, err
+    found = json.loads(plan.read_text())["subject"]
+    assert (found["task"], found["calibration_samples"]) == ("segmentation", 128)
+
+
 def test_curves_without_a_model_are_curves_alone(run: Run, folder: Path) -> None:
     file = folder / "nni.csv"
     file.write_text(NNI)

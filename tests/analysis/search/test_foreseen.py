@@ -13,7 +13,7 @@ from analysis.allocation import Budget
 from analysis.search import starts as module
 from analysis.search.data import OF_POSITIONS, Effort, effort_of
 from analysis.search.starts import Start, starts
-from analysis.sweeps.request import calibration_of
+from analysis.subjects import calibration_of
 from analysis.tasks import TASKS, task_named
 
 LIMIT = 0.01

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from analysis import subjects
 from analysis.cli.options import prepare_subject
-from analysis.records import SubjectSpec
 from pruners.errors import InputError
 
 if TYPE_CHECKING:
@@ -64,5 +64,5 @@ class Asked:
             if self.data is not None:
                 raise InputError("--data is of a model: give --model as well")
             return None
-        spec = SubjectSpec(model=self.model, data=self.data, device=self.device)
-        return prepare_subject(spec, self.workspace)
+        spec = subjects.usual_subject(self.model, self.data)
+        return prepare_subject(replace(spec, device=self.device), self.workspace)
