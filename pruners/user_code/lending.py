@@ -60,7 +60,14 @@ def _of_torch() -> _Settings:
     """Return the settings of torch, which `--help` does without."""
     import torch
 
-    device: torch.device | None = torch.get_default_device()
+    def default_device() -> torch.device:
+        try:
+            return torch.get_default_device()
+        except AttributeError:
+            # Of torch 2.9, once it was set back to none.
+            return torch.device("cpu")
+
+    device: torch.device | None = default_device()
     if device == torch.device("cpu"):
         # As long as none is set, creating a tensor asks for none.
         device = None
@@ -68,7 +75,7 @@ def _of_torch() -> _Settings:
     warns = torch.is_deterministic_algorithms_warn_only_enabled()
 
     def put_back() -> None:
-        if torch.get_default_device() != (device or torch.device("cpu")):
+        if default_device() != (device or torch.device("cpu")):
             torch.set_default_device(device)
         torch.use_deterministic_algorithms(is_strict, warn_only=warns)
 

@@ -15,6 +15,7 @@ from analysis.subjects.factories import call_factory
 from analysis.subjects.parsing import parse_model
 from pruners.errors import AddressError
 from pruners.user_code import exits, leave
+from pruners.user_code.lending import kept_settings
 
 # Each sets something for the whole process, at the top of a file or in its function.
 LEAVES = """
@@ -32,7 +33,7 @@ LEAVES = """
 
 def state() -> list[object]:
     return [
-        *(torch.get_default_dtype(), torch.get_default_device(), torch.is_grad_enabled()),
+        *(torch.get_default_dtype(), torch.empty(0).device, torch.is_grad_enabled()),
         *(torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()),
         *(list(warnings.filters), sys.getrecursionlimit(), sys.stdout, Path.cwd()),
     ]
@@ -61,6 +62,23 @@ def test_what_a_factory_sets_for_all_is_put_back(
         else:
             assert call_factory(parse_model("sub/own.py:make")) == 7
         assert state() == before
+
+
+def test_torch_that_cannot_say_that_no_device_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch 2.9 fails to name the default device once one was set and set back to none."""
+    asked = torch.get_default_device
+
+    def default_device() -> torch.device:
+        found = asked()
+        if found.type == "cpu":
+            raise AttributeError("'NoneType' object has no attribute 'device'")
+        return found
+
+    monkeypatch.setattr(torch, "get_default_device", default_device)
+    for _ in range(2):
+        with kept_settings():
+            torch.set_default_device("meta")
+        assert torch.empty(0).device == torch.device("cpu")
 
 
 def test_a_module_edited_within_a_second_is_run_as_it_is(
