@@ -19,6 +19,8 @@ from analysis.sentences import listed, plural
 from analysis.tasks import Words, scoring_of
 
 SIZES = {"macs": "MACs", "params": "parameters", "latency": "latency", "file": "file size"}
+# Share of the axis that the name of a plan takes, left of its mark.
+LABEL_ROOM = 0.3
 SYMBOLS = {True: "diamond", False: "circle-open"}
 
 
@@ -180,7 +182,8 @@ def _plan_marks(
         y=rows["drop"] * words.drop_scale,
         mode="markers+text",
         text=rows["plan"],
-        textposition="top center",
+        # The joining line comes from above and leaves to the right; intervals stand up.
+        textposition=["middle left" if x > LABEL_ROOM else "bottom right" for x in rows[size]],
         error_y=_error(rows, "drop", words.drop_scale, colors),
         marker={
             "size": 11,

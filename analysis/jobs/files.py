@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import re
+import signal
 import subprocess
 import threading
 import time
@@ -15,7 +16,7 @@ from typing import Generic, TypeVar
 from analysis.files import atomic, writing
 from analysis.jobs.claim import claimed
 from analysis.jobs.records import JobRecord, OrderRecord
-from analysis.records import FAILED, QUEUED, SubjectSpec, state_now
+from analysis.records import FAILED, INTERRUPTED, QUEUED, SubjectSpec, state_now
 from analysis.worker import launch
 from pruners.errors import InputError, StoreError, UnknownNameError
 
@@ -24,6 +25,8 @@ NAME = re.compile(r"j-[0-9a-f]{10}")
 START_SECONDS = 30.0
 # Till its process says its number: Python and torch come up, on a busy machine.
 COMING_UP_SECONDS = 120.0
+# Exit code of a process whose workspace does not even take how its job ended.
+UNWRITTEN = 74
 
 AnyJob = TypeVar("AnyJob", bound=JobRecord)
 
@@ -88,10 +91,10 @@ class JobFiles(Generic[AnyJob]):
         for root in roots or ():
             arguments += ["--root", str(root)]
         with writing(self._folder):
-            process, _ = launch.start_module(self._module, arguments, self._log(name))
+            process, said = launch.start_module(self._module, arguments, self._log(name))
         # Collects the exit status, or a dead process would look alive.
         threading.Thread(
-            target=self._collect, args=(process, name), name=f"wait-{name}", daemon=True
+            target=self._collect, args=(process, name, said), name=f"wait-{name}", daemon=True
         ).start()
 
     def get(self, name: str) -> AnyJob:
@@ -165,14 +168,30 @@ class JobFiles(Generic[AnyJob]):
     def _log(self, name: str) -> Path:
         return self._folder / f"{name}.log"
 
-    def _collect(self, process: subprocess.Popen[bytes], name: str) -> None:
-        """Wait for a process; a job that it left unfinished has failed."""
+    def _collect(self, process: subprocess.Popen[bytes], name: str, said: int) -> None:
+        """Wait for a process; a job that it left unfinished has failed, or was killed with it."""
         code = process.wait()
         with contextlib.suppress(Exception):
             job = self._read(name)
             if code and job.is_live:
-                error = f"its process ended with code {code}"
-                self.save(dataclasses.replace(job, state=FAILED, error=error))
+                state = FAILED if code > 0 else INTERRUPTED
+                error = _why_ended(code, launch.last_line(self._log(name), said))
+                self.save(dataclasses.replace(job, state=state, error=error))
+
+
+def _why_ended(code: int, said: str) -> str:
+    """Return why a process left a job unfinished.
+
+    Args:
+        code: Its exit code; below 0, the signal that killed it.
+        said: What it wrote last.
+    """
+    if code < 0:
+        name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
+        return f"its process was killed ({name})"
+    if code == UNWRITTEN:
+        return said or "the workspace cannot be written; its disk may be full"
+    return f"its process ended with code {code}" + (f": {said}" if said else "")
 
 
 def _is_coming_up(job: JobRecord) -> bool:

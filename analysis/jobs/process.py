@@ -25,7 +25,7 @@ from typing import Generic
 
 from analysis import edits, subjects
 from analysis.edits import PreparedSubject
-from analysis.jobs.files import AnyJob, JobFiles
+from analysis.jobs.files import UNWRITTEN, AnyJob, JobFiles
 from analysis.measuring import Cancel
 from analysis.records import CANCELLED, FAILED, SubjectSpec
 from analysis.store import Store
@@ -167,7 +167,8 @@ def work(
         arguments: The command line; that of the process by default.
 
     Returns:
-        The exit code: 0 done, stopped, or taken by another process; 1 failed.
+        The exit code: 0 done, stopped, or taken by another process; 1 failed; `UNWRITTEN` where
+        the workspace does not even take how the job ended.
     """
     parser = argparse.ArgumentParser(prog=f"python -m {module}", description=__doc__)
     parser.add_argument("job", help="the job's id")
@@ -183,16 +184,22 @@ def work(
         for _ in followed(jobs, job, steps, prepared):
             pass
     except (CancelledError, TakenError) as error:
-        print(error, file=sys.stderr)
+        _log(str(error))
         return 0
     except (PruneScopeError, SystemExit) as error:
-        print(error, file=sys.stderr)
-        return 1
+        _log(str(error))
+        return UNWRITTEN if isinstance(error, StoreError) else 1
     except Exception:
         # The log has the traceback; the job's file one line.
-        traceback.print_exc()
+        _log(traceback.format_exc().rstrip())
         return 1
     return 0
+
+
+def _log(text: str) -> None:
+    """Write to the job's log, which may lie on the disk that is full."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def _given(jobs: JobFiles[AnyJob], job: AnyJob, store: Store, roots: Sequence[Path] | None) -> Work:

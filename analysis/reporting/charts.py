@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from html import escape
 
 import pandas as pd
@@ -14,13 +14,17 @@ from analysis.sentences import capital, percent
 from analysis.tasks import Words
 from pruners.criteria import label_of
 
-WIDTH, HEIGHT = 720, 320
+# Each chart is drawn for a page and for a telephone, on which a smaller picture could not be read:
+# class that the page shows where it fits -> width.
+WIDTHS = {"wide": 720, "narrow": 340}
+HEIGHT = 320
 LEFT, RIGHT, TOP, BOTTOM = 56, 24, 12, 40
 # As many curves have a colour and a name; the others are context.
 MAX_NAMED = 10
 # Drops beyond so many tolerances are cut off: what decides lies near the tolerance.
 REACH = 5.0
 ROW, NAMES = 24, 130
+Draw = Callable[[int], Sequence[str]]
 
 
 def drop_curves(
@@ -49,18 +53,25 @@ def drop_curves(
             rows[layer] = (criterion, curve)
     top = REACH * tolerance if tolerance > 0 else float(known["accuracy_drop"].max()) or 1.0
     bottom = min(0.0, float(known["accuracy_drop"].min()))
-    scale = _Scale(bottom, top)
     named = [item for item in entries if item.layer in rows][:MAX_NAMED]
     places = {item.layer: place for place, item in enumerate(named)}
-    parts = [*_axes(scale, words), _tolerance_line(scale, tolerance)]
-    # Context first, so that what has a colour lies above it.
-    parts += [
-        _curve(rows[layer][1], scale, layer, places.get(layer))
-        for layer in sorted(rows, key=lambda name: name in places)
-    ]
-    parts += [
-        _mark(rows[item.layer][1], scale, achieved(item), places[item.layer]) for item in named
-    ]
+
+    def drawn(width: int) -> list[str]:
+        scale = _Scale(bottom, top, width)
+        return [
+            *_axes(scale, words),
+            _tolerance_line(scale, tolerance),
+            # Context first, so that what has a colour lies above it.
+            *(
+                _curve(rows[layer][1], scale, layer, places.get(layer))
+                for layer in sorted(rows, key=lambda name: name in places)
+            ),
+            *(
+                _mark(rows[item.layer][1], scale, achieved(item), places[item.layer])
+                for item in named
+            ),
+        ]
+
     is_cut = bool((known["accuracy_drop"] > top).any())
     text = (
         f"{capital(words.drop_label)} of {len(rows)} layers, each pruned alone; the dashed line is "
@@ -72,17 +83,17 @@ def drop_curves(
         f'<span class="key s{place}">{escape(layer)} ({escape(label_of(rows[layer][0]))})</span>'
         for layer, place in places.items()
     )
-    return _svg(parts, HEIGHT, text) + f'<p class="legend">{legend}</p>', text
+    return _svgs(drawn, HEIGHT, text) + f'<p class="legend">{legend}</p>', text
 
 
 class _Scale:
     """From fractions and drops to pixels."""
 
-    def __init__(self, bottom: float, top: float) -> None:
-        self.bottom, self.top = bottom, top
+    def __init__(self, bottom: float, top: float, width: int) -> None:
+        self.bottom, self.top, self.right = bottom, top, width - RIGHT
 
     def x(self, ratio: float) -> float:
-        return LEFT + ratio * (WIDTH - LEFT - RIGHT)
+        return LEFT + ratio * (self.right - LEFT)
 
     def y(self, drop: float) -> float:
         share = (drop - self.bottom) / (self.top - self.bottom)
@@ -98,11 +109,11 @@ def _axes(scale: _Scale, words: Words) -> Iterator[str]:
         # In whole tolerances; below zero there is no mark.
         drop = scale.top * ratio
         y = scale.y(drop)
-        yield f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        yield f'<line class="grid" x1="{LEFT}" x2="{scale.right}" y1="{y:.1f}" y2="{y:.1f}"/>'
         shown = f"{drop * words.drop_scale:.3g}"
         yield f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{shown}</text>'
     yield (
-        f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 4}" text-anchor="middle">'
+        f'<text x="{(LEFT + scale.right) / 2}" y="{HEIGHT - 4}" text-anchor="middle">'
         "fraction removed</text>"
     )
     unit = f" ({words.drop_unit})" if words.drop_unit else ""
@@ -115,7 +126,7 @@ def _axes(scale: _Scale, words: Words) -> Iterator[str]:
 
 def _tolerance_line(scale: _Scale, tolerance: float) -> str:
     y = scale.y(tolerance)
-    return f'<line class="limit" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+    return f'<line class="limit" x1="{LEFT}" x2="{scale.right}" y1="{y:.1f}" y2="{y:.1f}"/>'
 
 
 def _curve(curve: pd.DataFrame, scale: _Scale, layer: str, place: int | None) -> str:
@@ -171,11 +182,27 @@ def class_chart(classes: Sequence[ClassChange], *, score: str = "accuracy") -> t
     rows = sorted(classes, key=lambda item: item.change)
     if not rows:
         return "", ""
+    height = ROW * len(rows) + 34
+    worst = rows[0]
+    loss = (
+        f"The largest loss: {worst.class_name}, {-100 * worst.change:.2f} pp "
+        f"({-100 * worst.change_high:.2f} to {-100 * worst.change_low:.2f})."
+        if worst.change < 0
+        else "No class loses."
+    )
+    text = (
+        f"{capital(score)} of each class: circle dense, diamond pruned; filled where the interval "
+        f"of the change excludes 0. {loss}"
+    )
+    return _svgs(lambda width: _class_marks(rows, width, height), height, text), text
+
+
+def _class_marks(rows: Sequence[ClassChange], width: int, height: int) -> list[str]:
     low = min(min(item.dense, item.pruned) for item in rows)
     parts = []
 
     def x(value: float) -> float:
-        return NAMES + (value - low) / max(1 - low, 1e-9) * (WIDTH - NAMES - 36)
+        return NAMES + (value - low) / max(1 - low, 1e-9) * (width - NAMES - 36)
 
     for place, item in enumerate(rows):
         y, look = ROW * place + 16, "" if item.clear else " maybe"
@@ -189,28 +216,18 @@ def class_chart(classes: Sequence[ClassChange], *, score: str = "accuracy") -> t
             f'<path class="s1{look}" d="M{x(item.pruned):.1f} {y - 6}l6 6l-6 6l-6 -6z">'
             f"<title>pruned {percent(item.pruned, digits=2)}</title></path>",
         ]
-    height = ROW * len(rows) + 34
     for value in (low, (low + 1) / 2, 1.0):
         share = percent(value, digits=1)
         parts.append(
             f'<text x="{x(value):.1f}" y="{height - 6}" text-anchor="middle">{share}</text>'
         )
-    worst = rows[0]
-    loss = (
-        f"The largest loss: {worst.class_name}, {-100 * worst.change:.2f} pp "
-        f"({-100 * worst.change_high:.2f} to {-100 * worst.change_low:.2f})."
-        if worst.change < 0
-        else "No class loses."
-    )
-    text = (
-        f"{capital(score)} of each class: circle dense, diamond pruned; filled where the interval "
-        f"of the change excludes 0. {loss}"
-    )
-    return _svg(parts, height, text), text
+    return parts
 
 
-def _svg(parts: Sequence[str], height: int, text: str) -> str:
-    return (
-        f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(text)}">'
-        f"{''.join(parts)}</svg>"
+def _svgs(draw: Draw, height: int, text: str) -> str:
+    """Return a chart in each width; the page shows one of them, to screen readers as well."""
+    return "".join(
+        f'<svg class="{name}" viewBox="0 0 {width} {height}" role="img" '
+        f'aria-label="{escape(text)}">{"".join(draw(width))}</svg>'
+        for name, width in WIDTHS.items()
     )

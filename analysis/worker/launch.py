@@ -106,16 +106,26 @@ def start_module(
     return process, said
 
 
+def last_line(log: Path, said: int) -> str:
+    """Return what a process wrote last; empty if that was nothing.
+
+    Args:
+        log: Where its output was appended.
+        said: Where in it its output begins.
+    """
+    with contextlib.suppress(OSError), log.open("rb") as output:
+        output.seek(said)
+        lines = output.read().decode(errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return ""
+
+
 def _collect(process: subprocess.Popen[bytes], store: Store, run_id: str, said: int) -> None:
     """Wait for a worker; a run that it never took ends with the reason."""
     code = process.wait()
     if not code:
         return
-    last = ""
-    with contextlib.suppress(OSError), store.runs.log_path(run_id).open("rb") as log:
-        log.seek(said)
-        lines = log.read().decode(errors="replace").split("\n")
-        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    last = last_line(store.runs.log_path(run_id), said)
     reason = f"the worker ended at once with code {code}: {last or 'it said nothing'}"
     # A worker that took the run is its owner, and what it left is its own to tell.
     with contextlib.suppress(StoreError):

@@ -142,7 +142,7 @@ def _report(found: Evaluation, scoring: Scoring) -> None:
             f"{formatting.drop_range(item.drop_low, item.drop_high, POINTS)} by {item.method}."
         )
     for note in found.notes:
-        st.caption(f":material/info: {formatting.escaped(capital(note))}.")
+        st.caption(f":material/info: {formatting.message(capital(note))}.")
     side_by_side, by_class = st.container(), st.container()
     if found.classes and not scoring.has_positions:
         by_class, side_by_side = charts.beside(3, 4)
@@ -297,7 +297,9 @@ def _history(current: Session, subject: LoadedSubject) -> None:
     ]
     table, task = pd.DataFrame(rows), subject.prepared.subject.spec.task
     st.subheader("All evaluated plans of this subject", anchor=False)
-    left, right = st.columns(2, gap="medium")
+    # What is predicted has a chart of its own; where nothing is, a sentence says it.
+    is_predicted = bool(table["predicted"].notna().any())
+    left, right = st.columns(2, gap="medium") if is_predicted else (st.container(), st.container())
     with left:
         charts.show(
             figures.pareto(table, task=task, theme=charts.theme()),
@@ -305,6 +307,9 @@ def _history(current: Session, subject: LoadedSubject) -> None:
             file_name="plans",
         )
     with right:
+        if not is_predicted:
+            st.caption("No measured plan is predicted by curves after its repair.")
+            return
         charts.show(
             figures.predicted_measured(table, task=task, theme=charts.theme()),
             key="evaluate_predicted",

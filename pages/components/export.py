@@ -65,7 +65,7 @@ def draw(current: Session, plan: Plan) -> None:
     request = _request(current, plan, Path())
     _evaluation_hint(current, plan)
     for note in interop.problems(request):
-        st.caption(f":material/info: {formatting.escaped(capital(note))}.")
+        st.caption(f":material/info: {formatting.message(capital(note))}.")
     chosen = _format()
     name, request = chosen.name, _with_options(request, chosen)
     built: dict[str, Built] = st.session_state.setdefault(BUILT, {})
@@ -270,7 +270,7 @@ def _files(built: Built, name: str) -> None:
                 )
             _preview(file, f"export_preview_{name}_{place}")
     for note in built.notes:
-        st.caption(f":material/info: {formatting.escaped(capital(note))}.")
+        st.caption(f":material/info: {formatting.message(capital(note))}.")
 
 
 def _preview(file: File, key: str) -> None:

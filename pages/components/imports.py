@@ -127,7 +127,7 @@ def _format(content: bytes, name: str) -> ResultFormat | PlanFormat | None:
     try:
         return format_of(content, name)
     except InputError as error:
-        st.warning(formatting.escaped(capital(str(error))), icon=":material/warning:")
+        st.warning(formatting.message(capital(str(error))), icon=":material/warning:")
         asked = st.selectbox(
             "Written by",
             [*RESULT_FORMATS.names(), *PLAN_FORMATS.names()],
@@ -238,7 +238,7 @@ def _look(found: ImportedRun) -> None:
         anchor=False,
     )
     for note in found.source.notes:
-        st.caption(f":material/info: {formatting.escaped(note)}")
+        st.caption(f":material/info: {formatting.message(note)}")
     rows = [
         {
             "layer": item.key.layer,
@@ -285,7 +285,7 @@ def _import(
         if prepared is not None:
             current.store.inventories.keep(prepared.identity, prepared.inventory)
     except PruneScopeError as error:
-        st.error(formatting.escaped(capital(str(error))), icon=":material/error:")
+        st.error(formatting.message(capital(str(error))), icon=":material/error:")
         return
     session.open_run(run_id)
     go("Curves")

@@ -146,7 +146,7 @@ def _describe(plan_id: str, field: str, key: str) -> None:
     try:
         (kept.rename if field == "name" else kept.annotate)(plan_id, text)
     except PruneScopeError as error:
-        st.toast(formatting.escaped(capital(str(error))), icon=":material/error:")
+        st.toast(formatting.message(capital(str(error))), icon=":material/error:")
 
 
 @st.dialog("Delete for good?", icon=":material/delete:")
@@ -171,7 +171,7 @@ def _delete(plan_id: str) -> None:
     try:
         plan_state.forget(plan_id)
     except PruneScopeError as error:
-        st.toast(formatting.escaped(capital(str(error))), icon=":material/error:")
+        st.toast(formatting.message(capital(str(error))), icon=":material/error:")
     # Closes the dialog and reads the list again.
     st.rerun()
 

@@ -117,7 +117,7 @@ def _row(row: RunRow) -> dict[str, object]:
         "created": datetime.fromtimestamp(row.created),
         "points": row.points,
         "samples": row.samples,
-        "error": row.error or "",
+        "error": formatting.on_pages(row.error or ""),
     }
 
 
@@ -228,7 +228,7 @@ def _delete(run_ids: list[str]) -> None:
         try:
             session.store().runs.delete(run_id)
         except PruneScopeError as error:
-            st.toast(formatting.escaped(str(error)), icon=":material/error:")
+            st.toast(formatting.message(str(error)), icon=":material/error:")
             continue
         if url_state.value("run") == run_id:
             url_state.put("run", None)

@@ -47,7 +47,7 @@ def draw(current: Session) -> None:
         goal.follow(current, job)
     elif job is not None:
         for sentence in job.news:
-            st.caption(f"Left out: {formatting.escaped(sentence)}.")
+            st.caption(f"Left out: {formatting.message(sentence)}.")
     if not found:
         st.info(
             "Nothing was measured yet. The button searches a plan at each size, without and with "

@@ -14,8 +14,9 @@ from streamlit.testing.v1 import AppTest
 from analysis.edits.prepared import PreparedSubject
 from analysis.records.plan import Recipe
 from analysis.records.progress import Progress
-from analysis.records.run import FAILED, RUNNING
+from analysis.records.run import FAILED, INTERRUPTED, RUNNING
 from analysis.retraining.presets import PRESETS
+from analysis.search.goal import MORE
 from analysis.shrinking.jobs import Jobs
 from analysis.shrinking.records import Job, Order
 from analysis.shrinking.steps import iter_job
@@ -231,3 +232,48 @@ def test_a_training_under_way_shows_its_steps(open_page: Open, workspace: Path) 
     assert "quick training" in said
     assert "Before the training: **38.0" in said
     assert "The search ended after 9 plans" in said
+
+
+@pytest.mark.parametrize(
+    ("state", "error", "said"),
+    [
+        (
+            INTERRUPTED,
+            "its process was killed (SIGKILL)",
+            "lost): its process was killed (SIGKILL); what it tried is kept.",
+        ),
+        (INTERRUPTED, "", "its process stopped answering; what it tried is kept."),
+        (FAILED, "there is no file a.npz; did you mean b.npz?", "did you mean b.npz?"),
+        (
+            FAILED,
+            "there are no others; evaluate fewer (--samples) or name data (--calibration-data)",
+            'evaluate fewer ("Evaluation samples" on Setup) or name data ("Other data for '
+            'calibration" on Setup).',
+        ),
+    ],
+)
+def test_how_a_search_ended_is_said_for_who_sees_pages(
+    state: str, error: str, said: str, open_page: Open, workspace: Path
+) -> None:
+    """A code of a process, a point after a question, and options of commands stood on Home."""
+    order = Order(subject=SUBJECT, recipe=Recipe(budgets=("drop=0.01",), criteria="best"))
+    job = Job(order=order, state=state, error=error, started=time.time(), changed=time.time())
+    Jobs(workspace).save(job)
+    test = open_page("Home", subject=SUBJECT)
+    assert_no_bug(test)
+    found = shown(text_of(test))
+    assert said in found
+    assert f"{said}." not in found
+    assert test.button(key=f"goal_resume_{order.job_id}").label == (
+        "Try again" if state == FAILED else "Go on"
+    )
+
+
+def test_news_of_a_search_name_the_controls_of_pages(open_page: Open, workspace: Path) -> None:
+    order = Order(subject=SUBJECT, recipe=Recipe(budgets=("drop=0.01",), criteria="best"))
+    job = Job(order=order, state=RUNNING, started=time.time(), changed=time.time(), news=(MORE,))
+    Jobs(workspace).save(job)
+    found = shown(text_of(open_page("Home", subject=SUBJECT)))
+    assert 'evaluate fewer by "Evaluation samples" on Setup' in found
+    assert "--samples" not in found
+    assert "--calibration-data" not in found

@@ -142,11 +142,13 @@ def _say_doubts(current: Session) -> None:
     last = check.last()
     if last is not None and last.state == "failed" and last.spec is not None:
         title = formatting.escaped(formatting.title_of_subject(last.spec))
-        ribbon(f"{title} cannot be used: {formatting.escaped(last.reason)}", icon="error")
+        ribbon(f"{title} cannot be used: {formatting.message(last.reason)}", icon="error")
     subject = None if current.spec is None else subjects().peek(current.spec)
     for doubt in () if subject is None else subject.doubts():
         if DOUBTS[doubt.kind] == "red":
-            ribbon(f"**{doubt.kind.capitalize()}.** {doubt.text}", icon="warning")
+            ribbon(
+                f"**{doubt.kind.capitalize()}.** {formatting.message(doubt.text)}", icon="warning"
+            )
 
 
 def _navigation(current: Session) -> None:
@@ -255,7 +257,7 @@ def _share(_: Session) -> None:
 
 def _broken_link(current: Session) -> None:
     st.error(
-        formatting.escaped(capital(current.broken)),
+        formatting.message(capital(current.broken)),
         title="This link cannot be followed",
         icon=":material/link_off:",
     )

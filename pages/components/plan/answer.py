@@ -38,7 +38,7 @@ def draw(current: Session, job: Job, *, again: Callable[[], None]) -> None:
         with st.expander(
             "How it was found", icon=":material/history:", key="goal_news", expanded=is_open
         ):
-            st.markdown("\n".join(f"- {formatting.escaped(item)}" for item in job.news))
+            st.markdown("\n".join(f"- {formatting.message(item)}" for item in job.news))
     with st.container(horizontal=True, vertical_alignment="center"):
         _actions(job, found, again)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from analysis import allocation, interop
 from analysis.measuring import TORCH
@@ -55,8 +56,11 @@ def ask(spec: SubjectSpec, *, label: str, plan: Plan | None = None) -> None:
     if label:
         st.markdown(label)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        drop = _drop(tolerance.words_of(spec.task))
-        size, measure, runtime = _size()
+        # What belongs together stays together where the page is narrow.
+        with _row():
+            drop = _drop(tolerance.words_of(spec.task))
+        with _row():
+            size, measure, runtime = _size()
         recover = _recover()
     train_data = _training(recover, by_drop=bool(drop)) if recover else ""
     budgets = tuple(filter(None, (size, drop)))
@@ -78,6 +82,10 @@ def ask(spec: SubjectSpec, *, label: str, plan: Plan | None = None) -> None:
         if recover:
             order = dataclasses.replace(order, seconds=TRAINED_SECONDS)
         start(order)
+
+
+def _row() -> DeltaGenerator:
+    return st.container(horizontal=True, vertical_alignment="bottom", width="content")
 
 
 def _drop(words: Words) -> str:
@@ -217,7 +225,7 @@ def _progress(name: str) -> None:
         st.rerun()
     words = tolerance.words_of(job.order.subject.task)
     title = formatting.escaped(formatting.title_of_subject(job.order.subject))
-    st.markdown(f"**Searching: {asked(job.order) or 'the trade-off'}** on {title}")
+    st.markdown(f"**Searching: {asked(job.order) or 'the trade-off'}** \N{MIDDLE DOT} {title}")
     left = LAST_SECONDS if job.eta_seconds is None else job.eta_seconds
     is_training = job.progress.unit == STEPS
     is_counted = job.order.kind == TRADE_OFF or is_training
@@ -243,7 +251,7 @@ def _progress(name: str) -> None:
             disabled=is_asked,
         )
     for sentence in job.news:
-        st.caption(formatting.escaped(sentence))
+        st.caption(formatting.message(sentence))
     st.caption(
         "It goes on when you leave this page"
         + (f"; it sees only {formatting.escaped(job.searched_on)}." if job.searched_on else ".")
@@ -272,7 +280,10 @@ def _ended(job: Job) -> None:
     said = {
         "failed": ("Nothing was found", job.error or "no reason was recorded"),
         "cancelled": ("Stopped", job.error or "stopped before a plan was found"),
-        "interrupted": ("Interrupted", "its process stopped answering; what it tried is kept"),
+        "interrupted": (
+            "Interrupted",
+            f"{job.error or 'its process stopped answering'}; what it tried is kept",
+        ),
     }
     unfinished(
         job.state,

@@ -324,7 +324,7 @@ def _units(subject: LoadedSubject, plan: Plan, key: str) -> None:
     try:
         table = plans.unit_table(subject.prepared, plan, key)
     except PruneScopeError as error:
-        st.caption(f"No scores: {formatting.escaped(str(error))}")
+        st.caption(f"No scores: {formatting.message(str(error))}")
         return
     charts.show(
         figures.unit_scores(table, units=f"{granularity}s", theme=charts.theme()),

@@ -54,7 +54,7 @@ def cost(order: Order) -> str:
     return (
         f"About **{formatting.duration(seconds)}** for {plural(found.steps, 'step')}{each} "
         f"({formatting.milliseconds(found.step_seconds)} each, {found.timed} timed). "
-        + formatting.escaped(" ".join(found.notes))
+        + formatting.message(" ".join(found.notes))
     )
 
 
@@ -84,7 +84,7 @@ def _live(name: str) -> None:
             disabled=is_asked,
         )
     _curves(job)
-    st.caption(formatting.escaped(" ".join(("It goes on when you leave this page.", *job.notes))))
+    st.caption(formatting.message(" ".join(("It goes on when you leave this page.", *job.notes))))
 
 
 def _notice(name: str) -> None:
@@ -240,7 +240,10 @@ def _ended(job: Job, again: Again) -> None:
     said = {
         "failed": ("The training failed", job.error or "no reason was recorded"),
         "cancelled": ("Not finished", job.error or "stopped before the end"),
-        "interrupted": ("Interrupted", "its process stopped answering; the checkpoint is kept"),
+        "interrupted": (
+            "Interrupted",
+            f"{job.error or 'its process stopped answering'}; the checkpoint is kept",
+        ),
     }
     unfinished(
         job.state,

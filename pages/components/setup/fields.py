@@ -79,7 +79,7 @@ def _say_unreadable(part: Part, draft: Draft) -> None:
     try:
         part.parse(draft.typed)
     except PruneScopeError as error:
-        st.caption(f":red[:material/error: {formatting.escaped(str(error))}]")
+        st.caption(f":red[:material/error: {formatting.message(str(error))}]")
 
 
 def _bound(key: str, value: Any) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def _failed(current: Session, last: check.Check) -> None:
     """Say why the last check failed, and which subject all other pages work on."""
     assert last.spec is not None
     st.error(
-        formatting.escaped(capital(last.reason)),
+        formatting.message(capital(last.reason)),
         title=f"{formatting.escaped(formatting.title_of_subject(last.spec))} cannot be used",
         icon=":material/error:",
     )
@@ -147,12 +147,12 @@ def checklist(spec: SubjectSpec) -> LoadedSubject:
         _traced(subject.prepared)
         _baseline(subject)
         for doubt in subject.doubts():
-            text = formatting.escaped(doubt.text)
+            text = formatting.message(doubt.text)
             tick(f"**{doubt.kind.capitalize()}.** {text}", DOUBTS.get(doubt.kind, "doubt"))
         said = (RANDOM_WEIGHTS, subject.prepared.subject.task.words.without_labels)
         for note in subject.prepared.subject.notes:
             if note not in said:
-                tick(formatting.escaped(note), "info")
+                tick(formatting.message(note), "info")
     return subject
 
 

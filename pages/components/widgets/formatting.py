@@ -15,12 +15,13 @@ from urllib.parse import unquote
 
 import pandas as pd
 
+from analysis.imports import QUESTIONS
 from analysis.records import NO_MODEL, Progress, SubjectSpec, SweepSpec
 from analysis.sentences import listed as listed
 from analysis.sentences import plural as plural
 from analysis.subjects import DATA_SCHEMES, MODEL_SCHEMES, Scheme
 from analysis.sweeps import OPTIONS
-from analysis.tasks import Words
+from analysis.tasks import TASKS, Words
 from pages.components.state import shared_subject
 from pruners.registry import Registry
 
@@ -32,6 +33,22 @@ SCHEMES: tuple[Registry[Scheme[Any]], ...] = (MODEL_SCHEMES, DATA_SCHEMES)
 SETTINGS = (
     *("repair", "semantics", "precision", "mode", "reduction", "rounding", "layers"),
     *("samples", "seed", "calibration_data", "task", "device"),
+)
+# Options of commands that messages name -> the control that is the same, and its page.
+CONTROLS = {
+    "model": ("Model", "Setup"),
+    "data": ("Data", "Setup"),
+    "samples": ("Evaluation samples", "Setup"),
+    "calibration-data": ("Other data for calibration", "Setup"),
+    "calibration-samples": ("Calibration samples", "Setup"),
+    "task": ("Task", "Setup"),
+    "repair": ("Repair without training", "Plan"),
+    "rename": ("Names of layers", "Import"),
+    "format": ("Written by", "Import"),
+    **{item.name: (item.label, "Import") for item in QUESTIONS},
+}
+_OPTION = re.compile(
+    rf"(?<![\w-])--({'|'.join(CONTROLS)})(?![\w-])(?: ({'|'.join(TASKS.names())})\b)?"
 )
 PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
@@ -276,3 +293,24 @@ def title_of_subject(spec: SubjectSpec) -> str:
 def escaped(text: str) -> str:
     """Return text that Markdown shows as it is."""
     return re.sub(r"([\\`*_{}\[\]()#+!|<>~$:-])", r"\\\1", text)
+
+
+def on_pages(text: str) -> str:
+    """Return a message with the pages' own controls where it names options of commands.
+
+    >>> on_pages("evaluate fewer (--samples)")
+    'evaluate fewer ("Evaluation samples" on Setup)'
+    >>> on_pages("name the task, such as --task regression; --root DIR allows more")
+    'name the task, such as "Task: Regression" on Setup; --root DIR allows more'
+    """
+    return _OPTION.sub(_control, text)
+
+
+def _control(found: re.Match[str]) -> str:
+    (label, page), value = CONTROLS[found[1]], found[2]
+    return f'"{label}{f": {TASKS.get(value).label}" if value else ""}" on {page}'
+
+
+def message(text: str) -> str:
+    """Return a message of the program as Markdown that shows it, for who is in the dashboard."""
+    return escaped(on_pages(text))

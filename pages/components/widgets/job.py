@@ -9,7 +9,7 @@ from analysis.worker import launch
 from pages.components.state import Session, session, url_state
 from pages.components.widgets.formatting import (
     duration,
-    escaped,
+    message,
     percent,
     plural,
     progress,
@@ -137,7 +137,7 @@ def why_stopped(run: RunRow) -> str:
     return {
         "cancelled": f"Cancelled {where}.{kept}",
         "interrupted": f"The worker stopped answering {where}.{kept}",
-        "failed": f"Stopped {where}: {escaped(run.error or 'no reason was recorded')}",
+        "failed": f"Stopped {where}: {message(run.error or 'no reason was recorded')}",
     }[run.state]
 
 

@@ -9,7 +9,7 @@ from analysis.records import RunRow, SweepSpec
 from analysis.snippets import run_sweep
 from pages.components.state import Session, session, tolerance
 from pages.components.widgets.code import offer
-from pages.components.widgets.formatting import escaped, title_of
+from pages.components.widgets.formatting import escaped, message, title_of
 from pages.components.widgets.job import resume_banner
 from pages.components.widgets.states import empty, no_labels, ribbon
 
@@ -71,6 +71,6 @@ def _say_source(run: RunRow) -> None:
     st.info(
         f"**Imported** from {escaped(source.file)}, written by "
         f"{RESULT_FORMATS.get(source.format).label}{said and f'; you said: {escaped(said)}'}. "
-        f"{escaped(' '.join(source.notes))}",
+        f"{message(' '.join(source.notes))}",
         icon=":material/move_to_inbox:",
     )

@@ -12,7 +12,7 @@ import streamlit as st
 from analysis.memory import is_out_of_memory
 from analysis.sentences import capital
 from analysis.tasks import Words
-from pages.components.widgets.formatting import escaped
+from pages.components.widgets.formatting import escaped, message
 from pages.components.widgets.page_registry import Page, go
 from pruners.errors import CaptureError, InputError, PruneScopeError, StoreError
 from pruners.user_code import exit_text
@@ -47,7 +47,7 @@ def no_subject(page: Page) -> None:
 def problem(error: Exception, *, title: str = "This did not work") -> None:
     """Show an error of the project as what was found and what to do."""
     text = capital(str(error)) or type(error).__name__
-    st.error(escaped(text), title=title, icon=":material/error:")
+    st.error(message(text), title=title, icon=":material/error:")
     if is_out_of_memory(error):
         st.caption("A smaller batch size or fewer samples on the Setup page need less memory.")
     elif isinstance(error, StoreError):
@@ -80,13 +80,17 @@ def unfinished(
     icon = ":red[:material/error:]" if has_failed else ":material/pause_circle:"
     asked = f" ({about})" if about else ""
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"{icon} **{title}**{asked}: {escaped(reason)}.", width="stretch")
+        st.markdown(f"{icon} **{title}**{asked}: {message(_ended(reason))}", width="stretch")
         if comes_again:
             st.caption(ENDS_AGAIN)
             return
         label = "Try again" if has_failed else "Go on"
         if st.button(label, type="primary", icon=":material/play_arrow:", key=key):
             again()
+
+
+def _ended(text: str) -> str:
+    return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
 @contextmanager

@@ -212,3 +212,46 @@ def test_users_code_that_never_ends_is_ended_after_a_stop(
     assert (found.state, codes[0]) == (CANCELLED, 130)
     assert "code of yours did not come back within 0.05 seconds" in found.error
     assert "its process was ended" in capsys.readouterr().err
+
+
+def left_by(jobs: Jobs, code: str, *arguments: str) -> Job:
+    """Return what a job is told to be after a process that did not note its end."""
+    job = Job(order=ORDER, state=RUNNING, started=time.time(), changed=time.time())
+    jobs.save(job)
+    log = jobs._log(job.job_id)
+    log.write_text("of an earlier start\n")
+    with log.open("ab") as output:
+        said = output.tell()
+        child = subprocess.Popen(
+            [sys.executable, "-c", code, *arguments], stdout=output, stderr=output
+        )
+    jobs._collect(child, job.job_id, said)
+    return jobs.get(job.job_id)
+
+
+def test_a_killed_process_leaves_a_job_that_goes_on(tmp_path: Path) -> None:
+    """Home said that nothing was found, as its process had ended with code -9."""
+    found = left_by(Jobs(tmp_path), "import os; os.kill(os.getpid(), 9)")
+    assert (found.state, found.error) == (INTERRUPTED, "its process was killed (SIGKILL)")
+    assert not found.comes_again
+
+
+def test_what_a_process_said_last_is_why_its_job_failed(tmp_path: Path) -> None:
+    found = left_by(Jobs(tmp_path), "print('no such library'); raise SystemExit(3)")
+    assert (found.state, found.error) == (FAILED, "its process ended with code 3: no such library")
+    found = left_by(Jobs(tmp_path), "raise SystemExit(3)")
+    assert found.error == "its process ended with code 3"
+
+
+def test_a_workspace_that_takes_nothing_is_why_its_job_failed(tmp_path: Path) -> None:
+    """On a full disk neither the job's file nor its log could say it: there was a code alone."""
+    code = (
+        "import resource, runpy\n"
+        # Nothing can be written, to the log neither.
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+        "runpy.run_module('analysis.shrinking', run_name='__main__')"
+    )
+    arguments = (ORDER.job_id, "--workspace", str(tmp_path))
+    found = left_by(Jobs(tmp_path), code, *arguments)
+    assert found.state == FAILED
+    assert found.error == "the workspace cannot be written; its disk may be full"

@@ -17,7 +17,17 @@ from analysis.records import ClassChange, Evaluation, Identity, MeasuredModel, R
 from analysis.records.inventory import GroupRow, Inventory, MemberRow
 from analysis.records.plan import Plan, PlanEntry
 from analysis.records.subject import SubjectSpec
-from analysis.reporting.charts import BOTTOM, HEIGHT, LEFT, REACH, RIGHT, TOP, WIDTH, drop_curves
+from analysis.reporting.charts import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    REACH,
+    RIGHT,
+    TOP,
+    WIDTHS,
+    class_chart,
+    drop_curves,
+)
 from analysis.reporting.report import Report, report_html
 from analysis.tasks import scoring_of
 
@@ -174,12 +184,15 @@ def test_a_report_names_all_layers_of_a_group() -> None:
     assert "conv<1> with skip<2> L1 norm channel 3 4 25.0 %" in said
 
 
+@pytest.mark.parametrize("name", WIDTHS)
 @pytest.mark.parametrize(("drop", "is_cut"), [(0.01, False), (0.5, True)])
-def test_curves_are_drawn_where_their_numbers_are(drop: float, is_cut: bool) -> None:
+def test_curves_are_drawn_where_their_numbers_are(drop: float, is_cut: bool, name: str) -> None:
     table = points([("conv<1>", 2, drop), ("other", 2, 0.0)])
     words = scoring_of("classification").words
     chart, text = drop_curves(table, PLAN, words, tolerance=0.02)
-    svg = ElementTree.fromstring(chart[: chart.index("</svg>") + 6])
+    width, drawn = WIDTHS[name], re.findall(r"<svg.*?</svg>", chart)
+    (svg,) = (item for item in map(ElementTree.fromstring, drawn) if item.get("class") == name)
+    assert (svg.get("viewBox") or "").split() == ["0", "0", str(width), str(HEIGHT)]
     lines = {item[0].text: item for item in svg.iter("polyline")}
     assert {item.get("class") for item in lines.values()} == {"context", "s0"}
     first, last = (lines["conv<1>"].get("points") or "").split()
@@ -188,16 +201,30 @@ def test_curves_are_drawn_where_their_numbers_are(drop: float, is_cut: bool) -> 
     y = HEIGHT - BOTTOM - inner * min(drop / reach, 1.0)
     assert first == f"{LEFT:.1f},{HEIGHT - BOTTOM:.1f}"
     # What goes on above the edge ends where it meets it: its slope is that of its numbers.
-    x = LEFT + 0.5 * min(reach / drop, 1.0) * (WIDTH - LEFT - RIGHT)
+    x = LEFT + 0.5 * min(reach / drop, 1.0) * (width - LEFT - RIGHT)
     assert last == f"{x:.1f},{y:.1f}"
     # The plan takes a quarter: half way on the line from nothing to a half.
     (mark,) = svg.iter("circle")
     half = HEIGHT - BOTTOM - inner * min(drop / 2 / (REACH * 0.02), 1.0)
     assert float(mark.get("cx") or 0) == pytest.approx(
-        LEFT + 0.25 * (WIDTH - LEFT - RIGHT), abs=0.1
+        LEFT + 0.25 * (width - LEFT - RIGHT), abs=0.1
     )
     assert float(mark.get("cy") or 0) == pytest.approx(half, abs=0.1)
     assert ("are cut off" in text) == is_cut
+
+
+def test_a_telephone_gets_charts_of_its_own_width() -> None:
+    """They were those of a page at half the size: letters of 6 pixels."""
+    change = ClassChange(
+        class_name="Shirt", samples=9, dense=0.9, pruned=0.5,
+        change=-0.4, change_low=-0.6, change_high=-0.2, clear=True,
+    )  # fmt: skip
+    drawn, _ = class_chart([change])
+    widths = re.findall(r'<svg class="(\w+)" viewBox="0 0 (\d+)', drawn)
+    assert widths == [("wide", "720"), ("narrow", "340")]
+    style = re.sub(r"\s+", " ", report_html(REPORT))
+    assert "svg.narrow { display: none; }" in style
+    assert "@media (max-width: 36rem) { svg.wide { display: none; } svg.narrow {" in style
 
 
 def test_without_curves_there_is_no_chart() -> None:
