@@ -25,17 +25,19 @@ FILE = "prunescope.sqlite"
 BUSY_SECONDS = 20.0
 
 
-class _Held:
+class _Connection(sqlite3.Connection):
     """A thread's connection; closed with the thread, for a web server starts thousands of them."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self.connection = connection
+    pid: int | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self.pid = os.getpid()
 
     def __del__(self) -> None:
         # In a forked process, closing it would drop the locks of the process that opened it.
         if self.pid == os.getpid():
-            self.connection.close()
+            self.close()
 
 
 class Database:
@@ -61,7 +63,7 @@ class Database:
         self._busy_seconds = busy_seconds
         self._max_bytes = max_bytes
         self._local = threading.local()
-        self._open: weakref.WeakSet[_Held] = weakref.WeakSet()
+        self._open: weakref.WeakSet[_Connection] = weakref.WeakSet()
         self._lock = threading.Lock()
         try:
             workspace.mkdir(parents=True, exist_ok=True)
@@ -74,17 +76,21 @@ class Database:
 
     def _connection(self) -> sqlite3.Connection:
         # A connection must not be carried over into a forked process.
-        mine: _Held | None = getattr(self._local, "mine", None)
+        mine: _Connection | None = getattr(self._local, "mine", None)
         if mine is None or mine.pid != os.getpid():
-            mine = _Held(self._connected())
+            mine = self._connected()
             self._local.mine = mine
             with self._lock:
                 self._open.add(mine)
-        return mine.connection
+        return mine
 
-    def _connected(self) -> sqlite3.Connection:
+    def _connected(self) -> _Connection:
         connection = sqlite3.connect(
-            self.path, timeout=self._busy_seconds, isolation_level=None, check_same_thread=False
+            self.path,
+            timeout=self._busy_seconds,
+            isolation_level=None,
+            check_same_thread=False,
+            factory=_Connection,
         )
         connection.row_factory = _named
         connection.execute("PRAGMA journal_mode = WAL")
@@ -144,8 +150,8 @@ class Database:
     def close(self) -> None:
         """Close the connections of all threads."""
         with self._lock:
-            for held in self._open:
-                held.connection.close()
+            for connection in self._open:
+                connection.close()
             self._open.clear()
         self._local = threading.local()
 

@@ -145,7 +145,7 @@ SWEEP = ("sweep", "--model", "sample:lenet5", "--data", "sample:fashion-mnist", 
     ("arguments", "said"),
     [
         (("inspect", "--model", "~nouser/x.py:build"), "'~nouser/x.py' cannot be opened"),
-        (("inspect", "--model", "sample:lenet5#weights=%00"), "embedded null byte"),
+        (("inspect", "--model", "sample:lenet5#weights=%00"), "embedded null"),
         (("inspect", "--model", f"sample:lenet5#weights={LONG}"), "File name too long"),
         (("inspect", "--model", "sample:lenet5#weights=."), "is a folder, not a weights file"),
         (("inspect", "--model", f"{LONG}.py:build"), "File name too long"),

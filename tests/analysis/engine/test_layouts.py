@@ -69,8 +69,8 @@ def test_all_ways_are_timed_on_as_many_samples(monkeypatch: pytest.MonkeyPatch) 
     seen: list[int] = []
     monkeypatch.setattr(Profile, "pass_seconds", lambda _, copies: seen.append(copies) or len(seen))
     monkeypatch.setattr(profile, "TIMED_BYTES", 1000)
-    example = torch.randn(2, 3, 8, 8).as_subclass(Elsewhere)
-    program = evaluator_of(images(), example).program
+    inputs = torch.randn(2, 3, 8, 8)
+    program, example = evaluator_of(images(), inputs).program, inputs.as_subclass(Elsewhere)
     first, second = Way(True, True, Fusing.SUMS), Way(True, True, Fusing.RECTIFIERS)
     few, many = (Profile(program, example, {0: size}) for size in (10, 100))
     other = Compiled(second, program, many)
