@@ -324,7 +324,7 @@ def _notes(plan: Plan, recovery: Recovery | None, *, is_masked: bool) -> tuple[s
     notes = []
     if recovery is not None:
         notes.append(f"masked and removed are {recovery.plan.recovery_words}")
-        notes += [f"{name} was not repaired: {why}" for name, why in recovery.skipped.items()]
+        notes += [f"layer {name} was not repaired: {why}" for name, why in recovery.skipped.items()]
     if not is_masked:
         notes.append(
             "a norm mixes channels of a pruned group, so zeroing them is not the same as removing "

@@ -18,7 +18,7 @@ from analysis.records.run import FAILED, INTERRUPTED, RUNNING
 from analysis.retraining.presets import PRESETS
 from analysis.search.goal import MORE
 from analysis.shrinking.jobs import Jobs
-from analysis.shrinking.records import Job, Order
+from analysis.shrinking.records import TRADE_OFF, Job, Order
 from analysis.shrinking.steps import iter_job
 from analysis.store.store import Store, statistics_folder
 from tests.pages.reading import SUBJECT, Open, assert_no_bug, shown, text_of
@@ -277,3 +277,12 @@ def test_news_of_a_search_name_the_controls_of_pages(open_page: Open, workspace:
     assert 'evaluate fewer by "Evaluation samples" on Setup' in found
     assert "--samples" not in found
     assert "--calibration-data" not in found
+
+
+def test_a_trade_off_keeps_to_no_limit(open_page: Open, workspace: Path) -> None:
+    order = Order(subject=SUBJECT, kind=TRADE_OFF, recipe=Recipe(criteria="best"))
+    job = Job(order=order, state=RUNNING, started=time.time(), changed=time.time())
+    Jobs(workspace).save(job)
+    found = text_of(open_page("10_Trade-off", subject=SUBJECT))
+    assert "No plan was measured yet" in found
+    assert "keeps to it" not in found

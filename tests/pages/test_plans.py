@@ -79,6 +79,21 @@ def test_an_evaluation_is_there_after_a_restart_and_in_another_browser(
     assert metric(again, "Accuracy after lsq") == shown
 
 
+def test_what_is_not_predicted_is_a_sentence_and_no_empty_chart(open_page: Open) -> None:
+    """On a telephone it was a screen of nothing."""
+    test = open_page("5_Plan", subject=SUBJECT)
+    fill_uniform(test, 50)
+    test.switch_page("pages/6_Evaluate.py").run()
+    test.button(key="evaluate_start").click().run()
+    test.selectbox(key="plan_repair").select("none").run()
+    test.button(key="evaluate_start").click().run()
+    assert_no_bug(test)
+    assert "All evaluated plans of this subject" in text_of(test)
+    said = "No measured plan is predicted by curves after its repair"
+    assert said in text_of(test)
+    assert not [item for item in test.get("plotly_chart") if said in str(item.proto.spec)]
+
+
 def test_plans_are_listed_named_opened_compared_and_deleted(
     open_page: Open, workspace: Path, prepared: PreparedSubject
 ) -> None:

@@ -97,5 +97,5 @@ def model_notes(request: ExportRequest) -> tuple[str, ...]:
         on = "" if request.trained else f" on {count} calibration samples"
         notes.append(f"the weights are {request.recovery_words}{on}")
         skipped = request.recovery.skipped.items()
-        notes += [f"{name} was not repaired: {reason}" for name, reason in skipped]
+        notes += [f"layer {name} was not repaired: {reason}" for name, reason in skipped]
     return tuple(notes)

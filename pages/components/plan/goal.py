@@ -232,7 +232,8 @@ def _progress(name: str) -> None:
     share = job.progress.fraction if is_counted else job.seconds / (job.seconds + left)
     st.progress(share, text=_stage(job))
     with st.container(horizontal=True, vertical_alignment="center"):
-        best = "No plan keeps to it yet."
+        is_goal = job.order.kind == ANSWER
+        best = "No plan keeps to it yet." if is_goal else "No plan was measured yet."
         if job.share is not None and job.drop is not None:
             size = SIZES.get(_measure(job), "size")
             which = "Before the training" if is_training else "Best so far"

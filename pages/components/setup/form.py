@@ -140,8 +140,8 @@ def _advanced(start: SubjectSpec, task_of_data: str) -> dict[str, Any]:
                 unset=calibration_of(task),
                 min_value=0,
                 step=128,
-                help="Criteria that need data read these; never the evaluation subset. With 0, "
-                "all samples can be evaluated.",
+                help="Criteria that need data read these; never the evaluation subset. Empty "
+                "takes what is usual for the task. With 0, all samples can be evaluated.",
             ),
             "task": _task() or task_of_data,
             "device": st.text_input(

@@ -34,7 +34,8 @@ SETTINGS = (
     *("repair", "semantics", "precision", "mode", "reduction", "rounding", "layers"),
     *("samples", "seed", "calibration_data", "task", "device"),
 )
-# Options of commands that messages name -> the control that is the same, and its page.
+# Options of commands that messages name -> the control that is the same, and its page, unless they
+# are told beside it.
 CONTROLS = {
     "model": ("Model", "Setup"),
     "data": ("Data", "Setup"),
@@ -43,9 +44,9 @@ CONTROLS = {
     "calibration-samples": ("Calibration samples", "Setup"),
     "task": ("Task", "Setup"),
     "repair": ("Repair without training", "Plan"),
-    "rename": ("Names of layers", "Import"),
-    "format": ("Written by", "Import"),
-    **{item.name: (item.label, "Import") for item in QUESTIONS},
+    "rename": ("Names of layers", ""),
+    "format": ("Written by", ""),
+    **{item.name: (item.label, "") for item in QUESTIONS},
 }
 _OPTION = re.compile(
     rf"(?<![\w-])--({'|'.join(CONTROLS)})(?![\w-])(?: ({'|'.join(TASKS.names())})\b)?"
@@ -302,13 +303,16 @@ def on_pages(text: str) -> str:
     'evaluate fewer ("Evaluation samples" on Setup)'
     >>> on_pages("name the task, such as --task regression; --root DIR allows more")
     'name the task, such as "Task: Regression" on Setup; --root DIR allows more'
+    >>> on_pages("say which is which with --rename OLD=NEW")
+    'say which is which with "Names of layers" OLD=NEW'
     """
     return _OPTION.sub(_control, text)
 
 
 def _control(found: re.Match[str]) -> str:
     (label, page), value = CONTROLS[found[1]], found[2]
-    return f'"{label}{f": {TASKS.get(value).label}" if value else ""}" on {page}'
+    named = f"{label}: {TASKS.get(value).label}" if value else label
+    return f'"{named}"' + (f" on {page}" if page else "")
 
 
 def message(text: str) -> str:

@@ -685,3 +685,12 @@ def test_a_chart_begins_as_panels_are_styled() -> None:
         colors=figures.LIGHT, x_title="removed", y_title="drop", height=300, legend=False
     )
     assert begun.to_dict() == figure.to_dict()
+
+
+def test_names_of_plans_are_beside_the_line_that_joins_them() -> None:
+    """It rises to each plan from above and leaves it to the right: through the names."""
+    table = EVALUATED.assign(macs=[0.1, 0.6, 0.9])
+    (marks,) = (item for item in figures.pareto(table).data if item.text is not None)
+    sides = dict(zip(marks.x, marks.textposition, strict=True))
+    # Left of the first there is no room.
+    assert sides == {0.1: "bottom right", 0.6: "middle left", 0.9: "middle left"}
