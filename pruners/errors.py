@@ -22,7 +22,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 def first_line(error: BaseException) -> str:
@@ -115,14 +115,39 @@ def comes_again(problem: BaseException) -> bool:
     program. Not so where the system could not read a file, which it may the next time.
     """
     if isinstance(problem, InputError | CaptureError):
-        return not isinstance(problem, UnmetError) and not _is_of_system(problem)
+        return not isinstance(problem, UnmetError) and _cause_of_system(problem) is None
     return isinstance(problem, SystemExit)
 
 
-def _is_of_system(problem: BaseException | None) -> bool:
-    """Return whether an error came of one of the system's; libraries have errors of theirs."""
-    while problem is not None:
+def _cause_of_system(problem: BaseException | None) -> OSError | None:
+    """Return the system's error that an error came of, if any; libraries have errors of theirs."""
+    seen: set[int] = set()
+    # An error that is raised from itself is its own cause.
+    while problem is not None and id(problem) not in seen:
         if isinstance(problem, OSError) and type(problem).__module__ == "builtins":
-            return True
+            return problem
+        seen.add(id(problem))
         problem = problem.__cause__ or problem.__context__
-    return False
+    return None
+
+
+# What is told apart of an error that comes from another process; others are the last one.
+_KINDS = {kind.__name__: kind for kind in (InputError, CaptureError, PruneScopeError)}
+
+
+def as_plain(problem: PruneScopeError) -> dict[str, str]:
+    """Return an error as plain data for another process: `from_plain` makes one of its kind."""
+    cause = _cause_of_system(problem)
+    return {
+        "text": str(problem),
+        "kind": next(name for name, kind in _KINDS.items() if isinstance(problem, kind)),
+        "system": "" if cause is None else one_line(cause),
+    }
+
+
+def from_plain(found: Mapping[str, str]) -> PruneScopeError:
+    """Return the error of another process: it comes again where the one there does."""
+    problem = _KINDS[found["kind"]](found["text"])
+    if found["system"]:
+        problem.__cause__ = OSError(found["system"])
+    return problem

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis import search, shrinking
 from analysis.cli.options import open_store
 from analysis.cli.output import duration, progress_bar, say
+from analysis.cli.stopping import SAME, StoppedError
 from analysis.cli.training import interruptible
 from analysis.sentences import capital
 from pruners.errors import CancelledError
@@ -22,9 +24,24 @@ if TYPE_CHECKING:
     from analysis.shrinking import AnswerUpdate, Wish
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was found.
+
+    Attributes:
+        plan: The plan.
+        training: What its training took, as JSON has it; empty without one.
+        is_stopped: Whether Ctrl-C ended it early.
+    """
+
+    plan: Plan
+    training: dict[str, Any] = field(default_factory=dict)
+    is_stopped: bool = False
+
+
 def answered(
     prepared: PreparedSubject, start: Plan, aim: Aim, wish: Wish | None, *, workspace: Path | None
-) -> tuple[Plan, dict[str, Any], bool]:
+) -> Answer:
     """Look for the plan of a goal under a progress bar; Ctrl-C ends it with what was found.
 
     Args:
@@ -34,12 +51,8 @@ def answered(
         wish: How it is trained; None leaves it.
         workspace: The option; it keeps a trained plan.
 
-    Returns:
-        The plan; what its training took, as JSON has it, empty without one; and whether it was
-        stopped before the training that was wished.
-
     Raises:
-        KeyboardInterrupt: Ctrl-C before there was a plan.
+        StoppedError: Ctrl-C before there was a plan.
         PruneScopeError: The goal cannot be met, or the training data cannot be used.
     """
     say(f"Searching on {search.search_data(prepared.subject).words}; they are not evaluated.")
@@ -63,10 +76,10 @@ def answered(
             plan = update.plan
             is_stopped = update.stopped
             if is_stopped:
-                say("Stopped; this is what was found so far. The same command goes on.")
+                say("Stopped; what was found so far is measured.")
     assert plan is not None
     if wish is None or training is None or plan.training is None:
-        return plan, {}, is_stopped and wish is not None
+        return Answer(plan, is_stopped=is_stopped)
     about = {
         "id": plan.training,
         "trained": plan.trained,
@@ -75,7 +88,7 @@ def answered(
         "seconds": training.seconds,
         "plan_id": store.plans.save(plan, plan_id=f"p-{plan.training[-6:]}"),
     }
-    return plan, {"training": about}, False
+    return Answer(plan, {"training": about}, is_stopped)
 
 
 @contextmanager
@@ -87,8 +100,7 @@ def _stoppable() -> Iterator[Callable[[], bool]]:
         except CancelledError as error:
             if not is_asked():
                 raise
-            say(f"{capital(str(error))}. The same command goes on.")
-            raise KeyboardInterrupt from None
+            raise StoppedError(f"{capital(str(error))}. {SAME}") from None
 
 
 def _left(update: AnswerUpdate) -> str:

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 something failed, 2 bad input (one line says what), 130 st
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -16,7 +17,8 @@ import typer
 from analysis import allocation, retraining, sweeps
 from analysis.cli import commands
 from analysis.cli.declared import with_options
-from analysis.cli.output import BAD_INPUT, FAILED, INTERRUPTED, say_error
+from analysis.cli.output import BAD_INPUT, FAILED, INTERRUPTED, new_answer, say_error
+from analysis.cli.stopping import StoppedError, stopped
 from analysis.memory import is_out_of_memory
 from analysis.versions import versions
 from pruners.errors import InputError, PruneScopeError, first_line
@@ -104,23 +106,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # What a user has to know is said by the program; libraries would add lines of their own.
         warnings.simplefilter("ignore")
     given = list(sys.argv[1:] if arguments is None else arguments)
-    command = typer.main.get_command(build_app(given[0] if given else ""))
-    code = run_guarded(
-        lambda: command.main(given or ["--help"], "prunescope", standalone_mode=False)
-    )
-    return leave(code) if arguments is None else code
+
+    def call() -> object:
+        command = typer.main.get_command(build_app(given[0] if given else ""))
+        return command.main(given or ["--help"], "prunescope", standalone_mode=False)
+
+    new_answer()
+    code = run_guarded(call, given)
+    if arguments is not None:
+        return code
+    # All is said and written: Ctrl-C would take the exit code away only.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return leave(code)
 
 
-def run_guarded(call: Callable[[], object]) -> int:
-    """Call a command; turn its errors into one line and an exit code."""
+def run_guarded(call: Callable[[], object], given: Sequence[str] = ()) -> int:
+    """Call a command; turn its errors into one line and an exit code.
+
+    Args:
+        call: The command.
+        given: Its command line, for what goes on after Ctrl-C.
+    """
+    try:
+        code = _told(call)
+    except StoppedError as error:
+        return stopped(error, given)
+    except (KeyboardInterrupt, typer.Abort):
+        return stopped(None, given)
+    # Newer versions of typer make this of Ctrl-C.
+    return stopped(None, given) if code == INTERRUPTED else code
+
+
+def _told(call: Callable[[], object]) -> int:
+    """Call a command; tell its errors."""
     try:
         result = call()
+    except StoppedError:
+        raise
     except InputError as error:
         return say_error(error, code=BAD_INPUT)
     except PruneScopeError as error:
         return say_error(error, code=FAILED)
-    except (KeyboardInterrupt, typer.Abort):
-        return INTERRUPTED
     except SystemExit as error:
         if isinstance(error.__context__, BrokenPipeError):
             # How typer leaves when the reader went away.

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from analysis import evaluation, plans, records, search
 from analysis.cli.options import check_folder, workspace_path
 from analysis.cli.output import (
-    INTERRUPTED,
     drop_text,
     print_json,
     print_table,
@@ -19,6 +18,7 @@ from analysis.cli.output import (
     score_columns,
 )
 from analysis.cli.scores import with_scores
+from analysis.cli.stopping import SAME, StoppedError
 from analysis.repairs import NO_REPAIR
 from analysis.search import SEARCHES
 from pruners.errors import InputError
@@ -62,64 +62,78 @@ def trade_off(
     """Search and evaluate plans at several sizes, write them into a folder, and print them.
 
     Returns:
-        The exit code: 130 where Ctrl-C left some plans unmeasured.
+        The exit code.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C before there was a plan.
+        StoppedError: Ctrl-C left some plans unmeasured; those that were measured are written.
     """
     check_folder(out)
     say(f"Searching on {search.search_data(prepared.subject).words}; they are not evaluated.")
     updates = search.iter_frontier(
         prepared, start, aim, levels, folder=workspace_path(workspace) / SEARCHES
     )
-    points, beyond, state = _followed(updates)
-    out.mkdir(parents=True, exist_ok=True)
-    files = [out / f"macs-{point.level:g}-{point.plan.repair}.json" for point in points]
-    evaluation.keep_subject(store, prepared)
-    for point, path in zip(points, files, strict=True):
-        plans.write_plan(point.plan, path)
-        store.measurements.add(point.plan, prepared.identity, point.sums, recovered=True)
+    points, beyond, total = _followed(updates)
+    files = _written(points, out, prepared, store) if points else []
     words = prepared.subject.task.words
     for reason in beyond.values():
         say(f"Left out: {reason}.")
-    if as_json:
-        found = {
-            "schema_version": 1,
-            "state": state,
-            "points": list(map(_row, points, files)),
-            "out_of_reach": [{"level": level, "reason": why} for level, why in beyond.items()],
-        }
-        print_json(with_scores(found, words))
-    else:
+    found: dict[str, Any] = {
+        "schema_version": 1,
+        "state": records.DONE,
+        "points": list(map(_row, points, files)),
+        "out_of_reach": [{"level": level, "reason": why} for level, why in beyond.items()],
+    }
+    found = with_scores(found, words)
+    if points and not as_json:
         _print(points, files, words)
-    return 0 if state == records.DONE else INTERRUPTED
+    if total is not None:
+        raise StoppedError(_stopped(len(points), total), facts=found)
+    if as_json:
+        print_json(found)
+    return 0
+
+
+def _written(
+    points: Sequence[FrontierPoint], out: Path, prepared: PreparedSubject, store: Store
+) -> list[Path]:
+    """Write plans into a folder, and what was measured of them into the workspace."""
+    out.mkdir(parents=True, exist_ok=True)
+    evaluation.keep_subject(store, prepared)
+    files = [out / f"macs-{point.level:g}-{point.plan.repair}.json" for point in points]
+    for point, path in zip(points, files, strict=True):
+        plans.write_plan(point.plan, path)
+        store.measurements.add(point.plan, prepared.identity, point.sums, recovered=True)
+    return files
+
+
+def _stopped(count: int, total: int) -> str:
+    if not count:
+        return f"Stopped before a plan was measured. {SAME}"
+    return f"Stopped: {count} of {total} plans were measured. {SAME}"
 
 
 def _followed(
     updates: Iterator[FrontierUpdate],
-) -> tuple[Sequence[FrontierPoint], Mapping[float, str], str]:
-    """Follow a trade-off under a progress bar; return points, sizes out of reach, and its state.
+) -> tuple[Sequence[FrontierPoint], Mapping[float, str], int | None]:
+    """Follow a trade-off under a progress bar.
 
-    Raises:
-        KeyboardInterrupt: Ctrl-C before there was a plan.
+    Returns:
+        Points; sizes out of reach; and after Ctrl-C how many plans there are in all, else None.
     """
     points: tuple[FrontierPoint, ...] = ()
     beyond: Mapping[float, str] = {}
+    total = 0
     with progress_bar() as bar:
         task = bar.add_task("trade-off", total=None, eta="")
         try:
             for update in updates:
                 points, beyond = update.points, update.beyond
                 what = f"{update.level:.0%} of the MACs, repair {update.repair}"
-                bar.update(task, description=what, completed=len(points), total=update.total)
+                total = update.total
+                bar.update(task, description=what, completed=len(points), total=total)
         except KeyboardInterrupt:
-            if not points:
-                say("Stopped before a plan was measured. The same command goes on.")
-                raise
-            told = f"Stopped: {len(points)} of {update.total} plans were measured"
-            say(f"{told}. The same command goes on.")
-            return points, beyond, records.CANCELLED
-    return points, beyond, records.DONE
+            return points, beyond, total
+    return points, beyond, None
 
 
 def aim_at_sizes(aim: Aim, given: Mapping[str, Any]) -> Aim:

@@ -51,10 +51,28 @@ def say_notes(notes: Iterable[str]) -> None:
         say(note)
 
 
+class _Answer:
+    """Whether the command has printed its object: there is one only, also after Ctrl-C."""
+
+    is_printed = False
+
+
+def new_answer() -> None:
+    """Begin a command: nothing is printed yet."""
+    _Answer.is_printed = False
+
+
+def is_answered() -> bool:
+    """Return whether the command has printed its object."""
+    return _Answer.is_printed
+
+
 def print_json(value: Document | dict[str, Any]) -> None:
     """Print one JSON object; what is not a number becomes null."""
     given = value.to_dict() if isinstance(value, Document) else value
-    print(json.dumps(_finite(given), allow_nan=False))
+    text = json.dumps(_finite(given), allow_nan=False)
+    _Answer.is_printed = True
+    print(text)
 
 
 def _finite(value: Any) -> Any:

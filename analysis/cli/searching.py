@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis import plans, search, shrinking
 from analysis.cli.options import workspace_path
 from analysis.cli.output import progress_bar, say
+from analysis.cli.stopping import SAME, StoppedError
 from analysis.repairs import NO_REPAIR
 from analysis.search import SEARCHES
 from pruners.errors import CancelledError, InputError
@@ -19,6 +21,21 @@ if TYPE_CHECKING:
     from analysis.records import Plan, Recipe
     from analysis.search import Aim, Measured, SearchUpdate
     from analysis.tasks import Words
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """What a search came to.
+
+    Attributes:
+        plan: The best plan.
+        drop: Its drop on the samples of the search.
+        is_stopped: Whether Ctrl-C ended it before its end.
+    """
+
+    plan: Plan
+    drop: float
+    is_stopped: bool = False
 
 
 def aim_of(given: Mapping[str, Any], recipe: Recipe, criteria: Sequence[str]) -> Aim:
@@ -35,18 +52,16 @@ def aim_of(given: Mapping[str, Any], recipe: Recipe, criteria: Sequence[str]) ->
 
 def searched(
     prepared: PreparedSubject, start: Plan, aim: Aim, *, workspace: Path | None
-) -> tuple[Plan, float]:
+) -> Searched:
     """Search a plan under a progress bar; Ctrl-C ends it with the best plan so far.
 
-    Returns:
-        The plan, and its drop on the samples of the search.
-
     Raises:
-        KeyboardInterrupt: Ctrl-C before there was a plan.
+        StoppedError: Ctrl-C before there was a plan.
         CancelledError: The search found none.
     """
     say(f"Searching on {search.search_data(prepared.subject).words}; they are not evaluated.")
     last: SearchUpdate | None = None
+    is_stopped = False
     folder = workspace_path(workspace) / SEARCHES
     updates = shrinking.iter_timed(prepared, start, aim, folder=folder)
     with progress_bar() as bar:
@@ -64,9 +79,8 @@ def searched(
                     say(last.news)
         except KeyboardInterrupt:
             if last is None or last.plan is None:
-                say("Stopped before a plan was found. The same command goes on.")
-                raise
-            say("Stopped; this is the best plan so far. The same command goes on.")
+                raise StoppedError(f"Stopped before a plan was found. {SAME}") from None
+            is_stopped = not last.state.finished
     if last is None or last.plan is None or last.drop is None:
         raise CancelledError("the search found no plan")
     if last.state.finished:
@@ -77,7 +91,7 @@ def searched(
         f"Its {words.drop_label}{after} on the samples of the search: {words.cost(last.drop)}; "
         "prunescope evaluate measures it on those that were not looked at."
     )
-    return plans.resolve(prepared, last.plan), last.drop
+    return Searched(plans.resolve(prepared, last.plan), last.drop, is_stopped)
 
 
 def nothing_removed(plan: Plan) -> str:

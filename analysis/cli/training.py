@@ -6,7 +6,7 @@ import shlex
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from analysis import jobs, retraining
 from analysis.cli.options import open_store
 from analysis.cli.output import duration, progress_bar, say
+from analysis.cli.stopping import StoppedError
+from analysis.records import DONE
 from analysis.recovery import training
 from analysis.retraining import Job, Order
 from analysis.sentences import capital, plural
@@ -33,6 +35,7 @@ def trained(
     *,
     words: Words,
     workspace: Path | None,
+    go_on: str,
     meeting: Meeting | None = None,
 ) -> Job:
     """Train in this process, and tell how it goes; the workspace has it as a job.
@@ -42,10 +45,11 @@ def trained(
         opener: Loads the subject.
         words: Of the task.
         workspace: The option.
+        go_on: The command that goes on with it.
         meeting: Other machines that share each batch; None for this one alone.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C; the checkpoint is kept.
+        StoppedError: Ctrl-C; the checkpoint is kept.
         CancelledError: Somebody else stopped it; as well.
         InputError: Another process trains the same.
     """
@@ -71,11 +75,10 @@ def trained(
                 )
                 show.tell(job)
         except CancelledError as error:
-            text = f"{error}; go on with: prunescope recover --resume {begun.job_id}"
+            text = f"{error}; go on with: {go_on}"
             if not is_asked():
                 raise CancelledError(text) from None
-            say(capital(text))
-            raise KeyboardInterrupt from None
+            raise StoppedError(capital(text), go_on=go_on) from None
     return job
 
 
@@ -104,7 +107,7 @@ def machines_at(folder: Path | None, count: int) -> Iterator[Meeting | None]:
     """Wait for other machines in a folder, and lead them within the block; None without one.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C while others are waited for.
+        StoppedError: Ctrl-C while others are waited for.
     """
     if folder is None:
         yield None
@@ -113,7 +116,14 @@ def machines_at(folder: Path | None, count: int) -> Iterator[Meeting | None]:
         f"Waiting for {plural(count - 1, 'machine')}; on each of them: "
         f"prunescope join {shlex.quote(str(folder))} --device NAMES"
     )
-    with training.opened_meeting(folder, count) as meeting:
+    with ExitStack() as stack:
+        try:
+            meeting = stack.enter_context(training.opened_meeting(folder, count))
+        except KeyboardInterrupt:
+            raise StoppedError(
+                "Stopped before all machines had joined. The same command begins anew, once "
+                f"{folder} is empty."
+            ) from None
         for item in meeting.machines:
             say(f"{item.host} has joined with {', '.join(item.devices)}.")
         yield meeting
@@ -143,6 +153,7 @@ def result_of(job: Job) -> dict[str, Any]:
     assert job.evaluation is not None
     return {
         "schema_version": 1,
+        "state": DONE,
         "dense_accuracy": job.dense,
         "pruned_accuracy": job.pruned,
         "repaired_accuracy": job.repaired,

@@ -176,6 +176,15 @@ def read_curves(points: pd.DataFrame, plan: Plan) -> Curves:
     return found
 
 
+def sum_alone(curves: Curves, plan: Plan) -> float:
+    """Return what the entries of a plan cost alone, added up."""
+    return sum(
+        curves[entry.name][entry.criterion].at(entry.kept)
+        for entry in plan.entries
+        if entry.criterion in curves.get(entry.name, {})
+    )
+
+
 def packed(curves: Curves) -> Packed:
     """Return curves as a record keeps them."""
     return {

@@ -50,6 +50,18 @@ class Beliefs:
         self.factors = np.full(len(names), float(np.clip(scale, LEAST, MOST)))
         self.covariance = np.diag((SPREAD * self.factors) ** 2)
 
+    @classmethod
+    def known(
+        cls,
+        names: Sequence[str],
+        factors: Sequence[float],
+        covariance: Sequence[Sequence[float]],
+    ) -> Beliefs:
+        """Return beliefs as they were kept."""
+        beliefs = cls(names)
+        beliefs.factors, beliefs.covariance = np.array(factors), np.array(covariance)
+        return beliefs
+
     def forecast(self, change: Mapping[str, float]) -> Forecast:
         """Return what a change of single costs, by group, is expected to come to."""
         places, values = self._vector(change)

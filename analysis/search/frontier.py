@@ -13,6 +13,7 @@ from analysis.plans import meter, removed_model, resolve
 from analysis.records import Plan, Sums
 from analysis.recovery import recovered_model, repaired_plan
 from analysis.repairs import NO_REPAIR
+from analysis.search.keeping import kept_sums
 from analysis.search.records import LEVELS, Aim, SearchUpdate
 from analysis.search.search import iter_search
 from pruners.errors import InputError, OutOfReachError
@@ -85,8 +86,8 @@ def iter_frontier(
 ) -> Iterator[FrontierUpdate]:
     """Search a plan at each size, raw and after the repair of the start, and evaluate each.
 
-    The searches are kept: the same call again measures only what is missing. A size that no plan
-    reaches is told and left out.
+    Searches and points are kept: the same call again measures only what is missing. A size that no
+    plan reaches is told and left out.
 
     Args:
         prepared: The subject; searches see other samples than those that are evaluated.
@@ -132,7 +133,7 @@ def iter_frontier(
             continue
         if cancel() or last is None or last.plan is None:
             return
-        points += (evaluated_point(prepared, last.plan, level),)
+        points += (evaluated_point(prepared, last.plan, level, folder=folder),)
         yield dataclasses.replace(told, points=points)
 
 
@@ -144,18 +145,19 @@ def _sizes(levels: Sequence[float]) -> list[float]:
     return sorted(set(levels), reverse=True)
 
 
-def evaluated_point(prepared: PreparedSubject, plan: Plan, level: float) -> FrontierPoint:
-    """Measure the model of a plan, repaired as it says, on the evaluation data."""
-    plan = resolve(prepared, plan)
-    split, task = prepared.subject.evaluation, prepared.subject.task
-    assert split is not None
-    recovery = repaired_plan(prepared, plan)
-    small = (
-        removed_model(prepared, plan) if recovery is None else recovered_model(prepared, recovery)
-    )
-    sums = Sums()
-    for found in measure(prepared, {PLAN: small}, Slices(split, prepared.batch_size), task):
-        sums += found.require(PLAN)
+def evaluated_point(
+    prepared: PreparedSubject, plan: Plan, level: float, *, folder: Path | None = None
+) -> FrontierPoint:
+    """Measure the model of a plan, repaired as it says, on the evaluation data.
+
+    Args:
+        prepared: The subject.
+        plan: The plan.
+        level: The size that it was searched for.
+        folder: What was measured is kept there, and not measured again; None: nowhere.
+    """
+    plan, task = resolve(prepared, plan), prepared.subject.task
+    sums = kept_sums(folder, prepared, plan, lambda: _evaluated(prepared, plan))
     size = meter(prepared)
     (params, macs), (all_params, all_macs) = size.sizes(plan), size.predict({})
     score, drop = task.score_interval(sums, 0.95), task.drop_interval(sums, 0.95)
@@ -172,3 +174,16 @@ def evaluated_point(prepared: PreparedSubject, plan: Plan, level: float) -> Fron
         drop_high=drop.high,
         sums=sums,
     )
+
+
+def _evaluated(prepared: PreparedSubject, plan: Plan) -> Sums:
+    split = prepared.subject.evaluation
+    assert split is not None
+    recovery = repaired_plan(prepared, plan)
+    small = (
+        removed_model(prepared, plan) if recovery is None else recovered_model(prepared, recovery)
+    )
+    slices, sums = Slices(split, prepared.batch_size), Sums()
+    for found in measure(prepared, {PLAN: small}, slices, prepared.subject.task):
+        sums += found.require(PLAN)
+    return sums

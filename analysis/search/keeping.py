@@ -1,12 +1,14 @@
 """A search on disk: kept after each plan, found again by all that it depends on.
 
 So are the points of single layers that it reads, after each slice of samples: searches of other
-budgets read the same ones. What its first plans were measured to be is kept after each of them.
+budgets read the same ones. What its first plans were measured to be is kept after each of them, and
+so is what the plans of a trade-off showed on the evaluation data.
 """
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, TypeVar
@@ -16,13 +18,14 @@ import torch
 from analysis.edits import PreparedSubject
 from analysis.files import atomic
 from analysis.records import Document, Plan, Record, Sums, SweepState
+from analysis.recovery import repair_key
 from analysis.search.judge import Scored, Scorer
 from analysis.search.records import Aim, SearchState, fingerprint
 from analysis.search.trades import key_of
 from analysis.sweeps import PlannedSweep
 from pruners.errors import InputError
 
-Kept = TypeVar("Kept", "SearchState", "KeptPoints", "KeptScores")
+Kept = TypeVar("Kept", "SearchState", "KeptPoints", "KeptScores", "KeptSums")
 
 # To be raised when a change of the program changes what a search finds.
 VERSION = 1
@@ -179,6 +182,46 @@ class ScoreKeeper:
         return scored
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptSums(Document):
+    """A plan of a trade-off, measured on the evaluation data.
+
+    Attributes:
+        request: Fingerprint of all that the numbers depend on.
+        sums: What the task counts.
+    """
+
+    schema_version: ClassVar[int] = 1
+    request: str
+    sums: Sums = field(default_factory=Sums)
+
+
+def kept_sums(
+    folder: Path | None, prepared: PreparedSubject, plan: Plan, found: Callable[[], Sums]
+) -> Sums:
+    """Measure a plan on the evaluation data, and keep that; or return what is kept.
+
+    Args:
+        folder: Where; None keeps nothing.
+        prepared: The subject.
+        plan: The plan, with the units that it keeps.
+        found: Measures it.
+    """
+    request = fingerprint(
+        {
+            "version": VERSION,
+            "evaluated": repair_key(prepared, plan),
+            "data": prepared.identity.data,
+        }
+    )
+    known = _loaded(folder, KeptSums(request=request))
+    if known.sums.samples:
+        return known.sums
+    sums = found()
+    _save(folder, KeptSums(request=request, sums=sums))
+    return sums
+
+
 def _loaded(folder: Path | None, blank: Kept) -> Kept:
     """Return what a folder keeps of a request; ``blank`` where that is nothing, or damaged."""
     if folder is None:
@@ -190,7 +233,7 @@ def _loaded(folder: Path | None, blank: Kept) -> Kept:
     return found if found.request == blank.request else blank
 
 
-def _save(folder: Path | None, kept: SearchState | KeptPoints | KeptScores) -> None:
+def _save(folder: Path | None, kept: SearchState | KeptPoints | KeptScores | KeptSums) -> None:
     if folder is None:
         return
     with contextlib.suppress(OSError):

@@ -73,6 +73,13 @@ class Choice(Record):
     kept: Count
 
 
+def choices_of(plan: Plan) -> dict[str, Choice]:
+    """Return what a plan does to each entry."""
+    return {
+        entry.name: Choice(criterion=entry.criterion, kept=entry.kept) for entry in plan.entries
+    }
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried(Record):
     """A plan that was measured on the search data.

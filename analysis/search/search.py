@@ -13,20 +13,19 @@ from collections.abc import Generator, Iterator
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from analysis.edits import PreparedSubject
 from analysis.measuring import Cancel
 from analysis.plans import require_fit
 from analysis.records import Plan, Progress
-from analysis.search.alone import measured_alone, packed, read_curves, unpacked
+from analysis.search.alone import measured_alone, packed, read_curves, sum_alone, unpacked
 from analysis.search.beliefs import Beliefs
 from analysis.search.data import effort_of, on_search_data, search_data
 from analysis.search.goal import Goal, goal_of
-from analysis.search.judge import Judge, Scored
+from analysis.search.judge import Judge, Scored, Scorer
 from analysis.search.keeping import Keeper
-from analysis.search.records import Aim, Choice, SearchUpdate, Tried
+from analysis.search.records import Aim, SearchUpdate, Tried, choices_of
 from analysis.search.starts import starts
 from analysis.search.trades import Problem, Trade, key_of, smaller, trades
 from pruners.errors import InputError, UnmetError
@@ -65,6 +64,7 @@ class Search:
         self._known_points: dict[str, pd.DataFrame] = prepared.once(POINTS, dict)
         self._goal: Goal = goal_of(self._searched, self._start, aim)
         self._keeper = Keeper(folder, self._searched, self._start, aim)
+        self._scored: Scored | None = None
         self._state = self._keeper.load()
         self._began = time.perf_counter() - self._state.seconds
         self._tried = list(self._state.tried)
@@ -86,9 +86,8 @@ class Search:
             finish=self._goal.finish,
             tied=self._goal.tied,
         )
-        self._beliefs = self._known_beliefs()
-        assert self._state.best is not None
-        self._best = self._judge.score(self._plan(self._state.tried[self._state.best]))
+        names = [entry.name for entry in self._start.entries]
+        self._beliefs = Beliefs.known(names, self._state.factors, self._state.covariance)
         if not self._state.finished and self._goal.max_drop is None:
             yield from self._improve(bounded=False)
         elif not self._state.finished:
@@ -105,7 +104,8 @@ class Search:
         points = yield from self._measured_alone()
         if points is None:
             return
-        best = yield from self._first_plans(points)
+        scorer = self._keeper.scores(self._judge)
+        best = yield from self._first_plans(points, scorer)
         if self._cancel():
             return
         if self._is_late():
@@ -113,12 +113,8 @@ class Search:
             return
         curves = read_curves(points, self._start)
         best = self._nearest() if best is None else best
-        scored = self._judge.score(self._plan(self._tried[best]))
-        alone = sum(
-            curves[entry.name][entry.criterion].at(entry.kept)
-            for entry in scored.plan.entries
-            if entry.criterion in curves.get(entry.name, {})
-        )
+        scored = scorer.score(self._plan(self._tried[best]))
+        alone = sum_alone(curves, scored.plan)
         names = [entry.name for entry in self._start.entries]
         beliefs = Beliefs(names, scale=scored.cost / alone if alone > 0 else 1.0)
         self._state = dataclasses.replace(
@@ -145,7 +141,9 @@ class Search:
             self._known_points[keeper.curves] = points
         return points
 
-    def _first_plans(self, points: pd.DataFrame) -> Generator[SearchUpdate, None, int | None]:
+    def _first_plans(
+        self, points: pd.DataFrame, scorer: Scorer
+    ) -> Generator[SearchUpdate, None, int | None]:
         """Return the place of the best plan of the other strategies; None if none keeps to all."""
         self._tried, best = [], None
 
@@ -153,7 +151,7 @@ class Search:
         def ends() -> bool:
             return self._cancel() or bool(self._tried and self._is_late())
 
-        for step in starts(self._goal, points, self._keeper.scores(self._judge), ends):
+        for step in starts(self._goal, points, scorer, ends):
             self._tried.append(self._note(step.scored, step.origin, accepted=step.is_best))
             best = len(self._tried) - 1 if step.is_best else best
             if step.holds:
@@ -280,6 +278,14 @@ class Search:
 
     # What it knows.
 
+    @property
+    def _best(self) -> Scored:
+        """The plan that it stands at; one that goes no further measures it not again."""
+        if self._scored is None:
+            assert self._state.best is not None
+            self._scored = self._judge.score(self._plan(self._state.tried[self._state.best]))
+        return self._scored
+
     def _holds(self, scored: Scored) -> bool:
         """Return whether a plan holds the drop, by all plans that were measured to the end."""
         whole, key = scored.sums.samples, key_of(scored.plan)
@@ -291,7 +297,7 @@ class Search:
         return self._goal.holds(scored, others)
 
     def _accept(self, scored: Scored) -> None:
-        self._best = scored
+        self._scored = scored
         self._beliefs.drift()
         self._state = dataclasses.replace(self._state, best=len(self._tried) - 1)
 
@@ -332,19 +338,9 @@ class Search:
         )
         self._keeper.save(self._state)
 
-    def _known_beliefs(self) -> Beliefs:
-        beliefs = Beliefs([entry.name for entry in self._start.entries])
-        beliefs.factors = np.array(self._state.factors)
-        beliefs.covariance = np.array(self._state.covariance)
-        return beliefs
-
     def _note(self, scored: Scored, origin: str, *, accepted: bool) -> Tried:
-        choices = {
-            entry.name: Choice(criterion=entry.criterion, kept=entry.kept)
-            for entry in scored.plan.entries
-        }
         return Tried(
-            choices=choices,
+            choices=choices_of(scored.plan),
             share=self._goal.share(scored.plan),
             cost=scored.cost,
             drop=self._searched.subject.task.drop(scored.sums),

@@ -13,7 +13,7 @@ from analysis.edits import PreparedSubject
 from analysis.measuring import Cancel
 from analysis.records import DONE, RUNNING, Plan, Progress, SubjectSpec
 from analysis.repairs import AUTO
-from analysis.search import SEARCHES, Aim, SearchUpdate
+from analysis.search import SEARCHES, Aim, FrontierPoint, SearchUpdate
 from analysis.shrinking.answers import AnswerUpdate, Wish, iter_answer
 from analysis.shrinking.records import ANSWER, Job, Order
 from analysis.store import Store
@@ -165,7 +165,7 @@ def _trade_off(
         for point in update.points[len(kept) :]:
             done += 1
             store.measurements.add(point.plan, prepared.identity, point.sums, recovered=True)
-            kept += (store.plans.save(point.plan, params_left=point.params, macs_left=point.macs),)
+            kept += (_saved(store, point),)
         told = job if update.search is None else _told(job, update.search)
         job = dataclasses.replace(
             told,
@@ -179,6 +179,14 @@ def _trade_off(
         )
         yield job
     yield dataclasses.replace(job, state=DONE, stage="Done", stopped=cancel(), eta_seconds=None)
+
+
+def _saved(store: Store, point: FrontierPoint) -> str:
+    """Save a plan; a trade-off that is taken up again finds the one that it saved before."""
+    for row in store.plans.saved():
+        if row.plan == point.plan:
+            return row.plan_id
+    return store.plans.save(point.plan, params_left=point.params, macs_left=point.macs)
 
 
 _SIZES = {"macs": "MACs", "params": "parameters"}

@@ -264,6 +264,8 @@ def _with_data(
             _check_calibration(calibration, evaluation)
             calibration.preload()
         data_fingerprint = evaluation.fingerprint(files)
+    except InputError:
+        raise
     except Exception as error:
         # A user's data set may raise anything.
         raise read_failure(source.name, error) from error

@@ -58,6 +58,8 @@ def repair_help(what: str) -> str:
 
 # Of more classes, JSON lists those that changed.
 MOST_CLASSES = 100
+# Of more classes, the table has none: Evaluate, a report and JSON do.
+PRINTED_CLASSES = 30
 DEPLOYED = {"dense": "dense", "removed": "pruned", "int8": "pruned, 8 bits"}
 PlanFile = Annotated[Path, typer.Option("--plan", help="Plan file.", metavar="FILE")]
 
@@ -119,6 +121,7 @@ def evaluate(
         say_notes(prepared.subject.notes)
     recovery = repaired(prepared, chosen)
     found = evaluated(prepared, chosen, recovery, latency_seconds=latency_seconds)
+    keep(prepared, chosen, found, workspace)
     if int8:
         with measuring("8 bits") as show:
             deployment = evaluation.deploy_plan(
@@ -129,7 +132,7 @@ def evaluate(
                 progress=show,
             )
         found = dataclasses.replace(found, deployment=deployment)
-    keep(prepared, chosen, found, workspace)
+        keep(prepared, chosen, found, workspace)
     if as_json:
         print_json(for_machines(found, prepared.subject.task))
         return
@@ -243,6 +246,7 @@ def print_evaluation(title: str, found: Evaluation, scoring: Scoring) -> None:
         right=f"{right_columns(words)},parameters,MACs,bytes,latency ms",
     )
     _print_measures(found, scoring)
+    _print_classes(found, scoring)
     for item in found.whole:
         say(
             f"{item.label}: {item.pruned:.2%} of {item.dense:.2%}; drop {100 * item.drop:.2f} pp "
@@ -264,6 +268,32 @@ def _print_measures(found: Evaluation, scoring: Scoring) -> None:
     if removed:
         rows = [(name, dense.get(name, "-"), value) for name, value in removed.items()]
         print_table("", ("", found.dense.name, found.removed.name), rows)
+
+
+def _print_classes(found: Evaluation, scoring: Scoring) -> None:
+    """Print each class where the score is a mean over them, if they are not too many."""
+    if not scoring.has_positions or not 0 < len(found.classes) <= PRINTED_CLASSES:
+        return
+    print_table(
+        f"{scoring.of_class} of each class",
+        ("class", scoring.answered, found.dense.name, found.removed.name, "change pp"),
+        [
+            (
+                item.class_name,
+                f"{item.samples:,}",
+                f"{item.dense:.2%}",
+                f"{item.pruned:.2%}",
+                f"{_points(item.change)} ({_points(item.change_low)} to "
+                f"{_points(item.change_high)})",
+            )
+            for item in found.classes
+        ],
+        right=f"{scoring.answered},{found.dense.name},{found.removed.name},change pp",
+    )
+
+
+def _points(change: float) -> str:
+    return f"{100 * change:+.2f}"
 
 
 def _print_deployment(found: Deployment, samples: int, scoring: Scoring) -> None:

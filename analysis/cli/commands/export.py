@@ -12,6 +12,7 @@ from analysis import evaluation, interop, subjects
 from analysis.cli.commands.evaluate import (
     PlanFile,
     evaluated,
+    keep,
     repair_help,
     repaired,
     with_repair,
@@ -178,7 +179,9 @@ def _evaluation(
 ) -> Evaluation | None:
     """Return what the plan is measured to give now, or what the workspace keeps of before."""
     if measures:
-        return evaluated(prepared, plan, recovery)
+        found = evaluated(prepared, plan, recovery)
+        keep(prepared, plan, found, workspace)
+        return found
     known = evaluation.kept_evaluation(open_store(workspace), prepared, plan)
     return None if known is None else known.evaluation
 

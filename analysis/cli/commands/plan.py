@@ -9,12 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from analysis import allocation, comparison, interop, plans, prediction, repairs, tasks
+from analysis import allocation, comparison, interop, plans, prediction, records, repairs, tasks
 from analysis.allocation import BEST, OF_PLAN, OF_RUN, STRATEGIES
 from analysis.cli.frontier import aim_at_sizes, parse_levels, trade_off
 from analysis.cli.options import Json, Workspace, calibrated, open_store, prepare_subject
 from analysis.cli.output import print_json, print_table, say
-from analysis.cli.searching import aim_of, filled_to_drop, nothing_removed, say_measured, searched
+from analysis.cli.searching import (
+    Searched,
+    aim_of,
+    filled_to_drop,
+    nothing_removed,
+    say_measured,
+    searched,
+)
+from analysis.cli.stopping import SAME, StoppedError
 from analysis.repairs import REPAIRS
 from analysis.search import LEVELS
 from analysis.sentences import listed, plural
@@ -93,7 +101,7 @@ def plan(
     )
     final = _repaired(plans.resolve(prepared, found.plan), repair.name)
     plans.write_plan(final, given["out"])
-    _report(
+    facts = _report(
         row,
         prepared,
         final,
@@ -105,7 +113,7 @@ def plan(
         as_json=as_json,
     )
     if not as_json:
-        if measured is not None and not isinstance(measured, float):
+        if measured is not None and not isinstance(measured, Searched):
             words = prepared.subject.task.words
             say_measured(measured, final, words, confidence=given["confidence"])
         say(f"Repair: {REPAIRS.get(repair.name).help}; {repair.reason}.")
@@ -114,13 +122,17 @@ def plan(
             "The sweep had no calibration samples: the repair takes calibration samples out of the "
             f"data, so that fewer are evaluated than in run {row.run_id}."
         )
+    if isinstance(measured, Searched) and measured.is_stopped:
+        raise StoppedError(f"Stopped; this is the best plan so far. {SAME}", facts=facts)
+    if as_json:
+        print_json(facts)
     return 0
 
 
-def _told(measured: Measured | float | None) -> dict[str, Any] | None:
+def _told(measured: Measured | Searched | None) -> dict[str, Any] | None:
     """Return what JSON tells of a measured drop."""
-    if measured is None or isinstance(measured, float):
-        return None if measured is None else {"drop": measured}
+    if measured is None or isinstance(measured, Searched):
+        return None if measured is None else {"drop": measured.drop}
     return dataclasses.asdict(measured.verdict)
 
 
@@ -164,12 +176,11 @@ def _filled(
     workspace: Path | None,
     *,
     predict: Predict | None,
-) -> tuple[Allocation, Measured | float | None]:
+) -> tuple[Allocation, Measured | Searched | None]:
     """Fill a plan as the options say.
 
     Returns:
-        What was filled, and how a drop that was asked for was measured; of a search the drop on its
-        samples.
+        What was filled, and how a drop that was asked for was measured; of a search what it found.
 
     Raises:
         InputError: The budgets cannot be met, or a search has none.
@@ -187,8 +198,8 @@ def _filled(
             raise InputError(f"strategy {strategy} needs --budget, and neither ratio nor tolerance")
         asked_criteria = criteria if recipe.criteria == BEST else (start.entries[0].criterion,)
         aim = aim_of(given, recipe, asked_criteria)
-        plan, drop = searched(prepared, start, aim, workspace=workspace)
-        return allocation.Allocation(plan=plan, message=nothing_removed(plan)), drop
+        best = searched(prepared, start, aim, workspace=workspace)
+        return allocation.Allocation(plan=best.plan, message=nothing_removed(best.plan)), best
 
     def fill(recipe: Recipe) -> Allocation:
         return allocation.fill_plan(
@@ -286,22 +297,23 @@ def _report(
     *,
     out: Path,
     as_json: bool,
-) -> None:
+) -> dict[str, Any]:
+    """Return a plan as JSON has it; where that is not asked for, print it."""
     cost, dense = prepared.cost.predict(plans.kept_counts(plan)), prepared.cost.dense
+    result: dict[str, Any] = {
+        "out": str(out),
+        "state": records.DONE,
+        "strategy": plan.strategy,
+        "plan": plan.to_dict(),
+    }
+    result |= {"level": found.level, "spent": found.spent, "message": found.message}
+    result |= {"left_out": dict(left_out), "unmeasured": list(found.unmeasured)}
+    result |= {"params": cost.params, "macs": cost.macs}
+    result |= {"predicted": None if foreseen is None else dataclasses.asdict(foreseen)}
+    result |= {"measured": measured}
+    result |= {"dense_params": dense.params, "dense_macs": dense.macs}
     if as_json:
-        result: dict[str, Any] = {
-            "out": str(out),
-            "strategy": plan.strategy,
-            "plan": plan.to_dict(),
-        }
-        result |= {"level": found.level, "spent": found.spent, "message": found.message}
-        result |= {"left_out": dict(left_out), "unmeasured": list(found.unmeasured)}
-        result |= {"params": cost.params, "macs": cost.macs}
-        result |= {"predicted": None if foreseen is None else dataclasses.asdict(foreseen)}
-        result |= {"measured": measured}
-        result |= {"dense_params": dense.params, "dense_macs": dense.macs}
-        print_json(result)
-        return
+        return result
     print_table(
         f"Plan {out}",
         ("layer", "criterion", "ratio", "achieved", "kept"),
@@ -329,3 +341,4 @@ def _report(
         say(f"{name} is left out: {reason}.")
     if found.message:
         say(found.message)
+    return result

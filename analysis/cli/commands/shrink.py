@@ -24,7 +24,8 @@ from analysis.cli.options import (
 from analysis.cli.output import duration, print_json, say, say_notes
 from analysis.cli.scores import with_scores
 from analysis.cli.searching import aim_of, nothing_removed
-from analysis.records import Recipe
+from analysis.cli.stopping import SAME, StoppedError
+from analysis.records import DONE, Recipe
 from analysis.repairs import NO_REPAIR, REPAIRS
 from analysis.retraining import PRESETS
 from analysis.sweeps import OPTIONS, Option
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from analysis.edits import PreparedSubject
     from analysis.records import Evaluation, Plan, SweepSpec
     from analysis.shrinking import Wish
+    from analysis.tasks import Task, Words
 
 _OF_PLANS = (
     *(
@@ -99,12 +101,14 @@ def shrink(
     say_notes(prepared.subject.notes)
     start = _start(prepared, spec, given)
     aim = aim_of(given, recipe, spec.criteria)
-    plan, training, is_stopped = answered(prepared, start, aim, wish, workspace=workspace)
+    answer = answered(prepared, start, aim, wish, workspace=workspace)
+    plan = answer.plan
+    if out is not None:
+        # First: measuring may take long.
+        plans.write_plan(plan, out)
     recovery = repaired(prepared, plan)
     found = evaluated(prepared, plan, recovery, latency_seconds=0.0)
     keep(prepared, plan, found, workspace)
-    if out is not None:
-        plans.write_plan(plan, out)
     if export is not None:
         interop.export(
             "model",
@@ -118,26 +122,41 @@ def shrink(
             ),
         )
     seconds = time.perf_counter() - began
-    words = prepared.subject.task.words
+    facts = with_scores(_result(plan, found, seconds), prepared.subject.task.words)
+    facts |= answer.training
+    if not as_json:
+        _print(found, prepared.subject.task, plan)
+        before_training = answer.is_stopped and wish is not None
+        _say_missed(recipe, found, prepared.subject.task.words, before_training=before_training)
+        for path, what in ((out, "Plan"), (export, "Model")):
+            if path is not None:
+                say(f"{what} written to {path}")
+        say(f"Done in {duration(seconds)}.")
+    if answer.is_stopped:
+        raise StoppedError(f"Stopped; this is the best that was found so far. {SAME}", facts=facts)
     if as_json:
-        print_json({**with_scores(_result(plan, found, seconds), words), **training})
-        return 0
-    print_evaluation("Smaller model", found, prepared.subject.task)
+        print_json(facts)
+    return 0
+
+
+def _print(found: Evaluation, task: Task, plan: Plan) -> None:
+    print_evaluation("Smaller model", found, task)
     if nothing := nothing_removed(plan):
         say(nothing)
-    if (missed := shrinking.missed_drop(recipe, found)) is not None:
-        why = (
-            "since it was stopped before the training that gives it back: the same command goes on."
-            if is_stopped
-            else "which held on the samples of the search: ask for a little less, or give it more "
-            "--trials."
-        )
-        say(f"It loses more than the {words.cost(missed)} that were asked for, {why}")
-    for path, what in ((out, "Plan"), (export, "Model")):
-        if path is not None:
-            say(f"{what} written to {path}")
-    say(f"Done in {duration(seconds)}.")
-    return 0
+
+
+def _say_missed(recipe: Recipe, found: Evaluation, words: Words, *, before_training: bool) -> None:
+    """Say so where the answer loses more than was asked for, and why."""
+    missed = shrinking.missed_drop(recipe, found)
+    if missed is None:
+        return
+    why = (
+        "since it was stopped before the training that gives it back."
+        if before_training
+        else "which held on the samples of the search: ask for a little less, or give it more "
+        "--trials."
+    )
+    say(f"It loses more than the {words.cost(missed)} that were asked for, {why}")
 
 
 def _wish(recover: str | None, train_data: str | None) -> Wish | None:
@@ -184,6 +203,7 @@ def _result(plan: Plan, found: Evaluation, seconds: float) -> dict[str, Any]:
     dense, pruned = found.dense, found.removed
     return {
         "schema_version": 1,
+        "state": DONE,
         "dense_accuracy": dense.accuracy,
         "accuracy": pruned.accuracy,
         "drop": pruned.drop,

@@ -12,7 +12,6 @@ import typer
 from analysis import curves, evaluation, records, sweeps, tasks, worker
 from analysis.cli.options import Json, Workspace, open_store, prepare_subject
 from analysis.cli.output import (
-    INTERRUPTED,
     duration,
     print_json,
     progress_bar,
@@ -20,6 +19,7 @@ from analysis.cli.output import (
     say_notes,
 )
 from analysis.cli.scores import score_facts
+from analysis.cli.stopping import StoppedError, going_on, resuming
 from analysis.cli.variant_hints import say_gain
 from analysis.records import RunRow, SweepSpec
 from analysis.sentences import plural
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from analysis.store import Store
     from analysis.subjects import Subject
     from analysis.sweeps import PlannedSweep
+
+_KEPT = "Stopped; what was measured is kept. Go on:"
 
 
 def sweep(
@@ -61,9 +63,11 @@ def sweep(
         # A queued run that nobody works on would hold up those behind it.
         _collect(planned)
         row = store.runs.get(store.runs.create(spec))
-    if planned is not None:
-        row = _measure(store, row, planned, is_resumed=resume is not None)
-    return _report(store, row, out=out, as_json=as_json)
+    go_on = resuming("sweep", row.run_id, out=out, workspace=workspace, as_json=as_json)
+    with going_on(_KEPT, go_on):
+        if planned is not None:
+            row = _measure(store, row, planned, is_resumed=resume is not None)
+        return _report(store, row, out=out, as_json=as_json, go_on=go_on)
 
 
 def _check_resume(given: Mapping[str, Any]) -> None:
@@ -160,6 +164,7 @@ def _report(
     *,
     out: Path | None,
     as_json: bool,
+    go_on: str,
 ) -> int:
     table = store.points.table(row.run_id)
     if out is not None:
@@ -173,15 +178,15 @@ def _report(
         )
     if row.state == records.DONE:
         say_gain(store, row)
+    if row.state == records.CANCELLED:
+        facts = _result(row, points=len(table))
+        raise StoppedError(f"{_KEPT} {go_on}", go_on=go_on, facts=facts)
     if as_json:
         print_json(_result(row, points=len(table)))
     elif row.state == records.DONE:
         print(row.run_id)
     if row.state == records.FAILED:
         raise _failure(row)
-    if row.state == records.CANCELLED:
-        say(f"Stopped; what was measured is kept. Go on: prunescope sweep --resume {row.run_id}")
-        return INTERRUPTED
     return 0
 
 

@@ -381,6 +381,4 @@ def choose(
 
 def read_failure(name: str, error: Exception) -> InputError:
     """Return what to tell when reading a sample raised."""
-    if isinstance(error, InputError):
-        return error
     return InputError(f"{name!r}: reading a sample raised {one_line(error)}")

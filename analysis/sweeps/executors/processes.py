@@ -5,11 +5,13 @@ Each slice is shared out by its points, so the table is the one of a single devi
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection, get_context, parent_process
@@ -49,6 +51,22 @@ def _leave_with_parent() -> None:
     if parent is not None:
         connection.wait([parent.sentinel])
         os._exit(1)
+
+
+@contextlib.contextmanager
+def _deaf() -> Iterator[None]:
+    """Start processes that do not hear Ctrl-C, which is for the one that starts them.
+
+    What is blocked here is so there, from the first instruction on.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _measure(number: int, positions: Sequence[int]) -> dict[str, Any]:
@@ -112,7 +130,9 @@ class ProcessExecutor:
 
     def pids(self) -> list[int]:
         """Return the processes."""
-        return [pool.submit(_pid).result() for pool in self._pools]
+        with _deaf():
+            asked = [pool.submit(_pid) for pool in self._pools]
+        return [item.result() for item in asked]
 
     def measure(
         self, jobs: Sequence[tuple[int, Sequence[Item]]], cancel: Cancel
@@ -161,12 +181,14 @@ class ProcessExecutor:
         return joined([unpacked(results[at], self._items) for at in sorted(results)])
 
     def _submit(self, at: int, number: int, share: Sequence[int]) -> Future[dict[str, Any]]:
-        try:
-            return self._pools[at].submit(_measure, number, share)
-        except BrokenProcessPool:
-            self.lost += 1
-            self._pools[at] = self._opened(at)
-            return self._pools[at].submit(_measure, number, share)
+        # A process is started by what it is first given.
+        with _deaf():
+            try:
+                return self._pools[at].submit(_measure, number, share)
+            except BrokenProcessPool:
+                self.lost += 1
+                self._pools[at] = self._opened(at)
+                return self._pools[at].submit(_measure, number, share)
 
     def close(self) -> None:
         """End the processes; what they are at is given up."""

@@ -16,7 +16,7 @@ from analysis.subjects import load_subject
 from analysis.sweeps.executors.local import LocalExecutor
 from analysis.sweeps.grid import Item
 from analysis.sweeps.planned import require_data
-from pruners.errors import InputError, PruneScopeError
+from pruners.errors import InputError, PruneScopeError, as_plain, from_plain
 
 
 def packed(items: Sequence[Item]) -> list[dict[str, Any]]:
@@ -41,10 +41,10 @@ def unpacked(result: Mapping[str, Any], items: Sequence[Item]) -> Measured[Item]
         items: The items, in the order in which they were packed.
 
     Raises:
-        InputError: The worker could not measure; the message says why.
+        PruneScopeError: The worker could not measure: its error, of the same kind.
     """
     if "error" in result:
-        raise InputError(result["error"])
+        raise from_plain(result["error"])
     return Measured(
         Sums.from_dict(result["baseline"]),
         {items[at]: Sums.from_dict(sums) for at, sums in result["sums"].items()},
@@ -76,11 +76,12 @@ class ShardWorker:
         threads: int = 1,
     ) -> None:
         torch.set_num_threads(threads)
-        self._error = ""
+        self._problem: Exception | None = None
         try:
             self._open(SweepSpec.from_dict(spec), items, identity, slicing, ways)
-        except PruneScopeError as error:
-            self._error = str(error)
+        except Exception as error:
+            # A process that does not come up would be taken for lost.
+            self._problem = error
 
     def _open(
         self,
@@ -114,13 +115,16 @@ class ShardWorker:
 
     def measure(self, number: int, positions: Sequence[int]) -> dict[str, Any]:
         """Measure items, given by their positions, on a slice; return plain data."""
-        if self._error:
-            return {"error": self._error}
-        chosen = [self._items[at] for at in positions]
         try:
-            measured = self._executor.measure([(number, chosen)], lambda: False)
-        except InputError as error:
-            return {"error": str(error)}
+            return self._measured(number, positions)
+        except PruneScopeError as error:
+            return {"error": as_plain(error)}
+
+    def _measured(self, number: int, positions: Sequence[int]) -> dict[str, Any]:
+        if self._problem is not None:
+            raise self._problem
+        chosen = [self._items[at] for at in positions]
+        measured = self._executor.measure([(number, chosen)], lambda: False)
         assert measured is not None
         found = measured[0]
         at = {id(item): position for position, item in zip(positions, chosen, strict=True)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.cli.commands.evaluate import for_machines
+from analysis.cli.commands.evaluate import for_machines, print_evaluation
 from analysis.cli.output import print_json
 from analysis.cli.scores import with_scores
 from analysis.records import ClassChange, Evaluation, MeasuredModel, Sums
@@ -43,6 +43,25 @@ def test_of_very_many_classes_those_that_changed(
     assert (len(found["classes"]), found["unchanged_classes"]) == (listed, unchanged)
     changed = {item["class_name"]: item["change"] for item in found["classes"] if item["change"]}
     assert changed == {f"class {at}": change for at, change in enumerate(changes) if change}
+
+
+@pytest.mark.parametrize(
+    ("task", "classes", "is_printed"),
+    [("segmentation", 30, True), ("segmentation", 31, False), ("classification", 3, False)],
+)
+def test_the_table_has_each_class_of_a_mean_over_classes(
+    task: str,
+    classes: int,
+    is_printed: bool,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Their IoU and its interval were in JSON alone."""
+    monkeypatch.setattr("analysis.evaluation.measures", lambda *_, **__: {})
+    print_evaluation("Plan", evaluation([-0.125] * classes), scoring_of(task))
+    rows = [line.split() for line in capsys.readouterr().out.splitlines() if "class 1 " in line]
+    expected = ["class", "1", "4", "50.00%", "37.50%", "-12.50", "(-12.50", "to", "-12.50)"]
+    assert rows == ([expected] if is_printed else [])
 
 
 def test_json_has_no_negative_zero(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import functools
 import json
+import shlex
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from analysis import shrinking
 from analysis.cli import commands, main
+from analysis.cli.answering import Answer
+from analysis.cli.searching import Searched
 from analysis.plans.files import read_plan
+from analysis.search import frontier
 from analysis.search.data import search_data
 from analysis.search.frontier import FrontierUpdate, iter_frontier
 from analysis.store.store import Store
@@ -23,6 +29,7 @@ from pruners.errors import CancelledError
 SUBJECT = ["--model", "sample:lenet5", "--data", "sample:fashion-mnist"]
 SMALL = [*SUBJECT, "--samples", "200", "--calibration-samples", "64", "--criteria", "l1"]
 FIELDS = (
+    "state",
     *("dense_accuracy", "accuracy", "drop", "drop_low", "drop_high", "samples"),
     *("macs_left", "params_left", "repair", "seconds"),
     *("metric", "better"),
@@ -53,7 +60,7 @@ def test_from_a_goal_to_a_model_that_holds(
     assert code == 0, err
     found = json.loads(out)
     assert [name for name in found if name != "schema_version"] == [*FIELDS]
-    assert found["samples"] == 200
+    assert (found["state"], found["samples"]) == ("done", 200)
     assert found["macs_left"] <= 0.7
     assert found["repair"] == "lsq"
     assert found["drop"] == pytest.approx(found["dense_accuracy"] - found["accuracy"])
@@ -100,7 +107,7 @@ def test_an_answer_that_removes_nothing_is_said(
 ) -> None:
     """Of issue 14: a language model's search came to nothing in its minute, and only sizes told."""
     monkeypatch.setattr(
-        commands.shrink, "answered", lambda prepared, start, *_, **__: (start, {}, False)
+        commands.shrink, "answered", lambda prepared, start, *_, **__: Answer(start)
     )
     code, _, err = run(capsys, "shrink", *SMALL, "--max-drop", "0.05", "--workspace", tmp_path)
     assert code == 0, err
@@ -148,7 +155,9 @@ def test_a_plan_by_search(
     plan = read_plan(out)
     assert (plan.strategy, plan.repair) == ("search", "none")
     assert plan.run is not None
-    monkeypatch.setattr(commands.plan, "searched", lambda prepared, start, *_, **__: (start, 0.0))
+    monkeypatch.setattr(
+        commands.plan, "searched", lambda prepared, start, *_, **__: Searched(start, 0.0)
+    )
     code, _, err = run(capsys, *words, "--budget", "drop=0.01", "--repair", "none")
     assert code == 0, err
     assert "It is the dense model: nothing smaller was found that holds." in err
@@ -179,15 +188,83 @@ def test_ctrl_c_before_a_plan_is_130_and_the_command_goes_on(
         assert run(capsys, "sweep", *SMALL, "--ratios", "0.5", *home[2:])[0] == 0
         words = [*words, "--run", "last"]
     monkeypatch.setattr(f"analysis.{function}", stopped)
-    # Processes that run tests for others do not listen to Ctrl-C.
+    for more in ([], ["--json"]):
+        with listening():
+            code, out, err = run(capsys, *words, *home, *more)
+        assert code == 130
+        assert "The same command goes on." in err.splitlines()[-1]
+        if not more:
+            assert out == ""
+            continue
+        found = json.loads(out)
+        assert found["state"] == "cancelled"
+        assert shlex.split(found["go_on"]) == ["prunescope", *map(str, [*words, *home, *more])]
+        assert found.get("points", []) == []
+    assert not (tmp_path / "out.json").exists()
+
+
+@contextmanager
+def listening() -> Iterator[None]:
+    """Processes that run tests for others do not listen to Ctrl-C."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        code, out, err = run(capsys, *words, *home)
+        yield
     finally:
         signal.signal(signal.SIGINT, before)
-    assert (code, out) == (130, "")
-    assert "The same command goes on." in err.splitlines()[-1]
-    assert not (tmp_path / "out.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        ("iter_answer", ["shrink", *SMALL, "--budget", "macs=0.6", "--trials", "3"]),
+        ("iter_timed", ["plan", "--strategy", "search", "--budget", "macs=0.6", "--trials", "3"]),
+    ],
+)
+def test_a_search_that_ctrl_c_ends_says_so_and_goes_on_to_the_same_plan(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    function: str,
+    words: list[str],
+) -> None:
+    """It was 0 and said nothing, as if it had been through."""
+    usual = getattr(shrinking, function)
+
+    def pressed(*args: Any, **options: Any) -> Iterator[Any]:
+        """Press Ctrl-C once there is a plan."""
+        is_pressed = False
+        for update in usual(*args, **options):
+            yield update
+            state = (
+                update.state if function == "iter_timed" else update.search and update.search.state
+            )
+            if state is not None and state.trials == 1 and not is_pressed:
+                is_pressed = True
+                signal.raise_signal(signal.SIGINT)
+
+    out = tmp_path / "plan.json"
+    home = ["--workspace", tmp_path / "ws"]
+    if words[0] == "plan":
+        assert run(capsys, "sweep", *SMALL, "--ratios", "0.5", *home)[0] == 0
+        words = [*words, "--run", "last"]
+    with monkeypatch.context() as patch, listening():
+        patch.setattr(shrinking, function, pressed)
+        code, printed, err = run(capsys, *words, "--out", out, "--json", *home)
+    assert code == 130, err
+    found = json.loads(printed)
+    assert found["state"] == "cancelled"
+    assert err.splitlines()[-1].endswith("so far. The same command goes on.")
+    # What was found until then is an answer.
+    assert read_plan(out).strategy == "search"
+    assert found["macs_left" if words[0] == "shrink" else "params"] > 0
+    code, printed, err = run(capsys, *shlex.split(found["go_on"])[1:])
+    assert code == 0, err
+    assert json.loads(printed)["state"] == "done"
+    whole = ["--out", tmp_path / "whole.json", "--workspace", tmp_path / "other"]
+    if words[0] == "plan":
+        assert run(capsys, "sweep", *SMALL, "--ratios", "0.5", *whole[2:])[0] == 0
+    assert run(capsys, *words, *whole)[0] == 0
+    assert read_plan(out).entries == read_plan(tmp_path / "whole.json").entries
 
 
 def test_a_trade_off_on_the_command_line(
@@ -213,11 +290,23 @@ def test_a_trade_off_on_the_command_line(
     assert code == 130, err
     part = json.loads(out)
     assert part["state"] == "cancelled"
+    assert part["go_on"].startswith("prunescope plan --run last --frontier")
     assert "Stopped: 2 of 4 plans were measured. The same command goes on." in err
     assert all(Path(item["plan"]).exists() for item in part["points"])
-    code, out, err = run(capsys, *words_of_two)
+    with monkeypatch.context() as patch:
+        evaluated: list[object] = []
+        usual = frontier.measure
+
+        def noted(*given: Any) -> Iterator[Any]:
+            evaluated.append(given)
+            return usual(*given)
+
+        patch.setattr(frontier, "measure", noted)
+        code, out, err = run(capsys, *words_of_two)
     assert code == 0, err
     assert "Stopped" not in err
+    # Two of the four were kept.
+    assert len(evaluated) == 2
     found = json.loads(out)
     assert found["state"] == "done"
     points = found["points"]

@@ -122,9 +122,17 @@ def raised(problem: BaseException, cause: BaseException | None = None) -> BaseEx
     return problem
 
 
+def from_itself() -> BaseException:
+    """What ``raise error from error`` leaves; whoever went through the causes never came back."""
+    problem = InputError("no sample")
+    problem.__cause__ = problem
+    return problem
+
+
 @pytest.mark.parametrize(
     ("problem", "is_lasting"),
     [
+        (from_itself(), True),
         (InputError("three parts a sample"), True),
         (OutOfReachError("too small"), True),
         (UnmetError("give it more time"), False),

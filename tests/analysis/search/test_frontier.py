@@ -15,9 +15,9 @@ from analysis.plans.size import meter
 from analysis.records.plan import Plan, Recipe
 from analysis.records.subject import SubjectSpec
 from analysis.recovery.kept import repaired_plan
-from analysis.search import judge
+from analysis.search import frontier, judge
 from analysis.search.data import Effort, search_data
-from analysis.search.frontier import FrontierUpdate, iter_frontier
+from analysis.search.frontier import FrontierUpdate, evaluated_point, iter_frontier
 from analysis.search.records import Aim
 from analysis.subjects.subject import load_subject
 from pruners.errors import InputError, OutOfReachError
@@ -66,14 +66,47 @@ def test_a_plan_at_each_size_is_evaluated_raw_and_repaired(
         assert (point.low, point.high) == (found.removed.low, found.removed.high)
         ends = (found.removed.drop_low, found.removed.drop_high)
         assert (point.drop_low, point.drop_high) == ends
-    # What was found is kept: the same call tries no plan again.
-    tried: list[object] = []
-    monkeypatch.setattr(
-        "analysis.search.search.Search._try", lambda self, trade: tried.append(trade)
-    )
+    # What was found is kept: the same call measures nothing again, here or in the searches.
+    measured: list[object] = []
+    monkeypatch.setattr(judge, "measure", lambda *given, **_: measured.append(given))
+    monkeypatch.setattr(frontier, "measure", lambda *given, **_: measured.append(given))
     again = list(iter_frontier(prepared, start(prepared), AIM, (0.5, 0.8), folder=tmp_path))
-    assert [item.plan for item in again[-1].points] == [item.plan for item in points]
-    assert not tried
+    assert again[-1].points == points
+    assert not measured
+
+
+def test_points_are_kept_for_their_data_and_repair_alone(
+    prepared: PreparedSubject, tmp_path: Path
+) -> None:
+    """Numbers of other samples, another repair or other units are never shown in their place."""
+    plan = halved(start(prepared))
+    found = evaluated_point(prepared, plan, 0.5, folder=tmp_path)
+    assert evaluated_point(prepared, plan, 0.5, folder=tmp_path) == found
+    (kept,) = tmp_path.iterdir()
+    fewer = prepared.of(prepared.subject.with_samples(100))
+    locked = dataclasses.replace(plan.entries[0], kept=plan.entries[0].total)
+    others = (
+        (fewer, plan),
+        (prepared, dataclasses.replace(plan, repair="none")),
+        (prepared, dataclasses.replace(plan, entries=(locked, *plan.entries[1:]))),
+    )
+    for count, (subject, other) in enumerate(others, 2):
+        alone = evaluated_point(subject, other, 0.5)
+        beside = evaluated_point(subject, other, 0.5, folder=tmp_path)
+        assert (beside.plan, beside.sums.terms) == (alone.plan, alone.sums.terms)
+        assert len(list(tmp_path.iterdir())) == count
+    # A damaged file is no more than a missing one.
+    kept.write_text("{")
+    anew = evaluated_point(prepared, plan, 0.5, folder=tmp_path)
+    assert anew.sums.terms == found.sums.terms
+
+
+def halved(plan: Plan) -> Plan:
+    """Return a plan that keeps half of each entry."""
+    entries = tuple(
+        dataclasses.replace(item, kept=item.total // 2, ratio=0.5) for item in plan.entries
+    )
+    return dataclasses.replace(plan, entries=entries)
 
 
 def test_a_stop_keeps_what_was_measured(prepared: PreparedSubject) -> None:

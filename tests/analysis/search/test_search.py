@@ -184,8 +184,9 @@ def test_first_plans_that_were_measured_are_not_measured_again(
             if len(measured) > before:
                 break
     assert told(update) == told(undisturbed)
-    # The best one is what trades begin with: measured again for its distance of each sample.
-    assert len([key for key, times in Counter(measured).items() if times > 1]) == 1
+    # But the best one, where it is asked whether it holds the drop.
+    again = [key for key, times in Counter(measured).items() if times > 1]
+    assert len(again) == budget.startswith("drop")
     assert len(measured) > 3
 
 
@@ -397,7 +398,7 @@ def test_the_time_ends_curves_and_first_plans_too(
     fresh = dataclasses.replace(prepared)
     whole = last(fresh, start(fresh), aim("macs=0.6", trials=0)).state.tried
     counts = []
-    for seconds in (0.0, 60.0, 120.0):
+    for seconds in (0.0, 60.0, 80.0):
         fresh = dataclasses.replace(prepared)
         asked = aim("macs=0.6", trials=3, seconds=seconds)
         found = last(fresh, start(fresh), asked, tmp_path / f"{seconds:g}")

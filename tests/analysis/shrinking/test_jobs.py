@@ -26,7 +26,7 @@ from analysis.search.data import search_data
 from analysis.search.records import Aim
 from analysis.search.verdict import TrainedJudge, Verdict
 from analysis.shrinking.jobs import Jobs
-from analysis.shrinking.records import Job, Order
+from analysis.shrinking.records import TRADE_OFF, Job, Order
 from analysis.shrinking.steps import iter_job, opened
 from analysis.store.store import Store
 from analysis.subjects.subject import load_subject
@@ -89,6 +89,31 @@ def test_a_job_in_its_own_process_finds_and_measures_a_plan(tmp_path: Path) -> N
     # Predictions, and the trade-off, know of it.
     (known,) = store.measurements.all(prepared.identity)
     assert known.sums.terms == found.removed.sums.terms
+
+
+def test_a_trade_off_that_is_taken_up_again_saves_no_plan_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The Plans page had each plan once more after every time that a trade-off was stopped."""
+    monkeypatch.setattr("analysis.search.search.search_data", few_samples)
+    monkeypatch.setattr(search, "FRONTIER_TRIALS", 1)
+    store, prepared = Store(tmp_path), prepare(load_subject(SUBJECT))
+    recipe = Recipe(criteria=BEST)
+    order = dataclasses.replace(ORDER, kind=TRADE_OFF, levels=(0.8, 0.6), recipe=recipe, seconds=60)
+    for job in iter_job(Job(order=order), lambda spec: prepared, store):
+        if len(job.plan_ids) == 2:
+            break
+    *_, whole = iter_job(Job(order=order), lambda spec: prepared, store)
+    assert whole.plan_ids[:2] == job.plan_ids
+    assert {row.plan_id for row in store.plans.saved()} == {*whole.plan_ids}
+    assert len(whole.plan_ids) == 4
+    # A plan that was changed since is left alone.
+    changed = lock(store.plans.get(whole.plan_ids[0]), "conv2", locked=True)
+    store.plans.save(changed, plan_id=whole.plan_ids[0])
+    *_, again = iter_job(Job(order=order), lambda spec: prepared, store)
+    assert again.plan_ids[1:] == whole.plan_ids[1:]
+    assert again.plan_ids[0] != whole.plan_ids[0]
+    assert store.plans.get(whole.plan_ids[0]) == changed
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import signal
 import subprocess
@@ -19,9 +20,10 @@ from analysis.edits import PreparedSubject, prepare
 from analysis.records import SubjectSpec, SweepSpec
 from analysis.store.runs import device_key
 from analysis.subjects import load_subject
+from analysis.subjects.data import Split
 from analysis.sweeps import iter_sweep, plan_sweep
 from analysis.sweeps.executors import ProcessExecutor
-from pruners.errors import InputError
+from pruners.errors import InputError, comes_again
 from tests.helpers.sweep_tables import probe_of, table
 
 pytestmark = pytest.mark.slow
@@ -92,6 +94,102 @@ def test_what_goes_wrong_over_there_is_told_here(
     monkeypatch.setattr(type(prepared), "identity", property(lambda self: other))
     with pytest.raises(InputError, match="another process finds another weights"):
         list(iter_sweep(plan_sweep(prepared, TWO)))
+
+
+DATA = """
+from pathlib import Path
+import torch
+
+class Data(torch.utils.data.Dataset):
+    def __len__(self):
+        return 40
+    def __getitem__(self, at):
+        if (trouble := Path(__file__).with_suffix(".trouble")).exists():
+            exec(trouble.read_text())
+        return torch.full((1, 28, 28), at / 40), at % 10
+
+def data():
+    return Data()
+"""
+
+
+@pytest.mark.parametrize(
+    ("trouble", "is_lasting"),
+    [("raise OSError(5, 'drive away')", False), ("raise ValueError('no image')", True)],
+)
+def test_what_is_raised_over_there_comes_again_where_it_would_here(
+    trouble: str, is_lasting: bool, tmp_path: Path, made: list[ProcessExecutor]
+) -> None:
+    """A drive that was away for a moment ended a sweep for good, if it had several devices."""
+    (tmp_path / "own.py").write_text(DATA)
+    found = []
+    for device in ("cpu", "cpu,cpu"):
+        (tmp_path / "own.trouble").unlink(missing_ok=True)
+        subject = SubjectSpec(
+            model="sample:lenet5", data=f"{tmp_path / 'own.py'}:data", samples=16,
+            calibration_samples=8, device=device,
+        )  # fmt: skip
+        prepared = prepare(load_subject(subject))
+        split = prepared.subject.evaluation
+        assert split is not None
+        unread = Split(split.source, split.indices, form=(10,), preload_bytes=0)
+        prepared = prepared.of(dataclasses.replace(prepared.subject, evaluation=unread))
+        planned = plan_sweep(prepared, SweepSpec(subject=subject, criteria=("l1",), ratios=(0.5,)))
+        (tmp_path / "own.trouble").write_text(trouble)
+        with pytest.raises(InputError, match=trouble.split("'")[1]) as caught:
+            list(iter_sweep(planned))
+        found.append(comes_again(caught.value))
+    assert found == [is_lasting, is_lasting]
+    assert [item.lost for item in made] == [0]
+
+
+def test_a_process_that_does_not_come_up_says_why(
+    prepared: PreparedSubject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was taken for lost again and again, for want of memory."""
+    monkeypatch.setattr(
+        "analysis.sweeps.executors.processes.packed", lambda items: [{"target": "nothing"}]
+    )
+    with pytest.raises(KeyError, match="nothing"):
+        list(iter_sweep(plan_sweep(prepared, TWO)))
+
+
+STOPPED = """
+import os, signal, threading, time
+from analysis.cli import main
+from analysis.store.points import PointStore
+
+def pressed(self, *given, save=PointStore.save, **more):
+    save(self, *given, **more)
+    # As a terminal does it: to all processes of the group.
+    os.killpg(0, signal.SIGINT)
+
+if __name__ == "__main__":
+    PointStore.save = pressed
+    raise SystemExit(main([
+        "sweep", "--model", "sample:lenet5", "--data", "sample:fashion-mnist", "--samples", "200",
+        "--batch-size", "50", "--criteria", "l1", "--ratios", "0.3", "--device", "cpu,cpu",
+        "--workspace", "ws", "--json",
+    ]))
+"""
+
+
+def test_ctrl_c_in_a_terminal_is_for_the_process_that_leads(tmp_path: Path) -> None:
+    """The others left tracebacks, and were taken for lost."""
+    (tmp_path / "stopped.py").write_text(STOPPED)
+    done = subprocess.run(
+        [sys.executable, "stopped.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    assert done.returncode == 130, done.stderr
+    found = json.loads(done.stdout)
+    assert found["state"] == "cancelled"
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].endswith(f"Go on: {found['go_on']}")
 
 
 SCRIPT = """

@@ -33,6 +33,7 @@ from analysis.cli.output import (
     score_columns,
 )
 from analysis.cli.scores import with_scores
+from analysis.cli.stopping import going_on, resuming
 from analysis.cli.training import machines_at, order_of, result_of, say_result, trained
 from analysis.devices import parse_devices
 from analysis.records import Evaluation
@@ -247,10 +248,25 @@ def _train(
         say_notes(opened[-1].subject.notes)
         return opened[-1]
 
+    words = tasks.scoring_of(order.subject.task).words
+    go_on = resuming("recover", order.job_id, out=out, workspace=workspace, as_json=as_json)
+    with going_on("Stopped; the checkpoint is kept. Go on:", go_on):
+        job = trained(order, opener, words=words, workspace=workspace, go_on=go_on, meeting=meeting)
+        return _tell(order, job, opened[-1], out, workspace, as_json=as_json)
+
+
+def _tell(
+    order: retraining.Order,
+    job: retraining.Job,
+    prepared: PreparedSubject,
+    out: Path | None,
+    workspace: Path | None,
+    *,
+    as_json: bool,
+) -> int:
+    """Write and print what was trained."""
     scoring = tasks.scoring_of(order.subject.task)
-    words = scoring.words
-    job = trained(order, opener, words=words, workspace=workspace, meeting=meeting)
-    prepared, plan = opened[-1], open_store(workspace).plans.get(job.plan_ids[0])
+    words, plan = scoring.words, open_store(workspace).plans.get(job.plan_ids[0])
     if out is not None:
         recovered = recovery.repaired_plan(prepared, plan)
         assert recovered is not None

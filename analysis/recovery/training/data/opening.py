@@ -124,6 +124,8 @@ def open_training_data(
             if subject.calibration is None
             else set(content_of(subject.calibration, subject.files, folder))
         )
+    except InputError:
+        raise
     except Exception as error:
         # A user's data set may raise anything.
         raise read_failure(chosen.source.name, error) from error

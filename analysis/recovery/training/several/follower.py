@@ -13,7 +13,6 @@ import safetensors.torch
 import torch
 
 from analysis.edits import Edit, prepare
-from analysis.files import write_text
 from analysis.records import Identity
 from analysis.recovery.plan_repair import Recovery
 from analysis.recovery.training.cost import opened_trainee
@@ -25,6 +24,7 @@ from analysis.recovery.training.several.order import (
     START,
     Order,
     failure,
+    leave_error,
     neighbours,
     ready,
 )
@@ -57,15 +57,21 @@ def follow(folder: Path, rank: int) -> int:
 
 @contextlib.contextmanager
 def _noted(path: Path) -> Iterator[None]:
-    """Leave a line of what is raised within the block, unless there is one, or nothing to say."""
+    """Leave word of what is raised within the block, unless there is one, or nothing to say."""
     try:
         yield
     except Exception as error:
-        # A user's model or data may raise anything.
-        words = str(error) if isinstance(error, PruneScopeError) else first_line(error)
-        if words and not path.exists():
-            write_text(path, words)
+        problem = error if isinstance(error, PruneScopeError) else _of_user(error)
+        if str(problem) and not path.exists():
+            leave_error(path, problem)
         raise
+
+
+def _of_user(error: Exception) -> InputError:
+    """Return in one line what a user's model or data raised, which may be anything."""
+    problem = InputError(first_line(error))
+    problem.__cause__ = error
+    return problem
 
 
 def _leave_with_leader() -> None:
@@ -85,7 +91,7 @@ def _follow(folder: Path, order: Order, rank: int) -> None:
             beside=neighbours(order, rank),
             seed=order.seed,
             threads=order.threads,
-            why=str,  # another process knows
+            why=InputError,  # another process knows
         ) as team,
         float32(),
         session.generators.in_use(),

@@ -17,9 +17,15 @@ from pathlib import Path
 
 from analysis.files import write_text, writing
 from analysis.records import Document
-from analysis.recovery.training.several.order import ORDER, Order, failure
-from analysis.recovery.training.several.processes import GRACE_SECONDS, LOST, Processes
-from pruners.errors import CancelledError, InputError
+from analysis.recovery.training.several.order import (
+    ORDER,
+    Order,
+    error_left,
+    failure,
+    leave_error,
+)
+from analysis.recovery.training.several.processes import GRACE_SECONDS, Processes, lost
+from pruners.errors import CancelledError, InputError, PruneScopeError
 
 LEADER, CLOSED = "leader", "closed"
 POLL_SECONDS = 0.2
@@ -150,20 +156,20 @@ def _follow(folder: Path, machine: int, check: Callable[[], None]) -> None:
         while processes.are_running and time.monotonic() < end:
             time.sleep(POLL_SECONDS)
         if processes.has_failed:
-            raise InputError(_last_word(folder, len(order.devices), rank=first))
+            raise _last_word(folder, len(order.devices), rank=first)
 
 
-def _last_word(folder: Path, size: int, *, rank: int) -> str:
+def _last_word(folder: Path, size: int, *, rank: int) -> PruneScopeError:
     """Return what one of all processes said at its end.
 
     Where none did, one was killed: that is left for the machine that leads, as a process's word.
     """
     for other in range(1, size):
-        with suppress(OSError):
-            return (folder / failure(other)).read_text(encoding="utf-8")
+        if (found := error_left(folder / failure(other))) is not None:
+            return found
     with suppress(OSError):
-        write_text(folder / failure(rank), LOST)
-    return LOST
+        leave_error(folder / failure(rank), lost())
+    return lost()
 
 
 def _machines(folder: Path) -> list[Machine]:

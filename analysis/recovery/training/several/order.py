@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
+from analysis.files import write_text
 from analysis.records import Document, Plan, PositiveCount
 from analysis.recovery.training.recipe import TrainingRecipe
+from pruners.errors import PruneScopeError, as_plain, from_plain
 
 ORDER = "order.json"
 START = "start.safetensors"
@@ -47,8 +51,21 @@ def ready(rank: int) -> str:
 
 
 def failure(rank: int) -> str:
-    """Return the file with the line that a process ended with."""
+    """Return the file with what a process ended with; see `leave_error`."""
     return f"failure-{rank}"
+
+
+def leave_error(path: Path, problem: PruneScopeError) -> None:
+    """Leave word of what a process ended with."""
+    write_text(path, json.dumps(as_plain(problem)))
+
+
+def error_left(path: Path) -> PruneScopeError | None:
+    """Return what a process left word of; None if there is none."""
+    try:
+        return from_plain(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def neighbours(order: Order, rank: int) -> int:

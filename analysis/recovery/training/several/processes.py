@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Self
 
-from analysis.recovery.training.several.order import failure, ready
-from pruners.errors import InputError
+from analysis.recovery.training.several.order import error_left, failure, ready
+from pruners.errors import InputError, PruneScopeError
 
 POLL_SECONDS = 0.05
 # In which a process that fails has said why.
@@ -19,6 +19,13 @@ LOST = (
     "a process of the training is lost; is there enough memory? The same training goes on from its "
     "checkpoint"
 )
+
+
+def lost() -> InputError:
+    """Return the error of a process that said nothing; it need not come again."""
+    problem = InputError(LOST)
+    problem.__cause__ = ChildProcessError("a process of the training ended")
+    return problem
 
 
 class Processes:
@@ -76,11 +83,11 @@ class Followers:
             if cancel():
                 return False
             if self._own.has_ended or self._said() is not None:
-                raise InputError(self.why())
+                raise self.why()
             time.sleep(POLL_SECONDS)
         return True
 
-    def why(self) -> str:
+    def why(self) -> PruneScopeError:
         """Return why a process is gone."""
         end = time.monotonic() + GRACE_SECONDS
         while time.monotonic() < end:
@@ -90,15 +97,12 @@ class Followers:
             if is_over:
                 break
             time.sleep(POLL_SECONDS)
-        return LOST
+        return lost()
 
-    def _said(self) -> str | None:
-        """Return the line that a process left."""
-        for rank in self._ranks:
-            path = self._folder / failure(rank)
-            if path.exists():
-                return path.read_text(encoding="utf-8")
-        return None
+    def _said(self) -> PruneScopeError | None:
+        """Return what a process left word of."""
+        left = (error_left(self._folder / failure(rank)) for rank in self._ranks)
+        return next((item for item in left if item is not None), None)
 
 
 def _started(folder: Path, rank: int) -> subprocess.Popen[bytes]:

@@ -15,7 +15,7 @@ from torch import Tensor, distributed, nn
 
 from analysis.recovery.training.data.chance import generator
 from pruners.batches import Inputs
-from pruners.errors import InputError
+from pruners.errors import InputError, PruneScopeError
 
 # Longer than the leading process ever scores or writes between two steps.
 PATIENCE = timedelta(days=1)
@@ -35,7 +35,13 @@ class Team:
     """
 
     def __init__(
-        self, rank: int, size: int, device: torch.device, *, seed: int, why: Callable[[], str]
+        self,
+        rank: int,
+        size: int,
+        device: torch.device,
+        *,
+        seed: int,
+        why: Callable[[], PruneScopeError],
     ) -> None:
         self.rank, self.size = rank, size
         self._device, self._seed, self._why = device, seed, why
@@ -45,10 +51,10 @@ class Team:
 
     @contextlib.contextmanager
     def _talking(self) -> Iterator[None]:
-        try:
+        with contextlib.suppress(RuntimeError):
             yield
-        except RuntimeError:
-            raise InputError(self._why()) from None
+            return
+        raise self._why()
 
     def tell(self, step: int, rate: float) -> None:
         """Say to all what comes next; of the process that leads."""
@@ -155,7 +161,7 @@ def joined(
     beside: int,
     seed: int,
     threads: int,
-    why: Callable[[], str],
+    why: Callable[[], PruneScopeError],
 ) -> Iterator[Team]:
     """Be one of several processes within the block.
 
@@ -189,7 +195,8 @@ def joined(
     with _environment({key: str(value) for key, value in known.items()}):
         try:
             torch.set_num_threads(threads)
-            try:
+            state = None
+            with contextlib.suppress(RuntimeError):
                 state = library(
                     cpu=name == "cpu",
                     # No address: names of folders may have any characters.
@@ -198,8 +205,8 @@ def joined(
                     world_size=len(devices),
                     timeout=PATIENCE,
                 )
-            except RuntimeError:
-                raise InputError(why()) from None
+            if state is None:
+                raise why()
             yield Team(rank, len(devices), state.device, seed=seed, why=why)
         finally:
             torch.set_num_threads(before)

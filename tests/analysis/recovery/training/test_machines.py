@@ -19,9 +19,9 @@ from analysis.plans import write_plan
 from analysis.recovery.training import TrainingRecipe, iter_training, join, opened_meeting
 from analysis.recovery.training.several import machines, processes
 from analysis.recovery.training.several.machines import CLOSED, LEADER
-from analysis.recovery.training.several.order import failure
+from analysis.recovery.training.several.order import error_left, failure, leave_error
 from analysis.subjects import load_subject
-from pruners.errors import CancelledError, InputError
+from pruners.errors import CancelledError, InputError, comes_again
 from tests.helpers.trainable import opened, plan_of
 
 RECIPE = TrainingRecipe(lr=0.05, batch_size=15, steps=4)
@@ -96,12 +96,21 @@ def test_what_fails_on_another_machine_ends_all_with_its_line(
 
 def test_the_line_of_the_process_that_failed_is_everybodys(tmp_path: Path) -> None:
     """A machine whose processes end because another one's did hides nobody's reason."""
-    assert machines._last_word(tmp_path, 4, rank=1) == processes.LOST
-    assert (tmp_path / failure(1)).read_text() == processes.LOST
+    found = machines._last_word(tmp_path, 4, rank=1)
+    left = error_left(tmp_path / failure(1))
+    assert str(found) == str(left) == processes.LOST
+    # The training goes on from its checkpoint.
+    assert (comes_again(found), comes_again(left)) == (False, False)  # type: ignore[arg-type]
     (tmp_path / failure(1)).unlink()
-    (tmp_path / failure(3)).write_text("no such picture")
-    assert machines._last_word(tmp_path, 4, rank=1) == "no such picture"
-    assert not (tmp_path / failure(1)).exists()
+    for cause, is_lasting in ((OSError(5, "I/O"), False), (ValueError("no picture"), True)):
+        problem = InputError("no such picture")
+        problem.__cause__ = cause
+        leave_error(tmp_path / failure(3), problem)
+        found = machines._last_word(tmp_path, 4, rank=1)
+        assert (str(found), comes_again(found)) == ("no such picture", is_lasting)
+        assert not (tmp_path / failure(1)).exists()
+    (tmp_path / failure(3)).write_text("{")
+    assert str(machines._last_word(tmp_path, 4, rank=1)) == processes.LOST
 
 
 def test_a_machine_leaves_when_nobody_leads(

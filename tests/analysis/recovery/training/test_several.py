@@ -138,7 +138,13 @@ def test_other_weights_in_another_process_are_an_error(
             item.copy_(own + place)
 
     with joined(
-        tmp_path / "meeting", ["cpu"], rank=0, beside=1, seed=1, threads=1, why=lambda: "gone"
+        tmp_path / "meeting",
+        ["cpu"],
+        rank=0,
+        beside=1,
+        seed=1,
+        threads=1,
+        why=lambda: InputError("gone"),
     ) as team:
         team.check("0" * 32)
         team.size = 2

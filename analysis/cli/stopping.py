@@ -1,0 +1,89 @@
+"""What a command that Ctrl-C stops leaves: a line on how to go on, and with --json an object."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from analysis import records, snippets
+from analysis.cli.output import INTERRUPTED, is_answered, print_json, say
+from pruners.errors import CancelledError
+
+SAME = "The same command goes on."
+# Commands that keep what they have found until then; the others take a moment, or begin anew.
+_KEEPING = ("sweep", "plan", "shrink", "recover")
+
+
+class StoppedError(CancelledError):
+    """Ctrl-C ended a command that says itself what it leaves.
+
+    Args:
+        text: What to tell, one line.
+        go_on: The command that goes on; empty for the same one.
+        facts: What was found until then, as JSON has it.
+    """
+
+    def __init__(
+        self, text: str, *, go_on: str = "", facts: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(text)
+        self.text, self.go_on, self.facts = text, go_on, facts
+
+
+@contextmanager
+def going_on(text: str, go_on: str) -> Iterator[None]:
+    """Tell what goes on where Ctrl-C ends the block.
+
+    Args:
+        text: What is kept; the command follows it.
+        go_on: The command.
+
+    Raises:
+        StoppedError: Ctrl-C.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise StoppedError(f"{text} {go_on}", go_on=go_on) from None
+
+
+def resuming(
+    command: str, name: str, *, out: Path | None, workspace: Path | None, as_json: bool
+) -> str:
+    """Return the command that goes on with a run or a training.
+
+    Args:
+        command: ``sweep`` or ``recover``.
+        name: The id of what was stopped.
+        out: The option.
+        workspace: The option.
+        as_json: The option.
+    """
+    words = [command, "--resume", name]
+    words += [] if out is None else ["--out", str(out)]
+    return snippets.command([*words, *(["--json"] if as_json else [])], workspace)
+
+
+def stopped(told: StoppedError | None, given: Sequence[str]) -> int:
+    """Say how to go on after Ctrl-C, and return the exit code.
+
+    Args:
+        told: What the command says of it; None for what is usual.
+        given: The command line, without the program's name.
+    """
+    told = told or StoppedError(_usual(given))
+    say(told.text)
+    if "--json" in given and not is_answered():
+        facts = {"schema_version": 1} if told.facts is None else told.facts
+        go_on = told.go_on or shlex.join(["prunescope", *given])
+        print_json({**facts, "state": records.CANCELLED, "go_on": go_on})
+    return INTERRUPTED
+
+
+def _usual(given: Sequence[str]) -> str:
+    if given and given[0] in _KEEPING:
+        return f"Stopped. {SAME}"
+    return "Stopped. The same command begins anew."

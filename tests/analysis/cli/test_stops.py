@@ -1,0 +1,165 @@
+"""Ctrl-C: 130, one last line on how to go on, and with ``--json`` one object, in every command."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis.cli.output import print_json
+from analysis.plans.files import write_plan
+from analysis.store.store import Store
+from tests.analysis.recovery.test_kept import halved, opened
+from tests.helpers.command_line import Run
+from tests.test_architecture import ROOT
+
+PLAN = ["--plan", "{plan}"]
+# Where it comes, and what was asked for.
+COMMANDS = [
+    ("analysis.subjects.load_subject", ["inspect", "--model", "sample:lenet5"]),
+    ("analysis.store.Store", ["sweep", "--model", "m", "--data", "d"]),
+    ("analysis.cli.commands.plan.prepare_subject", ["plan", "--run", "last", "--out", "p.json"]),
+    ("analysis.sweeps.spec_of_options", ["shrink", "--model", "m", "--max-drop", "0.1"]),
+    ("analysis.evaluation.evaluate_plan", ["evaluate", *PLAN]),
+    ("analysis.recovery.report", ["recover", *PLAN, "--method", "lsq"]),
+    ("analysis.interop.export", ["export", *PLAN, "--out", "{folder}/out"]),
+    ("analysis.reporting.write_report", ["report", *PLAN, "--out", "{folder}/report.html"]),
+    ("analysis.imports.format_of", ["import", "{plan}"]),
+    ("analysis.store.runs.RunStore.merge", ["runs", "merge", "one", "other"]),
+    ("analysis.comparison.compare_plans", ["plans", "compare", "{plan}", "{plan}"]),
+    ("analysis.recovery.training.join", ["join", "{folder}/meeting"]),
+]
+
+
+def pressed(*_: object, **__: object) -> Any:
+    raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def plan(folder: Path) -> Path:
+    path = folder / "plan.json"
+    write_plan(halved(opened(folder)), path)
+    return path
+
+
+@pytest.mark.parametrize(("place", "words"), COMMANDS, ids=[words[0] for _, words in COMMANDS])
+def test_every_command_says_that_it_was_stopped(
+    place: str,
+    words: list[str],
+    run: Run,
+    plan: Path,
+    swept: str,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = [word.format(plan=plan, folder=folder) for word in words]
+    if place == "analysis.store.Store":
+        monkeypatch.setattr(Store, "__init__", pressed)
+    else:
+        monkeypatch.setattr(place, pressed)
+    for more in ([], ["--json"]):
+        code, out, err = run(*given, *more)
+        assert code == 130, err
+        assert err.splitlines()[-1].startswith("Stopped. The same command ")
+        if more:
+            found = json.loads(out)
+            assert found["state"] == "cancelled"
+            assert shlex.split(found["go_on"]) == ["prunescope", *given, *more]
+        else:
+            assert out == ""
+
+
+def test_a_sweep_that_is_stopped_after_it_measured_names_its_run(
+    run: Run, subject: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command that it named was of another workspace, and nothing was printed."""
+    out, place = folder / "points.csv", folder / "elsewhere"
+    words = ["sweep", *subject, "--criteria", "l1", "--ratios", "0.5", "--out", out]
+    with monkeypatch.context() as patch:
+        patch.setattr("analysis.curves.write_points", pressed)
+        code, printed, err = run(*words, "--workspace", place, "--json")
+    assert code == 130, err
+    found = json.loads(printed)
+    assert err.splitlines()[-1].endswith(f"Go on: {found['go_on']}")
+    code, printed, err = run(*shlex.split(found["go_on"])[1:])
+    assert code == 0, err
+    assert json.loads(printed)["state"] == "done"
+    assert out.exists()
+    assert [row.state for row in Store(place).runs.all()] == ["done"]
+
+
+def test_there_is_one_object_only(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C between the object and the remarks below it."""
+    monkeypatch.setattr("analysis.cli.commands.inspect.say_notes", pressed)
+    code, out, _ = run("inspect", "--model", "sample:lenet5", "--json")
+    assert code == 130
+    assert json.loads(out)["params"] > 0
+
+
+MODEL = """
+import atexit, os, signal, time
+from torch import nn
+
+{top}
+
+def factory():
+    # Ctrl-C comes again, if the command is not through before.
+    for _ in range(50):
+        time.sleep(0.02)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2))
+"""
+LOADED = """
+try:
+    import swallows
+except ImportError:
+    pass
+"""
+SWALLOWS = """
+import os, signal, time
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.5)
+except BaseException:
+    raise ImportError("not installed")
+"""
+LATE = "atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT))"
+
+
+@pytest.mark.parametrize(("top", "code"), [(LOADED, 130), (LATE, 0)])
+def test_ctrl_c_while_a_library_is_loaded_and_when_all_is_said(
+    top: str, code: int, tmp_path: Path
+) -> None:
+    """Libraries go on without what they could not load, and the exit code was none of ours."""
+    (tmp_path / "own.py").write_text(MODEL.format(top=top))
+    (tmp_path / "libraries").mkdir()
+    (tmp_path / "libraries" / "swallows.py").write_text(SWALLOWS)
+    address = f"{tmp_path / 'own.py'}:factory#input=3,8,8"
+    done = subprocess.run(
+        [sys.executable, "-m", "analysis", "inspect", "--model", address, "--json"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path / 'libraries'}"},
+        # Where tests run in the background, Ctrl-C is ignored from the start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    found = json.loads(done.stdout)
+    assert found.get("state") == ("cancelled" if code else None)
+
+
+def test_an_object_that_was_printed_is_remembered_by_command(
+    run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    print_json({})
+    capsys.readouterr()
+    monkeypatch.setattr("analysis.subjects.load_subject", pressed)
+    assert json.loads(run("inspect", "--model", "m", "--json")[1])["state"] == "cancelled"
