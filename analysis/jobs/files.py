@@ -27,6 +27,8 @@ START_SECONDS = 30.0
 COMING_UP_SECONDS = 120.0
 # Exit code of a process whose workspace does not even take how its job ended.
 UNWRITTEN = 74
+# How jobs that this process started ended, by file, where the disk is too full to say it there.
+_UNSAID: dict[Path, JobRecord] = {}
 
 AnyJob = TypeVar("AnyJob", bound=JobRecord)
 
@@ -110,6 +112,9 @@ class JobFiles(Generic[AnyJob]):
         except (OSError, InputError, UnicodeDecodeError):
             known = [path.stem for path in self._folder.glob("j-*.json")]
             raise UnknownNameError("job", name, known) from None
+        unsaid = _UNSAID.get(self._file(name))
+        if unsaid is not None and job.is_live and unsaid.started == job.started:
+            job = dataclasses.replace(job, state=unsaid.state, error=unsaid.error)
         if _is_coming_up(job):
             return job
         state = state_now(
@@ -176,7 +181,10 @@ class JobFiles(Generic[AnyJob]):
             if code and job.is_live:
                 state = FAILED if code > 0 else INTERRUPTED
                 error = _why_ended(code, launch.last_line(self._log(name), said))
-                self.save(dataclasses.replace(job, state=state, error=error))
+                ended = dataclasses.replace(job, state=state, error=error)
+                _UNSAID[self._file(name)] = ended
+                self.save(ended)
+                del _UNSAID[self._file(name)]
 
 
 def _why_ended(code: int, said: str) -> str:

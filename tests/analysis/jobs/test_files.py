@@ -18,6 +18,7 @@ from PIL import UnidentifiedImageError
 from analysis.edits import prepare
 from analysis.jobs import process
 from analysis.jobs.claim import claimed
+from analysis.jobs.files import UNWRITTEN
 from analysis.records.run import CANCELLED, DONE, FAILED, INTERRUPTED, QUEUED, RUNNING
 from analysis.records.subject import SubjectSpec
 from analysis.shrinking.jobs import Jobs
@@ -263,3 +264,26 @@ def test_a_workspace_that_takes_nothing_is_why_its_job_failed(tmp_path: Path) ->
     found = left_by(Jobs(tmp_path), code, *arguments)
     assert found.state == FAILED
     assert found.error == "the workspace cannot be written; its disk may be full"
+
+
+def test_why_a_job_ended_is_known_while_the_disk_takes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Home said that the process stopped answering, while the disk was full."""
+
+    def full(*_: object) -> None:
+        raise StoreError("cannot write: No space left on device")
+
+    jobs = Jobs(tmp_path)
+    job = Job(order=ORDER, state=RUNNING, started=1.0, changed=time.time())
+    jobs.save(job)
+    child = subprocess.Popen([sys.executable, "-c", f"raise SystemExit({UNWRITTEN})"])
+    with monkeypatch.context() as patch:
+        patch.setattr(Jobs, "save", full)
+        jobs._collect(child, job.job_id, 0)
+    found = Jobs(tmp_path).get(job.job_id)
+    assert found.state == FAILED
+    assert found.error == "the workspace cannot be written; its disk may be full"
+    # Started again, it is another one.
+    jobs.save(dataclasses.replace(job, started=2.0))
+    assert jobs.get(job.job_id).state == RUNNING
