@@ -275,7 +275,7 @@ def _print_classes(found: Evaluation, scoring: Scoring) -> None:
     if not scoring.has_positions or not 0 < len(found.classes) <= PRINTED_CLASSES:
         return
     print_table(
-        f"{scoring.of_class} of each class",
+        f"\n{scoring.of_class} of each class",
         ("class", scoring.answered, found.dense.name, found.removed.name, "change pp"),
         [
             (
