@@ -5,19 +5,27 @@ Exit codes: 0 done, 1 something failed, 2 bad input (one line says what), 130 st
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from analysis import allocation, retraining, sweeps
 from analysis.cli import commands
 from analysis.cli.declared import with_options
-from analysis.cli.output import BAD_INPUT, FAILED, INTERRUPTED, new_answer, say_error
+from analysis.cli.output import (
+    BAD_INPUT,
+    FAILED,
+    INTERRUPTED,
+    answering,
+    new_answer,
+    say_error,
+)
 from analysis.cli.stopping import StoppedError, stopped
 from analysis.memory import is_out_of_memory
 from analysis.versions import versions
@@ -87,7 +95,27 @@ def build_app(command: str = "") -> typer.Typer:
     )
     for name in [command] if command in COMMANDS else COMMANDS:
         COMMANDS[name](app)
+    _keep_answers_apart(app)
     return app
+
+
+def _keep_answers_apart(app: typer.Typer) -> None:
+    for item in app.registered_commands:
+        # A command's file may have been asked for before.
+        if item.callback is not None and not hasattr(item.callback, "__wrapped__"):
+            item.callback = _apart(item.callback)
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            _keep_answers_apart(group.typer_instance)
+
+
+def _apart(call: Callable[..., object]) -> Callable[..., object]:
+    @functools.wraps(call)
+    def run(*given: Any, **options: Any) -> object:
+        with answering():
+            return call(*given, **options)
+
+    return run
 
 
 # The base of typer's own errors (a missing option, an unknown command); typer keeps it private.

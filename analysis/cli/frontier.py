@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis import evaluation, plans, records, search
-from analysis.cli.options import check_folder, workspace_path
+from analysis.cli.options import check_folder, kept_if_writable, workspace_path
 from analysis.cli.output import (
     drop_text,
     print_json,
@@ -98,11 +98,13 @@ def _written(
 ) -> list[Path]:
     """Write plans into a folder, and what was measured of them into the workspace."""
     out.mkdir(parents=True, exist_ok=True)
-    evaluation.keep_subject(store, prepared)
     files = [out / f"macs-{point.level:g}-{point.plan.repair}.json" for point in points]
     for point, path in zip(points, files, strict=True):
         plans.write_plan(point.plan, path)
-        store.measurements.add(point.plan, prepared.identity, point.sums, recovered=True)
+    with kept_if_writable():
+        evaluation.keep_subject(store, prepared)
+        for point in points:
+            store.measurements.add(point.plan, prepared.identity, point.sums, recovered=True)
     return files
 
 

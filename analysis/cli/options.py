@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from analysis import edits, plans, store, subjects
+from analysis.cli.output import say
 from analysis.repairs import NO_REPAIR
 from analysis.store import Store
 from analysis.tasks import TASKS
-from pruners.errors import InputError
+from pruners.errors import InputError, StoreError
 from pruners.registry import described
 from pruners.user_code import resolved
 
@@ -73,6 +76,15 @@ def open_store(given: Path | None) -> Store:
         StoreError: It cannot be used.
     """
     return Store(workspace_path(given))
+
+
+@contextmanager
+def kept_if_writable() -> Iterator[None]:
+    """Keep what was measured in the workspace; it is worth as much where that cannot be written."""
+    try:
+        yield
+    except StoreError as error:
+        say(f"What was measured is shown here alone and could not be kept: {error}")
 
 
 def prepare_subject(spec: SubjectSpec, workspace: Path | None) -> PreparedSubject:

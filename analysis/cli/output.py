@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import sys
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from rich.console import Console
 from rich.progress import (
@@ -52,14 +53,46 @@ def say_notes(notes: Iterable[str]) -> None:
 
 
 class _Answer:
-    """Whether the command has printed its object: there is one only, also after Ctrl-C."""
+    """The command's answer.
+
+    Attributes:
+        is_printed: Whether its object is printed: there is one only, also after Ctrl-C.
+        stream: Where it goes while what others print does not; None for the standard output.
+    """
 
     is_printed = False
+    stream: TextIO | None = None
+
+
+class _Beside:
+    """The standard error for who prints to the standard output; closing it closes nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stderr, name)
+
+    def close(self) -> None:
+        """Leave the standard error open."""
+
+
+@contextlib.contextmanager
+def answering() -> Iterator[None]:
+    """Keep the standard output for the answer: what users' code prints goes beside it."""
+    _Answer.stream = sys.stdout
+    try:
+        with contextlib.redirect_stdout(cast("TextIO", _Beside())):
+            yield
+    finally:
+        _Answer.stream = None
 
 
 def new_answer() -> None:
     """Begin a command: nothing is printed yet."""
     _Answer.is_printed = False
+
+
+def answer(text: str) -> None:
+    """Print what the command was asked for, for people or machines."""
+    print(text, file=_Answer.stream or sys.stdout, flush=True)
 
 
 def is_answered() -> bool:
@@ -72,7 +105,7 @@ def print_json(value: Document | dict[str, Any]) -> None:
     given = value.to_dict() if isinstance(value, Document) else value
     text = json.dumps(_finite(given), allow_nan=False)
     _Answer.is_printed = True
-    print(text)
+    answer(text)
 
 
 def _finite(value: Any) -> Any:
@@ -106,9 +139,10 @@ def print_table(
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
     # In a pipe there is no width to fit in; cut names would be of no use to anyone.
-    console = Console(highlight=False, markup=False, emoji=False)
+    stream = _Answer.stream or sys.stdout
+    console = Console(file=stream, highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
-        console = Console(highlight=False, markup=False, emoji=False, width=200)
+        console = Console(file=stream, highlight=False, markup=False, emoji=False, width=200)
     # A title of the table itself would be wrapped at the width of a narrow one.
     console.print(title, style="italic")
     console.print(table)

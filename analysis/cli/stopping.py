@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis import records, snippets
+from analysis.cli.options import WORKSPACE_VARIABLE
 from analysis.cli.output import INTERRUPTED, is_answered, print_json, say
 from pruners.errors import CancelledError
 
@@ -59,9 +61,11 @@ def resuming(
         command: ``sweep`` or ``recover``.
         name: The id of what was stopped.
         out: The option.
-        workspace: The option.
+        workspace: The option; without it, what the environment says may not be said later.
         as_json: The option.
     """
+    if workspace is None and (said := os.environ.get(WORKSPACE_VARIABLE)):
+        workspace = Path(said)
     words = [command, "--resume", name]
     words += [] if out is None else ["--out", str(out)]
     return snippets.command([*words, *(["--json"] if as_json else [])], workspace)

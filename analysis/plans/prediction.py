@@ -49,6 +49,7 @@ class Prediction:
         repair: The repair after which it holds; another one than the plan's says what the plan
             loses before it is repaired.
         confidence: Share of plans whose measured drop the interval holds; None for a sum.
+        alone: Of a sum, the largest lower end of one layer alone.
     """
 
     drop: float
@@ -61,9 +62,13 @@ class Prediction:
     calibrated: int = 0
     repair: str = "none"
     confidence: float | None = None
+    alone: float = math.nan
 
     def within(self, dense: float, task: str = DEFAULT_TASK) -> Prediction:
         """Return the prediction for a model of a dense score: accuracy stays between 0 and 1.
+
+        A sum whose lower end runs past the worst score says no more than that the plan loses at
+        least what one of its layers loses alone.
 
         Args:
             dense: Score of the dense model.
@@ -72,6 +77,8 @@ class Prediction:
         words = scoring_of(task).words
 
         drop, low, high = (words.bounded(item, dense) for item in (self.drop, self.low, self.high))
+        if low < self.low and not math.isnan(self.alone):
+            low = words.bounded(self.alone, dense)
         return dataclasses.replace(self, drop=drop, low=low, high=high)
 
     @property
@@ -94,7 +101,8 @@ class Prediction:
         if self.basis == ADDED:
             return (
                 "The sum of the single drops: layers are assumed not to interact, and a drop below "
-                "0 counts as 0."
+                "0 counts as 0. Where it runs past the worst score, the interval begins at what "
+                "one layer loses alone."
             )
         taught = f"calibrated by {plural(self.calibrated, 'measured plan')}"
         return (
@@ -158,7 +166,7 @@ def dense_accuracy(points: pd.DataFrame, task: str = DEFAULT_TASK) -> float:
 
 def predict_from(plan: Plan, by_curve: Curves) -> Prediction:
     """Add the single drops of a plan from envelopes; see `predict`."""
-    sums = np.zeros(3)
+    sums, alone = np.zeros(3), math.nan
     unmeasured, extrapolated = [], []
     for entry in pruned_entries(plan):
         single = entry_drop(entry, by_curve)
@@ -166,12 +174,12 @@ def predict_from(plan: Plan, by_curve: Curves) -> Prediction:
             unmeasured.append(entry.layer)
             continue
         sums += single
+        alone = float(np.fmax(alone, single[1]))
         curve = by_curve[entry.criterion, entry.granularity, entry.layer]
         if achieved(entry) > curve.ratios[-1] + 1e-9:
             extrapolated.append(entry.layer)
-    return Prediction(
-        float(sums[0]), float(sums[1]), float(sums[2]), tuple(unmeasured), tuple(extrapolated)
-    )
+    drop, low, high = sums.tolist()
+    return Prediction(drop, low, high, tuple(unmeasured), tuple(extrapolated), alone=alone)
 
 
 def plan_table(

@@ -183,9 +183,9 @@ def _trade_off(
 
 def _saved(store: Store, point: FrontierPoint) -> str:
     """Save a plan; a trade-off that is taken up again finds the one that it saved before."""
-    for row in store.plans.saved():
-        if row.plan == point.plan:
-            return row.plan_id
+    known = store.plans.id_of_equal(point.plan)
+    if known is not None:
+        return known
     return store.plans.save(point.plan, params_left=point.params, macs_left=point.macs)
 
 

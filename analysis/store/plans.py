@@ -95,6 +95,10 @@ class PlanStore:
                 return item.plan_id
         return None
 
+    def id_of_equal(self, plan: Plan) -> str | None:
+        """Return the id of a saved plan that is equal in all; None without one."""
+        return next((item.plan_id for item in self.saved() if item.plan == plan), None)
+
     def rename(self, plan_id: str, name: str) -> None:
         """Write what a person calls a plan; an empty name takes it away.
 

@@ -27,6 +27,7 @@ from analysis.evaluation.session import LoadedSubject
 from analysis.interop.registry import FORMATS
 from analysis.plans.history import History
 from analysis.records.subject import SubjectSpec
+from analysis.records.sweep import SweepSpec
 from analysis.store.store import Store
 from analysis.subjects.subject import load_subject
 from analysis.tasks import scoring_of
@@ -75,6 +76,18 @@ def test_a_run_that_is_not_open_is_offered_and_the_plan_stays(
     assert_no_bug(test)
     assert "of this subject" not in text_of(test)
     assert {entry.ratio for entry in present(test).plan.entries} == {0.5}
+
+
+def test_a_run_of_another_subject_is_told_and_one_of_this_is_offered(
+    open_page: Open, workspace: Path, templates: dict[str, tuple[Path, str]]
+) -> None:
+    shutil.copytree(templates["done"][0], workspace)
+    other = dataclasses.replace(SUBJECT, seed=7)
+    run_id = Store(workspace).runs.create(SweepSpec(subject=other, criteria=("l1",)))
+    test = open_page("5_Plan", subject=SUBJECT, run=run_id)
+    assert_no_bug(test)
+    assert "The open run is of another subject" in text_of(test)
+    assert test.button(key="plan_open_run").label == f"Open {templates['done'][1]}"
 
 
 def test_fill_measures_at_once_and_undo_brings_everything_back(open_page: Open) -> None:

@@ -12,7 +12,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from analysis.cli.app import main
-from analysis.edits.prepared import prepare
+from analysis.edits.prepared import PreparedSubject, prepare
 from analysis.plans.apply import start_plan
 from analysis.plans.editing import set_ratio
 from analysis.plans.files import write_plan
@@ -107,6 +107,23 @@ SPECS = (
 @pytest.mark.parametrize(("spec", "named"), list(itertools.product(SPECS, SPECS)))
 def test_a_link_holds_a_subject_whatever_it_names(spec: SubjectSpec, named: SubjectSpec) -> None:
     assert subject_of(parameters(spec, named), named) == spec
+
+
+def test_a_link_that_is_opened_again_saves_no_second_plan(
+    open_page: Open, workspace: Path, prepared: PreparedSubject
+) -> None:
+    plan = start_plan(prepared, criterion="l1")
+    store = Store(workspace)
+    plan_id = store.plans.save(set_ratio(plan, "conv2", 0.5))
+    found = []
+    for _ in range(2):
+        test = open_page("5_Plan", plan=plan_id, samples="60")
+        assert_no_bug(test)
+        name = test.query_params["plan"]
+        found.append(name if isinstance(name, str) else name[0])
+    assert found[0] == found[1] != plan_id
+    assert {row.plan_id for row in store.plans.saved()} == {plan_id, found[0]}
+    assert store.plans.get(found[0]).subject.samples == 60
 
 
 def test_another_model_takes_nothing_from_the_plan() -> None:

@@ -17,6 +17,7 @@ from analysis.cli.options import (
     Json,
     Workspace,
     calibrated,
+    kept_if_writable,
     open_store,
     plan_of_file,
     prepare_subject,
@@ -33,7 +34,6 @@ from analysis.cli.output import (
 )
 from analysis.cli.scores import with_scores
 from analysis.repairs import NO_REPAIR, REPAIRS, check_repair, plan_repairs
-from pruners.errors import StoreError
 from pruners.registry import described
 
 if TYPE_CHECKING:
@@ -146,11 +146,8 @@ def keep(
     workspace: Path | None,
 ) -> None:
     """Keep an evaluation in the workspace; it is worth as much where that cannot be written."""
-    try:
-        store = open_store(workspace)
-        evaluation.keep_evaluation(store, prepared, plan, found)
-    except StoreError as error:
-        say(f"What was measured is shown here alone and could not be kept: {error}")
+    with kept_if_writable():
+        evaluation.keep_evaluation(open_store(workspace), prepared, plan, found)
 
 
 def for_machines(found: Evaluation, scoring: Scoring) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import typer
 
 from analysis import curves, records, tasks
 from analysis.cli.options import Json, Workspace, open_store
-from analysis.cli.output import duration, print_json, print_table, say
+from analysis.cli.output import answer, duration, print_json, print_table, say
 from analysis.cli.variant_hints import say_gain
 from analysis.records import RunRow
 
@@ -146,7 +146,7 @@ def merge(
     if as_json:
         print_json(_summary(store.runs.get(run_id)))
     else:
-        print(run_id)
+        answer(run_id)
 
 
 # What is known of an imported run beside its source.
@@ -165,7 +165,7 @@ def _source(row: RunRow) -> dict[str, object]:
         "written by": source.format,
         "numbers": words.label,
         f"dense {words.label}": dense,
-        **{f"said: {name}": answer for name, answer in source.said.items()},
+        **{f"said: {name}": text for name, text in source.said.items()},
         "notes": " ".join(source.notes),
         "weights": source.weights[:16],
     }

@@ -12,6 +12,7 @@ import typer
 from analysis import curves, evaluation, records, sweeps, tasks, worker
 from analysis.cli.options import Json, Workspace, open_store, prepare_subject
 from analysis.cli.output import (
+    answer,
     duration,
     print_json,
     progress_bar,
@@ -184,7 +185,7 @@ def _report(
     if as_json:
         print_json(_result(row, points=len(table)))
     elif row.state == records.DONE:
-        print(row.run_id)
+        answer(row.run_id)
     if row.state == records.FAILED:
         raise _failure(row)
     return 0

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -42,6 +43,8 @@ class _Here:
 
 def _open(given: tuple[Any, ...], threads: int) -> None:
     threading.Thread(target=_leave_with_parent, daemon=True).start()
+    # The standard output is that of the command; what users' code prints is beside its answer.
+    sys.stdout = sys.stderr
     _Here.worker = ShardWorker(*given, threads=threads)
 
 

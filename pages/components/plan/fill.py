@@ -69,8 +69,9 @@ def draw(
 
 
 def _without_points(current: Session, subject: LoadedSubject) -> None:
-    """Say that nothing is predicted, and offer the newest run that would tell, if none is open."""
-    rows = () if current.run is not None else current.store.runs.all()
+    """Say that nothing is predicted, and offer the newest run that would tell."""
+    is_open = current.run is not None
+    rows = () if is_open and not current.is_stale else current.store.runs.all()
     found = [
         row.run_id
         for row in rows
@@ -79,12 +80,13 @@ def _without_points(current: Session, subject: LoadedSubject) -> None:
     if not found:
         st.caption(
             ":material/info: No measured run for this subject: a uniform plan works, "
-            "marked as not predicted. Live accuracy is measured all the same."
+            "marked as not predicted. It is measured all the same."
         )
         return
+    why = "The open run is of another subject" if is_open else "No run is open"
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         st.markdown(
-            f":material/info: No run is open, so that nothing is predicted. The workspace has "
+            f":material/info: {why}, so that nothing is predicted. The workspace has "
             f"{plural(len(found), 'run')} of this subject: {formatting.code_list(found)}.",
             width="stretch",
         )

@@ -175,8 +175,25 @@ def _carried_over(plan: Plan, current: Session, prepared: PreparedSubject) -> Pl
         _begin_empty(plan)
     elif plan.subject != prepared.subject.spec:
         plan = dataclasses.replace(plan, subject=prepared.subject.spec)
-        do(plan, action="other samples")
+        _do_once(plan, action="other samples")
     return plan
+
+
+def _do_once(plan: Plan, *, action: str) -> None:
+    """Make a plan the present one; where it is saved already, as by a link's last visit, take it.
+
+    As that of a link, it belongs to somebody else until it is edited.
+    """
+    past, own = history(), st.session_state.get(OWN_PLAN)
+    known = None
+    if past is not None and (own is None or own != value("plan")):
+        known = store().plans.id_of_equal(plan)
+    if past is None or known is None:
+        do(plan, action=action)
+        return
+    put("plan", known)
+    st.session_state[REVISION] = revision() + 1
+    st.session_state[HISTORY] = past.do(plan, action=action)
 
 
 def start_over(plan: Plan) -> None:

@@ -24,7 +24,7 @@ from analysis.search import frontier
 from analysis.search.data import search_data
 from analysis.search.frontier import FrontierUpdate, iter_frontier
 from analysis.store.store import Store
-from pruners.errors import CancelledError
+from pruners.errors import CancelledError, StoreReadOnlyError
 
 SUBJECT = ["--model", "sample:lenet5", "--data", "sample:fashion-mnist"]
 SMALL = [*SUBJECT, "--samples", "200", "--calibration-samples", "64", "--criteria", "l1"]
@@ -267,6 +267,10 @@ def test_a_search_that_ctrl_c_ends_says_so_and_goes_on_to_the_same_plan(
     assert read_plan(out).entries == read_plan(tmp_path / "whole.json").entries
 
 
+def refuse(*_: object) -> None:
+    raise StoreReadOnlyError("the workspace may not be written")
+
+
 def test_a_trade_off_on_the_command_line(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -336,3 +340,12 @@ def test_a_trade_off_on_the_command_line(
         code, out, err = run(capsys, *words, *wrong)
         assert (code, out) == (2, "")
         assert line in err.splitlines()[-1]
+    for path in folder.iterdir():
+        path.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr("analysis.evaluation.keep_subject", refuse)
+        code, out, err = run(capsys, *words_of_two)
+    assert code == 0, err
+    assert "could not be kept: the workspace may not be written" in " ".join(err.split())
+    assert json.loads(out)["points"] == points
+    assert all(Path(item["plan"]).exists() for item in points)

@@ -13,11 +13,14 @@ from typing import Any
 
 import pytest
 
+from analysis.cli.options import WORKSPACE_VARIABLE
 from analysis.cli.output import print_json
+from analysis.cli.stopping import resuming
 from analysis.plans.files import write_plan
 from analysis.store.store import Store
 from tests.analysis.recovery.test_kept import halved, opened
 from tests.helpers.command_line import Run
+from tests.helpers.tiny_subject import write_subject
 from tests.test_architecture import ROOT
 
 PLAN = ["--plan", "{plan}"]
@@ -93,6 +96,39 @@ def test_a_sweep_that_is_stopped_after_it_measured_names_its_run(
     assert json.loads(printed)["state"] == "done"
     assert out.exists()
     assert [row.state for row in Store(place).runs.all()] == ["done"]
+
+
+def test_what_goes_on_names_the_workspace_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It may be run where the environment says nothing."""
+    monkeypatch.delenv(WORKSPACE_VARIABLE, raising=False)
+    options: dict[str, Any] = {"out": None, "workspace": None, "as_json": False}
+    assert resuming("sweep", "r", **options) == "prunescope sweep --resume r"
+    monkeypatch.setenv(WORKSPACE_VARIABLE, "here & there")
+    words = shlex.split(resuming("sweep", "r", **options))
+    assert words[words.index("--workspace") + 1] == "here & there"
+
+
+@pytest.mark.parametrize("devices", ["cpu", "cpu,cpu"])
+def test_what_a_users_file_prints_is_beside_the_answer(tmp_path: Path, devices: str) -> None:
+    """A file that prints made standard output no JSON object; so did each process of a sweep."""
+    spec = write_subject(tmp_path)
+    assert spec.data is not None
+    file = Path(spec.model.rpartition(":")[0])
+    file.write_text(f"print('hello')\n{file.read_text(encoding='utf-8')}", encoding="utf-8")
+    words = ["sweep", "--model", spec.model, "--data", spec.data, "--samples", "32"]
+    words += ["--criteria", "l1", "--ratios", "0.5", "--device", devices, "--json"]
+    found = subprocess.run(
+        [sys.executable, "-m", "analysis", *words, "--workspace", str(tmp_path / "ws")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout)["state"] == "done"
+    assert found.stderr.count("hello") >= len(devices.split(","))
 
 
 def test_there_is_one_object_only(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from analysis import imports
 from analysis.cli.commands.imports.asked import Asked
 from analysis.cli.options import open_store
-from analysis.cli.output import print_json, say, say_notes
+from analysis.cli.output import answer, print_json, say, say_notes
 from analysis.imports import RESULT_FORMATS, ImportRequest, ResultFormat
 from analysis.sentences import plural
 
@@ -48,7 +48,7 @@ def import_result(asked: Asked, chosen: ResultFormat) -> int:
         )
     else:
         _say(found)
-        print(run_id)
+        answer(run_id)
     return 0
 
 
