@@ -75,14 +75,22 @@ def redo() -> None:
         _store(past.redo())
 
 
-def _store(new: History) -> None:
-    """Keep a history; its writing is the last access to the session, which may end any of them."""
+def _store(new: History, *, takes_equal: bool = False) -> None:
+    """Keep a history; its writing is the last access to the session, which may end any of them.
+
+    Args:
+        new: The history.
+        takes_equal: Where the plan would be a new one, take a saved one that is equal, if any: a
+            link that is opened again saves no second one.
+    """
     st.session_state[REVISION] = revision() + 1
     # A plan that came by link belongs to somebody else: the first edit makes a plan of one's own.
     own = value("plan") if st.session_state.get(OWN_PLAN) == value("plan") else None
-    saved = store().plans.save(new.plan, plan_id=own, **_left(new.plan))
-    if own is None:
-        st.session_state[OWN_PLAN] = saved
+    saved = store().plans.id_of_equal(new.plan) if takes_equal and own is None else None
+    if saved is None:
+        saved = store().plans.save(new.plan, plan_id=own, **_left(new.plan))
+        if own is None:
+            st.session_state[OWN_PLAN] = saved
     # The saved plan's subject may be another one than before: links leave out what is as there.
     put("plan", saved)
     st.session_state[HISTORY] = new
@@ -174,26 +182,10 @@ def _carried_over(plan: Plan, current: Session, prepared: PreparedSubject) -> Pl
         plan = empty_plan(current, prepared)
         _begin_empty(plan)
     elif plan.subject != prepared.subject.spec:
-        plan = dataclasses.replace(plan, subject=prepared.subject.spec)
-        _do_once(plan, action="other samples")
+        plan, past = dataclasses.replace(plan, subject=prepared.subject.spec), history()
+        assert past is not None
+        _store(past.do(plan, action="other samples"), takes_equal=True)
     return plan
-
-
-def _do_once(plan: Plan, *, action: str) -> None:
-    """Make a plan the present one; where it is saved already, as by a link's last visit, take it.
-
-    As that of a link, it belongs to somebody else until it is edited.
-    """
-    past, own = history(), st.session_state.get(OWN_PLAN)
-    known = None
-    if past is not None and (own is None or own != value("plan")):
-        known = store().plans.id_of_equal(plan)
-    if past is None or known is None:
-        do(plan, action=action)
-        return
-    put("plan", known)
-    st.session_state[REVISION] = revision() + 1
-    st.session_state[HISTORY] = past.do(plan, action=action)
 
 
 def start_over(plan: Plan) -> None:
