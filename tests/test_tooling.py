@@ -112,7 +112,7 @@ def test_what_pages_name_is_there(page: Path) -> None:
 
 
 def test_a_wheel_has_every_file_of_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Point 5 of issue 13: pages, styles, samples and settings work from any folder."""
+    """Pages, styles, samples and settings work from any folder."""
     monkeypatch.chdir(ROOT)
     distribution = Distribution({"script_name": "setup.py"})
     distribution.parse_config_files()
@@ -147,7 +147,7 @@ def test_the_image_takes_what_it_needs_and_no_more() -> None:
 
 
 def test_what_is_run_each_night_exists() -> None:
-    """Issue 13: heavy targets are verified nightly; every verifier is of some format."""
+    """Heavy targets are verified nightly; every verifier is of some format."""
     script = ROOT / ".ci" / "nightly"
     asked = re.findall(r"^make (\S+)$", script.read_text("utf-8"), re.MULTILINE)
     assert asked == ["verify-exports", "fuzz", "test-nightly"]

@@ -82,8 +82,8 @@ def compiled(
         model: The model.
         graph: The graph, on the model's device.
         tensors: The state that it reads.
-        example: Inputs ``(2, ...)`` on which programs are compared with the model; without any,
-            nothing is compared, and nothing to be timed.
+        example: Inputs ``(2, ...)``; on them and one more, programs are compared with the model.
+            Without any, nothing is compared, and nothing to be timed.
         channels_last: Whether that layout may be used.
         fold_batch_norm: Whether norms may be folded.
         dtype: Type of the values; None is the model's own.
@@ -171,25 +171,27 @@ def _checked(
     model: nn.Module, program: Program, example: Inputs, tolerance: float
 ) -> Profile | None:
     """Return what the program's steps take; None if it does not give the model's outputs."""
-    expected = model(example)
-    values = program.run(program.whole(), program.prepare(example))
-    profile, first = Profile.of(program, values, example), values[program.output]
+    inputs, expected = _of_three(model, example)
+    values = program.run(program.whole(), program.prepare(inputs))
+    profile, first = Profile.of(program, values, inputs), values[program.output]
     del values  # There may be no room for more beside all of them.
-    scale = expected.abs().max().clamp_min(1e-12)
-    # Two samples may be all that the graph holds for, which torch.export need not notice.
-    other, wanted = _of_three(model, example, expected)
     # As it is run later: what no step reads any more is overwritten.
-    again = program.run(program.whole(), program.prepare(other), keep=frozenset())
-    pairs = ((first, expected), (again[program.output], wanted))
-    errors = [(found - own).abs().max() / scale for found, own in pairs]
+    again = program.run(program.whole(), program.prepare(inputs), keep=frozenset())
+    scale = expected.abs().max().clamp_min(1e-12)
+    errors = [(found - expected).abs().max() / scale for found in (first, again[program.output])]
     return profile if all(bool(error < tolerance) for error in errors) else None
 
 
-def _of_three(model: nn.Module, example: Inputs, expected: Tensor) -> tuple[Inputs, Tensor]:
-    """Return three samples with a model's outputs; the example's if it takes no three."""
+def _of_three(model: nn.Module, example: Inputs) -> tuple[Inputs, Tensor]:
+    """Return three samples with a model's outputs; the example with them if it takes no three.
+
+    Two, with which it was captured, may be all that the graph holds for: torch.export need not
+    notice. One size is enough: a GPU looks for kernels for each.
+    """
     three = joined([example, example[:1]])
     try:
         outputs: Tensor = model(three)
     except Exception:  # Whatever its code raises.
-        return example, expected
+        outputs = model(example)
+        return example, outputs
     return three, outputs

@@ -16,7 +16,7 @@ from analysis.engine.stopwatch import wait_for
 from pruners.batches import Inputs, repeated
 
 # The example is small; a batch of this many copies of it is timed on a CPU, ...
-COPIES = 8
+COPIES = 5
 # ... and on other devices one that makes values of about this size, which keeps them busy for
 # longer than handing the steps over takes, if what is held at a time fits.
 TIMED_BYTES, HELD_BYTES = 2**33, 2**30
@@ -28,7 +28,7 @@ class Profile:
 
     Attributes:
         program: The program; None where the model was not captured.
-        example: Inputs ``(2, ...)`` on which time is measured.
+        example: Inputs ``(N, ...)``, few, on which time is measured.
         sample_bytes: Bytes of a sample's value by step.
     """
 

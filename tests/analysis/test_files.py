@@ -63,13 +63,13 @@ def test_lines_of_exceptions() -> None:
 
 @pytest.mark.parametrize("path", [".", "/", ""])
 def test_a_file_needs_a_name(path: str) -> None:
-    """D1 of issue 9: ``--out .`` was a traceback."""
+    """``--out .`` was a traceback."""
     with pytest.raises(IsADirectoryError):
         write_text(Path(path), "x")
 
 
 def test_devices_and_links_stay_what_they_are(tmp_path: Path) -> None:
-    """D1 of issue 9: ``--out /dev/null`` put a file in its place, for all programs."""
+    """``--out /dev/null`` put a file in its place, for all programs."""
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "real").write_text("old")
     (tmp_path / "link").symlink_to("real")

@@ -50,7 +50,7 @@ def type_column(first: Locator, values: list[str]) -> None:
 
 
 def test_no_edit_of_the_table_is_lost(page: Page, server: Server) -> None:
-    """Fault 10 of the pages: of values typed row after row, up to half vanished without a word."""
+    """Of values typed row after row, up to half vanished without a word."""
     store = Store(server.workspace)
     page.goto(f"{server.url}/Plan?model=sample:resnet20&data=sample:fashion-mnist&samples=250")
     fields = page.get_by_role("textbox", name=re.compile("^Ratio of (?!all)"))
@@ -114,7 +114,7 @@ def test_cards_are_whole_and_charts_follow_the_theme(page: Page, server: Server)
     before = page.evaluate(INK)
     page.emulate_media(color_scheme="dark")
     wait_for(lambda: page.evaluate(INK) != before, "charts in the colours of the dark theme")
-    # Fault 28 of the browser: on touch screens the mode bar was always on, over the legends.
+    # On touch screens the mode bar was always on, over the legends.
     bar = page.locator(".js-plotly-plot .modebar-container").first
     assert bar.evaluate("it => getComputedStyle(it).display") != "none"
     touch = {"enabled": True, "maxTouchPoints": 1}

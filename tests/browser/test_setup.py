@@ -69,7 +69,7 @@ def test_an_uploaded_subject_survives_a_refresh(page: Page, server: Server, tmp_
 
 
 def test_undo_by_keys_while_the_table_has_the_focus(page: Page, server: Server) -> None:
-    """Fault 32: the table kept Alt+Z to itself."""
+    """The table kept Alt+Z to itself."""
     page.goto(f"{server.url}/Plan?model=sample:lenet5&data=sample:fashion-mnist&samples=200")
     size = page.get_by_test_id("stMetricValue").first
     size.wait_for()

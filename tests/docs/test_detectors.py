@@ -66,7 +66,7 @@ def by_score(boxes: torch.Tensor, scores: torch.Tensor, *_: object) -> torch.Ten
 @pytest.mark.nightly
 @pytest.mark.parametrize("kind", ["ssdlite", "retinanet"])
 def test_detectors_of_torchvision_are_pruned(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Point 8 of issue 14: candidates of detectors that people have, and ordinary groups."""
+    """Candidates of detectors that people have, and ordinary groups."""
     candidates, own = page()["Candidates"], detector(kind)
     model = candidates(own, SIZE, SIZE).eval()
     images = torch.rand(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))

@@ -34,7 +34,7 @@ def upload(test: AppTest, content: bytes) -> str:
 def test_plans_of_any_content_are_one_line_on_the_page(
     open_page: Open, prepared: PreparedSubject
 ) -> None:
-    """D3 of issue 9: nested deep, or of wrong types, they were "a bug of PruneScope"."""
+    """Nested deep, or of wrong types, they were "a bug of PruneScope"."""
     plan = json.loads(to_json(start_plan(prepared, criterion="l1")))
     test = open_page("5_Plan", subject=SUBJECT)
     before = present(test).plan
@@ -50,7 +50,7 @@ def test_plans_of_any_content_are_one_line_on_the_page(
 
 
 def test_code_that_ends_the_program_ends_no_page(open_page: Open, tmp_path: Path) -> None:
-    """Found under attack (B3): the page never answered."""
+    """The page never answered."""
     path = tmp_path / "q.py"
     path.write_text(QUITTERS, encoding="utf-8")
     for model, data, says in (

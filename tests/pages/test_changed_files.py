@@ -40,7 +40,7 @@ def own(tmp_path: Path) -> SubjectSpec:
 def test_new_weights_are_measured_and_said(
     open_page: Open, own: SubjectSpec, tmp_path: Path
 ) -> None:
-    """Found under attack (A2): accuracy of the old weights was shown for the new ones."""
+    """Accuracy of the old weights was shown for the new ones."""
     test = open_page("5_Plan", subject=own)
     assert_no_bug(test)
     before = metric(test, "Measured accuracy")
@@ -67,7 +67,7 @@ def test_new_weights_are_measured_and_said(
 def test_a_run_of_the_old_weights_is_stale(
     open_page: Open, own: SubjectSpec, tmp_path: Path
 ) -> None:
-    """Found under attack (A1), on the pages: curves of the old weights went into new plans."""
+    """Curves of the old weights went into new plans."""
     from analysis.edits.prepared import prepare
     from analysis.records.sweep import SweepSpec
     from analysis.store.store import Store
@@ -182,7 +182,7 @@ def slow(tmp_path: Path) -> Iterator[str]:
 def test_whoever_works_on_a_loaded_subject_does_not_wait_for_another(
     own: SubjectSpec, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """Found under attack (B1, B2): one slow factory held up every session."""
+    """One slow factory held up every session."""
     held, place = Subjects(), ([tmp_path], tmp_path / "cache")
     loaded = held.get(own, *place)
     request.getfixturevalue("slow")
@@ -193,7 +193,7 @@ def test_whoever_works_on_a_loaded_subject_does_not_wait_for_another(
 def test_nobody_waits_without_end_for_the_code_of_another(
     own: SubjectSpec, slow: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Found under attack (B1, B2), a sibling: meanwhile nobody could open a file."""
+    """Meanwhile nobody could open a file."""
     monkeypatch.setattr("pruners.user_code.one_at_a_time.PATIENCE_SECONDS", 0.1)
     assert load_model(parse_model("sample:lenet5")).input_shape == (1, 28, 28)
     with pytest.raises(InputError, match=f"code of '{slow}' has been running for .* s, ") as told:

@@ -21,7 +21,7 @@ PAGES = ("1_Setup", "2_Sweep", "3_Curves", "4_Compare", "5_Plan", "6_Evaluate", 
 
 
 def test_every_page_shows_a_run_of_layers(workspace: Path) -> None:
-    """Point 5 of issue 14: no page fails, and Plan says what is left without a layer."""
+    """No page fails, and Plan says what is left without a layer."""
     spec = dataclasses.replace(SUBJECT, model="sample:resnet20")
     prepared = prepare(load_subject(spec))
     subjects().put(spec, LoadedSubject(prepared))

@@ -39,7 +39,7 @@ from tests.pages.reading import SUBJECT, SWEEP, Open, assert_no_bug, plan_rows, 
 def test_a_sweep_in_the_queue_waits_and_measures_nothing(
     page: str, open_page: Open, workspace: Path
 ) -> None:
-    """Fault 25: "waiting" and "the first batch is being measured" at once; a badge "live"."""
+    """ "waiting" and "the first batch is being measured" at once; a badge "live"."""
     store = Store(workspace)
     store.runs.create(SWEEP)
     test = open_page(page, run=store.runs.create(SWEEP))
@@ -55,7 +55,7 @@ def test_a_sweep_in_the_queue_waits_and_measures_nothing(
 def test_a_sweep_that_was_cancelled_at_once_measured_nothing(
     open_page: Open, workspace: Path
 ) -> None:
-    """Fault 25: after a cancel at 0 %, the first batch was still "being measured"."""
+    """After a cancel at 0 %, the first batch was still "being measured"."""
     store = Store(workspace)
     run_id = store.runs.create(SWEEP)
     store.jobs.attach(run_id, owner=OWNER, pid=1, host="elsewhere")
@@ -70,7 +70,7 @@ def test_a_sweep_that_was_cancelled_at_once_measured_nothing(
 
 
 def test_a_running_sweep_says_that_it_goes_on_alone(open_page: Open) -> None:
-    """Fault 33: nothing said that closing the page stops nothing."""
+    """Nothing said that closing the page stops nothing."""
     assert "goes on when this page or the dashboard is closed" in text_of(
         open_page("2_Sweep", "running")
     )
@@ -79,7 +79,7 @@ def test_a_running_sweep_says_that_it_goes_on_alone(open_page: Open) -> None:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_outcomes_fade_and_only_what_is_there_is_in_the_legend(theme: str) -> None:
-    """Fault 26: "tied" was red, "missing" in the legend with none, "worse" invisible in dark."""
+    """ "tied" was red, "missing" in the legend with none, "worse" invisible in dark."""
     table = pd.DataFrame(
         {"criterion": ["l1"], "best": [1], "tied": [2], "worse": [1], "missing": [0]}
     )
@@ -102,7 +102,7 @@ def test_outcomes_fade_and_only_what_is_there_is_in_the_legend(theme: str) -> No
 def test_runs_are_told_apart_and_can_be_named(
     open_page: Open, workspace: Path, prepared: object
 ) -> None:
-    """Fault 27: runs that differ in precision looked the same; no name, baseline or duration."""
+    """Runs that differ in precision looked the same; no name, baseline or duration."""
     test = open_page("8_Runs", "done")
     store = Store(workspace)
     spec = SweepSpec(subject=SUBJECT, criteria=("l1",), precision="bf16", repair="bn")
@@ -132,7 +132,7 @@ def test_runs_are_told_apart_and_can_be_named(
 
 
 def test_the_advice_leaves_the_curves_in_sight(open_page: Open) -> None:
-    """Fault 28: on small screens the first chart began at the lower edge."""
+    """On small screens the first chart began at the lower edge."""
     test = open_page("3_Curves", "done")
     box = next(item for item in test.expander if item.label.startswith(":material/"))
     assert not box.proto.expanded
@@ -142,7 +142,7 @@ def test_the_advice_leaves_the_curves_in_sight(open_page: Open) -> None:
 def test_a_saved_plan_is_shown_while_its_subject_is_loaded(
     open_page: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fault 30: after a restart, half a minute without the table, which needs no model."""
+    """After a restart, half a minute without the table, which needs no model."""
     from pages.components.plan import table_editor
     from pages.components.state.subject_cache import subjects
     from tests.pages.test_flow import fill_uniform
@@ -171,7 +171,7 @@ def test_a_saved_plan_is_shown_while_its_subject_is_loaded(
 def test_a_new_plan_is_shown_while_its_subject_is_loaded(
     open_page: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fault 30, what was left of it: without a saved plan nothing was shown before the model."""
+    """Without a saved plan nothing was shown before the model."""
     from pages.components.plan import table_editor
     from pages.components.state.subject_cache import subjects
 
@@ -195,7 +195,7 @@ def test_a_new_plan_is_shown_while_its_subject_is_loaded(
 
 
 def test_a_long_sweep_has_a_range_of_costs() -> None:
-    """Fault 31: one figure, which followed the load of the moment."""
+    """One figure, which followed the load of the moment."""
     estimate = SweepEstimate(points_new=9, points_cached=0, seconds=100.0, low=70.0, high=180.0)
     said = form._cost_line(SWEEP, estimate).replace("\N{NO-BREAK SPACE}", " ")
     assert "about **1 min 40 s** on cpu" in said
@@ -205,7 +205,7 @@ def test_a_long_sweep_has_a_range_of_costs() -> None:
 
 
 def test_headings_are_no_tab_stops(open_page: Open) -> None:
-    """Fault 32: anchors of headings were stops on Home."""
+    """Anchors of headings were stops on Home."""
     test = open_page("Home")
     headings = [*test.subheader, *test.title]
     assert headings
@@ -225,7 +225,7 @@ def restarted(workspace: Path) -> None:
 
 @pytest.mark.usefixtures("restarted")
 def test_sizes_of_groups_and_advice_need_no_model_in_memory(open_page: Open) -> None:
-    """Faults 6 and 7: no bubbles after a restart, and other advice for a colleague."""
+    """No bubbles after a restart, and other advice for a colleague."""
     test = open_page("3_Curves", "done", view="Opportunities", tolerance="60")
     assert_no_bug(test)
     assert not subjects().peek(SUBJECT)
@@ -256,7 +256,7 @@ def test_a_run_of_an_older_program_gets_its_sizes_from_the_model_in_memory(
 
 @pytest.mark.parametrize("state", ["running", "done"])
 def test_the_sweep_page_draws_the_curves_with_their_baseline(state: str, open_page: Open) -> None:
-    """Fault 16: squares, and no number on the page where one waits longest."""
+    """Squares, and no number on the page where one waits longest."""
     test = open_page("2_Sweep", state)
     assert_no_bug(test)
     spec = json.loads(test.get("plotly_chart")[0].proto.spec)
@@ -301,7 +301,7 @@ def deep_run(workspace: Path) -> str:
 
 
 def test_a_deep_network_is_shown_block_by_block(open_page: Open, workspace: Path) -> None:
-    """Fault 17: 4,235 pixels of rows, with the axis out of sight, and no way to fold them."""
+    """4,235 pixels of rows, with the axis out of sight, and no way to fold them."""
     run_id = deep_run(workspace)
     blocks = [f"features.block{number}" for number in range(4)]
 
@@ -324,7 +324,7 @@ def test_a_deep_network_is_shown_block_by_block(open_page: Open, workspace: Path
 
 
 def test_labels_and_alerts_begin_as_sentences_do(open_page: Open) -> None:
-    """Fault 22: "Kl divergence from dense", and alerts in lower case."""
+    """ "Kl divergence from dense", and alerts in lower case."""
     test = open_page("3_Curves", "done")
     metric = test.selectbox(key="choose_metric")
     assert "KL divergence from dense" in metric.options
@@ -335,7 +335,7 @@ def test_labels_and_alerts_begin_as_sentences_do(open_page: Open) -> None:
 
 
 def test_a_map_shows_the_whole_network_and_lights_up_a_group(open_page: Open) -> None:
-    """Point 8 of issue 10: on Curves by what is tolerated, on Plan by what is removed."""
+    """On Curves by what is tolerated, on Plan by what is removed."""
     test = open_page("3_Curves", "done", view="Map", layer="conv2")
     assert_no_bug(test)
     figure = json.loads(test.get("plotly_chart")[0].proto.spec)
@@ -358,7 +358,7 @@ def test_a_map_shows_the_whole_network_and_lights_up_a_group(open_page: Open) ->
 
 
 def test_a_row_of_the_plan_says_all_layers_of_its_group(prepared: PreparedSubject) -> None:
-    """Point 8 of issue 10: the Plan page named the first layer of a group alone."""
+    """The Plan page named the first layer of a group alone."""
     plan = plans.start_plan(prepared, criterion="l1")
     table = plans.plan_table(plan, {}, tolerated(NO_POINTS, tolerance=0.01), tolerance=0.01)
     key = str(table["key"].iloc[0])
@@ -368,7 +368,7 @@ def test_a_row_of_the_plan_says_all_layers_of_its_group(prepared: PreparedSubjec
 
 
 def test_the_words_of_a_plan_of_somebody_else_are_no_markdown() -> None:
-    """E of issue 9: how a plan says it was trained fetched a picture from another machine."""
+    """How a plan says it was trained fetched a picture from another machine."""
     entry = PlanEntry(
         layer="c1",
         group="c1",

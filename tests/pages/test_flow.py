@@ -109,7 +109,6 @@ def test_fill_measures_at_once_and_undo_brings_everything_back(open_page: Open) 
 def test_what_is_predicted_is_said_and_each_measured_plan_teaches(
     open_page: Open, workspace: Path
 ) -> None:
-    """Point 2 of issue 10 and browser fault 2."""
     test = open_page("5_Plan", "done")
     store = Store(workspace)
     identity = store.runs.get(test.query_params["run"]).identity  # type: ignore[arg-type]
@@ -210,7 +209,7 @@ def test_measured_and_evaluated_accuracy_are_the_same(
     assert_no_bug(test)
     assert metric(test, "Accuracy after lsq") == live
     assert "Masked and physically removed agree on 120 of 120 samples" in text_of(test)
-    # Issue 13, point 2: the repaired model in 8 bits beside float32, kept and shown on Trade-off.
+    # The repaired model in 8 bits beside float32, kept and shown on Trade-off.
     pytest.importorskip("onnxruntime")
     with monkeypatch.context() as patch:
         patch.setattr("pages.components.int8.deploy_plan", _without_onnx)
@@ -242,7 +241,7 @@ def test_measured_and_evaluated_accuracy_are_the_same(
 def test_flips_are_shown_with_label_answers_and_confidence(
     open_page: Open, prepared: PreparedSubject
 ) -> None:
-    """Point 8 of issue 10: on Evaluate, the samples that flip and the confusion that changed."""
+    """On Evaluate, the samples that flip and the confusion that changed."""
     test = open_page("5_Plan", "done")
     fill_uniform(test, 75)
     test.switch_page("pages/6_Evaluate.py").run()
@@ -526,7 +525,7 @@ def test_an_edit_of_the_plan_computes_only_what_it_changes(
 
 
 def test_the_page_has_one_tolerance(open_page: Open) -> None:
-    """Fault 20: a field "Tolerance (pp)" stood beside another, "pp", and Fill used the second."""
+    """A field "Tolerance (pp)" stood beside another, "pp", and Fill used the second."""
     test = open_page("5_Plan", "done")
     (field,) = (item for item in test.number_input if "Tolerance" in item.label)
     # A goal is asked for in a sentence: "lose at most 1 pp".
@@ -545,7 +544,7 @@ def test_the_page_has_one_tolerance(open_page: Open) -> None:
 
 
 def test_a_fill_takes_further_budgets_and_what_each_layer_keeps(open_page: Open) -> None:
-    """Point 7 of issue 10: what the command line can ask for, the page can."""
+    """What the command line can ask for, the page can."""
     test = open_page("5_Plan", "done")
     test.selectbox(key="plan_target_threshold").select("macs").run()
     test.number_input(key="plan_also_params").set_value(60.0).run()
@@ -562,7 +561,7 @@ def test_a_fill_takes_further_budgets_and_what_each_layer_keeps(open_page: Open)
 
 
 def test_one_ratio_everywhere(open_page: Open) -> None:
-    """Fault 21: 59.30 in the table, 59.40 on the slider and 59.38 achieved."""
+    """59.30 in the table, 59.40 on the slider and 59.38 achieved."""
     test = open_page("5_Plan", "done")
     fill_uniform(test, 59.38)
     row = next(iter(plan_rows(test).values()))

@@ -58,7 +58,6 @@ def _ask(test: AppTest) -> None:
 
 
 def test_home_goes_from_a_goal_to_a_plan(open_page: Open, workspace: Path) -> None:
-    """Point 5 of issue 10."""
     test = open_page("Home", subject=SUBJECT)
     assert_no_bug(test)
     assert "Say what you want" in text_of(test)
@@ -74,7 +73,7 @@ def test_home_goes_from_a_goal_to_a_plan(open_page: Open, workspace: Path) -> No
     # Whoever opens the link finds it again.
     again = open_page("Home", subject=SUBJECT, goal=ORDERS[0].job_id)
     assert "Measured on 120 samples" in text_of(again)
-    # Point 2 of issue 10: whether a time holds is told where the answer is, without a click.
+    # Whether a time holds is told where the answer is, without a click.
     job = Jobs(workspace).get(ORDERS[0].job_id)
     order = dataclasses.replace(job.order, recipe=Recipe(budgets=("latency=0.7",)))
     Jobs(workspace).save(dataclasses.replace(job, order=order))
@@ -160,7 +159,6 @@ def test_a_link_to_an_unknown_job_is_no_error(open_page: Open) -> None:
 def test_the_trade_off_is_measured_and_a_point_becomes_the_plan(
     open_page: Open, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Point 4 of issue 10."""
     monkeypatch.setattr("pages.components.trade_off.LEVELS", (0.8, 0.5, 0.0001))
     test = open_page("10_Trade-off", subject=SUBJECT)
     assert_no_bug(test)
@@ -201,7 +199,7 @@ def test_the_goal_asks_for_a_training_and_tells_of_it(
     workspace: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Point 6 of issue 11: the goal-first page offers training after the search."""
+    """The goal-first page offers training after the search."""
     for name, value in {"steps": 2, "batch_size": 32, "lr": 0.02}.items():
         monkeypatch.setitem(PRESETS.get("quick").fields, name, value)
     monkeypatch.setattr(prepared, "cache_folder", statistics_folder(workspace))

@@ -1,4 +1,4 @@
-"""Point 4 of issue 13: the Import page, and Curves with an imported run beside a measured one."""
+"""The Import page, and Curves with an imported run beside a measured one."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def test_every_page_in_every_state_of_a_run(page: str, state: str, open_page: Op
 
 @pytest.mark.parametrize("page", list(NUMBERED))
 def test_a_link_to_an_unknown_run_says_so_and_offers_a_way_on(page: str, open_page: Open) -> None:
-    """What a link holds is shown as it is: as Markdown it fetched pictures (E of issue 9)."""
+    """What a link holds is shown as it is: as Markdown it fetched pictures."""
     test = open_page(page, run="![no-such-run](http://a.test/x)")
     assert_no_bug(test)
     assert "\\!\\[no\\-such\\-run\\]\\(http" in test.error[0].value
@@ -154,7 +154,7 @@ def test_a_run_of_another_subject_is_marked_stale(
 
 
 def test_a_filter_that_fits_nothing_can_be_cleared(open_page: Open) -> None:
-    """Fault 11 of the browser: a link did not say which layers are shown."""
+    """A link did not say which layers are shown."""
     test = open_page("3_Curves", "done")
     test.text_input(key="choose_layers").set_value("layer9").run()
     assert test.query_params["layers"] in ("layer9", ["layer9"])
@@ -242,7 +242,7 @@ def test_deleting_a_run_asks_first(open_page: Open) -> None:
 def test_a_damaged_run_is_named_beside_the_others_and_can_be_deleted(
     open_page: Open, workspace: Path, spec: str, says: str
 ) -> None:
-    """Point 3c of issue 8: one damaged run hid all others; so did one whose task nobody knows."""
+    """One damaged run hid all others; so did one whose task nobody knows."""
     test = open_page("8_Runs", "done")
     store = Store(workspace)
     bad = store.runs.create(SWEEP)

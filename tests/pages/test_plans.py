@@ -20,7 +20,7 @@ from tests.pages.test_flow import before_repair, fill_uniform, metric, present
 
 @pytest.mark.parametrize("page", ["3_Curves", "5_Plan", "6_Evaluate"])
 def test_a_link_to_an_unknown_plan_says_so_and_offers_a_way_on(page: str, open_page: Open) -> None:
-    """Fault 12 of the browser: an empty plan was opened without a word."""
+    """An empty plan was opened without a word."""
     test = open_page(page, "done", plan="p-zzzz")
     assert_no_bug(test)
     assert "p-zzzz" in shown(test.error[0].value)
@@ -48,7 +48,7 @@ def test_an_unknown_plan_offers_those_that_exist(open_page: Open, workspace: Pat
 def test_an_evaluation_is_there_after_a_restart_and_in_another_browser(
     open_page: Open, prepared: PreparedSubject, workspace: Path
 ) -> None:
-    """Fault 13 of the browser: evaluations were lost on a refresh. Point 6 of issue 10."""
+    """Evaluations were lost on a refresh."""
     test = open_page("5_Plan", "done")
     fill_uniform(test, 50)
     test.switch_page("pages/6_Evaluate.py").run()
@@ -97,7 +97,7 @@ def test_what_is_not_predicted_is_a_sentence_and_no_empty_chart(open_page: Open)
 def test_plans_are_listed_named_opened_compared_and_deleted(
     open_page: Open, workspace: Path, prepared: PreparedSubject
 ) -> None:
-    """Fault 13 of the browser, and 27 for plans: no name, no list, no two side by side."""
+    """No name, no list, no two side by side."""
     test = open_page("5_Plan", "done")
     fill_uniform(test, 50)
     store = Store(workspace)

@@ -37,7 +37,7 @@ class Started:
 
 
 def test_pages_are_loaded_while_nobody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fault 30 of issue 9: whoever opened the first page waited for all of its imports."""
+    """Whoever opened the first page waited for all of its imports."""
     Started.asked = 0
     loaded: list[str] = []
 

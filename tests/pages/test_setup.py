@@ -44,7 +44,7 @@ def own(tmp_path: Path) -> SubjectSpec:
 
 
 def test_fields_and_address_follow_each_other(open_page: Open, tmp_path: Path) -> None:
-    """D of issue 9: one text field with a language of its own was the barrier."""
+    """One text field with a language of its own was the barrier."""
     write_subject(tmp_path)
     test = open_page("1_Setup")
     assert address(test, "model") == "sample:resnet20"
@@ -73,7 +73,7 @@ def test_fields_and_address_follow_each_other(open_page: Open, tmp_path: Path) -
 
 
 def test_calibration_has_fields_and_zero_means_auto(open_page: Open, tmp_path: Path) -> None:
-    """Point 3 of issue 7 and B1: auto batch size and memory, and data for calibration alone."""
+    """Auto batch size and memory, and data for calibration alone."""
     spec = own(tmp_path)
     (tmp_path / "more").mkdir()
     other = str(write_subject(tmp_path / "more").data).split("#")[0]
@@ -130,7 +130,7 @@ def test_a_draft_reads_and_writes_every_address() -> None:
 def test_a_check_that_fails_is_said_and_the_subject_before_it_named(
     open_page: Open, tmp_path: Path
 ) -> None:
-    """Fault 9: Setup said ready, and all other pages silently went on with the old subject."""
+    """Setup said ready, and all other pages silently went on with the old subject."""
     test = open_page("1_Setup", subject=SUBJECT)
     assert "ready" in setup_badge(test)
     test.text_input(key="setup_data_address").set_value(f"npz:{tmp_path}/nothing.npz").run()
@@ -153,7 +153,7 @@ def test_a_check_that_fails_is_said_and_the_subject_before_it_named(
 
 
 def test_a_check_that_passes_is_chosen_and_said(open_page: Open, tmp_path: Path) -> None:
-    """Faults 9 and 11: the title hid options, the samples were those asked for, F5 lost it all."""
+    """The title hid options, the samples were those asked for, F5 lost it all."""
     spec = own(tmp_path)
     test = open_page("1_Setup")
     test.text_input(key="setup_model_address").set_value(spec.model).run()
@@ -202,7 +202,7 @@ def test_a_link_holds_a_subject(spec: SubjectSpec) -> None:
 
 
 def test_a_link_without_a_task_has_that_of_its_data() -> None:
-    """Issue 14: of text it was classification, and every page an error."""
+    """Of text it was classification, and every page an error."""
     found = subject_of({"model": "sample:llama_tiny", "data": "sample:king-james"})
     assert found is not None
     assert found.task == "language_modelling"
@@ -223,7 +223,7 @@ def test_nonsense_in_a_link_is_one_line(given: dict[str, str], open_page: Open) 
 def test_random_weights_and_chance_are_said_in_words_and_colour(
     open_page: Open, tmp_path: Path
 ) -> None:
-    """Faults 4 and 5: guessing got a green tick."""
+    """Guessing got a green tick."""
     images = np.random.default_rng(0).random((60, 3, 32, 32), dtype=np.float32)
     labels = np.arange(60) % 10
     np.savez(tmp_path / "noise.npz", images=images, labels=labels)
@@ -248,7 +248,7 @@ def test_random_weights_and_chance_are_said_in_words_and_colour(
 def test_data_without_labels_has_a_reference_not_a_baseline(
     open_page: Open, tmp_path: Path
 ) -> None:
-    """Fault 5: "Baseline 100 %" was the agreement of the dense model with itself."""
+    """ "Baseline 100 %" was the agreement of the dense model with itself."""
     write_subject(tmp_path)
     with np.load(tmp_path / "tiny.npz") as known:
         np.savez(tmp_path / "bare.npz", images=known["images"])
@@ -270,7 +270,7 @@ def test_data_without_labels_has_a_reference_not_a_baseline(
 
 
 def test_what_the_network_is_fed_is_shown(open_page: Open) -> None:
-    """D of issue 9: wrong mean, std and size show in a second."""
+    """Wrong mean, std and size show in a second."""
     test = open_page("1_Setup", subject=SUBJECT)
     assert_no_bug(test)
     assert "1 x 28 x 28, values -0.81 to 2.02" in text_of(test)
@@ -280,7 +280,7 @@ def test_what_the_network_is_fed_is_shown(open_page: Open) -> None:
 
 
 def test_the_output_is_no_warning(open_page: Open) -> None:
-    """Fault 29: what is true of every network was orange."""
+    """What is true of every network was orange."""
     test = open_page("1_Setup", subject=SUBJECT)
     line = next(str(item.value) for item in test.main.markdown if "not prunable" in str(item.value))
     assert line.startswith(":blue[")
@@ -335,13 +335,13 @@ def test_every_page_offers_its_code(page: str, state: str, says: str, open_page:
 
 
 def test_a_path_that_no_file_can_have_offers_no_functions() -> None:
-    """D4 of issue 9: a bug of PruneScope, the page said."""
+    """A bug of PruneScope, the page said."""
     for name in ("~nouser/x.py", "\x00", "a" * 300):
         assert fields._allowed(name) is None
 
 
 def test_the_data_say_what_the_model_answers() -> None:
-    """Point 1 of issue 14: scenes are segmented without a word under Advanced."""
+    """Scenes are segmented without a word under Advanced."""
     page = AppTest.from_string(
         "import streamlit as st\n"
         "from pages.components.setup.form import form\n"

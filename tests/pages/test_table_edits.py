@@ -73,7 +73,7 @@ def present() -> Plan:
 
 
 def test_edits_of_the_table_are_applied_once_each(state: Session) -> None:
-    """Fault 10: a table repeats an edit until it is told that the plan has it."""
+    """A table repeats an edit until it is told that the plan has it."""
     plan_state.begin(new_plan())
     first = (
         (1, "b", "ratio", 25.0),
@@ -124,7 +124,7 @@ def test_an_edit_survives_the_end_of_its_run_at_any_moment(state: Session) -> No
 
 
 def test_sliders_that_are_gone_change_nothing_when_they_are_sent_again(state: Session) -> None:
-    """Fault 10: edits of the table were overwritten by the focus panel's earlier sliders."""
+    """Edits of the table were overwritten by the focus panel's earlier sliders."""
     plan_state.begin(new_plan())
     state.update(slider_1=0.0, slider_2=50.0)
     view._slide("b", "slider_1", 0.0)

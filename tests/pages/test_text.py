@@ -81,7 +81,7 @@ def test_a_metric_gets_a_sign_that_it_can_read() -> None:
 
 
 def test_a_drop_above_zero_is_a_loss_on_cards_too() -> None:
-    """Fault 22 of the browser: negative on cards, positive in tables, charts and commands."""
+    """Negative on cards, positive in tables, charts and commands."""
     worse, better = (formatting.drop_card(drop, WORDS) for drop in (0.01, -0.01))
     assert worse == {"delta": f"drop 1.00{NBSP}pp", "delta_color": "red", "delta_arrow": "down"}
     assert better == {
@@ -114,7 +114,7 @@ def test_addresses_have_short_titles(address: str, title: str) -> None:
 
 
 def test_a_score_of_which_less_is_better_is_written_the_way_people_count_it() -> None:
-    """Point 1 of issue 8: direction, unit and digits are the task's."""
+    """Direction, unit and digits are the task's."""
     words = Words(
         label="perplexity",
         column="perplexity",
@@ -134,7 +134,7 @@ def test_a_score_of_which_less_is_better_is_written_the_way_people_count_it() ->
 
 
 def test_goals_in_drop_are_called_as_the_task_calls_them() -> None:
-    """Point 1 of issue 14: Plan asked for the drop of a perplexity, which rises."""
+    """Plan asked for the drop of a perplexity, which rises."""
     named = [options.label_of(item, "language_modelling") for item in ("tolerance", "drop", "macs")]
     assert named == ["Increase per layer", "Predicted increase", "MACs left"]
     assert options.label_of("tolerance", "classification") == "Drop per layer"

@@ -9,7 +9,7 @@ from tests.pages.reading import ROOT, text_of
 
 
 def test_nothing_is_shown_without_the_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    """C5 of issue 9: `serve --token`, as Jupyter has it."""
+    """`serve --token`, as Jupyter has it."""
     monkeypatch.setenv("PRUNESCOPE_TOKEN", "s&1")
     test = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
     assert [item.label for item in test.text_input] == ["Token of this dashboard"]
@@ -24,7 +24,6 @@ def test_nothing_is_shown_without_the_token(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_address_that_was_printed_opens_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """C5 of issue 9."""
     monkeypatch.setenv("PRUNESCOPE_TOKEN", "s&1")
     test = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
     test.query_params["token"] = "s&1"

@@ -30,7 +30,7 @@ def left_setup(
 def test_the_sweep_page_ends_the_check_that_was_left(
     open_page: Open, before: SubjectSpec | None
 ) -> None:
-    """D of issue 9: Sweep pressed while Setup was still checking gave a page without a word."""
+    """Sweep pressed while Setup was still checking gave a page without a word."""
     spec = dataclasses.replace(SUBJECT, seed=5)
     test = left_setup(open_page, "2_Sweep", spec, before)
     assert test.session_state["subject_spec"] == spec.to_dict()
@@ -57,7 +57,7 @@ def test_setup_goes_on_with_a_check_in_which_something_was_clicked(open_page: Op
 def test_a_baseline_at_chance_level_is_said_in_words_above_the_numbers(
     open_page: Open, tmp_path: Path, page: str
 ) -> None:
-    """Faults 4 and 5: a small badge in the sidebar was all, where numbers are shown."""
+    """A small badge in the sidebar was all, where numbers are shown."""
     random = np.random.default_rng(0)
     images = random.integers(0, 255, (60, 28, 28), dtype=np.uint8)
     np.savez(tmp_path / "noise.npz", images=images, labels=random.integers(0, 10, 60))

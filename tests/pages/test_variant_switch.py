@@ -48,7 +48,7 @@ def lines(test: AppTest) -> list[list[str]]:
 def test_only_variants_that_were_measured_can_be_chosen(
     page: str, field: str, open_page: Open, workspace: Path, prepared: PreparedSubject
 ) -> None:
-    """Fault 8 of the browser: a variant without a run was selected above the raw curves."""
+    """A variant without a run was selected above the raw curves."""
     test = open_page(page, "done")
     run_id = str(test.query_params["run"])
     key = f"{field}_{run_id}"

@@ -62,7 +62,7 @@ def loaded(path: Path) -> Callable[[], int]:
 
 @pytest.mark.parametrize("how", IMPORTS)
 def test_modules_of_one_name_do_not_meet(tmp_path: Path, how: str) -> None:
-    """B6 of issue 9: what one file had imported was given to the next from ``sys.modules``."""
+    """What one file had imported was given to the next from ``sys.modules``."""
     before, known = list(sys.path), {"settings", "common", "parts", "plain"} & set(sys.modules)
     paths = [write(tmp_path / str(scale), scale, IMPORTS[how]) for scale in (1, 2, 3)]
     for _ in range(2):
@@ -75,7 +75,7 @@ def test_modules_of_one_name_do_not_meet(tmp_path: Path, how: str) -> None:
 
 @pytest.mark.parametrize("how", sorted(LATE))
 def test_what_is_imported_late_is_found(tmp_path: Path, how: str) -> None:
-    """B6 of issue 9: imports in a factory, or in a forward pass, saw the folder no more."""
+    """Imports in a factory, or in a forward pass, saw the folder no more."""
     getters = [loaded(write(tmp_path / str(n), n, IMPORTS[how])) for n in (1, 2)]
     assert [get() for get in getters] == [1, 2]
 
@@ -139,7 +139,7 @@ def test_each_file_is_checked_before_it_runs(tmp_path: Path) -> None:
 def test_the_digest_follows_the_code_that_is_imported(
     tmp_path: Path, file: str, text: str, matters: bool
 ) -> None:
-    """B1 of issue 9: helper functions in other files did not count."""
+    """Helper functions in other files did not count."""
     own = "import settings\n" + IMPORTS["over sys.path"]
     own += "\ndef late():\n    from parts import VALUE\n    return VALUE, settings"
     path = write(tmp_path, 1, own)
@@ -167,7 +167,7 @@ def by_helper(data, *, level):
 
 
 def test_a_criterion_files_helpers_are_found_and_count(tmp_path: Path) -> None:
-    """Siblings of B1 and B6: beside a criterion file, nothing was found, and no helper counted."""
+    """Beside a criterion file, nothing was found, and no helper counted."""
     path, helper = tmp_path / "own.py", tmp_path / "helper.py"
     path.write_text(CRITERION, encoding="utf-8")
     helper.write_text("def score(data, level): return data.weight.abs()", encoding="utf-8")

@@ -183,7 +183,7 @@ def measured_counts(curves: pd.DataFrame) -> dict[str, list[int]]:
 
 
 def test_of_layers_that_tie_as_many_are_taken_as_the_budget_needs() -> None:
-    """N1 of issue 9: where layers tie, .95 and .85 gave one plan, at .823, and no word."""
+    """Where layers tie, .95 and .85 gave one plan, at .823, and no word."""
     tied = {"a": [0.01] * 4 + [0.05] * 5, "b": [0.05] * 9, "c": [0.01] * 4 + [0.05] * 5}
     curves = pd.concat(
         [table({("l1", name): drops}, total=UNITS[name]) for name, drops in tied.items()]
@@ -213,7 +213,7 @@ def test_of_layers_that_tie_as_many_are_taken_as_the_budget_needs() -> None:
 @pytest.mark.parametrize("kind", ["macs", "params"])
 @pytest.mark.parametrize("round_to", [1, 2])
 def test_threshold_undoes_what_a_budget_does_not_need(kind: str, round_to: int) -> None:
-    """N1 of issue 9: 0.95, 0.85 and 0.7 gave one plan, at .642 of the MACs."""
+    """0.95, 0.85 and 0.7 gave one plan, at .642 of the MACs."""
     curves = pd.concat(
         [
             table({("l1", name): [0.0] * 9}, total=total, half_width=width)
@@ -247,7 +247,7 @@ def in_multiples(plan: Plan, *, multiple: int) -> Plan:
 
 
 def test_threshold_undoes_first_where_the_drop_may_be_large() -> None:
-    """N1 of issue 9: layer b's curve is the least certain for what it saves."""
+    """Layer b's curve is the least certain for what it saves."""
     curves = pd.concat(
         [
             table({("l1", name): [0.0] * 9}, total=UNITS[name], half_width=width)
@@ -290,7 +290,7 @@ def test_threshold_to_a_predicted_drop_goes_as_far_as_it_may(seed: int) -> None:
 
 @pytest.mark.parametrize(("limit", "gone"), [(0.05, 5), (0.011, 1), (0.005, 0)])
 def test_a_predicted_drop_below_that_of_tolerance_0_is_met(limit: float, gone: int) -> None:
-    """N2 of issue 9: what no layer alone loses, all lose together; it was called out of reach."""
+    """What no layer alone loses, all lose together; it was called out of reach."""
     curves = table({("l1", name): [0.0] * 9 for name in UNITS})
 
     def predicted(plan: Plan) -> Prediction:
@@ -447,7 +447,7 @@ def test_global_ranking_takes_the_best_criterion_of_the_run() -> None:
 
 
 def test_drops_are_those_that_are_predicted_where_more_is_known_than_single_ones() -> None:
-    """Point 2 of issue 10: budgets in drop, and the choice of a criterion, added single drops."""
+    """Budgets in drop, and the choice of a criterion, added single drops."""
     curves = points(1)
 
     def doubled(plan: Plan) -> Prediction:

@@ -39,7 +39,7 @@ def test_several_budgets_are_parsed() -> None:
     assert parse_budgets(["macs=0.5", "params=0.6"]) == BOTH
     assert parse_budgets(()) == ()
     assert parse_budgets(["drop=1pp"]) == (Budget("drop", 0.01),)
-    # Point 1 of issue 14: in the units of other scores, which have no largest drop.
+    # In the units of other scores, which have no largest drop.
     assert parse_budgets(["drop=7%"]) == (Budget("drop", 0.07),)
     (half,) = parse_budgets(["drop=1.5dB"])
     half.check(PEAK_RATIO.words)

@@ -35,7 +35,7 @@ def inputs_of(prepared: PreparedSubject, layer: str) -> Tensor:
 
 
 def test_owl_is_the_authors_scaling_of_the_share_of_outliers() -> None:
-    """Point 6 of issue 14: equations 1 and 2; blocks of one size have the authors' ratios."""
+    """Equations 1 and 2; blocks of one size have the authors' ratios."""
     prepared = sample_context("vit_tiny")
     whole = start_plan(prepared, criterion="wanda", granularity="element", layers="*fc?")
     blocks: dict[str, list[Tensor]] = {}

@@ -157,7 +157,7 @@ def test_a_budget_in_time_holds_for_what_is_measured(
 ) -> None:
     """The clock gives half of what the table promises: rounds tighten the limit until it holds.
 
-    Point 1 of issue 12: criteria that need no data leave no folder of statistics, which was missed.
+    Criteria that need no data leave no folder of statistics, which was missed.
     """
     folder = tmp_path / "statistics"
     prepared = dataclasses.replace(sample_context("lenet5"), cache_folder=folder)
@@ -257,7 +257,7 @@ def test_a_search_keeps_to_times_of_its_runtime(monkeypatch: pytest.MonkeyPatch)
             kept = {item.name: left[f"{item.layer}.weight"].shape[0] for item in plan.entries}
             share = sizes.predict(kept)[1] / sizes.predict({})[1]
             seconds = share if runtime is TORCH else 1 + share
-            # Point 3 of issue 10: other programs only make passes longer; the fastest one tells.
+            # Other programs only make passes longer; the fastest one tells.
             found[name] = SimpleNamespace(least=seconds)
         return found
 
@@ -275,7 +275,7 @@ def test_a_search_keeps_to_times_of_its_runtime(monkeypatch: pytest.MonkeyPatch)
     assert timing is not None
     assert timing.estimate == pytest.approx(timing.share, abs=1e-3)
     assert "by ONNX Runtime" in timing.told
-    # Point 4 of issue 10: an estimate that does not hold is said.
+    # An estimate that does not hold is said.
     assert f"more than the {asked:.1%} that were asked for" in timing.told
     met = dataclasses.replace(recipe, budgets=(f"latency={asked + 0.01}",))
     timing = timing_of(prepared, small, search.Aim(recipe=met))

@@ -78,7 +78,7 @@ def refused(
 def test_code_of_the_user_ends_nothing(
     refused: Refused, tmp_path: Path, model: str, data: str, said: str
 ) -> None:
-    """Found under attack (B3): the page never answered, the command ended without a line."""
+    """The page never answered, the command ended without a line."""
     Path(tmp_path, "q.py").write_text(QUITTERS)
     data = data if ":" in data else f"q.py:{data}"
     assert said in refused("inspect", "--model", f"q.py:{model}", "--data", data)
@@ -87,7 +87,7 @@ def test_code_of_the_user_ends_nothing(
 def test_files_that_end_the_program_when_they_are_imported(
     refused: Refused, tmp_path: Path
 ) -> None:
-    """Found under attack (B3): modules, files and criterion files."""
+    """Modules, files and criterion files."""
     Path(tmp_path, "leaves.py").write_text("import sys\nsys.exit(5)\n")
     for address in ("leaves.py:build", "leaves:build"):
         assert "sys.exit(5)" in refused("inspect", "--model", address)
@@ -111,7 +111,7 @@ negative, text, real, huge, big = map(of, (-1, "x", 2.5, 10**30, 2**62))
 
 @pytest.mark.parametrize("data", ["negative", "text", "real", "huge", "big"])
 def test_odd_lengths_are_one_line(refused: Refused, tmp_path: Path, data: str) -> None:
-    """D4 of issue 9: tracebacks of `len` and of the order of samples."""
+    """Tracebacks of `len` and of the order of samples."""
     Path(tmp_path, "o.py").write_text(ODD)
     error = refused("inspect", "--model", "o.py:net", "--data", f"o.py:{data}")
     assert "its __len__ " in error
@@ -130,7 +130,7 @@ def test_odd_lengths_are_one_line(refused: Refused, tmp_path: Path, data: str) -
 def test_odd_weights_are_one_line(
     refused: Refused, tmp_path: Path, change: Callable[[torch.Tensor], torch.Tensor], said: str
 ) -> None:
-    """D4 of issue 9: sparse, meta and quantised weights."""
+    """Sparse, meta and quantised weights."""
     Path(tmp_path, "o.py").write_text(ODD)
     state = {"1.weight": change(torch.ones(10, 784)), "1.bias": torch.zeros(10)}
     torch.save(state, tmp_path / "w.pt")
@@ -178,14 +178,14 @@ SWEEP = ("sweep", "--model", "sample:lenet5", "--data", "sample:fashion-mnist", 
 def test_odd_paths_and_numbers_are_one_line(
     refused: Refused, arguments: tuple[str, ...], said: str
 ) -> None:
-    """D4 of issue 9: tracebacks of the file system, of integers, of memory."""
+    """Tracebacks of the file system, of integers, of memory."""
     error = refused(*arguments)
     assert said in error
     assert len(error) < 2100
 
 
 def test_shapes_and_scales_that_no_memory_or_float_holds(refused: Refused, tmp_path: Path) -> None:
-    """D4 of issue 9: tracebacks of the allocator, of the product of sizes, of torchvision."""
+    """Tracebacks of the allocator, of the product of sizes, of torchvision."""
     Path(tmp_path, "o.py").write_text(ODD)
     Path(tmp_path, "pictures", "a").mkdir(parents=True)
     Image.new("RGB", (2, 2)).save(tmp_path / "pictures" / "a" / "0.png")
@@ -201,7 +201,7 @@ def test_shapes_and_scales_that_no_memory_or_float_holds(refused: Refused, tmp_p
 def test_modules_that_are_links_out_of_the_root_do_not_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """C1 of issue 9: only the package's own place was looked at, not that of what it holds."""
+    """Only the package's own place was looked at, not that of what it holds."""
     inside, outside = tmp_path / "in", tmp_path / "out"
     for folder in (inside / "pack_c1", outside):
         folder.mkdir(parents=True)
@@ -221,7 +221,7 @@ def test_modules_that_are_links_out_of_the_root_do_not_run(
 
 
 def test_a_root_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """C3 of issue 9: `--root "/a/x:v2"` became the roots /a/x and v2."""
+    """`--root "/a/x:v2"` became the roots /a/x and v2."""
     folder = tmp_path / "x:v2"
     folder.mkdir()
     _, environment = launch(port=0, host="127.0.0.1", roots=[folder], workspace=tmp_path / "w")
@@ -249,7 +249,7 @@ def test_whoever_lets_others_in_is_told(
     token: str,
     is_open: bool,
 ) -> None:
-    """C5 of issue 9: `--host 0.0.0.0` started without a word that there is no log-in."""
+    """`--host 0.0.0.0` started without a word that there is no log-in."""
     monkeypatch.setattr("analysis.cli.commands.serve._become", lambda *_: 0)
     arguments = ["serve", "--port", "0", "--host", host, "--workspace", str(tmp_path)]
     assert main([*arguments, *(["--token", token] if token else [])]) == 0
@@ -264,7 +264,7 @@ def test_whoever_lets_others_in_is_told(
 def test_the_dashboard_has_its_settings_from_any_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """E1 of issue 9: an installed dashboard had another theme, tool bar and file watcher."""
+    """An installed dashboard had another theme, tool bar and file watcher."""
     monkeypatch.chdir(tmp_path)
     command, _ = launch(port=0, host="127.0.0.1", roots=None, workspace=tmp_path / "w")
     given = dict(zip(command[5::2], command[6::2], strict=True))
@@ -281,7 +281,7 @@ def test_the_dashboard_has_its_settings_from_any_folder(
 def test_packages_of_the_working_folder_are_not_taken_for_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """E2 of issue 9: a folder `analysis` where `serve` was started ran in place of the worker."""
+    """A folder `analysis` where `serve` was started ran in place of the worker."""
     for name in ("analysis", "streamlit"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text("raise SystemExit('the other one')\n")

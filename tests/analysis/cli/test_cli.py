@@ -131,14 +131,14 @@ def test_plan_evaluate_and_export(run: Run, swept: str, plan_file: Path, folder:
     assert (folder / "m" / "model.safetensors").is_file()
     assert (folder / "m" / "rebuild.py").is_file()
     assert "rebuild.py" in out
-    # Point 1 of issue 10: what was evaluated before stands in the files.
+    # What was evaluated before stands in the files.
     card = json.loads((folder / "m" / "model.json").read_text())
     assert card["measured"]["samples"] == 96
     assert card["measured"]["accuracy"] == found["removed"]["accuracy"]
 
 
 def test_a_plan_for_a_drop_is_measured(run: Run, swept: str, folder: Path) -> None:
-    """N2 of issue 9: the drop was predicted, or not even that, and nothing said so."""
+    """The drop was predicted, or not even that, and nothing said so."""
     asked = ("plan", "--run", swept, "--strategy", "greedy", "--budget", "drop=0.3", "--json")
     code, out, err = run(*asked, "--out", folder / "drop.json")
     assert code == 0, err
@@ -155,7 +155,7 @@ def test_a_plan_for_a_drop_is_measured(run: Run, swept: str, folder: Path) -> No
 def test_evaluate_export_and_recover_repair_as_the_plan_says(
     run: Run, swept: str, folder: Path
 ) -> None:
-    """Issue 10, point 1: a plan says how it is repaired, and everything follows it."""
+    """A plan says how it is repaired, and everything follows it."""
     path = folder / "repaired.json"
     asked = ["plan", "--run", swept, "--strategy", "uniform", "--ratio", "0.5", "--out", path]
     found = {}
@@ -219,7 +219,7 @@ def test_a_budget_is_met_after_rounding(run: Run, swept: str, folder: Path) -> N
 def test_a_budget_in_time_is_of_the_runtime_that_was_asked_for(
     run: Run, swept: str, folder: Path
 ) -> None:
-    """Issue 10: with the extra onnx also of ONNX Runtime, by which the plan is measured."""
+    """With the extra onnx also of ONNX Runtime, by which the plan is measured."""
     pytest.importorskip("onnxruntime")
     path = folder / "timed.json"
     options = ("--strategy", "uniform", "--criterion", "l1", "--runtime", "onnx", "--out", path)
@@ -287,7 +287,7 @@ def test_plans_that_cannot_be(
 def test_a_plan_with_an_unknown_criterion_is_refused(
     run: Run, swept: str, folder: Path, command: str
 ) -> None:
-    """Point 3e of issue 8: kept indices were there, so that nobody asked for the criterion."""
+    """Kept indices were there, so that nobody asked for the criterion."""
     path = folder / "mistyped.json"
     run("plan", "--run", swept, "--strategy", "uniform", "--ratio", "0.5", "--out", path)
     path.write_text(path.read_text().replace('"criterion": "l1"', '"criterion": "l11"'))

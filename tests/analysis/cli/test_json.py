@@ -38,7 +38,7 @@ def evaluation(changes: list[float]) -> Evaluation:
 def test_of_very_many_classes_those_that_changed(
     changes: list[float], listed: int, unchanged: int
 ) -> None:
-    """N9 of issue 9: each of 1,000 classes was listed, 998 of them for nothing."""
+    """Each of 1,000 classes was listed, 998 of them for nothing."""
     found = for_machines(evaluation(changes), scoring_of("classification"))
     assert (len(found["classes"]), found["unchanged_classes"]) == (listed, unchanged)
     changed = {item["class_name"]: item["change"] for item in found["classes"] if item["change"]}
@@ -65,7 +65,7 @@ def test_the_table_has_each_class_of_a_mean_over_classes(
 
 
 def test_json_has_no_negative_zero(capsys: pytest.CaptureFixture[str]) -> None:
-    """N9 of issue 9: `evaluate --json` gave changes of -0.0."""
+    """`evaluate --json` gave changes of -0.0."""
     print_json({"change": -0.0, "classes": [{"change": -0.0}], "drop": -0.5})
     assert (
         capsys.readouterr().out == '{"change": 0.0, "classes": [{"change": 0.0}], "drop": -0.5}\n'
@@ -73,7 +73,7 @@ def test_json_has_no_negative_zero(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_scores_are_as_people_count_them() -> None:
-    """Point 1 of issue 14: `shrink --json` gave a perplexity of 13.44 as `accuracy` -13.44."""
+    """`shrink --json` gave a perplexity of 13.44 as `accuracy` -13.44."""
     words = scoring_of("language_modelling").words
     side = {"accuracy": -20.0, "low": -23.0, "high": -18.0, "drop": 0.49, "drop_low": 0.4}
     found = with_scores(
@@ -104,7 +104,7 @@ def test_scores_are_as_people_count_them() -> None:
 
 
 def test_of_classification_nothing_changes_but_what_is_said_of_it() -> None:
-    """Scripts read the names that issue 10 gave."""
+    """Scripts read these names."""
     plain = evaluation([0.25]).to_dict()
     found = with_scores(plain, scoring_of("classification").words)
     assert found == {**plain, "metric": "accuracy", "better": "higher"}

@@ -39,7 +39,7 @@ def plan_file(run: Run, swept: str, folder: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_plans_are_listed_named_and_deleted(run: Run, store: Store, plan_file: Path) -> None:
-    """Point 6 of issue 10: plans have names, and keep what was measured of them."""
+    """Plans have names, and keep what was measured of them."""
     plan = read_plan(plan_file)
     name = store.plans.save(plan, params_left=0.5, macs_left=0.25)
     row = json.loads(run("plans", "list", "--json")[1])["plans"][0]
@@ -65,7 +65,7 @@ def test_plans_are_listed_named_and_deleted(run: Run, store: Store, plan_file: P
 
 
 def test_two_plans_side_by_side(run: Run, store: Store, plan_file: Path) -> None:
-    """Against a loop over the answers of two models; point 6 of issue 10."""
+    """Against a loop over the answers of two models."""
     import torch
 
     from analysis.plans.apply import removed_model
@@ -112,7 +112,7 @@ def test_two_plans_side_by_side(run: Run, store: Store, plan_file: Path) -> None
 def test_a_report_of_a_saved_plan_and_of_a_file(
     run: Run, store: Store, swept: str, plan_file: Path, folder: Path
 ) -> None:
-    """Point 6 of issue 10: what was measured is not measured again, and nothing is left out."""
+    """What was measured is not measured again, and nothing is left out."""
     name = store.plans.save(read_plan(plan_file))
     store.plans.rename(name, "for the phone")
     out = folder / "report.html"

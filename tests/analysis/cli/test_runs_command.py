@@ -48,7 +48,7 @@ def test_runs(run: Run, subject: list[str], swept: str, folder: Path) -> None:
 
 
 def test_layers_without_a_curve_are_named(run: Run, subject: list[str], folder: Path) -> None:
-    """N9 of issue 9: a plan listed them beside the others without a word."""
+    """A plan listed them beside the others without a word."""
     code, out, _ = run(
         "sweep", *subject, "--criteria", "l1", "--ratios", "0.5", "--layers", "0", "--json"
     )
@@ -64,7 +64,7 @@ def test_layers_without_a_curve_are_named(run: Run, subject: list[str], folder: 
 def test_a_damaged_run_is_listed_beside_the_others_and_can_be_deleted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Point 3c of issue 8: `runs list` failed, and so did `runs delete` of it."""
+    """`runs list` failed, and so did `runs delete` of it."""
     store, place = Store(tmp_path), ["--workspace", str(tmp_path)]
     bad, good = store.runs.create(SPEC), store.runs.create(SPEC)
     with store.database.write() as db:

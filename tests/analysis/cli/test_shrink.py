@@ -66,7 +66,7 @@ def test_from_a_goal_to_a_model_that_holds(
     assert found["drop"] == pytest.approx(found["dense_accuracy"] - found["accuracy"])
     assert found["drop_low"] <= found["drop"] <= found["drop_high"]
     assert "other samples of the data" in err
-    # Point 6 of issue 10: what was measured is kept with the plan.
+    # What was measured is kept with the plan.
     kept = Store(tmp_path / "ws").evaluations.last(read_plan(plan))
     assert kept is not None
     assert kept.evaluation.removed.accuracy == found["accuracy"]
@@ -105,7 +105,7 @@ def test_a_drop_that_holds(capsys: pytest.CaptureFixture[str], tmp_path: Path) -
 def test_an_answer_that_removes_nothing_is_said(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of issue 14: a language model's search came to nothing in its minute, and only sizes told."""
+    """A language model's search came to nothing in its minute, and only sizes told."""
     monkeypatch.setattr(
         commands.shrink, "answered", lambda prepared, start, *_, **__: Answer(start)
     )
@@ -274,7 +274,6 @@ def refuse(*_: object) -> None:
 def test_a_trade_off_on_the_command_line(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Point 4 of issue 10."""
     home = ["--workspace", tmp_path / "ws"]
     assert run(capsys, "sweep", *SMALL, "--ratios", "0.5", *home)[0] == 0
     folder = tmp_path / "plans"

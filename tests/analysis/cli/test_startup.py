@@ -80,7 +80,7 @@ def test_help_knows_the_choices_without_what_computes() -> None:
 
 
 def test_listing_criteria_loads_no_compiler() -> None:
-    """N10 of issue 9: 3 s, of which torch._dynamo took over a second for the names of errors."""
+    """3 s, of which torch._dynamo took over a second for the names of errors."""
     code = (
         "import sys\nfrom analysis.cli import main\nassert main(['criteria']) == 0\n"
         "assert not {'torch._dynamo', 'sympy', 'pandas'} & set(sys.modules)"

@@ -119,7 +119,7 @@ def test_a_sweep_that_fails_is_one_line_more(
 def test_a_sweep_whose_statistics_fail_leaves_no_run(
     run: Run, subject: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """E of issue 9: it stayed in the queue and held up the next run for 20 seconds."""
+    """It stayed in the queue and held up the next run for 20 seconds."""
 
     def failing(*_: object, **__: object) -> None:
         raise InputError("the calibration loss is inf")
@@ -134,7 +134,7 @@ def test_a_sweep_whose_statistics_fail_leaves_no_run(
 def test_waiting_for_another_run_is_said_in_logs(
     run: Run, subject: list[str], folder: Path
 ) -> None:
-    """N8 of issue 9: logs were silent for as long as another run took."""
+    """Logs were silent for as long as another run took."""
     store = Store(folder / "workspace")
     other = store.runs.create(SPEC)
     store.jobs.attach(other, owner="me", pid=os.getpid(), host=socket.gethostname())

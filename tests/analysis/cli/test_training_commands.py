@@ -37,7 +37,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
 def test_training_ends_with_its_numbers_and_all_commands_know_it(
     place: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Point 5 of issue 11: one object, whose accuracy evaluate gives again."""
+    """One object, whose accuracy evaluate gives again."""
     out = tmp_path / "out"
     assert main(["recover", *place, *STEPS, "--out", str(out), "--json"]) == 0
     found = said(capsys)
@@ -68,7 +68,7 @@ def test_training_ends_with_its_numbers_and_all_commands_know_it(
 def test_ctrl_c_keeps_the_checkpoint_and_resume_goes_on(
     place: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Point 5 of issue 11: what was said is what goes on."""
+    """What was said is what goes on."""
     followed, times = jobs.followed, []
 
     def pressed(*given: object) -> object:
@@ -140,7 +140,7 @@ def test_a_recipe_file_is_read_and_options_take_its_place(
 def test_shrink_answers_with_the_trained_model(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Point 6 of issue 11: the loop closed, in one command."""
+    """The loop closed, in one command."""
     for name, value in {"steps": 2, "batch_size": 32, "lr": 0.02}.items():
         monkeypatch.setitem(PRESETS.get("quick").fields, name, value)
     command = [
@@ -165,7 +165,7 @@ def test_shrink_answers_with_the_trained_model(
 def test_shrink_trains_on_named_data_and_says_what_cannot_be(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Point 6 of issue 11: a search before a training may lose more than was asked for."""
+    """A search before a training may lose more than was asked for."""
     for name, value in {"steps": 2, "batch_size": 32, "lr": 0.02}.items():
         monkeypatch.setitem(PRESETS.get("quick").fields, name, value)
     # Two steps give nothing back; how plans are judged has tests of its own.

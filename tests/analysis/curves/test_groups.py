@@ -55,7 +55,7 @@ FOUND = Inventory(
 
 
 def test_a_group_takes_what_all_of_its_layers_and_readers_take() -> None:
-    """Fault 6 of the browser: its share was that of the one layer that names it, here 10 %."""
+    """Its share was that of the one layer that names it, here 10 %."""
     points = table({("l1", "stem"): [0.0] * 9, ("fpgm", "stem"): [0.0] * 9}).assign(group="stem")
     assert curves.group_sizes(points, FOUND) == {
         "stem": curves.GroupSize(layers=("stem", "block.conv2"), params=0.9, macs=0.7)

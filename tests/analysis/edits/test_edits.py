@@ -51,7 +51,7 @@ def test_targets_of_elements_are_the_layers_in_execution_order() -> None:
 
 
 def test_several_globs_are_joined_by_commas() -> None:
-    """N7 of issue 9: `--layers a,b` was refused."""
+    """`--layers a,b` was refused."""
     prepared = sample_context("lenet5")
     found = targets(prepared, "element", "fc*, conv2,fc1")
     assert [target.layer for target in found] == ["conv2", "fc1", "fc2", "fc3"]

@@ -20,7 +20,7 @@ from tests.helpers.plans import at_ratio
 
 
 def test_three_forms_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Issue 13, point 2: accuracy with the paired interval, bytes, gzipped bytes, latency."""
+    """Accuracy with the paired interval, bytes, gzipped bytes, latency."""
     pytest.importorskip("onnxruntime")
     prepared = sample_context("lenet5")
     plan = plans.start_plan(prepared, criterion="l1")

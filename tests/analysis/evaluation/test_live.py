@@ -170,7 +170,7 @@ def test_the_dense_model_differs_from_itself_in_nothing_for_certain() -> None:
 
 
 def test_an_evaluation_teaches_as_much_as_a_plan_of_the_page(tmp_path: Path) -> None:
-    """Point 2 of issue 10: Evaluate runs the removed model itself, the page edits the dense one."""
+    """Evaluate runs the removed model itself, the page edits the dense one."""
     prepared = sample_context("lenet5")
     made = plan_of("lenet5", {"conv1": 0.5, "fc1": 0.5})
     plan = dataclasses.replace(made, fingerprint=prepared.identity.weights)
@@ -194,7 +194,7 @@ def test_an_evaluation_teaches_as_much_as_a_plan_of_the_page(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("batch_size", [60, 200])
 def test_what_a_plan_changes_of_the_first_outputs_is_kept(batch_size: int) -> None:
-    """Point 2 of issue 10: a measured plan teaches of others, also what it did to the outputs."""
+    """A measured plan teaches of others, also what it did to the outputs."""
     prepared = sample_context("resnet20")
     live = LiveEvaluator(prepared, batch_size=batch_size, probe=150)
     plan = plan_of("resnet20", {"conv1": 0.5, "layer3.1.conv1": 0.8})

@@ -36,7 +36,7 @@ def test_chance_is_the_commonest_class_or_one_of_many() -> None:
 def test_a_baseline_at_chance_level_is_doubtful(
     share: float, doubtful: bool, tmp_path: Path
 ) -> None:
-    """Fault 4: 8.12 % of ten classes got a green tick. Four classes here: about 25 % is chance."""
+    """8.12 % of ten classes got a green tick. Four classes here: about 25 % is chance."""
     subject = load_subject(write_subject(tmp_path))
     found = find_doubts(subject, sums(round(160 * share), 160))
     assert [doubt.kind for doubt in found] == (["chance level"] if doubtful else [])
@@ -52,7 +52,7 @@ def test_very_few_samples_are_doubtful(tmp_path: Path, samples: int, is_told: bo
 
 
 def test_the_command_line_says_it_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Fault 4, its sibling: nothing on the command line either."""
+    """Nothing on the command line either."""
     spec = write_subject(tmp_path)
     words = ["sweep", "--model", spec.model, "--data", f"npz:{tmp_path}/tiny.npz#std=0.0001"]
     words += ["--criteria", "l1", "--ratios", "0.5", "--samples", "64"]

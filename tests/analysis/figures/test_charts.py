@@ -212,7 +212,6 @@ def test_every_chart(name: str, theme: str) -> None:
 
 
 def test_units_that_go_have_another_colour() -> None:
-    """Point 8 of issue 10."""
     goes, stays = CHARTS["units"]("light").data
     assert (list(goes.x), list(goes.y), goes.name) == ([1, 2], [0.25, 0.5], "goes (2)")
     assert (list(stays.x), list(stays.y), stays.name) == ([3, 4], [1.25, 2.0], "stays (2)")
@@ -231,7 +230,7 @@ def traces(figure: go.Figure) -> list[str]:
 
 
 def test_bubbles_are_named_where_names_do_not_cover_each_other() -> None:
-    """Fault 19 of the browser: six of twelve bubbles had names, whatever fitted."""
+    """Six of twelve bubbles had names, whatever fitted."""
     layers = [f"net.stage{number}.conv" for number in range(12)]
     rows = pd.concat([TABLE[(TABLE["layer"] == "fc1") & (TABLE["criterion"] == "l1")]] * 12)
     tolerated = [0.1 + 0.4 * (number % 3) for number in range(12)]
@@ -365,7 +364,7 @@ def test_not_prunable_layers_stand_apart_in_the_ranking() -> None:
     ranked, _, fixed = figure.data
     assert "head" not in list(ranked.y)
     assert (list(fixed.y), fixed.name) == (["head"], "not prunable")
-    # Fault 23 of the browser: a cross on 0 % read as a measured value.
+    # A cross on 0 % read as a measured value.
     assert (fixed.mode, list(fixed.text)) == ("text", ["not prunable: it makes the logits"])
     assert figures.alt(figure).endswith("1 cannot be pruned.")
 
@@ -398,7 +397,7 @@ def test_coverage_states_differ_in_marker() -> None:
     )
     figure = figures.coverage_grid(points, criterion="l1")
     running = next(trace for trace in figure.data if trace.name == "running")
-    # Fault 16 of the browser: what was under way had the red of what fails.
+    # What was under way had the red of what fails.
     assert running.marker.color in figures.LIGHT.sequential
     assert set(traces(figure)) == {"measured", "running", "failed", "not started"}
     assert len({trace.marker.symbol for trace in figure.data}) == 4
@@ -480,7 +479,7 @@ def test_a_variant_beside_is_drawn_for_highlighted_layers_it_has() -> None:
 
 
 def test_charts_reach_to_a_few_tolerances_and_say_what_goes_on() -> None:
-    """Fault 14 of the browser: two collapsed layers took all of the height."""
+    """Two collapsed layers took all of the height."""
     draw = functools.partial(figures.sensitivity_curves, POINTS, criterion="l1", tolerance=0.011)
     near, whole = draw(highlight=["conv1"]), draw(highlight=["conv1"], zoom=False)
     assert near.layout.yaxis.range[1] == pytest.approx(4.4)
@@ -525,7 +524,7 @@ def test_no_chart_is_cut_off_where_nothing_goes_on() -> None:
 
 
 def test_layers_keep_their_colours_whatever_is_shown() -> None:
-    """Fault 15 of the browser: colours went by the order of the view, and were the criteria's."""
+    """Colours went by the order of the view, and were the criteria's."""
     order = ["stem", "conv1", "conv2", "fc1"]
 
     def colors(*highlight: str, points: pd.DataFrame = POINTS) -> dict[str, str]:
@@ -541,7 +540,7 @@ def test_layers_keep_their_colours_whatever_is_shown() -> None:
 
 
 def test_the_ranking_begins_with_rank_1() -> None:
-    """Fault 23 of the browser: the table was in execution order, the chart upside down."""
+    """The table was in execution order, the chart upside down."""
     figure = figures.ranking(TABLE, criterion="l1")
     assert list(figure.data[0].y) == ["fc1", "conv2", "conv1"]
     assert [text.strip() for text in figure.data[1].text] == [
@@ -555,7 +554,7 @@ def test_the_ranking_begins_with_rank_1() -> None:
 
 
 def test_a_matrix_without_any_drop_has_a_scale_that_one_can_read() -> None:
-    """Fault 18 of the browser: 0.4n, 0.8n where all drops are 0."""
+    """0.4n, 0.8n where all drops are 0."""
     still = table({("l1", "a"): [0.0] * 9}, half_width=0.0)
     figure = figures.sensitivity_matrix(still, criterion="l1", tolerance=0.01)
     assert figure.data[0].marker.cmax >= 1.0
@@ -567,7 +566,7 @@ def test_a_matrix_without_any_drop_has_a_scale_that_one_can_read() -> None:
 
 
 def test_deep_networks_are_drawn_in_few_rows() -> None:
-    """Fault 17 of the browser: 120 groups made 4,235 pixels with the scale out of sight."""
+    """120 groups made 4,235 pixels with the scale out of sight."""
     names = [f"features.block{number // 30}.layer{number}.conv" for number in range(120)]
     deep = table({("l1", name): RISING if place else STEEP for place, name in enumerate(names)})
     blocks = curves.blocks_of(names)
@@ -668,7 +667,7 @@ def test_cells_have_room_for_their_numbers() -> None:
 
 
 def test_charts_of_plans_speak_the_words_of_the_task() -> None:
-    """Point 1 of issue 14: drops of every task stood there as percentage points of accuracy."""
+    """Drops of every task stood there as percentage points of accuracy."""
     figure = figures.pareto(EVALUATED, task="image_to_image")
     assert figure.layout.yaxis.title.text == "PSNR drop (dB)"
     assert max(figure.data[1].y) == pytest.approx(EVALUATED["drop"].max())

@@ -1,4 +1,4 @@
-"""Point 4 of issue 13: plans of other tools become plans of a model at hand."""
+"""Plans of other tools become plans of a model at hand."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_masks_of_torch_are_channels_with_their_indices(
 
 @pytest.mark.parametrize("criterion", ["l1", "random"])
 def test_masks_of_single_weights_are_kept(prepared: PreparedSubject, criterion: str) -> None:
-    """Fault of issue 13: masks became counts, so that the plan was of other weights than the file.
+    """Masks became counts, so that the plan was of other weights than the file.
 
     Those that the criterion chooses as well are not listed. Biases cannot be masked: said.
     """

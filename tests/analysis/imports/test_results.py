@@ -1,4 +1,4 @@
-"""Point 4 of issue 13: real files of other tools read right; what they do not say is asked."""
+"""Real files of other tools read right; what they do not say is asked."""
 
 from __future__ import annotations
 

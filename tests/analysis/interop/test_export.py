@@ -253,7 +253,7 @@ def test_bad_exports_give_one_line(tmp_path: Path) -> None:
 def test_registry() -> None:
     assert {"json", "model", "csv", "zip"} <= set(interop.FORMATS.names())
     assert all(entry.help.endswith(".") for entry in interop.FORMATS)
-    # Issue 13: each format says what of a plan it keeps and what it loses, and what reads it.
+    # Each format says what of a plan it keeps and what it loses, and what reads it.
     assert all(entry.keeps and entry.loses for entry in interop.FORMATS)
     assert all(entry.install for entry in interop.FORMATS if entry.target)
     # Prose stood between the commands, in the style of code.
@@ -326,7 +326,7 @@ def test_numbers_of_another_model_are_not_exported(tmp_path: Path, repaired: str
 
 
 class TestDisksThatFail:
-    """D1 and D2 of issue 9: tracebacks, `.partial` files and halves of exports were left."""
+    """Tracebacks, `.partial` files and halves of exports were left."""
 
     @pytest.mark.parametrize("name", ["model", "zip"])
     @pytest.mark.parametrize("raised", [OSError(28, "No space left on device"), None])
@@ -356,7 +356,7 @@ class TestDisksThatFail:
     def test_a_recovered_model_is_whole_or_absent(
         self, last: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """D2, its sibling: `recover --out` was a traceback, and left its folder and what was in."""
+        """`recover --out` was a traceback, and left its folder and what was in."""
         prepared = sample_context("lenet5")
         recovery = recover_plan(prepared, some_plan(), method="lsq")
 

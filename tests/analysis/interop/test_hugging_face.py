@@ -80,7 +80,7 @@ def with_ratios(request: interop.ExportRequest, ratios: dict[str, float]) -> int
 def test_a_model_with_equal_counts_is_read_back_by_transformers(
     asked: interop.ExportRequest,
 ) -> None:
-    """Issue 13, hf: 3 of 4 heads and 20 of 32 channels in each layer; outputs are equal."""
+    """hf: 3 of 4 heads and 20 of 32 channels in each layer; outputs are equal."""
     even = with_ratios(asked, {"q_proj": 0.25, "fc1": 0.375})
     done = interop.export("hf", even)
     paths = [path.relative_to(asked.directory).as_posix() for path, _ in done.files]

@@ -89,7 +89,7 @@ def test_sparseml_rounds_to_the_counts_and_holds_the_zeros(tmp_path: Path) -> No
 def test_llm_compressor_prunes_what_its_table_says(tmp_path: Path) -> None:
     """Reference: SparseGPT prunes all up to rank int(n * sparsity), in blocks of 128 columns.
 
-    Fault of issue 13: convolutions were written, on which llm-compressor 0.14.0.1 fails: its
+    Convolutions were written, on which llm-compressor 0.14.0.1 fails: its
     Hessian has a column an input channel.
     """
     with pytest.raises(UnsupportedError, match=r"conv1 is a Conv2d of 5x5 in 1 group: leave it"):
@@ -118,7 +118,7 @@ def test_llm_compressor_prunes_what_its_table_says(tmp_path: Path) -> None:
 
 
 def test_a_verifier_counts_what_a_recipe_leaves(tmp_path: Path) -> None:
-    """Issue 13, counts asked and got: one weight too many fails; names with and without .weight."""
+    """Counts asked and got: one weight too many fails; names with and without .weight."""
     asked = elements(tmp_path / "out")
     for tool, file in {
         "sparseml": "recipe_sparseml.yaml",

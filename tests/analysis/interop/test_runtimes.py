@@ -60,7 +60,7 @@ def inputs_of(count: int) -> Tensor:
 
 
 def test_onnx_runtime_runs_a_model_that_is_timed() -> None:
-    """Issue 10: budgets in latency may be of ONNX Runtime."""
+    """Budgets in latency may be of ONNX Runtime."""
     pytest.importorskip("onnxruntime")
     prepared = sample_context("lenet5")
     inputs = torch.randn(7, 1, 28, 28, generator=torch.Generator().manual_seed(0))
@@ -141,7 +141,7 @@ def test_an_onnx_file_that_computes_something_else_is_not_left_behind(
 def test_a_plan_of_single_weights_is_exported_with_its_zeros_dense_or_sparse(
     tmp_path: Path,
 ) -> None:
-    """Issue 13: the option `sparse_initializer`; what onnxruntime computes is equal, 0.0."""
+    """The option `sparse_initializer`; what onnxruntime computes is equal, 0.0."""
     onnx = pytest.importorskip("onnx")
     prepared, plan = sample_context("lenet5"), element_plan(0.9)
     zeros = sum(
@@ -203,7 +203,7 @@ class Mixed:
 
 
 def test_8_bits(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Issue 13: per channel, symmetric so that zeros stay, on calibration samples alone."""
+    """Per channel, symmetric so that zeros stay, on calibration samples alone."""
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     prepared, plan = sample_context("lenet5"), element_plan(0.5)
@@ -293,7 +293,7 @@ def test_a_missing_package_is_named_with_its_extra(
 
 
 def test_each_runtime_confirms_its_files_and_finds_others(tmp_path: Path) -> None:
-    """Issue 13: the scripts of verification, run here; that they run elsewhere is tested there."""
+    """The scripts of verification, run here; that they run elsewhere is tested there."""
     for package in ("onnxruntime", "openvino", "coremltools"):
         pytest.importorskip(package)
     formats = {"channels": ("onnx", "openvino", "coreml"), "elements": ("onnx-int8",)}

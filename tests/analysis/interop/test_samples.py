@@ -44,7 +44,7 @@ for folder in map(Path, sys.argv[1:]):
 
 @pytest.mark.slow
 def test_samples_are_rebuilt_in_another_process_and_run_as_onnx(tmp_path: Path) -> None:
-    """Issue 14, what proves it: half of a group is removed; three batch sizes, two lengths."""
+    """Half of a group is removed; three batch sizes, two lengths."""
     pytest.importorskip("onnxruntime")
     for name, (data, task) in SAMPLES.items():
         spec = SubjectSpec(model=f"sample:{name}", data=f"sample:{data}", task=task, samples=8)

@@ -49,7 +49,7 @@ def test_script_computes_the_same(name: str, tmp_path: Path) -> None:
 
 
 def test_the_name_of_a_class_is_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """C4 of issue 9: it went into the script's docstring as it was, triple quotes included."""
+    """It went into the script's docstring as it was, triple quotes included."""
     monkeypatch.chdir(tmp_path)
     kind = type('Net"""\nopen("ran", "w").close()\n"""', (torch.nn.Sequential,), {})
     model, example = kind(torch.nn.Linear(4, 3)).eval(), torch.randn(2, 4)

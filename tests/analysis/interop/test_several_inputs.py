@@ -86,7 +86,7 @@ def nested(folder: Path, data: str = "items") -> SubjectSpec:
 
 @pytest.mark.slow
 def test_nested_inputs_by_name_are_exported_and_confirmed(tmp_path: Path) -> None:
-    """Point 3 of issue 14: scripts, ONNX and --verify took models of one tensor alone."""
+    """Scripts, ONNX and --verify took models of one tensor alone."""
     runtime = pytest.importorskip("onnxruntime")
     with pytest.raises(InputError, match=r"inputs of sample \d+ are others than .* before it"):
         load_subject(nested(tmp_path, "uneven"))

@@ -30,7 +30,7 @@ from tests.helpers.training_steps import opened
 def test_the_script_of_an_export_is_confirmed_and_a_changed_weight_is_found(
     tmp_path: Path,
 ) -> None:
-    """Issue 13: outputs at two batch sizes, version and result beside the export."""
+    """Outputs at two batch sizes, version and result beside the export."""
     asked = request(tmp_path)
     interop.export("model", asked)
     found = interop.verify(asked, "model")
@@ -125,7 +125,7 @@ def test_masks_have_as_many_ones_as_the_smaller_model_has_elements(tmp_path: Pat
 
 @pytest.mark.slow
 def test_masks_and_history_are_confirmed_by_their_libraries(tmp_path: Path) -> None:
-    """Issue 13: zeros equal masks, difference 0.0, state dict equal to the bit."""
+    """Zeros equal masks, difference 0.0, state dict equal to the bit."""
     asked = request(tmp_path)
     with FORMATS.restored():
         FORMATS.replace(dataclasses.replace(FORMATS.get("masks"), verify=("torch-prune",)))
@@ -184,7 +184,7 @@ def build():
 def test_grouped_and_split_convolutions_are_no_step_of_torch_pruning(
     tmp_path: Path, groups: int, name: str, words: str
 ) -> None:
-    """Issue 13: what a format cannot say is refused by name, and nothing is written."""
+    """What a format cannot say is refused by name, and nothing is written."""
     prepared = opened(tmp_path, GROUPED.replace("groups=2", f"groups={groups}"))
     plan = plans.start_plan(prepared, criterion="l1")
     (entry, *_) = (item for item in plan.entries if item.layer == name)
@@ -240,7 +240,7 @@ def test_a_ratio_of_an_embedding_is_refused_for_nni(tmp_path: Path) -> None:
 def test_masks_of_blocks_and_of_a_recovered_plan_are_what_is_exported(tmp_path: Path) -> None:
     """N:M masks keep N of M, blocks go whole; a repaired plan's weights come in dense shapes.
 
-    Issue 13: masks of `block:1x4` had not been confirmed by a library.
+    Masks of `block:1x4` had not been confirmed by a library.
     """
     asked = request(tmp_path)
     entries = {}

@@ -41,7 +41,7 @@ ORDER = Order(subject=SubjectSpec(model="sample:lenet5", data="sample:fashion-mn
 def test_sessions_that_start_a_job_at_once_start_it_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of issue 11: both found no job, and two processes wrote one search."""
+    """Both found no job, and two processes wrote one search."""
     started: list[str] = []
 
     def start_module(
@@ -69,7 +69,7 @@ def test_sessions_that_start_a_job_at_once_start_it_once(
 
 
 def test_a_second_process_finds_the_job_taken_and_leaves_it_alone(tmp_path: Path) -> None:
-    """Of issue 11: a job whose sign of life came late was worked on twice."""
+    """A job whose sign of life came late was worked on twice."""
     jobs = Jobs(tmp_path)
     job = Job(order=ORDER, state=QUEUED, started=time.time(), changed=time.time())
     jobs.save(job)
@@ -105,7 +105,7 @@ def test_a_claim_ends_with_its_process_even_if_it_is_killed(tmp_path: Path) -> N
 def test_a_sign_of_life_does_not_take_back_how_a_job_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of issue 11: a beat that waited for the file wrote the state from before the end."""
+    """A beat that waited for the file wrote the state from before the end."""
     monkeypatch.setattr(process, "BEAT_SECONDS", 0.01)
     jobs = Jobs(tmp_path)
     for _ in range(5):
@@ -167,7 +167,7 @@ def test_a_job_knows_whether_it_would_fail_so_again(
     "odd", [{"pid": 10**30}, {"pid": 2**31}, {"changed": float("nan")}, {"changed": float("inf")}]
 )
 def test_a_damaged_job_is_no_living_one(tmp_path: Path, odd: dict[str, float]) -> None:
-    """E of issue 9: a number that no process has raised; a moment that is none lived for ever."""
+    """A number that no process has raised; a moment that is none lived for ever."""
     jobs, now = Jobs(tmp_path), time.time()
     whole = Job(order=ORDER, state=RUNNING, started=now, changed=now, pid=os.getpid())
     jobs.save(dataclasses.replace(whole, host=socket.gethostname(), **odd))
@@ -187,7 +187,7 @@ def test_a_job_whose_process_is_slow_to_come_up_is_none_that_was_interrupted(
 
 
 def test_a_file_in_place_of_the_folder_is_told(tmp_path: Path) -> None:
-    """E of issue 9: beginning a job in such a workspace ended in a traceback."""
+    """Beginning a job in such a workspace ended in a traceback."""
     (tmp_path / "searches").touch()
     with pytest.raises(StoreError, match="cannot write to"):
         Jobs(tmp_path).begin(ORDER)
@@ -196,7 +196,7 @@ def test_a_file_in_place_of_the_folder_is_told(tmp_path: Path) -> None:
 def test_users_code_that_never_ends_is_ended_after_a_stop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """E of issue 9: a training loop of one's own that never ends could not be stopped."""
+    """A training loop of one's own that never ends could not be stopped."""
     monkeypatch.setattr(process, "BEAT_SECONDS", 0.01)
     monkeypatch.setattr(exits, "GRACE_SECONDS", 0.05)
     ended = threading.Event()

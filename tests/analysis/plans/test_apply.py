@@ -58,7 +58,7 @@ def test_indices_are_the_highest_scores() -> None:
 
 
 def test_the_units_of_an_entry_with_their_scores() -> None:
-    """Point 8 of issue 10: which channels of a group go."""
+    """Which channels of a group go."""
     prepared = sample_context("lenet5")
     plan = set_ratio(some_plan("lenet5", ratio=0.0), "conv2", 0.25)
     norms = dict(prepared.model.named_modules())["conv2"].weight.detach().abs().sum((1, 2, 3))

@@ -256,7 +256,7 @@ def test_what_goes_whole_is_refused_by_name(prepared: PreparedSubject) -> None:
 def test_depth_is_searched_by_one_command(
     subject: SubjectSpec, granularity: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """Issue 14: shrink chose the repair of channels, which these have none of, and refused."""
+    """Shrink chose the repair of channels, which these have none of, and refused."""
     words = ["shrink", "--model", subject.model, "--data", str(subject.data), "--json"]
     words += ["--samples", "120", "--calibration-samples", "40", "--granularity", granularity]
     words += ["--budget", "macs=0.7", "--trials", "2", "--workspace", str(tmp_path)]

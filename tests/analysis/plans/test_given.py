@@ -58,7 +58,7 @@ def test_a_file_of_ratios(tmp_path: Path) -> None:
 
 
 def test_the_last_glob_that_fits_counts() -> None:
-    """N7 of issue 9. A member of a group stands for it, whether by name or by glob."""
+    """A member of a group stands for it, whether by name or by glob."""
     found = asked(("layer1.*", 0.3), ("layer1.1.*", 0.4), ("conv1", 0.5))
     assert found == {
         "layer1.0.conv1": 0.3,
@@ -75,7 +75,7 @@ def test_the_last_glob_that_fits_counts() -> None:
 
 
 def test_strategies_leave_given_ratios_alone() -> None:
-    """N7 of issue 9: kept counts by hand are 16 - round(0.3 * 16) and 64 - 0.5 * 64."""
+    """Kept counts by hand are 16 - round(0.3 * 16) and 64 - 0.5 * 64."""
     prepared = sample_context(MODEL)
     recipe = Recipe(ratio=0.25)
     begun = with_ratios(prepared, start(), {"conv1": 0.3, "layer3.0.conv2": 0.5}, recipe)

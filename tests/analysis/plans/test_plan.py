@@ -160,7 +160,7 @@ def test_round_trip(tmp_path: Path) -> None:
     ],
 )
 def test_bad_plans_give_one_line(text: str, message: str) -> None:
-    """Found under attack (A7, D3): semantics "nope" were taken, a wrong subject was a traceback."""
+    """Semantics "nope" were taken, a wrong subject was a traceback."""
     with pytest.raises(PlanError, match=message) as caught:
         plans.from_json(text)
     assert "\n" not in str(caught.value)
@@ -215,7 +215,7 @@ def test_a_plan_for_other_weights_or_groups_is_refused() -> None:
         plans.check_fits(plan, fingerprint="f" * 64, totals={**totals, ("channel", "conv2"): 8})
     with pytest.raises(PlanError, match="prunes 'conv2'"):
         plans.check_fits(plan, fingerprint="f" * 64, totals={("channel", "conv1"): 6})
-    # Found under attack: the group was right, and the layer that pages and files name was not.
+    # The group was right, and the layer that pages and files name was not.
     with pytest.raises(PlanError, match="at 'conv1', which is no layer of"):
         plans.check_fits(plan, fingerprint="f" * 64, totals=totals, layers=["conv2", "fc1"])
 

@@ -173,7 +173,7 @@ def test_points_of_fewer_samples_are_put_together_on_those() -> None:
 
 
 def test_without_a_probe_drops_are_added_and_said_so() -> None:
-    """Browser fault 2: what is shown is never an accuracy outside of 0..100 %."""
+    """What is shown is never an accuracy outside of 0..100 %."""
     found = Forecaster(SPEC, points()).predict(plan(a=0.75, b=0.75, c=0.75))
     assert found is not None
     assert found.basis == ADDED
@@ -191,7 +191,7 @@ def test_measured_plans_teach_but_not_of_themselves() -> None:
     untaught = Forecaster(SPEC, points(), probed()).predict(asked)
     taught = Forecaster(SPEC, points(), probed(), lessons)
     found = taught.predict(asked)
-    # N2 of issue 9: a plan that was measured to lose much was chosen as one that loses little.
+    # A plan that was measured to lose much was chosen as one that loses little.
     own = Forecaster(SPEC, points(), probed(), [measured(asked, lost=300)])
     known = own.foresee(asked)
     assert known is not None
@@ -208,7 +208,6 @@ def test_measured_plans_teach_but_not_of_themselves() -> None:
 
 
 def test_after_repair_only_curves_after_that_repair_tell() -> None:
-    """Point 2 of issue 10."""
     repaired = dataclasses.replace(SPEC, repair="lsq")
     asked = plan(a=0.5, b=0.5)
     after = dataclasses.replace(asked, repair="lsq")
@@ -224,7 +223,7 @@ def test_after_repair_only_curves_after_that_repair_tell() -> None:
 
 
 def test_a_trained_plan_teaches_nothing_of_pruned_ones() -> None:
-    """Point 5 of issue 11: what a trained model loses is not what the curves are about."""
+    """What a trained model loses is not what the curves are about."""
     taught = [measured(plan(a=0.25, b=0.5), 300), measured(plan(b=0.75, c=0.25), 400)]
     bare = Forecaster(SPEC, points(), probed()).predict(plan(a=0.5, b=0.75))
     assert Forecaster(SPEC, points(), probed(), taught).predict(plan(a=0.5, b=0.75)) != bare
@@ -249,7 +248,7 @@ def seen() -> pd.DataFrame:
 
 
 def test_outputs_of_measured_plans_tell_what_layers_do_together() -> None:
-    """Point 2 of issue 10: every measured plan calibrates, with all that it showed."""
+    """Every measured plan calibrates, with all that it showed."""
     table = seen()
     probed = ProbedCurves(table, probe(), CLASSIFICATION)
     pairs = [(a, b) for a in RATIOS for b in RATIOS]

@@ -66,7 +66,7 @@ def test_one_layer_alone_is_what_it_was() -> None:
 
 
 def test_small_changes_add_up() -> None:
-    """Point 2 of issue 10: superposed logits, to the first order."""
+    """Superposed logits, to the first order."""
     generator = torch.Generator().manual_seed(1)
     dense = torch.randn(9, 5, generator=generator, dtype=torch.float64)
     changes = torch.randn(4, 9, 5, generator=generator, dtype=torch.float64)

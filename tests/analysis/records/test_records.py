@@ -203,7 +203,7 @@ def test_a_run_of_the_first_version(mode: str, expected: Progress) -> None:
 
 
 def test_wrong_types_are_refused_with_their_path(kind: type[Record]) -> None:
-    """Found under attack (A7): 163 kinds of wrong value were taken, such as "yes" for a lock."""
+    """163 kinds of wrong value were taken, such as "yes" for a lock."""
     data = example(kind).to_dict()
     # Sums write their terms among the other fields; see test_sums.py.
     written = {name: hint for name, hint in hints(kind).items() if name in data}
@@ -412,7 +412,7 @@ def test_what_bits_cannot_say_stays_a_list(
     ],
 )
 def test_the_line_of_a_fault(kind: type[Record], data: Any, message: str) -> None:
-    """Found under attack (A7): ratio 94 and a lock "yes" were taken."""
+    """Ratio 94 and a lock "yes" were taken."""
     with pytest.raises(InputError) as caught:
         kind.from_dict(data)
     assert str(caught.value) == message
@@ -420,7 +420,7 @@ def test_the_line_of_a_fault(kind: type[Record], data: Any, message: str) -> Non
 
 @pytest.mark.parametrize("text", ["{", "", "[" * 100_000, b"\xff\xfe\xfa"])
 def test_what_is_not_json(text: str | bytes) -> None:
-    """D3 of issue 9: what is nested deep was a traceback."""
+    """What is nested deep was a traceback."""
     with pytest.raises(InputError, match=r"^Plan is not JSON: .*$"):
         Plan.from_json(text)
 

@@ -182,7 +182,7 @@ def test_a_damaged_file_is_made_again(tmp_path: Path, made: list[str], damage: s
 
 @pytest.mark.parametrize("method", plan_repairs())
 def test_all_speak_of_one_model(tmp_path: Path, method: str) -> None:
-    """Issue 10, point 1: live, Evaluate, the files of Export and the plan's file agree."""
+    """Live, Evaluate, the files of Export and the plan's file agree."""
     prepared = sample_context("resnet20")
     plan = halved(prepared, method)
     recovery = found_for(prepared, plan)

@@ -131,7 +131,7 @@ def test_recovery_brings_lenet_closer_to_dense(
 def test_weights_chosen_in_order_are_masks_everywhere(
     lenet: PreparedSubject, method: str, tmp_path: Path
 ) -> None:
-    """Point 6 of issue 14: as many weights as the plan keeps, in evaluation, masks and training."""
+    """As many weights as the plan keeps, in evaluation, masks and training."""
     first, *others = start_plan(lenet, criterion="l1", granularity="element").entries
     half = [dataclasses.replace(item, ratio=0.5, kept=item.total // 2) for item in others[:3]]
     plan = dataclasses.replace(
@@ -498,7 +498,7 @@ def test_rounds_keep_counts_nest_and_score_the_pruned_model(lenet: PreparedSubje
 def test_what_others_run_through_the_model_reaches_no_repair(
     lenet: PreparedSubject, method: str
 ) -> None:
-    """Point 3h of issue 8: repairs watch layers, so sessions needed a lock around all they did."""
+    """Repairs watch layers, so sessions needed a lock around all they did."""
     plan = plan_of(lenet, 0.5)
     expected = recover_plan(lenet, plan, method=method).edit.tensors
     done = threading.Event()

@@ -59,7 +59,7 @@ def trained(tmp_path: Path) -> tuple[PreparedSubject, Plan]:
 def test_all_speak_of_the_trained_weights(
     tmp_path: Path, trained: tuple[PreparedSubject, Plan]
 ) -> None:
-    """Point 5 of issue 11: what was trained is measured, compared, exported and told."""
+    """What was trained is measured, compared, exported and told."""
     prepared, plan = trained
     assert plan.training is not None
     path = tmp_path / "trained" / f"{plan.training}.safetensors"
@@ -98,7 +98,7 @@ def test_all_speak_of_the_trained_weights(
     with pytest.raises(InputError, match="evaluate the model that you export"):
         export("json", dataclasses.replace(request, evaluation=before))
     assert "use_cache" in snippet("p-1", plan, None).python
-    # The report named the training, but not its recipe (point 5 of issue 11).
+    # The report named the training, but not its recipe.
     assert prepared.cache_folder is not None
     known = training_recipe(prepared.cache_folder.parent, plan)
     assert known == RECIPE.to_dict()
@@ -150,7 +150,7 @@ def test_evaluations_and_measurements_of_both_stand_beside_each_other(
 def test_what_changes_the_plan_drops_its_training_and_undo_brings_it_back(
     trained: tuple[PreparedSubject, Plan],
 ) -> None:
-    """Point 5 of issue 11: trained weights of other units would be another model's."""
+    """Trained weights of other units would be another model's."""
     prepared, plan = trained
     first = plan.entries[0]
     changes = [
@@ -233,7 +233,7 @@ def test_missing_and_changed_weights_are_told_in_one_line(
 
 
 def test_the_name_of_trained_weights_is_no_path(trained: tuple[PreparedSubject, Plan]) -> None:
-    """A plan file could name any file of the machine to be opened as weights (issue 11)."""
+    """A plan file could name any file of the machine to be opened as weights."""
     _, plan = trained
     assert plan.training is not None
     for name in (f"{plan.training[:12]}/../../secret", f"{plan.training}0", plan.training[:12]):

@@ -138,7 +138,6 @@ def points(rows: list[tuple[str, int, float]]) -> pd.DataFrame:
 
 
 def test_a_report_is_one_page_that_asks_for_nothing_from_elsewhere() -> None:
-    """Point 6 of issue 10."""
     page = report_html(dataclasses.replace(REPORT, points=points([("conv<1>", 2, 0.02)])))
     parsed = Parsed(page)
     assert not {"script", "link", "img", "iframe", "object"} & {tag for tag, _ in parsed.tags}

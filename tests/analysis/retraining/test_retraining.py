@@ -58,7 +58,7 @@ def finished(store: Store, order: Order) -> Job:
 
 
 def test_seeds_are_trained_evaluated_and_told_as_a_mean(store: Store, plan: Plan) -> None:
-    """Points 1 and 5 of issue 11: the answer is the first seed's, the interval that of all."""
+    """The answer is the first seed's, the interval that of all."""
     order = Order(subject=SPEC, plan=plan, recipe=RECIPE, seeds=(0, 1))
     job = finished(store, order)
     assert (job.state, len(job.results), len(set(job.plan_ids))) == (DONE, 2, 2)
@@ -89,7 +89,7 @@ def test_seeds_are_trained_evaluated_and_told_as_a_mean(store: Store, plan: Plan
 
 
 def test_a_stopped_training_goes_on_to_the_same_weights(store: Store, plan: Plan) -> None:
-    """Point 1 of issue 11: cancel keeps the checkpoint, the same order goes on bit for bit."""
+    """Cancel keeps the checkpoint, the same order goes on bit for bit."""
     order = Order(subject=SPEC, plan=plan, recipe=RECIPE)
     asked = [0]
 
@@ -109,7 +109,7 @@ def test_a_stopped_training_goes_on_to_the_same_weights(store: Store, plan: Plan
 
 
 def test_a_training_is_made_longer_from_what_it_trained(store: Store, plan: Plan) -> None:
-    """Point 5 of issue 11: Train longer starts from the trained weights."""
+    """Train longer starts from the trained weights."""
     recipe = dataclasses.replace(RECIPE, selection=0.0)
     first = finished(store, Order(subject=SPEC, plan=plan, recipe=recipe))
     trained = store.plans.get(first.plan_ids[0])
@@ -143,7 +143,7 @@ def test_a_start_that_no_step_betters_is_kept_and_that_is_said(
 
 
 def test_rounds_score_anew_what_was_trained(store: Store, plan: Plan) -> None:
-    """Point 6 of issue 11: prune, train, prune; what goes stays gone, the counts are the plan's."""
+    """Prune, train, prune; what goes stays gone, the counts are the plan's."""
     prepared = opened(store)
     seen: dict[int, int] = {}
     asked = Training(plan=plan, recipe=RECIPE, rounds=2)
@@ -200,13 +200,13 @@ def test_a_job_in_its_own_process_trains(store: Store, plan: Plan) -> None:
 
 @pytest.mark.parametrize("seeds", [(), (0, 0)])
 def test_seeds_are_given_once_each(plan: Plan, seeds: tuple[int, ...]) -> None:
-    """One seed twice is one training: its interval had no width (issue 11)."""
+    """One seed twice is one training: its interval had no width."""
     with pytest.raises(InputError, match="each of them once"):
         Order(subject=SPEC, plan=plan, recipe=RECIPE, seeds=seeds)
 
 
 def test_weights_are_never_measured_on_what_they_learned_from(tmp_path: Path) -> None:
-    """More samples of the same data hold those trained on; they were measured on (issue 11).
+    """More samples of the same data hold those trained on; they were measured on.
 
     As few or fewer are measured as before, also after a second training on other data.
     """

@@ -48,7 +48,6 @@ def start(prepared: PreparedSubject) -> Plan:
 def test_a_plan_at_each_size_is_evaluated_raw_and_repaired(
     prepared: PreparedSubject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Point 4 of issue 10."""
     updates = list(iter_frontier(prepared, start(prepared), AIM, (0.5, 0.8), folder=tmp_path))
     points = updates[-1].points
     assert [(item.plan.repair, item.level) for item in points] == [

@@ -361,7 +361,7 @@ def test_a_lucky_drop_is_not_believed(
 def test_a_drop_and_a_size_are_reached_together_or_told_in_one_line(
     prepared: PreparedSubject, tmp_path: Path
 ) -> None:
-    """Point 5 of issue 10: what was found nearest is said, and a resumed search says the same."""
+    """What was found nearest is said, and a resumed search says the same."""
     plan, asked = start(prepared), aim("drop=0", "macs=0.3", trials=3)
     with pytest.raises(InputError, match=r"at macs=0\.3; .* the nearest loses \d") as caught:
         last(prepared, plan, asked, tmp_path)
@@ -392,7 +392,7 @@ def test_a_drop_and_a_size_are_reached_together_or_told_in_one_line(
 def test_the_time_ends_curves_and_first_plans_too(
     prepared: PreparedSubject, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Point 5 of issue 10: a search of 0 s measured all curves and all first plans before."""
+    """A search of 0 s measured all curves and all first plans before."""
     ticks = itertools.count()
     monkeypatch.setattr("analysis.search.search.time.perf_counter", lambda: float(next(ticks)))
     fresh = dataclasses.replace(prepared)
@@ -416,7 +416,7 @@ def test_the_time_ends_curves_and_first_plans_too(
 def test_curves_leave_time_for_plans(
     prepared: PreparedSubject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Point 7 of issue 14: of a language model the curves took all of the time that was given."""
+    """Of a language model the curves took all of the time that was given."""
     now, seen = [0.0], []
     monkeypatch.setattr("analysis.search.search.time.perf_counter", lambda: now[0])
 

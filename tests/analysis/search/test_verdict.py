@@ -68,7 +68,7 @@ def aim(drop: float, confidence: float = 0.9) -> Aim:
 
 
 def test_a_drop_is_measured_and_the_plan_made_to_hold_it(prepared: PreparedSubject) -> None:
-    """N2 of issue 9: ``--budget drop=0.02`` lost 14.2 and 50.3 pp, without a word."""
+    """``--budget drop=0.02`` lost 14.2 and 50.3 pp, without a word."""
     fill = Optimist(prepared, factor=15)
     found = fill_measured(prepared, fill.start, aim(0.05), fill)
     assert found is not None

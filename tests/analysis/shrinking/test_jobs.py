@@ -66,7 +66,7 @@ def ended(jobs: Jobs, name: str) -> Job:
 
 
 def test_a_job_in_its_own_process_finds_and_measures_a_plan(tmp_path: Path) -> None:
-    """Point 5 of issue 10: an answer that its plan, evaluated again, gives to the sample."""
+    """An answer that its plan, evaluated again, gives to the sample."""
     jobs = Jobs(tmp_path)
     name = jobs.start(ORDER)
     assert jobs.start(ORDER) == name
@@ -160,7 +160,7 @@ def test_bad_goals_fail_in_one_line(tmp_path: Path) -> None:
 
 
 def test_a_subject_is_opened_once(tmp_path: Path) -> None:
-    """Point 5 of issue 10: where all samples would be evaluated, it was opened a second time."""
+    """Where all samples would be evaluated, it was opened a second time."""
     whole = dataclasses.replace(SUBJECT, samples=None)
     asked: list[SubjectSpec] = []
 
@@ -179,7 +179,7 @@ def test_a_subject_is_opened_once(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("looked_for")
 def test_an_answer_is_trained_where_that_is_asked_for(tmp_path: Path) -> None:
-    """Point 6 of issue 11: the order carries the preset, and the plan its training."""
+    """The order carries the preset, and the plan its training."""
     store = Store(tmp_path)
     prepared = prepare(load_subject(SUBJECT))
     prepared.use_cache(store.statistics_folder)
@@ -244,7 +244,7 @@ def test_searches_before_a_training_get_stricter_until_the_drop_holds(
     is_trained: bool,
     said: str,
 ) -> None:
-    """Point 6 of issue 11: the plan of the goal itself was trained, which made nothing smaller."""
+    """The plan of the goal itself was trained, which made nothing smaller."""
     monkeypatch.setattr(TrainedJudge, "judge", lambda self, plan: verdicts.pop(0))
     jobs, store = worked(tmp_path)
     last = jobs[-1]
@@ -261,7 +261,6 @@ def test_searches_before_a_training_get_stricter_until_the_drop_holds(
 
 @pytest.mark.usefixtures("looked_for")
 def test_a_stop_of_the_training_answers_with_what_was_found_before(tmp_path: Path) -> None:
-    """Point 5 of issue 10."""
     store, stopped = Store(tmp_path), [False]
     prepared = prepare(load_subject(SUBJECT))
     prepared.use_cache(store.statistics_folder)

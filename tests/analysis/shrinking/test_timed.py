@@ -82,7 +82,7 @@ def true_share(prepared: Any, plan: Plan | None) -> float:
 
 
 def test_a_search_goes_on_until_the_measured_time_holds(prepared: Any) -> None:
-    """Point 4 of issue 10: 70 % were asked for, and 85 % found."""
+    """70 % were asked for, and 85 % found."""
     *_, last = found_for(prepared, "latency=0.85")
     assert 0.75 < true_share(prepared, last.plan) <= 0.85
     assert "more than" not in last.news

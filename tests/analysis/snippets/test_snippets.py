@@ -39,7 +39,7 @@ def run_both(snippet: Snippet) -> dict[str, object]:
 
 
 def test_both_forms_do_the_same(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """D of issue 9: copy as command and as Python, on every page."""
+    """Copy as command and as Python, on every page."""
     spec = dataclasses.replace(tiny_sweep(write_subject(place)), repair="lsq", ratios=(0.5,))
     workspace = place / "work space"
     run_both(snippets.inspect_subject(spec.subject))

@@ -44,7 +44,7 @@ def test_an_evaluation_is_shown_for_its_content_only(
     calibration: str,
     is_known: bool,
 ) -> None:
-    """Fault 13 of the browser: evaluations lived in one session. Point 6 of issue 10."""
+    """Evaluations lived in one session."""
     store.evaluations.add(PLAN, IDENTITY, evaluation(0.5), calibration="c")
     asked = dataclasses.replace(PLAN, **plan)  # type: ignore[arg-type]
     other = dataclasses.replace(IDENTITY, **identity)
@@ -71,7 +71,7 @@ def test_the_newest_of_a_content_counts_and_all_are_listed(store: Store) -> None
 
 
 def test_a_plan_is_named_noted_and_kept_so_when_it_is_changed(store: Store) -> None:
-    """Fault 13 of the browser: the only handle of a plan was its id."""
+    """The only handle of a plan was its id."""
     name = store.plans.save(PLAN, params_left=0.5, macs_left=0.25)
     saved = store.plans.saved_as(name)
     assert (saved.label, saved.note, saved.params_left, saved.macs_left) == (name, "", 0.5, 0.25)

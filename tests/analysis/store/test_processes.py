@@ -100,7 +100,7 @@ class TestProcesses:
         assert store.runs.get(run_id).progress.done == 20
 
     def test_what_sqlite_rolled_back_by_itself_is_told_by_its_reason(self) -> None:
-        """D1 of issue 9, a sibling: of a full disk, "cannot rollback" was said on set-up."""
+        """Of a full disk, "cannot rollback" was said on set-up."""
         steps = (
             "CREATE TABLE one (a UNIQUE)",
             "INSERT INTO one VALUES (1)",
@@ -186,7 +186,7 @@ class TestProcesses:
 def test_a_damaged_run_hides_no_other_and_can_be_deleted(
     tmp_path: Path, spec: str, reason: str
 ) -> None:
-    """Point 3c of issue 8, D5 of issue 9: it is named, the others are there, and it can go."""
+    """It is named, the others are there, and it can go."""
     store = Store(tmp_path)
     bad, good = store.runs.create(SPEC), store.runs.create(SPEC)
     with store.database.write() as db:
@@ -205,7 +205,7 @@ def test_a_damaged_run_hides_no_other_and_can_be_deleted(
 
 
 def test_damaged_sums_of_the_dense_model_hide_no_other_run(tmp_path: Path) -> None:
-    """Point 3c of issue 8: what is read beside a run counts as well."""
+    """What is read beside a run counts as well."""
     store = Store(tmp_path)
     bad, good = store.runs.create(SPEC), store.runs.create(SPEC)
     store.jobs.attach(bad, owner="me", pid=1, host="here")
@@ -220,7 +220,7 @@ def test_damaged_sums_of_the_dense_model_hide_no_other_run(tmp_path: Path) -> No
 def test_whatever_stands_in_a_run_hides_no_other(
     tmp_path: Path, value: object, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """D5 of issue 9: SQLite keeps values of any type in any column."""
+    """SQLite keeps values of any type in any column."""
     store = Store(tmp_path)
     bad, good = store.runs.create(SPEC), store.runs.create(SPEC)
     store.jobs.attach(bad, owner="me", pid=os.getpid(), host=socket.gethostname())

@@ -36,7 +36,7 @@ from tests.helpers.store_writer import (
 
 
 def test_layers_and_groups_are_kept_by_content(store: Store) -> None:
-    """Fault 7 of the browser: after a restart nobody knew how large a layer is."""
+    """After a restart nobody knew how large a layer is."""
     found = Inventory(params=5, macs=7, layers=(), groups=())
     store.inventories.keep(IDENTITY, found)
     assert store.inventories.get(IDENTITY) == found
@@ -105,7 +105,7 @@ class TestRuns:
     def test_a_silent_worker_is_interrupted(
         self, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """E of issue 9: one that pauses (stopped, starved) is not dead while its process is there.
+        """One that pauses (stopped, starved) is not dead while its process is there.
 
         Its device was given to the next run, and the run to the next worker.
         """
@@ -123,7 +123,7 @@ class TestRuns:
         assert store.runs.get(run_id).state == "running"
 
     def test_a_number_that_another_process_has_now_is_no_sign_of_life(self) -> None:
-        """E of issue 9: told by when the process began, where the system says so."""
+        """Told by when the process began, where the system says so."""
         child = subprocess.Popen(["sleep", "60"])
         now = time.time()
 
@@ -262,7 +262,7 @@ class TestQueue:
     def test_a_clock_that_is_set_back_blocks_no_device(
         self, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """D6 of issue 9: a queued run whose worker never came was waited for for an hour."""
+        """A queued run whose worker never came was waited for for an hour."""
         lost = store.runs.create(SPEC)
         earlier = time.time() - 3600
         monkeypatch.setattr(time, "time", lambda: earlier)

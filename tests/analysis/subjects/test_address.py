@@ -67,7 +67,6 @@ def test_data_addresses(text: str, scheme: str, name: str, options: dict[str, st
         ("sample:x#weights=a&weights=b", "each once"),
         ("sample:x#size=3", "unknown option 'size'; known: weights"),
         ("file:x.py", "no known form"),
-        # Point 3d of issue 8.
         ("sampel:a/b", "unknown scheme 'sampel'; did you mean sample:a/b?"),
     ],
 )

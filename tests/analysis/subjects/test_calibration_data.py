@@ -51,7 +51,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 def test_evaluation_gives_up_what_is_needed_and_no_more(
     tmp_path: Path, options: dict[str, object], evaluated: int, calibrating: int
 ) -> None:
-    """N4 of issue 9: a fifth of 240 samples was given up, even for ``l1`` without repair."""
+    """A fifth of 240 samples was given up, even for ``l1`` without repair."""
     spec = write_subject(tmp_path)
     other = write_images(tmp_path / "other.npz", count=90)
     if options.get("calibration_data"):
@@ -99,7 +99,7 @@ def test_the_calibration_data_fit_or_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_plan_of_a_sweep_without_calibration_is_repaired(run: Run, tmp_path: Path) -> None:
-    """N4 of issue 9: all is evaluated by the sweep; a repair takes some then, and says so."""
+    """All is evaluated by the sweep; a repair takes some then, and says so."""
     spec = write_subject(tmp_path)
     other = write_images(tmp_path / "other.npz", count=60)
     sweep = ["sweep", "--model", spec.model, "--data", spec.data, "--criteria", "l1"]

@@ -55,7 +55,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 def test_a_plan_from_curves_of_another_content_is_refused(
     run: Run, tmp_path: Path, what: str
 ) -> None:
-    """Found under attack (A1): a plan with the new fingerprint from the old curves, exit 0."""
+    """A plan with the new fingerprint from the old curves, exit 0."""
     spec = write_subject(tmp_path)
     model = write_weights(spec, tmp_path, seed=1)
     subject = ["--model", model, "--data", spec.data, "--samples", "64", "--criteria", "l1"]

@@ -81,7 +81,7 @@ FILES: dict[str, tuple[Any, str]] = {
 
 @pytest.mark.parametrize("name", FILES)
 def test_the_weights_are_found_and_said_where(tmp_path: Path, name: str) -> None:
-    """C of issue 9: 'holds no tensors', or 26 missing names, for what is all there."""
+    """'holds no tensors', or 26 missing names, for what is all there."""
     content, says = FILES[name]
     torch.save(content, tmp_path / "w.pt")
     model = network()

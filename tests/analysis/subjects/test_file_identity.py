@@ -36,7 +36,7 @@ def settle(folder: Path) -> None:
 def test_files_are_hashed_once_and_again_when_they_change(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """B1 of issue 9: remembered by path, size and time, also where a tool puts the time back."""
+    """Remembered by path, size and time, also where a tool puts the time back."""
     monkeypatch.setattr("analysis.subjects.data.file_digests.SETTLED_SECONDS", -1.0)
     write_pictures(tmp_path / "d")
     paths = sorted(str(path) for path in (tmp_path / "d").rglob("*.bmp"))
@@ -79,7 +79,7 @@ def folder_spec(tmp_path: Path) -> SubjectSpec:
 
 
 def test_pictures_that_are_overwritten_are_seen(tmp_path: Path) -> None:
-    """E of issue 9: one that was overwritten in its folder left the dashboard as it was."""
+    """One that was overwritten in its folder left the dashboard as it was."""
     spec, held = folder_spec(tmp_path), Subjects()
     first = held.get(spec, [tmp_path], tmp_path / "cache")
     assert held.peek(spec) is first
@@ -91,7 +91,7 @@ def test_pictures_that_are_overwritten_are_seen(tmp_path: Path) -> None:
 
 
 def test_a_picture_that_is_overwritten_in_use_is_refused(tmp_path: Path) -> None:
-    """Sibling of B1: a large folder is read while the sweep goes, after it was hashed."""
+    """A large folder is read while the sweep goes, after it was hashed."""
     subject = load_subject(folder_spec(tmp_path))
     assert subject.evaluation is not None
     source, indices = subject.evaluation.source, subject.evaluation.indices
@@ -113,7 +113,7 @@ def test_a_picture_that_is_overwritten_in_use_is_refused(tmp_path: Path) -> None
 def test_a_sample_that_the_dense_model_does_not_answer_is_named(
     run: Run, tmp_path: Path, value: float, said: str
 ) -> None:
-    """Found under attack (A3): one beyond those probed gave dense loss 0 and state done."""
+    """One beyond those probed gave dense loss 0 and state done."""
     spec = folder_spec(tmp_path)
     with (tmp_path / "model.py").open("a", encoding="utf-8") as model:
         model.write("\ndef summing():\n    net = build(); nn.init.ones_(net[0].weight); return net")

@@ -106,7 +106,7 @@ def spec(tmp_path: Path) -> SubjectSpec:
 
 @pytest.mark.parametrize("place", [0, 1, 37, 100, COUNT - 1])
 def test_every_label_and_every_input_counts(spec: SubjectSpec, tmp_path: Path, place: int) -> None:
-    """B1 of issue 9: labels beyond 64 samples could be corrected without a word.
+    """Labels beyond 64 samples could be corrected without a word.
 
     A sample is in the evaluation or in the calibration set: its fingerprint changes.
     """
@@ -126,7 +126,7 @@ def test_every_label_and_every_input_counts(spec: SubjectSpec, tmp_path: Path, p
 
 
 def test_what_helpers_of_the_data_do_counts(spec: SubjectSpec, tmp_path: Path) -> None:
-    """B1 of issue 9: a helper in another file; remarks in it do not count."""
+    """A helper in another file; remarks in it do not count."""
     before = load_subject(spec).data_fingerprint
     recipes = tmp_path / "recipes.py"
     recipes.write_text(f"# A remark.\n{RECIPES}", encoding="utf-8")
@@ -152,7 +152,7 @@ def test_what_helpers_of_the_data_do_counts(spec: SubjectSpec, tmp_path: Path) -
 def test_all_code_of_a_model_without_graph_counts(
     spec: SubjectSpec, tmp_path: Path, file: str, old: str, new: str, matters: bool
 ) -> None:
-    """B1 of issue 9: only the source of the modules' classes was looked at."""
+    """Only the source of the modules' classes was looked at."""
     before = prepare(load_subject(spec))
     assert before.graph is None
     text = (tmp_path / file).read_text(encoding="utf-8")
@@ -187,7 +187,7 @@ def build():
 
 
 def test_the_code_of_own_operators_counts(spec: SubjectSpec, tmp_path: Path) -> None:
-    """Sibling of B1: a graph only names them, whatever they, or their helpers, do."""
+    """A graph only names them, whatever they, or their helpers, do."""
     (tmp_path / "model.py").write_text(OPERATOR, encoding="utf-8")
     before = prepare(load_subject(spec))
     assert before.graph is not None
@@ -198,7 +198,7 @@ def test_the_code_of_own_operators_counts(spec: SubjectSpec, tmp_path: Path) -> 
 
 
 def test_buffers_that_no_state_dict_holds_count(spec: SubjectSpec, tmp_path: Path) -> None:
-    """Sibling of B1: two such models had equal weights and an equal graph."""
+    """Two such models had equal weights and an equal graph."""
     spec = dataclasses.replace(spec, model=spec.model.replace(":build", ":held"))
     before = prepare(load_subject(spec))
     assert before.graph is not None
@@ -210,7 +210,7 @@ def test_buffers_that_no_state_dict_holds_count(spec: SubjectSpec, tmp_path: Pat
 
 
 def test_modules_that_print_an_address_are_known_again(spec: SubjectSpec, tmp_path: Path) -> None:
-    """Sibling of B1: a function in a module's own text made other weights of it each time."""
+    """A function in a module's own text made other weights of it each time."""
     path = tmp_path / "model.py"
     text = MODEL.replace(
         "power = 1.0", "power = 1.0\n    def extra_repr(self): return str(self.act)"
@@ -224,7 +224,7 @@ def test_modules_that_print_an_address_are_known_again(spec: SubjectSpec, tmp_pa
 def test_corrected_labels_are_measured_again_and_equal_ones_are_not(
     run: Run, spec: SubjectSpec, tmp_path: Path
 ) -> None:
-    """B1 of issue 9: the workspace kept points of labels that were corrected; transforms that
+    """The workspace kept points of labels that were corrected; transforms that
     print an address were measured again each time.
     """
     sweep = ["sweep", "--model", spec.model, "--data", spec.data, "--criteria", "l1"]
@@ -241,7 +241,7 @@ def test_corrected_labels_are_measured_again_and_equal_ones_are_not(
 def test_runs_of_an_older_program_are_refused_with_the_reason(
     run: Run, spec: SubjectSpec, tmp_path: Path
 ) -> None:
-    """B1 of issue 9: their identity says nothing of most samples; the curves stay."""
+    """Their identity says nothing of most samples; the curves stay."""
     sweep = ["sweep", "--model", spec.model, "--data", spec.data, "--criteria", "l1"]
     assert run(*sweep, "--ratios", "0.25", "--granularity", "element")[0] == 0
     store = Store(tmp_path / "workspace")
@@ -281,7 +281,7 @@ def test_runs_on_arrays_keep_their_identity() -> None:
 def test_helpers_and_files_that_no_address_names_are_seen(
     spec: SubjectSpec, tmp_path: Path
 ) -> None:
-    """E of issue 9: a helper's code, or the labels in a file beside it, left it as it was, too."""
+    """A helper's code, or the labels in a file beside it, left it as it was, too."""
     held = Subjects()
     last = held.get(spec, [tmp_path], tmp_path / "cache")
     for change in (

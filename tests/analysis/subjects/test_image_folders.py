@@ -80,7 +80,7 @@ def test_all_pictures_are_right(tmp_path: Path) -> None:
 
 
 def test_a_class_folder_that_is_missing_is_refused(tmp_path: Path) -> None:
-    """B5 of issue 9: without cats, dogs and fish had the labels of cats and dogs, and no word."""
+    """Without cats, dogs and fish had the labels of cats and dogs, and no word."""
     folder = write_folder(tmp_path / "d", classes=("bird", "dog", "fish"))
     with pytest.raises(InputError, match=r"3 class folders \(bird, dog, fish\) stand against 4"):
         opened(folder)
@@ -94,7 +94,7 @@ def test_a_class_folder_that_is_missing_is_refused(tmp_path: Path) -> None:
 def test_the_parent_of_train_and_val_is_refused(
     tmp_path: Path, classes: tuple[str, ...], model: str
 ) -> None:
-    """B5 of issue 9; with two classes, even the number of folders is right."""
+    """With two classes, even the number of folders is right."""
     for part in ("train", "val"):
         write_folder(tmp_path / "d" / part, classes=classes)
     with pytest.raises(InputError, match="train and val, which look like parts of a data set"):
@@ -102,7 +102,7 @@ def test_the_parent_of_train_and_val_is_refused(
 
 
 def test_what_is_no_picture_of_a_class_is_left_out_and_said(tmp_path: Path) -> None:
-    """B5 of issue 9: a hidden folder was class 4. Under attack (B4), a pipe was waited for."""
+    """A hidden folder was class 4; a pipe was waited for."""
     folder = write_folder(tmp_path / "d")
     for place in (folder / ".ipynb_checkpoints", folder / "cat" / ".cache", folder / "__MACOSX"):
         place.mkdir()
@@ -120,7 +120,7 @@ def test_what_is_no_picture_of_a_class_is_left_out_and_said(tmp_path: Path) -> N
 
 
 def test_damaged_files_and_links_to_nothing_are_named(tmp_path: Path) -> None:
-    """B5 of issue 9: `OSError: image file is truncated` did not say which."""
+    """`OSError: image file is truncated` did not say which."""
     folder = write_folder(tmp_path / "d")
     path = folder / "dog" / "3.png"
     noise = np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)
@@ -135,7 +135,7 @@ def test_damaged_files_and_links_to_nothing_are_named(tmp_path: Path) -> None:
 
 
 def test_links_out_of_the_roots_are_refused(tmp_path: Path) -> None:
-    """C2 of issue 9: folders and files were followed out of what a server allows."""
+    """Folders and files were followed out of what a server allows."""
     outside = write_folder(tmp_path / "outside")
     folder = write_folder(tmp_path / "in" / "d")
     assert right(opened(folder, roots=[tmp_path / "in"])) == (16, 16)
@@ -179,7 +179,7 @@ def expected(name: str) -> np.ndarray:
     ],
 )
 def test_every_mode_shows_the_same_picture(tmp_path: Path, name: str, channels: int) -> None:
-    """B5 of issue 9, found under attack (A4): grey with 16 bits was white, every picture of it."""
+    """Grey with 16 bits was white, every picture of it."""
     folder = tmp_path / "d" / "only"
     folder.mkdir(parents=True)
     grey = Image.fromarray(np.round(VALUES * 255).astype(np.uint8))

@@ -71,7 +71,7 @@ class HalfAnswer(nn.Module):
 
 
 def test_a_layer_half_of_which_stays_says_so() -> None:
-    """N9: it was called prunable without a word."""
+    """It was called prunable without a word."""
     rows = inventory(Subject(HalfAnswer().eval(), torch.randn(2, 6))).layers
     first = next(row for row in rows if row.name == "first")
     assert first.prunable
@@ -124,7 +124,7 @@ def test_what_does_not_hold_is_visible(name: str) -> None:
 
 
 def test_a_head_that_is_tied_to_the_embedding_is_run() -> None:
-    """Point 1 of issue 14: SmolLM2's head, a fifth of its multiply-adds, was said not to be run."""
+    """SmolLM2's head, a fifth of its multiply-adds, was said not to be run."""
 
     class Tied(nn.Module):
         def __init__(self) -> None:

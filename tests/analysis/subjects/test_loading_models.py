@@ -56,7 +56,7 @@ def test_a_factory_in_a_module() -> None:
 def test_an_edited_module_and_its_helpers_run_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """B1 and A2 of issue 9: the old code ran on, under the identity of the new one."""
+    """The old code ran on, under the identity of the new one."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.dont_write_bytecode", True)
     package = tmp_path / "edited_nets"
@@ -80,7 +80,7 @@ def test_an_edited_module_and_its_helpers_run_again(
 
 @pytest.mark.parametrize("roots", [None, (Path("/nowhere"),)])
 def test_a_mistyped_scheme_is_no_missing_module_alone(roots: tuple[Path, ...] | None) -> None:
-    """Point 3d of issue 8: on a page, where folders are allowed, as well."""
+    """On a page, where folders are allowed, as well."""
     with pytest.raises(
         AddressError, match=r"^'samle:lenet5': unknown scheme 'samle'; did you mean sample:lenet5\?"
     ):
@@ -216,7 +216,7 @@ class TestRoots:
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("name", ["state_dict", "model"])
 def test_a_state_dict_that_holds_itself_is_refused(factory: str, tmp_path: Path, name: str) -> None:
-    """Found under attack (B1): it passed ``weights_only`` and was followed for ever."""
+    """It passed ``weights_only`` and was followed for ever."""
     content: dict[str, object] = {"weight": torch.zeros(2)}
     content[name] = content
     torch.save(content, tmp_path / "endless.pt")
@@ -248,7 +248,7 @@ def build():
 
 
 def test_masks_of_torch_prune_become_zeros(tmp_path: Path) -> None:
-    """A1 of issue 9: hooks that were not removed were a traceback."""
+    """Hooks that were not removed were a traceback."""
     path = tmp_path / "hooked.py"
     path.write_text(HOOKED_SOURCE, encoding="utf-8")
     torch.manual_seed(0)

@@ -178,7 +178,7 @@ def file(tmp_path: Path) -> Path:
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", ["parallel", "compiled", "parts", "averaged"])
 def test_wrappers_are_taken_off(file: Path, name: str) -> None:
-    """A3 of issue 9: DataParallel, torch.compile, AveragedModel; the module itself was meant."""
+    """DataParallel, torch.compile, AveragedModel; the module itself was meant."""
     plain = load_model(parse_model(f"{file}:plain")).model
     found = load_model(parse_model(f"{file}:{name}")).model
     assert type(found).__name__ == "Net"
@@ -202,7 +202,7 @@ def test_wrappers_are_taken_off(file: Path, name: str) -> None:
     ],
 )
 def test_what_cannot_be_studied_is_refused(file: Path, name: str, reason: str) -> None:
-    """A3 of issue 9: scripted, quantised and lazy models were tracebacks."""
+    """Scripted, quantised and lazy models were tracebacks."""
     with pytest.raises(AddressError, match=reason) as caught:
         load_model(parse_model(f"{file}:{name}"))
     assert "\n" not in str(caught.value)
@@ -231,14 +231,14 @@ def subject(file: Path, name: str) -> SubjectSpec:
         ("centred", "differently beside other samples than beside these"),
         ("topped", "differently beside other samples than beside these"),
         ("by_batch", "differently in a batch of 1 than in one of 32"),
-        ("batch_norm", "differently in a batch of 2 than in one of 32"),
+        ("batch_norm", "differently in a batch of 3 than in one of 32"),
         ("sequence", "differently after others than in one of 32"),
         ("masked_noisy", "answers the same inputs differently each time"),
         ("counts", "changes calls in each pass"),
     ],
 )
 def test_answers_that_tell_nothing_are_refused(file: Path, name: str, reason: str) -> None:
-    """B3 of issue 9, found under attack (A6): dropout, counters, whatever the batch decides."""
+    """Dropout, counters, whatever the batch decides."""
     with pytest.raises(InputError, match=reason) as caught:
         load_subject(subject(file, name))
     assert "\n" not in str(caught.value)
@@ -258,7 +258,7 @@ def test_answers_that_tell_nothing_are_refused(file: Path, name: str, reason: st
     ],
 )
 def test_outputs_that_look_like_probabilities_are_said(file: Path, name: str, count: int) -> None:
-    """A3 of issue 9, and its false alarm: what a ReLU gives may lie between 0 and 1, too."""
+    """What a ReLU gives may lie between 0 and 1, too."""
     notes = load_subject(subject(file, name)).notes
     assert sum("look like probabilities" in note for note in notes) == count
 
@@ -274,14 +274,14 @@ def test_outputs_that_look_like_probabilities_are_said(file: Path, name: str, co
     ],
 )
 def test_methods_that_raise_are_named(file: Path, name: str, reason: str) -> None:
-    """A3 of issue 9: each was a traceback; writing into the inputs was called dropout."""
+    """Each was a traceback; writing into the inputs was called dropout."""
     with pytest.raises(InputError, match=reason) as caught:
         load_subject(subject(file, name))
     assert "\n" not in str(caught.value)
 
 
 def test_expanded_weights_get_memory_of_their_own(file: Path) -> None:
-    """A3 of issue 9: values that share a place could not be put back after calibration."""
+    """Values that share a place could not be put back after calibration."""
     loaded = load_model(parse_model(f"{file}:expanded")).model
     conv, norm = loaded.conv, loaded.norm
     with preserved(loaded), torch.no_grad():

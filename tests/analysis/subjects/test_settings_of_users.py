@@ -43,7 +43,7 @@ def state() -> list[object]:
 def test_what_a_factory_sets_for_all_is_put_back(
     tmp_path: Path, fails: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """E of issue 9: numbers, threads and the working folder were another subject's from then on.
+    """Numbers, threads and the working folder were another subject's from then on.
 
     What the file opens beside itself is found again when its function is called once more.
     """
@@ -84,7 +84,7 @@ def test_torch_that_cannot_say_that_no_device_is_set(monkeypatch: pytest.MonkeyP
 def test_a_module_edited_within_a_second_is_run_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """E of issue 9: Python's compiled file has the second and the size of the one before."""
+    """Python's compiled file has the second and the size of the one before."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     # Where the environment asks for none, the fault does not show.
@@ -102,7 +102,7 @@ def test_a_module_edited_within_a_second_is_run_as_it_is(
 def test_a_thread_of_users_code_does_not_keep_the_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """E of issue 9: a command, or a worker, was done and did not end."""
+    """A command, or a worker, was done and did not end."""
     ends: list[object] = []
     monkeypatch.setattr(exits, "_end", ends.append)
     monkeypatch.setattr("atexit._run_exitfuncs", lambda: ends.append("cleaned up"))

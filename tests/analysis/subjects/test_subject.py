@@ -41,7 +41,7 @@ def test_sample_subject() -> None:
 
 
 def test_one_sample_can_be_evaluated() -> None:
-    """D4 of issue 9: the answers to no samples at all were compared."""
+    """The answers to no samples at all were compared."""
     subject = load_subject(dataclasses.replace(LENET, samples=1))
     assert subject.evaluation is not None
     assert len(subject.evaluation) == 1
@@ -212,7 +212,7 @@ def test_the_generator_of_the_process_is_left_alone(tmp_path: Path) -> None:
 def test_fewer_samples_are_the_subject_that_is_loaded_with_them(
     spec: SubjectSpec, fewer: int
 ) -> None:
-    """Point 5 of issue 10: `shrink` opened a subject twice to set samples aside."""
+    """`shrink` opened a subject twice to set samples aside."""
     found = load_subject(spec).with_samples(fewer)
     loaded = load_subject(dataclasses.replace(spec, samples=fewer))
     assert found.spec == loaded.spec

@@ -113,7 +113,7 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
 )
 def test_samples_are_what_getitem_gives(sets: Path, name: str) -> None:
-    """B2 of issue 9: a TensorDataset's subclass was read past its ``__getitem__``; a list named
+    """A TensorDataset's subclass was read past its ``__getitem__``; a list named
     ``samples`` was indexed; the slow loop below is what a training script would see.
     """
     source = load_data(parse_data(f"{sets}:{name}")).evaluation
@@ -149,7 +149,7 @@ def test_samples_are_what_getitem_gives(sets: Path, name: str) -> None:
     ],
 )
 def test_what_is_no_class_number_is_refused(sets: Path, name: str, says: str) -> None:
-    """B2 of issue 9, found under attack (A5, A6): 1.93 was class 1, noise went unsaid."""
+    """1.93 was class 1, noise went unsaid."""
     with pytest.raises(InputError, match=says) as caught:
         load_subject(SubjectSpec(model=f"{sets}:model", data=f"{sets}:{name}"))
     assert "\n" not in str(caught.value)
@@ -167,7 +167,7 @@ def test_what_is_no_class_number_is_refused(sets: Path, name: str, says: str) ->
 def test_the_sample_that_raises_is_named(
     sets: Path, name: str, numbers: set[int], says: str
 ) -> None:
-    """B2 of issue 9, siblings: only what was raised was said, not by which sample."""
+    """Only what was raised was said, not by which sample."""
     spec = SubjectSpec(model=f"{sets}:model", data=f"{sets}:{name}", calibration_samples=0)
     with pytest.raises(InputError, match=says) as caught:
         load_subject(spec)
@@ -263,7 +263,7 @@ def test_what_a_target_is_is_said_as_it_is(value: object, said: str) -> None:
 
 
 def test_a_sample_that_is_not_finite_is_named(tmp_path: Path) -> None:
-    """Found under attack (A3): of the first samples, weights, mean and std were blamed."""
+    """Of the first samples, weights, mean and std were blamed."""
     images = np.zeros((40, 1, 28, 28), np.float32)
     images[7, 0, 3, 3] = np.nan
     address = npz(tmp_path, images=images, labels=np.arange(40) % 10)

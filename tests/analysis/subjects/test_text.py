@@ -60,7 +60,7 @@ def spec(folder: Path, options: str = "&window=8&bos=1") -> SubjectSpec:
 
 
 def test_few_documents_are_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Point 2 of issue 14: an interval by documents hangs on how many there are."""
+    """An interval by documents hangs on how many there are."""
     told = "The 20 samples are of 3 documents: intervals go by documents"
     assert any(note.startswith(told) for note in load_subject(spec(folder)).notes)
     monkeypatch.setattr("analysis.subjects.subject.FEW_DOCUMENTS", 3)
@@ -80,7 +80,7 @@ def test_texts_that_do_not_fit_are_refused_by_number(folder: Path) -> None:
 def test_a_folder_and_a_text_are_measured_as_transformers_does(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Issue 14, points 3 and 4: perplexity by Transformers' own loss; in parts, the same sums."""
+    """Perplexity by Transformers' own loss; in parts, the same sums."""
     import transformers
 
     loaded = load_subject(spec(folder))
@@ -105,7 +105,7 @@ def test_a_folder_and_a_text_are_measured_as_transformers_does(
     monkeypatch.setattr(subject, "OUTPUT_BYTES", 3 * 8 * 30 * 4)
     parts = next(measure(prepared, {"e": edit}, Slices(loaded.evaluation, 20), loaded.task))
     assert loaded.output_samples == 3
-    # Point 1 of issue 14: nothing of 64 windows was shown or kept before the last one.
+    # Nothing of 64 windows was shown or kept before the last one.
     assert prepared.batch_size == 4 * 3
     same, other = (loaded.task.score(found.sums["e"]) for found in (whole, parts))
     assert other == pytest.approx(same, rel=1e-5)
@@ -114,7 +114,7 @@ def test_a_folder_and_a_text_are_measured_as_transformers_does(
 
 
 def test_bits_per_byte_are_told_where_tokens_are_made_of_bytes(tmp_path: Path) -> None:
-    """Point 1 of issue 14: each byte is a token here, also those of letters of several bytes."""
+    """Each byte is a token here, also those of letters of several bytes."""
     parts = tokenizers.pre_tokenizers.ByteLevel
     letters = {letter: number for number, letter in enumerate(sorted(parts.alphabet()))}
     own = tokenizers.Tokenizer(tokenizers.models.BPE(letters, [], unk_token=None))

@@ -34,7 +34,7 @@ def opened(model: str, data: str, **options: int) -> PreparedSubject:
 
 
 def test_a_last_batch_of_one_is_measured_as_any_other() -> None:
-    """C of issue 9: 51 samples in batches of 50, for a model that squeezes its answers."""
+    """51 samples in batches of 50, for a model that squeezes its answers."""
     prepared = opened("squeezed", "planes", samples=51, calibration_samples=9)
     assert prepared.subject.evaluation is not None
     structure = prepared.require_structure()
@@ -60,7 +60,7 @@ def test_a_last_batch_of_one_is_measured_as_any_other() -> None:
 
 
 def test_calibration_has_no_batch_of_one() -> None:
-    """C of issue 9: a squeezing model, whose last calibration batch had one sample."""
+    """A squeezing model, whose last calibration batch had one sample."""
     prepared = opened("squeezed", "planes", samples=51, calibration_samples=9)
     split = prepared.subject.calibration
     assert split is not None
@@ -73,7 +73,7 @@ def test_calibration_has_no_batch_of_one() -> None:
 def test_what_no_criterion_scores_is_no_target(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """C of issue 9, weight norm: no failed points, a plan for the rest, and a line."""
+    """Weight norm: no failed points, a plan for the rest, and a line."""
     prepared = opened("weight_normed", "images")
     free = [item.layer for item in targets(prepared, "channel") if item.prunable]
     assert free == ["second", "fc"]
@@ -94,7 +94,7 @@ def test_what_no_criterion_scores_is_no_target(
 
 @pytest.mark.parametrize("method", ["search", "tune", "lsq"])
 def test_repairs_leave_alone_what_reads_channels_by_its_rows(method: str) -> None:
-    """B4 of issue 9: a weight used turned round, too; `search` took inputs for its rows."""
+    """A weight used turned round, too; `search` took inputs for its rows."""
     prepared = opened("not_square", "tokens")
     start = start_plan(prepared, criterion="l1", granularity="channel")
     plan: Plan = set_ratio(start, "enter", 0.5)
@@ -105,7 +105,7 @@ def test_repairs_leave_alone_what_reads_channels_by_its_rows(method: str) -> Non
 
 @pytest.mark.parametrize("shift", [0.0, 0.2])
 def test_a_script_checks_itself_within_the_range_of_the_data(shift: float, tmp_path: Path) -> None:
-    """C of issue 9: a root of inputs was asked of negative ones, and compared as nan."""
+    """A root of inputs was asked of negative ones, and compared as nan."""
     model = made.made(made.Rooted)
     generator = torch.Generator().manual_seed(1)
     example = torch.rand(2, 3, 8, 8, generator=generator) * (0.95 - shift) + shift + 1e-3
@@ -122,7 +122,7 @@ def test_a_script_checks_itself_within_the_range_of_the_data(shift: float, tmp_p
 
 
 def test_a_subclass_of_a_tensor_data_set_gives_what_it_gives() -> None:
-    """B2 of issue 9: its own `__getitem__` was never asked."""
+    """Its own `__getitem__` was never asked."""
     inputs, labels = load_data(parse_data(f"{WHERE}:shifted")).evaluation.read([2, 0])
     assert inputs.tolist() == [[9, 8, 7], [3, 2, 1]]
     assert labels is not None
@@ -130,14 +130,14 @@ def test_a_subclass_of_a_tensor_data_set_gives_what_it_gives() -> None:
 
 
 def test_data_that_differ_at_each_read_are_refused() -> None:
-    """Found under attack (A6): two runs differed without a word."""
+    """Two runs differed without a word."""
     with pytest.raises(InputError, match="is another one each time it is read") as caught:
         opened("squeezed", "augmented")
     assert "\n" not in str(caught.value)
 
 
 def test_a_wrapper_of_any_arguments_is_captured() -> None:
-    """A3 of issue 9: `forward(*args, **kwargs)`."""
+    """`forward(*args, **kwargs)`."""
     model, example = made.made(made.AnyArguments), torch.randn(2, 1, 8, 8)
     structure = find_structure(model, capture(model, example), example)
     assert structure.group("inner.conv").prunable

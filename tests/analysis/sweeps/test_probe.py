@@ -34,7 +34,7 @@ def prepared(spec: SweepSpec) -> PreparedSubject:
 
 
 def test_changes_are_those_of_removed_models(spec: SweepSpec, prepared: PreparedSubject) -> None:
-    """Point 2 of issue 10: of the first samples, also where a batch reaches beyond them."""
+    """Of the first samples, also where a batch reaches beyond them."""
     planned = plan_sweep(prepared, spec)
     found = probe_of(iter_sweep(planned))
     assert prepared.subject.evaluation is not None
@@ -68,7 +68,7 @@ def test_numbers_are_the_same_with_and_without(
 def test_a_cancelled_run_goes_on_with_what_it_has(
     mode: str, spec: SweepSpec, tmp_path: Path
 ) -> None:
-    """Point 2 of issue 10: the probe of a resumed run is that of an undisturbed one."""
+    """The probe of a resumed run is that of an undisturbed one."""
     spec = dataclasses.replace(spec, mode=mode, tolerance=0.1)
     whole, torn = Store(tmp_path / "whole"), Store(tmp_path / "torn")
     expected = whole.probes.load(run_to_end(whole, whole.runs.create(spec)).run_id)
@@ -111,7 +111,7 @@ def test_another_run_knows_the_changes_of_the_first(spec: SweepSpec, tmp_path: P
     assert {key: len(change) for key, change in third.changes.items()} == dict.fromkeys(
         second.changes, 30
     )
-    # D5 of issue 9, a sibling: a plan that only wanted to be predicted was a traceback.
+    # A plan that only wanted to be predicted was a traceback.
     with store.database.write() as db:
         db.execute("UPDATE probes SET columns = 'x'")
     assert store.probes.load(run) is None
@@ -120,7 +120,7 @@ def test_another_run_knows_the_changes_of_the_first(spec: SweepSpec, tmp_path: P
 def test_a_run_that_began_has_a_number_of_samples(
     spec: SweepSpec, prepared: PreparedSubject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Point 2 of issue 10: the default is as large as it may be, and stays so for who resumes."""
+    """The default is as large as it may be, and stays so for who resumes."""
     spec = dataclasses.replace(spec, probe=None)
     assert SweepSpec.from_json(spec.to_json()) == spec
     store = Store(tmp_path)
@@ -141,7 +141,7 @@ def test_a_run_that_began_has_a_number_of_samples(
 
 @pytest.mark.parametrize("has_labels", [True, False])
 def test_of_many_classes_the_largest_logits_and_the_right_one_are_kept(has_labels: bool) -> None:
-    """Point 2 of issue 10: memory is bounded; the slow way sorts each sample."""
+    """Memory is bounded; the slow way sorts each sample."""
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(50, 1000, generator=generator)
     labels = torch.randint(1000, (50,), generator=generator)

@@ -56,7 +56,7 @@ def test_what_makes_no_sense_is_refused(given: dict[str, object], message: str) 
 
 
 def test_removed_units_round_down_where_asked() -> None:
-    """N5: at the same requested ratio, curves of other tools stood at other counts."""
+    """At the same requested ratio, curves of other tools stood at other counts."""
     prepared = sample_context("lenet5")
     spec = SweepSpec(subject=sample_spec("lenet5"), criteria=("l1",), ratios=(0.3,))
     down = dataclasses.replace(spec, rounding="floor")

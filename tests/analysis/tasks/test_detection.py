@@ -14,7 +14,7 @@ from tests.helpers import task_subjects
 
 
 def test_boxes_and_scores_are_one_tensor() -> None:
-    """Point 8 of issue 14: a dict, a tuple, or scores of the only class."""
+    """A dict, a tuple, or scores of the only class."""
     boxes, scores = torch.rand(2, 5, 4), torch.rand(2, 5, 3)
     for found in ({"scores": scores, "boxes": boxes}, (boxes, scores)):
         assert torch.equal(DETECTION.packed(found), torch.cat([boxes, scores], -1))
@@ -69,7 +69,7 @@ def test_targets_are_padded_or_refused() -> None:
 
 
 def test_names_of_labels_come_with_the_data() -> None:
-    """Point 1 of issue 14: entities are known by names, which no task of sequences counted."""
+    """Entities are known by names, which no task of sequences counted."""
     where = f"{task_subjects.WHERE}:"
     loaded = load_subject(
         SubjectSpec(

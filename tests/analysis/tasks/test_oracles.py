@@ -185,7 +185,6 @@ def alone(name: str, dense: Tensor, outputs: Tensor, targets: Tensor) -> list[Su
 
 @pytest.mark.parametrize("name", ORACLES)
 def test_scores_are_those_of_the_library(name: str) -> None:
-    """Point 1 of issue 14."""
     task = known_task(name)
     dense, outputs, targets = task_answers(name)
     truth = task.own_targets(dense) if name == "embedding" else targets
@@ -212,7 +211,7 @@ def test_sums_are_those_of_a_loop(name: str) -> None:
 
 
 def test_areas_under_curves_are_those_of_the_library_but_for_pairs_in_a_bin() -> None:
-    """Point 1 of issue 14: off by half the share of pairs in one bin at most."""
+    """Off by half the share of pairs in one bin at most."""
     task = task_named("binary")
     _, outputs, targets = task_answers("binary", samples=2000)
     outputs[:200] *= 20
@@ -276,7 +275,7 @@ def test_overlaps_of_classes_are_those_of_the_library_and_changes_are_paired() -
 
 
 def test_average_precision_is_that_of_the_library() -> None:
-    """Point 8 of issue 14; the same images drawn for both models, by a loop over draws."""
+    """The same images drawn for both models, by a loop over draws."""
     pytest.importorskip("pycocotools", reason="oracle of average precision")
     task, (dense, outputs, targets) = task_named("detection"), task_answers("detection", 40)
     metric = importlib.import_module("torchmetrics.detection").MeanAveragePrecision()
@@ -318,7 +317,7 @@ def test_average_precision_is_that_of_the_library() -> None:
 
 
 def test_neighbours_that_stay_are_those_of_a_loop() -> None:
-    """Point 1 of issue 14: of each sample the ten nearest of all others."""
+    """Of each sample the ten nearest of all others."""
     dense, outputs, _ = task_answers("embedding", 40)
     near = [
         [
@@ -341,7 +340,7 @@ def test_neighbours_that_stay_are_those_of_a_loop() -> None:
 
 
 def test_slices_of_a_vocabulary_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Point 3 of issue 14: the loss of a large vocabulary is computed a few positions at a time."""
+    """The loss of a large vocabulary is computed a few positions at a time."""
     task = task_named("language_modelling")
     answers = task_answers("language_modelling")
     whole = task.vector(*answers)

@@ -58,7 +58,7 @@ def test_a_task_knows_its_name(task: Task) -> None:
 def test_the_share_of_same_answers_is_that_of_a_count(
     task: Task, answers: tuple[Tensor, Tensor, Tensor]
 ) -> None:
-    """Issue 14: sums by group had none for several labels; `recover` ended in a traceback."""
+    """Sums by group had none for several labels; `recover` ended in a traceback."""
     dense, outputs, targets = answers
     share = task.same_share(sums_of(task, dense, outputs, targets))
     if not task.same:

@@ -46,7 +46,7 @@ def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 def test_regression_goes_the_whole_way(run: Run, tmp_path: Path) -> None:
-    """Point 1 of issue 14: gradients, a sweep, a plan, repair, evaluation, an export."""
+    """Gradients, a sweep, a plan, repair, evaluation, an export."""
     model = ["--model", f"{task_subjects.WHERE}:regression", "--task", "regression"]
     model += ["--data", f"{task_subjects.WHERE}:regression_data"]
     assert run("inspect", *model, workspace=False)["params"] == 342
@@ -105,7 +105,7 @@ def test_regression_goes_the_whole_way(run: Run, tmp_path: Path) -> None:
     ],
 )
 def test_a_task_is_swept_and_planned(task: str, column: str, run: Run, tmp_path: Path) -> None:
-    """Point 1 of issue 14: gradients of the task's loss, a sweep, an adaptive one, a plan."""
+    """Gradients of the task's loss, a sweep, an adaptive one, a plan."""
     model = ["--model", f"{task_subjects.WHERE}:{task}", "--task", task]
     model += ["--data", f"{task_subjects.WHERE}:{task}_data", "--batch-size", "40"]
     options = [

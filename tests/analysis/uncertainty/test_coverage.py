@@ -68,7 +68,7 @@ def held(found: dict[str, float], truth: dict[str, float]) -> dict[str, bool]:
 
 @pytest.mark.parametrize(("name", "count"), CASES)
 def test_intervals_of_all_numbers_hold_the_truth(name: str, count: int) -> None:
-    """Point 2 of issue 14: between 92 and 97.5 %. Of boxes, from the score on that is told."""
+    """Between 92 and 97.5 %. Of boxes, from the score on that is told."""
     task, terms = world(name)
     truth, chance = told(task, terms), np.random.default_rng(0)
     hits = []
@@ -123,7 +123,7 @@ def area(yes: np.ndarray, no: np.ndarray) -> tuple[float, float, float]:
 @pytest.mark.nightly
 @pytest.mark.parametrize("count", [100, 500])
 def test_intervals_of_average_precision_hold_the_truth(count: int) -> None:
-    """Point 8 of issue 14: the paired bootstrap over images, of both precisions.
+    """The paired bootstrap over images, of both precisions.
 
     Precision's largest value at a recall or above is too large in few images, the more the stricter
     the overlap: docs/tasks.md says that 95 % are 90 to 95 %.

@@ -77,7 +77,7 @@ WINDOW_NAMES = ["n", "tokens", "dense_right", "dense_nats", "right", "nats"]
 
 
 def test_the_jackknife_is_near_the_delta_method() -> None:
-    """Point 2 of issue 14: its standard error for mIoU has another derivation."""
+    """Its standard error for mIoU has another derivation."""
     table = images(3200, np.random.default_rng(0))
     sums = summed(table, IMAGE_NAMES, np.arange(len(table)) % GROUPS)
     dense, pruned, influence = overlap(table)
@@ -93,7 +93,7 @@ def test_the_jackknife_is_near_the_delta_method() -> None:
 
 @pytest.mark.parametrize("count", [100, 500])
 def test_coverage_of_the_jackknife(count: int) -> None:
-    """Point 2 of issue 14: between 92 and 97.5 %, for mIoU and for perplexity."""
+    """Between 92 and 97.5 %, for mIoU and for perplexity."""
     rng = np.random.default_rng(1)
     dense, pruned, _ = overlap(images(200_000, rng))
     truths = {"images": dense - pruned, "windows": math.expm1(0.05)}
@@ -112,7 +112,7 @@ def test_coverage_of_the_jackknife(count: int) -> None:
 
 
 def test_coverage_of_means_with_and_without_documents() -> None:
-    """Point 2 of issue 14: samples of a document are alike, and only groups tell that."""
+    """Samples of a document are alike, and only groups tell that."""
     rng = np.random.default_rng(2)
     trials, documents, size = 400, 64, 5
     held = dict.fromkeys(("paired-t", "clustered-t", "as if alone"), 0)
@@ -134,7 +134,7 @@ def test_coverage_of_means_with_and_without_documents() -> None:
 
 @pytest.mark.parametrize("mean", [0.0095, 0.0105, 0.06])
 def test_wrong_decisions_about_means_are_at_most_as_many_as_stated(mean: float) -> None:
-    """Point 2 of issue 14: drops of any size within a bound, looked at eleven times."""
+    """Drops of any size within a bound, looked at eleven times."""
     rng, population, alpha = np.random.default_rng(3), 2200, 0.05
     right = "exceeds" if mean > 0.01 else "tolerated"
     wrong, early = 0, 0
@@ -152,7 +152,7 @@ def test_wrong_decisions_about_means_are_at_most_as_many_as_stated(mean: float) 
 
 
 def test_wrong_decisions_at_planned_looks_are_at_most_as_many_as_stated() -> None:
-    """Point 2 of issue 14: the jackknife at every look, each with its share of the error."""
+    """The jackknife at every look, each with its share of the error."""
     rng, alpha, looks = np.random.default_rng(4), 0.1, 8
     wrong = {0.99: 0, 1.01: 0}
     truth = math.expm1(0.05)

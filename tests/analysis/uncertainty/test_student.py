@@ -19,7 +19,7 @@ def test_quantiles_are_those_of_the_library(confidence: float, freedom: int) -> 
 
 
 def test_the_interval_of_a_mean_is_that_of_the_library() -> None:
-    """Point 1 of issue 11: several seeds are told as a mean with its interval."""
+    """Several seeds are told as a mean with its interval."""
     values = [0.912, 0.905, 0.918]
     found = mean_interval(values)
     low, high = stats.t.interval(0.95, 2, loc=sum(values) / 3, scale=stats.sem(values))

@@ -34,7 +34,7 @@ def expected(
     store = Store(tmp_path_factory.mktemp("uninterrupted"))
     run_id = store.runs.create(spec)
     assert run(store, run_id, prepared).state == "done"
-    # Fault 7 of the browser: who reads the run later has no model in memory.
+    # Who reads the run later has no model in memory.
     assert store.inventories.get(prepared.identity) == prepared.inventory
     table = store.points.table(run_id)
     store.close()

@@ -86,7 +86,7 @@ class TestJobs:
     def test_a_worker_that_dies_at_once_leaves_its_reason(
         self, store: Store, spec: SweepSpec, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        """E2 of issue 9: "interrupted" without a reason, half a minute later."""
+        """It was "interrupted" without a reason, half a minute later."""
         broken = tmp_path / "python"
         broken.write_text("#!/bin/sh\necho 'no such library' >&2\nexit 7\n")
         broken.chmod(0o755)
@@ -101,7 +101,7 @@ class TestJobs:
     def test_a_package_of_the_working_folder_is_not_the_worker(
         self, store: Store, spec: SweepSpec, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        """E2 of issue 9: the folder's `analysis` ran, as `-m` puts the folder first."""
+        """The folder's `analysis` ran, as `-m` puts the folder first."""
         (tmp_path / "analysis").mkdir()
         (tmp_path / "analysis" / "__init__.py").write_text("raise SystemExit('the other one')\n")
         monkeypatch.chdir(tmp_path)

@@ -50,7 +50,7 @@ def slowed(store: Store) -> Store:
 def test_a_killed_sweep_goes_on_to_the_same_table_and_adaptive_answers_are_the_same(
     name: str, tmp_path: Path
 ) -> None:
-    """Point 5 of issue 14's proof, on each sample that came with it."""
+    """On each sample of a task of its own."""
     data, task, layer = SAMPLES[name]
     subject = SubjectSpec(
         model=f"sample:{name}",

@@ -63,7 +63,7 @@ def test_garbage_is_collected_again_after_a_capture() -> None:
 
 @pytest.mark.parametrize("name", ["makes_tensors", "flattened"])
 def test_capture_never_sees_the_models_device(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """A4 of issue 9: on a GPU, batch norm asked for two samples, and was refused.
+    """On a GPU, batch norm asked for two samples, and was refused.
 
     The meta device stands for any other: what would run there has no values.
     """
@@ -81,7 +81,7 @@ def test_capture_never_sees_the_models_device(monkeypatch: pytest.MonkeyPatch, n
 
 @pytest.mark.parametrize("size", [1, 2, 7])
 def test_the_graph_makes_its_tensors_on_the_models_device(size: int) -> None:
-    """A4 of issue 9: a batch of one, too."""
+    """A batch of one, too."""
     model, example = makes_tensors()
     graph = capture(model, example)
     assert graph.on("cpu") is graph
@@ -97,7 +97,7 @@ def test_the_graph_makes_its_tensors_on_the_models_device(size: int) -> None:
 
 
 def test_the_graph_of_a_sequence_is_found_again_on_another_device() -> None:
-    """Point 1 of issue 12: every ``nn.Sequential`` was a traceback on a GPU.
+    """Every ``nn.Sequential`` was a traceback on a GPU.
 
     Its argument is called ``input``, as a builtin is, which a copied graph renames.
     """
@@ -181,7 +181,6 @@ def test_a_model_that_cannot_be_copied_is_refused_in_one_line() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 def test_batch_norm_on_cuda() -> None:
-    """A4 of issue 9."""
     model, example = makes_tensors()
     expected = model(example)
     model, example = model.cuda(), example.cuda()

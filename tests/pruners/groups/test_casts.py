@@ -28,7 +28,7 @@ def opened(name: str) -> tuple[torch.nn.Module, torch.Tensor, Graph, Structure]:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_an_edit_gives_what_the_model_itself_gives(name: str) -> None:
-    """A1 of issue 9: a cast anywhere in a forward pass was a KeyError of 'val'."""
+    """A cast anywhere in a forward pass was a KeyError of 'val'."""
     model, example, graph, structure = opened(name)
     evaluator = Evaluator(model, graph, example=example)
     assert evaluator.is_incremental == (name != "branches")
@@ -58,7 +58,7 @@ def _named(model: torch.nn.Module, layer: str) -> _Weight:
 
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "branches"])
 def test_bf16_runs_and_answers_alike(name: str) -> None:
-    """A1 of issue 9: `--precision bf16` of the same models."""
+    """`--precision bf16` of the same models."""
     model, example, graph, _ = opened(name)
     exact = Evaluator(model, graph, example=example)
     reduced = ReducedEvaluator(exact, graph, example, gaps=CLASSIFICATION.gaps)

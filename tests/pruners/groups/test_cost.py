@@ -60,7 +60,7 @@ def test_counting_a_removed_model_equals_the_prediction() -> None:
 
 @pytest.mark.parametrize("name", ["resnet20", "mobilenet_small", "densenet_small", "vit_tiny"])
 def test_a_whole_group_costs_what_its_units_save_one_by_one(name: str) -> None:
-    """Fault 6 of the browser: a group counted as the layer that names it.
+    """A group counted as the layer that names it.
 
     What a unit saves is linear in the units unless a weight has the group on both sides, so the
     models that are left with one and with two units say what none would leave.

@@ -76,7 +76,7 @@ DEPTH = {"resnet20": (7, 7), "vit_tiny": (10, 5), "llama_tied": (2, 1), "bert": 
 
 @pytest.mark.parametrize("name", DEPTH)
 def test_zeroed_branches_are_removed_ones(name: str) -> None:
-    """Point 5 of issue 14: a branch, and a layer; what is left is as small as was predicted."""
+    """A branch, and a layer; what is left is as small as was predicted."""
     model, structure, example = traced(name)
     kinds = [group.kind for group in structure.depth]
     assert (kinds.count("branch"), kinds.count("layer")) == DEPTH[name]

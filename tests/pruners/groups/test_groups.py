@@ -308,7 +308,7 @@ class OnePair(nn.Module):
 
 
 def test_the_halves_of_one_gate_stay_together() -> None:
-    """A1 of issue 9 (seed 10479): halves of one channel each passed for a repeated one."""
+    """Seed 10479 of the generator: halves of one channel each passed for a repeated one."""
     model, example = OnePair().eval(), torch.randn(2, 3)
     structure = find_structure(model, capture(model, example), example)
     units = {group.id: group.units for group in structure.groups if group.prunable}

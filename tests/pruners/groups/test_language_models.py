@@ -51,7 +51,7 @@ def without_second(structure: Structure, *, exact: bool) -> dict[str, list[int]]
 
 @pytest.mark.parametrize("name", MODELS)
 def test_transformers_lose_heads_channels_and_width(name: str) -> None:
-    """Point 5 of issue 14: masked = removed, also for other numbers of tokens than captured."""
+    """Masked = removed, also for other numbers of tokens than captured."""
     model, structure = traced(name)
     prunable = [group for group in structure.groups if group.prunable]
     assert all(not group.unscored for group in prunable)
@@ -76,7 +76,7 @@ def test_transformers_lose_heads_channels_and_width(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name, tiny in MODELS.items() if not tiny.takes_images])
 def test_graphs_take_texts_of_other_lengths_as_the_model_does(name: str) -> None:
-    """Issue 14: shorter, equal, longer, and beyond the positions, in the captured graph."""
+    """Shorter, equal, longer, and beyond the positions, in the captured graph."""
     model, structure = traced(name)
     kept = without_second(structure, exact=True)
     smaller, refused = removed_graph(model, structure, kept), []
@@ -128,7 +128,7 @@ def same(linear: nn.Linear) -> nn.Linear:
 
 
 def test_layers_of_gpt2_are_those_of_linear_ones() -> None:
-    """Point 5 of issue 14: a weight (in, out) was no layer, without MACs, and nothing scored it."""
+    """A weight (in, out) was no layer, without MACs, and nothing scored it."""
     found = []
     for wrap in (Conv1D, same):
         model, structure = built(wrap)
@@ -145,7 +145,7 @@ def test_layers_of_gpt2_are_those_of_linear_ones() -> None:
 
 
 def test_criteria_score_layers_of_gpt2_as_linear_ones() -> None:
-    """Point 5 of issue 14: scores are those of the same numbers, output channels first."""
+    """Scores are those of the same numbers, output channels first."""
     batches = [
         (torch.randn(5, 4, 6, generator=torch.Generator().manual_seed(3)), torch.arange(5) % 3)
     ]

@@ -32,7 +32,7 @@ AT_NIGHT = pytest.mark.nightly
     [pytest.param(batch, marks=AT_NIGHT if batch >= 4 else ()) for batch in range(BATCHES)],
 )
 def test_random_models(batch: int) -> None:
-    """A1 of issue 9: operators x shapes x types, strictly."""
+    """Operators x shapes x types, strictly."""
     for seed in range(batch, COUNT, BATCHES):
         torch.manual_seed(seed)
         model = RandomModel(seed)
@@ -47,7 +47,7 @@ def test_random_models(batch: int) -> None:
 def test_a_handler_that_raises_costs_channels_only(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A1 of issue 9: what cannot be followed is named; what is removable all the same is right."""
+    """What cannot be followed is named; what is removable all the same is right."""
     torch.manual_seed(seed)
     model = RandomModel(seed)
     randomize(model)

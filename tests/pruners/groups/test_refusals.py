@@ -62,7 +62,7 @@ class ByNumPy(Net):
     ],
 )
 def test_the_line_to_blame_is_named(model: Callable[[], nn.Module], reason: str, line: str) -> None:
-    """C of issue 9: the message ended with what to tell torch's logger."""
+    """The message ended with what to tell torch's logger."""
     with pytest.raises(CaptureError) as caught:
         capture(model().eval().requires_grad_(False), torch.randn(2, 3, 8, 8))
     text = str(caught.value)
@@ -105,7 +105,7 @@ def own(layer: nn.Module) -> None:
 def test_computed_weights_are_refused_with_what_to_do(
     change: Callable[[nn.Module], object], remedy: str
 ) -> None:
-    """C of issue 9: 'operator mv is not supported' for spectral norms, and no word of it."""
+    """'operator mv is not supported' for spectral norms, and no word of it."""
     layers = [nn.Conv2d(3, 6, 3), nn.Conv2d(6, 5, 3), nn.Conv2d(5, 4, 1)]
     change(layers[1])
     model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
@@ -137,7 +137,7 @@ class OfNothing(nn.Module):
 
 
 def test_tensors_without_elements_cost_channels_only() -> None:
-    """A1 of issue 9, by the generator of graphs: an index was out of range."""
+    """By the generator of graphs: an index was out of range."""
     torch.manual_seed(0)
     model, example = OfNothing().eval(), torch.randn(5, 6)
     structure = find_structure(model, capture(model, example), example, strict=True)
@@ -180,7 +180,7 @@ class Taken(nn.Module):
     ("how", "frozen"), [("swapped", 2), ("part", 1), ("nothing", 4), ("squeezed", 0)]
 )
 def test_what_is_taken_out_of_channels_stays(how: str, frozen: int) -> None:
-    """A1 of issue 9, by seeds 300464, 300609, 300697 and 300706 of the generator."""
+    """Seeds 300464, 300609, 300697 and 300706 of the generator."""
     torch.manual_seed(0)
     model, example = Taken(how).eval(), torch.randn(3, 3, 8, 8)
     structure = find_structure(model, capture(model, example), example, strict=True)

@@ -194,7 +194,7 @@ class ByName(nn.Module):
 
 
 def test_a_rewritten_graph_takes_one_input_by_name() -> None:
-    """Point 3 of issue 14: samples such as ``({"ids": x}, y)`` ended in a traceback of torch."""
+    """Samples such as ``({"ids": x}, y)`` ended in a traceback of torch."""
     torch.manual_seed(0)
     model, example = ByName().eval(), Tensors([torch.randn(5, 6)])
     structure = find_structure(model, capture(model, example), example)

@@ -61,7 +61,7 @@ HOW = ("native", "interleave", "expand", "tiled", "repeat", "unmerged", "broadca
 @pytest.mark.parametrize("keys", [4, 2])
 @pytest.mark.parametrize("how", [*HOW, "explicit"])
 def test_a_key_head_goes_with_its_query_heads(how: str, keys: int) -> None:
-    """C of issue 9, GQA: a unit is a key and value head with its query heads.
+    """GQA: a unit is a key and value head with its query heads.
 
     `unmerged` with two keys once had keys of their own to remove, to wrong numbers.
     """
@@ -103,7 +103,7 @@ def _by_hand(x: Tensor) -> Tensor:
 def test_a_norm_of_single_channels_leaves_them_apart(
     norm: Callable[[Tensor], Tensor], reference: nn.Module | None
 ) -> None:
-    """C of issue 9, `GroupNorm(C, C)`: the groups and answers of an instance norm."""
+    """`GroupNorm(C, C)`: the groups and answers of an instance norm."""
     torch.manual_seed(0)
     model, structure = opened(made.PerChannelNorm(copy.deepcopy(norm)), IMAGE)
     group = structure.group("first")
@@ -128,7 +128,7 @@ def test_a_norm_of_single_channels_leaves_them_apart(
     ],
 )
 def test_a_norm_over_positions_mixes_channels_that_lie_there(norm: nn.Module, exact: bool) -> None:
-    """C of issue 9: a linear layer over the last dim of an image, behind it an instance norm."""
+    """A linear layer over the last dim of an image, behind it an instance norm."""
     layers = (nn.Conv2d(3, 4, 1), nn.Linear(8, 6), copy.deepcopy(norm), nn.Linear(6, 5))
     tail = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))
     model, structure = opened(nn.Sequential(*layers, *tail), IMAGE)
@@ -143,7 +143,7 @@ def test_a_norm_over_positions_mixes_channels_that_lie_there(norm: nn.Module, ex
 def test_transposed_convolutions_are_scored_by_their_channels(
     dims: int, groups: int, filters: int
 ) -> None:
-    """A2 of issue 9: members whose index is not the weight's first dim.
+    """Members whose index is not the weight's first dim.
 
     The weights are ``(in, out / groups, ...)``: channel c of group g is ``weight[g's inputs, c]``.
     """
@@ -178,7 +178,7 @@ def score_by_l1(model: nn.Module) -> Callable[[str], Tensor]:
 
 
 def test_filters_of_depthwise_convolutions_count_where_that_is_asked() -> None:
-    """N6 of issue 9: by default they do not; with `filters` they decide as one layer more."""
+    """By default they do not; with `filters` they decide as one layer more."""
     model = nn.Sequential(
         nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 3, groups=4), nn.Flatten(), nn.Linear(4 * 36, 5)
     )
@@ -202,7 +202,7 @@ def test_filters_of_depthwise_convolutions_count_where_that_is_asked() -> None:
 @pytest.mark.filterwarnings("ignore:.*spectral_norm.*:FutureWarning")
 @pytest.mark.parametrize("how", made.Computed.LAYERS)
 def test_weights_that_are_computed_are_not_scored(how: str) -> None:
-    """C of issue 9, parametrizations: the group is named, and the others are as ever."""
+    """Parametrizations: the group is named, and the others are as ever."""
     torch.manual_seed(0)
     model, structure = opened(made.Computed(how), IMAGE)
     kept = {group.layer: group.kept_whole for group in structure.groups}
@@ -214,7 +214,7 @@ def test_weights_that_are_computed_are_not_scored(how: str) -> None:
 
 
 def test_a_weight_that_makes_channels_along_its_columns_is_not_scored_by_its_rows() -> None:
-    """A2 of issue 9: a square weight used transposed had the scores of the wrong dim."""
+    """A square weight used transposed had the scores of the wrong dim."""
     model, structure = opened(made.TiedTranspose(), TOKENS)
     rows = {group.id: [item.layer for item in group.rows] for group in structure.groups}
     assert rows == {"enter": ["enter"], "shared": ["shared"], "out": ["out"]}
@@ -269,7 +269,7 @@ def slow_statistics(
     ],
 )
 def test_statistics_are_those_of_single_samples(model: nn.Module, layer: str, reader: str) -> None:
-    """B4 of issue 9: samples along other dims, several rows of a sample, several calls."""
+    """Samples along other dims, several rows of a sample, several calls."""
     torch.manual_seed(0)
     model = randomize(copy.deepcopy(model))
     generator = torch.Generator().manual_seed(1)

@@ -42,7 +42,7 @@ def weight() -> Tensor:
 
 
 def test_twelve_weights_in_one_block_against_the_dense_inverse() -> None:
-    """Table B4: w^2 / (2 [F^-1]_ww) and -w F^-1[:, w] / [F^-1]_ww by numpy."""
+    """w^2 / (2 [F^-1]_ww) and -w F^-1[:, w] / [F^-1]_ww by numpy."""
     grads, w = gradients(), weight().reshape(-1, 1)
     fisher = fisher_matrices((g.reshape(-1, 1) for g in grads), block=50, damp=DAMP)
     inverse = np.linalg.inv(dense(grads))

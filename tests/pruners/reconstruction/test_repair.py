@@ -178,7 +178,7 @@ class Chain(nn.Module):
 
 @pytest.mark.parametrize("fit", [least_squares, obs_fit])
 def test_repairs_go_through_the_layers_once(fit: Fit) -> None:
-    """N3 of issue 9: two passes of the model for each batch, not two a layer; equal weights."""
+    """Two passes of the model for each batch, not two a layer; equal weights."""
     torch.manual_seed(0)
     model = Chain(6).eval()
     edit, masks = masked(model, 0.4)
@@ -201,7 +201,7 @@ def test_repairs_go_through_the_layers_once(fit: Fit) -> None:
 
 
 def test_least_squares_looks_only_at_inputs_that_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Issue 10, point 1: the same fit from the channels that are left, at their cost."""
+    """The same fit from the channels that are left, at their cost."""
     torch.manual_seed(0)
     model = Chain(4).eval()
     left = torch.tensor([True, False, True, True, False, True])

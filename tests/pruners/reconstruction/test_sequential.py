@@ -73,7 +73,7 @@ def authors_wanda(weight: Tensor, inputs: Tensor, kept: int, pattern: str) -> Te
     ("choose", "authors"), [(choose_sparsegpt, authors_sparsegpt), (choose_wanda, authors_wanda)]
 )
 def test_layers_in_order_are_the_authors_steps(choose, authors, pattern: str) -> None:  # type: ignore[no-untyped-def]
-    """Point 6 of issue 14: layer 2 reads what the pruned layer 1 gives, as in the authors' loop."""
+    """Layer 2 reads what the pruned layer 1 gives, as in the authors' loop."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(WIDTH, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 4)).eval()
     inputs = torch.randn(400, WIDTH) @ (torch.eye(WIDTH) + 0.3 * torch.randn(WIDTH, WIDTH))

@@ -76,7 +76,7 @@ def test_l1_mask_equals_torch_prune() -> None:
 
 @pytest.mark.parametrize("total", [1, 7, 16, 100])
 def test_roundings_against_a_slow_count(total: int) -> None:
-    """N5: other tools round removed units down."""
+    """Other tools round removed units down."""
     for step in range(101):
         ratio = step / 100
         exact = ratio * total

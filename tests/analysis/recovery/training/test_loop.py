@@ -104,7 +104,7 @@ def test_it_equals_a_training_written_out(
 def test_what_is_seen_only_has_the_losses_of_a_step_that_goes_nowhere(
     subjects: Subjects, model: str, method: str
 ) -> None:
-    """Point 2 of issue 14: the model that a rate is compared with has no gradients to wait for."""
+    """The model that a rate is compared with has no gradients to wait for."""
     prepared, recipe = subjects[model], TrainingRecipe(**{**BASE, "method": method})
     plan = plan_of(prepared, granularity="channel")
     data = open_training_data(prepared, recipe, seed=1)
@@ -125,7 +125,7 @@ def test_what_is_seen_only_has_the_losses_of_a_step_that_goes_nowhere(
 def test_a_rate_for_few_steps_is_found_in_little_more_time_than_they_take(
     subjects: Subjects, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Point 2 of issue 14: 3 steps of 128 scenes waited for 160 of the range test."""
+    """3 steps of 128 scenes waited for 160 of the range test."""
     prepared, recipe = subjects["plain"], TrainingRecipe(lr=None, batch_size=64, steps=5)
     counts: list[int] = []
     original = session.Session._add_gradients

@@ -1,4 +1,4 @@
-"""Point 1 of issue 11: one training on several machines that see one folder."""
+"""One training on several machines that see one folder."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def _breaks_gradients(outputs: Tensor) -> object:
 def test_a_model_that_cannot_be_trained_is_told_in_one_line(
     prepared: PreparedSubject, act: Callable[[Tensor], object], words: str
 ) -> None:
-    """It ended in a traceback (issue 11): what a model does in train mode was never tried."""
+    """It ended in a traceback: what a model does in train mode was never tried."""
     trainee = Trainee(prepared, plan_of(prepared))
     data = open_training_data(prepared, RECIPE, seed=0)
     made = Session(prepared, trainee, data, RECIPE, seed=0, steps=2)
@@ -99,7 +99,7 @@ def test_a_model_that_cannot_be_trained_is_told_in_one_line(
     ],
 )
 def test_numbers_that_overflow_are_refused(fields: dict[str, object], words: str) -> None:
-    """They ended in a traceback, or never (issue 11)."""
+    """They ended in a traceback, or never."""
     with pytest.raises(InputError, match=words):
         dataclasses.replace(RECIPE, **fields)  # type: ignore[arg-type]
 
@@ -128,7 +128,7 @@ def build():
 
 
 def test_weights_that_are_not_finite_are_not_kept(tmp_path: Path) -> None:
-    """The loss is taken before the step: weights of the last one came out as learned (issue 11)."""
+    """The loss is taken before the step: weights of the last one came out as learned."""
     prepared = training_steps.opened(tmp_path, NO_GRADIENT_AT_ZERO)
     recipe = dataclasses.replace(RECIPE, steps=1, selection=0.0)
     plan = training_steps.pruned(prepared, 0.5)
@@ -175,7 +175,7 @@ def _flipped(folder: Path) -> None:
 def test_a_damaged_checkpoint_is_no_more_than_a_missing_one(
     prepared: PreparedSubject, tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
-    """It ended in a traceback; and flipped bits went on into other weights (issue 11)."""
+    """It ended in a traceback; and flipped bits went on into other weights."""
 
     def run(steps: int | None = None) -> TrainingUpdate:
         asked = iter(range(10**6))

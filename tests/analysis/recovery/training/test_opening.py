@@ -176,7 +176,7 @@ def test_copies_of_evaluation_samples_in_the_same_data_are_left_out(tmp_path: Pa
 def test_samples_that_a_search_is_judged_on_are_left_out_by_content(
     tiny: PreparedSubject, tmp_path: Path
 ) -> None:
-    """Point 6 of issue 11: a trained plan that is judged on what it learned says nothing."""
+    """A trained plan that is judged on what it learned says nothing."""
     address = write_others(tmp_path / "others.npz")
     source = load_data(parse_data(address)).evaluation
     judged = Split(

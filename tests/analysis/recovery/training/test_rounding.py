@@ -27,7 +27,7 @@ def fake_input(values: Tensor) -> Tensor:
 
 
 def test_rounded_layers_are_those_of_torch_and_gradients_pass() -> None:
-    """Issue 13, point 2: per channel, symmetric; zeros stay; a transposed layer's outputs too."""
+    """Per channel, symmetric; zeros stay; a transposed layer's outputs too."""
     torch.manual_seed(0)
     first, norm = nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4)
     second, last = nn.ConvTranspose2d(4, 3, 2), nn.Linear(3, 5)

@@ -1,4 +1,4 @@
-"""Point 1 of issue 11: one training on several devices, a process each."""
+"""One training on several devices, a process each."""
 
 from __future__ import annotations
 

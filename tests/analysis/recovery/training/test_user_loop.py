@@ -120,7 +120,7 @@ def test_what_comes_back_is_checked_in_one_line(loops: str, name: str, problem: 
 
 
 def test_what_a_loop_sets_for_all_is_put_back(loops: str) -> None:
-    """E of issue 9: latencies measured after it were those of other threads, without a word."""
+    """Latencies measured after it were those of other threads, without a word."""
 
     def settings() -> tuple[object, ...]:
         return (

@@ -114,7 +114,7 @@ def test_each_layer_keeps_its_largest_weights(tiny: PreparedSubject) -> None:
 
 
 def test_on_a_quadratic_it_is_iterative_hard_thresholding(twelve: PreparedSubject) -> None:
-    """Table B4: a diagonal Hessian, plain gradient descent, against twenty lines of IHT."""
+    """A diagonal Hessian, plain gradient descent, against twenty lines of IHT."""
     generator = torch.Generator().manual_seed(9)
     curvature = 0.5 + torch.rand(4, 3, generator=generator)
     aim = torch.randn(4, 3, generator=generator)

@@ -229,7 +229,7 @@ def test_channels_and_elements_of_one_layer_have_masks_of_their_own(
 def test_what_a_method_cannot_train_is_refused_before_anything_is_computed(
     tiny: PreparedSubject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """obert's refusal came after repair, data and reports: 41 s (point 3 of issue 11)."""
+    """obert's refusal came after repair, data and reports: 41 s."""
     monkeypatch.setattr(steps, "_measured", None)
     source = NORMED.replace("nn.BatchNorm2d(6)", "nn.GroupNorm(2, 6)")
     mixed = opened(tmp_path, source)

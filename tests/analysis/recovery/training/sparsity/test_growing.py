@@ -28,7 +28,7 @@ def growing(
 
 
 def test_gmp_is_agp_as_nni_has_it(tiny: PreparedSubject) -> None:
-    """Table B4: ``target * (1 - (1 - t) ** 3)`` of NNI's AGPPruner at 100 points."""
+    """``target * (1 - (1 - t) ** 3)`` of NNI's AGPPruner at 100 points."""
     method = growing(tiny, "gmp")
     target = method.targets[1]
     final = 1 - method.kept(target) / target.total

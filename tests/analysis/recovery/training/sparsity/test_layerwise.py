@@ -61,7 +61,7 @@ def test_a_layer_is_scored_in_its_turn(
 
 
 def test_without_steps_it_is_one_shot_fine_tuning(tiny: PreparedSubject) -> None:
-    """Table B4: equal to the bit, masks and weights, when n = 0."""
+    """Equal to the bit, masks and weights, when n = 0."""
     plan = pruned(tiny, 0.5)
     found = []
     for name, options in (("layerwise", {"layer_steps": 0}), ("finetune", {})):

@@ -101,7 +101,7 @@ def test_a_masked_weight_whose_score_rises_returns_as_it_was(twelve: PreparedSub
 def test_scores_are_running_sums_of_the_logged_gradients(
     tiny: PreparedSubject, granularity: str
 ) -> None:
-    """Table B4, recomputed from full gradients and the values behind the masks."""
+    """Recomputed from full gradients and the values behind the masks."""
     context = context_of(tiny, pruned(tiny, 0.5, granularity), "movement", steps=24)
     method = made(context)
     assert isinstance(method, MovementMasks)

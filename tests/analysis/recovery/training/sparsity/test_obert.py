@@ -31,7 +31,7 @@ def gradient_rows(subject: PreparedSubject) -> np.ndarray:
 
 
 def test_twelve_weights_against_the_dense_inverse(twelve: PreparedSubject) -> None:
-    """Table B4: all scores, the choice of half of the weights, and the update of the others."""
+    """All scores, the choice of half of the weights, and the update of the others."""
     context = context_of(
         twelve, pruned(twelve, 0.5), "obert", steps=4, end=0.0, gradients=GRADIENTS, damp=DAMP
     )
