@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from analysis.records import Plan
+from analysis.records import Plan, SubjectSpec
 
 MAX_STEPS = 200
 
@@ -66,6 +66,16 @@ class History:
             return self
         steps = (*self.steps[: self.at + 1], HistoryStep(plan, action))[-MAX_STEPS:]
         return History(steps, len(steps) - 1)
+
+    def on(self, subject: SubjectSpec) -> History:
+        """Return the same history on other samples: those are the subject's, and no step of it."""
+        return dataclasses.replace(
+            self,
+            steps=tuple(
+                dataclasses.replace(step, plan=dataclasses.replace(step.plan, subject=subject))
+                for step in self.steps
+            ),
+        )
 
     def undo(self) -> History:
         """Go one action back; at the start nothing changes."""

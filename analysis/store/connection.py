@@ -23,6 +23,8 @@ from pruners.errors import (
 
 FILE = "prunescope.sqlite"
 BUSY_SECONDS = 20.0
+# Of a file that may not be opened or written.
+_DENIED = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
 
 
 class _Connection(sqlite3.Connection):
@@ -41,7 +43,7 @@ class _Connection(sqlite3.Connection):
 
 
 class Database:
-    """One SQLite file, one connection a thread.
+    """One SQLite file, one connection a thread; read alone where nothing may be written.
 
     Args:
         workspace: Folder of the file; made if missing.
@@ -71,8 +73,8 @@ class Database:
             raise StoreError(
                 f"the workspace {workspace} cannot be made: {error.strerror}"
             ) from None
-        with self._store_errors():
-            migrate(self._connection())
+        with self._store_errors(), self._connection_to_read() as connection:
+            migrate(connection)
 
     def _connection(self) -> sqlite3.Connection:
         # A connection must not be carried over into a forked process.
@@ -102,6 +104,29 @@ class Database:
             connection.execute(f"PRAGMA max_page_count = {max(1, self._max_bytes // page)}")
         return connection
 
+    def _for_reading(self) -> sqlite3.Connection:
+        """Open the file where SQLite cannot put its own files beside it."""
+        log = self.path.with_name(f"{FILE}-wal")
+        # What others have written and not yet put into the file is read from theirs, or not at all.
+        is_whole = not (log.is_file() and log.stat().st_size)
+        connection = sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?mode=ro{'&immutable=1' if is_whole else ''}",
+            timeout=self._busy_seconds,
+            isolation_level=None,
+            uri=True,
+        )
+        connection.row_factory = _named
+        return connection
+
+    def _connection_to_read(self) -> contextlib.AbstractContextManager[sqlite3.Connection]:
+        try:
+            return contextlib.nullcontext(self._connection())
+        except sqlite3.OperationalError as error:
+            if _code(error) not in _DENIED or not self.path.is_file():
+                raise
+        # Opened each time: of what others write meanwhile such a connection does not hear.
+        return contextlib.closing(self._for_reading())
+
     @contextlib.contextmanager
     def _store_errors(self) -> Iterator[None]:
         """Turn errors of SQLite, and of text that it cannot hold, into one line."""
@@ -116,8 +141,7 @@ class Database:
     @contextlib.contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
         """Read a consistent state: all statements see the same moment."""
-        with self._store_errors():
-            connection = self._connection()
+        with self._store_errors(), self._connection_to_read() as connection:
             connection.execute("BEGIN")
             try:
                 yield connection
@@ -160,10 +184,15 @@ def _named(cursor: sqlite3.Cursor, row: tuple[Any, ...]) -> dict[str, Any]:
     return {column[0]: value for column, value in zip(cursor.description, row, strict=True)}
 
 
+def _code(error: sqlite3.Error) -> int:
+    # The lowest byte is the kind, the rest is detail.
+    code: int = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    return code
+
+
 def _store_error(error: sqlite3.Error, path: Path) -> StoreError:
     """Return what an error of SQLite means, by its code; Python's own errors have none."""
-    # The lowest byte is the kind, the rest is detail.
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    code = _code(error)
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL):
         return StoreBusyError(
             f"the workspace database {path} is locked by another program; try again"
@@ -176,7 +205,7 @@ def _store_error(error: sqlite3.Error, path: Path) -> StoreError:
         return StoreDamagedError(
             f"{path} is damaged or not a PruneScope database ({error}); use another workspace"
         )
-    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM):
+    if code in _DENIED:
         return StoreReadOnlyError(
             f"the workspace database {path} cannot be written ({error}); check its permissions"
         )

@@ -22,7 +22,7 @@ from analysis.sentences import capital
 from analysis.store import content_of
 from analysis.tasks import Scoring, scoring_of
 from pages.components import int8, report
-from pages.components.plan import repair
+from pages.components.plan import gate, repair
 from pages.components.state import Session, evaluations, session, url_state
 from pages.components.widgets import answers, charts, code, formatting, go, ribbon, size_card
 
@@ -70,6 +70,7 @@ def draw(current: Session, plan: Plan) -> None:
             icon=":material/info:",
         )
         return
+    gate.say_unkept("These numbers are", last.unkept)
     if last.plan == plan and is_new:
         ribbon(
             "The files of the subject have changed since this evaluation; the numbers are those of "

@@ -247,7 +247,7 @@ def test_flips_are_shown_with_label_answers_and_confidence(
     test.switch_page("pages/6_Evaluate.py").run()
     test.button(key="evaluate_start").click().run()
     assert_no_bug(test)
-    _, found = test.session_state["evaluation_last"]
+    found = test.session_state["evaluation_last"].evaluation
     assert found.answers.lost - found.answers.gained == round(120 * found.removed.drop)
     split = prepared.subject.evaluation
     assert split is not None
@@ -341,7 +341,7 @@ def test_the_repair_is_part_of_the_plan_and_of_its_history(open_page: Open) -> N
     test.selectbox(key="plan_repair").select("none").run()
     assert_no_bug(test)
     raw = float(metric(test, "Measured accuracy").strip(SPACES))
-    assert "none by choice; usual here is lsq" in text_of(test)
+    assert "Not repaired; usual here is lsq." in text_of(test)
     saved = Store(Path(os.environ["PRUNESCOPE_WORKSPACE"])).plans.get(test.query_params["plan"])
     assert saved.repair == "none"
     test.button(key="sidebar_undo").click().run()

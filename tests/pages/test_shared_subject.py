@@ -126,6 +126,25 @@ def test_a_link_that_is_opened_again_saves_no_second_plan(
     assert store.plans.get(found[0]).subject.samples == 60
 
 
+def test_undo_goes_on_before_the_samples_were_changed(open_page: Open) -> None:
+    """It brought back the samples of before, which the page changed again: nothing happened."""
+    test = open_page("5_Plan", subject=SUBJECT)
+    test.slider[0].set_value(50.0).run()
+    other = dataclasses.replace(SUBJECT, samples=60)
+    test.session_state["subject_spec"] = other.to_dict()
+    test.run()
+    assert_no_bug(test)
+    assert "60 samples evaluated" in text_of(test)
+    history = test.session_state["plan_history"]
+    assert history.plan.subject == other
+    assert history.plan.entries[0].ratio == 0.5
+    test.button(key="sidebar_undo").click().run()
+    assert test.session_state["plan_history"].plan.entries[0].ratio == 0
+    test.button(key="sidebar_redo").click().run()
+    history = test.session_state["plan_history"]
+    assert (history.plan.entries[0].ratio, history.plan.subject) == (0.5, other)
+
+
 def test_another_model_takes_nothing_from_the_plan() -> None:
     """A link to a run of another model: its numbers are no answer to what is left out."""
     named = dataclasses.replace(SUBJECT, samples=7, calibration_samples=9)

@@ -6,9 +6,10 @@ import streamlit as st
 
 from analysis import plans
 from analysis.records import Plan, SweepSpec
+from analysis.sentences import capital
 from analysis.snippets import run_sweep
 from pages.components.state import Session, plan_state, session, url_state
-from pages.components.widgets import code, empty, guarded
+from pages.components.widgets import code, empty, formatting, guarded, ribbon
 
 
 def pruning_plan(current: Session) -> Plan | None:
@@ -34,4 +35,28 @@ def pruning_plan(current: Session) -> Plan | None:
             page="Plan",
         )
         return None
+    say_unsaved()
     return plan
+
+
+def say_unsaved() -> None:
+    """Say above the numbers of a plan that the workspace does not have it, and why."""
+    reason = plan_state.why_unsaved()
+    if reason:
+        _here_alone("This plan is", reason)
+
+
+def say_unkept(what: str, reason: str) -> None:
+    """Say that the workspace does not have what was measured, unless that was said of the plan.
+
+    Args:
+        what: What is in this session alone, with its verb.
+        reason: Why; empty if the workspace has it.
+    """
+    if reason and not plan_state.why_unsaved():
+        _here_alone(what, reason)
+
+
+def _here_alone(what: str, reason: str) -> None:
+    text = f"**{what} in this session alone.** {formatting.message(capital(reason))}."
+    ribbon(text, icon="save")

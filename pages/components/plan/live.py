@@ -20,6 +20,7 @@ from analysis.store import Store
 from analysis.subjects import Subject
 from analysis.tasks import Task
 from pages.components.widgets import formatting
+from pruners.errors import StoreError
 
 # Faster than this nobody reads, and each redraw takes time from the measurement.
 REDRAW_SECONDS = 0.15
@@ -60,22 +61,30 @@ def known(subject: LoadedSubject, plan: Plan) -> Measured:
     return Measured(subject.known(plan), repaired)
 
 
-def remember(store: Store, subject: LoadedSubject, plan: Plan) -> None:
-    """Note what a plan measured: Plans shows it, and the next prediction learns from it."""
+def remember(store: Store, subject: LoadedSubject, plan: Plan) -> str:
+    """Note what a plan measured: Plans shows it, and the next prediction learns from it.
+
+    Returns:
+        Why the workspace did not take it; empty if it did.
+    """
     if not pruned_entries(plan):
-        return
+        return ""
     found = known(subject, plan)
     # The calibration samples of the repair are those of what was measured.
     plan = dataclasses.replace(plan, subject=subject.prepared.subject.spec)
-    for result, is_recovered in ((found.raw, False), (found.repaired, True)):
-        if result is not None:
-            store.measurements.add(
-                plan,
-                subject.identity,
-                result.sums,
-                recovered=is_recovered,
-                change=result.change,
-            )
+    try:
+        for result, is_recovered in ((found.raw, False), (found.repaired, True)):
+            if result is not None:
+                store.measurements.add(
+                    plan,
+                    subject.identity,
+                    result.sums,
+                    recovered=is_recovered,
+                    change=result.change,
+                )
+    except StoreError as error:
+        return str(error)
+    return ""
 
 
 def show(

@@ -47,7 +47,8 @@ def reason(subject: LoadedSubject, plan: Plan) -> str:
         return f"{words}; another repair takes its place, undo brings it back."
     usual = plan_state.usual_repair(subject.prepared, plan)
     if plan.repair != usual.name:
-        return f"{plan.repair} by choice; usual here is {usual.name}."
+        words = "Not repaired" if plan.repair == NO_REPAIR else f"Repaired by {plan.repair}"
+        return f"{words}; usual here is {usual.name}."
     if plan.repair == NO_REPAIR:
         return f"Not repaired: {usual.reason}."
     calibration = subject.prepared.subject.calibration

@@ -16,7 +16,7 @@ from analysis.prediction import Forecaster
 from analysis.records import Plan, SweepSpec
 from analysis.repairs import NO_REPAIR
 from analysis.snippets import Snippet, run_sweep, take_plan
-from pages.components.plan import fill, goal, live, repair, table_editor
+from pages.components.plan import fill, gate, goal, live, repair, table_editor
 from pages.components.state import Session, plan_state, session, subjects, tolerance, url_state
 from pages.components.widgets import (
     charts,
@@ -52,6 +52,7 @@ def draw(current: Session) -> None:
     if subject.prepared.subject.evaluation is not None and not subject.prepared.subject.has_labels:
         no_labels(subject.prepared.subject.task.words)
     curves = _run_curves(current)
+    gate.say_unsaved()
     code.offer(_snippet(current))
     if current.has_changed:
         ribbon(
@@ -71,7 +72,8 @@ def draw(current: Session) -> None:
     if subject.prepared.subject.evaluation is not None:
         with guarded("The plan cannot be measured"):
             live.stream(subject, plan, slot, note, _raw(predicted))
-            live.remember(current.store, subject, plan)
+            unkept = live.remember(current.store, subject, plan)
+            gate.say_unkept("What was measured is", unkept)
 
 
 def _snippet(current: Session) -> Snippet:

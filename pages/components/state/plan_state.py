@@ -12,18 +12,20 @@ import streamlit as st
 from analysis import plans, repairs
 from analysis.edits import PreparedSubject, targets
 from analysis.plans import History
-from analysis.records import Plan, SweepSpec
+from analysis.records import Plan, SavedPlan, SubjectSpec, SweepSpec
 from analysis.repairs import NO_REPAIR, Choice
 from analysis.sentences import listed
 from pages.components.state.session import OWN_PLAN, Session, choose_subject, store
 from pages.components.state.subject_cache import subjects
 from pages.components.state.url_state import put, value
 from pruners.criteria import CRITERIA
-from pruners.errors import PruneScopeError
+from pruners.errors import PruneScopeError, StoreError
 
 HISTORY = "plan_history"
 REVISION = "plan_revision"
 LAST_EDIT = "plan_last_edit"
+# A history that the workspace did not take, and why.
+UNSAVED = "plan_unsaved"
 
 
 def history() -> History | None:
@@ -35,6 +37,35 @@ def present() -> Plan | None:
     """Return the present plan."""
     past = history()
     return None if past is None else past.plan
+
+
+def of_address() -> SavedPlan | None:
+    """Return the plan that the address names, while no page has restored it; None without one."""
+    if value("plan") is None or history() is not None:
+        return None
+    try:
+        return store().plans.saved_as(value("plan"))
+    except PruneScopeError:
+        return None
+
+
+def of_subject(spec: SubjectSpec) -> Plan | None:
+    """Return the plan that pages of a subject work on, before they are drawn; None without one."""
+    saved, plan = of_address(), present()
+    if saved is not None:
+        plan = saved.plan
+    if plan is None or plan.subject.model != spec.model:
+        return None
+    subject = subjects().peek(spec)
+    if saved is not None and subject is not None and subject.identity.weights != plan.fingerprint:
+        return None
+    return dataclasses.replace(plan, subject=spec)
+
+
+def why_unsaved() -> str:
+    """Return why the workspace does not have the present plan; empty if it has it."""
+    past, reason = st.session_state.get(UNSAVED, (None, ""))
+    return reason if past is not None and past is history() else ""
 
 
 def revision() -> int:
@@ -87,12 +118,17 @@ def _store(new: History, *, takes_equal: bool = False) -> None:
     # A plan that came by link belongs to somebody else: the first edit makes a plan of one's own.
     own = value("plan") if st.session_state.get(OWN_PLAN) == value("plan") else None
     saved = store().plans.id_of_equal(new.plan) if takes_equal and own is None else None
-    if saved is None:
-        saved = store().plans.save(new.plan, plan_id=own, **_left(new.plan))
-        if own is None:
-            st.session_state[OWN_PLAN] = saved
-    # The saved plan's subject may be another one than before: links leave out what is as there.
-    put("plan", saved)
+    try:
+        if saved is None:
+            saved = store().plans.save(new.plan, plan_id=own, **_left(new.plan))
+            if own is None:
+                st.session_state[OWN_PLAN] = saved
+    except StoreError as error:
+        # What can be shown of it, measured and exported does not hang on that.
+        st.session_state[UNSAVED] = (new, str(error))
+    else:
+        # The saved plan's subject may be another one than before: links leave out what is as there.
+        put("plan", saved)
     st.session_state[HISTORY] = new
 
 
@@ -163,11 +199,12 @@ def _begin_empty(plan: Plan) -> None:
 def opened(current: Session, prepared: PreparedSubject) -> Plan:
     """Return what `ensure` returns, for a page whose frame is drawn.
 
-    A page that opens with a plan is drawn anew: its sidebar was drawn before, without the plan.
+    A page that opens with a plan, or makes another one of it, is drawn anew: its sidebar was drawn
+    before.
     """
-    was_open = history() is not None
+    before = history()
     plan = ensure(current, prepared)
-    if not was_open and plans.pruned_entries(plan):
+    if history() is not before and plans.pruned_entries(plan):
         st.rerun()
     return plan
 
@@ -182,9 +219,11 @@ def _carried_over(plan: Plan, current: Session, prepared: PreparedSubject) -> Pl
         plan = empty_plan(current, prepared)
         _begin_empty(plan)
     elif plan.subject != prepared.subject.spec:
-        plan, past = dataclasses.replace(plan, subject=prepared.subject.spec), history()
+        past = history()
         assert past is not None
-        _store(past.do(plan, action="other samples"), takes_equal=True)
+        past = past.on(prepared.subject.spec)
+        _store(past, takes_equal=True)
+        plan = past.plan
     return plan
 
 

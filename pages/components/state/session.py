@@ -161,7 +161,9 @@ def inventory(run: RunRow) -> Inventory | None:
         subject = subjects().peek(run.spec.subject)
         if found is None and subject is not None and run.fingerprint and subject.is_of(run):
             found = subject.prepared.inventory
-            store().inventories.keep(run.identity, found)
+            with contextlib.suppress(StoreError):
+                # Where nothing can be written, it is taken again by the next server.
+                store().inventories.keep(run.identity, found)
         if found is None:
             return None
         known[key] = found

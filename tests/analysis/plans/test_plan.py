@@ -247,6 +247,19 @@ def test_history() -> None:
     assert history.do(three, action="nothing") is history
 
 
+def test_other_samples_are_no_step_of_a_history() -> None:
+    """Undo brought the samples of before back, and pages the new ones: it took nothing back."""
+    one = start()
+    two = plans.set_ratio(one, one.entries[0].name, 0.5)
+    past = History.start(one).do(two, action="half").undo()
+    other = dataclasses.replace(one.subject, samples=60, seed=9)
+    moved = past.on(other)
+    assert (moved.at, moved.redo_action) == (0, "half")
+    assert [step.plan.subject for step in moved.steps] == [other, other]
+    assert moved.redo().plan == dataclasses.replace(two, subject=other)
+    assert past.plan == one
+
+
 def test_history_is_bounded() -> None:
     history = History.start(start())
     for step in range(MAX_STEPS + 20):

@@ -6,12 +6,14 @@ import gc
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 import socket
 import sqlite3
 import threading
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from analysis.cli import main
@@ -143,6 +145,46 @@ class TestProcesses:
         ):
             db.execute("DELETE FROM runs")
         database.close()
+
+    def test_where_sqlite_cannot_put_its_files_all_is_read_and_nothing_written(
+        self, store: Store
+    ) -> None:
+        """A workspace in a folder that may only be read could not be opened at all."""
+        run_id = ended(store)
+        whole = store.points.table(run_id)
+        store.close()
+        (store.workspace / f"{FILE}-shm").symlink_to(store.workspace / "nowhere" / "at all")
+        again = Store(store.workspace)
+        assert [row.run_id for row in again.runs.all()] == [run_id]
+        pd.testing.assert_frame_equal(again.points.table(run_id), whole)
+        with pytest.raises(StoreReadOnlyError, match="cannot be written"):
+            again.runs.delete(run_id)
+        assert again.runs.get(run_id).state == "done"
+        # What somebody with permission puts into the file meanwhile is seen.
+        elsewhere = store.workspace.parent / "elsewhere"
+        elsewhere.mkdir()
+        shutil.copy(store.workspace / FILE, elsewhere)
+        other = Store(elsewhere)
+        other.runs.rename(run_id, "seen")
+        other.close()
+        shutil.copy(elsewhere / FILE, store.workspace)
+        assert again.runs.get(run_id).name == "seen"
+
+    def test_a_part_of_what_was_written_is_not_taken_for_all(self, store: Store) -> None:
+        """What was written last is in another file of SQLite, which cannot be read there."""
+        run_id = ended(store)
+        copy = store.workspace.parent / "copy"
+        copy.mkdir()
+        for suffix in ("", "-wal"):
+            content = (store.workspace / f"{FILE}{suffix}").read_bytes()
+            assert content
+            (copy / f"{FILE}{suffix}").write_bytes(content)
+        assert Store(copy).runs.get(run_id).state == "done"
+        closed = store.workspace.parent / "closed"
+        shutil.copytree(store.workspace, closed, ignore=shutil.ignore_patterns("*-shm"))
+        (closed / f"{FILE}-shm").symlink_to(closed / "nowhere" / "at all")
+        with pytest.raises(StoreReadOnlyError, match="cannot be written"):
+            Store(closed)
 
     def test_an_error_is_told_by_its_code_not_by_its_words(self, tmp_path: Path) -> None:
         database = Database(tmp_path)
