@@ -76,17 +76,17 @@ def scale_of(answers: Mapping[str, str]) -> Scale:
     try:
         baseline = float(text)
     except ValueError:
-        raise InputError(f"--baseline {text!r} is no number") from None
+        raise InputError(f"--baseline: {text!r} is no number") from None
     if unit == "relative-drop":
         if not 0 < baseline <= 1:
             raise InputError(
-                f"--baseline {text}: relative drops are of a score between 0 and 1, such as 0.93"
+                f"--baseline: relative drops are of a score between 0 and 1, not {text}"
             )
         return Scale(unit, direction, baseline)
     try:
         return Scale(unit, direction, Scale(unit, direction).score(baseline))
     except InputError as error:
-        raise InputError(f"--baseline {text}: {error}") from None
+        raise InputError(f"--baseline: {error}") from None
 
 
 def doubts(drops: Iterable[float], quantity: str) -> tuple[str, ...]:

@@ -117,7 +117,7 @@ def _plan(current: Session, name: str, content: bytes, chosen: PlanFormat) -> No
         plan_id = plan_state.save(plan)
     if plan.note:
         current.store.plans.annotate(plan_id, plan.note)
-        st.toast(formatting.escaped(capital(plan.note)), icon=":material/info:", duration="long")
+        st.toast(formatting.message(capital(plan.note)), icon=":material/info:", duration="long")
     plan_state.open_plan(plan_id)
     go("Plan")
 
@@ -179,8 +179,8 @@ def _answers(chosen: ResultFormat, raw: RawResult, metric: str) -> dict[str, str
     """Ask what the file does not say, each question as soon as it is one."""
     known = {**raw.known, **raw.metrics[metric]}
     if raw.table is None:
-        facts = ", ".join(f"{name.replace('-', ' ')} {answer}" for name, answer in known.items())
-        st.caption(f"{chosen.label}{facts and f' says: {facts}'}.")
+        facts = formatting.escaped(formatting.imported_answers(known))
+        st.caption(f"{chosen.label}{facts and f' says {facts}'}.")
     else:
         st.caption(f"{chosen.label} says all of it.")
     said: dict[str, str] = {}

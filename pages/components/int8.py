@@ -35,7 +35,7 @@ def draw(subject: LoadedSubject, last: evaluations.Evaluated, words: Words) -> N
             _measure(subject, last)
         except PruneScopeError as error:
             # What else the page has does not hang on it.
-            st.error(f"{formatting.escaped(capital(str(error)))}.", icon=":material/error:")
+            st.error(f"{formatting.message(capital(str(error)))}.", icon=":material/error:")
         else:
             st.rerun()
     if found is None:

@@ -41,7 +41,7 @@ def _damaged(runs: Sequence[DamagedRun]) -> None:
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             st.markdown(
                 f":orange[:material/warning:] Run `{run.run_id}` cannot be read: "
-                f"{formatting.escaped(run.reason)}",
+                f"{formatting.message(run.reason)}",
                 width="stretch",
             )
             if st.button(

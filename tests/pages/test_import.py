@@ -7,7 +7,7 @@ from pathlib import Path
 
 from analysis.imports import ImportRequest, format_of, imported_run, read_result
 from analysis.store import Store
-from tests.pages.reading import SUBJECT, Open, assert_no_bug, text_of
+from tests.pages.reading import SUBJECT, Open, assert_no_bug, shown, text_of
 
 NNI = b"layername,0.25,0.5,0.75\r\nmodule.conv1,0.85,0.7,0.2\r\nconv2,0.86,0.8\r\n"
 SAID = {
@@ -23,6 +23,7 @@ def test_a_file_is_asked_about_and_becomes_a_run(open_page: Open, workspace: Pat
     test = open_page("12_Import", subject=SUBJECT)
     assert_no_bug(test)
     test.file_uploader(key="import_file").upload("sens.csv", NNI, "text/csv").run()
+    assert 'NNI (CSV) says "What a level says: Pruned".' in shown(text_of(test))
     assert (
         "what the numbers are, which are better, what was pruned, dense model's number"
         in text_of(test)
@@ -65,6 +66,12 @@ def test_imported_curves_are_drawn_beside_measured_ones(open_page: Open, workspa
     assert_no_bug(test)
     said = text_of(test)
     assert r"**Imported** from sens" in said
+    # By the controls of Import, not by the options of the command.
+    assert (
+        'written by NNI (CSV); you said "What the numbers are: Fractions", "Which are better: '
+        'Higher", "What was pruned: Output channels", "Dense model\'s number: 0.87", "Criterion: '
+        'L1 norm".'
+    ) in shown(said)
     assert "nan" not in said.lower().replace("dominan", "")
     assert "half" in test.dataframe(key="curves_table").value
     # A file that ends before a half has no such column.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import math
+import re
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +16,13 @@ from analysis.tasks import RIGHT_ANSWERS, TASKS, Words, task_named
 from pages.components.plan import options, repair
 from pages.components.state import plan_state
 from pages.components.widgets import formatting
+from tests.pages.reading import ROOT
 
+# Options without a control: what only a command can be given, and what only `serve` can.
+OF_COMMANDS = {
+    *("criteria", "confidence", "executor", "head", "lr", "ratio", "recipe", "resume"),
+    *("root", "tolerance"),
+}
 NBSP = "\N{NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
 WORDS = RIGHT_ANSWERS.words
@@ -158,3 +167,51 @@ def test_two_times_of_one_model_are_not_compared() -> None:
     told = formatting.time_change(0.2, 0.1, is_same=False)
     assert (told["delta"], told["delta_color"]) == (f"\N{MINUS SIGN}50.0{NBSP}%", "green")
     assert told["delta_description"] == f"of 200.00{NBSP}ms"
+
+
+def sentences() -> Iterator[str]:
+    """Yield all that the program may say outside of its command line, fields as ``X``."""
+    rooms = ("analysis", "pruners", "sample_models")
+    for path in (path for room in rooms for path in (ROOT / room).rglob("*.py")):
+        # What is a command itself, or written into files with one.
+        if {"cli", "snippets", "tools", "readme.py", "report.py"} & set(path.parts):
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        nodes = list(ast.walk(tree))
+        inside = {id(part) for node in nodes for part in getattr(node, "values", ())}
+        documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+        docs = {
+            ast.get_docstring(node, clean=False) for node in nodes if isinstance(node, documented)
+        }
+        for node in nodes:
+            if isinstance(node, ast.JoinedStr):
+                parts = (getattr(part, "value", "X") for part in node.values)
+                yield "".join(part if isinstance(part, str) else "X" for part in parts)
+            elif id(node) not in inside and isinstance(getattr(node, "value", None), str):
+                yield from {node.value} - docs
+
+
+def test_no_message_names_an_option_where_pages_have_a_control() -> None:
+    """Searches advised `--strategy search`, exports `plan --equal`, imports `--unit percent`."""
+    found = [text for text in sentences() if re.search(r"(?<![\w-])--[a-z]|prunescope [a-z]", text)]
+    assert len(found) > 30
+    for text in found:
+        said = formatting.on_pages(text)
+        left = set(re.findall(r"(?<![\w-])--([a-z][\w-]*)", said))
+        assert " " not in text or left <= OF_COMMANDS, said
+        assert "prunescope recover" not in said
+
+
+def test_values_of_options_are_named_as_their_controls_do() -> None:
+    for text, expected in (
+        ("or search (--strategy search)", 'or search ("Fill by: Search" on Plan)'),
+        ("(plan with --equal), or", '(plan with "Equal counts in equal layers" on Plan), or'),
+        ("numbers of --unit percent?", 'numbers of "What the numbers are: Percent" on Import?'),
+        ("by --samples, or name", 'by "Evaluation samples" on Setup, or name'),
+        ("apart with --rename a.b=NAME", 'apart with "Names of layers: a.b=NAME" on Import'),
+        ("give --data", 'give "Data" on Setup'),
+        ("give --data or wait", 'give "Data" on Setup or wait'),
+        ("--granularity channel or none", '"What was pruned: Output channels" on Import or none'),
+        ("again (prunescope recover), or", "again (the page Recover), or"),
+    ):
+        assert formatting.on_pages(text) == expected

@@ -178,7 +178,7 @@ def _upload(part: Part, item: Field, key: str) -> None:
             args=(part, item, f"{key}_upload"),
         )
         if refused := st.session_state.get(f"{key}_upload_refused"):
-            st.error(formatting.escaped(capital(refused)), icon=":material/error:")
+            st.error(formatting.message(capital(refused)), icon=":material/error:")
 
 
 def _keep(part: Part, item: Field, key: str) -> None:

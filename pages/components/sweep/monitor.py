@@ -207,7 +207,9 @@ def _failures(run_id: str, table: pd.DataFrame) -> None:
     cells = failed[["layer", "criterion", "ratio_requested"]]
     st.dataframe(
         cells.assign(
-            reason=[reasons.get(cell, "") for cell in cells.itertuples(index=False)],
+            reason=[
+                formatting.on_pages(reasons.get(cell, "")) for cell in cells.itertuples(index=False)
+            ],
             criterion=cells["criterion"].map(label_of),
             ratio_requested=[
                 formatting.percent(item, digits=1) for item in cells["ratio_requested"]

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
 
 import pandas as pd
 
+from analysis.allocation import STRATEGIES
 from analysis.imports import QUESTIONS
 from analysis.records import NO_MODEL, Progress, SubjectSpec, SweepSpec
 from analysis.sentences import listed as listed
@@ -34,8 +35,7 @@ SETTINGS = (
     *("repair", "semantics", "precision", "mode", "reduction", "rounding", "layers"),
     *("samples", "seed", "calibration_data", "task", "device"),
 )
-# Options of commands that messages name -> the control that is the same, and its page, unless they
-# are told beside it.
+# Options of commands that messages name -> the control that is the same, and its page.
 CONTROLS = {
     "model": ("Model", "Setup"),
     "data": ("Data", "Setup"),
@@ -44,13 +44,21 @@ CONTROLS = {
     "calibration-samples": ("Calibration samples", "Setup"),
     "task": ("Task", "Setup"),
     "repair": ("Repair without training", "Plan"),
-    "rename": ("Names of layers", ""),
-    "format": ("Written by", ""),
-    **{item.name: (item.label, "") for item in QUESTIONS},
+    "strategy": ("Fill by", "Plan"),
+    "equal": ("Equal counts in equal layers", "Plan"),
+    "rename": ("Names of layers", "Import"),
+    "format": ("Written by", "Import"),
+    "metric": ("Numbers to read", "Import"),
+    **{item.name: (item.label, "Import") for item in QUESTIONS},
 }
+# Options with a choice of these.
+REGISTRIES: Mapping[str, Iterable[Any]] = {"task": TASKS, "strategy": STRATEGIES}
+# An option, and what may be its value, or two of them.
 _OPTION = re.compile(
-    rf"(?<![\w-])--({'|'.join(CONTROLS)})(?![\w-])(?: ({'|'.join(TASKS.names())})\b)?"
+    rf"(?<![\w-])--({'|'.join(CONTROLS)})(?![\w-])(?: ([^\s,;?)]*\w)(?: or ([\w-]+))?)?"
 )
+# Commands that messages name -> their pages.
+_COMMANDS = {"prunescope recover": "the page Recover"}
 PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -304,15 +312,45 @@ def on_pages(text: str) -> str:
     >>> on_pages("name the task, such as --task regression; --root DIR allows more")
     'name the task, such as "Task: Regression" on Setup; --root DIR allows more'
     >>> on_pages("say which is which with --rename OLD=NEW")
-    'say which is which with "Names of layers" OLD=NEW'
+    'say which is which with "Names of layers: OLD=NEW" on Import'
+    >>> on_pages("give --granularity channel or element, whichever it is")
+    'give "What was pruned: Output channels" or "Single weights" on Import, whichever it is'
     """
+    for command, page in _COMMANDS.items():
+        text = text.replace(command, page)
     return _OPTION.sub(_control, text)
 
 
 def _control(found: re.Match[str]) -> str:
-    (label, page), value = CONTROLS[found[1]], found[2]
-    named = f"{label}: {TASKS.get(value).label}" if value else label
-    return f'"{named}"' + (f" on {page}" if page else "")
+    name, value, other = found.groups()
+    (label, page), choices = CONTROLS[name], _choices(name)
+    if value is None or not (value in choices or "=" in value):
+        return f'"{label}" on {page}' + found[0].removeprefix(f"--{name}")
+    named = f'"{label}: {choices.get(value, value)}"'
+    if other in choices:
+        return f'{named} or "{choices[other]}" on {page}'
+    return f"{named} on {page}" + (f" or {other}" if other else "")
+
+
+def _choices(name: str) -> dict[str, str]:
+    """Return what the control of an option calls the option's values."""
+    known: Iterable[Any] = ()
+    if name in QUESTIONS:
+        known = QUESTIONS.get(name).choices()
+    elif name in REGISTRIES:
+        known = REGISTRIES[name]
+    return {item.name: item.label for item in known}
+
+
+def imported_answers(said: Mapping[str, str]) -> str:
+    """Return what is known of an imported file, as the Import page asks it.
+
+    >>> imported_answers({"unit": "percent", "direction": "higher"})
+    '"What the numbers are: Percent", "Which are better: Higher"'
+    """
+    return ", ".join(
+        f'"{CONTROLS[name][0]}: {_choices(name).get(value, value)}"' for name, value in said.items()
+    )
 
 
 def message(text: str) -> str:

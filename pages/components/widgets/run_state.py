@@ -9,7 +9,7 @@ from analysis.records import RunRow, SweepSpec
 from analysis.snippets import run_sweep
 from pages.components.state import Session, session, tolerance
 from pages.components.widgets.code import offer
-from pages.components.widgets.formatting import escaped, message, title_of
+from pages.components.widgets.formatting import escaped, imported_answers, message, title_of
 from pages.components.widgets.job import resume_banner
 from pages.components.widgets.states import empty, no_labels, ribbon
 
@@ -67,10 +67,10 @@ def _say_source(run: RunRow) -> None:
     """Say that the points were not measured here, and what is known of them."""
     source = run.source
     assert source is not None
-    said = "; ".join(f"{name} {answer}" for name, answer in source.said.items())
+    said = imported_answers(source.said)
     st.info(
         f"**Imported** from {escaped(source.file)}, written by "
-        f"{RESULT_FORMATS.get(source.format).label}{said and f'; you said: {escaped(said)}'}. "
+        f"{RESULT_FORMATS.get(source.format).label}{said and f'; you said {escaped(said)}'}. "
         f"{message(' '.join(source.notes))}",
         icon=":material/move_to_inbox:",
     )

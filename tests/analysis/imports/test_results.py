@@ -147,7 +147,7 @@ def test_times_are_refused() -> None:
         (
             "nni_docs.csv",
             {**FILTERS, "unit": "fraction", "direction": "higher", "baseline": "56.61"},
-            r"--baseline 56.61: .*--unit percent",
+            r"--baseline: 56.61 is .*--unit percent",
         ),
     ],
 )

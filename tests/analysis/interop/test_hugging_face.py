@@ -97,7 +97,7 @@ def test_a_model_with_equal_counts_is_read_back_by_transformers(
         UnsupportedError,
         match=r"ViTConfig has one intermediate_size for all layers, and the plan asks for 16 at "
         r"vit\.layers\.0\.mlp\.fc1 and 32 at vit\.layers\.1\.mlp\.fc1; make the kept counts equal "
-        r"\(plan --equal\), or export the smaller model",
+        r"\(plan with --equal\), or export the smaller model",
     ):
         interop.export("hf", dataclasses.replace(uneven, directory=asked.directory / "no"))
     assert not (asked.directory / "no").exists()

@@ -97,7 +97,7 @@ def _common(config: Any, number: _Number, places: list[Place], base: Shapes, siz
         hint = (
             _HINT
             if _is_width(config, number.name)
-            else f"make the kept counts equal (plan --equal), or {_ELSE}"
+            else f"make the kept counts equal (plan with --equal), or {_ELSE}"
         )
         raise UnsupportedError(
             f"{type(config).__name__} has one {number.name} for all layers, and the plan asks for "
