@@ -111,12 +111,12 @@ class CancelledError(PruneScopeError):
 def comes_again(problem: BaseException) -> bool:
     """Return whether the same work, tried again, would end in the same error.
 
-    Model, data or the request are to blame for an `InputError`, as users' code is that ends the
-    program. Not so where the system could not read a file, which it may the next time.
+    Model, data or the request are to blame for an `InputError`. Not so where the system could not
+    read a file, which it may the next time.
     """
-    if isinstance(problem, InputError | CaptureError):
-        return not isinstance(problem, UnmetError) and _cause_of_system(problem) is None
-    return isinstance(problem, SystemExit)
+    if not isinstance(problem, InputError | CaptureError):
+        return False
+    return not isinstance(problem, UnmetError) and _cause_of_system(problem) is None
 
 
 def _cause_of_system(problem: BaseException | None) -> OSError | None:

@@ -30,7 +30,7 @@ from analysis.cli.stopping import StoppedError, stopped
 from analysis.memory import is_out_of_memory
 from analysis.versions import versions
 from pruners.errors import InputError, PruneScopeError, first_line
-from pruners.user_code import exit_text, leave
+from pruners.user_code import exits_told, leave
 
 # What adds a command to the program; what it needs is loaded then.
 COMMANDS: dict[str, Callable[[typer.Typer], object]] = {
@@ -112,7 +112,7 @@ def _keep_answers_apart(app: typer.Typer) -> None:
 def _apart(call: Callable[..., object]) -> Callable[..., object]:
     @functools.wraps(call)
     def run(*given: Any, **options: Any) -> object:
-        with answering():
+        with answering(), exits_told():
             return call(*given, **options)
 
     return run
@@ -175,13 +175,8 @@ def _told(call: Callable[[], object]) -> int:
         return say_error(error, code=BAD_INPUT)
     except PruneScopeError as error:
         return say_error(error, code=FAILED)
-    except SystemExit as error:
-        if isinstance(error.__context__, BrokenPipeError):
-            # How typer leaves when the reader went away.
-            return _without_reader()
-        # Of a user's module, data set or criterion, wherever it runs.
-        return say_error(exit_text(error), code=BAD_INPUT)
-    except BrokenPipeError:
+    except (SystemExit, BrokenPipeError):
+        # By the former typer leaves when the reader went away; users' code ends no command.
         return _without_reader()
     except _UsageProblem as error:
         return say_error(error.format_message(), code=BAD_INPUT)  # type: ignore[attr-defined]

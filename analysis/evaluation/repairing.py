@@ -10,6 +10,7 @@ from analysis.edits import PreparedSubject
 from analysis.plans import masked_edit, pruned_entries
 from analysis.records import Plan, Progress
 from analysis.recovery import Recovery, repair_key, repaired_plan
+from pruners.user_code import exits_told
 
 # So often somebody who follows a repair is asked whether he still does.
 STEP_SECONDS = 0.15
@@ -50,9 +51,9 @@ class _Job:
 
     def _run(self) -> None:
         try:
-            self._put(
-                RepairState(None, repaired_plan(self._prepared, self._plan, progress=self._note))
-            )
+            with exits_told():
+                found = repaired_plan(self._prepared, self._plan, progress=self._note)
+            self._put(RepairState(None, found))
         except _LeftError:
             pass
         except Exception as error:

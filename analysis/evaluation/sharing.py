@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 
 from analysis.evaluation.live import LiveResult
+from pruners.user_code import exits_told
 
 
 class Turns:
@@ -90,9 +91,10 @@ class SharedMeasurement:
     def _next(self) -> LiveResult:
         start = time.perf_counter()
         try:
-            if self._results is None:
-                self._results = self._begin()
-            result = next(self._results)
+            with exits_told():
+                if self._results is None:
+                    self._results = self._begin()
+                result = next(self._results)
         except Exception as error:
             self._error = error
             raise

@@ -31,7 +31,7 @@ from analysis.records import CANCELLED, FAILED, SubjectSpec
 from analysis.store import Store
 from analysis.subjects import roots_of_environment
 from pruners.errors import CancelledError, PruneScopeError, StoreError, comes_again, one_line
-from pruners.user_code import Grace, exit_text
+from pruners.user_code import Grace, with_exits_told
 
 BEAT_SECONDS = 1.0
 
@@ -134,7 +134,7 @@ def followed(
             raise TakenError(f"job {job.job_id} is worked on by another process")
         with Diary(jobs, job, given.cancel) as diary:
             try:
-                for found in steps(diary.job, given):
+                for found in with_exits_told(steps(diary.job, given)):
                     diary.note(found)
                     yield found
             except CancelledError as problem:
@@ -142,9 +142,6 @@ def followed(
                 raise
             except PruneScopeError as problem:
                 diary.end(FAILED, str(problem), problem)
-                raise
-            except SystemExit as problem:
-                diary.end(FAILED, exit_text(problem), problem)
                 raise
             except Exception as problem:
                 # A bug, or a library's.
@@ -186,7 +183,7 @@ def work(
     except (CancelledError, TakenError) as error:
         _log(str(error))
         return 0
-    except (PruneScopeError, SystemExit) as error:
+    except PruneScopeError as error:
         _log(str(error))
         return UNWRITTEN if isinstance(error, StoreError) else 1
     except Exception:

@@ -33,7 +33,7 @@ from pruners.errors import (
     comes_again,
     one_line,
 )
-from pruners.user_code import Grace, exit_text
+from pruners.user_code import Grace, exits_told
 
 if TYPE_CHECKING:
     # torch takes seconds to import and much memory: not while the run waits in the queue.
@@ -84,7 +84,8 @@ def run_to_end(
         try:
             if _has_turn(store, run_id, heartbeat, progress):
                 opener = open_sweep or _opener(roots, store.statistics_folder)
-                state = _measure(store, run_id, owner, heartbeat, progress, opener)
+                with exits_told():
+                    state = _measure(store, run_id, owner, heartbeat, progress, opener)
         except StoreError as problem:
             # Of a full disk this may be the first write that fits; of a lost run it is refused.
             with contextlib.suppress(StoreError):
@@ -100,8 +101,6 @@ def run_to_end(
             state, error, is_lasting = records.FAILED, str(problem), comes_again(problem)
         except KeyboardInterrupt:
             heartbeat.request_stop()
-        except SystemExit as problem:
-            state, error, is_lasting = records.FAILED, exit_text(problem), comes_again(problem)
         except Exception as problem:
             # A bug, or a library's; the log of the worker has the traceback.
             state, error = records.FAILED, one_line(problem)

@@ -14,12 +14,13 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from pruners.errors import InputError, UnsupportedError
+from pruners.errors import InputError, PruneScopeError, UnsupportedError, one_line
 from pruners.float32 import strict
 from pruners.layers import TYPE_NAMES
 from pruners.normalizers import NORMALIZERS
 from pruners.registry import Registry
 from pruners.statistics import LayerData
+from pruners.user_code import no_exit
 
 Level = Literal["element", "channel", "branch", "layer"]
 Cost = Literal["weights", "forward", "backward", "second order"]
@@ -184,6 +185,25 @@ def scoring(granularity_kind: str) -> tuple[str, ...]:
     return tuple(entry.name for entry in CRITERIA if granularity_kind in entry.granularities)
 
 
+def _users(entry: Criterion, data: LayerData, level: Level) -> Tensor:
+    """Return the scores of a criterion in a user's file, which may raise anything."""
+    try:
+        with no_exit():
+            result = entry.fn(data, level=level)
+    except (PruneScopeError, torch.linalg.LinAlgError):  # type: ignore[attr-defined]
+        raise
+    except Exception as error:
+        raise InputError(
+            f"layer {data.name}: criterion {entry.name} raised {one_line(error)}"
+        ) from error
+    if not isinstance(result, Tensor):
+        raise InputError(
+            f"layer {data.name}: criterion {entry.name} returned a {type(result).__name__}, not a "
+            "tensor of scores"
+        )
+    return result
+
+
 @strict
 def scores(name: str, data: LayerData, *, level: Level) -> Tensor:
     """Score one layer, with checks of what goes in and what comes out.
@@ -210,7 +230,7 @@ def scores(name: str, data: LayerData, *, level: Level) -> Tensor:
     if reason:
         raise UnsupportedError(f"layer {data.name}: {reason}")
     try:
-        result = entry.fn(data, level=level)
+        result = _users(entry, data, level) if entry.version else entry.fn(data, level=level)
     except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
         raise InputError(
             f"layer {data.name}: criterion {name} inverts a matrix of its calibration statistics, "

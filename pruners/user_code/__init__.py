@@ -1,6 +1,13 @@
 """Code in users' own files: run, so that folders do not meet, and known by all that it imports."""
 
-from pruners.user_code.exits import Grace, exit_text, leave, no_exit
+from pruners.user_code.exits import (
+    Grace,
+    exit_text,
+    exits_told,
+    leave,
+    no_exit,
+    with_exits_told,
+)
 from pruners.user_code.folders import PREFIX, UserFolder, folder_stamps, named_modules, user_folder
 from pruners.user_code.lending import lent
 from pruners.user_code.one_at_a_time import OneAtATime
@@ -24,6 +31,7 @@ __all__ = [
     "code_digest",
     "code_files",
     "exit_text",
+    "exits_told",
     "file_stamp",
     "folder_stamps",
     "is_library",
@@ -34,4 +42,5 @@ __all__ = [
     "opened_files",
     "resolved",
     "user_folder",
+    "with_exits_told",
 ]

@@ -10,7 +10,11 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
+from pruners.errors import InputError, one_line
+
+T = TypeVar("T")
 # Threads that are in users' code, and since when.
 _SINCE: dict[int, float] = {}
 # Threads that it started.
@@ -25,9 +29,11 @@ _end = os._exit
 def no_exit() -> Iterator[None]:
     """Let users' code in the block end neither the program nor the thread that draws a page.
 
+    The block yields nothing: closing a generator amid it would be taken for an error of the code.
+
     Raises:
         RuntimeError: It called ``sys.exit`` or ``os._exit``, or raised what is no exception of a
-            program, such as ``pytest.skip``.
+            program, such as ``pytest.skip`` or ``GeneratorExit``.
     """
     vars(os)["_exit"] = _stay
     thread = threading.get_ident()
@@ -37,16 +43,42 @@ def no_exit() -> Iterator[None]:
     known = set(threading.enumerate())
     try:
         yield
-    except SystemExit as error:
-        raise RuntimeError(exit_text(error)) from error
-    except (Exception, KeyboardInterrupt, GeneratorExit):
+    except (Exception, KeyboardInterrupt):
         raise
     except BaseException as error:
-        raise RuntimeError(f"the code raised {type(error).__name__}: {error}") from error
+        raise RuntimeError(exit_text(error)) from error
     finally:
         _STARTED.update(set(threading.enumerate()) - known)
         if is_outer:
             del _SINCE[thread]
+
+
+@contextmanager
+def exits_told() -> Iterator[None]:
+    """Tell where users' code, wherever it runs in the block, would end the program.
+
+    As of `no_exit`, the block yields nothing.
+
+    Raises:
+        InputError: It raised what is no exception of a program; nor is it Ctrl-C.
+    """
+    try:
+        yield
+    except (Exception, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise InputError(exit_text(error)) from error
+
+
+def with_exits_told(items: Iterator[T]) -> Iterator[T]:
+    """Yield the items of what runs users' code; see `exits_told`."""
+    while True:
+        with exits_told():
+            try:
+                item = next(items)
+            except StopIteration:
+                return
+        yield item
 
 
 class Grace:
@@ -93,9 +125,11 @@ def leave(code: int) -> int:
     return code
 
 
-def exit_text(error: SystemExit) -> str:
-    """Return what to tell of users' code that wanted to end the program."""
-    return _text("sys.exit", error.code)
+def exit_text(error: BaseException) -> str:
+    """Return what to tell of users' code that raised what is no exception of a program."""
+    if isinstance(error, SystemExit):
+        return _text("sys.exit", error.code)
+    return f"the code raised {one_line(error)}"
 
 
 def _text(name: str, code: object) -> str:

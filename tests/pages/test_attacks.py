@@ -58,11 +58,27 @@ def test_code_that_ends_the_program_ends_no_page(open_page: Open, tmp_path: Path
         ("Forward", SUBJECT.data, "sys.exit('enough')"),
         ("net", f"{path}:Data", "sys.exit(3)"),
         ("skips", SUBJECT.data, "raised Skipped: no GPU"),
+        ("net", f"{path}:Closed", "raised GeneratorExit: no more"),
     ):
         spec = dataclasses.replace(SUBJECT, model=f"{path}:{model}", data=data, criterion_files=())
         test = open_page("1_Setup", subject=spec)
         assert_no_bug(test)
         assert says in shown(text_of(test)), says
+
+
+def test_code_that_ends_the_program_amid_a_page_is_one_line(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Streamlit ends a page by exceptions of this kind, which go on to do so."""
+
+    def ends(*_: object) -> None:
+        raise GeneratorExit("no more")
+
+    monkeypatch.setattr("pages.components.plan.live.stream", ends)
+    test = open_page("5_Plan", subject=SUBJECT)
+    assert_no_bug(test)
+    (error,) = test.error
+    assert shown(error.value) == "The code raised GeneratorExit: no more"
 
 
 @pytest.mark.parametrize("where", ["state.session.open_session", "plan.sidebar.totals"])

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from pruners.criteria import CRITERIA, load_criterion_file
+from pruners.criteria import CRITERIA, LayerData, load_criterion_file, scores
+from pruners.errors import InputError
 from pruners.user_code import code_digest, code_files, opened_files, user_folder
 
 # Ways of importing the module that lies beside a file; each is to see its own folder's.
@@ -180,6 +182,31 @@ def test_a_criterion_files_helpers_are_found_and_count(tmp_path: Path) -> None:
     finally:
         CRITERIA.remove("by_helper")
     assert versions[0] == versions[1] != versions[2]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("raise GeneratorExit('no more')", "raised RuntimeError: the code raised GeneratorExit"),
+        ("raise SystemExit(3)", "raised RuntimeError: the code called sys.exit(3)"),
+        ("raise KeyError('x')", "raised KeyError: 'x'"),
+        ("return 5", "returned a int, not a tensor of scores"),
+    ],
+)
+def test_a_criterion_that_raises_anything_is_named(tmp_path: Path, body: str, said: str) -> None:
+    """`shrink` ended in a traceback, and a sweep was said to be worth going on with."""
+    (tmp_path / "criteria.py").write_text(
+        "from pruners.criteria import criterion\n"
+        "@criterion('odd', label='O', citation='c', formula='f', help='h')\n"
+        f"def odd(data, *, level): {body}\n"
+    )
+    load_criterion_file(tmp_path / "criteria.py")
+    try:
+        with pytest.raises(InputError) as caught:
+            scores("odd", LayerData(name="fc", weight=torch.ones(2, 3)), level="channel")
+    finally:
+        CRITERIA.remove("odd")
+    assert f"layer fc: criterion odd {said}" in str(caught.value)
 
 
 def test_opened_files_are_recorded_as_they_were(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,8 @@ from analysis.subjects import load_subject
 from analysis.sweeps.executors.local import LocalExecutor
 from analysis.sweeps.grid import Item
 from analysis.sweeps.planned import require_data
-from pruners.errors import InputError, PruneScopeError, as_plain, from_plain
+from pruners.errors import InputError, PruneScopeError, as_plain, from_plain, one_line
+from pruners.user_code import exits_told, is_library
 
 
 def packed(items: Sequence[Item]) -> list[dict[str, Any]]:
@@ -53,6 +55,12 @@ def unpacked(result: Mapping[str, Any], items: Sequence[Item]) -> Measured[Item]
     )
 
 
+def _is_known_everywhere(kind: type[Exception]) -> bool:
+    """Return whether any process knows a class of errors: one of users' code would be lost."""
+    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    return file is None or is_library(file)
+
+
 class ShardWorker:
     """Measures jobs in a process of its own.
 
@@ -78,7 +86,8 @@ class ShardWorker:
         torch.set_num_threads(threads)
         self._problem: Exception | None = None
         try:
-            self._open(SweepSpec.from_dict(spec), items, identity, slicing, ways)
+            with exits_told():
+                self._open(SweepSpec.from_dict(spec), items, identity, slicing, ways)
         except Exception as error:
             # A process that does not come up would be taken for lost.
             self._problem = error
@@ -116,9 +125,14 @@ class ShardWorker:
     def measure(self, number: int, positions: Sequence[int]) -> dict[str, Any]:
         """Measure items, given by their positions, on a slice; return plain data."""
         try:
-            return self._measured(number, positions)
+            with exits_told():
+                return self._measured(number, positions)
         except PruneScopeError as error:
             return {"error": as_plain(error)}
+        except Exception as error:
+            if _is_known_everywhere(type(error)):
+                raise
+            return {"error": as_plain(PruneScopeError(one_line(error)))}
 
     def _measured(self, number: int, positions: Sequence[int]) -> dict[str, Any]:
         if self._problem is not None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import RerunException, StopException
 
 from analysis.memory import is_out_of_memory
 from analysis.sentences import capital
@@ -101,10 +102,10 @@ def guarded(title: str = "This did not work") -> Iterator[None]:
     """
     try:
         yield
+    except (KeyboardInterrupt, RerunException, StopException):
+        raise
     except PruneScopeError as error:
         problem(error, title=title)
-    except SystemExit as error:
-        problem(InputError(exit_text(error)), title=title)
     except Exception as error:
         if is_out_of_memory(error):
             problem(error, title=title)
@@ -117,6 +118,9 @@ def guarded(title: str = "This did not work") -> Iterator[None]:
         )
         with st.expander("Details to report"):
             st.code(traceback.format_exc(), language="python")
+    except BaseException as error:
+        # Of users' code, which would end the program.
+        problem(InputError(exit_text(error)), title=title)
 
 
 def refreshed(

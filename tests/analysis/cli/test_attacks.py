@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import tomllib
@@ -25,7 +26,7 @@ PACKAGED = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setupto
     "package-data"
 ]
 QUITTERS = """
-import sys, torch
+import asyncio, sys, torch
 from torch import nn
 def net(): return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
 def quits(): sys.exit(0)
@@ -41,6 +42,10 @@ class Data:
     def __getitem__(self, index): exit(3) if index == 7 else None; return torch.zeros(1, 28, 28), 1
 class Length(Data):
     def __len__(self): sys.exit(4)
+class Closed(Data):
+    def __getitem__(self, index): raise GeneratorExit("no more")
+class Cancelled(Data):
+    def __getitem__(self, index): raise asyncio.CancelledError
 """
 
 
@@ -73,6 +78,8 @@ def refused(
         ("net", "Length", "the code called sys.exit(4)"),
         ("net", "quits", "quits() raised RuntimeError: the code called sys.exit(0)"),
         ("skips", "Data", "skips() raised RuntimeError: the code raised Skipped: no GPU"),
+        ("net", "Closed", "raised RuntimeError: the code raised GeneratorExit: no more"),
+        ("net", "Cancelled", "the code raised CancelledError: no reason"),
     ],
 )
 def test_code_of_the_user_ends_nothing(
@@ -96,6 +103,26 @@ def test_files_that_end_the_program_when_they_are_imported(
         *("--model", "sample:lenet5", "--data", "sample:fashion-mnist", "--criteria", "l1"),
         *("--criterion-file", "leaves.py", "--samples", "50"),
     )
+
+
+@pytest.mark.parametrize(
+    ("problem", "said"),
+    [
+        (SystemExit(3), "the code called sys.exit(3); it must return instead"),
+        (GeneratorExit("no more"), "the code raised GeneratorExit: no more"),
+        (asyncio.CancelledError(), "the code raised CancelledError: no reason"),
+    ],
+)
+def test_code_that_ends_the_program_wherever_it_runs(
+    refused: Refused, problem: BaseException, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model without a graph runs in each slice, where all but the first were tracebacks."""
+
+    def ends(*_: object, **__: object) -> None:
+        raise problem
+
+    monkeypatch.setattr("analysis.subjects.load_subject", ends)
+    assert said in refused("inspect", "--model", "sample:lenet5")
 
 
 ODD = """

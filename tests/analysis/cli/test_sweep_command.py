@@ -89,6 +89,7 @@ def of_a_file(problem: Exception) -> Exception:
         (InputError("the data broke"), True),
         (CaptureError("the data broke"), True),
         (SystemExit("the data broke"), True),
+        (GeneratorExit("the data broke"), True),
         (RuntimeError("the data broke"), False),
         (of_a_file(InputError("the data broke")), False),
         (StoreFullError("the data broke"), False),

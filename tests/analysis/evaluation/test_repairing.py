@@ -118,6 +118,22 @@ def test_an_error_reaches_all_who_wait() -> None:
             list(repairs.follow(halved(prepared, "bn")))
 
 
+def test_a_repair_that_users_code_ends_reaches_all_who_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its thread ended without a word, and the page waited for ever."""
+
+    def ends(*_: object, **__: object) -> Recovery:
+        raise GeneratorExit("no more")
+
+    monkeypatch.setattr(repairing, "repaired_plan", ends)
+    prepared = sample_context("lenet5")
+    states = Repairs(prepared).follow(halved(prepared, "lsq"))
+    with pytest.raises(InputError, match="the code raised GeneratorExit: no more"):
+        # Were nothing told, there would be one state after the other.
+        [next(states) for _ in range(20)]
+
+
 def test_a_follower_is_asked_again_and_again_while_nothing_moves(slow: Slow) -> None:
     """Edits of a person end a page's script where it draws: it has to draw."""
     prepared = sample_context("lenet5")

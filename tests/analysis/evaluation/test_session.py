@@ -136,12 +136,15 @@ def test_a_session_that_leaves_costs_nothing_and_whoever_comes_back_goes_on() ->
     assert live.batches == 10
 
 
-def test_an_error_ends_the_measurement_for_all_and_can_be_tried_again() -> None:
+@pytest.mark.parametrize("problem", [InputError, GeneratorExit])
+def test_an_error_ends_the_measurement_for_all_and_can_be_tried_again(
+    problem: type[BaseException],
+) -> None:
     subject, live = loaded()
     plan = plan_of(NAME, {"conv1": 0.5})
 
     def broken(batch: int) -> None:
-        raise InputError(f"not finite in batch {batch}")
+        raise problem(f"not finite in batch {batch}")
 
     first, second = subject.measure(plan), subject.measure(plan)
     assert next(first).samples == next(second).samples == 20

@@ -138,7 +138,6 @@ def from_itself() -> BaseException:
         (OutOfReachError("too small"), True),
         (UnmetError("give it more time"), False),
         (CaptureError("control flow"), True),
-        (SystemExit("bye"), True),
         (StoreFullError("the disk is full"), False),
         (RuntimeError("a library's"), False),
         (raised(InputError("cannot read"), raised(ValueError(), OSError(5, "I/O"))), False),
@@ -161,6 +160,35 @@ def test_a_job_knows_whether_it_would_fail_so_again(
         is_lasting,
     )
     assert not jobs.begin(ORDER).comes_again
+
+
+@pytest.mark.parametrize(
+    ("problem", "said"),
+    [
+        (SystemExit("bye"), "the code called sys.exit('bye'); it must return instead"),
+        (GeneratorExit("bye"), "the code raised GeneratorExit: bye"),
+    ],
+)
+def test_users_code_that_ends_the_program_fails_its_job(
+    tmp_path: Path, problem: BaseException, said: str
+) -> None:
+    """The latter left the job at work, in words, and a traceback."""
+
+    def steps(job: Job, _: object) -> Iterator[Job]:
+        yield job
+        raise problem
+
+    jobs, given = Jobs(tmp_path), process.Work(prepare, Store(tmp_path))  # type: ignore[arg-type]
+    with pytest.raises(InputError) as caught:
+        list(process.followed(jobs, jobs.begin(ORDER), steps, given))
+    found = jobs.get(ORDER.job_id)
+    assert (str(caught.value), found.error) == (said, said)
+    assert (found.state, found.comes_again) == (FAILED, True)
+    # Whoever follows and leaves is no code that ends: the job is left as it was.
+    left = process.followed(jobs, jobs.begin(ORDER), steps, given)
+    next(left)
+    left.close()
+    assert not jobs.get(ORDER.job_id).error
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import os
 import signal
@@ -23,7 +24,8 @@ from analysis.subjects import load_subject
 from analysis.subjects.data import Split
 from analysis.sweeps import iter_sweep, plan_sweep
 from analysis.sweeps.executors import ProcessExecutor
-from pruners.errors import InputError, comes_again
+from analysis.sweeps.executors.shard import ShardWorker, unpacked
+from pruners.errors import InputError, PruneScopeError, comes_again
 from tests.helpers.sweep_tables import probe_of, table
 
 pytestmark = pytest.mark.slow
@@ -119,7 +121,11 @@ def data():
 
 @pytest.mark.parametrize(
     ("trouble", "is_lasting"),
-    [("raise OSError(5, 'drive away')", False), ("raise ValueError('no image')", True)],
+    [
+        ("raise OSError(5, 'drive away')", False),
+        ("raise ValueError('no image')", True),
+        ("raise GeneratorExit('no image')", True),
+    ],
 )
 def test_what_is_raised_over_there_comes_again_where_it_would_here(
     trouble: str, is_lasting: bool, tmp_path: Path, made: list[ProcessExecutor]
@@ -156,6 +162,24 @@ def test_a_process_that_does_not_come_up_says_why(
     )
     with pytest.raises(KeyError, match="nothing"):
         list(iter_sweep(plan_sweep(prepared, TWO)))
+
+
+def test_an_error_that_only_users_code_knows_crosses(
+    prepared: PreparedSubject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process was taken for lost: the class could not be read here."""
+    (tmp_path / "own_errors.py").write_text("class NoImageError(Exception): pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    kind = importlib.import_module("own_errors").NoImageError
+    for problem in (kind("of 7"), SystemExit("of 7")):
+        worker = ShardWorker.__new__(ShardWorker)
+        worker._problem = problem
+        with pytest.raises(PruneScopeError, match="of 7") as caught:
+            unpacked(worker.measure(0, []), [])
+        assert comes_again(caught.value) is isinstance(problem, SystemExit)
+    worker._problem = KeyError("nothing")
+    with pytest.raises(KeyError):
+        worker.measure(0, [])
 
 
 STOPPED = """

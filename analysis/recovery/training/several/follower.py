@@ -33,6 +33,7 @@ from analysis.recovery.training.state import read_checkpoint
 from analysis.subjects import load_subject
 from pruners.errors import InputError, PruneScopeError, first_line
 from pruners.float32 import float32
+from pruners.user_code import exits_told
 
 
 def follow(folder: Path, rank: int) -> int:
@@ -59,7 +60,8 @@ def follow(folder: Path, rank: int) -> int:
 def _noted(path: Path) -> Iterator[None]:
     """Leave word of what is raised within the block, unless there is one, or nothing to say."""
     try:
-        yield
+        with exits_told():
+            yield
     except Exception as error:
         problem = error if isinstance(error, PruneScopeError) else _of_user(error)
         if str(problem) and not path.exists():
