@@ -23,9 +23,9 @@ _KEPT: dict[Hashable, Any] = {}
 @contextmanager
 def kept_captures() -> Iterator[None]:
     """Let `pruners.capture.capture` export a network that it exported before from memory."""
-    from pruners import capture
+    from pruners.capture import exporting
 
-    export = capture._exported
+    export = exporting.exported
 
     def exported(model: nn.Module, example: Tensor, **options: Any) -> Any:
         key = _key(model, example, options)
@@ -42,7 +42,7 @@ def kept_captures() -> Iterator[None]:
         )
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(capture, "_exported", exported)
+        patch.setattr(exporting, "exported", exported)
         yield
 
 

@@ -188,28 +188,6 @@ def test_a_model_that_takes_two_samples_only_is_compared_with_them() -> None:
     assert Evaluator(model, graph, example=inputs[:2]).is_incremental
 
 
-class Windowed(nn.Module):
-    """Writes into windows of its memory."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(3, 4, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.conv(x)
-        y.unfold(2, 2, 2).mul_(2)
-        return y.mean((2, 3))
-
-
-def test_a_graph_of_two_samples_only_is_not_used() -> None:
-    """torch.export does not notice, and with two samples nothing is wrong."""
-    model = Windowed().eval().requires_grad_(False)
-    example, inputs = torch.randn(2, 3, 4, 4), torch.randn(3, 3, 4, 4)
-    evaluator = Evaluator(model, capture(model, example), example=example)
-    assert not evaluator.is_incremental
-    assert torch.equal(evaluator.evaluate(evaluator.dense(inputs), {}), model(inputs))
-
-
 def test_an_edit_that_fits_nothing_is_refused() -> None:
     model, inputs = tricky()
     evaluator = Evaluator(model, graph_of("tricky"), example=inputs[:2])

@@ -10,6 +10,7 @@ from analysis.engine.evaluator import Evaluator
 from analysis.engine.precisions.reduced import ReducedEvaluator
 from analysis.tasks import CLASSIFICATION
 from pruners.capture import Graph, capture
+from pruners.errors import CaptureError
 from pruners.groups.groups import Structure, find_structure
 from pruners.groups.removal import difference, edited_outputs, remove
 from tests.helpers.casts import CASTS, OTHER_CASTS
@@ -132,18 +133,28 @@ def test_sizes_that_depend_on_data_are_named() -> None:
 
 
 class Shuffled(nn.Module):
-    """Random numbers in the forward pass are no constants of the code."""
+    """Positions that are computed from the inputs, or drawn, are no constants of the code."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, draws: bool) -> None:
         super().__init__()
         self.first = nn.Conv2d(3, 8, 3, padding=1)
         self.fc = nn.Linear(8, 5)
+        self.draws = draws
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.fc(self.first(x)[:, torch.randperm(8)].mean((2, 3)))
+        order = torch.randperm(8) if self.draws else x[0, 0, 0].argsort()
+        return self.fc(self.first(x)[:, order].mean((2, 3)))
 
 
-def test_random_positions_are_not_followed() -> None:
-    model, example = Shuffled().eval().requires_grad_(False), torch.randn(2, 3, 8, 8)
+def test_computed_positions_are_not_followed() -> None:
+    model, example = Shuffled(draws=False).eval().requires_grad_(False), torch.randn(2, 3, 8, 8)
     structure = find_structure(model, capture(model, example), example)
     assert "takes computed positions" in structure.group("first").reason
+
+
+def test_a_model_that_draws_is_not_captured() -> None:
+    """No graph gives what it gave."""
+    torch.manual_seed(0)
+    model, example = Shuffled(draws=True).eval().requires_grad_(False), torch.randn(2, 3, 8, 8)
+    with pytest.raises(CaptureError, match="own outputs"):
+        capture(model, example)

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from analysis.interop.formats.script import write_script
-from pruners.capture import Lengths, capture
+from pruners.batches import Lengths
+from pruners.capture import capture
 from pruners.groups import difference, edited_outputs, find_structure
 from pruners.groups.removal import removed_graph
 from tests.analysis.interop.test_script import loaded

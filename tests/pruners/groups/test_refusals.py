@@ -52,6 +52,23 @@ class ByNumPy(Net):
         return self.out(torch.from_numpy(x.numpy()))
 
 
+class Windowed(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        x.unfold(2, 2, 2).mul_(2)
+        return self.out(x.mean((2, 3)))
+
+
+def test_a_graph_that_gives_other_outputs_is_refused() -> None:
+    """torch.export does not notice that this one holds for two samples only.
+
+    Groups, costs and edits of such a graph would be another model's.
+    """
+    torch.manual_seed(0)
+    with pytest.raises(CaptureError, match="its graph does not give the model's own outputs"):
+        capture(Windowed().eval(), torch.randn(2, 3, 6, 6))
+
+
 @pytest.mark.parametrize(
     ("model", "reason", "line"),
     [

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from pruners import capture as captures
+from pruners.capture import Graph, capture, exporting, first_names
 from pruners.lowering import lower
 from tests.helpers.random_graphs import RandomModel
 from tests.helpers.topologies import build_topology, randomize
@@ -88,8 +88,8 @@ TOPOLOGIES = ("shuffled", "multi_head", "numbered")
 
 def exported(model: nn.Module, example: Tensor) -> Any:
     """Export a model as the capture does."""
-    with captures._quiet(50), torch.no_grad():
-        sizes = captures.free_sizes(model, example)
+    with exporting._quiet(50), torch.no_grad():
+        sizes = exporting.free_sizes(model, example)
         return torch.export.export(model, (example,), dynamic_shapes=sizes)
 
 
@@ -98,7 +98,7 @@ def described(module: fx.GraphModule) -> list[Any]:
 
     Inputs are by name, in any order.
     """
-    captures._drop_checks(module)
+    exporting._drop_checks(module)
     known: dict[fx.Node, str] = {}
     steps: list[Any] = []
     for node in module.graph.nodes:
@@ -134,7 +134,7 @@ def told(value: Any) -> Any:
 def check(model: nn.Module, example: Tensor, *, short: bool | None) -> None:
     """Compare a program with torch's own lowering of it, and with the model for other sizes."""
     program = exported(model, example)
-    with captures._quiet(50), torch.no_grad():
+    with exporting._quiet(50), torch.no_grad():
         expected = copy.copy(program).run_decompositions({})
         text = str(program.graph)
         is_lowered = lower(program)
@@ -145,7 +145,7 @@ def check(model: nn.Module, example: Tensor, *, short: bool | None) -> None:
     assert described(program.graph_module) == described(expected.graph_module)
     if example.is_floating_point():  # torch tells those of computed sizes to be of the next module.
         assert owners(program.graph_module) == owners(expected.graph_module)
-    graph = captures._from_program(program, captures.first_names(model))
+    graph = exporting.graph_of(program, first_names(model))
     for inputs in others(example):
         try:
             with torch.no_grad():
@@ -156,7 +156,7 @@ def check(model: nn.Module, example: Tensor, *, short: bool | None) -> None:
         torch.testing.assert_close(computed(graph, model, inputs), wanted)
 
 
-def computed(graph: captures.Graph, model: nn.Module, inputs: Tensor) -> Tensor:
+def computed(graph: Graph, model: nn.Module, inputs: Tensor) -> Tensor:
     """Return what a captured graph computes."""
     state = graph.tensors(model)
     given = [
@@ -203,7 +203,7 @@ def test_what_is_written_into_a_returned_argument_is_written_into_it(
         return y * view
 
     model, example = randomize(Of(step)), torch.randn(IMAGE)
-    graph = captures.capture(model, example)
+    graph = capture(model, example)
     torch.testing.assert_close(computed(graph, model, example), model(example))
 
 
@@ -225,7 +225,7 @@ def read_through(y: Tensor, x: Tensor, held: Tensor) -> Tensor:
 def test_what_is_written_into_a_view_that_a_composite_yields_is_seen(step: Step) -> None:
     """torch's own lowering takes it for a copy."""
     model, example = randomize(Of(step)), torch.randn(IMAGE)
-    graph = captures.capture(model, example)
+    graph = capture(model, example)
     for inputs in (example, torch.randn(1, 3, 8, 8), torch.randn(3, 3, 8, 8)):
         torch.testing.assert_close(computed(graph, model, inputs), model(inputs))
 
