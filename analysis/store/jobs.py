@@ -170,7 +170,7 @@ class JobStore:
             run_id: The run.
             state: The state.
             owner: Its worker.
-            seconds: Wall time of the work.
+            seconds: Wall time of the work since it wrote last.
             error: What it failed with.
             comes_again: Whether model or data are to blame, so that it would come again.
 

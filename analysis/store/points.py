@@ -67,13 +67,16 @@ class PointStore:
             )
             db.execute("UPDATE runs SET saves = saves + 1 WHERE run_id = ?", (run_id,))
 
-    def save(self, run_id: str, update: SweepUpdate, *, owner: str = "") -> None:
+    def save(
+        self, run_id: str, update: SweepUpdate, *, owner: str = "", seconds: float = 0.0
+    ) -> None:
         """Write the state after a batch in one transaction.
 
         Args:
             run_id: The run.
             update: What the sweep yielded; sums are cumulative.
             owner: The worker; it must still own the run.
+            seconds: Wall time of the work since it wrote last.
 
         Raises:
             StoreError: Another worker took the run over, or the disk is full.
@@ -81,7 +84,8 @@ class PointStore:
         with self._database.write() as db:
             changed = db.execute(
                 "UPDATE runs SET done = ?, total = ?, unit = ?, samples = ?, eta_seconds = ?,"
-                " heartbeat = ?, saves = saves + 1 WHERE run_id = ? AND owner = ?",
+                " heartbeat = ?, seconds = seconds + ?, saves = saves + 1"
+                " WHERE run_id = ? AND owner = ?",
                 (
                     update.progress.done,
                     update.progress.total,
@@ -89,6 +93,7 @@ class PointStore:
                     update.samples,
                     update.eta_seconds,
                     time.time(),
+                    seconds,
                     run_id,
                     owner,
                 ),

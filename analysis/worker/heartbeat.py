@@ -34,7 +34,7 @@ class Heartbeat:
         self._run_id = run_id
         self._owner = owner
         self._grace = grace
-        self._start = time.perf_counter()
+        self._written = time.perf_counter()
         self._stop = threading.Event()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
@@ -51,6 +51,11 @@ class Heartbeat:
     def wait(self, seconds: float) -> bool:
         """Wait, and return whether to stop; returns at once when asked to stop."""
         return self._stop.wait(seconds)
+
+    def lap(self) -> float:
+        """Return the seconds since the last call, or the start: those that are not written yet."""
+        before, self._written = self._written, time.perf_counter()
+        return self._written - before
 
     def __enter__(self) -> Heartbeat:
         self._thread.start()
@@ -79,7 +84,7 @@ class Heartbeat:
                 self._run_id,
                 CANCELLED,
                 owner=self._owner,
-                seconds=time.perf_counter() - self._start,
+                seconds=self.lap(),
                 error=grace.text,
             )
         grace.end_process()

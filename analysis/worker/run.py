@@ -77,7 +77,6 @@ def run_to_end(
     """
     owner = secrets.token_hex(8)
     store.jobs.attach(run_id, owner=owner, pid=os.getpid(), host=socket.gethostname())
-    start = time.perf_counter()
     beats = Heartbeat(store, run_id, owner=owner, grace=grace)
     with beats as heartbeat, stop_on_signals(heartbeat):
         state, error, is_lasting = records.CANCELLED, "", False
@@ -93,7 +92,7 @@ def run_to_end(
                     run_id,
                     records.FAILED,
                     owner=owner,
-                    seconds=time.perf_counter() - start,
+                    seconds=heartbeat.lap(),
                     error=str(problem),
                 )
             raise
@@ -105,14 +104,13 @@ def run_to_end(
             # A bug, or a library's; the log of the worker has the traceback.
             state, error = records.FAILED, one_line(problem)
             _log_traceback(store, run_id)
-        seconds = time.perf_counter() - start
         _retried(
             partial(
                 store.jobs.finish,
                 run_id,
                 state,
                 owner=owner,
-                seconds=seconds,
+                seconds=heartbeat.lap(),
                 error=error,
                 comes_again=is_lasting,
             )
@@ -158,7 +156,8 @@ def _measure(
     before = checksum(prepared.model)
     _enter(store, row, planned)
     for update in _updates(store, run_id, planned, heartbeat):
-        _retried(partial(store.points.save, run_id, update, owner=owner))
+        save = partial(store.points.save, owner=owner, seconds=heartbeat.lap())
+        _retried(partial(save, run_id, update))
         progress(store.runs.get(run_id))
     if checksum(prepared.model) != before:
         raise PruneScopeError("the model was changed by its own sweep; the points are not valid")

@@ -98,10 +98,15 @@ def show(
         "state": _state(row) + (f": {row.error}" if row.error else ""),
         "name": row.name,
         "created": _date(row.created),
-        "seconds": duration(row.seconds),
+        # Nothing is known of a worker that was killed before anything was kept.
+        "seconds": duration(row.seconds) if row.seconds else "-",
         "samples": f"{row.samples} of {row.total_samples}",
         "points": row.points,
-        **{name: value for name, value in row.spec.subject.to_dict().items() if value is not None},
+        **{
+            name: value
+            for name, value in row.spec.subject.to_dict().items()
+            if name != "samples" and value is not None
+        },
         **{
             name: value
             for name, value in row.spec.to_dict().items()

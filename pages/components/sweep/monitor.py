@@ -129,7 +129,8 @@ def _numbers(run: RunRow, table: pd.DataFrame) -> None:
             left = run.eta_seconds
             st.metric("Time left", formatting.DASH if left is None else _about(left), border=True)
         else:
-            st.metric("Took", formatting.duration(run.seconds), border=True)
+            took = formatting.duration(run.seconds) if run.seconds else formatting.DASH
+            st.metric("Took", took, border=True)
         measured = int(curves.is_known(table).sum()) if not table.empty else 0
         st.metric(
             "Points so far" if run.is_live else "Points measured",

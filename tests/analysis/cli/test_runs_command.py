@@ -85,6 +85,25 @@ def test_a_damaged_run_is_listed_beside_the_others_and_can_be_deleted(
     assert found["damaged"] == []
 
 
+def test_a_run_shows_how_far_it_came_and_how_long_it_took(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Samples were those that it was asked for; one that was killed at its start took 0 s."""
+    store = Store(tmp_path)
+    run_id = store.runs.create(SPEC)
+
+    def shown() -> dict[str, str]:
+        assert main(["runs", "show", run_id, "--workspace", str(tmp_path)]) == 0
+        lines = (line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+        return {words[0]: words[1].strip() for words in lines if len(words) == 2}
+
+    store.jobs.attach(run_id, owner="me", pid=1, host="here")
+    assert shown()["seconds"] == "-"
+    with store.database.write() as db:
+        db.execute("UPDATE runs SET samples = 10, total_samples = 40, seconds = 61")
+    assert shown().items() >= {"samples": "10 of 40", "seconds": "1 min 01 s"}.items()
+
+
 def test_a_reader_that_goes_away_ends_a_command_quietly() -> None:
     """`prunescope criteria | head -1` ended with a line about sys.exit."""
     command = [sys.executable, "-m", "analysis", "criteria"]

@@ -88,6 +88,22 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     pytest.skip("mounting takes privileges that these tests do not have")
 
 
+def test_a_run_knows_how_long_was_worked_for_what_is_kept(
+    store: Store, spec: SweepSpec, prepared: PreparedSubject
+) -> None:
+    """Only a worker that came to its end wrote it: one that was killed "took 0.0 s"."""
+    told: list[tuple[int, float]] = []
+    run_id, start = store.runs.create(spec), time.perf_counter()
+    end = run(store, run_id, prepared, progress=lambda row: told.append((row.samples, row.seconds)))
+    whole = time.perf_counter() - start
+    # Before anything is kept, nothing is known.
+    assert {seconds for samples, seconds in told if not samples} == {0.0}
+    worked = [seconds for samples, seconds in told if samples]
+    assert len(worked) > 2
+    assert worked == sorted(worked)
+    assert 0 < worked[0] < worked[-2] < end.seconds < whole
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_a_disk_that_fills_up_ends_the_run_and_resuming_goes_on(
     mode: str, spec: SweepSpec, prepared: PreparedSubject, small_disk: Path, tmp_path: Path

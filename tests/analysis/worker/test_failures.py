@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -135,10 +136,10 @@ def test_a_full_disk_ends_the_run_with_its_reason_and_resuming_goes_on(
 ) -> None:
     save = store.points.save
 
-    def full(run_id: str, update: SweepUpdate, *, owner: str = "") -> None:
+    def full(run_id: str, update: SweepUpdate, **more: Any) -> None:
         if update.progress.done == 64:
             raise StoreFullError("the disk of the workspace is full; free space and resume")
-        save(run_id, update, owner=owner)
+        save(run_id, update, **more)
 
     run_id = store.runs.create(spec)
     with monkeypatch.context() as patch:
