@@ -10,7 +10,16 @@ session = frame("Compare")
 run = run_state.measured_run(session)
 if run is not None:
     run_state.ribbons(session)
-    if len(run.spec.criteria) < 2:
+    if len(run.spec.criteria) < 2 and run.source is not None:
+        empty(
+            "One criterion is nothing to compare",
+            "The file was written by one criterion. Curves draws runs of the same layers beside "
+            "it.",
+            icon="compare",
+            action="See the curves",
+            page="Curves",
+        )
+    elif len(run.spec.criteria) < 2:
         empty(
             "One criterion is nothing to compare",
             "This run measured one criterion. Points that are known are not measured again.",

@@ -9,8 +9,11 @@ import plotly.graph_objects as go
 
 from analysis.curves import MAX_ROWS, NOT_PRUNABLE, GroupSize
 from analysis.figures.drawing import (
+    CHARACTER,
     DASHES,
+    LINE,
     LONGEST_NAME,
+    Box,
     Palette,
     blank,
     canvas,
@@ -20,15 +23,14 @@ from analysis.figures.drawing import (
     percent_axis,
     shortened,
     with_alt,
+    with_room,
 )
 from analysis.figures.layers import interval_bars
 from analysis.sentences import listed
 from pruners.criteria import label_of
 
-# Of a plot beside the panel of the layer in focus, on a small screen, and of text in it; in
-# pixels.
+# Of a plot beside the panel of the layer in focus, on a small screen, in pixels.
 PLOT_WIDTH, PLOT_HEIGHT = 340, 380
-CHARACTER, LINE = 6.2, 15
 X_RANGE = (-0.05, 1.05)
 # Room below zero, as a share of the rest, so that no bubble is cut.
 BELOW = 0.12
@@ -107,9 +109,6 @@ def opportunity(
     )
 
 
-Box = tuple[float, float, float, float]
-
-
 def _labels(
     names: Sequence[str],
     places: Sequence[tuple[float, float]],
@@ -137,13 +136,15 @@ def _labels(
         (PLOT_WIDTH - 70, PLOT_HEIGHT - 20, PLOT_WIDTH, PLOT_HEIGHT),
     ]
     taken += [(0, 0, 80, 16), (PLOT_WIDTH - 70, 0, PLOT_WIDTH, 16)]
+    order = sorted(range(len(names)), key=lambda place: -places[place][0] * places[place][1])
+    wanted = [
+        [place for place in _boxes(names[item], places[item], radii[item]) if _is_inside(place[1])]
+        for item in order
+    ]
     found = [("", "top center")] * len(names)
-    for item in sorted(range(len(names)), key=lambda place: -places[place][0] * places[place][1]):
-        for position, box in _boxes(names[item], places[item], radii[item]):
-            if _is_inside(box) and not any(_overlap(box, other) for other in taken):
-                taken.append(box)
-                found[item] = (names[item], position)
-                break
+    for item, position in zip(order, with_room(wanted, taken=taken), strict=True):
+        if position is not None:
+            found[item] = (names[item], position)
     return found
 
 
@@ -163,10 +164,6 @@ def _boxes(name: str, place: tuple[float, float], radius: float) -> list[tuple[s
 
 def _is_inside(box: Box) -> bool:
     return box[0] >= -20 and box[2] <= PLOT_WIDTH + 10 and box[1] >= 0 and box[3] <= PLOT_HEIGHT
-
-
-def _overlap(one: Box, other: Box) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _bubbles(

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 import pandas as pd
 import plotly.graph_objects as go
 
 from analysis.figures.drawing import (
+    CHARACTER,
+    LINE,
+    LONGEST_NAME,
+    Box,
     Palette,
     blank,
     canvas,
     palette,
     percent,
     percent_axis,
+    shortened,
     with_alt,
+    with_room,
 )
 from analysis.records import DEFAULT_TASK
 from analysis.sentences import listed, plural
@@ -21,6 +29,12 @@ from analysis.tasks import Words, scoring_of
 SIZES = {"macs": "MACs", "params": "parameters", "latency": "latency", "file": "file size"}
 # Share of the axis that the name of a plan takes, left of its mark.
 LABEL_ROOM = 0.3
+# Where the name of a plan may stand, the best place first.
+LEFT = ("middle left", "top left", "bottom left")
+RIGHT = ("bottom right", "top right")
+ABOVE = ("top center", "bottom center")
+# Of a plot on half of a small screen, and half of a mark, in pixels.
+PLOT_WIDTH, PLOT_HEIGHT, MARK = 400, 340, 6
 SYMBOLS = {True: "diamond", False: "circle-open"}
 
 
@@ -59,8 +73,12 @@ def predicted_measured(
             x=rows["predicted"] * scale,
             y=rows["measured"] * scale,
             mode="markers+text",
-            text=rows["plan"],
-            textposition="top center",
+            **_names(
+                list(rows["plan"]),
+                [(x - least) / (reach - least or 1.0) for x in rows["predicted"] * scale],
+                [(y - least) / (reach - least or 1.0) for y in rows["measured"] * scale],
+                sides=[ABOVE] * len(rows),
+            ),
             error_x=_error(rows, "predicted", scale, colors),
             error_y=_error(rows, "measured", scale, colors),
             marker={"size": 10, "color": colors.series[0], "symbol": "diamond"},
@@ -177,13 +195,19 @@ def pareto(
 def _plan_marks(
     rows: pd.DataFrame, best: set[str], words: Words, *, size: str, label: str, colors: Palette
 ) -> go.Scatter:
+    least, most = float(rows["drop_low"].min()), float(rows["drop_high"].max())
     return go.Scatter(
         x=rows[size],
         y=rows["drop"] * words.drop_scale,
         mode="markers+text",
-        text=rows["plan"],
-        # The joining line comes from above and leaves to the right; intervals stand up.
-        textposition=["middle left" if x > LABEL_ROOM else "bottom right" for x in rows[size]],
+        **_names(
+            list(rows["plan"]),
+            list(rows[size]),
+            [(drop - least) / ((most - least) or 1.0) for drop in rows["drop"]],
+            # The joining line comes from above and leaves to the right; intervals stand up.
+            sides=[LEFT if x > LABEL_ROOM else RIGHT for x in rows[size]],
+            first=best,
+        ),
         error_y=_error(rows, "drop", words.drop_scale, colors),
         marker={
             "size": 11,
@@ -195,6 +219,46 @@ def _plan_marks(
         hovertemplate=f"<b>%{{customdata[0]}}</b><br>%{{hovertext}} {label} left, "
         f"{words.drop_noun} %{{y:.{words.digits}f}} {words.drop_unit}<extra></extra>",
     )
+
+
+def _names(
+    names: Sequence[str],
+    x: Sequence[float],
+    y: Sequence[float],
+    *,
+    sides: Sequence[Sequence[str]],
+    first: Collection[str] = (),
+) -> dict[str, list[str]]:
+    """Return texts and positions of the names of plans that find room beside their marks.
+
+    Args:
+        names: Of each plan.
+        x: Shares of the plot, from the left.
+        y: From its lower edge.
+        sides: Where each name may stand, the best one first.
+        first: Plans that get their room first.
+    """
+    short = [shortened(name, LONGEST_NAME) for name in names]
+    marks = [(across * PLOT_WIDTH, up * PLOT_HEIGHT) for across, up in zip(x, y, strict=True)]
+    order = sorted(range(len(names)), key=lambda place: names[place] not in first)
+    wanted = [
+        [(side, _box(short[item], marks[item], side)) for side in sides[item]] for item in order
+    ]
+    taken = [(left - MARK, low - MARK, left + MARK, low + MARK) for left, low in marks]
+    text, position = [""] * len(names), [side[0] for side in sides]
+    for item, side in zip(order, with_room(wanted, taken=taken), strict=True):
+        if side is not None:
+            text[item], position[item] = short[item], side
+    return {"text": text, "textposition": position}
+
+
+def _box(name: str, mark: tuple[float, float], side: str) -> Box:
+    """Return what a name takes beside its mark, in pixels."""
+    up, across = side.split()
+    wide, (x, y) = CHARACTER * len(name), mark
+    left = x + {"left": -wide - MARK, "center": -wide / 2, "right": MARK}[across]
+    low = y + {"top": LINE / 2, "middle": -LINE / 2, "bottom": -LINE * 3 / 2}[up]
+    return (left, low, left + wide, low + LINE)
 
 
 def best_plans(table: pd.DataFrame, size: str) -> pd.DataFrame:

@@ -125,6 +125,14 @@ def _details(row: RunRow) -> str:
     return " \N{MIDDLE DOT} ".join(filter(None, parts))
 
 
+def _data(row: RunRow) -> str:
+    """Return what a run was measured on; curves that were imported alone were so elsewhere."""
+    data = row.spec.subject.data
+    if data is None and row.source is not None:
+        return ""
+    return f"on {formatting.escaped(formatting.title_of(data or 'no data'))} "
+
+
 def _recent(current: Session) -> None:
     rows = current.store.runs.all()[:5]
     if not rows:
@@ -135,8 +143,7 @@ def _recent(current: Session) -> None:
         criteria = formatting.listed([label_of(name) for name in spec.criteria])
         with st.container(border=True, horizontal=True, vertical_alignment="center"):
             st.markdown(
-                f"**{formatting.escaped(formatting.title_of(spec.subject.model))}** "
-                f"on {formatting.escaped(formatting.title_of(spec.subject.data or 'no data'))} "
+                f"**{formatting.escaped(formatting.title_of(spec.subject.model))}** {_data(row)}"
                 f"\N{MIDDLE DOT} {formatting.escaped(criteria)} "
                 f"\N{MIDDLE DOT} {spec.granularity} "
                 f"{job.badge(row)}  \n"

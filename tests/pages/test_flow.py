@@ -61,6 +61,8 @@ def test_a_plan_without_a_run_works_and_says_that_it_is_not_predicted(open_page:
     test = open_page("5_Plan", subject=SUBJECT)
     assert_no_bug(test)
     assert "No measured run" in text_of(test)
+    # Nothing is removed: there is no "before repair".
+    assert not [item.label for item in test.metric if "repair" in item.label]
     fill_uniform(test, 50)
     assert {entry.ratio for entry in present(test).plan.entries} == {0.5}
 

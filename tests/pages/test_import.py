@@ -84,3 +84,39 @@ def test_imported_curves_are_drawn_beside_measured_ones(open_page: Open, workspa
     assert "half" not in test.dataframe(key="curves_table").value
     for page in ("4_Compare", "5_Plan", "8_Runs", "2_Sweep", "1_Setup"):
         assert_no_bug(test.switch_page(f"pages/{page}.py").run())
+
+
+def test_curves_of_another_network_are_not_drawn_beside(open_page: Open, workspace: Path) -> None:
+    """A file of ResNet-20 stood beside LeNet-5, as both have a conv1."""
+    test = open_page("3_Curves", "done")
+    other = b"layername,0.25,0.5\r\nconv1,0.85,0.7\r\nlayer1.0.conv1,0.86,0.8\r\nfc,0.8,0.1\r\n"
+    store = Store(workspace)
+    chosen = format_of(other, "other.csv")
+    request = ImportRequest(file="other.csv", content=other, said=SAID)
+    run_id = imported_run(request, chosen, read_result(other, chosen, "other.csv")).save(store)
+    test.run()
+    assert_no_bug(test)
+    assert "other" not in str([item.proto.spec for item in test.get("plotly_chart")])
+    assert not [item for item in test.selectbox if item.label == "Drawn beside"]
+    test.query_params["run"] = run_id
+    test.run()
+    assert_no_bug(test)
+    # Columns that say nothing of a file without counts are left out.
+    shown = test.dataframe(key="curves_table").value
+    assert list(shown.columns) == ["layer", "tolerated", "half", "rank", "curve"]
+
+
+def test_a_file_of_one_criterion_is_not_sent_to_a_sweep(open_page: Open, workspace: Path) -> None:
+    """Its curves have no model: the page behind the button said so."""
+    store = Store(workspace)
+    chosen = format_of(NNI, "sens.csv")
+    request = ImportRequest(file="sens.csv", content=NNI, said=SAID)
+    run_id = imported_run(request, chosen, read_result(NNI, chosen, "sens.csv")).save(store)
+    test = open_page("4_Compare", run=run_id)
+    assert_no_bug(test)
+    assert [item.label for item in test.main.button] == ["See the curves"]
+    test = open_page("Home")
+    line = next(item.value for item in test.markdown if "sens" in item.value)
+    assert "imported]" in line
+    assert "no data" not in line
+    assert "done" not in line

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from analysis.edits.prepared import PreparedSubject
@@ -15,8 +16,9 @@ from analysis.plans.editing import set_ratio
 from analysis.records import Plan
 from analysis.store.connection import FILE
 from analysis.store.store import Store
+from pages.components.state.subject_cache import subjects
 from pages.components.widgets.page_registry import PAGES
-from tests.pages.reading import Open, assert_no_bug, shown, text_of
+from tests.pages.reading import SUBJECT, Open, assert_no_bug, shown, text_of
 
 Link = Callable[..., AppTest]
 ALONE = "in this session alone"
@@ -136,3 +138,19 @@ def test_the_plan_of_a_link_is_in_the_sidebar_of_every_page(title: str, link: Li
         "**36.5\N{NO-BREAK SPACE}k** of 61.7\N{NO-BREAK SPACE}k parameters  \n"
         "**273\N{NO-BREAK SPACE}k** of 417\N{NO-BREAK SPACE}k MACs  \nnot repaired"
     )
+
+
+def test_the_evaluation_of_a_link_is_known_before_its_subject_is_loaded(
+    link: Link, workspace: Path
+) -> None:
+    link("Evaluate", is_writable=True).button(key="evaluate_start").click().run()
+    # As in a new server.
+    st.cache_resource.clear()
+    test = link("Home", is_writable=True)
+    assert subjects().peek(SUBJECT) is None
+    (evaluate,) = (item for item in test.get("page_link") if "Evaluate" in item.proto.label)
+    assert "done" in evaluate.proto.label
+    # Of other samples it says nothing.
+    test = link("Home", is_writable=True, samples="60")
+    (evaluate,) = (item for item in test.get("page_link") if "Evaluate" in item.proto.label)
+    assert evaluate.proto.label == "Evaluate"

@@ -1,6 +1,7 @@
 """What charts are drawn with: the empty chart, colours, curves, the part of an axis that counts."""
 
 from analysis.figures.drawing import palettes
+from analysis.figures.drawing.labels import CHARACTER, LINE, Box, with_room
 from analysis.figures.drawing.layout import (
     LONGEST_NAME,
     ROW_HEIGHT,
@@ -54,12 +55,15 @@ from analysis.figures.drawing.zoom import (
 from analysis.sentences import percent
 
 __all__ = [
+    "Box",
+    "CHARACTER",
     "ComparedCurves",
     "DARK",
     "DASHES",
     "DROPS",
     "Drawn",
     "LIGHT",
+    "LINE",
     "LONGEST_LABEL",
     "LONGEST_NAME",
     "PALETTES",
@@ -98,4 +102,5 @@ __all__ = [
     "style_layout",
     "styles",
     "with_alt",
+    "with_room",
 ]

@@ -68,9 +68,8 @@ def draw(
         shown.insert(place, TOLERATED, theirs["tolerated"] * 100)
         shown.insert(place + 2, HALF, formatting.drop_column(theirs["drop_half"], words))
         config |= _config_of_variant(other.name, words)
-    # Where no curve reaches a half, as in many a file of another tool, the column says nothing.
-    halves = shown.columns.intersection(["half", HALF])
-    shown = shown.drop(columns=[name for name in halves if shown[name].isna().all()])
+    # In many a file of another tool no curve reaches a half, nothing was counted, and so on.
+    shown = shown.drop(columns=[name for name in shown if _says_nothing(shown[name])])
     st.subheader("Ranking", anchor=False)
     st.caption(
         "Rank 1 tolerates most and stands first. Layers with overlapping intervals are tied: they "
@@ -83,6 +82,7 @@ def draw(
         on_select=lambda: _pick_row(shown),
         selection_mode="single-row",
         column_config=config,
+        placeholder=formatting.DASH,
         alt=f"What each layer tolerates by {label_of(criterion)}",
     )
 
@@ -141,6 +141,10 @@ def offer_points(run: RunRow, points: pd.DataFrame) -> None:
     )
 
 
+def _says_nothing(column: pd.Series) -> bool:
+    return bool(column.isna().all()) or set(map(str, column)) <= {"", formatting.DASH}
+
+
 def _others(size: GroupSize | None) -> str:
     """Return the layers that lose channels with the one that names the group."""
     return "" if size is None else formatting.listed(size.layers[1:], most=3)
@@ -150,9 +154,9 @@ def _takes(size: GroupSize | None) -> str:
     return "" if size is None else formatting.percent(size.params, digits=1)
 
 
-def _share_column(label: str) -> Any:
+def _share_column(label: str, help: str | None = None) -> Any:
     return st.column_config.ProgressColumn(
-        label, format="%.1f %%", min_value=0, max_value=100, width=115
+        label, format="%.1f %%", min_value=0, max_value=100, width=115, help=help
     )
 
 
@@ -184,9 +188,11 @@ def _config(words: Words) -> dict[str, Any]:
 
 def _config_of_variant(name: str, words: Words) -> dict[str, Any]:
     return {
-        TOLERATED: _share_column(f"Tolerated, {name}"),
+        TOLERATED: _share_column("Tolerated beside", help=f"In {name}, which is drawn beside."),
         HALF: st.column_config.NumberColumn(
-            f"{capital(words.drop_noun)} at 50 %, {name}", format=formatting.drop_format(words)
+            f"{capital(words.drop_noun)} at 50 % beside",
+            format=formatting.drop_format(words),
+            help=f"In {name}, which is drawn beside.",
         ),
     }
 

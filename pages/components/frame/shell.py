@@ -179,10 +179,8 @@ def _badges(current: Session) -> dict[str, str]:
     """Say in a word how far each step is."""
     badges = _check_badge(current)
     if current.run is not None:
-        if current.run.source is None:
-            badges["Sweep"] = job.badge(current.run, share=False)
-        else:
-            badges["Import"] = ":blue-badge[:material/move_to_inbox: imported]"
+        page = "Sweep" if current.run.source is None else "Import"
+        badges[page] = job.badge(current.run, share=False)
         if current.is_stale:
             badges["Curves"] = ":orange-badge[:material/history: stale]"
         elif current.is_live and current.run.samples:

@@ -233,7 +233,7 @@ def _predicted(
     found = found.within(dense.accuracy, task.name)
     words, interval = task.words, task.score_interval(dense.sums)
     after = ""
-    if found.repair != plan.recovered_by:
+    if found.repair != plan.recovered_by and pruned_entries(plan):
         label += " before training" if plan.trained else " before repair"
         after = (
             f"There is no prediction after {plan.recovered_by}: that takes curves whose points "

@@ -15,7 +15,7 @@ from pages.components.widgets import charts, formatting
 def draw(subject: LoadedSubject) -> None:
     """Draw size and table of the model's layers."""
     found = subject.prepared.inventory
-    with st.container(horizontal=True):
+    with st.grid(4, min_column_width=150):
         st.metric(
             "Parameters",
             formatting.si(found.params),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from analysis.evaluation import LoadedSubject, keep_evaluation, kept_evaluation
+from analysis.evaluation import Known, LoadedSubject, keep_evaluation, kept_evaluation
 from analysis.records import Evaluation, Identity, Plan
 from pages.components.state.session import store
 from pages.components.state.subject_cache import subjects
@@ -65,6 +65,12 @@ def of(plan: Plan) -> Evaluated | None:
         if found is not None:
             st.session_state[LAST] = _Seen(plan, found.evaluation, subject.identity)
             return Evaluated(plan, found.evaluation, is_current=True)
+    else:
+        kept = Known(store()).of(plan)
+        if kept is not None and kept.evaluation is not None:
+            found = kept.evaluation
+            if found.plan.subject == plan.subject:
+                return Evaluated(plan, found.evaluation, is_current=True)
     if last is None or last.plan.subject != plan.subject:
         return None
     return Evaluated(last.plan, last.evaluation, is_current=False)

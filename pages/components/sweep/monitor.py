@@ -112,8 +112,9 @@ def _coverage(run: RunRow, table: pd.DataFrame, criterion: str) -> None:
 
 def _numbers(run: RunRow, table: pd.DataFrame) -> None:
     """Show the baseline, how long it takes, and how many points there are."""
-    with st.container(horizontal=True):
-        if run.baseline is not None and run.baseline.samples:
+    has_baseline = run.baseline is not None and bool(run.baseline.samples)
+    with st.grid(2 + has_baseline, min_column_width=100):
+        if run.baseline is not None and has_baseline:
             task = scoring_of(run.spec.subject.task)
             interval = task.score_interval(run.baseline)
             st.metric(

@@ -32,6 +32,8 @@ COMES_AGAIN = "It would stop there again: change what it names, and start a new 
 
 def badge(run: RunRow, *, share: bool = True) -> str:
     """Return the run's state as a Markdown badge, with the share that is done while it runs."""
+    if run.source is not None:
+        return ":blue-badge[:material/move_to_inbox: imported]"
     icon, color, word = STATES[run.state]
     if run.state == "running" and share:
         word = percent(run.progress.fraction, digits=0)

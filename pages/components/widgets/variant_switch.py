@@ -36,8 +36,9 @@ def draw(current: Session) -> list[Variant]:
 
 
 def _share_layers(run: RunRow, other: RunRow) -> bool:
+    """Say whether they may be of one network: every other one has a ``conv1``."""
     mine, its = (set(session.points(row)["layer"]) for row in (run, other))
-    return bool(mine & its)
+    return 2 * len(mine & its) > min(len(mine), len(its))
 
 
 def _switch(run: RunRow, field: str, found: Sequence[Variant]) -> list[str]:

@@ -693,3 +693,23 @@ def test_names_of_plans_are_beside_the_line_that_joins_them() -> None:
     sides = dict(zip(marks.x, marks.textposition, strict=True))
     # Left of the first there is no room.
     assert sides == {0.1: "bottom right", 0.6: "middle left", 0.9: "middle left"}
+
+
+@pytest.mark.parametrize("draw", [figures.pareto, figures.predicted_measured])
+def test_no_name_of_a_plan_covers_another(draw: Callable[[pd.DataFrame], go.Figure]) -> None:
+    """Two plans of one size and drop had their names on each other."""
+    one = EVALUATED.iloc[:1]
+    same = pd.concat([one] * 6).assign(plan=[f"a plan with a long name {n}" for n in range(6)])
+    (marks,) = (item for item in draw(same).data if item.text is not None)
+    shown = [place for text, place in zip(marks.text, marks.textposition, strict=True) if text]
+    assert len(shown) == len(set(shown)) >= 2
+    # Hovering names all.
+    assert [item[0] for item in marks.customdata] == list(same["plan"])
+    apart = EVALUATED.assign(
+        macs=[0.1, 0.6, 0.9],
+        drop=[0.3, 0.2, 0.0],
+        measured=[0.3, 0.2, 0.0],
+        predicted=[0.0, 0.1, 0.3],
+    )
+    (marks,) = (item for item in draw(apart).data if item.text is not None)
+    assert set(marks.text) == set(apart["plan"])
