@@ -2,123 +2,41 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-import itertools
 from collections.abc import Callable
 
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
-import torch
 
 from analysis import comparison, curves, figures
-from analysis.figures.curves import MAX_HIGHLIGHTED, MAX_PANELS
 from analysis.figures.drawing import UIREVISION, shortened
 from analysis.figures.drawing.layout import canvas, style_layout
 from pruners.criteria import label_of
+from tests.analysis.figures.tables import (
+    CLASSES,
+    EVALUATED,
+    FOLDED,
+    MEASURED,
+    PAIRS,
+    PLAN,
+    POINTS,
+    RISING,
+    SIZES,
+    STEEP,
+    TABLE,
+    TAKEN,
+    UNITS,
+    WINS,
+    said,
+    taken,
+    traces,
+)
 from tests.analysis.points_tables import curve, table
 
-RISING = [0.0, 0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3, 0.6]
-STEEP = [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.7, 0.7, 0.7]
-POINTS = table(
-    {
-        ("l1", "conv1"): STEEP,
-        ("l1", "conv2"): RISING,
-        ("l1", "fc1"): [0.0] * 9,
-        ("fpgm", "conv1"): STEEP,
-        ("fpgm", "conv2"): STEEP,
-    },
-    half_width=0.002,
-)
-TABLE = curves.tolerated(POINTS, tolerance=0.011)
-WINS = comparison.win_matrix(POINTS, tolerance=0.011)
-PAIRS = comparison.agreement(
-    {
-        "l1": {"conv1": torch.arange(8.0), "conv2": torch.arange(6.0)},
-        "fpgm": {"conv1": torch.arange(8.0).flip(0), "conv2": torch.arange(6.0)},
-    },
-    ratio=0.5,
-)
-SIZES = pd.DataFrame(
-    {
-        "layer": ["conv1", "fc1"],
-        "params": [100, 300],
-        "macs": [5000, 300],
-        "params_pruned": [50, 300],
-        "macs_pruned": [2500, 300],
-    }
-)
-CLASSES = pd.DataFrame(
-    {
-        "class_name": ["shirt", "boot"],
-        "samples": [200, 200],
-        "dense": [0.8, 0.95],
-        "pruned": [0.6, 0.95],
-        "change": [-0.2, 0.0],
-        "change_low": [-0.25, -0.02],
-        "change_high": [-0.15, 0.02],
-        "clear": [True, False],
-    }
-)
-MEASURED = pd.DataFrame(
-    {
-        "plan": ["#1", "#2", "#3", "#4"],
-        "name": ["#1 search", "#2 search", "#3 manual", "#4 search"],
-        "recovery": [*["repaired by lsq"] * 3, "not repaired"],
-        "way": [*["repaired by lsq"] * 3, "not repaired"],
-        "searched": [True, True, False, True],
-        "macs": [0.3, 0.5, 0.7, 0.5],
-        "score": [0.85, 0.9, 0.88, 0.7],
-        "low": [0.83, 0.88, 0.86, 0.68],
-        "high": [0.87, 0.92, 0.9, 0.72],
-    }
-)
-EVALUATED = pd.DataFrame(
-    {
-        "plan": ["mild", "strong", "bad"],
-        "predicted": [0.01, 0.05, 0.05],
-        "predicted_low": [0.0, 0.04, 0.04],
-        "predicted_high": [0.02, 0.06, 0.06],
-        "measured": [0.01, 0.08, 0.2],
-        "measured_low": [0.0, 0.07, 0.19],
-        "measured_high": [0.02, 0.09, 0.21],
-        "drop": [0.01, 0.08, 0.2],
-        "drop_low": [0.0, 0.07, 0.19],
-        "drop_high": [0.02, 0.09, 0.21],
-        "macs": [0.8, 0.4, 0.6],
-        "params": [0.8, 0.4, 0.6],
-    }
-)
-PLAN = pd.DataFrame(
-    {
-        "key": ["conv1", "conv2"],
-        "layer": ["conv1", "conv2"],
-        "achieved": [0.5, 0.0],
-        "tolerated": [0.1, 0.4],
-        "locked": [False, True],
-    }
-)
-
-UNITS = pd.DataFrame(
-    {
-        "unit": [2, 0, 3, 1],
-        "score": [0.25, 0.5, 1.25, 2.0],
-        "kept": [False, False, True, True],
-    }
-)
-
-
-def taken(**params: float) -> dict[str, curves.GroupSize]:
-    return {
-        name: curves.GroupSize(layers=(name, f"{name}.twin"), params=share, macs=share / 2)
-        for name, share in params.items()
-    }
-
-
-TAKEN = taken(conv1=0.1, fc1=0.6, conv2=0.3)
-FOLDED = curves.fold_tolerated(TABLE, {"conv1": "conv", "conv2": "conv", "fc1": "fc"})
 Draw = Callable[[str], go.Figure]
+
+
 CHARTS: dict[str, Draw] = {
     "curves": lambda theme: figures.sensitivity_curves(
         POINTS, criterion="l1", highlight=["conv2"], tolerance=0.011, theme=theme
@@ -155,6 +73,8 @@ CHARTS: dict[str, Draw] = {
     "plan": lambda theme: figures.plan_bars(PLAN, theme=theme),
     "units": lambda theme: figures.unit_scores(UNITS, theme=theme),
 }
+
+
 ALTS = {
     "curves": "Sensitivity curves of 3 layers by L1 norm. Within 1.1 pp, fc1 tolerates most "
     "(90 % removed) and conv1 least (0 %). 2 of 3 curves go on beyond 4.4 pp.",
@@ -190,11 +110,6 @@ ALTS = {
 }
 
 
-def said(figure: go.Figure) -> str:
-    """Return the text alternative with plain spaces."""
-    return figures.alt(figure).replace("\N{NO-BREAK SPACE}", " ")
-
-
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("name", CHARTS)
 def test_every_chart(name: str, theme: str) -> None:
@@ -225,10 +140,6 @@ def test_the_same_chart_differs_between_themes() -> None:
     assert CHARTS["curves"]("light") != CHARTS["curves"]("dark")
 
 
-def traces(figure: go.Figure) -> list[str]:
-    return [trace.name for trace in figure.data]
-
-
 def test_bubbles_are_named_where_names_do_not_cover_each_other() -> None:
     """Six of twelve bubbles had names, whatever fitted."""
     layers = [f"net.stage{number}.conv" for number in range(12)]
@@ -251,83 +162,6 @@ def test_bubbles_are_named_where_names_do_not_cover_each_other() -> None:
     assert "with net.stage0.conv.twin" in crowded.data[0].hovertext[0]
 
 
-def test_names_at_the_ends_of_curves_do_not_cover_each_other() -> None:
-    layers = [f"block{number}.conv" for number in range(5)]
-    same = pd.concat([POINTS[POINTS["layer"] == "fc1"].assign(layer=name) for name in layers])
-    figure = figures.sensitivity_curves(same, criterion="l1", highlight=layers, tolerance=0.01)
-    notes = figure.layout.annotations
-    assert [note.text for note in notes] == [*layers, "tolerance 1 pp"]
-    drawn = [note.yshift for note in notes if note.text != "tolerance 1 pp"]
-    gaps = [later - earlier for earlier, later in itertools.pairwise(sorted(drawn))]
-    assert min(gaps) >= 12
-
-
-def test_names_do_not_cover_each_other_where_wide_bands_stretch_the_axis() -> None:
-    drops = {("l1", f"block{number}"): [0.01 * number] * 9 for number in range(4)}
-    figure = figures.sensitivity_curves(
-        table(drops, half_width=0.3), criterion="l1", highlight=[name for _, name in drops]
-    )
-    drawn = [value for trace in figure.data for value in trace.y]
-    low, high = figure.layout.yaxis.range
-    assert low < min(drawn) <= max(drawn) < high
-    pixels = (figure.layout.height - 90) / (high - low)
-    places = [note.y * pixels + note.yshift for note in figure.layout.annotations]
-    assert min(later - earlier for earlier, later in itertools.pairwise(sorted(places))) >= 12
-
-
-def test_curves_have_one_context_trace_and_a_band_and_line_a_layer() -> None:
-    figure = figures.sensitivity_curves(POINTS, criterion="l1", highlight=["conv2", "fc1"])
-    assert traces(figure) == [
-        "other layers",
-        "conv2 interval",
-        "conv2",
-        "fc1 interval",
-        "fc1",
-    ]
-    line = figure.data[2]
-    assert line.mode == "lines+markers"
-    assert list(line.customdata[1][:4]) == ["conv2", "l1", 0.1, 0.1]
-    assert line.y[0] == 0.0
-    assert list(line.y[1:]) == pytest.approx([drop * 100 for drop in RISING])
-    assert [note.text for note in figure.layout.annotations] == ["conv2", "fc1"]
-
-
-def test_context_curves_are_separated_by_gaps_and_carry_ids() -> None:
-    prepared = figures.sensitivity_curves(POINTS, criterion="l1").data[0]
-    assert sum(value is None for value in prepared.y) == 2
-    assert len(prepared.customdata) == len(prepared.y)
-    assert prepared.customdata[0][0] == "conv1"
-
-
-def test_highlights_are_limited_and_unknown_ones_ignored() -> None:
-    many = table({("l1", f"layer{place}"): RISING for place in range(12)})
-    chosen = [f"layer{place}" for place in range(12)] + ["nowhere"]
-    figure = figures.sensitivity_curves(many, criterion="l1", highlight=chosen, bands=False)
-    assert len(figure.data) == MAX_HIGHLIGHTED + 1
-
-
-def test_the_envelope_is_drawn_beside_the_raw_curve() -> None:
-    dented = curve([0.0, 0.02, 0.01, 0.02, 0.02, 0.02, 0.02, 0.02, 0.02])
-    figure = figures.sensitivity_curves(
-        dented, criterion="l1", highlight=["conv1"], show_envelope=True, bands=False
-    )
-    raw, lifted = figure.data
-    assert list(raw.y)[2:4] == pytest.approx([2.0, 1.0])
-    assert list(lifted.y)[2:4] == pytest.approx([2.0, 2.0])
-
-
-@pytest.mark.parametrize("name", curves.metrics())
-def test_every_metric_can_be_drawn(name: str) -> None:
-    figure = figures.sensitivity_curves(
-        POINTS, criterion="l1", highlight=["conv2"], metric_name=name, tolerance=0.01
-    )
-    kind = curves.metric(name)
-    assert kind.unit in figure.layout.yaxis.title.text
-    lines = [shape for shape in figure.layout.shapes or () if shape.type == "line"]
-    assert len(lines) == (1 if name == "drop" else 0)
-    assert figures.sensitivity_matrix(POINTS, criterion="l1", metric_name=name).data
-
-
 def test_criteria_look_the_same_in_every_chart() -> None:
     names = ["l1", "fpgm"]
     focus = figures.focus_curves(POINTS, layer="conv1", criteria=names)
@@ -340,13 +174,6 @@ def test_criteria_look_the_same_in_every_chart() -> None:
             if trace.name == label_of(name)
         }
         assert len(found) == 1
-
-
-def test_small_multiples_are_limited() -> None:
-    many = table({("l1", f"layer{place}"): RISING for place in range(30)})
-    figure = figures.small_multiples(many)
-    # A band and a line each.
-    assert len(figure.data) == 2 * MAX_PANELS
 
 
 def test_matrix_marks_cells_beyond_the_tolerance_by_their_outline() -> None:
@@ -413,130 +240,6 @@ def test_classes_without_clear_change_can_be_left_out() -> None:
     assert set(figure.data[-1].y) == {"shirt"}
     hollow = figures.class_change(CLASSES).data[-1].marker.symbol
     assert list(hollow) == ["diamond", "diamond-open"]
-
-
-COMPARED = figures.ComparedCurves(
-    table({("l1", "conv2"): STEEP, ("fpgm", "conv2"): STEEP}, half_width=0.002),
-    name="raw",
-    present="after lsq",
-)
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_a_variant_beside_has_its_colour_but_no_other_cue(theme: str) -> None:
-    figure = figures.focus_curves(
-        POINTS, layer="conv2", tolerance=0.011, compared=COMPARED, theme=theme
-    )
-    by_name = {trace.name: trace for trace in figure.data}
-    assert list(by_name) == [
-        "L1 norm, raw interval",
-        "L1 norm, raw",
-        "FPGM, raw interval",
-        "FPGM, raw",
-        "L1 norm, after lsq interval",
-        "L1 norm, after lsq",
-        "FPGM, after lsq interval",
-        "FPGM, after lsq",
-    ]
-    for name in ("L1 norm", "FPGM"):
-        raw, mine = by_name[f"{name}, raw"], by_name[f"{name}, after lsq"]
-        assert raw.line.color == mine.line.color
-        assert raw.line.dash != mine.line.dash
-        assert raw.marker.symbol == f"{mine.marker.symbol}-open"
-        assert ", raw<br>" in raw.hovertemplate
-        assert ", raw" not in mine.hovertemplate
-    assert list(by_name["L1 norm, raw"].y) == pytest.approx([0, *(drop * 100 for drop in STEEP)])
-    assert said(figure) == (
-        "conv2: removable within 1.1 pp: after lsq L1 norm 40 % (between 30 % and 40 %); FPGM 0 % "
-        "(between 0 % and 0 %). Raw L1 norm 0 % (between 0 % and 0 %); FPGM 0 % (between 0 % and "
-        "0 %)."
-    )
-
-
-def test_a_variant_beside_shows_no_criterion_that_the_chart_lacks() -> None:
-    figure = figures.focus_curves(
-        POINTS[POINTS["criterion"] == "l1"], layer="conv2", criteria=["l1"], compared=COMPARED
-    )
-    assert [name for name in traces(figure) if "interval" not in name] == [
-        "L1 norm, raw",
-        "L1 norm, after lsq",
-    ]
-
-
-def test_a_variant_beside_is_drawn_for_highlighted_layers_it_has() -> None:
-    figure = figures.sensitivity_curves(
-        POINTS, criterion="l1", highlight=["conv2", "fc1"], tolerance=0.011, compared=COMPARED
-    )
-    assert traces(figure)[1:3] == ["conv2, raw interval", "conv2, raw"]
-    assert figure.data[2].y[0] == 0.0
-    assert "conv2, raw \N{UPWARDS ARROW} 70" in [note.text for note in figure.layout.annotations]
-    assert (
-        "Removable: conv2 40 % (between 30 % and 40 %) after lsq, 0 % (between 0 % and 0 %) raw."
-    ) in said(figure)
-    alone = figures.sensitivity_curves(POINTS, criterion="l1", highlight=["fc1"], compared=COMPARED)
-    assert "Removable" not in figures.alt(alone)
-    assert traces(alone) == ["other layers", "fc1 interval", "fc1"]
-
-
-def test_charts_reach_to_a_few_tolerances_and_say_what_goes_on() -> None:
-    """Two collapsed layers took all of the height."""
-    draw = functools.partial(figures.sensitivity_curves, POINTS, criterion="l1", tolerance=0.011)
-    near, whole = draw(highlight=["conv1"]), draw(highlight=["conv1"], zoom=False)
-    assert near.layout.yaxis.range[1] == pytest.approx(4.4)
-    assert whole.layout.yaxis.range[1] > 70
-    notes = [note.text for note in near.layout.annotations]
-    assert "conv1 \N{UPWARDS ARROW} 70" in notes
-    assert "2 of 3 curves go on beyond 4.4 pp" in notes
-    assert "go on beyond" not in figures.alt(whole)
-    panels = figures.small_multiples(POINTS, tolerance=0.011)
-    assert panels.layout.yaxis.range[1] == pytest.approx(4.4)
-    assert any(str(trace.name).endswith("interval") for trace in panels.data)
-    assert "removed" in {axis.title.text for axis in panels.select_xaxes()}
-    focus = figures.focus_curves(POINTS, layer="conv1", tolerance=0.011)
-    assert focus.layout.yaxis.range[1] == pytest.approx(4.4)
-    # From the dense model on, or nothing of a collapsed layer would be in sight.
-    assert all(trace.y[0] == 0 for trace in focus.data)
-
-
-def test_curves_of_another_variant_count_among_those_that_go_on() -> None:
-    """Of four curves that were drawn, two were counted."""
-    draw = functools.partial(figures.focus_curves, layer="conv2", tolerance=0.011)
-    for other, says in ((COMPARED, "4 of 4 curves"), (None, "2 of 2 curves")):
-        figure = draw(POINTS, compared=other)
-        assert f"{says} go on beyond 4.4 pp" in [note.text for note in figure.layout.annotations]
-    flat = dataclasses.replace(COMPARED, points=table({("l1", "conv2"): [0.0] * 9}))
-    whole = functools.partial(
-        figures.sensitivity_curves, POINTS, criterion="l1", tolerance=0.011, highlight=["conv2"]
-    )
-    assert "2 of 3 curves" in figures.alt(whole())
-    assert "2 of 4 curves" in figures.alt(whole(compared=flat))
-    assert "3 of 4 curves" in figures.alt(whole(compared=COMPARED))
-
-
-def test_no_chart_is_cut_off_where_nothing_goes_on() -> None:
-    mild = table({("l1", "a"): [0.001] * 9, ("l1", "b"): [0.02] * 9})
-    figure = figures.sensitivity_curves(mild, criterion="l1", tolerance=0.01)
-    assert figure.layout.yaxis.range[1] < 4
-    assert "go on beyond" not in figures.alt(figure)
-    # Without an accepted drop there is nothing to reach to.
-    free = figures.sensitivity_curves(POINTS, criterion="l1", highlight=["conv1"], tolerance=0.0)
-    assert free.layout.yaxis.range[1] > 70
-
-
-def test_layers_keep_their_colours_whatever_is_shown() -> None:
-    """Colours went by the order of the view, and were the criteria's."""
-    order = ["stem", "conv1", "conv2", "fc1"]
-
-    def colors(*highlight: str, points: pd.DataFrame = POINTS) -> dict[str, str]:
-        figure = figures.sensitivity_curves(
-            points, criterion="l1", highlight=highlight, focus=highlight[0], order=order
-        )
-        return {trace.name: trace.line.color for trace in figure.data if trace.name in highlight}
-
-    both = colors("conv1", "fc1")
-    assert colors("fc1", "conv1") == both
-    assert colors("conv1", points=POINTS[POINTS["layer"] == "conv1"])["conv1"] == both["conv1"]
-    assert not set(both.values()) & set(figures.LIGHT.series)
 
 
 def test_the_ranking_begins_with_rank_1() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import collections.abc
 import dataclasses
 import importlib
@@ -14,10 +13,8 @@ import re
 import sys
 import types
 import typing
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
-import numpy as np
 import pytest
 
 import analysis
@@ -26,7 +23,6 @@ from analysis.records import (
     Plan,
     PlanEntry,
     Progress,
-    Recipe,
     Record,
     RunRow,
     SubjectSpec,
@@ -35,6 +31,7 @@ from analysis.records import (
 )
 from analysis.recovery.training import TrainingRecipe
 from pruners.errors import InputError
+from tests.analysis.records.documents import ENTRY, NEWER, PLAN, SUBJECT, SWEEP, entry
 
 for module in pkgutil.walk_packages(analysis.__path__, "analysis."):
     # Scripts for other libraries, which need not be here, are no part of the program.
@@ -267,52 +264,6 @@ def test_nothing_but_an_input_error_comes_of_nonsense(kind: type[Record]) -> Non
     assert not any("\n" in line for line in lines)
 
 
-ENTRY = {
-    "layer": "a",
-    "group": None,
-    "criterion": "l1",
-    "granularity": "channel",
-    "ratio": 0.5,
-    "kept": 2,
-    "total": 4,
-}
-SUBJECT = {"model": "m"}
-PLAN = {"subject": SUBJECT, "fingerprint": "f", "entries": [ENTRY, ENTRY, ENTRY, ENTRY]}
-SWEEP = {"subject": SUBJECT}
-NEWER = "written by a newer program (schema version 9, this one reads up to {}); update PruneScope"
-
-
-def entry(**changes: Any) -> dict[str, Any]:
-    return {**PLAN, "entries": [ENTRY, ENTRY, ENTRY, {**ENTRY, **changes}]}
-
-
-def test_listed_weights_are_bits_and_lists_are_read_still() -> None:
-    """Against numpy's own packing: base64 of a bit a weight."""
-    draw = random.Random(0)
-    total = 270_611
-    places = sorted(draw.sample(range(total), total // 2))
-    fields = {**ENTRY, "granularity": "element", "kept": len(places), "total": total}
-    listed = PlanEntry.from_dict({**fields, "indices": places})
-    assert listed.indices == tuple(places)
-    written = listed.to_dict()["indices"]
-    assert len(written) < total / 5.9
-    bits = np.unpackbits(np.frombuffer(base64.b64decode(written), np.uint8))
-    assert np.flatnonzero(bits).tolist() == places
-    assert PlanEntry.from_dict(json.loads(json.dumps(listed.to_dict()))) == listed
-
-
-@pytest.mark.parametrize(
-    ("indices", "granularity"),
-    [((0, 3), "channel"), ((), "element"), (None, "element"), ((3, 0), "element"), ((0, 9), "2:4")],
-)
-def test_what_bits_cannot_say_stays_a_list(
-    indices: tuple[int, ...] | None, granularity: str
-) -> None:
-    found = PlanEntry.from_dict({**ENTRY, "granularity": granularity, "indices": indices})
-    assert found.to_dict()["indices"] == (None if indices is None else list(indices))
-    assert PlanEntry.from_dict(found.to_dict()) == found
-
-
 @pytest.mark.parametrize(
     ("kind", "data", "message"),
     [
@@ -439,85 +390,3 @@ def test_ranges_hold_for_records_made_here() -> None:
         PlanEntry(**{**ENTRY, "kept": 5})
     with pytest.raises(InputError, match="must rise"):
         SweepSpec(subject=SubjectSpec(model="m"), ratios=(0.5, 0.5))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Leaf(Record):
-    """A part; ``count`` was a text named ``number`` before version 3."""
-
-    count: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tree(Document):
-    """A document that changed twice."""
-
-    schema_version: ClassVar[int] = 3
-    leaves: tuple[Leaf, ...]
-
-    @classmethod
-    def migrate(cls, data: dict[str, Any], version: int) -> dict[str, Any]:
-        if version == 1:
-            return {"leaves": [{"number": item} for item in data["numbers"]]}
-        return {**data, "leaves": [{"count": int(item["number"])} for item in data["leaves"]]}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Forest(Document):
-    """A document of documents."""
-
-    trees: tuple[Tree, ...]
-
-
-TREE = Tree(leaves=(Leaf(count=4), Leaf(count=2)))
-
-
-@pytest.mark.parametrize(("budget", "budgets"), [("macs=0.5", ("macs=0.5",)), (None, ())])
-def test_plans_of_one_budget_are_migrated(budget: str | None, budgets: tuple[str, ...]) -> None:
-    """Plans of schema version 1 had one budget at most, and were pruned raw."""
-    new = Plan.from_dict(PLAN).to_dict()
-    old = {name: value for name, value in new.items() if name not in ("schema_version", "repair")}
-    recipe = {name: value for name, value in Recipe().to_dict().items() if name in OLD_RECIPE}
-    found = Plan.from_dict({**old, "recipe": {**recipe, "budget": budget}})
-    assert found.recipe == Recipe(budgets=budgets)
-    assert found.repair == "none"
-    with pytest.raises(InputError, match="no valid document of schema version 1"):
-        Plan.from_dict({**old, "recipe": 5})
-
-
-OLD_RECIPE = ("criteria", "ratio", "tolerance", "cautious", "normalizer", "round_to", "rounds")
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        {"numbers": ["4", "2"]},
-        {"schema_version": 1, "numbers": ["4", "2"]},
-        {"schema_version": 2, "leaves": [{"number": "4"}, {"number": "2"}]},
-        {"schema_version": 3, "leaves": [{"count": 4}, {"count": 2}]},
-    ],
-)
-def test_older_documents_are_migrated_step_by_step(data: dict[str, Any]) -> None:
-    before = json.dumps(data)
-    assert Tree.from_dict(data) == TREE
-    assert Forest.from_dict({"trees": [data]}) == Forest(trees=(TREE,))
-    assert json.dumps(data) == before
-
-
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        ({"schema_version": 4, "leaves": []}, "Tree: written by a newer program"),
-        ({"numbers": 5}, "Tree: no valid document of schema version 1"),
-        ({}, "Tree: no valid document of schema version 1"),
-        ({"schema_version": 2, "leaves": [{"number": "x"}]}, "Tree: no valid document of schema"),
-        (
-            {"schema_version": 3, "leaves": [{"count": "4"}]},
-            r"Tree.leaves\[0\].count: expected int",
-        ),
-        ({"schema_version": 0, "leaves": []}, "Tree.schema_version: expected int >= 1, found 0"),
-    ],
-)
-def test_a_document_that_cannot_be_migrated(data: dict[str, Any], message: str) -> None:
-    with pytest.raises(InputError, match=f"^{message}"):
-        Tree.from_dict(data)
