@@ -320,7 +320,8 @@ def test_a_fill_takes_further_budgets_and_what_each_layer_keeps(open_page: Open)
     assert recipe.budgets == ("macs=0.5", "params=0.6")
     assert (recipe.min_kept, recipe.cautious, recipe.equal) == (0.3, True, False)
     assert all(kept >= 0.3 * total for _, kept, total in counts(test).values())
-    assert "`params=0.6`, at least 30.00" in text_of(test)
+    said = text_of(test).replace("\N{NO-BREAK SPACE}", " ")
+    assert "Parameters left at most 60 %, at least 30.00 % of each layer stay" in said
 
 
 def test_one_ratio_everywhere(open_page: Open) -> None:

@@ -154,3 +154,14 @@ def test_the_evaluation_of_a_link_is_known_before_its_subject_is_loaded(
     test = link("Home", is_writable=True, samples="60")
     (evaluate,) = (item for item in test.get("page_link") if "Evaluate" in item.proto.label)
     assert evaluate.proto.label == "Evaluate"
+
+
+def test_every_field_of_a_training_says_what_it_does(link: Link) -> None:
+    """19 of 24 did not: its temperature, batches a step, patience and others."""
+    test = link("Recover", is_writable=True)
+    test.selectbox(key="recover_quick_method").select("gmp").run()
+    assert_no_bug(test)
+    kinds = ("number_input", "selectbox", "text_input", "button_group")
+    fields = [item for kind in kinds for item in test.get(kind)]
+    assert len(fields) > 28
+    assert not [item.proto.label for item in fields if not item.proto.help]

@@ -69,7 +69,13 @@ def draw(current: Session) -> None:
             width=230,
         )
         tolerance.ask(run.quantity, width=150, help="that you accept.")
-        url_state.text("layers", "Layers", placeholder="such as layer3.*", width=180)
+        url_state.text(
+            "layers",
+            "Layers",
+            placeholder="such as layer3.*",
+            width=180,
+            help="A part of a name, or a pattern: \\* stands for anything, ? for one letter.",
+        )
     variant_switch.say_gaps(run, found)
     is_live = current.is_live or variant_switch.is_live(found)
     refreshed(

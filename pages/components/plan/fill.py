@@ -60,7 +60,7 @@ def draw(
                     _fill(subject, plan, name, recipe, points, predict)
             _more(subject, plan, multiple)
         if extra:
-            st.caption(f":material/tune: Also asked of the fill: {options.said(extra)}.")
+            st.caption(f":material/tune: Also asked of the fill: {options.said(extra, task)}.")
         _message()
     if points.empty:
         _without_points(current, subject)
@@ -132,7 +132,8 @@ def _target(strategy: str, task: str) -> tuple[str, float]:
         value=scale * GOALS.get(target).usual * (options.usual_drops(task) if is_drop else 1.0),
         step=0.25 if is_drop else 5.0,
         key=f"plan_amount_{target}",
-        width=150,
+        # As wide as a tolerance: with either the bar is one row on a laptop.
+        width=132,
         persist_state="session",
     )
     return target, float(amount) / scale
@@ -221,6 +222,7 @@ def _more(subject: LoadedSubject, plan: Plan, multiple: int) -> None:
             value=0.9,
             step=0.1,
             key="plan_factor",
+            help="1 changes nothing, 0.5 removes half as much of each layer; locked ones stay.",
         )
         st.button(
             "Scale",

@@ -136,6 +136,8 @@ def _of_curves(task: str) -> dict[str, Any]:
             list(known),
             format_func=lambda name: known[name].label,
             key="plan_cost",
+            help="What the fill takes for the cost of a layer, from its curve: the sum over all "
+            "layers is kept small.",
             persist_state="session",
         ),
         "cautious": st.toggle(
@@ -153,9 +155,9 @@ def _of_curves(task: str) -> dict[str, Any]:
     }
 
 
-def said(extra: Mapping[str, Any]) -> str:
+def said(extra: Mapping[str, Any], task: str) -> str:
     """Return what was asked in words."""
-    parts = [f"`{item}`" for item in extra.get("budgets", ())]
+    parts = [_limit(item, task) for item in extra.get("budgets", ())]
     if "min_kept" in extra:
         parts.append(f"at least {formatting.percent(extra['min_kept'])} of each layer stay")
     words = {
@@ -167,5 +169,11 @@ def said(extra: Mapping[str, Any]) -> str:
     if "runtime" in extra:
         parts.append(f"times of {interop.RUNTIMES.get(extra['runtime']).label}")
     if "cost" in extra:
-        parts.append(f"the sum of {extra['cost']}")
+        parts.append(f"the sum of the {costs(task)[extra['cost']].label}")
     return ", ".join(parts)
+
+
+def _limit(budget: str, task: str) -> str:
+    name, _, value = budget.partition("=")
+    scale, unit = scale_of(name, task)
+    return f"{label_of(name, task)} at most {float(value) * scale:g}{formatting.SPACE}{unit}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
@@ -16,10 +16,15 @@ from analysis.recovery.training import (
     TRAINING_PRECISIONS,
     TrainingRecipe,
 )
-from analysis.retraining import PRESETS
+from analysis.retraining import PRESETS, TRAINING_OPTIONS
 from pruners.registry import Registry
 
 MAX_SEEDS = 10
+# What fields of the page do otherwise than the options of the command.
+HELP = {
+    "lr": "Largest learning rate; left empty, a range test finds one",
+    "augment": "How training samples are varied; a function of your own takes (inputs, generator)",
+}
 
 
 def choose(plan: Plan) -> tuple[TrainingRecipe, tuple[int, ...]]:
@@ -160,10 +165,12 @@ class _Form:
             names,
             index=names.index(value) if value in names else 0,
             format_func=lambda item: registry.get(item).label,
-            help="  \n".join(
-                f"**{registry.get(item).label}**: {registry.get(item).help}" for item in names
+            **self._own(
+                name,
+                "  \n".join(
+                    f"**{registry.get(item).label}**: {registry.get(item).help}" for item in names
+                ),
             ),
-            **self._own(name),
         )
 
     def number(self, name: str, label: str, *, step: float, format: str | None = None) -> None:
@@ -207,5 +214,7 @@ class _Form:
         found = st.text_input(label, value=value, placeholder=hint, **self._own(name))
         self.values[name] = tuple(item.strip() for item in found.split(",") if item.strip())
 
-    def _own(self, name: str) -> Mapping[str, Any]:
-        return {"key": f"recover_{self._preset}_{name}", "persist_state": "session"}
+    def _own(self, name: str, said: str = "") -> dict[str, Any]:
+        said = said or f"{HELP.get(name) or TRAINING_OPTIONS.get(name).help}."
+        key = f"recover_{self._preset}_{name}"
+        return {"key": key, "help": said, "persist_state": "session"}
