@@ -17,6 +17,10 @@ from pruners.errors import CancelledError
 SAME = "The same command goes on."
 # Commands that keep what they have found until then; the others take a moment, or begin anew.
 _KEEPING = ("sweep", "plan", "shrink", "recover")
+# Those that work in a workspace.
+WITH_WORKSPACE = frozenset(
+    (*_KEEPING, "evaluate", "export", "import", "plans", "report", "runs", "serve")
+)
 
 
 class StoppedError(CancelledError):
@@ -61,14 +65,28 @@ def resuming(
         command: ``sweep`` or ``recover``.
         name: The id of what was stopped.
         out: The option.
-        workspace: The option; without it, what the environment says may not be said later.
+        workspace: The option; without it, that of the environment is named.
         as_json: The option.
     """
-    if workspace is None and (said := os.environ.get(WORKSPACE_VARIABLE)):
+    if workspace is None and (said := _of_environment()):
         workspace = Path(said)
     words = [command, "--resume", name]
     words += [] if out is None else ["--out", str(out)]
     return snippets.command([*words, *(["--json"] if as_json else [])], workspace)
+
+
+def _of_environment() -> str:
+    """Return the workspace that the environment names, which it may not where one goes on."""
+    return os.environ.get(WORKSPACE_VARIABLE, "")
+
+
+def _same(given: Sequence[str]) -> str:
+    """Return a command line, with the workspace where the environment alone names it."""
+    words, said = ["prunescope", *given], _of_environment()
+    is_named = any(word.partition("=")[0] == "--workspace" for word in given)
+    if said and not is_named and given and given[0] in WITH_WORKSPACE:
+        words += ["--workspace", said]
+    return shlex.join(words)
 
 
 def stopped(told: StoppedError | None, given: Sequence[str]) -> int:
@@ -78,11 +96,12 @@ def stopped(told: StoppedError | None, given: Sequence[str]) -> int:
         told: What the command says of it; None for what is usual.
         given: The command line, without the program's name.
     """
-    told = told or StoppedError(_usual(given))
-    say(told.text)
+    told, same = told or StoppedError(_usual(given)), _same(given)
+    is_told = same == shlex.join(["prunescope", *given])
+    say(told.text if is_told else told.text.replace(SAME, f"Go on: {same}"))
     if "--json" in given and not is_answered():
         facts = {"schema_version": 1} if told.facts is None else told.facts
-        go_on = told.go_on or shlex.join(["prunescope", *given])
+        go_on = told.go_on or same
         print_json({**facts, "state": records.CANCELLED, "go_on": go_on})
     return INTERRUPTED
 

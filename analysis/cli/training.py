@@ -13,7 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from analysis import jobs, retraining
-from analysis.cli.options import open_store
+from analysis.cli.options import open_store, workspace_path
 from analysis.cli.output import duration, progress_bar, say
 from analysis.cli.stopping import StoppedError
 from analysis.records import DONE
@@ -49,7 +49,7 @@ def trained(
         meeting: Other machines that share each batch; None for this one alone.
 
     Raises:
-        StoppedError: Ctrl-C; the checkpoint is kept.
+        StoppedError: Ctrl-C; what was trained is kept.
         CancelledError: Somebody else stopped it; as well.
         InputError: Another process trains the same.
     """
@@ -60,12 +60,13 @@ def trained(
             raise InputError(
                 f"training {order.job_id} is worked on by another process; wait for it, or stop it"
             )
-    job = begun = known.begin(order)
     show = _Lines(words)
     steps = partial(retraining.iter_job, meeting=meeting)
     with interruptible() as is_asked, progress_bar() as bar:
         task = bar.add_task("", total=None, eta="")
-        given = jobs.Work(opener, store, lambda: is_asked() or known.is_stopped(begun.job_id))
+        given = jobs.Work(opener, store, lambda: is_asked() or known.is_stopped(order.job_id))
+        # Here, for one that Ctrl-C ends before it is worked on would look as if it came up.
+        job = begun = known.begin(order)
         try:
             for job in jobs.followed(known, begun, steps, given):
                 eta = "" if job.eta_seconds is None else f"{duration(job.eta_seconds)} left"
@@ -80,6 +81,24 @@ def trained(
                 raise CancelledError(text) from None
             raise StoppedError(capital(text), go_on=go_on) from None
     return job
+
+
+def interrupted(order: Order, workspace: Path | None, go_on: str) -> StoppedError:
+    """Return what a training leaves that Ctrl-C ended at once, wherever it was.
+
+    Args:
+        order: What is trained.
+        workspace: The option.
+        go_on: The command that goes on with it, once it has begun.
+    """
+    known = retraining.Jobs(workspace_path(workspace))
+    try:
+        known.get(order.job_id)
+    except UnknownNameError:
+        return StoppedError("Stopped before the training began. The same command begins anew.")
+    has_some = known.has_checkpoint(order.job_id)
+    kept = "the checkpoint is kept" if has_some else "there is no checkpoint yet"
+    return StoppedError(f"Stopped; {kept}. Go on: {go_on}", go_on=go_on)
 
 
 @contextmanager

@@ -21,6 +21,10 @@ class Jobs(JobFiles[Job]):
     def __init__(self, workspace: Path) -> None:
         super().__init__(workspace, folder=FOLDER, kind=Job, module=MODULE)
 
+    def has_checkpoint(self, name: str) -> bool:
+        """Return whether there is a checkpoint to go on from."""
+        return any((self.workspace / FOLDER / name).glob("seed-*/**/*.safetensors"))
+
 
 def seed_folder(workspace: Path, job_id: str, seed: int) -> Path:
     """Return where checkpoint and history of one seed are; of several rounds, a folder each."""

@@ -135,8 +135,11 @@ def iter_rounds(
 
 def _learned(update: TrainingUpdate | None) -> Recovery:
     if update is None or not update.is_done or update.recovery is None:
-        step, steps = (0, 0) if update is None else (update.step, update.steps)
-        raise CancelledError(f"stopped at step {step:,} of {steps:,}; the checkpoint is kept")
+        if update is None or not update.step:
+            raise CancelledError("stopped before the first step")
+        raise CancelledError(
+            f"stopped at step {update.step:,} of {update.steps:,}; the checkpoint is kept"
+        )
     return update.recovery
 
 

@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import time
+from pathlib import Path
+
 import pytest
 from streamlit.testing.v1 import AppTest
+
+from analysis.plans import start_plan
+from analysis.records import INTERRUPTED
+from analysis.recovery.training import FINETUNE, TrainingRecipe
+from analysis.retraining.jobs import Jobs, seed_folder
+from analysis.retraining.records import Job, Order
+from analysis.store.store import Store
+from tests.helpers.contexts import sample_context
+from tests.helpers.plans import at_ratio
+from tests.pages.reading import SUBJECT, Open, assert_no_bug, shown, text_of
 
 
 def page_that_raises(kind: str) -> None:
@@ -33,3 +47,25 @@ def test_an_error_is_told_by_its_kind_not_by_its_words(kind: str, title: str, ca
     assert not test.exception
     assert [item.proto.title for item in test.error] == [title]
     assert [item.value[: len(caption)] for item in test.caption] == [caption] * bool(caption)
+
+
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_an_interrupted_training_says_whether_there_is_a_checkpoint(
+    is_kept: bool, open_page: Open, workspace: Path
+) -> None:
+    """One that was killed while its subject was loaded kept none, and said that it did."""
+    plan = start_plan(sample_context("lenet5"), criterion="l1", granularity="channel")
+    plan = dataclasses.replace(at_ratio(plan, ["conv1"], 0.5), subject=SUBJECT)
+    order = Order(subject=SUBJECT, plan=plan, recipe=TrainingRecipe(method=FINETUNE))
+    now = time.time()
+    Jobs(workspace).save(Job(order=order, state=INTERRUPTED, started=now, changed=now))
+    folder = seed_folder(workspace, order.job_id, 0)
+    if is_kept:
+        folder.mkdir(parents=True)
+        (folder / "checkpoint.safetensors").touch()
+    name = Store(workspace).plans.save(plan)
+    test = open_page("11_Recover", subject=SUBJECT, plan=name, training=order.job_id)
+    assert_no_bug(test)
+    said = shown(text_of(test))
+    assert "its process stopped answering" in said
+    assert ("the checkpoint is kept" in said) is is_kept

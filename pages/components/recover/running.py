@@ -237,13 +237,12 @@ def _seeds(job: Job, words: Words) -> None:
 
 
 def _ended(job: Job, again: Again) -> None:
+    why = job.error or "its process stopped answering"
+    is_kept = Jobs(session.workspace()).has_checkpoint(job.job_id)
     said = {
         "failed": ("The training failed", job.error or "no reason was recorded"),
         "cancelled": ("Not finished", job.error or "stopped before the end"),
-        "interrupted": (
-            "Interrupted",
-            f"{job.error or 'its process stopped answering'}; the checkpoint is kept",
-        ),
+        "interrupted": ("Interrupted", f"{why}; the checkpoint is kept" if is_kept else why),
     }
     unfinished(
         job.state,

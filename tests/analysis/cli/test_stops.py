@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
+from analysis.cli.app import COMMANDS as COMMANDS_OF_ALL
+from analysis.cli.app import build_app
 from analysis.cli.options import WORKSPACE_VARIABLE
 from analysis.cli.output import print_json
-from analysis.cli.stopping import resuming
+from analysis.cli.stopping import WITH_WORKSPACE, resuming
 from analysis.plans.files import write_plan
 from analysis.store.store import Store
 from tests.analysis.recovery.test_kept import halved, opened
@@ -67,16 +70,45 @@ def test_every_command_says_that_it_was_stopped(
         monkeypatch.setattr(Store, "__init__", pressed)
     else:
         monkeypatch.setattr(place, pressed)
+    # Where one goes on, the environment may say nothing.
+    at = ["--workspace", os.environ[WORKSPACE_VARIABLE]] if given[0] in WITH_WORKSPACE else []
     for more in ([], ["--json"]):
         code, out, err = run(*given, *more)
         assert code == 130, err
-        assert err.splitlines()[-1].startswith("Stopped. The same command ")
+        go_on = shlex.join(["prunescope", *given, *more, *at])
+        keeps = given[0] in ("sweep", "plan", "shrink", "recover")
+        last = f"Stopped. Go on: {go_on}" if keeps else "Stopped. The same command begins anew."
+        assert err.splitlines()[-1] == last
         if more:
             found = json.loads(out)
-            assert found["state"] == "cancelled"
-            assert shlex.split(found["go_on"]) == ["prunescope", *given, *more]
+            assert (found["state"], found["go_on"]) == ("cancelled", go_on)
         else:
             assert out == ""
+
+
+def test_a_command_that_names_its_workspace_goes_on_as_it_is(
+    run: Run, plan: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("analysis.sweeps.spec_of_options", pressed)
+    given = ["shrink", "--model", "m", "--max-drop", "0.1", f"--workspace={folder}", "--json"]
+    _, out, err = run(*given)
+    assert shlex.split(json.loads(out)["go_on"]) == ["prunescope", *given]
+    assert err.splitlines()[-1] == "Stopped. The same command goes on."
+    monkeypatch.delenv(WORKSPACE_VARIABLE)
+    del given[-2]
+    assert shlex.split(json.loads(run(*given)[1])["go_on"]) == ["prunescope", *given]
+
+
+def test_it_is_known_which_commands_work_in_a_workspace() -> None:
+    found = set()
+    for name in COMMANDS_OF_ALL:
+        command = typer.main.get_command(build_app(name))
+        # A program of one command is that command's.
+        inner = getattr(command, "commands", {}).get(name, command)
+        each = getattr(inner, "commands", {name: inner}).values()
+        if any("--workspace" in option.opts for item in each for option in item.params):
+            found.add(name)
+    assert found == WITH_WORKSPACE
 
 
 def test_a_sweep_that_is_stopped_after_it_measured_names_its_run(

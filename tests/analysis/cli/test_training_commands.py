@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 import signal
 import time
 from pathlib import Path
@@ -63,6 +64,61 @@ def test_training_ends_with_its_numbers_and_all_commands_know_it(
     capsys.readouterr()
     assert main(["recover", *again, *STEPS, "--json"]) == 0
     assert said(capsys)["repaired_accuracy"] == found["accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("where", "kept"),
+    [
+        ("analysis.cli.training.open_store", "Stopped before the training began. The same command"),
+        (
+            "analysis.jobs.followed",
+            "Stopped; there is no checkpoint yet. Go on: prunescope recover",
+        ),
+        (
+            "analysis.cli.commands.recovering.recover._tell",
+            "Stopped; the checkpoint is kept. Go on",
+        ),
+    ],
+)
+def test_a_training_that_is_stopped_says_what_it_leaves(
+    where: str,
+    kept: str,
+    place: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """At each moment it said that the checkpoint is kept, and how to resume what had not begun."""
+
+    def pressed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(where, pressed)
+        assert main(["recover", *place, *STEPS, "--json"]) == 130
+    out, err = capsys.readouterr()
+    assert err.splitlines()[-1].startswith(kept)
+    words = shlex.split(json.loads(out)["go_on"])
+    assert ("--resume" in words) is ("began" not in kept)
+    if "no checkpoint" not in kept:
+        # That one is worked on, for all that is known: this process lives.
+        assert main(words[1:]) == 0
+
+
+def test_a_training_that_is_stopped_at_once_has_no_step(
+    place: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    followed, times = jobs.followed, []
+
+    def pressed(*given: object) -> object:
+        for job in followed(*given):  # type: ignore[arg-type]
+            if not times:
+                times.append(job)
+                signal.raise_signal(signal.SIGINT)
+            yield job
+
+    monkeypatch.setattr(jobs, "followed", pressed)
+    assert main(["recover", *place, *STEPS]) == 130
+    assert capsys.readouterr().err.splitlines()[-1].startswith("Stopped before the first step; go")
 
 
 def test_ctrl_c_keeps_the_checkpoint_and_resume_goes_on(

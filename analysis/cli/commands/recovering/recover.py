@@ -33,8 +33,15 @@ from analysis.cli.output import (
     score_columns,
 )
 from analysis.cli.scores import with_scores
-from analysis.cli.stopping import going_on, resuming
-from analysis.cli.training import machines_at, order_of, result_of, say_result, trained
+from analysis.cli.stopping import resuming
+from analysis.cli.training import (
+    interrupted,
+    machines_at,
+    order_of,
+    result_of,
+    say_result,
+    trained,
+)
 from analysis.devices import parse_devices
 from analysis.records import Evaluation
 from analysis.recovery.training import TRAINING_METHODS
@@ -250,9 +257,11 @@ def _train(
 
     words = tasks.scoring_of(order.subject.task).words
     go_on = resuming("recover", order.job_id, out=out, workspace=workspace, as_json=as_json)
-    with going_on("Stopped; the checkpoint is kept. Go on:", go_on):
+    try:
         job = trained(order, opener, words=words, workspace=workspace, go_on=go_on, meeting=meeting)
         return _tell(order, job, opened[-1], out, workspace, as_json=as_json)
+    except KeyboardInterrupt:
+        raise interrupted(order, workspace, go_on) from None
 
 
 def _tell(
