@@ -49,12 +49,8 @@ def draw(current: Session) -> None:
         for sentence in job.news:
             st.caption(f"Left out: {formatting.message(sentence)}.")
     if not found:
-        st.info(
-            "Nothing was measured yet. The button searches a plan at each size, without and with "
-            "repair, and measures it on samples that the search does not see: some minutes. Plans "
-            "that you measure on Plan or Evaluate appear here too.",
-            icon=":material/info:",
-        )
+        if job is None or not job.is_live:
+            _say_nothing_yet()
         return
     size, table = _size(subject, found, deployed)
     task = subject.prepared.subject.task
@@ -85,6 +81,15 @@ def draw(current: Session) -> None:
         )
     charts.as_table(table, key="trade_off_table", file_name="trade-off")
     _in_8_bits(deployed, task)
+
+
+def _say_nothing_yet() -> None:
+    st.info(
+        "Nothing was measured yet. The button searches a plan at each size, without and with "
+        "repair, and measures it on samples that the search does not see: some minutes. Plans "
+        "that you measure on Plan or Evaluate appear here too.",
+        icon=":material/info:",
+    )
 
 
 def _order(current: Session, subject: LoadedSubject, *, is_new: bool) -> None:

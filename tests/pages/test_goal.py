@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from analysis.edits.prepared import PreparedSubject
 from analysis.records.plan import Recipe
 from analysis.records.progress import Progress
-from analysis.records.run import FAILED, INTERRUPTED, RUNNING
+from analysis.records.run import FAILED, INTERRUPTED, QUEUED, RUNNING
 from analysis.retraining.presets import PRESETS
 from analysis.search.goal import MORE
 from analysis.shrinking.jobs import Jobs
@@ -132,6 +132,20 @@ def test_a_job_under_way_says_how_far_it_is_and_can_be_stopped(
     assert "0.75" in said
     test.button(key=f"goal_stop_{job.job_id}").click().run()
     assert Jobs(workspace).is_stopped(job.job_id)
+    # The bar ran ahead while the process started, and back when it searched.
+    Jobs(workspace).save(dataclasses.replace(job, state=QUEUED, stage="Starting", eta_seconds=None))
+    (bar,) = test.run().get("progress")
+    assert (bar.proto.value, bar.proto.text) == (0, "Starting")
+
+
+def test_a_trade_off_under_way_does_not_offer_the_button(open_page: Open, workspace: Path) -> None:
+    job = Job(order=Order(subject=SUBJECT, kind=TRADE_OFF), state=RUNNING, started=time.time())
+    job = dataclasses.replace(job, changed=time.time() + 5)
+    Jobs(workspace).save(job)
+    test = open_page("10_Trade-off", subject=SUBJECT)
+    assert_no_bug(test)
+    assert "No plan was measured yet" in text_of(test)
+    assert "The button searches" not in text_of(test)
 
 
 def test_the_reason_of_a_failure_is_shown_as_it_is(open_page: Open, workspace: Path) -> None:

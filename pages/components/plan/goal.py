@@ -9,7 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from analysis import allocation, interop
 from analysis.measuring import TORCH
-from analysis.records import Plan, Recipe, SubjectSpec
+from analysis.records import QUEUED, Plan, Recipe, SubjectSpec
 from analysis.retraining import PRESETS
 from analysis.sentences import plural
 from analysis.shrinking import ANSWER, LOOSER, MOST, STEPS, TRADE_OFF, Job, Jobs, Order
@@ -230,7 +230,8 @@ def _progress(name: str) -> None:
     is_training = job.progress.unit == STEPS
     is_counted = job.order.kind == TRADE_OFF or is_training
     share = job.progress.fraction if is_counted else job.seconds / (job.seconds + left)
-    st.progress(share, text=_stage(job))
+    # While its process starts nobody knows how long it takes.
+    st.progress(0.0 if job.state == QUEUED else share, text=_stage(job))
     with st.container(horizontal=True, vertical_alignment="center"):
         is_goal = job.order.kind == ANSWER
         best = "No plan keeps to it yet." if is_goal else "No plan was measured yet."

@@ -57,12 +57,18 @@ def draw(subject: LoadedSubject) -> None:
             f"{formatting.plural(len(table), 'layer')}, folded by block; behind each name its "
             "number of layers. The table below has all of them."
         )
-    st.dataframe(_shown(table), hide_index=True, key="setup_map", column_config=COLUMNS)
+    # Columns that stay in sight are as wide as the first rows ask for: long names were cut.
+    wide = min(CHARACTER * int(table["layer"].str.len().max()) + 18, WIDEST)
+    layer = st.column_config.TextColumn("Layer", pinned=True, width=wide)
+    columns = COLUMNS | {"layer": layer}
+    st.dataframe(_shown(table), hide_index=True, key="setup_map", column_config=columns)
 
 
+# Of a letter, and of a column of names that leaves room beside it on a phone, in pixels.
+CHARACTER, WIDEST = 7, 180
 SIZES = {"params": "Parameters", "macs": "MACs"}
 COLUMNS: dict[str, Any] = {
-    "layer": st.column_config.TextColumn("Layer", pinned=True),
+    "layer": "Layer",
     "params": st.column_config.NumberColumn("Parameters", format="localized"),
     "macs": st.column_config.NumberColumn("MACs", format="localized"),
     "prunable": st.column_config.CheckboxColumn("Prunable"),
