@@ -31,8 +31,6 @@ def test_a_plan_without_a_run_works_and_says_that_it_is_not_predicted(open_page:
     test = open_page("5_Plan", subject=SUBJECT)
     assert_no_bug(test)
     assert "No measured run" in text_of(test)
-    # Nothing is removed: there is no "before repair".
-    assert not [item.label for item in test.metric if "repair" in item.label]
     fill_uniform(test, 50)
     assert {entry.ratio for entry in present(test).plan.entries} == {0.5}
 
@@ -67,6 +65,8 @@ def test_fill_measures_at_once_and_undo_brings_everything_back(open_page: Open) 
     assert_no_bug(test)
     dense = metric(test, "Measured accuracy")
     assert dense.endswith("%")
+    # Nothing is removed yet: there is no "before repair".
+    assert metric(test, "Predicted accuracy") == dense
     fill_uniform(test, 75)
     pruned = metric(test, "Measured accuracy after lsq")
     assert pruned.endswith("%")
