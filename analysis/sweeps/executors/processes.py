@@ -108,6 +108,7 @@ class ProcessExecutor:
         self._position = {id(item): at for at, item in enumerate(items)}
         self._plain = packed(items)
         self._identity, self._slicing = prepared.identity, slices.slicing
+        self._batches = len(slices)
         self._ways = prepared.evaluator_at(spec.precision).ways()
         self._specs = [
             dataclasses.replace(
@@ -174,9 +175,12 @@ class ProcessExecutor:
                     losses += 1
                     self.lost += 1
                     if losses > MAX_LOSSES:
+                        # Not for a moment's want of memory: the same batch would end it again.
+                        device = self._specs[at]["subject"]["device"]
                         raise InputError(
-                            f"the process of device {self._specs[at]['subject']['device']} is lost "
-                            "again and again; is there enough memory?"
+                            f"the process of device {device} was lost at batch {number + 1} of "
+                            f"{self._batches}, as were {MAX_LOSSES} that were started for it; is "
+                            "there enough memory? Take a smaller batch size, or fewer devices"
                         ) from None
                     self._pools[at] = self._opened(at)
                     pending[self._submit(at, number, shares[at])] = at

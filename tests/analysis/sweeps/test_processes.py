@@ -153,6 +153,29 @@ def test_what_is_raised_over_there_comes_again_where_it_would_here(
     assert [item.lost for item in made] == [0]
 
 
+def test_a_batch_that_ends_each_process_ends_the_sweep_and_is_named(
+    tmp_path: Path, made: list[ProcessExecutor]
+) -> None:
+    """It was said to be lost again and again; nothing said where, nor that it need not be."""
+    (tmp_path / "own.py").write_text(DATA)
+    subject = SubjectSpec(
+        model="sample:lenet5", data=f"{tmp_path / 'own.py'}:data", samples=16, batch_size=8,
+        device="cpu,cpu",
+    )  # fmt: skip
+    prepared = prepare(load_subject(subject))
+    # Read by the other processes alone: it is in memory here.
+    (tmp_path / "own.trouble").write_text(
+        "import os, signal\nfrom multiprocessing import parent_process\n"
+        "if parent_process() is not None: os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    planned = plan_sweep(prepared, SweepSpec(subject=subject, criteria=("l1",), ratios=(0.5,)))
+    said = r"device cpu was lost at batch 1 of 3, as were 3 .* Take a smaller batch size"
+    with pytest.raises(InputError, match=said) as caught:
+        list(iter_sweep(planned))
+    assert comes_again(caught.value)
+    assert [item.lost for item in made] == [4]
+
+
 def test_a_process_that_does_not_come_up_says_why(
     prepared: PreparedSubject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
