@@ -23,6 +23,7 @@ from pruners.groups.graph_rewrite import rewritten, sliced_state
 from pruners.groups.groups import Structure
 from pruners.groups.module_attributes import fit_attributes
 from pruners.groups.shortening import Shortened, shortened
+from pruners.groups.uncaptured import WholeCost
 
 # Largest difference to the reference, relative to the largest logit, that rounding explains.
 TOLERANCE = 1e-3
@@ -116,8 +117,10 @@ def remove(
     training = {name: module.training for name, module in model.named_modules()}
     lost = lost_branches(structure, kept)
     own = _sliced_copy(model, structure, removed)
-    for form in shortened(own, structure, lost) if own is not None else ():
-        if _agrees(form, smaller, structure.example, reference):
+    for form in shortened(own, model, structure, lost) if own is not None else ():
+        if _agrees(form, smaller, structure.example, reference) and (
+            not lost or _is_as_small(form.module, smaller, structure.example)
+        ):
             return form.module
     for name, module in smaller.named_modules():
         module.training = training.get(name, model.training)
@@ -175,6 +178,12 @@ def _agrees(form: Shortened, graph: nn.Module, example: Inputs, reference: Tenso
         expected: Tensor = call_with(graph, read, example)
     pairs = ((output, reference), (moved, expected))
     return all(isinstance(a, Tensor) and difference(a, b) < TOLERANCE for a, b in pairs)
+
+
+def _is_as_small(form: nn.Module, graph: nn.Module, example: Inputs) -> bool:
+    """Compare what two models cost: a form may hold, or compute with zeros, what should be gone."""
+    own, least = WholeCost(form, example).dense, WholeCost(graph, example).dense
+    return own.params <= least.params and own.macs <= least.macs
 
 
 def _perturbed(model: nn.Module, *, seed: int = 0) -> dict[str, Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
+from collections import OrderedDict
 
 import pytest
 import torch
@@ -143,3 +144,104 @@ def test_branches_and_channels_go_together() -> None:
     assert costs.predict({heads.id: (0,), lost.id: 0}) == WholeCost(smaller, example).dense
     with pytest.raises(UnsupportedError, match="does not add up"):
         costs.parts({heads.id: (1,), lost.id: (0,)})
+
+
+class Attending(nn.Module):
+    """Attention with a table of position biases that it hands on, as T5's first layer has."""
+
+    def __init__(self, table: bool) -> None:
+        super().__init__()
+        self.query, self.key, self.value, self.out = (nn.Linear(6, 6) for _ in range(4))
+        self.table = nn.Embedding(5, 5) if table else None
+
+    def forward(self, x: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+        bias = self.table(torch.arange(5)) if self.table is not None else bias
+        weights = (self.query(x) @ self.key(x).mT + bias).softmax(-1)
+        return self.out(weights @ self.value(x)), bias
+
+
+class Sharing(nn.Module):
+    """Blocks that read the bias that the first one made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(Attending(table=not number) for number in range(2))
+        self.head = nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        bias = None
+        for block in self.blocks:
+            made, bias = block(x, bias)
+            x = x + made
+        return self.head(x).mean(1)
+
+
+def residual(count: int, **names: nn.Module) -> nn.Sequential:
+    return nn.Sequential(OrderedDict(names or {str(at): Block() for at in range(count)}))
+
+
+class InTuple(Block):
+    """A branch that returns a tuple of one."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        return (self.linear(self.norm(x)),)
+
+
+class Joining(nn.Module):
+    """A block whose code joins tuples, as that of some transformers does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attend, self.mlp = InTuple(), InTuple()
+
+    def forward(self, x: Tensor) -> Tensor:
+        for branch in (self.attend, self.mlp):
+            found = branch(x)
+            x = (x + found[0], *found[1:])[0]
+        return x
+
+
+class Scaled(nn.Module):
+    """A block with a scale of its own, which it may be without."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear, self.scale = nn.Linear(6, 6), nn.Parameter(torch.ones(6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        made = self.linear(x)
+        return x + made if self.scale is None else x + self.scale * made
+
+
+def odd(name: str) -> tuple[nn.Module, Tensor]:
+    torch.manual_seed(0)
+    head = nn.Linear(6, 4)
+    models = {
+        "named": lambda: residual(0, res0=Block(), res1=Block(), head=head),
+        "gaps": lambda: residual(0, **{"1": Block(), "2": Block(), "5": head}),
+        "shared bias": Sharing,
+        "joining": lambda: nn.Sequential(Joining(), Joining(), head),
+        "scaled": lambda: nn.Sequential(Scaled(), Scaled(), head),
+    }
+    return randomize(models[name]().eval()), torch.randn(3, 5, 6)
+
+
+@pytest.mark.parametrize("name", ["named", "gaps", "shared bias", "joining", "scaled"])
+def test_what_is_left_of_odd_blocks_is_right_and_as_small_as_told(name: str) -> None:
+    """Entries with names, counts with gaps; a bias that others read; tuples that the code joins."""
+    model, example = odd(name)
+    structure = find_structure(model, capture(model, example), example)
+    costs = CostModel(structure)
+    assert structure.depth
+    for lost in structure.depth:
+        smaller = remove(model, structure, {lost.id: ()})
+        masked = copy.deepcopy(model)
+        for layer in ("0.scale", "1.scale") if name == "scaled" else ():
+            if layer[0] == lost.layer[0]:
+                masked.get_parameter(layer).data.zero_()
+        apply_edit(masked, consumer_edit(lost, torch.tensor([True]), named_state(model)))
+        with torch.no_grad():
+            assert difference(smaller(example), masked(example)) < 1e-5
+        assert costs.predict({lost.id: 0}) == WholeCost(smaller, example).dense
+        if name != "shared bias":
+            assert type(smaller) is type(model)
