@@ -299,7 +299,7 @@ def _overwriting(last: fx.Node, output: str) -> list[fx.Node]:
     tail: list[fx.Node] = []
     while last.name != output and len(last.users) == 1:
         reader = next(iter(last.users))
-        if reader.target not in IN_PLACE or reader.args[0] is not last:
+        if reader.target not in IN_PLACE or reader.all_input_nodes != [last]:
             break
         tail.append(reader)
         last = reader

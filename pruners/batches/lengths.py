@@ -50,7 +50,10 @@ def _lengths_of(size: Any, length: int) -> Lengths:
     named = {int(item) for expression in asked for item in expression.atoms() if item.is_Integer}
 
     def holds(other: int) -> bool:
-        return all(bool(expression.subs(symbol, other) == True) for expression in asked)  # noqa: E712
+        try:
+            return all(bool(expression.subs(symbol, other) == True) for expression in asked)  # noqa: E712
+        except (AssertionError, ArithmeticError):  # Sizes below zero, remainders of zero.
+            return False
 
     def reach(way: int, most: int) -> int:
         """Return how many tokens more, or fewer, hold; that is looked up in halves."""

@@ -25,6 +25,7 @@ from pruners.tracing import (
     Product,
     Trace,
     Units,
+    count_unsized,
     find_units,
     operator_name,
     run_trace,
@@ -187,6 +188,7 @@ def find_structure(
             cannot be removed, and the operator is named as the reason.
     """
     trace = run_trace(model, graph, strict=strict)
+    count_unsized(trace, model, example)
     units = find_units(trace)
     parameters = {name: tuple(item.shape) for name, item in model.named_parameters()}
     groups, layers = _groups(model, trace, units), _layers(model, trace)

@@ -1,5 +1,6 @@
 """A captured graph run on labels: which positions belong together."""
 
+from pruners.tracing.counting import count_unsized
 from pruners.tracing.labels import Labels, compact, narrowed, support
 from pruners.tracing.run import OUTPUT_REASON, run_trace
 from pruners.tracing.trace import HANDLERS, Axis, Product, Trace, module_of, operator_name
@@ -16,6 +17,7 @@ __all__ = [
     "Units",
     "Value",
     "compact",
+    "count_unsized",
     "find_units",
     "module_of",
     "narrowed",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, fx, nn
 
 from pruners.capture import Graph
 from pruners.tracing import operators  # noqa: F401  (importing registers the handlers)
+from pruners.tracing.counting import count_unread
 from pruners.tracing.labels import support
 from pruners.tracing.trace import HANDLERS, Trace, hint, operator_name, spread, values_in
 from pruners.tracing.values import Value
@@ -71,24 +73,34 @@ def _call(trace: Trace, node: fx.Node) -> Any:
         return hint(node.meta["val"])
     if reason := _unreadable(trace, node):
         return _refused(trace, node, reason)
-    handler = HANDLERS.get(operator_name(node))
+    before = len(trace.products)
     try:
-        constant = _constant(trace, node)
-        if constant is not None:
-            return Value(trace.shape(node), reason="a constant of the code", constant=constant)
-        if handler is None:
-            return _refused(trace, node, f"operator {trace.where(node)} is not supported")
-        args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda item: trace.values[item])
-        result = handler(trace, node, *args, **kwargs)
+        result = _followed(trace, node)
     except Exception as error:
         # A form of the operator that the handler does not know. The channels stay.
         if trace.strict:
             raise
         reason = f"{trace.where(node)} cannot be followed ({type(error).__name__})"
-        return _refused(trace, node, reason)
+        del trace.products[before:]
+        result = _refused(trace, node, reason)
+    if node in trace.refused and len(trace.products) == before:
+        count_unread(trace, node)
     for value in result if isinstance(result, tuple) else (result,):
         trace.splits += [plane for plane in value.planes if len(support(plane)) > 1]
     return result
+
+
+def _followed(trace: Trace, node: fx.Node) -> Any:
+    constant = _constant(trace, node)
+    if constant is not None and operator_name(node) != "expand":
+        return Value(trace.shape(node), reason="a constant of the code", constant=constant)
+    handler = HANDLERS.get(operator_name(node))
+    if handler is None:
+        return _refused(trace, node, f"operator {trace.where(node)} is not supported")
+    args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda item: trace.values[item])
+    result = handler(trace, node, *args, **kwargs)
+    # How often a constant is repeated follows from what it meets.
+    return result if constant is None else replace(result, constant=constant)
 
 
 def _unreadable(trace: Trace, node: fx.Node) -> str:
@@ -96,7 +108,11 @@ def _unreadable(trace: Trace, node: fx.Node) -> str:
     if not isinstance(node.target, torch._ops.OpOverload) or "val" not in node.meta:
         return f"{operator_name(node)} is not supported"
     if _depends_on_data(node.meta["val"]):
+        trace.unsized.add(node)
         return f"{trace.where(node)} yields as much as the data says"
+    if any(_depends_on_data(item.meta.get("val")) for item in node.all_input_nodes):
+        trace.unsized.add(node)
+        return f"{trace.where(node)} reads as much as the data says"
     # Joins leave out what is empty, as `torch.empty(0)` at the begin of a loop.
     if operator_name(node) != "cat" and any(0 in value.shape for value in values_in(node, trace)):
         return f"{trace.where(node)} reads a tensor without elements"

@@ -73,6 +73,8 @@ class Trace:
         products: The products in execution order.
         tables: Dims of parameters that make channels by being looked up, not multiplied by.
         splits: Planes that change along several dims; see `pruners.tracing.units`.
+        refused: Operators that no handler could follow.
+        unsized: Those among them whose sizes the data decide.
         strict: Raise what a handler raises, instead of keeping the channels that it was given.
     """
 
@@ -83,6 +85,8 @@ class Trace:
     products: list[Product] = field(default_factory=list)
     tables: set[tuple[str, int]] = field(default_factory=set)
     splits: list[Tensor] = field(default_factory=list)
+    refused: set[fx.Node] = field(default_factory=set)
+    unsized: set[fx.Node] = field(default_factory=set)
     strict: bool = False
 
     def shape(self, node: fx.Node) -> Any:
@@ -121,6 +125,7 @@ class Trace:
 
     def refuse(self, node: fx.Node, values: list[Value], reason: str) -> Value:
         """Freeze all channels of some values; return a result that carries none."""
+        self.refused.add(node)
         for value in values:
             for plane in value.planes:
                 self.labels.freeze(plane, reason)

@@ -76,7 +76,7 @@ def meet(labels: Labels, operands: Sequence[Operand], where: str) -> tuple[Tenso
     """Unite the planes of operands that meet elementwise.
 
     Planes that change along a common dim describe the same channels. Where a plane meets values
-    that differ along its dims but have no labels there, its channels cannot be removed.
+    that differ along its dims but have no labels there, channels along these cannot be removed.
 
     Args:
         labels: The labels.
@@ -96,5 +96,9 @@ def meet(labels: Labels, operands: Sequence[Operand], where: str) -> tuple[Tenso
             touched = support(plane)
             covered = any(support(own) & touched for own in operand.planes)
             if touched & operand.varying and not covered:
-                labels.freeze(plane, f"meets {operand.reason or 'a constant'} in {where}")
+                reason = f"meets {operand.reason or 'a constant'} in {where}"
+                if touched <= operand.varying:
+                    labels.freeze(plane, reason)
+                else:
+                    labels.freeze_along(plane, operand.varying, reason)
     return tuple(merged)

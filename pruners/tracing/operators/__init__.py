@@ -2,20 +2,24 @@
 
 from pruners.tracing.operators import (
     attention,
+    convolutions,
     joins,
     products,
     recurrent,
     reductions,
     shapes,
     tables,
+    windows,
 )
 
 __all__ = [
     "attention",
+    "convolutions",
     "joins",
     "products",
     "recurrent",
     "reductions",
     "shapes",
     "tables",
+    "windows",
 ]

@@ -21,6 +21,7 @@ def cat(trace: Trace, node: fx.Node, values: Sequence[Value], dim: int = 0) -> V
         values = [_unsqueezed(value, dim) for value in values]
     dim %= len(shape)
     # Nothing is joined of what has no elements, of whatever rank it is: `torch.empty(0)`.
+    empty = [value for value in values if 0 in value.shape]
     values = [value for value in values if 0 not in value.shape] or values[:1]
     planes = []
     for family in _families(trace, values, dim):
@@ -31,12 +32,27 @@ def cat(trace: Trace, node: fx.Node, values: Sequence[Value], dim: int = 0) -> V
                 plane = fixed.expand(value.shape)
             parts.append(plane)
         planes.append(_appended(trace, parts, dim))
+    for plane in (plane for value in empty for plane in value.planes):
+        _meet_empty(trace, node, plane, planes, dim)
     return Value(
         shape,
         tuple(plane for plane in planes if support(plane)),
         reason=values[0].reason,
         weight=all(value.weight for value in values),
     )
+
+
+def _meet_empty(
+    trace: Trace, node: fx.Node, plane: Tensor, planes: Sequence[Tensor], dim: int
+) -> None:
+    """Let the channels of what has no elements go with those of what it is joined to."""
+    joins = [item for item in planes if support(item) & support(plane)]
+    for other in joins:
+        first = other.narrow(dim, 0, 1)
+        if first.shape == plane.shape:
+            trace.labels.unite(first, plane)
+            return
+    trace.labels.freeze(plane, f"is joined without elements in {trace.where(node)}")
 
 
 def _unsqueezed(value: Value, dim: int) -> Value:

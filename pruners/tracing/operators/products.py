@@ -1,124 +1,25 @@
-"""Structure trace: convolutions, linear layers, matrix products."""
+"""Structure trace: linear layers, matrix products."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, fx
 
 from pruners.tracing.labels import narrowed, support
 from pruners.tracing.trace import Axis, Product, Trace, axis_of, handles, operator_name
-from pruners.tracing.values import Operand, Value
+from pruners.tracing.values import Operand, Value, broadcast
 
 
-@handles("conv1d", "conv2d", "conv3d")
-def conv(
-    trace: Trace,
-    node: fx.Node,
-    value: Value,
-    weight: Value,
-    bias: Value | None = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
-) -> Value:
-    """Convolve: rows of the weight make channels, its columns read them."""
-    return convolution(trace, node, value, weight, bias, groups=groups, transposed=False)
-
-
-@handles("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
-def conv_transpose(
-    trace: Trace,
-    node: fx.Node,
-    value: Value,
-    weight: Value,
-    bias: Value | None = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    output_padding: Any = 0,
-    groups: int = 1,
-    dilation: Any = 1,
-) -> Value:
-    """Convolve with a weight whose dim 0 reads and whose dim 1 makes channels."""
-    return convolution(trace, node, value, weight, bias, groups=groups, transposed=True)
-
-
-@handles("convolution")
-def general_conv(
-    trace: Trace,
-    node: fx.Node,
-    value: Value,
-    weight: Value,
-    bias: Value | None,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
-    transposed: bool,
-    output_padding: Any,
-    groups: int,
-) -> Value:
-    """Convolve either way."""
-    return convolution(trace, node, value, weight, bias, groups=groups, transposed=transposed)
-
-
-def convolution(
-    trace: Trace,
-    node: fx.Node,
-    value: Value,
-    weight: Value,
-    bias: Value | None,
-    *,
-    groups: int,
-    transposed: bool,
-) -> Value:
-    """Note who reads and who makes channels; grouped convolutions tie theirs."""
-    shape = trace.shape(node)
-    channel_dim = len(shape) - (len(weight.shape) - 2) - 1
-    is_depthwise = groups > 1 and (value.shape[channel_dim] == groups)
-    if is_depthwise:
-        made = _depthwise(trace, node, value, weight, groups, transposed, channel_dim)
-    else:
-        made = _grouped(trace, node, value, weight, groups, transposed, channel_dim)
-    planes = _passing(trace, node, value, weight, shape, channel_dim)
-    if made is not None:
-        form = [-1 if dim == channel_dim else 1 for dim in range(len(shape))]
-        planes.append(made.reshape(form).expand(shape))
-        _bias(trace, bias, made)
-    _count_convolution(trace, node, value, weight, transposed, shape)
-    return Value(shape, tuple(planes), reason=value.reason)
-
-
-def _bias(trace: Trace, bias: Value | None, made: Tensor) -> None:
+def add_bias(trace: Trace, bias: Value | None, made: Tensor) -> None:
+    """Unite a bias with the channels that it is added to."""
     line = trace.axis(bias, -1) if bias is not None else None
     if line is not None:
         trace.role(line, "bias")
         trace.labels.unite(line, made)
-
-
-def _grouped(
-    trace: Trace,
-    node: fx.Node,
-    value: Value,
-    weight: Value,
-    groups: int,
-    transposed: bool,
-    channel_dim: int,
-) -> Tensor | None:
-    """Return the labels of the output channels of a convolution with dense columns."""
-    rows, columns = trace.axis(weight, 0), trace.axis(weight, 1)
-    reads, makes = (rows, columns) if transposed else (columns, rows)
-    read(trace, node, value, weight, reads, channel_dim, groups)
-    if makes is None:
-        return None
-    trace.role(makes, "producer")
-    if transposed:
-        return makes.repeat(groups)
-    if groups > 1:
-        trace.labels.unite_along(makes.reshape(groups, -1), [0])
-    return makes
 
 
 def read(
@@ -152,74 +53,13 @@ def read(
             trace.labels.mix(channels, [0], reason)
 
 
-def _depthwise(
-    trace: Trace,
-    node: fx.Node,
-    value: Value,
-    weight: Value,
-    groups: int,
-    transposed: bool,
-    channel_dim: int,
-) -> Tensor | None:
-    """Return the output labels of a convolution where each channel has its own filters."""
-    rows, channels = trace.axis(weight, 0), trace.axis(value, channel_dim)
-    if rows is None:
-        if channels is not None:
-            trace.labels.freeze(channels, f"meets {weight.reason} in {trace.where(node)}")
-        return None
-    trace.role(rows, "depthwise")
-    multiplier = weight.shape[1] if transposed else weight.shape[0] // groups
-    own = rows if transposed else rows.reshape(groups, multiplier)
-    if channels is None:
-        trace.labels.freeze(rows, f"reads {value.reason} channel by channel")
-    else:
-        trace.labels.unite(own, channels if transposed else channels[:, None])
-    return rows.repeat_interleave(multiplier) if transposed else rows
-
-
-def _passing(
-    trace: Trace, node: fx.Node, value: Value, weight: Value, shape: Sequence[int], channel_dim: int
-) -> list[Tensor]:
-    """Return the planes that a convolution leaves alone: those along the batch."""
-    is_pointwise = max(weight.shape[2:]) == 1 and value.shape[2:] == tuple(shape[2:])
-    planes = []
-    for plane in value.planes:
-        touched = support(plane)
-        if channel_dim in touched:
-            continue
-        if not is_pointwise and any(dim > channel_dim for dim in touched):
-            trace.labels.freeze(plane, f"{trace.where(node)} mixes its channels as positions")
-        else:
-            planes.append(narrowed(plane).expand(tuple(shape)))
-    return planes
-
-
-def _count_convolution(
-    trace: Trace,
-    node: fx.Node,
-    value: Value,
-    weight: Value,
-    transposed: bool,
-    shape: Sequence[int],
-) -> None:
-    # Each weight element is used once for each position of the output (of the input, where the
-    # convolution is transposed) and sample.
-    positions = value.shape if transposed else shape
-    channel_dim = len(positions) - len(weight.shape) + 1
-    axes = [axis_of(weight, dim) for dim in range(len(weight.shape))]
-    for dim, size in enumerate(positions):
-        if dim != channel_dim:
-            axes.append(axis_of(value, dim) if dim < channel_dim else Axis(size))
-    trace.products.append(Product(node, _name(node, trace), tuple(axes)))
-
-
-def _name(node: fx.Node, trace: Trace) -> str:
+def weight_of(node: fx.Node, trace: Trace) -> str:
     """Return the name of the parameter that the weight, or second factor, is or is computed from.
 
     A standardized or normalized weight is computed from several; the largest is the weight.
     """
     names: dict[str, int] = {}
-    place = 2 if operator_name(node) == "addmm" else 1
+    place = 2 if operator_name(node) in ("addmm", "baddbmm") else 1
     todo = [item for item in node.args[place : place + 1] if isinstance(item, fx.Node)]
     for item in todo:
         value = trace.values[item]
@@ -241,7 +81,7 @@ def linear(
     result = contract(trace, node, value, letters + "y", weight, "zy", letters + "z")
     made = trace.axis(weight, 0)
     if made is not None:
-        _bias(trace, bias, made)
+        add_bias(trace, bias, made)
     return result
 
 
@@ -251,7 +91,7 @@ def addmm(trace: Trace, node: fx.Node, bias: Value, value: Value, weight: Value)
     result = contract(trace, node, value, "ay", weight, "yz", "az")
     made = trace.axis(weight, 1)
     if made is not None and len(bias.shape) == 1:
-        _bias(trace, bias, made)
+        add_bias(trace, bias, made)
     return result
 
 
@@ -265,6 +105,25 @@ def matmul(trace: Trace, node: fx.Node, first: Value, second: Value) -> Value:
     one = letters[len(letters) - len(first.shape) + 2 :] + "xy"
     two = letters[len(letters) - len(second.shape) + 2 :] + "yz"
     return contract(trace, node, first, one, second, two, letters + "xz")
+
+
+@handles("baddbmm")
+def baddbmm(
+    trace: Trace, node: fx.Node, added: Value, first: Value, second: Value, **kwargs: Any
+) -> Value:
+    """Multiply matrices of one leading dim and add a value."""
+    made = contract(trace, node, first, "axy", second, "ayz", "axz")
+    planes = trace.meet(node, [broadcast(item, made.shape) for item in (made, added)])
+    return replace(made, planes=planes, weight=made.weight and added.weight)
+
+
+@handles("_grouped_mm", "grouped_mm", "grouped_mm_fallback")
+def grouped(trace: Trace, node: fx.Node, rows: Value, weight: Value, *args: Any, **kw: Any) -> Any:
+    """Multiply each row by the matrix of its expert: the channels stay, the cost counts."""
+    refused = trace.refuse(node, [rows, weight], f"operator {trace.where(node)} is not supported")
+    axes = (*(Axis(size) for size in rows.shape), Axis(trace.shape(node)[-1]))
+    trace.products.append(Product(node, "", axes))
+    return refused
 
 
 @handles("einsum")
@@ -396,4 +255,4 @@ def _count_product(
             not axes[one.index(letter)].planes and second.along(dim)
         ):
             axes[one.index(letter)] = axis_of(second, dim)
-    trace.products.append(Product(node, _name(node, trace), tuple(axes)))
+    trace.products.append(Product(node, weight_of(node, trace), tuple(axes)))

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, fx
 
 from pruners.tracing.labels import narrowed, support
+from pruners.tracing.operators.shapes import elementwise
 from pruners.tracing.trace import Trace, handles
 from pruners.tracing.values import Value, broadcast
 
@@ -127,7 +128,12 @@ def softmax(
 @handles("mean", "sum", "amax", "amin", "var", "std", "logsumexp", "prod", "max", "min")
 @handles("linalg_vector_norm", "norm", "var_mean")
 def reduction(trace: Trace, node: fx.Node, value: Value, *args: Any, **kwargs: Any) -> Any:
-    """Reduce over some dims; channels along them are mixed."""
+    """Reduce over some dims; channels along them are mixed.
+
+    The larger of two values, ``torch.max(a, b)``, is taken element by element.
+    """
+    if args and isinstance(args[0], Value):
+        return elementwise(trace, node, value, *args, **kwargs)
     dims, keepdim = _reduced(node, len(value.shape))
     mix(trace, node, value, sorted(dims))
     shapes = trace.shape(node)

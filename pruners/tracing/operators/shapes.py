@@ -24,7 +24,9 @@ _ELEMENTWISE = (
     "relu6", "remainder", "round", "rsqrt", "rsub", "selu", "sigmoid", "sign", "silu", "sin",
     "softplus", "softsign", "sqrt", "square", "sub", "tanh", "threshold", "to", "where", "xlogy",
     "_to_copy", "alias", "feature_dropout", "alpha_dropout", "hardshrink", "softshrink",
-    "tanhshrink",
+    "tanhshrink", "absolute", "atan", "atan2", "clip", "cosh", "divide", "erfc", "exp2", "fmod",
+    "floor_divide", "isfinite", "log10", "log2", "logaddexp", "logical_xor", "multiply",
+    "nan_to_num", "negative", "sgn", "sinh", "subtract", "tan", "true_divide", "trunc",
 )
 # fmt: on
 
@@ -151,18 +153,30 @@ def _cut(
 ) -> Value:
     """Return what is left of a value, given what is left of each of its planes.
 
-    A single channel, or a part of one, looks like a value without channels, and so do the other
-    dims of what has no elements; both are read all the same: the channels stay.
+    A single channel, or a part of one, looks like a value without channels; it is read all the
+    same: the channels stay. What has no elements keeps its channels along other dims, as planes
+    with one position along those that are empty.
     """
-    is_same_rank = len(shape) == len(value.shape)
-    emptied = {dim for dim, size in enumerate(shape) if size == 0 and is_same_rank}
-    for whole, part in zip(value.planes, planes, strict=True):
-        if 0 in shape and support(whole) - emptied:
-            trace.labels.freeze(whole, f"{trace.where(node)} leaves no elements")
-        elif part.numel() and not support(part):
+    emptied = [dim for dim, size in enumerate(shape) if size == 0]
+    if emptied:
+        planes = [_first_along(trace, node, plane, emptied, shape) for plane in value.planes]
+    for part in planes if not emptied else ():
+        if part.numel() and not support(part):
             trace.labels.freeze(part, f"{trace.where(node)} takes channels by number")
     kept = tuple(plane for plane in planes if support(plane))
     return replace(value, shape=tuple(shape), planes=kept, uniform=frozenset(), constant=None)
+
+
+def _first_along(
+    trace: Trace, node: fx.Node, plane: Tensor, dims: Sequence[int], shape: Sequence[int]
+) -> Tensor:
+    left = [size if dim not in dims else 1 for dim, size in enumerate(plane.shape)]
+    if left != [max(size, 1) for size in shape]:
+        trace.labels.freeze(plane, f"{trace.where(node)} leaves no elements")
+        return plane.reshape(-1)[:1]
+    for dim in dims:
+        plane = plane.narrow(dim, 0, 1)
+    return plane
 
 
 @handles("repeat_interleave")
@@ -288,12 +302,30 @@ def pad(trace: Trace, node: fx.Node, value: Value, amounts: Sequence[int], *rest
         elif rest and rest[0] not in ("constant", 0, 0.0):
             trace.labels.freeze(plane, f"{trace.where(node)} reflects its channels")
         else:
-            fixed = trace.labels.fixed(f"{trace.where(node)} adds a fixed number of channels")
-            filled = torch.nn.functional.pad(plane, tuple(amounts), value=int(fixed))
-            planes.append(compact(filled))
+            planes.append(_padded(trace, node, plane, amounts, padded))
     return replace(
         value, shape=shape, planes=tuple(planes), uniform=frozenset(), direct=False, constant=None
     )
+
+
+def _padded(
+    trace: Trace, node: fx.Node, plane: Tensor, amounts: Sequence[int], padded: set[int]
+) -> Tensor:
+    reason = f"{trace.where(node)} adds a fixed number of channels"
+    if len(padded) == 1 and support(plane) - padded and min(amounts) >= 0:
+        # What is added to each head, of a number of channels that the code tells, goes with it.
+        trace.labels.freeze_along(plane, padded, reason)
+        (dim,) = padded
+        place = 2 * (plane.dim() - 1 - dim)
+        first = plane.narrow(dim, 0, 1)
+        shape = list(plane.shape)
+        parts = []
+        for amount in amounts[place : place + 2]:
+            shape[dim] = amount
+            parts.append(first.expand(shape))
+        return compact(torch.cat([parts[0], plane, parts[1]], dim))
+    filled = torch.nn.functional.pad(plane, tuple(amounts), value=int(trace.labels.fixed(reason)))
+    return compact(filled)
 
 
 def _resized(plane: Tensor, shape: Sequence[int]) -> Tensor:
@@ -327,13 +359,11 @@ def index(trace: Trace, node: fx.Node, value: Value, indices: Sequence[Any]) -> 
     ]
     if unknown:
         return trace.refuse(node, [value], f"{trace.where(node)} takes computed positions")
-    touched = {dim for dim, item in enumerate(tensors) if item is not None}
-    for plane in value.planes:
-        if support(plane) & touched:
-            trace.labels.freeze(plane, f"{trace.where(node)} takes channels by number")
-    rest = replace(value, planes=tuple(p for p in value.planes if not support(p) & touched))
-    moved = rest.moved(lambda plane: torch.ops.aten.index.Tensor(plane, tensors), trace.shape(node))
-    return replace(moved, direct=False)
+    for dim, item in enumerate(tensors):
+        if item is not None:
+            _by_number(trace, node, value, dim)
+    taken = [torch.ops.aten.index.Tensor(plane, tensors) for plane in value.planes]
+    return replace(_cut(trace, node, value, taken, trace.shape(node)), direct=False)
 
 
 @handles("slice_scatter", "select_scatter")

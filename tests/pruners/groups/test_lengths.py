@@ -102,3 +102,28 @@ def test_what_hangs_on_the_length_is_refused_in_one_line(
         assert str(told.value) == f"this smaller model takes texts of {words}"
         with pytest.raises(ValueError, match=f"takes {words} a sample"):
             rebuilt(inputs)
+
+
+class Padded(Text):
+    """Fills texts up to a multiple of four, as models do that read in chunks (Mamba 2)."""
+
+    def read(self, x: Tensor) -> Tensor:
+        x = self.table(x)
+        missing = (4 - x.shape[1] % 4) % 4
+        return F.pad(x, (0, 0, 0, missing)).unflatten(1, (-1, 4)).flatten(1, 2)[:, : x.shape[1]]
+
+
+def test_lengths_for_which_sizes_cannot_be_computed_do_not_hold() -> None:
+    """They ended in an AssertionError of the library that computes sizes."""
+    model, example = Padded(), torch.randint(0, 9, (2, 7))
+    graph = capture(model, example)
+    structure = find_structure(model, graph, example)
+    group = structure.group("up")
+    kept = {"up": list(range(1, group.units))}
+    smaller = removed_graph(model, structure, kept)
+    ((low, high),) = graph.lengths.values()
+    assert (low, high) == (5, 7)
+    for tokens in range(low, high + 1):
+        inputs = torch.randint(0, 9, (2, tokens))
+        expected = edited_outputs(model, replace(structure, example=inputs), kept)
+        assert difference(smaller(inputs), expected) < CLOSE
