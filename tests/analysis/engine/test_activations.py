@@ -56,3 +56,24 @@ def test_every_activation_is_computed_in_place_with_what_it_reads() -> None:
     # What other edits read is left as it was.
     values = [value for known in batch.known for value in known.values()]
     assert all(map(torch.equal, before, values))
+
+
+class BoundByLength(nn.Module):
+    """Text whose values are at most as large as it is long: a number that the graph computes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.last = nn.Embedding(9, 4), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.table(x) * 9).clamp(0, x.shape[1] - 4)
+
+
+def test_a_bound_that_the_graph_computes_is_no_reason_for_full_passes() -> None:
+    torch.manual_seed(0)
+    model, texts = BoundByLength().eval(), torch.randint(0, 9, (4, 7))
+    evaluator = Evaluator(model, capture(model, texts[:2]), example=texts[:2])
+    assert evaluator.is_incremental, evaluator.fallback_reason
+    with torch.no_grad():
+        assert torch.equal(evaluator.outputs(texts, {}), model(texts))
+        assert (model(texts) == 3).any()
