@@ -29,8 +29,8 @@ from analysis.cli.output import (
 from analysis.cli.stopping import StoppedError, stopped
 from analysis.memory import is_out_of_memory
 from analysis.versions import versions
-from pruners.errors import InputError, PruneScopeError, first_line
-from pruners.user_code import exits_told, leave
+from pruners.errors import InputError, PruneScopeError, first_line, one_line
+from pruners.user_code import exits_told, leave, users_line
 
 # What adds a command to the program; what it needs is loaded then.
 COMMANDS: dict[str, Callable[[typer.Typer], object]] = {
@@ -183,6 +183,8 @@ def _told(call: Callable[[], object]) -> int:
     except Exception as error:
         if is_out_of_memory(error):
             return say_error(f"memory ran out: {first_line(error)}", code=FAILED)
+        if line := users_line(error):
+            return say_error(f"{line}, raised {one_line(error)}", code=BAD_INPUT)
         raise
     return result if isinstance(result, int) else 0
 

@@ -19,7 +19,7 @@ from pruners.user_code.opened_files import (
     opened_files,
 )
 from pruners.user_code.paths import resolved
-from pruners.user_code.reading import code_digest, code_files
+from pruners.user_code.reading import code_digest, code_files, users_line
 
 __all__ = [
     "FileStamp",
@@ -42,5 +42,6 @@ __all__ = [
     "opened_files",
     "resolved",
     "user_folder",
+    "users_line",
     "with_exits_told",
 ]

@@ -33,6 +33,22 @@ def code_files(path: Path) -> tuple[Path, ...]:
     return tuple(sorted(found))
 
 
+def users_line(error: BaseException) -> str:
+    """Return which line of users' code an error comes of; empty if it is ours or a library's.
+
+    What libraries raise that users' code called is its own.
+    """
+    found, trace = "", error.__traceback__
+    while trace is not None:
+        file = trace.tb_frame.f_code.co_filename
+        if not file.startswith("<") and not is_library(file):
+            module = str(trace.tb_frame.f_globals.get("__name__", ""))
+            is_ours = module.partition(".")[0] in (*OWN, "__main__")
+            found = "" if is_ours else f"{Path(file).name}, line {trace.tb_lineno}"
+        trace = trace.tb_next
+    return found
+
+
 def code_digest(files: Sequence[Path]) -> str:
     """Return a SHA-256 of what files of code say, whatever their names, comments and layout."""
     said = []

@@ -31,6 +31,8 @@ def page_that_raises(kind: str) -> None:
             torch.empty(2**50)
         if kind == "disk":
             raise StoreFullError("the disk of the workspace is full")
+        if kind == "users":
+            exec(compile("{}['x']", "own.py", "exec"), {"__name__": "own"})
         raise KeyError("a layer that is called memory")
 
 
@@ -39,6 +41,7 @@ def page_that_raises(kind: str) -> None:
     [
         ("memory", "The subject cannot be loaded", "A smaller batch size"),
         ("disk", "The subject cannot be loaded", "Check that the workspace folder exists"),
+        ("users", "The subject cannot be loaded", ""),
         ("bug", "This is a bug of PruneScope", ""),
     ],
 )

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from pruners.criteria import CRITERIA, LayerData, load_criterion_file, scores
-from pruners.errors import InputError
-from pruners.user_code import code_digest, code_files, opened_files, user_folder
+from pruners.errors import InputError, UnknownNameError
+from pruners.user_code import code_digest, code_files, opened_files, user_folder, users_line
 
 # Ways of importing the module that lies beside a file; each is to see its own folder's.
 IMPORTS = {
@@ -207,6 +207,28 @@ def test_a_criterion_that_raises_anything_is_named(tmp_path: Path, body: str, sa
     finally:
         CRITERIA.remove("odd")
     assert f"layer fc: criterion odd {said}" in str(caught.value)
+
+
+def test_an_error_of_users_code_names_its_line(tmp_path: Path) -> None:
+    """What a model raised amid an evaluation was taken for a bug of the program."""
+    (tmp_path / "own.py").write_text(
+        "import torch\n"
+        "def here(): raise KeyError('x')\n"
+        "def below(): torch.ones(2) @ torch.ones(3)\n"
+        "def calls(function): function()\n"
+    )
+    with user_folder(tmp_path) as folder:
+        module = folder.load(tmp_path / "own.py")
+
+    def found(*call: Any) -> str:
+        with pytest.raises((KeyError, RuntimeError, UnknownNameError)) as caught:
+            call[0](*call[1:])
+        return users_line(caught.value)
+
+    assert found(module.here) == "own.py, line 2"
+    assert found(module.below) == "own.py, line 3"
+    # Of ours, though users' code called it.
+    assert found(module.calls, lambda: CRITERIA.get("none")) == ""
 
 
 def test_opened_files_are_recorded_as_they_were(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from analysis.sentences import capital
 from analysis.tasks import Words
 from pages.components.widgets.formatting import escaped, message
 from pages.components.widgets.page_registry import Page, go
-from pruners.errors import CaptureError, InputError, PruneScopeError, StoreError
-from pruners.user_code import exit_text
+from pruners.errors import CaptureError, InputError, PruneScopeError, StoreError, one_line
+from pruners.user_code import exit_text, users_line
 
 ENDS_AGAIN = "It would end there again: change what was asked for, or mend what is named."
 LOG = logging.getLogger(__name__)
@@ -109,6 +109,9 @@ def guarded(title: str = "This did not work") -> Iterator[None]:
     except Exception as error:
         if is_out_of_memory(error):
             problem(error, title=title)
+            return
+        if line := users_line(error):
+            problem(InputError(f"{line}, raised {one_line(error)}"), title=title)
             return
         LOG.exception("page failed")
         st.error(

@@ -17,7 +17,7 @@ from PIL import Image
 from analysis.cli import main
 from analysis.cli.commands.serve import SETTINGS, launch
 from analysis.subjects import allowed_paths, parse_model
-from analysis.subjects.factories import call_factory
+from analysis.subjects.factories import call_factory, load_function
 from pruners.errors import AddressError, InputError
 
 Refused = Callable[..., str]
@@ -123,6 +123,17 @@ def test_code_that_ends_the_program_wherever_it_runs(
 
     monkeypatch.setattr("analysis.subjects.load_subject", ends)
     assert said in refused("inspect", "--model", "sample:lenet5")
+
+
+def test_a_model_that_raises_amid_its_evaluation(
+    refused: Refused, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a model without a graph, whose code runs in each slice, it was a traceback."""
+    Path(tmp_path, "q.py").write_text("def late(*_, **__):\n    return {}['x']\n")
+    late = load_function(parse_model("q.py:late"))
+    monkeypatch.setattr("analysis.subjects.load_subject", late)
+    said = "prunescope: q.py, line 2, raised KeyError: 'x'\n"
+    assert refused("inspect", "--model", "sample:lenet5") == said
 
 
 ODD = """
