@@ -87,17 +87,43 @@ def _viewers(graph: fx.Graph) -> set[Any]:
 
 
 def _is_viewer(node: fx.Node) -> bool:
-    values = [value for value in _tensors(node.meta.get("val")) if isinstance(value, FakeTensor)]
-    if not values:
+    if not _tensors(node.meta.get("val")):
         return False
     try:
-        result = values_of(
-            values[0].fake_mode, node.target, node.args, node.kwargs, with_python=False
-        )
+        inputs, result = _of_example(node)
     except UnknownError:
         return False
-    inputs = [item.meta.get("val") for item in node.all_input_nodes]
-    return not _memory(inputs).isdisjoint(_memory(result))
+    return not _memory(list(inputs.values())).isdisjoint(_memory(result))
+
+
+def _of_example(node: fx.Node) -> tuple[dict[fx.Node, Any], Any]:
+    """Return what an operator reads and what its kernel yields, in the sizes of the example.
+
+    Kernels of composites ask for numbers: free sizes would become those of the example for good.
+    """
+    mode, found = FakeTensorMode(), {}
+
+    def size(value: Any) -> Any:
+        return value.node.hint if isinstance(value, NUMBERS) else value
+
+    try:
+        for item in node.all_input_nodes:
+            value = item.meta["val"]
+            if isinstance(value, Tensor):
+                forms = (value.shape, value.stride())
+                sizes, strides = ([size(one) for one in form] for form in forms)
+                with mode:
+                    found[item] = torch.empty_strided(
+                        sizes, strides, dtype=value.dtype, device=value.device
+                    )
+            else:
+                found[item] = size(value)
+        args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda item: found[item])
+        assert callable(node.target)
+        with mode:
+            return found, node.target(*args, **kwargs)
+    except Exception as error:  # Sizes that the data decide, or what torch will say itself.
+        raise UnknownError from error
 
 
 def _memory(values: Any) -> set[int]:
@@ -138,10 +164,10 @@ def _returned(node: fx.Node) -> fx.Node | None:
         return None
     try:
         # torch's own decomposition of dropout copies, its kernel does not.
-        result = values_of(value.fake_mode, node.target, node.args, node.kwargs, with_python=False)
+        found, result = _of_example(node)
     except UnknownError:
         return None
-    return next((item for item in alike if item.meta["val"] is result), None)
+    return next((item for item in alike if found[item] is result), None)
 
 
 def _result(graph: fx.Graph) -> str:
@@ -327,14 +353,11 @@ def values_of(
     args: Any,
     kwargs: Any,
     listener: AbstractContextManager[Any] | None = None,
-    *,
-    with_python: bool = True,
 ) -> Any:
-    """Return what an operator yields, without numbers; taken apart by Python, else by C++."""
+    """Return what an operator yields, without numbers; taken apart by Python."""
     args, kwargs = fx.node.map_arg((args, kwargs), lambda node: node.meta["val"])
-    dispatcher = enable_python_dispatcher() if with_python else nullcontext()
     try:
-        with mode, dispatcher, listener or nullcontext():
+        with mode, enable_python_dispatcher(), listener or nullcontext():
             return target(*args, **kwargs)
     except Exception as error:  # torch will say it, of the whole program.
         raise UnknownError from error

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from pruners.capture import Graph, capture, exporting, first_names
+from pruners.groups import find_structure, removed_graph
 from pruners.lowering import lower
 from tests.helpers.random_graphs import RandomModel
 from tests.helpers.topologies import build_topology, randomize
@@ -260,3 +261,29 @@ def test_random_graphs(seed: int) -> None:
     if "spectrum" in model.said:
         pytest.skip("torch forgets how a spectrum lies in memory when it traces it again")
     check(randomize(model, seed=seed), model.example, short=None)
+
+
+class UpInPlace(nn.Module):
+    """Writes in place, and enlarges by an operator whose kernel asks for sizes (HRNet)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 4, 3, 2, 1), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu_(self.first(x))
+        x = F.interpolate(x, size=(x.shape[-2] * 2, x.shape[-1] * 2), mode="nearest")
+        return self.last(F.dropout(F.avg_pool2d(x, 8).flatten(1), training=False))
+
+
+def test_looking_at_kernels_fixes_no_number_of_samples() -> None:
+    """The graph was one of two samples, so that every edit was a full pass."""
+    torch.manual_seed(0)
+    model, images = UpInPlace().eval(), torch.randn(5, 3, 8, 8)
+    graph = capture(model, images[:2])
+    (place,) = (node for node in graph.module.graph.nodes if node.name in graph.inputs)
+    assert isinstance(place.meta["val"].shape[0], torch.SymInt)
+    structure = find_structure(model, graph, images[:2])
+    smaller = removed_graph(model, structure, {"first": range(4)})
+    with torch.no_grad():
+        assert torch.allclose(smaller(images), model(images), atol=1e-6)
