@@ -25,7 +25,7 @@ from analysis.files import atomic, write_text
 from analysis.interop.formats.template import TEMPLATE
 from pruners.batches import Inputs, Lengths, Tensors, length_words, like_parts, names_of, parts_of
 from pruners.capture import Graph, capture, first_names, named_state
-from pruners.errors import UnsupportedError
+from pruners.errors import UnsupportedError, one_line
 from pruners.tracing import module_of
 
 SCRIPT = "rebuild.py"
@@ -153,9 +153,15 @@ def _answer(model: nn.Module, example: Inputs, ranges: Sequence[tuple[float, flo
         reference_input(tuple(part.shape[1:]), middle=middle, reach=reach, dtype=part.dtype)
         for part, (middle, reach) in zip(parts_of(example), ranges, strict=True)
     ]
-    with torch.no_grad():
-        output: Tensor = model(like_parts(example, parts).to(example.device)).float().cpu()
-    return output
+    inputs = like_parts(example, parts).to(example.device)
+    try:
+        with torch.no_grad():
+            output: Tensor = model(inputs)
+    except Exception as error:  # Whatever code that asks for certain tokens raises.
+        raise UnsupportedError(
+            f"the model does not take the inputs that a script is checked with: {one_line(error)}"
+        ) from error
+    return output.float().cpu()
 
 
 def _title(name: str) -> str:

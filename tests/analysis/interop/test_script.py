@@ -171,3 +171,24 @@ def test_what_the_script_checks_is_small_and_from_all_over(tmp_path: Path) -> No
     assert len(set((places % 64).tolist())) == len(set((places // 4096).tolist())) * 4 == 64
     run = [sys.executable, "-I", str(script)]
     assert subprocess.run(run, capture_output=True, cwd=tmp_path, check=False).returncode == 0
+
+
+class EndsWithTwo(torch.nn.Module):
+    """Takes texts whose last token is the second, as BART does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.last = torch.nn.Embedding(9, 4), torch.nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not torch.compiler.is_compiling() and not bool((x[:, -1] == 2).all()):
+            raise ValueError("texts end with token 2")
+        return self.last(self.table(x)).mean(1)
+
+
+def test_a_model_that_refuses_the_inputs_of_the_check_has_no_script(tmp_path: Path) -> None:
+    texts = torch.tensor([[3, 4, 5, 2], [6, 7, 8, 2]])
+    with pytest.raises(
+        UnsupportedError, match=r"does not take the inputs .*texts end with token 2"
+    ):
+        write_script(EndsWithTwo().eval(), texts, tmp_path)
