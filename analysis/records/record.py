@@ -12,7 +12,7 @@ import functools
 import json
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Self
 
 from analysis.records.codec import decode, parse_json, shown
@@ -31,9 +31,13 @@ class Record:
     __slots__ = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-ready dictionary; tuples become lists."""
+        """Return a JSON-ready dictionary: tuples are lists, whole fractions are floats.
+
+        So what was made here is written as what was read: names are digests of it.
+        """
         kind: Any = type(self)
-        return {name: _plain(getattr(self, name)) for name in _fields(kind)[0]}
+        reals = _real_fields(kind)
+        return {name: _plain(getattr(self, name), name in reals) for name in _fields(kind)[0]}
 
     @classmethod
     def from_dict(cls, data: object) -> Self:
@@ -162,14 +166,31 @@ class Recovered:
         return bool(self.trained) or self.repair != NO_REPAIR
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, is_real: bool) -> Any:
     if isinstance(value, Record):
         return value.to_dict()
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [_plain(item, is_real) for item in value]
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return value
+        return {key: _plain(item, is_real) for key, item in value.items()}
+    return float(value) if is_real and type(value) is int else value
+
+
+@functools.cache
+def _real_fields(kind: Any) -> frozenset[str]:
+    """Return the written fields of a record whose numbers may all be fractions."""
+    leaves = {name: set(_leaves(hint)) for name, hint in _fields(kind)[0].items()}
+    return frozenset(name for name, found in leaves.items() if float in found and int not in found)
+
+
+def _leaves(hint: Any) -> Iterator[Any]:
+    """Yield the types that a type is made of; not what it is annotated with."""
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin is None:
+        yield hint
+    elif origin is not typing.Literal:
+        for item in inner[:1] if origin is typing.Annotated else inner:
+            yield from _leaves(item)
 
 
 def _current(kind: Any, value: Any, where: str) -> Any:

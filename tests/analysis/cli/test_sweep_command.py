@@ -51,8 +51,8 @@ def test_ctrl_c_is_130_and_the_run_can_be_resumed(
     save = PointStore.save
     saved: list[Any] = []
 
-    def interrupted(self: PointStore, run_id: str, update: Any, *, owner: str = "") -> None:
-        save(self, run_id, update, owner=owner)
+    def interrupted(self: PointStore, run_id: str, update: Any, **more: Any) -> None:
+        save(self, run_id, update, **more)
         saved.append(update)
         if len(saved) == 2:
             os.kill(os.getpid(), signal.SIGINT)
