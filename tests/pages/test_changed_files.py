@@ -84,7 +84,7 @@ def test_a_run_of_the_old_weights_is_stale(
     test = open_page("5_Plan", subject=own, run=run_id)
     assert_no_bug(test)
     assert "have changed since the open run" not in text_of(test)
-    assert metric(test, "Predicted accuracy before repair") != "\N{EN DASH}"
+    assert metric(test, "Predicted accuracy") != "\N{EN DASH}"
     assert known_already(test) > 0
     write_weights(write_subject(tmp_path), tmp_path, seed=2)
     assert known_already(test) == 0
