@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Container
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, fx, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pruners.batches import Inputs, parts_of
+from pruners.capture import device_of
 from pruners.tracing.operators.products import weight_of
 from pruners.tracing.trace import Axis, Product, Trace
 
@@ -36,35 +38,37 @@ def count_unsized(trace: Trace, model: nn.Module, example: Inputs) -> None:
     """Note what operators whose sizes the data decide multiply for the example."""
     if not trace.unsized:
         return
-    graph = trace.graph
+    # Its nodes keep their names.
+    graph = trace.graph.on(device_of(model))
     tensors, given = graph.tensors(model), dict(zip(graph.inputs, parts_of(example), strict=True))
     arguments = [
         tensors[graph.state[node.name]] if node.name in graph.state else given[node.name]
         for node in graph.module.graph.nodes
         if node.op == "placeholder"
     ]
-    counting = _Counting(graph.module, trace.unsized)
+    unsized = {node.name: node for node in trace.unsized}
+    counting = _Counting(graph.module, unsized)
     with torch.no_grad():
         counting.run(*arguments)
-    for node, macs in counting.macs.items():
-        _note(trace, node, macs)
+    for name, macs in counting.macs.items():
+        _note(trace, unsized[name], macs)
 
 
 class _Counting(fx.Interpreter):
     """Runs a graph and counts the multiply-adds of some of its nodes."""
 
-    def __init__(self, module: fx.GraphModule, counted: set[fx.Node]) -> None:
+    def __init__(self, module: fx.GraphModule, counted: Container[str]) -> None:
         super().__init__(module)
-        self._counted, self.macs = counted, dict[fx.Node, int]()
+        self._counted, self.macs = counted, dict[str, int]()
 
     def run_node(self, n: fx.Node) -> object:
         """Run one node."""
-        if n not in self._counted:
+        if n.name not in self._counted:
             return super().run_node(n)
         counter = FlopCounterMode(display=False)
         with counter:
             result = super().run_node(n)
-        self.macs[n] = counter.get_total_flops() // 2
+        self.macs[n.name] = counter.get_total_flops() // 2
         return result
 
 

@@ -16,10 +16,13 @@ from analysis.measuring import EditRunner, measure
 from analysis.records import PointKey, SubjectSpec, Sums, SweepSpec
 from analysis.subjects import load_subject
 from analysis.sweeps import iter_sweep, plan_sweep
+from pruners.capture import capture
+from pruners.groups import CostModel, find_structure
 from tests.gpu import test_cuda
 from tests.helpers.fused_kernels import Call, fused_kernels, hiding
 from tests.helpers.pretended_device import OnDevice, pretended_device
 from tests.helpers.task_subjects import WHERE
+from tests.helpers.user_models import AsData
 
 SEVERAL = "benchmarks.gpu_check.several"
 SUBJECTS = {
@@ -143,3 +146,14 @@ def test_what_is_tested_on_a_card_holds_on_the_stand_in(
     """So that those tests themselves are run where there is no card."""
     test()
     assert card or "vit" in str(test)
+
+
+def test_what_the_data_decide_is_counted_on_the_device() -> None:
+    """The captured graph is the processor's, and makes its tensors there."""
+    torch.manual_seed(0)
+    model, example = AsData().eval().requires_grad_(False), torch.randn(6, 5)
+    here = CostModel(find_structure(model, capture(model, example), example)).layers()
+    with pretended_device():
+        there, inputs = model.to("cuda"), example.to("cuda")
+        structure = find_structure(there, capture(there, inputs), inputs)
+        assert CostModel(structure).layers() == here

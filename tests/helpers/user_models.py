@@ -306,3 +306,21 @@ class Augmented(torch.utils.data.Dataset[tuple[Tensor, int]]):
 
 def augmented() -> torch.utils.data.Dataset[tuple[Tensor, int]]:
     return Augmented()
+
+
+class AsData(nn.Module):
+    """Experts that see the samples that a gate gives them: how many, the data say."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(5, 8), nn.Linear(8, 4)
+        self.experts = nn.ModuleList(nn.Linear(8, 8) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        found = torch.zeros_like(x)
+        threshold = torch.zeros(1, device=x.device)
+        for number, expert in enumerate(self.experts):
+            (places,) = torch.where((x[:, 0] > threshold) == bool(number))
+            found = found.index_add(0, places, expert(x[places]))
+        return self.last(found)

@@ -21,6 +21,7 @@ from pruners.groups import (
     remove,
 )
 from tests.helpers.topologies import randomize
+from tests.helpers.user_models import AsData
 
 HEADS, WIDTH, TOKENS = 3, 4, 6
 SIZE = HEADS * WIDTH
@@ -214,23 +215,6 @@ def test_what_is_not_followed_counts(how: str) -> None:
     model, example = Unfollowed(how).eval(), torch.randn(2, TOKENS, 5)
     structure = find_structure(model, capture(model, example), example)
     assert CostModel(structure).dense == WholeCost(model, example).dense
-
-
-class AsData(nn.Module):
-    """Experts that see the samples that a gate gives them: how many, the data say."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.last = nn.Linear(5, 8), nn.Linear(8, 4)
-        self.experts = nn.ModuleList(nn.Linear(8, 8) for _ in range(2))
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.first(x)
-        found = torch.zeros_like(x)
-        for number, expert in enumerate(self.experts):
-            (places,) = torch.where((x[:, 0] > 0) == bool(number))
-            found = found.index_add(0, places, expert(x[places]))
-        return self.last(found)
 
 
 def test_layers_that_see_as_much_as_the_data_say_count_what_the_example_gives() -> None:
