@@ -66,7 +66,7 @@ def test_a_second_browser_sees_the_same_after_a_restart(
     query = f"run={row.run_id}&plan={store.plans.save(set_ratio(plan, 'conv2', 0.5))}"
     page.goto(f"{own_server.url}/Evaluate?{query}")
     press = page.get_by_role("button", name="Evaluate the plan")
-    # A page that opens with a plan is drawn twice, and buttons of the first time take no press.
+    # As a person does: once the page is drawn, which a plan in its address makes it do twice.
     press.wait_for()
     idle(page)
     press.click()
