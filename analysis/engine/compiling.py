@@ -7,15 +7,15 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from analysis.engine.convolutions import Fusing, can_fuse
 from analysis.engine.operators import CONVOLUTIONS, IMAGES
 from analysis.engine.profile import Profile
 from analysis.engine.program import Program
 from analysis.engine.weights import State
-from pruners.batches import Inputs, joined, parts_of
-from pruners.capture import Graph, device_of
+from pruners.batches import Inputs, parts_of
+from pruners.capture import Graph, answered, device_of
 from pruners.errors import UnsupportedError, one_line
 
 
@@ -171,7 +171,7 @@ def _checked(
     model: nn.Module, program: Program, example: Inputs, tolerance: float
 ) -> Profile | None:
     """Return what the program's steps take; None if it does not give the model's outputs."""
-    inputs, expected = _of_three(model, example)
+    inputs, expected = answered(model, example)
     values = program.run(program.whole(), program.prepare(inputs))
     profile, first = Profile.of(program, values, inputs), values[program.output]
     del values  # There may be no room for more beside all of them.
@@ -180,18 +180,3 @@ def _checked(
     scale = expected.abs().max().clamp_min(1e-12)
     errors = [(found - expected).abs().max() / scale for found in (first, again[program.output])]
     return profile if all(bool(error < tolerance) for error in errors) else None
-
-
-def _of_three(model: nn.Module, example: Inputs) -> tuple[Inputs, Tensor]:
-    """Return three samples with a model's outputs; the example with them if it takes no three.
-
-    Two, with which it was captured, may be all that the graph holds for: torch.export need not
-    notice. One size is enough: a GPU looks for kernels for each.
-    """
-    three = joined([example, example[:1]])
-    try:
-        outputs: Tensor = model(three)
-    except Exception:  # Whatever its code raises.
-        outputs = model(example)
-        return example, outputs
-    return three, outputs

@@ -1,11 +1,12 @@
 """Models as functional graphs: exported, compared with the model, or refused in one line."""
 
-from pruners.capture.capture import capture
+from pruners.capture.capture import answered, capture
 from pruners.capture.exporting import free_sizes
 from pruners.capture.graph import Graph, device_of, first_names, make_on, named_state, on_cpu
 
 __all__ = [
     "Graph",
+    "answered",
     "capture",
     "device_of",
     "first_names",

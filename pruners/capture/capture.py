@@ -9,12 +9,13 @@ another device.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from pruners.batches import Inputs, Tensors, joined, lengths_of, parts_of
+from pruners.batches import Inputs, Tensors, joined, lengths_of
 from pruners.capture import exporting
 from pruners.capture.graph import Graph, device_of, first_names, on_cpu
 from pruners.capture.refusals import refusal
@@ -71,20 +72,27 @@ def _is_right(graph: Graph, model: nn.Module, example: Inputs) -> bool:
     device = device_of(model)
     if device.type == "meta":
         return True  # There are no values.
-    inputs = joined([example, example[:1]])
-    try:
-        outputs = model(inputs)
-    except Exception:  # Whatever its code raises; some take two only.
-        inputs, outputs = example, model(example)
+    inputs, outputs = answered(model, example)
     there = graph.on(device)
-    state, parts = there.tensors(model), dict(zip(graph.inputs, parts_of(inputs), strict=True))
-    names = [node.name for node in there.module.graph.find_nodes(op="placeholder")]
-    given = [state[graph.state[name]] if name in graph.state else parts[name] for name in names]
+    given = there.arguments(model, inputs)
     try:
         found = there.module(*given)
     except RuntimeError:  # Sizes that are held for constants do not fit.
         return False
     return all(map(_is_like, tree_leaves(found), tree_leaves(outputs)))
+
+
+def answered(model: nn.Module, example: Inputs) -> tuple[Inputs, Any]:
+    """Return three samples with a model's outputs; the example with them if it takes no three.
+
+    Two, with which it is captured, may be all that the graph holds for: torch.export need not
+    notice. One size is enough: a GPU looks for kernels for each.
+    """
+    three = joined([example, example[:1]])
+    try:
+        return three, model(three)
+    except Exception:  # Whatever its code raises.
+        return example, model(example)
 
 
 def _is_like(found: Tensor, expected: Tensor) -> bool:

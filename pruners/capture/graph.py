@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from pruners.batches import Lengths
+from pruners.batches import Inputs, Lengths, parts_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,12 @@ class Graph:
             name: own[name] if name in own else self.constants[name].to(device)
             for name in self.state.values()
         }
+
+    def arguments(self, model: nn.Module, inputs: Inputs) -> list[Tensor]:
+        """Return what the graph's module takes, in its order: the model's state and a batch."""
+        state, parts = self.tensors(model), dict(zip(self.inputs, parts_of(inputs), strict=True))
+        names = [node.name for node in self.module.graph.find_nodes(op="placeholder")]
+        return [state[self.state[name]] if name in self.state else parts[name] for name in names]
 
 
 def named_state(model: nn.Module) -> dict[str, Tensor]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from pruners.batches import Inputs, parts_of
+from pruners.batches import Inputs
+from pruners.capture import device_of
 from pruners.errors import InputError
 from pruners.float32 import strict
 from pruners.groups.groups import Structure
@@ -32,13 +33,17 @@ def block_influence(
     ends = {
         group.id: (group.branches[0].skip, group.branches[-1].total) for group in structure.depth
     }
-    watched = {node for pair in ends.values() for node in pair}
+    # Its nodes keep their names.
+    graph = structure.trace.graph.on(device_of(model))
+    watch = _Watch(graph.module, {node.name for pair in ends.values() for node in pair})
     sums, count = dict.fromkeys(ends, 0.0), 0
     for inputs, _ in batches:
-        values = _values(model, structure, inputs, watched)
+        with torch.no_grad():
+            watch.run(*graph.arguments(model, inputs))
         count += len(inputs)
         for name, (before, after) in ends.items():
-            sums[name] += _dissimilarity(values[before], values[after]) * len(inputs)
+            values = watch.found[before.name], watch.found[after.name]
+            sums[name] += _dissimilarity(*values) * len(inputs)
     if not count:
         raise InputError("block influence needs calibration data; there is none")
     return {name: total / count for name, total in sums.items()}
@@ -52,29 +57,13 @@ def _dissimilarity(before: Tensor, after: Tensor) -> float:
 class _Watch(fx.Interpreter):
     """Runs a graph and keeps some of its values."""
 
-    def __init__(self, module: fx.GraphModule, watched: set[fx.Node]) -> None:
+    def __init__(self, module: fx.GraphModule, watched: Container[str]) -> None:
         super().__init__(module)
-        self._watched, self.found = watched, dict[fx.Node, Tensor]()
+        self._watched, self.found = watched, dict[str, Tensor]()
 
     def run_node(self, n: fx.Node) -> object:
         """Run one node."""
         result = super().run_node(n)
-        if n in self._watched and isinstance(result, Tensor):
-            self.found[n] = result
+        if n.name in self._watched and isinstance(result, Tensor):
+            self.found[n.name] = result
         return result
-
-
-def _values(
-    model: nn.Module, structure: Structure, inputs: Inputs, watched: set[fx.Node]
-) -> dict[fx.Node, Tensor]:
-    graph = structure.trace.graph
-    tensors, given = graph.tensors(model), dict(zip(graph.inputs, parts_of(inputs), strict=True))
-    arguments = [
-        tensors[graph.state[node.name]] if node.name in graph.state else given[node.name]
-        for node in graph.module.graph.nodes
-        if node.op == "placeholder"
-    ]
-    watch = _Watch(graph.module, watched)
-    with torch.no_grad():
-        watch.run(*arguments)
-    return watch.found

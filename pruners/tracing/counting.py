@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from pruners.batches import Inputs, parts_of
+from pruners.batches import Inputs
 from pruners.capture import device_of
 from pruners.tracing.operators.products import weight_of
 from pruners.tracing.trace import Axis, Product, Trace
@@ -40,16 +40,10 @@ def count_unsized(trace: Trace, model: nn.Module, example: Inputs) -> None:
         return
     # Its nodes keep their names.
     graph = trace.graph.on(device_of(model))
-    tensors, given = graph.tensors(model), dict(zip(graph.inputs, parts_of(example), strict=True))
-    arguments = [
-        tensors[graph.state[node.name]] if node.name in graph.state else given[node.name]
-        for node in graph.module.graph.nodes
-        if node.op == "placeholder"
-    ]
     unsized = {node.name: node for node in trace.unsized}
     counting = _Counting(graph.module, unsized)
     with torch.no_grad():
-        counting.run(*arguments)
+        counting.run(*graph.arguments(model, example))
     for name, macs in counting.macs.items():
         _note(trace, unsized[name], macs)
 

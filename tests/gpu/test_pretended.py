@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from analysis.edits import PreparedSubject, prepare
 from analysis.engine.recording import Recorder
@@ -17,7 +18,7 @@ from analysis.records import PointKey, SubjectSpec, Sums, SweepSpec
 from analysis.subjects import load_subject
 from analysis.sweeps import iter_sweep, plan_sweep
 from pruners.capture import capture
-from pruners.groups import CostModel, find_structure
+from pruners.groups import CostModel, block_influence, find_structure
 from tests.gpu import test_cuda
 from tests.helpers.fused_kernels import Call, fused_kernels, hiding
 from tests.helpers.pretended_device import OnDevice, pretended_device
@@ -157,3 +158,28 @@ def test_what_the_data_decide_is_counted_on_the_device() -> None:
         there, inputs = model.to("cuda"), example.to("cuda")
         structure = find_structure(there, capture(there, inputs), inputs)
         assert CostModel(structure).layers() == here
+
+
+class Block(nn.Module):
+    """Layers beside a skip, and a tensor that the code makes where its inputs are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.inner, self.last = nn.Linear(5, 8), nn.Linear(8, 8), nn.Linear(8, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x) + torch.arange(8, device=x.device)
+        return self.last(x + self.inner(x).relu())
+
+
+def test_influence_is_found_on_the_device() -> None:
+    """The captured graph is the processor's, and made its tensors there."""
+    torch.manual_seed(0)
+    model, example = Block().eval().requires_grad_(False), torch.randn(6, 5)
+    structure = find_structure(model, capture(model, example), example)
+    here = block_influence(model, structure, [(example, None)])
+    assert here
+    with pretended_device():
+        there, inputs = model.to("cuda"), example.to("cuda")
+        structure = find_structure(there, capture(there, inputs), inputs)
+        assert block_influence(there, structure, [(inputs, None)]) == pytest.approx(here)

@@ -1,4 +1,4 @@
-"""Documents of earlier versions are migrated step by step."""
+"""Older documents are migrated step by step, new ones are written as they are read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from analysis.records import (
     Plan,
     Recipe,
     Record,
+    SubjectSpec,
+    SweepSpec,
 )
+from analysis.recovery.training import TrainingRecipe
 from pruners.errors import InputError
 from tests.analysis.records.documents import PLAN
 
@@ -98,3 +101,17 @@ def test_older_documents_are_migrated_step_by_step(data: dict[str, Any]) -> None
 def test_a_document_that_cannot_be_migrated(data: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=f"^{message}"):
         Tree.from_dict(data)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        TrainingRecipe(epochs=3, minutes=2),
+        Recipe(min_kept=1),
+        SweepSpec(subject=SubjectSpec(model="m"), ratios=(0, 0.5), tolerance=1),
+    ],
+)
+def test_what_is_made_here_is_written_as_what_is_read(made: Record) -> None:
+    """An order of ``epochs=3`` had one name here, another in the process that read it."""
+    read = type(made).from_dict(made.to_dict())
+    assert json.dumps(read.to_dict()) == json.dumps(made.to_dict())

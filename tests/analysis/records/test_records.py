@@ -23,7 +23,6 @@ from analysis.records import (
     Plan,
     PlanEntry,
     Progress,
-    Recipe,
     Record,
     RunRow,
     SubjectSpec,
@@ -391,17 +390,3 @@ def test_ranges_hold_for_records_made_here() -> None:
         PlanEntry(**{**ENTRY, "kept": 5})
     with pytest.raises(InputError, match="must rise"):
         SweepSpec(subject=SubjectSpec(model="m"), ratios=(0.5, 0.5))
-
-
-@pytest.mark.parametrize(
-    "made",
-    [
-        TrainingRecipe(epochs=3, minutes=2),
-        Recipe(min_kept=1),
-        SweepSpec(subject=SubjectSpec(model="m"), ratios=(0, 0.5), tolerance=1),
-    ],
-)
-def test_what_is_made_here_is_written_as_what_is_read(made: Record) -> None:
-    """An order of ``epochs=3`` had one name here, another in the process that read it."""
-    read = type(made).from_dict(made.to_dict())
-    assert json.dumps(read.to_dict()) == json.dumps(made.to_dict())

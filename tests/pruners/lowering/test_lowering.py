@@ -159,14 +159,8 @@ def check(model: nn.Module, example: Tensor, *, short: bool | None) -> None:
 
 def computed(graph: Graph, model: nn.Module, inputs: Tensor) -> Tensor:
     """Return what a captured graph computes."""
-    state = graph.tensors(model)
-    given = [
-        inputs.clone() if node.name in graph.inputs else state[graph.state[node.name]]
-        for node in graph.module.graph.nodes
-        if node.op == "placeholder"
-    ]
     with torch.no_grad():
-        (found,) = graph.module(*given)
+        (found,) = graph.module(*graph.arguments(model, inputs.clone()))
     return found
 
 
