@@ -9,7 +9,7 @@ from analysis.allocation.goals import Budget
 from analysis.allocation.strategy import Allocation, Request
 from analysis.plans import Prediction, dense_accuracy, envelopes, find, lock, predict_from
 from analysis.records import Plan
-from analysis.sentences import listed
+from analysis.sentences import listed, percent
 from analysis.tasks import scoring_of
 from pruners.errors import InputError
 
@@ -179,7 +179,7 @@ def out_of_reach(
     alone = [name for name in everything if reaches([name])]
     words = scoring_of(request.plan.subject.task).words
     limits = " and ".join(budget.text(words) for budget in broken)
-    left = " and ".join(f"{found.spent[budget.kind]:.1%}" for budget in broken)
+    left = " and ".join(percent(found.spent[budget.kind], digits=1) for budget in broken)
     message = f"{limits} is out of reach: the nearest plan leaves {left}"
     if alone:
         message += f"; unlocking {' or '.join(alone)} would be enough"

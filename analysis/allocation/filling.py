@@ -28,6 +28,7 @@ from analysis.plans import (
     set_ratio,
 )
 from analysis.records import Plan, Recipe
+from analysis.sentences import percent
 from pruners.granularity import parse
 
 _LATENCY = "latency"
@@ -213,7 +214,7 @@ def _timed(
     """Measure a filled plan: what it spends is what was measured."""
     share, _, text = measured_time(prepared, found.plan, runtime)
     if found.feasible and share > limit:
-        text = f"at most {limit:.1%} of the time is out of reach; {text}"
+        text = f"at most {percent(limit, digits=1)} of the time is out of reach; {text}"
     return dataclasses.replace(
         found,
         feasible=found.feasible and share <= limit,
@@ -242,7 +243,7 @@ def measured_time(
         share,
         dense,
         (
-            f"measured{by}: {share:.1%} of the time of the dense model "
+            f"measured{by}: {percent(share, digits=1)} of the time of the dense model "
             f"({seconds * 1000:.3g} of {dense * 1000:.3g} ms)"
         ),
     )

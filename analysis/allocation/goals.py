@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from analysis.records import Recipe
+from analysis.sentences import percent
 from analysis.tasks import Words
 from pruners.errors import InputError
 from pruners.registry import Registry, joined
@@ -128,7 +129,7 @@ class Budget:
         """Return the budget in words; those of the task say how drops are written."""
         if self.unit:
             return f"at most {self.limit:g} {self.unit}"
-        limit = words.limit(self.limit) if self.is_drop else f"{self.limit:.1%}"
+        limit = words.limit(self.limit) if self.is_drop else percent(self.limit, digits=1)
         return GOALS.get(self.kind).words.format(limit)
 
     def check(self, words: Words) -> None:

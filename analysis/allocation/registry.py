@@ -11,6 +11,7 @@ import math
 from analysis import allocation
 from analysis.allocation.strategy import BEST, FIXED, Allocation, Request, Strategy
 from analysis.records import Recipe
+from analysis.sentences import percent
 from analysis.tasks import scoring_of
 from pruners.errors import InputError, UnknownNameError
 from pruners.registry import Registry
@@ -131,7 +132,7 @@ def _unused(request: Request, filled: Allocation) -> str:
         return ""
     words = scoring_of(request.plan.subject.task).words
     left = ", ".join(
-        f"{filled.spent[budget.kind]:.1%} for {budget.text(words)}"
+        f"{percent(filled.spent[budget.kind], digits=1)} for {budget.text(words)}"
         for budget in request.budgets
         if not budget.is_drop
     )

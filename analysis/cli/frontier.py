@@ -21,6 +21,7 @@ from analysis.cli.scores import with_scores
 from analysis.cli.stopping import SAME, StoppedError
 from analysis.repairs import NO_REPAIR
 from analysis.search import SEARCHES
+from analysis.sentences import percent
 from pruners.errors import InputError
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def _followed(
         try:
             for update in updates:
                 points, beyond = update.points, update.beyond
-                what = f"{update.level:.0%} of the MACs, repair {update.repair}"
+                what = f"{percent(update.level)} of the MACs, repair {update.repair}"
                 total = update.total
                 bar.update(task, description=what, completed=len(points), total=total)
         except KeyboardInterrupt:

@@ -13,6 +13,7 @@ from analysis.cli.output import progress_bar, say
 from analysis.cli.stopping import SAME, StoppedError
 from analysis.repairs import NO_REPAIR
 from analysis.search import SEARCHES
+from analysis.sentences import percent
 from pruners.errors import CancelledError, InputError
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def say_measured(measured: Measured, plan: Plan, words: Words, *, confidence: fl
     after = "" if plan.repair == NO_REPAIR else f" after repair {plan.repair}"
     say(
         f"Measured {words.drop_label}{after} on {measured.words}: {words.cost(verdict.drop)}, at "
-        f"most {words.cost(verdict.bound)} with {confidence:.0%} confidence."
+        f"most {words.cost(verdict.bound)} with {percent(confidence)} confidence."
     )
     if first is not None and first != verdict:
         say(

@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.comparison.criteria import comparability, win_matrix
 from analysis.curves import NOT_PRUNABLE, criteria_of, resolution, tolerated
 from analysis.records import DEFAULT_TASK
-from analysis.sentences import capital, listed, plural
+from analysis.sentences import capital, listed, percent, plural
 from analysis.tasks import Words, scoring_of
 from pruners.criteria import label_of
 
@@ -83,12 +83,12 @@ def _first(
     large = [str(name) for name in easy["layer"] if shares.get(name, 0.0) >= LARGE]
     large.sort(key=lambda name: -shares[name])
     if large:
-        taken = [f"{name} ({_share(shares[name])})" for name in large]
-        taken[0] = f"{large[0]} (takes {_share(shares[large[0]])} of the parameters)"
+        taken = [f"{name} ({percent(shares[name])})" for name in large]
+        taken[0] = f"{large[0]} (takes {percent(shares[large[0]])} of the parameters)"
         return [
             Advice(
                 "first",
-                f"{_names(taken)} {_tolerate(large)} at least {_share(EASY)} within "
+                f"{_names(taken)} {_tolerate(large)} at least {percent(EASY)} within "
                 f"{words.limit(tolerance)}: start there.",
                 tuple(large),
             )
@@ -98,7 +98,7 @@ def _first(
         return [
             Advice(
                 "first",
-                f"{_names(names)} {_tolerate(names)} at least {_share(EASY)} within "
+                f"{_names(names)} {_tolerate(names)} at least {percent(EASY)} within "
                 f"{words.limit(tolerance)}.",
                 tuple(names),
             )
@@ -115,7 +115,7 @@ def _careful(known: pd.DataFrame, *, tolerance: float, words: Words) -> list[Adv
     return [
         Advice(
             "careful",
-            f"Leave {_names(fragile)} alone: {they} not tolerate {_share(FRAGILE)} within "
+            f"Leave {_names(fragile)} alone: {they} not tolerate {percent(FRAGILE)} within "
             f"{words.limit(tolerance)} by any criterion.",
             tuple(fragile),
         )
@@ -180,10 +180,6 @@ def _names(names: Sequence[str]) -> str:
     if len(names) > 4:
         return listed(names)
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-
-
-def _share(fraction: float) -> str:
-    return f"{fraction * 100:.0f}\N{NO-BREAK SPACE}%"
 
 
 def _tolerate(names: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from analysis import records
 from analysis.curves import is_known
 from analysis.records import RunRow, SubjectSpec, SweepSpec
 from analysis.repairs import NO_REPAIR, REPAIRS, check_repair, sweep_repairs
-from analysis.sentences import plural
+from analysis.sentences import percent, plural
 from analysis.tasks import Words, scoring_of
 from pruners.criteria import label_of
 from pruners.errors import UnsupportedError
@@ -226,7 +226,7 @@ class Extreme:
         """Return it in words."""
         size = words.amount(self.gain)
         where = f"{self.layer} by {label_of(self.criterion)}"
-        return f"{size} ({where} at {self.ratio * 100:.1f}\N{NO-BREAK SPACE}%)"
+        return f"{size} ({where} at {percent(self.ratio, digits=1)})"
 
 
 @dataclass(frozen=True, slots=True)

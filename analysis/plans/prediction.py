@@ -19,7 +19,7 @@ import pandas as pd
 from analysis.curves import curve_arrays, drop_at, envelope, is_known
 from analysis.plans.entries import achieved, pruned_entries
 from analysis.records import DEFAULT_TASK, Plan, PlanEntry
-from analysis.sentences import plural
+from analysis.sentences import percent, plural
 from analysis.tasks import scoring_of
 from analysis.uncertainty import Interval
 from pruners.criteria import label_of
@@ -107,7 +107,7 @@ class Prediction:
         taught = f"calibrated by {plural(self.calibrated, 'measured plan')}"
         return (
             f"What the layers change in the outputs, put together on {self.samples:,} samples and "
-            f"{taught}. {self.confidence or 0:.0%} of measured drops lie in the interval."
+            f"{taught}. {percent(self.confidence or 0)} of measured drops lie in the interval."
         )
 
 
@@ -240,6 +240,6 @@ def _note(entry: PlanEntry, *, last: float | None, drop: float, tolerance: float
     if last is None:
         return f"not measured by {label_of(entry.criterion)}"
     if achieved(entry) > last + 1e-9:
-        return f"{achieved(entry):.0%} not measured; the curve ends at {last:.0%}"
+        return f"{percent(achieved(entry))} not measured; the curve ends at {percent(last)}"
     limit = scoring_of(task).words.limit(tolerance)
     return f"beyond the tolerance of {limit}" if drop > tolerance + 1e-9 else ""

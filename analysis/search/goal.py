@@ -15,7 +15,7 @@ from analysis.plans import clear
 from analysis.records import Plan, Recipe
 from analysis.search.judge import Scored
 from analysis.search.records import Aim
-from analysis.sentences import plural
+from analysis.sentences import percent, plural
 
 LATENCY = "latency"
 # Times within this share of the dense model's below the limit are near it; by such steps the saving
@@ -185,7 +185,8 @@ class Timing:
         """The same for a person, who is told where it does not hold."""
         if self.holds:
             return f"{self.text}."
-        return f"{self.text}, more than the {self.limit:.1%} that were asked for: ask for less."
+        limit = percent(self.limit, digits=1)
+        return f"{self.text}, more than the {limit} that were asked for: ask for less."
 
     def corrected(self, saving: float) -> float:
         """Return what to take of the estimated saving for granted.

@@ -18,6 +18,7 @@ from analysis.records import (
     Seconds,
     Share,
 )
+from analysis.sentences import percent
 from pruners.errors import InputError
 
 if TYPE_CHECKING:
@@ -184,7 +185,8 @@ class SearchUpdate:
         """Return stage and the best plan so far in one line."""
         if self.share is None or self.drop is None:
             return self.stage
-        return f"{self.stage}; so far {self.share:.1%} left at {words.cost(self.drop)}"
+        left = percent(self.share, digits=1)
+        return f"{self.stage}; so far {left} left at {words.cost(self.drop)}"
 
 
 def fingerprint(content: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from analysis.measuring import Cancel
 from analysis.records import DONE, RUNNING, Plan, Progress, SubjectSpec
 from analysis.repairs import AUTO
 from analysis.search import SEARCHES, Aim, FrontierPoint, SearchUpdate
+from analysis.sentences import percent
 from analysis.shrinking.answers import AnswerUpdate, Wish, iter_answer
 from analysis.shrinking.records import ANSWER, Job, Order
 from analysis.store import Store
@@ -160,7 +161,7 @@ def _trade_off(
     )
     for update in updates:
         repair = "no repair" if update.repair == repairs.NO_REPAIR else update.repair
-        what = f"{update.level:.0%} of the {_SIZES[aim.measure]} with {repair}"
+        what = f"{percent(update.level)} of the {_SIZES[aim.measure]} with {repair}"
         done = update.place
         for point in update.points[len(kept) :]:
             done += 1

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypedDict
 
 from analysis.records import ClassChange, SliceCounts, Sums
+from analysis.sentences import percent
 from analysis.uncertainty import Interval, SequentialTest
 
 
@@ -333,7 +334,7 @@ class Scoring(Protocol):
             return ""
         if self.answered == "samples":
             return f"{round(share * samples):,} of {samples:,} samples"
-        return f"{share:.2%} of the {self.answered}"
+        return f"{percent(share, digits=2)} of the {self.answered}"
 
     def facts(self, sums: Sums) -> dict[str, float]:
         """Return right samples, where they are counted, and the score, by their names in files."""

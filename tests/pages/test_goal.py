@@ -180,7 +180,7 @@ def test_the_trade_off_is_measured_and_a_point_becomes_the_plan(
     test.button(key="trade_off_start").click().run()
     assert_no_bug(test)
     assert ORDERS[0].levels == (0.8, 0.5, 0.0001)
-    assert "Left out: at most 0.0% of the MACs is out of reach" in text_of(test)
+    assert "Left out: at most 0.0\N{NO-BREAK SPACE}% of the MACs is out of reach" in text_of(test)
     # The list of plans says how large they are, and what they measured: it said neither.
     kept = Store(workspace).plans.saved()
     assert kept

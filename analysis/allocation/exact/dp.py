@@ -20,6 +20,7 @@ from analysis.allocation.exact.solution import Solution, solve
 from analysis.allocation.strategy import Allocation, Request
 from analysis.plans import envelopes, find, lock
 from analysis.records import Plan
+from analysis.sentences import percent
 from pruners.granularity import parse
 
 _Parts = Mapping[tuple[int, ...], np.ndarray]
@@ -88,7 +89,7 @@ def _gap(solution: Solution, count: int) -> str:
     share = solution.gap / max(abs(solution.value), 1e-12)
     return (
         f"the search was cut short: the least sum is {solution.value:.4g} so far, and no plan has "
-        f"less than {solution.least:.4g} (a gap of at most {share:.2%})"
+        f"less than {solution.least:.4g} (a gap of at most {percent(share, digits=2)})"
     )
 
 

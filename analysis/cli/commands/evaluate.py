@@ -34,6 +34,7 @@ from analysis.cli.output import (
 )
 from analysis.cli.scores import with_scores
 from analysis.repairs import NO_REPAIR, REPAIRS, check_repair, plan_repairs
+from analysis.sentences import percent
 from pruners.registry import described
 
 if TYPE_CHECKING:
@@ -246,7 +247,8 @@ def print_evaluation(title: str, found: Evaluation, scoring: Scoring) -> None:
     _print_classes(found, scoring)
     for item in found.whole:
         say(
-            f"{item.label}: {item.pruned:.2%} of {item.dense:.2%}; drop {100 * item.drop:.2f} pp "
+            f"{item.label}: {percent(item.pruned, digits=2)} of {percent(item.dense, digits=2)}; "
+            f"drop {100 * item.drop:.2f} pp "
             f"({100 * item.drop_low:.2f} to {100 * item.drop_high:.2f}, {item.method})."
         )
     if found.agrees is not None:
@@ -317,7 +319,7 @@ def _print_deployment(found: Deployment, samples: int, scoring: Scoring) -> None
     answers = f"the answers to {same} are those of the pruned model in float32; " if same else ""
     say(
         f"8 bits, calibrated on {found.calibration:,} samples: {answers}outputs differ by "
-        f"{found.difference:.1%} of the largest at most."
+        f"{percent(found.difference, digits=1)} of the largest at most."
     )
     if found.int8.latency is not None:
         say(f"Latency, median: {found.int8.latency.text}; the three in turn.")

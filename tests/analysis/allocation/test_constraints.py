@@ -73,14 +73,16 @@ def test_of_several_budgets_those_out_of_reach_are_named() -> None:
     budgets = (Budget("macs", 0.5), Budget("params", 0.05))
     found = allocation.allocate("uniform", Request(plan=plan, meter=METER, budgets=budgets))
     assert not found.feasible
-    assert found.message.startswith("at most 5.0% of the parameters is out of reach")
+    assert found.message.startswith(
+        "at most 5.0\N{NO-BREAK SPACE}% of the parameters is out of reach"
+    )
     assert found.blocking == ()
     free = allocation.allocate(
         "uniform",
         Request(plan=plan, meter=METER, budgets=(Budget("macs", 0.2), Budget("params", 0.1))),
     )
     assert (free.feasible, free.blocking) == (False, ("c",))
-    assert "10.0% of the parameters" in free.message
+    assert "10.0\N{NO-BREAK SPACE}% of the parameters" in free.message
 
 
 def test_a_size_and_a_drop_that_exclude_each_other() -> None:

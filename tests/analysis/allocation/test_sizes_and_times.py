@@ -30,6 +30,7 @@ from analysis.plans.editing import set_kept
 from analysis.plans.entries import kept_counts
 from analysis.records.plan import Plan, Recipe
 from analysis.search.goal import goal_of, timing_of
+from analysis.sentences import percent
 from analysis.tasks import RIGHT_ANSWERS
 from pruners.errors import InputError, UnsupportedError
 from tests.analysis.points_tables import curve
@@ -276,7 +277,7 @@ def test_a_search_keeps_to_times_of_its_runtime(monkeypatch: pytest.MonkeyPatch)
     assert timing.estimate == pytest.approx(timing.share, abs=1e-3)
     assert "by ONNX Runtime" in timing.told
     # An estimate that does not hold is said.
-    assert f"more than the {asked:.1%} that were asked for" in timing.told
+    assert f"more than the {percent(asked, digits=1)} that were asked for" in timing.told
     met = dataclasses.replace(recipe, budgets=(f"latency={asked + 0.01}",))
     timing = timing_of(prepared, small, search.Aim(recipe=met))
     assert timing is not None

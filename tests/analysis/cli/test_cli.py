@@ -149,7 +149,7 @@ def test_a_plan_for_a_drop_is_measured(run: Run, swept: str, folder: Path) -> No
     code, out, err = run(*asked[:-1], "--out", folder / "drop.json")
     assert code == 0
     assert "Measured accuracy drop after repair" in out + err
-    assert "with 90% confidence" in out + err
+    assert "with 90\N{NO-BREAK SPACE}% confidence" in out + err
 
 
 def test_evaluate_export_and_recover_repair_as_the_plan_says(

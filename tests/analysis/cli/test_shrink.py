@@ -327,7 +327,7 @@ def test_a_trade_off_on_the_command_line(
     assert code == 0, err
     assert "Trade-off" in out
     assert "macs-0.6-lsq.json" in out
-    assert "Left out: at most 0.0% of the MACs is out of reach" in err
+    assert "Left out: at most 0.0\N{NO-BREAK SPACE}% of the MACs is out of reach" in err
     code, out, _ = run(capsys, *words, "--levels", "0.8,0.6,0.0001", "--json")
     found = json.loads(out)
     assert found["points"] == points

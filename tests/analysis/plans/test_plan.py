@@ -340,7 +340,7 @@ def test_plan_table() -> None:
     plan = at_ratio(start(), ["conv1", "conv2", "fc1"], 0.8)
     found = laid_out(plan, measured(), tolerance=0.02).set_index("key")
     assert found.loc["conv1", "note"] == "beyond the tolerance of 2 pp"
-    assert found.loc["conv2", "note"].endswith("the curve ends at 50%")
+    assert found.loc["conv2", "note"].endswith("the curve ends at 50\N{NO-BREAK SPACE}%")
     assert found.loc["fc1", "note"] == "not measured by L1 norm"
     # 0.8 and 0.9 of six channels are both five: the envelope takes the larger drop.
     assert found.loc["conv1", "drop"] == pytest.approx(0.07)

@@ -127,7 +127,7 @@ def test_a_size_out_of_reach_takes_no_other_one_with_it(prepared: PreparedSubjec
         (0.9, "none"),
     ]
     assert list(last.beyond) == [0.05]
-    assert "at most 5.0% of the MACs is out of reach" in last.beyond[0.05]
+    assert "at most 5.0\N{NO-BREAK SPACE}% of the MACs is out of reach" in last.beyond[0.05]
     with pytest.raises(OutOfReachError, match="out of reach"):
         list(iter_frontier(prepared, begin, AIM, (0.05,)))
 

@@ -19,6 +19,7 @@ from analysis.records.plan import Plan, Recipe
 from analysis.records.progress import Progress
 from analysis.search.goal import Timing, goal_of
 from analysis.search.records import Aim, SearchState, SearchUpdate
+from analysis.sentences import percent
 from analysis.shrinking.timed import iter_timed
 from pruners.errors import InputError
 from tests.helpers.contexts import sample_context
@@ -86,7 +87,7 @@ def test_a_search_goes_on_until_the_measured_time_holds(prepared: Any) -> None:
     *_, last = found_for(prepared, "latency=0.85")
     assert 0.75 < true_share(prepared, last.plan) <= 0.85
     assert "more than" not in last.news
-    assert f"{true_share(prepared, last.plan):.1%} of the time" in last.news
+    assert f"{percent(true_share(prepared, last.plan), digits=1)} of the time" in last.news
 
 
 def test_a_search_that_saves_far_too_much_gives_back() -> None:
@@ -104,7 +105,7 @@ def test_what_is_out_of_reach_is_said(prepared: Any) -> None:
     *_, last = found_for(prepared, "latency=0.6")
     assert true_share(prepared, last.plan) > 0.6
     assert "no plan is within the time" in last.state.finished
-    assert "more than the 60.0% that were asked for: ask for less" in last.news
+    assert "more than the 60.0\N{NO-BREAK SPACE}% that were asked for: ask for less" in last.news
 
 
 def test_without_a_time_it_is_the_search_and_without_a_plan_its_error(prepared: Any) -> None:

@@ -46,6 +46,7 @@ from analysis.devices import parse_devices
 from analysis.records import Evaluation
 from analysis.recovery.training import TRAINING_METHODS
 from analysis.repairs import NO_REPAIR, REPAIRS, plan_repairs
+from analysis.sentences import percent
 from pruners.errors import InputError, UnknownNameError
 from pruners.registry import described
 
@@ -331,7 +332,7 @@ def _print(found: RecoveryReport, out: Path | None, words: Words) -> None:
     if found.layers:
         ratio = sum(item.after / item.before for item in found.layers if item.before > 0)
         say(
-            f"Output error of {len(found.layers)} layers: {ratio / len(found.layers):.0%} of "
+            f"Output error of {len(found.layers)} layers: {percent(ratio / len(found.layers))} of "
             "that of masking alone, on average."
         )
     for name, reason in found.skipped.items():

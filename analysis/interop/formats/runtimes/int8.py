@@ -9,7 +9,7 @@ from analysis.files import atomic
 from analysis.interop.formats.smaller_model import model_notes
 from analysis.interop.request import Exported, ExportRequest
 from analysis.records import Sums
-from analysis.sentences import listed
+from analysis.sentences import listed, percent
 from pruners.batches import Inputs, text_lengths
 from pruners.errors import PruneScopeError
 
@@ -78,6 +78,6 @@ def _compared(request: ExportRequest, exact: bytes, content: bytes) -> tuple[str
     total = sums[0].samples
     text = f"{words.label} {scores[1]} in 8 bits, {scores[0]} in float32, on {total} samples; "
     return (
-        text + f"{same} of {total} answers are the same; outputs differ by {difference:.1%} of the "
-        "largest at most",
+        text + f"{same} of {total} answers are the same; outputs differ by "
+        f"{percent(difference, digits=1)} of the largest at most",
     )
