@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 
 from safetensors import SafetensorError
 
@@ -62,6 +62,26 @@ def writing(path: Path) -> Iterator[None]:
     except (OSError, SafetensorError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or first_line(error)
         raise StoreError(f"cannot write to {path}: {reason}") from None
+
+
+def check_writable(path: Path) -> None:
+    """Find out whether a file can be written, or a folder be filled, before the work is done.
+
+    Nothing is left behind. What happens until the work is done can still get in the way.
+
+    Raises:
+        StoreError: As `writing`.
+    """
+    with writing(path):
+        place = path.resolve()
+        if place.exists() and not place.is_file() and not place.is_dir():
+            return
+        folder = place if place.is_dir() else place.parent
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        if not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{folder} is a file")
+        TemporaryFile(dir=folder).close()
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis import evaluation, plans, records, search
-from analysis.cli.options import check_folder, kept_if_writable, workspace_path
+from analysis.cli.options import kept_if_writable, workspace_path
 from analysis.cli.output import (
     drop_text,
     print_json,
@@ -68,7 +68,6 @@ def trade_off(
     Raises:
         StoppedError: Ctrl-C left some plans unmeasured; those that were measured are written.
     """
-    check_folder(out)
     say(f"Searching on {search.search_data(prepared.subject).words}; they are not evaluated.")
     updates = search.iter_frontier(
         prepared, start, aim, levels, folder=workspace_path(workspace) / SEARCHES

@@ -13,6 +13,7 @@ import typer
 
 from analysis import edits, plans, store, subjects
 from analysis.cli.output import say
+from analysis.files import check_writable
 from analysis.repairs import NO_REPAIR
 from analysis.store import Store
 from analysis.tasks import TASKS
@@ -153,12 +154,25 @@ def saved_or_file(name: str, workspace: Path | None) -> Plan:
     return open_store(workspace).plans.get(name)
 
 
-def check_folder(path: Path) -> Path:
-    """Return a path for files to be written, if it is not a file already.
+def check_folder(path: Path, option: str = "--out") -> None:
+    """Check a folder that files are to be written to, before the work that they come of.
 
     Raises:
         InputError: It is a file.
+        StoreError: It cannot be written.
     """
     if path.exists() and not path.is_dir():
-        raise InputError(f"{path} is a file; --out names a folder")
-    return path
+        raise InputError(f"{path} is a file; {option} names a folder")
+    check_writable(path)
+
+
+def check_file(path: Path) -> None:
+    """Check a file that is to be written, before the work that it comes of.
+
+    Raises:
+        InputError: It is a folder.
+        StoreError: It cannot be written.
+    """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; --out names a file")
+    check_writable(path)

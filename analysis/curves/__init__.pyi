@@ -14,7 +14,7 @@ from .reading import (
     is_known,
     layer_order,
 )
-from .summary import coverage, resolution, sparklines
+from .summary import TOLERANCES, coverage, resolution, sparkline_reach, sparklines
 from .tolerance import (
     NOT_PRUNABLE,
     add_not_prunable,
@@ -31,6 +31,7 @@ __all__ = [
     "GroupSize",
     "MAX_ROWS",
     "NOT_PRUNABLE",
+    "TOLERANCES",
     "add_not_prunable",
     "add_ranks",
     "blocks_of",
@@ -63,6 +64,7 @@ __all__ = [
     "plan_sizes",
     "points_table",
     "resolution",
+    "sparkline_reach",
     "sparklines",
     "tolerated",
     "write_points",

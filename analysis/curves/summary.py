@@ -11,6 +11,9 @@ from analysis.curves.reading import (
     layer_order,
 )
 
+# What lies beyond so many tolerances is too much, whatever it is.
+TOLERANCES = 4.0
+
 
 def coverage(points: pd.DataFrame, *, samples: int | None = None) -> pd.DataFrame:
     """Say for each cell of the sweep's grid how far it is.
@@ -42,13 +45,33 @@ def coverage(points: pd.DataFrame, *, samples: int | None = None) -> pd.DataFram
     return joined.drop(columns="status")
 
 
+def sparkline_reach(tolerance: float, scale: float = 100.0) -> tuple[float, float]:
+    """Return the scaled drops at the lower and the upper edge of small inline charts.
+
+    They are those of all rows: if each row had its own, layers that lose nothing would look as if
+    they lost the most, by their noise.
+    """
+    # Nothing lies between edges that are one; without a tolerance all that is lost is too much.
+    limit = TOLERANCES * max(tolerance * scale, 1e-6)
+    return -limit / TOLERANCES, limit
+
+
 def sparklines(
-    points: pd.DataFrame, *, criterion: str, scale: float = 100.0
+    points: pd.DataFrame, *, criterion: str, tolerance: float, scale: float = 100.0
 ) -> dict[str, list[float]]:
-    """Return the scaled drops of each layer's curve, from ratio 0, for a small inline chart."""
+    """Return the scaled drops of each layer's curve, from ratio 0, for a small inline chart.
+
+    Args:
+        points: The points.
+        criterion: Whose curves.
+        tolerance: The accepted drop, as a fraction: `sparkline_reach` follows from it, and what
+            lies beyond is at the edge.
+        scale: What a drop is multiplied by.
+    """
     chosen = points[(points["criterion"] == criterion) & is_known(points)]
+    low, high = sparkline_reach(tolerance, scale)
     return {
-        key[2]: [0.0, *(curve["accuracy_drop"] * scale).round(3).tolist()]
+        key[2]: [0.0, *(curve["accuracy_drop"] * scale).clip(low, high).round(6).tolist()]
         for key, curve in curves(chosen)
     }
 

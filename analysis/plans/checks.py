@@ -86,7 +86,8 @@ def check_fits(
     if plan.fingerprint != fingerprint:
         raise PlanError(
             f"the plan was made for weights {plan.fingerprint[:12]}, but {plan.subject.model} as "
-            f"loaded has {fingerprint[:12]}; load the weights of the plan or make a new one"
+            f"loaded has {fingerprint[:12]}: its weights or modules are others; bring back those "
+            "of the plan or make a new one"
         )
     for entry in plan.entries if totals is not None else ():
         total = (totals or {}).get((entry.granularity, entry.name))

@@ -52,13 +52,15 @@ class Identity:
     program: str = ""
 
     def change(self, other: Identity) -> str:
-        """Return what differs: ``weights``, ``data`` or ``forward pass``; empty if nothing does.
+        """Return what differs; empty if nothing does.
+
+        It is ``weights or modules`` (as these print themselves), ``data`` or ``forward pass``.
 
         Forward passes that different versions of torch captured, or that were told by less than
         all of the code, cannot be compared.
         """
         if self.weights != other.weights:
-            return "weights"
+            return "weights or modules"
         if self.data != other.data:
             return "data"
         (version, _, digest), (known, _, found) = (
@@ -230,7 +232,7 @@ class RunRow(Document):
         address = self.spec.subject.data if what == "data" else self.spec.subject.model
         raise InputError(
             f"the {what} of {address} changed since run {self.run_id} was measured, so its curves "
-            f"say nothing of it; run the sweep again, or bring back the {what} that it measured"
+            f"say nothing of it; run the sweep again, or bring back what it measured"
         )
 
     def require_comparable(self, identity: Identity) -> None:

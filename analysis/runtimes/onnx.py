@@ -55,7 +55,28 @@ def as_onnx(model: nn.Module, example: Inputs) -> bytes:
             raise UnsupportedError(
                 f"the model cannot be written as ONNX: {first_line(error)}"
             ) from error
-        return path.read_bytes()
+        return _bare(path.read_bytes())
+
+
+def _bare(content: bytes) -> bytes:
+    """Leave out what the exporter notes beside the model.
+
+    It writes a trace of each node: lines of the user's code and paths of the machine, which are
+    nobody's else and can be larger than the weights.
+    """
+    onnx = require("onnx", extra="onnx")
+    model = onnx.load_from_string(content)
+    graphs = [model.graph]
+    for graph in graphs:
+        notes = [graph, *graph.node, *graph.initializer, *graph.value_info]
+        for item in [*notes, *graph.input, *graph.output]:
+            del item.metadata_props[:]
+            item.ClearField("doc_string")
+        # Branches and bodies of loops are graphs in attributes of nodes.
+        inner = [item for node in graph.node for item in node.attribute]
+        graphs += [item.g for item in inner if item.HasField("g")]
+    written: bytes = model.SerializeToString()
+    return written
 
 
 def open_onnx(model: nn.Module, inputs: Inputs) -> Callable[[], object]:

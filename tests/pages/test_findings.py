@@ -363,7 +363,7 @@ def test_a_row_of_the_plan_says_all_layers_of_its_group(prepared: PreparedSubjec
     table = plans.plan_table(plan, {}, tolerated(NO_POINTS, tolerance=0.01), tolerance=0.01)
     key = str(table["key"].iloc[0])
     sizes = {key: GroupSize(layers=("conv1", "down", "conv3"), params=0.1, macs=0.1)}
-    rows = rows_of(table, NO_POINTS, prepared.subject.task.words, sizes)
+    rows = rows_of(table, NO_POINTS, prepared.subject.task.words, sizes, 0.01)
     assert [row["others"] for row in rows][:2] == [["down", "conv3"], []]
 
 

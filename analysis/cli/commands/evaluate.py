@@ -102,7 +102,8 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure a plan: dense, masked and physically removed side by side."""
-    chosen = with_repair(plan_of_file(plan), repair)
+    given = plan_of_file(plan)
+    chosen = with_repair(given, repair)
     subject = chosen.subject
     if samples is not None:
         subject = dataclasses.replace(subject, samples=samples)
@@ -122,7 +123,7 @@ def evaluate(
         say_notes(prepared.subject.notes)
     recovery = repaired(prepared, chosen)
     found = evaluated(prepared, chosen, recovery, latency_seconds=latency_seconds)
-    keep(prepared, chosen, found, workspace)
+    keep(prepared, chosen, found, workspace, is_trial=chosen != given)
     if int8:
         with measuring("8 bits") as show:
             deployment = evaluation.deploy_plan(
@@ -133,7 +134,7 @@ def evaluate(
                 progress=show,
             )
         found = dataclasses.replace(found, deployment=deployment)
-        keep(prepared, chosen, found, workspace)
+        keep(prepared, chosen, found, workspace, is_trial=chosen != given)
     if as_json:
         print_json(for_machines(found, prepared.subject.task))
         return
@@ -145,10 +146,25 @@ def keep(
     plan: Plan,
     found: Evaluation,
     workspace: Path | None,
+    *,
+    is_trial: bool = False,
 ) -> None:
-    """Keep an evaluation in the workspace; it is worth as much where that cannot be written."""
+    """Keep an evaluation and its plan in the workspace; they are worth as much where they cannot.
+
+    Args:
+        prepared: The subject.
+        plan: The plan.
+        found: What was measured.
+        workspace: The option.
+        is_trial: The plan is one that was tried on the way, not to be listed.
+    """
     with kept_if_writable():
-        evaluation.keep_evaluation(open_store(workspace), prepared, plan, found)
+        store = open_store(workspace)
+        evaluation.keep_evaluation(store, prepared, plan, found)
+        if is_trial or store.plans.id_of(plan) is not None:
+            return
+        plan_id = store.plans.save(plan, params_left=found.params_left, macs_left=found.macs_left)
+        say(f"The plan is {plan_id} of the workspace.")
 
 
 def for_machines(found: Evaluation, scoring: Scoring) -> dict[str, Any]:

@@ -12,7 +12,15 @@ import typer
 from analysis import allocation, comparison, interop, plans, prediction, records, repairs, tasks
 from analysis.allocation import BEST, OF_PLAN, OF_RUN, STRATEGIES
 from analysis.cli.frontier import aim_at_sizes, parse_levels, trade_off
-from analysis.cli.options import Json, Workspace, calibrated, open_store, prepare_subject
+from analysis.cli.options import (
+    Json,
+    Workspace,
+    calibrated,
+    check_file,
+    check_folder,
+    open_store,
+    prepare_subject,
+)
 from analysis.cli.output import print_json, print_table, say
 from analysis.cli.searching import (
     Searched,
@@ -22,7 +30,7 @@ from analysis.cli.searching import (
     say_measured,
     searched,
 )
-from analysis.cli.stopping import SAME, StoppedError
+from analysis.cli.stopping import SAME, StoppedError, resuming
 from analysis.repairs import REPAIRS
 from analysis.search import LEVELS
 from analysis.sentences import listed, plural
@@ -59,6 +67,7 @@ def plan(
     """Choose a ratio and a criterion per layer."""
     recipe = allocation.recipe_of(given)
     sizes = parse_levels(levels) if frontier else ()
+    (check_folder if sizes else check_file)(given["out"])
     store = open_store(workspace)
     row = store.runs.get(given["run"])
     row.require_model()
@@ -71,6 +80,7 @@ def plan(
         granularities=(row.spec.granularity,),
     )
     row = _with_curves(row, given["curves"], repair.name, store.runs.all())
+    _say_unfinished(row, workspace)
     points = store.points.table(row.run_id)
     is_measured = allocation.asked_drop(recipe) is not None
     is_measured = is_measured or bool(sizes) or STRATEGIES.get(given["strategy"]).measures
@@ -214,6 +224,19 @@ def _filled(
     if not found.feasible:
         raise InputError(found.message or f"the budget {', '.join(given['budget'])} cannot be met")
     return found, measured
+
+
+def _say_unfinished(row: RunRow, workspace: Path | None) -> None:
+    """Say that curves are those of a part of a run, and how to get the others."""
+    if row.state == records.DONE:
+        return
+    now = row.progress
+    more = ""
+    if row.is_worth_resuming:
+        go_on = resuming("sweep", row.run_id, out=None, workspace=workspace, as_json=False)
+        more = f" To measure the rest: {go_on}"
+    part = f"{now.fraction:.0%} of its {now.unit}"
+    say(f"Run {row.run_id} is {row.state}: its curves are of {part}.{more}")
 
 
 def _with_curves(row: RunRow, asked: str, repair: str, runs: Iterable[RunRow]) -> RunRow:

@@ -10,7 +10,14 @@ import typer
 
 from analysis import evaluation, recovery, reporting
 from analysis.cli.commands.evaluate import evaluated, keep, repaired
-from analysis.cli.options import Json, Workspace, open_store, prepare_subject, saved_or_file
+from analysis.cli.options import (
+    Json,
+    Workspace,
+    check_file,
+    open_store,
+    prepare_subject,
+    saved_or_file,
+)
 from analysis.cli.output import print_json, say
 from analysis.store import Store
 from pruners.errors import InputError, UnknownNameError
@@ -35,6 +42,7 @@ def report(
     """Write a report of a plan: one HTML file that needs no other."""
     if out.is_dir() or out.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"--out names a file that ends in .html, found {out}")
+    check_file(out)
     store = open_store(workspace)
     chosen, (title, note) = saved_or_file(plan, workspace), _title(store, plan)
     row = None if run is None else store.runs.get(run)

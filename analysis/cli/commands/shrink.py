@@ -18,6 +18,7 @@ from analysis.cli.options import (
     Json,
     Workspace,
     calibrated,
+    check_file,
     check_folder,
     prepare_subject,
 )
@@ -92,8 +93,10 @@ def shrink(
     """Find the smallest model that holds a drop, or the best one of a size."""
     began = time.perf_counter()
     wish = _wish(recover, train_data)
+    if out is not None:
+        check_file(out)
     if export is not None:
-        check_folder(export)
+        check_folder(export, "--export")
     recipe = _recipe(given, max_drop)
     spec = sweeps.spec_of_options({**given, "repair": NO_REPAIR, "confidence": 0.95})
     subject = calibrated(spec.subject, data=None, samples=None, repair=given["repair"])

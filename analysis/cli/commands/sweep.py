@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from analysis import curves, evaluation, records, sweeps, tasks, worker
-from analysis.cli.options import Json, Workspace, open_store, prepare_subject
+from analysis.cli.options import Json, Workspace, check_file, open_store, prepare_subject
 from analysis.cli.output import (
     answer,
     duration,
@@ -50,6 +50,7 @@ def sweep(
     """Measure every layer at every ratio by every criterion."""
     if out is not None:
         curves.check_format(out)
+        check_file(out)
     store = open_store(workspace)
     if resume is not None:
         _check_resume(given)

@@ -9,14 +9,12 @@ from dataclasses import dataclass
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.curves import is_known
+from analysis.curves import TOLERANCES, is_known
 from analysis.figures.drawing.layout import shortened
 from analysis.figures.drawing.palettes import Palette
 from analysis.sentences import plural
 from analysis.tasks import Metric, scoring_of
 
-# What lies beyond so many tolerances is too much, whatever it is.
-TOLERANCES = 4.0
 # Room above and below what is drawn, as a share of it.
 MARGIN = 0.06
 # Pixels: of title, axis and margins beside the plot; from one label to the next.

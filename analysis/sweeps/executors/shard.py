@@ -102,7 +102,7 @@ class ShardWorker:
     ) -> None:
         prepared = prepare(load_subject(spec.subject))
         if what := identity.change(prepared.identity):
-            raise InputError(f"another process finds another {what} at the same addresses")
+            raise InputError(f"another process finds different {what} at the same addresses")
         prepared.evaluator_at(spec.precision).follow(ways)
         by_name = {item.name: item for item in targets(prepared, spec.granularity, spec.layers)}
         self._items = [

@@ -8,7 +8,15 @@ import pandas as pd
 import streamlit as st
 
 from analysis.comparison import Variant, present_name, side_by_side
-from analysis.curves import CURVE, GroupSize, by_rank, for_files, sparklines
+from analysis.curves import (
+    CURVE,
+    TOLERANCES,
+    GroupSize,
+    by_rank,
+    for_files,
+    sparkline_reach,
+    sparklines,
+)
 from analysis.records import RunRow
 from analysis.sentences import capital
 from analysis.tasks import Words
@@ -40,7 +48,8 @@ def draw(
     """
     rows = by_rank(table[table["criterion"] == criterion]).reset_index(drop=True)
     words = tolerance.words_of(run.quantity)
-    lines = sparklines(points, criterion=criterion, scale=words.drop_scale)
+    accepted, scale = tolerance.accepted(run.quantity), words.drop_scale
+    lines = sparklines(points, criterion=criterion, tolerance=accepted, scale=scale)
     sizes = session.groups(run)
     shown = pd.DataFrame(
         {
@@ -61,7 +70,7 @@ def draw(
             "samples": rows["samples"].where(rows["samples"] > 0),
         }
     )
-    config = _config(words)
+    config = _config(words, sparkline_reach(accepted, scale))
     if other is not None:
         theirs = _rows_of_variant(rows, other)
         place = list(shown.columns).index("interval") + 1
@@ -160,14 +169,17 @@ def _share_column(label: str, help: str | None = None) -> Any:
     )
 
 
-def _config(words: Words) -> dict[str, Any]:
+def _config(words: Words, reach: tuple[float, float]) -> dict[str, Any]:
     title = capital(words.drop_noun)
     return {
         "layer": st.column_config.TextColumn("Layer", pinned=True),
         "curve": st.column_config.LineChartColumn(
             "Curve",
             width="small",
-            help=f"{title}{words.drop_unit and f' ({words.drop_unit})'} over ratio",
+            help=f"{title}{words.drop_unit and f' ({words.drop_unit})'} over ratio, "
+            f"up to {TOLERANCES:g} tolerances in every row",
+            y_min=reach[0],
+            y_max=reach[1],
         ),
         "with": st.column_config.TextColumn(
             "Pruned with", width=85, help="Layers that lose the same channels: one group."

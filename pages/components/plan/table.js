@@ -100,7 +100,8 @@ class Table {
 
   /** Take what the server says. */
   update(data, send, focus) {
-    Object.assign(this, { send, focus, criteria: data.criteria, inFocus: data.focus });
+    Object.assign(this, { send, focus, criteria: data.criteria, reach: data.reach });
+    this.inFocus = data.focus;
     if (data.applied && data.applied.client === this.client) {
       this.pending = this.pending.filter((item) => item.number > data.applied.number);
     }
@@ -177,8 +178,8 @@ class Table {
     line.drop.replaceChildren(row.drop, make("small", {}, row.interval));
     line.node.classList.toggle("focus", row.layer === this.inFocus);
     line.node.classList.toggle("cut", row.achieved > 0);
-    const drawn = JSON.stringify(row.curve);
-    if (line.drawn !== drawn) line.curve.replaceChildren(sparkline(row.curve));
+    const drawn = JSON.stringify([row.curve, this.reach]);
+    if (line.drawn !== drawn) line.curve.replaceChildren(sparkline(row.curve, this.reach));
     line.drawn = drawn;
   }
 
@@ -342,16 +343,14 @@ class Table {
   }
 }
 
-function sparkline(values) {
+function sparkline(values, [low, high]) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", "0 0 64 20");
   svg.setAttribute("aria-hidden", "true");
   if (values.length < 2) return svg;
-  const low = Math.min(0, ...values);
-  const span = Math.max(...values) - low || 1;
   const step = 62 / (values.length - 1);
   const points = values.map((value, place) =>
-    `${(1 + place * step).toFixed(1)},${(19 - ((value - low) / span) * 18).toFixed(1)}`);
+    `${(1 + place * step).toFixed(1)},${(19 - ((value - low) / (high - low)) * 18).toFixed(1)}`);
   const path = document.createElementNS(SVG, "polyline");
   path.setAttribute("points", points.join(" "));
   svg.append(path);

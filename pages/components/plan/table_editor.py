@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from analysis.curves import GroupSize, blocks_of, plan_sizes, sparklines
+from analysis.curves import GroupSize, blocks_of, plan_sizes, sparkline_reach, sparklines
 from analysis.records import Inventory, Plan
 from analysis.sentences import capital
 from analysis.tasks import Words
@@ -44,10 +44,12 @@ def draw(
         st.info("This model has nothing to prune at this granularity.", icon=":material/info:")
         return
     words = tolerance.words_of(plan.subject.task)
+    accepted = tolerance.accepted(plan.subject.task)
     _component(
         key=KEY,
         data={
-            "rows": rows_of(table, points, words, plan_sizes(plan, inventory)),
+            "rows": rows_of(table, points, words, plan_sizes(plan, inventory), accepted),
+            "reach": sparkline_reach(accepted, words.drop_scale),
             "criteria": _offered(table, current),
             "alone": _alone(words),
             "applied": plan_state.last_edit(),
@@ -75,7 +77,9 @@ def take() -> bool:
 def preview(table: pd.DataFrame, points: pd.DataFrame, current: Session) -> None:
     """Draw the table to look at."""
     words = tolerance.words_of(current.chosen.task)
-    rows = pd.DataFrame(rows_of(table, points, words, {}))
+    accepted = tolerance.accepted(current.chosen.task)
+    low, high = sparkline_reach(accepted, words.drop_scale)
+    rows = pd.DataFrame(rows_of(table, points, words, {}, accepted))
     shown = rows[["layer", "curve", "ratio", "criterion", "achieved", "tolerated", "drop", "note"]]
     shown = shown.assign(criterion=shown["criterion"].map(label_of))
     achieved, tolerated = (
@@ -87,7 +91,9 @@ def preview(table: pd.DataFrame, points: pd.DataFrame, current: Session) -> None
         height="content" if len(shown) <= ROWS else 560,
         column_config={
             "layer": st.column_config.TextColumn("Layer", pinned=True),
-            "curve": st.column_config.LineChartColumn("Curve", width="small"),
+            "curve": st.column_config.LineChartColumn(
+                "Curve", width="small", y_min=low, y_max=high
+            ),
             "ratio": st.column_config.NumberColumn("Ratio (%)", format="%.2f"),
             "criterion": "Criterion",
             "achieved": achieved,
@@ -106,7 +112,11 @@ def _alone(words: Words) -> str:
 
 
 def rows_of(
-    table: pd.DataFrame, points: pd.DataFrame, words: Words, sizes: dict[str, GroupSize]
+    table: pd.DataFrame,
+    points: pd.DataFrame,
+    words: Words,
+    sizes: dict[str, GroupSize],
+    accepted: float,
 ) -> list[dict[str, Any]]:
     """Return the rows as they are shown: shares in percent, texts formatted, None if unknown.
 
@@ -115,9 +125,10 @@ def rows_of(
         points: The points of the open run.
         words: How the task writes a drop.
         sizes: What each row's group takes of the model, by the key of the row.
+        accepted: The tolerance, as a fraction.
     """
     lines = {
-        name: sparklines(points, criterion=name, scale=words.drop_scale)
+        name: sparklines(points, criterion=name, tolerance=accepted, scale=words.drop_scale)
         for name in table["criterion"].unique()
     }
     blocks = blocks_of(table["layer"].tolist())

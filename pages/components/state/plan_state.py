@@ -245,8 +245,8 @@ def _saved(prepared: PreparedSubject) -> Plan | None:
     if plan is None or plan.fingerprint == prepared.subject.fingerprint:
         return plan
     st.toast(
-        f"Plan {value('plan')} was made for other weights than the subject has now. A new "
-        "plan was begun; the old one stays in the workspace.",
+        f"Plan {value('plan')} was made for other weights or modules than the subject has now. "
+        "A new plan was begun; the old one stays in the workspace.",
         icon=":material/sync_problem:",
         duration="long",
     )

@@ -221,9 +221,22 @@ def test_curves_start_at_the_dense_model() -> None:
     assert len(curves.from_zero(found)) == len(found)
 
 
+def test_small_curves_of_all_layers_have_one_scale() -> None:
+    """Fault of the list: each had its own, so that noise looked like a collapse."""
+    noise = curve([0.0, 0.001, -0.001, 0.002, 0.0, 0.001, -0.02, 0.001, 0.0])
+    low, high = curves.sparkline_reach(0.01)
+    assert (low, high) == (-1.0, 4.0)
+    lines = curves.sparklines(noise, criterion="l1", tolerance=0.01)["conv1"]
+    assert lines[:5] == [0.0, 0.0, 0.1, -0.1, 0.2]
+    assert min(lines) == low
+    assert curves.sparkline_reach(0.0)[0] < curves.sparkline_reach(0.0)[1]
+
+
 def test_sparklines_and_resolution() -> None:
     points = curve(RISING, half_width=0.004)
-    assert curves.sparklines(points, criterion="l1")["conv1"][:4] == [0.0, 0.0, 0.0, 0.5]
+    lines = curves.sparklines(points, criterion="l1", tolerance=0.01)["conv1"]
+    assert lines[:4] == [0.0, 0.0, 0.0, 0.5]
+    assert max(lines) == 4.0
     assert curves.resolution(points) == pytest.approx(0.004)
     assert np.isnan(curves.resolution(curve([NAN] * 9)))
 

@@ -30,6 +30,17 @@ def build():
     return model
 """
 
+CHANGED_MODULES = """
+
+plain = build
+
+
+def build():
+    model = plain()
+    model[1] = torch.nn.SiLU()
+    return model
+"""
+
 
 def write_weights(spec: SubjectSpec, folder: Path, *, seed: int) -> str:
     """Write weights for the tiny model; return the model's address with them."""
@@ -51,7 +62,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     return call
 
 
-@pytest.mark.parametrize("what", ["weights", "data", "forward pass"])
+@pytest.mark.parametrize("what", ["weights", "modules", "data", "forward pass"])
 def test_a_plan_from_curves_of_another_content_is_refused(
     run: Run, tmp_path: Path, what: str
 ) -> None:
@@ -78,6 +89,10 @@ def test_a_plan_from_curves_of_another_content_is_refused(
     out.unlink()
     if what == "weights":
         write_weights(spec, tmp_path, seed=2)
+    elif what == "modules":
+        # The weights were said to have changed, whose file was as it had been.
+        path = tmp_path / "tiny_model.py"
+        path.write_text(path.read_text() + CHANGED_MODULES, encoding="utf-8")
     elif what == "forward pass":
         # The modules print themselves as before.
         path = tmp_path / "tiny_model.py"
@@ -87,7 +102,8 @@ def test_a_plan_from_curves_of_another_content_is_refused(
     code, printed, err = run(*choose)
     assert code == 2
     assert printed == ""
-    assert err.startswith(f"prunescope: the {what} of ")
+    said = "weights or modules" if what in ("weights", "modules") else what
+    assert err.startswith(f"prunescope: the {said} of ")
     assert "changed since run" in err
     assert err.count("\n") == 1
     assert not out.exists()

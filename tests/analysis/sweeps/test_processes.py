@@ -98,7 +98,7 @@ def test_what_goes_wrong_over_there_is_told_here(
 ) -> None:
     other = dataclasses.replace(prepared.identity, weights="other")
     monkeypatch.setattr(type(prepared), "identity", property(lambda self: other))
-    with pytest.raises(InputError, match="another process finds another weights"):
+    with pytest.raises(InputError, match="another process finds different weights or modules"):
         list(iter_sweep(plan_sweep(prepared, TWO)))
 
 

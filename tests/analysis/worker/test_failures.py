@@ -103,7 +103,7 @@ def test_changed_weights_do_not_join_a_run(
     other = replace(prepared, subject=replace(prepared.subject, fingerprint="other"))
     row = run(store, run_id, other)
     assert (row.state, row.progress.done) == ("failed", 16)
-    assert f"the weights of run {run_id} changed" in row.error
+    assert f"the weights or modules of run {run_id} changed" in row.error
 
 
 def test_a_locked_database_is_waited_for(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from analysis import imports, plans
 from analysis.cli.commands.imports.asked import Asked
-from analysis.cli.options import open_store, prepare_subject
+from analysis.cli.options import check_file, open_store, prepare_subject
 from analysis.cli.output import print_json, print_table, say
 from analysis.imports import PlanFormat, PlanRequest
 from pruners.errors import InputError
@@ -30,6 +30,8 @@ def import_plan(asked: Asked, chosen: PlanFormat, out: Path | None) -> int:
     if strange or asked.metric is not None:
         names = ", ".join(f"--{name}" for name in (strange or ["metric"]))
         raise InputError(f"{asked.file} is a plan ({chosen.label}): leave {names} out")
+    if out is not None:
+        check_file(out)
     store = open_store(asked.workspace)
     prepared = _prepared(asked, chosen, store)
     request = PlanRequest(

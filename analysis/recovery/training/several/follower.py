@@ -117,7 +117,7 @@ def _session(folder: Path, order: Order, rank: int) -> Session:
     spec = dataclasses.replace(order.plan.subject, device=order.devices[rank])
     prepared = prepare(load_subject(spec, roots=roots))
     if what := Identity(**order.identity).change(prepared.identity):
-        raise InputError(f"another process finds another {what} at the same addresses")
+        raise InputError(f"another process finds different {what} at the same addresses")
     data = open_training_data(prepared, order.recipe, seed=order.seed, roots=roots)
     if data.fingerprint != order.data:
         raise InputError("another process finds other training data at the same address")
