@@ -21,17 +21,21 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic
+from typing import TYPE_CHECKING, Generic
 
 from analysis import edits, subjects
-from analysis.edits import PreparedSubject
 from analysis.jobs.files import UNWRITTEN, AnyJob, JobFiles
-from analysis.measuring import Cancel
 from analysis.records import CANCELLED, FAILED, SubjectSpec
 from analysis.store import Store
 from analysis.subjects import roots_of_environment
 from pruners.errors import CancelledError, PruneScopeError, StoreError, comes_again, one_line
 from pruners.user_code import Grace, with_exits_told
+
+if TYPE_CHECKING:
+    # torch takes seconds to import, and needs a disk that takes a file: not before the job is
+    # taken.
+    from analysis.edits import PreparedSubject
+    from analysis.measuring import Cancel
 
 BEAT_SECONDS = 1.0
 

@@ -8,16 +8,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
+from analysis import shrinking
 from analysis.jobs import Work, work
 from analysis.shrinking.jobs import MODULE, Jobs
 from analysis.shrinking.records import Job
-from analysis.shrinking.steps import iter_job
 from pruners.user_code import leave
 
 
 def steps(job: Job, given: Work) -> Iterator[Job]:
-    """Work on a job."""
-    return iter_job(job, given.opener, given.store, cancel=given.cancel, roots=given.roots)
+    """Work on a job; what computes is loaded here, once the job is taken."""
+    cancel, roots = given.cancel, given.roots
+    return shrinking.iter_job(job, given.opener, given.store, cancel=cancel, roots=roots)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ from pruners.errors import (
     UnmetError,
 )
 from pruners.user_code import exits, no_exit
+from tests.test_architecture import HEAVY, ROOT
 
 ORDER = Order(subject=SubjectSpec(model="sample:lenet5", data="sample:fashion-mnist"))
 
@@ -280,8 +281,12 @@ def test_what_a_process_said_last_is_why_its_job_failed(tmp_path: Path) -> None:
     assert found.error == "its process ended with code 3"
 
 
-def test_a_workspace_that_takes_nothing_is_why_its_job_failed(tmp_path: Path) -> None:
+def test_a_workspace_that_takes_nothing_is_why_its_job_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On a full disk neither the job's file nor its log could say it: there was a code alone."""
+    # Where torch, loaded here already, tells torch over there not to look for a folder.
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
     code = (
         "import resource, runpy\n"
         # Nothing can be written, to the log neither.
@@ -292,6 +297,17 @@ def test_a_workspace_that_takes_nothing_is_why_its_job_failed(tmp_path: Path) ->
     found = left_by(Jobs(tmp_path), code, *arguments)
     assert found.state == FAILED
     assert found.error == "the workspace cannot be written; its disk may be full"
+
+
+@pytest.mark.parametrize("module", ["retraining", "shrinking", "worker"])
+def test_a_process_takes_its_job_before_it_loads_what_computes(module: str) -> None:
+    """That takes seconds in which nobody heard of it, and fails where no disk takes a file."""
+    code = (
+        f"import runpy, sys\nrunpy.run_module('analysis.{module}.__main__', run_name='read')\n"
+        f"assert not {HEAVY} & set(sys.modules), {HEAVY} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE)
+    assert done.returncode == 0, done.stderr.decode()
 
 
 def test_why_a_job_ended_is_known_while_the_disk_takes_nothing(
