@@ -165,9 +165,10 @@ def _latency_card(dense: Latency | None, removed: Latency | None, *, is_same: bo
     st.metric(
         "Latency, median",
         formatting.milliseconds(removed.median),
-        **formatting.time_change(dense.median, removed.median, is_same=is_same),
+        **formatting.time_change(dense, removed, is_same=is_same),
         help=f"Per pass: {removed.text}. 90 % of the passes took at most "
-        f"{formatting.milliseconds(removed.p90)} (dense {formatting.milliseconds(dense.p90)}).",
+        f"{formatting.milliseconds(removed.p90)} (dense {formatting.milliseconds(dense.p90)}). "
+        f"{formatting.time_share(dense, removed)}",
         border=True,
         height="stretch",
     )

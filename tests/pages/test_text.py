@@ -6,12 +6,14 @@ import ast
 import dataclasses
 import math
 import re
+import statistics
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from analysis.records import Latency
 from analysis.tasks import RIGHT_ANSWERS, TASKS, Words, task_named
 from pages.components.plan import options, repair
 from pages.components.state import plan_state
@@ -161,10 +163,37 @@ def test_a_repair_says_how_many_samples_there_are(monkeypatch: pytest.MonkeyPatc
     assert said == "Usual here: it fits, on 500 calibration samples."
 
 
+def latency(repeats: list[float]) -> Latency:
+    middle = statistics.median(repeats)
+    return Latency(
+        median=middle,
+        p90=max(repeats),
+        repeats=tuple(repeats),
+        batch=8,
+        device="cpu",
+        threads=1,
+        warmup=1,
+    )
+
+
+def test_a_change_of_time_that_may_be_chance_is_grey_and_said() -> None:
+    """A busy machine's medians were told to be 12 % apart, in green."""
+    dense = latency([0.2, 0.4, 0.2, 0.3, 0.2, 0.3, 0.2])
+    told = formatting.time_change(
+        dense, latency([0.1, 0.5, 0.3, 0.2, 0.1, 0.3, 0.2]), is_same=False
+    )
+    assert (told["delta_color"], told["delta_arrow"]) == ("off", "off")
+    assert told["delta_description"].endswith("ms, may be chance")
+    few = formatting.time_change(latency([0.2] * 5), latency([0.1] * 5), is_same=False)
+    assert few["delta_color"] == "off"
+    assert formatting.time_share(latency([0.2] * 5), latency([0.1] * 5)).startswith("Too few")
+    assert "50 to 50" in formatting.time_share(latency([0.2] * 6), latency([0.1] * 6))
+
+
 def test_two_times_of_one_model_are_not_compared() -> None:
     """The dense model, as the answer of a search, was told to be 19 % faster than itself."""
-    assert formatting.time_change(3.16, 2.55, is_same=True) == {}
-    told = formatting.time_change(0.2, 0.1, is_same=False)
+    assert formatting.time_change(latency([3.16] * 6), latency([2.55] * 6), is_same=True) == {}
+    told = formatting.time_change(latency([0.2] * 6), latency([0.1] * 6), is_same=False)
     assert (told["delta"], told["delta_color"]) == (f"\N{MINUS SIGN}50.0{NBSP}%", "green")
     assert told["delta_description"] == f"of 200.00{NBSP}ms"
 

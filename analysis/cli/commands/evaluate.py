@@ -269,9 +269,21 @@ def print_evaluation(title: str, found: Evaluation, scoring: Scoring) -> None:
         )
     if found.agrees is not None:
         say(f"{found.same_answers} of {found.samples} answers of masked and removed are the same.")
+    _say_time(found)
     say_notes(found.notes)
     if found.deployment is not None:
         _print_deployment(found.deployment, found.samples, scoring)
+
+
+def _say_time(found: Evaluation) -> None:
+    """Say how sure it is that the smaller model is faster: its time hangs on the moment, too."""
+    dense, removed = found.dense.latency, found.removed.latency
+    if dense is None or removed is None or found.is_dense:
+        return
+    if (shares := removed.share_of(dense)) is not None:
+        low, high = shares
+        doubt = ", which may be chance" if low <= 1 <= high else ""
+        say(f"Pass by pass, removed takes {low:.0%} to {high:.0%} of the time of dense{doubt}.")
 
 
 def _print_measures(found: Evaluation, scoring: Scoring) -> None:

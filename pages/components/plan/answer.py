@@ -136,12 +136,13 @@ def _cards(found: Evaluation, words: Words) -> None:
         size_card("MACs per sample", dense.macs, removed.macs)
         size_card("Parameters", dense.params, removed.params)
         if dense.latency is not None and removed.latency is not None:
-            before, after = dense.latency.median, removed.latency.median
+            before, after = dense.latency, removed.latency
             st.metric(
                 "Latency, median",
-                formatting.milliseconds(after),
+                formatting.milliseconds(after.median),
                 **formatting.time_change(before, after, is_same=found.is_dense),
-                help=f"A batch of {removed.latency.batch} on {removed.latency.device}.",
+                help=f"A batch of {after.batch} on {after.device}. "
+                f"{formatting.time_share(before, after)}",
                 border=True,
                 height="stretch",
             )

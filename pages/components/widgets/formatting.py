@@ -17,7 +17,7 @@ import pandas as pd
 
 from analysis.allocation import STRATEGIES
 from analysis.imports import QUESTIONS
-from analysis.records import NO_MODEL, Progress, SubjectSpec, SweepSpec
+from analysis.records import NO_MODEL, Latency, Progress, SubjectSpec, SweepSpec
 from analysis.sentences import listed as listed
 from analysis.sentences import plural as plural
 from analysis.subjects import DATA_SCHEMES, MODEL_SCHEMES, Scheme
@@ -218,8 +218,8 @@ def delta(amount: str, *, changed: bool, better_when: str = "up") -> dict[str, A
     return {"delta": amount, "delta_color": color, "delta_arrow": direction}
 
 
-def time_change(before: float, after: float, *, is_same: bool) -> dict[str, Any]:
-    """Return the arguments that make a metric show a change of seconds.
+def time_change(before: Latency, after: Latency, *, is_same: bool) -> dict[str, Any]:
+    """Return the arguments that make a metric show a change of time, grey where it may be chance.
 
     Args:
         before: Of the dense model.
@@ -228,8 +228,20 @@ def time_change(before: float, after: float, *, is_same: bool) -> dict[str, Any]
     """
     if is_same:
         return {}
-    told = delta(change(before, after), changed=True, better_when="down")
-    return {**told, "delta_description": f"of {milliseconds(before)}"}
+    shares = after.share_of(before)
+    is_sure = shares is not None and not shares[0] <= 1 <= shares[1]
+    told = delta(change(before.median, after.median), changed=is_sure, better_when="down")
+    doubt = "" if is_sure else ", may be chance"
+    return {**told, "delta_description": f"of {milliseconds(before.median)}{doubt}"}
+
+
+def time_share(before: Latency, after: Latency) -> str:
+    """Say with an interval which share of the dense model's time a pass of the pruned one takes."""
+    shares = after.share_of(before)
+    if shares is None:
+        return "Too few passes for an interval."
+    told = percent_range(*shares, digits=0)
+    return f"Pass by pass it takes {told} of the dense model's time (95 %)."
 
 
 def code_list(names: Sequence[str], *, most: int = 3) -> str:
