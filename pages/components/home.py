@@ -7,6 +7,7 @@ import streamlit as st
 from analysis.records import RunRow, SubjectSpec
 from analysis.snippets import inspect_subject
 from pages.components.plan import goal
+from pages.components.setup import form
 from pages.components.state import DEMO, SAMPLE_SUBJECTS, Session, session, url_state
 from pages.components.widgets import code, formatting, go, guarded, job
 from pruners.criteria import label_of
@@ -51,6 +52,7 @@ def draw(current: Session) -> None:
         ):
             _open(DEMO)
         if st.button("Set up your own model", icon=":material/deployed_code:", key="home_setup"):
+            form.begin_own(current.spec)
             go("Setup")
         if st.button(
             "Import results",

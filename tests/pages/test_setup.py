@@ -43,6 +43,18 @@ def own(tmp_path: Path) -> SubjectSpec:
     )
 
 
+def test_own_model_of_home_is_asked_for_one(open_page: Open) -> None:
+    """The button led to a form that was filled with the sample."""
+    test = open_page("Home")
+    test.button(key="home_setup").click().run()
+    assert_no_bug(test)
+    kinds = [test.selectbox(key=f"setup_{part}_kind").value for part in ("model", "data")]
+    assert kinds == ["file", "imagefolder"]
+    # The sample is a choice away.
+    test.selectbox(key="setup_model_kind").set_value("sample").run()
+    assert address(test, "model") == "sample:resnet20"
+
+
 def test_fields_and_address_follow_each_other(open_page: Open, tmp_path: Path) -> None:
     """One text field with a language of its own was the barrier."""
     write_subject(tmp_path)

@@ -72,6 +72,19 @@ def form(present: SubjectSpec | None) -> SubjectSpec | None:
     )
 
 
+def begin_own(present: SubjectSpec | None) -> None:
+    """Let the form ask for a model and data of the user's, where a sample stands.
+
+    Args:
+        present: What the form will be filled with.
+    """
+    _fill(present or DEMO)
+    for part, usual in ((MODEL, "file"), (DATA, "imagefolder")):
+        draft = fields.draft_of(part)
+        if draft.kind == "sample":
+            fields.put(part, Draft(usual, draft.values))
+
+
 def _fill(start: SubjectSpec) -> None:
     """Fill the fields with a subject, unless they were filled with it and then changed."""
     if st.session_state.get(ORIGIN) == start and "setup_samples" in st.session_state:
