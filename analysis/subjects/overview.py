@@ -16,7 +16,7 @@ from pruners.errors import CaptureError
 from pruners.groups import Cost, CostModel, Group, Layer, Structure, WholeCost, find_structure
 from pruners.layers import layer_names
 
-IDLE = "the forward pass does not run it"
+IDLE = "the output does not depend on it"
 
 
 class HasModel(Protocol):

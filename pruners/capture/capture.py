@@ -18,12 +18,14 @@ from torch.utils._pytree import tree_leaves
 from pruners.batches import Inputs, Tensors, joined, lengths_of
 from pruners.capture import exporting
 from pruners.capture.graph import Graph, device_of, first_names, on_cpu
-from pruners.capture.refusals import refusal
+from pruners.capture.refusals import most_samples, refusal
 from pruners.errors import CaptureError
 from pruners.float32 import strict
 
 # How far a graph's outputs may be from the model's, relative to the largest; those of 16 bits.
 TOLERANCE, ROUNDED = 1e-3, 0.03
+# How many samples are run at most to learn whether the graph holds for more than it was made for.
+MOST_TRIED = 256
 
 
 def capture(model: nn.Module, example: Inputs) -> Graph:
@@ -43,16 +45,19 @@ def capture(model: nn.Module, example: Inputs) -> Graph:
     if any(module.training for module in model.modules()):
         raise CaptureError("a model is captured in eval mode, but some modules are in train mode")
     try:
-        exported = exporting.exported(on_cpu(model), example.cpu())
+        graph = _exported(on_cpu(model), example.cpu())
+    except CaptureError:
+        raise
     except Exception as error:
         if device_of(model).type == "cpu":
             raise refusal(model, example, error) from error
         # Code that names the device, or keeps tensors there that no copy moves, runs only there.
         try:
-            exported = exporting.exported(model, example)
+            graph = _exported(model, example)
+        except CaptureError:
+            raise
         except Exception as other:
             raise refusal(model, example, other) from other
-    graph = exporting.graph_of(exported, first_names(model))
     if not _is_right(graph, model, example):
         raise CaptureError(
             f"torch.export cannot capture {type(model).__name__}: its graph does not give the "
@@ -62,6 +67,26 @@ def capture(model: nn.Module, example: Inputs) -> Graph:
     return replace(graph, is_of_several=isinstance(example, Tensors), lengths=lengths)
 
 
+def _exported(model: nn.Module, example: Inputs) -> Graph:
+    """Export a model and make a graph of it.
+
+    Code may do something else from some number of samples on that gives the same, such as a copy
+    for the sake of a kernel. Then the graph holds for more samples, too.
+    """
+    try:
+        return exporting.graph_of(exporting.exported(model, example), first_names(model))
+    except Exception as error:
+        most = most_samples(error)
+        if most is None or most >= MOST_TRIED or device_of(model).type == "meta":
+            raise
+        exported = exporting.exported(model, example, most=most)
+        graph = exporting.graph_of(exported, first_names(model))
+        more = joined([example] * (most // len(example) + 1))[: most + 1]
+        if not _gives(graph, model, more):
+            raise
+        return graph
+
+
 @strict
 @torch.no_grad()
 def _is_right(graph: Graph, model: nn.Module, example: Inputs) -> bool:
@@ -69,10 +94,18 @@ def _is_right(graph: Graph, model: nn.Module, example: Inputs) -> bool:
 
     torch.export loses what is written into some views, and takes two samples for all there are.
     """
-    device = device_of(model)
-    if device.type == "meta":
+    if device_of(model).type == "meta":
         return True  # There are no values.
     inputs, outputs = answered(model, example)
+    return _gives(graph, model, inputs, outputs)
+
+
+@strict
+@torch.no_grad()
+def _gives(graph: Graph, model: nn.Module, inputs: Inputs, outputs: Any = None) -> bool:
+    """Return whether a graph gives a model's outputs of some inputs, which it may be told."""
+    device = device_of(model)
+    outputs = model(inputs) if outputs is None else outputs
     there = graph.on(device)
     given = there.arguments(model, inputs)
     try:

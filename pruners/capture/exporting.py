@@ -28,33 +28,47 @@ COMPARISONS = (operator.eq, operator.ge, operator.le)
 
 
 def exported(
-    model: nn.Module, example: Inputs, *, level: int = logging.CRITICAL
+    model: nn.Module,
+    example: Inputs,
+    *,
+    most: int | None = None,
+    is_any_length: bool = True,
+    level: int = logging.CRITICAL,
 ) -> torch.export.ExportedProgram:
     """Export a model, with in-place operators taken out.
 
     Args:
         model: The model in eval mode.
         example: An input batch ``(N, ...)`` on its device.
+        most: The largest number of samples that it is exported for; None is any.
+        is_any_length: Whether token numbers may be of any length where the model allows it.
         level: From which on torch's log of sizes is heard.
     """
     # It brings the compiler, which takes seconds, as the export does.
     from pruners.lowering import decompositions, lower
 
     with EXPORTING, _quiet(level), _without_collection(), torch.no_grad():
+        sizes = free_sizes(model, example, most=most, is_any_length=is_any_length)
         found: torch.export.ExportedProgram = torch.export.export(
-            model, (example,), dynamic_shapes=free_sizes(model, example)
+            model, (example,), dynamic_shapes=sizes
         )
         return found if lower(found) else found.run_decompositions(decompositions(found))
 
 
-def free_sizes(model: nn.Module, example: Inputs) -> tuple[Any, ...]:
+def free_sizes(
+    model: nn.Module,
+    example: Inputs,
+    *,
+    most: int | None = None,
+    is_any_length: bool = True,
+) -> tuple[Any, ...]:
     """Return what tells torch.export which sizes of the inputs are free.
 
-    Dim 0 is any number of samples. Dim 1 of token numbers, int64 ``(N, T)``, and of what is as
-    long, is of any length where the model allows it.
+    Dim 0 is any number of samples, or up to so many. Dim 1 of token numbers, int64 ``(N, T)``, and
+    of what is as long, is of any length where the model allows it, unless it shall not be.
     """
-    parts, batch = parts_of(example), torch.export.Dim("batch", min=1)
-    lengths = text_lengths(example)
+    parts, batch = parts_of(example), torch.export.Dim("batch", min=1, max=most)
+    lengths = text_lengths(example) if is_any_length else ()
     shapes: list[Any] = [
         {0: batch, 1: torch.export.Dim.AUTO}
         if part.dim() > 1 and part.shape[1] in lengths

@@ -9,6 +9,7 @@ import re
 import sysconfig
 import traceback
 from collections.abc import Sequence
+from operator import itemgetter
 from pathlib import Path
 
 import torch
@@ -23,6 +24,8 @@ LIBRARIES = (str(Path(torch.__file__).parent), sysconfig.get_path("stdlib"))
 OWN = str(Path(__file__).parent)
 ADVICE = re.compile(r"\s*For more information, run with TORCH_LOGS=\S*")
 NEEDED = re.compile(r"generated guard (.+)")
+# The one thing that is asked of the number of samples: an end.
+ENDING = re.compile(r"(?:2 <= L\[\S+ and )?L\[\S+ <= (\d+)")
 BATCH = re.compile(r"L\[[^]]+\](\[\d+\])?\.size\(\)\[0\]")
 
 
@@ -39,7 +42,7 @@ def refusal(model: nn.Module, example: Inputs, error: Exception) -> CaptureError
             if found
             else "it takes the number of samples for a constant"
         )
-        line = _line_of_guard(model, example)
+        line = _line_of_guard(model, example, most_samples(error))
         if "len(" in line:
             line += "; len() makes it one, .shape[0] does not"
     else:
@@ -51,6 +54,13 @@ def refusal(model: nn.Module, example: Inputs, error: Exception) -> CaptureError
         )
         line = _quoted_line(str(error)) or _last_line(traceback.extract_tb(error.__traceback__))
     return CaptureError(f"torch.export cannot capture {type(model).__name__}: {reason}{line}")
+
+
+def most_samples(error: Exception) -> int | None:
+    """Return up to how many samples a model can be exported for, if only the number ends."""
+    found = NEEDED.findall(str(error))
+    ending = ENDING.fullmatch(found[0]) if len(found) == 1 else None
+    return int(ending[1]) if ending else None
 
 
 def _quoted_line(message: str) -> str:
@@ -72,19 +82,25 @@ def _last_line(frames: Sequence[traceback.FrameSummary]) -> str:
     return ""
 
 
-def _line_of_guard(model: nn.Module, example: Inputs) -> str:
-    """Export once more, to learn which line of the model's code asks for a number of samples."""
+def _line_of_guard(model: nn.Module, example: Inputs, most: int | None) -> str:
+    """Export once more, to learn which line of the model's code asks for a number of samples.
+
+    Of several it is the one that tells the largest number, if there is one.
+    """
     lines = []
+    ending = rf"\b({most}|{most + 1})\b" if most is not None else ""
 
     def note(record: logging.LogRecord) -> bool:
-        if "[guard added]" in record.msg:
-            lines.append(_last_line(traceback.extract_stack()[:-1]))
+        if "[guard added]" in record.msg and "suppressed" not in str(record.args):
+            is_other = not re.search(ending, str(record.args))
+            lines.append((is_other, _last_line(traceback.extract_stack()[:-1])))
         return False
 
     with EXPORTING, contextlib.suppress(Exception):
         SIZES.addFilter(note)
         try:
-            exported(model, example, level=logging.INFO)
+            # Of texts of any length, lines that ask for a length would be heard as well.
+            exported(model, example, is_any_length=False, level=logging.INFO)
         finally:
             SIZES.removeFilter(note)
-    return next((line for line in lines if line), "")
+    return next((line for _, line in sorted(lines, key=itemgetter(0)) if line), "")

@@ -123,10 +123,20 @@ def _zeroed(
         node = node.all_input_nodes[0]
     if node not in inside or operator_name(node) not in _LAST:
         return ()
-    holders = [item for item in node.all_input_nodes if item.name in state]
-    names = [state[item.name] for item in holders if state[item.name] in own]
-    shared = any(len(item.users) > 1 for item in holders if state[item.name] in own)
-    return () if shared else tuple(names)
+    # A weight that is computed, as by weight norm, or kept in a buffer is not zeroed.
+    holders = [item for item in _parameters(node) if isinstance(item, fx.Node)]
+    zeroed = [state.get(item.name, "") for item in holders]
+    is_own = all(name in own for name in zeroed) and all(len(item.users) == 1 for item in holders)
+    return tuple(zeroed) if is_own else ()
+
+
+def _parameters(node: fx.Node) -> Sequence[object]:
+    """Return weight and bias of a layer or norm, as its operator takes them."""
+    name = operator_name(node)
+    if name == "addmm":
+        return node.args[0], node.args[2]
+    first = 2 if name in ("layer_norm", "native_layer_norm") else 1
+    return node.args[first : first + 2]
 
 
 def _common(names: Sequence[str]) -> str:

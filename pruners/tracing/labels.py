@@ -126,6 +126,11 @@ class Labels:
         """Note that labels cannot be removed, and why."""
         self.frozen.append((narrowed(plane).reshape(-1), reason))
 
+    def is_frozen(self, plane: Tensor) -> bool:
+        """Return whether it is known by now that none of some labels can be removed."""
+        stay = [labels for labels, _ in self.frozen]
+        return bool(stay) and bool(torch.isin(narrowed(plane), torch.cat(stay)).all())
+
     def freeze_along(self, plane: Tensor, dims: Iterable[int], reason: str) -> None:
         """Note that labels cannot be removed if units turn out to change along some dims."""
         self.frozen_along.append((narrowed(plane), support(plane) & frozenset(dims), reason))
@@ -180,3 +185,17 @@ def joined(labels: Labels, planes: Sequence[Tensor]) -> Tensor:
         elif other is not widest:
             labels.unite(widest, other)
     return widest
+
+
+def without_staying(labels: Labels, planes: Sequence[Tensor]) -> list[Tensor]:
+    """Leave out planes that stay as a whole and share a dim with one that may not.
+
+    What is read at a position of both goes when the other goes.
+    """
+    free = [plane for plane in planes if not labels.is_frozen(plane)]
+    return [
+        plane
+        for plane in planes
+        if any(plane is item for item in free)
+        or not any(support(item) & support(plane) for item in free)
+    ]

@@ -165,11 +165,12 @@ def _count_convolution(
     shape: Sequence[int],
 ) -> None:
     # Each weight element is used once for each position of the output (of the input, where the
-    # convolution is transposed) and sample.
+    # convolution is transposed) and sample. Positions may be channels of another layer, as the
+    # columns of a table are.
     positions = value.shape if transposed else shape
     channel_dim = len(positions) - len(weight.shape) + 1
     axes = [axis_of(weight, dim) for dim in range(len(weight.shape))]
     for dim, size in enumerate(positions):
         if dim != channel_dim:
-            axes.append(axis_of(value, dim) if dim < channel_dim else Axis(size))
+            axes.append(Axis(size, tuple(value.along(dim)), dim))
     trace.products.append(Product(node, weight_of(node, trace), tuple(axes)))

@@ -182,7 +182,8 @@ def contract(
         for value, letters in ((first, one), (second, two))
     ]
     if not first.weight and not second.weight:
-        _join_heads(trace, operands)
+        shared = {at for at, letter in enumerate(output) if letter in one and letter in two}
+        _join_heads(trace, operands, shared)
     planes = trace.meet(node, operands)
     reason = second.reason if first.weight else first.reason
     return Value(shape, planes, reason=reason, weight=first.weight and second.weight)
@@ -205,14 +206,19 @@ def _tie(
                 trace.labels.freeze(plane, f"is summed with {reason} in {trace.where(node)}")
 
 
-def _join_heads(trace: Trace, operands: Sequence[Operand]) -> None:
-    """Tie all channels of a head: those that weigh its tokens and those that are weighed."""
+def _join_heads(trace: Trace, operands: Sequence[Operand], shared: set[int]) -> None:
+    """Tie all channels of a head: those that weigh its tokens and those that are weighed.
+
+    Heads lie along dims of both factors. What only one has are tokens, or the channels that a
+    single head weighs, each of its own.
+    """
     for plane in operands[0].planes:
         for other in operands[1].planes:
             if support(plane) & support(other):
                 trace.labels.unite(plane, other)
     for plane in (plane for operand in operands for plane in operand.planes):
-        trace.labels.mark_heads(plane)
+        if support(plane) & shared:
+            trace.labels.mark_heads(plane)
 
 
 def _operand(

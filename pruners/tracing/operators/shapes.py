@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from pruners.tracing.labels import compact, support
+from pruners.tracing.labels import compact, support, without_staying
 from pruners.tracing.trace import Trace, handles, operator_name
 from pruners.tracing.values import Value, broadcast
 
@@ -104,12 +104,15 @@ def view(trace: Trace, node: fx.Node, value: Value, *args: Any, **kwargs: Any) -
     """Reshape the labels as the data.
 
     Copies that are put beside channels in one dim, as keys are for several query heads, go with
-    the channel that they are copies of.
+    the channel that they are copies of; so do positions that stay, as tokens with an embedding of
+    their own do when they are flattened with their channels.
     """
     shape = trace.shape(node)
     moved = value.moved(lambda plane: plane.reshape(shape), shape)
     copies = [plane for plane in moved.planes if trace.labels.is_of_copies(plane)]
     own = [plane for plane in moved.planes if not any(plane is item for item in copies)]
+    if not value.weight:
+        own = without_staying(trace.labels, own)
     taken = frozenset().union(*(support(plane) for plane in own))
     free = [plane for plane in copies if not support(plane) & taken]
     return replace(moved, planes=(*own, *free))
@@ -362,7 +365,7 @@ def index(trace: Trace, node: fx.Node, value: Value, indices: Sequence[Any]) -> 
     for dim, item in enumerate(tensors):
         if item is not None:
             _by_number(trace, node, value, dim)
-    taken = [torch.ops.aten.index.Tensor(plane, tensors) for plane in value.planes]
+    taken = [compact(torch.ops.aten.index.Tensor(plane, tensors)) for plane in value.planes]
     return replace(_cut(trace, node, value, taken, trace.shape(node)), direct=False)
 
 

@@ -80,19 +80,22 @@ def test_a_layer_half_of_which_stays_says_so() -> None:
     assert all(not row.kept_in_part for row in whole)
 
 
-def test_layer_that_never_runs_is_listed() -> None:
+def test_layers_that_the_output_does_not_depend_on_are_listed() -> None:
     class Idle(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.used = nn.Linear(4, 3)
+            self.unread = nn.Linear(4, 3)
             self.idle = nn.Linear(4, 3)
 
         def forward(self, x: Tensor) -> Tensor:
+            self.unread(x)
             return self.used(x)
 
     found = inventory(Subject(Idle().eval(), torch.randn(2, 4)))
-    assert found.layers[-1].name == "idle"
-    assert found.layers[-1].reason == "the forward pass does not run it"
+    assert [layer.name for layer in found.layers[1:]] == ["unread", "idle"]
+    for layer in found.layers[1:]:
+        assert (layer.reason, layer.macs) == ("the output does not depend on it", 0)
 
 
 def test_refused_capture_keeps_the_layers() -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import copy
 import itertools
 import math
+import warnings
 from collections import OrderedDict
+from typing import cast
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils import parametrizations
 
 from pruners.capture import capture, named_state
 from pruners.errors import UnknownNameError, UnsupportedError
@@ -211,6 +214,49 @@ class Scaled(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         made = self.linear(x)
         return x + made if self.scale is None else x + self.scale * made
+
+
+class Computing(nn.Module):
+    """A block that ends with a layer whose weight, or scale of a norm, is computed or kept."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how, self.linear = how, nn.Linear(6, 6)
+        if how == "weight_norm":
+            parametrizations.weight_norm(self.linear)
+        elif how == "old weight_norm":
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                torch.nn.utils.weight_norm(self.linear)
+        if "weight_norm" not in how:
+            self.bias = nn.Parameter(torch.randn(6))
+            self.register_buffer("scale", torch.rand(6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        made = self.linear(x.relu())
+        if self.how == "one added":
+            made = F.layer_norm(made, (6,), 1 + self.bias, self.bias)
+        elif self.how == "buffer":
+            made = F.layer_norm(made, (6,), cast(Tensor, self.scale), self.bias)
+        return x + made
+
+
+@pytest.mark.parametrize("how", ["weight_norm", "old weight_norm", "one added", "buffer"])
+def test_branches_that_end_with_a_computed_weight_are_removed(how: str) -> None:
+    """The bias alone was zeroed, and removal ended in an error."""
+    torch.manual_seed(0)
+    model = nn.Sequential(Computing(how), Computing(how), nn.Linear(6, 4)).eval()
+    example = torch.randn(3, 5, 6)
+    structure = find_structure(model, capture(model, example), example)
+    assert [group.kind for group in structure.depth] == ["branch", "branch", "layer", "layer"]
+    for lost in structure.depth:
+        assert not lost.exact
+        smaller = remove(model, structure, {lost.id: ()})
+        left = model[1 - int(lost.layer[0])]
+        with torch.no_grad():
+            assert difference(smaller(example), model[2](left(example))) < 1e-6
+        predicted = CostModel(structure).predict({lost.id: 0})
+        assert predicted == WholeCost(smaller, example).dense
 
 
 def odd(name: str) -> tuple[nn.Module, Tensor]:

@@ -186,6 +186,85 @@ def test_channels_go_through_windows() -> None:
         check(model, structure, structure.group(name))
 
 
+class Patches(nn.Module):
+    """Tokens with an embedding of their own, flattened with their channels (PatchTST)."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how, self.embed = how, nn.Linear(5, 8)
+        self.place = nn.Parameter(torch.randn(TOKENS + 3, 8))
+        self.out = nn.Linear(TOKENS * 8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        place = self.place[:TOKENS]
+        if self.how == "by number":  # As the decoder of Whisper and many a transformer do.
+            place = self.place[torch.arange(TOKENS).repeat(x.shape[0], 1)]
+        return self.out((self.embed(x) + place).flatten(1))
+
+
+@pytest.mark.parametrize("how", ["cut", "by number"])
+def test_channels_go_that_are_flattened_with_tokens_that_stay(how: str) -> None:
+    """All channels were one unit: tokens were tied to what is read beside them."""
+    torch.manual_seed(0)
+    model, structure = opened(Patches(how), torch.randn(2, TOKENS, 5))
+    group = structure.group("embed")
+    assert (group.units, group.kind, group.prunable) == (8, "channel", True), group.reason
+    check(model, structure, group)
+
+
+class OneHead(nn.Module):
+    """Attention over pixels by one head, as in many a GAN."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.out = nn.Conv2d(3, 6, 1), nn.Conv2d(6, 4, 1)
+        self.query, self.key, self.value = (nn.Conv2d(6, size, 1) for size in (2, 2, 6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        query, key, value = (layer(x).flatten(2) for layer in (self.query, self.key, self.value))
+        weights = torch.softmax(query.transpose(1, 2) @ key, -1)
+        return self.out((value @ weights.transpose(1, 2)).view_as(x) + x).mean((2, 3))
+
+
+def test_channels_that_a_single_head_weighs_are_no_heads() -> None:
+    """They are weighed each alone; at granularity channel they were not offered."""
+    torch.manual_seed(0)
+    model, structure = opened(OneHead(), torch.randn(2, 3, 4, 4))
+    group = structure.group("first")
+    assert {"first.weight", "value.weight"} <= {member.name for member in group.producers}
+    assert (group.units, group.kind, group.prunable) == (6, "channel", True), group.reason
+    check(model, structure, group)
+    assert not structure.group("query").prunable
+
+
+class Fields(nn.Module):
+    """Convolutions over the columns of tables, one product of two fields each (xDeepFM)."""
+
+    def __init__(self, *, transposed: bool) -> None:
+        super().__init__()
+        kind = nn.ConvTranspose1d if transposed else nn.Conv1d
+        self.table, self.cross = nn.Embedding(9, 5), kind(16, 6, 1)
+        self.out = nn.Linear(6, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.table(x)
+        x = (x[:, :, None] * x[:, None]).flatten(1, 2)
+        return self.out(torch.relu(self.cross(x)).sum(-1))
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_positions_that_are_channels_of_another_layer_count(transposed: bool) -> None:
+    torch.manual_seed(0)
+    model, structure = opened(Fields(transposed=transposed), torch.randint(0, 9, (2, 4)))
+    costs = CostModel(structure)
+    assert costs.dense.macs == 16 * 6 * 5 + 6
+    kept = {"table": [0, 3], "cross": range(4)}
+    smaller = remove(model, structure, kept)
+    assert costs.predict(kept) == WholeCost(smaller, structure.example).dense
+    assert costs.predict(kept).macs == 16 * 4 * 2 + 4
+
+
 class Unfollowed(nn.Module):
     """Multiplies in forms that channels are not followed through."""
 

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize
 
+from pruners.batches import Tensors
 from pruners.capture import capture
 from pruners.errors import CaptureError
 from pruners.groups import find_structure
@@ -35,9 +36,31 @@ class OneSize(Net):
         return self.out(x * 2 if len(x) == 50 else x)
 
 
+class Scaled(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.features(x)
+        return self.out(x * 2 if x.shape[0] > 25 else x)
+
+
 class Distances(Net):
     def forward(self, x: Tensor) -> Tensor:
-        return -torch.cdist(self.features(x), self.out.weight)
+        x = self.features(x)
+        return self.out(x) - torch.cdist(x.detach(), self.out.weight)
+
+
+class Copied(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        if x.shape[0] >= 64:  # So do the U-Nets of diffusers.
+            x = x.contiguous()
+        return self.out(F.relu(x).mean((2, 3)))
+
+
+class OfTwo(Net):
+    def forward(self, inputs: Tensors) -> Tensor:
+        x, scale = inputs.parts
+        x = self.features(x) * scale
+        return self.out(x * 3 if x.shape[0] >= 20 else x)
 
 
 class ByValue(Net):
@@ -73,7 +96,7 @@ def test_a_graph_that_gives_other_outputs_is_refused() -> None:
     ("model", "reason", "line"),
     [
         (OneSize, "it takes the number of samples for a constant", "* 2 if len(x) == 50"),
-        (Distances, "for some numbers of samples only: 2 <= batch and batch <= 25", "torch.cdist("),
+        (Scaled, "for some numbers of samples only: 2 <= batch and batch <= 25", "* 2 if x.shape"),
         (ByValue, "it decides by the values of a tensor", "if float(x.sum()) > 0"),
         (ByNumPy, "RuntimeError: .numpy() is not supported", "torch.from_numpy(x.numpy())"),
     ],
@@ -93,6 +116,49 @@ def test_the_line_to_blame_is_named(model: Callable[[], nn.Module], reason: str,
     assert line in text
     assert "TORCH_LOGS" not in text
     assert "\n" not in text
+
+
+def test_of_several_lines_that_ask_for_a_number_of_samples_the_one_that_ends_it_is_named() -> None:
+    """The first one says that both inputs have as many."""
+    example = Tensors([torch.randn(2, 3, 8, 8), torch.randn(2, 1)])
+    with pytest.raises(CaptureError, match=r"batch <= 19 \(.*, line \d+: .*x \* 3 if x.shape"):
+        capture(OfTwo().eval(), example)
+
+
+class OfNumbers(nn.Module):
+    """Asks for the length of what could be text, and takes the number of samples for a constant."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tables = nn.ModuleList(nn.Embedding(9, 4) for _ in range(3))
+        self.out = nn.Linear(12, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[1] != 3:
+            raise ValueError("three columns")
+        columns = [table(x[:, at]) for at, table in enumerate(self.tables)]
+        return self.out(torch.cat(columns, 1).reshape(len(x), 12))
+
+
+def test_a_line_that_asks_for_a_length_is_not_to_blame() -> None:
+    with pytest.raises(CaptureError) as caught:
+        capture(OfNumbers().eval(), torch.randint(0, 9, (2, 3)))
+    assert "reshape(len(x), 12))); len() makes it one, .shape[0] does not" in str(caught.value)
+
+
+@pytest.mark.parametrize("make", [Copied, Distances])
+def test_code_for_many_samples_that_gives_the_same_is_no_reason(make: Callable[[], Net]) -> None:
+    """The graph is what torch.export makes of fewer, and has been compared with the model's."""
+    torch.manual_seed(0)
+    model, example = make().eval(), torch.randn(2, 3, 8, 8)
+    graph = capture(model, example)
+    for samples in (1, 25, 26, 63, 64, 70):
+        inputs = torch.randn(samples, 3, 8, 8)
+        with torch.no_grad():
+            (found,) = graph.module(*graph.arguments(model, inputs))
+            assert difference(found, model(inputs)) < 1e-5
+    group = find_structure(model, graph, example).group("conv")
+    assert group.prunable == (make is Copied), group.reason
 
 
 class Centred(nn.Module):
