@@ -12,7 +12,7 @@
     fashion-mnist:FOLDER                     text:FILE#tokens=TOKENIZER
 
 Options follow ``#`` and are joined by ``&``; a list of numbers is joined by commas. A value may be
-percent-encoded (``%26`` for ``&``).
+percent-encoded (``%26`` for ``&``); in the name of a file or folder ``#`` is ``%23``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from urllib.parse import unquote
 from analysis.records import DEFAULT_TASK, NO_MODEL, SubjectSpec
 from analysis.subjects.address import Address
 from analysis.subjects.fields import Field
-from analysis.subjects.schemes import DATA_SCHEMES, MODEL_SCHEMES, Scheme
+from analysis.subjects.schemes import DATA_SCHEMES, MODEL_SCHEMES, Scheme, plain_place
 from analysis.tasks import scoring_of
 from pruners.errors import AddressError
 from pruners.registry import Registry
@@ -129,6 +129,7 @@ def _parse(text: str, what: str, known: Registry[Scheme[T]], example: str) -> Ad
             "the file again with a model address"
         )
     body, _, tail = text.strip().partition("#")
+    body = plain_place(body)
     scheme, colon, rest = body.partition(":")
     factory = ""
     meant = ""
@@ -197,7 +198,10 @@ def _options(tail: str, text: str, what: str, known: Sequence[Field]) -> dict[st
             )
         if name not in fields:
             listed = ", ".join(fields) if fields else "none"
-            raise AddressError(f"{what} address {text!r}: unknown option {name!r}; known: {listed}")
+            hint = "; a # in the name of a file is written %23" if "#" in tail else ""
+            raise AddressError(
+                f"{what} address {text!r}: unknown option {name!r}; known: {listed}{hint}"
+            )
         options[name] = unquote(value)
         if problem := fields[name].problem(options[name]):
             raise AddressError(f"{what} address {text!r}: option {name} {problem}")

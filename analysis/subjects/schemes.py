@@ -91,7 +91,7 @@ class Scheme(Generic[T]):
         What `analysis.subjects.parse_model` or `parse_data` reads of it are the values again.
         """
         given = {name: value.strip() for name, value in values.items()}
-        place = given.get(self.place.name, "")
+        place = _escaped_place(given.get(self.place.name, ""))
         head = (
             f"{place}:{given.get(FACTORY.name, '')}" if self.is_factory else f"{self.name}:{place}"
         )
@@ -101,6 +101,20 @@ class Scheme(Generic[T]):
             if given.get(item.name)
         ]
         return f"{head}#{'&'.join(tail)}" if tail else head
+
+
+def _escaped_place(place: str) -> str:
+    """Write what would begin the options, and what would be read as that, by its number."""
+    return place.replace("%23", "%2523").replace("#", "%23")
+
+
+def plain_place(written: str) -> str:
+    """Return a file or folder as it is called; in an address ``#`` is ``%23``.
+
+    >>> plain_place("imagefolder:shots %231"), plain_place("imagefolder:100% of %2523")
+    ('imagefolder:shots #1', 'imagefolder:100% of %23')
+    """
+    return written.replace("%23", "#").replace("%2523", "%23")
 
 
 def _escaped(value: str) -> str:

@@ -14,8 +14,8 @@ MAX_FOUND = 500
 MAX_SOURCE_BYTES = 1_000_000
 # Folders of tools; nobody keeps models there.
 SKIPPED = {"__pycache__", "node_modules", "site-packages", "dist-packages", "venv"}
-# These would end a path in an address.
-FORBIDDEN = "#\n\r"
+# These would end a line.
+FORBIDDEN = "\n\r"
 
 
 def find_matching(roots: Sequence[Path], suffixes: Sequence[str]) -> list[str]:

@@ -33,7 +33,11 @@ def test_what_is_written_is_read_back() -> None:
     chance = random.Random(0)
     for _ in range(300):
         parse, scheme = chance.choice(EVERY)
-        place = "a/b.py" if scheme.is_path and scheme.is_factory else "some.thing"
+        # What followed a # in a name was read as options.
+        part = chance.choice(("a", "a #1", "a%23", "100%"))
+        place = "some.thing"
+        if scheme.is_path:
+            place = f"{part}/b.py" if scheme.is_factory else f"{part}/b"
         values = {"name": place} | ({"factory": "build"} if scheme.is_factory else {})
         for field in scheme.options:
             if field.required or chance.random() < 0.5:
@@ -57,6 +61,7 @@ def test_every_field_says_what_it_is(parse: object, scheme: Scheme[object]) -> N
     ("text", "problem"),
     [
         ("imagefolder:x#size=big", "option size must be a whole number above 0, .*, found 'big'"),
+        ("npz:shots #1#mean=1", "unknown option '1#mean'; .* is written %23"),
         ("npz:x#mean=a", "option mean must be numbers joined by commas, found 'a'"),
         ("npz:x#std=nan", "option std must be numbers joined by commas, found 'nan'"),
     ],
@@ -67,15 +72,22 @@ def test_values_are_checked_before_anything_is_opened(text: str, problem: str) -
 
 
 def test_files_below_the_roots_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("a/test.npz", "a/b/model.py", ".git/x.npz", "site-packages/y.npz", "a/#c.npz"):
+    for name in ("a/test.npz", "a/b/model.py", ".git/x.npz", "site-packages/y.npz", "a/\nc.npz"):
         (tmp_path / "root" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "root" / name).touch()
+    # It was left out, since no address could name it.
+    (tmp_path / "root" / "a" / "test #2.npz").touch()
     (tmp_path / "secret.npz").touch()
     (tmp_path / "root" / "link").symlink_to(tmp_path)
     root = tmp_path / "root"
-    assert find_matching([root], [".npz"]) == [str(root / "a/test.npz")]
+    both = [str(root / "a/test #2.npz"), str(root / "a/test.npz")]
+    assert find_matching([root], [".npz"]) == both
     monkeypatch.chdir(root)
-    assert find_matching([root], [".npz", ".py"]) == ["a/b/model.py", "a/test.npz"]
+    assert find_matching([root], [".npz", ".py"]) == [
+        "a/b/model.py",
+        "a/test #2.npz",
+        "a/test.npz",
+    ]
     assert find_folders([root]) == ["a", "a/b"]
     monkeypatch.setattr("analysis.subjects.fields.found.MAX_ENTRIES", 2)
     assert find_matching([root], [".py"]) == []
