@@ -152,7 +152,8 @@ def _report(found: Evaluation, scoring: Scoring) -> None:
             _classes(found, scoring)
     with side_by_side:
         st.subheader("Side by side", anchor=False)
-        variants = [item for item in (dense, found.masked, removed) if item is not None]
+        # On a phone the first two are seen.
+        variants = [item for item in (dense, removed, found.masked) if item is not None]
         table = _table(variants, scoring, labelled=found.labelled)
         st.dataframe(table, height="content", key="evaluate_table", alt="Dense beside pruned")
         _latency(dense.latency, removed.latency)

@@ -36,6 +36,9 @@ def test_measured_and_evaluated_accuracy_are_the_same(
     assert_no_bug(test)
     assert metric(test, "Accuracy after lsq") == live
     assert "Masked and physically removed agree on 120 of 120 samples" in text_of(test)
+    (beside,) = (item.value for item in test.dataframe if "Masked" in item.value)
+    # A phone shows two.
+    assert list(beside.columns) == ["Dense", "Removed", "Masked"]
     # The repaired model in 8 bits beside float32, kept and shown on Trade-off.
     pytest.importorskip("onnxruntime")
     with monkeypatch.context() as patch:

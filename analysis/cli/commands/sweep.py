@@ -58,6 +58,8 @@ def sweep(
         planned = None if row.state == records.DONE else _planned(row.spec, workspace)
         if planned is not None:
             _collect(planned)
+        else:
+            say(f"Run {row.run_id} is done already: nothing is left to measure.")
     else:
         spec = sweeps.spec_of_options(given)
         planned = _planned(spec, workspace)

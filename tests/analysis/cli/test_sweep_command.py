@@ -73,8 +73,9 @@ def test_ctrl_c_is_130_and_the_run_can_be_resumed(
     assert found["run_id"] == stopped["run_id"]
     assert (found["state"], found["points"], found["baseline"]["samples"]) == ("done", 4, 96)
 
-    code, out, _ = run("sweep", "--resume", stopped["run_id"])
+    code, out, err = run("sweep", "--resume", stopped["run_id"])
     assert (code, out.strip()) == (0, stopped["run_id"])
+    assert f"Run {stopped['run_id']} is done already: nothing is left to measure." in err
 
 
 def of_a_file(problem: Exception) -> Exception:
