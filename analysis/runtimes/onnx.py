@@ -67,7 +67,6 @@ def _bare(content: bytes) -> bytes:
     onnx = require("onnx", extra="onnx")
     model = onnx.load_from_string(content)
     graphs = [model.graph]
-    names: dict[str, str] = {}
     for graph in graphs:
         notes = [graph, *graph.node, *graph.initializer, *graph.value_info]
         for item in [*notes, *graph.input, *graph.output]:
