@@ -112,9 +112,14 @@ def weight_name(module: nn.Module, *, name: str = "") -> str:
             f"layer {name!r} computes its weight from other parameters; {_remedy(module)}"
         )
     if not is_layer(module):
+        kind = type(module)
+        # Libraries have layers of their own of the same name.
+        told = (
+            f"{kind.__module__}.{kind.__name__}" if kind.__name__ in TYPE_NAMES else kind.__name__
+        )
         raise UnsupportedError(
-            f"layer {name!r} is of type {type(module).__name__}; weights that can be pruned are "
-            f"those of {', '.join(TYPE_NAMES)}"
+            f"layer {name!r} is of type {told}; weights that can be pruned are those of "
+            f"{', '.join(TYPE_NAMES)}"
         )
     return "in_proj_weight" if isinstance(module, nn.MultiheadAttention) else "weight"
 

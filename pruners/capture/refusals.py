@@ -23,7 +23,7 @@ from pruners.errors import CaptureError, one_line
 LIBRARIES = (str(Path(torch.__file__).parent), sysconfig.get_path("stdlib"))
 OWN = str(Path(__file__).parent)
 ADVICE = re.compile(r"\s*For more information, run with TORCH_LOGS=\S*")
-NEEDED = re.compile(r"generated guard (.+)")
+NEEDED = re.compile(r"generated guard (.+?)\.?(?:Specializations .*)?$", re.MULTILINE)
 # The one thing that is asked of the number of samples: an end.
 ENDING = re.compile(r"(?:2 <= L\[\S+ and )?L\[\S+ <= (\d+)")
 BATCH = re.compile(r"L\[[^]]+\](\[\d+\])?\.size\(\)\[0\]")

@@ -69,14 +69,22 @@ def _reason(module: nn.Module) -> str:
     tensors = [item for item in tensors if item is not None]
     if any(isinstance(item, UninitializedParameter | UninitializedBuffer) for item in tensors):
         return "has no sizes yet; run the model once on an input in the factory"
-    is_packed = "quantized" in type(module).__module__
-    if is_packed or any(item.is_quantized for item in tensors):
+    if _is_packed(type(module)) or any(item.is_quantized for item in tensors):
         return "is quantised; prune the float model, and quantise what comes out"
     if any(item.layout is not torch.strided for item in tensors):
         return "holds sparse tensors; hand over dense ones"
     if any(item.is_meta for item in tensors):
         return "is on the meta device, without values; load its weights in the factory"
     return ""
+
+
+def _is_packed(kind: type) -> bool:
+    """Return whether modules of a class hold weights, or do sums, in whole numbers.
+
+    What sums floats in a model that will be quantised stands in the same package of torch.
+    """
+    is_of_torch = kind.__module__.startswith("torch.") and ".quantized" in kind.__module__
+    return is_of_torch and "FloatFunctional" not in kind.__name__
 
 
 def own_memory(model: nn.Module) -> None:

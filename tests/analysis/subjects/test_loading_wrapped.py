@@ -208,6 +208,26 @@ def test_what_cannot_be_studied_is_refused(file: Path, name: str, reason: str) -
     assert "\n" not in str(caught.value)
 
 
+def test_a_float_model_that_will_be_quantised_is_taken(tmp_path: Path) -> None:
+    """Its sums are modules of torch's package of quantised ones, whose name its own may have."""
+    path = tmp_path / "quantized_net.py"
+    path.write_text(
+        "from torch import nn\n"
+        "from torch.ao.nn.quantized import FloatFunctional\n"
+        "from torch.ao.quantization import DeQuantStub, QuantStub\n"
+        "class Net(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.quant, self.back, self.sum = QuantStub(), DeQuantStub(), FloatFunctional()\n"
+        "        self.first, self.second = nn.Linear(6, 6), nn.Linear(6, 3)\n"
+        "    def forward(self, x):\n"
+        "        x = self.quant(x)\n"
+        "        return self.back(self.second(self.sum.add_relu(x, self.first(x))))\n"
+    )
+    found = load_model(parse_model(f"{path}:Net")).model
+    assert found(torch.randn(2, 6)).shape == (2, 3)
+
+
 def subject(file: Path, name: str) -> SubjectSpec:
     return SubjectSpec(
         model=f"{file}:{name}", data="sample:fashion-mnist", samples=40, calibration_samples=16

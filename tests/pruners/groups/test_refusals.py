@@ -125,6 +125,19 @@ def test_of_several_lines_that_ask_for_a_number_of_samples_the_one_that_ends_it_
         capture(OfTwo().eval(), example)
 
 
+class InHalves(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        first, second = self.features(torch.cat([x, x.flip(3)])).chunk(2)  # So does RAFT.
+        return self.out(first * second)
+
+
+def test_what_torch_adds_to_a_number_of_samples_is_left_out() -> None:
+    with pytest.raises(CaptureError, match=r"numbers of samples only: .* == 2 .*chunk") as caught:
+        capture(InHalves().eval(), torch.randn(2, 3, 8, 8))
+    assert "pecialization" not in str(caught.value)
+    assert "TORCH_LOGS" not in str(caught.value)
+
+
 class OfNumbers(nn.Module):
     """Asks for the length of what could be text, and takes the number of samples for a constant."""
 

@@ -69,7 +69,11 @@ def test_layers_are_found_or_named() -> None:
     assert layer_names(model) == ("0", "2")
     with pytest.raises(UnknownNameError, match="known: 0, 2"):
         find_layer(model, "3")
-    with pytest.raises(UnsupportedError, match="layer '1' is of type ReLU"):
+    with pytest.raises(UnsupportedError, match="layer '1' is of type ReLU;"):
+        find_layer(model, "1")
+    # Libraries have their own, which was told to be "of type Linear", as those that can be.
+    model[1] = type("Linear", (nn.Module,), {"__module__": "library.dense"})()
+    with pytest.raises(UnsupportedError, match=r"layer '1' is of type library\.dense\.Linear;"):
         find_layer(model, "1")
 
 
