@@ -181,12 +181,25 @@ def _told(call: Callable[[], object]) -> int:
     except _UsageProblem as error:
         return say_error(error.format_message(), code=BAD_INPUT)  # type: ignore[attr-defined]
     except Exception as error:
-        if is_out_of_memory(error):
-            return say_error(f"memory ran out: {first_line(error)}", code=FAILED)
-        if line := users_line(error):
-            return say_error(f"{line}, raised {one_line(error)}", code=BAD_INPUT)
-        raise
+        found = _foreseen(error)
+        if found is None:
+            raise
+        line, code = found
+        return say_error(line, code=code)
     return result if isinstance(result, int) else 0
+
+
+def _foreseen(error: Exception) -> tuple[str, int] | None:
+    """Return what to say of an error that is no bug of ours, and the exit code."""
+    if is_out_of_memory(error):
+        return f"memory ran out: {first_line(error)}", FAILED
+    if line := users_line(error):
+        return f"{line}, raised {one_line(error)}", BAD_INPUT
+    if isinstance(error, FileNotFoundError) and "temporary directory" in str(error):
+        # Python's, when torch is loaded; it tries each folder with a file.
+        line = "no temporary folder takes a file; its disk may be full, or set TMPDIR to another"
+        return line, FAILED
+    return None
 
 
 def _without_reader() -> int:

@@ -90,6 +90,23 @@ def test_no_traceback_from_the_real_program() -> None:
     assert_one_line((found.returncode, found.stdout, found.stderr), says="cannot be made", code=1)
 
 
+def test_a_full_disk_is_told_where_torch_looks_for_a_folder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Python's tempfile, called as torch is loaded, ended in a traceback."""
+    # Set by torch, where it is loaded already.
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    code = (
+        "import resource, sys\nfrom analysis.__main__ import main\n"
+        # Nothing can be written.
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\nsys.exit(main())"
+    )
+    command = [sys.executable, "-c", code, "inspect", "--model", "sample:lenet5"]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    result = (found.returncode, found.stdout, found.stderr)
+    assert_one_line(result, says="no temporary folder takes a file", code=1)
+
+
 def test_no_arguments_and_help(run: Run) -> None:
     assert run()[0] == 0
     code, out, err = run("sweep", "--help")
