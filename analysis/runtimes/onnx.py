@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import re
 import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,6 +19,10 @@ from analysis.sentences import listed
 from pruners.batches import Inputs, names_of, shortened, text_lengths
 from pruners.capture import free_sizes, on_cpu
 from pruners.errors import UnsupportedError, first_line
+
+# As `free_sizes` calls the number of samples.
+BATCH = "batch"
+WORD = re.compile(r"\w+")
 
 
 def as_onnx(model: nn.Module, example: Inputs) -> bytes:
@@ -59,14 +65,17 @@ def as_onnx(model: nn.Module, example: Inputs) -> bytes:
 
 
 def _bare(content: bytes) -> bytes:
-    """Leave out what the exporter notes beside the model.
+    """Leave out what the exporter notes beside the model, and name its free lengths.
 
     It writes a trace of each node: lines of the user's code and paths of the machine, which are
-    nobody's else and can be larger than the weights.
+    nobody's else and can be larger than the weights. Lengths of text have names such as ``s27``.
     """
     onnx = require("onnx", extra="onnx")
     model = onnx.load_from_string(content)
     graphs = [model.graph]
+    free = dict.fromkeys(size for item in model.graph.input for size in _free_sizes(item))
+    lengths = [size for size in free if size != BATCH]
+    names = {size: f"length_{place}" if place else "length" for place, size in enumerate(lengths)}
     for graph in graphs:
         notes = [graph, *graph.node, *graph.initializer, *graph.value_info]
         for item in [*notes, *graph.input, *graph.output]:
@@ -75,8 +84,19 @@ def _bare(content: bytes) -> bytes:
         # Branches and bodies of loops are graphs in attributes of nodes.
         inner = [item for node in graph.node for item in node.attribute]
         graphs += [item.g for item in inner if item.HasField("g")]
+        for item in [*graph.input, *graph.output, *graph.value_info]:
+            for size in item.type.tensor_type.shape.dim:
+                if size.dim_param:
+                    size.dim_param = WORD.sub(
+                        lambda found: names.get(found[0], found[0]), size.dim_param
+                    )
     written: bytes = model.SerializeToString()
     return written
+
+
+def _free_sizes(value: Any) -> list[str]:
+    sizes = value.type.tensor_type.shape.dim
+    return [size.dim_param for size in sizes if size.dim_param]
 
 
 def open_onnx(model: nn.Module, inputs: Inputs) -> Callable[[], object]:

@@ -126,6 +126,21 @@ def test_branches_of_an_onnx_file_tell_nothing_either() -> None:
         assert word not in content
 
 
+def test_a_free_length_of_an_onnx_file_has_a_name() -> None:
+    """It was called s27, or another number."""
+    onnx = pytest.importorskip("onnx")
+    model = nn.Sequential(nn.Embedding(9, 4), nn.Linear(4, 3)).eval()
+    tokens = torch.arange(16).reshape(2, 8) % 9
+    graph = onnx.load_from_string(runtimes.as_onnx(model, tokens)).graph
+    sizes = [
+        [size.dim_param or size.dim_value for size in item.type.tensor_type.shape.dim]
+        for item in (*graph.input, *graph.output, *graph.value_info)
+    ]
+    assert sizes[:2] == [["batch", "length"], ["batch", "length", 3]]
+    names = {size for item in sizes for size in item if isinstance(size, str)}
+    assert names == {"batch", "length"}
+
+
 def test_the_round_trip_finds_an_onnx_file_that_computes_something_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
