@@ -283,7 +283,8 @@ def _say_time(found: Evaluation) -> None:
     if (shares := removed.share_of(dense)) is not None:
         low, high = shares
         doubt = ", which may be chance" if low <= 1 <= high else ""
-        say(f"Pass by pass, removed takes {low:.0%} to {high:.0%} of the time of dense{doubt}.")
+        between = f"{percent(low)} to {percent(high)}"
+        say(f"Pass by pass, removed takes {between} of the time of dense{doubt}.")
 
 
 def _print_measures(found: Evaluation, scoring: Scoring) -> None:

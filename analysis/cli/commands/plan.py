@@ -33,7 +33,7 @@ from analysis.cli.searching import (
 from analysis.cli.stopping import SAME, StoppedError, resuming
 from analysis.repairs import REPAIRS
 from analysis.search import LEVELS
-from analysis.sentences import listed, plural
+from analysis.sentences import listed, percent, plural
 from pruners.errors import InputError
 
 if TYPE_CHECKING:
@@ -235,7 +235,7 @@ def _say_unfinished(row: RunRow, workspace: Path | None) -> None:
     if row.is_worth_resuming:
         go_on = resuming("sweep", row.run_id, out=None, workspace=workspace, as_json=False)
         more = f" To measure the rest: {go_on}"
-    part = f"{now.fraction:.0%} of its {now.unit}"
+    part = f"{percent(now.fraction)} of its {now.unit}"
     say(f"Run {row.run_id} is {row.state}: its curves are of {part}.{more}")
 
 

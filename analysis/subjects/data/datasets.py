@@ -231,15 +231,33 @@ def _split_options(address: Address, kind: type) -> dict[str, Any]:
 def _recipe(address: Address) -> str:
     """Return how files become inputs, as a part of the fingerprint."""
     names = ("size", "resize", "mean", "std", "channels")
-    return f"{address.scheme}|{[(name, address.options.get(name)) for name in names]}"
+    options = [(name, address.options.get(name)) for name in names]
+    return f"{address.scheme}|{options}|those of the size as they are"
 
 
 def _geometry(address: Address, *, size: int | None) -> list[Any]:
     if size is None:
         return []
-    transforms = torchvision().transforms
-    resize = address.number("resize") or round(size / CROP_SHARE)
-    return [transforms.Resize(resize), transforms.CenterCrop(size)]
+    return [_Square(size, address.number("resize"))]
+
+
+class _Square:
+    """Resizes the shorter side of an image and crops the centre.
+
+    An image that has the size already stays as it is, unless it is told to what it is resized: it
+    would be enlarged and lose its margin, as no network was trained that was fed it.
+    """
+
+    def __init__(self, size: int, resize: int | None) -> None:
+        transforms = torchvision().transforms
+        steps = [transforms.Resize(resize or round(size / CROP_SHARE)), transforms.CenterCrop(size)]
+        self._size, self._is_told = size, resize is not None
+        self._change = transforms.Compose(steps)
+
+    def __call__(self, image: Any) -> Any:
+        _, *sides = torchvision().transforms.functional.get_dimensions(image)
+        fits = not self._is_told and sides == [self._size] * 2
+        return image if fits else self._change(image)
 
 
 def _normalization(address: Address, *, channels: int | None = None) -> list[Any]:

@@ -97,7 +97,8 @@ SIZE = Field(
 RESIZE = Field(
     name="resize",
     label="Resize to (pixels)",
-    help="Length of the shorter side before the centre is cropped to the size.",
+    help="Length of the shorter side before the centre is cropped to the size. Without it, images "
+    "that have the size already stay as they are.",
     kind="count",
     unset="size / 0.875",
 )

@@ -107,5 +107,7 @@ def test_a_plan_of_an_unfinished_run_says_so(
         database.execute("UPDATE runs SET state = 'cancelled', done = total / 4")
     code, _, err = run(*choose)
     assert code == 0, err
-    assert f"Run {swept} is cancelled: its curves are of 25% of its {unit}." in err
+    assert (
+        f"Run {swept} is cancelled: its curves are of 25\N{NO-BREAK SPACE}% of its {unit}." in err
+    )
     assert f"sweep --resume {swept}" in err

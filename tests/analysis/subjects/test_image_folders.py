@@ -247,3 +247,31 @@ def test_resizing_is_that_of_torchvision(tmp_path: Path) -> None:
     theirs = vision.datasets.ImageFolder(str(tmp_path / "d"), transforms.Compose(steps))[0][0]
     text = f"imagefolder:{tmp_path / 'd'}#size=16&resize=20&mean=0.5,0.4,0.3&std=0.2,0.3,0.4"
     assert torch.equal(load_data(parse_data(text)).evaluation.read([0])[0][0], theirs)
+
+
+@pytest.mark.parametrize(
+    ("sides", "options", "steps"),
+    [
+        ((16, 16), "size=16", ()),
+        ((16, 16), "size=16&resize=18", (18, 16)),
+        ((16, 15), "size=16", (18, 16)),
+        ((18, 18), "size=16", (18, 16)),
+    ],
+)
+def test_an_image_of_the_size_stays_as_it_is(
+    tmp_path: Path, sides: tuple[int, int], options: str, steps: tuple[int, ...]
+) -> None:
+    """Enlarged by 1 / 0.875 and cropped it would lose its margin, and answers with it."""
+    from analysis.subjects import torchvision
+
+    folder = tmp_path / "d" / "only"
+    folder.mkdir(parents=True)
+    noise = np.random.default_rng(1).integers(0, 255, (*sides, 3), np.uint8)
+    image = Image.fromarray(noise)
+    image.save(folder / "0.png")
+    transforms = torchvision().transforms
+    if steps:
+        image = transforms.CenterCrop(steps[1])(transforms.Resize(steps[0])(image))
+    expected = torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255
+    found = load_data(parse_data(f"imagefolder:{tmp_path / 'd'}#{options}")).evaluation
+    assert torch.equal(found.read([0])[0][0], expected)

@@ -156,7 +156,8 @@ class TestTorchvision:
             (tmp_path / "FashionMNIST" / "raw").mkdir(parents=True, exist_ok=True)
             prefix = "t10k" if name == "test" else "train"
             raw = tmp_path / "FashionMNIST" / "raw"
-            images = bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 28, 0, 0, 0, 28]) + bytes(2 * 784)
+            images = bytes([0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 28, 0, 0, 0, 28])
+            images += bytes(number % 251 for number in range(2 * 784))
             (raw / f"{prefix}-images-idx3-ubyte").write_bytes(images)
             labels = bytes([0, 0, 8, 1, 0, 0, 0, 2, 3, 9])
             (raw / f"{prefix}-labels-idx1-ubyte").write_bytes(labels)
@@ -164,6 +165,8 @@ class TestTorchvision:
         inputs, labels_read = read(source, 1)
         assert inputs.shape == (1, 1, 28, 28)
         assert labels_read == [9]
+        sized = load(f"torchvision:FashionMNIST#root={tmp_path}&size=28").evaluation
+        assert torch.equal(read(sized, 1)[0], inputs)
 
     @pytest.mark.parametrize(
         ("name", "says"), [("NoSuchSet", "unknown torchvision data set"), ("CIFAR10", "not found")]
