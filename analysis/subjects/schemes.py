@@ -5,6 +5,7 @@ Names and help are known without torch: what opens an address is looked up when 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 # A model and the shape of one input, if the source knows it.
 Built = tuple[Any, tuple[int, ...] | None]
+# What stands for a # in an address, and for itself, the longer the more often it was written so.
+SHARP = re.compile("%((?:25)*)23")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,16 +108,16 @@ class Scheme(Generic[T]):
 
 def _escaped_place(place: str) -> str:
     """Write what would begin the options, and what would be read as that, by its number."""
-    return place.replace("%23", "%2523").replace("#", "%23")
+    return SHARP.sub(r"%25\g<1>23", place).replace("#", "%23")
 
 
 def plain_place(written: str) -> str:
-    """Return a file or folder as it is called; in an address ``#`` is ``%23``.
+    """Return a file or folder as it is called; in an address ``#`` is ``%23``, ``%23`` ``%2523``.
 
     >>> plain_place("imagefolder:shots %231"), plain_place("imagefolder:100% of %2523")
     ('imagefolder:shots #1', 'imagefolder:100% of %23')
     """
-    return written.replace("%23", "#").replace("%2523", "%23")
+    return SHARP.sub(lambda found: f"%{found[1][2:]}23" if found[1] else "#", written)
 
 
 def _escaped(value: str) -> str:

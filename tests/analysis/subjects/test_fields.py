@@ -34,7 +34,7 @@ def test_what_is_written_is_read_back() -> None:
     for _ in range(300):
         parse, scheme = chance.choice(EVERY)
         # What followed a # in a name was read as options.
-        part = chance.choice(("a", "a #1", "a%23", "100%"))
+        part = chance.choice(("a", "a #1", "a%23", "a%2523", "%252523#%23", "100%"))
         place = "some.thing"
         if scheme.is_path:
             place = f"{part}/b.py" if scheme.is_factory else f"{part}/b"
