@@ -184,7 +184,7 @@ class TestRuns:
     def test_other_weights_or_data_do_not_join_a_run(self, store: Store) -> None:
         run_id = ended(store, records.CANCELLED, batches=1)
         for change, what in (
-            ({"weights": "v"}, "weights"),
+            ({"weights": "v"}, "weights or modules"),
             ({"data": "e"}, "data"),
             ({"program": "2:q"}, "forward pass"),
         ):
