@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -15,6 +17,7 @@ from analysis.recovery.training import FINETUNE, TrainingRecipe
 from analysis.retraining.jobs import Jobs, seed_folder
 from analysis.retraining.records import Job, Order
 from analysis.store.store import Store
+from pages.components.widgets import states
 from tests.helpers.contexts import sample_context
 from tests.helpers.plans import at_ratio
 from tests.pages.reading import SUBJECT, Open, assert_no_bug, shown, text_of
@@ -50,6 +53,24 @@ def test_an_error_is_told_by_its_kind_not_by_its_words(kind: str, title: str, ca
     assert not test.exception
     assert [item.proto.title for item in test.error] == [title]
     assert [item.value[: len(caption)] for item in test.caption] == [caption] * bool(caption)
+
+
+def test_what_fails_after_an_update_is_no_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server mixes what it loaded with what is there now, and said that it was a bug."""
+    monkeypatch.setattr(states, "BEGAN", Path(states.__file__).stat().st_mtime - 1)
+    test = AppTest.from_function(page_that_raises, args=("bug",)).run()
+    assert not test.exception
+    (told,) = test.error
+    assert told.proto.title == "PruneScope was changed while this server ran"
+    assert told.value.startswith("Stop the server and start it again. KeyError")
+
+
+def test_files_that_are_gone_are_a_change(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert not states.is_changed()
+    module = ModuleType("pages.gone")
+    module.__file__ = str(tmp_path / "gone.py")
+    monkeypatch.setitem(sys.modules, "pages.gone", module)
+    assert states.is_changed()
 
 
 @pytest.mark.parametrize("is_kept", [False, True])

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import RerunException, StopException
@@ -18,6 +21,10 @@ from pages.components.widgets.page_registry import Page, go
 from pruners.errors import CaptureError, InputError, PruneScopeError, StoreError, one_line
 from pruners.user_code import exit_text, users_line
 
+CHANGED = ":material/sync_problem:"
+BEGAN = time.time()
+# Packages whose files are those of PruneScope.
+OWN = ("pages", "analysis", "pruners", "sample_models")
 ENDS_AGAIN = "It would end there again: change what was asked for, or mend what is named."
 LOG = logging.getLogger(__name__)
 # Need of a page -> title and icon while nothing was chosen.
@@ -94,6 +101,23 @@ def _ended(text: str) -> str:
     return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
+def is_changed() -> bool:
+    """Return whether files of PruneScope are others than those that this process loaded.
+
+    Then its pages, which are read each time, and its modules may not fit each other.
+    """
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if file is None or name.partition(".")[0] not in OWN:
+            continue
+        try:
+            if Path(file).stat().st_mtime > BEGAN:
+                return True
+        except OSError:
+            return True
+    return False
+
+
 @contextmanager
 def guarded(title: str = "This did not work") -> Iterator[None]:
     """Turn errors of the block into one clear line; what went before stays on the page.
@@ -114,11 +138,12 @@ def guarded(title: str = "This did not work") -> Iterator[None]:
             problem(InputError(f"{line}, raised {one_line(error)}"), title=title)
             return
         LOG.exception("page failed")
-        st.error(
-            escaped(f"{type(error).__name__}: {error}"),
-            title="This is a bug of PruneScope",
-            icon=":material/bug_report:",
-        )
+        told = escaped(f"{type(error).__name__}: {error}")
+        if is_changed():
+            title = "PruneScope was changed while this server ran"
+            st.error(f"Stop the server and start it again. {told}", title=title, icon=CHANGED)
+        else:
+            st.error(told, title="This is a bug of PruneScope", icon=":material/bug_report:")
         with st.expander("Details to report"):
             st.code(traceback.format_exc(), language="python")
     except BaseException as error:
