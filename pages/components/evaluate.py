@@ -122,9 +122,7 @@ def _report(found: Evaluation, scoring: Scoring) -> None:
         st.metric(
             word,
             formatting.score(removed.accuracy, words),
-            **formatting.drop_card(removed.drop, words),
-            delta_description="("
-            f"{formatting.drop_range(removed.drop_low, removed.drop_high, words)})",
+            **formatting.drop_card(removed.drop, removed.drop_low, removed.drop_high, words),
             help=f"{scoring.evidence(removed.sums)}, "
             f"95 % interval {formatting.score_range(removed.low, removed.high, words)}. "
             f"Dense: {formatting.score(dense.accuracy, words)}.",

@@ -307,8 +307,7 @@ def _score_card(label: str, side: PlanSide, words: Words) -> None:
     st.metric(
         formatting.escaped(label),
         formatting.score(side.accuracy, words),
-        **formatting.drop_card(side.drop, words),
-        delta_description=f"({formatting.drop_range(side.drop_low, side.drop_high, words)})",
+        **formatting.drop_card(side.drop, side.drop_low, side.drop_high, words),
         help=f"{capital(words.label)} {formatting.escaped(side.recovery_words)}; 95 % interval "
         f"{formatting.score_range(side.low, side.high, words)}. The {words.drop_noun} is against "
         "dense.",

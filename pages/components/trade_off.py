@@ -302,9 +302,7 @@ def _slider(
         st.metric(
             f"{capital(words.label)}, {row['recovery']}",
             formatting.score(row["score"], words),
-            **formatting.drop_card(row["drop"], words),
-            delta_description="("
-            f"{formatting.drop_range(row['drop_low'], row['drop_high'], words)})",
+            **formatting.drop_card(row["drop"], row["drop_low"], row["drop_high"], words),
         )
         st.markdown(
             f"**{formatting.percent(row['macs'], digits=1)}** of the MACs, "

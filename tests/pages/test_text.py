@@ -93,14 +93,30 @@ def test_a_metric_gets_a_sign_that_it_can_read() -> None:
 
 def test_a_drop_above_zero_is_a_loss_on_cards_too() -> None:
     """Negative on cards, positive in tables, charts and commands."""
-    worse, better = (formatting.drop_card(drop, WORDS) for drop in (0.01, -0.01))
-    assert worse == {"delta": f"drop 1.00{NBSP}pp", "delta_color": "red", "delta_arrow": "down"}
+    worse = formatting.drop_card(0.01, 0.005, 0.015, WORDS)
+    assert worse == {
+        "delta": f"drop 1.00{NBSP}pp",
+        "delta_description": f"(0.50 to 1.50{NBSP}pp)",
+        "delta_color": "red",
+        "delta_arrow": "down",
+    }
+    better = formatting.drop_card(-0.01, -0.015, -0.005, WORDS)
     assert better == {
         "delta": f"drop {MINUS}1.00{NBSP}pp",
+        "delta_description": f"({MINUS}1.50 to {MINUS}0.50{NBSP}pp)",
         "delta_color": "green",
         "delta_arrow": "up",
     }
-    assert formatting.drop_card(0.0, WORDS)["delta_color"] == "off"
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [(0.01, -0.001, 0.02), (-0.01, -0.02, 0.001), (0.0, 0.0, 0.0), (0.01, math.nan, math.nan)],
+)
+def test_a_drop_that_may_be_chance_is_grey(numbers: tuple[float, float, float]) -> None:
+    """A gain by chance was green on the card of a plan, beside a time by chance in grey."""
+    card = formatting.drop_card(*numbers, WORDS)
+    assert (card["delta_color"], card["delta_arrow"]) == ("off", "off")
 
 
 def test_long_lists_are_shortened() -> None:
@@ -137,8 +153,13 @@ def test_a_score_of_which_less_is_better_is_written_the_way_people_count_it() ->
     assert formatting.score_range(-13.0, -12.0, words) == "12.00 to 13.00"
     assert formatting.drop(0.25, words) == "0.25"
     assert formatting.drop_range(0.0, 0.5, words) == "0.00 to 0.50"
-    card = formatting.drop_card(0.25, words)
-    assert card == {"delta": "rise 0.25", "delta_color": "red", "delta_arrow": "up"}
+    card = formatting.drop_card(0.25, 0.1, 0.5, words)
+    assert card == {
+        "delta": "rise 0.25",
+        "delta_description": "(0.10 to 0.50)",
+        "delta_color": "red",
+        "delta_arrow": "up",
+    }
     decibels = dataclasses.replace(words, scale=1.0, unit="dB", drop_unit="dB")
     assert formatting.score(31.204, decibels) == f"31.20{NBSP}dB"
     assert decibels.limit(0.1) == "0.1 dB"

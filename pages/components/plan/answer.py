@@ -125,9 +125,7 @@ def _cards(found: Evaluation, words: Words) -> None:
         st.metric(
             word,
             formatting.score(removed.accuracy, words),
-            **formatting.drop_card(removed.drop, words),
-            delta_description="("
-            f"{formatting.drop_range(removed.drop_low, removed.drop_high, words)})",
+            **formatting.drop_card(removed.drop, removed.drop_low, removed.drop_high, words),
             help=f"Dense: {formatting.score(dense.accuracy, words)}. 95 % interval of the smaller "
             f"model: {formatting.score_range(removed.low, removed.high, words)}.",
             border=True,

@@ -166,8 +166,7 @@ def _metric(result: LiveResult | None, subject: Subject, plan: Plan) -> None:
     st.metric(
         label(subject, plan),
         formatting.score(result.accuracy, task.words),
-        **formatting.drop_card(result.drop, task.words),
-        delta_description=f"({formatting.drop_range(low, high, task.words)})",
+        **formatting.drop_card(result.drop, low, high, task.words),
         help=f"{capital(task.words.drop_noun)} against the dense model on the same samples, with "
         "its 95 % interval; above zero it is a loss. " + caption(result, task),
         border=True,

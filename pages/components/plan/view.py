@@ -242,8 +242,7 @@ def _predicted(
     st.metric(
         label,
         formatting.score(words.after(dense.accuracy, found.drop), words),
-        **formatting.drop_card(found.drop, words),
-        delta_description=f"({formatting.drop_range(found.low, found.high, words)})",
+        **formatting.drop_card(found.drop, found.low, found.high, words),
         help=f"{found.explanation} {after}Dense: {formatting.score(dense.accuracy, words)} "
         f"({formatting.score_range(interval.low, interval.high, words)}). {_gaps(found)}",
         border=True,

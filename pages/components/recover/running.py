@@ -211,8 +211,7 @@ def _cards(job: Job, found: Evaluation, words: Words) -> None:
         st.metric(
             f"{capital(words.label)} after training" + (", mean" if several else ""),
             formatting.score(job.accuracy or 0.0, words),
-            **formatting.drop_card(drop, words),
-            delta_description=f"({formatting.drop_range(low, high, words)})",
+            **formatting.drop_card(drop, low, high, words),
             help=f"{capital(words.drop_noun)} against dense with its 95 % interval, "
             + ("over the seeds." if several else "paired over the samples."),
             border=True,

@@ -119,14 +119,21 @@ def _unit(unit: str) -> str:
     return unit and SPACE + unit
 
 
-def drop_card(amount: float, words: Words) -> dict[str, Any]:
-    """Return the arguments that make a metric show a drop: red and down where it is a loss."""
-    text = f"{words.drop_noun} {drop(amount, words)}"
-    if round(amount * words.drop_scale, words.digits) == 0:
-        return {"delta": text, "delta_color": "off", "delta_arrow": "off"}
+def drop_card(amount: float, low: float, high: float, words: Words) -> dict[str, Any]:
+    """Return the arguments that make a metric show a drop with its interval.
+
+    It is red where it is surely a loss, green where it is surely none, and grey where it may be
+    chance.
+    """
+    told = {
+        "delta": f"{words.drop_noun} {drop(amount, words)}",
+        "delta_description": f"({drop_range(low, high, words)})",
+    }
+    if not (low > 0 or high < 0):
+        return {**told, "delta_color": "off", "delta_arrow": "off"}
     is_loss = amount > 0
     return {
-        "delta": text,
+        **told,
         "delta_color": "red" if is_loss else "green",
         "delta_arrow": "down" if is_loss == (words.scale > 0) else "up",
     }
