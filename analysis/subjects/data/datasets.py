@@ -244,8 +244,8 @@ def _geometry(address: Address, *, size: int | None) -> list[Any]:
 class _Square:
     """Resizes the shorter side of an image and crops the centre.
 
-    An image that has the size already stays as it is, unless it is told to what it is resized: it
-    would be enlarged and lose its margin, as no network was trained that was fed it.
+    An image that has the size already stays as it is, unless ``resize`` is given: it would be
+    enlarged and lose its margin, while networks for such images are trained on all of them.
     """
 
     def __init__(self, size: int, resize: int | None) -> None:
