@@ -29,8 +29,8 @@ from analysis.cli.output import (
 from analysis.cli.stopping import StoppedError, stopped
 from analysis.memory import is_out_of_memory
 from analysis.versions import versions
-from pruners.errors import InputError, PruneScopeError, first_line, one_line
-from pruners.user_code import exits_told, leave, users_line
+from pruners.errors import InputError, PruneScopeError, first_line
+from pruners.user_code import exits_told, leave, users_error
 
 # What adds a command to the program; what it needs is loaded then.
 COMMANDS: dict[str, Callable[[typer.Typer], object]] = {
@@ -193,8 +193,8 @@ def _foreseen(error: Exception) -> tuple[str, int] | None:
     """Return what to say of an error that is no bug of ours, and the exit code."""
     if is_out_of_memory(error):
         return f"memory ran out: {first_line(error)}", FAILED
-    if line := users_line(error):
-        return f"{line}, raised {one_line(error)}", BAD_INPUT
+    if line := users_error(error):
+        return line, BAD_INPUT
     if isinstance(error, FileNotFoundError) and "temporary directory" in str(error):
         # Python's, when torch is loaded; it tries each folder with a file.
         line = "no temporary folder takes a file; its disk may be full, or set TMPDIR to another"

@@ -1,6 +1,6 @@
 from .file_size import file_bytes, safetensors_bytes
 from .group_times import LatencyTable, RuntimeTimes, estimated, latency_table, measured_seconds
-from .latency import MIN_PASSES, compare_latency
+from .latency import MIN_PASSES, compare_latency, time_share
 from .loop import Cancel, Measured, measure
 from .probe import MOST_SAMPLES, change_in, probe_samples
 from .runner import Answer, EditRunner, OpenSlice, Runnable
@@ -32,4 +32,5 @@ __all__ = [
     "measured_seconds",
     "probe_samples",
     "safetensors_bytes",
+    "time_share",
 ]

@@ -13,6 +13,7 @@ from torch import nn
 from analysis.engine import wait_for
 from analysis.measuring.runtime import TORCH, Runtime
 from analysis.records import Latency
+from analysis.uncertainty import Interval, median_interval
 from pruners.batches import Inputs
 
 WARMUP = 5
@@ -63,6 +64,21 @@ def compare_latency(
         )
         for name, values in taken.items()
     }
+
+
+def time_share(after: Latency, before: Latency) -> Interval | None:
+    """Return which share of another model's time a pass takes: the median's 95 % interval.
+
+    Models are measured in turn, so that a busy moment meets both: passes are compared one by one.
+
+    Args:
+        after: Of the model in question.
+        before: Of the other one; other numbers of passes, and too few, have no interval.
+    """
+    if len(after.repeats) != len(before.repeats) or not all(before.repeats):
+        return None
+    pairs = zip(after.repeats, before.repeats, strict=True)
+    return median_interval([mine / its for mine, its in pairs])
 
 
 def _timed(run: Callable[[], object], device: torch.device) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +19,6 @@ else:
     Change = Any
 
 DENSE, MASKED, REMOVED, INT8 = "dense", "masked", "removed", "int8"
-# Of intervals of times.
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,25 +56,6 @@ class Latency(Record):
             f"batch {self.batch}, {where}, {len(self.repeats)} passes after {self.warmup} to warm "
             "up"
         )
-
-    def share_of(self, other: Latency) -> tuple[float, float] | None:
-        """Return between which shares of another model's time a pass takes: 95 % of the median.
-
-        Models are measured in turn, so that a busy moment meets both: passes are compared one by
-        one. The interval is that of order statistics, which asks nothing of their distribution.
-        Fewer than six passes, or other numbers of them, have none.
-        """
-        count = len(self.repeats)
-        if count != len(other.repeats) or not all(other.repeats):
-            return None
-        shares = sorted(mine / its for mine, its in zip(self.repeats, other.repeats, strict=True))
-        tail, rank = 0.0, 0
-        while rank < count // 2:
-            tail += math.comb(count, rank) / 2**count
-            if 2 * tail > 1 - CONFIDENCE:
-                break
-            rank += 1
-        return (shares[rank - 1], shares[count - rank]) if rank else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

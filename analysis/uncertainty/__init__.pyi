@@ -3,6 +3,7 @@ from .intervals import Interval, quantile, wilson
 from .jackknife import GROUPS, clustered_mean, group_jackknife
 from .looks import LooksTest, level
 from .mean_test import MeanTest
+from .medians import median_interval
 from .paired import paired_drop, paired_drops
 from .sequential import BETS, Decision, DropTest, SequentialTest
 from .student import mean_interval, t_interval
@@ -21,6 +22,7 @@ __all__ = [
     "group_jackknife",
     "level",
     "mean_interval",
+    "median_interval",
     "paired_drop",
     "paired_drops",
     "quantile",

@@ -192,6 +192,8 @@ def without_staying(labels: Labels, planes: Sequence[Tensor]) -> list[Tensor]:
 
     What is read at a position of both goes when the other goes.
     """
+    if len(planes) < 2:
+        return list(planes)
     free = [plane for plane in planes if not labels.is_frozen(plane)]
     return [
         plane

@@ -8,7 +8,14 @@ from pruners.user_code.exits import (
     no_exit,
     with_exits_told,
 )
-from pruners.user_code.folders import PREFIX, UserFolder, folder_stamps, named_modules, user_folder
+from pruners.user_code.folders import (
+    OWN,
+    PREFIX,
+    UserFolder,
+    folder_stamps,
+    named_modules,
+    user_folder,
+)
 from pruners.user_code.lending import lent
 from pruners.user_code.one_at_a_time import OneAtATime
 from pruners.user_code.opened_files import (
@@ -19,12 +26,13 @@ from pruners.user_code.opened_files import (
     opened_files,
 )
 from pruners.user_code.paths import resolved
-from pruners.user_code.reading import code_digest, code_files, users_line
+from pruners.user_code.reading import code_digest, code_files, users_error
 
 __all__ = [
     "FileStamp",
     "Grace",
     "MAX_FILES",
+    "OWN",
     "OneAtATime",
     "PREFIX",
     "UserFolder",
@@ -42,6 +50,6 @@ __all__ = [
     "opened_files",
     "resolved",
     "user_folder",
-    "users_line",
+    "users_error",
     "with_exits_told",
 ]

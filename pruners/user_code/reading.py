@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeGuard
 
+from pruners.errors import one_line
 from pruners.user_code.folders import OWN, search_path
 from pruners.user_code.opened_files import is_library
 
@@ -33,8 +34,8 @@ def code_files(path: Path) -> tuple[Path, ...]:
     return tuple(sorted(found))
 
 
-def users_line(error: BaseException) -> str:
-    """Return which line of users' code an error comes of; empty if it is ours or a library's.
+def users_error(error: BaseException) -> str:
+    """Return an error with its line of users' code; empty if it is ours or a library's.
 
     What libraries raise that users' code called is its own.
     """
@@ -46,7 +47,7 @@ def users_line(error: BaseException) -> str:
             is_ours = module.partition(".")[0] in (*OWN, "__main__")
             found = "" if is_ours else f"{Path(file).name}, line {trace.tb_lineno}"
         trace = trace.tb_next
-    return found
+    return found and f"{found}, raised {one_line(error)}"
 
 
 def code_digest(files: Sequence[Path]) -> str:

@@ -11,13 +11,13 @@ from types import ModuleType
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from analysis import versions
 from analysis.plans import start_plan
 from analysis.records import INTERRUPTED
 from analysis.recovery.training import FINETUNE, TrainingRecipe
 from analysis.retraining.jobs import Jobs, seed_folder
 from analysis.retraining.records import Job, Order
 from analysis.store.store import Store
-from pages.components.widgets import states
 from tests.helpers.contexts import sample_context
 from tests.helpers.plans import at_ratio
 from tests.pages.reading import SUBJECT, Open, assert_no_bug, shown, text_of
@@ -57,7 +57,7 @@ def test_an_error_is_told_by_its_kind_not_by_its_words(kind: str, title: str, ca
 
 def test_what_fails_after_an_update_is_no_bug(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server mixes what it loaded with what is there now, and said that it was a bug."""
-    monkeypatch.setattr(states, "BEGAN", Path(states.__file__).stat().st_mtime - 1)
+    monkeypatch.setattr(versions, "BEGAN", Path(versions.__file__).stat().st_mtime - 1)
     test = AppTest.from_function(page_that_raises, args=("bug",)).run()
     assert not test.exception
     (told,) = test.error
@@ -66,11 +66,11 @@ def test_what_fails_after_an_update_is_no_bug(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_files_that_are_gone_are_a_change(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert not states.is_changed()
+    assert not versions.is_changed()
     module = ModuleType("pages.gone")
     module.__file__ = str(tmp_path / "gone.py")
     monkeypatch.setitem(sys.modules, "pages.gone", module)
-    assert states.is_changed()
+    assert versions.is_changed()
 
 
 @pytest.mark.parametrize("is_kept", [False, True])

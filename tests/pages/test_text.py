@@ -6,18 +6,17 @@ import ast
 import dataclasses
 import math
 import re
-import statistics
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from analysis.records import Latency
 from analysis.tasks import RIGHT_ANSWERS, TASKS, Words, task_named
 from pages.components.plan import options, repair
 from pages.components.state import plan_state
 from pages.components.widgets import formatting
+from tests.helpers.latencies import latency
 from tests.pages.reading import ROOT
 
 # Options without a control: what only a command can be given, and what only `serve` can.
@@ -182,19 +181,6 @@ def test_a_repair_says_how_many_samples_there_are(monkeypatch: pytest.MonkeyPatc
     plan: Any = SimpleNamespace(trained="", repair="lsq", subject=spec)
     said = repair.reason(subject, plan)
     assert said == "Usual here: it fits, on 500 calibration samples."
-
-
-def latency(repeats: list[float]) -> Latency:
-    middle = statistics.median(repeats)
-    return Latency(
-        median=middle,
-        p90=max(repeats),
-        repeats=tuple(repeats),
-        batch=8,
-        device="cpu",
-        threads=1,
-        warmup=1,
-    )
 
 
 def test_a_change_of_time_that_may_be_chance_is_grey_and_said() -> None:

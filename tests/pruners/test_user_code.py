@@ -12,7 +12,7 @@ import torch
 
 from pruners.criteria import CRITERIA, LayerData, load_criterion_file, scores
 from pruners.errors import InputError, UnknownNameError
-from pruners.user_code import code_digest, code_files, opened_files, user_folder, users_line
+from pruners.user_code import code_digest, code_files, opened_files, user_folder, users_error
 
 # Ways of importing the module that lies beside a file; each is to see its own folder's.
 IMPORTS = {
@@ -223,10 +223,10 @@ def test_an_error_of_users_code_names_its_line(tmp_path: Path) -> None:
     def found(*call: Any) -> str:
         with pytest.raises((KeyError, RuntimeError, UnknownNameError)) as caught:
             call[0](*call[1:])
-        return users_line(caught.value)
+        return users_error(caught.value)
 
-    assert found(module.here) == "own.py, line 2"
-    assert found(module.below) == "own.py, line 3"
+    assert found(module.here) == "own.py, line 2, raised KeyError: 'x'"
+    assert found(module.below).startswith("own.py, line 3, raised RuntimeError: ")
     # Of ours, though users' code called it.
     assert found(module.calls, lambda: CRITERIA.get("none")) == ""
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from analysis import evaluation, recovery, runtimes
+from analysis import measuring as timing
 from analysis.cli.options import (
     CalibrationData,
     CalibrationSamples,
@@ -280,10 +281,9 @@ def _say_time(found: Evaluation) -> None:
     dense, removed = found.dense.latency, found.removed.latency
     if dense is None or removed is None or found.is_dense:
         return
-    if (shares := removed.share_of(dense)) is not None:
-        low, high = shares
-        doubt = ", which may be chance" if low <= 1 <= high else ""
-        between = f"{percent(low)} to {percent(high)}"
+    if (share := timing.time_share(removed, dense)) is not None:
+        doubt = ", which may be chance" if share.low <= 1 <= share.high else ""
+        between = f"{percent(share.low)} to {percent(share.high)}"
         say(f"Pass by pass, removed takes {between} of the time of dense{doubt}.")
 
 

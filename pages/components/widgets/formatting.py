@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 import pandas as pd
 
+from analysis import measuring
 from analysis.allocation import STRATEGIES
 from analysis.imports import QUESTIONS
 from analysis.records import NO_MODEL, Latency, Progress, SubjectSpec, SweepSpec
@@ -235,8 +236,8 @@ def time_change(before: Latency, after: Latency, *, is_same: bool) -> dict[str, 
     """
     if is_same:
         return {}
-    shares = after.share_of(before)
-    is_sure = shares is not None and not shares[0] <= 1 <= shares[1]
+    share = measuring.time_share(after, before)
+    is_sure = share is not None and not share.low <= 1 <= share.high
     told = delta(change(before.median, after.median), changed=is_sure, better_when="down")
     doubt = "" if is_sure else ", may be chance"
     return {**told, "delta_description": f"of {milliseconds(before.median)}{doubt}"}
@@ -244,10 +245,10 @@ def time_change(before: Latency, after: Latency, *, is_same: bool) -> dict[str, 
 
 def time_share(before: Latency, after: Latency) -> str:
     """Say with an interval which share of the dense model's time a pass of the pruned one takes."""
-    shares = after.share_of(before)
-    if shares is None:
+    share = measuring.time_share(after, before)
+    if share is None:
         return "Too few passes for an interval."
-    told = percent_range(*shares, digits=0)
+    told = percent_range(share.low, share.high, digits=0)
     return f"Pass by pass it takes {told} of the dense model's time (95 %)."
 
 

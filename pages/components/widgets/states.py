@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import logging
-import sys
-import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import RerunException, StopException
@@ -16,15 +13,13 @@ from streamlit.runtime.scriptrunner import RerunException, StopException
 from analysis.memory import is_out_of_memory
 from analysis.sentences import capital
 from analysis.tasks import Words
+from analysis.versions import is_changed
 from pages.components.widgets.formatting import escaped, message
 from pages.components.widgets.page_registry import Page, go
-from pruners.errors import CaptureError, InputError, PruneScopeError, StoreError, one_line
-from pruners.user_code import exit_text, users_line
+from pruners.errors import CaptureError, InputError, PruneScopeError, StoreError
+from pruners.user_code import exit_text, users_error
 
 CHANGED = ":material/sync_problem:"
-BEGAN = time.time()
-# Packages whose files are those of PruneScope.
-OWN = ("pages", "analysis", "pruners", "sample_models")
 ENDS_AGAIN = "It would end there again: change what was asked for, or mend what is named."
 LOG = logging.getLogger(__name__)
 # Need of a page -> title and icon while nothing was chosen.
@@ -101,23 +96,6 @@ def _ended(text: str) -> str:
     return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
-def is_changed() -> bool:
-    """Return whether files of PruneScope are others than those that this process loaded.
-
-    Then its pages, which are read each time, and its modules may not fit each other.
-    """
-    for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if file is None or name.partition(".")[0] not in OWN:
-            continue
-        try:
-            if Path(file).stat().st_mtime > BEGAN:
-                return True
-        except OSError:
-            return True
-    return False
-
-
 @contextmanager
 def guarded(title: str = "This did not work") -> Iterator[None]:
     """Turn errors of the block into one clear line; what went before stays on the page.
@@ -134,8 +112,8 @@ def guarded(title: str = "This did not work") -> Iterator[None]:
         if is_out_of_memory(error):
             problem(error, title=title)
             return
-        if line := users_line(error):
-            problem(InputError(f"{line}, raised {one_line(error)}"), title=title)
+        if line := users_error(error):
+            problem(InputError(line), title=title)
             return
         LOG.exception("page failed")
         told = escaped(f"{type(error).__name__}: {error}")

@@ -126,7 +126,7 @@ def test_global_strategy_fills_by_rank_and_needs_scores() -> None:
 
 
 def test_global_ranking_takes_the_best_criterion_of_the_run() -> None:
-    """Fault of the list: the run's first criterion was taken, though the help said best."""
+    """The run's first criterion was taken, though the help said best."""
     curves = table(
         {("l1", name): [0.1] * 9 for name in UNITS} | {("fpgm", name): [0.05] * 9 for name in UNITS}
     )
@@ -262,7 +262,7 @@ SAMPLED = table(
     ],
 )
 def test_a_plan_is_repeated_from_its_own_record(strategy_name: str, recipe: Recipe) -> None:
-    """Fault of the list: the normalizer was overwritten, so a global plan could not be repeated."""
+    """The normalizer was overwritten, so a global plan could not be repeated."""
     prepared = sample_context("lenet5")
     first = start_plan(prepared, criterion="taylor")
     locked = lock(set_ratio(first, "conv1", 0.5), "conv1")
@@ -283,7 +283,7 @@ def test_a_plan_is_repeated_from_its_own_record(strategy_name: str, recipe: Reci
 
 
 def test_rounds_say_which_groups_stay_whole() -> None:
-    """Fault of the list: between rounds nothing goes where a norm mixes; only a comment said so."""
+    """Between rounds nothing goes where a norm mixes; only a comment said so."""
     recipe = Recipe(ratio=0.3, rounds=2)
     lenet = sample_context("lenet5")
     found = allocation.fill_plan(lenet, start_plan(lenet, criterion="l1"), "uniform", recipe)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from pkgutil import walk_packages
@@ -74,3 +75,13 @@ def swept(folder: Path, subject: list[str]) -> str:
     finally:
         del os.environ[options.WORKSPACE_VARIABLE]
     return run_id
+
+
+@pytest.fixture
+def store(folder: Path, swept: str) -> Iterator[Store]:
+    """The workspace after a sweep; no plans stay in it."""
+    found = Store(folder / "workspace")
+    yield found
+    for item in found.plans.saved():
+        found.plans.delete(item.plan_id)
+    found.close()

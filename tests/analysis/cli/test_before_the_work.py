@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -67,15 +66,6 @@ def test_a_folder_that_may_not_be_written_is_told(
     monkeypatch.setattr("analysis.files.TemporaryFile", refused)
     with pytest.raises(StoreError, match=r"cannot write to .*a.csv: Read-only file system"):
         check_writable(tmp_path / "new" / "a.csv")
-
-
-@pytest.fixture
-def store(folder: Path, swept: str) -> Iterator[Store]:
-    found = Store(folder / "workspace")
-    yield found
-    for item in found.plans.saved():
-        found.plans.delete(item.plan_id)
-    found.close()
 
 
 def test_a_plan_that_was_measured_is_listed_once(run: Run, store: Store, folder: Path) -> None:

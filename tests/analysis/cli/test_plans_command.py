@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,15 +14,6 @@ from pruners.errors import StoreReadOnlyError
 from tests.analysis.cli.conftest import opened
 from tests.helpers.command_line import Run, assert_one_line
 from tests.helpers.tiny_subject import MODEL_SOURCE
-
-
-@pytest.fixture
-def store(folder: Path, swept: str) -> Iterator[Store]:
-    found = Store(folder / "workspace")
-    yield found
-    for item in found.plans.saved():
-        found.plans.delete(item.plan_id)
-    found.close()
 
 
 @pytest.fixture

@@ -222,7 +222,7 @@ def test_curves_start_at_the_dense_model() -> None:
 
 
 def test_small_curves_of_all_layers_have_one_scale() -> None:
-    """Fault of the list: each had its own, so that noise looked like a collapse."""
+    """Each had its own, so that noise looked like a collapse."""
     noise = curve([0.0, 0.001, -0.001, 0.002, 0.0, 0.001, -0.02, 0.001, 0.0])
     low, high = curves.sparkline_reach(0.01)
     assert (low, high) == (-1.0, 4.0)

@@ -55,7 +55,7 @@ def test_a_type_that_the_format_does_not_know_is_counted() -> None:
 
 
 def test_the_weights_are_not_copied(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fault of the list: the whole model was serialised in memory to count its bytes."""
+    """The whole model was serialised in memory to count its bytes."""
     big = nn.Linear(3000, 1000)
     monkeypatch.setattr(Tensor, "contiguous", lambda *_: pytest.fail("a tensor is copied"))
     tracemalloc.start()
