@@ -13,6 +13,7 @@ other dims.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import combinations
 
 import torch
 from torch import Tensor
@@ -192,7 +193,7 @@ def without_staying(labels: Labels, planes: Sequence[Tensor]) -> list[Tensor]:
 
     What is read at a position of both goes when the other goes.
     """
-    if len(planes) < 2:
+    if not any(support(one) & support(other) for one, other in combinations(planes, 2)):
         return list(planes)
     free = [plane for plane in planes if not labels.is_frozen(plane)]
     return [
